@@ -1,0 +1,133 @@
+"""The vocabulary: records that travel between the rooms, and axis letters.
+
+A distilled set is the solution of `argmin_S E[objective(S, real)]`. The
+records below are the nouns of that sentence; every method of the field is a
+choice of functions that fill them.
+
+Axis letters used in shapes throughout the library:
+
+  N  real samples            K  network outputs (1 for a binary task)
+  M  distilled samples       D  features
+  B  batch                   S  steps of a distilled set (its mini-batches)
+  H W C  image               n  distilled samples per step
+  E  epochs over the S steps T  inner steps, T = E * S
+  P  members of a pool
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+Array = jax.Array
+PyTree = Any
+
+
+class Distilled(NamedTuple):
+  """Everything that may be learned.
+
+  Attributes:
+    codes: decoded into samples by a `Parameterization`; any pytree.
+    labels: [rows, K] float; binary tasks have K = 1.
+    raw_step_sizes: [T] or [], mapped to positive step sizes by the estimator.
+    extra: other learned scalars of a method; mostly `()`.
+  """
+
+  codes: PyTree
+  labels: Array
+  raw_step_sizes: Array
+  extra: PyTree = ()
+
+
+class Samples(NamedTuple):
+  """What objectives and students see: decoded, never codes.
+
+  Attributes:
+    inputs: [M, H, W, C], [M, s, d] or [M, D], in model space.
+    labels: [M, K] float.
+    step_sizes: [T] or [], positive.
+    extra: as in `Distilled`.
+  """
+
+  inputs: Array
+  labels: Array
+  step_sizes: Array
+  extra: PyTree = ()
+
+
+class Batch(NamedTuple):
+  """Real data in model space.
+
+  Attributes:
+    inputs: [B, ...] float.
+    labels: [B] int32, class indices.
+  """
+
+  inputs: Array
+  labels: Array
+
+
+class Parameterization(NamedTuple):
+  """How a distilled set is stored.
+
+  Attributes:
+    init: `(key, inputs [R, ...]) -> codes`, from real or random inputs.
+    decode: `(codes) -> inputs [M, ...]` in model space.
+    owner: `(codes) -> [M] int32`, the label row of each decoded sample.
+  """
+
+  init: Callable[[Array, Array], PyTree]
+  decode: Callable[[PyTree], Array]
+  owner: Callable[[PyTree], Array]
+
+
+class Network(NamedTuple):
+  """A network as pure functions.
+
+  `variables` is a mapping with the key `params` (what is trained) and any
+  number of other collections (running statistics), which `apply` returns
+  updated when `train` is true.
+
+  Attributes:
+    init: `(key, example [B, ...]) -> variables`.
+    apply: `(variables, x, *, key=None, train=False) -> (logits [B, K],
+      variables)`.
+    stages: same arguments as `apply` -> `(tuple of features, variables)`; the
+      last feature is the embedding that the classifier reads.
+  """
+
+  init: Callable[..., PyTree]
+  apply: Callable[..., tuple[Array, PyTree]]
+  stages: Callable[..., tuple[tuple[Array, ...], PyTree]]
+
+
+class Objective(NamedTuple):
+  """What is matched.
+
+  Attributes:
+    sample: `(key, data) -> batch`, any pytree, drawn from the real data.
+    init: `(key, samples) -> state`.
+    loss: `(key, samples, state, batch) -> loss, (state, metrics)`; `metrics`
+      is a dict of scalars.
+  """
+
+  sample: Callable[[Array, PyTree], PyTree]
+  init: Callable[[Array, Samples], PyTree]
+  loss: Callable[..., tuple[Array, tuple[PyTree, dict[str, Array]]]]
+
+
+class Estimator(NamedTuple):
+  """How the gradient of an objective with respect to a set is taken.
+
+  Attributes:
+    sample: as in `Objective`.
+    init: `(key, distilled) -> state`.
+    estimate: `(key, distilled, state, batch) -> loss, gradients, state,
+      metrics`; `gradients` is a `Distilled`.
+    samples: `(distilled) -> Samples`, the set as a student sees it.
+  """
+
+  sample: Callable[[Array, PyTree], PyTree]
+  init: Callable[[Array, Distilled], PyTree]
+  estimate: Callable[..., tuple[Array, Distilled, PyTree, dict[str, Array]]]
+  samples: Callable[[Distilled], Samples]
