@@ -1,0 +1,17 @@
+"""Real data: where it comes from, how it is held, how batches are drawn."""
+
+from distill_jax.data.embedded import digits
+from distill_jax.data.readers import read
+from distill_jax.data.sampling import check_per_class, mixed, per_class
+from distill_jax.data.source import Source, Split, from_arrays
+
+__all__ = [
+  "Source",
+  "Split",
+  "check_per_class",
+  "digits",
+  "from_arrays",
+  "mixed",
+  "per_class",
+  "read",
+]

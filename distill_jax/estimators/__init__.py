@@ -1,0 +1,1 @@
+"""How the gradient with respect to a distilled set is estimated."""

@@ -1,0 +1,1 @@
+"""What is matched: one paper a file, named after it."""

@@ -1,0 +1,1 @@
+"""How a distilled set is stored."""

@@ -1,0 +1,382 @@
+"""Real data as records: splits on the device and what is known about them.
+
+Inputs stay raw (uint8 images, float32 features) and are taken to model space
+by `Split.encode` inside `jit`, batch by batch. `from_arrays` is the one door:
+every reader ends there, so whatever is wrong with data is said in one place.
+"""
+
+import hashlib
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from distill_jax import preprocessing as preprocessing_lib
+from distill_jax.data import labelling
+from distill_jax.errors import DataError
+from distill_jax.types import Array, PyTree
+
+_FITS = {
+  "standardise": preprocessing_lib.standardise,
+  "zca": preprocessing_lib.zca,
+}
+_ENCODE_ROWS = 1024  # encoded at once by `Source.encoded`
+
+
+class Split(NamedTuple):
+  """Samples on the device; a pytree, so an argument of jitted functions.
+
+  Attributes:
+    inputs: [N, ...] raw, uint8 or float32.
+    labels: [N] int32.
+    members: [K, L] int32; row c lists the samples of class c, repeated to the
+      size L of the largest class (zeros for a class with no samples).
+    counts: [K] int32, samples per class.
+    preprocessing: record with `apply` and `invert`.
+  """
+
+  inputs: Array
+  labels: Array
+  members: Array
+  counts: Array
+  preprocessing: PyTree
+
+  def encode(self, raw):
+    """Takes raw inputs [B, ...] to model space."""
+    return self.preprocessing.apply(raw)
+
+  @property
+  def num_classes(self) -> int:
+    """K."""
+    return self.members.shape[0]
+
+  @property
+  def num_samples(self) -> int:
+    """N."""
+    return self.inputs.shape[0]
+
+
+class Source(NamedTuple):
+  """A data set: its splits and the names that go with them.
+
+  Attributes:
+    train: what is distilled.
+    validation: carved from train, for choosing settings; or None.
+    test: for the final report; or None.
+    class_names: K names.
+    name: what it was read from.
+  """
+
+  train: Split
+  validation: Split | None
+  test: Split | None
+  class_names: tuple[str, ...]
+  name: str
+
+  @property
+  def num_classes(self) -> int:
+    """K, the number of classes."""
+    return len(self.class_names)
+
+  @property
+  def example(self):
+    """Zeros [1, ...] float32 shaped as one sample in model space."""
+    return jnp.zeros((1, *self.train.inputs.shape[1:]), jnp.float32)
+
+  @property
+  def preprocessing(self):
+    """The record between raw and model space, also of an encoded source."""
+    record = self.train.preprocessing
+    if isinstance(record, preprocessing_lib.Encoded):
+      return record.original
+    return record
+
+  def fingerprint(self) -> str:
+    """16 hexadecimal digits of a SHA-256 over names and all splits as held.
+
+    Subsets and encoded sources hold other bytes, so theirs differ.
+    """
+    digest = hashlib.sha256(repr(self.class_names).encode())
+    for split in (self.train, self.validation, self.test):
+      for array in () if split is None else (split.inputs, split.labels):
+        array = np.ascontiguousarray(array)
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(array)
+      digest.update(b"|")
+    return digest.hexdigest()[:16]
+
+  def take(self, indices) -> "Source":
+    """Keeps some training samples, in the given order.
+
+    Args:
+      indices: [n] int rows of the training split; every class must occur.
+
+    Returns:
+      A source with the same other splits and the same preprocessing.
+
+    Raises:
+      DataError: an index out of range, or a class with no samples left.
+    """
+    indices = np.asarray(indices)
+    size = self.train.num_samples
+    bad = np.flatnonzero((indices < 0) | (indices >= size))
+    if len(bad):
+      raise DataError(
+        f"`indices` must be rows 0..{size - 1} of the training split; got "
+        f"{indices[bad[0]]}."
+      )
+    labels = np.asarray(self.train.labels)[indices]
+    labelling.check_classes(labels, self.class_names)
+    train = _split(
+      self.train.inputs[indices],
+      labels,
+      self.num_classes,
+      self.train.preprocessing,
+    )
+    return self._replace(train=train)
+
+  def subset(self, key, samples_per_class: int) -> "Source":
+    """Keeps random training samples, the same number of every class.
+
+    Args:
+      key: consumed.
+      samples_per_class: n, drawn without replacement.
+
+    Returns:
+      As `take`, with K * n training samples, class by class.
+
+    Raises:
+      DataError: a class has fewer than n samples.
+    """
+    counts = np.asarray(self.train.counts)
+    smallest = int(counts.argmin())
+    if not 1 <= samples_per_class <= counts[smallest]:
+      raise DataError(
+        f"`samples_per_class` must be in 1..{counts[smallest]}, the size of "
+        f"class {self.class_names[smallest]!r}; got {samples_per_class}."
+      )
+    members = np.asarray(self.train.members)
+    rows = [
+      np.asarray(jax.random.permutation(class_key, row[:count]))
+      for class_key, row, count in zip(
+        jax.random.split(key, len(counts)), members, counts, strict=True
+      )
+    ]
+    return self.take(np.concatenate([row[:samples_per_class] for row in rows]))
+
+  def encoded(self) -> "Source":
+    """Encodes everything once: for a dear `encode` and data that then fit.
+
+    Returns:
+      A source whose inputs are float32 in model space; its splits' `encode`
+      returns its argument, and inversion works as before.
+    """
+    if isinstance(self.train.preprocessing, preprocessing_lib.Encoded):
+      return self
+
+    def encode(split):
+      if split is None:
+        return None
+      starts = range(0, split.num_samples, _ENCODE_ROWS)
+      parts = [split.inputs[s : s + _ENCODE_ROWS] for s in starts]
+      inputs = jnp.concatenate([split.encode(part) for part in parts])
+      record = preprocessing_lib.Encoded(split.preprocessing)
+      return split._replace(inputs=inputs, preprocessing=record)
+
+    return self._replace(
+      train=encode(self.train),
+      validation=encode(self.validation),
+      test=encode(self.test),
+    )
+
+
+def from_arrays(
+  x_train,
+  y_train,
+  x_test=None,
+  y_test=None,
+  *,
+  class_names=None,
+  preprocessing="standardise",
+  validation_fraction: float = 0.0,
+  seed: int = 0,
+  name: str = "arrays",
+) -> Source:
+  """Makes a `Source` of NumPy arrays, or anything NumPy can read.
+
+  Args:
+    x_train: [N, H, W, C] or [N, H, W] images, or [N, D] features. Integer
+      images must hold 0..255 and are kept as uint8; uint8 is divided by 255 on
+      the way to model space. Floats are used as they are (images in [0, 1]).
+    y_train: [N] or [N, 1] class indices 0..K-1, or strings.
+    x_test: as `x_train`, for testing; or None.
+    y_test: as `y_train`.
+    class_names: K names in the order of the indices; by default the sorted
+      strings, or "0".."K-1".
+    preprocessing: "standardise", "zca", a function `(inputs) -> record`, or a
+      record. Fitted on the training part, without the validation part.
+    validation_fraction: share of every class moved from train to validation,
+      in [0, 1); at least one sample of each class unless 0.
+    seed: of the choice of validation samples.
+    name: what the data were read from.
+
+  Returns:
+    The source, its arrays on the default device.
+
+  Raises:
+    DataError: the arrays are not a classification data set, and why.
+  """
+  if (x_test is None) != (y_test is None):
+    raise DataError("`x_test` and `y_test` must be given together.")
+  if not 0 <= validation_fraction < 1:
+    raise DataError(
+      f"`validation_fraction` must be in [0, 1); got {validation_fraction}."
+    )
+  inputs, labels = _part("train", x_train, y_train)
+  class_names = labelling.name_classes(labels, class_names)
+  labels = labelling.indices("y_train", labels, class_names)
+  labelling.check_classes(labels, class_names)
+  kept, held = _stratified(labels, class_names, validation_fraction, seed)
+  record = _preprocessing(preprocessing, inputs[kept])
+
+  def split(inputs, labels):
+    return _split(inputs, labels, len(class_names), record)
+
+  test = None
+  if x_test is not None:
+    test_inputs, test_labels = _part("test", x_test, y_test)
+    _check_alike(inputs, test_inputs)
+    test_labels = labelling.indices("y_test", test_labels, class_names)
+    test = split(test_inputs, test_labels)
+  return Source(
+    train=split(inputs[kept], labels[kept]),
+    validation=split(inputs[held], labels[held]) if len(held) else None,
+    test=test,
+    class_names=class_names,
+    name=name,
+  )
+
+
+def _split(inputs, labels, num_classes, preprocessing):
+  """Puts arrays on the device and builds the index table."""
+  counts = np.bincount(labels, minlength=num_classes)
+  members = np.zeros((num_classes, counts.max()), np.int32)
+  for label in np.flatnonzero(counts):
+    members[label] = np.resize(np.flatnonzero(labels == label), counts.max())
+  return Split(
+    inputs=jnp.asarray(inputs),
+    labels=jnp.asarray(labels, jnp.int32),
+    members=jnp.asarray(members),
+    counts=jnp.asarray(counts, jnp.int32),
+    preprocessing=preprocessing,
+  )
+
+
+def _part(part, inputs, labels):
+  """Inputs and labels of one part, each checked, then together."""
+  inputs = _inputs(f"x_{part}", inputs)
+  labels = labelling.as_labels(f"y_{part}", labels)
+  if len(inputs) != len(labels):
+    raise DataError(
+      f"`x_{part}` and `y_{part}` must be of equal length; got {len(inputs)} "
+      f"and {len(labels)}."
+    )
+  return inputs, labels
+
+
+def _inputs(argument, inputs):
+  """Checks inputs; returns uint8 or float32, images with a channel axis."""
+  inputs = np.asarray(inputs)
+  if inputs.dtype.kind not in "uif":
+    raise DataError(
+      f"`{argument}` must be integers or floats; got {inputs.dtype}. Convert "
+      "it, and make samples equal in shape."
+    )
+  if inputs.ndim not in (2, 3, 4):
+    raise DataError(
+      f"`{argument}` must be [N, H, W], [N, H, W, C] or [N, D]; got shape "
+      f"{inputs.shape}."
+    )
+  if inputs.size == 0:
+    raise DataError(f"`{argument}` must hold samples; got {inputs.shape}.")
+  if inputs.dtype.kind == "f":
+    inputs = inputs.astype(np.float32)
+    _check_finite(argument, inputs)
+  elif inputs.dtype != np.uint8:
+    inputs = _integers(argument, inputs)
+  return inputs[..., None] if inputs.ndim == 3 else inputs
+
+
+def _integers(argument, inputs):
+  """Integer features become floats, integer images uint8."""
+  if inputs.ndim == 2:
+    return inputs.astype(np.float32)
+  if inputs.min() < 0 or inputs.max() > 255:
+    raise DataError(
+      f"`{argument}` must be pixels 0..255 where it is integer; got "
+      f"{inputs.min()}..{inputs.max()}. Rescale it to floats in [0, 1]."
+    )
+  return inputs.astype(np.uint8)
+
+
+def _check_finite(argument, inputs):
+  finite = np.isfinite(inputs)
+  if not finite.all():
+    row = np.argwhere(~finite)[0, 0]
+    raise DataError(
+      f"`{argument}` must be finite float32; got {np.sum(~finite)} NaN or "
+      f"infinite values, the first in row {row}. Drop or fill these rows."
+    )
+
+
+def _check_alike(train, test):
+  if train.shape[1:] != test.shape[1:] or train.dtype != test.dtype:
+    raise DataError(
+      "`x_test` must have samples like those of `x_train`, "
+      f"{train.shape[1:]} {train.dtype}; got {test.shape[1:]} {test.dtype}."
+    )
+
+
+def _stratified(labels, class_names, fraction, seed):
+  """Rows that stay and rows for validation, both in ascending order."""
+  if fraction == 0:
+    return np.arange(len(labels)), np.arange(0)
+  generator = np.random.default_rng(seed)
+  held = []
+  for label, name in enumerate(class_names):
+    rows = np.flatnonzero(labels == label)
+    if len(rows) < 2:
+      raise DataError(
+        "`validation_fraction` must be 0 for a class of one sample; got "
+        f"{fraction} and class {name!r}. Add samples of it."
+      )
+    num = min(max(1, round(fraction * len(rows))), len(rows) - 1)
+    held.append(generator.permutation(rows)[:num])
+  held = np.sort(np.concatenate(held))
+  return np.setdiff1d(np.arange(len(labels)), held), held
+
+
+def _preprocessing(preprocessing, inputs):
+  """Fits, or checks that a given record fits the inputs."""
+  if isinstance(preprocessing, str):
+    if preprocessing not in _FITS:
+      raise DataError(
+        f"`preprocessing` must be one of {', '.join(_FITS)}, a function or a "
+        f"record; got {preprocessing!r}."
+      )
+    preprocessing = _FITS[preprocessing]
+  record = preprocessing
+  if not hasattr(record, "apply"):
+    record = preprocessing(inputs)
+  sample = jax.ShapeDtypeStruct((1, *inputs.shape[1:]), inputs.dtype)
+  try:
+    fits = jax.eval_shape(record.apply, sample).shape == sample.shape
+  except (TypeError, ValueError):  # the record's arrays do not broadcast
+    fits = False
+  if not fits:
+    raise DataError(
+      "`preprocessing` must keep the shape of the inputs; got a record that "
+      f"does not fit samples of shape {inputs.shape[1:]}."
+    )
+  return record

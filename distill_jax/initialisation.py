@@ -1,0 +1,127 @@
+"""Where a distilled set starts: samples, labels, step sizes and their order.
+
+Layout of a set of S steps with n samples each: rows are step-major, and within
+a step the classes stand in one explicit order, class-major when there are
+several samples a class (0, 0, 1, 1, ...). Step sizes are epoch-major:
+t = e * S + s.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from distill_jax.labels import label_rows, num_outputs
+from distill_jax.types import Array, Distilled, Parameterization
+
+
+def step_order(num_samples: int, num_steps: int) -> Array:
+  """[S, n] int32: which rows form each step.
+
+  Raises:
+    ValueError: `num_samples` is not a positive multiple of `num_steps`.
+  """
+  if num_steps < 1 or num_samples < 1 or num_samples % num_steps:
+    raise ValueError(
+        "`num_samples` must be a positive multiple of the number of steps; "
+        f"got {num_samples} samples in {num_steps} steps."
+    )
+  return jnp.arange(num_samples, dtype=jnp.int32).reshape(num_steps, -1)
+
+
+def start_classes(
+    num_samples: int, num_steps: int, num_classes: int
+) -> np.ndarray:
+  """[M] int32: the class each row starts from, in the layout above.
+
+  A step of at least K samples is balanced and class-major; one of fewer takes
+  the first classes, going on where the step before it stopped.
+
+  Raises:
+    ValueError: a step holds more than K samples but not a multiple of K.
+  """
+  step_order(num_samples, num_steps)
+  n = num_samples // num_steps
+  if n <= num_classes:
+    return (np.arange(num_samples) % num_classes).astype(np.int32)
+  if n % num_classes:
+    raise ValueError(
+        "samples per step must be below or a multiple of the "
+        f"{num_classes} classes; got {n}."
+    )
+  step = np.repeat(np.arange(num_classes), n // num_classes)
+  return np.tile(step, num_steps).astype(np.int32)
+
+
+def raw_step_sizes(step_size: float, num: int) -> Array:
+  """[T] such that their softplus is `step_size`: log(exp(step_size) - 1)."""
+  if not step_size > 0:
+    raise ValueError(f"`step_size` must be positive; got {step_size}.")
+  raw = step_size + np.log(-np.expm1(-step_size))
+  return jnp.full((num,), raw, jnp.float32)
+
+
+def noise(key: Array, num_samples: int, shape: tuple[int, ...]) -> Array:
+  """Standard normal inputs [M, *shape], in model space."""
+  return jax.random.normal(key, (num_samples, *shape))
+
+
+def one_hot(classes: np.ndarray, num_classes: int) -> Array:
+  """Label rows [M, K] of the start classes."""
+  return label_rows(jnp.asarray(classes), num_classes)
+
+
+def noise_labels(key: Array, num_samples: int, num_classes: int) -> Array:
+  """Standard normal label rows [M, K]."""
+  return jax.random.normal(key, (num_samples, num_outputs(num_classes)))
+
+
+def real(key: Array, split, classes: np.ndarray) -> Array:
+  """Real samples [M, ...] of the given classes, in model space.
+
+  Samples of one class are distinct.
+
+  Args:
+    key: consumed.
+    split: a `data.Split`.
+    classes: [M] int, the class of each row.
+
+  Raises:
+    ValueError: a class has fewer samples than rows ask of it.
+  """
+  counts = np.asarray(split.counts)
+  wanted = np.bincount(classes, minlength=len(counts))
+  if (wanted > counts).any():
+    short = int(np.argmax(wanted > counts))
+    raise ValueError(
+        "`num_samples` must not exceed the real samples of a class; class "
+        f"{short} has {counts[short]} and {wanted[short]} were asked for. Ask "
+        "for fewer, or start from noise."
+    )
+  rows = np.empty(len(classes), np.int64)
+  for c in np.flatnonzero(wanted):
+    members = split.members[c, : counts[c]]
+    chosen = jax.random.permutation(jax.random.fold_in(key, c), members)
+    rows[classes == c] = np.asarray(chosen)[: wanted[c]]
+  return split.encode(split.inputs[rows])
+
+
+def start(
+    key: Array,
+    inputs: Array,
+    labels: Array,
+    parameterization: Parameterization,
+    *,
+    step_size: float,
+    num_inner_steps: int,
+) -> Distilled:
+  """A `Distilled` from inputs [M, ...], labels [M, K] and one step size."""
+  if len(inputs) != len(labels):
+    raise ValueError(
+        "`inputs` and `labels` must have one row a sample; got "
+        f"{len(inputs)} and {len(labels)}."
+    )
+  return Distilled(
+      codes=parameterization.init(key, inputs),
+      labels=labels,
+      raw_step_sizes=raw_step_sizes(step_size, num_inner_steps),
+  )

@@ -1,0 +1,60 @@
+"""Classes, label rows and the loss between them: one place for every task.
+
+A task with K > 2 classes has K outputs and a softmax; a binary task has one
+output, read as the logit of class 1, and two classes. Label rows follow the
+outputs: [B, K] or [B, 1].
+
+The loss is that of SLDD (Sucholutsky & Schonlau, "Soft-Label Dataset
+Distillation and Text Dataset Distillation", 2019, arXiv 1910.02551, section
+3.2): cross-entropy with unrestricted real labels, off the simplex too.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from distill_jax.types import Array
+
+
+def num_outputs(num_classes: int) -> int:
+  """Outputs of a network: 1 for two classes, else one per class."""
+  return 1 if num_classes == 2 else num_classes
+
+
+def label_rows(classes: Array, num_classes: int, dtype=jnp.float32) -> Array:
+  """Class indices [B] as label rows [B, K]: one-hot, or 0/1 when K = 1."""
+  if num_classes == 2:
+    return classes[:, None].astype(dtype)
+  return jax.nn.one_hot(classes, num_classes, dtype=dtype)
+
+
+def classes_of(outputs: Array) -> Array:
+  """The class [B] int32 that logits [B, K] say; a single logit at 0."""
+  if outputs.shape[-1] == 1:
+    return (outputs[..., 0] > 0).astype(jnp.int32)
+  return outputs.argmax(-1).astype(jnp.int32)
+
+
+def classes_of_labels(labels: Array) -> Array:
+  """The class [B] int32 of label rows [B, K]; a single label at 1/2."""
+  return classes_of(labels - 0.5 if labels.shape[-1] == 1 else labels)
+
+
+def cross_entropy(logits: Array, labels: Array) -> Array:
+  """`mean_i sum_c -y_ic log p_ic`, for any real labels.
+
+  Args:
+    logits: [B, K].
+    labels: [B, K], unrestricted; with K = 1 the label y of
+      `-y log p - (1 - y) log(1 - p)`, p the sigmoid of the logit.
+
+  Returns:
+    A scalar.
+  """
+  if logits.shape != labels.shape:
+    raise ValueError(
+        "`logits` and `labels` must have one shape; got "
+        f"{logits.shape} and {labels.shape}."
+    )
+  if logits.shape[-1] == 1:
+    return (jax.nn.softplus(logits) - labels * logits).sum(-1).mean()
+  return -(labels * jax.nn.log_softmax(logits)).sum(-1).mean()

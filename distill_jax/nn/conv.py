@@ -1,0 +1,184 @@
+"""Convolution and pooling whose derivatives stay fast inside a loop.
+
+Meta-gradients differentiate a network's gradient, inside `scan` and under
+`vmap`. On CPU the backward pass of `lax.conv_general_dilated` is one to two
+orders of magnitude slower there than at top level, so `conv2d` offers three
+equal forms and picks one for the platform:
+
+  patches    shifted slices stacked, then one matrix product; every derivative
+             is again slices and products. Fastest on CPU.
+  canonical  stride 1; both cotangents are written as the same convolution of
+             transposed operands, so it differentiates to any reverse order
+             (no forward mode). A half to a third of the memory of `patches`.
+  lax        the library's convolution. For accelerators.
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from distill_jax.types import Array
+
+Padding = str | int | tuple[tuple[int, int], tuple[int, int]]
+_NHWC = ("NHWC", "HWIO", "NHWC")
+
+
+def conv2d(
+    x: Array,
+    w: Array,
+    *,
+    stride: int | tuple[int, int] = 1,
+    padding: Padding = "SAME",
+    form: str | None = None,
+) -> Array:
+  """Two-dimensional convolution (cross-correlation, as networks mean it).
+
+  Args:
+    x: [B, H, W, C] images.
+    w: [h, w, C, O] kernel, of the dtype of `x`.
+    stride: one step or (vertical, horizontal).
+    padding: 'SAME', 'VALID', a number of pixels on every side, or
+      ((top, bottom), (left, right)).
+    form: 'patches', 'canonical' or 'lax'; by default what is fastest on the
+      platform the computation is traced for.
+
+  Returns:
+    [B, H', W', O], of the dtype of `x`.
+
+  Raises:
+    ValueError: shapes that do not fit, an unknown padding or form.
+  """
+  if x.ndim != 4 or w.ndim != 4 or x.shape[3] != w.shape[2]:
+    raise ValueError(
+        "`x` and `w` must be [B, H, W, C] and [h, w, C, O] with equal C; got "
+        f"{x.shape} and {w.shape}."
+    )
+  form = form or ("patches" if platform() == "cpu" else "lax")
+  if form not in _FORMS:
+    raise ValueError(f"`form` must be one of {sorted(_FORMS)}; got {form!r}.")
+  stride = _pair(stride)
+  pads = _pads(x.shape[1:3], w.shape[:2], stride, padding)
+  return _FORMS[form](x, w, stride, pads)
+
+
+def max_pool(
+    x: Array, window: int, *, stride: int | None = None, padding: int = 0
+) -> Array:
+  """Largest value of each window: [B, H, W, C] -> [B, H', W', C].
+
+  Ties share the gradient. Write `relu(max_pool(x))` rather than
+  `max_pool(relu(x))`: equal, on a fraction of the values.
+  """
+  stride = stride or window
+  if stride == window and not padding:
+    return _tiles(x, window).max((2, 4))
+  x = _pad(x, ((padding, padding),) * 2, value=-jnp.inf)
+  slices = _shifted(x, (window, window), (stride, stride))
+  return functools.reduce(jnp.maximum, slices)
+
+
+def avg_pool(x: Array, window: int) -> Array:
+  """Mean of each tile: [B, H, W, C] -> [B, H // window, W // window, C]."""
+  return _tiles(x, window).mean((2, 4))
+
+
+def _tiles(x: Array, window: int) -> Array:
+  """Non-overlapping tiles [B, H', window, W', window, C], borders dropped.
+
+  On CPU a reduction over tiles has a backward pass a third cheaper than one
+  over strided slices (LeNet, 1,024 images: 87 ms against 130 ms in all).
+  """
+  height, width = (s // window for s in x.shape[1:3])
+  x = x[:, : height * window, : width * window]
+  return x.reshape(len(x), height, window, width, window, x.shape[3])
+
+
+def platform() -> str:
+  """The platform a computation traced now will run on: 'cpu', 'gpu', ..."""
+  device = jax.config.jax_default_device
+  if device is None:
+    return jax.default_backend()
+  return device if isinstance(device, str) else device.platform
+
+
+def _pair(value) -> tuple[int, int]:
+  return (value, value) if isinstance(value, int) else tuple(value)
+
+
+def _pads(size, window, stride, padding: Padding):
+  """Padding as ((top, bottom), (left, right))."""
+  if isinstance(padding, str):
+    if padding not in ("SAME", "VALID"):
+      raise ValueError(
+          f"`padding` must be 'SAME', 'VALID' or pixels; got {padding!r}."
+      )
+    return tuple(lax.padtype_to_pads(size, window, stride, padding))
+  if isinstance(padding, int):
+    return ((padding, padding),) * 2
+  return tuple(tuple(side) for side in padding)
+
+
+def _pad(x: Array, pads, value=0.0) -> Array:
+  if pads == ((0, 0), (0, 0)):
+    return x
+  return jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=value)
+
+
+def _shifted(x: Array, window, stride) -> list[Array]:
+  """The h * w strided slices of x that a window sees, row by row."""
+  height, width = (
+      (s - k) // t + 1 for s, k, t in zip(x.shape[1:3], window, stride)
+  )
+  return [
+      x[:, i : i + (height - 1) * stride[0] + 1 : stride[0],
+        j : j + (width - 1) * stride[1] + 1 : stride[1]]
+      for i in range(window[0])
+      for j in range(window[1])
+  ]
+
+
+def _patches(x: Array, w: Array, stride, pads) -> Array:
+  slices = _shifted(_pad(x, pads), w.shape[:2], stride)
+  columns = jnp.concatenate(slices, axis=-1)  # [B, H', W', h * w * C]
+  return columns @ w.reshape(-1, w.shape[3])
+
+
+def _lax(x: Array, w: Array, stride, pads) -> Array:
+  return lax.conv_general_dilated(x, w, stride, pads, dimension_numbers=_NHWC)
+
+
+def _canonical(x: Array, w: Array, stride, pads) -> Array:
+  if stride != (1, 1):
+    raise ValueError(f"`stride` must be 1 in canonical form; got {stride}.")
+  return _unit_stride(x, w, pads)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _unit_stride(x: Array, w: Array, pads) -> Array:
+  return _lax(x, w, (1, 1), pads)
+
+
+def _unit_stride_forward(x, w, pads):
+  return _unit_stride(x, w, pads), (x, w)
+
+
+def _unit_stride_backward(pads, residuals, g):
+  x, w = residuals
+  reach = [(k - 1 - lo, k - 1 - hi) for k, (lo, hi) in zip(w.shape, pads)]
+  dx = _unit_stride(g, jnp.flip(w, (0, 1)).swapaxes(2, 3), tuple(reach))
+  dw = _unit_stride(
+      x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3), pads
+  ).transpose(1, 2, 0, 3)
+  return dx, dw
+
+
+_unit_stride.defvjp(_unit_stride_forward, _unit_stride_backward)
+
+_FORMS: dict[str, Callable] = {
+    "patches": _patches,
+    "canonical": _canonical,
+    "lax": _lax,
+}

@@ -1,0 +1,98 @@
+"""Dataset distillation by meta-gradients through unrolled training.
+
+DD: Wang, Zhu, Torralba & Efros, "Dataset Distillation", 2018, arXiv
+1811.10959. SLDD: Sucholutsky & Schonlau, "Soft-Label Dataset Distillation and
+Text Dataset Distillation", 2019, arXiv 1910.02551. Both are one objective:
+
+    L(S) = E_{theta_0}  E_{(x, y) real}  l( f(x; theta_T), y )
+
+with theta_T = `inner_loop.train_in_order(theta_0, S)`. SLDD also learns the
+labels; DD leaves them out of `learn`. The loss on real data has hard labels.
+
+Differences from the published code: the network runs in train mode in inner
+steps and its running statistics are threaded through them (the published code
+treats them as constants); gradients are exact through every inner step.
+"""
+
+from collections.abc import Callable
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+
+from distill_jax.inner_loop import train_in_order
+from distill_jax.labels import classes_of, cross_entropy, label_rows
+from distill_jax.parallel import batch_mean, pieces
+from distill_jax.types import Array, Batch, Network, Objective, PyTree, Samples
+
+
+def unrolled(
+    network: Network,
+    order: Array,
+    *,
+    sample: Callable[[Array, PyTree], Batch],
+    num_classes: int,
+    fixed: bool = False,
+    num_networks: int = 1,
+    optimizer: optax.GradientTransformation | None = None,
+    loss: Callable[[Array, Array], Array] = cross_entropy,
+    remat: bool = True,
+    mesh: jax.sharding.Mesh | None = None,
+) -> Objective:
+  """Loss on real data after training on the distilled set.
+
+  Args:
+    network: the student. Its `init` is the distribution of theta_0: replace
+      it to start from trained weights or from a pool.
+    order: [S, n] int, the samples of each step (`initialisation.step_order`).
+    sample: `(key, data) -> Batch`, the real batch of one outer step.
+    num_classes: classes of the real labels.
+    fixed: one theta_0, drawn by the objective's `init` and kept in its state
+      ("fixed initialisation"); otherwise fresh ones every outer step.
+    num_networks: initialisations per outer step, whose losses are averaged.
+    optimizer: of the inner loop; see `train_in_order`.
+    loss: inner loss; see `train_in_order`.
+    remat: see `train_in_order`.
+    mesh: shards the initialisations; see `parallel.batch_map`.
+
+  Returns:
+    An `Objective`. Metrics: `accuracy` on the real batch.
+  """
+  if num_networks < 1 or (fixed and num_networks != 1):
+    raise ValueError(
+        "`num_networks` must be at least 1, and 1 with a fixed "
+        f"initialisation; got {num_networks}."
+    )
+
+  def real_loss(variables, batch):
+    logits, _ = network.apply(variables, batch.inputs)
+    labels = label_rows(batch.labels, num_classes, logits.dtype)
+    accuracy = (classes_of(logits) == batch.labels).mean(dtype=logits.dtype)
+    return cross_entropy(logits, labels), {"accuracy": accuracy}
+
+  def init(key, samples):
+    return network.init(key, samples.inputs[:1]) if fixed else ()
+
+  def objective(key, samples: Samples, state, batch: Batch):
+    chex.assert_rank(samples.labels, 2)
+    chex.assert_equal_shape_prefix([samples.inputs, samples.labels], 1)
+    parts = pieces(batch)
+
+    def after_training(samples, key):
+      k_init, k_train = jax.random.split(key)
+      start = state if fixed else network.init(k_init, samples.inputs[:1])
+      trained = train_in_order(
+          k_train, network, start, samples, order,
+          optimizer=optimizer, loss=loss, remat=remat,
+      )
+      return batch_mean(real_loss, trained, parts)
+
+    if num_networks == 1:
+      value, metrics = after_training(samples, key)
+    else:
+      keys = jax.random.split(key, num_networks)
+      value, metrics = batch_mean(after_training, samples, keys, mesh=mesh)
+    return value, (state, metrics)
+
+  return Objective(sample, init, objective)

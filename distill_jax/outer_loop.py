@@ -1,0 +1,167 @@
+"""The outer loop: the same few lines whatever is distilled, and how.
+
+    key -> real batch -> estimate the gradient -> update -> project -> average
+
+One jitted scan; step keys are `fold_in(key, step)`, so a run resumed from a
+saved `State` is the run that was never interrupted.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from distill_jax.types import Array, Distilled, Estimator, PyTree
+
+
+class State(NamedTuple):
+  """What the next outer step needs.
+
+  Attributes:
+    step: [] int32, outer updates made.
+    distilled: what is being learned.
+    optimizer: state of the outer optimizer.
+    objective: state of the objective (a fixed initialisation, a pool).
+    average: running average of `distilled` and its state, or `()`.
+  """
+
+  step: Array
+  distilled: Distilled
+  optimizer: PyTree
+  objective: PyTree
+  average: PyTree
+
+
+class Info(NamedTuple):
+  """What a person wants to plot; never read back.
+
+  Attributes:
+    loss: of the objective, before the update.
+    grad_norm: global norm of the gradient that was estimated.
+    finite: whether loss and gradient are finite.
+    metrics: of the objective, scalars by name.
+  """
+
+  loss: Array
+  grad_norm: Array
+  finite: Array
+  metrics: dict[str, Array]
+
+
+class Distiller(NamedTuple):
+  """Attributes:
+    init: `(key, distilled) -> State`.
+    step: `(key, state, data) -> State, Info`.
+    result: `(state) -> Distilled`, what to evaluate and save.
+  """
+
+  init: Callable[[Array, Distilled], State]
+  step: Callable[[Array, State, Any], tuple[State, Info]]
+  result: Callable[[State], Distilled]
+
+
+def learn(**optimizers: optax.GradientTransformation):
+  """One optimizer for each field that is learned; the rest stays bit-equal.
+
+  Args:
+    **optimizers: fields of `Distilled` by name, `step_sizes` standing for
+      `raw_step_sizes`: `learn(codes=optax.adam(0.01))`.
+
+  Returns:
+    A gradient transformation over `Distilled`.
+
+  Raises:
+    ValueError: an unknown field, or none.
+  """
+  if "step_sizes" in optimizers:
+    optimizers["raw_step_sizes"] = optimizers.pop("step_sizes")
+  unknown = sorted(set(optimizers) - set(Distilled._fields))
+  if unknown or not optimizers:
+    raise ValueError(
+        "`learn` must name fields among codes, labels, step_sizes, extra; got "
+        f"{unknown or 'none'}."
+    )
+  labels = Distilled(*(
+      f if f in optimizers else "frozen" for f in Distilled._fields
+  ))
+  # x + (-0.0) is x for every x, -0.0 included; x + 0.0 is not.
+  frozen = optax.stateless(lambda updates, _: jax.tree.map(
+      lambda u: jnp.full_like(u, -0.0), updates
+  ))
+  return optax.partition({**optimizers, "frozen": frozen}, labels)
+
+
+def distiller(
+    estimator: Estimator,
+    optimizer: optax.GradientTransformation,
+    *,
+    project: Callable[[Distilled], Distilled] | None = None,
+    average: optax.GradientTransformation | None = None,
+) -> Distiller:
+  """Puts an estimator and an outer optimizer together.
+
+  Args:
+    estimator: gives the loss and its gradient.
+    optimizer: over `Distilled`, usually `learn(...)`, with
+      `optax.clip_by_global_norm` chained before it where wanted.
+    project: a constraint, applied after each update.
+    average: `optax.ema(decay)`: `result` then returns the running average.
+  """
+
+  def init(key, distilled):
+    return State(
+        step=jnp.zeros((), jnp.int32),
+        distilled=distilled,
+        optimizer=optimizer.init(distilled),
+        objective=estimator.init(key, distilled),
+        average=(distilled, average.init(distilled)) if average else (),
+    )
+
+  def step(key, state: State, data):
+    k_sample, k_estimate = jax.random.split(jax.random.fold_in(key, state.step))
+    batch = estimator.sample(k_sample, data)
+    loss, gradients, objective, metrics = estimator.estimate(
+        k_estimate, state.distilled, state.objective, batch
+    )
+    updates, optimizer_state = optimizer.update(
+        gradients, state.optimizer, state.distilled
+    )
+    distilled = optax.apply_updates(state.distilled, updates)
+    if project:
+      distilled = project(distilled)
+    averaged = average.update(distilled, state.average[1]) if average else ()
+    norm = optax.global_norm(gradients)
+    info = Info(loss, norm, jnp.isfinite(loss) & jnp.isfinite(norm), metrics)
+    return State(
+        state.step + 1, distilled, optimizer_state, objective, averaged
+    ), info
+
+  def result(state: State) -> Distilled:
+    return state.average[0] if average else state.distilled
+
+  return Distiller(init, step, result)
+
+
+@partial(jax.jit, static_argnames=("step", "num_steps"))
+def distill(
+    key: Array, state: State, data: PyTree, *, step: Callable, num_steps: int
+) -> tuple[State, Info]:
+  """Runs `num_steps` outer steps as one compiled scan.
+
+  Args:
+    key: of the whole run, the same in every call; step keys are derived from
+      it and `state.step`.
+    state: where to go on; kept.
+    data: what the objective samples from, usually `source.train`.
+    step: `distiller(...).step`. Build it once: a new one compiles again.
+    num_steps: outer updates, not epochs.
+
+  Returns:
+    The new state, and `Info` with a leading axis [num_steps].
+  """
+  return jax.lax.scan(
+      lambda state, _: step(key, state, data), state, length=num_steps
+  )

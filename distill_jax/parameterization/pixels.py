@@ -1,0 +1,21 @@
+"""Samples stored as they are: one code per sample, no decoder."""
+
+import jax.numpy as jnp
+
+from distill_jax.types import Parameterization
+
+
+def pixels() -> Parameterization:
+  """The plain parameterization: codes are the inputs [M, ...] themselves."""
+
+  def init(key, inputs):
+    del key
+    return inputs
+
+  def decode(codes):
+    return codes
+
+  def owner(codes):
+    return jnp.arange(codes.shape[0], dtype=jnp.int32)
+
+  return Parameterization(init, decode, owner)

@@ -1,0 +1,206 @@
+"""Between raw data and model space: standardisation and ZCA whitening.
+
+A preprocessing is a record of arrays with `apply(raw) -> model space` and
+`invert(x) -> raw units`. Records are pytrees, so they travel through `jit`
+and into the saved set; the set is of no use to someone who cannot repeat them.
+
+  standardise  x = (r - mean) / std, per entry of the last axis
+  ZCA          x = (r - mean) W,  W = U diag(s + eps)^-1/2 U',  cov = U s U'
+               r = x W^-1 + mean, W^-1 = U diag(s + eps)^1/2 U'
+
+with r the raw input in unit scale (uint8 over 255). ZCA follows Cazenavette et
+al., "Dataset Distillation by Matching Training Trajectories", 2022 (arXiv
+2203.11932): unbiased covariance, eps = 0.1 inside the root, and the exact
+inverse of the regularised map. Here it is fitted in float64, then kept in
+float32.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Array = jax.Array
+
+_CHUNK_VALUES = 2**22  # fitted at once: 32 MiB of float64
+
+
+def unit_scale(raw):
+  """Raw inputs as floats: uint8 over 255, floats as they are.
+
+  Args:
+    raw: [...] uint8 pixels 0..255, or floats.
+
+  Returns:
+    [...] float32 in [0, 1] for uint8; other integers are cast to float32
+    without scaling; floats keep their dtype.
+  """
+  if jnp.issubdtype(raw.dtype, jnp.floating):
+    return raw
+  return raw.astype(np.float32) / (255.0 if raw.dtype == np.uint8 else 1.0)
+
+
+class Standardise(NamedTuple):
+  """Zero mean and unit variance per entry of the last axis.
+
+  Attributes:
+    mean: [C] float32, unit scale.
+    std: [C] float32, unit scale, positive.
+  """
+
+  mean: Array
+  std: Array
+
+  def apply(self, raw):
+    """Takes raw inputs [..., C] to model space."""
+    return (unit_scale(raw) - self.mean) / self.std
+
+  def invert(self, x):
+    """Takes model space [..., C] to raw units, pixels in [0, 1]."""
+    return x * self.std + self.mean
+
+
+class ZCA(NamedTuple):
+  """Zero mean and (almost) unit covariance over whole samples.
+
+  Attributes:
+    mean: [D] float32, unit scale; D is the product of a sample's axes.
+    whiten: [D, D] float32.
+    unwhiten: [D, D] float32, the inverse of `whiten`.
+  """
+
+  mean: Array
+  whiten: Array
+  unwhiten: Array
+
+  def apply(self, raw):
+    """Takes raw inputs [N, ...] to model space, same shape."""
+    flat = unit_scale(raw).reshape(raw.shape[0], -1) - self.mean
+    return _product(flat, self.whiten).reshape(raw.shape)
+
+  def invert(self, x):
+    """Takes model space [N, ...] to raw units, pixels near [0, 1]."""
+    flat = _product(x.reshape(x.shape[0], -1), self.unwhiten)
+    return (flat + self.mean).reshape(x.shape)
+
+
+class Encoded(NamedTuple):
+  """For inputs stored in model space already: `apply` is the identity.
+
+  Attributes:
+    original: the preprocessing that took them there, used by `invert`.
+  """
+
+  original: Any
+
+  def apply(self, raw):
+    """Returns its argument, which is in model space."""
+    return raw
+
+  def invert(self, x):
+    """Takes model space to raw units."""
+    return self.original.invert(x)
+
+
+PREPROCESSING = {"standardise": Standardise, "zca": ZCA}
+
+
+def name_of(preprocessing) -> str:
+  """The name under which `PREPROCESSING` lists a record's class.
+
+  Args:
+    preprocessing: a record; for `Encoded`, its original is named.
+
+  Returns:
+    The name; `PREPROCESSING[name](*arrays)` rebuilds the record.
+
+  Raises:
+    ValueError: the record's class is not listed.
+  """
+  if isinstance(preprocessing, Encoded):
+    return name_of(preprocessing.original)
+  for name, record in PREPROCESSING.items():
+    if type(preprocessing) is record:
+      return name
+  raise ValueError(
+    f"`preprocessing` must be one of {', '.join(PREPROCESSING)} to be saved; "
+    f"got {type(preprocessing).__name__}. Add its class to `PREPROCESSING`."
+  )
+
+
+def standardise(inputs) -> Standardise:
+  """Fits `Standardise`: moments per last axis, over all the others.
+
+  Args:
+    inputs: [N, ..., C] uint8 or float.
+
+  Returns:
+    The record; a channel of one constant value gets std 1.
+  """
+  inputs = np.asarray(inputs)
+  channels = inputs.shape[-1]
+  size = inputs.size // channels
+  mean, lowest, highest = np.zeros(channels), np.inf, -np.inf
+  for chunk in _chunks(inputs):
+    chunk = chunk.reshape(-1, channels)
+    mean += chunk.sum(0) / size
+    lowest = np.minimum(lowest, chunk.min(0))
+    highest = np.maximum(highest, chunk.max(0))
+  variance = np.zeros(channels)
+  for chunk in _chunks(inputs):
+    variance += np.square(chunk.reshape(-1, channels) - mean).sum(0) / size
+  std = np.where(lowest == highest, 1.0, np.sqrt(variance))
+  return Standardise(_float32(mean), _float32(std))
+
+
+def zca(inputs, *, regulariser: float = 0.1) -> ZCA:
+  """Fits `ZCA`.
+
+  Args:
+    inputs: [N, ...] uint8 or float, N at least 2.
+    regulariser: eps, added to the eigenvalues; positive.
+
+  Returns:
+    The record. Time grows with N D^2 + D^3, memory with D^2.
+
+  Raises:
+    ValueError: too few samples, or a regulariser that is not positive.
+  """
+  inputs = np.asarray(inputs)
+  if not regulariser > 0:
+    raise ValueError(f"`regulariser` must be positive; got {regulariser}.")
+  if len(inputs) < 2:
+    raise ValueError(
+      f"`inputs` must hold at least 2 samples for ZCA; got {len(inputs)}."
+    )
+  size = inputs[0].size
+  mean, covariance = np.zeros(size), np.zeros((size, size))
+  for chunk in _chunks(inputs):
+    mean += chunk.reshape(-1, size).sum(0) / len(inputs)
+  for chunk in _chunks(inputs):
+    centred = chunk.reshape(-1, size) - mean
+    covariance += centred.T @ centred / (len(inputs) - 1)
+  values, vectors = np.linalg.eigh(covariance)
+  root = np.sqrt(np.maximum(values, 0.0) + regulariser)  # rounding below zero
+  return ZCA(
+    mean=_float32(mean),
+    whiten=_float32(vectors / root @ vectors.T),
+    unwhiten=_float32(vectors * root @ vectors.T),
+  )
+
+
+def _chunks(inputs):
+  """Yields runs of samples, float64 in unit scale."""
+  rows = max(1, _CHUNK_VALUES // max(1, inputs[:1].size))
+  for start in range(0, len(inputs), rows):
+    chunk = inputs[start : start + rows]
+    yield chunk.astype(np.float64) / (255.0 if chunk.dtype == np.uint8 else 1.0)
+
+
+def _product(a, b):
+  return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+
+
+def _float32(array):
+  return jnp.asarray(array, jnp.float32)
