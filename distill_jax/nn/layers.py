@@ -1,0 +1,112 @@
+"""Convolution and dense layers whose initialisation is one argument.
+
+Xavier normal with zero biases is DD's and SLDD's (arXiv 1811.10959); PyTorch's
+uniform default, for weights and biases, is that of the DC family (Zhao et al.,
+2020, arXiv 2006.05929, and what follows it).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from distill_jax.nn.conv import Padding, conv2d
+from distill_jax.types import Array
+
+
+class Initialisation(NamedTuple):
+  """Attributes:
+    kernel: a jax initialiser.
+    bias: `(fan_in) -> ` a jax initialiser.
+  """
+
+  kernel: Callable
+  bias: Callable[[int], Callable]
+
+
+def xavier_normal() -> Initialisation:
+  """Weights N(0, 2 / (fan_in + fan_out)), zero biases."""
+  return Initialisation(
+      nn.initializers.glorot_normal(), lambda fan_in: nn.initializers.zeros
+  )
+
+
+def torch_uniform() -> Initialisation:
+  """Weights and biases U(-1, 1) / sqrt(fan_in), PyTorch's default."""
+
+  def bias(fan_in):
+    bound = 1 / np.sqrt(fan_in)
+
+    def draw(key, shape, dtype=np.float32):
+      return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return draw
+
+  return Initialisation(
+      nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"), bias
+  )
+
+
+class Conv(nn.Module):
+  """A convolution with bias: [B, H, W, C] -> [B, H', W', features]."""
+
+  features: int
+  size: int
+  padding: Padding = "SAME"
+  stride: int = 1
+  initialisation: Initialisation = xavier_normal()
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    shape = (self.size, self.size, x.shape[-1], self.features)
+    kernel = self.param("kernel", self.initialisation.kernel, shape, x.dtype)
+    bias = self.param(
+        "bias", self.initialisation.bias(int(np.prod(shape[:3]))),
+        (self.features,), x.dtype,
+    )
+    x = conv2d(x, kernel, stride=self.stride, padding=self.padding)
+    return x + bias
+
+
+class Dense(nn.Module):
+  """A linear layer with bias: [B, D] -> [B, features]."""
+
+  features: int
+  initialisation: Initialisation = xavier_normal()
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    shape = (x.shape[-1], self.features)
+    kernel = self.param("kernel", self.initialisation.kernel, shape, x.dtype)
+    bias = self.param(
+        "bias", self.initialisation.bias(shape[0]), (self.features,), x.dtype
+    )
+    return x @ kernel + bias
+
+
+def flatten(x: Array) -> Array:
+  """[B, ...] -> [B, D]."""
+  return x.reshape(x.shape[0], -1)
+
+
+class Classifier(nn.Module):
+  """A body that returns a tuple of features, and a linear head on the last.
+
+  The last feature, flattened, is the embedding.
+  """
+
+  body: nn.Module
+  num_outputs: int
+  initialisation: Initialisation = xavier_normal()
+
+  def setup(self):
+    self.head = Dense(self.num_outputs, self.initialisation)
+
+  def stages(self, x: Array, train: bool = False) -> tuple[Array, ...]:
+    *features, last = self.body(x, train)
+    return (*features, flatten(last))
+
+  def __call__(self, x: Array, train: bool = False) -> Array:
+    return self.head(self.stages(x, train)[-1])

@@ -1,0 +1,63 @@
+"""Normalisations, each a factory `(train) -> module` passed to a network."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from distill_jax.types import Array
+
+
+def instance_norm(train: bool) -> nn.Module:
+  """Per sample and channel over space, biased variance, affine, no state.
+
+  GroupNorm with one channel a group: what the DC family calls instance norm.
+  """
+  del train
+  return nn.GroupNorm(num_groups=None, group_size=1, epsilon=1e-5)
+
+
+def group_norm(train: bool) -> nn.Module:
+  """GroupNorm with four groups."""
+  del train
+  return nn.GroupNorm(num_groups=4, epsilon=1e-5)
+
+
+def layer_norm(train: bool) -> nn.Module:
+  """Per sample over space and channels, with an affine map of that shape."""
+  del train
+  return nn.LayerNorm(
+      epsilon=1e-5, reduction_axes=(-3, -2, -1), feature_axes=(-3, -2, -1)
+  )
+
+
+def batch_norm(train: bool) -> nn.Module:
+  """BatchNorm with running statistics (PyTorch momentum 0.1)."""
+  return nn.BatchNorm(
+      use_running_average=not train, momentum=0.9, epsilon=1e-5
+  )
+
+
+def local_response_norm(
+    x: Array,
+    *,
+    window: int = 4,
+    alpha: float = 0.001 / 9,
+    beta: float = 0.75,
+    k: float = 1.0,
+) -> Array:
+  """`x / (k + alpha * mean_window(x^2)) ** beta` across channels.
+
+  The window reaches `window // 2` channels back; absent channels count as
+  zero in the mean (PyTorch's convention, which divides alpha by the window).
+
+  Args:
+    x: [..., C].
+    window: channels in the mean.
+    alpha: weight of the mean square.
+    beta: exponent.
+    k: offset.
+  """
+  back, ahead = window // 2, (window - 1) // 2
+  squares = jnp.pad(x * x, ((0, 0),) * (x.ndim - 1) + ((back, ahead),))
+  channels = x.shape[-1]
+  total = sum(squares[..., i : i + channels] for i in range(window))
+  return x * (k + alpha * total / window) ** -beta
