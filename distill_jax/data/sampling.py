@@ -68,7 +68,7 @@ def per_class(samples_per_class: int) -> Sampler:
       raise _too_few(samples_per_class, largest, "the largest class")
     slots = _distinct(key, split.counts, largest, samples_per_class)
     rows = jnp.take_along_axis(split.members, slots, axis=1)
-    inputs = split.encode(split.inputs[rows.ravel()])  # ZCA wants one batch axis
+    inputs = split.encode(split.inputs[rows.ravel()])  # one batch axis, for ZCA
     shape = (num_classes, samples_per_class)
     return Batch(
       inputs.reshape(shape + inputs.shape[1:]), split.labels[rows]

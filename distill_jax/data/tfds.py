@@ -1,0 +1,129 @@
+"""TensorFlow Datasets as arrays, decoded once.
+
+A prepared data set is read with random access and without TensorFlow; only
+preparing one (download, convert) needs it. Decoding is slow (60,000 MNIST
+images: 43 s), so the arrays are kept as NAME.npz in the data folder. Delete
+that file to decode again.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from distill_jax.errors import DataError
+
+
+def arrays(name: str, data_dir=None) -> dict:
+  """The arguments of `from_arrays` for an image data set with one label.
+
+  Args:
+    name: as TensorFlow Datasets writes it, such as "mnist" or "mnist:3.0.1".
+    data_dir: its data folder; by default ~/tensorflow_datasets. Files that
+      cannot be downloaded are looked for in its downloads/manual.
+
+  Returns:
+    x_train, y_train, class_names, and x_test, y_test from the split "test",
+    else "validation", where there is one.
+
+  Raises:
+    DataError: not installed, unknown, not prepared, or not images and labels.
+  """
+  folder = Path(data_dir or "~/tensorflow_datasets").expanduser()
+  cache = folder / f"{name.replace('/', '-').replace(':', '-')}.npz"
+  if not cache.exists():
+    _write(cache, _decode(_builder(name, folder), name))
+  with np.load(cache, allow_pickle=False) as archive:
+    return dict(archive)
+
+
+def _builder(name, folder):
+  """A builder whose data set is prepared."""
+  try:
+    import tensorflow_datasets
+  except ImportError as error:
+    raise DataError(
+      f"`spec` must not be tfds:{name} without tensorflow_datasets. Install "
+      "it: pip install 'distill_jax[data]'."
+    ) from error
+  try:
+    builder = tensorflow_datasets.builder(
+      name, data_dir=folder, file_format="array_record"
+    )
+  except ValueError as error:  # its message lists hundreds of names
+    reason = str(error).splitlines()[0]
+    raise DataError(
+      f"`spec` must name a data set of TensorFlow Datasets; got {name!r}: "
+      f"{reason}"
+    ) from error
+  _image_and_label(builder.info, name)
+  config = tensorflow_datasets.download.DownloadConfig(
+    manual_dir=folder / "downloads" / "manual"
+  )
+  try:
+    builder.download_and_prepare(download_config=config)
+  except (AssertionError, ImportError, OSError) as error:
+    raise DataError(
+      f"`spec` must name a data set that can be prepared; {name} failed: "
+      f"{str(error).splitlines()[0]}. Preparing needs TensorFlow and the "
+      f"original files, from the network or in {config.manual_dir}."
+    ) from error
+  return builder
+
+
+def _image_and_label(info, name):
+  """The names of the two features, checked for their kinds."""
+  from tensorflow_datasets import features
+
+  keys = info.supervised_keys or ()
+  kinds = [type(info.features[key]) for key in keys if key in info.features]
+  if kinds != [features.Image, features.ClassLabel]:
+    found = ", ".join(kind.__name__ for kind in kinds) or "neither"
+    raise DataError(
+      f"`spec` must name a data set of images with one class label each; "
+      f"{name} offers {found}."
+    )
+  return keys
+
+
+def _decode(builder, name):
+  image, label = _image_and_label(builder.info, name)
+  splits = builder.info.splits
+  if "train" not in splits:
+    raise DataError(
+      f"`spec` must name a data set with a split train; {name} has "
+      f"{', '.join(splits)}."
+    )
+  parts = {"train": "train"}
+  for split in ("validation", "test"):  # the latter wins
+    if split in splits:
+      parts["test"] = split
+  result = {"class_names": np.array(builder.info.features[label].names)}
+  for part, split in parts.items():
+    samples = _all(builder.as_data_source(split))
+    images = [sample[image] for sample in samples]
+    shapes = sorted({picture.shape for picture in images})
+    if len(shapes) > 1:
+      raise DataError(
+        f"`spec` must name images of one size; {name} has {shapes[0]} and "
+        f"{shapes[1]}. Resize them into an .npz file."
+      )
+    result[f"x_{part}"] = np.stack(images)
+    labels = [sample[label] for sample in samples]
+    result[f"y_{part}"] = np.array(labels, np.int32)
+  return result
+
+
+def _all(samples):
+  return [samples[index] for index in range(len(samples))]
+
+
+def _write(path, contents):
+  """Writes an archive that appears whole or not at all."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  temporary = path.with_name(f".{path.stem}-{os.getpid()}.npz")
+  try:
+    np.savez(temporary, **contents)
+    os.replace(temporary, path)
+  finally:
+    temporary.unlink(missing_ok=True)

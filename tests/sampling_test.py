@@ -1,0 +1,112 @@
+"""Samplers: distinct, uniform, encoded, and refusing what cannot be drawn."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from absl.testing import parameterized
+
+from distill_jax.data import sampling
+from distill_jax.data.source import from_arrays
+from distill_jax.errors import DataError
+
+COUNTS = (9, 6, 5)
+LABELS = np.repeat([0, 1, 2], COUNTS)
+IDS = np.arange(20, dtype=np.float32)[:, None]
+
+
+def _split(**options):
+  """Inputs are row numbers until they are encoded."""
+  return from_arrays(IDS, LABELS, **options).train
+
+
+def _rows(split, inputs):
+  ids = np.asarray(split.preprocessing.invert(inputs))[..., 0]
+  return np.round(ids).astype(int)
+
+
+class SamplingTest(parameterized.TestCase):
+  @parameterized.parameters(1, 7, 20)
+  def test_mixed(self, batch_size):
+    split = _split()
+    batch = jax.jit(sampling.mixed(batch_size))(jax.random.key(0), split)
+    chex.assert_shape(batch.inputs, (batch_size, 1))
+    assert batch.labels.dtype == jnp.int32
+    rows = _rows(split, batch.inputs)
+    assert len(set(rows)) == batch_size
+    np.testing.assert_array_equal(batch.labels, LABELS[rows])
+
+  @parameterized.parameters(2, 5)
+  def test_per_class(self, samples):
+    split = _split()
+    batch = jax.jit(sampling.per_class(samples))(jax.random.key(0), split)
+    chex.assert_shape(batch.inputs, (3, samples, 1))
+    chex.assert_shape(batch.labels, (3, samples))
+    rows = _rows(split, batch.inputs)
+    assert all(len(set(row)) == samples for row in rows)
+    np.testing.assert_array_equal(LABELS[rows], batch.labels)
+    np.testing.assert_array_equal(batch.labels[:, 0], [0, 1, 2])
+
+  def test_images_keep_their_shape_under_zca(self):
+    images = np.random.default_rng(0).random((20, 2, 3, 1))
+    split = from_arrays(images, LABELS, preprocessing="zca").train
+    batch = sampling.per_class(2)(jax.random.key(0), split)
+    chex.assert_shape(batch.inputs, (3, 2, 2, 3, 1))
+
+  def test_keys(self):
+    sample = jax.jit(sampling.mixed(4))
+    one, same, other = (
+      sample(jax.random.key(seed), _split()) for seed in (0, 0, 1)
+    )
+    chex.assert_trees_all_equal(one, same)
+    assert not np.array_equal(one.inputs, other.inputs)
+
+  @parameterized.named_parameters(
+    ("redrawn", sampling._redrawn, 12),
+    ("ranked", sampling._ranked, 5),
+  )
+  def test_every_ordered_tuple_is_equally_likely(self, draw, count):
+    # Chi-squared over ordered pairs of `count` values; row 1 has fewer.
+    counts, num_draws = jnp.array([count, count - 1]), 20_000
+    keys = jax.random.split(jax.random.key(0), num_draws)
+    drawn = jax.jit(jax.vmap(lambda key: draw(key, counts, 12, 2)))(keys)
+    for row, size in enumerate((count, count - 1)):
+      first, second = np.asarray(drawn[:, row]).T
+      table = np.zeros((12, 12))
+      np.add.at(table, (first, second), 1)
+      assert np.trace(table) == 0 and table[:, size:].sum() == 0
+      expected = num_draws / (size * (size - 1))
+      seen = table[:size, :size][~np.eye(size, dtype=bool)]
+      chi2 = np.square(seen - expected).sum() / expected
+      degrees = size * (size - 1) - 1
+      assert abs(chi2 - degrees) < 4 * np.sqrt(2 * degrees)
+
+  @parameterized.parameters((12, 6), (12, 7), (12, 12))
+  def test_distinct_on_both_sides_of_half(self, size, num):
+    drawn = sampling._distinct(
+      jax.random.key(3), jnp.array([size, size]), size, num
+    )
+    for row in np.asarray(drawn):
+      assert len(set(row)) == num and row.min() >= 0 and row.max() < size
+
+  def test_draws_map_over_splits_of_different_sizes(self):
+    # A batched condition runs both ways of drawing; neither may hang.
+    counts = jnp.array([[2, 3], [12, 11]])
+    keys = jax.random.split(jax.random.key(0), 2)
+    draw = jax.vmap(lambda key, c: sampling._distinct(key, c, 12, 2))
+    drawn = np.asarray(draw(keys, counts))
+    assert (drawn[..., 0] != drawn[..., 1]).all()
+    assert (drawn < np.asarray(counts)[..., None]).all()
+
+  def test_refused(self):
+    key, split = jax.random.key(0), _split()
+    with pytest.raises(DataError, match="`batch_size` .* 20 .*; got 21"):
+      jax.jit(sampling.mixed(21))(key, split)
+    with pytest.raises(DataError, match="9 samples of the largest.*; got 10"):
+      jax.jit(sampling.per_class(10))(key, split)
+    with pytest.raises(DataError, match="5 samples of class 'c'; got 6"):
+      sampling.check_per_class(split, 6, ("a", "b", "c"))
+    sampling.check_per_class(split, 5)
+    with pytest.raises(ValueError, match="`batch_size` .* at least 1; got 0"):
+      sampling.mixed(0)

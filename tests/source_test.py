@@ -1,0 +1,177 @@
+"""Sources: what is accepted, what is refused and how, what is derived."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from absl.testing import parameterized
+
+from distill_jax import preprocessing
+from distill_jax.data.source import from_arrays
+from distill_jax.errors import DataError
+
+X = np.random.default_rng(0).integers(0, 256, (12, 4, 4, 1)).astype(np.uint8)
+Y = np.array([0, 1, 2, 0, 1, 2, 0, 1, 0, 0, 0, 1])
+
+
+def _nan():
+  x = X.astype(np.float32)
+  x[3, 1, 2] = np.nan
+  x[5, 0, 0] = np.inf
+  return x
+
+
+class SourceTest(parameterized.TestCase):
+  def test_split(self):
+    source = from_arrays(X, Y, X[:4], Y[:4])
+    train = source.train
+    assert train.inputs.dtype == jnp.uint8 and train.labels.dtype == jnp.int32
+    assert (train.num_classes, train.num_samples) == (3, 12)
+    np.testing.assert_array_equal(train.counts, [6, 4, 2])
+    np.testing.assert_array_equal(
+      train.members,
+      [[0, 3, 6, 8, 9, 10], [1, 4, 7, 11, 1, 4], [2, 5, 2, 5, 2, 5]],
+    )
+    assert source.class_names == ("0", "1", "2")
+    assert source.validation is None and source.test.num_samples == 4
+    chex.assert_shape(source.example, (1, 4, 4, 1))
+    x = train.encode(train.inputs)
+    assert x.dtype == jnp.float32 and abs(float(x.mean())) < 1e-5
+
+  @parameterized.named_parameters(
+    ("grey", X[..., 0], (4, 4, 1), jnp.uint8),
+    ("colour", np.repeat(X, 3, -1), (4, 4, 3), jnp.uint8),
+    ("int64_pixels", X.astype(np.int64), (4, 4, 1), jnp.uint8),
+    ("features", X.reshape(12, -1) / 7, (16,), jnp.float32),
+    ("int_features", X.reshape(12, -1).astype(int), (16,), jnp.float32),
+  )
+  def test_shapes(self, inputs, shape, dtype):
+    train = from_arrays(inputs, Y).train
+    assert train.inputs.shape[1:] == shape and train.inputs.dtype == dtype
+
+  def test_names(self):
+    words = np.array(["c", "a", "b"])[Y]
+    source = from_arrays(X, words, X, words)
+    assert source.class_names == ("a", "b", "c")
+    np.testing.assert_array_equal(source.train.labels[:3], [2, 0, 1])
+    np.testing.assert_array_equal(source.test.labels, source.train.labels)
+    source = from_arrays(X, words.astype(object), class_names=("c", "a", "b"))
+    np.testing.assert_array_equal(source.train.labels, Y)
+    source = from_arrays(X, Y[:, None], class_names=("x", "y", "z"))
+    assert source.class_names == ("x", "y", "z")
+
+  def test_validation_is_stratified_and_not_fitted(self):
+    x = np.arange(40, dtype=np.float32)[:, None]
+    y = np.repeat([0, 1], [30, 10])
+    source = from_arrays(x, y, validation_fraction=0.2)
+    np.testing.assert_array_equal(source.validation.counts, [6, 2])
+    np.testing.assert_array_equal(source.train.counts, [24, 8])
+    both = [source.train.inputs, source.validation.inputs]
+    np.testing.assert_array_equal(np.sort(np.concatenate(both), 0), x)
+    np.testing.assert_allclose(
+      source.preprocessing.mean, [source.train.inputs.mean()], rtol=1e-6
+    )
+    assert from_arrays(x, y, validation_fraction=0.01).validation.counts.min()
+    again = from_arrays(x, y, validation_fraction=0.2)
+    other = from_arrays(x, y, validation_fraction=0.2, seed=1)
+    assert again.fingerprint() == source.fingerprint() != other.fingerprint()
+
+  def test_fingerprint_sees_everything(self):
+    x = X.copy()
+    x[0, 0, 0] ^= 1
+    y = Y.copy()
+    y[0] = 1
+    prints = [
+      source.fingerprint()
+      for source in (
+        from_arrays(X, Y),
+        from_arrays(x, Y),
+        from_arrays(X, y),
+        from_arrays(X, Y, X, Y),
+        from_arrays(X, Y, x, Y),
+        from_arrays(X, Y, class_names="abc"),
+      )
+    ]
+    assert len(set(prints)) == 6 and len(prints[0]) == 16
+
+  def test_preprocessing_choices(self):
+    given = preprocessing.Standardise(jnp.array([0.5]), jnp.array([0.25]))
+    assert from_arrays(X, Y, preprocessing=given).preprocessing is given
+    made = from_arrays(X, Y, preprocessing=lambda inputs: given)
+    assert made.preprocessing is given
+    zca = from_arrays(X, Y, preprocessing="zca").preprocessing
+    chex.assert_shape(zca.whiten, (16, 16))
+
+  def test_take_and_subset(self):
+    source = from_arrays(X, Y)
+    taken = source.take([2, 1, 0])
+    np.testing.assert_array_equal(taken.train.labels, [2, 1, 0])
+    np.testing.assert_array_equal(taken.train.inputs, X[[2, 1, 0]])
+    small = source.subset(jax.random.key(0), 2)
+    np.testing.assert_array_equal(small.train.counts, [2, 2, 2])
+    rows = {row.tobytes() for row in np.asarray(small.train.inputs)}
+    assert len(rows) == 6 and rows <= {row.tobytes() for row in X}
+    chex.assert_trees_all_equal(small.preprocessing, source.preprocessing)
+    draws = {
+      source.subset(jax.random.key(i), 1).fingerprint() for i in range(5)
+    }
+    assert len(draws) > 1
+
+  def test_encoded(self):
+    source = from_arrays(X, Y, X[:3], Y[:3], preprocessing="zca")
+    encoded = source.encoded()
+    raw, held = source.train, encoded.train
+    chex.assert_trees_all_close(
+      held.encode(held.inputs), raw.encode(raw.inputs), atol=1e-6
+    )
+    chex.assert_trees_all_close(
+      held.preprocessing.invert(held.inputs), X / 255.0, atol=1e-5
+    )
+    assert encoded.preprocessing is source.preprocessing
+    assert encoded.test.inputs.dtype == jnp.float32
+    assert encoded.encoded() is encoded
+
+  @parameterized.named_parameters(
+    ("empty_index", X, np.where(Y == 1, 3, Y), {}, "empty class '1'"),
+    ("empty_name", X, Y, {"class_names": "abcd"}, "empty class 'd'"),
+    ("one_class", X, 0 * Y, {}, "at least two classes"),
+    ("negative", X, Y - 1, {}, r"must be 0\.\..*got -1 in row 0"),
+    ("large", X, Y, {"class_names": "ab"}, r"0\.\.1; got 2 in row 2"),
+    ("same_names", X, Y, {"class_names": "aba"}, "must differ"),
+    ("one_hot", X, np.eye(3)[Y], {}, r"one class per sample; got .*\(12, 3\)"),
+    ("regression", X, Y + 0.5, {}, r"not real numbers; got 0\.5 in row 0"),
+    ("nan_label", X, np.where(Y == 2, np.nan, Y), {}, "got nan in row 2"),
+    ("object_label", X, np.array([None] * 12), {}, "integers or strings"),
+    ("nan", _nan(), Y, {}, "got 2 NaN or infinite values, the first in row 3"),
+    ("rank", X[None], Y, {}, r"must be \[N, H, W\].*\(1, 12, 4, 4, 1\)"),
+    ("object", X.astype(object), Y, {}, "integers or floats; got object"),
+    ("complex", X.astype(complex), Y, {}, "got complex128"),
+    ("bool", X > 0, Y, {}, "got bool"),
+    ("pixels", X.astype(int) + 300, Y, {}, r"pixels 0\.\.255"),
+    ("length", X[:5], Y, {}, "equal length; got 5 and 12"),
+    ("none", X[:0], Y[:0], {}, "must hold samples"),
+    ("half_test", X, Y, {"x_test": X}, "given together"),
+    ("test_shape", X, Y, {"x_test": X[:, :3], "y_test": Y}, r"got \(3, 4, 1\)"),
+    ("test_class", X, Y, {"x_test": X, "y_test": Y + 1}, "got 3 in row 2"),
+    ("test_word", X, np.array(["a", "b"])[Y % 2],
+     {"x_test": X[:1], "y_test": ["z"]}, "got 'z' in row 0"),
+    ("fraction", X, Y, {"validation_fraction": 1.0}, r"in \[0, 1\); got 1"),
+    ("small_class", X[:5], Y[:5], {"validation_fraction": 0.5}, "class '2'"),
+    ("unknown", X, Y, {"preprocessing": "pca"}, "standardise, zca.*'pca'"),
+    ("unfit", X, Y, {"preprocessing": preprocessing.Standardise(
+      jnp.zeros(3), jnp.ones(3))}, "must keep the shape"),
+  )
+  def test_refused(self, x, y, options, message):
+    with pytest.raises(DataError, match=message) as caught:
+      from_arrays(x, y, **options)
+    assert "\n" not in str(caught.value)
+
+  def test_refused_parts(self):
+    source = from_arrays(X, Y)
+    with pytest.raises(DataError, match=r"rows 0\.\.11.*got 12"):
+      source.take([0, 12])
+    with pytest.raises(DataError, match="empty class '2'"):
+      source.take([0, 1])
+    with pytest.raises(DataError, match=r"1\.\.2.*class '2'; got 3"):
+      source.subset(jax.random.key(0), 3)
