@@ -55,6 +55,20 @@ class Samples(NamedTuple):
   extra: PyTree = ()
 
 
+class TrainingSet(NamedTuple):
+  """What a learner is given: arrays alone, so that it crosses `jit`.
+
+  Attributes:
+    samples: the set in model space.
+    order: [S, n] int32, the samples of each step.
+    initial: theta_0 where the student's initialisation is fixed, else `()`.
+  """
+
+  samples: Samples
+  order: Array
+  initial: PyTree = ()
+
+
 class Batch(NamedTuple):
   """Real data in model space.
 
