@@ -1,0 +1,227 @@
+"""From a configuration's strings and numbers to functions, once.
+
+Everything below the launchers takes functions and arrays; this is the one
+place where a name becomes one of them.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from distill_jax import data, initialisation, nn
+from distill_jax.errors import ConfigError
+from distill_jax.estimators.backprop import backprop
+from distill_jax.labels import num_outputs
+from distill_jax.nn import norms
+from distill_jax.objectives.dd import unrolled
+from distill_jax.outer_loop import Distiller, State, distiller, learn
+from distill_jax.parameterization.pixels import pixels
+from distill_jax.preprocessing import Standardise
+from distill_jax.types import Array, Distilled, Estimator, Network
+
+NETWORKS = {
+    "alex_cifar_net": nn.alex_cifar_net,
+    "convnet": nn.convnet,
+    "lenet": nn.lenet,
+    "mlp": nn.mlp,
+}
+NORMS = {
+    "batch": norms.batch_norm,
+    "group": norms.group_norm,
+    "instance": norms.instance_norm,
+    "layer": norms.layer_norm,
+    "none": None,
+}
+SCHEDULES = ("constant", "cosine", "halving")
+
+
+class Run(NamedTuple):
+  """One method on one data set, ready to go.
+
+  Attributes:
+    key: of the outer loop.
+    evaluation_key: disjoint from it.
+    source: the data.
+    network: the student.
+    estimator: of the gradient.
+    distiller: the outer loop's functions.
+    order: [S, n], the samples of each step.
+    state: before the first step.
+  """
+
+  key: Array
+  evaluation_key: Array
+  source: data.Source
+  network: Network
+  estimator: Estimator
+  distiller: Distiller
+  order: Array
+  state: State
+
+
+def source(config, *, spec=None, data_dir=None) -> data.Source:
+  """The data set, preprocessed as the configuration says."""
+  preprocessing = config.preprocessing
+  if not isinstance(preprocessing, str):
+    preprocessing = Standardise(*(
+        np.asarray(preprocessing[field], np.float32) for field in ("mean", "std")
+    ))
+  return data.read(
+      spec or config.data, data_dir=data_dir, preprocessing=preprocessing,
+      validation_fraction=config.validation_fraction, seed=config.seed,
+  )
+
+
+def network(spec, num_classes: int) -> Network:
+  """A network from `{"name": ..., **arguments}`."""
+  spec = dict(spec)
+  name = spec.pop("name", None)
+  if name not in NETWORKS:
+    raise ConfigError(
+        f"`network` must be one of {', '.join(sorted(NETWORKS))}; got {name!r}."
+    )
+  if "norm" in spec:
+    spec["norm"] = _one_of(NORMS, "network norm", spec["norm"])
+  try:
+    return NETWORKS[name](num_outputs(num_classes), **spec)
+  except TypeError as error:
+    raise ConfigError(f"`network` {name!r}: {error}.") from None
+
+
+def run(config, source: data.Source) -> Run:
+  """Everything a run of DD or SLDD needs.
+
+  Raises:
+    ConfigError, DataError, ValueError: a field out of its range.
+  """
+  _check(config, source)
+  key = jax.random.key(config.seed)
+  k_start, k_init, k_run, k_evaluation = jax.random.split(key, 4)
+  student = network(config.network, source.num_classes)
+  order = initialisation.step_order(
+      config.num_samples, config.num_steps_per_epoch
+  )
+  objective = unrolled(
+      student, order,
+      sample=data.mixed(min(config.batch_size, source.train.num_samples)),
+      num_classes=source.num_classes,
+      fixed=config.student_init == "fixed",
+      num_networks=config.num_initialisations,
+      optimizer=optax.trace(config.momentum) if config.momentum else None,
+  )
+  parameterization = pixels()
+  estimator = backprop(objective, parameterization)
+  outer = distiller(
+      estimator, optimizer(config),
+      average=optax.ema(config.average) if config.average else None,
+  )
+  start = _start(k_start, config, source, parameterization)
+  return Run(
+      k_run, k_evaluation, source, student, estimator, outer, order,
+      outer.init(k_init, start),
+  )
+
+
+def optimizer(config) -> optax.GradientTransformation:
+  """Adam for every learned field, its schedule, and clipping before it."""
+
+  def adam(learning_rate):
+    return optax.adam(
+        schedule(config, learning_rate), b1=config.beta1, b2=config.beta2
+    )
+
+  fields = dict(
+      codes=adam(config.learning_rate),
+      step_sizes=adam(config.step_size_learning_rate),
+  )
+  if config.method == "sldd":
+    fields["labels"] = adam(config.label_learning_rate)
+  if not config.clip_norm:
+    return learn(**fields)
+  return optax.chain(
+      optax.clip_by_global_norm(config.clip_norm), learn(**fields)
+  )
+
+
+def schedule(config, learning_rate: float):
+  """Learning rate against outer steps.
+
+  `cosine` falls to a hundredth at `num_steps`, after a linear rise over the
+  first hundredth; `halving` is the published halving every tenth.
+  """
+  _one_of(SCHEDULES, "schedule", config.schedule)
+  num_steps = config.num_steps
+  if config.schedule == "constant":
+    return optax.constant_schedule(learning_rate)
+  if config.schedule == "halving":
+    every = max(num_steps // 10, 1)
+    return optax.exponential_decay(learning_rate, every, 0.5, staircase=True)
+  return optax.warmup_cosine_decay_schedule(
+      0.0, learning_rate, max(num_steps // 100, 1), max(num_steps, 2),
+      learning_rate / 100,
+  )
+
+
+def _start(key, config, source, parameterization) -> Distilled:
+  k_inputs, k_labels, k_codes = jax.random.split(key, 3)
+  classes = initialisation.start_classes(
+      config.num_samples, config.num_steps_per_epoch, source.num_classes
+  )
+  if _one_of(("noise", "real"), "start", config.start) == "noise":
+    shape = source.example.shape[1:]
+    inputs = initialisation.noise(k_inputs, config.num_samples, shape)
+  else:
+    inputs = initialisation.real(k_inputs, source.train, classes)
+  labels = (
+      initialisation.one_hot(classes, source.num_classes)
+      if config.start_labels == "one_hot" else
+      initialisation.noise_labels(
+          k_labels, config.num_samples, source.num_classes
+      )
+  )
+  return initialisation.start(
+      k_codes, inputs, labels, parameterization,
+      step_size=config.step_size,
+      num_inner_steps=config.num_steps_per_epoch * config.num_epochs,
+  )
+
+
+def _check(config, source):
+  for field in (
+      "num_samples", "num_steps_per_epoch", "num_epochs", "batch_size",
+      "num_steps", "log_every", "checkpoint_every", "num_initialisations",
+  ):
+    if config[field] < 1:
+      raise ConfigError(f"`{field}` must be at least 1; got {config[field]}.")
+  for field in (
+      "learning_rate", "label_learning_rate", "step_size_learning_rate",
+      "step_size",
+  ):
+    if not config[field] > 0:
+      raise ConfigError(f"`{field}` must be positive; got {config[field]}.")
+  if not 0 <= config.average < 1:
+    raise ConfigError(f"`average` must be in [0, 1); got {config.average}.")
+  if config.checkpoint_every % config.log_every:
+    raise ConfigError(
+        "`checkpoint_every` must be a multiple of `log_every`; got "
+        f"{config.checkpoint_every} and {config.log_every}."
+    )
+  if config.num_samples > source.train.num_samples:
+    raise ConfigError(
+        "`num_samples` must not exceed the real samples; got "
+        f"{config.num_samples} for {source.train.num_samples}. Ask for fewer."
+    )
+  _one_of(("dd", "sldd"), "method", config.method)
+  _one_of(("fixed", "random"), "student_init", config.student_init)
+  _one_of(("one_hot", "noise"), "start_labels", config.start_labels)
+
+
+def _one_of(known, field: str, value):
+  if value not in known:
+    raise ConfigError(
+        f"`{field}` must be one of {', '.join(sorted(known))}; got {value!r}."
+    )
+  return known[value] if isinstance(known, dict) else value

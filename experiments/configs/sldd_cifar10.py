@@ -1,0 +1,25 @@
+"""SLDD on CIFAR-10 with AlexCifarNet (arXiv 1910.02551, section 4).
+
+  python experiments/distill.py \\
+    --config=experiments/configs/sldd_cifar10.py:fixed \\
+    --workdir=runs/sldd_cifar10
+
+Options: fixed, random, images=N, steps=S, epochs=E, theta=K, quick. Published,
+100 images: fixed initialisation 60.0, random 39.8. Real batches are not
+augmented here; the published ones are (padded crops and flips).
+"""
+
+from configs.unrolled import unrolled
+
+
+def get_config(text=None):
+  return unrolled(
+      text,
+      method="sldd",
+      data="npz:cifar10.npz",
+      network=dict(name="alex_cifar_net"),
+      preprocessing=dict(
+          mean=(0.4914, 0.4822, 0.4465), std=(0.247, 0.243, 0.261)
+      ),
+      step_size=0.001,
+  )

@@ -1,0 +1,98 @@
+"""The configuration that DD and SLDD share, on any images.
+
+Wang et al., "Dataset Distillation", 2018, arXiv 1811.10959; Sucholutsky &
+Schonlau, "Soft-Label Dataset Distillation and Text Dataset Distillation",
+2019, arXiv 1910.02551. What a data set changes is an argument here; what one
+run changes is an option after the colon of `--config=FILE:options`.
+"""
+
+import ml_collections
+import options
+
+
+def unrolled(
+    text: str,
+    *,
+    method: str,
+    data: str,
+    network: dict,
+    preprocessing,
+    images: int = 100,
+    steps: int = 10,
+    fixed: bool = False,
+    step_size: float = 0.02,
+    quick: dict | None = None,
+    **changes,
+) -> ml_collections.ConfigDict:
+  """Builds the configuration.
+
+  Args:
+    text: what follows the colon: `fixed`, `random`, `images=N`, `steps=S`,
+      `epochs=E`, `theta=K` (initialisations per outer step), `quick`.
+    method: 'dd' or 'sldd'; SLDD learns the labels.
+    data: SPEC of the data set.
+    network: name and arguments, see `build.network`.
+    preprocessing: 'standardise', 'zca', or mean and std.
+    images: distilled samples M, by default.
+    steps: S, by default.
+    fixed: one known initialisation, by default.
+    step_size: inner step sizes start here.
+    quick: what the option `quick` changes besides the common.
+    **changes: other fields.
+
+  Returns:
+    Every field a run has; `docs/configuration.md` describes them.
+  """
+  chosen = options.parse(
+      text, fixed=False, random=False, quick=False,
+      images=images, steps=steps, epochs=3, theta=1,
+  )
+  options.exclusive(chosen, "fixed", "random")
+  fixed = chosen.fixed or (fixed and not chosen.random)
+
+  config = ml_collections.ConfigDict()
+  config.method = method
+  config.seed = 0
+
+  config.data = data
+  config.preprocessing = preprocessing
+  config.validation_fraction = 0.1
+  config.network = network
+
+  config.num_samples = chosen.images
+  config.num_steps_per_epoch = chosen.steps
+  config.num_epochs = chosen.epochs
+  config.student_init = "fixed" if fixed else "random"
+  config.num_initialisations = chosen.theta
+  config.start = "noise"
+  config.start_labels = "one_hot"
+  config.step_size = step_size
+  config.momentum = 0.0
+
+  config.batch_size = 1024
+  config.learning_rate = 0.01
+  config.label_learning_rate = 0.01
+  config.step_size_learning_rate = 0.01
+  config.schedule = "cosine"
+  config.beta1 = 0.9
+  config.beta2 = 0.999
+  config.clip_norm = 1.0
+  config.average = 0.0
+
+  config.num_steps = 20_000
+  config.log_every = 100
+  config.checkpoint_every = 100
+
+  config.evaluation = dict(
+      num_networks=1 if fixed else 20, baselines="", full_data=False,
+      num_sets=20, networks_per_set=1 if fixed else 10,
+  )
+  config.figures = True
+  config.update(changes)
+  if chosen.quick:
+    config.num_steps, config.log_every, config.checkpoint_every = 100, 20, 20
+    config.batch_size = 256
+    config.evaluation.num_networks = 1 if fixed else 5
+    config.evaluation.num_sets, config.evaluation.networks_per_set = 3, 1
+    config.update(quick or {})
+  return config

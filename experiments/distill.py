@@ -1,0 +1,61 @@
+"""Distils a data set.
+
+  python experiments/distill.py --config=FILE[:options] --workdir=DIR \\
+    [--data=SPEC] [--data_dir=DIR] [--config.field=value ...]
+
+DIR then holds config.json, metrics.jsonl, checkpoints/, distilled.safetensors,
+report.json and figures/. The same command resumes an interrupted run. Exit
+codes: 0 done or stopped by a signal with a checkpoint; 2 a mistake in the
+arguments or the data, told in one line; 3 the loss was not finite.
+"""
+
+import sys
+
+import assess
+import build
+import driver
+import launch
+import workdir
+from absl import flags
+from ml_collections import config_flags
+
+from distill_jax import artifact
+
+FLAGS = flags.FLAGS
+config_flags.DEFINE_config_file("config", None, "What to run: FILE[:options].")
+flags.DEFINE_string("workdir", None, "Where the run lives.")
+flags.DEFINE_string("data", None, "SPEC of a data set, instead of the config's.")
+flags.DEFINE_string("data_dir", None, "A folder of data sets.")
+flags.mark_flags_as_required(["config", "workdir"])
+
+
+def main(argv):
+  del argv
+  config = FLAGS.config
+  spec = FLAGS.data or config.data
+  source = build.source(config, spec=spec, data_dir=FLAGS.data_dir)
+  run = build.run(config, source)
+  fingerprint = source.fingerprint()
+  folder = workdir.open_workdir(
+      FLAGS.workdir, config.to_dict(), spec, fingerprint
+  )
+  outcome = driver.train(run, config, folder)
+  distilled = artifact.to_artifact(
+      run.estimator, run.distiller.result(outcome.state), source,
+      method=config.method,
+      order=run.order,
+      recipe=dict(name="in_order", momentum=config.momentum),
+      network=config.network.to_dict(),
+      initial=outcome.state.objective,
+      label_regime="soft_fixed" if config.method == "sldd" else "hard",
+      provenance=dict(
+          fingerprint=fingerprint, seed=config.seed,
+          versions=workdir.versions(), config=config.to_json(),
+      ),
+  )
+  artifact.save(distilled, folder / "distilled.safetensors")
+  assess.finish(run, config, folder, distilled, outcome.seconds, spec)
+
+
+if __name__ == "__main__":
+  sys.exit(launch.run(main))

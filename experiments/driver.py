@@ -1,0 +1,173 @@
+"""Runs the outer loop in chunks: logs, checkpoints, signals, time left."""
+
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from build import Run
+from tqdm import tqdm
+from workdir import MetricsLog
+
+from distill_jax.checkpoint import Checkpoints
+from distill_jax.outer_loop import State, distill
+
+
+class NonFinite(Exception):
+  """The loss stopped being a number."""
+
+
+class Interrupted(Exception):
+  """The process was asked to stop, and what it had is saved."""
+
+
+class Outcome(NamedTuple):
+  """Attributes:
+    state: after the last step.
+    seconds: of distilling, over all the times the run was resumed.
+  """
+
+  state: State
+  seconds: float
+
+
+def train(run: Run, config, folder: Path) -> Outcome:
+  """Distils until `num_steps`, from the last checkpoint if there is one.
+
+  Raises:
+    Interrupted: on SIGTERM or Ctrl-C, after a checkpoint.
+    NonFinite: the loss or its gradient is not finite.
+  """
+  checkpoints = Checkpoints(folder / "checkpoints")
+  state = run.state
+  latest = checkpoints.latest_step()
+  if latest is not None:
+    state = checkpoints.restore(latest, state)
+    _say(f"resumed at step {int(state.step)} of {config.num_steps}")
+  log = MetricsLog(folder, int(state.step))
+  stop = _Stop()
+  chunks = _Chunks(run)
+  started = time.perf_counter() - log.seconds
+  bar = tqdm(
+      total=config.num_steps, initial=int(state.step), unit="step",
+      disable=not sys.stderr.isatty(), dynamic_ncols=True,
+  )
+  try:
+    while (step := int(state.step)) < config.num_steps:
+      # Chunk borders are multiples of `log_every` whenever a run was resumed.
+      size = min(config.log_every - step % config.log_every,
+                 config.num_steps - step)
+      following, info = chunks(state, size)
+      info = jax.device_get(info)
+      _check_finite(info, step, checkpoints)
+      state, step = following, step + size
+      seconds = time.perf_counter() - started
+      log.write(**_summary(step, seconds, info))
+      last = step >= config.num_steps
+      if last or stop.asked or step % config.checkpoint_every == 0:
+        checkpoints.save(step, state)
+      bar.update(size)
+      _report(bar, step, config.num_steps, chunks.seconds_per_step, info)
+      if stop.asked and not last:
+        raise Interrupted(
+            f"stopped at step {step} of {config.num_steps}; the same command "
+            "goes on from there"
+        )
+  finally:
+    bar.close()
+    checkpoints.close()
+  return Outcome(state, log.seconds if latest is not None and
+                 int(run.state.step) == config.num_steps else
+                 time.perf_counter() - started)
+
+
+class _Chunks:
+  """`distill` compiled per chunk size, with its memory told beforehand."""
+
+  def __init__(self, run: Run):
+    self._run = run
+    self._compiled = {}
+    self.seconds_per_step = float("nan")
+
+  def __call__(self, state: State, size: int):
+    args = self._run.key, state, self._run.source.train
+    if size not in self._compiled:
+      lowered = distill.lower(
+          *args, step=self._run.distiller.step, num_steps=size
+      )
+      compiled = lowered.compile()
+      if not self._compiled:
+        _say(_memory(compiled.memory_analysis()))
+      self._compiled[size] = compiled
+    begin = time.perf_counter()
+    result = jax.block_until_ready(self._compiled[size](*args))
+    self.seconds_per_step = (time.perf_counter() - begin) / size
+    return result
+
+
+class _Stop:
+  """Remembers SIGTERM and SIGINT; a second SIGINT stops at once."""
+
+  def __init__(self):
+    self.asked = False
+    for name in (signal.SIGTERM, signal.SIGINT):
+      signal.signal(name, self._ask)
+
+  def _ask(self, number, frame):
+    del frame
+    if self.asked and number == signal.SIGINT:
+      raise KeyboardInterrupt
+    self.asked = True
+    _say("stopping after this chunk; a checkpoint will be written")
+
+
+def _memory(analysis) -> str:
+  total = analysis.temp_size_in_bytes + analysis.argument_size_in_bytes
+  stats = jax.local_devices()[0].memory_stats() or {}
+  limit = stats.get("bytes_limit")
+  of = f" of {limit / 2**30:.1f} GiB" if limit else ""
+  return f"memory of the device: about {total / 2**30:.2f} GiB{of}"
+
+
+def _check_finite(info, step: int, checkpoints: Checkpoints) -> None:
+  if info.finite.all():
+    return
+  bad = step + int(np.argmin(info.finite)) + 1
+  latest = checkpoints.latest_step()
+  where = f"step {latest}" if latest is not None else "the start"
+  raise NonFinite(
+      f"the loss is not finite at step {bad}; the last good checkpoint is "
+      f"{where}. Lower the learning rates or set `clip_norm`, in a new workdir"
+  )
+
+
+def _summary(step: int, seconds: float, info) -> dict:
+  return dict(
+      step=step,
+      seconds=round(seconds, 3),
+      loss=float(info.loss.mean()),
+      grad_norm=float(np.median(info.grad_norm)),
+      **{name: float(values.mean()) for name, values in info.metrics.items()},
+  )
+
+
+def _report(bar, step, num_steps, seconds_per_step, info) -> None:
+  loss, left = info.loss.mean(), (num_steps - step) * seconds_per_step
+  if bar.disable:
+    _say(f"step {step}/{num_steps}  loss {loss:.4f}  "
+         f"{1000 * seconds_per_step:.0f} ms/step  {_duration(left)} left")
+  else:
+    bar.set_postfix(loss=f"{loss:.4f}")
+
+
+def _duration(seconds: float) -> str:
+  minutes, seconds = divmod(round(seconds), 60)
+  hours, minutes = divmod(minutes, 60)
+  return f"{hours}:{minutes:02}:{seconds:02}"
+
+
+def _say(text: str) -> None:
+  tqdm.write(text, file=sys.stderr)

@@ -1,0 +1,164 @@
+"""A run's folder: what identifies the run, and its growing log.
+
+A folder belongs to one configuration. `num_steps`, `log_every` and what is
+done after distilling are outside a run's identity, so a run can be prolonged.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import jax
+
+from distill_jax.errors import WorkdirError
+
+NOT_IDENTITY = (
+    "num_steps", "log_every", "checkpoint_every", "evaluation", "figures",
+)
+PACKAGES = ("distill_jax", "jax", "jaxlib", "flax", "optax", "numpy")
+
+
+def open_workdir(path: str, config: dict, spec: str, fingerprint: str) -> Path:
+  """Creates or re-enters the folder of a run.
+
+  Args:
+    path: the folder.
+    config: the resolved configuration.
+    spec: the data set's SPEC.
+    fingerprint: of the data.
+
+  Returns:
+    The folder, holding `config.json`.
+
+  Raises:
+    WorkdirError: it belongs to another run, or cannot be written.
+  """
+  folder = Path(path)
+  identity = dict(_identity(config), data=spec, fingerprint=fingerprint)
+  file = folder / "config.json"
+  if file.exists():
+    _check_same(file, identity)
+  elif folder.is_dir() and any(folder.iterdir()):
+    raise WorkdirError(
+        f"`workdir` must be empty or hold a run; {folder} holds other files. "
+        "Choose another folder."
+    )
+  record = dict(
+      config=config, data=spec, fingerprint=fingerprint, seed=config["seed"],
+      versions=versions(), device=device(), git_revision=git_revision(),
+      command=command(),
+  )
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(file, record)
+  except OSError as error:
+    raise WorkdirError(
+        f"`workdir` must be writable; {folder}: {error.strerror}. Choose "
+        "another folder."
+    ) from None
+  return folder
+
+
+def _identity(config: dict) -> dict:
+  return {k: v for k, v in config.items() if k not in NOT_IDENTITY}
+
+
+def _check_same(file: Path, identity: dict) -> None:
+  try:
+    record = json.loads(file.read_text())
+    there = dict(
+        _identity(record["config"]), data=record["data"],
+        fingerprint=record["fingerprint"],
+    )
+  except (ValueError, KeyError, TypeError):
+    raise WorkdirError(
+        f"`workdir` holds an unreadable {file}. Choose another folder."
+    ) from None
+  identity = json.loads(json.dumps(identity))
+  differing = [
+      f"{k} ({there.get(k)} there, {identity.get(k)} here)"
+      for k in sorted(there.keys() | identity.keys())
+      if there.get(k) != identity.get(k)
+  ]
+  if differing:
+    raise WorkdirError(
+        f"`workdir` {file.parent} holds another run; differing: "
+        f"{', '.join(differing)}. Choose another folder."
+    )
+
+
+def write_json(file: Path, content) -> None:
+  """Writes atomically: the old file or the new one, never a part."""
+  temporary = file.with_name(file.name + ".tmp")
+  temporary.write_text(json.dumps(content, indent=2) + "\n")
+  os.replace(temporary, file)
+
+
+class MetricsLog:
+  """`metrics.jsonl`: one JSON object a log step; a resumed run goes on in it.
+
+  Lines after `step` belong to work that was lost, and are dropped.
+  """
+
+  def __init__(self, folder: Path, step: int):
+    self._file = folder / "metrics.jsonl"
+    kept = [line for line in self.read(folder) if line["step"] <= step]
+    temporary = self._file.with_name("metrics.jsonl.tmp")
+    temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    os.replace(temporary, self._file)
+    self.seconds = kept[-1]["seconds"] if kept else 0.0
+
+  def write(self, **values) -> None:
+    with self._file.open("a") as file:
+      file.write(json.dumps(values) + "\n")
+
+  @staticmethod
+  def read(folder: Path) -> list[dict]:
+    file = folder / "metrics.jsonl"
+    if not file.exists():
+      return []
+    lines = []
+    for line in file.read_text().splitlines():
+      try:
+        lines.append(json.loads(line))
+      except ValueError:  # The last line, cut off when the run was killed.
+        break
+    return lines
+
+
+def versions() -> dict[str, str]:
+  found = {"python": platform.python_version()}
+  for package in PACKAGES:
+    try:
+      found[package] = metadata.version(package)
+    except metadata.PackageNotFoundError:
+      found[package] = "absent"
+  return found
+
+
+def device() -> str:
+  kind = jax.devices()[0].device_kind
+  if jax.default_backend() == "cpu":
+    return f"cpu, {os.cpu_count()} cores, {platform.machine()}"
+  return f"{jax.device_count()} x {kind}"
+
+
+def git_revision() -> str | None:
+  """Of the repository the launcher stands in, marked if it has changes."""
+  try:
+    out = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], text=True, check=True,
+        capture_output=True, cwd=Path(__file__).parent,
+    )
+  except (OSError, subprocess.CalledProcessError):
+    return None
+  return out.stdout.strip()
+
+
+def command() -> str:
+  """The command line, as one would type it."""
+  return " ".join(["python", *sys.argv])
