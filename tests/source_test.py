@@ -108,15 +108,14 @@ class SourceTest(parameterized.TestCase):
     taken = source.take([2, 1, 0])
     np.testing.assert_array_equal(taken.train.labels, [2, 1, 0])
     np.testing.assert_array_equal(taken.train.inputs, X[[2, 1, 0]])
-    small = source.subset(jax.random.key(0), 2)
-    np.testing.assert_array_equal(small.train.counts, [2, 2, 2])
-    rows = {row.tobytes() for row in np.asarray(small.train.inputs)}
-    assert len(rows) == 6 and rows <= {row.tobytes() for row in X}
-    chex.assert_trees_all_equal(small.preprocessing, source.preprocessing)
-    draws = {
-      source.subset(jax.random.key(i), 1).fingerprint() for i in range(5)
-    }
-    assert len(draws) > 1
+    draws = [source.subset(jax.random.key(i), 2) for i in range(10)]
+    everything = {row.tobytes() for row in X}
+    for small in draws:
+      np.testing.assert_array_equal(small.train.counts, [2, 2, 2])
+      rows = {row.tobytes() for row in np.asarray(small.train.inputs)}
+      assert len(rows) == 6 and rows <= everything
+      assert small.preprocessing is source.preprocessing
+    assert len({small.fingerprint() for small in draws}) > 1
 
   def test_encoded(self):
     source = from_arrays(X, Y, X[:3], Y[:3], preprocessing="zca")

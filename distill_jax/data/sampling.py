@@ -112,8 +112,8 @@ def _check_positive(name, value):
 #   1,024 of 60,000                        32.6   1.09       0.09
 #   256 from each of 10 x 6,000            14.4   1.44       0.38
 #   10 from each of 10 x 6,000             14.6   0.58       0.03
-# Redrawing slows down as a class is used up (4,900 of 6,000: 275), so draws of
-# more than half a class rank random scores instead.
+# Redrawing slows down as a class is used up (4,900 from each of 10 x 6,000: 275
+# against 10), so draws of more than half a class rank random scores instead.
 def _distinct(key, counts, size, num):
   """Draws `num` different integers below `counts[k]`, for every k.
 

@@ -19,8 +19,9 @@ def arrays(name: str, data_dir=None) -> dict:
 
   Args:
     name: as TensorFlow Datasets writes it, such as "mnist" or "mnist:3.0.1".
-    data_dir: its data folder; by default ~/tensorflow_datasets. Files that
-      cannot be downloaded are looked for in its downloads/manual.
+    data_dir: its data folder; by default ~/tensorflow_datasets. Original
+      files that cannot be downloaded are looked for in its
+      downloads/manual/NAME, else in downloads/manual.
 
   Returns:
     x_train, y_train, class_names, and x_test, y_test from the split "test",
@@ -57,16 +58,17 @@ def _builder(name, folder):
       f"{reason}"
     ) from error
   _image_and_label(builder.info, name)
-  config = tensorflow_datasets.download.DownloadConfig(
-    manual_dir=folder / "downloads" / "manual"
-  )
+  manual = folder / "downloads" / "manual"
+  if (manual / builder.name).is_dir():  # several sets share file names
+    manual = manual / builder.name
+  config = tensorflow_datasets.download.DownloadConfig(manual_dir=manual)
   try:
     builder.download_and_prepare(download_config=config)
   except (AssertionError, ImportError, OSError) as error:
     raise DataError(
       f"`spec` must name a data set that can be prepared; {name} failed: "
       f"{str(error).splitlines()[0]}. Preparing needs TensorFlow and the "
-      f"original files, from the network or in {config.manual_dir}."
+      f"original files, from the network or in {manual}."
     ) from error
   return builder
 
