@@ -1,0 +1,38 @@
+# Two commands on a fresh machine: `make quickstart` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: quickstart test test-all lint clean
+
+quickstart: $(VENV)/.experiments
+	$(BIN)/python experiments/distill.py \
+	  --config=experiments/configs/sldd_digits.py --workdir=runs/quickstart
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+test-all: $(VENV)/.test-all
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+# Each stamp is an installed set of extras; a newer setup.cfg installs again.
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.experiments: setup.cfg | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable '.[experiments]'
+	touch $@
+
+$(VENV)/.test: setup.cfg | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@
+
+$(VENV)/.test-all: setup.cfg | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable '.[all,torch]'
+	touch $@
