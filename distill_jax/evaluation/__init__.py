@@ -1,0 +1,1 @@
+"""How good a set is: learners trained on it, baselines beside it, a report."""

@@ -1,0 +1,272 @@
+"""The evaluator: N learners trained on a set, each tested on a real split.
+
+Follows the 200-network protocol of Sucholutsky & Schonlau (2019, arXiv
+1910.02551): network i has the key `fold_in(key, i)`, so two sets evaluated
+with one key meet the same networks, and their difference is a paired one. All
+networks run in one compiled call.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from distill_jax.evaluation import metrics
+from distill_jax.evaluation.learners import (
+    Learner,
+    fixes_initialisation,
+    student,
+)
+from distill_jax.evaluation.recipes import from_spec, in_order
+from distill_jax.labels import classes_of_labels
+from distill_jax.nn.conv import platform
+from distill_jax.parallel import CPU_ROWS, batch_map, chunk_size
+from distill_jax.types import Array, Network, TrainingSet
+
+_ACCELERATOR_ROWS = 1024  # samples classified at once by one network
+
+
+class Report(NamedTuple):
+  """What R networks trained on a set do on a test split.
+
+  Attributes:
+    confusion: [R, K, K] int, true class by row, predicted by column.
+    accuracy_on_set: [R], on the training set itself (its largest labels).
+    student_init: "fixed" or "random".
+    learner: its name.
+    recipe: its JSON document, or None where the learner was given.
+  """
+
+  confusion: np.ndarray
+  accuracy_on_set: np.ndarray
+  student_init: str
+  learner: str
+  recipe: dict[str, Any] | None = None
+
+  @property
+  def num_networks(self) -> int:
+    """R."""
+    return len(self.confusion)
+
+  @property
+  def accuracy(self) -> np.ndarray:
+    """[R], fractions."""
+    return metrics.accuracy(self.confusion)
+
+  @property
+  def mean(self) -> float:
+    """Mean accuracy."""
+    return float(self.accuracy.mean())
+
+  @property
+  def std(self) -> float:
+    """Sample standard deviation over networks; 0 for one network."""
+    return sample_std(self.accuracy)
+
+  @property
+  def stderr(self) -> float:
+    """Standard error of the mean."""
+    return self.std / np.sqrt(self.num_networks)
+
+  @property
+  def percentiles(self) -> np.ndarray:
+    """[3], the 5th, 50th and 95th of the accuracies."""
+    return np.percentile(self.accuracy, (5, 50, 95))
+
+  @property
+  def class_accuracy(self) -> np.ndarray:
+    """[K], accuracy on each class over all networks."""
+    return metrics.class_accuracy(self.confusion.sum(0))
+
+  @property
+  def macro_f1(self) -> float:
+    """Mean over networks of the F1 score averaged over classes."""
+    return float(metrics.macro_f1(self.confusion).mean())
+
+  @property
+  def majority_rate(self) -> float:
+    """Share of the commonest class in the test split."""
+    return float(metrics.majority_rate(self.confusion[0]))
+
+
+def evaluate(
+    key: Array,
+    training_set,
+    split,
+    *,
+    learner: Learner | None = None,
+    network: Network | None = None,
+    num_networks: int = 20,
+    rows: int | None = None,
+    mesh: Mesh | None = None,
+) -> Report:
+  """Trains fresh learners on a set and tests each on a real split.
+
+  Compiles once for a learner and shapes; build networks and learners once.
+
+  Args:
+    key: consumed; network i uses `fold_in(key, i)`.
+    training_set: a `TrainingSet`, or anything that holds one under that name
+      (an artifact).
+    split: real data, a `data.Split`; encoded inside.
+    learner: what is trained; or
+    network: a student, trained by the set's own recipe, `in_order` where it
+      has none.
+    num_networks: R. One is trained where nothing is random: a deterministic
+      learner, or a set with a fixed initialisation.
+    rows: samples classified at once; the result does not depend on it.
+    mesh: shards the networks; see `parallel.batch_map`.
+
+  Returns:
+    A `Report`.
+
+  Raises:
+    ValueError: not exactly one of `learner` and `network`; no network; a
+      fixed initialisation that belongs to another network.
+  """
+  if (learner is None) == (network is None):
+    raise ValueError("one of `learner` and `network` must be given, not both.")
+  recipe = None
+  if network is not None:
+    spec = getattr(training_set, "recipe", None)
+    chosen = from_spec(spec) if spec else in_order()
+    learner, recipe = student(network, chosen), chosen.spec
+  training_set = getattr(training_set, "training_set", training_set)
+  _check(training_set, split, num_networks, rows)
+  confusion, on_set = _run(
+      key, training_set, split, learner=learner, mesh=mesh,
+      num_networks=_num_networks(learner, training_set, num_networks),
+      rows=rows or default_rows(),
+  )
+  fixed = fixes_initialisation(training_set)
+  return Report(
+      np.asarray(confusion), np.asarray(on_set, np.float64),
+      "fixed" if fixed else "random", learner.name, recipe,
+  )
+
+
+def evaluate_sets(
+    key: Array,
+    training_sets: TrainingSet,
+    split,
+    *,
+    learner: Learner,
+    num_networks: int = 10,
+    mesh: Mesh | None = None,
+) -> np.ndarray:
+  """Accuracies of several sets of one shape, with the same networks for each.
+
+  Args:
+    key: as in `evaluate`; network i is the same for every set.
+    training_sets: a `TrainingSet` whose samples have one more leading axis;
+      `order` and `initial` are shared.
+    split: as in `evaluate`.
+    learner: as in `evaluate`.
+    num_networks: R, for each set.
+    mesh: as in `evaluate`.
+
+  Returns:
+    [sets, R] accuracies; R = 1 where nothing is random.
+  """
+  confusions = []
+  for i in range(len(training_sets.samples.inputs)):
+    one = take(training_sets, i)
+    _check(one, split, num_networks, None)
+    confusion, _ = _run(
+        key, one, split, learner=learner, mesh=mesh, rows=default_rows(),
+        num_networks=_num_networks(learner, one, num_networks),
+    )
+    confusions.append(confusion)
+  return metrics.accuracy(np.stack(confusions))
+
+
+def take(training_sets: TrainingSet, i) -> TrainingSet:
+  """Set i, or the sets of a slice, of a stack of sets (`evaluate_sets`)."""
+  samples = jax.tree.map(lambda leaf: leaf[i], training_sets.samples)
+  return training_sets._replace(samples=samples)
+
+
+def confusion_on(predict, split, rows: int | None = None) -> Array:
+  """Confusion matrix [K, K] of a classifier on a split, `rows` at a time.
+
+  Args:
+    predict: `(inputs [rows, ...] in model space) -> [rows] int32`.
+    split: real data; encoded here.
+    rows: samples at once; the last chunk is padded and masked.
+  """
+  size = split.inputs.shape[0]
+  rows = min(rows or default_rows(), size)
+  index = jnp.arange(-(-size // rows) * rows).reshape(-1, rows)
+
+  def add(total, index):
+    present = index < size
+    index = jnp.minimum(index, size - 1)
+    predicted = predict(split.encode(split.inputs[index]))
+    return total + metrics.confusion_matrix(
+        split.labels[index], predicted, split.num_classes, present
+    ), None
+
+  zeros = jnp.zeros((split.num_classes, split.num_classes), jnp.int32)
+  return jax.lax.scan(add, zeros, index)[0]
+
+
+def default_rows() -> int:
+  """Samples classified at once: what a CPU's cache likes, or an accelerator."""
+  return CPU_ROWS if platform() == "cpu" else _ACCELERATOR_ROWS
+
+
+def sample_std(values) -> float:
+  """Standard deviation with ddof = 1; 0 for one value."""
+  values = np.asarray(values)
+  return float(values.std(ddof=1)) if values.size > 1 else 0.0
+
+
+@partial(jax.jit, static_argnames=("learner", "num_networks", "rows", "mesh"))
+def _run(key, training_set, split, *, learner, num_networks, rows, mesh):
+  keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(num_networks))
+  one = partial(_one, learner, rows)
+  chunk = None
+  if platform() != "cpu":
+    chunk = chunk_size(lambda args: one(*args), jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(
+            (num_networks, *leaf.shape), leaf.dtype
+        ),
+        (training_set, split, key),
+    ))
+  return batch_map(
+      partial(one, training_set, split), keys, chunk=chunk, mesh=mesh
+  )
+
+
+def _one(learner, rows, training_set, split, key):
+  """One learner: its confusion matrix and its accuracy on the set."""
+  predict = learner.fit(key, training_set)
+  samples = training_set.samples
+  right = predict(samples.inputs) == classes_of_labels(samples.labels)
+  return confusion_on(predict, split, rows), right.mean()
+
+
+def _num_networks(learner, training_set, num_networks):
+  if learner.random and not fixes_initialisation(training_set):
+    return num_networks
+  return 1
+
+
+def _check(training_set, split, num_networks, rows):
+  if num_networks < 1:
+    raise ValueError(f"`num_networks` must be at least 1; got {num_networks}.")
+  if rows is not None and rows < 1:
+    raise ValueError(f"`rows` must be at least 1; got {rows}.")
+  if split is None:
+    raise ValueError("`split` must be a split of real data; got None.")
+  raw = jax.ShapeDtypeStruct((1, *split.inputs.shape[1:]), split.inputs.dtype)
+  shape = jax.eval_shape(split.encode, raw).shape[1:]
+  own = training_set.samples.inputs.shape[1:]
+  if shape != own:
+    raise ValueError(
+        "`split` must hold samples shaped like those of the set, "
+        f"{own}; got {shape}."
+    )

@@ -1,0 +1,119 @@
+"""Learners: whatever turns a small training set into a classifier.
+
+`fit(key, training_set) -> predict` and `predict(inputs) -> classes` are pure
+and jittable, so that networks, neighbours and whatever comes later go through
+the one evaluator. Factories are memoised: the same network and recipe give the
+same learner, hence one compilation.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from distill_jax.evaluation.recipes import Recipe, in_order
+from distill_jax.labels import classes_of, classes_of_labels
+from distill_jax.types import Array, Network, PyTree, TrainingSet
+
+Predict = Callable[[Array], Array]
+
+
+class Learner(NamedTuple):
+  """Attributes:
+    fit: `(key, training_set) -> predict`; `predict` takes inputs [B, ...] in
+      model space to classes [B] int32.
+    name: for people.
+    random: whether the key matters when the set fixes no initialisation.
+  """
+
+  fit: Callable[[Array, TrainingSet], Predict]
+  name: str
+  random: bool
+
+
+@functools.cache
+def student(network: Network, recipe: Recipe | None = None) -> Learner:
+  """A network trained by a recipe, from theta_0 of the set or its own init.
+
+  Args:
+    network: build it once; a new one compiles again.
+    recipe: `in_order()` by default.
+
+  Returns:
+    A learner whose `fit` raises `ValueError` for a set with the fixed
+    initialisation of another network.
+  """
+  recipe = recipe or in_order()
+
+  def fit(key, training_set: TrainingSet):
+    k_init, k_train = jax.random.split(key)
+    example = training_set.samples.inputs[:1]
+    if fixes_initialisation(training_set):
+      variables = training_set.initial
+      _check_initial(network, key, example, variables)
+    else:
+      variables = network.init(k_init, example)
+    trained = recipe.train(k_train, network, variables, training_set)
+    return lambda inputs: classes_of(network.apply(trained, inputs)[0])
+
+  return Learner(fit, f"student, {recipe.name}", True)
+
+
+@functools.cache
+def nearest_neighbours(k: int = 1) -> Learner:
+  """Majority vote of the k nearest samples, Euclidean, on flattened inputs.
+
+  Ties of distance and of votes go to the lowest class. Soft labels vote with
+  their largest entry.
+
+  Args:
+    k: neighbours, at least 1 and at most M.
+  """
+  if k < 1:
+    raise ValueError(f"`k` must be at least 1; got {k}.")
+
+  def fit(key, training_set: TrainingSet):
+    del key
+    inputs, labels = training_set.samples.inputs, training_set.samples.labels
+    if k > len(inputs):
+      raise ValueError(
+          f"`k` must be at most the {len(inputs)} samples of the set; got {k}."
+      )
+    classes = classes_of_labels(labels)
+    by_class = jnp.argsort(classes, stable=True)  # `top_k` prefers early rows
+    classes = classes[by_class]
+    points = inputs[by_class].reshape(len(inputs), -1)
+    votes = jax.nn.one_hot(classes, max(2, labels.shape[-1]))
+
+    def predict(inputs):
+      x = inputs.reshape(len(inputs), -1)
+      product = jnp.matmul(x, points.T, precision=jax.lax.Precision.HIGHEST)
+      nearness = 2 * product - jnp.square(points).sum(-1)
+      _, nearest = jax.lax.top_k(nearness, k)
+      return votes[nearest].sum(1).argmax(-1).astype(jnp.int32)
+
+    return predict
+
+  return Learner(fit, f"{k} nearest neighbours", False)
+
+
+def fixes_initialisation(training_set: TrainingSet) -> bool:
+  """Whether the set carries theta_0."""
+  return bool(jax.tree.leaves(training_set.initial))
+
+
+def _check_initial(network, key, example, variables: PyTree):
+  expected = jax.eval_shape(network.init, key, example)
+  same = jax.tree.structure(expected) == jax.tree.structure(variables)
+  if same:
+    same = all(jax.tree.leaves(jax.tree.map(
+        lambda a, b: a.shape == b.shape, expected, variables
+    )))
+  if not same:
+    raise ValueError(
+        "`network` must be the one the set was distilled with: its fixed "
+        "initialisation belongs to another network. Evaluate it with that "
+        "network, or distil with random initialisations."
+    )

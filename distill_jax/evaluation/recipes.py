@@ -1,0 +1,191 @@
+"""Recipes: how a network is trained on a given set.
+
+A recipe is part of a result: the same set gives other accuracies under another
+one, so a saved set names its recipe as a small JSON document (`Recipe.spec`),
+which `from_spec` turns back into functions.
+
+  in_order   the steps of the set, in their order, with its own step sizes
+  converged  SGD with momentum until the loss on the set is small (the protocol
+             of Zhao et al., "Dataset Condensation with Gradient Matching",
+             2020, arXiv 2006.05929, with an early stop)
+  untrained  nothing: the accuracy before any step
+
+Factories are memoised, so that asking twice for a recipe compiles once.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from distill_jax.inner_loop import train_in_order
+from distill_jax.labels import classes_of_labels, cross_entropy, label_rows
+from distill_jax.types import PyTree, TrainingSet
+
+
+class Recipe(NamedTuple):
+  """Attributes:
+    name: under which `from_spec` finds it.
+    train: `(key, network, variables, training_set) -> variables`.
+    settings: (name, value) pairs, JSON values, all that `train` depends on.
+  """
+
+  name: str
+  train: Callable[..., PyTree]
+  settings: tuple[tuple[str, Any], ...] = ()
+
+  @property
+  def spec(self) -> dict[str, Any]:
+    """The recipe as a JSON document."""
+    return {"name": self.name, **dict(self.settings)}
+
+
+@functools.cache
+def in_order(momentum: float = 0.0) -> Recipe:
+  """The steps of the set in their order, with its step sizes.
+
+  Args:
+    momentum: in [0, 1); 0 is plain gradient descent.
+  """
+  if not 0 <= momentum < 1:
+    raise ValueError(f"`momentum` must be in [0, 1); got {momentum}.")
+  optimizer = optax.trace(momentum) if momentum else None
+
+  def train(key, network, variables, training_set: TrainingSet):
+    return train_in_order(
+        key, network, variables, training_set.samples, training_set.order,
+        optimizer=optimizer, remat=False,
+    )
+
+  return Recipe("in_order", train, (("momentum", momentum),))
+
+
+@functools.cache
+def converged(
+    num_steps: int = 1_000,
+    *,
+    step_size: float = 0.01,
+    momentum: float = 0.9,
+    weight_decay: float = 5e-4,
+    batch_size: int = 256,
+    tolerance: float = 0.01,
+) -> Recipe:
+  """SGD on the set until its loss is small; order and step sizes are unused.
+
+  Args:
+    num_steps: at most; soft labels, whose loss stays large, take them all.
+    step_size: constant, positive.
+    momentum: in [0, 1).
+    weight_decay: added to the gradient, times the weights.
+    batch_size: a larger set is trained in random batches of this size.
+    tolerance: training stops once the loss of a batch is below it.
+  """
+  if num_steps < 1 or batch_size < 1:
+    raise ValueError(
+        "`num_steps` and `batch_size` must be at least 1; got "
+        f"{num_steps} and {batch_size}."
+    )
+  if not step_size > 0:
+    raise ValueError(f"`step_size` must be positive; got {step_size}.")
+  optimizer = optax.chain(
+      optax.add_decayed_weights(weight_decay), optax.sgd(step_size, momentum)
+  )
+
+  def train(key, network, variables, training_set: TrainingSet):
+    samples = training_set.samples
+    size = len(samples.inputs)
+
+    def batch(key):
+      if size <= batch_size:
+        return samples.inputs, samples.labels
+      rows = jax.random.permutation(key, size)[:batch_size]
+      return samples.inputs[rows], samples.labels[rows]
+
+    def step(carry):
+      t, variables, state, _ = carry
+      k_rows, k_apply = jax.random.split(jax.random.fold_in(key, t))
+      x, y = batch(k_rows)
+
+      def objective(params):
+        logits, updated = network.apply(
+            {**variables, "params": params}, x, key=k_apply, train=True
+        )
+        return cross_entropy(logits, y), updated
+
+      params = variables["params"]
+      (loss, updated), gradient = jax.value_and_grad(
+          objective, has_aux=True
+      )(params)
+      change, state = optimizer.update(gradient, state, params)
+      params = optax.apply_updates(params, change)
+      return t + 1, {**updated, "params": params}, state, loss
+
+    def unfinished(carry):
+      return (carry[0] < num_steps) & (carry[3] >= tolerance)
+
+    infinite = jnp.full((), jnp.inf, samples.labels.dtype)
+    state = optimizer.init(variables["params"])
+    start = (jnp.zeros((), jnp.int32), variables, state, infinite)
+    return jax.lax.while_loop(unfinished, step, start)[1]
+
+  return Recipe("converged", train, (
+      ("num_steps", num_steps), ("step_size", step_size),
+      ("momentum", momentum), ("weight_decay", weight_decay),
+      ("batch_size", batch_size), ("tolerance", tolerance),
+  ))
+
+
+@functools.cache
+def untrained() -> Recipe:
+  """No training: with the same key, the networks before their first step."""
+
+  def train(key, network, variables, training_set):
+    del key, network, training_set
+    return variables
+
+  return Recipe("untrained", train)
+
+
+RECIPES = {"converged": converged, "in_order": in_order, "untrained": untrained}
+
+
+def from_spec(spec: dict[str, Any]) -> Recipe:
+  """The recipe of a JSON document; settings left out take their defaults.
+
+  Raises:
+    ValueError: an unknown name, a setting that the recipe does not
+      have, or one that is not a number.
+  """
+  settings = dict(spec)
+  name = settings.pop("name", None)
+  if name not in RECIPES:
+    raise ValueError(
+        f"`recipe` must be one of {', '.join(RECIPES)}; got {name!r}."
+    )
+  known = RECIPES[name]().spec
+  unknown = sorted(set(settings) - set(known))
+  if unknown:
+    raise ValueError(
+        f"`recipe` {name} must have settings among "
+        f"{', '.join(sorted(set(known) - {'name'})) or 'none'}; got {unknown}."
+    )
+  for setting, value in settings.items():
+    if not isinstance(value, int | float):
+      raise ValueError(f"`{setting}` must be a number; got {value!r}.")
+  return RECIPES[name](**settings)
+
+
+def hard_labels(training_set: TrainingSet) -> TrainingSet:
+  """The set with each label row replaced by the one-hot row of its class."""
+  labels = training_set.samples.labels
+  classes = classes_of_labels(labels)
+  if labels.shape[-1] == 1:
+    rows = label_rows(classes, 2, labels.dtype)
+  else:
+    rows = jax.nn.one_hot(classes, labels.shape[-1], dtype=labels.dtype)
+  return training_set._replace(
+      samples=training_set.samples._replace(labels=rows)
+  )

@@ -1,0 +1,240 @@
+"""Learners, recipes and the evaluator on a toy of four separable classes."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from absl.testing import parameterized
+
+from distill_jax.data import from_arrays
+from distill_jax.evaluation import recipes
+from distill_jax.evaluation.evaluate import evaluate, evaluate_sets
+from distill_jax.evaluation.learners import (
+    Learner,
+    nearest_neighbours,
+    student,
+)
+from distill_jax.inner_loop import train_in_order
+from distill_jax.labels import classes_of
+from distill_jax.nn import mlp
+from distill_jax.types import Samples, TrainingSet
+
+NETWORK = mlp(4, widths=(8,))
+CENTRES = 2 * np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]], np.float32)
+
+
+def _source():
+  generator = np.random.default_rng(0)
+  labels = np.arange(37) % 4
+  x = CENTRES[labels] + generator.normal(0, 0.2, (37, 2)).astype(np.float32)
+  return from_arrays(x, labels, x, labels, preprocessing="standardise")
+
+
+SOURCE = _source()
+
+
+def _set(step_size=0.5, initial=()):
+  samples = Samples(
+      inputs=jnp.asarray(CENTRES / 2), labels=jnp.eye(4),
+      step_sizes=jnp.full((10,), step_size),
+  )
+  return TrainingSet(samples, jnp.arange(4).reshape(2, 2), initial)
+
+
+class EvaluateTest(parameterized.TestCase):
+  def test_equals_training_by_hand(self):
+    key = jax.random.key(1)
+    report = evaluate(
+        key, _set(), SOURCE.test, network=NETWORK, num_networks=3
+    )
+    x = SOURCE.test.encode(SOURCE.test.inputs)
+    expected = []
+    for i in range(3):
+      k_init, k_train = jax.random.split(jax.random.fold_in(key, i))
+      samples = _set().samples
+      trained = train_in_order(
+          k_train, NETWORK, NETWORK.init(k_init, samples.inputs[:1]), samples,
+          _set().order,
+      )
+      said = classes_of(NETWORK.apply(trained, x)[0])
+      expected.append(float((said == SOURCE.test.labels).mean()))
+    np.testing.assert_allclose(report.accuracy, expected, atol=1e-6)
+    assert report.num_networks == 3 and report.student_init == "random"
+    assert report.recipe == {"name": "in_order", "momentum": 0.0}
+    np.testing.assert_allclose(report.std, np.std(expected, ddof=1), atol=1e-6)
+    np.testing.assert_allclose(report.stderr, report.std / np.sqrt(3))
+    np.testing.assert_allclose(report.majority_rate, 10 / 37)
+
+  def test_any_number_of_rows_at_once(self):
+    def run(rows):
+      return evaluate(
+          jax.random.key(1), _set(), SOURCE.test, learner=student(NETWORK),
+          num_networks=2, rows=rows,
+      )
+
+    chex.assert_trees_all_equal(run(5).confusion, run(64).confusion)
+    assert (run(5).confusion.sum((1, 2)) == 37).all()
+
+  def test_traces_once(self):
+    traces = []
+
+    def fit(key, training_set):
+      traces.append(key)
+      return nearest_neighbours().fit(key, training_set)
+
+    learner = Learner(fit, "counted", False)
+    for step_size in (0.1, 0.2):
+      evaluate(
+          jax.random.key(0), _set(step_size), SOURCE.test, learner=learner
+      )
+    assert len(traces) == 1
+    assert student(NETWORK) is student(NETWORK)
+
+  def test_untrained_networks_are_the_same_networks(self):
+    key = jax.random.key(2)
+    untrained = evaluate(
+        key, _set(), SOURCE.test, num_networks=2,
+        learner=student(NETWORK, recipes.untrained()),
+    )
+    still = evaluate(
+        key, _set(0.0), SOURCE.test, num_networks=2, network=NETWORK
+    )
+    chex.assert_trees_all_equal(untrained.confusion, still.confusion)
+
+  def test_sets_meet_the_same_networks(self):
+    sets = _set()._replace(samples=jax.tree.map(
+        lambda *leaves: jnp.stack(leaves), _set(0.5).samples, _set(0.01).samples
+    ))
+    key = jax.random.key(3)
+    accuracy = evaluate_sets(
+        key, sets, SOURCE.test, learner=student(NETWORK), num_networks=2
+    )
+    assert accuracy.shape == (2, 2)
+    for row, step_size in zip(accuracy, (0.5, 0.01), strict=True):
+      one = evaluate(
+          key, _set(step_size), SOURCE.test, learner=student(NETWORK),
+          num_networks=2,
+      )
+      np.testing.assert_array_equal(row, one.accuracy)
+
+  def test_an_artifact_brings_its_recipe(self):
+    class Artifact:
+      training_set = _set()
+      recipe = {"name": "untrained"}
+
+    report = evaluate(
+        jax.random.key(0), Artifact(), SOURCE.test, network=NETWORK,
+        num_networks=2,
+    )
+    assert report.learner == "student, untrained"
+
+  def test_what_is_refused(self):
+    key = jax.random.key(0)
+    with pytest.raises(ValueError, match="one of `learner` and `network`"):
+      evaluate(key, _set(), SOURCE.test)
+    with pytest.raises(ValueError, match="`num_networks` must be at least 1"):
+      evaluate(key, _set(), SOURCE.test, network=NETWORK, num_networks=0)
+    with pytest.raises(ValueError, match=r"`split` must hold .* got \(3,\)"):
+      other = from_arrays(np.eye(3), np.arange(3)).train
+      evaluate(key, _set(), other, network=NETWORK)
+
+
+class StudentTest(parameterized.TestCase):
+  def test_fixed_initialisation_is_one_network(self):
+    initial = NETWORK.init(jax.random.key(5), jnp.zeros((1, 2)))
+    fixed = evaluate(
+        jax.random.key(0), _set(0.0, initial), SOURCE.test, network=NETWORK
+    )
+    assert fixed.num_networks == 1 and fixed.student_init == "fixed"
+    x = SOURCE.test.encode(SOURCE.test.inputs)
+    said = classes_of(NETWORK.apply(initial, x)[0])
+    np.testing.assert_allclose(
+        fixed.mean, float((said == SOURCE.test.labels).mean()), atol=1e-6
+    )
+    assert fixed.std == 0
+
+  def test_initialisation_of_another_network(self):
+    initial = mlp(4, widths=(9,)).init(jax.random.key(5), jnp.zeros((1, 2)))
+    with pytest.raises(ValueError, match="belongs to another network"):
+      evaluate(
+          jax.random.key(0), _set(0.0, initial), SOURCE.test, network=NETWORK
+      )
+
+
+class NeighboursTest(parameterized.TestCase):
+  def _predict(self, inputs, classes, queries, k=1):
+    samples = Samples(
+        jnp.asarray(inputs, jnp.float32), jnp.eye(3)[jnp.array(classes)],
+        jnp.ones(1),
+    )
+    learner = nearest_neighbours(k)
+    fitted = learner.fit(jax.random.key(0), TrainingSet(samples, jnp.zeros(1)))
+    return fitted(jnp.asarray(queries, jnp.float32)).tolist()
+
+  def test_nearest(self):
+    x = [[0.0, 0], [4, 0], [0, 4]]
+    assert self._predict(x, [2, 0, 1], [[1, 0], [3, 0], [0, 9]]) == [2, 0, 1]
+
+  def test_ties_go_to_the_lowest_class(self):
+    assert self._predict([[-1.0], [1.0]], [2, 1], [[0.0]]) == [1]
+    x = [[0.0], [1.0], [2.0], [3.0]]
+    assert self._predict(x, [2, 2, 0, 0], [[1.5]], k=4) == [0]
+
+  def test_votes(self):
+    x = [[0.0], [2.0], [2.1]]
+    assert self._predict(x, [0, 1, 1], [[0.5]], k=3) == [1]
+
+  def test_too_many(self):
+    with pytest.raises(ValueError, match="`k` must be at most the 2 samples"):
+      self._predict([[0.0], [1.0]], [0, 1], [[0.0]], k=3)
+
+
+class RecipesTest(parameterized.TestCase):
+  def test_converged_fits_the_set(self):
+    report = evaluate(
+        jax.random.key(0), _set(0.0), SOURCE.test, num_networks=2,
+        learner=student(NETWORK, recipes.converged(step_size=0.1)),
+    )
+    assert (report.accuracy_on_set == 1).all() and report.mean > 0.9
+
+  def test_converged_stops_early(self):
+    variables = NETWORK.init(jax.random.key(0), jnp.zeros((1, 2)))
+
+    def train(recipe):
+      return recipe.train(jax.random.key(1), NETWORK, variables, _set())
+
+    at_once = recipes.converged(50, tolerance=1e6)
+    one = recipes.converged(1)
+    chex.assert_trees_all_close(train(at_once), train(one))
+
+  @parameterized.parameters(
+      recipes.in_order(0.9), recipes.converged(7), recipes.untrained()
+  )
+  def test_spec_round_trip(self, *fields):
+    recipe = recipes.Recipe(*fields)
+    assert recipes.from_spec(recipe.spec).spec == recipe.spec
+
+  @parameterized.parameters(
+      ({"name": "magic"}, "one of converged, in_order, untrained; got 'magic'"),
+      ({"name": "in_order", "lr": 1.0}, r"among momentum; got \['lr'\]"),
+      ({"name": "in_order", "momentum": "x"}, "`momentum` must be a number"),
+      ({"name": "in_order", "momentum": 2.0}, r"`momentum` must be in \[0, 1"),
+  )
+  def test_what_is_refused(self, spec, message):
+    with pytest.raises(ValueError, match=message):
+      recipes.from_spec(spec)
+
+  def test_hard_labels(self):
+    soft = _set()._replace(samples=_set().samples._replace(
+        labels=jnp.array([[0.2, 2.0, -1.0], [3.0, -4.0, 0.0]])
+    ))
+    np.testing.assert_array_equal(
+        recipes.hard_labels(soft).samples.labels, [[0, 1, 0], [1, 0, 0]]
+    )
+    binary = soft._replace(samples=soft.samples._replace(
+        labels=jnp.array([[0.7], [0.2]])
+    ))
+    np.testing.assert_array_equal(
+        recipes.hard_labels(binary).samples.labels, [[1], [0]]
+    )
