@@ -125,3 +125,65 @@ def start(
       labels=labels,
       raw_step_sizes=raw_step_sizes(step_size, num_inner_steps),
   )
+
+
+def from_noise(
+    key: Array,
+    source,
+    parameterization: Parameterization,
+    *,
+    num_samples: int,
+    num_steps: int = 1,
+    num_epochs: int = 1,
+    step_size: float = 0.02,
+    labels: Array | None = None,
+) -> Distilled:
+  """A set that starts from standard normal inputs.
+
+  Args:
+    key: consumed.
+    source: a `data.Source`.
+    parameterization: how the samples are stored.
+    num_samples: M; may be below the number of classes.
+    num_steps: S; M must be a multiple of it.
+    num_epochs: E; there are E * S inner steps.
+    step_size: where every inner step size starts.
+    labels: [M, K]; by default one-hot rows of the start classes.
+  """
+  k_inputs, k_codes = jax.random.split(key)
+  classes = start_classes(num_samples, num_steps, source.num_classes)
+  return start(
+      k_codes,
+      noise(k_inputs, num_samples, source.example.shape[1:]),
+      one_hot(classes, source.num_classes) if labels is None else labels,
+      parameterization,
+      step_size=step_size,
+      num_inner_steps=num_epochs * num_steps,
+  )
+
+
+def from_real(
+    key: Array,
+    source,
+    parameterization: Parameterization,
+    *,
+    num_samples: int,
+    num_steps: int = 1,
+    num_epochs: int = 1,
+    step_size: float = 0.02,
+    labels: Array | None = None,
+) -> Distilled:
+  """A set that starts from random real samples of the start classes.
+
+  Arguments as in `from_noise`.
+  """
+  k_inputs, k_codes = jax.random.split(key)
+  classes = start_classes(num_samples, num_steps, source.num_classes)
+  return start(
+      k_codes,
+      real(k_inputs, source.train, classes),
+      one_hot(classes, source.num_classes) if labels is None else labels,
+      parameterization,
+      step_size=step_size,
+      num_inner_steps=num_epochs * num_steps,
+  )

@@ -7,7 +7,6 @@ place where a name becomes one of them.
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -166,26 +165,22 @@ def schedule(config, learning_rate: float):
 
 
 def _start(key, config, source, parameterization) -> Distilled:
-  k_inputs, k_labels, k_codes = jax.random.split(key, 3)
-  classes = initialisation.start_classes(
-      config.num_samples, config.num_steps_per_epoch, source.num_classes
+  k_set, k_labels = jax.random.split(key)
+  begin = dict(
+      noise=initialisation.from_noise, real=initialisation.from_real
   )
-  if _one_of(("noise", "real"), "start", config.start) == "noise":
-    shape = source.example.shape[1:]
-    inputs = initialisation.noise(k_inputs, config.num_samples, shape)
-  else:
-    inputs = initialisation.real(k_inputs, source.train, classes)
-  labels = (
-      initialisation.one_hot(classes, source.num_classes)
-      if config.start_labels == "one_hot" else
-      initialisation.noise_labels(
-          k_labels, config.num_samples, source.num_classes
-      )
-  )
-  return initialisation.start(
-      k_codes, inputs, labels, parameterization,
+  labels = None
+  if config.start_labels == "noise":
+    labels = initialisation.noise_labels(
+        k_labels, config.num_samples, source.num_classes
+    )
+  return _one_of(begin, "start", config.start)(
+      k_set, source, parameterization,
+      num_samples=config.num_samples,
+      num_steps=config.num_steps_per_epoch,
+      num_epochs=config.num_epochs,
       step_size=config.step_size,
-      num_inner_steps=config.num_steps_per_epoch * config.num_epochs,
+      labels=labels,
   )
 
 
