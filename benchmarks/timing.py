@@ -1,0 +1,180 @@
+"""Measuring by alternation: A, B, A, B, ... within one process.
+
+A machine's speed drifts; two candidates timed in turn drift together, so what
+the benchmarks report is the median over rounds of the ratio within a round.
+"""
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import math
+import os
+import pathlib
+import platform
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+_PAUSE = 0.1  # seconds in which one runtime's idle threads go to sleep
+_PACKAGES = ("jax", "jaxlib", "numpy", "flax", "optax", "torch")
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+  """The options that every benchmark has.
+
+  Args:
+    description: the docstring of the script; its first line is shown.
+  """
+  result = argparse.ArgumentParser(description=description.splitlines()[0])
+  result.add_argument(
+      "--rounds", type=positive, default=5, help="alternating rounds"
+  )
+  result.add_argument(
+      "--seconds", type=float, default=1.0, help="least length of a sample"
+  )
+  result.add_argument("--out", default="", help="JSON file to write")
+  return result
+
+
+def positive(text: str) -> int:
+  """An option's value as an integer of at least 1."""
+  value = int(text)
+  if value < 1:
+    raise argparse.ArgumentTypeError(f"must be at least 1; got {value}")
+  return value
+
+
+def positives(text: str) -> tuple[int, ...]:
+  """An option's value `3,5` as integers of at least 1."""
+  return tuple(positive(part) for part in text.split(","))
+
+
+def alternate(
+    candidates: dict[str, Callable[[], Any]],
+    *,
+    rounds: int,
+    seconds: float = 1.0,
+) -> dict[str, list[float]]:
+  """Times candidates in turn, after a warm-up of each.
+
+  Args:
+    candidates: functions by name; what they return is waited for.
+    rounds: samples taken of each.
+    seconds: a sample repeats its candidate for about this long at least.
+
+  Returns:
+    Seconds per call, `rounds` of them by name.
+  """
+  repeats = {}
+  for name, run in candidates.items():
+    _seconds_per_call(run, 1)  # compiles
+    repeats[name] = math.ceil(seconds / _seconds_per_call(run, 1)) or 1
+  samples = {name: [] for name in candidates}
+  for _ in range(rounds):
+    for name, run in candidates.items():
+      time.sleep(_PAUSE)
+      samples[name].append(_seconds_per_call(run, repeats[name]))
+  return samples
+
+
+def ratio(above: list[float], below: list[float]) -> float:
+  """Median over rounds of the ratio of two candidates' samples."""
+  return float(np.median(np.divide(above, below)))
+
+
+def milliseconds(samples: list[float]) -> float:
+  """Median of samples in seconds, as milliseconds."""
+  return 1e3 * float(np.median(samples))
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+  """Prints rows of one set of columns as an aligned table.
+
+  Args:
+    rows: scalars by column; a list (of samples) is left out.
+  """
+  columns = [c for c, value in rows[0].items() if not isinstance(value, list)]
+  table = [columns, *([_text(row[c]) for c in columns] for row in rows)]
+  widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+  for line in table:
+    cells = (cell.rjust(w) for cell, w in zip(line, widths, strict=True))
+    print("  ".join(cells))
+
+
+def describe_machine() -> dict[str, Any]:
+  """Device, processor, cores, versions and date: what a timing depends on."""
+  device = jax.devices()[0]
+  versions = {"python": platform.python_version()}
+  for package in _PACKAGES:
+    try:
+      versions[package] = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+      versions[package] = None
+  return {
+      "platform": device.platform,
+      "device": device.device_kind,
+      "num_devices": jax.device_count(),
+      "cpu": _cpu_model(),
+      "cores": num_cores(),
+      "versions": versions,
+      "date": datetime.datetime.now(datetime.UTC).isoformat("T", "seconds"),
+  }
+
+
+def num_cores() -> int:
+  """Cores this process may use."""
+  if hasattr(os, "sched_getaffinity"):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
+
+
+def write(
+    script: str, options: argparse.Namespace, rows: list[dict[str, Any]]
+) -> None:
+  """Writes the results as JSON to `options.out`, if that was given.
+
+  Args:
+    script: its name without `.py`.
+    options: as parsed; all but `out` are recorded as the command.
+    rows: the results, lists of samples included.
+  """
+  if not options.out:
+    return
+  flags = [
+      f"--{name}={_joined(value)}" for name, value in vars(options).items()
+      if name != "out" and value is not None
+  ]
+  document = {
+      "benchmark": script,
+      "command": " ".join(["python", f"benchmarks/{script}.py", *flags]),
+      "machine": describe_machine(),
+      "results": rows,
+  }
+  path = pathlib.Path(options.out)
+  path.write_text(json.dumps(document, indent=2) + "\n")
+
+
+def _seconds_per_call(run, repeats):
+  start = time.perf_counter()
+  for _ in range(repeats):
+    jax.block_until_ready(run())
+  return (time.perf_counter() - start) / repeats
+
+
+def _text(value):
+  return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _joined(value):
+  return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _cpu_model():
+  info = pathlib.Path("/proc/cpuinfo")
+  lines = info.read_text().splitlines() if info.exists() else []
+  models = [ln.split(":", 1)[1].strip() for ln in lines if "model name" in ln]
+  return models[0] if models else platform.processor() or platform.machine()
