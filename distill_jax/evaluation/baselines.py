@@ -1,0 +1,413 @@
+"""What a distilled set must beat: real samples and summaries of them.
+
+The baselines of Wang et al. (2018, arXiv 1811.10959) and Sucholutsky & Schonlau
+(2019, arXiv 1910.02551) and two stricter ones:
+
+  random_real            real samples, drawn anew for each set
+  optimised_real         the best fifth of many random sets, by TRAIN accuracy
+  class_mean             the mean of each class
+  kmeans                 centroids of each class
+  knn_random, knn_kmeans nearest neighbour on the above; no network
+  byte_matched_real      as many 8-bit real samples as the set has bytes for
+  random_real_converged  random real, trained until its loss is small
+
+Each is laid out like the set it is compared with: the same number of inner
+steps, the classes of its rows as `initialisation.start_classes` has them, hard
+labels, the set's fixed initialisation if it has one. A set of M < K samples is
+compared with baselines of the first M classes (`byte_matched_real` may hold
+more). One constant step size is chosen for each baseline, on validation data.
+
+Differences from the published code: labels and samples share one class order;
+real samples are not augmented.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from distill_jax.evaluation.evaluate import evaluate_sets, sample_std
+from distill_jax.evaluation.learners import (
+    Learner,
+    nearest_neighbours,
+    student,
+)
+from distill_jax.evaluation.recipes import converged
+from distill_jax.initialisation import start_classes, step_order
+from distill_jax.labels import label_rows
+from distill_jax.types import Array, Network, Samples, TrainingSet
+
+STEP_SIZES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+_ENCODE_ROWS = 1024  # real samples taken to model space at once
+_SELECTION_ROWS = 2_000  # real samples that a choice is made on, at most
+_SELECTION_SETS, _SELECTION_NETWORKS = 5, 2
+# `evaluate` gives network i the key fold_in(key, i); all else starts here.
+_REST = 2**31 - 1
+
+
+class Baseline(NamedTuple):
+  """Attributes:
+    accuracy: [sets, networks] on the test split; network j is the same one
+      for every set and baseline.
+    num_samples: in one set.
+    num_classes: with at least one sample.
+    learner: name of what was trained.
+    step_size: constant over the inner steps; None where there are none.
+    selected_on: the split it was chosen on, "validation" or "train"; or None.
+  """
+
+  accuracy: np.ndarray
+  num_samples: int
+  num_classes: int
+  learner: str
+  step_size: float | None = None
+  selected_on: str | None = None
+
+  @property
+  def mean(self) -> float:
+    """Mean accuracy over sets and networks."""
+    return float(self.accuracy.mean())
+
+  @property
+  def std(self) -> float:
+    """Sample standard deviation over sets and networks together."""
+    return sample_std(self.accuracy)
+
+  @property
+  def stderr(self) -> float:
+    """Standard error of the mean: over sets, or over networks of one set."""
+    units = self.accuracy.mean(1) if len(self.accuracy) > 1 else self.accuracy
+    return sample_std(units) / np.sqrt(units.size)
+
+
+def run_baselines(
+    key: Array,
+    training_set: TrainingSet,
+    source,
+    *,
+    network: Network,
+    names: tuple[str, ...] | None = None,
+    num_sets: int = 20,
+    networks_per_set: int = 10,
+    num_candidates: int = 100,
+    step_sizes: tuple[float, ...] = STEP_SIZES,
+    storage_bytes: int | None = None,
+) -> dict[str, Baseline]:
+  """Builds the baselines of a set and evaluates them on the test split.
+
+  Args:
+    key: the one given to `evaluate`, so that the networks are the same ones.
+    training_set: the distilled set, or anything that holds one under that
+      name; gives size, order and fixed initialisation.
+    source: the real data; step sizes are chosen on `source.validation`, or on
+      train where there is none.
+    network: the student.
+    names: among `BASELINES`; all by default.
+    num_sets: random sets of each baseline; those without chance have one.
+    networks_per_set: networks trained on each; 1 with a fixed initialisation.
+    num_candidates: random sets that `optimised_real` chooses `num_sets` or a
+      fifth from, whichever is less.
+    step_sizes: to choose from.
+    storage_bytes: of the set, for `byte_matched_real`; by default what its
+      samples and labels take as float32.
+
+  Returns:
+    Results by name.
+
+  Raises:
+    ValueError: an unknown name, or no test split.
+  """
+  names = tuple(BASELINES) if names is None else tuple(names)
+  unknown = sorted(set(names) - set(BASELINES))
+  if unknown:
+    raise ValueError(
+        f"`names` must be among {', '.join(BASELINES)}; got {unknown}."
+    )
+  if source.test is None:
+    raise ValueError("`source` must have a test split; got none.")
+  training_set = getattr(training_set, "training_set", training_set)
+  k_draw, k_choose = jax.random.split(jax.random.fold_in(key, _REST))
+  classes = classes_of_rows(training_set.order, source.num_classes)
+  setting = _Setting(
+      key, k_draw, k_choose, training_set, source, classes, student(network),
+      network, num_sets, networks_per_set, num_candidates, tuple(step_sizes),
+      storage_bytes or _float32_bytes(training_set),
+  )
+  if {"kmeans", "knn_kmeans"} & set(names):
+    centroids = kmeans(k_draw, source.train, classes, num_sets)
+    setting = setting._replace(centroids=centroids)
+  return {name: BASELINES[name](setting) for name in names}
+
+
+def classes_of_rows(order: Array, num_classes: int) -> np.ndarray:
+  """[M] int32: the class of each row of a set with this order.
+
+  `start_classes` along `order`; where a step holds more than K samples but no
+  multiple of K, the classes follow each other and are sorted within a step.
+  """
+  order = np.asarray(order)
+  num_steps, n = order.shape
+  if n <= num_classes or n % num_classes == 0:
+    along = start_classes(order.size, num_steps, num_classes)
+  else:
+    along = np.sort(np.arange(order.size).reshape(order.shape) % num_classes)
+  classes = np.zeros(order.max() + 1, np.int32)
+  classes[order.ravel()] = along.ravel()
+  return classes
+
+
+def random_real(key: Array, split, classes: np.ndarray, num_sets: int) -> Array:
+  """Real samples of the given classes [sets, M, ...], in model space.
+
+  Samples of one class in one set are distinct, until the class is used up.
+
+  Args:
+    key: consumed; set i uses `fold_in(key, i)`.
+    split: real data.
+    classes: [M] int.
+    num_sets: number of sets.
+  """
+  counts = np.asarray(split.counts)
+  place = _places(classes) % counts[classes]
+  padding = jnp.arange(split.members.shape[1]) >= split.counts[:, None]
+
+  @jax.jit
+  def rows(key):
+    scores = jax.random.uniform(key, split.members.shape)
+    ranked = jnp.argsort(jnp.where(padding, 2.0, scores), axis=1)
+    return split.members[classes, ranked[classes, place]]
+
+  return jnp.stack([
+      split.encode(split.inputs[rows(jax.random.fold_in(key, i))])
+      for i in range(num_sets)
+  ])
+
+
+def class_mean(split, classes: np.ndarray) -> Array:
+  """Mean of all real samples of each row's class: [1, M, ...]."""
+  means = {c: _encoded(split, c).mean(0) for c in np.unique(classes)}
+  return jnp.asarray(np.stack([means[c] for c in classes]))[None]
+
+
+def kmeans(key: Array, split, classes: np.ndarray, num_sets: int) -> Array:
+  """Centroids of each class, [sets, M, ...]; one set if each has one centroid.
+
+  Lloyd's algorithm from k-means++ (scikit-learn, one start per set). A class
+  with fewer distinct samples than rows has its centroids repeated.
+
+  Args:
+    key: consumed; gives each set its starts.
+    split: real data.
+    classes: [M] int.
+    num_sets: number of sets.
+  """
+  if np.bincount(classes).max() == 1:
+    return class_mean(split, classes)
+  from sklearn.cluster import KMeans
+
+  states = np.asarray(jax.random.randint(key, (num_sets,), 0, 2**31 - 1))
+  shape = split.inputs.shape[1:]
+  inputs = np.empty((num_sets, len(classes), int(np.prod(shape))), np.float32)
+  for c in np.unique(classes):
+    points = _encoded(split, c)
+    shape = points.shape[1:]
+    points = points.reshape(len(points), -1)
+    wanted = int((classes == c).sum())
+    k = min(wanted, len(np.unique(points, axis=0)))
+    for i, state in enumerate(states):
+      fitted = KMeans(k, n_init=1, random_state=int(state)).fit(points)
+      rows = np.arange(wanted) % k
+      inputs[i, classes == c] = fitted.cluster_centers_[rows]
+  return jnp.asarray(inputs.reshape(num_sets, len(classes), *shape))
+
+
+def labelled(
+    training_set: TrainingSet,
+    inputs: Array,
+    classes: np.ndarray,
+    num_classes: int,
+    step_size: float,
+) -> TrainingSet:
+  """A stack of hard-labelled sets with one step size, laid out like a set.
+
+  Args:
+    training_set: gives order, initialisation and number of inner steps.
+    inputs: [sets, M, ...], in model space.
+    classes: [M] int, the class of each row.
+    num_classes: K.
+    step_size: of every inner step.
+
+  Returns:
+    A stack of sets, as `evaluate_sets` takes.
+  """
+  num_sets = len(inputs)
+  labels = label_rows(jnp.asarray(classes), num_classes)
+  samples = Samples(
+      inputs=inputs,
+      labels=jnp.broadcast_to(labels, (num_sets, *labels.shape)),
+      step_sizes=jnp.full(
+          (num_sets, *training_set.samples.step_sizes.shape), step_size,
+          jnp.float32,
+      ),
+  )
+  return training_set._replace(samples=samples)
+
+
+class _Setting(NamedTuple):
+  """What every baseline needs; see `run_baselines`."""
+
+  key: Array
+  k_draw: Array
+  k_choose: Array
+  training_set: TrainingSet
+  source: Any
+  classes: np.ndarray
+  learner: Learner
+  network: Network
+  num_sets: int
+  networks_per_set: int
+  num_candidates: int
+  step_sizes: tuple[float, ...]
+  storage_bytes: int
+  centroids: Array | None = None
+
+  def sets(self, inputs, step_size=1.0):
+    """A stack of sets with these inputs."""
+    return labelled(
+        self.training_set, inputs, self.classes, self.source.num_classes,
+        step_size,
+    )
+
+  def result(self, inputs, learner=None, **fields) -> Baseline:
+    """The baseline with these inputs, on the test split."""
+    sets = self.sets(inputs, fields.get("step_size") or 1.0)
+    learner = learner or self.learner
+    accuracy = evaluate_sets(
+        self.key, sets, self.source.test, learner=learner,
+        num_networks=self.networks_per_set,
+    )
+    return Baseline(
+        accuracy, len(self.classes), len(np.unique(self.classes)),
+        learner.name, **fields,
+    )
+
+  def random(self):
+    """The random sets that several baselines share."""
+    return random_real(
+        self.k_draw, self.source.train, self.classes, self.num_sets
+    )
+
+  def choose(self, inputs) -> dict[str, Any]:
+    """The step size that a few sets and networks prefer."""
+    split, selected_on = self.source.validation, "validation"
+    if split is None:
+      split, selected_on = self.source.train, "train"
+    split = _some(self.k_choose, split)
+    inputs = inputs[:_SELECTION_SETS]
+    scores = [
+        evaluate_sets(
+            self.k_choose, self.sets(inputs, step_size), split,
+            learner=self.learner, num_networks=_SELECTION_NETWORKS,
+        ).mean()
+        for step_size in self.step_sizes
+    ]
+    best = self.step_sizes[int(np.argmax(scores))]
+    return {"step_size": best, "selected_on": selected_on}
+
+
+def _trained(setting: _Setting, inputs):
+  return setting.result(inputs, **setting.choose(inputs))
+
+
+def _optimised(setting: _Setting):
+  candidates = random_real(
+      jax.random.fold_in(setting.k_draw, _REST), setting.source.train,
+      setting.classes, setting.num_candidates,
+  )
+  chosen = setting.choose(candidates)
+  scores = evaluate_sets(
+      setting.k_choose, setting.sets(candidates, chosen["step_size"]),
+      _some(setting.k_choose, setting.source.train),
+      learner=setting.learner, num_networks=_SELECTION_NETWORKS,
+  ).mean(1)
+  keep = max(1, min(setting.num_sets, setting.num_candidates // 5))
+  best = np.argsort(-scores, kind="stable")[:keep]
+  return setting.result(candidates[best], **chosen)
+
+
+def _byte_matched(setting: _Setting):
+  split, num_classes = setting.source.train, setting.source.num_classes
+  num_steps = setting.training_set.order.shape[0]
+  num = _affordable(split, num_classes, setting.storage_bytes)
+  num = min(max(num, len(setting.classes)), split.num_samples)
+  num -= num % num_steps
+  if num <= len(setting.classes):  # too few bytes, or too few real samples
+    return _trained(setting, setting.random())
+  order = step_order(num, num_steps)
+  larger = setting._replace(
+      training_set=setting.training_set._replace(order=order),
+      classes=classes_of_rows(order, num_classes),
+  )
+  return _trained(larger, larger.random())
+
+
+def _converged(setting: _Setting):
+  # Training is long: as many sets and networks as a choice is made with.
+  recipe = converged()
+  few = setting._replace(networks_per_set=min(
+      setting.networks_per_set, _SELECTION_NETWORKS
+  ))
+  result = few.result(
+      few.random()[:_SELECTION_SETS], student(setting.network, recipe)
+  )
+  return result._replace(step_size=recipe.spec["step_size"])
+
+
+BASELINES = {
+    "random_real": lambda s: _trained(s, s.random()),
+    "optimised_real": _optimised,
+    "class_mean": lambda s: _trained(s, class_mean(s.source.train, s.classes)),
+    "kmeans": lambda s: _trained(s, s.centroids),
+    "knn_random": lambda s: s.result(s.random(), nearest_neighbours()),
+    "knn_kmeans": lambda s: s.result(s.centroids, nearest_neighbours()),
+    "byte_matched_real": _byte_matched,
+    "random_real_converged": _converged,
+}
+
+
+def _affordable(split, num_classes, storage_bytes) -> int:
+  """Raw samples with a label that fit into some bytes."""
+  images = split.inputs.ndim == 4  # 8-bit on disk, whatever they are here
+  each = int(np.prod(split.inputs.shape[1:]))
+  each *= 1 if images else split.inputs.dtype.itemsize
+  return storage_bytes // (each + (1 if num_classes <= 256 else 2))
+
+
+def _float32_bytes(training_set: TrainingSet) -> int:
+  samples = training_set.samples
+  return 4 * (samples.inputs.size + samples.labels.size)
+
+
+def _encoded(split, c) -> np.ndarray:
+  """All samples of class c in model space."""
+  members = split.members[c, : int(split.counts[c])]
+  starts = range(0, len(members), _ENCODE_ROWS)
+  return np.concatenate([
+      np.asarray(split.encode(split.inputs[members[s : s + _ENCODE_ROWS]]))
+      for s in starts
+  ])
+
+
+def _places(classes: np.ndarray) -> np.ndarray:
+  """How many earlier rows are of the same class, for each row."""
+  same = classes[:, None] == classes
+  return np.tril(same, -1).sum(1)
+
+
+def _some(key, split):
+  """A split of at most `_SELECTION_ROWS` random samples."""
+  if split.num_samples <= _SELECTION_ROWS:
+    return split
+  rows = jax.random.permutation(key, split.num_samples)[:_SELECTION_ROWS]
+  return split._replace(inputs=split.inputs[rows], labels=split.labels[rows])
