@@ -61,6 +61,14 @@ def conv2d(
     raise ValueError(f"`form` must be one of {sorted(_FORMS)}; got {form!r}.")
   stride = _pair(stride)
   pads = _pads(x.shape[1:3], w.shape[:2], stride, padding)
+  size = tuple(
+      s + lo + hi for s, (lo, hi) in zip(x.shape[1:3], pads, strict=True)
+  )
+  if size[0] < w.shape[0] or size[1] < w.shape[1]:
+    raise ValueError(
+        f"`w` must fit into the padded image of {size} pixels; got "
+        f"{w.shape[:2]}. Use larger images or more padding."
+    )
   return _FORMS[form](x, w, stride, pads)
 
 
@@ -130,7 +138,8 @@ def _pad(x: Array, pads, value=0.0) -> Array:
 def _shifted(x: Array, window, stride) -> list[Array]:
   """The h * w strided slices of x that a window sees, row by row."""
   height, width = (
-      (s - k) // t + 1 for s, k, t in zip(x.shape[1:3], window, stride)
+      (s - k) // t + 1
+      for s, k, t in zip(x.shape[1:3], window, stride, strict=True)
   )
   return [
       x[:, i : i + (height - 1) * stride[0] + 1 : stride[0],
@@ -167,7 +176,10 @@ def _unit_stride_forward(x, w, pads):
 
 def _unit_stride_backward(pads, residuals, g):
   x, w = residuals
-  reach = [(k - 1 - lo, k - 1 - hi) for k, (lo, hi) in zip(w.shape, pads)]
+  reach = [
+      (k - 1 - lo, k - 1 - hi)
+      for k, (lo, hi) in zip(w.shape[:2], pads, strict=True)
+  ]
   dx = _unit_stride(g, jnp.flip(w, (0, 1)).swapaxes(2, 3), tuple(reach))
   dw = _unit_stride(
       x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3), pads
