@@ -3,9 +3,11 @@
 from collections.abc import Callable
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 from flax import nnx
 
-from distill_jax.types import Network
+from distill_jax.types import Network, PyTree
 
 
 def from_linen(module: nn.Module) -> Network:
@@ -27,7 +29,7 @@ def from_linen(module: nn.Module) -> Network:
     return call
 
   def init(key, example):
-    return dict(module.init(key, example))
+    return _at_least(example.dtype, dict(module.init(key, example)))
 
   return Network(init, run("__call__"), run("stages"))
 
@@ -35,14 +37,14 @@ def from_linen(module: nn.Module) -> Network:
 def from_nnx(build: Callable[[nnx.Rngs], nnx.Module]) -> Network:
   """An NNX module, built by `build(rngs)` and called as `module(x)`.
 
-  `stages` needs a method `stages(x)`. Its dropout keys are part of `variables`
-  and are re-seeded by `key`.
+  `stages` needs a method `stages(x)`. Its random streams are no part of
+  `variables`: `key` seeds them at every call.
   """
 
   def init(key, example):
-    del example
-    _, params, rest = nnx.split(build(nnx.Rngs(key)), nnx.Param, ...)
-    return {"params": params, "rest": rest}
+    module = build(nnx.Rngs(key))
+    _, params, _, rest = nnx.split(module, nnx.Param, nnx.RngState, ...)
+    return _at_least(example.dtype, {"params": params, "rest": rest})
 
   def run(method):
     def call(variables, x, *, key=None, train=False):
@@ -53,11 +55,22 @@ def from_nnx(build: Callable[[nnx.Rngs], nnx.Module]) -> Network:
         nnx.reseed(module, default=key, dropout=key)
       module.train() if train else module.eval()
       out = method(module)(x)
-      _, params, rest = nnx.split(module, nnx.Param, ...)
-      return out, {"params": params, "rest": rest} if train else variables
+      rest = nnx.state(module, (nnx.Not(nnx.Any(nnx.Param, nnx.RngState))))
+      return out, {**variables, "rest": rest} if train else variables
 
     return call
 
   return Network(
       init, run(lambda module: module), run(lambda module: module.stages)
   )
+
+
+def _at_least(dtype, variables: PyTree) -> PyTree:
+  """Floats widened to the inputs' dtype: norms make float32 whatever it is."""
+
+  def widen(leaf):
+    if not jnp.issubdtype(leaf.dtype, jnp.floating):
+      return leaf
+    return leaf.astype(jnp.promote_types(leaf.dtype, dtype))
+
+  return jax.tree.map(widen, variables)
