@@ -63,10 +63,12 @@ class Run(NamedTuple):
 
 def source(config, *, spec=None, data_dir=None) -> data.Source:
   """The data set, preprocessed as the configuration says."""
+  if config.seed < 0:
+    raise ConfigError(f"`seed` must be at least 0; got {config.seed}.")
   preprocessing = config.preprocessing
   if not isinstance(preprocessing, str):
     preprocessing = Standardise(*(
-        np.asarray(preprocessing[field], np.float32) for field in ("mean", "std")
+        np.asarray(preprocessing[name], np.float32) for name in ("mean", "std")
     ))
   return data.read(
       spec or config.data, data_dir=data_dir, preprocessing=preprocessing,
@@ -100,6 +102,7 @@ def run(config, source: data.Source) -> Run:
   key = jax.random.key(config.seed)
   k_start, k_init, k_run, k_evaluation = jax.random.split(key, 4)
   student = network(config.network, source.num_classes)
+  jax.eval_shape(student.init, key, source.example)  # refuses the wrong size
   order = initialisation.step_order(
       config.num_samples, config.num_steps_per_epoch
   )
@@ -197,8 +200,13 @@ def _check(config, source):
   ):
     if not config[field] > 0:
       raise ConfigError(f"`{field}` must be positive; got {config[field]}.")
-  if not 0 <= config.average < 1:
-    raise ConfigError(f"`average` must be in [0, 1); got {config.average}.")
+  for field in ("average", "momentum", "beta1", "beta2"):
+    if not 0 <= config[field] < 1:
+      raise ConfigError(f"`{field}` must be in [0, 1); got {config[field]}.")
+  if not config.clip_norm >= 0:
+    raise ConfigError(
+        f"`clip_norm` must be positive, or 0 for none; got {config.clip_norm}."
+    )
   if config.checkpoint_every % config.log_every:
     raise ConfigError(
         "`checkpoint_every` must be a multiple of `log_every`; got "
@@ -212,6 +220,11 @@ def _check(config, source):
   _one_of(("dd", "sldd"), "method", config.method)
   _one_of(("fixed", "random"), "student_init", config.student_init)
   _one_of(("one_hot", "noise"), "start_labels", config.start_labels)
+  if config.student_init == "fixed" and config.num_initialisations != 1:
+    raise ConfigError(
+        "`num_initialisations` must be 1 with `student_init` fixed; got "
+        f"{config.num_initialisations}."
+    )
 
 
 def _one_of(known, field: str, value):

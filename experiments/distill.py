@@ -24,7 +24,7 @@ from distill_jax import artifact
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file("config", None, "What to run: FILE[:options].")
 flags.DEFINE_string("workdir", None, "Where the run lives.")
-flags.DEFINE_string("data", None, "SPEC of a data set, instead of the config's.")
+flags.DEFINE_string("data", None, "SPEC of a data set, not the config's.")
 flags.DEFINE_string("data_dir", None, "A folder of data sets.")
 flags.mark_flags_as_required(["config", "workdir"])
 

@@ -79,9 +79,8 @@ def train(run: Run, config, folder: Path) -> Outcome:
   finally:
     bar.close()
     checkpoints.close()
-  return Outcome(state, log.seconds if latest is not None and
-                 int(run.state.step) == config.num_steps else
-                 time.perf_counter() - started)
+    stop.forget()
+  return Outcome(state, time.perf_counter() - started)
 
 
 class _Chunks:
@@ -113,8 +112,15 @@ class _Stop:
 
   def __init__(self):
     self.asked = False
-    for name in (signal.SIGTERM, signal.SIGINT):
-      signal.signal(name, self._ask)
+    self._before = {
+        name: signal.signal(name, self._ask)
+        for name in (signal.SIGTERM, signal.SIGINT)
+    }
+
+  def forget(self) -> None:
+    """Leaves signals to whoever had them before."""
+    for name, handler in self._before.items():
+      signal.signal(name, handler)
 
   def _ask(self, number, frame):
     del frame

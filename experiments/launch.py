@@ -3,17 +3,20 @@
 import sys
 from collections.abc import Callable
 
-from absl import flags
+from absl import app, flags
 from driver import Interrupted, NonFinite
 
+from distill_jax.errors import ConfigError
+
 MISTAKE, NOT_FINITE = 2, 3
+QUOTES = "'\""
 
 
 def run(main: Callable, argv: list[str] | None = None) -> int:
   """Parses the flags, runs `main(rest)` and returns the exit code.
 
   A `ValueError` is what the library raises for a user's mistake; it becomes
-  one line. `--debug` shows where it came from.
+  one line, as do a full disk and its like. `--debug` shows where it came from.
   """
   argv = sys.argv if argv is None else argv
   try:
@@ -22,8 +25,8 @@ def run(main: Callable, argv: list[str] | None = None) -> int:
     print(stopped, file=sys.stderr)
   except NonFinite as error:
     return _fail(error, NOT_FINITE)
-  except (ValueError, flags.Error) as error:
-    if flags.FLAGS.is_parsed() and flags.FLAGS.debug:
+  except (ValueError, OSError, flags.Error) as error:
+    if "--debug" in argv:
       raise
     return _fail(error, MISTAKE)
   return 0
@@ -33,12 +36,40 @@ flags.DEFINE_bool("debug", False, "Show the traceback of a mistake.")
 
 
 def _parse(argv):
+  app.define_help_flags()
   try:
-    return flags.FLAGS(argv)
-  except (AttributeError, KeyError, TypeError, FileNotFoundError) as error:
-    # What ml_collections raises for an unknown field, a value of another type
-    # or a missing file.
-    raise ValueError(f"`--config`: {_one_line(error)}") from error
+    rest = flags.FLAGS(argv)
+    if "config" in flags.FLAGS:
+      flags.FLAGS.config.keys()  # fails now if the file could not be read
+  except flags.Error as error:
+    raise ConfigError(_flag_error(error)) from error
+  except (AttributeError, KeyError) as error:
+    raise ConfigError(
+        "`--config` must have every field that is set; got "
+        f"{str(error).strip(QUOTES)}. Look into the file and into "
+        "configs/unrolled.py."
+    ) from error
+  except (OSError, SyntaxError) as error:
+    raise ConfigError(
+        "`--config` must name a configuration file; got "
+        f"{str(error).splitlines()[-1].strip()}. See experiments/configs."
+    ) from error
+  if rest[1:]:
+    raise ConfigError(
+        f"arguments must begin with --; got {rest[1]!r}. See --help."
+    )
+  return rest
+
+
+def _flag_error(error: flags.Error) -> str:
+  """The mistake; where a configuration names it, without the traceback that
+  ml_collections puts around it."""
+  inner, message = error, f"{str(error).rstrip('.')}. See --help."
+  while inner is not None:
+    if isinstance(inner, ConfigError):
+      message = str(inner)
+    inner = inner.__context__
+  return message
 
 
 def _fail(error: BaseException, code: int) -> int:
@@ -47,7 +78,4 @@ def _fail(error: BaseException, code: int) -> int:
 
 
 def _one_line(error: BaseException) -> str:
-  text = error.args[0] if isinstance(error, KeyError) else str(error)
-  return " ".join(str(text).split())
-
-
+  return " ".join(str(error).split())

@@ -42,7 +42,8 @@ def open_workdir(path: str, config: dict, spec: str, fingerprint: str) -> Path:
   file = folder / "config.json"
   if file.exists():
     _check_same(file, identity)
-  elif folder.is_dir() and any(folder.iterdir()):
+    _check_ahead(folder, config["num_steps"])
+  elif folder.is_dir() and set(folder.iterdir()) - {_temporary(file)}:
     raise WorkdirError(
         f"`workdir` must be empty or hold a run; {folder} holds other files. "
         "Choose another folder."
@@ -74,7 +75,7 @@ def _check_same(file: Path, identity: dict) -> None:
         _identity(record["config"]), data=record["data"],
         fingerprint=record["fingerprint"],
     )
-  except (ValueError, KeyError, TypeError):
+  except (AttributeError, KeyError, OSError, TypeError, ValueError):
     raise WorkdirError(
         f"`workdir` holds an unreadable {file}. Choose another folder."
     ) from None
@@ -91,11 +92,32 @@ def _check_same(file: Path, identity: dict) -> None:
     )
 
 
+def _check_ahead(folder: Path, num_steps: int) -> None:
+  made = max((line["step"] for line in MetricsLog.read(folder)), default=0)
+  if num_steps < made:
+    raise WorkdirError(
+        f"`num_steps` must be at least the steps made; {folder} holds {made}, "
+        f"got {num_steps}. Ask for more, or choose another folder."
+    )
+
+
 def write_json(file: Path, content) -> None:
   """Writes atomically: the old file or the new one, never a part."""
-  temporary = file.with_name(file.name + ".tmp")
-  temporary.write_text(json.dumps(content, indent=2) + "\n")
-  os.replace(temporary, file)
+  _write_text(file, json.dumps(content, indent=2) + "\n")
+
+
+def _write_text(file: Path, text: str) -> None:
+  temporary = _temporary(file)
+  try:
+    temporary.write_text(text)
+    os.replace(temporary, file)
+  except OSError:
+    temporary.unlink(missing_ok=True)
+    raise
+
+
+def _temporary(file: Path) -> Path:
+  return file.with_name(file.name + ".tmp")
 
 
 class MetricsLog:
@@ -107,9 +129,7 @@ class MetricsLog:
   def __init__(self, folder: Path, step: int):
     self._file = folder / "metrics.jsonl"
     kept = [line for line in self.read(folder) if line["step"] <= step]
-    temporary = self._file.with_name("metrics.jsonl.tmp")
-    temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
-    os.replace(temporary, self._file)
+    _write_text(self._file, "".join(json.dumps(line) + "\n" for line in kept))
     self.seconds = kept[-1]["seconds"] if kept else 0.0
 
   def write(self, **values) -> None:

@@ -1,1 +1,23 @@
 """How good a set is: learners trained on it, baselines beside it, a report."""
+
+from distill_jax.evaluation.baselines import run_baselines
+from distill_jax.evaluation.cost import cost_of_set
+from distill_jax.evaluation.evaluate import evaluate, evaluate_sets
+from distill_jax.evaluation.full_data import train_on_all
+from distill_jax.evaluation.learners import nearest_neighbours, student
+from distill_jax.evaluation.recipes import hard_labels, in_order
+from distill_jax.evaluation.report import report_dict, table
+
+__all__ = [
+    "cost_of_set",
+    "evaluate",
+    "evaluate_sets",
+    "hard_labels",
+    "in_order",
+    "nearest_neighbours",
+    "report_dict",
+    "run_baselines",
+    "student",
+    "table",
+    "train_on_all",
+]

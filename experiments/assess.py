@@ -1,0 +1,177 @@
+"""What follows distilling: accuracies, baselines, report, table, figures."""
+
+import json
+import time
+from pathlib import Path
+
+import build
+import jax
+from workdir import MetricsLog, command, write_json
+
+from distill_jax import figures
+from distill_jax.errors import ConfigError
+from distill_jax.evaluation import (
+    cost_of_set,
+    evaluate,
+    hard_labels,
+    report_dict,
+    run_baselines,
+    table,
+    train_on_all,
+)
+from distill_jax.evaluation.baselines import BASELINES
+from distill_jax.evaluation.full_data import FullData
+from distill_jax.evaluation.cost import Cost
+from distill_jax.evaluation.recipes import from_spec
+
+
+def assess(
+    key,
+    artifact,
+    source,
+    *,
+    settings,
+    spec: str,
+    seconds: float,
+    cache: Path,
+    networks: dict | None = None,
+    recipe: dict | None = None,
+) -> dict:
+  """The report of a distilled set on real data.
+
+  Args:
+    key: of the evaluation; network i is the same for every set.
+    artifact: the set.
+    source: real data, in the artifact's preprocessing.
+    settings: num_networks; baselines ('', 'all' or names with commas);
+      num_sets and networks_per_set of the baselines; full_data.
+    spec: SPEC of the data.
+    seconds: that distilling took.
+    cache: a JSON file of accuracies on all data.
+    networks: `{name: network spec}`; the first is the one reported on top. The
+      artifact's own by default.
+    recipe: instead of the artifact's.
+
+  Returns:
+    A report, schema 1.
+  """
+  networks = networks or {artifact.network["name"]: artifact.network}
+  if recipe:
+    artifact = artifact._replace(recipe=recipe)
+  name, *others = networks
+  built = {
+      n: build.network(network, source.num_classes)
+      for n, network in networks.items()
+  }
+  began = time.perf_counter()
+  reports = {
+      n: evaluate(
+          key, artifact, source.test, network=network,
+          num_networks=settings["num_networks"],
+      ) for n, network in built.items()
+  }
+  student, training_set = built[name], artifact.training_set
+  hard = None
+  if artifact.label_regime != "hard":
+    hard = evaluate(
+        key, artifact._replace(**_hard(training_set)), source.test,
+        network=student, num_networks=settings["num_networks"],
+    )
+  baselines = _baseline_names(settings["baselines"])
+  results = baselines and run_baselines(
+      key, training_set, source, network=student, names=baselines,
+      num_sets=settings["num_sets"],
+      networks_per_set=settings["networks_per_set"],
+      storage_bytes=artifact.storage_bytes["total"],
+  )
+  full = None
+  if settings["full_data"]:
+    full = _full_data(key, networks[name], student, source, cache)
+  return report_dict(
+      reports[name], training_set,
+      network=name,
+      data=dict(spec=spec, fingerprint=source.fingerprint()),
+      seconds=dict(
+          distill=round(seconds, 1),
+          evaluate=round(time.perf_counter() - began, 1),
+      ),
+      storage_bytes=artifact.storage_bytes,
+      label_regime=artifact.label_regime,
+      seed=artifact.provenance.get("seed"),
+      command=command(),
+      baselines=results or None,
+      hard_labels=hard,
+      full_data=full,
+      cost=cost_of_set(
+          key, student, training_set, recipe=from_spec(artifact.recipe)
+      ),
+      networks={n: reports[n] for n in networks} if others else None,
+  )
+
+
+def finish(run, config, folder: Path, artifact, seconds: float, spec: str):
+  """Report, table and figures of a run, in its folder."""
+  report = assess(
+      run.evaluation_key, artifact, run.source,
+      settings=config.evaluation, spec=spec, seconds=seconds,
+      cache=folder / "full_data.json",
+  )
+  write_json(folder / "report.json", report)
+  if config.figures:
+    draw(folder, artifact, report, start=run.estimator.samples(
+        run.state.distilled
+    ).inputs)
+  print(table(report))
+  print(f"\nin {folder}: distilled.safetensors, report.json, metrics.jsonl, "
+        "figures/")
+
+
+def draw(folder: Path, artifact, report: dict, start=None) -> None:
+  """Every figure of a run, in `folder/figures`."""
+  where = folder / "figures"
+  where.mkdir(exist_ok=True)
+  log = MetricsLog.read(folder)
+  if log:
+    figures.save(figures.curves(log), where / "curves.png")
+  if report["baselines"]:
+    figures.save(figures.accuracy_bars(report), where / "baselines.png")
+  if artifact.modality == "image":
+    invert = artifact.preprocessing.invert
+    figures.save(
+        figures.sample_grid(
+            invert(artifact.inputs), artifact.labels, artifact.class_names,
+            start=None if start is None else invert(start),
+            order=artifact.order,
+        ),
+        where / "samples.png",
+    )
+
+
+def _hard(training_set) -> dict:
+  return dict(labels=hard_labels(training_set).samples.labels)
+
+
+def _baseline_names(text: str) -> tuple[str, ...]:
+  if text == "all":
+    return tuple(BASELINES)
+  names = tuple(filter(None, text.split(",")))
+  unknown = sorted(set(names) - set(BASELINES))
+  if unknown:
+    raise ConfigError(
+        f"`baselines` must be 'all' or among {', '.join(BASELINES)}; got "
+        f"{', '.join(unknown)}."
+    )
+  return names
+
+
+def _full_data(key, spec, network, source, cache: Path) -> FullData:
+  """Accuracy from all data; measured once for a network and a data set."""
+  name = json.dumps([dict(spec), source.fingerprint()], sort_keys=True)
+  known = json.loads(cache.read_text()) if cache.exists() else {}
+  if name not in known:
+    measured = train_on_all(jax.random.fold_in(key, 2**30), network, source)
+    known[name] = dict(
+        accuracy=measured.accuracy, cost=measured.cost._asdict()
+    )
+    write_json(cache, known)
+  return FullData(known[name]["accuracy"], Cost(**known[name]["cost"]))

@@ -1,0 +1,76 @@
+"""Evaluates a distilled set, whoever made it.
+
+  python experiments/evaluate.py --artifact=DIR/distilled.safetensors \\
+    --data=SPEC [--networks=lenet,convnet] [--num_networks=20] \\
+    [--recipe=in_order] [--baselines=all] --out=report.json
+
+Reads only the artifact: samples, labels, step sizes and their order, and the
+preprocessing that the real data is put through. Networks that are not the
+artifact's own take their default size. Exit codes as in `distill.py`.
+"""
+
+import sys
+from pathlib import Path
+
+import assess
+import jax
+import launch
+import workdir
+from absl import flags
+
+from distill_jax import artifact as artifacts
+from distill_jax import data
+from distill_jax.errors import WorkdirError
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("artifact", None, "The distilled set.")
+flags.DEFINE_string("data", None, "SPEC of the real data.")
+flags.DEFINE_string("data_dir", None, "A folder of data sets.")
+flags.DEFINE_list("networks", [], "Students by name; the artifact's own first.")
+flags.DEFINE_integer("num_networks", 20, "Networks trained, of each kind.",
+                     lower_bound=1)
+flags.DEFINE_string("recipe", None, "Instead of the artifact's own.")
+flags.DEFINE_string("baselines", "", "'all', or names with commas.")
+flags.DEFINE_integer("num_sets", 20, "Sets of each baseline.", lower_bound=1)
+flags.DEFINE_integer("networks_per_set", 10, "Networks trained on each.",
+                     lower_bound=1)
+flags.DEFINE_bool("full_data", False, "Train on all data too, for the ratio.")
+flags.DEFINE_integer("seed", 0, "Of the networks.")
+flags.DEFINE_string("out", "report.json", "Where the report goes.")
+flags.mark_flags_as_required(["artifact", "data"])
+
+
+def main(argv):
+  del argv
+  out = Path(FLAGS.out)
+  if not out.resolve().parent.is_dir():
+    raise WorkdirError(
+        f"`out` must be in an existing folder; got {out}. Create the folder."
+    )
+  artifact = artifacts.load(FLAGS.artifact)
+  source = data.read(
+      FLAGS.data, data_dir=FLAGS.data_dir,
+      preprocessing=artifact.preprocessing, validation_fraction=0.1,
+      class_names=artifact.class_names,
+  )
+  own = artifact.network
+  names = FLAGS.networks or [own["name"]]
+  report = assess.assess(
+      jax.random.key(FLAGS.seed), artifact, source,
+      settings=dict(
+          num_networks=FLAGS.num_networks, baselines=FLAGS.baselines,
+          num_sets=FLAGS.num_sets, networks_per_set=FLAGS.networks_per_set,
+          full_data=FLAGS.full_data,
+      ),
+      spec=FLAGS.data, seconds=artifact.provenance.get("seconds", 0.0),
+      cache=out.with_name("full_data.json"),
+      networks={n: own if n == own["name"] else dict(name=n) for n in names},
+      recipe=dict(name=FLAGS.recipe) if FLAGS.recipe else None,
+  )
+  workdir.write_json(out, report)
+  print(assess.table(report))
+  print(f"\nwritten to {out}")
+
+
+if __name__ == "__main__":
+  sys.exit(launch.run(main))

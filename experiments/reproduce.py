@@ -1,0 +1,227 @@
+"""Runs rows of the results table, and writes the table.
+
+  python experiments/reproduce.py --list
+  python experiments/reproduce.py --rows=sldd_mnist_fixed_10 --workdir=runs
+  python experiments/reproduce.py --render
+
+A row is a command of `distill.py`, run in a folder of its own below
+`--workdir`, so an interrupted row goes on where it stopped and a finished one
+is not run again. Its record is appended to `docs/results/<group>.json`, in
+place of an older record of the same row, and `docs/results.md` is rendered
+from all of them.
+"""
+
+import datetime
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import launch
+import workdir
+from absl import flags
+
+from distill_jax.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "docs" / "results"
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("rows", [], "Rows to run, by name or common beginning.")
+flags.DEFINE_string("workdir", "runs", "Where the runs live.")
+flags.DEFINE_string("data_dir", None, "A folder of data sets.")
+flags.DEFINE_bool("list", False, "List the rows.")
+flags.DEFINE_bool("render", False, "Write docs/results.md from the records.")
+
+
+class Row(NamedTuple):
+  """Attributes:
+    group: the file below docs/results.
+    config: FILE[:options] below experiments/configs.
+    published: accuracy in percent, or None.
+    overrides: further arguments of distill.py.
+    accelerator: whether it is meant for one.
+  """
+
+  group: str
+  config: str
+  published: float | None
+  overrides: tuple[str, ...] = ()
+  accelerator: bool = False
+
+
+def rows() -> dict[str, Row]:
+  """Every row by name, in the table's order."""
+  table = {"sldd_digits": Row("digits", "sldd_digits.py", None)}
+  for images, published in ((10, 96.13), (5, 91.56)):
+    for seed in range(3):
+      table[f"sldd_mnist_fixed_{images}_seed{seed}"] = Row(
+          "sldd_mnist",
+          f"sldd_mnist.py:fixed,images={images},steps=1,epochs=3",
+          published, (f"--config.seed={seed}",),
+      )
+  table["sldd_mnist_random_100"] = Row(
+      "sldd_mnist", "sldd_mnist.py:random,images=100,steps=10,epochs=3", 82.7,
+      ("--config.evaluation.num_networks=200",
+       "--config.evaluation.baselines=all", "--config.evaluation.full_data"),
+  )
+  return table
+
+
+def main(argv):
+  del argv
+  table = rows()
+  if FLAGS.list:
+    for name, row in table.items():
+      print(f"{name:32} {row.config}{'  (accelerator)' * row.accelerator}")
+    return
+  unknown = [
+      r for r in FLAGS.rows if not any(name.startswith(r) for name in table)
+  ]
+  if unknown:
+    raise ConfigError(
+        f"`--rows` must name rows of --list; got {', '.join(unknown)}."
+    )
+  chosen = [n for n in table if n.startswith(tuple(FLAGS.rows))]
+  for name in chosen if FLAGS.rows else ():
+    record = run_row(name, table[name])
+    append(table[name].group, record)
+  if FLAGS.rows or FLAGS.render:
+    (ROOT / "docs" / "results.md").write_text(render(table))
+
+
+def run_row(name: str, row: Row) -> dict:
+  """Runs a row to its end and returns its record."""
+  folder = Path(FLAGS.workdir) / name
+  command = [
+      "experiments/distill.py",
+      f"--config=experiments/configs/{row.config}",
+      f"--workdir={folder}",
+      *row.overrides,
+  ]
+  if not (folder / "report.json").exists():
+    extra = [f"--data_dir={FLAGS.data_dir}"] if FLAGS.data_dir else []
+    done = subprocess.run([sys.executable, *command, *extra], cwd=ROOT)
+    if done.returncode or not (ROOT / folder / "report.json").exists():
+      raise ConfigError(f"row {name} did not finish; run it again to go on.")
+  report = json.loads((ROOT / folder / "report.json").read_text())
+  return dict(
+      row=name,
+      command=" ".join(["python", *command]),
+      date=datetime.date.today().isoformat(),
+      published=row.published,
+      report=report,
+  )
+
+
+def append(group: str, record: dict) -> None:
+  """Adds a record to its group's file, in place of one of the same row."""
+  file = RESULTS / f"{group}.json"
+  records = json.loads(file.read_text()) if file.exists() else []
+  records = [r for r in records if r["row"] != record["row"]] + [record]
+  RESULTS.mkdir(parents=True, exist_ok=True)
+  workdir.write_json(file, records)
+
+
+def render(table: dict[str, Row]) -> str:
+  """docs/results.md: every measured row, and the commands of the others."""
+  records = {
+      record["row"]: record
+      for file in sorted(RESULTS.glob("*.json"))
+      for record in json.loads(file.read_text())
+  }
+  measured = [records[name] for name in table if name in records]
+  absent = [name for name in table if name not in records]
+  return TEMPLATE.format(
+      measured="\n".join(map(_line, measured)) or "| none yet |",
+      baselines="\n".join(filter(None, map(_baselines, measured))),
+      commands="\n".join(
+          f"- `{r['row']}`: `{r['command']}`" for r in measured
+      ),
+      absent="\n".join(
+          f"- `{name}`: `python experiments/reproduce.py --rows={name}`"
+          + (" (accelerator)" if table[name].accelerator else "")
+          for name in absent
+      ) or "- none",
+  )
+
+
+TEMPLATE = """# Results
+
+Every measured row, misses included; nothing here is typed by hand
+(`python experiments/reproduce.py --render` writes this page from
+`docs/results/*.json`). Accuracies are percent on the whole test split, of the
+last iterate; hyper-parameters were chosen on a validation split of the
+training data. `networks` counts freshly trained networks (one where the
+initialisation is fixed). MNIST files are found below `--data_dir` or
+`$DISTILL_JAX_DATA`.
+
+| row | samples | student | labels | accuracy | published | r_M | networks | seed | device | distilling | date |
+|---|---|---|---|---|---|---|---|---|---|---|---|
+{measured}
+
+## Baselines of the same budget
+
+Same initialisation regime and number of steps, step size chosen on
+validation; `converged` is random real data trained to convergence.
+
+| row | distilled | random | best 20 % | k-means | mean | kNN random | kNN k-means | equal bytes | converged |
+|---|---|---|---|---|---|---|---|---|---|
+{baselines}
+
+## Commands
+
+{commands}
+
+## Not measured
+
+{absent}
+"""
+
+_BASELINES = (
+    "random_real", "optimised_real", "kmeans", "class_mean", "knn_random",
+    "knn_kmeans", "byte_matched_real", "random_real_converged",
+)
+
+
+def _line(record: dict) -> str:
+  report = record["report"]
+  minutes = report["seconds"]["distill"] / 60
+  published = record["published"]
+  ratio = report.get("ratio")
+  return "| " + " | ".join((
+      f"`{record['row']}`",
+      str(report["num_samples"]),
+      report["student_init"],
+      report["label_regime"],
+      f"**{_percent(report['accuracy'])}**",
+      "-" if published is None else f"{published}",
+      "-" if ratio is None else f"{ratio:.1f}",
+      str(report["num_networks"]),
+      str(report["seed"]),
+      report["device"],
+      f"{minutes:.0f} min" if minutes >= 1 else f"{60 * minutes:.0f} s",
+      record["date"],
+  )) + " |"
+
+
+def _baselines(record: dict) -> str | None:
+  report = record["report"]
+  if not report.get("baselines"):
+    return None
+  cells = (
+      _percent(report["baselines"][name])
+      if name in report["baselines"] else "-" for name in _BASELINES
+  )
+  return (f"| `{record['row']}` | {_percent(report['accuracy'])} | "
+          + " | ".join(cells) + " |")
+
+
+def _percent(accuracy: dict) -> str:
+  mean = f"{100 * accuracy['mean']:.2f}"
+  return mean if not accuracy["std"] else f"{mean} ± {100 * accuracy['std']:.2f}"
+
+
+if __name__ == "__main__":
+  sys.exit(launch.run(main))
