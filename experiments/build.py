@@ -13,6 +13,7 @@ import optax
 from distill_jax import data, initialisation, nn
 from distill_jax.errors import ConfigError
 from distill_jax.estimators.backprop import backprop
+from distill_jax.evaluation.baselines import BASELINES
 from distill_jax.labels import num_outputs
 from distill_jax.nn import norms
 from distill_jax.objectives.dd import unrolled
@@ -167,6 +168,20 @@ def schedule(config, learning_rate: float):
   )
 
 
+def baseline_names(text: str) -> tuple[str, ...]:
+  """What 'all' or names with commas between them stand for."""
+  if text == "all":
+    return tuple(BASELINES)
+  names = tuple(filter(None, text.split(",")))
+  unknown = sorted(set(names) - set(BASELINES))
+  if unknown:
+    raise ConfigError(
+        f"`baselines` must be 'all' or among {', '.join(BASELINES)}; got "
+        f"{', '.join(unknown)}."
+    )
+  return names
+
+
 def _start(key, config, source, parameterization) -> Distilled:
   k_set, k_labels = jax.random.split(key)
   begin = dict(
@@ -216,6 +231,18 @@ def _check(config, source):
     raise ConfigError(
         "`num_samples` must not exceed the real samples; got "
         f"{config.num_samples} for {source.train.num_samples}. Ask for fewer."
+    )
+  for field in ("num_networks", "num_sets", "networks_per_set"):
+    if config.evaluation[field] < 1:
+      raise ConfigError(
+          f"`evaluation.{field}` must be at least 1; got "
+          f"{config.evaluation[field]}."
+      )
+  baseline_names(config.evaluation.baselines)
+  if source.test is None:
+    raise ConfigError(
+        f"`data` must have a test part to evaluate on; {source.name} has none."
+        " Add x_test and y_test, or a folder test."
     )
   _one_of(("dd", "sldd"), "method", config.method)
   _one_of(("fixed", "random"), "student_init", config.student_init)
