@@ -42,6 +42,7 @@ STEP_SIZES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 _ENCODE_ROWS = 1024  # real samples taken to model space at once
 _SELECTION_ROWS = 2_000  # real samples that a choice is made on, at most
 _SELECTION_SETS, _SELECTION_NETWORKS = 5, 2
+_SCORING_NETWORKS = 5  # that rank the candidates of `optimised_real`
 # `evaluate` gives network i the key fold_in(key, i); all else starts here.
 _REST = 2**31 - 1
 
@@ -329,7 +330,7 @@ def _optimised(setting: _Setting):
   scores = evaluate_sets(
       setting.k_choose, setting.sets(candidates, chosen["step_size"]),
       _some(setting.k_choose, setting.source.train),
-      learner=setting.learner, num_networks=_SELECTION_NETWORKS,
+      learner=setting.learner, num_networks=_SCORING_NETWORKS,
   ).mean(1)
   keep = max(1, min(setting.num_sets, setting.num_candidates // 5))
   best = np.argsort(-scores, kind="stable")[:keep]

@@ -1,0 +1,126 @@
+"""What training costs: floating-point operations and seconds.
+
+XLA's analysis counts the body of a scan once, however often it runs. So one
+gradient step outside any loop is analysed, and multiplied by the steps taken.
+"""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from distill_jax.evaluation.recipes import Recipe, in_order
+from distill_jax.labels import cross_entropy
+from distill_jax.types import Array, Network, TrainingSet
+
+
+class Cost(NamedTuple):
+  """Attributes:
+    flops: floating-point operations of training, or None where unknown.
+    seconds: of training, compilation left out.
+  """
+
+  flops: float | None
+  seconds: float
+
+
+def flops_of(f: Callable, *args) -> float:
+  """Operations of a function without loops, by XLA's own count.
+
+  Args:
+    f: jittable; what runs in a `scan`, `map` or `while` counts once.
+    *args: arrays, or their shapes as `jax.ShapeDtypeStruct`.
+  """
+  return float(jax.jit(f).lower(*args).compile().cost_analysis()["flops"])
+
+
+def step_flops(network: Network, inputs, num_outputs: int) -> float:
+  """Operations of one gradient of the loss on a batch.
+
+  Args:
+    network: what is trained.
+    inputs: [B, ...] float, or its shape.
+    num_outputs: K.
+  """
+  key = jax.random.key(0)
+  inputs = jax.ShapeDtypeStruct(inputs.shape, inputs.dtype)
+  labels = jax.ShapeDtypeStruct((inputs.shape[0], num_outputs), inputs.dtype)
+
+  def gradient(variables, x, y):
+    def loss(params):
+      logits, _ = network.apply(
+          {**variables, "params": params}, x, key=key, train=True
+      )
+      return cross_entropy(logits, y)
+
+    return jax.grad(loss)(variables["params"])
+
+  variables = jax.eval_shape(network.init, key, inputs)
+  return flops_of(gradient, variables, inputs, labels)
+
+
+def cost_of_set(
+    key: Array,
+    network: Network,
+    training_set: TrainingSet,
+    *,
+    recipe: Recipe | None = None,
+) -> Cost:
+  """Operations and seconds of training one network on a distilled set.
+
+  Args:
+    key: consumed.
+    network: what is trained.
+    training_set: the set.
+    recipe: `in_order()` by default. The operations of another one are unknown:
+      its number of steps may depend on the data.
+
+  Returns:
+    The cost; seconds are those of a second run, once compiled.
+  """
+  recipe = recipe or in_order()
+  samples, order = training_set.samples, training_set.order
+  flops = None
+  if recipe.name == "in_order":
+    batch = jax.ShapeDtypeStruct(
+        (order.shape[1], *samples.inputs.shape[1:]), samples.inputs.dtype
+    )
+    each = step_flops(network, batch, samples.labels.shape[1])
+    flops = samples.step_sizes.shape[0] * each
+  k_init, k_train = jax.random.split(key)
+  variables = network.init(k_init, samples.inputs[:1])
+  train = jax.jit(
+      lambda variables: recipe.train(k_train, network, variables, training_set)
+  )
+  _wait(train(variables))
+  start = time.perf_counter()
+  _wait(train(variables))
+  return Cost(flops, time.perf_counter() - start)
+
+
+def cost_of_all(
+    network: Network, source, *, num_steps: int, batch_size: int,
+    seconds: float,
+) -> Cost:
+  """Operations of training on real batches, beside the seconds it took.
+
+  Args:
+    network: what is trained.
+    source: the real data.
+    num_steps: gradient steps in all.
+    batch_size: B.
+    seconds: measured.
+  """
+  x = jax.ShapeDtypeStruct(
+      (batch_size, *source.example.shape[1:]), jnp.float32
+  )
+  variables = jax.eval_shape(network.init, jax.random.key(0), x)
+  logits, _ = jax.eval_shape(network.apply, variables, x)
+  each = step_flops(network, x, logits.shape[1])
+  return Cost(num_steps * each, seconds)
+
+
+def _wait(tree):
+  jax.block_until_ready(tree)

@@ -1,0 +1,125 @@
+"""What all the data give: the accuracy that a distilled set is measured by.
+
+Adam with a cosine schedule on random batches, one compiled scan an epoch. The
+gradient of a batch is taken in pieces that suit the machine
+(`parallel.pieces`); with normalisation over the batch, its statistics are
+those of the pieces.
+"""
+
+import time
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import optax
+
+from distill_jax.evaluation import metrics
+from distill_jax.evaluation.cost import Cost, cost_of_all
+from distill_jax.evaluation.evaluate import confusion_on
+from distill_jax.labels import classes_of, cross_entropy, label_rows
+from distill_jax.parallel import batch_mean, pieces
+from distill_jax.types import Array, Batch, Network
+
+
+class FullData(NamedTuple):
+  """Attributes:
+    accuracy: on the test split, after the last step.
+    cost: of training.
+  """
+
+  accuracy: float
+  cost: Cost
+
+
+def train_on_all(
+    key: Array,
+    network: Network,
+    source,
+    *,
+    num_epochs: int = 10,
+    batch_size: int = 256,
+    learning_rate: float = 1e-3,
+) -> FullData:
+  """Trains one network on the train split and tests it.
+
+  Args:
+    key: consumed.
+    network: what is trained.
+    source: real data with a test split.
+    num_epochs: passes over the train split, each in a new order; the samples
+      beyond a whole number of batches sit out that pass.
+    batch_size: B; at most the train split.
+    learning_rate: at the first step; falls to 0 along a cosine.
+
+  Returns:
+    A `FullData`; its seconds leave the first epoch's compilation out.
+
+  Raises:
+    ValueError: no test split, or a number that is not positive.
+  """
+  if source.test is None:
+    raise ValueError("`source` must have a test split; got none.")
+  if num_epochs < 1 or batch_size < 1:
+    raise ValueError(
+        "`num_epochs` and `batch_size` must be at least 1; got "
+        f"{num_epochs} and {batch_size}."
+    )
+  batch_size = min(batch_size, source.train.num_samples)
+  num_steps = num_epochs * (source.train.num_samples // batch_size)
+  optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, num_steps))
+  k_init, k_train = jax.random.split(key)
+  variables = network.init(k_init, source.example)
+  state = optimizer.init(variables["params"])
+  epoch = jax.jit(partial(_epoch, network, optimizer, batch_size)).lower(
+      k_train, variables, state, source.train
+  ).compile()
+  start = time.perf_counter()
+  for i in range(num_epochs):
+    variables, state = epoch(
+        jax.random.fold_in(k_train, i), variables, state, source.train
+    )
+  jax.block_until_ready(variables)
+  seconds = time.perf_counter() - start
+  confusion = jax.jit(partial(_confusion, network))(variables, source.test)
+  cost = cost_of_all(
+      network, source, num_steps=num_steps, batch_size=batch_size,
+      seconds=seconds,
+  )
+  return FullData(float(metrics.accuracy(confusion)), cost)
+
+
+def _epoch(network, optimizer, batch_size, key, variables, state, split):
+  num_steps = split.num_samples // batch_size
+  k_order, k_steps = jax.random.split(key)
+  order = jax.random.permutation(k_order, split.num_samples)
+  order = order[: num_steps * batch_size].reshape(num_steps, batch_size)
+
+  def step(carry, x):
+    variables, state = carry
+    rows, key = x
+    batch = Batch(split.encode(split.inputs[rows]), split.labels[rows])
+
+    def loss(params, piece):
+      logits, updated = network.apply(
+          {**variables, "params": params}, piece.inputs, key=key, train=True
+      )
+      del updated["params"]
+      labels = label_rows(piece.labels, split.num_classes, logits.dtype)
+      return cross_entropy(logits, labels), updated
+
+    params = variables["params"]
+    (_, updated), gradient = jax.value_and_grad(
+        lambda params: batch_mean(loss, params, pieces(batch)), has_aux=True
+    )(params)
+    change, state = optimizer.update(gradient, state, params)
+    params = optax.apply_updates(params, change)
+    return ({**updated, "params": params}, state), None
+
+  keys = jax.random.split(k_steps, num_steps)
+  return jax.lax.scan(step, (variables, state), (order, keys))[0]
+
+
+def _confusion(network, variables, split):
+  return confusion_on(
+      lambda x: classes_of(network.apply(variables, x)[0]), split
+  )

@@ -1,0 +1,225 @@
+"""The report of a run: one JSON document (schema 1) and one plain table."""
+
+import importlib.metadata
+import platform
+import textwrap
+from typing import Any
+
+import jax
+import numpy as np
+
+from distill_jax.evaluation import metrics
+from distill_jax.evaluation.baselines import Baseline
+from distill_jax.evaluation.cost import Cost
+from distill_jax.evaluation.evaluate import Report
+from distill_jax.evaluation.full_data import FullData
+from distill_jax.types import TrainingSet
+
+SCHEMA_VERSION = 1
+_PACKAGES = ("distill_jax", "jax", "jaxlib", "flax", "optax", "numpy")
+_BASELINE_NAMES = {
+    "random_real": "random real",
+    "optimised_real": "best of random real",
+    "class_mean": "class mean",
+    "kmeans": "k-means",
+    "knn_random": "kNN on random real",
+    "knn_kmeans": "kNN on k-means",
+    "byte_matched_real": "real, same bytes",
+    "random_real_converged": "random real, converged",
+}
+
+
+def report_dict(
+    report: Report,
+    training_set: TrainingSet,
+    *,
+    network: str,
+    data: dict[str, Any],
+    seconds: dict[str, float],
+    storage_bytes: dict[str, int],
+    label_regime: str,
+    seed: int,
+    command: str,
+    recipe: dict[str, Any] | None = None,
+    baselines: dict[str, Baseline] | None = None,
+    hard_labels: Report | None = None,
+    full_data: FullData | None = None,
+    cost: Cost | None = None,
+    networks: dict[str, Report] | None = None,
+) -> dict[str, Any]:
+  """Everything a result must say, ready for `json.dump`.
+
+  Accuracies are fractions of 1, `ratio` is percent.
+
+  Args:
+    report: of the distilled set.
+    training_set: the distilled set.
+    network: name of the student.
+    data: `{"spec": ..., "fingerprint": ...}`.
+    seconds: `{"distill": ..., "evaluate": ...}`.
+    storage_bytes: `{"samples", "labels", "decoder", "total"}`.
+    label_regime: "hard" or "soft_fixed".
+    seed: of the run.
+    command: that started it.
+    recipe: by default that of `report`.
+    baselines: of `run_baselines`.
+    hard_labels: of the set with `recipes.hard_labels`.
+    full_data: of `train_on_all`; gives `full_data_accuracy` and `ratio`.
+    cost: of `cost_of_set`.
+    networks: reports of further networks by name.
+  """
+  document = {
+      "schema_version": SCHEMA_VERSION,
+      **_block(report),
+      "network": network,
+      "recipe": recipe or report.recipe,
+      "label_regime": label_regime,
+      "selection": "last",
+      "num_samples": len(training_set.samples.inputs),
+      "num_inner_steps": int(training_set.samples.step_sizes.size),
+      "baselines": {
+          name: _baseline(b) for name, b in (baselines or {}).items()
+      },
+      "storage_bytes": dict(storage_bytes),
+      "seconds": dict(seconds),
+      "data": dict(data),
+      "seed": seed,
+      "device": _device(),
+      "versions": _versions(),
+      "command": command,
+  }
+  if hard_labels is not None:
+    document["hard_label_accuracy"] = _accuracy(hard_labels)
+  if full_data is not None:
+    document["full_data_accuracy"] = full_data.accuracy
+    document["ratio"] = float(
+        metrics.distillation_ratio(report.mean, full_data.accuracy)
+    )
+  costs = {"set": cost, "all": full_data.cost if full_data else None}
+  if cost or full_data:
+    document["cost"] = {k: c._asdict() for k, c in costs.items() if c}
+  if networks:
+    document["networks"] = {k: _block(r) for k, r in networks.items()}
+  return document
+
+
+def table(report: dict[str, Any]) -> str:
+  """The report as text of at most 80 columns: the set, then its baselines.
+
+  Args:
+    report: of `report_dict`.
+  """
+  best = report["accuracy"]["mean"]
+  rows = [_row("distilled set", report["accuracy"], "learned", None)]
+  if "hard_label_accuracy" in report:
+    accuracy = report["hard_label_accuracy"]
+    rows.append(_row("  with hard labels", accuracy, "learned", best))
+  for name, entry in report["baselines"].items():
+    step_size = entry["step_size"]
+    step_size = "-" if step_size is None else f"{step_size:g}"
+    label = _BASELINE_NAMES.get(name, name)
+    rows.append(_row(label, entry, step_size, best))
+  head = (
+      f"{'':<23}{'accuracy %':>10}{'std':>7}{'stderr':>8}{'nets x sets':>13}"
+      f"{'step size':>11}{'diff.':>8}"
+  )
+  rule = "-" * len(head)
+  lines = [*_heading(report, len(head)), rule, head, rule, *rows, rule]
+  return "\n".join(lines + _footer(report))
+
+
+def _heading(report, width):
+  parts = [
+      f"{report['num_samples']} samples for {report['data']['spec']}",
+      f"network {report['network']}",
+      f"{report['student_init']} initialisation",
+      f"{report['num_inner_steps']} inner steps",
+  ]
+  return textwrap.wrap(", ".join(parts), width)
+
+
+def _footer(report):
+  lines = [
+      f"always the commonest class: {100 * report['majority_rate']:.2f}"
+      f"    on the set itself: {100 * report['accuracy_on_set']:.2f}"
+      f"    macro F1: {100 * report['macro_f1']:.2f}"
+  ]
+  if "ratio" in report:
+    lines.append(
+        f"all data: {100 * report['full_data_accuracy']:.2f}, of which the "
+        f"set keeps {report['ratio']:.1f} %"
+    )
+  splits = {b["selected_on"] for b in report["baselines"].values()} - {None}
+  if splits:
+    lines.append(
+        f"step sizes of baselines chosen on {' and '.join(sorted(splits))}; "
+        "diff. in percent points"
+    )
+  return lines
+
+
+def _row(name, entry, step_size, best):
+  difference = ""
+  if best is not None:
+    difference = f"{100 * (entry['mean'] - best):+.2f}"
+  counts = f"{entry.get('num_networks', len(entry['per_network']))} x " + str(
+      entry.get("num_sets", 1)
+  )
+  std = stderr = "-"
+  if len(entry["per_network"]) > 1:
+    std, stderr = f"{100 * entry['std']:.2f}", f"{100 * entry['stderr']:.2f}"
+  return (
+      f"{name[:23]:<23}{100 * entry['mean']:>10.2f}{std:>7}{stderr:>8}"
+      f"{counts:>13}{step_size:>11}{difference:>8}"
+  ).rstrip()
+
+
+def _block(report: Report) -> dict[str, Any]:
+  """What is said of each network."""
+  return {
+      "accuracy": _accuracy(report),
+      "student_init": report.student_init,
+      "num_networks": report.num_networks,
+      "macro_f1": report.macro_f1,
+      "majority_rate": report.majority_rate,
+      "accuracy_on_set": float(report.accuracy_on_set.mean()),
+  }
+
+
+def _accuracy(result) -> dict[str, Any]:
+  return {
+      "mean": result.mean,
+      "std": result.std,
+      "stderr": float(result.stderr),
+      "per_network": np.ravel(result.accuracy).tolist(),
+  }
+
+
+def _baseline(baseline: Baseline) -> dict[str, Any]:
+  """As `accuracy`; networks of one set follow each other in `per_network`."""
+  num_sets, num_networks = baseline.accuracy.shape
+  return {
+      **_accuracy(baseline),
+      "num_sets": num_sets,
+      "num_networks": num_networks,
+      "num_samples": baseline.num_samples,
+      "num_classes": baseline.num_classes,
+      "learner": baseline.learner,
+      "step_size": baseline.step_size,
+      "selected_on": baseline.selected_on,
+  }
+
+
+def _device() -> str:
+  device = jax.devices()[0]
+  return f"{device.device_kind} x {jax.device_count()} ({device.platform})"
+
+
+def _versions() -> dict[str, str]:
+  versions = {"python": platform.python_version()}
+  for package in _PACKAGES:
+    try:
+      versions[package] = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # run from a source tree
+      versions[package] = "unknown"
+  return versions

@@ -1,0 +1,151 @@
+"""Cost against a hand count; all data; the report's schema and its table."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from absl.testing import parameterized
+
+from distill_jax.data import from_arrays
+from distill_jax.evaluation import cost
+from distill_jax.evaluation.baselines import Baseline
+from distill_jax.evaluation.evaluate import Report
+from distill_jax.evaluation.full_data import FullData, train_on_all
+from distill_jax.evaluation.report import report_dict, table
+from distill_jax.nn import mlp
+from distill_jax.types import Samples, TrainingSet
+
+SCHEMA = {
+    "schema_version", "accuracy", "student_init", "num_networks", "network",
+    "recipe", "label_regime", "selection", "baselines", "macro_f1",
+    "majority_rate", "accuracy_on_set", "num_samples", "storage_bytes",
+    "seconds", "data", "seed", "device", "versions", "command",
+}
+
+
+def _set(n=16, num_steps=2, epochs=3, width=64, num_classes=10):
+  size = n * num_steps
+  return TrainingSet(
+      Samples(
+          jnp.ones((size, width)), jnp.ones((size, num_classes)),
+          jnp.full(epochs * num_steps, 0.1),
+      ),
+      jnp.arange(size).reshape(num_steps, n),
+  )
+
+
+class CostTest(parameterized.TestCase):
+  @parameterized.parameters((1,), (5,))
+  def test_set_against_a_hand_count(self, epochs):
+    network = mlp(10, widths=(128,))
+    result = cost.cost_of_set(
+        jax.random.key(0), network, _set(epochs=epochs)
+    )
+    # Products of each layer: forward, weights' gradient, and inputs' gradient
+    # for the second one.
+    step = 2 * 16 * (2 * 64 * 128 + 3 * 128 * 10)
+    np.testing.assert_allclose(result.flops, 2 * epochs * step, rtol=0.05)
+    assert result.flops >= 2 * epochs * step and result.seconds > 0
+
+
+class FullDataTest(parameterized.TestCase):
+  def test_learns_what_can_be_learned(self):
+    generator = np.random.default_rng(0)
+    labels = np.arange(70) % 3
+    x = np.eye(3)[labels] + generator.normal(0, 0.1, (70, 3))
+    source = from_arrays(x, labels, x, labels)
+    network = mlp(3, widths=(16,))
+    result = train_on_all(
+        jax.random.key(0), network, source, num_epochs=20, batch_size=16,
+        learning_rate=0.01,
+    )
+    assert result.accuracy > 0.95
+    # 4 whole batches an epoch.
+    each = cost.step_flops(network, jnp.zeros((16, 3)), 3)
+    np.testing.assert_allclose(result.cost.flops, 20 * 4 * each)
+
+  def test_needs_a_test_split(self):
+    source = from_arrays(np.eye(3), np.arange(3))
+    with pytest.raises(ValueError, match="`source` must have a test split"):
+      train_on_all(jax.random.key(0), mlp(3), source)
+
+
+class ReportTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    confusion = np.array([[[8, 2], [1, 9]], [[9, 1], [1, 9]]])
+    self.report = Report(
+        confusion, np.array([1.0, 0.5]), "random", "student, in_order",
+        {"name": "in_order", "momentum": 0.0},
+    )
+    self.pieces = dict(
+        network="lenet",
+        data={"spec": "digits", "fingerprint": "0" * 16},
+        seconds={"distill": 1.0, "evaluate": 2.0},
+        storage_bytes={"samples": 4, "labels": 2, "decoder": 0, "total": 6},
+        label_regime="soft_fixed",
+        seed=0,
+        command="python distill.py",
+    )
+
+  def _full(self):
+    accuracy = np.array([[0.5, 0.6], [0.7, 0.8]])
+    return report_dict(
+        self.report, _set(), **self.pieces,
+        baselines={
+            "random_real": Baseline(
+                accuracy, 10, 10, "student, in_order", 0.03, "validation"
+            ),
+            "random_real_converged": Baseline(
+                accuracy[:1, :1], 10, 10, "student, converged", 0.01
+            ),
+            "knn_random": Baseline(accuracy[:, :1], 10, 10, "1 nearest"),
+        },
+        hard_labels=self.report,
+        full_data=FullData(0.95, cost.Cost(1e9, 3.0)),
+        cost=cost.Cost(1e6, 0.1),
+        networks={"mlp": self.report},
+    )
+
+  def test_schema(self):
+    plain = report_dict(self.report, _set(), **self.pieces)
+    assert SCHEMA - set(plain) == set()
+    assert set(plain) - SCHEMA == {"num_inner_steps"}
+    assert plain["baselines"] == {}
+    full = json.loads(json.dumps(self._full(), allow_nan=False))
+    np.testing.assert_allclose(full["accuracy"]["mean"], 0.875)
+    np.testing.assert_allclose(full["accuracy"]["per_network"], [0.85, 0.9])
+    np.testing.assert_allclose(full["accuracy"]["std"], 0.05 / np.sqrt(2))
+    np.testing.assert_allclose(full["accuracy"]["stderr"], 0.025)
+    np.testing.assert_allclose(full["ratio"], 100 * 0.875 / 0.95)
+    random = full["baselines"]["random_real"]
+    assert random["per_network"] == [0.5, 0.6, 0.7, 0.8]
+    # Sets are the units: their means are 0.55 and 0.75.
+    np.testing.assert_allclose(random["stderr"], 0.1)
+    np.testing.assert_allclose(random["std"], np.std([5, 6, 7, 8], ddof=1) / 10)
+    assert full["networks"]["mlp"]["accuracy"] == full["accuracy"]
+    assert full["cost"]["set"] == {"flops": 1e6, "seconds": 0.1}
+
+  def test_table(self):
+    text = table(self._full())
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    for part in ("digits", "lenet", "random init", "6 inner steps"):
+      assert part in lines[0] + lines[1]
+    rows = {line[:23].strip(): line[23:].split() for line in lines}
+    assert rows["distilled set"][:3] == ["87.50", "3.54", "2.50"]
+    assert rows["with hard labels"][-1] == "+0.00"
+    assert rows["random real"] == (
+        "65.00 12.91 10.00 2 x 2 0.03 -22.50".split()
+    )
+    assert rows["kNN on random real"][-2:] == ["-", "-27.50"]
+    assert rows["random real, converged"][1:3] == ["-", "-"]  # one number
+    ends = {len(line) for line in lines if line.endswith(".50")}
+    assert len(ends) == 1  # aligned
+
+  def test_long_names_stay_in_the_table(self):
+    self.pieces["data"] = {"spec": "folder:" + "x" * 90, "fingerprint": ""}
+    lines = table(report_dict(self.report, _set(), **self.pieces)).splitlines()
+    assert max(map(len, lines)) <= 80
