@@ -134,8 +134,15 @@ def _memory(analysis) -> str:
   total = analysis.temp_size_in_bytes + analysis.argument_size_in_bytes
   stats = jax.local_devices()[0].memory_stats() or {}
   limit = stats.get("bytes_limit")
-  of = f" of {limit / 2**30:.1f} GiB" if limit else ""
-  return f"memory of the device: about {total / 2**30:.2f} GiB{of}"
+  of = f" of {_bytes(limit)}" if limit else ""
+  return f"memory of the device: about {_bytes(total)}{of}"
+
+
+def _bytes(number: int) -> str:
+  mebibytes = number / 2**20
+  if mebibytes < 1000:
+    return f"{mebibytes:.1f} MiB"
+  return f"{mebibytes / 1024:.1f} GiB"
 
 
 def _check_finite(info, step: int, checkpoints: Checkpoints) -> None:
