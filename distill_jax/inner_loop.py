@@ -53,6 +53,7 @@ def train_in_order(
   """
   num_steps = check_steps(samples.step_sizes.shape, order.shape[0])
   optimizer = optimizer or optax.identity()
+  samples, order = jax.tree.map(jnp.asarray, (samples, order))  # from files
 
   def step(carry, t):
     variables, state = carry
