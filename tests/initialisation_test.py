@@ -1,0 +1,95 @@
+"""Starts: the layout of steps and classes, step sizes, real samples."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from absl.testing import parameterized
+
+from distill_jax import initialisation
+from distill_jax.data import from_arrays
+from distill_jax.parameterization.pixels import pixels
+
+CLASSES = np.repeat([0, 1, 2], (9, 6, 5))
+
+
+class LayoutTest(parameterized.TestCase):
+  def test_step_order_is_step_major(self):
+    order = initialisation.step_order(6, 3)
+    np.testing.assert_array_equal(order, [[0, 1], [2, 3], [4, 5]])
+    assert order.dtype == jnp.int32
+
+  @parameterized.named_parameters(
+      ("one_each", 6, 2, 3, [0, 1, 2, 0, 1, 2]),
+      ("class_major", 12, 2, 3, [0, 0, 1, 1, 2, 2, 0, 0, 1, 1, 2, 2]),
+      ("fewer_than_classes", 4, 2, 3, [0, 1, 2, 0]),
+      ("one_step", 2, 1, 5, [0, 1]),
+  )
+  def test_start_classes(self, num_samples, num_steps, num_classes, expected):
+    classes = initialisation.start_classes(num_samples, num_steps, num_classes)
+    np.testing.assert_array_equal(classes, expected)
+
+  @parameterized.parameters((5, 2), (0, 1), (4, 0))
+  def test_step_order_refuses(self, num_samples, num_steps):
+    with pytest.raises(ValueError, match="`num_samples` must be a positive"):
+      initialisation.step_order(num_samples, num_steps)
+
+  def test_start_classes_refuses(self):
+    with pytest.raises(ValueError, match="multiple of the 3 classes; got 4"):
+      initialisation.start_classes(8, 2, 3)
+
+
+class StartTest(parameterized.TestCase):
+  @parameterized.parameters(1e-6, 0.02, 1.0, 100.0)
+  def test_raw_step_sizes_invert_softplus(self, step_size):
+    raw = initialisation.raw_step_sizes(step_size, 3)
+    chex.assert_shape(raw, (3,))
+    np.testing.assert_allclose(jax.nn.softplus(raw), step_size, rtol=1e-5)
+
+  @parameterized.parameters(0.0, -0.1, float("nan"))
+  def test_raw_step_sizes_refuses(self, step_size):
+    with pytest.raises(ValueError, match="`step_size` must be positive"):
+      initialisation.raw_step_sizes(step_size, 3)
+
+  def test_noise(self):
+    images = initialisation.noise(jax.random.key(0), 500, (2, 3, 1))
+    chex.assert_shape(images, (500, 2, 3, 1))
+    np.testing.assert_allclose((images.mean(), images.std()), (0, 1), atol=0.1)
+    labels = initialisation.noise_labels(jax.random.key(0), 5, 2)
+    chex.assert_shape(labels, (5, 1))
+
+  def test_real_samples_are_distinct_and_of_their_class(self):
+    rows = np.arange(20, dtype=np.float32)[:, None]
+    split = from_arrays(rows, CLASSES).train
+    wanted = initialisation.start_classes(12, 2, 3)
+    draws = [
+        initialisation.real(jax.random.key(seed), split, wanted)
+        for seed in (0, 0, 1)
+    ]
+    ids = np.asarray(split.preprocessing.invert(draws[0]))[:, 0]
+    ids = np.round(ids).astype(int)
+    assert len(set(ids)) == 12
+    np.testing.assert_array_equal(CLASSES[ids], wanted)
+    np.testing.assert_array_equal(draws[0], draws[1])
+    assert (draws[0] != draws[2]).any()
+
+  def test_real_refuses_what_is_not_there(self):
+    split = from_arrays(np.zeros((20, 1), np.float32), CLASSES).train
+    with pytest.raises(ValueError, match="class 2 has 5 and 6 were asked"):
+      initialisation.real(jax.random.key(0), split, np.repeat([0, 1, 2], 6))
+
+  def test_start(self):
+    inputs, labels = jnp.ones((4, 3)), initialisation.one_hot([0, 1, 2, 0], 3)
+    made = initialisation.start(
+        jax.random.key(0), inputs, labels, pixels(), step_size=0.1,
+        num_inner_steps=6,
+    )
+    np.testing.assert_array_equal(made.codes, inputs)
+    np.testing.assert_array_equal(made.labels, np.eye(3)[[0, 1, 2, 0]])
+    chex.assert_shape(made.raw_step_sizes, (6,))
+    with pytest.raises(ValueError, match="one row a sample; got 4 and 3"):
+      initialisation.start(
+          jax.random.key(0), inputs, labels[:3], pixels(), step_size=0.1,
+          num_inner_steps=6,
+      )

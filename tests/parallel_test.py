@@ -1,0 +1,194 @@
+"""batch_map and batch_mean: one result, however the items are run."""
+
+import os
+import subprocess
+import sys
+import unittest
+from functools import partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from absl.testing import parameterized
+from jax.sharding import Mesh
+
+from distill_jax import parallel
+
+DEVICES = 8
+INPUTS = jnp.asarray(np.random.default_rng(0).normal(size=(11, 3)), jnp.float32)
+
+
+def _mesh():
+  return Mesh(np.array(jax.devices()), ("items",))
+
+
+def _item(scale, item):
+  """A pytree from an input and a typed key."""
+  x, key = item
+  noise = jax.random.normal(key, x.shape, x.dtype)
+  return {"sum": (scale * x + noise).sum(), "sin": jnp.sin(scale * x)}
+
+
+def _items():
+  return INPUTS, jax.random.split(jax.random.key(0), len(INPUTS))
+
+
+def _plain(scale):
+  rows = [_item(scale, (x, key)) for x, key in zip(*_items(), strict=True)]
+  return jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
+
+
+def _loss(args, x):
+  hidden = jnp.tanh(args["w"] @ x)
+  return (hidden**2).sum(), {"first": hidden[0], "size": (x**2).sum()}
+
+
+def _args():
+  w = np.random.default_rng(1).normal(size=(2, 3))
+  return {"w": jnp.asarray(w)}
+
+
+def _check_map(**options):
+  scale = jnp.float32(1.5)
+  run = jax.jit(
+      lambda scale: parallel.batch_map(partial(_item, scale), _items(),
+                                       **options)
+  )
+  chex.assert_trees_all_close(run(scale), _plain(scale), rtol=1e-5, atol=1e-5)
+
+  total = lambda rows: rows["sum"].sum() + (rows["sin"] ** 2).sum()
+  chex.assert_trees_all_close(
+      jax.grad(lambda s: total(run(s)))(scale),
+      jax.grad(lambda s: total(_plain(s)))(scale), rtol=1e-5,
+  )
+
+
+def _check_mean(**options):
+  """Value, metrics and gradient, plain and as the inside of another mean."""
+  with jax.enable_x64(True):
+    xs = jnp.asarray(np.random.default_rng(2).normal(size=(11, 3)))
+    scales = jnp.linspace(0.5, 1.5, 5)
+
+    def ours(args):
+      return parallel.batch_mean(_loss, args, xs, **options)
+
+    def plain(args):
+      losses, metrics = jax.vmap(partial(_loss, args))(xs)
+      return losses.mean(), jax.tree.map(lambda m: m.mean(0), metrics)
+
+    def nested_ours(args):
+      inner = lambda args, scale: parallel.batch_mean(
+          _loss, {"w": jnp.sin(scale * args["w"])}, xs
+      )
+      return parallel.batch_mean(inner, args, scales, **options)
+
+    def nested_plain(args):
+      inner = lambda scale: plain({"w": jnp.sin(scale * args["w"])})
+      losses, metrics = jax.vmap(inner)(scales)
+      return losses.mean(), jax.tree.map(lambda m: m.mean(0), metrics)
+
+    for f, reference in ((ours, plain), (nested_ours, nested_plain)):
+      chex.assert_trees_all_close(
+          jax.jit(f)(_args()), reference(_args()), rtol=1e-12
+      )
+      both = [
+          jax.jit(jax.value_and_grad(
+              lambda args, g=g: 3 * g(args)[0] ** 2
+          ))(_args()) for g in (f, reference)
+      ]
+      chex.assert_trees_all_close(*both, rtol=1e-12)
+
+
+class BatchMapTest(parameterized.TestCase):
+  @parameterized.parameters(None, 1, 4, 11, 100)
+  def test_same_result(self, chunk):
+    _check_map(chunk=chunk)
+
+  def test_one_item(self):
+    rows = parallel.batch_map(lambda x: x * 2, jnp.ones((1, 3)), chunk=5)
+    np.testing.assert_array_equal(rows, 2 * np.ones((1, 3)))
+
+  @parameterized.named_parameters(
+      ("sizes", (jnp.ones(2), jnp.ones(3)), None, r"got sizes \[2, 3\]"),
+      ("empty", jnp.ones((0, 2)), None, r"at least 1; got sizes \[0\]"),
+      ("chunk", jnp.ones(2), 0, "`chunk` must be at least 1; got 0"),
+  )
+  def test_errors(self, xs, chunk, message):
+    with pytest.raises(ValueError, match=message):
+      parallel.batch_map(lambda x: x, xs, chunk=chunk)
+
+
+class BatchMeanTest(parameterized.TestCase):
+  @parameterized.parameters(None, 4)
+  def test_value_and_gradient(self, chunk):
+    _check_mean(chunk=chunk)
+
+  def test_keeps_the_memory_of_one_item(self):
+    xs = jnp.ones((64, 32, 32))
+
+    def loss(args, x):
+      for _ in range(4):
+        x = jnp.tanh(args @ x)
+      return x.sum(), {}
+
+    def temp(mean):
+      gradient = jax.jit(jax.grad(lambda args: mean(args)[0]))
+      compiled = gradient.lower(jnp.ones((32, 32))).compile()
+      return compiled.memory_analysis().temp_size_in_bytes
+
+    def mapped(args):
+      losses, _ = parallel.batch_map(partial(loss, args), xs)
+      return losses.mean(), {}
+
+    ours = temp(lambda args: parallel.batch_mean(loss, args, xs))
+    assert ours < temp(mapped) / 2
+
+
+class PiecesTest(parameterized.TestCase):
+  @parameterized.parameters((1024, 64), (100, 50), (61, 61), (67, 1))
+  def test_rows_divide_the_batch(self, size, rows):
+    tree = {"x": jnp.arange(2.0 * size).reshape(size, 2)}
+    with jax.default_device(jax.devices("cpu")[0]):
+      got = parallel.pieces(tree)
+    chex.assert_shape(got["x"], (size // rows, rows, 2))
+    np.testing.assert_array_equal(got["x"].reshape(size, 2), tree["x"])
+
+  def test_chunk_size(self):
+    f = lambda x: jnp.sin(x @ x)
+    xs = jax.ShapeDtypeStruct((7, 16, 16), jnp.float32)
+    assert parallel.chunk_size(f, xs, budget=0) == 1
+    assert parallel.chunk_size(f, xs, budget=10**9) == 7
+    few = parallel.chunk_size(f, xs, budget=4 * 16 * 16 * 4)
+    assert 1 < few <= 4
+
+
+@unittest.skipIf(jax.device_count() < 2, "needs devices; run by DevicesTest")
+class ShardedTest(parameterized.TestCase):
+  @parameterized.parameters(None, 3)
+  def test_map(self, chunk):
+    _check_map(mesh=_mesh(), chunk=chunk)
+
+  def test_mean(self):
+    _check_mean(mesh=_mesh())
+
+  def test_items_are_spread(self):
+    rows = parallel.batch_map(
+        lambda x: jax.lax.axis_index("items") + 0 * x, jnp.zeros(16),
+        mesh=_mesh(),
+    )
+    np.testing.assert_array_equal(rows, np.arange(16) // 2)
+
+
+@unittest.skipIf(jax.device_count() > 1, "is itself the inner run")
+class DevicesTest(parameterized.TestCase):
+  def test_sharded_over_simulated_devices(self):
+    flags = f"--xla_force_host_platform_device_count={DEVICES}"
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-vv", "-k", "ShardedTest", __file__],
+        env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+        capture_output=True, text=True,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stdout.count(" PASSED") == 4, run.stdout
