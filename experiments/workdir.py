@@ -14,6 +14,7 @@ from pathlib import Path
 
 import jax
 
+from distill_jax import storage
 from distill_jax.errors import WorkdirError
 
 NOT_IDENTITY = (
@@ -43,7 +44,7 @@ def open_workdir(path: str, config: dict, spec: str, fingerprint: str) -> Path:
   if file.exists():
     _check_same(file, identity)
     _check_ahead(folder, config["num_steps"])
-  elif folder.is_dir() and set(folder.iterdir()) - {_temporary(file)}:
+  elif folder.is_dir() and any(map(_foreign, folder.iterdir())):
     raise WorkdirError(
         f"`workdir` must be empty or hold a run; {folder} holds other files. "
         "Choose another folder."
@@ -103,21 +104,12 @@ def _check_ahead(folder: Path, num_steps: int) -> None:
 
 def write_json(file: Path, content) -> None:
   """Writes atomically: the old file or the new one, never a part."""
-  _write_text(file, json.dumps(content, indent=2) + "\n")
+  storage.replace(file, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def _write_text(file: Path, text: str) -> None:
-  temporary = _temporary(file)
-  try:
-    temporary.write_text(text)
-    os.replace(temporary, file)
-  except OSError:
-    temporary.unlink(missing_ok=True)
-    raise
-
-
-def _temporary(file: Path) -> Path:
-  return file.with_name(file.name + ".tmp")
+def _foreign(file: Path) -> bool:
+  """Not what a run leaves that was killed before its first file was whole."""
+  return file.suffix != ".partial"
 
 
 class MetricsLog:
@@ -129,7 +121,8 @@ class MetricsLog:
   def __init__(self, folder: Path, step: int):
     self._file = folder / "metrics.jsonl"
     kept = [line for line in self.read(folder) if line["step"] <= step]
-    _write_text(self._file, "".join(json.dumps(line) + "\n" for line in kept))
+    text = "".join(json.dumps(line) + "\n" for line in kept)
+    storage.replace(self._file, text.encode())
     self.seconds = kept[-1]["seconds"] if kept else 0.0
 
   def write(self, **values) -> None:

@@ -1,0 +1,103 @@
+"""A run's folder: whose it is, what it keeps, nothing half-written."""
+
+import errno
+import json
+import os
+from unittest import mock
+
+import launching
+import pytest
+import workdir
+
+from distill_jax.errors import WorkdirError
+
+CONFIG = dict(seed=3, num_samples=10, num_steps=20, log_every=10, figures=True)
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _open(path, *, spec="digits", fingerprint="f", **changes):
+  return workdir.open_workdir(
+    str(path), {**CONFIG, **changes}, spec, fingerprint
+  )
+
+
+def test_record(tmp_path):
+  folder = _open(tmp_path / "a" / "b")
+  record = json.loads((folder / "config.json").read_text())
+  assert record["config"] == CONFIG and record["seed"] == 3
+  assert record["data"] == "digits" and record["fingerprint"] == "f"
+  assert {"python", "jax", "distill_jax"} <= record["versions"].keys()
+  assert record["device"] and record["command"].startswith("python ")
+  assert "git_revision" in record
+
+
+def test_reenters_the_same_run(tmp_path):
+  _open(tmp_path)
+  folder = _open(tmp_path, num_steps=50, log_every=1, figures=False)
+  record = json.loads((folder / "config.json").read_text())
+  assert record["config"]["num_steps"] == 50
+
+
+@pytest.mark.parametrize("change", [
+  dict(num_samples=5), dict(spec="npz:x"), dict(fingerprint="g"),
+  dict(added=1),
+])
+def test_refuses_another_run(tmp_path, change):
+  _open(tmp_path)
+  before = launching.contents(tmp_path)
+  with pytest.raises(WorkdirError, match="another run; differing: ") as caught:
+    _open(tmp_path, **change)
+  (name, value), = change.items()
+  assert f"{'data' if name == 'spec' else name} (" in str(caught.value)
+  assert f"{value} here" in str(caught.value)
+  assert "num_steps" not in str(caught.value)
+  assert launching.contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"config": 3}', "\0"])
+def test_refuses_an_unreadable_record(tmp_path, text):
+  (tmp_path / "config.json").write_text(text)
+  with pytest.raises(WorkdirError, match="unreadable"):
+    _open(tmp_path)
+  assert (tmp_path / "config.json").read_text() == text
+
+
+def test_refuses_fewer_steps_than_made(tmp_path):
+  workdir.MetricsLog(_open(tmp_path), 0).write(step=20, seconds=1.0)
+  before = launching.contents(tmp_path)
+  with pytest.raises(WorkdirError, match="`num_steps`.*20, got 19"):
+    _open(tmp_path, num_steps=19)
+  assert launching.contents(tmp_path) == before
+
+
+def test_after_a_full_disk_the_folder_serves_again(tmp_path):
+  with mock.patch.object(os, "replace", side_effect=FULL):
+    with pytest.raises(WorkdirError, match="`workdir` must be writable.*space"):
+      _open(tmp_path)
+  assert launching.contents(tmp_path) == {}
+  (tmp_path / ".config.json.1.partial").write_text("{")  # killed in a write
+  assert (_open(tmp_path) / "config.json").exists()
+
+
+def test_write_json_keeps_the_old_file(tmp_path):
+  file = tmp_path / "x.json"
+  workdir.write_json(file, [1])
+  with mock.patch.object(os, "replace", side_effect=FULL):
+    with pytest.raises(OSError):
+      workdir.write_json(file, [2])
+  assert launching.contents(tmp_path) == {"x.json": b"[\n  1\n]\n"}
+
+
+def test_log_goes_on_from_a_step(tmp_path):
+  log = workdir.MetricsLog(tmp_path, 0)
+  for step in (2, 4, 6):
+    log.write(step=step, seconds=step / 2)
+  with (tmp_path / "metrics.jsonl").open("a") as file:
+    file.write('{"step": 8, "sec')  # killed in a write
+  log = workdir.MetricsLog(tmp_path, 4)
+  assert log.seconds == 2.0
+  log.write(step=6, seconds=9.0)
+  assert workdir.MetricsLog.read(tmp_path) == [
+    dict(step=2, seconds=1.0), dict(step=4, seconds=2.0),
+    dict(step=6, seconds=9.0),
+  ]
