@@ -203,6 +203,11 @@ def _start(key, config, source, parameterization) -> Distilled:
 
 
 def _check(config, source):
+  if source.test is None:
+    raise ConfigError(
+        f"`data` must have a test part to evaluate on; {source.name} has none."
+        " Add x_test and y_test, or a folder test."
+    )
   for field in (
       "num_samples", "num_steps_per_epoch", "num_epochs", "batch_size",
       "num_steps", "log_every", "checkpoint_every", "num_initialisations",
@@ -239,11 +244,6 @@ def _check(config, source):
           f"{config.evaluation[field]}."
       )
   baseline_names(config.evaluation.baselines)
-  if source.test is None:
-    raise ConfigError(
-        f"`data` must have a test part to evaluate on; {source.name} has none."
-        " Add x_test and y_test, or a folder test."
-    )
   _one_of(("dd", "sldd"), "method", config.method)
   _one_of(("fixed", "random"), "student_init", config.student_init)
   _one_of(("one_hot", "noise"), "start_labels", config.start_labels)

@@ -1,0 +1,319 @@
+"""Mistakes a user makes, end to end: one line that helps, nothing damaged.
+
+Each table reads: name, the mistake, what the message must contain (argument,
+rule, value or place, remedy where there is one).
+"""
+
+import errno
+import os
+from pathlib import Path
+from unittest import mock
+
+import launching
+import numpy as np
+import pytest
+import workdir
+from launching import DIGITS
+
+from distill_jax import data, nn
+from distill_jax.errors import DataError
+
+X = np.random.default_rng(0).integers(0, 256, (8, 8, 8)).astype(np.uint8)
+Y = np.arange(8) % 2
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _with(value, row=3):
+  x = X / np.float32(255)
+  x[row, 2, 2] = value
+  return x
+
+
+ARRAYS = [
+  ("no samples", (X[:0], Y[:0]), ["`x_train`", "must hold", "(0, 8, 8)"]),
+  ("one class", (X, 0 * Y), ["`y_train`", "at least two", "('0',)"]),
+  ("empty class", (X, 2 * Y), ["`y_train`", "every class", "'1'", "renumber"]),
+  ("negative label", (X, Y - 1), ["`y_train`", "0..", "-1", "row 0"]),
+  (
+    "test label out of range", (X, Y, X, Y + 5),
+    ["`y_test`", "0..1", "5", "row 0"],
+  ),
+  (
+    "several labels", (X, np.eye(2)[Y]),
+    ["`y_train`", "one class per sample", "(8, 2)", "argmax"],
+  ),
+  (
+    "regression", (X, Y + 0.5),
+    ["`y_train`", "classes", "0.5", "Regression"],
+  ),
+  ("NaN", (_with(np.nan), Y), ["`x_train`", "finite", "row 3", "Drop"]),
+  ("infinite", (_with(np.inf, 5), Y), ["`x_train`", "finite", "row 5"]),
+  ("rank", (X[..., None, None], Y), ["`x_train`", "[N, H, W, C]", "8, 1, 1)"]),
+  ("complex", (X * 1j, Y), ["`x_train`", "floats", "complex128"]),
+  ("text", (X.astype(str), Y), ["`x_train`", "floats", "<U", "Convert"]),
+  (
+    "pixels over 255", (X.astype(int) * 9, Y),
+    ["`x_train`", "0..255", "Rescale"],
+  ),
+  ("lengths", (X, Y[:7]), ["`x_train`", "`y_train`", "8", "7"]),
+  ("half a test part", (X, Y, X), ["`x_test`", "`y_test`", "together"]),
+  (
+    "test images of another size", (X, Y, X[:, :4], Y),
+    ["`x_test`", "(8, 8, 1)", "(4, 8, 1)"],
+  ),
+]
+
+
+@pytest.mark.parametrize(
+  "arrays, parts", [case[1:] for case in ARRAYS], ids=[c[0] for c in ARRAYS]
+)
+def test_arrays(arrays, parts):
+  with pytest.raises(DataError) as caught:
+    data.from_arrays(*arrays)
+  _check(caught.value, parts)
+
+
+# ------------------------------------------------------ files and launching
+
+
+def _image(path, size=8):
+  from PIL import Image
+
+  path.parent.mkdir(parents=True, exist_ok=True)
+  Image.fromarray(np.zeros((size, size), np.uint8)).save(path)
+
+
+def _folder(place):
+  for name in ("cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png"):
+    _image(place / name)
+  return f"folder:{place}"
+
+
+def _folder_of_two_sizes(place):
+  _folder(place)
+  _image(place / "dog" / "odd.png", 9)
+  return f"folder:{place}"
+
+
+def _folder_with_text(place):
+  _folder(place)
+  (place / "dog" / "broken.png").write_text("not an image")
+  return f"folder:{place}"
+
+
+def _idx(place, cut=None, magic=b"\0\0\x08\x03"):
+  place.mkdir()
+  for part in ("train", "t10k"):
+    images = magic + np.array(X.shape, ">u4").tobytes() + X.tobytes()
+    (place / f"{part}-images-idx3-ubyte").write_bytes(images[:cut])
+    labels = b"\0\0\x08\x01" + np.array([8], ">u4").tobytes()
+    (place / f"{part}-labels-idx1-ubyte").write_bytes(
+      labels + Y.astype(np.uint8).tobytes()
+    )
+  return f"idx:{place}"
+
+
+def _truncated_idx(place):
+  return _idx(place, cut=100)
+
+
+def _foreign_idx(place):
+  return _idx(place, magic=b"\x89PNG")
+
+
+def _npz(place, **arrays):
+  place.mkdir()
+  np.savez(place / "set.npz", **arrays)
+  return f"npz:{place / 'set.npz'}"
+
+
+def _pickle(place):
+  return _npz(place, x_train=np.array([{}, {}]), y_train=Y[:2])
+
+
+def _no_labels(place):
+  return _npz(place, x_train=X)
+
+
+def _no_test_part(place):
+  return _npz(place, x_train=X, y_train=Y)
+
+
+def _not_a_number(place):
+  return _npz(place, x_train=_with(np.nan), y_train=Y, x_test=X, y_test=Y)
+
+
+DATA = [
+  ("images of two sizes", _folder_of_two_sizes, ["9x9", "odd.png", "resize"]),
+  ("unreadable image", _folder_with_text, ["readable", "broken.png"]),
+  ("truncated idx", _truncated_idx, ["train-images", "528", "100", "again"]),
+  ("foreign idx", _foreign_idx, ["train-images", "00000803", "89504e47"]),
+  ("npz with a pickle", _pickle, ["x_train", "pickle", "set.npz", "Save"]),
+  ("npz without labels", _no_labels, ["must hold y_train", "x_train"]),
+  ("no test part", _no_test_part, ["`data`", "test part", "x_test"]),
+  ("NaN pixels", _not_a_number, ["`x_train`", "finite", "row 3"]),
+  ("unknown kind", lambda place: f"hdf5:{place}", ["`spec`", "npz:", "hdf5"]),
+  ("nothing there", lambda place: f"npz:{place}", ["exists", "--data_dir"]),
+]
+
+
+@pytest.mark.parametrize(
+  "make, parts", [case[1:] for case in DATA], ids=[case[0] for case in DATA]
+)
+def test_data(tmp_path, capsys, make, parts):
+  spec = make(tmp_path / "data")
+  _refused(tmp_path, capsys, [
+    DIGITS, f"--workdir={tmp_path / 'run'}", f"--data={spec}"
+  ], parts)
+
+
+FIELDS = [
+  ("num_samples=0", ["`num_samples`", "at least 1", "0"]),
+  ("num_samples=2000", ["`num_samples`", "2000", "1299", "Ask for fewer"]),
+  ("num_samples=25", ["samples per step", "multiple", "10 classes", "25"]),
+  ("num_steps_per_epoch=3", ["`num_samples`", "multiple", "10", "3"]),
+  ("num_steps=-1", ["`num_steps`", "at least 1", "-1"]),
+  ("batch_size=0", ["`batch_size`", "at least 1", "0"]),
+  ("checkpoint_every=15", ["multiple", "`log_every`", "15", "10"]),
+  ("learning_rate=-0.1", ["`learning_rate`", "positive", "-0.1"]),
+  ("step_size=0.0", ["`step_size`", "positive", "0.0"]),
+  ("momentum=1.5", ["`momentum`", "[0, 1)", "1.5"]),
+  ("clip_norm=-1.0", ["`clip_norm`", "positive", "-1.0"]),
+  ("seed=-1", ["`seed`", "at least 0", "-1"]),
+  ("validation_fraction=1.0", ["`validation_fraction`", "[0, 1)", "1.0"]),
+  ("schedule=linear", ["`schedule`", "constant, cosine, halving", "'linear'"]),
+  ("start=image", ["`start`", "noise, real", "'image'"]),
+  ("preprocessing=none", ["`preprocessing`", "standardise, zca", "'none'"]),
+  ("network.name=resnet", ["`network`", "lenet", "'resnet'"]),
+  ("network.depth=4", ["16 pixels", "(1, 8, 8, 1)"]),
+  ("evaluation.num_networks=0", ["`evaluation.num_networks`", "at least 1"]),
+  ("evaluation.baselines=median", ["`baselines`", "kmeans", "median"]),
+  ("num_samples=many", ["--config.num_samples", "'many'", "--help"]),
+  ("num_steps=1.5", ["--config.num_steps", "'1.5'", "--help"]),
+  ("nofield=1", ["`--config`", "nofield", "configs/unrolled.py"]),
+  ("network.nofield=1", ["`--config`", "nofield", "configs/unrolled.py"]),
+]
+
+
+@pytest.mark.parametrize(
+  "change, parts", FIELDS, ids=[case[0] for case in FIELDS]
+)
+def test_fields(tmp_path, capsys, change, parts):
+  _refused(tmp_path, capsys, [
+    DIGITS, f"--workdir={tmp_path / 'run'}", f"--config.{change}"
+  ], parts)
+
+
+CONFIGS = launching.CONFIGS
+COMMANDS = [
+  ("unknown option", [f"{DIGITS},fast", "--workdir=W"], ["'fast'", "theta"]),
+  (
+    "option of another type", [f"{DIGITS},images=few", "--workdir=W"],
+    ["'images'", "int", "'few'", "images=10"],
+  ),
+  ("both", [f"{DIGITS},fixed,random", "--workdir=W"], ["exclude", "Give one"]),
+  (
+    "theta with fixed", [f"{DIGITS},fixed,theta=2", "--workdir=W"],
+    ["`num_initialisations`", "1", "fixed", "2"],
+  ),
+  (
+    "no such configuration", ["--config=W/none.py", "--workdir=W"],
+    ["`--config`", "none.py", "experiments/configs"],
+  ),
+  (
+    "configuration in prose",
+    [f"--config={Path(__file__).parents[1] / 'LICENSE'}", "--workdir=W"],
+    ["`--config`", "LICENSE", "experiments/configs"],
+  ),
+  ("no configuration", ["--workdir=W"], ["--config", "None"]),
+  ("no workdir", [DIGITS], ["--workdir", "None"]),
+  ("unknown flag", [DIGITS, "--workdir=W", "--fast"], ["fast", "--help"]),
+  ("stray word", [DIGITS, "--workdir=W", "fast"], ["--", "'fast'", "--help"]),
+  (
+    "LeNet on 8x8",
+    [f"--config={CONFIGS / 'sldd_mnist.py'}:quick", "--data=digits",
+     "--workdir=W"],
+    ["28 pixels", "LeNet", "(1, 8, 8, 1)", "ConvNet"],
+  ),
+]
+
+
+@pytest.mark.parametrize(
+  "arguments, parts", [c[1:] for c in COMMANDS], ids=[c[0] for c in COMMANDS]
+)
+def test_commands(tmp_path, capsys, arguments, parts):
+  arguments = [a.replace("=W", f"={tmp_path / 'run'}") for a in arguments]
+  _refused(tmp_path, capsys, arguments, parts)
+
+
+# ------------------------------------------------------------------ folders
+
+
+def test_workdir_of_another_run(tmp_path, capsys):
+  config = _digits_config()
+  config["num_samples"] = 20
+  workdir.open_workdir(tmp_path, config, "digits", "another")
+  line = _refused(tmp_path, capsys, [DIGITS, f"--workdir={tmp_path}"], [
+    "`workdir`", "another run", "num_samples (20 there, 10 here)",
+    "fingerprint (another there", "Choose another folder",
+  ])
+  assert "learning_rate" not in line
+
+
+def test_workdir_with_other_files(tmp_path, capsys):
+  (tmp_path / "thesis.tex").write_text("precious")
+  _refused(tmp_path, capsys, [DIGITS, f"--workdir={tmp_path}"], [
+    "`workdir`", "other files", str(tmp_path), "Choose another",
+  ])
+
+
+@pytest.mark.parametrize("below", ["", "run"])
+def test_workdir_where_a_file_is(tmp_path, capsys, below):
+  (tmp_path / "file").write_text("precious")
+  place = tmp_path / "file" / below
+  _refused(tmp_path, capsys, [DIGITS, f"--workdir={place}"], [
+    "`workdir`", "writable", str(place), "Choose another",
+  ])
+
+
+def test_full_disk(tmp_path, capsys):
+  run = tmp_path / "run"
+  run.mkdir()
+  with mock.patch.object(os, "replace", side_effect=FULL):
+    _refused(tmp_path, capsys, [DIGITS, f"--workdir={run}"], [
+      "`workdir`", "No space left", str(run),
+    ])
+
+
+def test_lenet_on_small_images():
+  import jax
+
+  with pytest.raises(ValueError) as caught:
+    nn.lenet(10).init(jax.random.key(0), np.zeros((1, 8, 8, 1), np.float32))
+  _check(caught.value, ["28 pixels", "(1, 8, 8, 1)", "ConvNet"])
+
+
+def _digits_config():
+  from configs import sldd_digits
+
+  return sldd_digits.get_config("quick").to_dict()
+
+
+def _refused(folder, capsys, arguments, parts) -> str:
+  """Runs `distill.py`: exit code 2, one line, nothing changed in `folder`."""
+  before = launching.contents(folder)
+  capsys.readouterr()
+  assert launching.distil(*arguments) == 2
+  printed = capsys.readouterr()
+  assert printed.out == "" and printed.err.startswith("error: ")
+  assert printed.err.count("\n") == 1 and "Traceback" not in printed.err
+  _check(ValueError(printed.err.strip()), parts)
+  assert launching.contents(folder) == before
+  return printed.err
+
+
+def _check(error, parts):
+  message = str(error)
+  assert "\n" not in message and len(message) < 500
+  for part in parts:
+    assert part in message, message
