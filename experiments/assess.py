@@ -11,17 +11,17 @@ from workdir import MetricsLog, command, write_json
 from distill_jax import figures
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation import (
-    cost_of_set,
-    evaluate,
-    hard_labels,
-    report_dict,
-    run_baselines,
-    table,
-    train_on_all,
+  cost_of_set,
+  evaluate,
+  hard_labels,
+  report_dict,
+  run_baselines,
+  table,
+  train_on_all,
 )
 from distill_jax.evaluation.baselines import BASELINES
-from distill_jax.evaluation.full_data import FullData
 from distill_jax.evaluation.cost import Cost
+from distill_jax.evaluation.full_data import FullData
 from distill_jax.evaluation.recipes import from_spec
 
 
@@ -109,12 +109,15 @@ def assess(
   )
 
 
-def finish(run, config, folder: Path, artifact, seconds: float, spec: str):
+def finish(
+    run, config, folder: Path, artifact, seconds: float, spec: str,
+    cache_dir: Path,
+) -> None:
   """Report, table and figures of a run, in its folder."""
   report = assess(
       run.evaluation_key, artifact, run.source,
       settings=config.evaluation, spec=spec, seconds=seconds,
-      cache=folder / "full_data.json",
+      cache=cache_dir / "full_data.json",
   )
   write_json(folder / "report.json", report)
   if config.figures:

@@ -10,6 +10,7 @@ arguments or the data, told in one line; 3 the loss was not finite.
 """
 
 import sys
+from pathlib import Path
 
 import assess
 import build
@@ -26,6 +27,9 @@ config_flags.DEFINE_config_file("config", None, "What to run: FILE[:options].")
 flags.DEFINE_string("workdir", None, "Where the run lives.")
 flags.DEFINE_string("data", None, "SPEC of a data set, not the config's.")
 flags.DEFINE_string("data_dir", None, "A folder of data sets.")
+flags.DEFINE_string(
+    "cache_dir", None, "Where accuracies on all data are kept; the workdir."
+)
 flags.mark_flags_as_required(["config", "workdir"])
 
 
@@ -51,10 +55,14 @@ def main(argv):
       provenance=dict(
           fingerprint=fingerprint, seed=config.seed,
           versions=workdir.versions(), config=config.to_json(),
+          seconds=round(outcome.seconds, 1),
       ),
   )
   artifact.save(distilled, folder / "distilled.safetensors")
-  assess.finish(run, config, folder, distilled, outcome.seconds, spec)
+  assess.finish(
+      run, config, folder, distilled, outcome.seconds, spec,
+      cache_dir=Path(FLAGS.cache_dir or folder),
+  )
 
 
 if __name__ == "__main__":

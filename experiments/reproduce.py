@@ -22,7 +22,9 @@ import launch
 import workdir
 from absl import flags
 
+from distill_jax import figures
 from distill_jax.errors import ConfigError
+from distill_jax.evaluation import metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -51,6 +53,22 @@ class Row(NamedTuple):
   accelerator: bool = False
 
 
+# Figure 6 of arXiv 1910.02551, at a tenth of the outer steps.
+SWEEP = (1, 2, 3, 5, 10, 20, 50, 100)
+
+# Published accuracy in percent, in the order of their worth.
+ACCELERATOR = {
+    "sldd_mnist_fixed_100": 98.6,
+    "dd_mnist_fixed_100": 96.6,
+    "dd_mnist_fixed_10": 93.76,
+    "dd_mnist_random_100": 79.5,
+    "sldd_cifar10_fixed_100": 60.0,
+    "sldd_cifar10_random_100": 39.8,
+    "dd_cifar10_fixed_100": 54.0,
+    "dd_cifar10_random_100": 36.8,
+}
+
+
 def rows() -> dict[str, Row]:
   """Every row by name, in the table's order."""
   table = {"sldd_digits": Row("digits", "sldd_digits.py", None)}
@@ -61,11 +79,28 @@ def rows() -> dict[str, Row]:
           f"sldd_mnist.py:fixed,images={images},steps=1,epochs=3",
           published, (f"--config.seed={seed}",),
       )
+  for images in SWEEP:
+    steps = max(images // 10, 1)
+    table[f"sldd_mnist_sweep_{images}"] = Row(
+        "sldd_mnist_sweep",
+        f"sldd_mnist.py:fixed,images={images},steps={steps},epochs=3", None,
+        ("--config.num_steps=2000", "--config.evaluation.full_data"),
+    )
   table["sldd_mnist_random_100"] = Row(
       "sldd_mnist", "sldd_mnist.py:random,images=100,steps=10,epochs=3", 82.7,
       ("--config.evaluation.num_networks=200",
        "--config.evaluation.baselines=all", "--config.evaluation.full_data"),
   )
+  for name, published in ACCELERATOR.items():
+    method, data, init, images = name.split("_")
+    steps = 1 if images == "10" else 10
+    table[name] = Row(
+        f"{method}_{data}",
+        f"{method}_{data}.py:{init},images={images},steps={steps},epochs=3",
+        published,
+        ("--config.evaluation.num_networks=200",) * (init == "random"),
+        accelerator=True,
+    )
   return table
 
 
@@ -88,7 +123,9 @@ def main(argv):
     record = run_row(name, table[name])
     append(table[name].group, record)
   if FLAGS.rows or FLAGS.render:
-    (ROOT / "docs" / "results.md").write_text(render(table))
+    records = read_records(table)
+    (ROOT / "docs" / "results.md").write_text(render(table, records))
+    draw_sweep(records)
 
 
 def run_row(name: str, row: Row) -> dict:
@@ -101,7 +138,9 @@ def run_row(name: str, row: Row) -> dict:
       *row.overrides,
   ]
   if not (folder / "report.json").exists():
-    extra = [f"--data_dir={FLAGS.data_dir}"] if FLAGS.data_dir else []
+    extra = [f"--cache_dir={FLAGS.workdir}"]
+    if FLAGS.data_dir:
+      extra.append(f"--data_dir={FLAGS.data_dir}")
     done = subprocess.run([sys.executable, *command, *extra], cwd=ROOT)
     if done.returncode or not (ROOT / folder / "report.json").exists():
       raise ConfigError(f"row {name} did not finish; run it again to go on.")
@@ -124,26 +163,71 @@ def append(group: str, record: dict) -> None:
   workdir.write_json(file, records)
 
 
-def render(table: dict[str, Row]) -> str:
-  """docs/results.md: every measured row, and the commands of the others."""
-  records = {
+def read_records(table: dict[str, Row]) -> dict[str, dict]:
+  """Records by row, in the table's order."""
+  found = {
       record["row"]: record
       for file in sorted(RESULTS.glob("*.json"))
       for record in json.loads(file.read_text())
   }
-  measured = [records[name] for name in table if name in records]
-  absent = [name for name in table if name not in records]
+  return {name: found[name] for name in table if name in found}
+
+
+def render(table: dict[str, Row], records: dict[str, dict]) -> str:
+  """docs/results.md: every measured row, and the commands of the others."""
+  measured = list(records.values())
   return TEMPLATE.format(
-      measured="\n".join(map(_line, measured)) or "| none yet |",
+      measured="\n".join(map(_line, measured)),
       baselines="\n".join(filter(None, map(_baselines, measured))),
+      sweep=_distillation_size(_sweep(records)),
       commands="\n".join(
           f"- `{r['row']}`: `{r['command']}`" for r in measured
       ),
       absent="\n".join(
           f"- `{name}`: `python experiments/reproduce.py --rows={name}`"
-          + (" (accelerator)" if table[name].accelerator else "")
-          for name in absent
+          + (" (accelerator)" if row.accelerator else "")
+          for name, row in table.items() if name not in records
       ) or "- none",
+  )
+
+
+def draw_sweep(records: dict[str, dict]) -> None:
+  """docs/figures/sldd_mnist_sweep.png, once two of its rows are measured."""
+  sweep = _sweep(records)
+  if len(sweep) < 2:
+    return
+  points = [
+      dict(label="SLDD, fixed initialisation", num_samples=r["num_samples"],
+           mean=r["accuracy"]["mean"], std=r["accuracy"]["std"])
+      for r in sweep
+  ]
+  figure = figures.accuracy_against_samples(
+      points, full_data=sweep[0]["full_data_accuracy"]
+  )
+  figures.save(figure, ROOT / "docs" / "figures" / "sldd_mnist_sweep.png")
+
+
+def _sweep(records: dict[str, dict]) -> list[dict]:
+  return [
+      record["report"] for name, record in records.items()
+      if name.startswith("sldd_mnist_sweep_")
+  ]
+
+
+def _distillation_size(sweep: list[dict]) -> str:
+  if not sweep:
+    return "Not measured."
+  sizes = [r["num_samples"] for r in sweep]
+  ratios = [r["ratio"] for r in sweep]
+  reached = {
+      target: metrics.distillation_size(sizes, ratios, target)
+      for target in (80, 90, 95)
+  }
+  return (
+      f"Sizes {', '.join(map(str, sizes))}; accuracy on all data "
+      f"{100 * sweep[0]['full_data_accuracy']:.2f} %. Smallest size whose "
+      "ratio reaches A %: "
+      + ", ".join(f"d_{t} = {size:g}" for t, size in reached.items()) + "."
   )
 
 
@@ -169,6 +253,15 @@ validation; `converged` is random real data trained to convergence.
 | row | distilled | random | best 20 % | k-means | mean | kNN random | kNN k-means | equal bytes | converged |
 |---|---|---|---|---|---|---|---|---|---|
 {baselines}
+
+## Accuracy against number of samples
+
+MNIST, LeNet, fixed initialisation, three epochs, 2,000 outer steps each: a
+tenth of the steps of the rows above.
+
+![Accuracy against number of samples](figures/sldd_mnist_sweep.png)
+
+{sweep}
 
 ## Commands
 
@@ -219,8 +312,8 @@ def _baselines(record: dict) -> str | None:
 
 
 def _percent(accuracy: dict) -> str:
-  mean = f"{100 * accuracy['mean']:.2f}"
-  return mean if not accuracy["std"] else f"{mean} ± {100 * accuracy['std']:.2f}"
+  mean, std = (f"{100 * accuracy[part]:.2f}" for part in ("mean", "std"))
+  return f"{mean} ± {std}" if accuracy["std"] else mean
 
 
 if __name__ == "__main__":
