@@ -19,7 +19,7 @@ KEY = "distill_jax"
 _DTYPES = {
   "BOOL", "U8", "I8", "U16", "I16", "F16", "BF16", "U32", "I32", "F32", "U64",
   "I64", "F64", "C64",
-}  # fmt: skip
+}
 
 Tensors = dict[str, np.ndarray]
 

@@ -1,0 +1,403 @@
+"""A distilled set that carries its own use: made, saved and loaded.
+
+An `Artifact` holds the decoded samples, their labels, step sizes and order,
+theta_0 where the initialisation is fixed, the preprocessing with its inverse,
+the class names and the recipe to train by. In memory and from a file it is the
+same record, so evaluation has one path. The file is described for users of
+other frameworks in docs/artifact.md; its rules are in schema.py.
+"""
+
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from distill_jax import schema, storage
+from distill_jax.errors import ArtifactError
+from distill_jax.initialisation import step_order
+from distill_jax.labels import label_rows
+from distill_jax.preprocessing import Standardise
+from distill_jax.types import (
+  Array,
+  Distilled,
+  Estimator,
+  PyTree,
+  Samples,
+  TrainingSet,
+)
+
+
+class Artifact(NamedTuple):
+  """A distilled set and all that is needed to train on it.
+
+  Arrays are NumPy's; build with `to_artifact`, `from_samples` or `load`.
+
+  Attributes:
+    inputs: [M, H, W, C], [M, s, d] or [M, D] float32, model space.
+    labels: [M, K] float32.
+    step_sizes: [T] float32, epoch-major, or [0] where none were learned.
+    order: [S, n] int32, the samples of each step.
+    initial: theta_0 as nested dicts, or `()`.
+    codes: what the samples were decoded from, nested dicts and tuples, or `()`
+      where they are the samples themselves.
+    extra: other learned scalars, or `()`.
+    preprocessing: record with `apply` (raw to model space) and `invert`.
+    modality: "image", "text" or "features".
+    method: that made the set.
+    parameterization: of the codes.
+    label_regime: "hard" or "soft_fixed".
+    label_space: "raw", "probabilities", "logits" or "centred".
+    label_scale: the factor that is in the labels.
+    class_names: of the K outputs, or two where K is 1.
+    student_init: "fixed" where there is a theta_0, else "random".
+    recipe: how to train: {"name": ..., settings}.
+    network: that the set was made for: {"name": ..., settings}, or {}.
+    storage_bytes: of samples (codes), labels, step_sizes, decoder, their total;
+      of theta_0 apart as initial.
+    provenance: data, fingerprint, versions and whatever the maker adds.
+  """
+
+  inputs: np.ndarray
+  labels: np.ndarray
+  step_sizes: np.ndarray
+  order: np.ndarray
+  initial: PyTree
+  codes: PyTree
+  extra: PyTree
+  preprocessing: PyTree
+  modality: str
+  method: str
+  parameterization: str
+  label_regime: str
+  label_space: str
+  label_scale: float
+  class_names: tuple[str, ...]
+  student_init: str
+  recipe: dict[str, Any]
+  network: dict[str, Any]
+  storage_bytes: dict[str, int]
+  provenance: dict[str, Any]
+
+  @property
+  def training_set(self) -> TrainingSet:
+    """What a learner is given, on the default device."""
+    samples = Samples(self.inputs, self.labels, self.step_sizes, self.extra)
+    training_set = TrainingSet(samples, self.order, self.initial)
+    return jax.tree.map(jnp.asarray, training_set)
+
+  @property
+  def num_samples(self) -> int:
+    """M."""
+    return len(self.inputs)
+
+  @property
+  def num_classes(self) -> int:
+    """Classes; two where K is 1."""
+    return len(self.class_names)
+
+
+def to_artifact(
+  estimator: Estimator,
+  distilled: Distilled,
+  source,
+  *,
+  method: str,
+  order: Array,
+  recipe: Mapping[str, Any],
+  network: Mapping[str, Any],
+  label_regime: str,
+  parameterization: str = "pixels",
+  initial: PyTree = (),
+  label_space: str = "raw",
+  label_scale: float = 1.0,
+  provenance: Mapping[str, Any] | None = None,
+) -> Artifact:
+  """Puts a finished set together with what it is used by.
+
+  Args:
+    estimator: decodes the set.
+    distilled: usually `distiller(...).result(state)`.
+    source: the `data.Source` it was distilled from: names and preprocessing.
+    method: its name.
+    order: [S, n] int, the samples of each step.
+    recipe: `Recipe.spec`.
+    network: {"name": ..., settings}.
+    label_regime: "hard" where labels were not learned, else "soft_fixed".
+    parameterization: its name.
+    initial: theta_0 where the initialisation is fixed.
+    label_space: what the labels are; see `Artifact`.
+    label_scale: the factor that is in the labels.
+    provenance: JSON values, added to the data's name and fingerprint and the
+      versions; its own entries win.
+
+  Raises:
+    ArtifactError: a rule of the schema is broken.
+  """
+  samples = jax.device_get(estimator.samples(distilled))
+  given = schema.json_copy("provenance", provenance)
+  known = {"data": source.name, "versions": _versions()}
+  if "fingerprint" not in given:  # it reads all the data
+    known["fingerprint"] = source.fingerprint()
+  return _make(
+    inputs=samples.inputs,
+    labels=samples.labels,
+    step_sizes=samples.step_sizes,
+    order=order,
+    initial=initial,
+    codes=distilled.codes,
+    extra=samples.extra,
+    preprocessing=source.preprocessing,
+    method=method,
+    parameterization=parameterization,
+    label_regime=label_regime,
+    label_space=label_space,
+    label_scale=label_scale,
+    class_names=source.class_names,
+    recipe=recipe,
+    network=network,
+    stored_labels=distilled.labels,
+    provenance={**known, **given},
+  )
+
+
+def from_samples(
+  inputs,
+  labels,
+  *,
+  class_names: Sequence[str],
+  preprocessing=None,
+  raw: bool = False,
+  step_sizes=(),
+  order=None,
+  recipe: Mapping[str, Any] | None = None,
+  network: Mapping[str, Any] | None = None,
+  initial: PyTree = (),
+  method: str = "external",
+  label_space: str = "raw",
+  label_scale: float = 1.0,
+  provenance: Mapping[str, Any] | None = None,
+) -> Artifact:
+  """Wraps arrays that come from elsewhere, so that they can be evaluated.
+
+  Args:
+    inputs: [M, H, W, C], [M, s, d] or [M, D] floats in model space; with `raw`
+      pixels as uint8 or floats in [0, 1], or raw features.
+    labels: [M] int class indices, or [M, K] floats ([M, 1] for two classes).
+    class_names: of the classes, in order (`source.class_names`).
+    preprocessing: takes real data to the model space of `inputs`
+      (`source.preprocessing`); by default uint8 over 255 and nothing else.
+    raw: whether `inputs` are still to be preprocessed.
+    step_sizes: [T], where the set has its own.
+    order: [S, n] int, the samples of each step; by default one step of all.
+    recipe: `Recipe.spec`; by default "in_order" for a set with step sizes and
+      "converged" for one without.
+    network: {"name": ..., settings} that the set was made for, if known.
+    initial: theta_0, where the set needs that very one.
+    method: that made the set.
+    label_space: what the labels are; see `Artifact`.
+    label_scale: the factor that is in the labels.
+    provenance: JSON values.
+
+  Raises:
+    ArtifactError: the arrays do not fit each other or the names.
+  """
+  inputs, labels = np.asarray(inputs), np.asarray(labels)
+  if inputs.dtype.kind not in ("uif" if raw else "f") or inputs.ndim < 2:
+    raise ArtifactError(
+      "`inputs` must be [M, ...] floats in model space, or any numbers with "
+      f"raw=True; got {inputs.dtype} {inputs.shape}."
+    )
+  if preprocessing is None:
+    channels = inputs.shape[-1:]
+    preprocessing = Standardise(jnp.zeros(channels), jnp.ones(channels))
+  if raw:
+    inputs = _encode(preprocessing, inputs)
+  hard = labels.dtype.kind in "ui"
+  if hard:
+    labels = _rows(labels, len(class_names))
+  if recipe is None:
+    recipe = {"name": "in_order" if np.size(step_sizes) else "converged"}
+  return _make(
+    inputs=inputs,
+    labels=labels,
+    step_sizes=step_sizes,
+    order=step_order(len(inputs), 1) if order is None else order,
+    initial=initial,
+    codes=(),
+    extra=(),
+    preprocessing=preprocessing,
+    method=method,
+    parameterization="pixels",
+    label_regime="hard" if hard else "soft_fixed",
+    label_space=label_space,
+    label_scale=label_scale,
+    class_names=class_names,
+    recipe=recipe,
+    network=network,
+    stored_labels=labels,
+    provenance={"versions": _versions(), **(provenance or {})},
+  )
+
+
+def save(artifact: Artifact, path) -> None:
+  """Writes a set as a safetensors file, whole or not at all.
+
+  Args:
+    artifact: what to write.
+    path: of the file; its folder exists. An older file is replaced at the end.
+
+  Raises:
+    ArtifactError: a rule of the schema is broken, or the disk refused; an
+      older file is untouched.
+  """
+  tensors, document = schema.split(schema.check(artifact))
+  try:
+    storage.write(path, tensors, document)
+  except OSError as error:
+    raise unwritable(path, error) from error
+
+
+def load(path) -> Artifact:
+  """Reads a set and checks all of it before anything is used.
+
+  Nothing in the file is executed.
+
+  Raises:
+    ArtifactError: no such file, not a distilled set, one of a later version,
+      damaged, or one that breaks a rule of the schema.
+  """
+  try:
+    tensors, document = storage.read(path)
+  except FileNotFoundError as error:
+    raise ArtifactError(
+      f"`path` must name a distilled set; there is no {path}."
+    ) from error
+  except (OSError, ValueError) as error:
+    raise ArtifactError(
+      f"`path` must name a distilled set; got {path}: {error}. Fetch or save "
+      "it again."
+    ) from error
+  if document is None:
+    raise ArtifactError(
+      f"`path` must name a distilled set; {path} has no metadata "
+      f"{storage.KEY!r}. Wrap its arrays with `from_samples`, then `save`."
+    )
+  return build(path, tensors, document)
+
+
+def build(path, tensors: storage.Tensors, document: dict) -> Artifact:
+  """An artifact of what a file holds, checked.
+
+  Args:
+    path: for messages.
+    tensors: by name.
+    document: of the metadata, with its checksum.
+
+  Raises:
+    ArtifactError: a rule of the schema is broken.
+  """
+  try:
+    return schema.check(Artifact(**schema.fields(tensors, document)))
+  except ArtifactError as error:
+    raise ArtifactError(f"{error} (in {path})") from error
+
+
+def unwritable(path, error: OSError) -> ArtifactError:
+  """What to tell when a file could not be written."""
+  return ArtifactError(
+    f"`path` must be a file that can be written; got {path}: {error.strerror}. "
+    "Free some space or name another folder; an older file is untouched."
+  )
+
+
+def _make(
+  *, inputs, labels, step_sizes, order, initial, codes, stored_labels,
+  class_names, recipe, network, provenance, **rest
+) -> Artifact:
+  """Brings everything to the form in which a file returns it, and checks."""
+  inputs, labels = _float32("inputs", inputs), _float32("labels", labels)
+  step_sizes = _float32("step_sizes", step_sizes)
+  codes = schema.plain("codes", codes)
+  sizes = _storage_bytes(codes, inputs, stored_labels, step_sizes)
+  if isinstance(codes, np.ndarray) and np.array_equal(codes, inputs):
+    codes = ()
+  initial = schema.plain("initial", initial) if jax.tree.leaves(initial) else ()
+  if initial:
+    sizes["initial"] = _bytes(initial)
+  rest["label_scale"] = float(rest["label_scale"])
+  rest["extra"] = schema.plain("extra", rest["extra"])
+  return schema.check(Artifact(
+    inputs=inputs,
+    labels=labels,
+    step_sizes=step_sizes,
+    order=np.asarray(order).astype(np.int32),
+    initial=initial,
+    codes=codes,
+    modality=schema.MODALITIES.get(inputs.ndim, "unknown"),
+    class_names=tuple(str(name) for name in class_names),
+    student_init="fixed" if initial else "random",
+    recipe=schema.json_copy("recipe", recipe),
+    network=schema.json_copy("network", network),
+    provenance=schema.json_copy("provenance", provenance),
+    storage_bytes=sizes,
+    **rest,
+  ))
+
+
+def _float32(name: str, array) -> np.ndarray:
+  try:
+    return np.asarray(array, np.float32)
+  except (TypeError, ValueError) as error:
+    raise ArtifactError(f"`{name}` must be numbers; {error}.") from error
+
+
+def _encode(preprocessing, inputs: np.ndarray):
+  try:
+    return preprocessing.apply(jnp.asarray(inputs))
+  except (TypeError, ValueError) as error:  # its arrays do not broadcast
+    raise ArtifactError(
+      "`preprocessing` must fit the inputs; got inputs of shape "
+      f"{inputs.shape}: {str(error).splitlines()[0]}"
+    ) from error
+
+
+def _rows(labels: np.ndarray, num_classes: int) -> np.ndarray:
+  """Label rows [M, K] of class indices [M]."""
+  if labels.ndim != 1 or not labels.size:
+    raise ArtifactError(
+      f"`labels` must be [M] where they are integers; got {labels.shape}. "
+      "Soft labels must be floats."
+    )
+  if labels.min() < 0 or labels.max() >= num_classes:
+    raise ArtifactError(
+      f"`labels` must be 0..{num_classes - 1} for {num_classes} class names; "
+      f"got {labels.min()}..{labels.max()}."
+    )
+  return np.asarray(label_rows(jnp.asarray(labels), num_classes))
+
+
+def _storage_bytes(codes, inputs, labels, step_sizes) -> dict[str, int]:
+  """What the set costs to keep; an entry `decoder` of the codes is counted so.
+
+  Without codes the samples are kept as they are.
+  """
+  decoder = codes.get("decoder", ()) if isinstance(codes, dict) else ()
+  kept = codes if jax.tree.leaves(codes) else inputs
+  sizes = {
+    "samples": _bytes(kept) - _bytes(decoder),
+    "labels": _bytes(schema.plain("labels", labels)),
+    "step_sizes": _bytes(step_sizes),
+    "decoder": _bytes(decoder),
+  }
+  return {**sizes, "total": sum(sizes.values())}
+
+
+def _bytes(tree: PyTree) -> int:
+  return int(sum(leaf.nbytes for leaf in jax.tree.leaves(tree)))
+
+
+def _versions() -> dict[str, str]:
+  return {name: importlib.metadata.version(name) for name in ("jax", "numpy")}

@@ -1,0 +1,183 @@
+"""A distilled set for other programs and for the eye: .npz and .png.
+
+A picture shows pixels in [0, 1], by a rule for each preprocessing, since
+distilled images leave the range of real ones:
+
+  ZCA          invert, clip to the image's mean +- 2.5 of its standard
+               deviations, then stretch what is left to [0, 1] (the habit of
+               Cazenavette et al., 2022, arXiv 2203.11932)
+  standardise  invert; an image within [0, 1] (give or take half a grey level)
+               is shown as it is, another is stretched from its least to its
+               largest value
+"""
+
+import io
+import json
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from distill_jax import schema, storage
+from distill_jax.artifact import Artifact, build, unwritable
+from distill_jax.errors import ArtifactError
+from distill_jax.preprocessing import ZCA
+
+_NAMES = {"inputs": "x", "labels": "y"}  # what others call them
+_PREFIX = "preprocessing/"
+_FOR_READERS = ("pixels", "class_names")  # derived, not read back
+_HALF_LEVEL = 0.5 / 255
+_STDS = 2.5
+_SMALLEST, _WIDEST, _GAP = 64, 20, 2  # pixels of an image, images, pixels
+
+
+def export(artifact: Artifact, path) -> None:
+  """Writes a set for other programs; the ending of the path says how.
+
+  Args:
+    artifact: what to write.
+    path: FILE.npz: `x` (model space), `y`, `step_sizes`, `order`,
+      `class_names`, the arrays of the preprocessing (`mean`, `std`), theta_0 as
+      `initial/...`, for images `pixels` in [0, 1], and the metadata as JSON
+      text in `distill_jax`; read it with `numpy.load(path)`, no pickle.
+      FILE.png: a grid of images, one row per step, going on below where a step
+      has more than 20.
+
+  Raises:
+    ValueError: another ending, or a picture of what is not images.
+    ArtifactError: the file could not be written; an older one is untouched.
+  """
+  writers = {".npz": _npz, ".png": _png}
+  suffix = Path(path).suffix.lower()
+  if suffix not in writers:
+    raise ValueError(
+      f"`path` must end in {' or '.join(writers)}; got {str(path)!r}."
+    )
+  content = writers[suffix](artifact)
+  try:
+    storage.replace(path, content)
+  except OSError as error:
+    raise unwritable(path, error) from error
+
+
+def import_npz(path) -> Artifact:
+  """Reads what `export` wrote; the codes are not in it.
+
+  Raises:
+    ArtifactError: not such a file, or one that breaks a rule of the schema.
+  """
+  try:
+    with np.load(path, allow_pickle=False) as archive:
+      arrays = dict(archive)
+    text = arrays.pop(storage.KEY, None)
+    document = None if text is None else json.loads(str(text))
+  except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile,
+          zlib.error) as error:
+    raise ArtifactError(
+      f"`path` must name an exported set; got {path}: {error}."
+    ) from error
+  if not isinstance(document, dict):
+    raise ArtifactError(
+      f"`path` must name an exported set; {path} has no {storage.KEY!r}. Wrap "
+      "its arrays with `from_samples`."
+    )
+  originals = {new: old for old, new in _NAMES.items()}
+  known = (*schema.ARRAYS, *schema.TREES, *originals.values())
+  tensors = {}
+  for name in set(arrays) - set(_FOR_READERS):
+    full = originals.get(name, name)
+    full = full if full in known or "/" in full else _PREFIX + full
+    tensors[full] = arrays[name]
+  return build(path, tensors, document)
+
+
+def to_pixels(artifact: Artifact) -> np.ndarray:
+  """The images [M, H, W, C] float32 in [0, 1], by the module's rule.
+
+  Raises:
+    ValueError: the set holds no images.
+  """
+  if artifact.modality != "image":
+    raise ValueError(
+      f"`artifact` must hold images to be shown; got {artifact.modality}. "
+      "Export it as .npz."
+    )
+  images = np.asarray(artifact.preprocessing.invert(artifact.inputs))
+  zca = isinstance(artifact.preprocessing, ZCA)
+  rule = _clipped if zca else _stretched_if_out
+  return np.stack([rule(image) for image in images]).astype(np.float32)
+
+
+def _clipped(image):
+  mean, reach = image.mean(), _STDS * image.std()
+  return _stretched(np.clip(image, mean - reach, mean + reach))
+
+
+def _stretched_if_out(image):
+  if image.min() >= -_HALF_LEVEL and image.max() <= 1 + _HALF_LEVEL:
+    return np.clip(image, 0, 1)
+  return _stretched(image)
+
+
+def _stretched(image):
+  lowest, highest = image.min(), image.max()
+  if lowest == highest:
+    return np.clip(image, 0, 1)
+  return (image - lowest) / (highest - lowest)
+
+
+def _npz(artifact: Artifact) -> bytes:
+  tensors, document = schema.split(schema.check(artifact._replace(codes=())))
+  document["sha256"] = storage.checksum(tensors, document)
+  arrays = {
+    _NAMES.get(name, name.removeprefix(_PREFIX)): array
+    for name, array in tensors.items()
+  }
+  if artifact.modality == "image":
+    arrays["pixels"] = to_pixels(artifact)
+  arrays["class_names"] = np.array(artifact.class_names)
+  arrays[storage.KEY] = np.array(storage.to_json(document))
+  content = io.BytesIO()
+  np.savez(content, allow_pickle=False, **arrays)
+  return content.getvalue()
+
+
+def _png(artifact: Artifact) -> bytes:
+  images = to_pixels(artifact)
+  if images.shape[-1] not in (1, 3):
+    raise ValueError(
+      "`artifact` must hold images of 1 or 3 channels for a .png; got "
+      f"{images.shape[-1]}. Export it as .npz."
+    )
+  from PIL import Image
+
+  picture = np.round(255 * _grid(images, artifact.order)).astype(np.uint8)
+  content = io.BytesIO()
+  grey = picture.shape[-1] == 1
+  Image.fromarray(picture[..., 0] if grey else picture).save(content, "png")
+  return content.getvalue()
+
+
+def _grid(images, order):
+  """White paper with the images on it, small ones enlarged."""
+  scale = max(1, -(-_SMALLEST // max(images.shape[1:3])))
+  images = images.repeat(scale, 1).repeat(scale, 2)
+  _, height, width, channels = images.shape
+  columns = min(order.shape[1], _WIDEST)
+  rows = [
+    step[start : start + columns]
+    for step in order
+    for start in range(0, len(step), columns)
+  ]
+  height, width = height + _GAP, width + _GAP
+  paper = np.ones(
+    (_GAP + height * len(rows), _GAP + width * columns, channels)
+  )
+  for i, row in enumerate(rows):
+    for j, sample in enumerate(row):
+      top, left = _GAP + height * i, _GAP + width * j
+      paper[top : top + height - _GAP, left : left + width - _GAP] = images[
+        sample
+      ]
+  return paper
