@@ -177,6 +177,8 @@ def render(table: dict[str, Row], records: dict[str, dict]) -> str:
   """docs/results.md: every measured row, and the commands of the others."""
   measured = list(records.values())
   return TEMPLATE.format(
+      measured_head=_head(_COLUMNS),
+      baselines_head=_head(("row", "distilled", *_BASELINES.values())),
       measured="\n".join(map(_line, measured)),
       baselines="\n".join(filter(None, map(_baselines, measured))),
       sweep=_distillation_size(_sweep(records)),
@@ -241,8 +243,7 @@ training data. `networks` counts freshly trained networks (one where the
 initialisation is fixed). MNIST files are found below `--data_dir` or
 `$DISTILL_JAX_DATA`.
 
-| row | samples | student | labels | accuracy | published | r_M | networks | seed | device | distilling | date |
-|---|---|---|---|---|---|---|---|---|---|---|---|
+{measured_head}
 {measured}
 
 ## Baselines of the same budget
@@ -250,8 +251,7 @@ initialisation is fixed). MNIST files are found below `--data_dir` or
 Same initialisation regime and number of steps, step size chosen on
 validation; `converged` is random real data trained to convergence.
 
-| row | distilled | random | best 20 % | k-means | mean | kNN random | kNN k-means | equal bytes | converged |
-|---|---|---|---|---|---|---|---|---|---|
+{baselines_head}
 {baselines}
 
 ## Accuracy against number of samples
@@ -272,10 +272,24 @@ tenth of the steps of the rows above.
 {absent}
 """
 
-_BASELINES = (
-    "random_real", "optimised_real", "kmeans", "class_mean", "knn_random",
-    "knn_kmeans", "byte_matched_real", "random_real_converged",
+_COLUMNS = (
+    "row", "samples", "student", "labels", "accuracy", "published", "r_M",
+    "networks", "seed", "device", "distilling", "date",
 )
+_BASELINES = {
+    "random_real": "random",
+    "optimised_real": "best 20 %",
+    "kmeans": "k-means",
+    "class_mean": "mean",
+    "knn_random": "kNN random",
+    "knn_kmeans": "kNN k-means",
+    "byte_matched_real": "equal bytes",
+    "random_real_converged": "converged",
+}
+
+
+def _head(columns) -> str:
+  return f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|"
 
 
 def _line(record: dict) -> str:
