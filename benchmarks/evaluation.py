@@ -1,0 +1,101 @@
+"""Evaluating many networks: one compiled call against a loop over networks.
+
+LeNet trained on 100 samples in 10 x 3 steps and tested on random images. Both
+sides run the same learner with the same keys and must count the same right
+answers; the loop calls one jitted network after another from Python. Bar: the
+one call is not slower.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import timing
+from sldd_problem import NUM_CLASSES, SHAPE, STEP_SIZE, random_split
+
+from distill_jax import initialisation, nn
+from distill_jax.evaluation.evaluate import confusion_on, evaluate
+from distill_jax.evaluation.learners import student
+from distill_jax.types import Network, Samples, TrainingSet
+
+BAR = 1.0
+NUM_SAMPLES, NUM_BATCHES, NUM_EPOCHS = 100, 10, 3
+
+
+def main(argv=None) -> None:
+  """Runs the benchmark with the given arguments, or the command line's."""
+  parser = timing.parser(__doc__)
+  parser.add_argument("--num_networks", type=timing.positive, default=200)
+  parser.add_argument("--num_test", type=timing.positive, default=10_000)
+  options = parser.parse_args(argv)
+  if options.num_test < NUM_CLASSES:
+    parser.error(
+        f"`num_test` must be at least {NUM_CLASSES}; got {options.num_test}."
+    )
+  one_call, loop = candidates(
+      nn.lenet(NUM_CLASSES), options.num_networks, options.num_test
+  )
+  if not np.array_equal(one_call(), loop()):
+    print("note: some predictions differ between the two, by rounding.")
+  samples = timing.alternate(
+      {"one_call": one_call, "loop": loop},
+      rounds=options.rounds, seconds=options.seconds,
+  )
+  ratio = timing.ratio(samples["one_call"], samples["loop"])
+  rows = [{
+      "networks": options.num_networks,
+      "one_call_ms": timing.milliseconds(samples["one_call"]),
+      "loop_ms": timing.milliseconds(samples["loop"]),
+      "one_call/loop": ratio,
+      "bar": BAR,
+      "met": ratio <= BAR,
+      "one_call_seconds": samples["one_call"],
+      "loop_seconds": samples["loop"],
+  }]
+  timing.show(rows)
+  timing.write("evaluation", options, rows)
+
+
+def random_set() -> TrainingSet:
+  """Random samples and labels; what they are does not change the time."""
+  k_inputs, k_labels = jax.random.split(jax.random.key(0))
+  samples = Samples(
+      initialisation.noise(k_inputs, NUM_SAMPLES, SHAPE),
+      initialisation.noise_labels(k_labels, NUM_SAMPLES, NUM_CLASSES),
+      jnp.full((NUM_BATCHES * NUM_EPOCHS,), STEP_SIZE),
+  )
+  return TrainingSet(
+      samples, initialisation.step_order(NUM_SAMPLES, NUM_BATCHES)
+  )
+
+
+def candidates(network: Network, num_networks: int, num_test: int):
+  """Two functions `() -> confusion matrices [R, K, K]`: one call, and a loop.
+
+  Args:
+    network: the student.
+    num_networks: R.
+    num_test: test images.
+  """
+  learner = student(network)
+  training_set, split = random_set(), random_split(num_test)
+  key = jax.random.key(1)
+  keys = [jax.random.fold_in(key, i) for i in range(num_networks)]
+
+  @jax.jit
+  def alone(key, training_set, split):
+    return confusion_on(learner.fit(key, training_set), split)
+
+  def loop():
+    return np.stack([np.asarray(alone(k, training_set, split)) for k in keys])
+
+  run = partial(
+      evaluate, key, training_set, split,
+      learner=learner, num_networks=num_networks,
+  )
+  return lambda: run().confusion, loop
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,145 @@
+"""The benchmarks run, and measure what they say; no bar is tested here."""
+
+import importlib.util
+import json
+import pathlib
+import sys
+import tempfile
+from unittest import mock
+
+import chex
+import jax
+import numpy as np
+import pytest
+from absl.testing import absltest, parameterized
+
+from distill_jax import nn
+
+BENCHMARKS = pathlib.Path(__file__).parents[1] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+import batch_map_bench  # noqa: E402
+import conv_scan  # noqa: E402
+import evaluation  # noqa: E402
+import sldd_problem  # noqa: E402
+import sldd_step  # noqa: E402
+import timing  # noqa: E402
+import unroll_memory  # noqa: E402
+
+SCRIPTS = (
+    batch_map_bench, conv_scan, evaluation, sldd_step, unroll_memory
+)
+
+
+class TimingTest(parameterized.TestCase):
+  def test_alternates_after_warming_up(self):
+    calls = []
+    candidates = {name: lambda n=name: calls.append(n) for name in "ab"}
+    samples = timing.alternate(candidates, rounds=3, seconds=0)
+    assert "".join(calls) == "aabb" + "ababab"
+    assert [len(s) for s in samples.values()] == [3, 3]
+
+  def test_a_sample_repeats_until_it_is_long_enough(self):
+    ticks = iter(np.arange(0, 100, 0.5))  # every call takes half a second
+    calls = []
+    with mock.patch.object(timing.time, "perf_counter", lambda: next(ticks)):
+      samples = timing.alternate(
+          {"a": lambda: calls.append(1)}, rounds=1, seconds=2.0
+      )
+    assert len(calls) == 2 + 4
+    assert samples == {"a": [0.5 / 4]}
+
+  def test_ratio_is_the_median_within_rounds(self):
+    assert timing.ratio([2.0, 9.0, 40.0], [1.0, 3.0, 10.0]) == 3.0
+    assert timing.milliseconds([0.001, 0.5, 0.002]) == 2.0
+
+  @parameterized.parameters(*SCRIPTS)
+  def test_refused_arguments(self, script):
+    for argument in ("--rounds=0", "--unknown"):
+      with pytest.raises(SystemExit) as error:
+        script.main([argument])
+      assert error.value.code == 2
+
+
+class ScriptsTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.folder = pathlib.Path(
+        self.enter_context(tempfile.TemporaryDirectory())
+    )
+    # Compiling is most of the time here; what is compiled runs once.
+    optimised = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    self.addCleanup(
+        jax.config.update, "jax_disable_most_optimizations", optimised
+    )
+
+  def test_one_round_of_conv_scan(self):
+    out = self.folder / "result.json"
+    arguments = ["--rounds=2", "--seconds=0", "--length=2", "--batch_size=1"]
+    with mock.patch.object(conv_scan, "WORK", conv_scan.WORK[-1:]):
+      conv_scan.main([*arguments, f"--out={out}"])
+    document = json.loads(out.read_text())
+    assert document["command"] == (
+        "python benchmarks/conv_scan.py --rounds=2 --seconds=0.0 --length=2 "
+        "--batch_size=1"
+    )
+    machine = document["machine"]
+    assert machine["cores"] >= 1
+    assert machine["versions"]["jax"] == jax.__version__
+    ours, plain = document["results"]
+    assert [ours["form"], plain["form"]] == ["conv2d", "lax"]
+    assert ours["met"] == (ours["scan/top"] <= 1.3)
+    assert ours["scan/top"] == pytest.approx(
+        np.median(np.divide(ours["scan_seconds"], ours["top_seconds"]))
+    )
+    assert len(plain["top_seconds"]) == 2
+
+  def test_chains_of_convolutions_agree(self):
+    k_x, k_w = jax.random.split(jax.random.key(0))
+    x = 30 * jax.random.normal(k_x, (2, 4, 4, 2))
+    w = 30 * jax.random.normal(k_w, (3, 3, 2, 3))
+    top, _ = conv_scan.chains(conv_scan.plain, 1, 2)
+    _, scan = conv_scan.chains(conv_scan.conv2d, 1, 2)
+    chex.assert_trees_all_close(top(x, w), scan(x, w), rtol=1e-5, atol=1e-5)
+    with pytest.raises(AssertionError):
+      chex.assert_trees_all_close(top(x, w), (x, w), rtol=1e-5, atol=1e-5)
+
+  def test_evaluation_counts_alike(self):
+    one_call, loop = evaluation.candidates(
+        nn.mlp(evaluation.NUM_CLASSES, widths=(4,)), num_networks=2, num_test=12
+    )
+    counts = one_call()
+    np.testing.assert_array_equal(counts, loop())
+    np.testing.assert_array_equal(counts.sum((1, 2)), [12, 12])
+    assert (counts[0] != counts[1]).any()
+
+  @absltest.skipIf(
+      importlib.util.find_spec("torch") is None, "PyTorch is not installed"
+  )
+  def test_torch_has_the_same_gradient(self):
+    split = sldd_problem.random_split(16)
+    difference = sldd_step.gradient_difference(
+        2, 8, split, sldd_step.find_torch()
+    )
+    assert difference < 1e-4
+
+  def test_only_ours_is_timed_without_torch(self):
+    with mock.patch.object(importlib.util, "find_spec", lambda name: None):
+      assert sldd_step.find_torch() is None
+
+  def test_memory_bar(self):
+    weights = 4 * 61_706
+    sizes = iter([1000, 1000 + 9 * weights, 1000 + 99 * weights + 2**20] * 2)
+    out = self.folder / "result.json"
+    with mock.patch.multiple(
+        unroll_memory,
+        temporary_bytes=lambda problem, split: next(sizes),
+        inner_gradient_bytes=lambda problem: 7,
+    ):
+      unroll_memory.main(
+          ["--num_steps=1,10,100", "--batch_size=4", f"--out={out}"]
+      )
+    rows = json.loads(out.read_text())["results"]
+    assert [row["met"] for row in rows] == [True, True, False, "-", "-", "-"]
+    assert rows[1]["weights_bytes"] == 10 * weights
