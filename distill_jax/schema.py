@@ -33,6 +33,7 @@ _CHOICES = {
   "label_space": ("raw", "probabilities", "logits", "centred"),
   "student_init": ("fixed", "random"),
 }
+_WHOLE = (jnp.integer, jnp.bool_)
 _DICTS = ("recipe", "network", "storage_bytes", "provenance")
 _PLAIN = (
   "method", "parameterization", *_CHOICES, "label_scale", "class_names", *_DICTS
@@ -67,7 +68,7 @@ def plain(name: str, tree: PyTree) -> PyTree:
     return tuple(plain(f"{name}/{i}", v) for i, v in enumerate(tree))
   dtype = tree.dtype if hasattr(tree, "dtype") else np.asarray(tree).dtype
   floating = jnp.issubdtype(dtype, jnp.floating)
-  if not (floating or dtype.kind in "bui"):
+  if not (floating or any(jnp.issubdtype(dtype, k) for k in _WHOLE)):
     raise ArtifactError(
       f"`{name}` must be nested dicts and tuples of numbers; got "
       f"{type(tree).__name__} of type {dtype}. Leave it out."

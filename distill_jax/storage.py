@@ -46,7 +46,7 @@ def read(path) -> tuple[Tensors, dict[str, Any] | None]:
   """Reads a file; the checksum is left to `check`.
 
   Returns:
-    The tensors, and the document or None where there is none.
+    The tensors, and the document, or None where there is none.
 
   Raises:
     OSError: the file cannot be opened.
@@ -70,7 +70,7 @@ def read(path) -> tuple[Tensors, dict[str, Any] | None]:
     return tensors, None
   try:
     document = json.loads(document)
-  except json.JSONDecodeError as error:
+  except (json.JSONDecodeError, RecursionError) as error:
     raise ValueError(f"its metadata is not JSON ({error})") from error
   if not isinstance(document, dict):
     raise ValueError("its metadata is not a JSON object")
