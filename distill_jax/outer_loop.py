@@ -133,7 +133,7 @@ def distiller(
     if project:
       distilled = project(distilled)
     averaged = average.update(distilled, state.average[1]) if average else ()
-    norm = optax.global_norm(gradients)
+    norm = optax.tree.norm(gradients)
     info = Info(loss, norm, jnp.isfinite(loss) & jnp.isfinite(norm), metrics)
     return State(
         state.step + 1, distilled, optimizer_state, objective, averaged
