@@ -18,7 +18,7 @@ from distill_jax.types import Samples, TrainingSet
 
 K = 4
 CENTRES = np.array([[9, 9], [9, -9], [-9, 9], [-9, -9]], np.float32)
-NETWORK = mlp(K, widths=(8,))
+NETWORK = mlp(K, widths=())
 
 
 def _source(size=60, validation_fraction=0.2):
@@ -146,17 +146,17 @@ class RunTest(parameterized.TestCase):
         names=names or None, **settings,
     )
 
-  def test_all(self):
-    results = self._run(_set())
-    assert tuple(results) == tuple(baselines.BASELINES)
+  def test_the_others(self):
+    names = [n for n in baselines.BASELINES if n != "optimised_real"]
+    results = self._run(_set(epochs=10), *names)
     shapes = {name: r.accuracy.shape for name, r in results.items()}
     assert shapes == {
-        "random_real": (2, 2), "optimised_real": (2, 2), "class_mean": (1, 2),
-        "kmeans": (2, 2), "knn_random": (2, 1), "knn_kmeans": (2, 1),
+        "random_real": (2, 2), "class_mean": (1, 2), "kmeans": (2, 2),
+        "knn_random": (2, 1), "knn_kmeans": (2, 1),
         "byte_matched_real": (2, 2), "random_real_converged": (2, 2),
     }
     for name in ("random_real", "class_mean", "kmeans"):
-      # 1e-4 is too small to learn anything in 4 steps.
+      # 1e-4 is too small to learn anything in 20 steps.
       assert results[name].step_size == 0.3
       assert results[name].selected_on == "validation"
       assert results[name].mean > 0.8
@@ -185,9 +185,9 @@ class RunTest(parameterized.TestCase):
     source = from_arrays(x, labels, x, labels)
     results = self._run(
         _set(4, 1, epochs=30), "random_real", "optimised_real", source=source,
-        num_sets=4, num_candidates=20,
+        num_sets=6, num_candidates=30,
     )
-    assert results["optimised_real"].accuracy.shape == (4, 2)
+    assert results["optimised_real"].accuracy.shape == (6, 2)
     assert results["optimised_real"].accuracy.min() == 0.875
     assert results["random_real"].accuracy.min() < 0.8
 

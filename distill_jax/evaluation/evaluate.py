@@ -171,22 +171,16 @@ def evaluate_sets(
   Returns:
     [sets, R] accuracies; R = 1 where nothing is random.
   """
-  confusions = []
-  for i in range(len(training_sets.samples.inputs)):
-    one = take(training_sets, i)
-    _check(one, split, num_networks, None)
-    confusion, _ = _run(
-        key, one, split, learner=learner, mesh=mesh, rows=default_rows(),
-        num_networks=_num_networks(learner, one, num_networks),
-    )
-    confusions.append(confusion)
-  return metrics.accuracy(np.stack(confusions))
-
-
-def take(training_sets: TrainingSet, i) -> TrainingSet:
-  """Set i, or the sets of a slice, of a stack of sets (`evaluate_sets`)."""
-  samples = jax.tree.map(lambda leaf: leaf[i], training_sets.samples)
-  return training_sets._replace(samples=samples)
+  first = jax.tree.map(lambda leaf: leaf[0], training_sets.samples)
+  one = training_sets._replace(samples=first)
+  _check(one, split, num_networks, None)
+  run = partial(
+      _run_set, key, training_sets, split, learner=learner, mesh=mesh,
+      num_networks=_num_networks(learner, one, num_networks),
+      rows=default_rows(),
+  )
+  num_sets = len(training_sets.samples.inputs)
+  return metrics.accuracy(np.stack([run(i) for i in range(num_sets)]))
 
 
 def confusion_on(predict, split, rows: int | None = None) -> Array:
@@ -226,27 +220,46 @@ def sample_std(values) -> float:
 
 @partial(jax.jit, static_argnames=("learner", "num_networks", "rows", "mesh"))
 def _run(key, training_set, split, *, learner, num_networks, rows, mesh):
+  """Of each network: its confusion matrix and its accuracy on the set."""
+
+  def one(training_set, split, key):
+    predict = learner.fit(key, training_set)
+    samples = training_set.samples
+    right = predict(samples.inputs) == classes_of_labels(samples.labels)
+    return confusion_on(predict, split, rows), right.mean()
+
+  return _map_networks(one, key, training_set, split, num_networks, mesh)
+
+
+@partial(jax.jit, static_argnames=("learner", "num_networks", "rows", "mesh"))
+def _run_set(
+    key, training_sets, split, i, *, learner, num_networks, rows, mesh
+):
+  """Confusion matrices of the networks trained on set i of a stack."""
+
+  def one(training_set, split, key):
+    return confusion_on(learner.fit(key, training_set), split, rows)
+
+  samples = jax.tree.map(lambda leaf: leaf[i], training_sets.samples)
+  training_set = training_sets._replace(samples=samples)
+  return _map_networks(one, key, training_set, split, num_networks, mesh)
+
+
+def _map_networks(one, key, training_set, split, num_networks, mesh):
+  """`one` for every network, as many at once as memory allows."""
   keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(num_networks))
-  one = partial(_one, learner, rows)
   chunk = None
   if platform() != "cpu":
-    chunk = chunk_size(lambda args: one(*args), jax.tree.map(
+    shapes = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(
             (num_networks, *leaf.shape), leaf.dtype
         ),
         (training_set, split, key),
-    ))
+    )
+    chunk = chunk_size(lambda args: one(*args), shapes)
   return batch_map(
       partial(one, training_set, split), keys, chunk=chunk, mesh=mesh
   )
-
-
-def _one(learner, rows, training_set, split, key):
-  """One learner: its confusion matrix and its accuracy on the set."""
-  predict = learner.fit(key, training_set)
-  samples = training_set.samples
-  right = predict(samples.inputs) == classes_of_labels(samples.labels)
-  return confusion_on(predict, split, rows), right.mean()
 
 
 def _num_networks(learner, training_set, num_networks):
