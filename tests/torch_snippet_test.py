@@ -1,0 +1,113 @@
+"""The PyTorch code of docs/artifact.md does what the library does."""
+
+import re
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from distill_jax.artifact import from_samples, save
+from distill_jax.inner_loop import train_in_order
+from distill_jax.labels import classes_of, cross_entropy
+from distill_jax.nn import lenet
+from distill_jax.preprocessing import ZCA, standardise
+
+torch = pytest.importorskip("torch")
+
+_PAGES = ("docs/artifact.md", "README.md")
+_ROOT = Path(__file__).parents[1]
+
+
+def _snippets():
+  """The Python blocks that load a set with PyTorch, of every page."""
+  blocks = {}
+  for page in _PAGES:
+    text = (_ROOT / page).read_text(encoding="utf-8")
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+      if "import torch" in block:
+        blocks[page] = block
+  return blocks
+
+
+def _zca(raw):
+  whiten = np.random.default_rng(3).normal(size=(raw[0].size,) * 2) / 28
+  mean = np.full((raw[0].size,), 0.5)
+  return ZCA(*(jnp.asarray(a, jnp.float32) for a in (mean, whiten, whiten)))
+
+
+def _artifact(side, channels, fit, recipe, fixed=True):
+  rng = np.random.default_rng(0)
+  network = lenet(3)
+  raw = rng.integers(0, 256, (4, side, side, channels)).astype(np.uint8)
+  example = jnp.zeros((1, side, side, channels))
+  variables = network.init(jax.random.key(1), example)
+  # Zero biases would hide a bias that the snippet forgets.
+  variables = jax.tree.map(
+    lambda p: p if p.ndim > 1 else jnp.linspace(-0.1, 0.1, p.size), variables
+  )
+  return network, raw, from_samples(
+    raw, rng.uniform(-0.2, 1, (4, 3)), raw=True, class_names=("a", "b", "c"),
+    preprocessing=fit(raw), step_sizes=[0.05, 0.02, 0.01, 0.03],
+    order=[[3, 1], [0, 2]], recipe=recipe, initial=variables if fixed else (),
+  )
+
+
+def _run(artifact, folder, monkeypatch, page="docs/artifact.md"):
+  save(artifact, folder / "distilled.safetensors")
+  monkeypatch.chdir(folder)
+  names = {}
+  exec(compile(_snippets()[page], page, "exec"), names)
+  return names
+
+
+def test_there_is_a_snippet():
+  assert "docs/artifact.md" in _snippets()
+
+
+@pytest.mark.parametrize("side, channels, fit, momentum", [
+  (28, 1, _zca, 0.9), (32, 3, standardise, 0.0),
+])
+def test_same_logits_as_the_library(
+  tmp_path, monkeypatch, side, channels, fit, momentum
+):
+  recipe = {"name": "in_order", "momentum": momentum}
+  network, raw, artifact = _artifact(side, channels, fit, recipe)
+  given = artifact.training_set
+  trained = train_in_order(
+    jax.random.key(0), network, given.initial, given.samples, given.order,
+    optimizer=optax.trace(momentum), remat=False,
+  )
+  x = artifact.preprocessing.apply(jnp.asarray(raw))
+  expected = network.apply(trained, x)[0]
+  assert np.abs(expected - network.apply(given.initial, x)[0]).max() > 0.1
+
+  for page in _snippets():
+    names = _run(artifact, tmp_path, monkeypatch, page)
+    images = torch.from_numpy(raw)
+    prepared = names["prepare"](images, names["tensors"], names["meta"])
+    np.testing.assert_allclose(prepared.numpy(), x, atol=1e-4)
+    logits = names["network"](prepared)
+    np.testing.assert_allclose(logits.detach().numpy(), expected, atol=1e-4)
+    np.testing.assert_array_equal(
+      names["predict"](names["network"], prepared), classes_of(expected)
+    )
+
+
+def test_random_initialisation_and_binary_tasks(tmp_path, monkeypatch):
+  _, _, artifact = _artifact(28, 1, standardise, {"name": "in_order"}, False)
+  names = _run(artifact._replace(step_sizes=artifact.step_sizes[:0]),
+               tmp_path, monkeypatch)
+  weight = names["network"].dense1.weight.detach().numpy()
+  np.testing.assert_allclose(weight.std(), (2 / 520) ** 0.5, rtol=0.02)
+  assert not names["network"].dense1.bias.any()
+  for outputs in (1, 3):
+    logits, labels = np.random.default_rng(1).normal(size=(2, 5, outputs))
+    np.testing.assert_allclose(
+      names["loss"](torch.tensor(logits), torch.tensor(labels)),
+      cross_entropy(jnp.asarray(logits), jnp.asarray(labels)), rtol=1e-5,
+    )
+  one = names["predict"](lambda x: x, torch.tensor([[0.1], [-0.1]]))
+  assert one.tolist() == [1, 0]
