@@ -25,7 +25,7 @@ _PALE, _GREY, _DARK = "#B8B8B8", "#666666", "#222222"
 
 # The sample grid, in inches; text in points.
 _WIDEST, _NARROWEST, _LARGEST = 8.0, 4.5, 1.6
-_COLUMNS, _MARGIN, _STEPS, _GAP = 10, 0.1, 0.88, 0.08
+_COLUMNS, _MARGIN, _STEPS, _GAP = 10, 0.1, 0.95, 0.08
 _TEXT, _LINE, _HEADING = 8, 0.15, 0.24
 
 

@@ -1,0 +1,230 @@
+"""Figures: drawn for every edge case, whole, not overlapping, no global state.
+"""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from absl.testing import parameterized
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.image import AxesImage
+from matplotlib.text import Text
+from PIL import Image
+
+from distill_jax import figures
+
+DIGITS = tuple("0123456789")
+LONG = ("aeroplane in the clouds", 24 * "W", "cat", "$x$ + $y$")
+
+
+def _noise(num, *shape, seed=0):
+  return np.random.default_rng(seed).normal(0.4, 2.0, (num, *shape))
+
+
+def _labels(num, names):
+  return np.random.default_rng(1).normal(size=(num, len(names)))
+
+
+def _boxes(figure, kind):
+  """Boxes in pixels of what is visible, and the figure's own."""
+  canvas = FigureCanvasAgg(figure)
+  canvas.draw()
+  shown = [a for a in figure.findobj(kind) if a.get_visible()]
+  if kind is Text:
+    shown = [a for a in shown if a.get_text()]
+  return [a.get_window_extent() for a in shown], figure.bbox
+
+
+def _overlap(a, b):
+  return (
+      min(a.x1, b.x1) - max(a.x0, b.x0) > 1
+      and min(a.y1, b.y1) - max(a.y0, b.y0) > 1
+  )
+
+
+def _check_whole(figure):
+  """Nothing drawn leaves the canvas."""
+  _boxes(figure, Text)
+  tight, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+  assert tight.x0 > -0.02 and tight.y0 > -0.02
+  assert tight.x1 < width + 0.02 and tight.y1 < height + 0.02
+
+
+def _texts(figure):
+  return [t.get_text() for t in figure.findobj(Text) if t.get_text()]
+
+
+class SampleGridTest(parameterized.TestCase):
+  @parameterized.named_parameters(
+      ("one", 1, (28, 28, 1), DIGITS, None, True),
+      ("one_of_two_classes", 1, (8, 8, 3), ("no", "yes"), None, False),
+      ("five_steps_of_one", 5, (8, 8, 1), LONG, 5, False),
+      ("wide", 7, (4, 16, 3), DIGITS, None, True),
+      ("tall", 12, (16, 4, 1), LONG, 6, False),
+      ("many", 50, (4, 4, 1), LONG, None, False),
+      ("a_hundred", 100, (32, 32, 3), LONG, 10, True),
+      ("a_hundred_steps", 103, (4, 4, 1), LONG, 103, False),
+  )
+  def test_is_whole_and_legible(self, num, shape, names, steps, start):
+    figure = figures.sample_grid(
+        _noise(num, *shape), 10 * _labels(num, names), names,
+        start=_noise(num, *shape, seed=2) if start else None,
+        order=np.arange(num).reshape(steps, -1) if steps else None,
+        title="A title that is quite long " * 3,
+    )
+    _check_whole(figure)
+    pictures, _ = _boxes(figure, AxesImage)
+    texts, _ = _boxes(figure, Text)
+    assert len(pictures) == num * (1 + start)
+    boxes = pictures + texts
+    for i, box in enumerate(boxes):
+      assert box.x0 >= 0 and box.x1 <= figure.bbox.x1, figure
+      assert not any(_overlap(box, other) for other in boxes[:i])
+
+  def test_two_classes_with_one_output(self):
+    figure = figures.sample_grid(
+        _noise(2, 4, 4, 1), np.array([[0.9], [-0.2]]), ("no", "yes")
+    )
+    assert {"yes: 0.90", "yes: -0.20"} <= set(_texts(figure))
+
+  @parameterized.parameters((20, 3), (21, 2), (51, 1))
+  def test_largest_values_come_first(self, num, lines):
+    labels = np.tile([0.5, 2.04, -3.0, 1.0], (num, 1))
+    figure = figures.sample_grid(_noise(num, 2, 2, 1), labels, list("abcd"))
+    shown = [text for text in _texts(figure) if text[1] == ":"]
+    assert shown == ["b: 2.0", "d: 1.0", "a: 0.5"][:lines] * num
+
+  def test_zeros_are_left_out(self):
+    figure = figures.sample_grid(_noise(4, 2, 2, 1), np.eye(4), list("abcd"))
+    shown = [text for text in _texts(figure) if text[1] == ":"]
+    assert shown == ["a: 1.00", "b: 1.00", "c: 1.00", "d: 1.00"]
+
+  def test_long_names_end_in_an_ellipsis(self):
+    figure = figures.sample_grid(_noise(10, 4, 4, 1), np.ones((10, 4)), LONG)
+    assert any(t.startswith("aero") and "…: 1.00" in t for t in _texts(figure))
+    assert "cat: 1.00" in _texts(figure)
+
+  def test_one_symmetric_range_for_all_pictures(self):
+    images = np.zeros((3, 10, 10, 1))
+    images[1], images[2] = -2, 2
+    figure = figures.sample_grid(images, np.eye(3), list("abc"))
+    greys = [a.get_array()[0, 0, 0] for a in figure.findobj(AxesImage)]
+    np.testing.assert_allclose(greys, [0.5, 0, 1])
+    assert any("0.00 ± 2.00" in text for text in _texts(figure))
+
+  def test_order(self):
+    images = np.arange(4.0)[:, None, None, None] * np.ones((4, 2, 2, 1))
+    figure = figures.sample_grid(
+        images, np.eye(4), list("abcd"), order=[[2, 0], [3, 1]]
+    )
+    greys = [a.get_array()[0, 0, 0] for a in figure.findobj(AxesImage)]
+    np.testing.assert_array_equal(np.argsort(greys), [1, 3, 0, 2])
+    assert "steps 1–2" in _texts(figure)
+
+  @parameterized.named_parameters(
+      ("features", dict(images=np.ones((2, 5))), "`images` must be images"),
+      ("channels", dict(images=np.ones((2, 4, 4, 2))), "C = 1 or 3"),
+      ("none", dict(images=np.ones((0, 4, 4, 1))), "`images` must be images"),
+      ("nan", dict(images=np.full((2, 4, 4, 1), np.nan)), "must be finite"),
+      ("labels", dict(labels=np.eye(3)), "for 2 images"),
+      ("names", dict(class_names=("a",)), "must have 3 names; got 1"),
+      ("start", dict(start=np.ones((2, 3, 3, 1))), "`start` must have"),
+  )
+  def test_refuses(self, changes, message):
+    given = dict(
+        images=_noise(2, 4, 4, 1), labels=np.ones((2, 3)), class_names="abc"
+    )
+    with pytest.raises(ValueError, match=message):
+      figures.sample_grid(**{**given, **changes})
+
+
+class ChartsTest(parameterized.TestCase):
+  @parameterized.parameters(1, 3, 200)
+  def test_curves(self, num):
+    log = [dict(step=20 * i, loss=2.0 / (1 + i), accuracy=0.25, grad_norm=1)
+           for i in range(num)]
+    figure = figures.curves(log)
+    _check_whole(figure)
+    loss, accuracy = figure.axes
+    np.testing.assert_allclose(
+        loss.lines[0].get_xydata(), [(m["step"], m["loss"]) for m in log]
+    )
+    np.testing.assert_allclose(accuracy.lines[0].get_ydata(), 25)
+    assert accuracy.get_xlabel() and "%" in accuracy.get_ylabel()
+
+  def test_curves_without_accuracy(self):
+    figure = figures.curves([dict(step=0, loss=1.0), dict(step=1, loss=0.5)])
+    assert len(figure.axes) == 1 and figure.axes[0].get_xlabel()
+
+  def test_accuracy_against_samples(self):
+    rows = [dict(num_samples=m, mean=0.5, std=0.1, label="SLDD, random")
+            for m in (100, 1, 10)]
+    rows.append(dict(num_samples=5, mean=0.25, std=None, label="DD"))
+    figure = figures.accuracy_against_samples(rows, full_data=0.9)
+    _check_whole(figure)
+    axes = figure.axes[0]
+    lines = [line.get_xydata() for line in axes.lines if line.get_marker()]
+    assert any(np.array_equal(x, [(1, 50), (10, 50), (100, 50)]) for x in lines)
+    assert axes.get_xscale() == "log"
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["SLDD, random", "DD", "all real data: 90.0 %",
+                      "90 % of all real data: 81.0 %"]
+
+  def test_accuracy_bars(self):
+    report = dict(
+        accuracy=dict(mean=0.8, std=0.01),
+        baselines=dict(
+            random_real=dict(mean=0.6, std=0.05),
+            random_real_converged=dict(mean=1.0, std=0.0),
+            knn_random=dict(mean=0.7, std=None),
+        ),
+        full_data_accuracy=0.98,
+    )
+    figure = figures.accuracy_bars(report)
+    _check_whole(figure)
+    axes = figure.axes[0]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["random real", "knn random", "distilled",
+                     "random real converged"]
+    np.testing.assert_allclose(
+        [bar.get_width() for bar in axes.patches], [60, 70, 80, 100]
+    )
+    colours = [bar.get_facecolor() for bar in axes.patches]
+    assert colours[2] not in colours[:2] and colours[0] == colours[1]
+    assert {"80.0 ± 1.0", "70.0", "60.0 ± 5.0"} <= set(_texts(figure))
+
+  def test_accuracy_bars_alone(self):
+    figure = figures.accuracy_bars(dict(accuracy=dict(mean=1.0, std=0.02)))
+    _check_whole(figure)
+
+  @parameterized.parameters(
+      figures.curves, figures.accuracy_against_samples
+  )
+  def test_refuses_nothing(self, draw):
+    with pytest.raises(ValueError, match="at least one"):
+      draw([])
+
+
+def test_save_writes_a_png_and_leaves_no_part(tmp_path):
+  path = tmp_path / "curves.png"
+  path.write_text("an older file")
+  figure = figures.curves([dict(step=0, loss=1.0)])
+  figures.save(figure, path)
+  with Image.open(path) as image:
+    assert image.format == "PNG"
+    width, height = 150 * figure.get_size_inches()
+    assert image.size == (round(width), round(height))
+  assert list(tmp_path.iterdir()) == [path]
+
+
+def test_matplotlib_waits_until_a_figure_and_pyplot_for_ever():
+  code = """
+import sys
+from distill_jax import figures
+assert "matplotlib" not in sys.modules
+figures.curves([dict(step=0, loss=1.0)])
+assert "matplotlib" in sys.modules and "matplotlib.pyplot" not in sys.modules
+"""
+  run = subprocess.run([sys.executable, "-c", code], capture_output=True)
+  assert run.returncode == 0, run.stderr
