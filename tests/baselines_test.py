@@ -177,6 +177,15 @@ class RunTest(parameterized.TestCase):
     assert results["class_mean"].num_classes == 2
     np.testing.assert_allclose(results["knn_random"].mean, 0.5, atol=0.01)
 
+  def test_a_set_without_step_sizes_brings_its_recipe(self):
+    class Artifact:
+      training_set = _set(4, 1, epochs=0)
+      recipe = {"name": "converged", "num_steps": 20, "step_size": 0.5}
+
+    result = self._run(Artifact(), "class_mean")["class_mean"]
+    assert result.learner == "student, converged" and result.mean == 1
+    assert result.step_size is None and result.selected_on is None
+
   def test_optimised_keeps_what_does_best_on_train(self):
     # Some of class 0 lie among class 3: sets that drew one do badly.
     labels = np.repeat(np.arange(K), 10)

@@ -33,7 +33,7 @@ from distill_jax.evaluation.learners import (
     nearest_neighbours,
     student,
 )
-from distill_jax.evaluation.recipes import converged
+from distill_jax.evaluation.recipes import converged, from_spec, in_order
 from distill_jax.initialisation import start_classes, step_order
 from distill_jax.labels import label_rows
 from distill_jax.types import Array, Network, Samples, TrainingSet
@@ -99,8 +99,9 @@ def run_baselines(
 
   Args:
     key: the one given to `evaluate`, so that the networks are the same ones.
-    training_set: the distilled set, or anything that holds one under that
-      name; gives size, order and fixed initialisation.
+    training_set: the distilled set, or an artifact, whose recipe then trains
+      the baselines too (`in_order` otherwise); gives size, order and fixed
+      initialisation.
     source: the real data; step sizes are chosen on `source.validation`, or on
       train where there is none.
     network: the student.
@@ -109,7 +110,7 @@ def run_baselines(
     networks_per_set: networks trained on each; 1 with a fixed initialisation.
     num_candidates: random sets that `optimised_real` chooses `num_sets` or a
       fifth from, whichever is less.
-    step_sizes: to choose from.
+    step_sizes: to choose from, where the set has step sizes.
     storage_bytes: of the set, for `byte_matched_real`; by default what its
       samples and labels take as float32.
 
@@ -127,12 +128,14 @@ def run_baselines(
     )
   if source.test is None:
     raise ValueError("`source` must have a test split; got none.")
+  recipe = from_spec(getattr(training_set, "recipe", None) or in_order().spec)
   training_set = getattr(training_set, "training_set", training_set)
   k_draw, k_choose = jax.random.split(jax.random.fold_in(key, _REST))
   classes = classes_of_rows(training_set.order, source.num_classes)
   setting = _Setting(
-      key, k_draw, k_choose, training_set, source, classes, student(network),
-      network, num_sets, networks_per_set, num_candidates, tuple(step_sizes),
+      key, k_draw, k_choose, training_set, source, classes,
+      student(network, recipe), network, num_sets, networks_per_set,
+      num_candidates, tuple(step_sizes),
       storage_bytes or _float32_bytes(training_set),
   )
   if {"kmeans", "knn_kmeans"} & set(names):
@@ -273,16 +276,16 @@ class _Setting(NamedTuple):
   storage_bytes: int
   centroids: Array | None = None
 
-  def sets(self, inputs, step_size=1.0):
-    """A stack of sets with these inputs."""
+  def sets(self, inputs, step_size):
+    """A stack of sets with these inputs; None where nothing takes steps."""
     return labelled(
         self.training_set, inputs, self.classes, self.source.num_classes,
-        step_size,
+        1.0 if step_size is None else step_size,
     )
 
   def result(self, inputs, learner=None, **fields) -> Baseline:
     """The baseline with these inputs, on the test split."""
-    sets = self.sets(inputs, fields.get("step_size") or 1.0)
+    sets = self.sets(inputs, fields.get("step_size"))
     learner = learner or self.learner
     accuracy = evaluate_sets(
         self.key, sets, self.source.test, learner=learner,
@@ -300,7 +303,9 @@ class _Setting(NamedTuple):
     )
 
   def choose(self, inputs) -> dict[str, Any]:
-    """The step size that a few sets and networks prefer."""
+    """The step size that a few sets and networks prefer, if they use one."""
+    if not self.training_set.samples.step_sizes.size:
+      return {}
     split, selected_on = self.source.validation, "validation"
     if split is None:
       split, selected_on = self.source.train, "train"
@@ -328,7 +333,7 @@ def _optimised(setting: _Setting):
   )
   chosen = setting.choose(candidates)
   scores = evaluate_sets(
-      setting.k_choose, setting.sets(candidates, chosen["step_size"]),
+      setting.k_choose, setting.sets(candidates, chosen.get("step_size")),
       _some(setting.k_choose, setting.source.train),
       learner=setting.learner, num_networks=_SCORING_NETWORKS,
   ).mean(1)

@@ -110,10 +110,11 @@ def table(report: dict[str, Any]) -> str:
     report: of `report_dict`.
   """
   best = report["accuracy"]["mean"]
-  rows = [_row("distilled set", report["accuracy"], "learned", None)]
+  own = "learned" if report["num_inner_steps"] else "-"
+  rows = [_row("distilled set", report["accuracy"], own, None)]
   if "hard_label_accuracy" in report:
     accuracy = report["hard_label_accuracy"]
-    rows.append(_row("  with hard labels", accuracy, "learned", best))
+    rows.append(_row("  with hard labels", accuracy, own, best))
   for name, entry in report["baselines"].items():
     step_size = entry["step_size"]
     step_size = "-" if step_size is None else f"{step_size:g}"
@@ -133,8 +134,9 @@ def _heading(report, width):
       f"{report['num_samples']} samples for {report['data']['spec']}",
       f"network {report['network']}",
       f"{report['student_init']} initialisation",
-      f"{report['num_inner_steps']} inner steps",
   ]
+  if report["num_inner_steps"]:
+    parts.append(f"{report['num_inner_steps']} inner steps")
   return textwrap.wrap(", ".join(parts), width)
 
 
