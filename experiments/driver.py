@@ -50,7 +50,8 @@ def train(run: Run, config, folder: Path) -> Outcome:
   log = MetricsLog(folder, int(state.step))
   stop = _Stop()
   chunks = _Chunks(run)
-  started = time.perf_counter() - log.seconds
+  seconds = log.seconds
+  started = time.perf_counter() - seconds
   bar = tqdm(
       total=config.num_steps, initial=int(state.step), unit="step",
       disable=not sys.stderr.isatty(), dynamic_ncols=True,
@@ -64,7 +65,7 @@ def train(run: Run, config, folder: Path) -> Outcome:
       info = jax.device_get(info)
       _check_finite(info, step, checkpoints)
       state, step = following, step + size
-      seconds = time.perf_counter() - started
+      seconds = round(time.perf_counter() - started, 3)
       log.write(**_summary(step, seconds, info))
       last = step >= config.num_steps
       if last or stop.asked or step % config.checkpoint_every == 0:
@@ -80,7 +81,7 @@ def train(run: Run, config, folder: Path) -> Outcome:
     bar.close()
     checkpoints.close()
     stop.forget()
-  return Outcome(state, time.perf_counter() - started)
+  return Outcome(state, seconds)
 
 
 class _Chunks:
@@ -160,7 +161,7 @@ def _check_finite(info, step: int, checkpoints: Checkpoints) -> None:
 def _summary(step: int, seconds: float, info) -> dict:
   return dict(
       step=step,
-      seconds=round(seconds, 3),
+      seconds=seconds,
       loss=float(info.loss.mean()),
       grad_norm=float(np.median(info.grad_norm)),
       **{name: float(values.mean()) for name, values in info.metrics.items()},
