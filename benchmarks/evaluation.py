@@ -15,7 +15,7 @@ import timing
 from sldd_problem import NUM_CLASSES, SHAPE, STEP_SIZE, random_split
 
 from distill_jax import initialisation, nn
-from distill_jax.evaluation.evaluate import confusion_on, evaluate
+from distill_jax.evaluation.evaluator import confusion_on, evaluate
 from distill_jax.evaluation.learners import student
 from distill_jax.types import Network, Samples, TrainingSet
 

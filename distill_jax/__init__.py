@@ -1,0 +1,98 @@
+"""Dataset distillation in JAX: the field as composable pure functions.
+
+    argmin_S E[ objective(S, real) ]
+
+What is stored (parameterization) x what is matched (objective) x how its
+gradient is estimated x how the outer problem is optimised, over one outer
+loop, one artifact and one evaluator.
+"""
+
+from distill_jax._version import __version__
+from distill_jax.artifact import Artifact, from_samples, load, save, to_artifact
+from distill_jax.checkpoint import Checkpoints
+from distill_jax.data import (
+    Source,
+    from_arrays,
+    mixed,
+    per_class,
+    read,
+)
+from distill_jax.errors import (
+    ArtifactError,
+    ConfigError,
+    DataError,
+    WorkdirError,
+)
+from distill_jax.estimators.backprop import backprop
+from distill_jax.evaluation import (
+    evaluate,
+    hard_labels,
+    in_order,
+    nearest_neighbours,
+    run_baselines,
+    student,
+)
+from distill_jax.exchange import export, import_npz
+from distill_jax.initialisation import from_noise, from_real, step_order
+from distill_jax.inner_loop import train_in_order
+from distill_jax.nn import (
+    alex_cifar_net,
+    conv2d,
+    convnet,
+    from_linen,
+    from_nnx,
+    lenet,
+    mlp,
+)
+from distill_jax.objectives.dd import unrolled
+from distill_jax.outer_loop import distill, distiller, learn
+from distill_jax.parallel import batch_map
+from distill_jax.parameterization.pixels import pixels
+from distill_jax.types import Distilled, TrainingSet
+
+__all__ = [
+    "Artifact",
+    "ArtifactError",
+    "Checkpoints",
+    "ConfigError",
+    "DataError",
+    "Distilled",
+    "Source",
+    "TrainingSet",
+    "WorkdirError",
+    "__version__",
+    "alex_cifar_net",
+    "backprop",
+    "batch_map",
+    "conv2d",
+    "convnet",
+    "distill",
+    "distiller",
+    "evaluate",
+    "export",
+    "from_arrays",
+    "from_linen",
+    "from_nnx",
+    "from_noise",
+    "from_real",
+    "from_samples",
+    "hard_labels",
+    "import_npz",
+    "in_order",
+    "learn",
+    "lenet",
+    "load",
+    "mixed",
+    "mlp",
+    "nearest_neighbours",
+    "per_class",
+    "pixels",
+    "read",
+    "run_baselines",
+    "save",
+    "step_order",
+    "student",
+    "to_artifact",
+    "train_in_order",
+    "unrolled",
+]

@@ -7,7 +7,6 @@ same record, so evaluation has one path. The file is described for users of
 other frameworks in docs/artifact.md; its rules are in schema.py.
 """
 
-import importlib.metadata
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from distill_jax import schema, storage
+from distill_jax import environment, schema, storage
 from distill_jax.errors import ArtifactError
 from distill_jax.initialisation import step_order
 from distill_jax.labels import label_rows
@@ -138,7 +137,7 @@ def to_artifact(
   """
   samples = jax.device_get(estimator.samples(distilled))
   given = schema.json_copy("provenance", provenance)
-  known = {"data": source.name, "versions": _versions()}
+  known = {"data": source.name, "versions": environment.versions()}
   if "fingerprint" not in given:  # it reads all the data
     known["fingerprint"] = source.fingerprint()
   return _make(
@@ -238,7 +237,7 @@ def from_samples(
     recipe=recipe,
     network=network,
     stored_labels=labels,
-    provenance={"versions": _versions(), **(provenance or {})},
+    provenance={"versions": environment.versions(), **(provenance or {})},
   )
 
 
@@ -397,7 +396,3 @@ def _storage_bytes(codes, inputs, labels, step_sizes) -> dict[str, int]:
 
 def _bytes(tree: PyTree) -> int:
   return int(sum(leaf.nbytes for leaf in jax.tree.leaves(tree)))
-
-
-def _versions() -> dict[str, str]:
-  return {name: importlib.metadata.version(name) for name in ("jax", "numpy")}

@@ -79,7 +79,7 @@ def assess(
     )
   baselines = _baseline_names(settings["baselines"])
   results = baselines and run_baselines(
-      key, training_set, source, network=student, names=baselines,
+      key, artifact, source, network=student, names=baselines,
       num_sets=settings["num_sets"],
       networks_per_set=settings["networks_per_set"],
       storage_bytes=artifact.storage_bytes["total"],

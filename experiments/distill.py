@@ -54,8 +54,7 @@ def main(argv):
       label_regime="soft_fixed" if config.method == "sldd" else "hard",
       provenance=dict(
           fingerprint=fingerprint, seed=config.seed,
-          versions=workdir.versions(), config=config.to_json(),
-          seconds=round(outcome.seconds, 1),
+          config=config.to_json(), seconds=round(outcome.seconds, 1),
       ),
   )
   artifact.save(distilled, folder / "distilled.safetensors")

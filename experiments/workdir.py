@@ -5,22 +5,16 @@ done after distilling are outside a run's identity, so a run can be prolonged.
 """
 
 import json
-import os
-import platform
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 
-import jax
-
-from distill_jax import storage
+from distill_jax import environment, storage
 from distill_jax.errors import WorkdirError
 
 NOT_IDENTITY = (
     "num_steps", "log_every", "checkpoint_every", "evaluation", "figures",
 )
-PACKAGES = ("distill_jax", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
 def open_workdir(path: str, config: dict, spec: str, fingerprint: str) -> Path:
@@ -51,7 +45,8 @@ def open_workdir(path: str, config: dict, spec: str, fingerprint: str) -> Path:
     )
   record = dict(
       config=config, data=spec, fingerprint=fingerprint, seed=config["seed"],
-      versions=versions(), device=device(), git_revision=git_revision(),
+      versions=environment.versions(), device=environment.device(),
+      git_revision=git_revision(),
       command=command(),
   )
   try:
@@ -141,23 +136,6 @@ class MetricsLog:
       except ValueError:  # The last line, cut off when the run was killed.
         break
     return lines
-
-
-def versions() -> dict[str, str]:
-  found = {"python": platform.python_version()}
-  for package in PACKAGES:
-    try:
-      found[package] = metadata.version(package)
-    except metadata.PackageNotFoundError:
-      found[package] = "absent"
-  return found
-
-
-def device() -> str:
-  kind = jax.devices()[0].device_kind
-  if jax.default_backend() == "cpu":
-    return f"cpu, {os.cpu_count()} cores, {platform.machine()}"
-  return f"{jax.device_count()} x {kind}"
 
 
 def git_revision() -> str | None:

@@ -9,7 +9,7 @@ from absl.testing import parameterized
 
 from distill_jax.data import from_arrays
 from distill_jax.evaluation import recipes
-from distill_jax.evaluation.evaluate import evaluate, evaluate_sets
+from distill_jax.evaluation.evaluator import evaluate, evaluate_sets
 from distill_jax.evaluation.learners import (
     Learner,
     nearest_neighbours,

@@ -11,7 +11,7 @@ from absl.testing import parameterized
 from distill_jax.data import from_arrays
 from distill_jax.evaluation import cost
 from distill_jax.evaluation.baselines import Baseline
-from distill_jax.evaluation.evaluate import Report
+from distill_jax.evaluation.evaluator import Report
 from distill_jax.evaluation.full_data import FullData, train_on_all
 from distill_jax.evaluation.report import report_dict, table
 from distill_jax.nn import mlp

@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from distill_jax.evaluation.evaluate import evaluate_sets, sample_std
+from distill_jax.evaluation.evaluator import evaluate_sets, sample_std
 from distill_jax.evaluation.learners import (
     Learner,
     nearest_neighbours,
@@ -42,6 +42,7 @@ STEP_SIZES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 _ENCODE_ROWS = 1024  # real samples taken to model space at once
 _SELECTION_ROWS = 2_000  # real samples that a choice is made on, at most
 _SELECTION_SETS, _SELECTION_NETWORKS = 5, 2
+_CONVERGED_SETS = 10
 _SCORING_NETWORKS = 5  # that rank the candidates of `optimised_real`
 # `evaluate` gives network i the key fold_in(key, i); all else starts here.
 _REST = 2**31 - 1
@@ -107,7 +108,8 @@ def run_baselines(
     network: the student.
     names: among `BASELINES`; all by default.
     num_sets: random sets of each baseline; those without chance have one.
-    networks_per_set: networks trained on each; 1 with a fixed initialisation.
+    networks_per_set: networks trained on each, all of them on a baseline that
+      has one set; 1 with a fixed initialisation.
     num_candidates: random sets that `optimised_real` chooses `num_sets` or a
       fifth from, whichever is less.
     step_sizes: to choose from, where the set has step sizes.
@@ -287,9 +289,11 @@ class _Setting(NamedTuple):
     """The baseline with these inputs, on the test split."""
     sets = self.sets(inputs, fields.get("step_size"))
     learner = learner or self.learner
+    # A baseline without chance has one set, and all the networks on it.
+    alone = self.num_sets if len(inputs) == 1 else 1
     accuracy = evaluate_sets(
         self.key, sets, self.source.test, learner=learner,
-        num_networks=self.networks_per_set,
+        num_networks=alone * self.networks_per_set,
     )
     return Baseline(
         accuracy, len(self.classes), len(np.unique(self.classes)),
@@ -359,13 +363,13 @@ def _byte_matched(setting: _Setting):
 
 
 def _converged(setting: _Setting):
-  # Training is long: as many sets and networks as a choice is made with.
+  # Training is long: fewer sets and networks than of the others.
   recipe = converged()
   few = setting._replace(networks_per_set=min(
       setting.networks_per_set, _SELECTION_NETWORKS
   ))
   result = few.result(
-      few.random()[:_SELECTION_SETS], student(setting.network, recipe)
+      few.random()[:_CONVERGED_SETS], student(setting.network, recipe)
   )
   return result._replace(step_size=recipe.spec["step_size"])
 

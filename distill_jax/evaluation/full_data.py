@@ -15,7 +15,7 @@ import optax
 
 from distill_jax.evaluation import metrics
 from distill_jax.evaluation.cost import Cost, cost_of_all
-from distill_jax.evaluation.evaluate import confusion_on
+from distill_jax.evaluation.evaluator import confusion_on
 from distill_jax.labels import classes_of, cross_entropy, label_rows
 from distill_jax.parallel import batch_mean, pieces
 from distill_jax.types import Array, Batch, Network

@@ -1,22 +1,19 @@
 """The report of a run: one JSON document (schema 1) and one plain table."""
 
-import importlib.metadata
-import platform
 import textwrap
 from typing import Any
 
-import jax
 import numpy as np
 
+from distill_jax import environment
 from distill_jax.evaluation import metrics
 from distill_jax.evaluation.baselines import Baseline
 from distill_jax.evaluation.cost import Cost
-from distill_jax.evaluation.evaluate import Report
+from distill_jax.evaluation.evaluator import Report
 from distill_jax.evaluation.full_data import FullData
 from distill_jax.types import TrainingSet
 
 SCHEMA_VERSION = 1
-_PACKAGES = ("distill_jax", "jax", "jaxlib", "flax", "optax", "numpy")
 _BASELINE_NAMES = {
     "random_real": "random real",
     "optimised_real": "best of random real",
@@ -84,8 +81,8 @@ def report_dict(
       "seconds": dict(seconds),
       "data": dict(data),
       "seed": seed,
-      "device": _device(),
-      "versions": _versions(),
+      "device": environment.device(),
+      "versions": environment.versions(),
       "command": command,
   }
   if hard_labels is not None:
@@ -210,18 +207,3 @@ def _baseline(baseline: Baseline) -> dict[str, Any]:
       "step_size": baseline.step_size,
       "selected_on": baseline.selected_on,
   }
-
-
-def _device() -> str:
-  device = jax.devices()[0]
-  return f"{device.device_kind} x {jax.device_count()} ({device.platform})"
-
-
-def _versions() -> dict[str, str]:
-  versions = {"python": platform.python_version()}
-  for package in _PACKAGES:
-    try:
-      versions[package] = importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:  # run from a source tree
-      versions[package] = "unknown"
-  return versions

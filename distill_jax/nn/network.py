@@ -5,7 +5,6 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
 from distill_jax.types import Network, PyTree
 
@@ -34,12 +33,16 @@ def from_linen(module: nn.Module) -> Network:
   return Network(init, run("__call__"), run("stages"))
 
 
-def from_nnx(build: Callable[[nnx.Rngs], nnx.Module]) -> Network:
+def from_nnx(build: Callable) -> Network:
   """An NNX module, built by `build(rngs)` and called as `module(x)`.
 
   `stages` needs a method `stages(x)`. Its random streams are no part of
   `variables`: `key` seeds them at every call.
+
+  Args:
+    build: `(nnx.Rngs) -> nnx.Module`.
   """
+  from flax import nnx  # half a second that few need
 
   def init(key, example):
     module = build(nnx.Rngs(key))

@@ -18,7 +18,6 @@ from collections.abc import Callable
 
 import chex
 import jax
-import jax.numpy as jnp
 import optax
 
 from distill_jax.inner_loop import train_in_order
