@@ -15,13 +15,13 @@ from absl.testing import parameterized
 from distill_jax import initialisation
 from distill_jax.data import from_arrays, sampling
 from distill_jax.estimators.backprop import backprop
-from distill_jax.nn import convnet
+from distill_jax.nn import mlp
 from distill_jax.objectives import dd
 from distill_jax.outer_loop import distill, distiller, learn
 from distill_jax.parameterization.pixels import pixels
 
 CLASSES, STEPS, EPOCHS = 4, 2, 2
-NETWORK = convnet(CLASSES, depth=1, width=4)
+NETWORK = mlp(CLASSES, widths=(8,))
 ORDER = initialisation.step_order(CLASSES * STEPS, STEPS)
 KEY = jax.random.key(0)
 # Name: objective. Samples have labels [M, K] and step sizes [T].
