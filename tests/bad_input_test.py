@@ -6,17 +6,19 @@ rule, value or place, remedy where there is one).
 
 import errno
 import os
+import shutil
 from pathlib import Path
 from unittest import mock
 
 import launching
 import numpy as np
 import pytest
+import safetensors.numpy
 import workdir
 from launching import DIGITS
 
-from distill_jax import data, nn
-from distill_jax.errors import DataError
+from distill_jax import artifact, data, nn, storage
+from distill_jax.errors import ArtifactError, DataError
 
 X = np.random.default_rng(0).integers(0, 256, (8, 8, 8)).astype(np.uint8)
 Y = np.arange(8) % 2
@@ -160,9 +162,9 @@ DATA = [
 @pytest.mark.parametrize(
   "make, parts", [case[1:] for case in DATA], ids=[case[0] for case in DATA]
 )
-def test_data(tmp_path, capsys, make, parts):
+def test_data(tmp_path, make, parts):
   spec = make(tmp_path / "data")
-  _refused(tmp_path, capsys, [
+  _refused(tmp_path, [
     DIGITS, f"--workdir={tmp_path / 'run'}", f"--data={spec}"
   ], parts)
 
@@ -198,8 +200,8 @@ FIELDS = [
 @pytest.mark.parametrize(
   "change, parts", FIELDS, ids=[case[0] for case in FIELDS]
 )
-def test_fields(tmp_path, capsys, change, parts):
-  _refused(tmp_path, capsys, [
+def test_fields(tmp_path, change, parts):
+  _refused(tmp_path, [
     DIGITS, f"--workdir={tmp_path / 'run'}", f"--config.{change}"
   ], parts)
 
@@ -241,46 +243,167 @@ COMMANDS = [
 @pytest.mark.parametrize(
   "arguments, parts", [c[1:] for c in COMMANDS], ids=[c[0] for c in COMMANDS]
 )
-def test_commands(tmp_path, capsys, arguments, parts):
+def test_commands(tmp_path, arguments, parts):
   arguments = [a.replace("=W", f"={tmp_path / 'run'}") for a in arguments]
-  _refused(tmp_path, capsys, arguments, parts)
+  _refused(tmp_path, arguments, parts)
+
+
+# ---------------------------------------------------------------- artifacts
+
+
+def _artifact(**changes):
+  """A set of four 8x8 images that LeNet cannot take."""
+  arrays = dict(inputs=X[:4, ..., None] / np.float32(255), labels=Y[:4])
+  return artifact.from_samples(**{
+    **arrays, "class_names": ("even", "odd"), "network": {"name": "mlp"},
+    **changes,
+  })  # fmt: skip
+
+
+def _saved(path):
+  artifact.save(_artifact(), path)
+  return path
+
+
+def _missing(path):
+  pass
+
+
+def _truncated(path):
+  path.write_bytes(_saved(path).read_bytes()[:-40])
+
+
+def _tampered(path):
+  content = bytearray(_saved(path).read_bytes())
+  content[-3] ^= 64
+  path.write_bytes(content)
+
+
+def _from_the_future(path):
+  tensors, document = storage.read(_saved(path))
+  storage.write(path, tensors, {**document, "schema_version": 2})
+
+
+def _bare(path):
+  safetensors.numpy.save_file({"x": X}, path)
+
+
+def _picture(path):
+  path.write_bytes(b"\x89PNG\r\n\x1a\n")
+
+
+ARTIFACTS = [
+  ("missing", _missing, ["there is no"]),
+  ("truncated", _truncated, ["cut short", "again"]),
+  ("tampered", _tampered, ["checksum", "set.safetensors"]),
+  ("future", _from_the_future, ["`schema_version`", "at most 1", "2", "Upgr"]),
+  ("no metadata", _bare, ["metadata", "from_samples"]),
+  ("another format", _picture, ["not a safetensors file", "again"]),
+]
+
+
+@pytest.mark.parametrize(
+  "make, parts", [c[1:] for c in ARTIFACTS], ids=[c[0] for c in ARTIFACTS]
+)
+def test_artifacts(tmp_path, make, parts):
+  path = tmp_path / "set.safetensors"
+  make(path)
+  with pytest.raises(ArtifactError) as caught:
+    artifact.load(path)
+  _check(caught.value, parts)
+
+
+@pytest.mark.parametrize("changes, parts", [
+  (dict(labels=np.array([0, 1, 2, 0])), ["`labels`", "0..1", "0..2"]),
+  (dict(class_names=("a", "a")), ["`class_names`", "different"]),
+  (dict(inputs=_with(np.nan)[:4, ..., None]), ["`inputs`", "finite"]),
+  (dict(order=np.array([[0, 4]])), ["`order`", "0..3", "0..4"]),
+])  # fmt: skip
+def test_samples_from_elsewhere(changes, parts):
+  with pytest.raises(ArtifactError) as caught:
+    _artifact(**changes)
+  _check(caught.value, parts)
+
+
+def test_full_disk_keeps_the_older_artifact(tmp_path):
+  path = _saved(tmp_path / "set.safetensors")
+  before = launching.contents(tmp_path)
+  for name in ("replace", "fsync"):
+    with mock.patch.object(os, name, side_effect=FULL):
+      with pytest.raises(ArtifactError) as caught:
+        artifact.save(_artifact(method="other"), path)
+    _check(caught.value, ["`path`", str(path), "No space left", "Free"])
+    assert launching.contents(tmp_path) == before
+
+
+def test_evaluate_launcher(tmp_path):
+  _saved(tmp_path / "good")
+  _truncated(tmp_path / "cut")
+  np.savez(tmp_path / "set.npz", x_train=X, y_train=Y, x_test=X, y_test=Y)
+  good, spec = f"--artifact={tmp_path / 'good'}", f"npz:{tmp_path / 'set.npz'}"
+  out = tmp_path / "report.json"
+  out.write_text("precious")
+  cases = [
+    ([f"--artifact={tmp_path / 'cut'}"], ["`path`", "cut short"]),
+    ([f"--artifact={tmp_path / 'none'}"], ["`path`", "there is no"]),
+    ([good, "--data=digits"], ["`y_train`", "0..1"]),
+    ([good, "--networks=resnet"], ["`network`", "lenet", "'resnet'"]),
+    ([good, "--networks=lenet"], ["28 pixels", "LeNet", "(1, 8, 8, 1)"]),
+    ([good, "--recipe=magic"], ["`recipe`", "in_order", "'magic'"]),
+    ([good, "--baselines=median"], ["`baselines`", "kmeans", "median"]),
+    ([good, "--num_networks=0"], ["num_networks=0", "positive", "--help"]),
+    ([good, f"--out={tmp_path}/no/report.json"], ["`out`", "folder"]),
+    ([], ["--artifact", "None"]),
+  ]
+  before = launching.contents(tmp_path)
+  commands = [
+    [f"--data={spec}", f"--out={out}", "--num_networks=1", *case]
+    for case, _ in cases
+  ]
+  results = launching.evaluate(*commands, cache=tmp_path / "cache")
+  shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+  assert len(results) == len(cases)
+  for (case, parts), result in zip(cases, results, strict=True):
+    print(case)  # shown with a failure
+    _mistake(result, parts)
+  assert launching.contents(tmp_path) == before
 
 
 # ------------------------------------------------------------------ folders
 
 
-def test_workdir_of_another_run(tmp_path, capsys):
+def test_workdir_of_another_run(tmp_path):
   config = _digits_config()
   config["num_samples"] = 20
   workdir.open_workdir(tmp_path, config, "digits", "another")
-  line = _refused(tmp_path, capsys, [DIGITS, f"--workdir={tmp_path}"], [
+  line = _refused(tmp_path, [DIGITS, f"--workdir={tmp_path}"], [
     "`workdir`", "another run", "num_samples (20 there, 10 here)",
     "fingerprint (another there", "Choose another folder",
   ])
   assert "learning_rate" not in line
 
 
-def test_workdir_with_other_files(tmp_path, capsys):
+def test_workdir_with_other_files(tmp_path):
   (tmp_path / "thesis.tex").write_text("precious")
-  _refused(tmp_path, capsys, [DIGITS, f"--workdir={tmp_path}"], [
+  _refused(tmp_path, [DIGITS, f"--workdir={tmp_path}"], [
     "`workdir`", "other files", str(tmp_path), "Choose another",
   ])
 
 
 @pytest.mark.parametrize("below", ["", "run"])
-def test_workdir_where_a_file_is(tmp_path, capsys, below):
+def test_workdir_where_a_file_is(tmp_path, below):
   (tmp_path / "file").write_text("precious")
   place = tmp_path / "file" / below
-  _refused(tmp_path, capsys, [DIGITS, f"--workdir={place}"], [
+  _refused(tmp_path, [DIGITS, f"--workdir={place}"], [
     "`workdir`", "writable", str(place), "Choose another",
   ])
 
 
-def test_full_disk(tmp_path, capsys):
+def test_full_disk(tmp_path):
   run = tmp_path / "run"
   run.mkdir()
   with mock.patch.object(os, "replace", side_effect=FULL):
-    _refused(tmp_path, capsys, [DIGITS, f"--workdir={run}"], [
+    _refused(tmp_path, [DIGITS, f"--workdir={run}"], [
       "`workdir`", "No space left", str(run),
     ])
 
@@ -299,17 +422,21 @@ def _digits_config():
   return sldd_digits.get_config("quick").to_dict()
 
 
-def _refused(folder, capsys, arguments, parts) -> str:
+def _refused(folder, arguments, parts) -> str:
   """Runs `distill.py`: exit code 2, one line, nothing changed in `folder`."""
   before = launching.contents(folder)
-  capsys.readouterr()
-  assert launching.distil(*arguments) == 2
-  printed = capsys.readouterr()
-  assert printed.out == "" and printed.err.startswith("error: ")
-  assert printed.err.count("\n") == 1 and "Traceback" not in printed.err
-  _check(ValueError(printed.err.strip()), parts)
+  result = launching.distil(*arguments)
   assert launching.contents(folder) == before
-  return printed.err
+  return _mistake(result, parts)
+
+
+def _mistake(result, parts) -> str:
+  """Checks what a shell sees: exit code 2 and one line, no traceback."""
+  assert result.code == 2 and result.out == ""
+  assert result.err.startswith("error: ") and result.err.count("\n") == 1
+  assert "Traceback" not in result.err
+  _check(ValueError(result.err.strip()), parts)
+  return result.err
 
 
 def _check(error, parts):

@@ -1,24 +1,108 @@
-"""Launchers called in this process, as a shell would call them."""
+"""Launchers called as a shell would call them, with little start-up time."""
 
+import contextlib
+import io
+import json
+import os
+import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 from unittest import mock
 
 import distill
+import jax
 import launch
 from absl import flags
 from absl.testing import flagsaver
+from jax.experimental.compilation_cache import compilation_cache
 
-CONFIGS = Path(__file__).parents[1] / "experiments" / "configs"
+ROOT = Path(__file__).parents[1]
+CONFIGS = ROOT / "experiments" / "configs"
 DIGITS = f"--config={CONFIGS / 'sldd_digits.py'}:quick"
+# A small network, short runs, no baselines: whatever compiles quickly.
+TINY = (
+  "--config.network.depth=1", "--config.network.width=4",
+  "--config.batch_size=64", "--config.log_every=2",
+  "--config.checkpoint_every=2", "--config.evaluation.num_networks=1",
+  "--config.evaluation.num_sets=1", "--config.evaluation.baselines=",
+  "--config.evaluation.full_data=false", "--config.figures=false",
+)  # fmt: skip
+
+# evaluate.py defines flags that distill.py defines too: another process.
+_EVALUATE = """
+import contextlib, io, json, sys
+import evaluate, launch
+from absl import flags
+from absl.testing import flagsaver
+for argv in json.loads(sys.stdin.read()):
+  out, err = io.StringIO(), io.StringIO()
+  with flagsaver.flagsaver(), contextlib.redirect_stdout(out):
+    with contextlib.redirect_stderr(err):
+      flags.FLAGS.unparse_flags()
+      code = launch.run(evaluate.main, ["evaluate.py", *argv])
+  print(json.dumps([code, out.getvalue(), err.getvalue()]))
+"""
 
 
-def distil(*arguments) -> int:
-  """Exit code of `python experiments/distill.py ARGUMENTS`."""
+class Result(NamedTuple):
+  """What a shell sees of a command."""
+
+  code: int
+  out: str
+  err: str
+
+
+def distil(*arguments) -> Result:
+  """`python experiments/distill.py ARGUMENTS`, in this process."""
   argv = ["experiments/distill.py", *map(str, arguments)]
-  with flagsaver.flagsaver(), mock.patch.object(sys, "argv", argv):
+  out, err = io.StringIO(), io.StringIO()
+  with (
+    flagsaver.flagsaver(), mock.patch.object(sys, "argv", argv),
+    contextlib.redirect_stdout(out), contextlib.redirect_stderr(err),
+  ):  # fmt: skip
     flags.FLAGS.unparse_flags()
-    return launch.run(distill.main, argv)
+    code = launch.run(distill.main, argv)
+  return Result(code, out.getvalue(), err.getvalue())
+
+
+def start_distil(*arguments, cache: Path) -> subprocess.Popen:
+  """The same in a process of its own, which keeps what it compiles."""
+  return subprocess.Popen(
+    [sys.executable, "experiments/distill.py", *map(str, arguments)],
+    cwd=ROOT, env=_environment(cache), text=True,
+    stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+  )
+
+
+def evaluate(*commands, cache: Path) -> list[Result]:
+  """`python experiments/evaluate.py ARGUMENTS` for each of several commands."""
+  done = subprocess.run(
+    [sys.executable, "-c", _EVALUATE],
+    input=json.dumps([list(map(str, command)) for command in commands]),
+    cwd=ROOT, env=_environment(cache), text=True, capture_output=True,
+  )
+  assert done.returncode == 0, done.stderr
+  return [Result(*json.loads(line)) for line in done.stdout.splitlines()]
+
+
+@contextlib.contextmanager
+def compiling_once(cache: Path):
+  """Keeps compiled programs, so that a run repeated here starts quickly."""
+  settings = {
+    "jax_compilation_cache_dir": str(cache),
+    "jax_persistent_cache_min_compile_time_secs": 0.0,
+  }
+  before = {name: getattr(jax.config, name) for name in settings}
+  try:
+    for name, value in settings.items():
+      jax.config.update(name, value)
+    compilation_cache.reset_cache()
+    yield
+  finally:
+    for name, value in before.items():
+      jax.config.update(name, value)
+    compilation_cache.reset_cache()
 
 
 def contents(folder: Path) -> dict:
@@ -26,4 +110,13 @@ def contents(folder: Path) -> dict:
   return {
     str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
     for path in sorted(folder.rglob("*"))
+  }
+
+
+def _environment(cache: Path) -> dict:
+  return {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "experiments")]),
+    "JAX_COMPILATION_CACHE_DIR": str(cache),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
   }
