@@ -36,7 +36,7 @@ def train_on_all(
     network: Network,
     source,
     *,
-    num_epochs: int = 10,
+    num_epochs: int | None = None,
     batch_size: int = 256,
     learning_rate: float = 1e-3,
 ) -> FullData:
@@ -47,7 +47,8 @@ def train_on_all(
     network: what is trained.
     source: real data with a test split.
     num_epochs: passes over the train split, each in a new order; the samples
-      beyond a whole number of batches sit out that pass.
+      beyond a whole number of batches sit out that pass. By default 10, or
+      what makes 500 steps.
     batch_size: B; at most the train split.
     learning_rate: at the first step; falls to 0 along a cosine.
 
@@ -59,13 +60,15 @@ def train_on_all(
   """
   if source.test is None:
     raise ValueError("`source` must have a test split; got none.")
-  if num_epochs < 1 or batch_size < 1:
+  if batch_size < 1 or (num_epochs is not None and num_epochs < 1):
     raise ValueError(
         "`num_epochs` and `batch_size` must be at least 1; got "
         f"{num_epochs} and {batch_size}."
     )
   batch_size = min(batch_size, source.train.num_samples)
-  num_steps = num_epochs * (source.train.num_samples // batch_size)
+  per_epoch = source.train.num_samples // batch_size
+  num_epochs = num_epochs or max(10, -(-500 // per_epoch))
+  num_steps = num_epochs * per_epoch
   optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, num_steps))
   k_init, k_train = jax.random.split(key)
   variables = network.init(k_init, source.example)
