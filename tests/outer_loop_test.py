@@ -14,7 +14,7 @@ from distill_jax.types import Distilled, Estimator
 KEY = jax.random.key(0)
 START = Distilled(
     codes={"a": jnp.array([1.0, -2.0]), "b": jnp.array([[0.5]])},
-    labels=jnp.array([[-0.0, 1e-40, jnp.inf], [0.0, 1.0, -1.0]]),
+    labels=jnp.array([[-0.0, 1e-30, jnp.inf], [0.0, 1.0, -1.0]]),
     raw_step_sizes=jnp.array([-3.0, -0.0]),
 )
 
