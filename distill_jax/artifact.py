@@ -105,9 +105,9 @@ def to_artifact(
   *,
   method: str,
   order: Array,
-  recipe: Mapping[str, Any],
-  network: Mapping[str, Any],
-  label_regime: str,
+  recipe: Mapping[str, Any] | None = None,
+  network: Mapping[str, Any] | None = None,
+  label_regime: str = "soft_fixed",
   parameterization: str = "pixels",
   initial: PyTree = (),
   label_space: str = "raw",
@@ -122,8 +122,8 @@ def to_artifact(
     source: the `data.Source` it was distilled from: names and preprocessing.
     method: its name.
     order: [S, n] int, the samples of each step.
-    recipe: `Recipe.spec`.
-    network: {"name": ..., settings}.
+    recipe: `Recipe.spec`; `in_order` by default.
+    network: {"name": ..., settings}, for whoever evaluates the set by name.
     label_regime: "hard" where labels were not learned, else "soft_fixed".
     parameterization: its name.
     initial: theta_0 where the initialisation is fixed.
@@ -155,8 +155,8 @@ def to_artifact(
     label_space=label_space,
     label_scale=label_scale,
     class_names=source.class_names,
-    recipe=recipe,
-    network=network,
+    recipe=recipe or {"name": "in_order"},
+    network=network or {},
     stored_labels=distilled.labels,
     provenance={**known, **given},
   )
