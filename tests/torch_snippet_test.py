@@ -1,4 +1,4 @@
-"""The PyTorch code of docs/artifact.md does what the library does."""
+"""The PyTorch code of the documents does what the library does."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ import pytest
 from distill_jax.artifact import from_samples, save
 from distill_jax.inner_loop import train_in_order
 from distill_jax.labels import classes_of, cross_entropy
-from distill_jax.nn import lenet
+from distill_jax.nn import lenet, mlp
 from distill_jax.preprocessing import ZCA, standardise
 
 torch = pytest.importorskip("torch")
@@ -63,8 +63,8 @@ def _run(artifact, folder, monkeypatch, page="docs/artifact.md"):
   return names
 
 
-def test_there_is_a_snippet():
-  assert "docs/artifact.md" in _snippets()
+def test_every_page_has_a_snippet():
+  assert set(_snippets()) == set(_PAGES)
 
 
 @pytest.mark.parametrize("side, channels, fit, momentum", [
@@ -84,16 +84,38 @@ def test_same_logits_as_the_library(
   expected = network.apply(trained, x)[0]
   assert np.abs(expected - network.apply(given.initial, x)[0]).max() > 0.1
 
-  for page in _snippets():
-    names = _run(artifact, tmp_path, monkeypatch, page)
-    images = torch.from_numpy(raw)
-    prepared = names["prepare"](images, names["tensors"], names["meta"])
-    np.testing.assert_allclose(prepared.numpy(), x, atol=1e-4)
-    logits = names["network"](prepared)
-    np.testing.assert_allclose(logits.detach().numpy(), expected, atol=1e-4)
-    np.testing.assert_array_equal(
-      names["predict"](names["network"], prepared), classes_of(expected)
-    )
+  names = _run(artifact, tmp_path, monkeypatch)
+  images = torch.from_numpy(raw)
+  prepared = names["prepare"](images, names["tensors"], names["meta"])
+  np.testing.assert_allclose(prepared.numpy(), x, atol=1e-4)
+  logits = names["network"](prepared)
+  np.testing.assert_allclose(logits.detach().numpy(), expected, atol=1e-4)
+  np.testing.assert_array_equal(
+    names["predict"](names["network"], prepared), classes_of(expected)
+  )
+
+
+def test_readme_trains_a_network_of_ones_own(tmp_path, monkeypatch):
+  _, raw, artifact = _artifact(
+    28, 1, standardise, {"name": "in_order"}, fixed=False
+  )
+  torch.manual_seed(0)
+  names = _run(artifact, tmp_path, monkeypatch, "README.md")
+  torch.manual_seed(0)
+  layer = torch.nn.Linear(28 * 28, 3)  # as the snippet drew it
+  network, given = mlp(3, widths=()), artifact.training_set
+  start = {"params": {"head": {
+    "kernel": jnp.asarray(layer.weight.detach().numpy().T),
+    "bias": jnp.asarray(layer.bias.detach().numpy()),
+  }}}
+  trained = train_in_order(
+    jax.random.key(0), network, start, given.samples, given.order, remat=False
+  )
+  x = artifact.preprocessing.apply(jnp.asarray(raw))
+  expected = network.apply(trained, x)[0]
+  assert np.abs(expected - network.apply(start, x)[0]).max() > 0.1
+  logits = names["network"](names["prepare"](torch.from_numpy(raw)))
+  np.testing.assert_allclose(logits.detach().numpy(), expected, atol=1e-4)
 
 
 def test_random_initialisation_and_binary_tasks(tmp_path, monkeypatch):
