@@ -43,9 +43,14 @@ def main(argv):
   folder = workdir.open_workdir(
       FLAGS.workdir, config.to_dict(), spec, fingerprint
   )
+  with workdir.alone(folder):
+    _distil(config, run, folder, spec, fingerprint)
+
+
+def _distil(config, run, folder, spec, fingerprint):
   outcome = driver.train(run, config, folder)
   distilled = artifact.to_artifact(
-      run.estimator, run.distiller.result(outcome.state), source,
+      run.estimator, run.distiller.result(outcome.state), run.source,
       method=config.method,
       order=run.order,
       recipe=dict(name="in_order", momentum=config.momentum),

@@ -4,7 +4,10 @@ A folder belongs to one configuration. `num_steps`, `log_every` and what is
 done after distilling are outside a run's identity, so a run can be prolonged.
 """
 
+import contextlib
+import fcntl
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +61,26 @@ def open_workdir(path: str, config: dict, spec: str, fingerprint: str) -> Path:
         "another folder."
     ) from None
   return folder
+
+
+@contextlib.contextmanager
+def alone(folder: Path):
+  """Holds the folder for this process.
+
+  Raises:
+    WorkdirError: another process runs in it.
+  """
+  handle = os.open(folder, os.O_RDONLY)
+  try:
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    yield
+  except BlockingIOError:
+    raise WorkdirError(
+        f"`workdir` must be of one process; another one runs in {folder}. "
+        "Wait for it, or choose another folder."
+    ) from None
+  finally:
+    os.close(handle)
 
 
 def _identity(config: dict) -> dict:

@@ -101,3 +101,12 @@ def test_log_goes_on_from_a_step(tmp_path):
     dict(step=2, seconds=1.0), dict(step=4, seconds=2.0),
     dict(step=6, seconds=9.0),
   ]
+
+
+def test_folder_of_a_running_process_is_refused(tmp_path):
+  with workdir.alone(tmp_path):
+    with pytest.raises(WorkdirError, match="another one runs"):
+      with workdir.alone(tmp_path):
+        pass
+  with workdir.alone(tmp_path):  # free again
+    pass

@@ -19,10 +19,15 @@ def get_config(text=None):
       preprocessing="standardise",
       images=10,
       steps=1,
+      epochs=20,
+      step_size=0.1,
       batch_size=256,
-      num_steps=1500,
-      log_every=100,
-      checkpoint_every=500,
+      learning_rate=0.03,
+      label_learning_rate=0.03,
+      step_size_learning_rate=0.03,
+      num_steps=2000,
+      log_every=200,
+      checkpoint_every=200,
       quick=dict(num_steps=20, log_every=10, checkpoint_every=10),
   )
   config.evaluation.baselines = "all"

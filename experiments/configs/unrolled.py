@@ -19,6 +19,7 @@ def unrolled(
     preprocessing,
     images: int = 100,
     steps: int = 10,
+    epochs: int = 3,
     fixed: bool = False,
     step_size: float | None = None,
     quick: dict | None = None,
@@ -35,6 +36,7 @@ def unrolled(
     preprocessing: 'standardise', 'zca', or mean and std.
     images: distilled samples M, by default.
     steps: S, by default.
+    epochs: E, by default.
     fixed: one known initialisation, by default.
     step_size: inner step sizes start here; by default what suits images of
       unit variance and a network of LeNet's kind.
@@ -46,7 +48,7 @@ def unrolled(
   """
   chosen = options.parse(
       text, fixed=False, random=False, quick=False,
-      images=images, steps=steps, epochs=3, theta=1,
+      images=images, steps=steps, epochs=epochs, theta=1,
   )
   options.exclusive(chosen, "fixed", "random")
   fixed = chosen.fixed or (fixed and not chosen.random)
