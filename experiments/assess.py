@@ -9,7 +9,6 @@ import jax
 from workdir import MetricsLog, command, write_json
 
 from distill_jax import figures
-from distill_jax.errors import ConfigError
 from distill_jax.evaluation import (
   cost_of_set,
   evaluate,
@@ -19,7 +18,6 @@ from distill_jax.evaluation import (
   table,
   train_on_all,
 )
-from distill_jax.evaluation.baselines import BASELINES
 from distill_jax.evaluation.cost import Cost
 from distill_jax.evaluation.full_data import FullData
 from distill_jax.evaluation.recipes import from_spec
@@ -77,7 +75,7 @@ def assess(
         key, artifact._replace(**_hard(training_set)), source.test,
         network=student, num_networks=settings["num_networks"],
     )
-  baselines = _baseline_names(settings["baselines"])
+  baselines = build.baseline_names(settings["baselines"])
   results = baselines and run_baselines(
       key, artifact, source, network=student, names=baselines,
       num_sets=settings["num_sets"],
@@ -152,19 +150,6 @@ def draw(folder: Path, artifact, report: dict, start=None) -> None:
 
 def _hard(training_set) -> dict:
   return dict(labels=hard_labels(training_set).samples.labels)
-
-
-def _baseline_names(text: str) -> tuple[str, ...]:
-  if text == "all":
-    return tuple(BASELINES)
-  names = tuple(filter(None, text.split(",")))
-  unknown = sorted(set(names) - set(BASELINES))
-  if unknown:
-    raise ConfigError(
-        f"`baselines` must be 'all' or among {', '.join(BASELINES)}; got "
-        f"{', '.join(unknown)}."
-    )
-  return names
 
 
 def _full_data(key, spec, network, source, cache: Path) -> FullData:
