@@ -80,7 +80,9 @@ def unrolled(
   rate = 0.05 if fixed else 0.002
   config.learning_rate = rate
   config.label_learning_rate = rate
-  config.step_size_learning_rate = rate
+  # Slower, or later steps are switched off early and cannot come back (fixed),
+  # or all of them grow until some networks diverge (random).
+  config.step_size_learning_rate = 0.002 if fixed else 0.0005
   config.schedule = "cosine"
   config.beta1 = 0.9
   config.beta2 = 0.999
