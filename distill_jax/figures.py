@@ -196,7 +196,9 @@ def accuracy_bars(report: Mapping[str, Any]):
   Returns:
     A `Figure`; whiskers are one standard deviation over networks.
   """
-  bars = {name.replace("_", " "): block
+  from distill_jax.evaluation.baselines import TITLES
+
+  bars = {TITLES.get(name, name): block
           for name, block in report.get("baselines", {}).items()}
   bars["distilled"] = report["accuracy"]
   bars = dict(sorted(bars.items(), key=lambda bar: bar[1]["mean"]))

@@ -136,7 +136,7 @@ def draw(folder: Path, artifact, report: dict, start=None) -> None:
     figures.save(figures.curves(log), where / "curves.png")
   if report["baselines"]:
     figures.save(figures.accuracy_bars(report), where / "baselines.png")
-  if artifact.modality == "image":
+  if artifact.modality == "image" and artifact.inputs.shape[3] in (1, 3):
     invert = artifact.preprocessing.invert
     figures.save(
         figures.sample_grid(

@@ -185,8 +185,8 @@ class ChartsTest(parameterized.TestCase):
     _check_whole(figure)
     axes = figure.axes[0]
     names = [label.get_text() for label in axes.get_yticklabels()]
-    assert names == ["random real", "knn random", "distilled",
-                     "random real converged"]
+    assert names == ["random real", "kNN on random real", "distilled",
+                     "random real, converged"]
     np.testing.assert_allclose(
         [bar.get_width() for bar in axes.patches], [60, 70, 80, 100]
     )

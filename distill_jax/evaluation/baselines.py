@@ -38,6 +38,17 @@ from distill_jax.initialisation import start_classes, step_order
 from distill_jax.labels import label_rows
 from distill_jax.types import Array, Network, Samples, TrainingSet
 
+# For tables and figures.
+TITLES = {
+    "random_real": "random real",
+    "optimised_real": "best of random real",
+    "class_mean": "class mean",
+    "kmeans": "k-means",
+    "knn_random": "kNN on random real",
+    "knn_kmeans": "kNN on k-means",
+    "byte_matched_real": "real, same bytes",
+    "random_real_converged": "random real, converged",
+}
 STEP_SIZES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 _ENCODE_ROWS = 1024  # real samples taken to model space at once
 _SELECTION_ROWS = 2_000  # real samples that a choice is made on, at most

@@ -7,23 +7,13 @@ import numpy as np
 
 from distill_jax import environment
 from distill_jax.evaluation import metrics
-from distill_jax.evaluation.baselines import Baseline
+from distill_jax.evaluation.baselines import TITLES, Baseline
 from distill_jax.evaluation.cost import Cost
 from distill_jax.evaluation.evaluator import Report
 from distill_jax.evaluation.full_data import FullData
 from distill_jax.types import TrainingSet
 
 SCHEMA_VERSION = 1
-_BASELINE_NAMES = {
-    "random_real": "random real",
-    "optimised_real": "best of random real",
-    "class_mean": "class mean",
-    "kmeans": "k-means",
-    "knn_random": "kNN on random real",
-    "knn_kmeans": "kNN on k-means",
-    "byte_matched_real": "real, same bytes",
-    "random_real_converged": "random real, converged",
-}
 
 
 def report_dict(
@@ -115,7 +105,7 @@ def table(report: dict[str, Any]) -> str:
   for name, entry in report["baselines"].items():
     step_size = entry["step_size"]
     step_size = "-" if step_size is None else f"{step_size:g}"
-    label = _BASELINE_NAMES.get(name, name)
+    label = TITLES.get(name, name)
     rows.append(_row(label, entry, step_size, best))
   head = (
       f"{'':<23}{'accuracy %':>10}{'std':>7}{'stderr':>8}{'nets x sets':>13}"
