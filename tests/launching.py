@@ -23,6 +23,7 @@ DIGITS = f"--config={CONFIGS / 'sldd_digits.py'}:quick"
 # A small network, short runs, no baselines: whatever compiles quickly.
 TINY = (
   "--config.network.depth=1", "--config.network.width=4",
+  "--config.num_epochs=2",
   "--config.batch_size=64", "--config.log_every=2",
   "--config.checkpoint_every=2", "--config.evaluation.num_networks=1",
   "--config.evaluation.num_sets=1", "--config.evaluation.baselines=",
@@ -66,21 +67,12 @@ def distil(*arguments) -> Result:
   return Result(code, out.getvalue(), err.getvalue())
 
 
-def start_distil(*arguments, cache: Path) -> subprocess.Popen:
-  """The same in a process of its own, which keeps what it compiles."""
-  return subprocess.Popen(
-    [sys.executable, "experiments/distill.py", *map(str, arguments)],
-    cwd=ROOT, env=_environment(cache), text=True,
-    stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-  )
-
-
 def evaluate(*commands, cache: Path) -> list[Result]:
   """`python experiments/evaluate.py ARGUMENTS` for each of several commands."""
   done = subprocess.run(
     [sys.executable, "-c", _EVALUATE],
     input=json.dumps([list(map(str, command)) for command in commands]),
-    cwd=ROOT, env=_environment(cache), text=True, capture_output=True,
+    cwd=ROOT, env=environment(cache), text=True, capture_output=True,
   )
   assert done.returncode == 0, done.stderr
   return [Result(*json.loads(line)) for line in done.stdout.splitlines()]
@@ -113,7 +105,8 @@ def contents(folder: Path) -> dict:
   }
 
 
-def _environment(cache: Path) -> dict:
+def environment(cache: Path) -> dict:
+  """Of a process that runs launchers and keeps what it compiles."""
   return {
     **os.environ,
     "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "experiments")]),

@@ -1,0 +1,217 @@
+"""One run of `distill.py` from command line to files, and what follows it."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import build
+import jax
+import launching
+import numpy as np
+import pytest
+from configs import sldd_digits
+from launching import DIGITS, TINY, Result
+
+import distill_jax
+from distill_jax import artifact, data
+
+COMMAND = (
+  DIGITS, *TINY, "--config.num_steps=40", "--config.log_every=20",
+  "--config.checkpoint_every=20", "--config.evaluation.num_networks=4",
+  "--config.evaluation.baselines=random_real,class_mean",
+  "--config.evaluation.full_data=true", "--config.figures=true",
+  "--config.schedule=constant",  # prolonging then compiles nothing anew
+)  # fmt: skip
+
+
+class Trained(NamedTuple):
+  folder: Path
+  cache: Path
+  result: Result
+
+  def json(self, name):
+    return json.loads((self.folder / name).read_text())
+
+  @property
+  def artifact(self):
+    return artifact.load(self.folder / "distilled.safetensors")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+  """One finished run; tests leave it as it is."""
+  folder = tmp_path_factory.mktemp("launcher")
+  with launching.compiling_once(folder / "cache"):
+    result = launching.distil(*COMMAND, f"--workdir={folder / 'run'}")
+    yield Trained(folder / "run", folder / "cache", result)
+
+
+def _accuracies(report):
+  return report["accuracy"]["per_network"]
+
+
+def _evaluated_here(key, trained):
+  """Accuracies of four networks by the library alone."""
+  distilled = trained.artifact
+  source = data.read("digits", preprocessing=distilled.preprocessing)
+  report = distill_jax.evaluate(
+    key, distilled, source.test, num_networks=4,
+    network=build.network(distilled.network, 10),
+  )  # fmt: skip
+  return report.accuracy
+
+
+def test_files(trained):
+  assert trained.result.code == 0, trained.result.err
+  names = set(launching.contents(trained.folder))
+  assert names >= {
+    "config.json", "metrics.jsonl", "distilled.safetensors", "report.json",
+    "checkpoints", "figures/curves.png", "figures/samples.png",
+    "figures/baselines.png",
+  }  # fmt: skip
+  assert any(name.startswith("checkpoints/") for name in names)
+  for figure in (trained.folder / "figures").iterdir():
+    assert figure.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_config(trained):
+  record = trained.json("config.json")
+  assert record.keys() >= {
+    "config", "data", "fingerprint", "seed", "versions", "device",
+    "git_revision", "command",
+  }  # fmt: skip
+  assert record["config"]["network"] == dict(name="convnet", depth=1, width=4)
+  assert record["data"] == "digits" and record["seed"] == 0
+  assert "--config.num_steps=40" in record["command"]
+
+
+def test_metrics(trained):
+  text = (trained.folder / "metrics.jsonl").read_text()
+  rows = [json.loads(line) for line in text.splitlines()]
+  assert [row["step"] for row in rows] == [20, 40]
+  for row in rows:
+    assert row.keys() >= {"seconds", "loss", "grad_norm", "accuracy"}
+    assert all(np.isfinite(value) for value in row.values())
+  assert rows[1]["seconds"] > rows[0]["seconds"] > 0
+
+
+def test_report(trained):
+  report = trained.json("report.json")
+  assert report["schema_version"] == 1
+  assert report.keys() >= {
+    "accuracy", "student_init", "num_networks", "network", "recipe",
+    "label_regime", "selection", "baselines", "macro_f1", "majority_rate",
+    "accuracy_on_set", "full_data_accuracy", "ratio", "num_samples",
+    "storage_bytes", "seconds", "data", "seed", "device", "versions",
+    "command",
+  }  # fmt: skip
+  for block in (report["accuracy"], *report["baselines"].values()):
+    assert block.keys() >= {"mean", "std", "stderr", "per_network"}
+    assert all(0 <= value <= 1 for value in block["per_network"])
+    np.testing.assert_allclose(block["mean"], np.mean(block["per_network"]))
+  assert set(report["baselines"]) == {"random_real", "class_mean"}
+  assert len(_accuracies(report)) == report["num_networks"] == 4
+  assert report["student_init"] == "random"
+  assert report["label_regime"] == "soft_fixed"
+  assert report["selection"] == "last"
+  assert report["num_samples"] == 10 and report["seed"] == 0
+  assert report["storage_bytes"].keys() >= {
+    "samples", "labels", "decoder", "total"
+  }
+  assert report["seconds"].keys() == {"distill", "evaluate"}
+  assert report["data"] == dict(
+    spec="digits", fingerprint=trained.json("config.json")["fingerprint"]
+  )
+  for name in ("distilled set", "random real", "class mean", "all data"):
+    assert name in trained.result.out
+
+
+def test_artifact(trained):
+  distilled = trained.artifact
+  assert distilled.inputs.shape == (10, 8, 8, 1)
+  assert distilled.labels.shape == (10, 10)
+  assert len(distilled.step_sizes) == 2 and (distilled.step_sizes > 0).all()
+  assert distilled.method == "sldd" and distilled.student_init == "random"
+  assert distilled.recipe["name"] == "in_order"
+  assert distilled.network == dict(name="convnet", depth=1, width=4)
+  assert distilled.provenance["seed"] == 0
+
+
+def test_report_is_what_the_saved_set_gives(trained):
+  config = sldd_digits.get_config("quick")
+  key = jax.random.split(jax.random.key(config.seed), 4)[3]
+  np.testing.assert_allclose(
+    _accuracies(trained.json("report.json")), _evaluated_here(key, trained)
+  )
+
+
+def test_second_run_changes_nothing(trained):
+  before = launching.contents(trained.folder)
+  report = trained.json("report.json")
+  again = launching.distil(*COMMAND, f"--workdir={trained.folder}")
+  assert again.code == 0 and "resumed at step 40 of 40" in again.err
+  after = launching.contents(trained.folder)
+  assert after.keys() == before.keys()
+  written_anew = ("config.json", "report.json", "figures/")
+  for name in before:
+    if not name.startswith(written_anew):
+      assert after[name] == before[name], name
+  now = trained.json("report.json")
+  for name in ("accuracy", "baselines", "full_data_accuracy", "command"):
+    assert now[name] == report[name]
+  assert now["seconds"]["distill"] == report["seconds"]["distill"]
+
+
+def test_prolonged(trained, tmp_path):
+  folder = shutil.copytree(trained.folder, tmp_path / "run")
+  result = launching.distil(
+    *COMMAND, f"--workdir={folder}", "--config.num_steps=60",
+    "--config.evaluation.baselines=", "--config.figures=false",
+    "--config.evaluation.full_data=false",
+  )  # fmt: skip
+  assert result.code == 0 and "resumed at step 40 of 60" in result.err
+  rows = (folder / "metrics.jsonl").read_text().splitlines()
+  assert [json.loads(row)["step"] for row in rows] == [20, 40, 60]
+  old = (trained.folder / "metrics.jsonl").read_text().splitlines()
+  assert rows[:2] == old
+  prolonged = artifact.load(folder / "distilled.safetensors")
+  assert (prolonged.inputs != trained.artifact.inputs).any()
+  assert json.loads((folder / "config.json").read_text())["config"][
+    "num_steps"
+  ] == 60
+
+
+def test_evaluate_agrees(trained, tmp_path):
+  out = tmp_path / "report.json"
+  (result,) = launching.evaluate([
+    f"--artifact={trained.folder / 'distilled.safetensors'}", "--data=digits",
+    "--num_networks=4", f"--out={out}",
+  ], cache=trained.cache)  # fmt: skip
+  assert result.code == 0, result.err
+  assert "distilled set" in result.out
+  own, other = trained.json("report.json"), json.loads(out.read_text())
+  for name in (
+    "schema_version", "student_init", "num_networks", "network", "recipe",
+    "label_regime", "num_samples", "storage_bytes", "data", "majority_rate",
+  ):  # fmt: skip
+    assert other[name] == own[name], name
+  np.testing.assert_allclose(
+    _accuracies(other), _evaluated_here(jax.random.key(0), trained)
+  )
+  error = np.hypot(own["accuracy"]["stderr"], other["accuracy"]["stderr"])
+  difference = own["accuracy"]["mean"] - other["accuracy"]["mean"]
+  assert abs(difference) < 5 * error
+
+
+def test_a_loss_that_is_not_finite(trained, tmp_path):
+  folder = tmp_path / "run"
+  result = launching.distil(
+    *COMMAND, f"--workdir={folder}", "--config.step_size=1e30"
+  )
+  assert result.code == 3
+  error = result.err.splitlines()[-1]
+  for part in ("error: ", "not finite at step 1;", "the start", "clip_norm"):
+    assert part in error
+  assert not (folder / "distilled.safetensors").exists()
+  assert not list((folder / "checkpoints").iterdir())

@@ -1,0 +1,58 @@
+"""Runs that are killed or asked to stop, and go on as if nothing had been."""
+
+import signal
+import time
+
+import kill_resume
+import launching
+import numpy as np
+import pytest
+
+STEPS = 120
+RUN = kill_resume.command("fixed", STEPS)
+
+
+@pytest.fixture(scope="module")
+def env(tmp_path_factory):
+  """The processes' environment: what one compiles serves the others."""
+  return launching.environment(tmp_path_factory.mktemp("resume") / "cache")
+
+
+def test_killed_and_resumed_is_bit_identical(tmp_path, env):
+  quiet, killed = tmp_path / "quiet", tmp_path / "killed"
+  kill_resume.finish(RUN, quiet, env)
+  rows = kill_resume.kill(
+    RUN, killed, num_kills=3, num_steps=STEPS, env=env,
+    generator=np.random.default_rng(3),
+  )  # fmt: skip
+  assert sum(row["killed"] for row in rows) >= 2
+  said = kill_resume.finish(RUN, killed, env)
+  reached = [row["logged_step"] for row in rows]
+  assert any(0 < step < STEPS for step in reached), reached
+  assert "resumed at step" in said
+  steps = [row["step"] for row in kill_resume.log(killed)]
+  assert steps == list(range(2, STEPS + 1, 2))
+  assert kill_resume.differences(quiet, killed) == []
+  assert not list(killed.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_asked_to_stop(tmp_path, env, name):
+  run = [*RUN, "--config.num_steps=1000000", "--config.schedule=constant"]
+  process = kill_resume.start(run, tmp_path / "run", env)
+  try:
+    while process.poll() is None and not kill_resume.log(tmp_path / "run"):
+      time.sleep(0.01)
+    process.send_signal(getattr(signal, name))
+    _, said = process.communicate(timeout=60)
+  finally:
+    process.kill()
+  assert process.returncode == 0, said
+  assert "checkpoint will be written" in said
+  last = said.splitlines()[-1]
+  assert "stopped at step" in last and "the same command goes on" in last
+  step = kill_resume.log(tmp_path / "run")[-1]["step"]
+  assert f"step {step} of 1000000" in last
+  newest = sorted((tmp_path / "run" / "checkpoints").iterdir())[-1]
+  assert newest.stem == f"step_{step:09d}"
+  assert not (tmp_path / "run" / "distilled.safetensors").exists()
