@@ -62,6 +62,13 @@ def test_refuses_an_unreadable_record(tmp_path, text):
   assert (tmp_path / "config.json").read_text() == text
 
 
+def test_refuses_a_folder_of_other_files(tmp_path):
+  (tmp_path / "thesis.tex").write_text("precious")
+  with pytest.raises(WorkdirError, match="other files.*Choose another"):
+    _open(tmp_path)
+  assert launching.contents(tmp_path) == {"thesis.tex": b"precious"}
+
+
 def test_refuses_fewer_steps_than_made(tmp_path):
   workdir.MetricsLog(_open(tmp_path), 0).write(step=20, seconds=1.0)
   before = launching.contents(tmp_path)
