@@ -9,7 +9,7 @@ import jax
 import timing
 from sldd_problem import problem, random_split
 
-from distill_jax.nn.conv import platform
+from distill_jax.environment import platform
 from distill_jax.parallel import batch_map
 
 BAR = 1.0

@@ -17,6 +17,7 @@ from sldd_problem import NUM_CLASSES, SHAPE, STEP_SIZE, random_split
 from distill_jax import initialisation, nn
 from distill_jax.evaluation.evaluator import confusion_on, evaluate
 from distill_jax.evaluation.learners import student
+from distill_jax.labels import classes_of_labels
 from distill_jax.types import Network, Samples, TrainingSet
 
 BAR = 1.0
@@ -85,10 +86,14 @@ def candidates(network: Network, num_networks: int, num_test: int):
 
   @jax.jit
   def alone(key, training_set, split):
-    return confusion_on(learner.fit(key, training_set), split)
+    predict = learner.fit(key, training_set)
+    samples = training_set.samples
+    on_set = predict(samples.inputs) == classes_of_labels(samples.labels)
+    return confusion_on(predict, split), on_set.mean()
 
   def loop():
-    return np.stack([np.asarray(alone(k, training_set, split)) for k in keys])
+    results = [jax.device_get(alone(k, training_set, split)) for k in keys]
+    return np.stack([confusion for confusion, _ in results])
 
   run = partial(
       evaluate, key, training_set, split,

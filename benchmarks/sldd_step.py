@@ -13,7 +13,7 @@ import numpy as np
 import timing
 from sldd_problem import Problem, problem, random_split
 
-from distill_jax.nn.conv import platform
+from distill_jax.environment import platform
 from distill_jax.outer_loop import distill
 
 BAR = 1.1

@@ -82,8 +82,11 @@ class Artifact(NamedTuple):
 
   @property
   def training_set(self) -> TrainingSet:
-    """What a learner is given, on the default device."""
-    samples = Samples(self.inputs, self.labels, self.step_sizes, self.extra)
+    """What a learner is given, on the default device; logits softmaxed."""
+    labels = self.labels
+    if self.label_space == "logits":
+      labels = jax.nn.softmax(labels)
+    samples = Samples(self.inputs, labels, self.step_sizes, self.extra)
     training_set = TrainingSet(samples, self.order, self.initial)
     return jax.tree.map(jnp.asarray, training_set)
 

@@ -1,8 +1,8 @@
-"""What a result was made with: versions and device."""
+"""Where a computation runs and what a result was made with."""
 
 import importlib.metadata
 import os
-import platform
+import platform as system
 
 import jax
 
@@ -11,7 +11,7 @@ _PACKAGES = ("distill_jax", "jax", "jaxlib", "flax", "optax", "numpy")
 
 def versions() -> dict[str, str]:
   """Versions of Python and of the packages that decide a result."""
-  found = {"python": platform.python_version()}
+  found = {"python": system.python_version()}
   for package in _PACKAGES:
     try:
       found[package] = importlib.metadata.version(package)
@@ -24,5 +24,13 @@ def device() -> str:
   """The devices of this process, for people."""
   kind = jax.devices()[0].device_kind
   if jax.default_backend() == "cpu":
-    return f"cpu, {os.cpu_count()} cores, {platform.machine()}"
+    return f"cpu, {os.cpu_count()} cores, {system.machine()}"
   return f"{jax.device_count()} x {kind}"
+
+
+def platform() -> str:
+  """The platform a computation traced now will run on: 'cpu', 'gpu', ..."""
+  device = jax.config.jax_default_device
+  if device is None:
+    return jax.default_backend()
+  return device if isinstance(device, str) else device.platform

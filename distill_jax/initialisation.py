@@ -33,23 +33,14 @@ def start_classes(
 ) -> np.ndarray:
   """[M] int32: the class each row starts from, in the layout above.
 
-  A step of at least K samples is balanced and class-major; one of fewer takes
-  the first classes, going on where the step before it stopped.
-
-  Raises:
-    ValueError: a step holds more than K samples but not a multiple of K.
+  The classes take turns, each step going on where the one before it stopped,
+  and stand class-major within a step of more than K samples.
   """
-  step_order(num_samples, num_steps)
-  n = num_samples // num_steps
-  if n <= num_classes:
-    return (np.arange(num_samples) % num_classes).astype(np.int32)
-  if n % num_classes:
-    raise ValueError(
-        "samples per step must be below or a multiple of the "
-        f"{num_classes} classes; got {n}."
-    )
-  step = np.repeat(np.arange(num_classes), n // num_classes)
-  return np.tile(step, num_steps).astype(np.int32)
+  shape = step_order(num_samples, num_steps).shape
+  classes = np.arange(num_samples, dtype=np.int32).reshape(shape) % num_classes
+  if shape[1] > num_classes:
+    classes = np.sort(classes)
+  return classes.ravel()
 
 
 def raw_step_sizes(step_size: float, num: int) -> Array:

@@ -25,7 +25,7 @@ class State(NamedTuple):
     distilled: what is being learned.
     optimizer: state of the outer optimizer.
     objective: state of the objective (a fixed initialisation, a pool).
-    average: running average of `distilled` and its state, or `()`.
+    average: running `Average` of `distilled`, or `()`.
   """
 
   step: Array
@@ -117,7 +117,7 @@ def distiller(
         distilled=distilled,
         optimizer=optimizer.init(distilled),
         objective=estimator.init(key, distilled),
-        average=(distilled, average.init(distilled)) if average else (),
+        average=_begin_average(average, distilled) if average else (),
     )
 
   def step(key, state: State, data):
@@ -132,7 +132,9 @@ def distiller(
     distilled = optax.apply_updates(state.distilled, updates)
     if project:
       distilled = project(distilled)
-    averaged = average.update(distilled, state.average[1]) if average else ()
+    averaged = (
+        _update_average(average, state.average, distilled) if average else ()
+    )
     norm = optax.tree.norm(gradients)
     info = Info(loss, norm, jnp.isfinite(loss) & jnp.isfinite(norm), metrics)
     return State(
@@ -140,9 +142,35 @@ def distiller(
     ), info
 
   def result(state: State) -> Distilled:
-    return state.average[0] if average else state.distilled
+    return state.average.value if average else state.distilled
 
   return Distiller(init, step, result)
+
+
+class Average(NamedTuple):
+  """A running average, kept as a shift so that what never moves stays equal.
+
+  Attributes:
+    value: the average.
+    start: where averaging began.
+    state: of the averaging transformation.
+  """
+
+  value: Distilled
+  start: Distilled
+  state: PyTree
+
+
+def _begin_average(average, distilled: Distilled) -> Average:
+  still = jax.tree.map(jnp.zeros_like, distilled)
+  return Average(distilled, distilled, average.init(still))
+
+
+def _update_average(average, before: Average, distilled: Distilled) -> Average:
+  shift = jax.tree.map(jnp.subtract, distilled, before.start)
+  shift, state = average.update(shift, before.state)
+  value = jax.tree.map(jnp.add, before.start, shift)
+  return Average(value, before.start, state)
 
 
 @partial(jax.jit, static_argnames=("step", "num_steps"))

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from distill_jax.nn.conv import platform
+from distill_jax.environment import platform
 from distill_jax.types import Array, PyTree
 
 # Rows of real data for which a CPU core's cache holds a small network's

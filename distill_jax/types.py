@@ -29,7 +29,8 @@ class Distilled(NamedTuple):
   Attributes:
     codes: decoded into samples by a `Parameterization`; any pytree.
     labels: [rows, K] float; binary tasks have K = 1.
-    raw_step_sizes: [T] or [], mapped to positive step sizes by the estimator.
+    raw_step_sizes: [T], mapped to positive step sizes by the estimator; [0]
+      where a method has none.
     extra: other learned scalars of a method; mostly `()`.
   """
 
@@ -45,7 +46,7 @@ class Samples(NamedTuple):
   Attributes:
     inputs: [M, H, W, C], [M, s, d] or [M, D], in model space.
     labels: [M, K] float.
-    step_sizes: [T] or [], positive.
+    step_sizes: [T] positive, or [0].
     extra: as in `Distilled`.
   """
 

@@ -2,10 +2,12 @@
 
 import json
 import time
+import zlib
 from pathlib import Path
 
 import build
 import jax
+import numpy as np
 from workdir import MetricsLog, command, write_json
 
 from distill_jax import figures
@@ -30,7 +32,7 @@ def assess(
     *,
     settings,
     spec: str,
-    seconds: float,
+    seconds: float | None,
     cache: Path,
     networks: dict | None = None,
     recipe: dict | None = None,
@@ -44,7 +46,7 @@ def assess(
     settings: num_networks; baselines ('', 'all' or names with commas);
       num_sets and networks_per_set of the baselines; full_data.
     spec: SPEC of the data.
-    seconds: that distilling took.
+    seconds: that distilling took; None where unknown.
     cache: a JSON file of accuracies on all data.
     networks: `{name: network spec}`; the first is the one reported on top. The
       artifact's own by default.
@@ -90,7 +92,7 @@ def assess(
       network=name,
       data=dict(spec=spec, fingerprint=source.fingerprint()),
       seconds=dict(
-          distill=round(seconds, 1),
+          distill=seconds and round(seconds, 1),
           evaluate=round(time.perf_counter() - began, 1),
       ),
       storage_bytes=artifact.storage_bytes,
@@ -154,7 +156,11 @@ def _hard(training_set) -> dict:
 
 def _full_data(key, spec, network, source, cache: Path) -> FullData:
   """Accuracy from all data; measured once for a network and a data set."""
-  name = json.dumps([dict(spec), source.fingerprint()], sort_keys=True)
+  arrays = map(np.asarray, source.preprocessing)
+  preprocessing = zlib.crc32(b"".join(a.tobytes() for a in arrays))
+  name = json.dumps(
+      [dict(spec), source.fingerprint(), preprocessing], sort_keys=True
+  )
   known = json.loads(cache.read_text()) if cache.exists() else {}
   if name not in known:
     measured = train_on_all(jax.random.fold_in(key, 2**30), network, source)

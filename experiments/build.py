@@ -68,13 +68,22 @@ def source(config, *, spec=None, data_dir=None) -> data.Source:
     raise ConfigError(f"`seed` must be at least 0; got {config.seed}.")
   preprocessing = config.preprocessing
   if not isinstance(preprocessing, str):
-    preprocessing = Standardise(*(
-        np.asarray(preprocessing[name], np.float32) for name in ("mean", "std")
-    ))
+    preprocessing = _constants(preprocessing)
   return data.read(
       spec or config.data, data_dir=data_dir, preprocessing=preprocessing,
       validation_fraction=config.validation_fraction, seed=config.seed,
   )
+
+
+def _constants(preprocessing) -> Standardise:
+  given = {name: np.asarray(preprocessing.get(name, ()), np.float32)
+           for name in ("mean", "std")}
+  if not all(v.size for v in given.values()) or not (given["std"] > 0).all():
+    raise ConfigError(
+        "`preprocessing` must be 'standardise', 'zca', or `mean` and positive "
+        f"`std`; got {preprocessing.to_dict()}."
+    )
+  return Standardise(**given)
 
 
 def network(spec, num_classes: int) -> Network:

@@ -72,7 +72,7 @@ def train(run: Run, config, folder: Path) -> Outcome:
         checkpoints.save(step, state)
       bar.update(size)
       _report(bar, step, config.num_steps, chunks.seconds_per_step, info)
-      if stop.asked and not last:
+      if stop.asked:
         raise Interrupted(
             f"stopped at step {step} of {config.num_steps}; the same command "
             "goes on from there"

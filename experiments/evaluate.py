@@ -20,7 +20,7 @@ from absl import flags
 
 from distill_jax import artifact as artifacts
 from distill_jax import data
-from distill_jax.errors import WorkdirError
+from distill_jax.errors import ConfigError, WorkdirError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("artifact", None, "The distilled set.")
@@ -54,7 +54,11 @@ def main(argv):
       class_names=artifact.class_names,
   )
   own = artifact.network
-  names = FLAGS.networks or [own["name"]]
+  names = FLAGS.networks or list(filter(None, [own.get("name")]))
+  if not names:
+    raise ConfigError(
+        "`--networks` must be given; the artifact names no network of its own."
+    )
   report = assess.assess(
       jax.random.key(FLAGS.seed), artifact, source,
       settings=dict(
@@ -62,9 +66,11 @@ def main(argv):
           num_sets=FLAGS.num_sets, networks_per_set=FLAGS.networks_per_set,
           full_data=FLAGS.full_data,
       ),
-      spec=FLAGS.data, seconds=artifact.provenance.get("seconds", 0.0),
+      spec=FLAGS.data, seconds=artifact.provenance.get("seconds"),
       cache=out.with_name("full_data.json"),
-      networks={n: own if n == own["name"] else dict(name=n) for n in names},
+      networks={
+          n: own if n == own.get("name") else dict(name=n) for n in names
+      },
       recipe=dict(name=FLAGS.recipe) if FLAGS.recipe else None,
   )
   workdir.write_json(out, report)

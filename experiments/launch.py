@@ -1,6 +1,8 @@
 """Runs a launcher's main: one line and an exit code instead of a traceback."""
 
+import signal
 import sys
+import threading
 from collections.abc import Callable
 
 from absl import app, flags
@@ -8,7 +10,7 @@ from driver import Interrupted, NonFinite
 
 from distill_jax.errors import ConfigError
 
-MISTAKE, NOT_FINITE = 2, 3
+MISTAKE, NOT_FINITE, STOPPED = 2, 3, 130
 QUOTES = "'\""
 
 
@@ -19,10 +21,15 @@ def run(main: Callable, argv: list[str] | None = None) -> int:
   one line, as do a full disk and its like. `--debug` shows where it came from.
   """
   argv = sys.argv if argv is None else argv
+  if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
   try:
     main(_parse(argv))
   except Interrupted as stopped:
     print(stopped, file=sys.stderr)
+  except KeyboardInterrupt:
+    print("stopped; the same command goes on", file=sys.stderr)
+    return STOPPED
   except NonFinite as error:
     return _fail(error, NOT_FINITE)
   except (ValueError, OSError, flags.Error) as error:
@@ -46,7 +53,7 @@ def _parse(argv):
   except (AttributeError, KeyError) as error:
     raise ConfigError(
         "`--config` must have every field that is set; got "
-        f"{str(error).strip(QUOTES)}. Look into the file and into "
+        f"{_plain(error)}. Look into the file and into "
         "configs/unrolled.py."
     ) from error
   except (OSError, SyntaxError) as error:
@@ -59,6 +66,11 @@ def _parse(argv):
         f"arguments must begin with --; got {rest[1]!r}. See --help."
     )
   return rest
+
+
+def _plain(error: Exception) -> str:
+  """What ml_collections says of an unknown field, without its quoting."""
+  return _one_line(error).strip(QUOTES).rstrip("?. ")
 
 
 def _flag_error(error: flags.Error) -> str:

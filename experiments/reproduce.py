@@ -131,25 +131,27 @@ def main(argv):
 
 def run_row(name: str, row: Row) -> dict:
   """Runs a row to its end and returns its record."""
-  folder = Path(FLAGS.workdir) / name
+  folder = (ROOT / FLAGS.workdir / name).relative_to(ROOT)
+  file = ROOT / folder / "report.json"
   command = [
       "experiments/distill.py",
       f"--config=experiments/configs/{row.config}",
       f"--workdir={folder}",
       *row.overrides,
   ]
-  if not (folder / "report.json").exists():
+  if not file.exists():
     extra = [f"--cache_dir={FLAGS.workdir}"]
     if FLAGS.data_dir:
       extra.append(f"--data_dir={FLAGS.data_dir}")
     done = subprocess.run([sys.executable, *command, *extra], cwd=ROOT)
-    if done.returncode or not (ROOT / folder / "report.json").exists():
+    if done.returncode or not file.exists():
       raise ConfigError(f"row {name} did not finish; run it again to go on.")
-  report = json.loads((ROOT / folder / "report.json").read_text())
+  report = json.loads(file.read_text())
+  date = datetime.date.fromtimestamp(file.stat().st_mtime)
   return dict(
       row=name,
-      command=" ".join(["python", *command]),
-      date=datetime.date.today().isoformat(),
+      command=report["command"],
+      date=date.isoformat(),
       published=row.published,
       report=report,
   )

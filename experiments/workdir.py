@@ -38,6 +38,9 @@ def open_workdir(path: str, config: dict, spec: str, fingerprint: str) -> Path:
   folder = Path(path)
   identity = dict(_identity(config), data=spec, fingerprint=fingerprint)
   file = folder / "config.json"
+  if folder.is_dir():
+    with alone(folder):
+      pass
   if file.exists():
     _check_same(file, identity)
     _check_ahead(folder, config["num_steps"])

@@ -66,6 +66,13 @@ class EvaluateTest(parameterized.TestCase):
     np.testing.assert_allclose(report.stderr, report.std / np.sqrt(3))
     np.testing.assert_allclose(report.majority_rate, 10 / 37)
 
+  def test_refuses_data_of_other_classes(self):
+    labels = np.arange(37) % 3
+    x = CENTRES[labels]
+    other = from_arrays(x, labels, x, labels)
+    with pytest.raises(ValueError, match="4 columns; got 3 classes"):
+      evaluate(jax.random.key(0), _set(), other.test, network=NETWORK)
+
   def test_any_number_of_rows_at_once(self):
     def run(rows):
       return evaluate(

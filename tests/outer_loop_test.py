@@ -199,6 +199,14 @@ class UpdateTest(parameterized.TestCase):
           outer.result(state).codes["a"], running / (1 - 0.8**t), rtol=1e-5
       )
 
+  def test_average_leaves_what_is_not_learned(self):
+    outer = _outer(learn(codes=optax.sgd(0.2)), average=optax.ema(0.9))
+    labels = jnp.array([[0.1, 1.0, -2.3], [0.0, 1e9, 7.7]])
+    start = START._replace(labels=labels)
+    state = outer.init(KEY, start)
+    state, _ = _run(outer, 7, state=state)
+    chex.assert_trees_all_equal(outer.result(state).labels, start.labels)
+
   def test_result_without_average_is_the_set(self):
     outer = _outer()
     state, _ = _run(outer, 1)

@@ -18,7 +18,7 @@ from distill_jax.nn import convnet, from_linen, lenet, mlp
 from distill_jax.objectives.dd import unrolled
 from distill_jax.outer_loop import distill, distiller, learn
 from distill_jax.parameterization.pixels import pixels
-from distill_jax.types import Batch, Distilled
+from distill_jax.types import Batch, Distilled, Samples
 
 STEPS, EPOCHS, CLASSES = 4, 2, 3
 
@@ -364,3 +364,13 @@ class MemoryTest(parameterized.TestCase):
     weights = 61_706 * 100 * 4
     bound = weights + temp(1, True)
     assert temp(100, True) <= bound < temp(100, False)
+
+
+def test_order_beyond_the_samples_is_refused():
+  objective = unrolled(
+      mlp(3), step_order(6, 1), sample=None, num_classes=3
+  )
+  samples = Samples(jnp.zeros((3, 2)), jnp.zeros((3, 3)), jnp.ones(1))
+  batch = Batch(jnp.zeros((4, 2)), jnp.zeros(4, jnp.int32))
+  with pytest.raises(ValueError, match="rows of the 3 samples; got 5"):
+    objective.loss(jax.random.key(0), samples, (), batch)

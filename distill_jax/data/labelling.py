@@ -128,5 +128,5 @@ def _check_whole(argument, labels):
 def _empty_class(name):
   return DataError(
     "`y_train` must hold samples of every class; got an empty class "
-    f"{str(name)!r}. Add samples of it or renumber the classes."
+    f"{str(name)!r}. Add samples of it, or number the classes 0, 1, 2, ..."
   )

@@ -121,8 +121,8 @@ def run_baselines(
     num_sets: random sets of each baseline; those without chance have one.
     networks_per_set: networks trained on each, all of them on a baseline that
       has one set; 1 with a fixed initialisation.
-    num_candidates: random sets that `optimised_real` chooses `num_sets` or a
-      fifth from, whichever is less.
+    num_candidates: random sets that `optimised_real` chooses a fifth from; at
+      most 5 * num_sets.
     step_sizes: to choose from, where the set has step sizes.
     storage_bytes: of the set, for `byte_matched_real`; by default what its
       samples and labels take as float32.
@@ -158,19 +158,12 @@ def run_baselines(
 
 
 def classes_of_rows(order: Array, num_classes: int) -> np.ndarray:
-  """[M] int32: the class of each row of a set with this order.
-
-  `start_classes` along `order`; where a step holds more than K samples but no
-  multiple of K, the classes follow each other and are sorted within a step.
-  """
+  """[M] int32: the class of each row, `start_classes` along `order`."""
   order = np.asarray(order)
-  num_steps, n = order.shape
-  if n <= num_classes or n % num_classes == 0:
-    along = start_classes(order.size, num_steps, num_classes)
-  else:
-    along = np.sort(np.arange(order.size).reshape(order.shape) % num_classes)
   classes = np.zeros(order.max() + 1, np.int32)
-  classes[order.ravel()] = along.ravel()
+  classes[order.ravel()] = start_classes(
+      order.size, order.shape[0], num_classes
+  )
   return classes
 
 
@@ -342,9 +335,10 @@ def _trained(setting: _Setting, inputs):
 
 
 def _optimised(setting: _Setting):
+  num = min(setting.num_candidates, 5 * setting.num_sets)
   candidates = random_real(
       jax.random.fold_in(setting.k_draw, _REST), setting.source.train,
-      setting.classes, setting.num_candidates,
+      setting.classes, num,
   )
   chosen = setting.choose(candidates)
   scores = evaluate_sets(
@@ -352,8 +346,7 @@ def _optimised(setting: _Setting):
       _some(setting.k_choose, setting.source.train),
       learner=setting.learner, num_networks=_SCORING_NETWORKS,
   ).mean(1)
-  keep = max(1, min(setting.num_sets, setting.num_candidates // 5))
-  best = np.argsort(-scores, kind="stable")[:keep]
+  best = np.argsort(-scores, kind="stable")[: max(1, num // 5)]
   return setting.result(candidates[best], **chosen)
 
 

@@ -14,15 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from distill_jax.environment import platform
 from distill_jax.evaluation import metrics
 from distill_jax.evaluation.learners import (
-    Learner,
-    fixes_initialisation,
-    student,
+  Learner,
+  fixes_initialisation,
+  student,
 )
 from distill_jax.evaluation.recipes import from_spec, in_order
-from distill_jax.labels import classes_of_labels
-from distill_jax.nn.conv import platform
+from distill_jax.labels import classes_of_labels, num_outputs
 from distill_jax.parallel import CPU_ROWS, batch_map, chunk_size
 from distill_jax.types import Array, Network, TrainingSet
 
@@ -131,6 +131,11 @@ def evaluate(
     raise ValueError("one of `learner` and `network` must be given, not both.")
   recipe = None
   if network is not None:
+    if getattr(training_set, "label_space", "raw") == "centred":
+      raise ValueError(
+          "`network` must be trained by regression on centred labels, which no "
+          "recipe here does. Give a `learner` that does."
+      )
     spec = getattr(training_set, "recipe", None)
     chosen = from_spec(spec) if spec else in_order()
     learner, recipe = student(network, chosen), chosen.spec
@@ -277,6 +282,12 @@ def _check(training_set, split, num_networks, rows):
     raise ValueError("`split` must be a split of real data; got None.")
   raw = jax.ShapeDtypeStruct((1, *split.inputs.shape[1:]), split.inputs.dtype)
   shape = jax.eval_shape(split.encode, raw).shape[1:]
+  outputs = training_set.samples.labels.shape[1]
+  if outputs != num_outputs(split.num_classes):
+    raise ValueError(
+        "`split` must have the classes of the set, whose labels have "
+        f"{outputs} columns; got {split.num_classes} classes."
+    )
   own = training_set.samples.inputs.shape[1:]
   if shape != own:
     raise ValueError(

@@ -22,7 +22,7 @@ def alex_cifar_net(
   """Two conv5-64 with local response norm, dense 384-192; for 32 pixels.
 
   Args:
-    num_outputs: K.
+    num_outputs: K: one per class, but 1 for two classes.
     initialisation: of all weights and biases.
   """
   return from_linen(

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from distill_jax.environment import platform
 from distill_jax.types import Array
 
 Padding = str | int | tuple[tuple[int, int], tuple[int, int]]
@@ -102,14 +103,6 @@ def _tiles(x: Array, window: int) -> Array:
   height, width = (s // window for s in x.shape[1:3])
   x = x[:, : height * window, : width * window]
   return x.reshape(len(x), height, window, width, window, x.shape[3])
-
-
-def platform() -> str:
-  """The platform a computation traced now will run on: 'cpu', 'gpu', ..."""
-  device = jax.config.jax_default_device
-  if device is None:
-    return jax.default_backend()
-  return device if isinstance(device, str) else device.platform
 
 
 def _pair(value) -> tuple[int, int]:

@@ -34,7 +34,7 @@ def convnet(
   Grey images of 28 pixels are padded to 32 by the first block.
 
   Args:
-    num_outputs: K.
+    num_outputs: K: one per class, but 1 for two classes.
     depth: blocks; 3 for 32 pixels, 4 for 64; each halves the image.
     width: channels of every block.
     norm: `(train) -> module`, see `nn.norms`; None for none.

@@ -23,7 +23,7 @@ def lenet(
   Images of 28 pixels are padded by 2; larger ones (32) are not.
 
   Args:
-    num_outputs: K.
+    num_outputs: K: one per class, but 1 for two classes.
     initialisation: of all weights and biases.
   """
   return from_linen(

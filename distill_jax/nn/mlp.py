@@ -22,7 +22,7 @@ def mlp(
   """Flatten, then dense layers with ReLU between, then linear.
 
   Args:
-    num_outputs: K.
+    num_outputs: K: one per class, but 1 for two classes.
     widths: of the hidden layers; () is a linear model.
     initialisation: of all weights and biases.
   """

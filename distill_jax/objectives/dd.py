@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 import chex
 import jax
+import numpy as np
 import optax
 
 from distill_jax.inner_loop import train_in_order
@@ -64,6 +65,8 @@ def unrolled(
         f"initialisation; got {num_networks}."
     )
 
+  last_row = int(np.max(order))
+
   def real_loss(variables, batch):
     logits, _ = network.apply(variables, batch.inputs)
     labels = label_rows(batch.labels, num_classes, logits.dtype)
@@ -76,6 +79,11 @@ def unrolled(
   def objective(key, samples: Samples, state, batch: Batch):
     chex.assert_rank(samples.labels, 2)
     chex.assert_equal_shape_prefix([samples.inputs, samples.labels], 1)
+    if last_row >= len(samples.inputs):
+      raise ValueError(
+          f"`order` must name rows of the {len(samples.inputs)} samples; got "
+          f"{last_row}. Give `step_order` the number of samples of the set."
+      )
     parts = pieces(batch)
 
     def after_training(samples, key):
