@@ -90,6 +90,7 @@ def rows() -> dict[str, Row]:
       "sldd_mnist", "sldd_mnist.py:random,images=100,steps=10,epochs=3", 82.7,
       ("--config.step_size_learning_rate=0.002",
        "--config.evaluation.num_networks=200",
+       "--config.evaluation.networks_per_set=1",
        "--config.evaluation.baselines=all", "--config.evaluation.full_data"),
   )
   for name, published in ACCELERATOR.items():
