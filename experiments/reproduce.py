@@ -230,7 +230,10 @@ def _distillation_size(sweep: list[dict]) -> str:
       for target in (80, 90, 95)
   }
   return (
-      f"Sizes {', '.join(map(str, sizes))}; accuracy on all data "
+      "MNIST, LeNet, fixed initialisation, three epochs, 1,000 outer steps: a "
+      "twentieth of the steps of the rows above, hence lower.\n\n"
+      "![Accuracy against number of samples](figures/sldd_mnist_sweep.png)"
+      f"\n\nSizes {', '.join(map(str, sizes))}; accuracy on all data "
       f"{100 * sweep[0]['full_data_accuracy']:.2f} %. Smallest size whose "
       "ratio reaches A %: "
       + ", ".join(f"d_{t} = {size:g}" for t, size in reached.items()) + "."
@@ -259,11 +262,6 @@ validation; `converged` is random real data trained to convergence.
 {baselines}
 
 ## Accuracy against number of samples
-
-MNIST, LeNet, fixed initialisation, three epochs, 1,000 outer steps each: a
-twentieth of the steps of the rows above, hence lower.
-
-![Accuracy against number of samples](figures/sldd_mnist_sweep.png)
 
 {sweep}
 
