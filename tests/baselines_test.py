@@ -151,7 +151,7 @@ class RunTest(parameterized.TestCase):
     results = self._run(_set(epochs=10), *names)
     shapes = {name: r.accuracy.shape for name, r in results.items()}
     assert shapes == {
-        "random_real": (2, 2), "class_mean": (1, 2), "kmeans": (2, 2),
+        "random_real": (2, 2), "class_mean": (1, 4), "kmeans": (2, 2),
         "knn_random": (2, 1), "knn_kmeans": (2, 1),
         "byte_matched_real": (2, 2), "random_real_converged": (2, 2),
     }

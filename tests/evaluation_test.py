@@ -143,7 +143,7 @@ class EvaluateTest(parameterized.TestCase):
     with pytest.raises(ValueError, match="`num_networks` must be at least 1"):
       evaluate(key, _set(), SOURCE.test, network=NETWORK, num_networks=0)
     with pytest.raises(ValueError, match=r"`split` must hold .* got \(3,\)"):
-      other = from_arrays(np.eye(3), np.arange(3)).train
+      other = from_arrays(np.eye(4)[:, :3], np.arange(4)).train
       evaluate(key, _set(), other, network=NETWORK)
 
 
