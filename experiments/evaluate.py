@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import assess
+import build
 import jax
 import launch
 import workdir
@@ -47,6 +48,7 @@ def main(argv):
     raise WorkdirError(
         f"`out` must be in an existing folder; got {out}. Create the folder."
     )
+  build.baseline_names(FLAGS.baselines)  # refuses an unknown one early
   artifact = artifacts.load(FLAGS.artifact)
   source = data.read(
       FLAGS.data, data_dir=FLAGS.data_dir,
