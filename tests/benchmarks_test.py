@@ -3,28 +3,25 @@
 import importlib.util
 import json
 import pathlib
-import sys
 import tempfile
 from unittest import mock
 
+import batch_map_bench
 import chex
+import conv_scan
+import evaluation
 import jax
 import numpy as np
 import pytest
+import sldd_problem
+import sldd_step
+import timing
+import unroll_memory
 from absl.testing import absltest, parameterized
 
 from distill_jax import nn
 
 BENCHMARKS = pathlib.Path(__file__).parents[1] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-
-import batch_map_bench  # noqa: E402
-import conv_scan  # noqa: E402
-import evaluation  # noqa: E402
-import sldd_problem  # noqa: E402
-import sldd_step  # noqa: E402
-import timing  # noqa: E402
-import unroll_memory  # noqa: E402
 
 SCRIPTS = (
     batch_map_bench, conv_scan, evaluation, sldd_step, unroll_memory
