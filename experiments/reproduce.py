@@ -84,7 +84,7 @@ def rows() -> dict[str, Row]:
     table[f"sldd_mnist_sweep_{images}"] = Row(
         "sldd_mnist_sweep",
         f"sldd_mnist.py:fixed,images={images},steps={steps},epochs=3", None,
-        ("--config.num_steps=1000", "--config.evaluation.full_data"),
+        ("--config.num_steps=2000", "--config.evaluation.full_data"),
     )
   table["sldd_mnist_random_100"] = Row(
       "sldd_mnist", "sldd_mnist.py:random,images=100,steps=10,epochs=3", 82.7,
@@ -230,7 +230,7 @@ def _distillation_size(sweep: list[dict]) -> str:
       for target in (80, 90, 95)
   }
   return (
-      "MNIST, LeNet, fixed initialisation, three epochs, 1,000 outer steps: a "
+      "MNIST, LeNet, fixed initialisation, three epochs, 2,000 outer steps: a "
       "twentieth of the steps of the rows above, hence lower.\n\n"
       "![Accuracy against number of samples](figures/sldd_mnist_sweep.png)"
       f"\n\nSizes {', '.join(map(str, sizes))}; accuracy on all data "
