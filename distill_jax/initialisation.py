@@ -43,6 +43,28 @@ def start_classes(
   return classes.ravel()
 
 
+def class_members(classes: np.ndarray, num_classes: int) -> Array:
+  """[K, m] int32, the rows of each class, in their order.
+
+  Args:
+    classes: [M] int, the class of each row.
+    num_classes: K.
+
+  Raises:
+    ValueError: not the same number of rows for every class.
+  """
+  classes = np.asarray(classes)
+  counts = np.bincount(classes, minlength=num_classes)
+  if counts.min() != counts.max() or not counts.any():
+    raise ValueError(
+        "`classes` must hold every class equally often; got "
+        f"{counts.min()} to {counts.max()} rows a class. Ask for a multiple of "
+        f"the {num_classes} classes."
+    )
+  rows = np.argsort(classes, kind="stable").astype(np.int32)
+  return jnp.asarray(rows.reshape(num_classes, -1))
+
+
 def raw_step_sizes(step_size: float, num: int) -> Array:
   """[T] such that their softplus is `step_size`: log(exp(step_size) - 1)."""
   if not step_size > 0:

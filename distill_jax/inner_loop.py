@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from distill_jax.augmentation import Augmentation
 from distill_jax.labels import cross_entropy
 from distill_jax.types import Array, Network, PyTree, Samples
 
@@ -78,6 +79,120 @@ def train_in_order(
   start = (variables, optimizer.init(variables["params"]))
   (variables, _), _ = jax.lax.scan(body, start, jnp.arange(num_steps))
   return variables
+
+
+def train_epochs(
+    key: Array,
+    network: Network,
+    variables: PyTree,
+    inputs: Array,
+    labels: Array,
+    *,
+    optimizer: optax.GradientTransformation,
+    num_epochs: int,
+    batch_size: int,
+    augmentation: Augmentation | None = None,
+    loss: Callable[[Array, Array], Array] = cross_entropy,
+) -> PyTree:
+  """Trains on shuffled batches, every sample once an epoch.
+
+  The last batch of an epoch holds what is left over. Training in two calls
+  starts the optimizer's state anew in the second, as the DC family's recipes do
+  when they lower the step size.
+
+  Args:
+    key: consumed.
+    network: what is trained.
+    variables: where training starts.
+    inputs: [M, ...] in model space.
+    labels: [M, K].
+    optimizer: any; its step size included.
+    num_epochs: passes over the samples; 0 is none.
+    batch_size: B; at most M is used.
+    augmentation: of each batch: one operation a batch, one draw an image.
+    loss: `(logits [B, K], labels [B, K]) -> scalar`.
+
+  Returns:
+    The trained variables.
+  """
+  if batch_size < 1 or num_epochs < 0:
+    raise ValueError(
+        "`batch_size` must be at least 1 and `num_epochs` at least 0; got "
+        f"{batch_size} and {num_epochs}."
+    )
+  size = len(inputs)
+  batch_size = min(batch_size, size)
+  num_full = size // batch_size
+
+  def step(carry, batch):
+    variables, state = carry
+    key, rows = batch
+    k_augment, k_apply = jax.random.split(key)
+    x, y = inputs[rows], labels[rows]
+    if augmentation is not None:
+      draw = augmentation.draw(k_augment, x.shape, len(x))
+      x = augmentation.apply(draw, x)
+
+    variables, state, _ = training_step(
+        k_apply, network, variables, state, x, y, optimizer=optimizer, loss=loss
+    )
+    return (variables, state), None
+
+  def epoch(carry, key):
+    k_order, k_full, k_rest = jax.random.split(key, 3)
+    rows = jax.random.permutation(k_order, size)
+    full, rest = jnp.split(rows, [num_full * batch_size])
+    keys = jax.random.split(k_full, num_full)
+    full = full.reshape(num_full, batch_size)
+    carry, _ = jax.lax.scan(step, carry, (keys, full))
+    if len(rest):
+      carry, _ = step(carry, (k_rest, rest))
+    return carry, None
+
+  start = (variables, optimizer.init(variables["params"]))
+  keys = jax.random.split(key, num_epochs)
+  return jax.lax.scan(epoch, start, keys)[0][0]
+
+
+def training_step(
+    key: Array,
+    network: Network,
+    variables: PyTree,
+    state: PyTree,
+    inputs: Array,
+    labels: Array,
+    *,
+    optimizer: optax.GradientTransformation,
+    loss: Callable[[Array, Array], Array] = cross_entropy,
+) -> tuple[PyTree, PyTree, Array]:
+  """One update on one batch.
+
+  Args:
+    key: of dropout.
+    network: what is trained.
+    variables: its weights and statistics.
+    state: of the optimizer.
+    inputs: [B, ...] in model space.
+    labels: [B, K].
+    optimizer: any; its step size included.
+    loss: `(logits [B, K], labels [B, K]) -> scalar`.
+
+  Returns:
+    Variables and state after the update, and the loss before it.
+  """
+
+  def objective(params):
+    logits, updated = network.apply(
+        {**variables, "params": params}, inputs, key=key, train=True
+    )
+    return loss(logits, labels), updated
+
+  params = variables["params"]
+  gradient_of = jax.value_and_grad(objective, has_aux=True)
+  (value, updated), gradient = gradient_of(params)
+  change, state = optimizer.update(gradient, state, params)
+  params = optax.apply_updates(params, change)
+  return {**updated, "params": params}, state, value
 
 
 def check_steps(shape: tuple[int, ...], num_batches: int) -> int:

@@ -102,6 +102,52 @@ def batch_mean(
   return value(args, xs)
 
 
+def batch_losses(
+    f: Callable,
+    own: PyTree,
+    xs: PyTree,
+    *,
+    chunk: int | None = None,
+    mesh: Mesh | None = None,
+) -> Array:
+  """Losses of independent items, with the memory of one item.
+
+  As `batch_mean`, but what the losses are differentiated by belongs to the
+  items: the gradient is taken item by item on the way forward, and is as large
+  as `own`. Exact; differentiable once, in reverse.
+
+  Args:
+    f: `(own item, x) -> scalar`.
+    own: what each item's loss is differentiated by; floats with one leading
+      axis.
+    xs: the rest of the items, with the same leading axis.
+    chunk: as in `batch_map`.
+    mesh: as in `batch_map`.
+
+  Returns:
+    One loss an item (`xs` carry no gradient).
+  """
+
+  def mapped(f, own, xs):
+    return batch_map(lambda item: f(*item), (own, xs), chunk=chunk, mesh=mesh)
+
+  @jax.custom_vjp
+  def losses(own, xs):
+    return mapped(f, own, xs)
+
+  def forward(own, xs):
+    return mapped(jax.value_and_grad(f), own, xs)
+
+  def backward(gradient, cotangent):
+    def scaled(leaf):
+      return leaf * cotangent.reshape(-1, *(1,) * (leaf.ndim - 1))
+
+    return jax.tree.map(scaled, gradient), None
+
+  losses.defvjp(forward, backward)
+  return losses(own, xs)
+
+
 def pieces(tree: PyTree) -> PyTree:
   """Rows regrouped for the cache: [B, ...] -> [B / rows, rows, ...].
 

@@ -21,8 +21,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from distill_jax.inner_loop import train_in_order
-from distill_jax.labels import classes_of_labels, cross_entropy, label_rows
+from distill_jax.inner_loop import train_in_order, training_step
+from distill_jax.labels import classes_of_labels, label_rows
 from distill_jax.types import PyTree, TrainingSet
 
 
@@ -109,19 +109,10 @@ def converged(
       k_rows, k_apply = jax.random.split(jax.random.fold_in(key, t))
       x, y = batch(k_rows)
 
-      def objective(params):
-        logits, updated = network.apply(
-            {**variables, "params": params}, x, key=k_apply, train=True
-        )
-        return cross_entropy(logits, y), updated
-
-      params = variables["params"]
-      (loss, updated), gradient = jax.value_and_grad(
-          objective, has_aux=True
-      )(params)
-      change, state = optimizer.update(gradient, state, params)
-      params = optax.apply_updates(params, change)
-      return t + 1, {**updated, "params": params}, state, loss
+      variables, state, loss = training_step(
+          k_apply, network, variables, state, x, y, optimizer=optimizer
+      )
+      return t + 1, variables, state, loss
 
     def unfinished(carry):
       return (carry[0] < num_steps) & (carry[3] >= tolerance)

@@ -1,0 +1,88 @@
+"""Distribution matching: DM.
+
+Zhao & Bilen, "Dataset Condensation with Distribution Matching", 2021, arXiv
+2110.04181, equation 4:
+
+    E_theta sum_c  || mean psi_theta(A(real_c)) - mean psi_theta(A(S_c)) ||^2
+
+A is one draw of augmentation for both batches of a class. psi_theta is the
+embedding (the last of `Network.stages`) of a network that is drawn afresh in
+every outer step and never trained. There is no classifier and no inner loop, so
+labels take no part.
+
+A network with running statistics sees the batches of all classes together, in
+train mode, as in the published code: its normalisation mixes the classes.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from distill_jax import distances
+from distill_jax.augmentation import Augmentation, identity
+from distill_jax.parallel import batch_losses
+from distill_jax.types import Array, Batch, Network, Objective, PyTree, Samples
+
+
+def distribution_matching(
+    network: Network,
+    members: Array,
+    *,
+    sample: Callable[[Array, PyTree], Batch],
+    distance: Callable[[Array, Array], Array] = distances.means,
+    augmentation: Augmentation | None = None,
+    mesh: jax.sharding.Mesh | None = None,
+) -> Objective:
+  """Matches the embeddings of real and distilled samples class by class.
+
+  Args:
+    network: its `init` is the distribution of theta.
+    members: [K, m] int, the samples of each class
+      (`initialisation.class_members`).
+    sample: `(key, data) -> Batch` of inputs [K, n, ...].
+    distance: `(real [n, D], distilled [m, D]) -> scalar`, see `distances`;
+      summed over classes.
+    augmentation: of both batches, one draw for a class and step.
+    mesh: shards the classes; see `parallel.batch_map`.
+
+  Returns:
+    An `Objective` without state or metrics.
+  """
+  augmentation = augmentation or identity()
+  members = jnp.asarray(members)
+
+  def loss(key, samples: Samples, state, batch: Batch):
+    k_init, k_augment = jax.random.split(key)
+    variables = network.init(k_init, samples.inputs[:1])
+    keys = jax.random.split(k_augment, len(members))
+    own = samples.inputs[members]
+
+    def augmented(key, inputs):
+      draw = augmentation.draw(key, inputs.shape, 1)
+      return augmentation.apply(draw, inputs)
+
+    def embedded(inputs):
+      features, _ = network.stages(variables, inputs, train=True)
+      return features[-1]
+
+    def apart(own, other):
+      key, real = other
+      target = embedded(augmented(key, real))
+      return distance(lax.stop_gradient(target), embedded(augmented(key, own)))
+
+    def together(inputs):
+      """[K, n, D] of a network whose normalisation mixes the classes."""
+      inputs = jax.vmap(augmented)(keys, inputs)
+      features = embedded(inputs.reshape(-1, *inputs.shape[2:]))
+      return features.reshape(*inputs.shape[:2], -1)
+
+    if set(variables) == {"params"}:
+      losses = batch_losses(apart, own, (keys, batch.inputs), mesh=mesh)
+    else:
+      target = lax.stop_gradient(together(batch.inputs))
+      losses = jax.vmap(distance)(target, together(own))
+    return losses.sum(), (state, {})
+
+  return Objective(sample, lambda key, samples: (), loss)

@@ -1,0 +1,278 @@
+"""Gradient and distribution matching: goldens, the published loop, limits."""
+
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl.testing import parameterized
+from goldens import make_matching as golden
+from goldens.make_networks import fill
+
+from distill_jax import augmentation, distances
+from distill_jax.estimators.backprop import backprop
+from distill_jax.initialisation import class_members
+from distill_jax.labels import cross_entropy, label_rows
+from distill_jax.nn import convnet, norms
+from distill_jax.objectives.dc import gradient_matching
+from distill_jax.objectives.dm import distribution_matching
+from distill_jax.outer_loop import distill, distiller, learn
+from distill_jax.parameterization.pixels import pixels
+from distill_jax.types import Batch, Distilled, Network, Samples
+
+# PyTorch 2.13.0, float64: tests/goldens/make_matching.py.
+GOLDENS = np.load(pathlib.Path(__file__).parent / "goldens" / "matching.npz")
+CLASSES = golden.CLASSES
+CLASS_OF = np.repeat(np.arange(CLASSES), golden.OWN)
+MEMBERS = class_members(CLASS_OF, CLASSES)
+KEY = jax.random.key(0)
+TURNED = augmentation.rotate()._replace(
+    draw=lambda key, shape, rows: jnp.full((rows,), golden.ANGLE)
+)
+
+
+def _filled(network: Network) -> Network:
+  """The network whose `init` always gives the golden's weights."""
+
+  def init(key, example):
+    def value(path, leaf):
+      name = jax.tree_util.keystr(path, simple=True, separator="/")
+      return jnp.asarray(fill(name, leaf.shape), example.dtype)
+
+    shapes = jax.eval_shape(network.init, key, example)
+    params = jax.tree_util.tree_map_with_path(value, shapes["params"])
+    return {"params": params}
+
+  return network._replace(init=init)
+
+
+NETWORK = _filled(convnet(CLASSES, depth=1, width=4))
+
+
+def _problem():
+  """Distilled samples, class-major, and one real batch, in float64."""
+  own, real = (jnp.asarray(x) for x in golden.samples())
+  samples = Samples(
+      own.reshape(-1, *own.shape[2:]),
+      label_rows(jnp.asarray(CLASS_OF), CLASSES, own.dtype), jnp.zeros((0,)),
+  )
+  labels = jnp.arange(CLASSES, dtype=jnp.int32)[:, None]
+  return samples, Batch(real, jnp.broadcast_to(labels, real.shape[:2]))
+
+
+def _loss_and_gradient(objective, samples, batch):
+  state = objective.init(KEY, samples)
+
+  @jax.jit
+  def run(inputs):
+    return jax.value_and_grad(
+        lambda x: objective.loss(
+            KEY, samples._replace(inputs=x), state, batch
+        )[0]
+    )(inputs)
+
+  return run(samples.inputs)
+
+
+def _data(key, data):
+  del key
+  return data
+
+
+class GoldensTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.enter_context(jax.enable_x64(True))
+
+  def check(self, name, objective):
+    samples, batch = _problem()
+    loss, gradient = _loss_and_gradient(objective, samples, batch)
+    np.testing.assert_allclose(loss, GOLDENS[f"{name}/loss"], rtol=1e-10)
+    np.testing.assert_allclose(
+        gradient.reshape(GOLDENS[f"{name}/gradient"].shape),
+        GOLDENS[f"{name}/gradient"], rtol=1e-9, atol=1e-12,
+    )
+
+  @parameterized.parameters(
+      ("by_output", distances.by_output, None),
+      ("by_output_rotated", distances.by_output, TURNED),
+      ("cosine", distances.cosine, None),
+      ("squared", distances.squared, None),
+      ("absolute", distances.absolute, None),
+      ("kernels", distances.of_kernels(distances.squared), None),
+  )
+  def test_gradients(self, name, distance, augment):
+    self.check(name, gradient_matching(
+        NETWORK, MEMBERS, sample=_data, num_classes=CLASSES,
+        distance=distance, augmentation=augment,
+    ))
+
+  @parameterized.parameters(
+      ("means", distances.means, None),
+      ("means_rotated", distances.means, TURNED),
+      ("moments", distances.means_and_covariances(0.3), None),
+      ("discrepancy",
+       distances.maximum_mean_discrepancy(distances.gaussian(3.0)), None),
+  )
+  def test_distributions(self, name, distance, augment):
+    self.check(name, distribution_matching(
+        NETWORK, MEMBERS, sample=_data, distance=distance,
+        augmentation=augment,
+    ))
+
+
+class PublishedLoopTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.enter_context(jax.enable_x64(True))
+
+  def test_advance_then_match_equals_match_then_train(self):
+    """Three networks, three matches each, two epochs between matches."""
+    samples, batch = _problem()
+    rate, inner_rate, networks, steps, epochs = 0.3, 0.05, 3, 3, 2
+    objective = gradient_matching(
+        NETWORK, MEMBERS, sample=_data, num_classes=CLASSES,
+        steps_per_network=steps, epochs_between=epochs, step_size=inner_rate,
+    )
+    outer = distiller(
+        backprop(objective, pixels()),
+        learn(codes=optax.sgd(rate, momentum=0.5)),
+    )
+    start = Distilled(samples.inputs, samples.labels, jnp.zeros((0,)))
+    state, info = distill(
+        KEY, outer.init(KEY, start), batch, step=outer.step,
+        num_steps=networks * steps,
+    )
+
+    def loss_of(params, inputs, labels):
+      logits, _ = NETWORK.apply({"params": params}, inputs)
+      return cross_entropy(logits, labels)
+
+    gradient = jax.jit(jax.grad(loss_of))
+
+    @jax.jit
+    @jax.value_and_grad
+    def matching(images, params):
+      total = 0.0
+      for c in range(CLASSES):
+        target = gradient(
+            params, batch.inputs[c],
+            label_rows(batch.labels[c], CLASSES, images.dtype),
+        )
+        rows = CLASS_OF == c
+        own = jax.grad(loss_of)(params, images[rows], samples.labels[rows])
+        total += distances.by_output(target, own)
+      return total
+
+    images, velocity = samples.inputs, 0.0
+    losses = []
+    for _ in range(networks):
+      params = NETWORK.init(KEY, images)["params"]
+      for t in range(steps):
+        value, change = matching(images, params)
+        losses.append(value)
+        velocity = 0.5 * velocity + change
+        images = images - rate * velocity
+        if t == steps - 1:
+          break
+        for _ in range(epochs):
+          params = jax.tree.map(
+              lambda p, g: p - inner_rate * g,
+              params, gradient(params, images, samples.labels),
+          )
+    np.testing.assert_allclose(info.loss, losses, rtol=1e-9)
+    np.testing.assert_allclose(state.distilled.codes, images, rtol=1e-9)
+
+
+class LimitsTest(parameterized.TestCase):
+  def test_the_batch_itself_matches(self):
+    _, batch = _problem()
+    own = batch.inputs.reshape(-1, *batch.inputs.shape[2:])
+    samples = Samples(
+        own, label_rows(batch.labels.ravel(), CLASSES), jnp.zeros((0,))
+    )
+    members = class_members(np.asarray(batch.labels).ravel(), CLASSES)
+    for objective in (
+        gradient_matching(
+            NETWORK, members, sample=_data, num_classes=CLASSES,
+            distance=distances.squared,
+        ),
+        distribution_matching(NETWORK, members, sample=_data),
+    ):
+      loss, gradient = _loss_and_gradient(objective, samples, batch)
+      self.assertLess(float(loss), 1e-9)
+      self.assertLess(float(jnp.abs(gradient).max()), 1e-5)
+
+  def test_order_of_the_samples_carries_no_meaning(self):
+    samples, batch = _problem()
+    shuffle = np.random.RandomState(0).permutation(len(CLASS_OF))
+    shuffled = samples._replace(
+        inputs=samples.inputs[shuffle], labels=samples.labels[shuffle]
+    )
+    losses = [
+        _loss_and_gradient(
+            gradient_matching(
+                NETWORK, class_members(classes, CLASSES), sample=_data,
+                num_classes=CLASSES,
+            ), own, batch,
+        )[0]
+        for own, classes in (
+            (samples, CLASS_OF), (shuffled, CLASS_OF[shuffle])
+        )
+    ]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+  def test_a_dead_filter_gives_finite_gradients(self):
+    def loss(b):
+      return distances.by_output({"w": jnp.ones((3, 2))}, {"w": b})
+
+    gradient = jax.grad(loss)(jnp.zeros((3, 2)))
+    self.assertTrue(bool(jnp.isfinite(gradient).all()))
+
+  def test_the_linear_kernel_gives_the_distance_of_means(self):
+    a, b = (jax.random.normal(jax.random.key(i), (4 + i, 3)) for i in (0, 1))
+    linear = distances.maximum_mean_discrepancy(lambda x, y: x @ y.T)
+    np.testing.assert_allclose(
+        linear(a, b), distances.means(a, b), rtol=1e-5
+    )
+
+  @parameterized.parameters(gradient_matching, distribution_matching)
+  def test_batch_norm(self, method):
+    """Statistics are of real samples; the loss moves the distilled ones."""
+    network = convnet(CLASSES, depth=1, width=4, norm=norms.batch_norm)
+    more = {} if method is distribution_matching else {"num_classes": CLASSES}
+    objective = method(network, MEMBERS, sample=_data, **more)
+    samples, batch = jax.tree.map(
+        lambda x: x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        if jnp.issubdtype(x.dtype, jnp.floating) else x, _problem(),
+    )
+    loss, gradient = _loss_and_gradient(objective, samples, batch)
+    self.assertTrue(bool(jnp.isfinite(loss)))
+    self.assertGreater(float(jnp.abs(gradient).max()), 0)
+
+  def test_a_network_below_the_threshold_is_replaced(self):
+    samples, batch = _problem()
+    for threshold, step in ((0.0, 1), (1e9, 0)):
+      objective = gradient_matching(
+          NETWORK, MEMBERS, sample=_data, num_classes=CLASSES,
+          threshold=threshold,
+      )
+      _, (state, _) = objective.loss(
+          KEY, samples, objective.init(KEY, samples), batch
+      )
+      self.assertEqual(int(state.step), step)
+
+  def test_bad_arguments(self):
+    with self.assertRaisesRegex(ValueError, "`members` must be"):
+      gradient_matching(NETWORK, MEMBERS[:2], sample=_data, num_classes=3)
+    with self.assertRaisesRegex(ValueError, "`steps_per_network`"):
+      gradient_matching(
+          NETWORK, MEMBERS, sample=_data, num_classes=3, steps_per_network=0
+      )
+    with self.assertRaisesRegex(ValueError, "every class equally often"):
+      class_members(np.array([0, 0, 1]), 2)
+    with self.assertRaisesRegex(ValueError, "convolution kernels"):
+      distances.of_kernels(distances.squared)(
+          {"w": jnp.ones((2, 2))}, {"w": jnp.ones((2, 2))}
+      )
