@@ -127,11 +127,21 @@ def start(
     step_size: float,
     num_inner_steps: int,
 ) -> Distilled:
-  """A `Distilled` from inputs [M, ...], labels [M, K] and one step size."""
-  if len(inputs) != len(labels):
+  """A `Distilled` from inputs, label rows [R, K] and one step size.
+
+  Args:
+    key: consumed.
+    inputs: [R * r, ...], as many a row as the parameterization takes.
+    labels: [R, K].
+    parameterization: makes codes of the inputs.
+    step_size: where every inner step size starts.
+    num_inner_steps: T, the number of step sizes.
+  """
+  wanted = len(labels) * parameterization.inputs_per_row
+  if len(inputs) != wanted:
     raise ValueError(
-        "`inputs` and `labels` must have one row a sample; got "
-        f"{len(inputs)} and {len(labels)}."
+        f"`inputs` must be {wanted}, {parameterization.inputs_per_row} for "
+        f"each of {len(labels)} label rows; got {len(inputs)}."
     )
   return Distilled(
       codes=parameterization.init(key, inputs),
@@ -157,21 +167,19 @@ def from_noise(
     key: consumed.
     source: a `data.Source`.
     parameterization: how the samples are stored.
-    num_samples: M; may be below the number of classes.
-    num_steps: S; M must be a multiple of it.
+    num_samples: label rows; may be below the number of classes.
+    num_steps: S; `num_samples` must be a multiple of it.
     num_epochs: E; there are E * S inner steps.
     step_size: where every inner step size starts.
-    labels: [M, K]; by default one-hot rows of the start classes.
+    labels: [num_samples, K]; by default one-hot rows of the start classes.
   """
-  k_inputs, k_codes = jax.random.split(key)
-  classes = start_classes(num_samples, num_steps, source.num_classes)
-  return start(
-      k_codes,
-      noise(k_inputs, num_samples, source.example.shape[1:]),
-      one_hot(classes, source.num_classes) if labels is None else labels,
-      parameterization,
-      step_size=step_size,
-      num_inner_steps=num_epochs * num_steps,
+
+  def draw(key, classes):
+    return noise(key, len(classes), source.example.shape[1:])
+
+  return _from_drawn(
+      draw, key, source, parameterization, num_samples, num_steps, num_epochs,
+      step_size, labels,
   )
 
 
@@ -190,13 +198,27 @@ def from_real(
 
   Arguments as in `from_noise`.
   """
+
+  def draw(key, classes):
+    return real(key, source.train, classes)
+
+  return _from_drawn(
+      draw, key, source, parameterization, num_samples, num_steps, num_epochs,
+      step_size, labels,
+  )
+
+
+def _from_drawn(
+    draw, key, source, parameterization, num_samples, num_steps, num_epochs,
+    step_size, labels,
+) -> Distilled:
+  """From `draw(key, classes) -> inputs`, one for each class named."""
   k_inputs, k_codes = jax.random.split(key)
   classes = start_classes(num_samples, num_steps, source.num_classes)
+  if labels is None:
+    labels = one_hot(classes, source.num_classes)
+  drawn = draw(k_inputs, np.repeat(classes, parameterization.inputs_per_row))
   return start(
-      k_codes,
-      real(k_inputs, source.train, classes),
-      one_hot(classes, source.num_classes) if labels is None else labels,
-      parameterization,
-      step_size=step_size,
-      num_inner_steps=num_epochs * num_steps,
+      k_codes, drawn, labels, parameterization,
+      step_size=step_size, num_inner_steps=num_epochs * num_steps,
   )

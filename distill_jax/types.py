@@ -86,14 +86,17 @@ class Parameterization(NamedTuple):
   """How a distilled set is stored.
 
   Attributes:
-    init: `(key, inputs [R, ...]) -> codes`, from real or random inputs.
+    init: `(key, inputs) -> codes`, from real or random inputs [R * r, ...], the
+      r inputs of a row side by side.
     decode: `(codes) -> inputs [M, ...]` in model space.
     owner: `(codes) -> [M] int32`, the label row of each decoded sample.
+    inputs_per_row: r, inputs that make one row of codes.
   """
 
   init: Callable[[Array, Array], PyTree]
   decode: Callable[[PyTree], Array]
   owner: Callable[[PyTree], Array]
+  inputs_per_row: int = 1
 
 
 class Network(NamedTuple):

@@ -85,7 +85,7 @@ class StartTest(parameterized.TestCase):
     np.testing.assert_array_equal(made.codes, inputs)
     np.testing.assert_array_equal(made.labels, np.eye(3)[[0, 1, 2, 0]])
     chex.assert_shape(made.raw_step_sizes, (6,))
-    with pytest.raises(ValueError, match="one row a sample; got 4 and 3"):
+    with pytest.raises(ValueError, match="1 for each of 3 label rows; got 4"):
       initialisation.start(
           jax.random.key(0), inputs, labels[:3], pixels(), step_size=0.1,
           num_inner_steps=6,
