@@ -80,6 +80,14 @@ class Artifact(NamedTuple):
   storage_bytes: dict[str, int]
   provenance: dict[str, Any]
 
+  def __repr__(self) -> str:
+    return (
+        f"Artifact: {self.num_samples} samples {self.inputs.shape[1:]} of "
+        f"{self.num_classes} classes by {self.method}, {self.label_regime} "
+        f"labels, {self.student_init} initialisation, "
+        f"{self.storage_bytes['total']:,} bytes"
+    )
+
   @property
   def training_set(self) -> TrainingSet:
     """What a learner is given, on the default device; logits softmaxed."""
@@ -125,7 +133,8 @@ def to_artifact(
     source: the `data.Source` it was distilled from: names and preprocessing.
     method: its name.
     order: [S, n] int, the samples of each step.
-    recipe: `Recipe.spec`; `in_order` by default.
+    recipe: `Recipe.spec`; by default "in_order" for a set with step sizes and
+      "converged" for one without.
     network: {"name": ..., settings}, for whoever evaluates the set by name.
     label_regime: "hard" where labels were not learned, else "soft_fixed".
     parameterization: its name.
@@ -158,7 +167,7 @@ def to_artifact(
     label_space=label_space,
     label_scale=label_scale,
     class_names=source.class_names,
-    recipe=recipe or {"name": "in_order"},
+    recipe=recipe or _default_recipe(samples.step_sizes),
     network=network or {},
     stored_labels=distilled.labels,
     provenance={**known, **given},
@@ -220,8 +229,6 @@ def from_samples(
   hard = labels.dtype.kind in "ui"
   if hard:
     labels = _rows(labels, len(class_names))
-  if recipe is None:
-    recipe = {"name": "in_order" if np.size(step_sizes) else "converged"}
   return _make(
     inputs=inputs,
     labels=labels,
@@ -237,7 +244,7 @@ def from_samples(
     label_space=label_space,
     label_scale=label_scale,
     class_names=class_names,
-    recipe=recipe,
+    recipe=recipe or _default_recipe(step_sizes),
     network=network,
     stored_labels=labels,
     provenance={"versions": environment.versions(), **(provenance or {})},
@@ -311,7 +318,7 @@ def unwritable(path, error: OSError) -> ArtifactError:
   """What to tell when a file could not be written."""
   return ArtifactError(
     f"`path` must be a file that can be written; got {path}: {error.strerror}. "
-    "Free some space or name another folder; an older file is untouched."
+    "Free some space or name an existing folder; an older file is untouched."
   )
 
 
@@ -379,6 +386,10 @@ def _rows(labels: np.ndarray, num_classes: int) -> np.ndarray:
       f"got {labels.min()}..{labels.max()}."
     )
   return np.asarray(label_rows(jnp.asarray(labels), num_classes))
+
+
+def _default_recipe(step_sizes) -> dict[str, str]:
+  return {"name": "in_order" if np.size(step_sizes) else "converged"}
 
 
 def _storage_bytes(codes, inputs, labels, step_sizes) -> dict[str, int]:

@@ -33,7 +33,7 @@ class Augmentation(NamedTuple):
   Attributes:
     draw: `(key, shape [B, H, W, C], rows) -> parameters`; `rows` is 1 for one
       draw that all images share (siamese), or B for one draw an image.
-    apply: `(parameters, images) -> images`, linear in the images.
+    apply: `(parameters, images) -> images`, affine in the images.
   """
 
   draw: Callable[[Array, tuple[int, ...], int], PyTree]
@@ -216,8 +216,8 @@ OPERATIONS = {
 }
 
 
-def from_strategy(strategy: str) -> Augmentation:
-  """DSA's: one operation of those named, each batch.
+def dsa(strategy: str) -> Augmentation:
+  """DSA's: one operation of those named for each batch.
 
   Args:
     strategy: names of `OPERATIONS` joined by underscores, such as
@@ -240,7 +240,7 @@ def idc(strategy: str) -> Augmentation:
   scale and rotate, then cutout.
 
   Args:
-    strategy: as for `from_strategy`.
+    strategy: as for `dsa`.
   """
   names = _names(strategy)
   either = [OPERATIONS[n]() for n in ("crop", "scale", "rotate") if n in names]

@@ -6,7 +6,8 @@ guarded where a dead filter makes them zero. Features are [n, D] and [m, D].
 
 By output: Zhao, Mopuri & Bilen, "Dataset Condensation with Gradient Matching",
 2020, arXiv 2006.05929, section 2.3. Means: Zhao & Bilen, "Dataset Condensation
-with Distribution Matching", 2021, arXiv 2110.04181, equation 4.
+with Distribution Matching", 2021, arXiv 2110.04181, equation 4. Maximum mean
+discrepancy: Gretton et al., "A Kernel Two-Sample Test", 2012, JMLR 13.
 """
 
 from collections.abc import Callable
@@ -58,7 +59,11 @@ def absolute(real: PyTree, synthetic: PyTree) -> Array:
 
 
 def of_kernels(distance: Callable) -> Callable:
-  """`distance` of the convolution kernels alone (IDC, arXiv 2205.14959)."""
+  """`distance` of the tensors of three axes or more alone.
+
+  Those are convolution kernels, and a LayerNorm's maps where there are any
+  (IDC, arXiv 2205.14959, as published).
+  """
 
   def chosen(real, synthetic):
     keep = [leaf.ndim >= 3 for leaf in jax.tree.leaves(real)]
@@ -117,21 +122,20 @@ def maximum_mean_discrepancy(kernel: Callable[[Array, Array], Array]):
   return distance
 
 
-def gaussian(scale: float | None = None) -> Callable[[Array, Array], Array]:
+def gaussian(scale: float) -> Callable[[Array, Array], Array]:
   """`exp(-||x - y||^2 / (2 scale^2))`.
 
   Args:
-    scale: in units of the features; by default the root of half the mean
-      squared distance of the two batches, a constant to the gradient.
+    scale: in units of the features, positive.
   """
+  if not scale > 0:
+    raise ValueError(f"`scale` must be positive; got {scale}.")
 
   def kernel(x, y):
     squares = (
         jnp.square(x).sum(1)[:, None] + jnp.square(y).sum(1)
         - 2 * jnp.matmul(x, y.T, precision=_EXACT)
     )
-    if scale is None:
-      return jnp.exp(-squares / lax.stop_gradient(squares.mean() + _SMALL))
     return jnp.exp(-squares / (2 * scale**2))
 
   return kernel

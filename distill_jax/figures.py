@@ -9,13 +9,14 @@ so that they stay legible at the width of a README.
 Dataset Distillation and Text Dataset Distillation", 2019, arXiv 1910.02551.
 """
 
-import os
+import io
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from distill_jax import storage
 
 _DPI = 150
 # Okabe and Ito's colours, which differ to colour-blind readers too.
@@ -36,10 +37,9 @@ def save(figure, path) -> None:
     figure: a matplotlib `Figure`.
     path: of the file; its folder exists.
   """
-  path = Path(path)
-  temporary = path.with_name(path.name + ".tmp")
-  figure.savefig(temporary, format="png", dpi=_DPI)
-  os.replace(temporary, path)
+  content = io.BytesIO()
+  figure.savefig(content, format="png", dpi=_DPI)
+  storage.replace(path, content.getvalue())
 
 
 def sample_grid(
@@ -113,7 +113,7 @@ def curves(metrics: Sequence[Mapping[str, float]]):
   """
   if not len(metrics):
     raise ValueError("`metrics` must hold at least one line; got none.")
-  shown = [("loss", "loss on real data", 1)]
+  shown = [("loss", "loss", 1)]
   if "accuracy" in metrics[0]:
     shown.append(("accuracy", "accuracy on\nreal data (%)", 100))
   figure = _figure(6.5, 0.6 + 1.9 * len(shown))
@@ -194,7 +194,8 @@ def accuracy_bars(report: Mapping[str, Any]):
       where there is one.
 
   Returns:
-    A `Figure`; whiskers are one standard deviation over networks.
+    A `Figure`; whiskers are one standard deviation over networks, cut at 0 and
+    100 %.
   """
   from distill_jax.evaluation.baselines import TITLES
 
@@ -207,8 +208,9 @@ def accuracy_bars(report: Mapping[str, Any]):
   colours = [_COLOURS[0] if name == "distilled" else _PALE for name in bars]
   figure = _figure(6.5, 0.9 + 0.34 * len(bars))
   axes = figure.subplots()
+  whiskers = [np.minimum(stds, means), np.minimum(stds, 100 - means)]
   axes.barh(
-      list(bars), means, xerr=stds, height=0.68, color=colours,
+      list(bars), means, xerr=whiskers, height=0.68, color=colours,
       ecolor=_DARK, capsize=2.5, error_kw={"linewidth": 1},
   )
   for y, (name, mean, std) in enumerate(zip(bars, means, stds, strict=True)):

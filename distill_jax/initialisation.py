@@ -55,6 +55,10 @@ def class_members(classes: np.ndarray, num_classes: int) -> Array:
   """
   classes = np.asarray(classes)
   counts = np.bincount(classes, minlength=num_classes)
+  if len(counts) > num_classes:
+    raise ValueError(
+        f"`classes` must be 0..{num_classes - 1}; got {classes.max()}."
+    )
   if counts.min() != counts.max() or not counts.any():
     raise ValueError(
         "`classes` must hold every class equally often; got "
@@ -124,7 +128,7 @@ def start(
     labels: Array,
     parameterization: Parameterization,
     *,
-    step_size: float,
+    step_size: float | None,
     num_inner_steps: int,
 ) -> Distilled:
   """A `Distilled` from inputs, label rows [R, K] and one step size.
@@ -134,7 +138,7 @@ def start(
     inputs: [R * r, ...], as many a row as the parameterization takes.
     labels: [R, K].
     parameterization: makes codes of the inputs.
-    step_size: where every inner step size starts.
+    step_size: where every inner step size starts; None for a method without.
     num_inner_steps: T, the number of step sizes.
   """
   wanted = len(labels) * parameterization.inputs_per_row
@@ -146,7 +150,10 @@ def start(
   return Distilled(
       codes=parameterization.init(key, inputs),
       labels=labels,
-      raw_step_sizes=raw_step_sizes(step_size, num_inner_steps),
+      raw_step_sizes=(
+          jnp.zeros((0,)) if step_size is None
+          else raw_step_sizes(step_size, num_inner_steps)
+      ),
   )
 
 
@@ -158,7 +165,7 @@ def from_noise(
     num_samples: int,
     num_steps: int = 1,
     num_epochs: int = 1,
-    step_size: float = 0.02,
+    step_size: float | None = 0.02,
     labels: Array | None = None,
 ) -> Distilled:
   """A set that starts from standard normal inputs.
@@ -170,7 +177,7 @@ def from_noise(
     num_samples: label rows; may be below the number of classes.
     num_steps: S; `num_samples` must be a multiple of it.
     num_epochs: E; there are E * S inner steps.
-    step_size: where every inner step size starts.
+    step_size: where every inner step size starts; None for a method without.
     labels: [num_samples, K]; by default one-hot rows of the start classes.
   """
 
@@ -178,8 +185,9 @@ def from_noise(
     return noise(key, len(classes), source.example.shape[1:])
 
   return _from_drawn(
-      draw, key, source, parameterization, num_samples, num_steps, num_epochs,
-      step_size, labels,
+      draw, key, source, parameterization, num_samples=num_samples,
+      num_steps=num_steps, num_epochs=num_epochs, step_size=step_size,
+      labels=labels,
   )
 
 
@@ -191,7 +199,7 @@ def from_real(
     num_samples: int,
     num_steps: int = 1,
     num_epochs: int = 1,
-    step_size: float = 0.02,
+    step_size: float | None = 0.02,
     labels: Array | None = None,
 ) -> Distilled:
   """A set that starts from random real samples of the start classes.
@@ -203,14 +211,15 @@ def from_real(
     return real(key, source.train, classes)
 
   return _from_drawn(
-      draw, key, source, parameterization, num_samples, num_steps, num_epochs,
-      step_size, labels,
+      draw, key, source, parameterization, num_samples=num_samples,
+      num_steps=num_steps, num_epochs=num_epochs, step_size=step_size,
+      labels=labels,
   )
 
 
 def _from_drawn(
-    draw, key, source, parameterization, num_samples, num_steps, num_epochs,
-    step_size, labels,
+    draw, key, source, parameterization, *,
+    num_samples, num_steps, num_epochs, step_size, labels,
 ) -> Distilled:
   """From `draw(key, classes) -> inputs`, one for each class named."""
   k_inputs, k_codes = jax.random.split(key)

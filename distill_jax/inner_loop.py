@@ -7,7 +7,9 @@ the samples `order[t mod S]` with the step size `step_sizes[t]` (Wang et al.,
 
     theta_{t+1} = theta_t - eta_t u( grad_theta l(f(x_s; theta_t), y_s) )
 
-with u the identity for plain gradient descent.
+with u the identity for plain gradient descent. `train_epochs` is ordinary
+training on shuffled batches, as the DC family trains on a set (Zhao et al.,
+"Dataset Condensation with Gradient Matching", 2020, arXiv 2006.05929).
 """
 
 from collections.abc import Callable

@@ -64,7 +64,7 @@ def batch_mean(
     chunk: int | None = None,
     mesh: Mesh | None = None,
 ) -> tuple[Array, PyTree]:
-  """Mean over items of a loss, with the memory of one item.
+  """Mean over items of a loss, with the memory of `chunk` items.
 
   The gradient with respect to `args` is taken item by item on the way
   forward and only its mean is kept, so nothing of an item outlives it. Exact;
@@ -110,7 +110,7 @@ def batch_losses(
     chunk: int | None = None,
     mesh: Mesh | None = None,
 ) -> Array:
-  """Losses of independent items, with the memory of one item.
+  """Losses of independent items, with the memory of `chunk` items.
 
   As `batch_mean`, but what the losses are differentiated by belongs to the
   items: the gradient is taken item by item on the way forward, and is as large

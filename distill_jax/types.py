@@ -9,9 +9,10 @@ Axis letters used in shapes throughout the library:
   N  real samples            K  network outputs (1 for a binary task)
   M  distilled samples       D  features
   B  batch                   S  steps of a distilled set (its mini-batches)
-  H W C  image               n  distilled samples per step
+  H W C  image               n  samples of a step, or real ones of a class
   E  epochs over the S steps T  inner steps, T = E * S
-  P  members of a pool
+  P  members of a pool       m  distilled samples of a class
+  R  label rows of a set; evaluated networks
 """
 
 from collections.abc import Callable
@@ -74,8 +75,8 @@ class Batch(NamedTuple):
   """Real data in model space.
 
   Attributes:
-    inputs: [B, ...] float.
-    labels: [B] int32, class indices.
+    inputs: [B, ...] float, or [K, n, ...] where it is drawn class by class.
+    labels: [B] or [K, n] int32, class indices.
   """
 
   inputs: Array

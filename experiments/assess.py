@@ -8,6 +8,7 @@ from pathlib import Path
 import build
 import jax
 import numpy as np
+from driver import say
 from workdir import MetricsLog, command, write_json
 
 from distill_jax import figures
@@ -64,6 +65,8 @@ def assess(
       for n, network in networks.items()
   }
   began = time.perf_counter()
+  say(f"evaluating on {source.test.num_samples:,} test samples, at most "
+      f"{settings['num_networks']} networks")
   reports = {
       n: evaluate(
           key, artifact, source.test, network=network,
@@ -78,6 +81,8 @@ def assess(
         network=student, num_networks=settings["num_networks"],
     )
   baselines = build.baseline_names(settings["baselines"])
+  if baselines:
+    say(f"baselines: {', '.join(baselines)}")
   results = baselines and run_baselines(
       key, artifact, source, network=student, names=baselines,
       num_sets=settings["num_sets"],
@@ -86,6 +91,7 @@ def assess(
   )
   full = None
   if settings["full_data"]:
+    say("training on all data")
     full = _full_data(key, networks[name], student, source, cache)
   return report_dict(
       reports[name], training_set,

@@ -9,7 +9,6 @@ codes: 0 done or stopped by a signal with a checkpoint; 2 a mistake in the
 arguments or the data, told in one line; 3 the loss was not finite.
 """
 
-import sys
 from pathlib import Path
 
 import assess
@@ -70,4 +69,4 @@ def _distil(config, run, folder, spec, fingerprint):
 
 
 if __name__ == "__main__":
-  sys.exit(launch.run(main))
+  launch.start(main)

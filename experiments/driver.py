@@ -46,7 +46,7 @@ def train(run: Run, config, folder: Path) -> Outcome:
   latest = checkpoints.latest_step()
   if latest is not None:
     state = checkpoints.restore(latest, state)
-    _say(f"resumed at step {int(state.step)} of {config.num_steps}")
+    say(f"resumed at step {int(state.step)} of {config.num_steps}")
   log = MetricsLog(folder, int(state.step))
   stop = _Stop()
   chunks = _Chunks(run)
@@ -100,7 +100,7 @@ class _Chunks:
       )
       compiled = lowered.compile()
       if not self._compiled:
-        _say(_memory(compiled.memory_analysis()))
+        say(_memory(compiled.memory_analysis()))
       self._compiled[size] = compiled
     begin = time.perf_counter()
     result = jax.block_until_ready(self._compiled[size](*args))
@@ -128,7 +128,7 @@ class _Stop:
     if self.asked and number == signal.SIGINT:
       raise KeyboardInterrupt
     self.asked = True
-    _say("stopping after this chunk; a checkpoint will be written")
+    say("stopping after the steps under way; a checkpoint will be written")
 
 
 def _memory(analysis) -> str:
@@ -136,7 +136,7 @@ def _memory(analysis) -> str:
   stats = jax.local_devices()[0].memory_stats() or {}
   limit = stats.get("bytes_limit")
   of = f" of {_bytes(limit)}" if limit else ""
-  return f"memory of the device: about {_bytes(total)}{of}"
+  return f"device memory needed: about {_bytes(total)}{of}"
 
 
 def _bytes(number: int) -> str:
@@ -171,7 +171,7 @@ def _summary(step: int, seconds: float, info) -> dict:
 def _report(bar, step, num_steps, seconds_per_step, info) -> None:
   loss, left = info.loss.mean(), (num_steps - step) * seconds_per_step
   if bar.disable:
-    _say(f"step {step}/{num_steps}  loss {loss:.4f}  "
+    say(f"step {step}/{num_steps}  loss {loss:.4f}  "
          f"{1000 * seconds_per_step:.0f} ms/step  {_duration(left)} left")
   else:
     bar.set_postfix(loss=f"{loss:.4f}")
@@ -183,5 +183,6 @@ def _duration(seconds: float) -> str:
   return f"{hours}:{minutes:02}:{seconds:02}"
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+  """One line for people, beside a progress bar too."""
   tqdm.write(text, file=sys.stderr)

@@ -9,7 +9,7 @@ preprocessing that the real data is put through. Networks that are not the
 artifact's own take their default size. Exit codes as in `distill.py`.
 """
 
-import sys
+import textwrap
 from pathlib import Path
 
 import assess
@@ -21,7 +21,7 @@ from absl import flags
 
 from distill_jax import artifact as artifacts
 from distill_jax import data
-from distill_jax.errors import ConfigError, WorkdirError
+from distill_jax.errors import ConfigError, DataError, WorkdirError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("artifact", None, "The distilled set.")
@@ -50,11 +50,7 @@ def main(argv):
     )
   build.baseline_names(FLAGS.baselines)  # refuses an unknown one early
   artifact = artifacts.load(FLAGS.artifact)
-  source = data.read(
-      FLAGS.data, data_dir=FLAGS.data_dir,
-      preprocessing=artifact.preprocessing, validation_fraction=0.1,
-      class_names=artifact.class_names,
-  )
+  source = _read(artifact)
   own = artifact.network
   names = FLAGS.networks or list(filter(None, [own.get("name")]))
   if not names:
@@ -80,5 +76,18 @@ def main(argv):
   print(f"\nwritten to {out}")
 
 
+def _read(artifact) -> data.Source:
+  """The real data, with the artifact's classes and preprocessing."""
+  try:
+    return data.read(
+        FLAGS.data, data_dir=FLAGS.data_dir,
+        preprocessing=artifact.preprocessing, validation_fraction=0.1,
+        class_names=artifact.class_names,
+    )
+  except DataError as error:
+    classes = textwrap.shorten(", ".join(artifact.class_names), 60)
+    raise DataError(f"{error} The set's classes are {classes}.") from error
+
+
 if __name__ == "__main__":
-  sys.exit(launch.run(main))
+  launch.start(main)

@@ -1,5 +1,6 @@
 """Runs a launcher's main: one line and an exit code instead of a traceback."""
 
+import os
 import signal
 import sys
 import threading
@@ -12,6 +13,20 @@ from distill_jax.errors import ConfigError
 
 MISTAKE, NOT_FINITE, STOPPED = 2, 3, 130
 QUOTES = "'\""
+
+
+def start(main: Callable) -> None:
+  """Runs `main` and ends the process.
+
+  A computation that was left half way still runs on threads of its own, which
+  a regular end of the interpreter would pull the ground from under.
+  """
+  code = run(main)
+  sys.stdout.flush()
+  sys.stderr.flush()
+  if code == STOPPED:
+    os._exit(code)
+  sys.exit(code)
 
 
 def run(main: Callable, argv: list[str] | None = None) -> int:
@@ -70,7 +85,8 @@ def _parse(argv):
 
 def _plain(error: Exception) -> str:
   """What ml_collections says of an unknown field, without its quoting."""
-  return _one_line(error).strip(QUOTES).rstrip("?. ")
+  message = " ".join(str(error.args[0]).split()) if error.args else ""
+  return message.strip(QUOTES).rstrip("?. ")
 
 
 def _flag_error(error: flags.Error) -> str:

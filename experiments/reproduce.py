@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("rows", [], "Rows to run, by name or common beginning.")
+flags.DEFINE_list("rows", [], "Rows to run, by name or first words of it.")
 flags.DEFINE_string("workdir", "runs", "Where the runs live.")
 flags.DEFINE_string("data_dir", None, "A folder of data sets.")
 flags.DEFINE_bool("list", False, "List the rows.")
@@ -113,21 +113,24 @@ def main(argv):
     for name, row in table.items():
       print(f"{name:32} {row.config}{'  (accelerator)' * row.accelerator}")
     return
-  unknown = [
-      r for r in FLAGS.rows if not any(name.startswith(r) for name in table)
-  ]
-  if unknown:
-    raise ConfigError(
-        f"`--rows` must name rows of --list; got {', '.join(unknown)}."
-    )
-  chosen = [n for n in table if n.startswith(tuple(FLAGS.rows))]
-  for name in chosen if FLAGS.rows else ():
+  for name in chosen(FLAGS.rows, table):
     record = run_row(name, table[name])
     append(table[name].group, record)
   if FLAGS.rows or FLAGS.render:
     records = read_records(table)
     (ROOT / "docs" / "results.md").write_text(render(table, records))
     draw_sweep(records)
+
+
+def chosen(wanted: list[str], table: dict[str, Row]) -> list[str]:
+  """The rows meant: by name, or all that begin so and go on with `_`."""
+  names = []
+  for text in wanted:
+    begun = [n for n in table if n == text or n.startswith(f"{text}_")]
+    if not begun:
+      raise ConfigError(f"`--rows` must name rows of --list; got {text}.")
+    names += [text] if text in table else begun
+  return [name for name in table if name in names]
 
 
 def run_row(name: str, row: Row) -> dict:
@@ -231,7 +234,7 @@ def _distillation_size(sweep: list[dict]) -> str:
   }
   return (
       "MNIST, LeNet, fixed initialisation, three epochs, 2,000 outer steps: a "
-      "twentieth of the steps of the rows above, hence lower.\n\n"
+      "thirtieth of the steps of the rows above, hence lower.\n\n"
       "![Accuracy against number of samples](figures/sldd_mnist_sweep.png)"
       f"\n\nSizes {', '.join(map(str, sizes))}; accuracy on all data "
       f"{100 * sweep[0]['full_data_accuracy']:.2f} %. Smallest size whose "
@@ -245,8 +248,8 @@ TEMPLATE = """# Results
 Every measured row, misses included; nothing here is typed by hand
 (`python experiments/reproduce.py --render` writes this page from
 `docs/results/*.json`). Accuracies are percent on the whole test split, of the
-last iterate; hyper-parameters were chosen on a validation split of the
-training data. `networks` counts freshly trained networks (one where the
+last iterate; hyper-parameters were chosen by the loss on training data.
+`networks` counts freshly trained networks (one where the
 initialisation is fixed). MNIST files are found below `--data_dir` or
 `$DISTILL_JAX_DATA`.
 
@@ -333,4 +336,4 @@ def _percent(accuracy: dict) -> str:
 
 
 if __name__ == "__main__":
-  sys.exit(launch.run(main))
+  launch.start(main)

@@ -64,15 +64,17 @@ class DrawsTest(parameterized.TestCase):
     drawn = np.asarray(operation.draw(jax.random.key(0), SHAPE, 2000))
     self.assertGreaterEqual(drawn.min(), low)
     self.assertLessEqual(drawn.max(), high)
-    self.assertLess(drawn.min(), low + 0.05 * (high - low))
-    self.assertGreater(drawn.max(), high - 0.05 * (high - low))
+    self.assertLess(drawn.min(), low + 0.02 * (high - low))
+    self.assertGreater(drawn.max(), high - 0.02 * (high - low))
 
-  def test_odd_squares_have_their_centre_on_a_pixel(self):
-    drawn = augmentation.cutout().draw(jax.random.key(0), (1, 6, 6, 1), 2000)
-    self.assertEqual(int(drawn.max()), 5)
+  @parameterized.parameters((6, 5), (28, 28))
+  def test_an_even_square_has_one_place_more(self, size, last):
+    shape = (1, size, size, 1)
+    drawn = augmentation.cutout().draw(jax.random.key(0), shape, 2000)
+    self.assertEqual(int(drawn.max()), last)
 
   def test_each_operation_is_chosen_as_often(self):
-    strategy = augmentation.from_strategy(DSA)
+    strategy = augmentation.dsa(DSA)
     keys = jax.random.split(jax.random.key(0), 3000)
     choice = jax.vmap(lambda key: strategy.draw(key, SHAPE, 1)[0])(keys)
     counts = np.bincount(choice, minlength=6)
@@ -80,7 +82,7 @@ class DrawsTest(parameterized.TestCase):
     self.assertGreater(counts.min(), 400)
 
   def test_one_draw_serves_two_batches(self):
-    strategy = augmentation.from_strategy(DSA)
+    strategy = augmentation.dsa(DSA)
     parameters = strategy.draw(jax.random.key(3), SHAPE, 1)
     x = jax.random.normal(jax.random.key(1), SHAPE)
     both = strategy.apply(parameters, jnp.concatenate([x, x[:2]]))
@@ -100,13 +102,13 @@ class DrawsTest(parameterized.TestCase):
 
 class StrategiesTest(parameterized.TestCase):
   def test_the_empty_strategy_does_nothing(self):
-    strategy = augmentation.from_strategy("")
+    strategy = augmentation.dsa("")
     x = jnp.ones(SHAPE)
     y = strategy.apply(strategy.draw(jax.random.key(0), SHAPE, 1), x)
     np.testing.assert_array_equal(x, y)
 
   def test_idc_always_cuts_out_what_is_named(self):
-    strategy = augmentation.idc("cutout_crop")
+    strategy = augmentation.idc("cutout_flip")
     x = jnp.ones((1, 8, 8, 1))
     for i in range(5):
       parameters = strategy.draw(jax.random.key(i), x.shape, 1)
@@ -114,9 +116,21 @@ class StrategiesTest(parameterized.TestCase):
           int((strategy.apply(parameters, x) == 0).sum()), 4
       )
 
+  def test_idc_applies_one_geometric_operation_between_color_and_cutout(self):
+    strategy = augmentation.idc("scale_cutout_crop_color_rotate")
+    x = jax.random.normal(jax.random.key(1), (2, 8, 8, 3))
+    for i in range(4):
+      draw = strategy.draw(jax.random.key(i), x.shape, 1)
+      colors, (choice, geometric), hidden = draw
+      name = ("crop", "scale", "rotate")[int(choice)]
+      y = augmentation.color().apply(colors, x)
+      y = getattr(augmentation, name)().apply(geometric[int(choice)], y)
+      y = augmentation.cutout().apply(hidden, y)
+      np.testing.assert_allclose(strategy.apply(draw, x), y, atol=1e-5)
+
   @parameterized.parameters("color_colour", "crop_crop", "_crop", "none")
   def test_unknown_operations_are_refused(self, strategy):
-    for factory in (augmentation.from_strategy, augmentation.idc):
+    for factory in (augmentation.dsa, augmentation.idc):
       with self.assertRaisesRegex(ValueError, "`strategy` must join"):
         factory(strategy)
 

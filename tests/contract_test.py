@@ -16,7 +16,7 @@ from distill_jax import initialisation
 from distill_jax.data import from_arrays, sampling
 from distill_jax.estimators.backprop import backprop
 from distill_jax.nn import mlp
-from distill_jax.objectives import dd
+from distill_jax.objectives import dc, dd, dm
 from distill_jax.outer_loop import distill, distiller, learn
 from distill_jax.parameterization.pixels import pixels
 
@@ -24,6 +24,9 @@ CLASSES, STEPS, EPOCHS = 4, 2, 2
 NETWORK = mlp(CLASSES, widths=(8,))
 ORDER = initialisation.step_order(CLASSES * STEPS, STEPS)
 KEY = jax.random.key(0)
+MEMBERS = initialisation.class_members(
+    initialisation.start_classes(CLASSES * STEPS, STEPS, CLASSES), CLASSES
+)
 # Name: objective. Samples have labels [M, K] and step sizes [T].
 OBJECTIVES = {
     "unrolled": dd.unrolled(
@@ -32,6 +35,13 @@ OBJECTIVES = {
     "unrolled_fixed": dd.unrolled(
         NETWORK, ORDER, sample=sampling.mixed(16), num_classes=CLASSES,
         fixed=True,
+    ),
+    "gradient_matching": dc.gradient_matching(
+        NETWORK, MEMBERS, sample=sampling.per_class(8), num_classes=CLASSES,
+        steps_per_network=3, epochs_between=2,
+    ),
+    "distribution_matching": dm.distribution_matching(
+        NETWORK, MEMBERS, sample=sampling.per_class(8)
     ),
 }
 

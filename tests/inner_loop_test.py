@@ -9,10 +9,11 @@ import optax
 import pytest
 from absl.testing import parameterized
 
-from distill_jax.inner_loop import train_in_order
+from distill_jax.augmentation import Augmentation
+from distill_jax.inner_loop import train_epochs, train_in_order
 from distill_jax.labels import cross_entropy
 from distill_jax.nn import convnet, from_linen, mlp, norms
-from distill_jax.types import Samples
+from distill_jax.types import Network, Samples
 
 ORDER = np.array([[3, 0], [1, 2]], np.int32)
 
@@ -117,3 +118,55 @@ class TrainInOrderTest(parameterized.TestCase):
     samples = _samples(6)._replace(step_sizes=jnp.array(0.1))
     with pytest.raises(ValueError, match=r"shape \[T\]"):
       train_in_order(jax.random.key(0), mlp(3), {}, samples, ORDER)
+
+
+class TrainEpochsTest(parameterized.TestCase):
+  """Samples are unit vectors and the loss is linear: weights count visits."""
+
+  def train(self, batch_size, num_epochs=1, augmentation=None, size=5):
+    network = Network(
+        init=None,
+        apply=lambda variables, x, **_: (x @ variables["params"], variables),
+        stages=None,
+    )
+    return train_epochs(
+        jax.random.key(0), network, {"params": jnp.zeros((size, 1))},
+        jnp.eye(size), jnp.zeros((size, 1)), optimizer=optax.sgd(1.0),
+        num_epochs=num_epochs, batch_size=batch_size,
+        augmentation=augmentation,
+        loss=lambda logits, labels: -len(logits) * logits.sum(),
+    )["params"][:, 0]
+
+  @parameterized.parameters((2, [1, 2, 2, 2, 2]), (3, [2, 2, 3, 3, 3]),
+                            (5, [5] * 5), (9, [5] * 5))
+  def test_every_sample_once_and_what_is_left_over(self, batch_size, expected):
+    """The loss weighs a sample by the size of its batch."""
+    visits = np.asarray(self.train(batch_size))
+    np.testing.assert_array_equal(np.sort(visits), expected)
+
+  def test_epochs_are_shuffled_anew(self):
+    alone = np.stack([
+        self.train(2, num_epochs=n) for n in range(12)
+    ])
+    each = np.diff(alone, axis=0)
+    self.assertEqual(alone[0].sum(), 0)
+    np.testing.assert_array_equal(np.sort(each, axis=1), [[1, 2, 2, 2, 2]] * 11)
+    self.assertGreater(len({int(row.argmin()) for row in each}), 1)
+
+  def test_augmentation_draws_for_every_image(self):
+    seen = []
+
+    def draw(key, shape, rows):
+      seen.append(rows)
+      return jax.random.uniform(key, (rows,))
+
+    def apply(parameters, images):
+      return images * (1 + parameters[:, None])
+
+    visits = self.train(2, augmentation=Augmentation(draw, apply))
+    self.assertEqual(set(seen), {2, 1})
+    self.assertEqual(len(set(np.asarray(visits).tolist())), 5)
+
+  def test_errors(self):
+    with pytest.raises(ValueError, match="`batch_size` must be at least 1"):
+      self.train(0)

@@ -2,6 +2,7 @@
 
 import pathlib
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -186,7 +187,9 @@ class PublishedLoopTest(parameterized.TestCase):
 
 
 class LimitsTest(parameterized.TestCase):
-  def test_the_batch_itself_matches(self):
+  @parameterized.parameters("", "color_crop_cutout_flip_scale_rotate")
+  def test_the_batch_itself_matches(self, strategy):
+    """Also under augmentation, which is one draw for both."""
     _, batch = _problem()
     own = batch.inputs.reshape(-1, *batch.inputs.shape[2:])
     samples = Samples(
@@ -197,8 +200,12 @@ class LimitsTest(parameterized.TestCase):
         gradient_matching(
             NETWORK, members, sample=_data, num_classes=CLASSES,
             distance=distances.squared,
+            augmentation=augmentation.dsa(strategy),
         ),
-        distribution_matching(NETWORK, members, sample=_data),
+        distribution_matching(
+            NETWORK, members, sample=_data,
+            augmentation=augmentation.dsa(strategy),
+        ),
     ):
       loss, gradient = _loss_and_gradient(objective, samples, batch)
       self.assertLess(float(loss), 1e-9)
@@ -237,19 +244,33 @@ class LimitsTest(parameterized.TestCase):
         linear(a, b), distances.means(a, b), rtol=1e-5
     )
 
-  @parameterized.parameters(gradient_matching, distribution_matching)
-  def test_batch_norm(self, method):
-    """Statistics are of real samples; the loss moves the distilled ones."""
+  def test_batch_norm_takes_its_statistics_from_real_samples(self):
     network = convnet(CLASSES, depth=1, width=4, norm=norms.batch_norm)
-    more = {} if method is distribution_matching else {"num_classes": CLASSES}
-    objective = method(network, MEMBERS, sample=_data, **more)
-    samples, batch = jax.tree.map(
-        lambda x: x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        if jnp.issubdtype(x.dtype, jnp.floating) else x, _problem(),
+    objective = gradient_matching(
+        network, MEMBERS, sample=_data, num_classes=CLASSES,
+        steps_per_network=2, epochs_between=0,
     )
-    loss, gradient = _loss_and_gradient(objective, samples, batch)
-    self.assertTrue(bool(jnp.isfinite(loss)))
-    self.assertGreater(float(jnp.abs(gradient).max()), 0)
+    samples, batch = _problem()
+    state = objective.init(KEY, samples)._replace(step=jnp.array(1))
+    _, (after, _) = jax.jit(objective.loss)(KEY, samples, state, batch)
+    real = batch.inputs.reshape(-1, *batch.inputs.shape[2:])
+    _, expected = network.apply(state.variables, real, train=True)
+    chex.assert_trees_all_close(after.variables, expected, rtol=1e-5)
+
+  def test_batch_norm_mixes_the_classes_of_embeddings(self):
+    network = convnet(CLASSES, depth=1, width=4, norm=norms.batch_norm)
+    fixed = network.init(KEY, jnp.zeros((1, 6, 6, 2)))
+    network = network._replace(init=lambda key, example: fixed)
+    objective = distribution_matching(network, MEMBERS, sample=_data)
+    samples, batch = _problem()
+    loss, _ = _loss_and_gradient(objective, samples, batch)
+
+    def means(inputs):
+      features = network.stages(fixed, inputs, train=True)[0][-1]
+      return features.reshape(CLASSES, -1, features.shape[-1]).mean(1)
+
+    apart = means(batch.inputs.reshape(-1, 6, 6, 2)) - means(samples.inputs)
+    np.testing.assert_allclose(loss, jnp.square(apart).sum(), rtol=1e-4)
 
   def test_a_network_below_the_threshold_is_replaced(self):
     samples, batch = _problem()
@@ -265,13 +286,28 @@ class LimitsTest(parameterized.TestCase):
 
   def test_bad_arguments(self):
     with self.assertRaisesRegex(ValueError, "`members` must be"):
-      gradient_matching(NETWORK, MEMBERS[:2], sample=_data, num_classes=3)
+      gradient_matching(NETWORK, MEMBERS[0], sample=_data, num_classes=3)
+    samples, batch = _problem()
+    mixed = batch._replace(inputs=batch.inputs[0], labels=batch.labels[0])
+    for objective in (
+        gradient_matching(NETWORK, MEMBERS, sample=_data, num_classes=3),
+        distribution_matching(NETWORK, MEMBERS, sample=_data),
+    ):
+      fewer = samples._replace(inputs=samples.inputs[:4])
+      for own, real, text in (
+          (samples, mixed, "`sample` must draw"),
+          (fewer, batch, "must name rows"),
+      ):
+        with self.assertRaisesRegex(ValueError, text):
+          objective.loss(KEY, own, objective.init(KEY, own), real)
     with self.assertRaisesRegex(ValueError, "`steps_per_network`"):
       gradient_matching(
           NETWORK, MEMBERS, sample=_data, num_classes=3, steps_per_network=0
       )
     with self.assertRaisesRegex(ValueError, "every class equally often"):
       class_members(np.array([0, 0, 1]), 2)
+    with self.assertRaisesRegex(ValueError, "must be 0..1; got 3"):
+      class_members(np.arange(4), 2)
     with self.assertRaisesRegex(ValueError, "convolution kernels"):
       distances.of_kernels(distances.squared)(
           {"w": jnp.ones((2, 2))}, {"w": jnp.ones((2, 2))}

@@ -1,4 +1,4 @@
-"""batch_map and batch_mean: one result, however the items are run."""
+"""batch_map, batch_mean, batch_losses: one result, however items are run."""
 
 import os
 import subprocess
@@ -101,6 +101,30 @@ def _check_mean(**options):
       chex.assert_trees_all_close(*both, rtol=1e-12)
 
 
+def _check_losses(**options):
+  """Values and gradients, through a function that weighs the items."""
+  with jax.enable_x64(True):
+    own = {"w": jnp.asarray(np.random.default_rng(3).normal(size=(11, 2, 3)))}
+    xs = jnp.asarray(np.random.default_rng(2).normal(size=(11, 3)))
+
+    def item(own, x):
+      return _loss(own, x)[0]
+
+    def ours(own):
+      losses = parallel.batch_losses(item, own, xs, **options)
+      return jnp.sin(losses).sum(), losses
+
+    def plain(own):
+      losses = jax.vmap(item)(own, xs)
+      return jnp.sin(losses).sum(), losses
+
+    chex.assert_trees_all_close(*(
+        jax.jit(jax.value_and_grad(f, has_aux=True))(own)
+        for f in (ours, plain)
+    ), rtol=1e-12)
+    chex.assert_trees_all_close(ours(own), plain(own), rtol=1e-12)
+
+
 class BatchMapTest(parameterized.TestCase):
   @parameterized.parameters(None, 1, 4, 11, 100)
   def test_same_result(self, chunk):
@@ -146,6 +170,12 @@ class BatchMeanTest(parameterized.TestCase):
     assert ours < temp(mapped) / 2
 
 
+class BatchLossesTest(parameterized.TestCase):
+  @parameterized.parameters(None, 4)
+  def test_value_and_gradient(self, chunk):
+    _check_losses(chunk=chunk)
+
+
 class PiecesTest(parameterized.TestCase):
   @parameterized.parameters((1024, 64), (100, 50), (61, 61), (67, 1))
   def test_rows_divide_the_batch(self, size, rows):
@@ -173,6 +203,9 @@ class ShardedTest(parameterized.TestCase):
   def test_mean(self):
     _check_mean(mesh=_mesh())
 
+  def test_losses(self):
+    _check_losses(mesh=_mesh())
+
   def test_items_are_spread(self):
     rows = parallel.batch_map(
         lambda x: jax.lax.axis_index("items") + 0 * x, jnp.zeros(16),
@@ -191,4 +224,4 @@ class DevicesTest(parameterized.TestCase):
         capture_output=True, text=True,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert run.stdout.count(" PASSED") == 4, run.stdout
+    assert run.stdout.count(" PASSED") == 5, run.stdout

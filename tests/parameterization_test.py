@@ -117,6 +117,55 @@ class MultiFormationTest(parameterized.TestCase):
     )
 
 
+class FormulasTest(parameterized.TestCase):
+  def test_bases_are_combined_then_enlarged(self):
+    codes = {
+        "bases": _images(3, 4, 4, 2), "coefficients": _images(5, 3),
+    }
+    expected = [
+        _enlarged(sum(row[b] * codes["bases"][b] for b in range(3)), 8)
+        for row in codes["coefficients"]
+    ]
+    got = linear_bases(3, reduction=2).decode(jax.tree.map(jnp.asarray, codes))
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+  def test_hallucinators_equal_a_loop(self):
+    """Transposed convolution written as what each inner pixel adds."""
+    side, channels, styles = 5, 2, 3
+    inner = (styles, side - 2, side - 2, channels)
+    layer = lambda scale: {
+        "kernel": scale * _images(styles, 3, 3, channels, channels),
+        "bias": scale * _images(styles, channels),
+    }
+    decoder = {
+        "conv": layer(1.0), "scale": _images(*inner),
+        "shift": 2 * _images(*inner), "deconv": layer(0.5),
+    }
+    bases = _images(2, side, side, channels)
+    expected = []
+    for j in range(styles):
+      conv, deconv = (
+          (decoder[name]["kernel"][j], decoder[name]["bias"][j])
+          for name in ("conv", "deconv")
+      )
+      for base in bases:
+        out = np.zeros_like(base) + deconv[1]
+        for y in range(side - 2):
+          for x in range(side - 2):
+            window = base[y : y + 3, x : x + 3]
+            value = np.einsum("ijc,ijco->o", window, conv[0]) + conv[1]
+            value = decoder["scale"][j, y, x] * value
+            value = value + decoder["shift"][j, y, x]
+            out[y : y + 3, x : x + 3] += np.einsum(
+                "c,ijco->ijo", value, deconv[0][::-1, ::-1]
+            )
+        expected.append(out)
+    got = hallucinator(styles).decode(
+        jax.tree.map(jnp.asarray, {"bases": bases, "decoder": decoder})
+    )
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+
+
 class CostTest(parameterized.TestCase):
   def test_hallucinators_of_the_paper(self):
     codes = hallucinator(5).init(KEY, jnp.zeros((1, 32, 32, 3)))

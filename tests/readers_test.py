@@ -134,7 +134,8 @@ def test_relative_paths(tmp_path, monkeypatch):
 def test_specifications_refused(tmp_path):
   for spec in ("zip:a", "mnist", "idx", "npz:", "digits:3", ""):
     _fails(spec, "digits, idx:DIR, npz:FILE, folder:DIR, tfds:NAME", repr(spec))
-  _fails("digits", "`resize`", resize=(2, 2))
+  for size in ("?", "?resize=0x4", "?resize=4", "?size=4x4"):
+    _fails(f"folder:{tmp_path}{size}", "?resize=HxW", size)
   file = tmp_path / "file"
   file.write_text("")
   _fails(f"idx:{file}", "folder", file)
@@ -169,8 +170,8 @@ def test_folder_sizes(tmp_path):
   other = tmp_path / "c" / "9.jpg"
   _write_image(other, np.zeros((3, 7), np.uint8))
   spec = f"folder:{tmp_path}"
-  _fails(spec, "5x4", tmp_path / "a" / "0.png", "3x7", other, "resize=(H, W)")
-  source = read(spec, resize=(6, 2))
+  _fails(spec, "5x4", tmp_path / "a" / "0.png", "3x7", other, "?resize=HxW")
+  source = read(f"{spec}?resize=6x2")
   assert source.train.inputs.shape == (7, 6, 2, 1)
 
 

@@ -4,7 +4,8 @@
   idx:DIR         the four files of MNIST and its relatives, gzipped or not
   npz:FILE        arrays x_train, y_train and optionally x_test, y_test,
                   class_names
-  folder:DIR      class_name/*.png|jpg|jpeg, also below train/ and test/
+  folder:DIR      class_name/*.png|jpg|jpeg, also below train/ and test/;
+                  folder:DIR?resize=HxW where they differ in size
   tfds:NAME       TensorFlow Datasets
 
 Each reader returns the arguments of `from_arrays`, which does the checking.
@@ -13,6 +14,7 @@ Each reader returns the arguments of `from_arrays`, which does the checking.
 import functools
 import gzip
 import os
+import re
 import zipfile
 import zlib
 from pathlib import Path
@@ -34,7 +36,6 @@ def read(
   spec: str,
   *,
   data_dir: str | os.PathLike | None = None,
-  resize: tuple[int, int] | None = None,
   **options,
 ) -> Source:
   """Reads the data set that a specification names.
@@ -44,7 +45,6 @@ def read(
     data_dir: where relative paths are tried after the working directory, and
       where tfds keeps its data; by default the environment variable
       DISTILL_JAX_DATA.
-    resize: (H, W) pixels that images of a `folder:` are resized to.
     **options: of `from_arrays`: class_names, preprocessing,
       validation_fraction, seed.
 
@@ -55,14 +55,15 @@ def read(
     DataError: an unknown kind, nothing there, or unusable content.
   """
   data_dir = data_dir or os.environ.get("DISTILL_JAX_DATA")
+  kind, _, place = spec.partition(":")
+  resize = None
+  if kind == "folder":
+    place, resize = _sized(spec, place)
   files = {
     "idx": _idx,
     "npz": _npz,
     "folder": functools.partial(_folder, resize=resize),
   }
-  kind, _, place = spec.partition(":")
-  if resize is not None and kind != "folder":
-    raise DataError(f"`resize` must be left out for {spec!r}; got {resize}.")
   if spec == "digits":
     arrays = dict(zip(_PARTS, digits(), strict=True))
   elif kind == "tfds" and place:
@@ -72,6 +73,19 @@ def read(
   else:
     raise DataError(f"`spec` must be one of {_KINDS}; got {spec!r}.")
   return from_arrays(**{**arrays, "name": spec, **options})
+
+
+def _sized(spec, place):
+  """DIR and the (H, W) asked for after it, if any."""
+  place, marked, option = place.partition("?")
+  if not marked:
+    return place, None
+  size = re.fullmatch(r"resize=([1-9]\d*)x([1-9]\d*)", option)
+  if not size:
+    raise DataError(
+      f"`spec` must end in ?resize=HxW, pixels, where it has a ?; got {spec!r}."
+    )
+  return place, (int(size[1]), int(size[2]))
 
 
 def _find(spec, place, data_dir):
@@ -266,9 +280,9 @@ def _check_sizes(images):
   for file, image in images.items():
     if image.size != images[first].size:
       raise DataError(
-        "`resize` must be given where images differ in size; got "
-        f"{_size(images[first])} in {first} and {_size(image)} in {file}. Pass "
-        "resize=(H, W)."
+        "`spec` must say a size where images differ in theirs; got "
+        f"{_size(images[first])} in {first} and {_size(image)} in {file}. Add "
+        "?resize=HxW to it."
       )
 
 

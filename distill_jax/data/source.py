@@ -42,6 +42,12 @@ class Split(NamedTuple):
   counts: Array
   preprocessing: PyTree
 
+  def __repr__(self) -> str:
+    return (
+        f"Split: {self.num_samples:,} samples {self.inputs.shape[1:]} "
+        f"{self.inputs.dtype} of {self.num_classes} classes"
+    )
+
   def encode(self, raw):
     """Takes raw inputs [B, ...] to model space."""
     return self.preprocessing.apply(raw)
@@ -73,6 +79,16 @@ class Source(NamedTuple):
   test: Split | None
   class_names: tuple[str, ...]
   name: str
+
+  def __repr__(self) -> str:
+    sizes = ", ".join(
+        f"{split.num_samples:,} {part}"
+        for part, split in self._asdict().items() if isinstance(split, Split)
+    )
+    return (
+        f"Source {self.name}: {sizes} samples {self.train.inputs.shape[1:]} of "
+        f"{self.num_classes} classes"
+    )
 
   @property
   def num_classes(self) -> int:

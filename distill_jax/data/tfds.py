@@ -6,11 +6,12 @@ images: 43 s), so the arrays are kept as NAME.npz in the data folder. Delete
 that file to decode again.
 """
 
-import os
+import io
 from pathlib import Path
 
 import numpy as np
 
+from distill_jax import storage
 from distill_jax.errors import DataError
 
 
@@ -123,9 +124,6 @@ def _all(samples):
 def _write(path, contents):
   """Writes an archive that appears whole or not at all."""
   path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(f".{path.stem}-{os.getpid()}.npz")
-  try:
-    np.savez(temporary, **contents)
-    os.replace(temporary, path)
-  finally:
-    temporary.unlink(missing_ok=True)
+  archive = io.BytesIO()
+  np.savez(archive, **contents)
+  storage.replace(path, archive.getbuffer())

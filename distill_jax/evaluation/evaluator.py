@@ -32,6 +32,9 @@ _ACCELERATOR_ROWS = 1024  # samples classified at once by one network
 class Report(NamedTuple):
   """What R networks trained on a set do on a test split.
 
+  Of interest are `mean`, `std`, `stderr`, `accuracy` [R], `percentiles`,
+  `class_accuracy` [K], `macro_f1` and `majority_rate`.
+
   Attributes:
     confusion: [R, K, K] int, true class by row, predicted by column.
     accuracy_on_set: [R], on the training set itself (its largest labels).
@@ -45,6 +48,14 @@ class Report(NamedTuple):
   student_init: str
   learner: str
   recipe: dict[str, Any] | None = None
+
+  def __repr__(self) -> str:
+    networks = "network" if self.num_networks == 1 else "networks"
+    return (
+        f"Report: accuracy {self.mean:.4f} ± {self.std:.4f}, macro F1 "
+        f"{self.macro_f1:.4f}; {self.num_networks} {networks} "
+        f"({self.learner}), {self.student_init} initialisation"
+    )
 
   @property
   def num_networks(self) -> int:
@@ -128,7 +139,10 @@ def evaluate(
       fixed initialisation that belongs to another network.
   """
   if (learner is None) == (network is None):
-    raise ValueError("one of `learner` and `network` must be given, not both.")
+    raise ValueError(
+        "exactly one of `learner` and `network` must be given; got "
+        f"{'neither' if network is None else 'both'}."
+    )
   recipe = None
   if network is not None:
     if getattr(training_set, "label_space", "raw") == "centred":
@@ -279,7 +293,10 @@ def _check(training_set, split, num_networks, rows):
   if rows is not None and rows < 1:
     raise ValueError(f"`rows` must be at least 1; got {rows}.")
   if split is None:
-    raise ValueError("`split` must be a split of real data; got None.")
+    raise ValueError(
+        "`split` must be a split of real data; got None. Give the source a "
+        "test part (`x_test` and `y_test`, or a folder test)."
+    )
   raw = jax.ShapeDtypeStruct((1, *split.inputs.shape[1:]), split.inputs.dtype)
   shape = jax.eval_shape(split.encode, raw).shape[1:]
   outputs = training_set.samples.labels.shape[1]

@@ -5,9 +5,8 @@ one, so a saved set names its recipe as a small JSON document (`Recipe.spec`),
 which `from_spec` turns back into functions.
 
   in_order   the steps of the set, in their order, with its own step sizes
-  converged  SGD with momentum until the loss on the set is small (the protocol
-             of Zhao et al., "Dataset Condensation with Gradient Matching",
-             2020, arXiv 2006.05929, with an early stop)
+  converged  SGD with momentum at one step size until the loss on the set is
+             small
   untrained  nothing: the accuracy before any step
 
 Factories are memoised, so that asking twice for a recipe compiles once.
@@ -90,6 +89,8 @@ def converged(
     )
   if not step_size > 0:
     raise ValueError(f"`step_size` must be positive; got {step_size}.")
+  if not 0 <= momentum < 1:
+    raise ValueError(f"`momentum` must be in [0, 1); got {momentum}.")
   optimizer = optax.chain(
       optax.add_decayed_weights(weight_decay), optax.sgd(step_size, momentum)
   )

@@ -12,8 +12,8 @@ loop trains the network after the update of the set; here the same training
 opens the next step, on the set as the update left it.
 
 Differences from the published code: BatchNorm takes its statistics from the
-first real samples of the matched batches, not from a draw of their own; soft
-labels are allowed, and may be learned.
+first real samples of the matched batches, not from a draw of their own; labels
+may be soft, and learned; `threshold` replaces a network early.
 """
 
 from collections.abc import Callable
@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 
@@ -28,16 +29,19 @@ from distill_jax import distances
 from distill_jax.augmentation import Augmentation, identity
 from distill_jax.inner_loop import train_epochs
 from distill_jax.labels import cross_entropy, label_rows
+from distill_jax.objectives.classes import (
+  check,
+  checked_members,
+  with_statistics,
+)
 from distill_jax.parallel import batch_losses
 from distill_jax.types import Array, Batch, Network, Objective, PyTree, Samples
-
-_STATISTICS = 16  # real samples of each class that BatchNorm sees
 
 
 class MatchingState(NamedTuple):
   """Attributes:
-    variables: theta_t.
-    step: [] int32, t.
+    variables: of the last match.
+    step: [] int32, t of the next match; at 0 a fresh network is drawn.
   """
 
   variables: PyTree
@@ -57,6 +61,7 @@ def gradient_matching(
     step_size: float = 0.01,
     batch_size: int = 256,
     threshold: float = 0.0,
+    chunk: int | None = None,
     mesh: jax.sharding.Mesh | None = None,
 ) -> Objective:
   """Matches the gradients that real and distilled samples of a class give.
@@ -65,8 +70,10 @@ def gradient_matching(
     network: on which gradients are taken.
     members: [K, m] int, the samples of each class
       (`initialisation.class_members`).
-    sample: `(key, data) -> Batch` of inputs [K, n, ...] and labels [K, n].
-    num_classes: K.
+    sample: `(key, data) -> Batch` of inputs [K, n, ...] and labels [K, n], see
+      `sampling.per_class`.
+    num_classes: of the labels. K groups of any samples may be matched, one
+      mixed group too; the paper's groups are the classes.
     distance: `(real, distilled) -> scalar` between gradients; summed over
       classes.
     augmentation: of both batches, one draw for a class and step; also of the
@@ -76,9 +83,9 @@ def gradient_matching(
     epochs_between: epochs on the set between matches (the code's `inner_loop`).
     step_size: of that training, plain gradient descent.
     batch_size: of that training.
-    threshold: below this distance the network is replaced before its time; 0
-      never is.
-    mesh: shards the classes; see `parallel.batch_map`.
+    threshold: a network whose distance falls below it is replaced; 0 for never.
+    chunk: classes at once; see `parallel.batch_map`.
+    mesh: shards the classes.
 
   Returns:
     An `Objective` without metrics.
@@ -89,12 +96,7 @@ def gradient_matching(
         f"0; got {steps_per_network} and {epochs_between}."
     )
   augmentation = augmentation or identity()
-  members = jnp.asarray(members)
-  if members.ndim != 2 or len(members) != num_classes:
-    raise ValueError(
-        f"`members` must be [{num_classes}, m], the rows of each class; got "
-        f"shape {members.shape}."
-    )
+  members, last_row = checked_members(members), int(np.max(members))
 
   def init(key, samples):
     variables = network.init(key, samples.inputs[:1])
@@ -120,9 +122,12 @@ def gradient_matching(
     return lax.cond(state.step == 0, fresh, trained)
 
   def loss(key, samples: Samples, state: MatchingState, batch: Batch):
-    k_advance, k_augment = jax.random.split(key)
+    check(members, last_row, samples.inputs, batch.inputs)
+    k_advance, k_statistics, k_augment = jax.random.split(key, 3)
     variables = advance(k_advance, samples, state)
-    variables = with_statistics(network, variables, batch.inputs)
+    variables = with_statistics(
+        k_statistics, network, variables, batch.inputs
+    )
 
     def gradient(draw, inputs, labels):
       def objective(params):
@@ -131,39 +136,26 @@ def gradient_matching(
         )
         return cross_entropy(logits, labels)
 
-      return jax.grad(objective)(variables["params"])
+      # A cosine of gradients is a sum of small differences: no TF32.
+      with jax.default_matmul_precision("highest"):
+        return jax.grad(objective)(variables["params"])
 
-    def of_class(own: Batch, other):
+    def of_class(own, other):
       key, real = other
       draw = augmentation.draw(key, real.inputs.shape, 1)
-      labels = label_rows(real.labels, num_classes, own.labels.dtype)
-      target = gradient(draw, real.inputs, labels)
-      return distance(
-          lax.stop_gradient(target), gradient(draw, own.inputs, own.labels)
-      )
+      inputs, labels = own
+      rows = label_rows(real.labels, num_classes, labels.dtype)
+      target = lax.stop_gradient(gradient(draw, real.inputs, rows))
+      return distance(target, gradient(draw, inputs, labels))
 
-    own = Batch(samples.inputs[members], samples.labels[members])
-    keys = jax.random.split(k_augment, num_classes)
-    value = batch_losses(of_class, own, (keys, batch), mesh=mesh).sum()
+    own = (samples.inputs[members], samples.labels[members])
+    keys = jax.random.split(k_augment, len(members))
+    value = batch_losses(
+        of_class, own, (keys, batch), chunk=chunk, mesh=mesh
+    ).sum()
     step = (state.step + 1) % steps_per_network
     if threshold:
       step = jnp.where(value < threshold, 0, step)
     return value, (MatchingState(variables, step), {})
 
   return Objective(sample, init, loss)
-
-
-def with_statistics(network: Network, variables: PyTree, inputs: Array):
-  """Variables whose running statistics have seen real samples of all classes.
-
-  Args:
-    network: any.
-    variables: of the network; returned as they are where they hold `params`
-      alone.
-    inputs: [K, n, ...] real.
-  """
-  if set(variables) == {"params"}:
-    return variables
-  some = inputs[:, :_STATISTICS]
-  some = some.reshape(-1, *some.shape[2:])
-  return network.apply(variables, some, train=True)[1]

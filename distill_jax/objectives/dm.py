@@ -17,11 +17,16 @@ train mode, as in the published code: its normalisation mixes the classes.
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from distill_jax import distances
 from distill_jax.augmentation import Augmentation, identity
+from distill_jax.objectives.classes import (
+    check,
+    checked_members,
+    has_statistics,
+)
 from distill_jax.parallel import batch_losses
 from distill_jax.types import Array, Batch, Network, Objective, PyTree, Samples
 
@@ -33,6 +38,7 @@ def distribution_matching(
     sample: Callable[[Array, PyTree], Batch],
     distance: Callable[[Array, Array], Array] = distances.means,
     augmentation: Augmentation | None = None,
+    chunk: int | None = None,
     mesh: jax.sharding.Mesh | None = None,
 ) -> Objective:
   """Matches the embeddings of real and distilled samples class by class.
@@ -41,48 +47,52 @@ def distribution_matching(
     network: its `init` is the distribution of theta.
     members: [K, m] int, the samples of each class
       (`initialisation.class_members`).
-    sample: `(key, data) -> Batch` of inputs [K, n, ...].
+    sample: `(key, data) -> Batch` of inputs [K, n, ...], see
+      `sampling.per_class`.
     distance: `(real [n, D], distilled [m, D]) -> scalar`, see `distances`;
       summed over classes.
     augmentation: of both batches, one draw for a class and step.
-    mesh: shards the classes; see `parallel.batch_map`.
+    chunk: classes at once; see `parallel.batch_map`.
+    mesh: shards the classes. Both are without effect where the network keeps
+      statistics.
 
   Returns:
     An `Objective` without state or metrics.
   """
   augmentation = augmentation or identity()
-  members = jnp.asarray(members)
+  members, last_row = checked_members(members), int(np.max(members))
 
   def loss(key, samples: Samples, state, batch: Batch):
-    k_init, k_augment = jax.random.split(key)
+    check(members, last_row, samples.inputs, batch.inputs)
+    k_init, k_augment, k_apply = jax.random.split(key, 3)
     variables = network.init(k_init, samples.inputs[:1])
-    keys = jax.random.split(k_augment, len(members))
+    draws = jax.vmap(
+        lambda key: augmentation.draw(key, batch.inputs.shape[1:], 1)
+    )(jax.random.split(k_augment, len(members)))
     own = samples.inputs[members]
 
-    def augmented(key, inputs):
-      draw = augmentation.draw(key, inputs.shape, 1)
-      return augmentation.apply(draw, inputs)
-
     def embedded(inputs):
-      features, _ = network.stages(variables, inputs, train=True)
+      features, _ = network.stages(variables, inputs, key=k_apply, train=True)
       return features[-1]
 
     def apart(own, other):
-      key, real = other
-      target = embedded(augmented(key, real))
-      return distance(lax.stop_gradient(target), embedded(augmented(key, own)))
+      draw, real = other
+      target = lax.stop_gradient(embedded(augmentation.apply(draw, real)))
+      return distance(target, embedded(augmentation.apply(draw, own)))
 
     def together(inputs):
       """[K, n, D] of a network whose normalisation mixes the classes."""
-      inputs = jax.vmap(augmented)(keys, inputs)
+      inputs = jax.vmap(augmentation.apply)(draws, inputs)
       features = embedded(inputs.reshape(-1, *inputs.shape[2:]))
       return features.reshape(*inputs.shape[:2], -1)
 
-    if set(variables) == {"params"}:
-      losses = batch_losses(apart, own, (keys, batch.inputs), mesh=mesh)
-    else:
+    if has_statistics(variables):
       target = lax.stop_gradient(together(batch.inputs))
       losses = jax.vmap(distance)(target, together(own))
+    else:
+      losses = batch_losses(
+          apart, own, (draws, batch.inputs), chunk=chunk, mesh=mesh
+      )
     return losses.sum(), (state, {})
 
   return Objective(sample, lambda key, samples: (), loss)

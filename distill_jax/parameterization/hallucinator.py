@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from distill_jax.nn.conv import conv2d
 from distill_jax.nn.layers import torch_uniform
-from distill_jax.parameterization.multi_formation import check_images
+from distill_jax.parameterization.images import check_images
 from distill_jax.types import Parameterization
 
 

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from distill_jax.parameterization.multi_formation import check_images
+from distill_jax.parameterization.images import check_images
 from distill_jax.types import Parameterization
 
 

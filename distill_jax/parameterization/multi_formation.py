@@ -6,15 +6,17 @@ enlarged bilinearly to the full size, so R codes give f^2 R samples, tile-major:
 the first tile of every code, then the second. f = 1 is plain pixels.
 
 Where f does not divide the side, tiles have its quotient rounded up, and what
-lies beyond the border is `fill`. The published start uses a slightly different
-grid there; here start and decoding share one.
+lies beyond the border is `fill`: by default 0, the mean of the data in model
+space, where the published code has middle grey. Its start uses a slightly
+different grid there; here start and decoding share one.
 """
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from distill_jax.types import Array, Parameterization
+from distill_jax.parameterization.images import check_images
+from distill_jax.types import Parameterization
 
 
 def multi_formation(factor: int = 2, *, fill=0.0) -> Parameterization:
@@ -63,14 +65,6 @@ def multi_formation(factor: int = 2, *, fill=0.0) -> Parameterization:
     return jnp.tile(jnp.arange(len(codes), dtype=jnp.int32), factor**2)
 
   return Parameterization(init, decode, owner, inputs_per_row=factor**2)
-
-
-def check_images(inputs: Array) -> None:
-  """Refuses what is not [R, H, W, C]."""
-  if inputs.ndim != 4:
-    raise ValueError(
-        f"`inputs` must be images [R, H, W, C]; got shape {inputs.shape}."
-    )
 
 
 def _nearest(size: int, factor: int) -> np.ndarray:

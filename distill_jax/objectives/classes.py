@@ -1,0 +1,72 @@
+"""What objectives that match class by class share."""
+
+import jax
+import jax.numpy as jnp
+
+from distill_jax.types import Array, Network, PyTree
+
+_STATISTICS = 16  # real samples of each class that BatchNorm sees
+
+
+def checked_members(members) -> Array:
+  """[K, m] int32 rows of each class.
+
+  Raises:
+    ValueError: another number of axes.
+  """
+  members = jnp.asarray(members, jnp.int32)
+  if members.ndim != 2:
+    raise ValueError(
+        "`members` must be [K, m], the rows of each class; got shape "
+        f"{members.shape}. `class_members` makes it."
+    )
+  return members
+
+
+def check(members, last_row: int, samples: Array, real: Array) -> None:
+  """Refuses samples or real data that do not fit the classes.
+
+  Args:
+    members: [K, m].
+    last_row: the largest of `members`.
+    samples: [M, ...] distilled inputs.
+    real: [K, n, ...] real inputs.
+
+  Raises:
+    ValueError: a member beyond the samples; a batch that was not drawn class
+      by class.
+  """
+  if last_row >= len(samples):
+    raise ValueError(
+        f"`members` must name rows of the {len(samples)} samples; got "
+        f"{last_row}. Give `class_members` the classes of this set."
+    )
+  if real.ndim != samples.ndim + 1 or len(real) != len(members):
+    raise ValueError(
+        f"`sample` must draw [{len(members)}, n, ...], as `per_class` does; "
+        f"got {real.shape}."
+    )
+
+
+def has_statistics(variables: PyTree) -> bool:
+  """Whether a network keeps more than its parameters."""
+  rest = {name: tree for name, tree in variables.items() if name != "params"}
+  return bool(jax.tree.leaves(rest))
+
+
+def with_statistics(
+    key: Array, network: Network, variables: PyTree, real: Array
+) -> PyTree:
+  """Variables whose running statistics have seen real samples of all classes.
+
+  Args:
+    key: of dropout.
+    network: any.
+    variables: of the network; returned as they are without statistics.
+    real: [K, n, ...]; the first of each class are used.
+  """
+  if not has_statistics(variables):
+    return variables
+  some = real[:, :_STATISTICS]
+  some = some.reshape(-1, *some.shape[2:])
+  return network.apply(variables, some, key=key, train=True)[1]
