@@ -16,8 +16,8 @@ from distill_jax.evaluation.learners import (
     student,
 )
 from distill_jax.inner_loop import train_in_order
-from distill_jax.labels import classes_of
-from distill_jax.nn import mlp
+from distill_jax.labels import classes_of, cross_entropy
+from distill_jax.nn import convnet, mlp
 from distill_jax.types import Samples, TrainingSet
 
 NETWORK = mlp(4, widths=(8,))
@@ -215,18 +215,69 @@ class RecipesTest(parameterized.TestCase):
     one = recipes.converged(1)
     chex.assert_trees_all_close(train(at_once), train(one))
 
+  @parameterized.parameters(1, 2, 5)
+  def test_dc_equals_the_published_loop(self, num_epochs):
+    """Epochs 0..E; a tenth of the rate and a new optimizer after E // 2 + 1."""
+    rate, momentum, decay = 0.1, 0.9, 5e-4
+    variables = NETWORK.init(jax.random.key(0), jnp.zeros((1, 2)))
+    recipe = recipes.dc(num_epochs, step_size=rate)
+    trained = recipe.train(jax.random.key(1), NETWORK, variables, _set())
+
+    samples = _set().samples
+    gradient = jax.grad(lambda params: cross_entropy(
+        NETWORK.apply({"params": params}, samples.inputs)[0], samples.labels
+    ))
+    params = variables["params"]
+    velocity = jax.tree.map(jnp.zeros_like, params)
+    for epoch in range(num_epochs + 1):
+      velocity = jax.tree.map(
+          lambda v, g, p: momentum * v + g + decay * p,
+          velocity, gradient(params), params,
+      )
+      params = jax.tree.map(lambda p, v, r=rate: p - r * v, params, velocity)
+      if epoch == num_epochs // 2 + 1:
+        rate *= 0.1
+        velocity = jax.tree.map(jnp.zeros_like, params)
+    chex.assert_trees_all_close(trained["params"], params, rtol=1e-5, atol=1e-6)
+
+  def test_dsa_augments_dc(self):
+    network, key = convnet(3, depth=1, width=2), jax.random.key(0)
+    samples = Samples(
+        jax.random.normal(key, (3, 8, 8, 1)), jnp.eye(3), jnp.zeros((0,))
+    )
+    training_set = TrainingSet(samples, jnp.arange(3)[None])
+    variables = network.init(key, samples.inputs)
+
+    def train(recipe):
+      return recipe.train(key, network, variables, training_set)["params"]
+
+    plain = train(recipes.dc(3))
+    chex.assert_trees_all_close(
+        train(recipes.dsa(3, strategy="")), plain, rtol=1e-6
+    )
+    turned = train(recipes.dsa(3, strategy="rotate"))
+    assert any(
+        bool((a != b).any()) for a, b in zip(
+            jax.tree.leaves(plain), jax.tree.leaves(turned), strict=True
+        )
+    )
+
   @parameterized.parameters(
-      recipes.in_order(0.9), recipes.converged(7), recipes.untrained()
+      recipes.in_order(0.9), recipes.converged(7), recipes.untrained(),
+      recipes.dc(9), recipes.dsa(9, strategy="crop_scale"),
   )
   def test_spec_round_trip(self, *fields):
     recipe = recipes.Recipe(*fields)
     assert recipes.from_spec(recipe.spec).spec == recipe.spec
 
   @parameterized.parameters(
-      ({"name": "magic"}, "one of converged, in_order, untrained; got 'magic'"),
+      ({"name": "magic"}, "dsa, in_order, untrained; got 'magic'"),
       ({"name": "in_order", "lr": 1.0}, r"among momentum; got \['lr'\]"),
       ({"name": "in_order", "momentum": "x"}, "`momentum` must be a number"),
       ({"name": "in_order", "momentum": 2.0}, r"`momentum` must be in \[0, 1"),
+      ({"name": "dsa", "strategy": 3}, "`strategy` must be text; got 3"),
+      ({"name": "dsa", "strategy": "blur"}, "`strategy` must join"),
+      ({"name": "dc", "num_epochs": 0}, "`num_epochs` and `batch_size` must"),
   )
   def test_what_is_refused(self, spec, message):
     with pytest.raises(ValueError, match=message):

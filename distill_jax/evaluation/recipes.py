@@ -5,6 +5,8 @@ one, so a saved set names its recipe as a small JSON document (`Recipe.spec`),
 which `from_spec` turns back into functions.
 
   in_order   the steps of the set, in their order, with its own step sizes
+  dc, dsa    SGD with momentum for a number of epochs, ten times slower in their
+             second half; dsa augments every batch
   converged  SGD with momentum at one step size until the loss on the set is
              small
   untrained  nothing: the accuracy before any step
@@ -20,7 +22,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from distill_jax.inner_loop import train_in_order, training_step
+from distill_jax import augmentation as augmentations
+from distill_jax.inner_loop import (
+    train_epochs,
+    train_in_order,
+    training_step,
+)
 from distill_jax.labels import classes_of_labels, label_rows
 from distill_jax.types import PyTree, TrainingSet
 
@@ -63,6 +70,109 @@ def in_order(momentum: float = 0.0) -> Recipe:
 
 
 @functools.cache
+def dc(
+    num_epochs: int = 300,
+    *,
+    step_size: float = 0.01,
+    momentum: float = 0.9,
+    weight_decay: float = 5e-4,
+    batch_size: int = 256,
+) -> Recipe:
+  """The recipe of gradient matching, without augmentation.
+
+  Zhao, Mopuri & Bilen, "Dataset Condensation with Gradient Matching", 2020,
+  arXiv 2006.05929. As in the published code there are E + 1 epochs, and after
+  epoch E // 2 + 1 the step size falls to a tenth and momentum starts anew.
+
+  Args:
+    num_epochs: E, at least 1.
+    step_size: positive.
+    momentum: in [0, 1).
+    weight_decay: added to the gradient, times the weights.
+    batch_size: of shuffled batches; the last holds what is left over.
+  """
+  return _epochs(
+      "dc", num_epochs, "", step_size, momentum, weight_decay, batch_size
+  )
+
+
+@functools.cache
+def dsa(
+    num_epochs: int = 1_000,
+    *,
+    strategy: str = "color_crop_cutout_flip_scale_rotate",
+    step_size: float = 0.01,
+    momentum: float = 0.9,
+    weight_decay: float = 5e-4,
+    batch_size: int = 256,
+) -> Recipe:
+  """As `dc`, with DSA's augmentation of every batch, one draw an image.
+
+  Zhao & Bilen, "Dataset Condensation with Differentiable Siamese
+  Augmentation", 2021, arXiv 2102.08259.
+
+  Args:
+    num_epochs: E, at least 1.
+    strategy: see `augmentation.dsa`; leave out flip for digits.
+    step_size: as in `dc`, as are those that follow.
+    momentum: in [0, 1).
+    weight_decay: times the weights.
+    batch_size: B.
+  """
+  return _epochs(
+      "dsa", num_epochs, strategy, step_size, momentum, weight_decay, batch_size
+  )
+
+
+def _epochs(
+    name, num_epochs, strategy, step_size, momentum, weight_decay, batch_size
+) -> Recipe:
+  if num_epochs < 1 or batch_size < 1:
+    raise ValueError(
+        "`num_epochs` and `batch_size` must be at least 1; got "
+        f"{num_epochs} and {batch_size}."
+    )
+  _check_sgd(step_size, momentum)
+  augmentation = augmentations.dsa(strategy) if strategy else None
+  early = num_epochs // 2 + 2
+  phases = ((early, step_size), (num_epochs + 1 - early, step_size / 10))
+
+  def train(key, network, variables, training_set: TrainingSet):
+    samples = training_set.samples
+    for k_phase, (epochs, rate) in zip(
+        jax.random.split(key), phases, strict=True
+    ):
+      variables = train_epochs(
+          k_phase, network, variables, samples.inputs, samples.labels,
+          optimizer=_sgd(rate, momentum, weight_decay), num_epochs=epochs,
+          batch_size=batch_size, augmentation=augmentation,
+      )
+    return variables
+
+  settings = dict(num_epochs=num_epochs)
+  if strategy:
+    settings["strategy"] = strategy
+  settings |= dict(
+      step_size=step_size, momentum=momentum, weight_decay=weight_decay,
+      batch_size=batch_size,
+  )
+  return Recipe(name, train, tuple(settings.items()))
+
+
+def _sgd(step_size, momentum, weight_decay) -> optax.GradientTransformation:
+  return optax.chain(
+      optax.add_decayed_weights(weight_decay), optax.sgd(step_size, momentum)
+  )
+
+
+def _check_sgd(step_size, momentum) -> None:
+  if not step_size > 0:
+    raise ValueError(f"`step_size` must be positive; got {step_size}.")
+  if not 0 <= momentum < 1:
+    raise ValueError(f"`momentum` must be in [0, 1); got {momentum}.")
+
+
+@functools.cache
 def converged(
     num_steps: int = 1_000,
     *,
@@ -87,13 +197,8 @@ def converged(
         "`num_steps` and `batch_size` must be at least 1; got "
         f"{num_steps} and {batch_size}."
     )
-  if not step_size > 0:
-    raise ValueError(f"`step_size` must be positive; got {step_size}.")
-  if not 0 <= momentum < 1:
-    raise ValueError(f"`momentum` must be in [0, 1); got {momentum}.")
-  optimizer = optax.chain(
-      optax.add_decayed_weights(weight_decay), optax.sgd(step_size, momentum)
-  )
+  _check_sgd(step_size, momentum)
+  optimizer = _sgd(step_size, momentum, weight_decay)
 
   def train(key, network, variables, training_set: TrainingSet):
     samples = training_set.samples
@@ -141,15 +246,21 @@ def untrained() -> Recipe:
   return Recipe("untrained", train)
 
 
-RECIPES = {"converged": converged, "in_order": in_order, "untrained": untrained}
+RECIPES = {
+    "converged": converged,
+    "dc": dc,
+    "dsa": dsa,
+    "in_order": in_order,
+    "untrained": untrained,
+}
 
 
 def from_spec(spec: dict[str, Any]) -> Recipe:
   """The recipe of a JSON document; settings left out take their defaults.
 
   Raises:
-    ValueError: an unknown name, a setting that the recipe does not
-      have, or one that is not a number.
+    ValueError: an unknown name, a setting that the recipe does not have, or one
+      of the wrong kind.
   """
   settings = dict(spec)
   name = settings.pop("name", None)
@@ -165,8 +276,10 @@ def from_spec(spec: dict[str, Any]) -> Recipe:
         f"{', '.join(sorted(set(known) - {'name'})) or 'none'}; got {unknown}."
     )
   for setting, value in settings.items():
-    if not isinstance(value, int | float):
-      raise ValueError(f"`{setting}` must be a number; got {value!r}.")
+    kind = str if isinstance(known[setting], str) else int | float
+    if not isinstance(value, kind):
+      wanted = "text" if kind is str else "a number"
+      raise ValueError(f"`{setting}` must be {wanted}; got {value!r}.")
   return RECIPES[name](**settings)
 
 
