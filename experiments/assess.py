@@ -64,6 +64,9 @@ def assess(
       n: build.network(network, source.num_classes)
       for n, network in networks.items()
   }
+  chosen = from_spec(artifact.recipe)
+  for network in built.values():  # refuses the wrong size
+    jax.eval_shape(network.init, key, artifact.inputs[:1])
   began = time.perf_counter()
   say(f"evaluating on {source.test.num_samples:,} test samples, at most "
       f"{settings['num_networks']} networks")
@@ -108,9 +111,7 @@ def assess(
       baselines=results or None,
       hard_labels=hard,
       full_data=full,
-      cost=cost_of_set(
-          key, student, training_set, recipe=from_spec(artifact.recipe)
-      ),
+      cost=cost_of_set(key, student, training_set, recipe=chosen),
       networks={n: reports[n] for n in networks} if others else None,
   )
 
