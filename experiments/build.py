@@ -138,15 +138,21 @@ def run(config, source: data.Source) -> Run:
 
 
 def optimizer(config) -> optax.GradientTransformation:
-  """Adam for every learned field, its schedule, and clipping before it."""
+  """Adam for every learned field, its schedule, and clipping before it.
 
-  def adam(learning_rate):
-    return optax.adam(
-        schedule(config, learning_rate), b1=config.beta1, b2=config.beta2
+  Weight decay draws the samples alone towards 0, the mean of the data.
+  """
+
+  def adam(learning_rate, weight_decay=0.0):
+    decay = [optax.add_decayed_weights(weight_decay)] if weight_decay else []
+    return optax.chain(
+        optax.scale_by_adam(b1=config.beta1, b2=config.beta2),
+        *decay,
+        optax.scale_by_learning_rate(schedule(config, learning_rate)),
     )
 
   fields = dict(
-      codes=adam(config.learning_rate),
+      codes=adam(config.learning_rate, config.weight_decay),
       step_sizes=adam(config.step_size_learning_rate),
   )
   if config.method == "sldd":
@@ -232,10 +238,11 @@ def _check(config, source):
   for field in ("average", "momentum", "beta1", "beta2"):
     if not 0 <= config[field] < 1:
       raise ConfigError(f"`{field}` must be in [0, 1); got {config[field]}.")
-  if not config.clip_norm >= 0:
-    raise ConfigError(
-        f"`clip_norm` must be positive, or 0 for none; got {config.clip_norm}."
-    )
+  for field in ("clip_norm", "weight_decay"):
+    if not config[field] >= 0:
+      raise ConfigError(
+          f"`{field}` must be positive, or 0 for none; got {config[field]}."
+      )
   if config.checkpoint_every % config.log_every:
     raise ConfigError(
         "`checkpoint_every` must be a multiple of `log_every`; got "

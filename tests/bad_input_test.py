@@ -181,6 +181,7 @@ FIELDS = [
   ("step_size=0.0", ["`step_size`", "positive", "0.0"]),
   ("momentum=1.5", ["`momentum`", "[0, 1)", "1.5"]),
   ("clip_norm=-1.0", ["`clip_norm`", "positive", "-1.0"]),
+  ("weight_decay=-1.0", ["`weight_decay`", "positive", "-1.0"]),
   ("seed=-1", ["`seed`", "at least 0", "-1"]),
   ("validation_fraction=1.0", ["`validation_fraction`", "[0, 1)", "1.0"]),
   ("schedule=linear", ["`schedule`", "constant, cosine, halving", "'linear'"]),

@@ -86,6 +86,7 @@ def unrolled(
   config.beta1 = 0.5 if fixed else 0.9
   config.beta2 = 0.999
   config.clip_norm = 1.0
+  config.weight_decay = 0.0
   config.average = 0.0
 
   config.num_steps = 60_000 if fixed else 8_000
