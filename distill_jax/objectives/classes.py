@@ -1,20 +1,20 @@
 """What objectives that match class by class share."""
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from distill_jax.types import Array, Network, PyTree
 
 _STATISTICS = 16  # real samples of each class that BatchNorm sees
 
 
-def checked_members(members) -> Array:
+def checked_members(members) -> np.ndarray:
   """[K, m] int32 rows of each class.
 
   Raises:
     ValueError: another number of axes.
   """
-  members = jnp.asarray(members, jnp.int32)
+  members = np.asarray(members, np.int32)
   if members.ndim != 2:
     raise ValueError(
         "`members` must be [K, m], the rows of each class; got shape "
@@ -23,12 +23,11 @@ def checked_members(members) -> Array:
   return members
 
 
-def check(members, last_row: int, samples: Array, real: Array) -> None:
+def check(members: np.ndarray, samples: Array, real: Array) -> None:
   """Refuses samples or real data that do not fit the classes.
 
   Args:
     members: [K, m].
-    last_row: the largest of `members`.
     samples: [M, ...] distilled inputs.
     real: [K, n, ...] real inputs.
 
@@ -36,6 +35,7 @@ def check(members, last_row: int, samples: Array, real: Array) -> None:
     ValueError: a member beyond the samples; a batch that was not drawn class
       by class.
   """
+  last_row = members.max()
   if last_row >= len(samples):
     raise ValueError(
         f"`members` must name rows of the {len(samples)} samples; got "
