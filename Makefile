@@ -13,7 +13,7 @@ test: $(VENV)/.test
 	$(BIN)/python -m pytest
 
 test-all: $(VENV)/.test-all
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "slow or not slow"
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

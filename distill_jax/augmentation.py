@@ -206,6 +206,29 @@ def one_of(*augmentations: Augmentation) -> Augmentation:
   return Augmentation(draw, apply)
 
 
+def each_one_of(*augmentations: Augmentation) -> Augmentation:
+  """One of them for each image, chosen uniformly in each draw.
+
+  All are computed: for the few operations of a small batch.
+  """
+  together = sequence(*augmentations)
+
+  def draw(key, shape, rows):
+    k_choice, k_parameters = jax.random.split(key)
+    choice = jax.random.randint(k_choice, (rows,), 0, len(augmentations))
+    return choice, together.draw(k_parameters, shape, rows)
+
+  def apply(parameters, images):
+    choice, each = parameters
+    result = images
+    for i, (a, own) in enumerate(zip(augmentations, each, strict=True)):
+      chosen = (choice == i)[:, None, None, None]
+      result = jnp.where(chosen, a.apply(own, images), result)
+    return result
+
+  return Augmentation(draw, apply)
+
+
 OPERATIONS = {
     "color": color,
     "crop": crop,
@@ -232,6 +255,22 @@ def dsa(strategy: str) -> Augmentation:
   return one_of(*(OPERATIONS[name]() for name in names))
 
 
+def dc(strategy: str) -> Augmentation:
+  """DC's, for evaluation alone: one operation of those named for each image.
+
+  Zhao, Mopuri & Bilen, "Dataset Condensation with Gradient Matching", 2020,
+  arXiv 2006.05929, in its code: rotation by up to 45 degrees. Where that fills
+  with the mean of a batch, this fills with the mean of the data, and it
+  interpolates bilinearly.
+
+  Args:
+    strategy: names among crop, scale and rotate joined by underscores.
+  """
+  known = dict(crop=crop(), rotate=rotate(45.0), scale=scale())
+  names = _names(strategy, known)
+  return each_one_of(*(known[name] for name in names)) if names else identity()
+
+
 def idc(strategy: str) -> Augmentation:
   """IDC's: flip, color and cutout always, where named, and one of the rest.
 
@@ -250,13 +289,12 @@ def idc(strategy: str) -> Augmentation:
   return sequence(*steps)
 
 
-def _names(strategy: str) -> list[str]:
+def _names(strategy: str, known=OPERATIONS) -> list[str]:
   names = strategy.split("_") if strategy else []
-  unknown = sorted({name for name in names if name not in OPERATIONS})
-  if unknown or len(set(names)) != len(names):
+  if not set(names) <= set(known) or len(set(names)) != len(names):
     raise ValueError(
         "`strategy` must join different names among "
-        f"{', '.join(OPERATIONS)} by underscores; got {strategy!r}."
+        f"{', '.join(known)} by underscores; got {strategy!r}."
     )
   return names
 

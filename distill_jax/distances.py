@@ -122,6 +122,31 @@ def maximum_mean_discrepancy(kernel: Callable[[Array, Array], Array]):
   return distance
 
 
+def characteristic(amplitude: float = 0.5) -> Callable:
+  """Distance of characteristic functions, the mean over frequencies of
+
+      sqrt( a (|P| - |Q|)^2 + (1 - a) 2 (|P| |Q| - Re P Re Q - Im P Im Q) )
+
+  Wang et al., "Dataset Distillation with Neural Characteristic Function", 2025,
+  arXiv 2502.20653. Features are [cos, sin] of the phases at F frequencies,
+  [n, 2F], whose means are P and Q.
+
+  Args:
+    amplitude: a in [0, 1]; at 1/2 the root is |P - Q| / sqrt(2).
+  """
+
+  def distance(real, synthetic):
+    p, q = (x.mean(0).reshape(2, -1) for x in (real, synthetic))
+    if amplitude == 0.5:
+      return _norm(p - q).mean() / jnp.sqrt(2)
+    sizes = _norm(p), _norm(q)
+    spread = jnp.square(sizes[0] - sizes[1])
+    turn = jnp.maximum(2 * (sizes[0] * sizes[1] - (p * q).sum(0)), _SMALL**2)
+    return _root(amplitude * spread + (1 - amplitude) * turn).mean()
+
+  return distance
+
+
 def gaussian(scale: float) -> Callable[[Array, Array], Array]:
   """`exp(-||x - y||^2 / (2 scale^2))`.
 
@@ -151,7 +176,11 @@ def _cosine(a: Array, b: Array) -> Array:
 
 
 def _norm(x: Array) -> Array:
-  """Along the first axis; its gradient at zero is zero."""
-  squares = jnp.square(x).sum(0)
+  """Along the first axis."""
+  return _root(jnp.square(x).sum(0))
+
+
+def _root(squares: Array) -> Array:
+  """Its gradient at zero is zero."""
   positive = squares > 0
   return jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1)), 0)

@@ -6,10 +6,13 @@ several samples a class (0, 0, 1, 1, ...). Step sizes are epoch-major:
 t = e * S + s.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from distill_jax import selection
 from distill_jax.labels import label_rows, num_outputs
 from distill_jax.types import Array, Distilled, Parameterization
 
@@ -69,6 +72,23 @@ def class_members(classes: np.ndarray, num_classes: int) -> Array:
   return jnp.asarray(rows.reshape(num_classes, -1))
 
 
+def owned(rows: Array, owner: Array) -> Array:
+  """The decoded samples of label rows, for `order` and `members` alike.
+
+  Args:
+    rows: [..., n] int label rows.
+    owner: [M] int, the label row of each sample, each equally often
+      (`Parameterization.owner`).
+
+  Returns:
+    [..., n * M / R] int32.
+  """
+  samples = jnp.argsort(jnp.asarray(owner), stable=True).astype(jnp.int32)
+  samples = samples.reshape(int(np.max(owner)) + 1, -1)
+  rows = np.asarray(rows)
+  return samples[rows].reshape(*rows.shape[:-1], -1)
+
+
 def raw_step_sizes(step_size: float, num: int) -> Array:
   """[T] such that their softplus is `step_size`: log(exp(step_size) - 1)."""
   if not step_size > 0:
@@ -85,6 +105,20 @@ def noise(key: Array, num_samples: int, shape: tuple[int, ...]) -> Array:
 def one_hot(classes: np.ndarray, num_classes: int) -> Array:
   """Label rows [M, K] of the start classes."""
   return label_rows(jnp.asarray(classes), num_classes)
+
+
+def shared_labels(classes: np.ndarray, num_classes: int) -> Array:
+  """One-hot rows [M, K] in which classes without a row of their own join.
+
+  They take turns, and a row shared by several classes gives each an equal part.
+  With a row for every class these are `one_hot`.
+  """
+  rows = np.array(one_hot(classes, num_classes))
+  if rows.shape[1] == 1:
+    return jnp.asarray(rows)
+  absent = np.setdiff1d(np.arange(num_classes), classes)
+  rows[np.arange(len(absent)) % len(rows), absent] = 1
+  return jnp.asarray(rows / rows.sum(1, keepdims=True))
 
 
 def noise_labels(key: Array, num_samples: int, num_classes: int) -> Array:
@@ -157,10 +191,11 @@ def start(
   )
 
 
-def from_noise(
+def from_drawn(
     key: Array,
     source,
     parameterization: Parameterization,
+    draw: Callable[[Array, np.ndarray], Array],
     *,
     num_samples: int,
     num_steps: int = 1,
@@ -168,60 +203,20 @@ def from_noise(
     step_size: float | None = 0.02,
     labels: Array | None = None,
 ) -> Distilled:
-  """A set that starts from standard normal inputs.
+  """A set that starts from whatever inputs are drawn for its classes.
 
   Args:
     key: consumed.
     source: a `data.Source`.
     parameterization: how the samples are stored.
-    num_samples: label rows; may be below the number of classes.
+    draw: `(key, classes [R * r]) -> inputs [R * r, ...]` in model space, r of
+      them for each label row, as many as the parameterization takes.
+    num_samples: label rows R; may be below the number of classes.
     num_steps: S; `num_samples` must be a multiple of it.
     num_epochs: E; there are E * S inner steps.
     step_size: where every inner step size starts; None for a method without.
-    labels: [num_samples, K]; by default one-hot rows of the start classes.
+    labels: [R, K]; by default one-hot rows of the start classes.
   """
-
-  def draw(key, classes):
-    return noise(key, len(classes), source.example.shape[1:])
-
-  return _from_drawn(
-      draw, key, source, parameterization, num_samples=num_samples,
-      num_steps=num_steps, num_epochs=num_epochs, step_size=step_size,
-      labels=labels,
-  )
-
-
-def from_real(
-    key: Array,
-    source,
-    parameterization: Parameterization,
-    *,
-    num_samples: int,
-    num_steps: int = 1,
-    num_epochs: int = 1,
-    step_size: float | None = 0.02,
-    labels: Array | None = None,
-) -> Distilled:
-  """A set that starts from random real samples of the start classes.
-
-  Arguments as in `from_noise`.
-  """
-
-  def draw(key, classes):
-    return real(key, source.train, classes)
-
-  return _from_drawn(
-      draw, key, source, parameterization, num_samples=num_samples,
-      num_steps=num_steps, num_epochs=num_epochs, step_size=step_size,
-      labels=labels,
-  )
-
-
-def _from_drawn(
-    draw, key, source, parameterization, *,
-    num_samples, num_steps, num_epochs, step_size, labels,
-) -> Distilled:
-  """From `draw(key, classes) -> inputs`, one for each class named."""
   k_inputs, k_codes = jax.random.split(key)
   classes = start_classes(num_samples, num_steps, source.num_classes)
   if labels is None:
@@ -231,3 +226,54 @@ def _from_drawn(
       k_codes, drawn, labels, parameterization,
       step_size=step_size, num_inner_steps=num_epochs * num_steps,
   )
+
+
+def from_noise(key, source, parameterization, **settings) -> Distilled:
+  """Standard normal inputs; arguments as of `from_drawn`."""
+
+  def draw(key, classes):
+    return noise(key, len(classes), source.example.shape[1:])
+
+  return from_drawn(key, source, parameterization, draw, **settings)
+
+
+def from_real(key, source, parameterization, **settings) -> Distilled:
+  """Random real samples of each class; arguments as of `from_drawn`."""
+
+  def draw(key, classes):
+    return real(key, source.train, classes)
+
+  return from_drawn(key, source, parameterization, draw, **settings)
+
+
+def from_class_means(key, source, parameterization, **settings) -> Distilled:
+  """The mean of each class, plus a little noise so that rows of one class part.
+
+  Its standard deviation is a hundredth, in model space. Arguments as of
+  `from_drawn`.
+  """
+
+  def draw(key, classes):
+    means = selection.class_mean(source.train, classes)[0]
+    return means + 0.01 * noise(key, len(classes), means.shape[1:])
+
+  return from_drawn(key, source, parameterization, draw, **settings)
+
+
+def from_kmeans(key, source, parameterization, **settings) -> Distilled:
+  """Centroids of each class, by k-means; arguments as of `from_drawn`."""
+
+  def draw(key, classes):
+    return selection.kmeans(key, source.train, classes, 1)[0]
+
+  return from_drawn(key, source, parameterization, draw, **settings)
+
+
+def from_herding(key, source, parameterization, **settings) -> Distilled:
+  """Real samples chosen by herding; arguments as of `from_drawn`."""
+
+  def draw(key, classes):
+    del key
+    return selection.herding(source.train, classes)[0]
+
+  return from_drawn(key, source, parameterization, draw, **settings)

@@ -9,7 +9,8 @@ the samples `order[t mod S]` with the step size `step_sizes[t]` (Wang et al.,
 
 with u the identity for plain gradient descent. `train_epochs` is ordinary
 training on shuffled batches, as the DC family trains on a set (Zhao et al.,
-"Dataset Condensation with Gradient Matching", 2020, arXiv 2006.05929).
+"Dataset Condensation with Gradient Matching", 2020, arXiv 2006.05929), and
+`train_epoch_on` one pass over real data.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,9 @@ import jax.numpy as jnp
 import optax
 
 from distill_jax.augmentation import Augmentation
-from distill_jax.labels import cross_entropy
+from distill_jax.labels import cross_entropy, label_rows
+from distill_jax.mixing import Mixing
+from distill_jax.parallel import batch_mean, pieces
 from distill_jax.types import Array, Network, PyTree, Samples
 
 
@@ -94,6 +97,7 @@ def train_epochs(
     num_epochs: int,
     batch_size: int,
     augmentation: Augmentation | None = None,
+    mixing: Mixing | None = None,
     loss: Callable[[Array, Array], Array] = cross_entropy,
 ) -> PyTree:
   """Trains on shuffled batches, every sample once an epoch.
@@ -112,6 +116,7 @@ def train_epochs(
     num_epochs: passes over the samples; 0 is none.
     batch_size: B; at most M is used.
     augmentation: of each batch: one operation a batch, one draw an image.
+    mixing: of each batch after that, and of its labels; see `mixing`.
     loss: `(logits [B, K], labels [B, K]) -> scalar`.
 
   Returns:
@@ -129,11 +134,13 @@ def train_epochs(
   def step(carry, batch):
     variables, state = carry
     key, rows = batch
-    k_augment, k_apply = jax.random.split(key)
+    k_augment, k_mix, k_apply = jax.random.split(key, 3)
     x, y = inputs[rows], labels[rows]
     if augmentation is not None:
       draw = augmentation.draw(k_augment, x.shape, len(x))
       x = augmentation.apply(draw, x)
+    if mixing is not None:
+      x, y = mixing(k_mix, x, y)
 
     variables, state, _ = training_step(
         k_apply, network, variables, state, x, y, optimizer=optimizer, loss=loss
@@ -154,6 +161,74 @@ def train_epochs(
   start = (variables, optimizer.init(variables["params"]))
   keys = jax.random.split(key, num_epochs)
   return jax.lax.scan(epoch, start, keys)[0][0]
+
+
+def train_epoch_on(
+    key: Array,
+    variables: PyTree,
+    state: PyTree,
+    split,
+    *,
+    network: Network,
+    optimizer: optax.GradientTransformation,
+    batch_size: int,
+    augmentation: Augmentation | None = None,
+    mixing: Mixing | None = None,
+) -> tuple[PyTree, PyTree]:
+  """One pass over a split of real data, in a new order.
+
+  Samples beyond a whole number of batches sit out. The gradient of a batch is
+  taken in pieces that suit the machine (`parallel.pieces`); with normalisation
+  over the batch, its statistics are those of the pieces.
+
+  Args:
+    key: consumed.
+    variables: where training starts.
+    state: of the optimizer.
+    split: real data, a `data.Split`; encoded inside.
+    network: what is trained.
+    optimizer: any; its step size included.
+    batch_size: B, at most the split.
+    augmentation: of each batch, one draw an image.
+    mixing: of each batch and its labels after that.
+
+  Returns:
+    Variables and state.
+  """
+  num_steps = split.num_samples // batch_size
+  k_order, k_steps = jax.random.split(key)
+  order = jax.random.permutation(k_order, split.num_samples)
+  order = order[: num_steps * batch_size].reshape(num_steps, batch_size)
+
+  def step(carry, item):
+    variables, state = carry
+    rows, key = item
+    k_augment, k_mix, k_apply = jax.random.split(key, 3)
+    x = split.encode(split.inputs[rows])
+    y = label_rows(split.labels[rows], split.num_classes, x.dtype)
+    if augmentation is not None:
+      draw = augmentation.draw(k_augment, x.shape, len(x))
+      x = augmentation.apply(draw, x)
+    if mixing is not None:
+      x, y = mixing(k_mix, x, y)
+
+    def loss(params, piece):
+      logits, updated = network.apply(
+          {**variables, "params": params}, piece[0], key=k_apply, train=True
+      )
+      del updated["params"]
+      return cross_entropy(logits, piece[1]), updated
+
+    params = variables["params"]
+    (_, updated), gradient = jax.value_and_grad(
+        lambda params: batch_mean(loss, params, pieces((x, y))), has_aux=True
+    )(params)
+    change, state = optimizer.update(gradient, state, params)
+    params = optax.apply_updates(params, change)
+    return ({**updated, "params": params}, state), None
+
+  keys = jax.random.split(k_steps, num_steps)
+  return jax.lax.scan(step, (variables, state), (order, keys))[0]
 
 
 def training_step(

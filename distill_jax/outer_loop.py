@@ -1,6 +1,6 @@
 """The outer loop: the same few lines whatever is distilled, and how.
 
-    key -> real batch -> estimate the gradient -> update -> project -> average
+    key -> real batch -> estimate the gradient -> update -> project -> track
 
 One jitted scan; step keys are `fold_in(key, step)`, so a run resumed from a
 saved `State` is the run that was never interrupted.
@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from distill_jax.tracking import Tracker
 from distill_jax.types import Array, Distilled, Estimator, PyTree
 
 
@@ -25,14 +26,14 @@ class State(NamedTuple):
     distilled: what is being learned.
     optimizer: state of the outer optimizer.
     objective: state of the objective (a fixed initialisation, a pool).
-    average: running `Average` of `distilled`, or `()`.
+    tracked: state of the tracker, or `()`.
   """
 
   step: Array
   distilled: Distilled
   optimizer: PyTree
   objective: PyTree
-  average: PyTree
+  tracked: PyTree
 
 
 class Info(NamedTuple):
@@ -99,7 +100,7 @@ def distiller(
     optimizer: optax.GradientTransformation,
     *,
     project: Callable[[Distilled], Distilled] | None = None,
-    average: optax.GradientTransformation | None = None,
+    tracker: Tracker | None = None,
 ) -> Distiller:
   """Puts an estimator and an outer optimizer together.
 
@@ -108,7 +109,7 @@ def distiller(
     optimizer: over `Distilled`, usually `learn(...)`, with
       `optax.clip_by_global_norm` chained before it where wanted.
     project: a constraint, applied after each update.
-    average: `optax.ema(decay)`: `result` then returns the running average.
+    tracker: what `result` returns, see `tracking`; the last iterate by default.
   """
 
   def init(key, distilled):
@@ -117,7 +118,7 @@ def distiller(
         distilled=distilled,
         optimizer=optimizer.init(distilled),
         objective=estimator.init(key, distilled),
-        average=_begin_average(average, distilled) if average else (),
+        tracked=tracker.init(distilled) if tracker else (),
     )
 
   def step(key, state: State, data):
@@ -132,45 +133,19 @@ def distiller(
     distilled = optax.apply_updates(state.distilled, updates)
     if project:
       distilled = project(distilled)
-    averaged = (
-        _update_average(average, state.average, distilled) if average else ()
-    )
+    tracked = state.tracked
+    if tracker:
+      tracked = tracker.update(tracked, state.step, distilled, loss)
     norm = optax.tree.norm(gradients)
     info = Info(loss, norm, jnp.isfinite(loss) & jnp.isfinite(norm), metrics)
     return State(
-        state.step + 1, distilled, optimizer_state, objective, averaged
+        state.step + 1, distilled, optimizer_state, objective, tracked
     ), info
 
   def result(state: State) -> Distilled:
-    return state.average.value if average else state.distilled
+    return tracker.value(state.tracked) if tracker else state.distilled
 
   return Distiller(init, step, result)
-
-
-class Average(NamedTuple):
-  """A running average, kept as a shift so that what never moves stays equal.
-
-  Attributes:
-    value: the average.
-    start: where averaging began.
-    state: of the averaging transformation.
-  """
-
-  value: Distilled
-  start: Distilled
-  state: PyTree
-
-
-def _begin_average(average, distilled: Distilled) -> Average:
-  still = jax.tree.map(jnp.zeros_like, distilled)
-  return Average(distilled, distilled, average.init(still))
-
-
-def _update_average(average, before: Average, distilled: Distilled) -> Average:
-  shift = jax.tree.map(jnp.subtract, distilled, before.start)
-  shift, state = average.update(shift, before.state)
-  value = jax.tree.map(jnp.add, before.start, shift)
-  return Average(value, before.start, state)
 
 
 @partial(jax.jit, static_argnames=("step", "num_steps"))

@@ -77,10 +77,13 @@ class Batch(NamedTuple):
   Attributes:
     inputs: [B, ...] float, or [K, n, ...] where it is drawn class by class.
     labels: [B] or [K, n] int32, class indices.
+    extra: what an objective draws besides: batches to train its network on,
+      members of a pool; mostly `()`.
   """
 
   inputs: Array
   labels: Array
+  extra: PyTree = ()
 
 
 class Parameterization(NamedTuple):

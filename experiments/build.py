@@ -20,6 +20,7 @@ from distill_jax.objectives.dd import unrolled
 from distill_jax.outer_loop import Distiller, State, distiller, learn
 from distill_jax.parameterization.pixels import pixels
 from distill_jax.preprocessing import Standardise
+from distill_jax.tracking import Tracker, lowest_loss, running_average
 from distill_jax.types import Array, Distilled, Estimator, Network
 
 NETWORKS = {
@@ -35,6 +36,7 @@ NORMS = {
     "layer": norms.layer_norm,
     "none": None,
 }
+_LOSSES = 1_000  # steps over which the loss is averaged before comparing
 SCHEDULES = ("constant", "cosine", "halving")
 
 
@@ -128,7 +130,7 @@ def run(config, source: data.Source) -> Run:
   estimator = backprop(objective, parameterization)
   outer = distiller(
       estimator, optimizer(config),
-      average=optax.ema(config.average) if config.average else None,
+      tracker=tracker(config),
   )
   start = _start(k_start, config, source, parameterization)
   return Run(
@@ -164,11 +166,22 @@ def optimizer(config) -> optax.GradientTransformation:
   )
 
 
+def tracker(config) -> Tracker | None:
+  """What is saved in the end; None for the last iterate."""
+  if config.average:
+    return running_average(config.average)
+  if config.restart_after:
+    return lowest_loss(_LOSSES, start=config.restart_after)
+  return None
+
+
 def schedule(config, learning_rate: float):
   """Learning rate against outer steps.
 
   `cosine` falls to a hundredth at `num_steps`, after a linear rise over the
-  first hundredth; `halving` is the published halving every tenth.
+  first hundredth; with `restart_after` it does so by then, and again and again
+  from half the rate, every `restart_every` steps. `halving` is the published
+  halving every tenth.
   """
   _one_of(SCHEDULES, "schedule", config.schedule)
   num_steps = config.num_steps
@@ -177,9 +190,21 @@ def schedule(config, learning_rate: float):
   if config.schedule == "halving":
     every = max(num_steps // 10, 1)
     return optax.exponential_decay(learning_rate, every, 0.5, staircase=True)
+  last = learning_rate / 100
+  first = config.restart_after or num_steps
+  if num_steps <= first:
+    return _cosine(learning_rate, num_steps, last)
+  every = config.restart_every
+  starts = range(first, num_steps, every)
+  again = [_cosine(learning_rate / 2, every, last)] * len(starts)
+  return optax.join_schedules(
+      [_cosine(learning_rate, first, last), *again], list(starts)
+  )
+
+
+def _cosine(peak: float, num_steps: int, last: float):
   return optax.warmup_cosine_decay_schedule(
-      0.0, learning_rate, max(num_steps // 100, 1), max(num_steps, 2),
-      learning_rate / 100,
+      0.0, peak, max(num_steps // 100, 1), max(num_steps, 2), last
   )
 
 
@@ -202,18 +227,24 @@ def _start(key, config, source, parameterization) -> Distilled:
   begin = dict(
       noise=initialisation.from_noise, real=initialisation.from_real
   )
-  labels = None
-  if config.start_labels == "noise":
-    labels = initialisation.noise_labels(
-        k_labels, config.num_samples, source.num_classes
-    )
+  num_classes = source.num_classes
+  classes = initialisation.start_classes(
+      config.num_samples, config.num_steps_per_epoch, num_classes
+  )
+  labels = dict(
+      noise=lambda: initialisation.noise_labels(
+          k_labels, config.num_samples, num_classes
+      ),
+      one_hot=lambda: initialisation.one_hot(classes, num_classes),
+      shared=lambda: initialisation.shared_labels(classes, num_classes),
+  )
   return _one_of(begin, "start", config.start)(
       k_set, source, parameterization,
       num_samples=config.num_samples,
       num_steps=config.num_steps_per_epoch,
       num_epochs=config.num_epochs,
       step_size=config.step_size,
-      labels=labels,
+      labels=_one_of(labels, "start_labels", config.start_labels)(),
   )
 
 
@@ -243,6 +274,16 @@ def _check(config, source):
       raise ConfigError(
           f"`{field}` must be positive, or 0 for none; got {config[field]}."
       )
+  if config.restart_after < 0 or config.restart_every < 1:
+    raise ConfigError(
+        "`restart_after` must be a step, or 0 for never, and `restart_every` "
+        f"at least 1; got {config.restart_after} and {config.restart_every}."
+    )
+  if config.average and config.restart_after:
+    raise ConfigError(
+        "`average` must be 0 with `restart_after`, which keeps the lowest "
+        f"loss; got {config.average}."
+    )
   if config.checkpoint_every % config.log_every:
     raise ConfigError(
         "`checkpoint_every` must be a multiple of `log_every`; got "
@@ -262,7 +303,6 @@ def _check(config, source):
   baseline_names(config.evaluation.baselines)
   _one_of(("dd", "sldd"), "method", config.method)
   _one_of(("fixed", "random"), "student_init", config.student_init)
-  _one_of(("one_hot", "noise"), "start_labels", config.start_labels)
   if config.student_init == "fixed" and config.num_initialisations != 1:
     raise ConfigError(
         "`num_initialisations` must be 1 with `student_init` fixed; got "

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from absl.testing import parameterized
 
+from distill_jax import selection
 from distill_jax.data import from_arrays
 from distill_jax.evaluation import baselines
 from distill_jax.evaluation.learners import nearest_neighbours
@@ -45,8 +46,8 @@ def _set(num_samples=8, num_steps=2, initial=(), epochs=2):
 def _build(name, classes):
   key = jax.random.key(0)
   if name == "class_mean":
-    return baselines.class_mean(SOURCE.train, classes)
-  build = {"random_real": baselines.random_real, "kmeans": baselines.kmeans}
+    return selection.class_mean(SOURCE.train, classes)
+  build = {"random_real": selection.random_real, "kmeans": selection.kmeans}
   return build[name](key, SOURCE.train, classes, 3)
 
 
@@ -103,13 +104,13 @@ class BuildersTest(parameterized.TestCase):
   def test_a_class_that_is_used_up_starts_again(self):
     source = from_arrays(CENTRES[[0, 0, 1, 2, 3]], [0, 0, 1, 2, 3])
     classes = np.array([0, 0, 0, 1, 1])
-    inputs = baselines.random_real(jax.random.key(0), source.train, classes, 1)
+    inputs = selection.random_real(jax.random.key(0), source.train, classes, 1)
     np.testing.assert_array_equal(inputs[0, 3], inputs[0, 4])
     assert (inputs[0, 3] != inputs[0, 0]).any()
 
   def test_means_and_centroids(self):
     classes = np.arange(K)
-    mean = baselines.class_mean(SOURCE.train, classes)
+    mean = selection.class_mean(SOURCE.train, classes)
     x = np.asarray(SOURCE.train.encode(SOURCE.train.inputs))
     labels = np.asarray(SOURCE.train.labels)
     np.testing.assert_allclose(mean[0, 2], x[labels == 2].mean(0), rtol=1e-5)
@@ -130,7 +131,7 @@ class BuildersTest(parameterized.TestCase):
     classes = np.repeat(np.arange(K), 3)
     with warnings.catch_warnings():
       warnings.simplefilter("error")
-      inputs = baselines.kmeans(jax.random.key(0), source.train, classes, 2)
+      inputs = selection.kmeans(jax.random.key(0), source.train, classes, 2)
     expected = source.train.encode(CENTRES[classes])
     np.testing.assert_allclose(inputs[1], expected, rtol=1e-5)
 

@@ -111,7 +111,7 @@ def test_a_damaged_newest_is_passed_over(tmp_path):
 
 @pytest.mark.parametrize("like, message", [
   (_state(shape=(2, 4)), r"codes is float32 \(2, 4\) and .* float32 \(2, 3\)"),
-  (_state()._replace(average=(jnp.zeros(()),)), r"average\[0\] is .* has none"),
+  (_state()._replace(tracked=(jnp.zeros(()),)), r"tracked\[0\] is .* has none"),
   (_state()._replace(objective=()), r"objective\['host'\] is absent"),
   (
     _state()._replace(objective=_state().objective | {

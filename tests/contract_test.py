@@ -3,21 +3,27 @@
 A new objective is one entry of `OBJECTIVES`.
 """
 
-from functools import cache
+from functools import cache, partial
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 from absl.testing import parameterized
 
-from distill_jax import initialisation
+from distill_jax import distances, initialisation
 from distill_jax.data import from_arrays, sampling
 from distill_jax.estimators.backprop import backprop
+from distill_jax.mixing import cutmix
 from distill_jax.nn import mlp
-from distill_jax.objectives import dc, dd, dm
+from distill_jax.objectives import cafe, combine, dc, dd, dm, ncfm
+from distill_jax.objectives.between import on_real, on_samples
 from distill_jax.outer_loop import distill, distiller, learn
+from distill_jax.parameterization.hallucinator import hallucinator
+from distill_jax.parameterization.linear_bases import linear_bases
+from distill_jax.parameterization.multi_formation import multi_formation
 from distill_jax.parameterization.pixels import pixels
 
 CLASSES, STEPS, EPOCHS = 4, 2, 2
@@ -27,22 +33,90 @@ KEY = jax.random.key(0)
 MEMBERS = initialisation.class_members(
     initialisation.start_classes(CLASSES * STEPS, STEPS, CLASSES), CLASSES
 )
-# Name: objective. Samples have labels [M, K] and step sizes [T].
+
+
+def _pooled(key, data):
+  """Batches of classes beside a network between two draws of its weights."""
+  pool = jax.vmap(lambda k: NETWORK.init(k, jnp.zeros((1, 8, 8, 1))))
+  start, end = (pool(jax.random.split(jax.random.key(i), 3)) for i in (1, 2))
+  sample = ncfm.with_member(sampling.per_class(8))
+  return sample(key, ncfm.PooledData(data, ncfm.Pool(start, end)))
+
+
+def _unrolled(order, members, fixed=False):
+  del members
+  return dd.unrolled(
+      NETWORK, order, sample=sampling.mixed(16), num_classes=CLASSES,
+      fixed=fixed,
+  )
+
+
+def _gradients(order, members):
+  del order
+  return dc.gradient_matching(
+      NETWORK, members, sample=sampling.per_class(8), num_classes=CLASSES,
+      steps_per_network=3, training=on_samples(NETWORK, num_epochs=2),
+  )
+
+
+def _gradients_on_real(order, members):
+  del order
+  return dc.gradient_matching(
+      NETWORK, members, num_classes=CLASSES, distance=distances.squared,
+      sample=sampling.beside(
+          sampling.per_class(8), sampling.mixed(8, num_batches=2)
+      ),
+      training=on_real(NETWORK, num_classes=CLASSES, mixing=cutmix()),
+      steps_per_network=2, at_most=4,
+  )
+
+
+def _distributions(order, members):
+  del order
+  return dm.distribution_matching(
+      NETWORK, members, sample=sampling.per_class(8)
+  )
+
+
+def _characteristics(order, members):
+  del order
+  return ncfm.characteristic_matching(
+      NETWORK, members, sample=_pooled, num_frequencies=16
+  )
+
+
+def _features(order, members):
+  del order
+  return cafe.feature_alignment(
+      NETWORK, members, weights=(0.1, 1.0), window=2, max_epochs=3,
+      sample=sampling.beside(sampling.per_class(8), sampling.per_class(4)),
+  )
+
+
+def _hybrid(order, members):
+  return combine.weighted_sum(
+      _gradients(order, members), _distributions(order, members),
+      weights=(0.5, 0.5),
+  )
+
+
+# Name: `(order, members) -> objective` on samples that have labels and step
+# sizes.
 OBJECTIVES = {
-    "unrolled": dd.unrolled(
-        NETWORK, ORDER, sample=sampling.mixed(16), num_classes=CLASSES
-    ),
-    "unrolled_fixed": dd.unrolled(
-        NETWORK, ORDER, sample=sampling.mixed(16), num_classes=CLASSES,
-        fixed=True,
-    ),
-    "gradient_matching": dc.gradient_matching(
-        NETWORK, MEMBERS, sample=sampling.per_class(8), num_classes=CLASSES,
-        steps_per_network=3, epochs_between=2,
-    ),
-    "distribution_matching": dm.distribution_matching(
-        NETWORK, MEMBERS, sample=sampling.per_class(8)
-    ),
+    "unrolled": _unrolled,
+    "unrolled_fixed": partial(_unrolled, fixed=True),
+    "gradient_matching": _gradients,
+    "gradient_matching_on_real": _gradients_on_real,
+    "distribution_matching": _distributions,
+    "characteristic_matching": _characteristics,
+    "feature_alignment": _features,
+    "weighted_sum": _hybrid,
+}
+PARAMETERIZATIONS = {
+    "pixels": pixels(),
+    "multi_formation": multi_formation(2),
+    "linear_bases": linear_bases(3, reduction=2),
+    "hallucinator": hallucinator(2),
 }
 
 
@@ -71,7 +145,7 @@ def _start():
 def _outer(name):
   """The distiller, and how often its step was traced."""
   outer = distiller(
-      backprop(OBJECTIVES[name], pixels()),
+      backprop(OBJECTIVES[name](ORDER, MEMBERS), pixels()),
       learn(codes=optax.adam(0.05), step_sizes=optax.adam(0.02)),
   )
   traces = []
@@ -152,3 +226,72 @@ class ContractTest(parameterized.TestCase):
     _, info = _run(name)
     np.testing.assert_allclose(plain.loss, info.loss[0], rtol=1e-4)
     np.testing.assert_allclose(plain.grad_norm, info.grad_norm[0], rtol=1e-3)
+
+
+# Their losses do not read labels.
+UNLABELLED = ("distribution_matching", "feature_alignment")
+
+
+class MatrixTest(parameterized.TestCase):
+  """Objective x parameterization x hard or learned labels, two steps."""
+
+  @parameterized.product(
+      name=tuple(OBJECTIVES), stored=tuple(PARAMETERIZATIONS)
+  )
+  def test_hard_or_learned(self, name, stored):
+    names, kinds = tuple(OBJECTIVES), tuple(PARAMETERIZATIONS)
+    even = (names.index(name) + kinds.index(stored)) % 2
+    self._run(name, stored, bool(even))
+
+  @pytest.mark.slow
+  @parameterized.product(
+      name=tuple(OBJECTIVES), stored=tuple(PARAMETERIZATIONS),
+      learned=(False, True),
+  )
+  def test_all_without_jit(self, name, stored, learned):
+    outer, state, after = self._run(name, stored, learned)
+    with jax.disable_jit():
+      for _ in range(2):
+        state, _ = outer.step(KEY, state, _source().train)
+    chex.assert_trees_all_close(
+        state.distilled, after.distilled, rtol=1e-4, atol=1e-5
+    )
+
+  def _run(self, name, stored, learned):
+    parameterization = PARAMETERIZATIONS[stored]
+    fields = dict(codes=optax.sgd(0.01))
+    if learned:
+      fields["labels"] = optax.sgd(0.01)
+    start = initialisation.from_real(
+        KEY, _source(), parameterization, num_samples=CLASSES * STEPS,
+        num_steps=STEPS, num_epochs=EPOCHS, step_size=0.05,
+    )
+    owner = parameterization.owner(start.codes)
+    objective = OBJECTIVES[name](
+        initialisation.owned(ORDER, owner),
+        initialisation.owned(MEMBERS, owner),
+    )
+    outer = distiller(backprop(objective, parameterization), learn(**fields))
+    traces = []
+
+    def step(key, state, data):
+      traces.append(key)
+      return outer.step(key, state, data)
+
+    state, data = outer.init(KEY, start), _source().train
+    after, info = distill(KEY, state, data, step=step, num_steps=2)
+    self.assertTrue(bool(info.finite.all()))
+    self.assertLen(traces, 1)
+    again, _ = distill(KEY, state, data, step=step, num_steps=2)
+    self.assertEqual(_bits(again), _bits(after))
+    for before, now in zip(
+        jax.tree.leaves(start.codes), jax.tree.leaves(after.distilled.codes),
+        strict=True,
+    ):
+      self.assertTrue(bool((before != now).any()))
+    same = _bits(after.distilled.labels) == _bits(start.labels)
+    self.assertEqual(same, not learned or name in UNLABELLED)
+    self.assertEqual(
+        _bits(after.distilled.raw_step_sizes), _bits(start.raw_step_sizes)
+    )
+    return outer, state, after

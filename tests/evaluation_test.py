@@ -4,6 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from absl.testing import parameterized
 
@@ -240,7 +241,37 @@ class RecipesTest(parameterized.TestCase):
         velocity = jax.tree.map(jnp.zeros_like, params)
     chex.assert_trees_all_close(trained["params"], params, rtol=1e-5, atol=1e-6)
 
-  def test_dsa_augments_dc(self):
+  def test_idc_lowers_its_step_size_twice_and_keeps_its_momentum(self):
+    rate, momentum, decay, num_epochs = 0.1, 0.9, 5e-4, 6
+    variables = NETWORK.init(jax.random.key(0), jnp.zeros((1, 2)))
+    recipe = recipes.idc(num_epochs, strategy="", mix=0.0, step_size=rate)
+    trained = recipe.train(jax.random.key(1), NETWORK, variables, _set())
+
+    samples = _set().samples
+    gradient = jax.grad(lambda params: cross_entropy(
+        NETWORK.apply({"params": params}, samples.inputs)[0], samples.labels
+    ))
+    params = variables["params"]
+    velocity = jax.tree.map(jnp.zeros_like, params)
+    for own in (1, 1, 1, 1, 0.2, 0.04):
+      velocity = jax.tree.map(
+          lambda v, g, p: momentum * v + g + decay * p,
+          velocity, gradient(params), params,
+      )
+      params = jax.tree.map(
+          lambda p, v, r=own * rate: p - r * v, params, velocity
+      )
+    chex.assert_trees_all_close(trained["params"], params, rtol=1e-5, atol=1e-6)
+
+  def test_augmented_recipes_change_what_is_learned(self):
+    self._check_augmented(recipes.dc(3), [
+        recipes.dsa(3, strategy=""), recipes.cafe(3),
+    ], [
+        recipes.dsa(3, strategy="rotate"), recipes.dc(3, strategy="rotate"),
+        recipes.idc(3), recipes.idc(3, strategy="", mix=1.0),
+    ])
+
+  def _check_augmented(self, plain, same, different):
     network, key = convnet(3, depth=1, width=2), jax.random.key(0)
     samples = Samples(
         jax.random.normal(key, (3, 8, 8, 1)), jnp.eye(3), jnp.zeros((0,))
@@ -251,27 +282,25 @@ class RecipesTest(parameterized.TestCase):
     def train(recipe):
       return recipe.train(key, network, variables, training_set)["params"]
 
-    plain = train(recipes.dc(3))
-    chex.assert_trees_all_close(
-        train(recipes.dsa(3, strategy="")), plain, rtol=1e-6
-    )
-    turned = train(recipes.dsa(3, strategy="rotate"))
-    assert any(
-        bool((a != b).any()) for a, b in zip(
-            jax.tree.leaves(plain), jax.tree.leaves(turned), strict=True
-        )
-    )
+    plain = train(plain)
+    for recipe in same:
+      chex.assert_trees_all_close(train(recipe), plain, rtol=1e-6)
+    for recipe in different:
+      assert optax.tree.norm(jax.tree.map(
+          jnp.subtract, train(recipe), plain
+      )) > 1e-6
 
   @parameterized.parameters(
       recipes.in_order(0.9), recipes.converged(7), recipes.untrained(),
-      recipes.dc(9), recipes.dsa(9, strategy="crop_scale"),
+      recipes.dc(9, strategy="crop"), recipes.dsa(9, strategy="crop_scale"),
+      recipes.cafe(9), recipes.idc(9, strategy="flip", mix=0.25),
   )
   def test_spec_round_trip(self, *fields):
     recipe = recipes.Recipe(*fields)
     assert recipes.from_spec(recipe.spec).spec == recipe.spec
 
   @parameterized.parameters(
-      ({"name": "magic"}, "dsa, in_order, untrained; got 'magic'"),
+      ({"name": "magic"}, "in_order, untrained; got 'magic'"),
       ({"name": "in_order", "lr": 1.0}, r"among momentum; got \['lr'\]"),
       ({"name": "in_order", "momentum": "x"}, "`momentum` must be a number"),
       ({"name": "in_order", "momentum": 2.0}, r"`momentum` must be in \[0, 1"),

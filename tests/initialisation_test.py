@@ -56,6 +56,25 @@ class StartTest(parameterized.TestCase):
     labels = initialisation.noise_labels(jax.random.key(0), 5, 2)
     chex.assert_shape(labels, (5, 1))
 
+  def test_shared_labels(self):
+    np.testing.assert_allclose(
+        initialisation.shared_labels(np.array([0, 1, 0]), 6),
+        [[1 / 3, 0, 1 / 3, 0, 0, 1 / 3], [0, 0.5, 0, 0.5, 0, 0],
+         [0.5, 0, 0, 0, 0.5, 0]], rtol=1e-6,
+    )
+    for classes, num_classes in (([0, 1, 2, 0], 3), ([0, 1], 2), ([0], 2)):
+      np.testing.assert_array_equal(
+          initialisation.shared_labels(np.array(classes), num_classes),
+          initialisation.one_hot(np.array(classes), num_classes),
+      )
+
+  def test_owned_samples_stand_where_their_rows_do(self):
+    owner = np.tile(np.arange(3), 2)  # style-major
+    np.testing.assert_array_equal(
+        initialisation.owned(np.array([[2, 0], [1, 1]]), owner),
+        [[2, 5, 0, 3], [1, 4, 1, 4]],
+    )
+
   def test_real_samples_are_distinct_and_of_their_class(self):
     rows = np.arange(20, dtype=np.float32)[:, None]
     split = from_arrays(rows, CLASSES).train
@@ -90,3 +109,23 @@ class StartTest(parameterized.TestCase):
           jax.random.key(0), inputs, labels[:3], pixels(), step_size=0.1,
           num_inner_steps=6,
       )
+
+  @parameterized.parameters(
+      initialisation.from_class_means, initialisation.from_herding,
+      initialisation.from_kmeans, initialisation.from_noise,
+      initialisation.from_real,
+  )
+  def test_starts_of_one_signature(self, begin):
+    rows = np.random.RandomState(0).normal(size=(20, 2)) + CLASSES[:, None]
+    source = from_arrays(rows.astype(np.float32), CLASSES)
+    made = begin(
+        jax.random.key(0), source, pixels(), num_samples=6, num_steps=2,
+        num_epochs=3,
+    )
+    chex.assert_shape(made.codes, (6, 2))
+    chex.assert_shape(made.raw_step_sizes, (6,))
+    np.testing.assert_array_equal(made.labels, np.eye(3)[[0, 1, 2, 0, 1, 2]])
+    assert len(np.unique(made.codes, axis=0)) == 6
+    if begin is not initialisation.from_noise:
+      order = made.codes.reshape(2, 3, 2).mean((0, 2))
+      assert (np.diff(order) > 0).all()

@@ -1,6 +1,7 @@
-"""Gradient and distribution matching: goldens, the published loop, limits."""
+"""Matching of gradients, distributions, features: goldens, loops, limits."""
 
 import pathlib
+from unittest import mock
 
 import chex
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 import optax
 from absl.testing import parameterized
 from goldens import make_matching as golden
+from goldens.make_augmentation import PARAMETERS
 from goldens.make_networks import fill
 
 from distill_jax import augmentation, distances
@@ -16,6 +18,10 @@ from distill_jax.estimators.backprop import backprop
 from distill_jax.initialisation import class_members
 from distill_jax.labels import cross_entropy, label_rows
 from distill_jax.nn import convnet, norms
+from distill_jax.objectives import ncfm
+from distill_jax.objectives.between import on_real, on_samples
+from distill_jax.objectives.cafe import feature_alignment
+from distill_jax.objectives.combine import weighted_sum
 from distill_jax.objectives.dc import gradient_matching
 from distill_jax.objectives.dm import distribution_matching
 from distill_jax.outer_loop import distill, distiller, learn
@@ -28,9 +34,6 @@ CLASSES = golden.CLASSES
 CLASS_OF = np.repeat(np.arange(CLASSES), golden.OWN)
 MEMBERS = class_members(CLASS_OF, CLASSES)
 KEY = jax.random.key(0)
-TURNED = augmentation.rotate()._replace(
-    draw=lambda key, shape, rows: jnp.full((rows,), golden.ANGLE)
-)
 
 
 def _filled(network: Network) -> Network:
@@ -81,6 +84,13 @@ def _data(key, data):
   return data
 
 
+def _with_draw(name):
+  """The operation with the golden's parameters."""
+  return getattr(augmentation, name)()._replace(
+      draw=lambda key, shape, rows: jnp.asarray(golden.drawn(name))
+  )
+
+
 class GoldensTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
@@ -88,6 +98,7 @@ class GoldensTest(parameterized.TestCase):
 
   def check(self, name, objective):
     samples, batch = _problem()
+    batch = objective.sample(KEY, batch)
     loss, gradient = _loss_and_gradient(objective, samples, batch)
     np.testing.assert_allclose(loss, GOLDENS[f"{name}/loss"], rtol=1e-10)
     np.testing.assert_allclose(
@@ -97,7 +108,10 @@ class GoldensTest(parameterized.TestCase):
 
   @parameterized.parameters(
       ("by_output", distances.by_output, None),
-      ("by_output_rotated", distances.by_output, TURNED),
+      *(
+          (f"by_output/{name}", distances.by_output, name)
+          for name in PARAMETERS
+      ),
       ("cosine", distances.cosine, None),
       ("squared", distances.squared, None),
       ("absolute", distances.absolute, None),
@@ -106,12 +120,12 @@ class GoldensTest(parameterized.TestCase):
   def test_gradients(self, name, distance, augment):
     self.check(name, gradient_matching(
         NETWORK, MEMBERS, sample=_data, num_classes=CLASSES,
-        distance=distance, augmentation=augment,
+        distance=distance, augmentation=augment and _with_draw(augment),
     ))
 
   @parameterized.parameters(
       ("means", distances.means, None),
-      ("means_rotated", distances.means, TURNED),
+      ("means/rotate", distances.means, "rotate"),
       ("moments", distances.means_and_covariances(0.3), None),
       ("discrepancy",
        distances.maximum_mean_discrepancy(distances.gaussian(3.0)), None),
@@ -119,7 +133,35 @@ class GoldensTest(parameterized.TestCase):
   def test_distributions(self, name, distance, augment):
     self.check(name, distribution_matching(
         NETWORK, MEMBERS, sample=_data, distance=distance,
-        augmentation=augment,
+        augmentation=augment and _with_draw(augment),
+    ))
+
+  @parameterized.parameters(*golden.AMPLITUDES)
+  def test_characteristic_functions(self, amplitude):
+    samples, batch = _problem()
+    variables = NETWORK.init(KEY, samples.inputs[:1])
+
+    def sample(key, data):
+      del key
+      return data._replace(extra=ncfm.Pool(variables, variables))
+
+    def frequencies(key, shape, dtype):
+      del key
+      drawn = jnp.asarray(golden.frequencies(), dtype)
+      self.assertEqual(drawn.shape, shape)
+      return drawn
+
+    self.enter_context(mock.patch.object(ncfm, "_normal", frequencies))
+    self.check(f"ncfm/{amplitude}", ncfm.characteristic_matching(
+        NETWORK, MEMBERS, sample=sample, amplitude=amplitude,
+        num_frequencies=golden.FREQUENCIES, calibration=golden.CALIBRATION,
+    ))
+
+  def test_alignment(self):
+    self.check("cafe", feature_alignment(
+        NETWORK, MEMBERS, weights=golden.CAFE_WEIGHTS,
+        discrimination=golden.CAFE_DISCRIMINATION,
+        sample=lambda key, data: data._replace(extra=data),
     ))
 
 
@@ -134,7 +176,8 @@ class PublishedLoopTest(parameterized.TestCase):
     rate, inner_rate, networks, steps, epochs = 0.3, 0.05, 3, 3, 2
     objective = gradient_matching(
         NETWORK, MEMBERS, sample=_data, num_classes=CLASSES,
-        steps_per_network=steps, epochs_between=epochs, step_size=inner_rate,
+        steps_per_network=steps,
+        training=on_samples(NETWORK, num_epochs=epochs, step_size=inner_rate),
     )
     outer = distiller(
         backprop(objective, pixels()),
@@ -184,6 +227,158 @@ class PublishedLoopTest(parameterized.TestCase):
           )
     np.testing.assert_allclose(info.loss, losses, rtol=1e-9)
     np.testing.assert_allclose(state.distilled.codes, images, rtol=1e-9)
+
+
+  def test_training_on_real_batches_goes_on_with_its_momentum(self):
+    """IDC: two networks, three matches each, two real batches between."""
+    samples, batch = _problem()
+    rate, momentum, decay, steps = 0.05, 0.9, 0.01, 3
+    real = batch.inputs.reshape(-1, *batch.inputs.shape[2:])
+    own_labels = batch.labels.ravel()
+    extra = Batch(jnp.stack([real[:6], real[6:12]]),
+                  jnp.stack([own_labels[:6], own_labels[6:12]]))
+    objective = gradient_matching(
+        NETWORK, MEMBERS, sample=_data, num_classes=CLASSES,
+        distance=distances.of_kernels(distances.squared),
+        steps_per_network=steps, training=on_real(
+            NETWORK, num_classes=CLASSES, optimizer=optax.chain(
+                optax.add_decayed_weights(decay), optax.sgd(rate, momentum)
+            ),
+        ),
+    )
+    batch = batch._replace(extra=extra)
+
+    def loss_of(params, inputs, labels):
+      logits, _ = NETWORK.apply({"params": params}, inputs)
+      return cross_entropy(logits, label_rows(labels, CLASSES, inputs.dtype))
+
+    state = objective.init(KEY, samples)
+    run = jax.jit(objective.loss)
+    for _ in range(2):
+      params = NETWORK.init(KEY, samples.inputs)["params"]
+      velocity = jax.tree.map(jnp.zeros_like, params)
+      for t in range(steps):
+        _, (state, _) = run(KEY, samples, state, batch)
+        if t:
+          for i in range(2):
+            gradient = jax.grad(loss_of)(
+                params, extra.inputs[i], extra.labels[i]
+            )
+            velocity = jax.tree.map(
+                lambda v, g, p: momentum * v + g + decay * p,
+                velocity, gradient, params,
+            )
+            params = jax.tree.map(
+                lambda p, v: p - rate * v, params, velocity
+            )
+        chex.assert_trees_all_close(
+            state.variables["params"], params, rtol=1e-9
+        )
+    with self.assertRaisesRegex(ValueError, "batches to train on beside"):
+      objective.loss(KEY, samples, state, batch._replace(extra=()))
+
+  def test_alignment_learns_while_its_accuracy_moves(self):
+    """CAFE's two loops, written out."""
+    samples, batch = _problem()
+    settings = dict(
+        step_size=2.0, settled=0.15, moved=0.3, window=2, max_epochs=4
+    )
+    objective = feature_alignment(
+        NETWORK, MEMBERS, weights=(1.0, 1.0), sample=_data, **settings
+    )
+    batch = batch._replace(extra=batch)
+    real = batch.inputs.reshape(-1, *batch.inputs.shape[2:])
+
+    def accuracy(params):
+      logits, _ = NETWORK.apply({"params": params}, real)
+      right = np.argmax(logits, -1) == np.ravel(batch.labels)
+      return float(np.mean(right))
+
+    @jax.jit
+    def epoch(params):
+      def loss_of(params):
+        logits, _ = NETWORK.apply({"params": params}, samples.inputs)
+        return cross_entropy(logits, samples.labels)
+
+      return jax.tree.map(
+          lambda p, g: p - settings["step_size"] * g,
+          params, jax.grad(loss_of)(params),
+      )
+
+    def spread(values):
+      return max(values) - min(values)
+
+    state, run = objective.init(KEY, samples), jax.jit(objective.loss)
+    fresh = NETWORK.init(KEY, samples.inputs)["params"]
+    params, outer, replaced, lengths = fresh, [], 0, set()
+    for _ in range(12):
+      _, (state, metrics) = run(KEY, samples, state, batch)
+      chex.assert_trees_all_close(
+          state.variables["params"], params, rtol=1e-9
+      )
+      outer = [*outer, accuracy(params)][-2:]
+      self.assertAlmostEqual(float(metrics["watched"]), outer[-1], places=6)
+      if len(outer) == 2 and spread(outer) < settings["settled"]:
+        params, outer, replaced = fresh, [], replaced + 1
+        continue
+      inner = []
+      while len(inner) < settings["max_epochs"]:
+        params = epoch(params)
+        inner.append(accuracy(params))
+        if len(inner) >= 2 and spread(inner[-2:]) > settings["moved"]:
+          break
+      lengths.add(len(inner))
+    self.assertGreater(replaced, 0)
+    self.assertGreater(len(lengths), 1)
+
+
+class WeightedSumTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.enter_context(jax.enable_x64(True))
+
+  def test_parts_pull_as_hard_as_their_weights_at_the_first_step(self):
+    parts = (
+        gradient_matching(
+            NETWORK, MEMBERS, sample=_data, num_classes=CLASSES,
+            steps_per_network=1,
+        ),
+        distribution_matching(NETWORK, MEMBERS, sample=_data),
+    )
+    weights = (0.7, 0.3)
+    both = weighted_sum(*parts, weights=weights)
+    samples, batch = _problem()
+    keys = jax.random.split(KEY, 2)
+
+    def gradient_of(objective, key, samples, state, batch):
+      return jax.grad(
+          lambda s: objective.loss(key, s, state, batch), has_aux=True
+      )(samples)
+
+    state = both.init(KEY, samples)
+    scales = None
+    for inputs in (samples.inputs, samples.inputs + 0.1):
+      own = samples._replace(inputs=inputs)
+      ours, (state, metrics) = gradient_of(
+          both, KEY, own, state, (batch, batch)
+      )
+      theirs = [
+          gradient_of(part, key, own, part.init(KEY, own), batch)[0]
+          for part, key in zip(parts, keys, strict=True)
+      ]
+      scales = scales or [optax.tree.norm(g) for g in theirs]
+      pulls = [w / s for w, s in zip(weights, scales, strict=True)]
+      expected = jax.tree.map(
+          lambda a, b, p=pulls: p[0] * a + p[1] * b, *theirs
+      )
+      chex.assert_trees_all_close(ours, expected, rtol=1e-9, atol=1e-12)
+    self.assertEqual(set(metrics), {"part0", "part1"})
+
+  def test_refuses_weights(self):
+    part = distribution_matching(NETWORK, MEMBERS, sample=_data)
+    for weights in ((), (1.0,), (1.0, 0.0)):
+      with self.assertRaisesRegex(ValueError, "`weights` must be positive"):
+        weighted_sum(part, part, weights=weights)
 
 
 class LimitsTest(parameterized.TestCase):
@@ -248,7 +443,7 @@ class LimitsTest(parameterized.TestCase):
     network = convnet(CLASSES, depth=1, width=4, norm=norms.batch_norm)
     objective = gradient_matching(
         network, MEMBERS, sample=_data, num_classes=CLASSES,
-        steps_per_network=2, epochs_between=0,
+        steps_per_network=2, training=on_samples(network, num_epochs=0),
     )
     samples, batch = _problem()
     state = objective.init(KEY, samples)._replace(step=jnp.array(1))

@@ -16,12 +16,18 @@ from goldens.make_networks import fill, images
 from distill_jax.inner_loop import train_in_order
 from distill_jax.nn import (
     alex_cifar_net,
+    alexnet,
     convnet,
     from_linen,
     from_nnx,
     lenet,
     mlp,
+    mobilenet_v2,
     norms,
+    resnet10,
+    resnet18,
+    vgg11,
+    vit,
 )
 from distill_jax.nn.layers import torch_uniform, xavier_normal
 from distill_jax.types import Samples
@@ -61,6 +67,14 @@ class SizesTest(parameterized.TestCase):
       ("convnet_tiny", convnet(200, depth=4), (64, 64, 3), 857_160),
       ("convnet_128", convnet(10, depth=5), (128, 128, 3), 615_690),
       ("mlp_cifar", mlp(10), (32, 32, 3), 411_146),
+      ("mlp_mnist", mlp(10), (28, 28, 1), 118_282),
+      ("alexnet", alexnet(10), (32, 32, 3), 1_872_202),
+      ("vgg11", vgg11(10), (32, 32, 3), 9_231_114),
+      ("resnet18", resnet18(10), (32, 32, 3), 11_173_962),
+      ("resnet18_ap", resnet18(10, average_pooling=True), (32, 32, 3),
+       11_250_762),
+      ("resnet10", resnet10(10), (32, 32, 3), 1_228_970),
+      ("mobilenet_v2", mobilenet_v2(10), (32, 32, 3), 2_296_922),
       ("linear", mlp(10, widths=()), (8, 8, 1), 650),
   )
   def test_parameter_count(self, network, shape, count):
@@ -132,6 +146,61 @@ class GoldensTest(parameterized.TestCase):
     chex.assert_trees_all_close(
         (logits, gradient), golden, rtol=1e-9, atol=1e-11
     )
+
+
+  @parameterized.named_parameters(
+      ("alexnet", alexnet(3), (1, 12, 12, 3)),
+      ("vgg11", vgg11(3), (1, 28, 28, 1)),
+      ("resnet18", resnet18(3), (1, 16, 16, 3)),
+      ("resnet18_ap", resnet18(3, average_pooling=True), (1, 16, 16, 3)),
+      ("mobilenet_v2", mobilenet_v2(3, norm=norms.instance_norm),
+       (1, 16, 16, 3)),
+  )
+  def test_logits_equal_pytorch(self, network, shape):
+    name = self._testMethodName.removeprefix("test_logits_equal_pytorch_")
+    self.enter_context(jax.enable_x64(True))
+    x = jnp.asarray(images(*shape))
+    logits, _ = jax.jit(network.apply)(_filled(network, x), x)
+    np.testing.assert_allclose(
+        logits, GOLDENS[f"{name}/logits"], rtol=1e-9, atol=1e-11
+    )
+
+
+class TransferTest(parameterized.TestCase):
+  def test_fan_out_normal_is_of_convolutions_alone(self):
+    init = jax.jit(resnet10(7).init)
+    params = init(jax.random.key(0), jnp.ones((1, 16, 16, 3)))["params"]
+    kernel = params["body"]["_Block_3"]["Conv_1"]["kernel"]
+    np.testing.assert_allclose(
+        kernel.std(), np.sqrt(2 / (9 * kernel.shape[-1])), rtol=0.01
+    )
+    assert np.abs(params["head"]["kernel"]).max() <= 1 / np.sqrt(256)
+
+  def test_attention_sees_all_patches_and_their_places(self):
+    network = vit(3, patch=2, depth=1, width=8, heads=2)
+    x = jnp.asarray(images(1, 4, 4, 3), jnp.float32)
+    variables = jax.jit(network.init)(jax.random.key(0), x)
+
+    @jax.jit
+    @jax.value_and_grad
+    def score(x):
+      return network.apply(variables, x)[0][0, 0]
+
+    value, gradient = score(x)
+    assert (gradient != 0).all()
+    moved = jnp.concatenate([x[:, 2:], x[:, :2]], 1)
+    assert score(moved)[0] != value
+
+  @parameterized.named_parameters(
+      ("patch", vit, (6, 6, 1), "multiples of 4"),
+      ("vgg", vgg11, (16, 16, 3), "at least 32 pixels"),
+      ("resnet", resnet18, (8, 8, 3), "at least 16 pixels"),
+      ("alexnet", alexnet, (4, 4, 3), "at least 8 pixels"),
+      ("mobilenet", mobilenet_v2, (8, 8, 3), "at least 16 pixels"),
+  )
+  def test_refuses_images(self, factory, shape, message):
+    with pytest.raises(ValueError, match=message):
+      _shapes(factory(4), 1, *shape)
 
 
 class InitialisationTest(parameterized.TestCase):

@@ -9,6 +9,7 @@ import pytest
 from absl.testing import parameterized
 
 from distill_jax.outer_loop import distill, distiller, learn
+from distill_jax.tracking import lowest_loss, running_average
 from distill_jax.types import Distilled, Estimator
 
 KEY = jax.random.key(0)
@@ -59,7 +60,7 @@ def _bits(tree):
 
 class DistillTest(parameterized.TestCase):
   def test_two_halves_equal_one(self):
-    outer = _outer(average=optax.ema(0.9))
+    outer = _outer(tracker=running_average(0.9))
     whole, info = _run(outer, 6)
     half, first = _run(outer, 3)
     again, second = _run(outer, 3, state=half)
@@ -188,7 +189,9 @@ class UpdateTest(parameterized.TestCase):
     np.testing.assert_array_equal(state.distilled.codes["a"], [1.0, 1.0])
 
   def test_average_equals_the_literal_loop(self):
-    outer = _outer(learn(codes=optax.sgd(0.2)), average=optax.ema(0.8))
+    outer = _outer(
+        learn(codes=optax.sgd(0.2)), tracker=running_average(0.8)
+    )
     state = outer.init(KEY, START)
     chex.assert_trees_all_equal(outer.result(state), START)
     running = np.zeros(2)
@@ -200,14 +203,36 @@ class UpdateTest(parameterized.TestCase):
       )
 
   def test_average_leaves_what_is_not_learned(self):
-    outer = _outer(learn(codes=optax.sgd(0.2)), average=optax.ema(0.9))
+    outer = _outer(
+        learn(codes=optax.sgd(0.2)), tracker=running_average(0.9)
+    )
     labels = jnp.array([[0.1, 1.0, -2.3], [0.0, 1e9, 7.7]])
     start = START._replace(labels=labels)
     state = outer.init(KEY, start)
     state, _ = _run(outer, 7, state=state)
     chex.assert_trees_all_equal(outer.result(state).labels, start.labels)
 
-  def test_result_without_average_is_the_set(self):
+  @parameterized.parameters((3, 0), (4, 5), (1, 2))
+  def test_lowest_loss_equals_the_literal_loop(self, reach, start):
+    tracker = lowest_loss(reach, start=start)
+    losses = np.random.RandomState(0).uniform(size=30)
+    sets = [START._replace(labels=jnp.full((1, 1), i)) for i in range(30)]
+    state, update = tracker.init(sets[0]), jax.jit(tracker.update)
+    seen, average, lowest, best, kept = [], 0.0, np.inf, 0, set()
+    for step, loss in enumerate(losses):
+      state = update(state, step, sets[step], loss)
+      if step >= start:
+        seen.append(loss)
+        average += (loss - average) / min(len(seen), reach)
+        if len(seen) == reach or (len(seen) > reach and average < lowest):
+          lowest, best = average, step
+      if len(seen) < reach:
+        best = step
+      self.assertEqual(int(tracker.value(state).labels[0, 0]), best)
+      kept.add(best)
+    self.assertLess(len(kept), 30 - reach)
+
+  def test_result_without_a_tracker_is_the_set(self):
     outer = _outer()
     state, _ = _run(outer, 1)
     chex.assert_trees_all_equal(outer.result(state), state.distilled)

@@ -48,6 +48,29 @@ class SamplingTest(parameterized.TestCase):
     np.testing.assert_array_equal(LABELS[rows], batch.labels)
     np.testing.assert_array_equal(batch.labels[:, 0], [0, 1, 2])
 
+  def test_batches_at_once_share_no_sample(self):
+    split = _split()
+    sample = jax.jit(sampling.mixed(4, num_batches=3))
+    batch = sample(jax.random.key(0), split)
+    chex.assert_shape(batch.inputs, (3, 4, 1))
+    rows = _rows(split, batch.inputs)
+    assert len(set(rows.ravel())) == 12
+    np.testing.assert_array_equal(batch.labels, LABELS[rows])
+    with pytest.raises(DataError, match="20 samples of the split; got 21 in"):
+      sampling.mixed(7, num_batches=3)(jax.random.key(0), split)
+
+  def test_beside(self):
+    split, key = _split(), jax.random.key(0)
+    both = sampling.beside(
+        sampling.per_class(2), sampling.mixed(4, num_batches=2)
+    )
+    batch = both(key, split)
+    chex.assert_shape(batch.inputs, (3, 2, 1))
+    chex.assert_shape(batch.extra.inputs, (2, 4, 1))
+    k_batch, _ = jax.random.split(key)
+    alone = sampling.per_class(2)(k_batch, split)
+    np.testing.assert_array_equal(batch.inputs, alone.inputs)
+
   def test_images_keep_their_shape_under_zca(self):
     images = np.random.default_rng(0).random((20, 2, 3, 1))
     split = from_arrays(images, LABELS, preprocessing="zca").train

@@ -6,6 +6,7 @@ they are taken to model space, so all of it runs under `jit`.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,11 +20,13 @@ from distill_jax.types import Array, Batch
 Sampler = Callable[[Array, Split], Batch]
 
 
-def mixed(batch_size: int) -> Sampler:
+def mixed(batch_size: int, *, num_batches: int | None = None) -> Sampler:
   """Batches drawn uniformly from all classes together.
 
   Args:
-    batch_size: B, samples per draw, all different.
+    batch_size: B, samples per batch, all different.
+    num_batches: draws so many batches at once, all their samples different,
+      along one more leading axis; None for one without that axis.
 
   Returns:
     `sample(key, split) -> Batch` of inputs [B, ...] in model space and labels
@@ -31,16 +34,24 @@ def mixed(batch_size: int) -> Sampler:
     samples.
   """
   _check_positive("batch_size", batch_size)
+  if num_batches is not None:
+    _check_positive("num_batches", num_batches)
+  wanted = batch_size * (num_batches or 1)
 
   def sample(key, split):
     size = split.num_samples
-    if batch_size > size:
+    if wanted > size:
       raise DataError(
         f"`batch_size` must be at most the {size} samples of the split; got "
-        f"{batch_size}. Lower it."
+        f"{wanted}{' in all batches' if num_batches else ''}. Lower it."
       )
-    rows = _distinct(key, jnp.array([size]), size, batch_size)[0]
-    return Batch(split.encode(split.inputs[rows]), split.labels[rows])
+    rows = _distinct(key, jnp.array([size]), size, wanted)[0]
+    batch = Batch(split.encode(split.inputs[rows]), split.labels[rows])
+    if num_batches is None:
+      return batch
+    return jax.tree.map(
+        lambda x: x.reshape(num_batches, batch_size, *x.shape[1:]), batch
+    )
 
   return sample
 
@@ -75,6 +86,16 @@ def per_class(samples_per_class: int) -> Sampler:
     )
 
   return sample
+
+
+def beside(sample: Sampler, other: Callable[[Array, Any], Any]) -> Sampler:
+  """Batches of one sampler whose `extra` is the draw of another."""
+
+  def both(key, data):
+    k_batch, k_extra = jax.random.split(key)
+    return sample(k_batch, data)._replace(extra=other(k_extra, data))
+
+  return both
 
 
 def check_per_class(split: Split, samples_per_class: int, class_names=()):

@@ -36,6 +36,7 @@ from distill_jax.evaluation.learners import (
 from distill_jax.evaluation.recipes import converged, from_spec, in_order
 from distill_jax.initialisation import start_classes, step_order
 from distill_jax.labels import label_rows
+from distill_jax.selection import class_mean, kmeans, random_real
 from distill_jax.types import Array, Network, Samples, TrainingSet
 
 # For tables and figures.
@@ -50,7 +51,6 @@ TITLES = {
     "random_real_converged": "random real, converged",
 }
 STEP_SIZES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-_ENCODE_ROWS = 1024  # real samples taken to model space at once
 _SELECTION_ROWS = 2_000  # real samples that a choice is made on, at most
 _SELECTION_SETS, _SELECTION_NETWORKS = 5, 2
 _CONVERGED_SETS = 10
@@ -165,71 +165,6 @@ def classes_of_rows(order: Array, num_classes: int) -> np.ndarray:
       order.size, order.shape[0], num_classes
   )
   return classes
-
-
-def random_real(key: Array, split, classes: np.ndarray, num_sets: int) -> Array:
-  """Real samples of the given classes [sets, M, ...], in model space.
-
-  Samples of one class in one set are distinct, until the class is used up.
-
-  Args:
-    key: consumed; set i uses `fold_in(key, i)`.
-    split: real data.
-    classes: [M] int.
-    num_sets: number of sets.
-  """
-  counts = np.asarray(split.counts)
-  place = _places(classes) % counts[classes]
-  padding = jnp.arange(split.members.shape[1]) >= split.counts[:, None]
-
-  @jax.jit
-  def rows(key):
-    scores = jax.random.uniform(key, split.members.shape)
-    ranked = jnp.argsort(jnp.where(padding, 2.0, scores), axis=1)
-    return split.members[classes, ranked[classes, place]]
-
-  return jnp.stack([
-      split.encode(split.inputs[rows(jax.random.fold_in(key, i))])
-      for i in range(num_sets)
-  ])
-
-
-def class_mean(split, classes: np.ndarray) -> Array:
-  """Mean of all real samples of each row's class: [1, M, ...]."""
-  means = {c: _encoded(split, c).mean(0) for c in np.unique(classes)}
-  return jnp.asarray(np.stack([means[c] for c in classes]))[None]
-
-
-def kmeans(key: Array, split, classes: np.ndarray, num_sets: int) -> Array:
-  """Centroids of each class, [sets, M, ...]; one set if each has one centroid.
-
-  Lloyd's algorithm from k-means++ (scikit-learn, one start per set). A class
-  with fewer distinct samples than rows has its centroids repeated.
-
-  Args:
-    key: consumed; gives each set its starts.
-    split: real data.
-    classes: [M] int.
-    num_sets: number of sets.
-  """
-  if np.bincount(classes).max() == 1:
-    return class_mean(split, classes)
-  from sklearn.cluster import KMeans
-
-  states = np.asarray(jax.random.randint(key, (num_sets,), 0, 2**31 - 1))
-  shape = split.inputs.shape[1:]
-  inputs = np.empty((num_sets, len(classes), int(np.prod(shape))), np.float32)
-  for c in np.unique(classes):
-    points = _encoded(split, c)
-    shape = points.shape[1:]
-    points = points.reshape(len(points), -1)
-    wanted = int((classes == c).sum())
-    k = min(wanted, len(np.unique(points, axis=0)))
-    for i, state in enumerate(states):
-      fitted = KMeans(k, n_init=1, random_state=int(state)).fit(points)
-      rows = np.arange(wanted) % k
-      inputs[i, classes == c] = fitted.cluster_centers_[rows]
-  return jnp.asarray(inputs.reshape(num_sets, len(classes), *shape))
 
 
 def labelled(
@@ -401,22 +336,6 @@ def _affordable(split, num_classes, storage_bytes) -> int:
 def _float32_bytes(training_set: TrainingSet) -> int:
   samples = training_set.samples
   return 4 * (samples.inputs.size + samples.labels.size)
-
-
-def _encoded(split, c) -> np.ndarray:
-  """All samples of class c in model space."""
-  members = split.members[c, : int(split.counts[c])]
-  starts = range(0, len(members), _ENCODE_ROWS)
-  return np.concatenate([
-      np.asarray(split.encode(split.inputs[members[s : s + _ENCODE_ROWS]]))
-      for s in starts
-  ])
-
-
-def _places(classes: np.ndarray) -> np.ndarray:
-  """How many earlier rows are of the same class, for each row."""
-  same = classes[:, None] == classes
-  return np.tril(same, -1).sum(1)
 
 
 def _some(key, split):

@@ -1,9 +1,6 @@
 """What all the data give: the accuracy that a distilled set is measured by.
 
-Adam with a cosine schedule on random batches, one compiled scan an epoch. The
-gradient of a batch is taken in pieces that suit the machine
-(`parallel.pieces`); with normalisation over the batch, its statistics are
-those of the pieces.
+Adam with a cosine schedule on random batches, one compiled scan an epoch.
 """
 
 import time
@@ -16,9 +13,9 @@ import optax
 from distill_jax.evaluation import metrics
 from distill_jax.evaluation.cost import Cost, cost_of_all
 from distill_jax.evaluation.evaluator import confusion_on
-from distill_jax.labels import classes_of, cross_entropy, label_rows
-from distill_jax.parallel import batch_mean, pieces
-from distill_jax.types import Array, Batch, Network
+from distill_jax.inner_loop import train_epoch_on
+from distill_jax.labels import classes_of
+from distill_jax.types import Array, Network
 
 
 class FullData(NamedTuple):
@@ -73,9 +70,10 @@ def train_on_all(
   k_init, k_train = jax.random.split(key)
   variables = network.init(k_init, source.example)
   state = optimizer.init(variables["params"])
-  epoch = jax.jit(partial(_epoch, network, optimizer, batch_size)).lower(
-      k_train, variables, state, source.train
-  ).compile()
+  epoch = jax.jit(partial(
+      train_epoch_on, network=network, optimizer=optimizer,
+      batch_size=batch_size,
+  )).lower(k_train, variables, state, source.train).compile()
   start = time.perf_counter()
   for i in range(num_epochs):
     variables, state = epoch(
@@ -89,37 +87,6 @@ def train_on_all(
       seconds=seconds,
   )
   return FullData(float(metrics.accuracy(confusion)), cost)
-
-
-def _epoch(network, optimizer, batch_size, key, variables, state, split):
-  num_steps = split.num_samples // batch_size
-  k_order, k_steps = jax.random.split(key)
-  order = jax.random.permutation(k_order, split.num_samples)
-  order = order[: num_steps * batch_size].reshape(num_steps, batch_size)
-
-  def step(carry, x):
-    variables, state = carry
-    rows, key = x
-    batch = Batch(split.encode(split.inputs[rows]), split.labels[rows])
-
-    def loss(params, piece):
-      logits, updated = network.apply(
-          {**variables, "params": params}, piece.inputs, key=key, train=True
-      )
-      del updated["params"]
-      labels = label_rows(piece.labels, split.num_classes, logits.dtype)
-      return cross_entropy(logits, labels), updated
-
-    params = variables["params"]
-    (_, updated), gradient = jax.value_and_grad(
-        lambda params: batch_mean(loss, params, pieces(batch)), has_aux=True
-    )(params)
-    change, state = optimizer.update(gradient, state, params)
-    params = optax.apply_updates(params, change)
-    return ({**updated, "params": params}, state), None
-
-  keys = jax.random.split(k_steps, num_steps)
-  return jax.lax.scan(step, (variables, state), (order, keys))[0]
 
 
 def _confusion(network, variables, split):

@@ -5,8 +5,10 @@ one, so a saved set names its recipe as a small JSON document (`Recipe.spec`),
 which `from_spec` turns back into functions.
 
   in_order   the steps of the set, in their order, with its own step sizes
-  dc, dsa    SGD with momentum for a number of epochs, ten times slower in their
-             second half; dsa augments every batch
+  dc, dsa,   SGD with momentum for a number of epochs, ten times slower in their
+  cafe       second half; dsa augments every batch
+  idc        SGD with momentum on small batches, augmented and cut-mixed, five
+             times slower twice towards the end
   converged  SGD with momentum at one step size until the loss on the set is
              small
   untrained  nothing: the accuracy before any step
@@ -29,6 +31,7 @@ from distill_jax.inner_loop import (
     training_step,
 )
 from distill_jax.labels import classes_of_labels, label_rows
+from distill_jax.mixing import cutmix
 from distill_jax.types import PyTree, TrainingSet
 
 
@@ -73,26 +76,31 @@ def in_order(momentum: float = 0.0) -> Recipe:
 def dc(
     num_epochs: int = 300,
     *,
+    strategy: str = "",
     step_size: float = 0.01,
     momentum: float = 0.9,
     weight_decay: float = 5e-4,
     batch_size: int = 256,
 ) -> Recipe:
-  """The recipe of gradient matching, without augmentation.
+  """The recipe of gradient matching.
 
   Zhao, Mopuri & Bilen, "Dataset Condensation with Gradient Matching", 2020,
   arXiv 2006.05929. As in the published code there are E + 1 epochs, and after
-  epoch E // 2 + 1 the step size falls to a tenth and momentum starts anew.
+  epoch E // 2 + 1 the step size falls to a tenth and momentum starts anew. It
+  augments MNIST alone, and has 1,000 epochs there.
 
   Args:
     num_epochs: E, at least 1.
+    strategy: see `augmentation.dc`; none by default.
     step_size: positive.
     momentum: in [0, 1).
     weight_decay: added to the gradient, times the weights.
     batch_size: of shuffled batches; the last holds what is left over.
   """
-  return _epochs(
-      "dc", num_epochs, "", step_size, momentum, weight_decay, batch_size
+  return _halves(
+      "dc", augmentations.dc(strategy), num_epochs=num_epochs,
+      strategy=strategy, step_size=step_size, momentum=momentum,
+      weight_decay=weight_decay, batch_size=batch_size,
   )
 
 
@@ -119,21 +127,44 @@ def dsa(
     weight_decay: times the weights.
     batch_size: B.
   """
-  return _epochs(
-      "dsa", num_epochs, strategy, step_size, momentum, weight_decay, batch_size
+  return _halves(
+      "dsa", augmentations.dsa(strategy), num_epochs=num_epochs,
+      strategy=strategy, step_size=step_size, momentum=momentum,
+      weight_decay=weight_decay, batch_size=batch_size,
   )
 
 
-def _epochs(
-    name, num_epochs, strategy, step_size, momentum, weight_decay, batch_size
+@functools.cache
+def cafe(
+    num_epochs: int = 600,
+    *,
+    step_size: float = 0.01,
+    momentum: float = 0.9,
+    weight_decay: float = 5e-4,
+    batch_size: int = 256,
 ) -> Recipe:
-  if num_epochs < 1 or batch_size < 1:
-    raise ValueError(
-        "`num_epochs` and `batch_size` must be at least 1; got "
-        f"{num_epochs} and {batch_size}."
-    )
-  _check_sgd(step_size, momentum)
-  augmentation = augmentations.dsa(strategy) if strategy else None
+  """As `dc` for twice the epochs, without augmentation.
+
+  Wang et al., "CAFE: Learning to Condense Dataset by Aligning Features", 2022,
+  arXiv 2203.01531.
+
+  Args:
+    num_epochs: E, at least 1.
+    step_size: as in `dc`, as are those that follow.
+    momentum: in [0, 1).
+    weight_decay: times the weights.
+    batch_size: B.
+  """
+  return _halves(
+      "cafe", None, num_epochs=num_epochs, step_size=step_size,
+      momentum=momentum, weight_decay=weight_decay, batch_size=batch_size,
+  )
+
+
+def _halves(name, augmentation, **settings) -> Recipe:
+  """SGD in two halves, the second ten times slower, its momentum anew."""
+  _check_epochs(settings)
+  num_epochs, step_size = settings["num_epochs"], settings["step_size"]
   early = num_epochs // 2 + 2
   phases = ((early, step_size), (num_epochs + 1 - early, step_size / 10))
 
@@ -144,19 +175,72 @@ def _epochs(
     ):
       variables = train_epochs(
           k_phase, network, variables, samples.inputs, samples.labels,
-          optimizer=_sgd(rate, momentum, weight_decay), num_epochs=epochs,
-          batch_size=batch_size, augmentation=augmentation,
+          optimizer=_sgd(rate, settings["momentum"], settings["weight_decay"]),
+          num_epochs=epochs, batch_size=settings["batch_size"],
+          augmentation=augmentation,
       )
     return variables
 
-  settings = dict(num_epochs=num_epochs)
-  if strategy:
-    settings["strategy"] = strategy
-  settings |= dict(
-      step_size=step_size, momentum=momentum, weight_decay=weight_decay,
-      batch_size=batch_size,
-  )
   return Recipe(name, train, tuple(settings.items()))
+
+
+@functools.cache
+def idc(
+    num_epochs: int = 1_000,
+    *,
+    strategy: str = "color_crop_flip_scale_rotate",
+    mix: float = 0.5,
+    step_size: float = 0.01,
+    momentum: float = 0.9,
+    weight_decay: float = 5e-4,
+    batch_size: int = 64,
+) -> Recipe:
+  """IDC's: augmentation, CutMix, and a step size that falls at 2/3 and 5/6.
+
+  Kim et al., "Dataset Condensation via Efficient Synthetic-Data
+  Parameterization", 2022, arXiv 2205.14959.
+
+  Args:
+    num_epochs: E, at least 1.
+    strategy: see `augmentation.idc`; leave out flip for digits.
+    mix: share of batches that CutMix mixes.
+    step_size: positive; a fifth of it from 2E/3 on, a 25th from 5E/6 on.
+    momentum: in [0, 1).
+    weight_decay: times the weights.
+    batch_size: B.
+  """
+  settings = dict(
+      num_epochs=num_epochs, strategy=strategy, mix=mix, step_size=step_size,
+      momentum=momentum, weight_decay=weight_decay, batch_size=batch_size,
+  )
+  _check_epochs(settings)
+  augmentation = augmentations.idc(strategy) if strategy else None
+  mixing = cutmix(mix) if mix else None
+
+  def train(key, network, variables, training_set: TrainingSet):
+    samples = training_set.samples
+    steps = -(-len(samples.inputs) // min(batch_size, len(samples.inputs)))
+    schedule = optax.piecewise_constant_schedule(step_size, {
+        steps * (2 * num_epochs // 3): 0.2, steps * (5 * num_epochs // 6): 0.2,
+    })
+    return train_epochs(
+        key, network, variables, samples.inputs, samples.labels,
+        optimizer=_sgd(schedule, momentum, weight_decay),
+        num_epochs=num_epochs, batch_size=batch_size,
+        augmentation=augmentation, mixing=mixing,
+    )
+
+  return Recipe("idc", train, tuple(settings.items()))
+
+
+def _check_epochs(settings) -> None:
+  num_epochs, batch_size = settings["num_epochs"], settings["batch_size"]
+  if num_epochs < 1 or batch_size < 1:
+    raise ValueError(
+        "`num_epochs` and `batch_size` must be at least 1; got "
+        f"{num_epochs} and {batch_size}."
+    )
+  _check_sgd(settings["step_size"], settings["momentum"])
 
 
 def _sgd(step_size, momentum, weight_decay) -> optax.GradientTransformation:
@@ -247,9 +331,11 @@ def untrained() -> Recipe:
 
 
 RECIPES = {
+    "cafe": cafe,
     "converged": converged,
     "dc": dc,
     "dsa": dsa,
+    "idc": idc,
     "in_order": in_order,
     "untrained": untrained,
 }

@@ -1,18 +1,29 @@
 """Networks, and the convolution they all go through."""
 
 from distill_jax.nn.alex_cifar import alex_cifar_net
+from distill_jax.nn.alexnet import alexnet
 from distill_jax.nn.conv import conv2d
 from distill_jax.nn.convnet import convnet
 from distill_jax.nn.lenet import lenet
 from distill_jax.nn.mlp import mlp
+from distill_jax.nn.mobilenet import mobilenet_v2
 from distill_jax.nn.network import from_linen, from_nnx
+from distill_jax.nn.resnet import resnet10, resnet18
+from distill_jax.nn.vgg import vgg11
+from distill_jax.nn.vit import vit
 
 __all__ = [
     "alex_cifar_net",
+    "alexnet",
     "conv2d",
     "convnet",
     "from_linen",
     "from_nnx",
     "lenet",
     "mlp",
+    "mobilenet_v2",
+    "resnet10",
+    "resnet18",
+    "vgg11",
+    "vit",
 ]

@@ -31,7 +31,8 @@ def convnet(
 ) -> Network:
   """`depth` blocks of conv3, norm, activation, pooling; then linear.
 
-  Grey images of 28 pixels are padded to 32 by the first block.
+  Grey images of 28 pixels are padded to 32 by the first block. `stages` gives
+  each block before its pooling, and the last block after it.
 
   Args:
     num_outputs: K: one per class, but 1 for two classes.
@@ -77,6 +78,7 @@ class _ConvNet(nn.Module):
       x = Conv(self.width, 3, padding, 1, self.initialisation)(x)
       if self.norm is not None:
         x = self.norm(train)(x)
-      x = self.pool(self.activation(x))
+      x = self.activation(x)
       features.append(x)
-    return tuple(features)
+      x = self.pool(x)
+    return (*features, x)

@@ -50,18 +50,21 @@ def torch_uniform() -> Initialisation:
 
 
 class Conv(nn.Module):
-  """A convolution with bias: [B, H, W, C] -> [B, H', W', features]."""
+  """A convolution: [B, H, W, C] -> [B, H', W', features]."""
 
   features: int
   size: int
   padding: Padding = "SAME"
   stride: int = 1
   initialisation: Initialisation = xavier_normal()
+  use_bias: bool = True
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
     shape = (self.size, self.size, x.shape[-1], self.features)
     kernel = self.param("kernel", self.initialisation.kernel, shape, x.dtype)
+    if not self.use_bias:
+      return conv2d(x, kernel, stride=self.stride, padding=self.padding)
     bias = self.param(
         "bias", self.initialisation.bias(int(np.prod(shape[:3]))),
         (self.features,), x.dtype,

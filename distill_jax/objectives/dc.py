@@ -1,19 +1,23 @@
-"""Gradient matching: DC, and DSA with augmentation.
+"""Gradient matching: DC, DSA with augmentation, IDC on networks of real data.
 
 Zhao, Mopuri & Bilen, "Dataset Condensation with Gradient Matching", 2020, arXiv
 2006.05929. Zhao & Bilen, "Dataset Condensation with Differentiable Siamese
-Augmentation", 2021, arXiv 2102.08259.
+Augmentation", 2021, arXiv 2102.08259. Kim et al., "Dataset Condensation via
+Efficient Synthetic-Data Parameterization", 2022, arXiv 2205.14959.
 
     sum_t sum_c  D( grad_theta L_c(A(real_c, w)), grad_theta L_c(A(S_c, w)) )
 
-at theta_t, the weights after t rounds of training on the set itself; w is one
-draw of augmentation for both batches. One outer step is one t. The published
-loop trains the network after the update of the set; here the same training
-opens the next step, on the set as the update left it.
+at theta_t, the weights after t rounds of training: on the set itself (DC, DSA)
+or on real data (IDC); w is one draw of augmentation for both batches. One outer
+step is one t. The published loops train the network after the update of the
+set; here the same training opens the next step, on the set as the update left
+it. IDC is the distance `of_kernels(squared)` or `of_kernels(absolute)`,
+training `on_real`, and the parameterization `multi_formation`.
 
 Differences from the published code: BatchNorm takes its statistics from the
 first real samples of the matched batches, not from a draw of their own; labels
-may be soft, and learned; `threshold` replaces a network early.
+may be soft, and learned; `threshold` replaces a network early. IDC's code steps
+class by class, here all classes make one step.
 """
 
 from collections.abc import Callable
@@ -21,13 +25,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import lax
 
 from distill_jax import distances
 from distill_jax.augmentation import Augmentation, identity
-from distill_jax.inner_loop import train_epochs
 from distill_jax.labels import cross_entropy, label_rows
+from distill_jax.objectives.between import Training, on_samples
 from distill_jax.objectives.classes import (
     check,
     checked_members,
@@ -40,10 +43,12 @@ from distill_jax.types import Array, Batch, Network, Objective, PyTree, Samples
 class MatchingState(NamedTuple):
   """Attributes:
     variables: of the last match.
+    training: state of the network's optimizer.
     step: [] int32, t of the next match; at 0 a fresh network is drawn.
   """
 
   variables: PyTree
+  training: PyTree
   step: Array
 
 
@@ -55,10 +60,9 @@ def gradient_matching(
     num_classes: int,
     distance: Callable[[PyTree, PyTree], Array] = distances.by_output,
     augmentation: Augmentation | None = None,
+    training: Training | None = None,
     steps_per_network: int = 10,
-    epochs_between: int = 50,
-    step_size: float = 0.01,
-    batch_size: int = 256,
+    at_most: int | None = None,
     threshold: float = 0.0,
     chunk: int | None = None,
     mesh: jax.sharding.Mesh | None = None,
@@ -75,13 +79,13 @@ def gradient_matching(
       mixed group too; the paper's groups are the classes.
     distance: `(real, distilled) -> scalar` between gradients; summed over
       classes.
-    augmentation: of both batches, one draw for a class and step; also of the
-      batches the network is trained on, one draw an image.
+    augmentation: of both batches, one draw for a class and step.
+    training: of the network between matches; by default `on_samples` under the
+      same augmentation.
     steps_per_network: matches before a fresh network is drawn (the paper's T,
       the code's `outer_loop`).
-    epochs_between: epochs on the set between matches (the code's `inner_loop`).
-    step_size: of that training, plain gradient descent.
-    batch_size: of that training.
+    at_most: samples of a class that are matched in one step, chosen at random;
+      None for all (IDC: 128).
     threshold: a network whose distance falls below it is replaced; 0 for never.
     chunk: classes at once; see `parallel.batch_map`.
     mesh: shards the classes.
@@ -89,41 +93,40 @@ def gradient_matching(
   Returns:
     An `Objective` without metrics.
   """
-  if steps_per_network < 1 or epochs_between < 0:
+  if steps_per_network < 1 or (at_most is not None and at_most < 1):
     raise ValueError(
-        "`steps_per_network` must be at least 1 and `epochs_between` at least "
-        f"0; got {steps_per_network} and {epochs_between}."
+        "`steps_per_network` and `at_most` must be at least 1; got "
+        f"{steps_per_network} and {at_most}."
     )
+  training = training or on_samples(network, augmentation=augmentation)
   augmentation = augmentation or identity()
   members = checked_members(members)
 
-  def init(key, samples):
+  def fresh(key, samples):
     variables = network.init(key, samples.inputs[:1])
-    return MatchingState(variables, jnp.zeros((), jnp.int32))
+    return variables, training.init(variables["params"])
 
-  def advance(key, samples: Samples, state: MatchingState):
+  def init(key, samples):
+    return MatchingState(*fresh(key, samples), jnp.zeros((), jnp.int32))
+
+  def advance(key, samples: Samples, state: MatchingState, batch):
     """theta_t for this step, fresh at t = 0."""
     k_init, k_train = jax.random.split(key)
     samples = lax.stop_gradient(samples)
-
-    def fresh():
-      return network.init(k_init, samples.inputs[:1])
-
-    def trained():
-      return train_epochs(
-          k_train, network, state.variables, samples.inputs, samples.labels,
-          optimizer=optax.sgd(step_size), num_epochs=epochs_between,
-          batch_size=batch_size, augmentation=augmentation,
-      )
-
     if steps_per_network == 1:
-      return fresh()
-    return lax.cond(state.step == 0, fresh, trained)
+      return fresh(k_init, samples)
+    return lax.cond(
+        state.step == 0,
+        lambda: fresh(k_init, samples),
+        lambda: training.train(
+            k_train, state.variables, state.training, samples, batch
+        ),
+    )
 
   def loss(key, samples: Samples, state: MatchingState, batch: Batch):
     check(members, samples.inputs, batch.inputs)
-    k_advance, k_statistics, k_augment = jax.random.split(key, 3)
-    variables = advance(k_advance, samples, state)
+    k_advance, k_statistics, k_augment, k_some = jax.random.split(key, 4)
+    variables, trained = advance(k_advance, samples, state, batch)
     variables = with_statistics(
         k_statistics, network, variables, batch.inputs
     )
@@ -140,21 +143,26 @@ def gradient_matching(
         return jax.grad(objective)(variables["params"])
 
     def of_class(own, other):
-      key, real = other
-      draw = augmentation.draw(key, real.inputs.shape, 1)
+      key, real, real_labels = other
+      draw = augmentation.draw(key, real.shape, 1)
       inputs, labels = own
-      rows = label_rows(real.labels, num_classes, labels.dtype)
-      target = lax.stop_gradient(gradient(draw, real.inputs, rows))
+      rows = label_rows(real_labels, num_classes, labels.dtype)
+      target = lax.stop_gradient(gradient(draw, real, rows))
       return distance(target, gradient(draw, inputs, labels))
 
-    own = (samples.inputs[members], samples.labels[members])
+    rows = members
+    if at_most is not None and at_most < members.shape[1]:
+      rows = jax.random.permutation(k_some, members, axis=1, independent=True)
+      rows = rows[:, :at_most]
+    own = (samples.inputs[rows], samples.labels[rows])
     keys = jax.random.split(k_augment, len(members))
     value = batch_losses(
-        of_class, own, (keys, batch), chunk=chunk, mesh=mesh
+        of_class, own, (keys, batch.inputs, batch.labels),
+        chunk=chunk, mesh=mesh,
     ).sum()
     step = (state.step + 1) % steps_per_network
     if threshold:
       step = jnp.where(value < threshold, 0, step)
-    return value, (MatchingState(variables, step), {})
+    return value, (MatchingState(variables, trained, step), {})
 
   return Objective(sample, init, loss)

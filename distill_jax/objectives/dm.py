@@ -37,6 +37,8 @@ def distribution_matching(
     sample: Callable[[Array, PyTree], Batch],
     distance: Callable[[Array, Array], Array] = distances.means,
     augmentation: Augmentation | None = None,
+    features: Callable[[Array, Array], Array] | None = None,
+    member: Callable[[Batch], PyTree] | None = None,
     chunk: int | None = None,
     mesh: jax.sharding.Mesh | None = None,
 ) -> Objective:
@@ -51,6 +53,10 @@ def distribution_matching(
     distance: `(real [n, D], distilled [m, D]) -> scalar`, see `distances`;
       summed over classes.
     augmentation: of both batches, one draw for a class and step.
+    features: `(key, embedding [n, D]) -> [n, D']`, what is compared; one key
+      for both batches of a class. The embedding itself by default.
+    member: `(batch) -> variables`, a network drawn with the batch; by default
+      a fresh one.
     chunk: classes at once; see `parallel.batch_map`.
     mesh: shards the classes. Both are without effect where the network keeps
       statistics.
@@ -63,34 +69,43 @@ def distribution_matching(
 
   def loss(key, samples: Samples, state, batch: Batch):
     check(members, samples.inputs, batch.inputs)
-    k_init, k_augment, k_apply = jax.random.split(key, 3)
-    variables = network.init(k_init, samples.inputs[:1])
+    k_init, k_augment, k_apply, k_features = jax.random.split(key, 4)
+    if member is None:
+      variables = network.init(k_init, samples.inputs[:1])
+    else:
+      variables = lax.stop_gradient(member(batch))
     draws = jax.vmap(
         lambda key: augmentation.draw(key, batch.inputs.shape[1:], 1)
     )(jax.random.split(k_augment, len(members)))
+    keys = jax.random.split(k_features, len(members))
     own = samples.inputs[members]
 
     def embedded(inputs):
-      features, _ = network.stages(variables, inputs, key=k_apply, train=True)
-      return features[-1]
+      stages, _ = network.stages(variables, inputs, key=k_apply, train=True)
+      return stages[-1]
+
+    def compare(key, target, own):
+      target = lax.stop_gradient(target)
+      if features is None:
+        return distance(target, own)
+      return distance(features(key, target), features(key, own))
 
     def apart(own, other):
-      draw, real = other
-      target = lax.stop_gradient(embedded(augmentation.apply(draw, real)))
-      return distance(target, embedded(augmentation.apply(draw, own)))
+      key, draw, real = other
+      target = embedded(augmentation.apply(draw, real))
+      return compare(key, target, embedded(augmentation.apply(draw, own)))
 
     def together(inputs):
       """[K, n, D] of a network whose normalisation mixes the classes."""
       inputs = jax.vmap(augmentation.apply)(draws, inputs)
-      features = embedded(inputs.reshape(-1, *inputs.shape[2:]))
-      return features.reshape(*inputs.shape[:2], -1)
+      embedding = embedded(inputs.reshape(-1, *inputs.shape[2:]))
+      return embedding.reshape(*inputs.shape[:2], -1)
 
     if has_statistics(variables):
-      target = lax.stop_gradient(together(batch.inputs))
-      losses = jax.vmap(distance)(target, together(own))
+      losses = jax.vmap(compare)(keys, together(batch.inputs), together(own))
     else:
       losses = batch_losses(
-          apart, own, (draws, batch.inputs), chunk=chunk, mesh=mesh
+          apart, own, (keys, draws, batch.inputs), chunk=chunk, mesh=mesh
       )
     return losses.sum(), (state, {})
 

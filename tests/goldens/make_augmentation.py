@@ -31,56 +31,59 @@ def images(shape) -> np.ndarray:
   return np.random.RandomState(sum(shape)).standard_normal(shape)
 
 
-def main():
+def apply(name: str, x, value):
+  """One operation on images x [B, C, H, W] with one row of parameters."""
   import torch
   import torch.nn.functional as F
 
-  torch.set_default_dtype(torch.float64)
-
-  def sample(x, theta):
+  def sample(theta):
+    theta = torch.as_tensor(theta, dtype=x.dtype).repeat(len(x), 1, 1)
     grid = F.affine_grid(theta, x.shape, align_corners=True)
     return F.grid_sample(
         x, grid, mode="bilinear", padding_mode="zeros", align_corners=True
     )
 
-  def one(name, x, value):
-    """x: [1, C, H, W]."""
-    size = x.shape[2]
-    if name == "brightness":
-      return x + float(value)
-    if name == "saturation":
-      mean = x.mean(dim=1, keepdim=True)
-      return (x - mean) * float(value) + mean
-    if name == "contrast":
-      mean = x.mean(dim=(1, 2, 3), keepdim=True)
-      return (x - mean) * float(value) + mean
-    if name == "crop":
-      dy, dx = (int(v) for v in value)
-      padded = F.pad(x, (1, 1, 1, 1))
-      return padded[:, :, 1 + dy : 1 + dy + size, 1 + dx : 1 + dx + size]
-    if name == "cutout":
-      side = int(0.5 * size + 0.5)
-      mask = torch.ones_like(x)
-      rows, columns = (
-          torch.clamp(torch.arange(side) + int(v) - side // 2, 0, size - 1)
-          for v in value
-      )
-      mask[:, :, rows[:, None], columns[None, :]] = 0
-      return x * mask
-    if name == "flip":
-      return x.flip(3) if value else x
-    if name == "scale":
-      sy, sx = (float(v) for v in value)
-      return sample(x, torch.tensor([[[sx, 0, 0], [0, sy, 0]]]))
-    cos, sin = np.cos(value), np.sin(value)
-    return sample(x, torch.tensor([[[cos, -sin, 0], [sin, cos, 0]]]))
+  size = x.shape[2]
+  if name == "brightness":
+    return x + float(value)
+  if name == "saturation":
+    mean = x.mean(dim=1, keepdim=True)
+    return (x - mean) * float(value) + mean
+  if name == "contrast":
+    mean = x.mean(dim=(1, 2, 3), keepdim=True)
+    return (x - mean) * float(value) + mean
+  if name == "crop":
+    dy, dx = (int(v) for v in value)
+    padded = F.pad(x, (1, 1, 1, 1))
+    return padded[:, :, 1 + dy : 1 + dy + size, 1 + dx : 1 + dx + size]
+  if name == "cutout":
+    side = int(0.5 * size + 0.5)
+    mask = torch.ones_like(x)
+    rows, columns = (
+        torch.clamp(torch.arange(side) + int(v) - side // 2, 0, size - 1)
+        for v in value
+    )
+    mask[:, :, rows[:, None], columns[None, :]] = 0
+    return x * mask
+  if name == "flip":
+    return x.flip(3) if value else x
+  if name == "scale":
+    sy, sx = (float(v) for v in value)
+    return sample([[[sx, 0, 0], [0, sy, 0]]])
+  cos, sin = np.cos(value), np.sin(value)
+  return sample([[[cos, -sin, 0], [sin, cos, 0]]])
 
+
+def main():
+  import torch
+
+  torch.set_default_dtype(torch.float64)
   stored = {}
   for case, shape in SHAPES.items():
     x = torch.tensor(images(shape).transpose(0, 3, 1, 2), requires_grad=True)
     for name, values in PARAMETERS.items():
       y = torch.cat([
-          one(name, x[i : i + 1], value) for i, value in enumerate(values)
+          apply(name, x[i : i + 1], value) for i, value in enumerate(values)
       ])
       (gradient,) = torch.autograd.grad(torch.sin(y).sum(), x)
       for key, value in (("value", y), ("gradient", gradient)):

@@ -39,11 +39,11 @@ def main():
   torch.set_default_dtype(torch.float64)
   torch.set_num_threads(1)
 
-  def conv(x, name, size, width, padding):
+  def conv(x, name, size, width, padding, stride=1, bias=True):
     kernel = fill(f"{name}/kernel", (size, size, x.shape[1], width))
+    bias = torch.tensor(fill(f"{name}/bias", (width,))) if bias else None
     return F.conv2d(
-        x, torch.tensor(kernel.transpose(3, 2, 0, 1)),
-        torch.tensor(fill(f"{name}/bias", (width,))), padding=padding,
+        x, torch.tensor(kernel.transpose(3, 2, 0, 1)), bias, stride, padding
     )
 
   def dense(x, name, width):
@@ -74,6 +74,81 @@ def main():
     x = dense(x, "body/Dense_1", 192).relu()
     return dense(x, "head", CLASSES)
 
+  def instance(x, name):
+    scale, bias = (
+        torch.tensor(fill(f"{name}/{p}", (x.shape[1],)))
+        for p in ("scale", "bias")
+    )
+    return F.instance_norm(x, weight=scale, bias=bias)
+
+  def alexnet(x):
+    for i, (width, size, halve) in enumerate((
+        (128, 5, True), (192, 5, True), (256, 3, False), (192, 3, False),
+        (192, 3, True),
+    )):
+      x = conv(x, f"body/Conv_{i}", size, width, size // 2).relu()
+      x = F.max_pool2d(x, 2) if halve else x
+    return dense(flat(x), "head", CLASSES)
+
+  def vgg11(x):
+    i = 0
+    for stage in ((64,), (128,), (256, 256), (512, 512), (512, 512)):
+      for width in stage:
+        x = conv(x, f"body/Conv_{i}", 3, width, 3 if i == 0 else 1)
+        x = instance(x, f"body/GroupNorm_{i}").relu()
+        i += 1
+      x = F.max_pool2d(x, 2)
+    return dense(flat(x), "head", CLASSES)
+
+  def resnet18(x, average):
+    x = conv(x, "body/Conv_0", 3, 64, 1, bias=False)
+    x = instance(x, "body/GroupNorm_0").relu()
+    for i in range(8):
+      name, width = f"body/_Block_{i}", 64 * 2 ** (i // 2)
+      halve = i in (2, 4, 6)
+      stride = 2 if halve and not average else 1
+
+      def pool(y, halve=halve):
+        return F.avg_pool2d(y, 2) if halve and average else y
+
+      y = conv(x, f"{name}/Conv_0", 3, width, 1, stride, False)
+      y = pool(instance(y, f"{name}/GroupNorm_0").relu())
+      y = conv(y, f"{name}/Conv_1", 3, width, 1, 1, False)
+      y = instance(y, f"{name}/GroupNorm_1")
+      if halve:
+        x = pool(conv(x, f"{name}/Conv_2", 1, width, 0, stride, False))
+        x = instance(x, f"{name}/GroupNorm_2")
+      x = (x + y).relu()
+    return dense(flat(x) if average else x.mean((2, 3)), "head", CLASSES)
+
+  def mobilenet_v2(x):
+    x = conv(x, "body/Conv_0", 3, 32, 1, bias=False)
+    x, i = instance(x, "body/GroupNorm_0").relu(), 0
+    for expansion, width, blocks, first in (
+        (1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2),
+        (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
+    ):
+      for block in range(blocks):
+        name, stride = f"body/_InvertedResidual_{i}", 1 if block else first
+        inner = expansion * x.shape[1]
+        y = conv(x, f"{name}/Conv_0", 1, inner, 0, bias=False)
+        y = instance(y, f"{name}/GroupNorm_0").relu()
+        kernel = fill(f"{name}/_Depthwise_0/kernel", (3, 3, 1, inner))
+        kernel = torch.tensor(kernel.transpose(3, 2, 0, 1))
+        y = F.conv2d(y, kernel, None, stride, 1, groups=inner)
+        y = instance(y, f"{name}/GroupNorm_1").relu()
+        y = conv(y, f"{name}/Conv_1", 1, width, 0, bias=False)
+        y = instance(y, f"{name}/GroupNorm_2")
+        if stride == 1:
+          if x.shape[1] != width:
+            x = conv(x, f"{name}/Conv_2", 1, width, 0, bias=False)
+            x = instance(x, f"{name}/GroupNorm_3")
+          y = x + y
+        x, i = y, i + 1
+    x = conv(x, "body/Conv_1", 1, 1280, 0, bias=False)
+    x = instance(x, "body/GroupNorm_1").relu()
+    return dense(x.mean((2, 3)), "head", CLASSES)
+
   def normalise(x, norm, block):
     if norm == "none":
       return x
@@ -84,13 +159,13 @@ def main():
           .permute(2, 0, 1) for p in ("scale", "bias")
       )
       return F.layer_norm(x, x.shape[1:], scale, bias)
+    if norm == "instance":
+      return instance(x, f"body/GroupNorm_{block}")
     scale, bias = (
         torch.tensor(fill(f"body/GroupNorm_{block}/{p}", (x.shape[1],)))
         for p in ("scale", "bias")
     )
-    if norm == "group":
-      return F.group_norm(x, 4, scale, bias)
-    return F.instance_norm(x, weight=scale, bias=bias)
+    return F.group_norm(x, 4, scale, bias)
 
   def convnet(x, norm="instance", depth=2, width=8):
     grey = x.shape[1:] == (1, 28, 28)
@@ -115,6 +190,17 @@ def main():
   record("convnet_28", lambda x: convnet(x, depth=3, width=4), (2, 28, 28, 1))
   for norm in NORMS:
     record(f"convnet_{norm}", lambda x, n=norm: convnet(x, n), (2, 10, 9, 3))
+
+  with torch.no_grad():
+    for name, network, shape in (
+        ("alexnet", alexnet, (1, 12, 12, 3)),
+        ("vgg11", vgg11, (1, 28, 28, 1)),
+        ("resnet18", lambda x: resnet18(x, False), (1, 16, 16, 3)),
+        ("resnet18_ap", lambda x: resnet18(x, True), (1, 16, 16, 3)),
+        ("mobilenet_v2", mobilenet_v2, (1, 16, 16, 3)),
+    ):
+      x = torch.tensor(images(*shape).transpose(0, 3, 1, 2))
+      results[f"{name}/logits"] = network(x).numpy()
 
   x = torch.tensor(30 * images(2, 3, 3, 7).transpose(0, 3, 1, 2))
   for window in (3, 4):

@@ -1,0 +1,136 @@
+"""Real samples and summaries of them, class by class.
+
+What baselines are made of and what sets may start from. `classes` [M] names the
+class of each row wanted; results are in model space, [sets, M, ...].
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from distill_jax.types import Array
+
+_ENCODE_ROWS = 1024  # real samples taken to model space at once
+
+
+def random_real(key: Array, split, classes: np.ndarray, num_sets: int) -> Array:
+  """Real samples of the given classes [sets, M, ...], in model space.
+
+  Samples of one class in one set are distinct, until the class is used up.
+
+  Args:
+    key: consumed; set i uses `fold_in(key, i)`.
+    split: real data.
+    classes: [M] int.
+    num_sets: number of sets.
+  """
+  counts = np.asarray(split.counts)
+  place = _places(classes) % counts[classes]
+  padding = jnp.arange(split.members.shape[1]) >= split.counts[:, None]
+
+  @jax.jit
+  def rows(key):
+    scores = jax.random.uniform(key, split.members.shape)
+    ranked = jnp.argsort(jnp.where(padding, 2.0, scores), axis=1)
+    return split.members[classes, ranked[classes, place]]
+
+  return jnp.stack([
+      split.encode(split.inputs[rows(jax.random.fold_in(key, i))])
+      for i in range(num_sets)
+  ])
+
+
+def class_mean(split, classes: np.ndarray) -> Array:
+  """Mean of all real samples of each row's class: [1, M, ...]."""
+  means = {c: _encoded(split, c).mean(0) for c in np.unique(classes)}
+  return jnp.asarray(np.stack([means[c] for c in classes]))[None]
+
+
+def kmeans(key: Array, split, classes: np.ndarray, num_sets: int) -> Array:
+  """Centroids of each class, [sets, M, ...]; one set if each has one centroid.
+
+  Lloyd's algorithm from k-means++ (scikit-learn, one start per set). A class
+  with fewer distinct samples than rows has its centroids repeated.
+
+  Args:
+    key: consumed; gives each set its starts.
+    split: real data.
+    classes: [M] int.
+    num_sets: number of sets.
+  """
+  if np.bincount(classes).max() == 1:
+    return class_mean(split, classes)
+  from sklearn.cluster import KMeans
+
+  states = np.asarray(jax.random.randint(key, (num_sets,), 0, 2**31 - 1))
+  shape = split.inputs.shape[1:]
+  inputs = np.empty((num_sets, len(classes), int(np.prod(shape))), np.float32)
+  for c in np.unique(classes):
+    points = _encoded(split, c)
+    shape = points.shape[1:]
+    points = points.reshape(len(points), -1)
+    wanted = int((classes == c).sum())
+    k = min(wanted, len(np.unique(points, axis=0)))
+    for i, state in enumerate(states):
+      fitted = KMeans(k, n_init=1, random_state=int(state)).fit(points)
+      rows = np.arange(wanted) % k
+      inputs[i, classes == c] = fitted.cluster_centers_[rows]
+  return jnp.asarray(inputs.reshape(num_sets, len(classes), *shape))
+
+
+def herding(split, classes: np.ndarray) -> Array:
+  """Real samples whose running mean stays nearest that of their class.
+
+  Welling, "Herding Dynamical Weights to Learn", 2009, in the greedy form of
+  Rebuffi et al., "iCaRL", 2016, arXiv 1611.07725, in model space. A class with
+  fewer samples than rows has them repeated.
+
+  Args:
+    split: real data.
+    classes: [M] int.
+
+  Returns:
+    [1, M, ...].
+  """
+  inputs = None
+  for c in np.unique(classes):
+    points = _encoded(split, c)
+    rows = np.flatnonzero(classes == c)
+    chosen = _herded(points.reshape(len(points), -1), len(rows))
+    if inputs is None:
+      inputs = np.empty((len(classes), *points.shape[1:]), np.float32)
+    inputs[rows] = points[chosen]
+  return jnp.asarray(inputs)[None]
+
+
+def _herded(points: np.ndarray, wanted: int) -> np.ndarray:
+  """Rows of the points [n, D] that herding picks, in its order."""
+  target = points.mean(0, dtype=np.float64)
+  total, free, chosen = np.zeros_like(target), np.ones(len(points), bool), []
+  squares = np.square(points, dtype=np.float64).sum(1)
+  for i in range(wanted):
+    if not free.any():
+      free[:] = True
+    # |target - (total + x) / (i + 1)|^2 without what all x share.
+    aim = (i + 1) * target - total
+    scores = np.where(free, squares - 2 * points @ aim, np.inf)
+    chosen.append(int(scores.argmin()))
+    free[chosen[-1]] = False
+    total += points[chosen[-1]]
+  return np.array(chosen)
+
+
+def _encoded(split, c) -> np.ndarray:
+  """All samples of class c in model space."""
+  members = split.members[c, : int(split.counts[c])]
+  starts = range(0, len(members), _ENCODE_ROWS)
+  return np.concatenate([
+      np.asarray(split.encode(split.inputs[members[s : s + _ENCODE_ROWS]]))
+      for s in starts
+  ])
+
+
+def _places(classes: np.ndarray) -> np.ndarray:
+  """How many earlier rows are of the same class, for each row."""
+  same = classes[:, None] == classes
+  return np.tril(same, -1).sum(1)

@@ -1,0 +1,107 @@
+"""What a run gives in the end, when that is not its last iterate."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from distill_jax.types import Array, Distilled, PyTree
+
+
+class Tracker(NamedTuple):
+  """Attributes:
+    init: `(distilled) -> state`.
+    update: `(state, step, distilled, loss) -> state`, after each outer update:
+      the set it gave, and the loss before it.
+    value: `(state) -> Distilled`, what to evaluate and save.
+  """
+
+  init: Callable[[Distilled], PyTree]
+  update: Callable[[PyTree, Array, Distilled, Array], PyTree]
+  value: Callable[[PyTree], Distilled]
+
+
+class Average(NamedTuple):
+  """A running average, kept as a shift so that what never moves stays equal.
+
+  Attributes:
+    value: the average.
+    start: where averaging began.
+    state: of the averaging transformation.
+  """
+
+  value: Distilled
+  start: Distilled
+  state: PyTree
+
+
+def running_average(decay: float) -> Tracker:
+  """The exponential average of the iterates, corrected for its start.
+
+  Args:
+    decay: in [0, 1).
+  """
+  average = optax.ema(decay)
+
+  def init(distilled):
+    still = jax.tree.map(jnp.zeros_like, distilled)
+    return Average(distilled, distilled, average.init(still))
+
+  def update(before: Average, step, distilled, loss):
+    del step, loss
+    shift = jax.tree.map(jnp.subtract, distilled, before.start)
+    shift, state = average.update(shift, before.state)
+    value = jax.tree.map(jnp.add, before.start, shift)
+    return Average(value, before.start, state)
+
+  return Tracker(init, update, lambda state: state.value)
+
+
+class Lowest(NamedTuple):
+  """Attributes:
+    value: the set with the lowest average loss so far.
+    loss: [] that average.
+    average: [] the running one.
+    count: [] int32, losses in it.
+  """
+
+  value: Distilled
+  loss: Array
+  average: Array
+  count: Array
+
+
+def lowest_loss(num_steps: int, *, start: int = 0) -> Tracker:
+  """The iterate at which the running average of the loss was lowest.
+
+  The loss is that on training data; a test set has no part in the choice. Until
+  the average has seen `num_steps` losses, the value is the last iterate.
+
+  Args:
+    num_steps: that the average reaches back, at least 1.
+    start: outer step at which averaging begins.
+  """
+  if num_steps < 1:
+    raise ValueError(f"`num_steps` must be at least 1; got {num_steps}.")
+
+  def init(distilled):
+    zero = jnp.zeros((), jnp.result_type(float))
+    return Lowest(distilled, zero, zero, jnp.zeros((), jnp.int32))
+
+  def update(before: Lowest, step, distilled, loss):
+    begun = step >= start
+    count = before.count + begun
+    # The plain mean at first, exponential once `num_steps` have been seen.
+    weight = begun / jnp.clip(count, 1, num_steps)
+    average = before.average + weight * (loss - before.average)
+    better = (count <= num_steps) | (average < before.loss)
+    value = jax.tree.map(
+        lambda new, old: jnp.where(better, new, old), distilled, before.value
+    )
+    lowest = jnp.where(better, average, before.loss)
+    cast = before.average.dtype
+    return Lowest(value, lowest.astype(cast), average.astype(cast), count)
+
+  return Tracker(init, update, lambda state: state.value)

@@ -1,0 +1,33 @@
+"""Herding against the search it abbreviates."""
+
+import numpy as np
+
+from distill_jax import selection
+from distill_jax.data import from_arrays
+
+
+def test_herding_keeps_the_running_mean_nearest():
+  generator = np.random.RandomState(1)
+  points = generator.normal(size=(24, 3)).astype(np.float32)
+  labels = np.repeat([0, 1], (15, 9))
+  split = from_arrays(points, labels).train
+  classes = np.array([0, 1, 0, 0, 1])
+  chosen = np.asarray(selection.herding(split, classes))[0]
+  model = np.asarray(split.encode(split.inputs))
+  for c, wanted in ((0, 3), (1, 2)):
+    own, free = model[labels == c], list(range((labels == c).sum()))
+    picked = []
+    for _ in range(wanted):
+      best = min(free, key=lambda i: np.linalg.norm(
+          own.mean(0) - own[[*picked, i]].mean(0)
+      ))
+      picked.append(best)
+      free.remove(best)
+    np.testing.assert_allclose(chosen[classes == c], own[picked], rtol=1e-6)
+
+
+def test_herding_repeats_a_class_that_is_used_up():
+  points = np.array([[0.0], [2.0], [9.0]], np.float32)
+  split = from_arrays(points, [0, 0, 1]).train
+  chosen = np.asarray(selection.herding(split, np.array([0, 0, 0, 1])))[0]
+  assert len(np.unique(chosen[:3])) == 2
