@@ -53,7 +53,7 @@ class Row(NamedTuple):
   accelerator: bool = False
 
 
-# Figure 6 of arXiv 1910.02551, at a fortieth of the outer steps.
+# Figure 6 of arXiv 1910.02551, at a thirtieth of the outer steps.
 SWEEP = (1, 2, 3, 5, 10, 20, 50, 100)
 
 # Published accuracy in percent, in the order of their worth.
