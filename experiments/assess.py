@@ -91,6 +91,7 @@ def assess(
       key, artifact, source, network=student, names=baselines,
       num_sets=settings["num_sets"],
       networks_per_set=settings["networks_per_set"],
+      num_samples=artifact.num_rows,
       storage_bytes=artifact.storage_bytes["total"],
   )
   full = None
