@@ -38,7 +38,7 @@ from distill_jax.objectives.classes import (
     with_anchor,
     with_statistics,
 )
-from distill_jax.parallel import batch_losses
+from distill_jax.parallel import batch_losses, batch_mean, pieces
 from distill_jax.types import Array, Batch, Network, Objective, PyTree, Samples
 
 
@@ -135,25 +135,37 @@ def gradient_matching(
         k_statistics, network, variables, batch.inputs
     )
 
-    def gradient(draw, inputs, labels):
-      def objective(params):
-        logits, _ = network.apply(
-            {**variables, "params": params}, augmentation.apply(draw, inputs)
-        )
-        return cross_entropy(logits, labels)
+    def objective(params, draw, inputs, labels):
+      logits, _ = network.apply(
+          {**variables, "params": params}, augmentation.apply(draw, inputs)
+      )
+      return cross_entropy(logits, labels)
 
-      # A cosine of gradients is a sum of small differences: no TF32.
+    # A cosine of gradients is a sum of small differences: no TF32.
+    def gradient(draw, inputs, labels):
       with jax.default_matmul_precision("highest"):
-        return jax.grad(objective)(variables["params"])
+        return jax.grad(objective)(variables["params"], draw, inputs, labels)
+
+    def target_of(draw, inputs, labels):
+      """The same of what is held fixed, in pieces that suit the machine."""
+
+      def of_piece(params, piece):
+        return objective(params, draw, *piece), ()
+
+      with jax.default_matmul_precision("highest"):
+        gradient = jax.grad(
+            lambda params: batch_mean(
+                of_piece, params, pieces((inputs, labels))
+            )[0]
+        )(variables["params"])
+      return lax.stop_gradient(gradient)
 
     def of_class(own, other):
       key, targets = other
       draw = augmentation.draw(key, batch.inputs.shape[1:], 1)
       matched = gradient(draw, *own)
       return sum(
-          weight * distance(
-              lax.stop_gradient(gradient(draw, *target)), matched
-          )
+          weight * distance(target_of(draw, *target), matched)
           for weight, target in zip(weights, targets, strict=True)
       )
 

@@ -28,7 +28,7 @@ from distill_jax.objectives.classes import (
     has_statistics,
     with_anchor,
 )
-from distill_jax.parallel import batch_losses
+from distill_jax.parallel import batch_losses, pieces
 from distill_jax.types import Array, Batch, Network, Objective, PyTree, Samples
 
 
@@ -106,7 +106,10 @@ def distribution_matching(
       def seen(inputs):
         return embedded(augmentation.apply(draw, inputs))
 
-      return compare(key, [seen(x) for x in targets], seen(own))
+      def in_pieces(inputs):
+        return lax.map(seen, pieces(inputs)).reshape(len(inputs), -1)
+
+      return compare(key, [in_pieces(x) for x in targets], seen(own))
 
     def together(inputs):
       """[K, n, D] of a network whose normalisation mixes the classes."""
