@@ -104,6 +104,12 @@ class Artifact(NamedTuple):
     return len(self.inputs)
 
   @property
+  def num_rows(self) -> int:
+    """Label rows stored; fewer than samples where a row decodes into several.
+    """
+    return self.storage_bytes["labels"] // (4 * self.labels.shape[1])
+
+  @property
   def num_classes(self) -> int:
     """Classes; two where K is 1."""
     return len(self.class_names)

@@ -177,9 +177,7 @@ def train_epoch_on(
 ) -> tuple[PyTree, PyTree]:
   """One pass over a split of real data, in a new order.
 
-  Samples beyond a whole number of batches sit out. The gradient of a batch is
-  taken in pieces that suit the machine (`parallel.pieces`); with normalisation
-  over the batch, its statistics are those of the pieces.
+  Samples beyond a whole number of batches sit out.
 
   Args:
     key: consumed.
@@ -212,20 +210,9 @@ def train_epoch_on(
     if mixing is not None:
       x, y = mixing(k_mix, x, y)
 
-    def loss(params, piece):
-      logits, updated = network.apply(
-          {**variables, "params": params}, piece[0], key=k_apply, train=True
-      )
-      del updated["params"]
-      return cross_entropy(logits, piece[1]), updated
-
-    params = variables["params"]
-    (_, updated), gradient = jax.value_and_grad(
-        lambda params: batch_mean(loss, params, pieces((x, y))), has_aux=True
-    )(params)
-    change, state = optimizer.update(gradient, state, params)
-    params = optax.apply_updates(params, change)
-    return ({**updated, "params": params}, state), None
+    return training_step(
+        k_apply, network, variables, state, x, y, optimizer=optimizer
+    )[:2], None
 
   keys = jax.random.split(k_steps, num_steps)
   return jax.lax.scan(step, (variables, state), (order, keys))[0]
@@ -244,6 +231,9 @@ def training_step(
 ) -> tuple[PyTree, PyTree, Array]:
   """One update on one batch.
 
+  The gradient is taken in pieces that suit the machine (`parallel.pieces`),
+  except where the network keeps statistics of a batch.
+
   Args:
     key: of dropout.
     network: what is trained.
@@ -258,14 +248,27 @@ def training_step(
     Variables and state after the update, and the loss before it.
   """
 
-  def objective(params):
-    logits, updated = network.apply(
-        {**variables, "params": params}, inputs, key=key, train=True
-    )
-    return loss(logits, labels), updated
-
   params = variables["params"]
-  gradient_of = jax.value_and_grad(objective, has_aux=True)
+  rest = {name: tree for name, tree in variables.items() if name != "params"}
+
+  def objective(params, piece):
+    key, x, y = piece
+    logits, updated = network.apply(
+        {**rest, "params": params}, x, key=key, train=True
+    )
+    return loss(logits, y), {name: updated[name] for name in rest}
+
+  def in_pieces(params):
+    parts = pieces((inputs, labels))
+    keys = jax.random.split(key, len(parts[0]))
+    return batch_mean(objective, params, (keys, *parts))
+
+  def whole(params):
+    return objective(params, (key, inputs, labels))
+
+  gradient_of = jax.value_and_grad(
+      whole if jax.tree.leaves(rest) else in_pieces, has_aux=True
+  )
   (value, updated), gradient = gradient_of(params)
   change, state = optimizer.update(gradient, state, params)
   params = optax.apply_updates(params, change)

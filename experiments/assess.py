@@ -7,6 +7,7 @@ from pathlib import Path
 
 import build
 import jax
+import networks as networks_of
 import numpy as np
 from driver import say
 from workdir import MetricsLog, command, write_json
@@ -61,7 +62,7 @@ def assess(
     artifact = artifact._replace(recipe=recipe)
   name, *others = networks
   built = {
-      n: build.network(network, source.num_classes)
+      n: networks_of.network(network, source.num_classes)
       for n, network in networks.items()
   }
   chosen = from_spec(artifact.recipe)
@@ -90,6 +91,7 @@ def assess(
       key, artifact, source, network=student, names=baselines,
       num_sets=settings["num_sets"],
       networks_per_set=settings["networks_per_set"],
+      num_samples=artifact.num_rows,
       storage_bytes=artifact.storage_bytes["total"],
   )
   full = None

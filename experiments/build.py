@@ -4,40 +4,46 @@ Everything below the launchers takes functions and arrays; this is the one
 place where a name becomes one of them.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+import networks
 import numpy as np
-import optax
+import outer
+from methods import METHODS, UNROLLED, Rows
 
-from distill_jax import data, initialisation, nn
+from distill_jax import data, initialisation
 from distill_jax.errors import ConfigError
 from distill_jax.estimators.backprop import backprop
 from distill_jax.evaluation.baselines import BASELINES
-from distill_jax.labels import num_outputs
-from distill_jax.nn import norms
-from distill_jax.objectives.dd import unrolled
-from distill_jax.outer_loop import Distiller, State, distiller, learn
+from distill_jax.outer_loop import Distiller, State, distiller
+from distill_jax.parameterization.hallucinator import hallucinator
+from distill_jax.parameterization.linear_bases import linear_bases
+from distill_jax.parameterization.multi_formation import multi_formation
 from distill_jax.parameterization.pixels import pixels
 from distill_jax.preprocessing import Standardise
-from distill_jax.tracking import Tracker, lowest_loss, running_average
-from distill_jax.types import Array, Distilled, Estimator, Network
+from distill_jax.types import (
+    Array,
+    Distilled,
+    Estimator,
+    Network,
+    Parameterization,
+    PyTree,
+)
 
-NETWORKS = {
-    "alex_cifar_net": nn.alex_cifar_net,
-    "convnet": nn.convnet,
-    "lenet": nn.lenet,
-    "mlp": nn.mlp,
+PARAMETERIZATIONS = {
+    "hallucinator": hallucinator,
+    "linear_bases": linear_bases,
+    "multi_formation": multi_formation,
+    "pixels": pixels,
 }
-NORMS = {
-    "batch": norms.batch_norm,
-    "group": norms.group_norm,
-    "instance": norms.instance_norm,
-    "layer": norms.layer_norm,
-    "none": None,
+STARTS = {
+    "class_mean": initialisation.from_class_means,
+    "herding": initialisation.from_herding,
+    "kmeans": initialisation.from_kmeans,
+    "noise": initialisation.from_noise,
+    "real": initialisation.from_real,
 }
-_LOSSES = 1_000  # steps over which the loss is averaged before comparing
-SCHEDULES = ("constant", "cosine", "halving")
 
 
 class Run(NamedTuple):
@@ -47,20 +53,24 @@ class Run(NamedTuple):
     key: of the outer loop.
     evaluation_key: disjoint from it.
     source: the data.
+    data: what is sampled from: its train split, or that beside a pool.
     network: the student.
     estimator: of the gradient.
     distiller: the outer loop's functions.
     order: [S, n], the samples of each step.
+    recipe: JSON document, how students train on the set.
     state: before the first step.
   """
 
   key: Array
   evaluation_key: Array
   source: data.Source
+  data: PyTree
   network: Network
   estimator: Estimator
   distiller: Distiller
   order: Array
+  recipe: dict[str, Any]
   state: State
 
 
@@ -88,24 +98,8 @@ def _constants(preprocessing) -> Standardise:
   return Standardise(**given)
 
 
-def network(spec, num_classes: int) -> Network:
-  """A network from `{"name": ..., **arguments}`."""
-  spec = dict(spec)
-  name = spec.pop("name", None)
-  if name not in NETWORKS:
-    raise ConfigError(
-        f"`network` must be one of {', '.join(sorted(NETWORKS))}; got {name!r}."
-    )
-  if "norm" in spec:
-    spec["norm"] = _one_of(NORMS, "network norm", spec["norm"])
-  try:
-    return NETWORKS[name](num_outputs(num_classes), **spec)
-  except TypeError as error:
-    raise ConfigError(f"`network` {name!r}: {error}.") from None
-
-
 def run(config, source: data.Source) -> Run:
-  """Everything a run of DD or SLDD needs.
+  """Everything a run needs.
 
   Raises:
     ConfigError, DataError, ValueError: a field out of its range.
@@ -113,99 +107,70 @@ def run(config, source: data.Source) -> Run:
   _check(config, source)
   key = jax.random.key(config.seed)
   k_start, k_init, k_run, k_evaluation = jax.random.split(key, 4)
-  student = network(config.network, source.num_classes)
+  student = networks.network(config.network, source.num_classes)
   jax.eval_shape(student.init, key, source.example)  # refuses the wrong size
-  order = initialisation.step_order(
-      config.num_samples, config.num_steps_per_epoch
+  stored = parameterization(config.parameterization)
+  start = _start(k_start, config, source, stored)
+  rows = _rows(config, source, stored.owner(start.codes))
+  objective = METHODS[config.method](config, source, student, rows)
+  estimator = backprop(objective, stored)
+  loop = distiller(
+      estimator, outer.optimizer(config), tracker=outer.tracker(config),
+      project=_in_range(source.preprocessing) if config.clamp else None,
   )
-  objective = unrolled(
-      student, order,
-      sample=data.mixed(min(config.batch_size, source.train.num_samples)),
-      num_classes=source.num_classes,
-      fixed=config.student_init == "fixed",
-      num_networks=config.num_initialisations,
-      optimizer=optax.trace(config.momentum) if config.momentum else None,
-  )
-  parameterization = pixels()
-  estimator = backprop(objective, parameterization)
-  outer = distiller(
-      estimator, optimizer(config),
-      tracker=tracker(config),
-  )
-  start = _start(k_start, config, source, parameterization)
   return Run(
-      k_run, k_evaluation, source, student, estimator, outer, order,
-      outer.init(k_init, start),
+      k_run, k_evaluation, source, source.train, student, estimator, loop,
+      rows.order, _recipe(config), loop.init(k_init, start),
   )
 
 
-def optimizer(config) -> optax.GradientTransformation:
-  """Adam for every learned field, its schedule, and clipping before it.
+def parameterization(spec) -> Parameterization:
+  """A parameterization from `{"name": ..., **arguments}`."""
+  arguments = dict(spec)
+  make = _one_of(
+      PARAMETERIZATIONS, "parameterization", arguments.pop("name", None)
+  )
+  try:
+    return make(**arguments)
+  except TypeError as error:
+    raise ConfigError(f"`parameterization`: {error}.") from None
 
-  Weight decay draws the samples alone towards 0, the mean of the data.
-  """
 
-  def adam(learning_rate, weight_decay=0.0):
-    decay = [optax.add_decayed_weights(weight_decay)] if weight_decay else []
-    return optax.chain(
-        optax.scale_by_adam(b1=config.beta1, b2=config.beta2),
-        *decay,
-        optax.scale_by_learning_rate(schedule(config, learning_rate)),
+def num_rows(config, source) -> int:
+  """Label rows of the set: as configured, or so many for each class."""
+  if config.samples_per_class:
+    return config.samples_per_class * source.num_classes
+  return config.num_samples
+
+
+def _recipe(config) -> dict[str, Any]:
+  if config.method in UNROLLED:
+    return dict(name="in_order", momentum=config.momentum)
+  return config.recipe.to_dict()
+
+
+def _rows(config, source, owner) -> Rows:
+  size, steps = num_rows(config, source), config.num_steps_per_epoch
+  order = initialisation.step_order(size, steps)
+  members = None
+  if config.method not in UNROLLED:
+    classes = initialisation.start_classes(size, steps, source.num_classes)
+    members = initialisation.owned(
+        initialisation.class_members(classes, source.num_classes), owner
     )
+  return Rows(initialisation.owned(order, owner), members)
 
-  fields = dict(
-      codes=adam(config.learning_rate, config.weight_decay),
-      step_sizes=adam(config.step_size_learning_rate),
-  )
-  if config.method == "sldd":
-    fields["labels"] = adam(config.label_learning_rate)
-  if not config.clip_norm:
-    return learn(**fields)
-  return optax.chain(
-      optax.clip_by_global_norm(config.clip_norm), learn(**fields)
+
+def _in_range(preprocessing: Standardise):
+  """Keeps codes within what black and white pixels are in model space."""
+  low, high = (
+      (value - preprocessing.mean) / preprocessing.std for value in (0.0, 1.0)
   )
 
+  def project(distilled: Distilled) -> Distilled:
+    return distilled._replace(codes=distilled.codes.clip(low, high))
 
-def tracker(config) -> Tracker | None:
-  """What is saved in the end; None for the last iterate."""
-  if config.average:
-    return running_average(config.average)
-  if config.restart_after:
-    return lowest_loss(_LOSSES, start=config.restart_after)
-  return None
-
-
-def schedule(config, learning_rate: float):
-  """Learning rate against outer steps.
-
-  `cosine` falls to a hundredth at `num_steps`, after a linear rise over the
-  first hundredth; with `restart_after` it does so by then, and again and again
-  from half the rate, every `restart_every` steps. `halving` is the published
-  halving every tenth.
-  """
-  _one_of(SCHEDULES, "schedule", config.schedule)
-  num_steps = config.num_steps
-  if config.schedule == "constant":
-    return optax.constant_schedule(learning_rate)
-  if config.schedule == "halving":
-    every = max(num_steps // 10, 1)
-    return optax.exponential_decay(learning_rate, every, 0.5, staircase=True)
-  last = learning_rate / 100
-  first = config.restart_after or num_steps
-  if num_steps <= first:
-    return _cosine(learning_rate, num_steps, last)
-  every = config.restart_every
-  starts = range(first, num_steps, every)
-  again = [_cosine(learning_rate / 2, every, last)] * len(starts)
-  return optax.join_schedules(
-      [_cosine(learning_rate, first, last), *again], list(starts)
-  )
-
-
-def _cosine(peak: float, num_steps: int, last: float):
-  return optax.warmup_cosine_decay_schedule(
-      0.0, peak, max(num_steps // 100, 1), max(num_steps, 2), last
-  )
+  return project
 
 
 def baseline_names(text: str) -> tuple[str, ...]:
@@ -222,28 +187,23 @@ def baseline_names(text: str) -> tuple[str, ...]:
   return names
 
 
-def _start(key, config, source, parameterization) -> Distilled:
+def _start(key, config, source, stored: Parameterization) -> Distilled:
   k_set, k_labels = jax.random.split(key)
-  begin = dict(
-      noise=initialisation.from_noise, real=initialisation.from_real
-  )
-  num_classes = source.num_classes
+  size, num_classes = num_rows(config, source), source.num_classes
   classes = initialisation.start_classes(
-      config.num_samples, config.num_steps_per_epoch, num_classes
+      size, config.num_steps_per_epoch, num_classes
   )
   labels = dict(
-      noise=lambda: initialisation.noise_labels(
-          k_labels, config.num_samples, num_classes
-      ),
+      noise=lambda: initialisation.noise_labels(k_labels, size, num_classes),
       one_hot=lambda: initialisation.one_hot(classes, num_classes),
       shared=lambda: initialisation.shared_labels(classes, num_classes),
   )
-  return _one_of(begin, "start", config.start)(
-      k_set, source, parameterization,
-      num_samples=config.num_samples,
+  return _one_of(STARTS, "start", config.start)(
+      k_set, source, stored,
+      num_samples=size,
       num_steps=config.num_steps_per_epoch,
       num_epochs=config.num_epochs,
-      step_size=config.step_size,
+      step_size=config.step_size or None,
       labels=_one_of(labels, "start_labels", config.start_labels)(),
   )
 
@@ -254,45 +214,32 @@ def _check(config, source):
         f"`data` must have a test part to evaluate on; {source.name} has none."
         " Add x_test and y_test, or a folder test."
     )
-  for field in (
-      "num_samples", "num_steps_per_epoch", "num_epochs", "batch_size",
-      "num_steps", "log_every", "checkpoint_every", "num_initialisations",
-  ):
+  _one_of(METHODS, "method", config.method)
+  counts = ["num_steps_per_epoch", "num_epochs", "batch_size", "num_steps",
+            "log_every", "checkpoint_every"]
+  if not config.samples_per_class:
+    counts.append("num_samples")
+  if config.method in UNROLLED:
+    counts.append("num_initialisations")
+  for field in counts:
     if config[field] < 1:
       raise ConfigError(f"`{field}` must be at least 1; got {config[field]}.")
-  for field in (
-      "learning_rate", "label_learning_rate", "step_size_learning_rate",
-      "step_size",
-  ):
-    if not config[field] > 0:
-      raise ConfigError(f"`{field}` must be positive; got {config[field]}.")
-  for field in ("average", "momentum", "beta1", "beta2"):
-    if not 0 <= config[field] < 1:
-      raise ConfigError(f"`{field}` must be in [0, 1); got {config[field]}.")
-  for field in ("clip_norm", "weight_decay"):
-    if not config[field] >= 0:
-      raise ConfigError(
-          f"`{field}` must be positive, or 0 for none; got {config[field]}."
-      )
-  if config.restart_after < 0 or config.restart_every < 1:
+  if config.samples_per_class < 0:
     raise ConfigError(
-        "`restart_after` must be a step, or 0 for never, and `restart_every` "
-        f"at least 1; got {config.restart_after} and {config.restart_every}."
+        "`samples_per_class` must be positive, or 0 for `num_samples`; got "
+        f"{config.samples_per_class}."
     )
-  if config.average and config.restart_after:
-    raise ConfigError(
-        "`average` must be 0 with `restart_after`, which keeps the lowest "
-        f"loss; got {config.average}."
-    )
+  outer.check(config)
   if config.checkpoint_every % config.log_every:
     raise ConfigError(
         "`checkpoint_every` must be a multiple of `log_every`; got "
         f"{config.checkpoint_every} and {config.log_every}."
     )
-  if config.num_samples > source.train.num_samples:
+  if num_rows(config, source) > source.train.num_samples:
     raise ConfigError(
         "`num_samples` must not exceed the real samples; got "
-        f"{config.num_samples} for {source.train.num_samples}. Ask for fewer."
+        f"{num_rows(config, source)} for {source.train.num_samples}. Ask for "
+        "fewer."
     )
   for field in ("num_networks", "num_sets", "networks_per_set"):
     if config.evaluation[field] < 1:
@@ -301,7 +248,20 @@ def _check(config, source):
           f"{config.evaluation[field]}."
       )
   baseline_names(config.evaluation.baselines)
-  _one_of(("dd", "sldd"), "method", config.method)
+  if config.clamp and not isinstance(source.preprocessing, Standardise):
+    raise ConfigError(
+        "`clamp` must be off where `preprocessing` is not by mean and std; got "
+        f"{config.preprocessing!r}."
+    )
+  if config.method in UNROLLED:
+    _check_unrolled(config)
+
+
+def _check_unrolled(config):
+  if not config.step_size > 0:
+    raise ConfigError(f"`step_size` must be positive; got {config.step_size}.")
+  if not 0 <= config.momentum < 1:
+    raise ConfigError(f"`momentum` must be in [0, 1); got {config.momentum}.")
   _one_of(("fixed", "random"), "student_init", config.student_init)
   if config.student_init == "fixed" and config.num_initialisations != 1:
     raise ConfigError(

@@ -15,6 +15,7 @@ import assess
 import build
 import driver
 import launch
+import pool
 import workdir
 from absl import flags
 from ml_collections import config_flags
@@ -47,15 +48,19 @@ def main(argv):
 
 
 def _distil(config, run, folder, spec, fingerprint):
+  run = pool.prepare(run, config, folder)
   outcome = driver.train(run, config, folder)
   distilled = artifact.to_artifact(
       run.estimator, run.distiller.result(outcome.state), run.source,
       method=config.method,
       order=run.order,
-      recipe=dict(name="in_order", momentum=config.momentum),
+      recipe=run.recipe,
       network=config.network.to_dict(),
-      initial=outcome.state.objective,
-      label_regime="soft_fixed" if config.method == "sldd" else "hard",
+      initial=(
+          outcome.state.objective if config.student_init == "fixed" else ()
+      ),
+      parameterization=config.parameterization.name,
+      label_regime="soft_fixed" if config.learn_labels else "hard",
       provenance=dict(
           fingerprint=fingerprint, seed=config.seed,
           config=config.to_json(), seconds=round(outcome.seconds, 1),

@@ -93,7 +93,7 @@ class _Chunks:
     self.seconds_per_step = float("nan")
 
   def __call__(self, state: State, size: int):
-    args = self._run.key, state, self._run.source.train
+    args = self._run.key, state, self._run.data
     if size not in self._compiled:
       lowered = distill.lower(
           *args, step=self._run.distiller.step, num_steps=size

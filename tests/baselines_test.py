@@ -167,6 +167,10 @@ class RunTest(parameterized.TestCase):
     # 4 (2 + 4) bytes for each of 8 samples; a real one takes 8 + 1: 21 -> 20.
     assert results["byte_matched_real"].num_samples == 20
 
+  def test_a_set_is_compared_with_as_many_samples_as_it_stores(self):
+    results = self._run(_set(epochs=2), "random_real", num_samples=4)
+    assert results["random_real"].num_samples == 4
+
   def test_fixed_initialisation_and_few_samples(self):
     initial = NETWORK.init(jax.random.key(1), jnp.zeros((1, 2)))
     results = self._run(

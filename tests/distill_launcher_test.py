@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-import build
 import jax
 import launching
+import networks
 import numpy as np
 import pytest
 from configs import sldd_digits
@@ -57,7 +57,7 @@ def _evaluated_here(key, trained):
   source = data.read("digits", preprocessing=distilled.preprocessing)
   report = distill_jax.evaluate(
     key, distilled, source.test, num_networks=4,
-    network=build.network(distilled.network, 10),
+    network=networks.network(distilled.network, 10),
   )  # fmt: skip
   return report.accuracy
 

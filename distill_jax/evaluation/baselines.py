@@ -105,6 +105,7 @@ def run_baselines(
     networks_per_set: int = 10,
     num_candidates: int = 100,
     step_sizes: tuple[float, ...] = STEP_SIZES,
+    num_samples: int | None = None,
     storage_bytes: int | None = None,
 ) -> dict[str, Baseline]:
   """Builds the baselines of a set and evaluates them on the test split.
@@ -124,6 +125,9 @@ def run_baselines(
     num_candidates: random sets that `optimised_real` chooses a fifth from; at
       most 5 * num_sets.
     step_sizes: to choose from, where the set has step sizes.
+    num_samples: of each baseline, a multiple of the set's steps; by default as
+      many as the set has. A set that decodes into more samples than it stores
+      is compared with as many as it stores.
     storage_bytes: of the set, for `byte_matched_real`; by default what its
       samples and labels take as float32.
 
@@ -143,6 +147,9 @@ def run_baselines(
     raise ValueError("`source` must have a test split; got none.")
   recipe = from_spec(getattr(training_set, "recipe", None) or in_order().spec)
   training_set = getattr(training_set, "training_set", training_set)
+  if num_samples not in (None, np.size(training_set.order)):
+    order = step_order(num_samples, len(training_set.order))
+    training_set = training_set._replace(order=order)
   k_draw, k_choose = jax.random.split(jax.random.fold_in(key, _REST))
   classes = classes_of_rows(training_set.order, source.num_classes)
   setting = _Setting(

@@ -1,9 +1,27 @@
 """What objectives that match class by class share."""
 
+from typing import NamedTuple
+
 import jax
 import numpy as np
+from jax import lax
 
 from distill_jax.types import Array, Network, PyTree
+
+
+class Anchor(NamedTuple):
+  """Frozen samples of every class that are matched beside the real ones.
+
+  Attributes:
+    inputs: [K, n, ...] in model space.
+    labels: [K, n, outputs].
+    weight: of their distance; that of the real samples has weight 1.
+  """
+
+  inputs: Array
+  labels: Array
+  weight: float
+
 
 _STATISTICS = 16  # real samples of each class that BatchNorm sees
 
@@ -46,6 +64,24 @@ def check(members: np.ndarray, samples: Array, real: Array) -> None:
         f"`sample` must draw [{len(members)}, n, ...], as `per_class` does; "
         f"got {real.shape}."
     )
+
+
+def with_anchor(anchor: Anchor | None, real: tuple) -> tuple[tuple, list]:
+  """Weights and (inputs, labels) of what is matched: real, and the anchor."""
+  if anchor is None:
+    return (1.0,), [real]
+  if len(anchor.inputs) != len(real[0]):
+    raise ValueError(
+        f"`anchor` must hold samples of all {len(real[0])} classes; got "
+        f"{len(anchor.inputs)}."
+    )
+  inputs, labels = real
+  frozen = lax.stop_gradient(anchor.inputs).astype(inputs.dtype)
+  if labels is None:
+    return (1.0, anchor.weight), [real, (frozen, None)]
+  return (1.0, anchor.weight), [
+      real, (frozen, lax.stop_gradient(anchor.labels).astype(labels.dtype))
+  ]
 
 
 def has_statistics(variables: PyTree) -> bool:

@@ -32,11 +32,13 @@ from distill_jax.augmentation import Augmentation, identity
 from distill_jax.labels import cross_entropy, label_rows
 from distill_jax.objectives.between import Training, on_samples
 from distill_jax.objectives.classes import (
+    Anchor,
     check,
     checked_members,
+    with_anchor,
     with_statistics,
 )
-from distill_jax.parallel import batch_losses
+from distill_jax.parallel import batch_losses, batch_mean, pieces
 from distill_jax.types import Array, Batch, Network, Objective, PyTree, Samples
 
 
@@ -63,6 +65,7 @@ def gradient_matching(
     training: Training | None = None,
     steps_per_network: int = 10,
     at_most: int | None = None,
+    anchor: Anchor | None = None,
     threshold: float = 0.0,
     chunk: int | None = None,
     mesh: jax.sharding.Mesh | None = None,
@@ -86,6 +89,7 @@ def gradient_matching(
       the code's `outer_loop`).
     at_most: samples of a class that are matched in one step, chosen at random;
       None for all (IDC: 128).
+    anchor: frozen samples whose gradients are matched beside the real ones'.
     threshold: a network whose distance falls below it is replaced; 0 for never.
     chunk: classes at once; see `parallel.batch_map`.
     mesh: shards the classes.
@@ -131,24 +135,45 @@ def gradient_matching(
         k_statistics, network, variables, batch.inputs
     )
 
-    def gradient(draw, inputs, labels):
-      def objective(params):
-        logits, _ = network.apply(
-            {**variables, "params": params}, augmentation.apply(draw, inputs)
-        )
-        return cross_entropy(logits, labels)
+    def objective(params, draw, inputs, labels):
+      logits, _ = network.apply(
+          {**variables, "params": params}, augmentation.apply(draw, inputs)
+      )
+      return cross_entropy(logits, labels)
 
-      # A cosine of gradients is a sum of small differences: no TF32.
+    # A cosine of gradients is a sum of small differences: no TF32.
+    def gradient(draw, inputs, labels):
       with jax.default_matmul_precision("highest"):
-        return jax.grad(objective)(variables["params"])
+        return jax.grad(objective)(variables["params"], draw, inputs, labels)
+
+    def target_of(draw, inputs, labels):
+      """The same of what is held fixed, in pieces that suit the machine."""
+
+      def of_piece(params, piece):
+        return objective(params, draw, *piece), ()
+
+      with jax.default_matmul_precision("highest"):
+        gradient = jax.grad(
+            lambda params: batch_mean(
+                of_piece, params, pieces((inputs, labels))
+            )[0]
+        )(variables["params"])
+      return lax.stop_gradient(gradient)
 
     def of_class(own, other):
-      key, real, real_labels = other
-      draw = augmentation.draw(key, real.shape, 1)
-      inputs, labels = own
-      rows = label_rows(real_labels, num_classes, labels.dtype)
-      target = lax.stop_gradient(gradient(draw, real, rows))
-      return distance(target, gradient(draw, inputs, labels))
+      key, targets = other
+      draw = augmentation.draw(key, batch.inputs.shape[1:], 1)
+      matched = gradient(draw, *own)
+      return sum(
+          weight * distance(target_of(draw, *target), matched)
+          for weight, target in zip(weights, targets, strict=True)
+      )
+
+    real = (
+        batch.inputs,
+        label_rows(batch.labels, num_classes, samples.labels.dtype),
+    )
+    weights, targets = with_anchor(anchor, real)
 
     rows = members
     if at_most is not None and at_most < members.shape[1]:
@@ -157,8 +182,7 @@ def gradient_matching(
     own = (samples.inputs[rows], samples.labels[rows])
     keys = jax.random.split(k_augment, len(members))
     value = batch_losses(
-        of_class, own, (keys, batch.inputs, batch.labels),
-        chunk=chunk, mesh=mesh,
+        of_class, own, (keys, targets), chunk=chunk, mesh=mesh
     ).sum()
     step = (state.step + 1) % steps_per_network
     if threshold:

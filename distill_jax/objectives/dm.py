@@ -22,11 +22,13 @@ from jax import lax
 from distill_jax import distances
 from distill_jax.augmentation import Augmentation, identity
 from distill_jax.objectives.classes import (
+    Anchor,
     check,
     checked_members,
     has_statistics,
+    with_anchor,
 )
-from distill_jax.parallel import batch_losses
+from distill_jax.parallel import batch_losses, pieces
 from distill_jax.types import Array, Batch, Network, Objective, PyTree, Samples
 
 
@@ -39,6 +41,7 @@ def distribution_matching(
     augmentation: Augmentation | None = None,
     features: Callable[[Array, Array], Array] | None = None,
     member: Callable[[Batch], PyTree] | None = None,
+    anchor: Anchor | None = None,
     chunk: int | None = None,
     mesh: jax.sharding.Mesh | None = None,
 ) -> Objective:
@@ -57,6 +60,7 @@ def distribution_matching(
       for both batches of a class. The embedding itself by default.
     member: `(batch) -> variables`, a network drawn with the batch; by default
       a fresh one.
+    anchor: frozen samples that are matched beside the real ones.
     chunk: classes at once; see `parallel.batch_map`.
     mesh: shards the classes. Both are without effect where the network keeps
       statistics.
@@ -84,16 +88,28 @@ def distribution_matching(
       stages, _ = network.stages(variables, inputs, key=k_apply, train=True)
       return stages[-1]
 
-    def compare(key, target, own):
-      target = lax.stop_gradient(target)
-      if features is None:
-        return distance(target, own)
-      return distance(features(key, target), features(key, own))
+    weights, targets = with_anchor(anchor, (batch.inputs, None))
+    targets = [inputs for inputs, _ in targets]
+
+    def compare(key, targets, own):
+      def seen(embedding):
+        return embedding if features is None else features(key, embedding)
+
+      return sum(
+          weight * distance(seen(lax.stop_gradient(target)), seen(own))
+          for weight, target in zip(weights, targets, strict=True)
+      )
 
     def apart(own, other):
-      key, draw, real = other
-      target = embedded(augmentation.apply(draw, real))
-      return compare(key, target, embedded(augmentation.apply(draw, own)))
+      key, draw, targets = other
+
+      def seen(inputs):
+        return embedded(augmentation.apply(draw, inputs))
+
+      def in_pieces(inputs):
+        return lax.map(seen, pieces(inputs)).reshape(len(inputs), -1)
+
+      return compare(key, [in_pieces(x) for x in targets], seen(own))
 
     def together(inputs):
       """[K, n, D] of a network whose normalisation mixes the classes."""
@@ -102,10 +118,12 @@ def distribution_matching(
       return embedding.reshape(*inputs.shape[:2], -1)
 
     if has_statistics(variables):
-      losses = jax.vmap(compare)(keys, together(batch.inputs), together(own))
+      losses = jax.vmap(compare)(
+          keys, [together(x) for x in targets], together(own)
+      )
     else:
       losses = batch_losses(
-          apart, own, (keys, draws, batch.inputs), chunk=chunk, mesh=mesh
+          apart, own, (keys, draws, targets), chunk=chunk, mesh=mesh
       )
     return losses.sum(), (state, {})
 

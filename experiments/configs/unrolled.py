@@ -55,6 +55,7 @@ def unrolled(
 
   config = ml_collections.ConfigDict()
   config.method = method
+  config.learn_labels = method == "sldd"
   config.seed = 0
 
   config.data = data
@@ -62,6 +63,9 @@ def unrolled(
   config.validation_fraction = 0.1
   config.network = network
 
+  config.parameterization = dict(name="pixels")
+  config.clamp = False
+  config.samples_per_class = 0
   config.num_samples = chosen.images
   config.num_steps_per_epoch = chosen.steps
   config.num_epochs = chosen.epochs
@@ -84,6 +88,7 @@ def unrolled(
   config.learning_rate = 0.05 if fixed else 0.002
   config.label_learning_rate = config.learning_rate
   config.step_size_learning_rate = 0.02 if fixed else 0.0005
+  config.optimizer = "adam"
   config.schedule = "cosine"
   config.restart_after = 60_000 if fixed else 0
   config.restart_every = 20_000

@@ -1,0 +1,173 @@
+"""Exclusive segments: a set distilled part by part, each on what is still hard.
+
+After an anonymous draft, "Dataset Distillation by Learning Exclusive
+Information" (EDD), of which only the first sections are known to us:
+
+    R_1 = R;  for k = 1..P:  distil S_k on R_k beside the frozen S_1..S_{k-1},
+    train a network on S_1..S_k, and let R_{k+1} be the real samples that it
+    gets wrong and a share of those that it gets right
+
+What the draft leaves open is an argument here, or a choice: one network,
+trained on all segments so far; all real samples are classified again each time,
+so what was forgotten returns; each class keeps a least number of samples.
+Whatever distils a segment is passed in, so any objective serves.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from distill_jax.evaluation.learners import Learner
+from distill_jax.initialisation import step_order
+from distill_jax.types import Array, Samples, TrainingSet
+
+_ROWS = 1024  # real samples classified at once
+
+
+class Segment(NamedTuple):
+  """Attributes:
+    samples: decoded and frozen.
+    rows: [n] int, the real training samples it was distilled on.
+    correct: [N] bool, what a network trained on all segments up to this one
+      gets right of all real training samples.
+  """
+
+  samples: Samples
+  rows: np.ndarray
+  correct: np.ndarray
+
+
+def exclusive_segments(
+    key: Array,
+    source,
+    *,
+    distil: Callable[..., Samples],
+    learner: Learner,
+    num_segments: int,
+    drop_correct: float = 0.5,
+    at_least: int = 64,
+) -> list[Segment]:
+  """Distils a set segment by segment.
+
+  Args:
+    key: consumed.
+    source: real data.
+    distil: `(key, source, frozen) -> Samples` of one segment; `source` holds
+      the training samples that are left, `frozen` the union of earlier segments
+      or None.
+    learner: trained on the segments so far to find what is hard.
+    num_segments: P, at least 1. With one, `distil` is called once on all data.
+    drop_correct: share of the correctly classified samples of each class that
+      the next segment does not see.
+    at_least: samples a class keeps, as far as it has them.
+
+  Returns:
+    P segments; `union` joins their samples.
+  """
+  if num_segments < 1 or at_least < 1 or not 0 <= drop_correct <= 1:
+    raise ValueError(
+        "`num_segments` and `at_least` must be at least 1 and `drop_correct` "
+        f"in [0, 1]; got {num_segments}, {at_least} and {drop_correct}."
+    )
+  split = source.train
+  rows, segments = np.arange(split.num_samples), []
+  k_learn, key = jax.random.split(key)  # the same network after each segment
+  for number in range(num_segments):
+    k_distil, k_keep, key = jax.random.split(key, 3)
+    frozen = union(segments) if segments else None
+    left = source if number == 0 else source.take(rows)
+    samples = jax.tree.map(jnp.asarray, distil(k_distil, left, frozen))
+    together = union([*segments, Segment(samples, rows, np.array([]))])
+    correct = _correct(k_learn, learner, together, split)
+    segments.append(Segment(samples, rows, correct))
+    rows = hard_rows(
+        k_keep, np.asarray(split.labels), correct,
+        drop_correct=drop_correct, at_least=at_least,
+    )
+  return segments
+
+
+def union(segments: list[Segment]) -> Samples:
+  """All samples, segment by segment."""
+  return jax.tree.map(
+      lambda *leaves: jnp.concatenate(leaves), *(s.samples for s in segments)
+  )
+
+
+def hard_rows(
+    key: Array,
+    labels: np.ndarray,
+    correct: np.ndarray,
+    *,
+    drop_correct: float,
+    at_least: int,
+) -> np.ndarray:
+  """Rows that the next segment sees, in their order.
+
+  Args:
+    key: consumed; which correct samples are dropped.
+    labels: [N] int.
+    correct: [N] bool.
+    drop_correct: share of the correct ones of each class that is dropped.
+    at_least: rows a class keeps, as far as it has them.
+  """
+  kept = []
+  for c in np.unique(labels):
+    wrong = np.flatnonzero((labels == c) & ~correct)
+    right = np.flatnonzero((labels == c) & correct)
+    right = np.asarray(
+        jax.random.permutation(jax.random.fold_in(key, int(c)), right)
+    )
+    wanted = round((1 - drop_correct) * len(right))
+    wanted = max(wanted, at_least - len(wrong))
+    kept += [wrong, right[:wanted]]
+  return np.sort(np.concatenate(kept))
+
+
+def forgotten(segments: list[Segment]) -> np.ndarray:
+  """[P - 1] real samples that were right before a segment and wrong with it."""
+  return np.array([
+      int((before.correct & ~after.correct).sum())
+      for before, after in zip(segments, segments[1:], strict=False)
+  ])
+
+
+def update_similarity(start: Array, end: Array, members: Array) -> float:
+  """Mean cosine between the updates of two samples of a class.
+
+  Args:
+    start: [M, ...] samples before distilling.
+    end: [M, ...] after.
+    members: [K, m] int, the samples of each class, at least two.
+
+  Returns:
+    The mean over pairs and classes, in [-1, 1].
+  """
+  members = np.asarray(members)
+  if members.shape[1] < 2:
+    raise ValueError("`members` must hold at least two samples of a class.")
+  moved = np.asarray(end, np.float64) - np.asarray(start, np.float64)
+  moved = moved.reshape(len(moved), -1)
+  moved /= np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-12)
+  cosines = np.einsum("kid,kjd->kij", moved[members], moved[members])
+  pairs = ~np.eye(members.shape[1], dtype=bool)
+  return float(cosines[:, pairs].mean())
+
+
+def _correct(key, learner: Learner, samples: Samples, split) -> np.ndarray:
+  """[N] bool, what a learner trained on samples gets right."""
+  order = step_order(len(samples.inputs), 1)
+
+  @jax.jit
+  def classify(key, samples, inputs):
+    predict = learner.fit(key, TrainingSet(samples, order))
+    padding = -len(inputs) % _ROWS
+    padded = jnp.pad(inputs, [(0, padding)] + [(0, 0)] * (inputs.ndim - 1))
+    pieces = padded.reshape(-1, _ROWS, *inputs.shape[1:])
+    found = jax.lax.map(lambda raw: predict(split.encode(raw)), pieces)
+    return found.ravel()[: len(inputs)]
+
+  return np.asarray(classify(key, samples, split.inputs) == split.labels)

@@ -1,0 +1,10 @@
+"""CAFE on Fashion-MNIST; options in `configs/matching.py`.
+
+  python experiments/distill.py \\
+    --config=experiments/configs/cafe_fashion_mnist.py:ipc=10 \\
+    --workdir=runs/cafe_fashion_mnist_10
+"""
+
+from configs.matching import matching
+
+get_config = matching("cafe", "fashion_mnist")

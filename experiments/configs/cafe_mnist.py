@@ -1,0 +1,10 @@
+"""CAFE on MNIST; options in `configs/matching.py`.
+
+  python experiments/distill.py \\
+    --config=experiments/configs/cafe_mnist.py:ipc=10 \\
+    --workdir=runs/cafe_mnist_10
+"""
+
+from configs.matching import matching
+
+get_config = matching("cafe", "mnist")

@@ -1,0 +1,10 @@
+"""DC on CIFAR-100; options in `configs/matching.py`.
+
+  python experiments/distill.py \\
+    --config=experiments/configs/dc_cifar100.py:ipc=10 \\
+    --workdir=runs/dc_cifar100_10
+"""
+
+from configs.matching import matching
+
+get_config = matching("dc", "cifar100")

@@ -1,0 +1,10 @@
+"""DM on Fashion-MNIST; options in `configs/matching.py`.
+
+  python experiments/distill.py \\
+    --config=experiments/configs/dm_fashion_mnist.py:ipc=10 \\
+    --workdir=runs/dm_fashion_mnist_10
+"""
+
+from configs.matching import matching
+
+get_config = matching("dm", "fashion_mnist")

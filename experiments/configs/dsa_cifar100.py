@@ -1,0 +1,10 @@
+"""DSA on CIFAR-100; options in `configs/matching.py`.
+
+  python experiments/distill.py \\
+    --config=experiments/configs/dsa_cifar100.py:ipc=10 \\
+    --workdir=runs/dsa_cifar100_10
+"""
+
+from configs.matching import matching
+
+get_config = matching("dsa", "cifar100")

@@ -1,0 +1,10 @@
+"""IDC on Fashion-MNIST; options in `configs/matching.py`.
+
+  python experiments/distill.py \\
+    --config=experiments/configs/idc_fashion_mnist.py:ipc=10 \\
+    --workdir=runs/idc_fashion_mnist_10
+"""
+
+from configs.matching import matching
+
+get_config = matching("idc", "fashion_mnist")

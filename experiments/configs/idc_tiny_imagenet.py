@@ -1,0 +1,10 @@
+"""IDC on Tiny-ImageNet; options in `configs/matching.py`.
+
+  python experiments/distill.py \\
+    --config=experiments/configs/idc_tiny_imagenet.py:ipc=10 \\
+    --workdir=runs/idc_tiny_imagenet_10
+"""
+
+from configs.matching import matching
+
+get_config = matching("idc", "tiny_imagenet")

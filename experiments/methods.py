@@ -1,0 +1,180 @@
+"""From a method's name to its objective.
+
+A method is `(config, source, network, rows) -> Objective`; `rows` says which
+decoded samples form the steps of the set and which belong to each class.
+"""
+
+from typing import NamedTuple
+
+import optax
+
+from distill_jax import augmentation, data, distances
+from distill_jax.errors import ConfigError
+from distill_jax.mixing import cutmix
+from distill_jax.objectives import between, cafe, combine, dc, dd, dm, ncfm
+from distill_jax.types import Array, Network, Objective
+
+DISTANCES = {
+    "absolute": distances.absolute,
+    "by_output": distances.by_output,
+    "cosine": distances.cosine,
+    "kernels_absolute": distances.of_kernels(distances.absolute),
+    "kernels_squared": distances.of_kernels(distances.squared),
+    "squared": distances.squared,
+}
+
+
+class Rows(NamedTuple):
+  """Attributes:
+    order: [S, n], the samples of each step.
+    members: [K, m], the samples of each class; None where classes differ in
+      number.
+  """
+
+  order: Array
+  members: Array | None
+
+
+def unrolled(config, source, network: Network, rows: Rows) -> Objective:
+  """DD and SLDD."""
+  return dd.unrolled(
+      network, rows.order,
+      sample=data.mixed(min(config.batch_size, source.train.num_samples)),
+      num_classes=source.num_classes,
+      fixed=config.student_init == "fixed",
+      num_networks=config.num_initialisations,
+      optimizer=optax.trace(config.momentum) if config.momentum else None,
+  )
+
+
+def gradients(config, source, network: Network, rows: Rows) -> Objective:
+  """DC, and DSA where the augmentation is not empty."""
+  augment = _augmentation(config)
+  return dc.gradient_matching(
+      network, rows.members,
+      sample=_per_class(config, source),
+      num_classes=source.num_classes,
+      distance=_one_of(DISTANCES, "distance", config.distance),
+      augmentation=augment,
+      training=between.on_samples(
+          network, num_epochs=config.epochs_between,
+          step_size=config.network_step_size, augmentation=augment,
+      ),
+      steps_per_network=config.steps_per_network,
+      threshold=config.threshold,
+  )
+
+
+def gradients_on_real(config, source, network: Network, rows: Rows):
+  """IDC."""
+  trained = dict(config.augmentation)
+  trained["strategy"] = "_".join(
+      name for name in trained["strategy"].split("_") if name != "cutout"
+  )
+  return dc.gradient_matching(
+      network, rows.members,
+      sample=data.sampling.beside(
+          _per_class(config, source),
+          data.mixed(64, num_batches=config.batches_between),
+      ),
+      num_classes=source.num_classes,
+      distance=_one_of(DISTANCES, "distance", config.distance),
+      augmentation=_augmentation(config),
+      training=between.on_real(
+          network, num_classes=source.num_classes,
+          augmentation=_augmentation(config, trained),
+          mixing=cutmix(config.mix) if config.mix else None,
+      ),
+      steps_per_network=config.steps_per_network,
+      at_most=128,
+  )
+
+
+def distributions(config, source, network: Network, rows: Rows) -> Objective:
+  """DM."""
+  distance = distances.means
+  if config.covariances:
+    distance = distances.means_and_covariances(config.covariances)
+  return dm.distribution_matching(
+      network, rows.members, sample=_per_class(config, source),
+      distance=distance, augmentation=_augmentation(config),
+  )
+
+
+def characteristics(config, source, network: Network, rows: Rows) -> Objective:
+  """NCFM; its data are the real ones beside a pool of networks."""
+  return ncfm.characteristic_matching(
+      network, rows.members,
+      sample=ncfm.with_member(_per_class(config, source)),
+      num_frequencies=config.num_frequencies,
+      scale=config.frequency_scale,
+      amplitude=config.amplitude,
+      calibration=config.calibration,
+      augmentation=_augmentation(config),
+  )
+
+
+def features(config, source, network: Network, rows: Rows) -> Objective:
+  """CAFE."""
+  return cafe.feature_alignment(
+      network, rows.members,
+      sample=data.sampling.beside(
+          _per_class(config, source), data.per_class(config.watched)
+      ),
+      weights=tuple(config.layer_weights),
+      discrimination=config.discrimination,
+      augmentation=_augmentation(config),
+      step_size=config.network_step_size,
+      settled=config.settled,
+      moved=config.moved,
+      max_epochs=config.max_epochs,
+  )
+
+
+def hybrid(config, source, network: Network, rows: Rows) -> Objective:
+  """Gradient matching and distribution matching."""
+  return combine.weighted_sum(
+      gradients(config, source, network, rows),
+      distributions(config, source, network, rows),
+      weights=tuple(config.weights),
+  )
+
+
+METHODS = {
+    "cafe": features,
+    "dc": gradients,
+    "dd": unrolled,
+    "dm": distributions,
+    "dsa": gradients,
+    "hybrid": hybrid,
+    "idc": gradients_on_real,
+    "ncfm": characteristics,
+    "sldd": unrolled,
+}
+# Whose samples have no classes and whose students take learned steps.
+UNROLLED = ("dd", "sldd")
+
+
+def _per_class(config, source) -> data.sampling.Sampler:
+  data.sampling.check_per_class(
+      source.train, config.batch_size, source.class_names
+  )
+  return data.per_class(config.batch_size)
+
+
+def _augmentation(config, spec=None) -> augmentation.Augmentation:
+  spec = dict(spec or config.augmentation)
+  kinds = dict(dsa=augmentation.dsa, idc=augmentation.idc)
+  make = _one_of(kinds, "augmentation.kind", spec["kind"])
+  try:
+    return make(spec["strategy"])
+  except ValueError as error:
+    raise ConfigError(f"`augmentation`: {error}") from None
+
+
+def _one_of(known, field: str, value):
+  if value not in known:
+    raise ConfigError(
+        f"`{field}` must be one of {', '.join(sorted(known))}; got {value!r}."
+    )
+  return known[value]

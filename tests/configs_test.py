@@ -1,0 +1,134 @@
+"""Configurations: all of them load, and each method traces a step."""
+
+import importlib.util
+from pathlib import Path
+
+import build
+import jax
+import outer
+import pool
+import pytest
+from absl.testing import parameterized
+from configs.datasets import DATASETS
+from configs.matching import METHODS
+
+from distill_jax import data
+from distill_jax.errors import ConfigError
+from distill_jax.objectives import ncfm
+
+CONFIGS = Path(__file__).parents[1] / "experiments" / "configs"
+FILES = sorted(path.stem for path in CONFIGS.glob("*_*.py"))
+
+
+def _load(name, text=None):
+  spec = importlib.util.spec_from_file_location(name, CONFIGS / f"{name}.py")
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module.get_config(text)
+
+
+def _small(method, text="quick,ipc=2,width=4"):
+  """A configuration for the embedded digits."""
+  config = _load(f"{method}_mnist", text)
+  config.data = "digits"
+  config.network.depth = 2
+  config.batch_size = 8
+  if method == "cafe":
+    config.layer_weights = (0.1, 1.0, 2.0)
+    config.watched = 4
+  return config
+
+
+class ConfigsTest(parameterized.TestCase):
+  def test_every_method_has_every_data_set(self):
+    assert {f"{m}_{d}" for m in METHODS for d in DATASETS} <= set(FILES)
+
+  @parameterized.parameters(*FILES)
+  def test_loads(self, name):
+    config = _load(name)
+    assert config.method == name.split("_")[0]
+    assert _load(name, "quick").num_steps <= 100
+
+  @parameterized.parameters(
+      *METHODS,
+      ("dm", "quick,ipc=2,width=4,learn_labels,parameterization=hallucinator"),
+      ("dc", "quick,ipc=2,width=4,init=herding,parameterization=linear_bases"),
+  )
+  def test_a_step_traces(self, method, *text):
+    config = _small(method, *text)
+    source = build.source(config)
+    run = build.run(config, source)
+    samples = run.estimator.samples(run.state.distilled)
+    assert run.order.shape == (1, len(samples.inputs))
+    assert len(samples.labels) == len(samples.inputs)
+
+    def step(key, state, data):
+      return run.distiller.step(key, state, data)
+
+    traced = run.data
+    if method == "ncfm":
+      member = jax.eval_shape(
+          pool.trainer(run, config), run.key, split=run.source.train
+      )
+      traced = ncfm.PooledData(run.source.train, jax.tree.map(
+          lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype),
+          member,
+      ))
+    state, _ = jax.eval_shape(step, run.key, run.state, traced)
+    assert jax.tree.structure(state) == jax.tree.structure(run.state)
+
+  @parameterized.parameters(
+      (dict(batch_size=500), "class '.*'; got 500"),
+      (dict(distance="cosinus"), "`distance` must be one of absolute"),
+      (dict(samples_per_class=-1), "`samples_per_class` must be positive"),
+      (dict(optimizer="lbfgs"), "`optimizer` must be one of adam, sgd"),
+      (dict(clamp=True, preprocessing="zca"), "`clamp` must be off"),
+      (dict(method="mtt"), "`method` must be one of cafe"),
+  )
+  def test_what_is_refused(self, changes, message):
+    config = _small("dc")
+    with config.unlocked():
+      for field, value in changes.items():
+        del config[field]
+        config[field] = value
+    with pytest.raises((ConfigError, data.source.DataError), match=message):
+      build.run(config, build.source(config))
+
+  @parameterized.parameters(
+      ("augmentation", dict(kind="dsa", strategy="blur"), "`strategy` must"),
+      ("parameterization", dict(name="pixels", factor=2), "`parameteriz.*fac"),
+      ("parameterization", dict(name="gan"), "`parameterization` must be one"),
+      ("network", dict(name="convnet", norm="spectral"), "`network norm` must"),
+  )
+  def test_what_is_refused_of_parts(self, field, value, message):
+    config = _small("dc")
+    with config.unlocked():
+      config[field] = value
+    with pytest.raises(ConfigError, match=message):
+      build.run(config, build.source(config))
+
+
+class ScheduleTest(parameterized.TestCase):
+  def test_a_run_prolonged_by_restarts_keeps_its_rates(self):
+    config = _load("sldd_mnist", "fixed")
+    config.restart_after, config.restart_every = 30, 20
+    rates = {}
+    for num_steps in (30, 50, 70):
+      config.num_steps = num_steps
+      schedule = outer.schedule(config, 1.0)
+      rates[num_steps] = [float(schedule(t)) for t in range(num_steps)]
+    assert rates[70][:50] == rates[50] and rates[50][:30] == rates[30]
+    assert max(rates[70][:30]) == 1 and max(rates[70][30:]) == 0.5
+    assert rates[70][29] < 0.02 and rates[70][49] < 0.02
+
+  def test_cosine_and_halving_and_constant(self):
+    config = _load("sldd_digits")
+    config.num_steps = 100
+    ends = {}
+    for name in outer.SCHEDULES:
+      config.schedule = name
+      schedule = outer.schedule(config, 1.0)
+      ends[name] = float(schedule(50)), float(schedule(99))
+    assert ends["constant"] == (1, 1)
+    assert ends["halving"] == (2**-5, 2**-9)
+    assert 0.4 < ends["cosine"][0] < 0.6 and ends["cosine"][1] < 0.02
