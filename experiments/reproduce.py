@@ -255,10 +255,12 @@ TEMPLATE = """# Results
 
 Every measured row, misses included; nothing here is typed by hand
 (`python experiments/reproduce.py --render` writes this page from
-`docs/results/*.json`). Accuracies are percent on the whole test split, of the
-last iterate; hyper-parameters were chosen by the loss on training data.
-`networks` counts freshly trained networks (one where the
-initialisation is fixed). MNIST files are found below `--data_dir` or
+`docs/results/*.json`). Accuracies are percent on the whole test split, taken
+once, after the last step. What is tested is the last iterate; with more than
+60,000 steps on a fixed initialisation, the iterate with the lowest training
+loss after those. Hyper-parameters were chosen by the loss on training data.
+`networks` counts freshly trained networks (one where the initialisation is
+fixed). MNIST files are found below `--data_dir` or
 `$DISTILL_JAX_DATA`.
 
 {measured_head}
