@@ -1,4 +1,4 @@
-"""Options after the colon: types, switches, messages; every configuration."""
+"""Options after the colon: types, switches, messages; those of DD and SLDD."""
 
 import importlib
 
@@ -11,7 +11,7 @@ from distill_jax.errors import ConfigError
 NAMES = sorted(
   path.stem
   for path in launching.CONFIGS.glob("*.py")
-  if path.stem not in ("unrolled", "__init__")
+  if path.stem.startswith(("dd_", "sldd_"))
 )
 OPTIONS = {
   None: {},
