@@ -134,18 +134,11 @@ def train_epochs(
   def step(carry, batch):
     variables, state = carry
     key, rows = batch
-    k_augment, k_mix, k_apply = jax.random.split(key, 3)
-    x, y = inputs[rows], labels[rows]
-    if augmentation is not None:
-      draw = augmentation.draw(k_augment, x.shape, len(x))
-      x = augmentation.apply(draw, x)
-    if mixing is not None:
-      x, y = mixing(k_mix, x, y)
-
-    variables, state, _ = training_step(
-        k_apply, network, variables, state, x, y, optimizer=optimizer, loss=loss
-    )
-    return (variables, state), None
+    return training_step(
+        key, network, variables, state, inputs[rows], labels[rows],
+        optimizer=optimizer, augmentation=augmentation, mixing=mixing,
+        loss=loss,
+    )[:2], None
 
   def epoch(carry, key):
     k_order, k_full, k_rest = jax.random.split(key, 3)
@@ -201,17 +194,11 @@ def train_epoch_on(
   def step(carry, item):
     variables, state = carry
     rows, key = item
-    k_augment, k_mix, k_apply = jax.random.split(key, 3)
     x = split.encode(split.inputs[rows])
     y = label_rows(split.labels[rows], split.num_classes, x.dtype)
-    if augmentation is not None:
-      draw = augmentation.draw(k_augment, x.shape, len(x))
-      x = augmentation.apply(draw, x)
-    if mixing is not None:
-      x, y = mixing(k_mix, x, y)
-
     return training_step(
-        k_apply, network, variables, state, x, y, optimizer=optimizer
+        key, network, variables, state, x, y, optimizer=optimizer,
+        augmentation=augmentation, mixing=mixing,
     )[:2], None
 
   keys = jax.random.split(k_steps, num_steps)
@@ -227,6 +214,8 @@ def training_step(
     labels: Array,
     *,
     optimizer: optax.GradientTransformation,
+    augmentation: Augmentation | None = None,
+    mixing: Mixing | None = None,
     loss: Callable[[Array, Array], Array] = cross_entropy,
 ) -> tuple[PyTree, PyTree, Array]:
   """One update on one batch.
@@ -235,19 +224,27 @@ def training_step(
   except where the network keeps statistics of a batch.
 
   Args:
-    key: of dropout.
+    key: consumed.
     network: what is trained.
     variables: its weights and statistics.
     state: of the optimizer.
     inputs: [B, ...] in model space.
     labels: [B, K].
     optimizer: any; its step size included.
+    augmentation: of the batch, one draw an image.
+    mixing: of the batch and its labels after that.
     loss: `(logits [B, K], labels [B, K]) -> scalar`.
 
   Returns:
     Variables and state after the update, and the loss before it.
   """
 
+  k_augment, k_mix, key = jax.random.split(key, 3)
+  if augmentation is not None:
+    draw = augmentation.draw(k_augment, inputs.shape, len(inputs))
+    inputs = augmentation.apply(draw, inputs)
+  if mixing is not None:
+    inputs, labels = mixing(k_mix, inputs, labels)
   params = variables["params"]
   rest = {name: tree for name, tree in variables.items() if name != "params"}
 

@@ -10,6 +10,7 @@ import jax
 import networks
 import numpy as np
 import outer
+from choices import one_of
 from methods import METHODS, UNROLLED, Rows
 
 from distill_jax import data, initialisation
@@ -127,7 +128,7 @@ def run(config, source: data.Source) -> Run:
 def parameterization(spec) -> Parameterization:
   """A parameterization from `{"name": ..., **arguments}`."""
   arguments = dict(spec)
-  make = _one_of(
+  make = one_of(
       PARAMETERIZATIONS, "parameterization", arguments.pop("name", None)
   )
   try:
@@ -198,13 +199,13 @@ def _start(key, config, source, stored: Parameterization) -> Distilled:
       one_hot=lambda: initialisation.one_hot(classes, num_classes),
       shared=lambda: initialisation.shared_labels(classes, num_classes),
   )
-  return _one_of(STARTS, "start", config.start)(
+  return one_of(STARTS, "start", config.start)(
       k_set, source, stored,
       num_samples=size,
       num_steps=config.num_steps_per_epoch,
       num_epochs=config.num_epochs,
       step_size=config.step_size or None,
-      labels=_one_of(labels, "start_labels", config.start_labels)(),
+      labels=one_of(labels, "start_labels", config.start_labels)(),
   )
 
 
@@ -214,7 +215,7 @@ def _check(config, source):
         f"`data` must have a test part to evaluate on; {source.name} has none."
         " Add x_test and y_test, or a folder test."
     )
-  _one_of(METHODS, "method", config.method)
+  one_of(METHODS, "method", config.method)
   counts = ["num_steps_per_epoch", "num_epochs", "batch_size", "num_steps",
             "log_every", "checkpoint_every"]
   if not config.samples_per_class:
@@ -262,17 +263,9 @@ def _check_unrolled(config):
     raise ConfigError(f"`step_size` must be positive; got {config.step_size}.")
   if not 0 <= config.momentum < 1:
     raise ConfigError(f"`momentum` must be in [0, 1); got {config.momentum}.")
-  _one_of(("fixed", "random"), "student_init", config.student_init)
+  one_of(("fixed", "random"), "student_init", config.student_init)
   if config.student_init == "fixed" and config.num_initialisations != 1:
     raise ConfigError(
         "`num_initialisations` must be 1 with `student_init` fixed; got "
         f"{config.num_initialisations}."
     )
-
-
-def _one_of(known, field: str, value):
-  if value not in known:
-    raise ConfigError(
-        f"`{field}` must be one of {', '.join(sorted(known))}; got {value!r}."
-    )
-  return known[value] if isinstance(known, dict) else value

@@ -7,6 +7,7 @@ decoded samples form the steps of the set and which belong to each class.
 from typing import NamedTuple
 
 import optax
+from choices import one_of
 
 from distill_jax import augmentation, data, distances
 from distill_jax.errors import ConfigError
@@ -54,7 +55,7 @@ def gradients(config, source, network: Network, rows: Rows) -> Objective:
       network, rows.members,
       sample=_per_class(config, source),
       num_classes=source.num_classes,
-      distance=_one_of(DISTANCES, "distance", config.distance),
+      distance=one_of(DISTANCES, "distance", config.distance),
       augmentation=augment,
       training=between.on_samples(
           network, num_epochs=config.epochs_between,
@@ -78,7 +79,7 @@ def gradients_on_real(config, source, network: Network, rows: Rows):
           data.mixed(64, num_batches=config.batches_between),
       ),
       num_classes=source.num_classes,
-      distance=_one_of(DISTANCES, "distance", config.distance),
+      distance=one_of(DISTANCES, "distance", config.distance),
       augmentation=_augmentation(config),
       training=between.on_real(
           network, num_classes=source.num_classes,
@@ -165,16 +166,8 @@ def _per_class(config, source) -> data.sampling.Sampler:
 def _augmentation(config, spec=None) -> augmentation.Augmentation:
   spec = dict(spec or config.augmentation)
   kinds = dict(dsa=augmentation.dsa, idc=augmentation.idc)
-  make = _one_of(kinds, "augmentation.kind", spec["kind"])
+  make = one_of(kinds, "augmentation.kind", spec["kind"])
   try:
     return make(spec["strategy"])
   except ValueError as error:
     raise ConfigError(f"`augmentation`: {error}") from None
-
-
-def _one_of(known, field: str, value):
-  if value not in known:
-    raise ConfigError(
-        f"`{field}` must be one of {', '.join(sorted(known))}; got {value!r}."
-    )
-  return known[value]

@@ -2,6 +2,7 @@
 
 import flax.linen
 import jax
+from choices import one_of
 
 from distill_jax import nn
 from distill_jax.errors import ConfigError
@@ -48,20 +49,13 @@ def network(spec, num_classes: int) -> Network:
   """A network from `{"name": ..., **arguments}`."""
   arguments = dict(spec)
   name = arguments.pop("name", None)
-  if name not in NETWORKS:
-    raise ConfigError(
-        f"`network` must be one of {', '.join(sorted(NETWORKS))}; got {name!r}."
-    )
+  make = one_of(NETWORKS, "network", name)
   for argument, known in FUNCTIONS.items():
     if argument in arguments:
-      value = arguments[argument]
-      if value not in known:
-        raise ConfigError(
-            f"`network {argument}` must be one of {', '.join(sorted(known))}; "
-            f"got {value!r}."
-        )
-      arguments[argument] = known[value]
+      arguments[argument] = one_of(
+          known, f"network {argument}", arguments[argument]
+      )
   try:
-    return NETWORKS[name](num_outputs(num_classes), **arguments)
+    return make(num_outputs(num_classes), **arguments)
   except TypeError as error:
     raise ConfigError(f"`network` {name!r}: {error}.") from None

@@ -1,6 +1,7 @@
 """The outer optimizer of a configuration: rules, schedules, what is kept."""
 
 import optax
+from choices import one_of
 
 from distill_jax.errors import ConfigError
 from distill_jax.outer_loop import learn
@@ -84,11 +85,7 @@ def _cosine(peak: float, num_steps: int, last: float):
 def check(config) -> None:
   """Refuses what `optimizer`, `schedule` and `tracker` cannot use."""
   for field, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
-    if config[field] not in known:
-      raise ConfigError(
-          f"`{field}` must be one of {', '.join(known)}; got "
-          f"{config[field]!r}."
-      )
+    one_of(known, field, config[field])
   rates = ["learning_rate"]
   rates += ["label_learning_rate"] * bool(config.learn_labels)
   rates += ["step_size_learning_rate"] * bool(config.step_size)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import optax
 
-from distill_jax.augmentation import Augmentation, identity
+from distill_jax.augmentation import Augmentation
 from distill_jax.inner_loop import train_epochs, training_step
 from distill_jax.labels import label_rows
 from distill_jax.mixing import Mixing
@@ -80,7 +80,6 @@ def on_real(
     augmentation: of each batch, one draw an image.
     mixing: of each batch and its labels after that.
   """
-  augmentation = augmentation or identity()
   if optimizer is None:
     optimizer = optax.chain(
         optax.add_decayed_weights(5e-4), optax.sgd(0.01, 0.9)
@@ -89,16 +88,11 @@ def on_real(
   def step(carry, item):
     variables, state = carry
     key, (inputs, labels, _) = item
-    k_augment, k_mix, k_apply = jax.random.split(key, 3)
-    draw = augmentation.draw(k_augment, inputs.shape, len(inputs))
-    inputs = augmentation.apply(draw, inputs)
-    labels = label_rows(labels, num_classes, inputs.dtype)
-    if mixing is not None:
-      inputs, labels = mixing(k_mix, inputs, labels)
-    variables, state, _ = training_step(
-        k_apply, network, variables, state, inputs, labels, optimizer=optimizer
-    )
-    return (variables, state), None
+    return training_step(
+        key, network, variables, state, inputs,
+        label_rows(labels, num_classes, inputs.dtype), optimizer=optimizer,
+        augmentation=augmentation, mixing=mixing,
+    )[:2], None
 
   def train(key, variables, state, samples, batch):
     del samples

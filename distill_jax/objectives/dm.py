@@ -95,8 +95,9 @@ def distribution_matching(
       def seen(embedding):
         return embedding if features is None else features(key, embedding)
 
+      own = seen(own)
       return sum(
-          weight * distance(seen(lax.stop_gradient(target)), seen(own))
+          weight * distance(seen(lax.stop_gradient(target)), own)
           for weight, target in zip(weights, targets, strict=True)
       )
 
