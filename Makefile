@@ -9,11 +9,13 @@ quickstart: $(VENV)/.experiments
 	$(BIN)/python experiments/distill.py \
 	  --config=experiments/configs/sldd_digits.py --workdir=runs/quickstart
 
+# A process for each core; each file's tests stay in one.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
 
 test-all: $(VENV)/.test-all
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile \
+	  -m "slow or not slow"
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -87,7 +87,7 @@ def gradient_difference(
         k_estimate, ours.distilled, theta, batch
     )
   theirs = sldd_torch.gradients(
-      theta["params"], ours.distilled, *batch, torch_device
+      theta["params"], ours.distilled, batch.inputs, batch.labels, torch_device
   )
   sldd_torch.allow_tf32(True)
   differences = {

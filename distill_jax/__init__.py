@@ -28,15 +28,17 @@ from distill_jax.evaluation import (
     evaluate,
     hard_labels,
     in_order,
-    nearest_neighbours,
     run_baselines,
     student,
 )
 from distill_jax.exchange import export, import_npz
-from distill_jax.initialisation import from_noise, from_real, step_order
-from distill_jax.inner_loop import train_in_order
+from distill_jax.initialisation import (
+    class_members,
+    from_noise,
+    from_real,
+    step_order,
+)
 from distill_jax.nn import (
-    alex_cifar_net,
     conv2d,
     convnet,
     from_linen,
@@ -44,7 +46,10 @@ from distill_jax.nn import (
     lenet,
     mlp,
 )
+from distill_jax.objectives.combine import weighted_sum
+from distill_jax.objectives.dc import gradient_matching
 from distill_jax.objectives.dd import unrolled
+from distill_jax.objectives.dm import distribution_matching
 from distill_jax.outer_loop import distill, distiller, learn
 from distill_jax.parallel import batch_map
 from distill_jax.parameterization.pixels import pixels
@@ -61,13 +66,14 @@ __all__ = [
     "TrainingSet",
     "WorkdirError",
     "__version__",
-    "alex_cifar_net",
     "backprop",
     "batch_map",
+    "class_members",
     "conv2d",
     "convnet",
     "distill",
     "distiller",
+    "distribution_matching",
     "evaluate",
     "export",
     "from_arrays",
@@ -76,6 +82,7 @@ __all__ = [
     "from_noise",
     "from_real",
     "from_samples",
+    "gradient_matching",
     "hard_labels",
     "import_npz",
     "in_order",
@@ -84,7 +91,6 @@ __all__ = [
     "load",
     "mixed",
     "mlp",
-    "nearest_neighbours",
     "per_class",
     "pixels",
     "read",
@@ -93,6 +99,6 @@ __all__ = [
     "step_order",
     "student",
     "to_artifact",
-    "train_in_order",
     "unrolled",
+    "weighted_sum",
 ]

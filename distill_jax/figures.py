@@ -233,6 +233,54 @@ def accuracy_bars(report: Mapping[str, Any]):
   return figure
 
 
+def transfer_matrix(sources: Mapping[str, Mapping[str, Any]]):
+  """Accuracy of sets on networks as a matrix, random real data as last row.
+
+  Args:
+    sources: {name of a set: `networks` of its report}, all of the same
+      networks, which become the columns.
+
+  Returns:
+    A `Figure`.
+
+  Raises:
+    ValueError: no sets, or other networks in one of them.
+  """
+  targets = list(next(iter(sources.values()), ()))
+  if not targets or any(list(row) != targets for row in sources.values()):
+    raise ValueError(
+        "`sources` must hold sets with the same networks; got "
+        f"{ {name: list(row) for name, row in sources.items()} }."
+    )
+  first = next(iter(sources.values()))
+  rows = {name: [row[t]["accuracy"] for t in targets]
+          for name, row in sources.items()}
+  rows["random real"] = [first[t]["random_real"] for t in targets]
+  means = np.array([[100 * b["mean"] for b in row] for row in rows.values()])
+  figure = _figure(1.6 + 0.95 * len(targets), 1.3 + 0.55 * len(rows))
+  axes = figure.subplots()
+  image = axes.imshow(means, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+  for y, row in enumerate(rows.values()):
+    for x, block in enumerate(row):
+      text, std = f"{means[y, x]:.1f}", 100 * _std(block)
+      axes.text(
+          x, y, f"{text}\n± {std:.1f}" if std else text, ha="center",
+          va="center", fontsize=9,
+          color="white" if means[y, x] > 60 else _DARK,
+      )
+  axes.set_xticks(range(len(targets)), targets, rotation=30, ha="right",
+                  rotation_mode="anchor")
+  axes.set_yticks(range(len(rows)), list(rows))
+  axes.tick_params(labelsize=9, length=0)
+  axes.spines[:].set_visible(False)
+  axes.set_xlabel("network trained on the set", fontsize=10)
+  bar = figure.colorbar(image, ax=axes, ticks=range(0, 101, 25))
+  bar.set_label("test accuracy (%)", fontsize=9)
+  bar.ax.tick_params(labelsize=8)
+  bar.outline.set_visible(False)
+  return figure
+
+
 class _Panel(NamedTuple):
   """A block of pictures.
 

@@ -22,29 +22,42 @@ import numpy as np
 
 from distill_jax.evaluation.learners import Learner
 from distill_jax.initialisation import step_order
-from distill_jax.types import Array, Samples, TrainingSet
+from distill_jax.types import Array, Distilled, Samples, TrainingSet
 
 _ROWS = 1024  # real samples classified at once
 
 
 class Segment(NamedTuple):
   """Attributes:
+    distilled: as it was learned.
     samples: decoded and frozen.
     rows: [n] int, the real training samples it was distilled on.
     correct: [N] bool, what a network trained on all segments up to this one
       gets right of all real training samples.
   """
 
+  distilled: Distilled
   samples: Samples
   rows: np.ndarray
   correct: np.ndarray
 
 
+class Updates(NamedTuple):
+  """Attributes:
+    cosine: mean over classes and pairs of samples of a class, in [-1, 1].
+    norm: mean Euclidean norm over samples.
+  """
+
+  cosine: float
+  norm: float
+
+
 def exclusive_segments(
     key: Array,
-    source,
+    split,
     *,
-    distil: Callable[..., Samples],
+    distil: Callable[[Array, np.ndarray, list[Segment]], Distilled],
+    decode: Callable[[Distilled], Samples],
     learner: Learner,
     num_segments: int,
     drop_correct: float = 0.5,
@@ -54,10 +67,12 @@ def exclusive_segments(
 
   Args:
     key: consumed.
-    source: real data.
-    distil: `(key, source, frozen) -> Samples` of one segment; `source` holds
-      the training samples that are left, `frozen` the union of earlier segments
-      or None.
+    split: real training data, a `data.Split`.
+    distil: `(key, rows, earlier) -> Distilled` of one segment. `rows` are the
+      real samples to match, all of them for the first; `Source.narrow` and
+      `Source.take` give a source of them. The samples of the segments `earlier`
+      are for an anchor.
+    decode: an estimator's `samples`.
     learner: trained on the segments so far to find what is hard.
     num_segments: P, at least 1. With one, `distil` is called once on all data.
     drop_correct: share of the correctly classified samples of each class that
@@ -72,17 +87,15 @@ def exclusive_segments(
         "`num_segments` and `at_least` must be at least 1 and `drop_correct` "
         f"in [0, 1]; got {num_segments}, {at_least} and {drop_correct}."
     )
-  split = source.train
   rows, segments = np.arange(split.num_samples), []
   k_learn, key = jax.random.split(key)  # the same network after each segment
-  for number in range(num_segments):
+  for _ in range(num_segments):
     k_distil, k_keep, key = jax.random.split(key, 3)
-    frozen = union(segments) if segments else None
-    left = source if number == 0 else source.take(rows)
-    samples = jax.tree.map(jnp.asarray, distil(k_distil, left, frozen))
-    together = union([*segments, Segment(samples, rows, np.array([]))])
+    distilled = distil(k_distil, rows, segments)
+    segment = Segment(distilled, decode(distilled), rows, np.array([]))
+    together = union([*segments, segment])
     correct = _correct(k_learn, learner, together, split)
-    segments.append(Segment(samples, rows, correct))
+    segments = [*segments, segment._replace(correct=correct)]
     rows = hard_rows(
         k_keep, np.asarray(split.labels), correct,
         drop_correct=drop_correct, at_least=at_least,
@@ -135,26 +148,24 @@ def forgotten(segments: list[Segment]) -> np.ndarray:
   ])
 
 
-def update_similarity(start: Array, end: Array, members: Array) -> float:
-  """Mean cosine between the updates of two samples of a class.
+def updates(start: Array, end: Array, members: Array) -> Updates:
+  """How samples moved while they were distilled.
 
   Args:
-    start: [M, ...] samples before distilling.
+    start: [M, ...] samples or codes before.
     end: [M, ...] after.
-    members: [K, m] int, the samples of each class, at least two.
-
-  Returns:
-    The mean over pairs and classes, in [-1, 1].
+    members: [K, m] int, those of each class, at least two.
   """
   members = np.asarray(members)
   if members.shape[1] < 2:
     raise ValueError("`members` must hold at least two samples of a class.")
   moved = np.asarray(end, np.float64) - np.asarray(start, np.float64)
   moved = moved.reshape(len(moved), -1)
-  moved /= np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-12)
+  norms = np.linalg.norm(moved, axis=1, keepdims=True)
+  moved /= np.maximum(norms, 1e-12)
   cosines = np.einsum("kid,kjd->kij", moved[members], moved[members])
   pairs = ~np.eye(members.shape[1], dtype=bool)
-  return float(cosines[:, pairs].mean())
+  return Updates(float(cosines[:, pairs].mean()), float(norms.mean()))
 
 
 def _correct(key, learner: Learner, samples: Samples, split) -> np.ndarray:

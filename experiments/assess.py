@@ -1,6 +1,7 @@
 """What follows distilling: accuracies, baselines, report, table, figures."""
 
 import json
+import math
 import time
 import zlib
 from pathlib import Path
@@ -14,6 +15,7 @@ from workdir import MetricsLog, command, write_json
 
 from distill_jax import figures
 from distill_jax.evaluation import (
+  Target,
   cost_of_set,
   evaluate,
   hard_labels,
@@ -21,10 +23,12 @@ from distill_jax.evaluation import (
   run_baselines,
   table,
   train_on_all,
+  transfer_table,
 )
 from distill_jax.evaluation.cost import Cost
 from distill_jax.evaluation.full_data import FullData
 from distill_jax.evaluation.recipes import from_spec
+from distill_jax.segments import updates
 
 
 def assess(
@@ -94,10 +98,21 @@ def assess(
       num_samples=artifact.num_rows,
       storage_bytes=artifact.storage_bytes["total"],
   )
-  full = None
+  full = {}
   if settings["full_data"]:
-    say("training on all data")
-    full = _full_data(key, networks[name], student, source, cache)
+    for n, network in built.items():
+      say(f"training {n} on all data")
+      full[n] = _full_data(key, networks[n], network, source, cache)
+  targets = {}
+  if others:
+    say(f"random real data on {', '.join(built)}")
+    targets = {
+        n: Target(
+            reports[n],
+            _random_real(key, artifact, source, network, reports[n]),
+            full.get(n),
+        ) for n, network in built.items()
+    }
   return report_dict(
       reports[name], training_set,
       network=name,
@@ -112,28 +127,42 @@ def assess(
       command=command(),
       baselines=results or None,
       hard_labels=hard,
-      full_data=full,
+      full_data=full.get(name),
       cost=cost_of_set(key, student, training_set, recipe=chosen),
-      networks={n: reports[n] for n in networks} if others else None,
+      networks=targets,
   )
 
 
+def show(report: dict) -> str:
+  """The report as text: of its first network, then of all of them."""
+  parts = [table(report)]
+  if "networks" in report:
+    parts.append(transfer_table(report))
+  return "\n\n".join(parts)
+
+
 def finish(
-    run, config, folder: Path, artifact, seconds: float, spec: str,
-    cache_dir: Path,
+    run, config, folder: Path, artifact, outcome, spec: str, cache_dir: Path
 ) -> None:
   """Report, table and figures of a run, in its folder."""
   report = assess(
       run.evaluation_key, artifact, run.source,
-      settings=config.evaluation, spec=spec, seconds=seconds,
+      settings=config.evaluation, spec=spec, seconds=outcome.seconds,
       cache=cache_dir / "full_data.json",
   )
+  report |= outcome.measured
+  if run.rows.members is not None and run.rows.members.shape[1] > 1:
+    samples = run.estimator.samples
+    report["updates"] = updates(
+        samples(run.state.distilled).inputs, samples(outcome.distilled).inputs,
+        run.rows.members,
+    )._asdict()
   write_json(folder / "report.json", report)
   if config.figures:
     draw(folder, artifact, report, start=run.estimator.samples(
         run.state.distilled
     ).inputs)
-  print(table(report))
+  print(show(report))
   print(f"\nin {folder}: distilled.safetensors, report.json, metrics.jsonl, "
         "figures/")
 
@@ -157,6 +186,16 @@ def draw(folder: Path, artifact, report: dict, start=None) -> None:
         ),
         where / "samples.png",
     )
+
+
+def _random_real(key, artifact, source, network, report):
+  """About as many networks as the set has, on several random sets."""
+  num_sets = math.isqrt(report.num_networks - 1) + 1
+  return run_baselines(
+      key, artifact, source, network=network, names=("random_real",),
+      num_sets=num_sets, networks_per_set=-(-report.num_networks // num_sets),
+      num_samples=artifact.num_rows,
+  )["random_real"]
 
 
 def _hard(training_set) -> dict:

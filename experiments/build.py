@@ -17,6 +17,7 @@ from distill_jax import data, initialisation
 from distill_jax.errors import ConfigError
 from distill_jax.estimators.backprop import backprop
 from distill_jax.evaluation.baselines import BASELINES
+from distill_jax.objectives.classes import Anchor
 from distill_jax.outer_loop import Distiller, State, distiller
 from distill_jax.parameterization.hallucinator import hallucinator
 from distill_jax.parameterization.linear_bases import linear_bases
@@ -58,7 +59,7 @@ class Run(NamedTuple):
     network: the student.
     estimator: of the gradient.
     distiller: the outer loop's functions.
-    order: [S, n], the samples of each step.
+    rows: the decoded samples of each step, and of each class.
     recipe: JSON document, how students train on the set.
     state: before the first step.
   """
@@ -70,7 +71,7 @@ class Run(NamedTuple):
   network: Network
   estimator: Estimator
   distiller: Distiller
-  order: Array
+  rows: Rows
   recipe: dict[str, Any]
   state: State
 
@@ -99,8 +100,20 @@ def _constants(preprocessing) -> Standardise:
   return Standardise(**given)
 
 
-def run(config, source: data.Source) -> Run:
+def run(
+    config,
+    source: data.Source,
+    *,
+    start: Distilled | None = None,
+    anchor: Anchor | None = None,
+) -> Run:
   """Everything a run needs.
+
+  Args:
+    config: what to run.
+    source: the data.
+    start: where the set starts, instead of what the configuration says.
+    anchor: frozen samples that are matched too.
 
   Raises:
     ConfigError, DataError, ValueError: a field out of its range.
@@ -111,8 +124,9 @@ def run(config, source: data.Source) -> Run:
   student = networks.network(config.network, source.num_classes)
   jax.eval_shape(student.init, key, source.example)  # refuses the wrong size
   stored = parameterization(config.parameterization)
-  start = _start(k_start, config, source, stored)
+  start = start or _start(k_start, config, source, stored)
   rows = _rows(config, source, stored.owner(start.codes))
+  rows = rows._replace(anchor=anchor)
   objective = METHODS[config.method](config, source, student, rows)
   estimator = backprop(objective, stored)
   loop = distiller(
@@ -121,7 +135,7 @@ def run(config, source: data.Source) -> Run:
   )
   return Run(
       k_run, k_evaluation, source, source.train, student, estimator, loop,
-      rows.order, _recipe(config), loop.init(k_init, start),
+      rows, _recipe(config), loop.init(k_init, start),
   )
 
 
@@ -256,6 +270,32 @@ def _check(config, source):
     )
   if config.method in UNROLLED:
     _check_unrolled(config)
+  if "segments" in config:
+    _check_segments(config)
+
+
+def _check_segments(config):
+  number, size = config.segments.num, config.samples_per_class
+  if number < 1 or size % number or config.num_steps % number:
+    raise ConfigError(
+        "`segments.num` must divide `samples_per_class` and `num_steps`; got "
+        f"{number} for {size} and {config.num_steps}."
+    )
+  if config.segments.at_least < config.batch_size:
+    raise ConfigError(
+        "`segments.at_least` must be at least `batch_size`; got "
+        f"{config.segments.at_least} and {config.batch_size}."
+    )
+  if not config.segments.anchor_weight >= 0:
+    raise ConfigError(
+        "`segments.anchor_weight` must be positive, or 0 for none; got "
+        f"{config.segments.anchor_weight}."
+    )
+  if config.parameterization.name not in ("multi_formation", "pixels"):
+    raise ConfigError(
+        "`parameterization` must keep classes apart for segments: pixels or "
+        f"multi_formation; got {config.parameterization.name}."
+    )
 
 
 def _check_unrolled(config):

@@ -16,6 +16,7 @@ import build
 import driver
 import launch
 import pool
+import segmented
 import workdir
 from absl import flags
 from ml_collections import config_flags
@@ -49,16 +50,15 @@ def main(argv):
 
 def _distil(config, run, folder, spec, fingerprint):
   run = pool.prepare(run, config, folder)
-  outcome = driver.train(run, config, folder)
+  train = segmented.train if "segments" in config else driver.train
+  outcome = train(run, config, folder)
   distilled = artifact.to_artifact(
-      run.estimator, run.distiller.result(outcome.state), run.source,
+      run.estimator, outcome.distilled, run.source,
       method=config.method,
-      order=run.order,
+      order=run.rows.order,
       recipe=run.recipe,
       network=config.network.to_dict(),
-      initial=(
-          outcome.state.objective if config.student_init == "fixed" else ()
-      ),
+      initial=outcome.objective if config.student_init == "fixed" else (),
       parameterization=config.parameterization.name,
       label_regime="soft_fixed" if config.learn_labels else "hard",
       provenance=dict(
@@ -68,7 +68,7 @@ def _distil(config, run, folder, spec, fingerprint):
   )
   artifact.save(distilled, folder / "distilled.safetensors")
   assess.finish(
-      run, config, folder, distilled, outcome.seconds, spec,
+      run, config, folder, distilled, outcome, spec,
       cache_dir=Path(FLAGS.cache_dir or folder),
   )
 

@@ -14,6 +14,7 @@ from workdir import MetricsLog
 
 from distill_jax.checkpoint import Checkpoints
 from distill_jax.outer_loop import State, distill
+from distill_jax.types import Distilled, PyTree
 
 
 class NonFinite(Exception):
@@ -26,12 +27,16 @@ class Interrupted(Exception):
 
 class Outcome(NamedTuple):
   """Attributes:
-    state: after the last step.
+    distilled: to evaluate and save.
+    objective: state of the objective after the last step.
     seconds: of distilling, over all the times the run was resumed.
+    measured: what the report says of distilling besides.
   """
 
-  state: State
+  distilled: Distilled
+  objective: PyTree
   seconds: float
+  measured: dict
 
 
 def train(run: Run, config, folder: Path) -> Outcome:
@@ -81,7 +86,7 @@ def train(run: Run, config, folder: Path) -> Outcome:
     bar.close()
     checkpoints.close()
     stop.forget()
-  return Outcome(state, seconds)
+  return Outcome(run.distiller.result(state), state.objective, seconds, {})
 
 
 class _Chunks:

@@ -6,7 +6,10 @@
 
 Reads only the artifact: samples, labels, step sizes and their order, and the
 preprocessing that the real data is put through. Networks that are not the
-artifact's own take their default size. Exit codes as in `distill.py`.
+artifact's own take their default size. Several networks give a table and a
+matrix beside `--out`, random real data of the same budget in both, and with
+`--full_data` the share of each network's full accuracy that the set keeps. Exit
+codes as in `distill.py`.
 """
 
 import textwrap
@@ -20,7 +23,7 @@ import workdir
 from absl import flags
 
 from distill_jax import artifact as artifacts
-from distill_jax import data
+from distill_jax import data, figures
 from distill_jax.errors import ConfigError, DataError, WorkdirError
 
 FLAGS = flags.FLAGS
@@ -72,8 +75,15 @@ def main(argv):
       recipe=dict(name=FLAGS.recipe) if FLAGS.recipe else None,
   )
   workdir.write_json(out, report)
-  print(assess.table(report))
-  print(f"\nwritten to {out}")
+  print(assess.show(report))
+  if "networks" in report:
+    picture = out.with_suffix(".png")
+    figures.save(figures.transfer_matrix(
+        {artifact.method: report["networks"]}
+    ), picture)
+    print(f"\nwritten to {out} and {picture}")
+  else:
+    print(f"\nwritten to {out}")
 
 
 def _read(artifact) -> data.Source:

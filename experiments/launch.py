@@ -68,8 +68,7 @@ def _parse(argv):
   except (AttributeError, KeyError) as error:
     raise ConfigError(
         "`--config` must have every field that is set; got "
-        f"{_plain(error)}. Look into the file and into "
-        "configs/unrolled.py."
+        f"{_plain(error)}. Look into the file and what it imports."
     ) from error
   except (OSError, SyntaxError) as error:
     raise ConfigError(

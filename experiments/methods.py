@@ -13,6 +13,7 @@ from distill_jax import augmentation, data, distances
 from distill_jax.errors import ConfigError
 from distill_jax.mixing import cutmix
 from distill_jax.objectives import between, cafe, combine, dc, dd, dm, ncfm
+from distill_jax.objectives.classes import Anchor
 from distill_jax.types import Array, Network, Objective
 
 DISTANCES = {
@@ -30,10 +31,12 @@ class Rows(NamedTuple):
     order: [S, n], the samples of each step.
     members: [K, m], the samples of each class; None where classes differ in
       number.
+    anchor: frozen samples that are matched too, or None.
   """
 
   order: Array
   members: Array | None
+  anchor: Anchor | None = None
 
 
 def unrolled(config, source, network: Network, rows: Rows) -> Objective:
@@ -62,12 +65,13 @@ def gradients(config, source, network: Network, rows: Rows) -> Objective:
           step_size=config.network_step_size, augmentation=augment,
       ),
       steps_per_network=config.steps_per_network,
+      anchor=rows.anchor,
       threshold=config.threshold,
   )
 
 
 def gradients_on_real(config, source, network: Network, rows: Rows):
-  """IDC."""
+  """IDC, and EDD, each of whose segments is one."""
   trained = dict(config.augmentation)
   trained["strategy"] = "_".join(
       name for name in trained["strategy"].split("_") if name != "cutout"
@@ -88,6 +92,7 @@ def gradients_on_real(config, source, network: Network, rows: Rows):
       ),
       steps_per_network=config.steps_per_network,
       at_most=128,
+      anchor=rows.anchor,
   )
 
 
@@ -99,6 +104,7 @@ def distributions(config, source, network: Network, rows: Rows) -> Objective:
   return dm.distribution_matching(
       network, rows.members, sample=_per_class(config, source),
       distance=distance, augmentation=_augmentation(config),
+      anchor=rows.anchor,
   )
 
 
@@ -147,6 +153,7 @@ METHODS = {
     "dd": unrolled,
     "dm": distributions,
     "dsa": gradients,
+    "edd": gradients_on_real,
     "hybrid": hybrid,
     "idc": gradients_on_real,
     "ncfm": characteristics,

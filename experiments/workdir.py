@@ -1,7 +1,8 @@
 """A run's folder: what identifies the run, and its growing log.
 
 A folder belongs to one configuration. `num_steps`, `log_every` and what is
-done after distilling are outside a run's identity, so a run can be prolonged.
+done after distilling are outside a run's identity, so a run can be prolonged,
+unless it is made of segments.
 """
 
 import contextlib
@@ -87,7 +88,10 @@ def alone(folder: Path):
 
 
 def _identity(config: dict) -> dict:
-  return {k: v for k, v in config.items() if k not in NOT_IDENTITY}
+  outside = set(NOT_IDENTITY)
+  if "segments" in config:  # each begins where the one before it ended
+    outside -= {"num_steps"}
+  return {k: v for k, v in config.items() if k not in outside}
 
 
 def _check_same(file: Path, identity: dict) -> None:

@@ -6,11 +6,12 @@ import distill_jax as dd
 
 NAMES = """
     Artifact ArtifactError Checkpoints ConfigError DataError Distilled Source
-    TrainingSet WorkdirError __version__ alex_cifar_net backprop batch_map
-    conv2d convnet distill distiller evaluate export from_arrays from_linen
-    from_nnx from_noise from_real from_samples hard_labels import_npz in_order
-    learn lenet load mixed mlp nearest_neighbours per_class pixels read
-    run_baselines save step_order student to_artifact train_in_order unrolled
+    TrainingSet WorkdirError __version__ backprop batch_map class_members
+    conv2d convnet distill distiller distribution_matching evaluate export
+    from_arrays from_linen from_nnx from_noise from_real from_samples
+    gradient_matching hard_labels import_npz in_order learn lenet load mixed
+    mlp per_class pixels read run_baselines save step_order student
+    to_artifact unrolled weighted_sum
 """.split()
 
 

@@ -59,7 +59,7 @@ class ConfigsTest(parameterized.TestCase):
     source = build.source(config)
     run = build.run(config, source)
     samples = run.estimator.samples(run.state.distilled)
-    assert run.order.shape == (1, len(samples.inputs))
+    assert run.rows.order.shape == (1, len(samples.inputs))
     assert len(samples.labels) == len(samples.inputs)
 
     def step(key, state, data):

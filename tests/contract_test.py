@@ -241,11 +241,11 @@ class MatrixTest(parameterized.TestCase):
     stored = tuple(PARAMETERIZATIONS)[(number + 1) % len(PARAMETERIZATIONS)]
     self._run(name, stored, learned=number % 2 == 0)
 
-  @pytest.mark.slow
   @parameterized.product(
       name=tuple(OBJECTIVES), stored=tuple(PARAMETERIZATIONS),
       learned=(False, True),
   )
+  @pytest.mark.slow
   def test_all_without_jit(self, name, stored, learned):
     outer, state, after = self._run(name, stored, learned)
     with jax.disable_jit():

@@ -198,6 +198,28 @@ class ChartsTest(parameterized.TestCase):
     figure = figures.accuracy_bars(dict(accuracy=dict(mean=1.0, std=0.02)))
     _check_whole(figure)
 
+  def test_transfer_matrix(self):
+    def networks(mean):
+      block = dict(accuracy=dict(mean=mean, std=0.02),
+                   random_real=dict(mean=0.3, std=None))
+      return {"convnet": block, "mobilenet_v2": block}
+
+    figure = figures.transfer_matrix(
+        {"dc": networks(0.915), "dm": networks(0.5)}
+    )
+    _check_whole(figure)
+    axes = figure.axes[0]
+    rows = [label.get_text() for label in axes.get_yticklabels()]
+    columns = [label.get_text() for label in axes.get_xticklabels()]
+    assert rows == ["dc", "dm", "random real"]
+    assert columns == ["convnet", "mobilenet_v2"]
+    np.testing.assert_allclose(
+        axes.images[0].get_array(), [[91.5] * 2, [50] * 2, [30] * 2]
+    )
+    assert {"91.5\n± 2.0", "30.0"} <= set(_texts(figure))
+    with pytest.raises(ValueError, match="`sources` must hold sets"):
+      figures.transfer_matrix({"dc": networks(0.9), "dm": {}})
+
   @parameterized.parameters(
       figures.curves, figures.accuracy_against_samples
   )

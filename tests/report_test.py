@@ -13,7 +13,12 @@ from distill_jax.evaluation import cost
 from distill_jax.evaluation.baselines import Baseline
 from distill_jax.evaluation.evaluator import Report
 from distill_jax.evaluation.full_data import FullData, train_on_all
-from distill_jax.evaluation.report import report_dict, table
+from distill_jax.evaluation.report import (
+    Target,
+    report_dict,
+    table,
+    transfer_table,
+)
 from distill_jax.nn import mlp
 from distill_jax.types import Samples, TrainingSet
 
@@ -106,7 +111,11 @@ class ReportTest(parameterized.TestCase):
         hard_labels=self.report,
         full_data=FullData(0.95, cost.Cost(1e9, 3.0)),
         cost=cost.Cost(1e6, 0.1),
-        networks={"mlp": self.report},
+        networks={"mlp": Target(
+            self.report,
+            Baseline(accuracy, 10, 10, "student, in_order", 0.03, "validation"),
+            FullData(0.95, cost.Cost(1e9, 3.0)),
+        )},
     )
 
   def test_schema(self):
@@ -126,6 +135,14 @@ class ReportTest(parameterized.TestCase):
     np.testing.assert_allclose(random["stderr"], 0.1)
     np.testing.assert_allclose(random["std"], np.std([5, 6, 7, 8], ddof=1) / 10)
     assert full["networks"]["mlp"]["accuracy"] == full["accuracy"]
+    mlp = full["networks"]["mlp"]
+    assert mlp["random_real"] == random and mlp["ratio"] == full["ratio"]
+    # Gains [[35, 30], [15, 10]]: of sets 32.5 and 12.5, of networks 25 and 20.
+    gain = random["gain"]
+    np.testing.assert_allclose(gain["mean"], 0.225)
+    np.testing.assert_allclose(
+        gain["stderr"], np.hypot(0.1, 0.025), rtol=1e-9
+    )
     assert full["cost"]["set"] == {"flops": 1e6, "seconds": 0.1}
 
   def test_table(self):
@@ -144,6 +161,14 @@ class ReportTest(parameterized.TestCase):
     assert rows["random real, converged"][1:3] == ["-", "-"]  # one number
     ends = {len(line) for line in lines if line.endswith(".50")}
     assert len(ends) == 1  # aligned
+
+  def test_transfer_table(self):
+    lines = transfer_table(self._full()).splitlines()
+    assert max(map(len, lines)) <= 80
+    (row,) = (line for line in lines if line.startswith("mlp"))
+    assert row.split() == (
+        "mlp 87.50 ± 3.54 65.00 ± 12.91 22.50 ± 10.31 95.00 92.1".split()
+    )
 
   def test_long_names_stay_in_the_table(self):
     self.pieces["data"] = {"spec": "folder:" + "x" * 90, "fingerprint": ""}

@@ -9,7 +9,7 @@ from absl.testing import parameterized
 from distill_jax import segments
 from distill_jax.data import from_arrays
 from distill_jax.evaluation.learners import nearest_neighbours
-from distill_jax.types import Samples
+from distill_jax.types import Distilled, Samples
 
 KEY = jax.random.key(0)
 
@@ -20,26 +20,32 @@ def _source():
   return from_arrays(x[:, None].astype(np.float32), np.repeat([0, 1], 5))
 
 
-def _first_of_each(seen):
-  """Distils a segment into the first sample left of each class."""
+def _first_of_each(split, seen):
+  """Distils a segment into the first real sample of each class that is left."""
 
-  def distil(key, source, frozen):
+  def distil(key, rows, earlier):
     del key
-    split = source.train
-    seen.append((split, frozen))
-    rows = np.asarray(split.members[:, 0])
-    inputs = split.encode(split.inputs[rows])
-    return Samples(inputs, jnp.eye(2)[split.labels[rows]], jnp.zeros((0,)))
+    seen.append((rows, [segment.samples for segment in earlier]))
+    labels = np.asarray(split.labels)[rows]
+    first = rows[[np.flatnonzero(labels == c)[0] for c in range(2)]]
+    return Distilled(
+        split.encode(split.inputs[first]), jnp.eye(2), jnp.zeros((0,))
+    )
 
   return distil
 
 
+def _decode(distilled):
+  return Samples(*distilled)
+
+
 class SegmentsTest(parameterized.TestCase):
   def test_each_sees_what_the_ones_before_get_wrong(self):
-    seen, source = [], _source()
+    seen, split = [], _source().train
     made = segments.exclusive_segments(
-        KEY, source, distil=_first_of_each(seen), num_segments=3,
-        learner=nearest_neighbours(), drop_correct=1.0, at_least=1,
+        KEY, split, distil=_first_of_each(split, seen), decode=_decode,
+        num_segments=3, learner=nearest_neighbours(), drop_correct=1.0,
+        at_least=1,
     )
     # 0 and 1 are stored: 4.0, 4.1 are nearer to 1, the rest is right.
     np.testing.assert_array_equal(
@@ -48,24 +54,25 @@ class SegmentsTest(parameterized.TestCase):
     # All of class 1 is right, so it keeps one of its samples.
     assert set(made[1].rows[:2]) == {3, 4} and made[1].rows[2] >= 5
     assert len(made[1].rows) == 3
+    assert [len(earlier) for _, earlier in seen] == [0, 1, 2]
+    for (rows, _), segment in zip(seen, made, strict=True):
+      np.testing.assert_array_equal(rows, segment.rows)
     np.testing.assert_array_equal(
-        seen[1][0].inputs, source.train.inputs[made[1].rows]
+        seen[2][1][1].inputs, made[1].samples.inputs
     )
-    assert seen[0][1] is None
-    np.testing.assert_array_equal(seen[1][1].inputs, made[0].samples.inputs)
-    assert len(seen[2][1].inputs) == 4
     np.testing.assert_array_equal(
         segments.union(made).inputs[:2], made[0].samples.inputs
     )
     assert len(segments.union(made).inputs) == 6
 
   def test_one_segment_is_the_method_itself(self):
-    seen, source = [], _source()
+    seen, split = [], _source().train
     made = segments.exclusive_segments(
-        KEY, source, distil=_first_of_each(seen), num_segments=1,
-        learner=nearest_neighbours(),
+        KEY, split, distil=_first_of_each(split, seen), decode=_decode,
+        num_segments=1, learner=nearest_neighbours(),
     )
-    assert len(made) == 1 and seen[0][0] is source.train
+    assert len(made) == 1 and not seen[0][1]
+    np.testing.assert_array_equal(seen[0][0], np.arange(10))
     assert len(segments.forgotten(made)) == 0
 
   def test_hard_rows(self):
@@ -86,19 +93,18 @@ class SegmentsTest(parameterized.TestCase):
   def test_forgotten(self):
     empty = Samples(jnp.zeros((1, 1)), jnp.zeros((1, 2)), jnp.zeros((0,)))
     made = [
-        segments.Segment(empty, np.arange(4), np.array(correct, bool))
+        segments.Segment((), empty, np.arange(4), np.array(correct, bool))
         for correct in ([1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 1])
     ]
     np.testing.assert_array_equal(segments.forgotten(made), [1, 2])
 
-  def test_update_similarity(self):
+  def test_updates(self):
     start = np.zeros((6, 2, 1))
     end = np.array([[1, 0], [0, 2], [1, 1], [-3, -3], [5, 0], [1, 0]])
     members = np.array([[0, 1], [2, 3], [4, 5]])
-    np.testing.assert_allclose(
-        segments.update_similarity(start, end[..., None], members),
-        (0 - 1 + 1) / 3, atol=1e-12,
-    )
+    cosine, norm = segments.updates(start, end[..., None], members)
+    np.testing.assert_allclose(cosine, (0 - 1 + 1) / 3, atol=1e-12)
+    np.testing.assert_allclose(norm, (9 + 4 * 2**0.5) / 6)
 
   @parameterized.parameters(
       dict(num_segments=0), dict(num_segments=1, drop_correct=1.5),
@@ -107,8 +113,8 @@ class SegmentsTest(parameterized.TestCase):
   def test_refuses(self, **settings):
     with pytest.raises(ValueError, match="`num_segments` and `at_least`"):
       segments.exclusive_segments(
-          KEY, _source(), distil=_first_of_each([]),
+          KEY, _source().train, distil=None, decode=None,
           learner=nearest_neighbours(), **settings,
       )
     with pytest.raises(ValueError, match="at least two samples"):
-      segments.update_similarity(jnp.zeros((1, 1)), jnp.ones((1, 1)), [[0]])
+      segments.updates(jnp.zeros((1, 1)), jnp.ones((1, 1)), [[0]])

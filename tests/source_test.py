@@ -8,6 +8,7 @@ import pytest
 from absl.testing import parameterized
 
 from distill_jax import preprocessing
+from distill_jax.data import sampling
 from distill_jax.data.source import from_arrays
 from distill_jax.errors import DataError
 
@@ -116,6 +117,20 @@ class SourceTest(parameterized.TestCase):
       assert len(rows) == 6 and rows <= everything
       assert small.preprocessing is source.preprocessing
     assert len({small.fingerprint() for small in draws}) > 1
+
+  def test_narrow(self):
+    source = from_arrays(X, Y)
+    rows = [int(np.flatnonzero(Y == c)[0]) for c in range(3)]
+    narrow = source.narrow(rows).train
+    chex.assert_trees_all_equal(narrow.inputs, source.train.inputs)
+    np.testing.assert_array_equal(narrow.counts, [1, 1, 1])
+    drawn = sampling.per_class(1)(jax.random.key(0), narrow)
+    chex.assert_trees_all_close(
+      drawn.inputs[:, 0], source.train.encode(jnp.asarray(X[rows]))
+    )
+    np.testing.assert_array_equal(drawn.labels[:, 0], [0, 1, 2])
+    with pytest.raises(DataError, match="empty class '2'"):
+      source.narrow([0, 1])
 
   def test_encoded(self):
     source = from_arrays(X, Y, X[:3], Y[:3], preprocessing="zca")

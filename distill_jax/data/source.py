@@ -134,6 +134,38 @@ class Source(NamedTuple):
     Raises:
       DataError: an index out of range, or a class with no samples left.
     """
+    indices, labels = self._rows(indices)
+    train = _split(
+      self.train.inputs[indices],
+      labels,
+      self.num_classes,
+      self.train.preprocessing,
+    )
+    return self._replace(train=train)
+
+  def narrow(self, indices) -> "Source":
+    """Keeps some training samples where classes are drawn from, alone.
+
+    The others stay for draws from all classes together (`sampling.mixed`), as
+    for the networks that IDC trains on all data.
+
+    Args:
+      indices: as for `take`.
+
+    Returns:
+      As `take`, with all training samples but fewer `members` and `counts`.
+
+    Raises:
+      DataError: as `take`.
+    """
+    indices, labels = self._rows(indices)
+    members, counts = _members(labels, self.num_classes)
+    return self._replace(train=self.train._replace(
+      members=jnp.asarray(indices[members], jnp.int32), counts=counts
+    ))
+
+  def _rows(self, indices):
+    """Rows of the training split and their labels, checked."""
     indices = np.asarray(indices)
     size = self.train.num_samples
     bad = np.flatnonzero((indices < 0) | (indices >= size))
@@ -144,13 +176,7 @@ class Source(NamedTuple):
       )
     labels = np.asarray(self.train.labels)[indices]
     labelling.check_classes(labels, self.class_names)
-    train = _split(
-      self.train.inputs[indices],
-      labels,
-      self.num_classes,
-      self.train.preprocessing,
-    )
-    return self._replace(train=train)
+    return indices, labels
 
   def subset(self, key, samples_per_class: int) -> "Source":
     """Keeps random training samples, the same number of every class.
@@ -276,17 +302,23 @@ def from_arrays(
 
 def _split(inputs, labels, num_classes, preprocessing):
   """Puts arrays on the device and builds the index table."""
-  counts = np.bincount(labels, minlength=num_classes)
-  members = np.zeros((num_classes, counts.max()), np.int32)
-  for label in np.flatnonzero(counts):
-    members[label] = np.resize(np.flatnonzero(labels == label), counts.max())
+  members, counts = _members(labels, num_classes)
   return Split(
     inputs=jnp.asarray(inputs),
     labels=jnp.asarray(labels, jnp.int32),
     members=jnp.asarray(members),
-    counts=jnp.asarray(counts, jnp.int32),
+    counts=counts,
     preprocessing=preprocessing,
   )
+
+
+def _members(labels, num_classes):
+  """`Split.members`, still on the host, and `Split.counts`."""
+  counts = np.bincount(labels, minlength=num_classes)
+  members = np.zeros((num_classes, counts.max()), np.int32)
+  for label in np.flatnonzero(counts):
+    members[label] = np.resize(np.flatnonzero(labels == label), counts.max())
+  return members, jnp.asarray(counts, jnp.int32)
 
 
 def _part(part, inputs, labels):

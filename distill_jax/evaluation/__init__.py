@@ -6,9 +6,15 @@ from distill_jax.evaluation.evaluator import evaluate, evaluate_sets
 from distill_jax.evaluation.full_data import train_on_all
 from distill_jax.evaluation.learners import nearest_neighbours, student
 from distill_jax.evaluation.recipes import hard_labels, in_order
-from distill_jax.evaluation.report import report_dict, table
+from distill_jax.evaluation.report import (
+    Target,
+    report_dict,
+    table,
+    transfer_table,
+)
 
 __all__ = [
+    "Target",
     "cost_of_set",
     "evaluate",
     "evaluate_sets",
@@ -20,4 +26,5 @@ __all__ = [
     "student",
     "table",
     "train_on_all",
+    "transfer_table",
 ]

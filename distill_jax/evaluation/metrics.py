@@ -61,6 +61,36 @@ def majority_rate(confusion) -> np.ndarray:
   return confusion.sum(-1).max(-1) / confusion.sum((-2, -1))
 
 
+class Gain(NamedTuple):
+  """Attributes:
+    mean: fraction; positive where the distilled set is better.
+    stderr: standard error of the mean.
+  """
+
+  mean: float
+  stderr: float
+
+
+def gain_over(accuracy_of_set, accuracy_of_baseline) -> Gain:
+  """A distilled set against a baseline of several sets, on the same networks.
+
+  Networks and sets are crossed, so the variances of both means add up. Only
+  networks that both have are compared.
+
+  Args:
+    accuracy_of_set: [R] fractions, network by network.
+    accuracy_of_baseline: [sets, R'] fractions, of the same first networks.
+  """
+  baseline = np.asarray(accuracy_of_baseline, np.float64)
+  shared = min(len(accuracy_of_set), baseline.shape[1])
+  gains = np.asarray(accuracy_of_set)[:shared] - baseline[:, :shared]
+  variance = sum(
+      means.var(ddof=1) / len(means)
+      for means in (gains.mean(0), gains.mean(1)) if len(means) > 1
+  )
+  return Gain(float(gains.mean()), float(np.sqrt(variance)))
+
+
 def distillation_ratio(accuracy_of_set, accuracy_of_all):
   """r_M = 100 * accuracy on M distilled samples / accuracy on all data.
 

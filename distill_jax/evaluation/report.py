@@ -1,7 +1,7 @@
 """The report of a run: one JSON document (schema 1) and one plain table."""
 
 import textwrap
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,20 @@ from distill_jax.evaluation.full_data import FullData
 from distill_jax.types import TrainingSet
 
 SCHEMA_VERSION = 1
+
+
+class Target(NamedTuple):
+  """What a set does for one of several networks.
+
+  Attributes:
+    report: of the distilled set.
+    random_real: random real data of the same budget.
+    full_data: of `train_on_all`, or None.
+  """
+
+  report: Report
+  random_real: Baseline
+  full_data: FullData | None = None
 
 
 def report_dict(
@@ -32,7 +46,7 @@ def report_dict(
     hard_labels: Report | None = None,
     full_data: FullData | None = None,
     cost: Cost | None = None,
-    networks: dict[str, Report] | None = None,
+    networks: dict[str, Target] | None = None,
 ) -> dict[str, Any]:
   """Everything a result must say, ready for `json.dump`.
 
@@ -53,7 +67,8 @@ def report_dict(
     hard_labels: of the set with `recipes.hard_labels`.
     full_data: of `train_on_all`; gives `full_data_accuracy` and `ratio`.
     cost: of `cost_of_set`.
-    networks: reports of further networks by name.
+    networks: of cross-architecture evaluation, by name; in the document each
+      has `random_real`, the `gain` over it and, with all data, `ratio`.
   """
   document = {
       "schema_version": SCHEMA_VERSION,
@@ -65,7 +80,7 @@ def report_dict(
       "num_samples": len(training_set.samples.inputs),
       "num_inner_steps": int(training_set.samples.step_sizes.size),
       "baselines": {
-          name: _baseline(b) for name, b in (baselines or {}).items()
+          name: _baseline(b, report) for name, b in (baselines or {}).items()
       },
       "storage_bytes": dict(storage_bytes),
       "seconds": dict(seconds),
@@ -77,16 +92,18 @@ def report_dict(
   }
   if hard_labels is not None:
     document["hard_label_accuracy"] = _accuracy(hard_labels)
-  if full_data is not None:
-    document["full_data_accuracy"] = full_data.accuracy
-    document["ratio"] = float(
-        metrics.distillation_ratio(report.mean, full_data.accuracy)
-    )
+  document |= _of_all(report, full_data)
   costs = {"set": cost, "all": full_data.cost if full_data else None}
   if cost or full_data:
     document["cost"] = {k: c._asdict() for k, c in costs.items() if c}
   if networks:
-    document["networks"] = {k: _block(r) for k, r in networks.items()}
+    document["networks"] = {
+        name: {
+            **_block(target.report),
+            "random_real": _baseline(target.random_real, target.report),
+            **_of_all(target.report, target.full_data),
+        } for name, target in networks.items()
+    }
   return document
 
 
@@ -114,6 +131,39 @@ def table(report: dict[str, Any]) -> str:
   rule = "-" * len(head)
   lines = [*_heading(report, len(head)), rule, head, rule, *rows, rule]
   return "\n".join(lines + _footer(report))
+
+
+def transfer_table(report: dict[str, Any]) -> str:
+  """The set on each of several networks, beside random real data.
+
+  Args:
+    report: of `report_dict` with `networks`.
+  """
+  full = any("ratio" in block for block in report["networks"].values())
+  head = (
+      f"{'network':<16}{'distilled %':>16}{'random real %':>16}"
+      f"{'gain':>16}" + f"{'all data':>9}{'kept %':>7}" * full
+  )
+  rule = "-" * len(head)
+  rows = []
+  for name, block in report["networks"].items():
+    cells = [
+        f"{100 * entry['mean']:.2f} ± {100 * entry[error]:.2f}"
+        for entry, error in (
+            (block["accuracy"], "std"), (block["random_real"], "std"),
+            (block["random_real"]["gain"], "stderr"),
+        )
+    ]
+    rows.append(f"{name[:16]:<16}" + "".join(f"{c:>16}" for c in cells))
+    if "ratio" in block:
+      rows[-1] += (f"{100 * block['full_data_accuracy']:>9.2f}"
+                   f"{block['ratio']:>7.1f}")
+  counts = sorted({b["num_networks"] for b in report["networks"].values()})
+  return "\n".join([
+      rule, head, rule, *rows, rule,
+      f"{' or '.join(map(str, counts))} networks each; ± is the standard "
+      "deviation, for gains the", "standard error",
+  ])
 
 
 def _heading(report, width):
@@ -175,6 +225,14 @@ def _block(report: Report) -> dict[str, Any]:
   }
 
 
+def _of_all(report: Report, full_data: FullData | None) -> dict[str, float]:
+  """Accuracy on all data and the share of it that the set keeps, in %."""
+  if full_data is None:
+    return {}
+  ratio = metrics.distillation_ratio(report.mean, full_data.accuracy)
+  return {"full_data_accuracy": full_data.accuracy, "ratio": float(ratio)}
+
+
 def _accuracy(result) -> dict[str, Any]:
   return {
       "mean": result.mean,
@@ -184,8 +242,11 @@ def _accuracy(result) -> dict[str, Any]:
   }
 
 
-def _baseline(baseline: Baseline) -> dict[str, Any]:
-  """As `accuracy`; networks of one set follow each other in `per_network`."""
+def _baseline(baseline: Baseline, report: Report) -> dict[str, Any]:
+  """As `accuracy`; networks of one set follow each other in `per_network`.
+
+  `gain` is what the distilled set is better by, network by network.
+  """
   num_sets, num_networks = baseline.accuracy.shape
   return {
       **_accuracy(baseline),
@@ -196,4 +257,7 @@ def _baseline(baseline: Baseline) -> dict[str, Any]:
       "learner": baseline.learner,
       "step_size": baseline.step_size,
       "selected_on": baseline.selected_on,
+      "gain": metrics.gain_over(
+          report.accuracy, baseline.accuracy
+      )._asdict(),
   }
