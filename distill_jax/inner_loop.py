@@ -256,7 +256,9 @@ def training_step(
     return loss(logits, y), {name: updated[name] for name in rest}
 
   def in_pieces(params):
-    parts = pieces((inputs, labels))
+    parts = pieces(
+        lambda piece: objective(params, (key, *piece)), (inputs, labels)
+    )
     keys = jax.random.split(key, len(parts[0]))
     return batch_mean(objective, params, (keys, *parts))
 

@@ -181,9 +181,22 @@ class PiecesTest(parameterized.TestCase):
   def test_rows_divide_the_batch(self, size, rows):
     tree = {"x": jnp.arange(2.0 * size).reshape(size, 2)}
     with jax.default_device(jax.devices("cpu")[0]):
-      got = parallel.pieces(tree)
+      got = parallel.pieces(lambda piece: jnp.sin(piece["x"]), tree)
     chex.assert_shape(got["x"], (size // rows, rows, 2))
     np.testing.assert_array_equal(got["x"].reshape(size, 2), tree["x"])
+
+  def test_rows_follow_what_is_computed(self):
+    def wide(x):  # two values of 1.2 MB a row
+      y = jnp.broadcast_to(x[..., None], (*x.shape, 100_000))
+      return jax.jit(jnp.sin)(y).sum()
+
+    x = jnp.ones((12, 3))
+    with jax.default_device(jax.devices("cpu")[0]):
+      assert parallel.cpu_rows(wide, x) == 10
+      assert parallel.cpu_rows(jnp.sin, x) == 64
+      assert parallel.pieces(wide, x).shape == (2, 6, 3)
+      huge = jnp.ones((4, 300))
+      assert parallel.pieces(wide, huge).shape == (4, 1, 300)
 
   def test_chunk_size(self):
     f = lambda x: jnp.sin(x @ x)

@@ -23,7 +23,7 @@ from distill_jax.evaluation.learners import (
 )
 from distill_jax.evaluation.recipes import from_spec, in_order
 from distill_jax.labels import classes_of_labels, num_outputs
-from distill_jax.parallel import CPU_ROWS, batch_map, chunk_size
+from distill_jax.parallel import batch_map, chunk_size, cpu_rows
 from distill_jax.types import Array, Network, TrainingSet
 
 _ACCELERATOR_ROWS = 1024  # samples classified at once by one network
@@ -158,7 +158,7 @@ def evaluate(
   confusion, on_set = _run(
       key, training_set, split, learner=learner, mesh=mesh,
       num_networks=_num_networks(learner, training_set, num_networks),
-      rows=rows or default_rows(),
+      rows=rows,
   )
   fixed = fixes_initialisation(training_set)
   return Report(
@@ -196,7 +196,7 @@ def evaluate_sets(
   run = partial(
       _run_set, key, training_sets, split, learner=learner, mesh=mesh,
       num_networks=_num_networks(learner, one, num_networks),
-      rows=default_rows(),
+      rows=None,
   )
   num_sets = len(training_sets.samples.inputs)
   return metrics.accuracy(np.stack([run(i) for i in range(num_sets)]))
@@ -208,10 +208,15 @@ def confusion_on(predict, split, rows: int | None = None) -> Array:
   Args:
     predict: `(inputs [rows, ...] in model space) -> [rows] int32`.
     split: real data; encoded here.
-    rows: samples at once; the last chunk is padded and masked.
+    rows: samples at once, by default what suits the machine; the last chunk
+      is padded and masked.
   """
   size = split.inputs.shape[0]
-  rows = min(rows or default_rows(), size)
+  if rows is None:
+    rows = _ACCELERATOR_ROWS
+    if platform() == "cpu":
+      rows = cpu_rows(lambda raw: predict(split.encode(raw)), split.inputs)
+  rows = min(rows, size)
   index = jnp.arange(-(-size // rows) * rows).reshape(-1, rows)
 
   def add(total, index):
@@ -224,11 +229,6 @@ def confusion_on(predict, split, rows: int | None = None) -> Array:
 
   zeros = jnp.zeros((split.num_classes, split.num_classes), jnp.int32)
   return jax.lax.scan(add, zeros, index)[0]
-
-
-def default_rows() -> int:
-  """Samples classified at once: what a CPU's cache likes, or an accelerator."""
-  return CPU_ROWS if platform() == "cpu" else _ACCELERATOR_ROWS
 
 
 def sample_std(values) -> float:

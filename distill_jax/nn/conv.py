@@ -25,6 +25,7 @@ from distill_jax.types import Array
 
 Padding = str | int | tuple[tuple[int, int], tuple[int, int]]
 _NHWC = ("NHWC", "HWIO", "NHWC")
+_FEW_CHANNELS = 16
 
 
 def conv2d(
@@ -143,9 +144,41 @@ def _shifted(x: Array, window, stride) -> list[Array]:
 
 
 def _patches(x: Array, w: Array, stride, pads) -> Array:
-  slices = _shifted(_pad(x, pads), w.shape[:2], stride)
+  (height, width), x = w.shape[:2], _pad(x, pads)
+  if x.shape[3] < _FEW_CHANNELS:
+    # Row by row, then the rows: copies of one channel each take a nanosecond.
+    rows = jnp.concatenate(_shifted(x, (1, width), (1, stride[1])), axis=-1)
+    slices = _shifted(rows, (height, 1), (stride[0], 1))
+  else:
+    slices = _shifted(x, (height, width), stride)
   columns = jnp.concatenate(slices, axis=-1)  # [B, H', W', h * w * C]
-  return columns @ w.reshape(-1, w.shape[3])
+  return _product(columns, w.reshape(-1, w.shape[3]))
+
+
+@jax.custom_jvp
+def _product(x: Array, w: Array) -> Array:
+  """`x @ w`, whose weight gradient is summed over images last.
+
+  One product over all pixels of a batch would be the transpose otherwise, at
+  half the speed or less where `w` is small (first layer of a ConvNet, 25
+  images: 10 ms against 2.5 ms).
+
+  Args:
+    x: [B, H, W, I].
+    w: [I, O].
+  """
+  return x @ w
+
+
+@_product.defjvp
+def _product_jvp(primals, tangents):
+  (x, w), (dx, dw) = primals, tangents
+  images = x.reshape(len(x), -1, x.shape[-1])
+  by_image = jnp.einsum(
+      "bnk,bko->bno", images, jnp.broadcast_to(dw, (len(x), *dw.shape))
+  )
+  product = _product(x, w)
+  return product, _product(dx, w) + by_image.reshape(product.shape)
 
 
 def _lax(x: Array, w: Array, stride, pads) -> Array:

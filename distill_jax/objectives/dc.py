@@ -21,6 +21,7 @@ class by class, here all classes make one step.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -153,10 +154,9 @@ def gradient_matching(
         return objective(params, draw, *piece), ()
 
       with jax.default_matmul_precision("highest"):
+        parts = pieces(partial(of_piece, variables["params"]), (inputs, labels))
         gradient = jax.grad(
-            lambda params: batch_mean(
-                of_piece, params, pieces((inputs, labels))
-            )[0]
+            lambda params: batch_mean(of_piece, params, parts)[0]
         )(variables["params"])
       return lax.stop_gradient(gradient)
 

@@ -15,6 +15,7 @@ treats them as constants); gradients are exact through every inner step.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import chex
 import jax
@@ -84,8 +85,6 @@ def unrolled(
           f"`order` must name rows of the {len(samples.inputs)} samples; got "
           f"{last_row}. Give `step_order` the number of samples of the set."
       )
-    parts = pieces(batch)
-
     def after_training(samples, key):
       k_init, k_train = jax.random.split(key)
       start = state if fixed else network.init(k_init, samples.inputs[:1])
@@ -93,6 +92,7 @@ def unrolled(
           k_train, network, start, samples, order,
           optimizer=optimizer, loss=loss, remat=remat,
       )
+      parts = pieces(partial(real_loss, trained), batch)
       return batch_mean(real_loss, trained, parts)
 
     if num_networks == 1:

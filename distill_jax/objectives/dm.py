@@ -108,7 +108,7 @@ def distribution_matching(
         return embedded(augmentation.apply(draw, inputs))
 
       def in_pieces(inputs):
-        return lax.map(seen, pieces(inputs)).reshape(len(inputs), -1)
+        return lax.map(seen, pieces(seen, inputs)).reshape(len(inputs), -1)
 
       return compare(key, [in_pieces(x) for x in targets], seen(own))
 
