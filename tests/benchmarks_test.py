@@ -11,6 +11,8 @@ import chex
 import conv_scan
 import evaluation
 import jax
+import matching_memory
+import matching_step
 import numpy as np
 import pytest
 import sldd_problem
@@ -24,7 +26,8 @@ from distill_jax import nn
 BENCHMARKS = pathlib.Path(__file__).parents[1] / "benchmarks"
 
 SCRIPTS = (
-    batch_map_bench, conv_scan, evaluation, sldd_step, unroll_memory
+    batch_map_bench, conv_scan, evaluation, matching_memory, matching_step,
+    sldd_step, unroll_memory,
 )
 
 
@@ -120,6 +123,19 @@ class ScriptsTest(parameterized.TestCase):
         2, 8, split, sldd_step.find_torch()
     )
     assert difference < 1e-4
+
+  @absltest.skipIf(
+      importlib.util.find_spec("torch") is None, "PyTorch is not installed"
+  )
+  @pytest.mark.slow
+  def test_matching_agrees_with_torch(self):
+    out = self.folder / "result.json"
+    matching_step.main([
+        "--width=4", "--samples_per_class=1", "--batch_size=2", "--num_real=4",
+        "--rounds=2", "--seconds=0", f"--out={out}",
+    ])
+    rows = {row["work"]: row for row in json.loads(out.read_text())["results"]}
+    assert rows["dc"]["difference"] < 1e-3 > rows["dm"]["difference"]
 
   def test_only_ours_is_timed_without_torch(self):
     with mock.patch.object(importlib.util, "find_spec", lambda name: None):
