@@ -233,11 +233,11 @@ def accuracy_bars(report: Mapping[str, Any]):
   return figure
 
 
-def transfer_matrix(sources: Mapping[str, Mapping[str, Any]]):
+def transfer_matrix(sets: Mapping[str, Mapping[str, Any]]):
   """Accuracy of sets on networks as a matrix, random real data as last row.
 
   Args:
-    sources: {name of a set: `networks` of its report}, all of the same
+    sets: {name of a set: `networks` of its report}, all of the same
       networks, which become the columns.
 
   Returns:
@@ -246,27 +246,28 @@ def transfer_matrix(sources: Mapping[str, Mapping[str, Any]]):
   Raises:
     ValueError: no sets, or other networks in one of them.
   """
-  targets = list(next(iter(sources.values()), ()))
-  if not targets or any(list(row) != targets for row in sources.values()):
+  targets = list(next(iter(sets.values()), ()))
+  if not targets or any(list(row) != targets for row in sets.values()):
     raise ValueError(
-        "`sources` must hold sets with the same networks; got "
-        f"{ {name: list(row) for name, row in sources.items()} }."
+        "`sets` must be of the same networks; got "
+        f"{ {name: list(row) for name, row in sets.items()} }."
     )
-  first = next(iter(sources.values()))
+  first = next(iter(sets.values()))
   rows = {name: [row[t]["accuracy"] for t in targets]
-          for name, row in sources.items()}
+          for name, row in sets.items()}
   rows["random real"] = [first[t]["random_real"] for t in targets]
   means = np.array([[100 * b["mean"] for b in row] for row in rows.values()])
   figure = _figure(1.6 + 0.95 * len(targets), 1.3 + 0.55 * len(rows))
   axes = figure.subplots()
-  image = axes.imshow(means, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+  low, high = 10 * np.floor(means.min() / 10), 10 * np.ceil(means.max() / 10)
+  image = axes.imshow(means, cmap="Blues", vmin=low, vmax=high, aspect="auto")
   for y, row in enumerate(rows.values()):
     for x, block in enumerate(row):
       text, std = f"{means[y, x]:.1f}", 100 * _std(block)
       axes.text(
           x, y, f"{text}\n± {std:.1f}" if std else text, ha="center",
           va="center", fontsize=9,
-          color="white" if means[y, x] > 60 else _DARK,
+          color="white" if means[y, x] > (low + high) / 2 else _DARK,
       )
   axes.set_xticks(range(len(targets)), targets, rotation=30, ha="right",
                   rotation_mode="anchor")
@@ -274,7 +275,7 @@ def transfer_matrix(sources: Mapping[str, Mapping[str, Any]]):
   axes.tick_params(labelsize=9, length=0)
   axes.spines[:].set_visible(False)
   axes.set_xlabel("network trained on the set", fontsize=10)
-  bar = figure.colorbar(image, ax=axes, ticks=range(0, 101, 25))
+  bar = figure.colorbar(image, ax=axes)
   bar.set_label("test accuracy (%)", fontsize=9)
   bar.ax.tick_params(labelsize=8)
   bar.outline.set_visible(False)
@@ -392,7 +393,7 @@ def _label_texts(labels, class_names, num: int, *, room: float):
   Zeros after the first say nothing and are left out.
   """
   if labels.shape[1] == 1:
-    class_names = class_names[1:]
+    labels = np.concatenate([1 - labels, labels], axis=1)
   decimals = 1 if np.abs(labels).max() >= 1.05 else 2
   largest = np.argsort(-labels, axis=1, kind="stable")[:, :num]
   values = [

@@ -238,7 +238,6 @@ def training_step(
   Returns:
     Variables and state after the update, and the loss before it.
   """
-
   k_augment, k_mix, key = jax.random.split(key, 3)
   if augmentation is not None:
     draw = augmentation.draw(k_augment, inputs.shape, len(inputs))

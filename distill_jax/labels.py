@@ -21,9 +21,9 @@ def num_outputs(num_classes: int) -> int:
 
 
 def label_rows(classes: Array, num_classes: int, dtype=jnp.float32) -> Array:
-  """Class indices [B] as label rows [B, K]: one-hot, or 0/1 when K = 1."""
+  """Class indices [..., B] as label rows [..., B, K]: one-hot, or 0/1."""
   if num_classes == 2:
-    return classes[:, None].astype(dtype)
+    return classes[..., None].astype(dtype)
   return jax.nn.one_hot(classes, num_classes, dtype=dtype)
 
 

@@ -24,7 +24,7 @@ from distill_jax.types import Array, PyTree
 # its cores nothing to share. LeNet, gradient over 1,024 images on 2 cores: 87
 # ms in pieces of 64, 175 ms whole; ConvNet of width 32, 100 images: 39 ms in
 # pieces of 10, 56 ms in pieces of 50.
-_PIECE_BYTES = 25_000_000
+_PIECE_BYTES = 20_000_000
 _PIECE_ROWS = 64
 
 
@@ -163,14 +163,15 @@ def pieces(f: Callable, tree: PyTree) -> PyTree:
     tree: arrays with one leading axis.
 
   Returns:
-    The tree. On CPU `rows` is the largest divisor of B not above `cpu_rows`;
-    elsewhere it is B.
+    The tree. On CPU `rows` is the divisor of B whose ratio to `cpu_rows` is
+    nearest to 1; elsewhere it is B.
   """
   size = _length(tree)
   rows = size
   if platform() == "cpu":
-    most = min(cpu_rows(f, tree), size)
-    rows = max(r for r in range(1, most + 1) if size % r == 0)
+    wanted = cpu_rows(f, tree)
+    divisors = (r for r in range(1, size + 1) if size % r == 0)
+    rows = min(divisors, key=lambda r: max(r / wanted, wanted / r))
   return jax.tree.map(
       lambda leaf: leaf.reshape(size // rows, rows, *leaf.shape[1:]), tree
   )
@@ -218,7 +219,11 @@ def chunk_size(
 
 
 def _intermediate_bytes(jaxpr) -> int:
-  """Of all values that are computed, those of inner functions counted once."""
+  """Of all values that are computed; bodies of loops are counted once.
+
+  Values that do not grow with the rows, such as a weight's transpose, count
+  for each row, which errs to the side of smaller pieces.
+  """
   total = 0
   for equation in jaxpr.eqns:
     inner = list(jaxprs_in_params(equation.params))

@@ -20,11 +20,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from distill_jax.evaluation.evaluator import classify
 from distill_jax.evaluation.learners import Learner
 from distill_jax.initialisation import step_order
 from distill_jax.types import Array, Distilled, Samples, TrainingSet
-
-_ROWS = 1024  # real samples classified at once
 
 
 class Segment(NamedTuple):
@@ -91,15 +90,16 @@ def exclusive_segments(
   k_learn, key = jax.random.split(key)  # the same network after each segment
   for _ in range(num_segments):
     k_distil, k_keep, key = jax.random.split(key, 3)
+    if segments:
+      rows = hard_rows(
+          k_keep, np.asarray(split.labels), segments[-1].correct,
+          drop_correct=drop_correct, at_least=at_least,
+      )
     distilled = distil(k_distil, rows, segments)
     segment = Segment(distilled, decode(distilled), rows, np.array([]))
     together = union([*segments, segment])
     correct = _correct(k_learn, learner, together, split)
     segments = [*segments, segment._replace(correct=correct)]
-    rows = hard_rows(
-        k_keep, np.asarray(split.labels), correct,
-        drop_correct=drop_correct, at_least=at_least,
-    )
   return segments
 
 
@@ -127,13 +127,10 @@ def hard_rows(
     drop_correct: share of the correct ones of each class that is dropped.
     at_least: rows a class keeps, as far as it has them.
   """
-  kept = []
+  kept, shuffled = [], np.asarray(jax.random.permutation(key, len(labels)))
   for c in np.unique(labels):
-    wrong = np.flatnonzero((labels == c) & ~correct)
-    right = np.flatnonzero((labels == c) & correct)
-    right = np.asarray(
-        jax.random.permutation(jax.random.fold_in(key, int(c)), right)
-    )
+    members = shuffled[labels[shuffled] == c]
+    wrong, right = members[~correct[members]], members[correct[members]]
     wanted = round((1 - drop_correct) * len(right))
     wanted = max(wanted, at_least - len(wrong))
     kept += [wrong, right[:wanted]]
@@ -173,12 +170,7 @@ def _correct(key, learner: Learner, samples: Samples, split) -> np.ndarray:
   order = step_order(len(samples.inputs), 1)
 
   @jax.jit
-  def classify(key, samples, inputs):
-    predict = learner.fit(key, TrainingSet(samples, order))
-    padding = -len(inputs) % _ROWS
-    padded = jnp.pad(inputs, [(0, padding)] + [(0, 0)] * (inputs.ndim - 1))
-    pieces = padded.reshape(-1, _ROWS, *inputs.shape[1:])
-    found = jax.lax.map(lambda raw: predict(split.encode(raw)), pieces)
-    return found.ravel()[: len(inputs)]
+  def found(key, samples, split):
+    return classify(learner.fit(key, TrainingSet(samples, order)), split)
 
-  return np.asarray(classify(key, samples, split.inputs) == split.labels)
+  return np.asarray(found(key, samples, split) == split.labels)

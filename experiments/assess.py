@@ -1,7 +1,6 @@
 """What follows distilling: accuracies, baselines, report, table, figures."""
 
 import json
-import math
 import time
 import zlib
 from pathlib import Path
@@ -15,7 +14,7 @@ from workdir import MetricsLog, command, write_json
 
 from distill_jax import figures
 from distill_jax.evaluation import (
-  Target,
+  Transfer,
   cost_of_set,
   evaluate,
   hard_labels,
@@ -91,7 +90,7 @@ def assess(
   baselines = build.baseline_names(settings["baselines"])
   if baselines:
     say(f"baselines: {', '.join(baselines)}")
-  results = baselines and run_baselines(
+  results = {} if not baselines else run_baselines(
       key, artifact, source, network=student, names=baselines,
       num_sets=settings["num_sets"],
       networks_per_set=settings["networks_per_set"],
@@ -103,13 +102,15 @@ def assess(
     for n, network in built.items():
       say(f"training {n} on all data")
       full[n] = _full_data(key, networks[n], network, source, cache)
-  targets = {}
+  transfers = {}
   if others:
     say(f"random real data on {', '.join(built)}")
-    targets = {
-        n: Target(
+    known = {name: results["random_real"]} if "random_real" in results else {}
+    transfers = {
+        n: Transfer(
             reports[n],
-            _random_real(key, artifact, source, network, reports[n]),
+            known.get(n) or _random_real(key, artifact, source, network,
+                                         reports[n].num_networks),
             full.get(n),
         ) for n, network in built.items()
     }
@@ -129,7 +130,7 @@ def assess(
       hard_labels=hard,
       full_data=full.get(name),
       cost=cost_of_set(key, student, training_set, recipe=chosen),
-      networks=targets,
+      networks=transfers,
   )
 
 
@@ -188,12 +189,12 @@ def draw(folder: Path, artifact, report: dict, start=None) -> None:
     )
 
 
-def _random_real(key, artifact, source, network, report):
-  """About as many networks as the set has, on several random sets."""
-  num_sets = math.isqrt(report.num_networks - 1) + 1
+def _random_real(key, artifact, source, network, num_networks: int):
+  """Three or more sets, with at least as many networks together."""
+  each = min(num_networks, 5)
   return run_baselines(
       key, artifact, source, network=network, names=("random_real",),
-      num_sets=num_sets, networks_per_set=-(-report.num_networks // num_sets),
+      num_sets=max(3, -(-num_networks // each)), networks_per_set=each,
       num_samples=artifact.num_rows,
   )["random_real"]
 

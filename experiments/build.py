@@ -83,10 +83,17 @@ def source(config, *, spec=None, data_dir=None) -> data.Source:
   preprocessing = config.preprocessing
   if not isinstance(preprocessing, str):
     preprocessing = _constants(preprocessing)
-  return data.read(
+  read = data.read(
       spec or config.data, data_dir=data_dir, preprocessing=preprocessing,
       validation_fraction=config.validation_fraction, seed=config.seed,
   )
+  if (isinstance(preprocessing, Standardise)
+      and preprocessing.mean.shape != read.example.shape[-1:]):
+    raise ConfigError(
+        "`preprocessing` must give `mean` and `std` of each of the "
+        f"{read.example.shape[-1]} channels; got {preprocessing.mean.size}."
+    )
+  return read
 
 
 def _constants(preprocessing) -> Standardise:
@@ -276,15 +283,21 @@ def _check(config, source):
 
 def _check_segments(config):
   number, size = config.segments.num, config.samples_per_class
-  if number < 1 or size % number or config.num_steps % number:
+  if (number < 1 or not size or size % number or config.num_steps % number):
     raise ConfigError(
         "`segments.num` must divide `samples_per_class` and `num_steps`; got "
-        f"{number} for {size} and {config.num_steps}."
+        f"{number} for {size} and {config.num_steps}. Change one of them."
     )
   if config.segments.at_least < config.batch_size:
     raise ConfigError(
         "`segments.at_least` must be at least `batch_size`; got "
-        f"{config.segments.at_least} and {config.batch_size}."
+        f"{config.segments.at_least} and {config.batch_size}. Raise it, or "
+        "lower `batch_size`."
+    )
+  if not 0 <= config.segments.drop_correct <= 1:
+    raise ConfigError(
+        "`segments.drop_correct` must be in [0, 1]; got "
+        f"{config.segments.drop_correct}."
     )
   if not config.segments.anchor_weight >= 0:
     raise ConfigError(

@@ -51,6 +51,8 @@ def main(argv):
     raise WorkdirError(
         f"`out` must be in an existing folder; got {out}. Create the folder."
     )
+  if out.suffix == ".png":  # the picture's place
+    raise ConfigError(f"`out` must be a JSON file; got {out}. Write .json.")
   build.baseline_names(FLAGS.baselines)  # refuses an unknown one early
   artifact = artifacts.load(FLAGS.artifact)
   source = _read(artifact)

@@ -26,6 +26,9 @@ DISTANCES = {
 }
 
 
+_MIXED = 64  # real samples in a batch that IDC trains networks on
+
+
 class Rows(NamedTuple):
   """Attributes:
     order: [S, n], the samples of each step.
@@ -72,6 +75,12 @@ def gradients(config, source, network: Network, rows: Rows) -> Objective:
 
 def gradients_on_real(config, source, network: Network, rows: Rows):
   """IDC, and EDD, each of whose segments is one."""
+  if _MIXED * config.batches_between > source.train.num_samples:
+    raise ConfigError(
+        f"`batches_between` must be batches of {_MIXED} of the "
+        f"{source.train.num_samples} training samples; got "
+        f"{config.batches_between}. Lower it."
+    )
   trained = dict(config.augmentation)
   trained["strategy"] = "_".join(
       name for name in trained["strategy"].split("_") if name != "cutout"
@@ -80,7 +89,7 @@ def gradients_on_real(config, source, network: Network, rows: Rows):
       network, rows.members,
       sample=data.sampling.beside(
           _per_class(config, source),
-          data.mixed(64, num_batches=config.batches_between),
+          data.mixed(_MIXED, num_batches=config.batches_between),
       ),
       num_classes=source.num_classes,
       distance=one_of(DISTANCES, "distance", config.distance),
@@ -164,9 +173,14 @@ UNROLLED = ("dd", "sldd")
 
 
 def _per_class(config, source) -> data.sampling.Sampler:
-  data.sampling.check_per_class(
-      source.train, config.batch_size, source.class_names
-  )
+  counts = source.train.counts
+  smallest = int(counts.argmin())
+  if config.batch_size > counts[smallest]:
+    raise ConfigError(
+        "`batch_size` must be at most the training samples of each class, "
+        f"without validation; {counts[smallest]} are of class "
+        f"{source.class_names[smallest]!r}; got {config.batch_size}. Lower it."
+    )
   return data.per_class(config.batch_size)
 
 

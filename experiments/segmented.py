@@ -20,6 +20,8 @@ from distill_jax.evaluation.learners import student
 from distill_jax.evaluation.recipes import from_spec
 from distill_jax.objectives.classes import Anchor
 
+_APART = 2**31 - 1  # from the outer steps, whose numbers are smaller
+
 
 def train(run, config, folder: Path) -> driver.Outcome:
   """Distils every segment, from where an earlier call was interrupted.
@@ -34,32 +36,29 @@ def train(run, config, folder: Path) -> driver.Outcome:
   part.num_steps //= settings.num
   with part.unlocked():
     del part.segments
-  outcomes, waited = [], 0.0
+  runs, outcomes, walls = [], [], []
 
   def distil(key, rows, earlier):
-    nonlocal waited
     number, began = len(earlier) + 1, time.perf_counter()
     driver.say(f"segment {number} of {settings.num}, on {len(rows):,} real "
                "samples")
     segment = build.run(
         part, source.narrow(rows),
         start=_take(run.state.distilled, shares[number - 1]),
-        anchor=_anchor(earlier, members, settings.anchor_weight),
+        anchor=_anchor(earlier, runs, settings.anchor_weight),
     )
     if earlier:  # one segment is the method itself
       segment = segment._replace(key=key)
     where = folder / "segments" / str(number)
     where.mkdir(parents=True, exist_ok=True)
+    runs.append(segment)
     outcomes.append(driver.train(segment, part, where))
-    waited += time.perf_counter() - began
+    walls.append(time.perf_counter() - began)
     return outcomes[-1].distilled
 
-  members = build.run(
-      part, source, start=_take(run.state.distilled, shares[0])
-  ).rows.members
   began = time.perf_counter()
   made = segments.exclusive_segments(
-      run.key, source.train,
+      jax.random.fold_in(run.key, _APART), source.train,
       distil=distil,
       decode=run.estimator.samples,
       learner=student(
@@ -70,7 +69,7 @@ def train(run, config, folder: Path) -> driver.Outcome:
       drop_correct=settings.drop_correct,
       at_least=settings.at_least,
   )
-  filtering = time.perf_counter() - began - waited
+  filtering = time.perf_counter() - began - sum(walls)
   _join_logs(folder, settings.num, part.num_steps)
   return driver.Outcome(
       _joined(run.state.distilled, made, shares),
@@ -102,14 +101,18 @@ def _joined(start, made, shares):
   """The set, every segment in the rows that it started from."""
   codes, labels = start.codes, start.labels
   for segment, rows in zip(made, shares, strict=True):
-    codes = codes.at[rows].set(segment.distilled.codes)
-    labels = labels.at[rows].set(segment.distilled.labels)
+    codes, labels = jax.tree.map(
+        lambda whole, part, rows=rows: whole.at[rows].set(part),
+        (codes, labels),
+        (segment.distilled.codes, segment.distilled.labels),
+    )
   return start._replace(codes=codes, labels=labels)
 
 
-def _anchor(earlier, members, weight: float) -> Anchor | None:
+def _anchor(earlier, runs, weight: float) -> Anchor | None:
   if not earlier or not weight:
     return None
+  members = runs[0].rows.members
 
   def by_class(field):
     return jnp.concatenate(

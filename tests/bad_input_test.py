@@ -353,6 +353,7 @@ def test_evaluate_launcher(tmp_path):
     ([good, "--recipe=magic"], ["`recipe`", "in_order", "'magic'"]),
     ([good, "--baselines=median"], ["`baselines`", "kmeans", "median"]),
     ([good, "--num_networks=0"], ["num_networks=0", "positive", "--help"]),
+    ([good, f"--out={tmp_path}/x.png"], ["`out`", "x.png", ".json"]),
     ([good, f"--out={tmp_path}/no/report.json"], ["`out`", "folder"]),
     ([], ["--artifact", "None"]),
   ]

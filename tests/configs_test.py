@@ -1,10 +1,12 @@
 """Configurations: all of them load, and each method traces a step."""
 
 import importlib.util
+import tempfile
 from pathlib import Path
 
 import build
 import jax
+import numpy as np
 import outer
 import pool
 import pytest
@@ -49,6 +51,19 @@ class ConfigsTest(parameterized.TestCase):
     assert config.method == name.split("_")[0]
     assert _load(name, "quick").num_steps <= 100
 
+  @parameterized.parameters(*sorted(set(METHODS) - {"dc", "edd"}))
+  def test_a_step_of_two_classes_traces(self, method):
+    config = _small(method)
+    generator = np.random.default_rng(0)
+    x = generator.integers(0, 256, (200, 8, 8, 1), np.uint8)
+    y = np.arange(200) % 3 // 2  # one class is half as large
+    source = data.from_arrays(
+        x, y, x, y, preprocessing=build.source(config).preprocessing
+    )
+    if "batches_between" in config:
+      config.batches_between = 1
+    self._trace(config, source)
+
   @parameterized.parameters(
       *METHODS,
       ("dm", "quick,ipc=2,width=4,learn_labels,parameterization=hallucinator"),
@@ -56,8 +71,10 @@ class ConfigsTest(parameterized.TestCase):
   )
   def test_a_step_traces(self, method, *text):
     config = _small(method, *text)
-    source = build.source(config)
-    run = build.run(config, source)
+    self._trace(config, build.source(config))
+
+  def _trace(self, config, source):
+    method, run = config.method, build.run(config, source)
     samples = run.estimator.samples(run.state.distilled)
     assert run.rows.order.shape == (1, len(samples.inputs))
     assert len(samples.labels) == len(samples.inputs)
@@ -78,7 +95,7 @@ class ConfigsTest(parameterized.TestCase):
     assert jax.tree.structure(state) == jax.tree.structure(run.state)
 
   @parameterized.parameters(
-      (dict(batch_size=500), "class '.*'; got 500"),
+      (dict(batch_size=500), "`batch_size` must.*class '.*'; got 500"),
       (dict(distance="cosinus"), "`distance` must be one of absolute"),
       (dict(samples_per_class=-1), "`samples_per_class` must be positive"),
       (dict(optimizer="lbfgs"), "`optimizer` must be one of adam, sgd"),
@@ -93,6 +110,15 @@ class ConfigsTest(parameterized.TestCase):
         config[field] = value
     with pytest.raises((ConfigError, data.source.DataError), match=message):
       build.run(config, build.source(config))
+
+  def test_constants_of_each_channel(self):
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    x, y = np.zeros((20, 8, 8, 3), np.uint8), np.arange(20) % 2
+    np.savez(f"{folder}/rgb.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    config = _small("dc")
+    config.data = f"npz:{folder}/rgb.npz"
+    with pytest.raises(ConfigError, match="each of the 3 channels; got 1"):
+      build.source(config)
 
   @parameterized.parameters(
       ("augmentation", dict(kind="dsa", strategy="blur"), "`strategy` must"),

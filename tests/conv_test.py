@@ -13,10 +13,10 @@ from distill_jax.nn import conv
 FORMS = ("patches", "canonical", "lax")
 
 
-def _operands(dtype=np.float64):
+def _operands(dtype=np.float64, channels=2):
   generator = np.random.default_rng(0)
-  x = generator.normal(size=(2, 6, 5, 2)).astype(dtype)
-  w = generator.normal(size=(3, 2, 2, 2)).astype(dtype)
+  x = generator.normal(size=(2, 6, 5, channels)).astype(dtype)
+  w = generator.normal(size=(3, 2, channels, 2)).astype(dtype)
   return jnp.asarray(x), jnp.asarray(w)
 
 
@@ -62,12 +62,13 @@ class Conv2dTest(parameterized.TestCase):
           ((3, 2), "VALID"),
           (2, ((1, 0), (2, 1))),
       ),
+      channels=(2, 16),  # `patches` copies few channels in another way
   )
-  def test_values(self, form, case):
+  def test_values(self, form, case, channels):
     stride, padding = case
     if form == "canonical" and stride != 1:
       return
-    x, w = _operands()
+    x, w = _operands(channels=channels)
     np.testing.assert_allclose(
         conv.conv2d(x, w, stride=stride, padding=padding, form=form),
         _reference(x, w, stride, padding), rtol=1e-10, atol=1e-12,
@@ -77,9 +78,10 @@ class Conv2dTest(parameterized.TestCase):
       ("same", 1, "SAME"),
       ("asymmetric", 1, ((0, 2), (3, 1))),
       ("strided", (2, 1), ((1, 0), (2, 1))),
+      ("strided_many_channels", (2, 1), ((1, 0), (2, 1)), 16),
   )
-  def test_gradients_to_third_order(self, stride, padding):
-    x, w = _operands()
+  def test_gradients_to_third_order(self, stride, padding, channels=2):
+    x, w = _operands(channels=channels)
     expected = _derivatives(
         lambda x, w: _reference(x, w, stride, padding), x, w
     )

@@ -81,9 +81,12 @@ class SampleGridTest(parameterized.TestCase):
 
   def test_two_classes_with_one_output(self):
     figure = figures.sample_grid(
-        _noise(2, 4, 4, 1), np.array([[0.9], [-0.2]]), ("no", "yes")
+        _noise(3, 4, 4, 1), np.array([[0.9], [-0.2], [0.0]]), ("no", "yes")
     )
-    assert {"yes: 0.90", "yes: -0.20"} <= set(_texts(figure))
+    shown = [text for text in _texts(figure) if ": " in text[:5]]
+    assert shown == [
+        "yes: 0.9", "no: 0.1", "no: 1.2", "yes: -0.2", "no: 1.0"
+    ]
 
   @parameterized.parameters((20, 3), (21, 2), (51, 1))
   def test_largest_values_come_first(self, num, lines):
@@ -217,7 +220,7 @@ class ChartsTest(parameterized.TestCase):
         axes.images[0].get_array(), [[91.5] * 2, [50] * 2, [30] * 2]
     )
     assert {"91.5\n± 2.0", "30.0"} <= set(_texts(figure))
-    with pytest.raises(ValueError, match="`sources` must hold sets"):
+    with pytest.raises(ValueError, match="`sets` must be of the same"):
       figures.transfer_matrix({"dc": networks(0.9), "dm": {}})
 
   @parameterized.parameters(

@@ -23,6 +23,8 @@ class LabelsTest(parameterized.TestCase):
     rows = labels.label_rows(classes, num_classes)
     chex.assert_shape(rows, (num_classes, labels.num_outputs(num_classes)))
     np.testing.assert_array_equal(labels.classes_of_labels(rows), classes)
+    grouped = labels.label_rows(classes[:, None], num_classes)  # class by class
+    np.testing.assert_array_equal(grouped[:, 0], rows)
 
   def test_binary_rows_and_classes(self):
     rows = labels.label_rows(jnp.array([1, 0]), 2)

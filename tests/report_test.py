@@ -14,7 +14,7 @@ from distill_jax.evaluation.baselines import Baseline
 from distill_jax.evaluation.evaluator import Report
 from distill_jax.evaluation.full_data import FullData, train_on_all
 from distill_jax.evaluation.report import (
-    Target,
+    Transfer,
     report_dict,
     table,
     transfer_table,
@@ -111,7 +111,7 @@ class ReportTest(parameterized.TestCase):
         hard_labels=self.report,
         full_data=FullData(0.95, cost.Cost(1e9, 3.0)),
         cost=cost.Cost(1e6, 0.1),
-        networks={"mlp": Target(
+        networks={"mlp": Transfer(
             self.report,
             Baseline(accuracy, 10, 10, "student, in_order", 0.03, "validation"),
             FullData(0.95, cost.Cost(1e9, 3.0)),

@@ -1,12 +1,20 @@
 """EDD from the command line: its segments, its report, and its limit IDC."""
 
 import json
+from types import SimpleNamespace
 
+import build
+import jax.numpy as jnp
 import launching
 import numpy as np
 import pytest
+import segmented
+from configs.matching import matching
+from methods import Rows
 
 from distill_jax import artifact
+from distill_jax.segments import Segment
+from distill_jax.types import Distilled, Samples
 
 COMMAND = (
     "--data=digits", "--config.batch_size=8", "--config.num_steps=4",
@@ -33,7 +41,9 @@ def runs(tmp_path_factory):
   folder = tmp_path_factory.mktemp("segments")
   with launching.compiling_once(folder / "cache"):
     done = _distil(folder / "two", "edd", *_segments(2))
-    yield folder / "two", done, _distil(folder / "two", "edd", *_segments(2))
+    first = artifact.load(folder / "two" / "distilled.safetensors")
+    again = _distil(folder / "two", "edd", *_segments(2))
+    yield folder / "two", done, (again, first)
 
 
 def _segments(number):
@@ -68,9 +78,46 @@ def test_two_segments(runs):
 
 
 def test_a_finished_run_is_read(runs):
-  _, _, again = runs
+  folder, _, (again, before) = runs
   assert again.code == 0, again.err
   assert again.err.count("resumed at step 2 of 2") == 2
+  np.testing.assert_array_equal(_read(folder)[0].codes, before.codes)
+
+
+def test_segments_take_their_rows_and_put_them_back():
+  config = matching("edd", "mnist")("quick,ipc=4,width=4")
+  config.data, config.segments.num = "digits", 2
+  source = build.source(config)
+  codes = jnp.arange(40.0)[:, None]
+  whole = Distilled(codes, jnp.eye(10).repeat(4, 0), jnp.zeros((0,)))
+  shares = segmented._shares(config, source)
+  np.testing.assert_array_equal(shares[0][:4], [0, 1, 4, 5])
+  parts = [segmented._take(whole, rows) for rows in shares]
+  for part in parts:  # two samples of each class
+    np.testing.assert_array_equal(part.labels.sum(0), np.full(10, 2))
+  made = [Segment(p._replace(codes=-p.codes), None, None, None) for p in parts]
+  joined = segmented._joined(whole, made, shares)
+  np.testing.assert_array_equal(joined.codes, -codes)
+  np.testing.assert_array_equal(joined.labels, whole.labels)
+
+
+def test_earlier_segments_are_an_anchor():
+  def segment(offset):
+    inputs = offset + jnp.arange(4.0)[:, None]
+    return Segment(
+        None, Samples(inputs, jnp.eye(2)[jnp.array([0, 0, 1, 1])], ()), None,
+        None,
+    )
+
+  run = SimpleNamespace(rows=Rows(None, np.array([[0, 1], [2, 3]])))
+  assert segmented._anchor([], [], 0.1) is None
+  assert segmented._anchor([segment(0)], [run], 0.0) is None
+  anchor = segmented._anchor([segment(0), segment(10)], [run], 0.1)
+  np.testing.assert_array_equal(
+      anchor.inputs[..., 0], [[0, 1, 10, 11], [2, 3, 12, 13]]
+  )
+  np.testing.assert_array_equal(anchor.labels.argmax(-1), [[0] * 4, [1] * 4])
+  assert anchor.weight == 0.1
 
 
 @pytest.mark.slow

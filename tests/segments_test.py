@@ -111,7 +111,11 @@ class SegmentsTest(parameterized.TestCase):
       dict(num_segments=1, at_least=0),
   )
   def test_refuses(self, **settings):
-    with pytest.raises(ValueError, match="`num_segments` and `at_least`"):
+    message = r"`num_segments` and `at_least`.*got {}, {} and {}\.".format(
+        settings["num_segments"], settings.get("at_least", 64),
+        settings.get("drop_correct", 0.5),
+    )
+    with pytest.raises(ValueError, match=message):
       segments.exclusive_segments(
           KEY, _source().train, distil=None, decode=None,
           learner=nearest_neighbours(), **settings,

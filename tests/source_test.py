@@ -129,6 +129,11 @@ class SourceTest(parameterized.TestCase):
       drawn.inputs[:, 0], source.train.encode(jnp.asarray(X[rows]))
     )
     np.testing.assert_array_equal(drawn.labels[:, 0], [0, 1, 2])
+    uneven = source.narrow([0, 3, 1, 2]).train  # two of class 0
+    np.testing.assert_array_equal(uneven.counts, [2, 1, 1])
+    np.testing.assert_array_equal(uneven.members, [[0, 3], [1, 1], [2, 2]])
+    mixed = sampling.mixed(len(X))(jax.random.key(0), narrow)
+    assert np.bincount(mixed.labels).tolist() == np.bincount(Y).tolist()
     with pytest.raises(DataError, match="empty class '2'"):
       source.narrow([0, 1])
 

@@ -7,14 +7,14 @@ from distill_jax.evaluation.full_data import train_on_all
 from distill_jax.evaluation.learners import nearest_neighbours, student
 from distill_jax.evaluation.recipes import hard_labels, in_order
 from distill_jax.evaluation.report import (
-    Target,
+    Transfer,
     report_dict,
     table,
     transfer_table,
 )
 
 __all__ = [
-    "Target",
+    "Transfer",
     "cost_of_set",
     "evaluate",
     "evaluate_sets",

@@ -202,33 +202,37 @@ def evaluate_sets(
   return metrics.accuracy(np.stack([run(i) for i in range(num_sets)]))
 
 
-def confusion_on(predict, split, rows: int | None = None) -> Array:
-  """Confusion matrix [K, K] of a classifier on a split, `rows` at a time.
+def classify(predict, split, rows: int | None = None) -> Array:
+  """[N] int32, what a classifier says of a split, `rows` samples at a time.
 
   Args:
     predict: `(inputs [rows, ...] in model space) -> [rows] int32`.
     split: real data; encoded here.
     rows: samples at once, by default what suits the machine; the last chunk
-      is padded and masked.
+      is padded.
   """
   size = split.inputs.shape[0]
+
+  def of_raw(raw):
+    return predict(split.encode(raw))
+
   if rows is None:
     rows = _ACCELERATOR_ROWS
     if platform() == "cpu":
-      rows = cpu_rows(lambda raw: predict(split.encode(raw)), split.inputs)
+      rows = cpu_rows(of_raw, split.inputs)
   rows = min(rows, size)
-  index = jnp.arange(-(-size // rows) * rows).reshape(-1, rows)
+  index = jnp.minimum(jnp.arange(-(-size // rows) * rows), size - 1)
+  found = jax.lax.map(
+      lambda index: of_raw(split.inputs[index]), index.reshape(-1, rows)
+  )
+  return found.ravel()[:size]
 
-  def add(total, index):
-    present = index < size
-    index = jnp.minimum(index, size - 1)
-    predicted = predict(split.encode(split.inputs[index]))
-    return total + metrics.confusion_matrix(
-        split.labels[index], predicted, split.num_classes, present
-    ), None
 
-  zeros = jnp.zeros((split.num_classes, split.num_classes), jnp.int32)
-  return jax.lax.scan(add, zeros, index)[0]
+def confusion_on(predict, split, rows: int | None = None) -> Array:
+  """Confusion matrix [K, K] of a classifier on a split; see `classify`."""
+  return metrics.confusion_matrix(
+      split.labels, classify(predict, split, rows), split.num_classes
+  )
 
 
 def sample_std(values) -> float:

@@ -64,31 +64,37 @@ def majority_rate(confusion) -> np.ndarray:
 class Gain(NamedTuple):
   """Attributes:
     mean: fraction; positive where the distilled set is better.
-    stderr: standard error of the mean.
+    stderr: standard error of the mean; None for one network and one set.
   """
 
   mean: float
-  stderr: float
+  stderr: float | None
 
 
 def gain_over(accuracy_of_set, accuracy_of_baseline) -> Gain:
   """A distilled set against a baseline of several sets, on the same networks.
 
-  Networks and sets are crossed, so the variances of both means add up. Only
-  networks that both have are compared.
+  Networks and sets are crossed, so the variances of both means add up. Where
+  set and baseline were tested on other numbers of networks, these are not
+  paired.
 
   Args:
     accuracy_of_set: [R] fractions, network by network.
     accuracy_of_baseline: [sets, R'] fractions, of the same first networks.
   """
+  ours = np.asarray(accuracy_of_set, np.float64)
   baseline = np.asarray(accuracy_of_baseline, np.float64)
-  shared = min(len(accuracy_of_set), baseline.shape[1])
-  gains = np.asarray(accuracy_of_set)[:shared] - baseline[:, :shared]
-  variance = sum(
+  by_network = baseline.mean(0)
+  if ours.shape == by_network.shape:
+    by_network, ours = by_network - ours, ours[:0]
+  variances = [
       means.var(ddof=1) / len(means)
-      for means in (gains.mean(0), gains.mean(1)) if len(means) > 1
+      for means in (ours, by_network, baseline.mean(1)) if len(means) > 1
+  ]
+  mean = np.mean(accuracy_of_set) - baseline.mean()
+  return Gain(
+      float(mean), float(np.sqrt(sum(variances))) if variances else None
   )
-  return Gain(float(gains.mean()), float(np.sqrt(variance)))
 
 
 def distillation_ratio(accuracy_of_set, accuracy_of_all):

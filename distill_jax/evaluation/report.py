@@ -16,7 +16,7 @@ from distill_jax.types import TrainingSet
 SCHEMA_VERSION = 1
 
 
-class Target(NamedTuple):
+class Transfer(NamedTuple):
   """What a set does for one of several networks.
 
   Attributes:
@@ -46,7 +46,7 @@ def report_dict(
     hard_labels: Report | None = None,
     full_data: FullData | None = None,
     cost: Cost | None = None,
-    networks: dict[str, Target] | None = None,
+    networks: dict[str, Transfer] | None = None,
 ) -> dict[str, Any]:
   """Everything a result must say, ready for `json.dump`.
 
@@ -92,7 +92,7 @@ def report_dict(
   }
   if hard_labels is not None:
     document["hard_label_accuracy"] = _accuracy(hard_labels)
-  document |= _of_all(report, full_data)
+  document |= _full_data_block(report, full_data)
   costs = {"set": cost, "all": full_data.cost if full_data else None}
   if cost or full_data:
     document["cost"] = {k: c._asdict() for k, c in costs.items() if c}
@@ -101,7 +101,7 @@ def report_dict(
         name: {
             **_block(target.report),
             "random_real": _baseline(target.random_real, target.report),
-            **_of_all(target.report, target.full_data),
+            **_full_data_block(target.report, target.full_data),
         } for name, target in networks.items()
     }
   return document
@@ -145,25 +145,38 @@ def transfer_table(report: dict[str, Any]) -> str:
       f"{'gain':>16}" + f"{'all data':>9}{'kept %':>7}" * full
   )
   rule = "-" * len(head)
-  rows = []
+  rows, counts = [], set()
   for name, block in report["networks"].items():
+    random = block["random_real"]
     cells = [
-        f"{100 * entry['mean']:.2f} ± {100 * entry[error]:.2f}"
-        for entry, error in (
-            (block["accuracy"], "std"), (block["random_real"], "std"),
-            (block["random_real"]["gain"], "stderr"),
-        )
+        _with_error(block["accuracy"]["mean"], _std(block["accuracy"])),
+        _with_error(random["mean"], _std(random)),
+        _with_error(**random["gain"]),
     ]
+    counts.add(
+        f"{block['num_networks']} networks each, on random real data "
+        f"{random['num_networks']} on each of {random['num_sets']} sets"
+    )
     rows.append(f"{name[:16]:<16}" + "".join(f"{c:>16}" for c in cells))
     if "ratio" in block:
       rows[-1] += (f"{100 * block['full_data_accuracy']:>9.2f}"
                    f"{block['ratio']:>7.1f}")
-  counts = sorted({b["num_networks"] for b in report["networks"].values()})
-  return "\n".join([
-      rule, head, rule, *rows, rule,
-      f"{' or '.join(map(str, counts))} networks each; ± is the standard "
-      "deviation, for gains the", "standard error",
-  ])
+  note = (
+      f"{'; '.join(sorted(counts))}; ± is the standard deviation, for gains "
+      "the standard error"
+  )
+  return "\n".join(
+      [rule, head, rule, *rows, rule, *textwrap.wrap(note, len(head))]
+  )
+
+
+def _with_error(mean: float, stderr: float | None) -> str:
+  error = "-" if stderr is None else f"{100 * stderr:.2f}"
+  return f"{100 * mean:.2f} ± {error}"
+
+
+def _std(entry) -> float | None:
+  return entry["std"] if len(entry["per_network"]) > 1 else None
 
 
 def _heading(report, width):
@@ -225,7 +238,9 @@ def _block(report: Report) -> dict[str, Any]:
   }
 
 
-def _of_all(report: Report, full_data: FullData | None) -> dict[str, float]:
+def _full_data_block(
+    report: Report, full_data: FullData | None
+) -> dict[str, float]:
   """Accuracy on all data and the share of it that the set keeps, in %."""
   if full_data is None:
     return {}

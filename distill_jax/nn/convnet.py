@@ -70,7 +70,8 @@ class _ConvNet(nn.Module):
     if x.ndim != 4 or x.shape[1] < 2**self.depth:
       raise ValueError(
           f"`images` must be [B, H, W, C] of at least {2**self.depth} pixels "
-          f"for a ConvNet of depth {self.depth}; got {x.shape}."
+          f"a side for a ConvNet of depth {self.depth}; got {x.shape}. Lower "
+          "`depth`."
       )
     features = []
     for block in range(self.depth):

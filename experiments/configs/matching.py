@@ -22,13 +22,14 @@ def matching(method: str, dataset: str):
   Options after the colon: `ipc=N` (samples per class), `width=W` (of the
   ConvNet), `init=noise|real|class_mean|kmeans|herding`,
   `parameterization=pixels|multi_formation|linear_bases|hallucinator`,
-  `learn_labels`, `quick`.
+  `preprocessing=standardise|zca` (instead of the data set's published
+  constants; give it with data of your own), `learn_labels`, `quick`.
   """
 
   def get_config(text=None):
     chosen = options.parse(
         text, ipc=10, width=128, init="", parameterization="",
-        learn_labels=False, quick=False,
+        preprocessing="", learn_labels=False, quick=False,
     )
     config = _common(DATASETS[dataset], chosen)
     config.method = method
@@ -37,6 +38,8 @@ def matching(method: str, dataset: str):
       config.start = chosen.init
     if chosen.parameterization:
       config.parameterization = _parameterization(chosen.parameterization)
+    if chosen.preprocessing:
+      config.preprocessing = chosen.preprocessing
     if chosen.quick:
       config.num_steps, config.log_every, config.checkpoint_every = 20, 5, 10
       config.batch_size = 32
