@@ -23,7 +23,7 @@ from distill_jax.types import Array, PyTree
 # so many bytes, of at most so many rows: more costs page faults, less leaves
 # its cores nothing to share. LeNet, gradient over 1,024 images on 2 cores: 87
 # ms in pieces of 64, 175 ms whole; ConvNet of width 32, 100 images: 39 ms in
-# pieces of 10, 56 ms in pieces of 50.
+# pieces of 10, 50 ms in pieces of 50.
 _PIECE_BYTES = 20_000_000
 _PIECE_ROWS = 64
 

@@ -152,17 +152,14 @@ def finish(
       cache=cache_dir / "full_data.json",
   )
   report |= outcome.measured
+  start = run.estimator.samples(run.state.distilled).inputs
   if run.rows.members is not None and run.rows.members.shape[1] > 1:
-    samples = run.estimator.samples
     report["updates"] = updates(
-        samples(run.state.distilled).inputs, samples(outcome.distilled).inputs,
-        run.rows.members,
+        start, artifact.inputs, run.rows.members
     )._asdict()
   write_json(folder / "report.json", report)
   if config.figures:
-    draw(folder, artifact, report, start=run.estimator.samples(
-        run.state.distilled
-    ).inputs)
+    draw(folder, artifact, report, start=start)
   print(show(report))
   print(f"\nin {folder}: distilled.safetensors, report.json, metrics.jsonl, "
         "figures/")

@@ -173,14 +173,10 @@ UNROLLED = ("dd", "sldd")
 
 
 def _per_class(config, source) -> data.sampling.Sampler:
-  counts = source.train.counts
-  smallest = int(counts.argmin())
-  if config.batch_size > counts[smallest]:
-    raise ConfigError(
-        "`batch_size` must be at most the training samples of each class, "
-        f"without validation; {counts[smallest]} are of class "
-        f"{source.class_names[smallest]!r}; got {config.batch_size}. Lower it."
-    )
+  data.sampling.check_per_class(
+      source.train, config.batch_size, source.class_names,
+      argument="batch_size",
+  )
   return data.per_class(config.batch_size)
 
 

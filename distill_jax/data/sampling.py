@@ -98,13 +98,17 @@ def beside(sample: Sampler, other: Callable[[Array, Any], Any]) -> Sampler:
   return both
 
 
-def check_per_class(split: Split, samples_per_class: int, class_names=()):
+def check_per_class(
+    split: Split, samples_per_class: int, class_names=(),
+    *, argument: str = "samples_per_class",
+):
   """Checks on the host that every class can serve `per_class`.
 
   Args:
     split: the split that will be sampled.
     samples_per_class: n, as for `per_class`.
     class_names: K names for the message.
+    argument: what the caller calls n, for the message.
 
   Raises:
     DataError: a class has fewer than n samples.
@@ -113,12 +117,14 @@ def check_per_class(split: Split, samples_per_class: int, class_names=()):
   smallest = int(counts.argmin())
   if samples_per_class > counts[smallest]:
     name = class_names[smallest] if class_names else smallest
-    raise _too_few(samples_per_class, counts[smallest], f"class {name!r}")
+    raise _too_few(
+        samples_per_class, counts[smallest], f"class {name!r}", argument
+    )
 
 
-def _too_few(samples_per_class, count, holder):
+def _too_few(samples_per_class, count, holder, argument="samples_per_class"):
   return DataError(
-    f"`samples_per_class` must be at most the {count} samples of {holder}; "
+    f"`{argument}` must be at most the {count} samples of {holder}; "
     f"got {samples_per_class}. Lower it or add data."
   )
 

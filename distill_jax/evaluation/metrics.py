@@ -18,7 +18,7 @@ from distill_jax.types import Array
 
 
 def confusion_matrix(
-    labels: Array, predicted: Array, num_classes: int, weights=1
+    labels: Array, predicted: Array, num_classes: int
 ) -> Array:
   """Counts [K, K] int32 of samples by true (row) and predicted class.
 
@@ -26,10 +26,9 @@ def confusion_matrix(
     labels: [B] int, in 0..K-1.
     predicted: [B] int.
     num_classes: K.
-    weights: [B] or scalar int; 0 leaves a sample out.
   """
   counts = jnp.zeros((num_classes, num_classes), jnp.int32)
-  return counts.at[labels, predicted].add(jnp.asarray(weights, jnp.int32))
+  return counts.at[labels, predicted].add(1)
 
 
 def accuracy(confusion) -> np.ndarray:
