@@ -1,14 +1,12 @@
 """What follows distilling: accuracies, baselines, report, table, figures."""
 
-import json
 import time
-import zlib
 from pathlib import Path
 
 import build
 import jax
+import known
 import networks as networks_of
-import numpy as np
 from driver import say
 from workdir import MetricsLog, command, write_json
 
@@ -19,13 +17,9 @@ from distill_jax.evaluation import (
   evaluate,
   hard_labels,
   report_dict,
-  run_baselines,
   table,
-  train_on_all,
   transfer_table,
 )
-from distill_jax.evaluation.cost import Cost
-from distill_jax.evaluation.full_data import FullData
 from distill_jax.evaluation.recipes import from_spec
 from distill_jax.segments import updates
 
@@ -52,7 +46,7 @@ def assess(
       num_sets and networks_per_set of the baselines; full_data.
     spec: SPEC of the data.
     seconds: that distilling took; None where unknown.
-    cache: a JSON file of accuracies on all data.
+    cache: a JSON file of what was measured on real data before.
     networks: `{name: network spec}`; the first is the one reported on top. The
       artifact's own by default.
     recipe: instead of the artifact's.
@@ -90,8 +84,9 @@ def assess(
   baselines = build.baseline_names(settings["baselines"])
   if baselines:
     say(f"baselines: {', '.join(baselines)}")
-  results = {} if not baselines else run_baselines(
-      key, artifact, source, network=student, names=baselines,
+  results = known.baselines(
+      key, artifact, source, networks[name], network=student, cache=cache,
+      names=baselines,
       num_sets=settings["num_sets"],
       networks_per_set=settings["networks_per_set"],
       num_samples=artifact.num_rows,
@@ -101,16 +96,18 @@ def assess(
   if settings["full_data"]:
     for n, network in built.items():
       say(f"training {n} on all data")
-      full[n] = _full_data(key, networks[n], network, source, cache)
+      full[n] = known.full_data(key, source, networks[n], network, cache)
   transfers = {}
   if others:
     say(f"random real data on {', '.join(built)}")
-    known = {name: results["random_real"]} if "random_real" in results else {}
+    own = {name: results["random_real"]} if "random_real" in results else {}
     transfers = {
         n: Transfer(
             reports[n],
-            known.get(n) or _random_real(key, artifact, source, network,
-                                         reports[n].num_networks),
+            own.get(n) or _random_real(
+                key, artifact, source, networks[n], network, cache,
+                reports[n].num_networks,
+            ),
             full.get(n),
         ) for n, network in built.items()
     }
@@ -149,7 +146,7 @@ def finish(
   report = assess(
       run.evaluation_key, artifact, run.source,
       settings=config.evaluation, spec=spec, seconds=outcome.seconds,
-      cache=cache_dir / "full_data.json",
+      cache=cache_dir / known.FILE,
   )
   report |= outcome.measured
   start = run.estimator.samples(run.state.distilled).inputs
@@ -186,32 +183,15 @@ def draw(folder: Path, artifact, report: dict, start=None) -> None:
     )
 
 
-def _random_real(key, artifact, source, network, num_networks: int):
+def _random_real(key, artifact, source, spec, network, cache, num_networks):
   """Three or more sets, with at least as many networks together."""
   each = min(num_networks, 5)
-  return run_baselines(
-      key, artifact, source, network=network, names=("random_real",),
-      num_sets=max(3, -(-num_networks // each)), networks_per_set=each,
-      num_samples=artifact.num_rows,
+  return known.baselines(
+      key, artifact, source, spec, network=network, cache=cache,
+      names=("random_real",), num_sets=max(3, -(-num_networks // each)),
+      networks_per_set=each, num_samples=artifact.num_rows,
   )["random_real"]
 
 
 def _hard(training_set) -> dict:
   return dict(labels=hard_labels(training_set).samples.labels)
-
-
-def _full_data(key, spec, network, source, cache: Path) -> FullData:
-  """Accuracy from all data; measured once for a network and a data set."""
-  arrays = map(np.asarray, source.preprocessing)
-  preprocessing = zlib.crc32(b"".join(a.tobytes() for a in arrays))
-  name = json.dumps(
-      [dict(spec), source.fingerprint(), preprocessing], sort_keys=True
-  )
-  known = json.loads(cache.read_text()) if cache.exists() else {}
-  if name not in known:
-    measured = train_on_all(jax.random.fold_in(key, 2**30), network, source)
-    known[name] = dict(
-        accuracy=measured.accuracy, cost=measured.cost._asdict()
-    )
-    write_json(cache, known)
-  return FullData(known[name]["accuracy"], Cost(**known[name]["cost"]))

@@ -29,7 +29,8 @@ flags.DEFINE_string("workdir", None, "Where the run lives.")
 flags.DEFINE_string("data", None, "SPEC of a data set, not the config's.")
 flags.DEFINE_string("data_dir", None, "A folder of data sets.")
 flags.DEFINE_string(
-    "cache_dir", None, "Where accuracies on all data are kept; the workdir."
+    "cache_dir", None,
+    "Where accuracies of real data are kept, for runs to share; the workdir.",
 )
 flags.mark_flags_as_required(["config", "workdir"])
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import assess
 import build
 import jax
+import known
 import launch
 import workdir
 from absl import flags
@@ -70,7 +71,7 @@ def main(argv):
           full_data=FLAGS.full_data,
       ),
       spec=FLAGS.data, seconds=artifact.provenance.get("seconds"),
-      cache=out.with_name("full_data.json"),
+      cache=out.with_name(known.FILE),
       networks={
           n: own if n == own.get("name") else dict(name=n) for n in names
       },

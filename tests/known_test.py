@@ -1,0 +1,91 @@
+"""Measured once: accuracies on real data are kept and found again."""
+
+import json
+
+import jax
+import known
+import networks
+import numpy as np
+import pytest
+
+from distill_jax import artifact, data
+from distill_jax.evaluation.recipes import untrained
+
+SPEC = dict(name="mlp", widths=())
+NAMES = ("random_real", "class_mean", "byte_matched_real")
+
+
+@pytest.fixture(scope="module")
+def setting():
+  """A set of ten digits, its source and network."""
+  source = data.read("digits")
+  distilled = artifact.from_samples(
+      source.train.encode(source.train.inputs[:10]), source.train.labels[:10],
+      class_names=source.class_names, preprocessing=source.preprocessing,
+      recipe=untrained().spec,
+  )
+  return distilled, source, networks.network(SPEC, 10)
+
+
+def _measure(setting, cache, names=NAMES, seed=0, **changes):
+  distilled, source, network = setting
+  settings = dict(num_sets=2, networks_per_set=2, storage_bytes=8_000)
+  return known.baselines(
+      jax.random.key(seed), distilled, source, SPEC, cache=cache, names=names,
+      network=network, **settings | changes,
+  )
+
+
+def _assert_same(one, two):
+  assert one.keys() == two.keys()
+  for name, result in one.items():
+    np.testing.assert_array_equal(result.accuracy, two[name].accuracy)
+    assert result._replace(accuracy=0) == two[name]._replace(accuracy=0)
+
+
+def test_baselines_are_measured_once(setting, tmp_path, monkeypatch):
+  cache = tmp_path / known.FILE
+  first = _measure(setting, cache, NAMES[:2])
+  asked = []
+  original = known.run_baselines
+  monkeypatch.setattr(
+      known, "run_baselines",
+      lambda *args, names, **settings: asked.append(names) or original(
+          *args, names=names, **settings
+      ),
+  )
+  both = _measure(setting, cache)
+  assert asked == [("byte_matched_real",)]
+  _assert_same(first, {name: both[name] for name in first})
+  _assert_same(both, _measure(setting, cache))
+  _assert_same(both, _measure(setting, tmp_path / "new.json"))
+
+
+@pytest.mark.parametrize("change, again", [
+    (dict(seed=1), NAMES),
+    (dict(num_sets=3), NAMES),
+    (dict(storage_bytes=9_000), ("byte_matched_real",)),
+])
+def test_anything_else_is_measured_anew(
+    setting, tmp_path, monkeypatch, change, again
+):
+  cache = tmp_path / known.FILE
+  results = _measure(setting, cache)
+  asked = []
+
+  def measured(*args, names, **settings):
+    asked.extend(names)
+    return {name: results[name] for name in names}
+
+  monkeypatch.setattr(known, "run_baselines", measured)
+  _measure(setting, cache, **change)
+  assert tuple(asked) == again
+
+
+def test_another_recipe_is_another_value(setting, tmp_path, monkeypatch):
+  distilled, *rest = setting
+  cache = tmp_path / known.FILE
+  _measure(setting, cache, NAMES[:1])
+  recipe = dict(name="dc", num_epochs=1)
+  _measure((distilled._replace(recipe=recipe), *rest), cache, NAMES[:1])
+  assert len(json.loads(cache.read_text())) == 2
