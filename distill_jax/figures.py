@@ -5,7 +5,7 @@ Every function returns a `matplotlib.figure.Figure`: a notebook shows it and
 matplotlib only when a figure is asked for. Figures are at most 8 inches wide,
 so that they stay legible at the width of a README.
 
-`accuracy_against_samples` is figure 6 of Sucholutsky & Schonlau, "Soft-Label
+`accuracy_against` draws figure 6 of Sucholutsky & Schonlau, "Soft-Label
 Dataset Distillation and Text Dataset Distillation", 2019, arXiv 1910.02551.
 """
 
@@ -23,6 +23,12 @@ _DPI = 150
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = "osD^vP"
 _PALE, _GREY, _DARK = "#B8B8B8", "#666666", "#222222"
+
+# Horizontal axes: the field of a row, its title, its unit.
+AXES = {
+    "samples": ("num_samples", "distilled samples", ""),
+    "bytes": ("bytes", "size of the set", "B"),
+}
 
 # The sample grid, in inches; text in points.
 _WIDEST, _NARROWEST, _LARGEST = 8.0, 4.5, 1.6
@@ -132,14 +138,18 @@ def curves(metrics: Sequence[Mapping[str, float]]):
   return figure
 
 
-def accuracy_against_samples(
-    rows: Sequence[Mapping[str, Any]], *, full_data: float | None = None
+def accuracy_against(
+    rows: Sequence[Mapping[str, Any]],
+    axis: str = "samples",
+    *,
+    full_data: float | None = None,
 ):
-  """Test accuracy against the number of samples, a line for each label.
+  """Test accuracy against the size of the set, a line for each label.
 
   Args:
-    rows: `label` (of the line), `num_samples`, `mean` and `std` (fractions;
-      the std may be missing).
+    rows: `label` (of the line), `num_samples` or `bytes`, `mean` and `std`
+      (fractions; the std may be missing).
+    axis: "samples" or "bytes".
     full_data: accuracy from all real data, a fraction; drawn dashed, and
       dotted 90 % of it.
 
@@ -147,20 +157,23 @@ def accuracy_against_samples(
     A `Figure`.
 
   Raises:
-    ValueError: no rows.
+    ValueError: no rows, or another axis.
   """
   if not len(rows):
     raise ValueError("`rows` must hold at least one point; got none.")
+  if axis not in AXES:
+    raise ValueError(f"`axis` must be {' or '.join(AXES)}; got {axis!r}.")
+  size, title, unit = AXES[axis]
   figure = _figure(6.5, 4.2)
   axes = figure.subplots()
   shown = []
   for i, label in enumerate(dict.fromkeys(row["label"] for row in rows)):
     line = sorted(
         (row for row in rows if row["label"] == label),
-        key=lambda row: row["num_samples"],
+        key=lambda row: row[size],
     )
     shown.append(axes.errorbar(
-        [row["num_samples"] for row in line],
+        [row[size] for row in line],
         [100 * row["mean"] for row in line],
         yerr=[100 * _std(row) for row in line],
         color=_COLOURS[i % len(_COLOURS)], marker=_MARKERS[i % len(_MARKERS)],
@@ -175,9 +188,9 @@ def accuracy_against_samples(
           level, color=_GREY, linestyle=style, linewidth=1.2,
           label=f"{text}: {level:.1f} %",
       ))
-  _log_axis(axes, [row["num_samples"] for row in rows])
+  _log_axis(axes, [row[size] for row in rows], unit)
   _dress(axes, "both")
-  axes.set_xlabel("distilled samples", fontsize=10)
+  axes.set_xlabel(title, fontsize=10)
   axes.set_ylabel("test accuracy (%)", fontsize=10)
   axes.set_ylim(0, 103)
   figure.legend(handles=shown, loc="outside lower center", ncols=2, fontsize=9,
@@ -469,14 +482,17 @@ def _dress(axes, grid: str):
   axes.grid(axis=grid, color="#E6E6E6", linewidth=0.8)
 
 
-def _log_axis(axes, num_samples: Sequence[int]):
-  """A logarithmic x axis over the samples, at least 1 to 10, plain numbers."""
+def _log_axis(axes, sizes: Sequence[int], unit: str):
+  """A logarithmic x axis over a decade or more, labelled at 1, 2 and 5."""
+  from matplotlib.ticker import EngFormatter
+
   axes.set_xscale("log")
-  largest = max(10, *num_samples)
-  axes.set_xlim(0.85 * min(1, *num_samples), largest / 0.85)
-  ticks = [m * 10**e for e in range(8) for m in (1, 2, 5)]
-  ticks = [tick for tick in ticks if tick <= largest]
-  axes.set_xticks(ticks, [str(tick) for tick in ticks])
+  smallest = min(sizes)
+  largest = max(10 * smallest, *sizes)
+  axes.set_xlim(0.85 * smallest, largest / 0.85)
+  ticks = [m * 10**e for e in range(12) for m in (1, 2, 5)]
+  axes.set_xticks([t for t in ticks if smallest <= t <= largest])
+  axes.xaxis.set_major_formatter(EngFormatter(unit))
   axes.minorticks_off()
 
 

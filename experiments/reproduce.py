@@ -13,12 +13,10 @@ from all of them.
 
 import datetime
 import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import NamedTuple
 
 import launch
+import launched
 import workdir
 from absl import flags
 
@@ -26,7 +24,7 @@ from distill_jax import figures
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation import metrics
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = launched.ROOT
 RESULTS = ROOT / "docs" / "results"
 
 FLAGS = flags.FLAGS
@@ -137,21 +135,12 @@ def chosen(wanted: list[str], table: dict[str, Row]) -> list[str]:
 def run_row(name: str, row: Row) -> dict:
   """Runs a row to its end and returns its record."""
   folder = (ROOT / FLAGS.workdir / name).relative_to(ROOT)
-  file = ROOT / folder / "report.json"
-  command = [
-      "experiments/distill.py",
-      f"--config=experiments/configs/{row.config}",
-      f"--workdir={folder}",
-      *row.overrides,
-  ]
-  if not _finished(file, command):
-    extra = [f"--cache_dir={FLAGS.workdir}"]
-    if FLAGS.data_dir:
-      extra.append(f"--data_dir={FLAGS.data_dir}")
-    done = subprocess.run([sys.executable, *command, *extra], cwd=ROOT)
-    if done.returncode or not file.exists():
-      raise ConfigError(f"row {name} did not finish; run it again to go on.")
-  report = json.loads(file.read_text())
+  arguments = [f"--config=experiments/configs/{row.config}", *row.overrides]
+  extra = [f"--cache_dir={FLAGS.workdir}"]
+  if FLAGS.data_dir:
+    extra.append(f"--data_dir={FLAGS.data_dir}")
+  report = launched.report_of(f"row {name}", folder, arguments, extra)
+  file = ROOT / folder / launched.REPORT
   date = datetime.date.fromtimestamp(file.stat().st_mtime)
   return dict(
       row=name,
@@ -160,13 +149,6 @@ def run_row(name: str, row: Row) -> dict:
       published=row.published,
       report=report,
   )
-
-
-def _finished(file: Path, command: list[str]) -> bool:
-  """Whether a report is there, and of this very command."""
-  if not file.exists():
-    return False
-  return set(command) <= set(json.loads(file.read_text())["command"].split())
 
 
 def append(group: str, record: dict) -> None:
@@ -218,7 +200,7 @@ def draw_sweep(records: dict[str, dict]) -> None:
            mean=r["accuracy"]["mean"], std=r["accuracy"]["std"])
       for r in sweep
   ]
-  figure = figures.accuracy_against_samples(
+  figure = figures.accuracy_against(
       points, full_data=sweep[0]["full_data_accuracy"]
   )
   figures.save(figure, ROOT / "docs" / "figures" / "sldd_mnist_sweep.png")

@@ -51,6 +51,13 @@ class ConfigsTest(parameterized.TestCase):
     assert config.method == name.split("_")[0]
     assert _load(name, "quick").num_steps <= 100
 
+  def test_the_preprocessing_may_be_fitted_to_the_data(self):
+    config = _small("dm", "preprocessing=standardise")
+    assert config.preprocessing == "standardise"
+    np.testing.assert_allclose(
+        build.source(config).preprocessing.mean, 0.306, atol=0.01
+    )
+
   @parameterized.parameters(*sorted(set(METHODS) - {"dc", "edd"}))
   def test_a_step_of_two_classes_traces(self, method):
     config = _small(method)

@@ -160,11 +160,11 @@ class ChartsTest(parameterized.TestCase):
     figure = figures.curves([dict(step=0, loss=1.0), dict(step=1, loss=0.5)])
     assert len(figure.axes) == 1 and figure.axes[0].get_xlabel()
 
-  def test_accuracy_against_samples(self):
+  def test_accuracy_against(self):
     rows = [dict(num_samples=m, mean=0.5, std=0.1, label="SLDD, random")
             for m in (100, 1, 10)]
     rows.append(dict(num_samples=5, mean=0.25, std=None, label="DD"))
-    figure = figures.accuracy_against_samples(rows, full_data=0.9)
+    figure = figures.accuracy_against(rows, full_data=0.9)
     _check_whole(figure)
     axes = figure.axes[0]
     lines = [line.get_xydata() for line in axes.lines if line.get_marker()]
@@ -224,7 +224,7 @@ class ChartsTest(parameterized.TestCase):
       figures.transfer_matrix({"dc": networks(0.9), "dm": {}})
 
   @parameterized.parameters(
-      figures.curves, figures.accuracy_against_samples
+      figures.curves, figures.accuracy_against
   )
   def test_refuses_nothing(self, draw):
     with pytest.raises(ValueError, match="at least one"):

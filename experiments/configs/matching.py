@@ -38,8 +38,6 @@ def matching(method: str, dataset: str):
       config.start = chosen.init
     if chosen.parameterization:
       config.parameterization = _parameterization(chosen.parameterization)
-    if chosen.preprocessing:
-      config.preprocessing = chosen.preprocessing
     if chosen.quick:
       config.num_steps, config.log_every, config.checkpoint_every = 20, 5, 10
       config.batch_size = 32
@@ -60,7 +58,8 @@ def _common(data, chosen) -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.data = data.spec
-  config.preprocessing = dict(mean=data.mean, std=data.std)
+  published = dict(mean=data.mean, std=data.std)
+  config.preprocessing = chosen.preprocessing or published
   config.validation_fraction = 0.1
   config.network = dict(name="convnet", depth=data.depth, width=chosen.width)
 
