@@ -362,7 +362,7 @@ def test_evaluate_launcher(tmp_path):
     [f"--data={spec}", f"--out={out}", "--num_networks=1", *case]
     for case, _ in cases
   ]
-  results = launching.evaluate(*commands, cache=tmp_path / "cache")
+  results = launching.elsewhere("evaluate", *commands, cache=tmp_path / "cache")
   shutil.rmtree(tmp_path / "cache", ignore_errors=True)
   assert len(results) == len(cases)
   for (case, parts), result in zip(cases, results, strict=True):

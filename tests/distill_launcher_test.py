@@ -184,7 +184,7 @@ def test_prolonged(trained, tmp_path):
 
 def test_evaluate_agrees(trained, tmp_path):
   out = tmp_path / "report.json"
-  (result,) = launching.evaluate([
+  (result,) = launching.elsewhere("evaluate", [
     f"--artifact={trained.folder / 'distilled.safetensors'}", "--data=digits",
     "--num_networks=4", f"--out={out}",
   ], cache=trained.cache)  # fmt: skip

@@ -174,6 +174,45 @@ class ChartsTest(parameterized.TestCase):
     assert legend == ["SLDD, random", "DD", "all real data: 90.0 %",
                       "90 % of all real data: 81.0 %"]
 
+  def test_accuracy_against_bytes(self):
+    rows = [dict(bytes=b, mean=0.5, std=0.1, label="DM") for b in (784, 78_400)]
+    figure = figures.accuracy_against(rows, "bytes")
+    _check_whole(figure)
+    axes = figure.axes[0]
+    assert axes.get_xlabel() == "size of the set"
+    figure.canvas.draw()
+    assert "10 kB" in [text.get_text() for text in axes.get_xticklabels()]
+    with pytest.raises(ValueError, match="`axis` must be"):
+      figures.accuracy_against(rows, "weight")
+
+  @parameterized.parameters(1, 2, 3)
+  def test_t_sne(self, num_sets):
+    generator = np.random.default_rng(0)
+    centres = 20 * np.eye(3, 5)
+
+    def points(num, groups=None):
+      classes = np.arange(num) % 3
+      features = centres[classes] + generator.normal(size=(num, 5))
+      return figures.Points(features, classes, groups)
+
+    real = points(60)
+    sets = {"plain": points(6), "in segments": points(6, np.arange(6) // 3),
+            "third": points(3)}
+    sets = dict(list(sets.items())[:num_sets])
+    names = ["ankle boot", "bag", "pullover"]
+    figure = figures.t_sne(real, sets, names)
+    _check_whole(figure)
+    assert [axes.get_title() for axes in figure.axes] == list(sets)
+    background = [axes.collections[0].get_offsets() for axes in figure.axes]
+    assert all(np.array_equal(b, background[0]) for b in background)
+    # A sample lies among the real ones of its class.
+    at = figure.axes[0].collections[1].get_offsets()
+    distances = np.linalg.norm(at[:, None] - background[0][None], axis=2)
+    np.testing.assert_array_equal(distances.argmin(1) % 3, np.arange(6) % 3)
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend[:3] == names
+    assert ("segment 2" in legend) == (num_sets > 1)
+
   def test_accuracy_bars(self):
     report = dict(
         accuracy=dict(mean=0.8, std=0.01),

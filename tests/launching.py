@@ -30,18 +30,21 @@ TINY = (
   "--config.evaluation.full_data=false", "--config.figures=false",
 )  # fmt: skip
 
-# evaluate.py defines flags that distill.py defines too: another process.
-_EVALUATE = """
-import contextlib, io, json, sys
-import evaluate, launch
+# Launchers define flags of the same names: another process for each.
+_ELSEWHERE = """
+import contextlib, importlib, io, json, sys
+import launch
 from absl import flags
 from absl.testing import flagsaver
+name, before = sys.argv[1:]
+launcher = importlib.import_module(name)
+exec(before)
 for argv in json.loads(sys.stdin.read()):
   out, err = io.StringIO(), io.StringIO()
   with flagsaver.flagsaver(), contextlib.redirect_stdout(out):
     with contextlib.redirect_stderr(err):
       flags.FLAGS.unparse_flags()
-      code = launch.run(evaluate.main, ["evaluate.py", *argv])
+      code = launch.run(launcher.main, [f"{name}.py", *argv])
   print(json.dumps([code, out.getvalue(), err.getvalue()]))
 """
 
@@ -67,10 +70,19 @@ def distil(*arguments) -> Result:
   return Result(code, out.getvalue(), err.getvalue())
 
 
-def evaluate(*commands, cache: Path) -> list[Result]:
-  """`python experiments/evaluate.py ARGUMENTS` for each of several commands."""
+def elsewhere(
+  launcher: str, *commands, cache: Path, before: str = ""
+) -> list[Result]:
+  """`python experiments/LAUNCHER.py ARGUMENTS` for each of several commands.
+
+  Args:
+    launcher: name of the file.
+    *commands: arguments of each call.
+    cache: of compiled programs.
+    before: code that runs first, with the module as `launcher`.
+  """
   done = subprocess.run(
-    [sys.executable, "-c", _EVALUATE],
+    [sys.executable, "-c", _ELSEWHERE, launcher, before],
     input=json.dumps([list(map(str, command)) for command in commands]),
     cwd=ROOT, env=environment(cache), text=True, capture_output=True,
   )

@@ -96,3 +96,13 @@ class DifferenceTest(parameterized.TestCase):
   def test_unpaired_is_refused(self):
     with pytest.raises(ValueError, match=r"shape \[R\]; got \(3,\) and \(2,\)"):
       metrics.paired_difference(jax.random.key(0), [1, 2, 3], [1, 2])
+
+
+def test_distance_to_nearest_is_of_the_same_class():
+  features = np.array([[0, 0], [3, 4], [10, 0], [1, 1]], float)
+  of_set = np.array([[0, 1], [10, 1], [3, 4], [0, 0]], float)
+  # The third sample has a twin of no class of its own; the fourth has none.
+  distance = metrics.distance_to_nearest(
+      features, [0, 0, 1, 2], of_set, [0, 1, 1, 0]
+  )
+  np.testing.assert_allclose(distance, (0 + np.hypot(3, 3) + 1) / 3)

@@ -96,6 +96,32 @@ def gain_over(accuracy_of_set, accuracy_of_baseline) -> Gain:
   )
 
 
+def distance_to_nearest(features, classes, of_set, classes_of_set) -> float:
+  """How far samples are from the nearest one of their class in a set.
+
+  Small where a set covers what the samples cover.
+
+  Args:
+    features: [N, D] of the samples.
+    classes: [N] int; samples of a class that the set lacks are left out.
+    of_set: [M, D] features of the set.
+    classes_of_set: [M] int.
+
+  Returns:
+    The mean Euclidean distance.
+  """
+  from sklearn.neighbors import NearestNeighbors
+
+  distances = []
+  for c in np.intersect1d(classes, classes_of_set):
+    ours = np.asarray(features)[np.asarray(classes) == c]
+    theirs = np.asarray(of_set)[np.asarray(classes_of_set) == c]
+    distances.append(NearestNeighbors(n_neighbors=1).fit(theirs).kneighbors(
+        ours
+    )[0].ravel())
+  return float(np.concatenate(distances).mean())
+
+
 def distillation_ratio(accuracy_of_set, accuracy_of_all):
   """r_M = 100 * accuracy on M distilled samples / accuracy on all data.
 

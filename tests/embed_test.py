@@ -1,0 +1,54 @@
+"""The picture of sets among real data."""
+
+import json
+
+import launch
+import launching
+import numpy as np
+import pytest
+
+from distill_jax import artifact, data
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory):
+  """(folder, results) of a picture and of two mistakes."""
+  home = tmp_path_factory.mktemp("embed")
+  source = data.read("digits")
+  rows = np.concatenate([
+      np.flatnonzero(np.asarray(source.train.labels) == c)[:4]
+      for c in range(10)
+  ])
+  segments = dict(samples_per_class=4, segments=dict(num=2))
+  for name, config in (("plain", {}), ("segmented", segments)):
+    artifact.save(artifact.from_samples(
+        source.train.encode(source.train.inputs[rows]),
+        source.train.labels[rows], class_names=source.class_names,
+        preprocessing=source.preprocessing,
+        network=dict(name="mlp", widths=[8]),
+        provenance=dict(config=json.dumps(config)),
+    ), home / f"{name}.safetensors")
+  sets = f"--sets=one={home}/plain.safetensors,two={home}/segmented.safetensors"
+  common = sets, "--data=digits", "--num_real=100", "--num_epochs=1"
+  return home, launching.elsewhere(
+      "embed", (*common, f"--out={home / 'tsne.png'}"),
+      (*common, f"--sets={home}/plain.safetensors", f"--out={home / 'a.png'}"),
+      (*common, f"--out={home / 'none' / 'a.png'}"), cache=home / "cache",
+  )
+
+
+def test_picture_and_distances(embedded):
+  home, (result, *_) = embedded
+  assert result.code == 0, result.err
+  assert (home / "tsne.png").read_bytes().startswith(b"\x89PNG")
+  distances = json.loads((home / "tsne.json").read_text())
+  distances = distances["distance_to_nearest"]
+  assert distances["one"] == distances["two"] > 0  # the same samples
+
+
+@pytest.mark.parametrize("i, message", [
+    (1, "`--sets` must be NAME=FILE"), (2, "`out` must be in an existing"),
+])
+def test_mistakes(embedded, i, message):
+  result = embedded[1][i]
+  assert result.code == launch.MISTAKE and message in result.err
