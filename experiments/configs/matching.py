@@ -9,6 +9,7 @@ function below that writes what it changes.
 
 import ml_collections
 import options
+from choices import one_of
 from configs.datasets import DATASETS
 
 # Matches for a fresh network, and epochs between them, by samples per class.
@@ -23,17 +24,21 @@ def matching(method: str, dataset: str):
   ConvNet), `init=noise|real|class_mean|kmeans|herding`,
   `parameterization=pixels|multi_formation|linear_bases|hallucinator`,
   `preprocessing=standardise|zca` (instead of the data set's published
-  constants; give it with data of your own), `learn_labels`, `quick`.
+  constants; give it with data of your own), `recipe=dc|dsa|cafe|idc` (of the
+  evaluation, instead of the method's own), `learn_labels`, `quick`.
   """
 
   def get_config(text=None):
     chosen = options.parse(
         text, ipc=10, width=128, init="", parameterization="",
-        preprocessing="", learn_labels=False, quick=False,
+        preprocessing="", recipe="", learn_labels=False, quick=False,
     )
     config = _common(DATASETS[dataset], chosen)
     config.method = method
     METHODS[method](config, DATASETS[dataset], chosen)
+    config.recipe = _recipe(
+        chosen.recipe or _RECIPE_OF[method], DATASETS[dataset]
+    )
     if chosen.init:
       config.start = chosen.init
     if chosen.parameterization:
@@ -92,7 +97,6 @@ def _common(data, chosen) -> ml_collections.ConfigDict:
   config.num_steps = 1_000
   config.log_every = 50
   config.checkpoint_every = 50
-  config.recipe = _dsa(data)
   config.evaluation = dict(
       num_networks=20, baselines="random_real,byte_matched_real",
       full_data=False, num_sets=5, networks_per_set=4,
@@ -105,11 +109,6 @@ def _dc(config, data, chosen):
   gradients(config, data, chosen)
   config.augmentation.strategy = ""
   config.start = "noise"
-  config.recipe = dict(name="dc", num_epochs=300, strategy="")
-  if not data.mirrored and len(data.mean) == 1:  # MNIST, as published
-    config.recipe = dict(
-        name="dc", num_epochs=1_000, strategy="crop_scale_rotate"
-    )
 
 
 def gradients(config, data, chosen):
@@ -142,7 +141,6 @@ def _cafe(config, data, chosen):
   config.watched = 128
   config.settled, config.moved, config.max_epochs = 0.04, 0.03, 50
   config.augmentation.strategy = ""
-  config.recipe = dict(name="cafe", num_epochs=600)
   config.num_steps = 20_000
 
 
@@ -161,10 +159,6 @@ def _idc(config, data, chosen):
   rate *= (side / data.wrapped) ** 2
   config.learning_rate = rate / data.std[0] ** 2
   config.clamp = True
-  config.recipe = dict(
-      name="idc", num_epochs=1_000, mix=0.5,
-      strategy=data.strategy.replace("_cutout", ""),
-  )
   config.num_steps = 200_000
 
 
@@ -214,8 +208,24 @@ METHODS = {
 }
 
 
-def _dsa(data) -> dict:
-  return dict(name="dsa", num_epochs=1_000, strategy=data.strategy)
+_RECIPE_OF = dict.fromkeys(METHODS, "dsa") | dict(
+    cafe="cafe", dc="dc", edd="idc", idc="idc"
+)
+
+
+def _recipe(name: str, data) -> dict:
+  """How networks are trained on the set, as published for a data set."""
+  dc = dict(num_epochs=300, strategy="")
+  if not data.mirrored and len(data.mean) == 1:  # MNIST
+    dc = dict(num_epochs=1_000, strategy="crop_scale_rotate")
+  published = {
+      "cafe": dict(num_epochs=600),
+      "dc": dc,
+      "dsa": dict(num_epochs=1_000, strategy=data.strategy),
+      "idc": dict(num_epochs=1_000, mix=0.5,
+                  strategy=data.strategy.replace("_cutout", "")),
+  }
+  return dict(name=name, **one_of(published, "recipe", name))
 
 
 def _parameterization(name: str) -> dict:
