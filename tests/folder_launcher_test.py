@@ -1,0 +1,53 @@
+"""A folder of pictures of two classes, one of them rare, from files to table."""
+
+import json
+
+import launching
+import numpy as np
+import pytest
+from PIL import Image
+
+SIDE, COMMON, RARE = 8, 60, 20
+
+
+def _tissue(generator, dense: bool):
+  """Pink ground with violet spots, more of them where it is dense."""
+  image = np.full((SIDE, SIDE, 3), (225, 170, 200), float)
+  image += generator.normal(0, 8, image.shape)
+  for y, x in generator.integers(0, SIDE - 1, (12 if dense else 4, 2)):
+    image[y : y + 2, x : x + 2] = (90, 40, 120)
+  return Image.fromarray(image.clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory):
+  """A folder with train and test, classes `benign` and (rare) `tumour`."""
+  root = tmp_path_factory.mktemp("slides")
+  generator = np.random.default_rng(0)
+  for part, share in (("train", 1.0), ("test", 0.5)):
+    for name, num in (("benign", COMMON), ("tumour", RARE)):
+      folder = root / part / name
+      folder.mkdir(parents=True)
+      for i in range(int(share * num)):
+        _tissue(generator, name == "tumour").save(folder / f"{i:03}.png")
+  return root
+
+
+@pytest.mark.parametrize("init", ["noise", "real"])
+def test_two_classes_of_unequal_size(slides, tmp_path, init):
+  config = launching.CONFIGS / "dm_cifar10.py"
+  result = launching.distil(
+    f"--config={config}:quick,ipc=2,width=4,init={init}"
+    ",preprocessing=standardise,recipe=dc", f"--data=folder:{slides}",
+    "--config.network.depth=1", "--config.batch_size=16",
+    "--config.num_steps=4", "--config.log_every=4",
+    "--config.checkpoint_every=4", "--config.recipe.num_epochs=1",
+    "--config.augmentation.strategy=",
+    "--config.evaluation.baselines=random_real", f"--workdir={tmp_path / init}",
+  )  # fmt: skip
+  assert result.code == 0, result.err
+  assert "4 samples" in result.out
+  report = json.loads((tmp_path / init / "report.json").read_text())
+  assert report["majority_rate"] == 0.75
+  assert report["baselines"]["random_real"]["num_samples"] == 4
+  assert (tmp_path / init / "figures" / "samples.png").exists()
