@@ -2,7 +2,7 @@
 
   python experiments/evaluate.py --artifact=DIR/distilled.safetensors \\
     --data=SPEC [--networks=lenet,convnet] [--num_networks=20] \\
-    [--recipe=in_order] [--baselines=all] --out=report.json
+    [--recipe=dsa:num_epochs=300] [--baselines=all] --out=report.json
 
 Reads only the artifact: samples, labels, step sizes and their order, and the
 preprocessing that the real data is put through. Networks that are not the
@@ -12,6 +12,7 @@ matrix beside `--out`, random real data of the same budget in both, and with
 codes as in `distill.py`.
 """
 
+import json
 import textwrap
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from absl import flags
 from distill_jax import artifact as artifacts
 from distill_jax import data, figures
 from distill_jax.errors import ConfigError, DataError, WorkdirError
+from distill_jax.evaluation import recipes
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("artifact", None, "The distilled set.")
@@ -34,7 +36,14 @@ flags.DEFINE_string("data_dir", None, "A folder of data sets.")
 flags.DEFINE_list("networks", [], "Students by name; the artifact's own first.")
 flags.DEFINE_integer("num_networks", 20, "Networks trained, of each kind.",
                      lower_bound=1)
-flags.DEFINE_string("recipe", None, "Instead of the artifact's own.")
+flags.DEFINE_string(
+    "recipe", None,
+    "Instead of the artifact's own: NAME[:field=value,...].",
+)
+flags.DEFINE_string(
+    "cache_dir", None,
+    "Where accuracies of real data are kept; beside --out.",
+)
 flags.DEFINE_string("baselines", "", "'all', or names with commas.")
 flags.DEFINE_integer("num_sets", 20, "Sets of each baseline.", lower_bound=1)
 flags.DEFINE_integer("networks_per_set", 10, "Networks trained on each.",
@@ -71,11 +80,11 @@ def main(argv):
           full_data=FLAGS.full_data,
       ),
       spec=FLAGS.data, seconds=artifact.provenance.get("seconds"),
-      cache=out.with_name(known.FILE),
+      cache=Path(FLAGS.cache_dir or out.parent) / known.FILE,
       networks={
           n: own if n == own.get("name") else dict(name=n) for n in names
       },
-      recipe=dict(name=FLAGS.recipe) if FLAGS.recipe else None,
+      recipe=_recipe(FLAGS.recipe) if FLAGS.recipe else None,
   )
   workdir.write_json(out, report)
   print(assess.show(report))
@@ -87,6 +96,25 @@ def main(argv):
     print(f"\nwritten to {out} and {picture}")
   else:
     print(f"\nwritten to {out}")
+
+
+def _recipe(text: str) -> dict:
+  """The recipe that a flag names, with numbers as numbers."""
+  name, _, fields = text.partition(":")
+  recipe = dict(name=name)
+  for field, given, value in (
+      f.partition("=") for f in filter(None, fields.split(","))
+  ):
+    if not given:
+      raise ConfigError(
+          f"`--recipe` must be NAME:field=value,...; got {field!r}."
+      )
+    try:
+      recipe[field] = json.loads(value)
+    except ValueError:
+      recipe[field] = value
+  recipes.from_spec(recipe)  # refuses an unknown one early
+  return recipe
 
 
 def _read(artifact) -> data.Source:

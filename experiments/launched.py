@@ -1,4 +1,4 @@
-"""Runs of `distill.py` as other launchers start them, each once."""
+"""Commands as other launchers start them, each once."""
 
 import json
 import subprocess
@@ -11,27 +11,43 @@ ROOT = Path(__file__).resolve().parent.parent
 REPORT = "report.json"
 
 
-def report_of(
-    name: str, folder: Path, arguments: list[str], extra: list[str]
+def distilled(
+    folder: Path, arguments: list[str], extra: list[str]
 ) -> dict:
-  """The report of a run, which is started, or goes on, where there is none.
+  """The report of a run of `distill.py`.
 
   Args:
-    name: of the run, for the error.
     folder: its workdir; relative to the project's root, or absolute.
-    arguments: of `distill.py`, without the workdir; a finished run is run
-      again where it was of others.
+    arguments: without the workdir.
     extra: further arguments that the result does not depend on.
 
   Raises:
     ConfigError: the run did not finish.
   """
-  file = ROOT / folder / REPORT
   command = ["experiments/distill.py", *arguments, f"--workdir={folder}"]
+  return _report(ROOT / folder / REPORT, command, extra)
+
+
+def evaluated(
+    artifact: Path, folder: Path, arguments: list[str], extra: list[str]
+) -> dict:
+  """The report of `evaluate.py` on a distilled set; see `distilled`."""
+  command = [
+      "experiments/evaluate.py", f"--artifact={artifact}", *arguments,
+      f"--out={folder / REPORT}",
+  ]
+  (ROOT / folder).mkdir(parents=True, exist_ok=True)
+  return _report(ROOT / folder / REPORT, command, extra)
+
+
+def _report(file: Path, command: list[str], extra: list[str]) -> dict:
+  """The report that a command writes; it is run where there is none of it."""
   if not _finished(file, command):
     done = subprocess.run([sys.executable, *command, *extra], cwd=ROOT)
-    if done.returncode or not file.exists():
-      raise ConfigError(f"{name} did not finish; run it again to go on.")
+    if done.returncode or not _finished(file, command):
+      raise ConfigError(
+          f"{file.parent.name} did not finish; the same command goes on."
+      )
   return json.loads(file.read_text())
 
 

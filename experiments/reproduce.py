@@ -4,11 +4,11 @@
   python experiments/reproduce.py --rows=sldd_mnist_fixed_10 --workdir=runs
   python experiments/reproduce.py --render
 
-A row is a command of `distill.py`, run in a folder of its own below
-`--workdir`, so an interrupted row goes on where it stopped and a finished one
-is not run again. Its record is appended to `docs/results/<group>.json`, in
-place of an older record of the same row, and `docs/results.md` is rendered
-from all of them.
+A row is a command of `distill.py`, or of `evaluate.py` on the set of another
+row, run in a folder of its own below `--workdir`, so an interrupted row goes on
+where it stopped and a finished one is not run again. Its record is appended to
+`docs/results/<group>.json`, in place of an older record of the same row, and
+`docs/results.md` is rendered from all of them.
 """
 
 import datetime
@@ -38,10 +38,12 @@ flags.DEFINE_bool("render", False, "Write docs/results.md from the records.")
 class Row(NamedTuple):
   """Attributes:
     group: the file below docs/results.
-    config: FILE[:options] below experiments/configs.
+    config: FILE[:options] below experiments/configs; or, of a row that
+      evaluates, the row whose set it takes.
     published: accuracy in percent, or None.
-    overrides: further arguments of distill.py.
+    overrides: further arguments.
     accelerator: whether it is meant for one.
+    evaluates: whether it is a command of `evaluate.py`.
   """
 
   group: str
@@ -49,6 +51,7 @@ class Row(NamedTuple):
   published: float | None
   overrides: tuple[str, ...] = ()
   accelerator: bool = False
+  evaluates: bool = False
 
 
 # Figure 6 of arXiv 1910.02551, at a thirtieth of the outer steps.
@@ -65,6 +68,69 @@ ACCELERATOR = {
     "dd_cifar10_fixed_100": 54.0,
     "dd_cifar10_random_100": 36.8,
 }
+
+
+# Matching on two cores: ConvNet of width 32, few outer steps. Chosen on a
+# validation split of MNIST at ten samples a class.
+SMALL = "width32"
+_SHORT = {
+    "dc": ("batch_size=64", "num_steps=600", "learning_rate=0.02",
+           "epochs_between=5"),
+    "dsa": ("batch_size=64", "num_steps=600", "learning_rate=0.02",
+            "epochs_between=5"),
+    "dm": ("batch_size=64", "num_steps=1500", "learning_rate=0.02"),
+    "ncfm": ("batch_size=128", "num_steps=600", "learning_rate=0.01",
+             "pool.num_networks=3", "pool.num_epochs=2"),
+    "cafe": ("batch_size=32", "num_steps=400", "learning_rate=0.02",
+             "watched=16", "max_epochs=10"),
+    "idc": ("batch_size=64", "num_steps=800", "learning_rate=0.03",
+            "batches_between=2"),
+}
+_PUBLISHED = {  # MNIST and Fashion-MNIST, 1 and 10 per class, width 128
+    "dc": (91.7, 97.4, 70.5, 82.3), "dsa": (88.7, 97.8, 70.6, 84.6),
+    "dm": (89.7, 97.5, None, None), "cafe": (93.1, 97.2, 77.1, 83.0),
+    "ncfm": (None,) * 4, "idc": (88.9, 98.0, 70.7, 85.3),
+}
+
+
+def small(
+    method: str, data: str, ipc: int, published=None, init="real",
+    settings: tuple[str, ...] = (),
+) -> Row:
+  """A row of a matching method on two cores, on pixels.
+
+  Args:
+    method: whose configuration, with its short settings.
+    data: set.
+    ipc: samples per class.
+    published: accuracy at width 128, in percent.
+    init: of the samples.
+    settings: field=value, after those of the method.
+  """
+  options = f"ipc={ipc},width=32,init={init},parameterization=pixels,recipe=dsa"
+  common = ("optimizer=adam", "schedule=cosine", "recipe.num_epochs=300")
+  settings = (*common, *_SHORT.get(method, ()), *settings)
+  return Row(
+      f"{SMALL}_{data}", f"{method}_{data}.py:{options}", published,
+      tuple(f"--config.{setting}" for setting in settings),
+  )
+
+
+def matching_rows() -> dict[str, Row]:
+  """Every method on two data sets at two sizes, and what is compared."""
+  table = {}
+  for column, (data, ipc) in enumerate(
+      (d, n) for d in ("mnist", "fashion_mnist") for n in (1, 10)
+  ):
+    for method, published in _PUBLISHED.items():
+      table[f"{SMALL}_{method}_{data}_{ipc}"] = small(
+          method, data, ipc, published[column]
+      )
+  for method in ("dc", "dsa", "idc"):
+    table[f"{SMALL}_{method}_mnist_10_noise"] = small(
+        method, "mnist", 10, init="noise"
+    )
+  return table
 
 
 def rows() -> dict[str, Row]:
@@ -92,6 +158,7 @@ def rows() -> dict[str, Row]:
        "--config.evaluation.networks_per_set=1",
        "--config.evaluation.baselines=all", "--config.evaluation.full_data"),
   )
+  table |= matching_rows()
   for name, published in ACCELERATOR.items():
     method, data, init, images = name.split("_")
     steps = 1 if images == "10" else 10
@@ -134,12 +201,20 @@ def chosen(wanted: list[str], table: dict[str, Row]) -> list[str]:
 
 def run_row(name: str, row: Row) -> dict:
   """Runs a row to its end and returns its record."""
-  folder = (ROOT / FLAGS.workdir / name).relative_to(ROOT)
-  arguments = [f"--config=experiments/configs/{row.config}", *row.overrides]
-  extra = [f"--cache_dir={FLAGS.workdir}"]
+  home = (ROOT / FLAGS.workdir).relative_to(ROOT)
+  folder, extra = home / name, [f"--cache_dir={FLAGS.workdir}"]
   if FLAGS.data_dir:
     extra.append(f"--data_dir={FLAGS.data_dir}")
-  report = launched.report_of(f"row {name}", folder, arguments, extra)
+  if row.evaluates:
+    artifact = home / row.config / "distilled.safetensors"
+    if not (ROOT / artifact).exists():
+      raise ConfigError(
+          f"row {name} evaluates the set of {row.config}; run that one first."
+      )
+    report = launched.evaluated(artifact, folder, row.overrides, extra)
+  else:
+    config = f"--config=experiments/configs/{row.config}"
+    report = launched.distilled(folder, [config, *row.overrides], extra)
   file = ROOT / folder / launched.REPORT
   date = datetime.date.fromtimestamp(file.stat().st_mtime)
   return dict(

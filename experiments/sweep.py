@@ -70,9 +70,8 @@ def main(argv):
   if FLAGS.data_dir:
     extra.append(f"--data_dir={FLAGS.data_dir}")
   reports = {
-      point: launched.report_of(
-          point.folder, home / point.folder,
-          [f"--config={point.config}", *common], extra,
+      point: launched.distilled(
+          home / point.folder, [f"--config={point.config}", *common], extra
       ) for point in points
   }
   rows = [row_of(point.line, point.ipc, r) for point, r in reports.items()]

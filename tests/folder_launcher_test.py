@@ -1,4 +1,4 @@
-"""A folder of pictures of two classes, one of them rare, from files to table."""
+"""A folder of pictures of two classes, one rare, from files to table."""
 
 import json
 

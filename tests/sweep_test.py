@@ -17,10 +17,10 @@ accuracies = {
     ("dm", 1): (0.5, 0.6, 0.7), ("dm", 10): (0.8, 0.9, 0.85),
     ("dsa", 1): (0.4, 0.5, 0.6), ("dsa", 10): (0.9, 1.0, 0.92),
 }
-def report_of(name, folder, arguments, extra):
+def distilled(folder, arguments, extra):
   with open(Path(folder).parent / "asked", "a") as file:
     file.write(json.dumps([folder.name, arguments, extra]) + "\\n")
-  method, *_, ipc = name.split("_")
+  method, *_, ipc = folder.name.split("_")
   ipc, own = int(ipc), accuracies[method, int(ipc)]
   baseline = dict(mean=0.3, std=0.1, stderr=0.05)
   return dict(
@@ -34,7 +34,7 @@ def report_of(name, folder, arguments, extra):
           byte_matched_real=dict(num_samples=40 * ipc, **baseline),
       ),
   )
-launched.report_of = report_of
+launched.distilled = distilled
 """
 MISTAKES = {
     "--methods=dm,sm": "`--methods` must be one of",
