@@ -86,6 +86,7 @@ _SHORT = {
     "idc": ("batch_size=64", "num_steps=800", "learning_rate=0.03",
             "batches_between=2"),
 }
+_TARGETS = ("convnet", "mlp", "lenet", "alexnet", "vgg11")
 _PUBLISHED = {  # MNIST and Fashion-MNIST, 1 and 10 per class, width 128
     "dc": (91.7, 97.4, 70.5, 82.3), "dsa": (88.7, 97.8, 70.6, 84.6),
     "dm": (89.7, 97.5, None, None), "cafe": (93.1, 97.2, 77.1, 83.0),
@@ -127,10 +128,46 @@ def matching_rows() -> dict[str, Row]:
           method, data, ipc, published[column]
       )
   for method in ("dc", "dsa", "idc"):
-    table[f"{SMALL}_{method}_mnist_10_noise"] = small(
-        method, "mnist", 10, init="noise"
+    name = f"{SMALL}_{method}_mnist_10"
+    table[f"{name}_noise"] = small(method, "mnist", 10, init="noise")
+    table[f"{name}_long"] = evaluation(
+        name, "--recipe=dsa:num_epochs=1000,"
+        "strategy=color_crop_cutout_scale_rotate", "--baselines=random_real",
+        "--num_networks=20", "--num_sets=5", "--networks_per_set=4",
+    )
+  table[f"{SMALL}_dsa_mnist_10_transfer"] = evaluation(
+      f"{SMALL}_dsa_mnist_10", f"--networks={','.join(_TARGETS)}",
+      "--num_networks=3",
+      "--recipe=dsa:num_epochs=300,strategy=color_crop_cutout_scale_rotate",
+  )
+  # A hybrid and, with its steps, its parts (DSA above is one as it is).
+  table[f"{SMALL}_hybrid_fashion_mnist_10"] = small(
+      "hybrid", "fashion_mnist", 10, settings=_SHORT["dsa"]
+  )
+  table[f"{SMALL}_dm_fashion_mnist_10_part"] = small(
+      "dm", "fashion_mnist", 10, settings=_SHORT["dsa"][:3]
+  )
+  # Segments against the whole, from the same images.
+  segments = ("evaluation.baselines=random_real",)
+  for name, method, more in (
+      ("idc_fashion_mnist_20", "idc", ()),
+      ("edd_fashion_mnist_20", "edd", ()),
+      ("edd_fashion_mnist_20_free", "edd", ("segments.anchor_weight=0",)),
+  ):
+    table[f"{SMALL}_{name}"] = small(
+        method, "fashion_mnist", 20,
+        settings=(*_SHORT["idc"], *segments, *more),
     )
   return table
+
+
+def evaluation(of: str, *arguments: str) -> Row:
+  """A row that evaluates the set of another one of `matching_rows`."""
+  data = "fashion_mnist" if "fashion" in of else "mnist"
+  return Row(
+      f"{SMALL}_{data}", of, None, (f"--data=idx:{data}", *arguments),
+      evaluates=True,
+  )
 
 
 def rows() -> dict[str, Row]:
@@ -431,15 +468,18 @@ def _matching(record: dict) -> bool:
 def _matching_line(record: dict) -> str:
   report = record["report"]
   baselines = report["baselines"]
-  random, gain = baselines["random_real"], baselines["random_real"]["gain"]
+  random = baselines.get("random_real")
+  gain = random and random["gain"]
+  same_bytes = baselines.get("byte_matched_real")
   updates = report.get("updates")
   return "| " + " | ".join((
       f"`{record['row']}`",
       str(report["num_samples"]),
       f"**{_percent(report['accuracy'])}**",
-      _percent(random),
-      f"{100 * gain['mean']:+.2f} ± {100 * gain['stderr']:.2f}",
-      _percent(baselines["byte_matched_real"]),
+      _percent(random) if random else "-",
+      f"{100 * gain['mean']:+.2f} ± {100 * gain['stderr']:.2f}"
+      if random else "-",
+      _percent(same_bytes) if same_bytes else "-",
       f"{updates['cosine']:.3f}" if updates else "-",
       f"{report['recipe']['name']}, {report['recipe']['num_epochs']}",
       str(report["num_networks"]),
