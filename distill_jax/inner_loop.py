@@ -22,7 +22,7 @@ import optax
 from distill_jax.augmentation import Augmentation
 from distill_jax.labels import cross_entropy, label_rows
 from distill_jax.mixing import Mixing
-from distill_jax.parallel import batch_mean, pieces
+from distill_jax.parallel import mean_in_pieces
 from distill_jax.types import Array, Network, PyTree, Samples
 
 
@@ -254,12 +254,13 @@ def training_step(
     )
     return loss(logits, y), {name: updated[name] for name in rest}
 
+  def of_piece(params, piece):
+    keys, *rest = piece
+    return objective(params, (keys[0], *rest))
+
   def in_pieces(params):
-    parts = pieces(
-        lambda piece: objective(params, (key, *piece)), (inputs, labels)
-    )
-    keys = jax.random.split(key, len(parts[0]))
-    return batch_mean(objective, params, (keys, *parts))
+    keys = jax.random.split(key, len(inputs))
+    return mean_in_pieces(of_piece, params, (keys, inputs, labels))
 
   def whole(params):
     return objective(params, (key, inputs, labels))

@@ -7,6 +7,7 @@ loop is the default there; an accelerator gets a `vmap`, in chunks where memory
 binds; a mesh gets shards.
 """
 
+import os
 from collections.abc import Callable
 from functools import partial
 
@@ -26,6 +27,9 @@ from distill_jax.types import Array, PyTree
 # pieces of 10, 50 ms in pieces of 50.
 _PIECE_BYTES = 20_000_000
 _PIECE_ROWS = 64
+# A core each has its pieces, as long as the program stays small. ConvNet of
+# width 128, 100 images, 2 cores: 305 ms, and 373 ms one piece after the other.
+_SIDE_BY_SIDE = 4
 
 
 def batch_map(
@@ -64,6 +68,7 @@ def batch_mean(
     *,
     chunk: int | None = None,
     mesh: Mesh | None = None,
+    unroll: int = 1,
 ) -> tuple[Array, PyTree]:
   """Mean over items of a loss, with the memory of `chunk` items.
 
@@ -77,6 +82,8 @@ def batch_mean(
     xs: items, as in `batch_map`.
     chunk: as in `batch_map`.
     mesh: as in `batch_map`.
+    unroll: items side by side in the program of a loop, which can then run
+      them on several cores.
 
   Returns:
     The mean loss and the mean metrics (these carry no gradient).
@@ -98,7 +105,9 @@ def batch_mean(
       result, gradient = gradient_of(x)
       return jax.tree.map(jnp.add, total, gradient), result
 
-    total, results = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, args), xs)
+    total, results = jax.lax.scan(
+        add, jax.tree.map(jnp.zeros_like, args), xs, unroll=unroll
+    )
     gradient = jax.tree.map(lambda leaf: leaf / _length(xs), total)
     return mean(results), gradient
 
@@ -107,6 +116,25 @@ def batch_mean(
 
   value.defvjp(forward, backward)
   return value(args, xs)
+
+
+def mean_in_pieces(f: Callable, args: PyTree, tree: PyTree):
+  """`batch_mean` over rows that are computed in pieces that suit the machine.
+
+  Args:
+    f: `(args, piece) -> (loss, metrics)`, both means over the rows of a piece,
+      which is a tree like `tree`.
+    args: what the loss is differentiated by; floats.
+    tree: arrays with one leading axis.
+
+  Returns:
+    As `batch_mean`, over all rows.
+  """
+  parts = pieces(partial(f, args), tree)
+  unroll = 1
+  if platform() == "cpu":
+    unroll = min(_length(parts), os.cpu_count() or 1, _SIDE_BY_SIDE)
+  return batch_mean(f, args, parts, unroll=unroll)
 
 
 def batch_losses(

@@ -21,7 +21,6 @@ class by class, here all classes make one step.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -39,7 +38,7 @@ from distill_jax.objectives.classes import (
     with_anchor,
     with_statistics,
 )
-from distill_jax.parallel import batch_losses, batch_mean, pieces
+from distill_jax.parallel import batch_losses, mean_in_pieces
 from distill_jax.types import Array, Batch, Network, Objective, PyTree, Samples
 
 
@@ -154,9 +153,10 @@ def gradient_matching(
         return objective(params, draw, *piece), ()
 
       with jax.default_matmul_precision("highest"):
-        parts = pieces(partial(of_piece, variables["params"]), (inputs, labels))
         gradient = jax.grad(
-            lambda params: batch_mean(of_piece, params, parts)[0]
+            lambda params: mean_in_pieces(
+                of_piece, params, (inputs, labels)
+            )[0]
         )(variables["params"])
       return lax.stop_gradient(gradient)
 

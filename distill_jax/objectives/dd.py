@@ -15,7 +15,6 @@ treats them as constants); gradients are exact through every inner step.
 """
 
 from collections.abc import Callable
-from functools import partial
 
 import chex
 import jax
@@ -24,7 +23,7 @@ import optax
 
 from distill_jax.inner_loop import train_in_order
 from distill_jax.labels import classes_of, cross_entropy, label_rows
-from distill_jax.parallel import batch_mean, pieces
+from distill_jax.parallel import batch_mean, mean_in_pieces
 from distill_jax.types import Array, Batch, Network, Objective, PyTree, Samples
 
 
@@ -92,8 +91,7 @@ def unrolled(
           k_train, network, start, samples, order,
           optimizer=optimizer, loss=loss, remat=remat,
       )
-      parts = pieces(partial(real_loss, trained), batch)
-      return batch_mean(real_loss, trained, parts)
+      return mean_in_pieces(real_loss, trained, batch)
 
     if num_networks == 1:
       value, metrics = after_training(samples, key)
