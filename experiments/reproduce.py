@@ -81,7 +81,7 @@ _SHORT = {
     "dm": ("batch_size=64", "num_steps=1500", "learning_rate=0.02"),
     "ncfm": ("batch_size=128", "num_steps=600", "learning_rate=0.01",
              "pool.num_networks=3", "pool.num_epochs=2"),
-    "cafe": ("batch_size=32", "num_steps=400", "learning_rate=0.02",
+    "cafe": ("batch_size=32", "num_steps=300", "learning_rate=0.02",
              "watched=16", "max_epochs=10"),
     "idc": ("batch_size=64", "num_steps=800", "learning_rate=0.03",
             "batches_between=2"),
