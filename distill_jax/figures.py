@@ -481,14 +481,12 @@ def _range(images) -> tuple[float, float]:
 
 
 def _caption(panels: Sequence[_Panel]) -> str:
-  ranges = ", ".join(
-      "{} {:z.2f} ± {:.2f}".format(panel.heading.lower(), *_range(panel.images))
-      for panel in panels
-  )
-  return (
-      f"Pixel values from black to white: {ranges.strip()}; "
-      "real images have 0 to 1."
-  )
+  def text(panel):
+    mean, reach = _range(panel.images)
+    return f"{mean - reach:z.2f} to {mean + reach:.2f} {panel.heading.lower()}"
+
+  ranges = ", ".join(text(panel).strip() for panel in panels)
+  return f"Pixels from black to white: {ranges}; in real images 0 to 1."
 
 
 def _step_text(first: int, last: int) -> str:
@@ -498,17 +496,21 @@ def _step_text(first: int, last: int) -> str:
 def _label_texts(labels, class_names, num: int, *, room: float):
   """The `num` largest values of each row, with names that fit `room` inches.
 
-  Zeros after the first say nothing and are left out.
+  Zeros after the first say nothing and are left out, as are the values of hard
+  labels.
   """
   if labels.shape[1] == 1:
     labels = np.concatenate([1 - labels, labels], axis=1)
+  if np.isin(labels, (0, 1)).all() and (labels.sum(1) == 1).all():
+    names = [_shortened(str(name), "", room) for name in class_names]
+    return [[names[c]] for c in labels.argmax(1)]
   decimals = 1 if np.abs(labels).max() >= 1.05 else 2
   largest = np.argsort(-labels, axis=1, kind="stable")[:, :num]
   values = [
       [f"{row[c]:z.{decimals}f}" for c in places]
       for row, places in zip(labels, largest, strict=True)
   ]
-  longest = max((value for row in values for value in row), key=len)
+  longest = ": " + max((value for row in values for value in row), key=len)
   names = [_shortened(str(name), longest, room) for name in class_names]
   return [
       [
@@ -519,12 +521,12 @@ def _label_texts(labels, class_names, num: int, *, room: float):
   ]
 
 
-def _shortened(name: str, value: str, room: float) -> str:
-  """The name, or a start of it and "…", so that "name: value" fits `room`."""
-  if _inches(f"{name}: {value}") <= room:
+def _shortened(name: str, rest: str, room: float) -> str:
+  """The name, or a start of it and "…", so that it and `rest` fit `room`."""
+  if _inches(name + rest) <= room:
     return name
   end = min(len(name), 40)
-  while end > 1 and _inches(f"{name[:end]}…: {value}") > room:
+  while end > 1 and _inches(f"{name[:end]}…{rest}") > room:
     end -= 1
   return name[:end].rstrip() + "…"
 

@@ -118,6 +118,10 @@ class ConfigsTest(parameterized.TestCase):
     with pytest.raises((ConfigError, data.source.DataError), match=message):
       build.run(config, build.source(config))
 
+  def test_no_samples_are_refused(self):
+    with pytest.raises(ConfigError, match="`ipc` must be at least 1; got 0"):
+      _load("dc_mnist", "ipc=0")
+
   def test_constants_of_each_channel(self):
     folder = self.enter_context(tempfile.TemporaryDirectory())
     x, y = np.zeros((20, 8, 8, 3), np.uint8), np.arange(20) % 2
@@ -131,13 +135,15 @@ class ConfigsTest(parameterized.TestCase):
       ("augmentation", dict(kind="dsa", strategy="blur"), "`strategy` must"),
       ("parameterization", dict(name="pixels", factor=2), "`parameteriz.*fac"),
       ("parameterization", dict(name="gan"), "`parameterization` must be one"),
+      ("parameterization", dict(name="multi_formation", factor=9),
+       "`factor` must.*9"),
       ("network", dict(name="convnet", norm="spectral"), "`network norm` must"),
   )
   def test_what_is_refused_of_parts(self, field, value, message):
     config = _small("dc")
     with config.unlocked():
       config[field] = value
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ValueError, match=message):
       build.run(config, build.source(config))
 
 

@@ -41,6 +41,12 @@ def multi_formation(factor: int = 2, *, fill=0.0) -> Parameterization:
           f"got {len(inputs)}."
       )
     _, height, width, channels = inputs.shape
+    for side in (height, width):
+      if (factor - 1) * -(-side // factor) >= side:
+        raise ValueError(
+            "`factor` must leave every tile some pixels of an image that is "
+            f"{height} by {width}; got {factor}."
+        )
     tiles = inputs[:, _nearest(height, factor)][:, :, _nearest(width, factor)]
     tiles = tiles.reshape(-1, factor, factor, *tiles.shape[1:])
     codes = tiles.transpose(0, 1, 3, 2, 4, 5)  # [R, f, h, f, w, C]

@@ -9,7 +9,8 @@ class Dataset(NamedTuple):
     mean, std: of the pixels, for each channel, as the DC family has them.
     depth: of the ConvNet, so that its last map is 4x4.
     mirrored: whether a mirrored image is of the same class.
-    wrapped: IDC's name for the side that its step size refers to, in pixels.
+    reference_side: of the images that IDC's published step size is for, in
+      pixels.
   """
 
   spec: str
@@ -17,7 +18,7 @@ class Dataset(NamedTuple):
   std: tuple[float, ...]
   depth: int = 3
   mirrored: bool = True
-  wrapped: int = 32
+  reference_side: int = 32
 
   @property
   def strategy(self) -> str:
@@ -29,7 +30,7 @@ class Dataset(NamedTuple):
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 DATASETS = {
     "mnist": Dataset(
-        "idx:mnist", (0.1307,), (0.3081,), mirrored=False, wrapped=28
+        "idx:mnist", (0.1307,), (0.3081,), mirrored=False, reference_side=28
     ),
     "fashion_mnist": Dataset("idx:fashion_mnist", (0.2861,), (0.3530,)),
     "cifar10": Dataset(

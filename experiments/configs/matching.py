@@ -12,6 +12,8 @@ import options
 from choices import one_of
 from configs.datasets import DATASETS
 
+from distill_jax.errors import ConfigError
+
 # Matches for a fresh network, and epochs between them, by samples per class.
 _PUBLISHED = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20),
               40: (40, 15), 50: (50, 10)}
@@ -33,6 +35,8 @@ def matching(method: str, dataset: str):
         text, ipc=10, width=128, init="", parameterization="",
         preprocessing="", recipe="", learn_labels=False, quick=False,
     )
+    if chosen.ipc < 1:
+      raise ConfigError(f"`ipc` must be at least 1; got {chosen.ipc}.")
     config = _common(DATASETS[dataset], chosen)
     config.method = method
     METHODS[method](config, DATASETS[dataset], chosen)
@@ -156,7 +160,7 @@ def _idc(config, data, chosen):
   # Published for pixels in [0, 1], in steps that grow with the set.
   side = 28 if grey else 32 if data.depth == 3 else 64
   rate = (1e-4 if grey else 5e-3) * (chosen.ipc / 10)
-  rate *= (side / data.wrapped) ** 2
+  rate *= (side / data.reference_side) ** 2
   config.learning_rate = rate / data.std[0] ** 2
   config.clamp = True
   config.num_steps = 200_000
