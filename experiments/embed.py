@@ -73,7 +73,9 @@ def main(argv):
       ) for name, p in points.items()
   }
   say("arranging the points")
-  titles = {name: f"{name}: distance {distances[name]:.2f}" for name in points}
+  titles = {
+      name: f"{name}, nearest at {distances[name]:.2f}" for name in points
+  }
   figures.save(figures.t_sne(
       real, {titles[name]: p for name, p in points.items()},
       source.class_names, seed=FLAGS.seed,
