@@ -13,7 +13,7 @@ import numpy as np
 import timing
 from sldd_problem import Problem, problem, random_split
 
-from distill_jax.environment import platform
+from distill_jax.environment import num_cores, platform
 from distill_jax.outer_loop import distill
 
 BAR = 1.1
@@ -57,7 +57,7 @@ def find_torch():
   if accelerator and device.type == "cpu":
     print("PyTorch finds no CUDA device: only ours is timed.")
     return None
-  sldd_torch.use_cores(timing.num_cores())
+  sldd_torch.use_cores(num_cores())
   return device
 
 

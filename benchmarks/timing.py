@@ -9,7 +9,6 @@ import datetime
 import importlib.metadata
 import json
 import math
-import os
 import pathlib
 import platform
 import time
@@ -18,6 +17,8 @@ from typing import Any
 
 import jax
 import numpy as np
+
+from distill_jax import environment
 
 _PAUSE = 0.1  # seconds in which one runtime's idle threads go to sleep
 _PACKAGES = ("jax", "jaxlib", "numpy", "flax", "optax", "torch")
@@ -119,17 +120,10 @@ def describe_machine() -> dict[str, Any]:
       "device": device.device_kind,
       "num_devices": jax.device_count(),
       "cpu": _cpu_model(),
-      "cores": num_cores(),
+      "cores": environment.num_cores(),
       "versions": versions,
       "date": datetime.datetime.now(datetime.UTC).isoformat("T", "seconds"),
   }
-
-
-def num_cores() -> int:
-  """Cores this process may use."""
-  if hasattr(os, "sched_getaffinity"):
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
 
 
 def write(

@@ -24,8 +24,16 @@ def device() -> str:
   """The devices of this process, for people."""
   kind = jax.devices()[0].device_kind
   if jax.default_backend() == "cpu":
-    return f"cpu, {os.cpu_count()} cores, {system.machine()}"
+    cores = num_cores()
+    return f"cpu, {cores} core{'s' * (cores > 1)}, {system.machine()}"
   return f"{jax.device_count()} x {kind}"
+
+
+def num_cores() -> int:
+  """Processor cores that this process may use."""
+  if hasattr(os, "sched_getaffinity"):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
 
 
 def platform() -> str:

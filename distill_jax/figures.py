@@ -301,12 +301,12 @@ class Points(NamedTuple):
   Attributes:
     features: [M, D].
     classes: [M] int.
-    groups: [M] int, the marker of each; None for one group.
+    segments: [M] int from 0, the marker of each; None where there are none.
   """
 
   features: Any
   classes: Any
-  groups: Any = None
+  segments: Any = None
 
 
 def t_sne(
@@ -320,7 +320,7 @@ def t_sne(
 
   One t-SNE (van der Maaten & Hinton, 2008) of all points together, so the
   real samples lie alike in all panels. Colours are classes; real samples are
-  small and pale.
+  small and pale; markers tell segments apart, and repeat after six.
 
   Args:
     real: real samples.
@@ -347,7 +347,10 @@ def t_sne(
   points = (real, *sets.values())
   features = np.concatenate([np.asarray(p.features) for p in points])
   if len(features) < 10:
-    raise ValueError(f"`real` must hold more points; got {len(features)}.")
+    raise ValueError(
+        "`real` and `sets` must hold ten points together; got "
+        f"{len(features)}."
+    )
   plane = TSNE(
       init="pca", random_state=seed, perplexity=min(30, len(features) / 4),
   ).fit_transform(features)
@@ -362,12 +365,14 @@ def t_sne(
   for axes, (title, p), at in zip(panels, sets.items(), sets_at, strict=True):
     axes.scatter(*real_at.T, s=5, c=colours[np.asarray(real.classes)],
                  alpha=0.25, linewidths=0)
-    groups = np.zeros(len(at), int) if p.groups is None else p.groups
-    for group in np.unique(groups):
-      own = groups == group
+    segments = np.zeros(len(at), int)
+    if p.segments is not None:
+      segments = np.asarray(p.segments)
+    for segment in np.unique(segments):
+      own = segments == segment
       axes.scatter(
           *at[own].T, s=26, c=colours[np.asarray(p.classes)[own]],
-          marker=_MARKERS[group % len(_MARKERS)], edgecolors=_DARK,
+          marker=_MARKERS[segment % len(_MARKERS)], edgecolors=_DARK,
           linewidths=0.8,
       )
     axes.set_title(title, fontsize=10)
@@ -377,8 +382,8 @@ def t_sne(
       for c, name in enumerate(class_names)
   ]
   numbers = sorted({
-      int(g) for p in sets.values() if p.groups is not None
-      for g in np.unique(p.groups)
+      int(g) for p in sets.values() if p.segments is not None
+      for g in np.unique(p.segments)
   })
   handles += [
       Line2D([], [], marker=_MARKERS[g % len(_MARKERS)], linestyle="",

@@ -220,8 +220,9 @@ def training_step(
 ) -> tuple[PyTree, PyTree, Array]:
   """One update on one batch.
 
-  The gradient is taken in pieces that suit the machine (`parallel.pieces`),
-  except where the network keeps statistics of a batch.
+  The gradient is taken in pieces that suit the machine
+  (`parallel.mean_in_pieces`), except where the network keeps statistics of a
+  batch.
 
   Args:
     key: consumed.
@@ -255,8 +256,8 @@ def training_step(
     return loss(logits, y), {name: updated[name] for name in rest}
 
   def of_piece(params, piece):
-    keys, *rest = piece
-    return objective(params, (keys[0], *rest))
+    keys, *batch = piece
+    return objective(params, (keys[0], *batch))
 
   def in_pieces(params):
     keys = jax.random.split(key, len(inputs))

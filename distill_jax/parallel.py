@@ -7,7 +7,6 @@ loop is the default there; an accelerator gets a `vmap`, in chunks where memory
 binds; a mesh gets shards.
 """
 
-import os
 from collections.abc import Callable
 from functools import partial
 
@@ -17,7 +16,7 @@ import numpy as np
 from jax.extend.core import jaxprs_in_params
 from jax.sharding import Mesh, PartitionSpec
 
-from distill_jax.environment import platform
+from distill_jax.environment import num_cores, platform
 from distill_jax.types import Array, PyTree
 
 # A CPU computes a batch fastest in pieces whose intermediate values take about
@@ -82,8 +81,8 @@ def batch_mean(
     xs: items, as in `batch_map`.
     chunk: as in `batch_map`.
     mesh: as in `batch_map`.
-    unroll: items side by side in the program of a loop, which can then run
-      them on several cores.
+    unroll: items side by side in the program of the loop that takes gradients
+      on a CPU, which can then run them on several cores; each has its memory.
 
   Returns:
     The mean loss and the mean metrics (these carry no gradient).
@@ -133,7 +132,7 @@ def mean_in_pieces(f: Callable, args: PyTree, tree: PyTree):
   parts = pieces(partial(f, args), tree)
   unroll = 1
   if platform() == "cpu":
-    unroll = min(_length(parts), os.cpu_count() or 1, _SIDE_BY_SIDE)
+    unroll = min(_length(parts), num_cores(), _SIDE_BY_SIDE)
   return batch_mean(f, args, parts, unroll=unroll)
 
 

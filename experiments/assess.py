@@ -85,8 +85,7 @@ def assess(
   if baselines:
     say(f"baselines: {', '.join(baselines)}")
   results = known.baselines(
-      key, artifact, source, networks[name], network=student, cache=cache,
-      names=baselines,
+      key, artifact, source, networks[name], cache=cache, names=baselines,
       num_sets=settings["num_sets"],
       networks_per_set=settings["networks_per_set"],
       num_samples=artifact.num_rows,
@@ -94,9 +93,9 @@ def assess(
   )
   full = {}
   if settings["full_data"]:
-    for n, network in built.items():
+    for n in built:
       say(f"training {n} on all data")
-      full[n] = known.full_data(key, source, networks[n], network, cache)
+      full[n] = known.full_data(key, source, networks[n], cache)
   transfers = {}
   if others:
     say(f"random real data on {', '.join(built)}")
@@ -105,11 +104,11 @@ def assess(
         n: Transfer(
             reports[n],
             own.get(n) or _random_real(
-                key, artifact, source, networks[n], network, cache,
+                key, artifact, source, networks[n], cache,
                 reports[n].num_networks,
             ),
             full.get(n),
-        ) for n, network in built.items()
+        ) for n in built
     }
   return report_dict(
       reports[name], training_set,
@@ -183,12 +182,12 @@ def draw(folder: Path, artifact, report: dict, start=None) -> None:
     )
 
 
-def _random_real(key, artifact, source, spec, network, cache, num_networks):
+def _random_real(key, artifact, source, spec, cache, num_networks):
   """Three or more sets, with at least as many networks together."""
   each = min(num_networks, 5)
   return known.baselines(
-      key, artifact, source, spec, network=network, cache=cache,
-      names=("random_real",), num_sets=max(3, -(-num_networks // each)),
+      key, artifact, source, spec, cache=cache, names=("random_real",),
+      num_sets=max(3, -(-num_networks // each)),
       networks_per_set=each, num_samples=artifact.num_rows,
   )["random_real"]
 

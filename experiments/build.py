@@ -4,6 +4,7 @@ Everything below the launchers takes functions and arrays; this is the one
 place where a name becomes one of them.
 """
 
+import textwrap
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +15,7 @@ from choices import one_of
 from methods import METHODS, UNROLLED, Rows
 
 from distill_jax import data, initialisation
-from distill_jax.errors import ConfigError
+from distill_jax.errors import ConfigError, DataError
 from distill_jax.estimators.backprop import backprop
 from distill_jax.evaluation.baselines import BASELINES
 from distill_jax.objectives.classes import Anchor
@@ -39,6 +40,7 @@ PARAMETERIZATIONS = {
     "multi_formation": multi_formation,
     "pixels": pixels,
 }
+CLAMPED = ("multi_formation", "pixels")
 STARTS = {
     "class_mean": initialisation.from_class_means,
     "herding": initialisation.from_herding,
@@ -94,6 +96,31 @@ def source(config, *, spec=None, data_dir=None) -> data.Source:
         f"{read.example.shape[-1]} channels; got {preprocessing.mean.size}."
     )
   return read
+
+
+def source_of(
+    artifact, spec: str, *, data_dir: str | None, validation_fraction: float = 0
+) -> data.Source:
+  """The real data of a set, with its classes and preprocessing.
+
+  Args:
+    artifact: the set.
+    spec: SPEC of the data.
+    data_dir: a folder of data sets, or None.
+    validation_fraction: of train, held out for choices.
+
+  Raises:
+    DataError: the data cannot be read, or has other classes.
+  """
+  try:
+    return data.read(
+        spec, data_dir=data_dir, preprocessing=artifact.preprocessing,
+        validation_fraction=validation_fraction,
+        class_names=artifact.class_names,
+    )
+  except DataError as error:
+    classes = textwrap.shorten(", ".join(artifact.class_names), 60)
+    raise DataError(f"{error} The set's classes are {classes}.") from error
 
 
 def _constants(preprocessing) -> Standardise:
@@ -274,6 +301,11 @@ def _check(config, source):
     raise ConfigError(
         "`clamp` must be off where `preprocessing` is not by mean and std; got "
         f"{config.preprocessing!r}."
+    )
+  if config.clamp and config.parameterization.name not in CLAMPED:
+    raise ConfigError(
+        f"`clamp` must be off where codes are no pixels; got "
+        f"{config.parameterization.name}. Clamped can be {', '.join(CLAMPED)}."
     )
   if config.method in UNROLLED:
     _check_unrolled(config)

@@ -65,6 +65,7 @@ def _distil(config, run, folder, spec, fingerprint):
       provenance=dict(
           fingerprint=fingerprint, seed=config.seed,
           config=config.to_json(), seconds=round(outcome.seconds, 1),
+          **outcome.provenance,
       ),
   )
   artifact.save(distilled, folder / "distilled.safetensors")

@@ -31,12 +31,14 @@ class Outcome(NamedTuple):
     objective: state of the objective after the last step.
     seconds: of distilling, over all the times the run was resumed.
     measured: what the report says of distilling besides.
+    provenance: what the set says of it.
   """
 
   distilled: Distilled
   objective: PyTree
   seconds: float
   measured: dict
+  provenance: dict
 
 
 def train(run: Run, config, folder: Path) -> Outcome:
@@ -86,7 +88,9 @@ def train(run: Run, config, folder: Path) -> Outcome:
     bar.close()
     checkpoints.close()
     stop.forget()
-  return Outcome(run.distiller.result(state), state.objective, seconds, {})
+  return Outcome(
+      run.distiller.result(state), state.objective, seconds, {}, {}
+  )
 
 
 class _Chunks:

@@ -6,13 +6,13 @@
 The points are features of the first set's network after some epochs on the real
 training data. Real samples are pale, those of a set dark, with a marker for
 each segment where it was made in segments. Above each panel: how far a real
-sample is from the nearest one of its class in the set, on average over test
-samples, in the space of features.
+sample is from the nearest one of its class in the set, on average over the test
+samples drawn, in the space of features.
 """
 
-import json
 from pathlib import Path
 
+import build
 import jax
 import jax.numpy as jnp
 import launch
@@ -21,13 +21,16 @@ import numpy as np
 import workdir
 from absl import flags
 from driver import say
+from jax import lax
 
 from distill_jax import artifact as artifacts
-from distill_jax import data, figures
-from distill_jax.errors import ConfigError, WorkdirError
+from distill_jax import figures
+from distill_jax.errors import ConfigError, DataError, WorkdirError
 from distill_jax.evaluation import metrics
 from distill_jax.labels import classes_of_labels
 from distill_jax.objectives import ncfm
+
+_ROWS = 50  # samples that the network sees at once
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("sets", None, "NAME=FILE of the distilled sets.")
@@ -42,17 +45,14 @@ flags.mark_flags_as_required(["sets", "data"])
 
 def main(argv):
   del argv
-  out = Path(FLAGS.out)
-  if not out.resolve().parent.is_dir():
-    raise WorkdirError(
-        f"`out` must be in an existing folder; got {out}. Create the folder."
-    )
-  sets = dict(map(_named, FLAGS.sets))
+  out = _out()
+  sets = _sets()
   first = next(iter(sets.values()))
-  source = data.read(
-      FLAGS.data, data_dir=FLAGS.data_dir, preprocessing=first.preprocessing,
-      class_names=first.class_names,
-  )
+  source = build.source_of(first, FLAGS.data, data_dir=FLAGS.data_dir)
+  if source.test is None:
+    raise DataError(
+        f"`data` must have a test part; got none in {FLAGS.data}."
+    )
   features = _features(first, source)
   rows = np.random.default_rng(FLAGS.seed).permutation(
       source.test.num_samples
@@ -64,7 +64,7 @@ def main(argv):
   points = {
       name: figures.Points(
           features(a.inputs), np.asarray(classes_of_labels(a.labels)),
-          _segments(a),
+          a.provenance.get("segment_of_sample"),
       ) for name, a in sets.items()
   }
   distances = {
@@ -87,11 +87,49 @@ def main(argv):
   print(f"written to {out} and {out.with_suffix('.json')}")
 
 
-def _named(text: str):
-  name, given, file = text.partition("=")
-  if not given:
-    raise ConfigError(f"`--sets` must be NAME=FILE, ...; got {text!r}.")
-  return name, artifacts.load(file)
+def _out() -> Path:
+  out = Path(FLAGS.out)
+  if not out.resolve().parent.is_dir():
+    raise WorkdirError(
+        f"`out` must be in an existing folder; got {out}. Create the folder."
+    )
+  if out.suffix != ".png":  # the numbers go beside it
+    raise ConfigError(f"`out` must be a picture; got {out}. Write .png.")
+  return out
+
+
+def _sets() -> dict:
+  """The sets by name, once they are known to lie in one space."""
+  sets = {}
+  for text in FLAGS.sets:
+    name, given, file = text.partition("=")
+    if not given or name in sets:
+      raise ConfigError(
+          f"`sets` must be NAME=FILE,... with a name for each; got {text!r}."
+      )
+    sets[name] = artifacts.load(file)
+  first, *others = sets.values()
+  if "name" not in first.network or len(first.class_names) > 20:
+    raise ConfigError(
+        "`sets` must begin with one that names its network and has at most 20 "
+        f"classes; got {first.network} and {len(first.class_names)} classes."
+    )
+  for other in others:
+    if _space(other) != _space(first):
+      raise ConfigError(
+          "`sets` must have the same classes, shape and preprocessing; got "
+          f"{' and '.join(sets)}, which differ."
+      )
+  return sets
+
+
+def _space(artifact):
+  """What sets must share for their samples to be compared."""
+  return (
+      artifact.class_names, artifact.inputs.shape[1:],
+      type(artifact.preprocessing),
+      *(np.asarray(a).tobytes() for a in artifact.preprocessing),
+  )
 
 
 def _features(artifact, source):
@@ -106,29 +144,14 @@ def _features(artifact, source):
   )
   variables = train(jax.random.key(FLAGS.seed), source.train)
 
+  @jax.jit
   def features(inputs):
-    of_some = jax.jit(lambda x: network.stages(variables, x)[0][-1])
-    parts = [of_some(jnp.asarray(x)) for x in _some(inputs)]
-    return np.concatenate(parts).reshape(len(inputs), -1)
+    return lax.map(
+        lambda x: network.stages(variables, x[None])[0][-1].ravel(), inputs,
+        batch_size=_ROWS,
+    )
 
-  return features
-
-
-def _some(inputs, size: int = 250):
-  return [inputs[i:i + size] for i in range(0, len(inputs), size)]
-
-
-def _segments(artifact) -> np.ndarray | None:
-  """[M] the segment of each sample, where the set was made in segments."""
-  config = json.loads(artifact.provenance.get("config", "{}"))
-  if "segments" not in config:
-    return None
-  per_class, number = config["samples_per_class"], config["segments"]["num"]
-  classes = np.asarray(classes_of_labels(artifact.labels))
-  rank = np.zeros(len(classes), int)
-  for c in np.unique(classes):  # samples of a class are in order of their rows
-    rank[classes == c] = np.arange((classes == c).sum())
-  return rank % per_class // (per_class // number)
+  return lambda inputs: np.asarray(features(jnp.asarray(inputs)))
 
 
 if __name__ == "__main__":

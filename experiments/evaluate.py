@@ -12,8 +12,6 @@ matrix beside `--out`, random real data of the same budget in both, and with
 codes as in `distill.py`.
 """
 
-import json
-import textwrap
 from pathlib import Path
 
 import assess
@@ -21,12 +19,13 @@ import build
 import jax
 import known
 import launch
+import options
 import workdir
 from absl import flags
 
 from distill_jax import artifact as artifacts
-from distill_jax import data, figures
-from distill_jax.errors import ConfigError, DataError, WorkdirError
+from distill_jax import figures
+from distill_jax.errors import ConfigError, WorkdirError
 from distill_jax.evaluation import recipes
 
 FLAGS = flags.FLAGS
@@ -65,7 +64,9 @@ def main(argv):
     raise ConfigError(f"`out` must be a JSON file; got {out}. Write .json.")
   build.baseline_names(FLAGS.baselines)  # refuses an unknown one early
   artifact = artifacts.load(FLAGS.artifact)
-  source = _read(artifact)
+  source = build.source_of(
+      artifact, FLAGS.data, data_dir=FLAGS.data_dir, validation_fraction=0.1
+  )
   own = artifact.network
   names = FLAGS.networks or list(filter(None, [own.get("name")]))
   if not names:
@@ -99,35 +100,13 @@ def main(argv):
 
 
 def _recipe(text: str) -> dict:
-  """The recipe that a flag names, with numbers as numbers."""
+  """The recipe that a flag names; fields have the types of its defaults."""
   name, _, fields = text.partition(":")
-  recipe = dict(name=name)
-  for field, given, value in (
-      f.partition("=") for f in filter(None, fields.split(","))
-  ):
-    if not given:
-      raise ConfigError(
-          f"`--recipe` must be NAME:field=value,...; got {field!r}."
-      )
-    try:
-      recipe[field] = json.loads(value)
-    except ValueError:
-      recipe[field] = value
-  recipes.from_spec(recipe)  # refuses an unknown one early
-  return recipe
-
-
-def _read(artifact) -> data.Source:
-  """The real data, with the artifact's classes and preprocessing."""
-  try:
-    return data.read(
-        FLAGS.data, data_dir=FLAGS.data_dir,
-        preprocessing=artifact.preprocessing, validation_fraction=0.1,
-        class_names=artifact.class_names,
-    )
-  except DataError as error:
-    classes = textwrap.shorten(", ".join(artifact.class_names), 60)
-    raise DataError(f"{error} The set's classes are {classes}.") from error
+  defaults = recipes.from_spec(dict(name=name)).spec
+  del defaults["name"]
+  return dict(
+      name=name, **vars(options.parse(fields, "--recipe", **defaults))
+  )
 
 
 if __name__ == "__main__":

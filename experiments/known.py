@@ -1,8 +1,9 @@
 """What was measured on real data before, in a JSON file that runs share.
 
-Accuracies on all data and of the baselines depend on the data, the network and
-the recipe alone, so methods that are compared on one data set measure them
-once. A value is kept under everything that it depends on.
+Accuracies on all data and of the baselines do not depend on the set, so methods
+that are compared on one data set measure them once. A value is kept under
+everything that it depends on; accuracy on all data is that of the seed that
+came first.
 """
 
 import json
@@ -10,19 +11,23 @@ import zlib
 from pathlib import Path
 
 import jax
+import networks
 import numpy as np
-from workdir import write_json
+from workdir import read_json, update_json
 
+from distill_jax import environment
 from distill_jax.evaluation import run_baselines, train_on_all
 from distill_jax.evaluation.baselines import Baseline
 from distill_jax.evaluation.cost import Cost
 from distill_jax.evaluation.full_data import FullData
+from distill_jax.evaluation.recipes import from_spec
+from distill_jax.initialisation import step_order
 
 FILE = "real_data.json"
 
 
 def baselines(
-    key, artifact, source, spec, *, cache: Path, names, **settings
+    key, artifact, source, spec, *, cache: Path, names, num_samples, **sizes
 ) -> dict[str, Baseline]:
   """`run_baselines` of an artifact; only those not in `cache` are measured.
 
@@ -30,18 +35,33 @@ def baselines(
     key: see `run_baselines`.
     artifact: the set.
     source: real data.
-    spec: of the network.
+    spec: `{"name": ..., arguments}` of the student.
     cache: the file.
     names: of the baselines.
-    **settings: further arguments of `run_baselines`.
+    num_samples: see `run_baselines`.
+    **sizes: further numbers that `run_baselines` takes.
+
+  Returns:
+    Results by name.
   """
+  network = networks.network(spec, source.num_classes)
+
+  def measure(names):
+    return run_baselines(
+        key, artifact, source, network=network, names=names,
+        num_samples=num_samples, **sizes,
+    )
+
   if artifact.student_init == "fixed":  # weights of this set alone
-    return run_baselines(key, artifact, source, names=names, **settings)
-  sizes = {k: v for k, v in settings.items() if k != "network"}
+    return measure(names)
+  order = artifact.order
+  if num_samples != order.size:
+    order = step_order(num_samples, len(order))
   common = dict(
-      **_setting(source, spec), **sizes, recipe=artifact.recipe,
+      **_setting(source, spec), **sizes, num_samples=num_samples,
+      recipe=from_spec(artifact.recipe).spec,
       key=np.asarray(jax.random.key_data(key)).tolist(),
-      order=_checksum(artifact.order), steps=np.shape(artifact.step_sizes),
+      order=_checksum(order), steps=np.shape(artifact.step_sizes),
   )
   fields = {name: common | dict(baseline=name) for name in names}
   for name in set(names) - {"byte_matched_real"}:
@@ -49,11 +69,10 @@ def baselines(
   found = _read(cache)
   missing = tuple(n for n in names if _name(fields[n]) not in found)
   if missing:
-    measured = run_baselines(key, artifact, source, names=missing, **settings)
     found = _add(cache, {
         _name(fields[name]): result._replace(
             accuracy=result.accuracy.tolist()
-        )._asdict() for name, result in measured.items()
+        )._asdict() for name, result in measure(missing).items()
     })
   kept = {name: Baseline(**found[_name(fields[name])]) for name in names}
   return {
@@ -62,11 +81,12 @@ def baselines(
   }
 
 
-def full_data(key, source, spec, network, cache: Path) -> FullData:
-  """Accuracy from all data; the network of `spec` is `network`."""
+def full_data(key, source, spec, cache: Path) -> FullData:
+  """Accuracy of the network of `spec` from all data; see `baselines`."""
   name = _name(dict(**_setting(source, spec), full_data=True))
   found = _read(cache)
   if name not in found:
+    network = networks.network(spec, source.num_classes)
     measured = train_on_all(jax.random.fold_in(key, 2**30), network, source)
     found = _add(cache, {
         name: dict(accuracy=measured.accuracy, cost=measured.cost._asdict())
@@ -78,6 +98,7 @@ def _setting(source, spec) -> dict:
   return dict(
       network=dict(spec), data=source.fingerprint(),
       preprocessing=_checksum(*source.preprocessing),
+      version=environment.versions()["distill_jax"],
   )
 
 
@@ -93,10 +114,9 @@ def _name(fields: dict) -> str:
 
 
 def _read(cache: Path) -> dict:
-  return json.loads(cache.read_text()) if cache.exists() else {}
+  cache.parent.mkdir(parents=True, exist_ok=True)
+  return read_json(cache, {})
 
 
 def _add(cache: Path, values: dict) -> dict:
-  values = _read(cache) | values  # another run may have written meanwhile
-  write_json(cache, values)
-  return values
+  return update_json(cache, lambda before: before | values, {})

@@ -1,4 +1,4 @@
-"""The options after the colon of `--config=FILE:options`.
+"""The options after the colon of `--config=FILE:options` and its like.
 
 `fixed,images=5` is two options: a bare name is a switch, `name=value` takes
 the type of its default. An unknown name is an error that lists the known ones.
@@ -9,11 +9,14 @@ import types
 from distill_jax.errors import ConfigError
 
 
-def parse(text: str | None, **defaults) -> types.SimpleNamespace:
+def parse(
+    text: str | None, flag: str = "--config", **defaults
+) -> types.SimpleNamespace:
   """Options as attributes.
 
   Args:
     text: comma-separated options; None or empty for none.
+    flag: that they were given to, for errors.
     **defaults: every known option with its default; its type is the option's.
 
   Raises:
@@ -24,14 +27,14 @@ def parse(text: str | None, **defaults) -> types.SimpleNamespace:
     name, given, value = item.strip().partition("=")
     if name not in defaults:
       raise ConfigError(
-          f"`--config` option {name!r} is unknown. Known: "
+          f"`{flag}` option {name!r} is unknown. Known: "
           f"{', '.join(sorted(defaults))}."
       )
     kind = type(defaults[name])
     if kind is bool:
       if given:
         raise ConfigError(
-            f"`--config` option {name!r} is a switch and takes no value; got "
+            f"`{flag}` option {name!r} is a switch and takes no value; got "
             f"{value!r}."
         )
       values[name] = True
@@ -40,7 +43,7 @@ def parse(text: str | None, **defaults) -> types.SimpleNamespace:
       values[name] = kind(value)
     except ValueError:
       raise ConfigError(
-          f"`--config` option {name!r} takes a value of type {kind.__name__}; "
+          f"`{flag}` option {name!r} takes a value of type {kind.__name__}; "
           f"got {value!r}. Write {name}={defaults[name]}."
       ) from None
   return types.SimpleNamespace(**values)

@@ -13,12 +13,14 @@ where it stopped and a finished one is not run again. Its record is appended to
 
 import datetime
 import json
+from pathlib import Path
 from typing import NamedTuple
 
 import launch
 import launched
 import workdir
 from absl import flags
+from configs.datasets import DATASETS
 
 from distill_jax import figures
 from distill_jax.errors import ConfigError
@@ -144,14 +146,12 @@ def matching_rows() -> dict[str, Row]:
     name = f"{SMALL}_{method}_mnist_10"
     table[f"{name}_noise"] = small(method, "mnist", 10, init="noise")
     table[f"{name}_long"] = evaluation(
-        name, "--recipe=dsa:num_epochs=1000,"
-        "strategy=color_crop_cutout_scale_rotate", "--baselines=random_real",
-        "--num_networks=20", "--num_sets=5", "--networks_per_set=4",
+        name, "mnist", 1_000, "--baselines=random_real", "--num_networks=20",
+        "--num_sets=5", "--networks_per_set=4",
     )
   table[f"{SMALL}_dsa_mnist_10_transfer"] = evaluation(
-      f"{SMALL}_dsa_mnist_10", f"--networks={','.join(_TARGETS)}",
-      "--num_networks=3",
-      "--recipe=dsa:num_epochs=300,strategy=color_crop_cutout_scale_rotate",
+      f"{SMALL}_dsa_mnist_10", "mnist", 300,
+      f"--networks={','.join(_TARGETS)}", "--num_networks=3",
   )
   # A hybrid and, with its steps, its parts (DSA above is one as it is).
   table[f"{SMALL}_hybrid_fashion_mnist_10"] = small(
@@ -174,11 +174,19 @@ def matching_rows() -> dict[str, Row]:
   return table
 
 
-def evaluation(of: str, *arguments: str) -> Row:
-  """A row that evaluates the set of another one of `matching_rows`."""
-  data = "fashion_mnist" if "fashion" in of else "mnist"
+def evaluation(of: str, data: str, num_epochs: int, *arguments: str) -> Row:
+  """A row that evaluates the set of another one of `matching_rows`.
+
+  Args:
+    of: that row.
+    data: its data set.
+    num_epochs: of recipe `dsa`.
+    *arguments: further ones of `evaluate.py`.
+  """
+  recipe = f"dsa:num_epochs={num_epochs},strategy={DATASETS[data].strategy}"
   return Row(
-      f"{SMALL}_{data}", of, None, (f"--data=idx:{data}", *arguments),
+      f"{SMALL}_{data}", of, None,
+      (f"--data={DATASETS[data].spec}", f"--recipe={recipe}", *arguments),
       evaluates=True,
   )
 
@@ -259,20 +267,22 @@ def chosen(wanted: list[str], table: dict[str, Row]) -> list[str]:
 def run_row(name: str, row: Row) -> dict:
   """Runs a row to its end and returns its record."""
   home = (ROOT / FLAGS.workdir).relative_to(ROOT)
-  folder, extra = home / name, [f"--cache_dir={FLAGS.workdir}"]
+  places = [f"--cache_dir={FLAGS.workdir}"]
   if FLAGS.data_dir:
-    extra.append(f"--data_dir={FLAGS.data_dir}")
+    places.append(f"--data_dir={Path(FLAGS.data_dir).resolve()}")
   if row.evaluates:
     artifact = home / row.config / "distilled.safetensors"
     if not (ROOT / artifact).exists():
       raise ConfigError(
           f"row {name} evaluates the set of {row.config}; run that one first."
       )
-    report = launched.evaluated(artifact, folder, row.overrides, extra)
+    report = launched.evaluate(
+        home / name, artifact, [*row.overrides, *places]
+    )
   else:
     config = f"--config=experiments/configs/{row.config}"
-    report = launched.distilled(folder, [config, *row.overrides], extra)
-  file = ROOT / folder / launched.REPORT
+    report = launched.distil(home / name, [config, *row.overrides, *places])
+  file = ROOT / home / name / launched.REPORT
   date = datetime.date.fromtimestamp(file.stat().st_mtime)
   return dict(
       row=name,
@@ -285,11 +295,14 @@ def run_row(name: str, row: Row) -> dict:
 
 def append(group: str, record: dict) -> None:
   """Adds a record to its group's file, in place of one of the same row."""
-  file = RESULTS / f"{group}.json"
-  records = json.loads(file.read_text()) if file.exists() else []
-  records = [r for r in records if r["row"] != record["row"]] + [record]
   RESULTS.mkdir(parents=True, exist_ok=True)
-  workdir.write_json(file, records)
+  workdir.update_json(
+      RESULTS / f"{group}.json",
+      lambda records: [
+          r for r in records if r["row"] != record["row"]
+      ] + [record],
+      [],
+  )
 
 
 def read_records(table: dict[str, Row]) -> dict[str, dict]:
@@ -318,6 +331,12 @@ def render(table: dict[str, Row], records: dict[str, dict]) -> str:
       baselines="\n".join(filter(None, (
           _baselines(r) for r in measured if not _matching(r)
       ))),
+      transfer="\n\n".join(
+          _transfer(r) for r in measured if "networks" in r["report"]
+      ) or "Not measured.",
+      segments="\n".join(
+          _segments(r) for r in measured if "segments" in r["report"]
+      ) or "Not measured.",
       sweep=_distillation_size(_sweep(records)),
       commands="\n".join(
           f"- `{r['row']}`: `{r['command']}`" for r in measured
@@ -380,7 +399,8 @@ Every measured row, misses included; nothing here is typed by hand
 `docs/results/*.json`). Accuracies are percent on the whole test split, taken
 once, after the last step. What is tested is the last iterate; with more than
 60,000 steps on a fixed initialisation, the iterate with the lowest training
-loss after those. Hyper-parameters were chosen by the loss on training data.
+loss after those. Unless it says otherwise,
+hyper-parameters were chosen by the loss on training data.
 `networks` counts freshly trained networks (one where the initialisation is
 fixed). MNIST files are found below `--data_dir` or
 `$DISTILL_JAX_DATA`.
@@ -398,18 +418,28 @@ validation; `converged` is random real data trained to convergence.
 
 ## Matching, on two CPU cores
 
-ConvNet of depth 3 and width 32, hard labels, few outer steps: what each method
-gives in minutes without an accelerator, not what it is capable of (published
-figures are of width 128 and up to a hundred times the steps). Settings were
-chosen on a validation split of MNIST with ten samples a class. All sets of a
-table row's size are trained on by one recipe, `dsa`. `gain` is over random real
-data of as many samples, ± its standard error over networks and sets; `equal
-bytes` is random real data, 8 bits a pixel, of as many bytes as the set has.
-`cosine` is how alike the updates of a class are, from start to end. Every row
-ran on one of two cores while another ran on the other.
+ConvNet of depth 3 and width 32, hard labels, pixels, few outer steps: what each
+method gives in minutes without an accelerator, not what it is capable of.
+`published` is of width 128, of up to 250 times the steps and of the method's
+own recipe; IDC's is without multi-formation. Settings were chosen on a
+validation split of MNIST with ten samples a class. All sets are trained on by
+recipe `dsa`, of as many epochs as the table says. `gain` is over random real data of as many
+samples, ± its standard error over networks and sets; `equal bytes` is random
+real data, 8 bits a pixel, of as many bytes as the set has. `cosine` and `norm`
+are of the updates, from start to end: how alike those of a class are, and how
+far a sample went. Times are of one core while another job had the other, and of
+`_long` and `_transfer` rows that of the set they evaluate.
 
 {matching_head}
 {matching}
+
+### On other networks
+
+{transfer}
+
+### In segments
+
+{segments}
 
 ## Accuracy against number of samples
 
@@ -430,7 +460,8 @@ _COLUMNS = (
 )
 _MATCHING_COLUMNS = (
     "row", "samples", "accuracy", "random real", "gain", "equal bytes",
-    "cosine", "recipe, epochs", "networks", "seed", "distilling", "date",
+    "published", "cosine", "norm", "epochs", "networks", "seed", "device",
+    "distilling", "date",
 )
 _BASELINES = {
     "random_real": "random",
@@ -500,13 +531,41 @@ def _matching_line(record: dict) -> str:
       f"{100 * gain['mean']:+.2f} ± {100 * gain['stderr']:.2f}"
       if random else "-",
       _percent(same_bytes) if same_bytes else "-",
+      "-" if record["published"] is None else f"{record['published']}",
       f"{updates['cosine']:.3f}" if updates else "-",
-      f"{report['recipe']['name']}, {report['recipe']['num_epochs']}",
+      f"{updates['norm']:.1f}" if updates else "-",
+      str(report["recipe"]["num_epochs"]),
       str(report["num_networks"]),
       str(report["seed"]),
+      report["device"],
       f"{report['seconds']['distill'] / 60:.0f} min",
       record["date"],
   )) + " |"
+
+
+def _transfer(record: dict) -> str:
+  """A table of what a set does for other networks."""
+  head = _head(("network", "distilled", "random real", "gain", "networks"))
+  lines = "\n".join(
+      f"| {name} | **{_percent(block['accuracy'])}** | "
+      f"{_percent(block['random_real'])} | "
+      f"{100 * block['random_real']['gain']['mean']:+.2f} ± "
+      f"{100 * block['random_real']['gain']['stderr']:.2f} | "
+      f"{record['report']['num_networks']} |"
+      for name, block in record["report"]["networks"].items()
+  )
+  return f"`{record['row']}`:\n\n{head}\n{lines}"
+
+
+def _segments(record: dict) -> str:
+  segments = record["report"]["segments"]
+  seen = (sum(counts) for counts in segments["real_samples"])
+  return (
+      f"- `{record['row']}`: real samples seen "
+      f"{', '.join(f'{n:,}' for n in seen)}; right after each segment "
+      f"{', '.join(f'{n:,}' for n in segments['correct'])}; forgotten with "
+      f"each further one {', '.join(f'{n:,}' for n in segments['forgotten'])}."
+  )
 
 
 def _percent(accuracy: dict) -> str:

@@ -63,7 +63,7 @@ def train(run, config, folder: Path) -> driver.Outcome:
       decode=run.estimator.samples,
       learner=student(
           networks.network(config.network, source.num_classes),
-          from_spec({**config.recipe, **settings.recipe}),
+          from_spec(settings.recipe.to_dict()),
       ),
       num_segments=settings.num,
       drop_correct=settings.drop_correct,
@@ -76,6 +76,7 @@ def train(run, config, folder: Path) -> driver.Outcome:
       outcomes[-1].objective,
       sum(outcome.seconds for outcome in outcomes) + filtering,
       dict(segments=_measured(made, source)),
+      dict(segment_of_sample=_segment_of_sample(config, run, shares)),
   )
 
 
@@ -88,6 +89,16 @@ def _shares(config, source) -> np.ndarray:
   )
   shares = np.split(np.asarray(members), config.segments.num, axis=1)
   return np.stack([share.ravel() for share in shares])
+
+
+def _segment_of_sample(config, run, shares) -> list[int]:
+  """[M] the segment, from 0, of each decoded sample."""
+  of_row = np.zeros(shares.size, int)
+  for number, rows in enumerate(shares):
+    of_row[rows] = number
+  stored = build.parameterization(config.parameterization)
+  owner = stored.owner(run.state.distilled.codes)
+  return of_row[np.asarray(owner)].tolist()
 
 
 def _take(distilled, rows):

@@ -7,9 +7,10 @@
     --set=num_steps=2000 --workdir=DIR
 
 A point is a run of `distill.py` in a folder of its own below DIR, so the same
-command goes on where it was interrupted, and points can be added later. DIR
-then holds sweep.json, sweep.png, and real_data.json with the baselines. Random
-real data of as many samples, or of as many bytes, is a line of its own.
+command goes on where it was interrupted, and a later one with more points takes
+over those that are there. DIR then holds sweep.json and sweep.png of the last
+command, and real_data.json with the baselines. Random real data of as many
+samples, or of as many bytes, is a line of its own.
 """
 
 import itertools
@@ -20,6 +21,7 @@ import launch
 import launched
 import workdir
 from absl import flags
+from build import PARAMETERIZATIONS
 from choices import one_of
 from configs.datasets import DATASETS
 from configs.matching import METHODS
@@ -32,7 +34,8 @@ FLAGS = flags.FLAGS
 flags.DEFINE_list("methods", None, f"Among {', '.join(sorted(METHODS))}.")
 flags.DEFINE_string("dataset", None, f"Of {', '.join(sorted(DATASETS))}.")
 flags.DEFINE_list("ipc", None, "Samples per class.")
-flags.DEFINE_list("parameterizations", ["pixels"], "One line for each.")
+flags.DEFINE_list("parameterizations", [],
+                  "One line for each; by default the method's own.")
 flags.DEFINE_string("options", "", "Further options of the configurations.")
 flags.DEFINE_multi_string("set", [], "field=value of every configuration.")
 flags.DEFINE_enum("against", "samples", figures.AXES, "The horizontal axis.")
@@ -42,7 +45,7 @@ flags.DEFINE_string("data_dir", None, "A folder of data sets.")
 flags.mark_flags_as_required(["methods", "dataset", "ipc", "workdir"])
 
 BASELINES = {"samples": "random_real", "bytes": "byte_matched_real"}
-TITLES = {name: name.upper() for name in METHODS} | {"hybrid": "DC + DM"}
+TITLES = {name: name.upper() for name in METHODS} | {"hybrid": "DSA + DM"}
 
 
 class Point(NamedTuple):
@@ -64,23 +67,25 @@ def main(argv):
   points, home = planned(), Path(FLAGS.workdir).resolve()
   home.mkdir(parents=True, exist_ok=True)
   common = [f"--config.{item}" for item in FLAGS.set]
+  common.append(f"--cache_dir={home}")
   if FLAGS.data:
-    common.append(f"--data={FLAGS.data}")
-  extra = [f"--cache_dir={home}"]
+    common.append(f"--data={_absolute(FLAGS.data)}")
   if FLAGS.data_dir:
-    extra.append(f"--data_dir={FLAGS.data_dir}")
+    common.append(f"--data_dir={Path(FLAGS.data_dir).resolve()}")
   reports = {
-      point: launched.distilled(
-          home / point.folder, [f"--config={point.config}", *common], extra
+      point: launched.distil(
+          home / point.folder, [f"--config={point.config}", *common]
       ) for point in points
   }
-  rows = [row_of(point.line, point.ipc, r) for point, r in reports.items()]
-  rows += real_data(reports, BASELINES[FLAGS.against])
-  workdir.write_json(home / "sweep.json", rows)
+  baseline = BASELINES[FLAGS.against]
+  rows = [row_of(p.line, p.ipc, report) for p, report in reports.items()]
+  real = [real_data(p.ipc, r, baseline) for p, r in reports.items()]
+  workdir.write_json(home / "sweep.json", [*rows, *filter(None, real)])
   figures.save(
-      figures.accuracy_against(rows, FLAGS.against), home / "sweep.png"
+      figures.accuracy_against([*rows, *_once(real)], FLAGS.against),
+      home / "sweep.png",
   )
-  print(table(rows))
+  print(table(rows, real, baselines.TITLES[baseline]))
   for line in comparisons(rows):
     print(line)
   print(f"\nin {home}: sweep.json, sweep.png")
@@ -91,23 +96,31 @@ def planned() -> list[Point]:
   one_of(DATASETS, "--dataset", FLAGS.dataset)
   for method in FLAGS.methods:
     one_of(METHODS, "--methods", method)
+  for name in FLAGS.parameterizations:
+    one_of(PARAMETERIZATIONS, "--parameterizations", name)
   points = []
   for method, name, ipc in itertools.product(
-      FLAGS.methods, FLAGS.parameterizations, FLAGS.ipc
+      FLAGS.methods, FLAGS.parameterizations or [""], FLAGS.ipc
   ):
     if not ipc.isdecimal() or int(ipc) < 1:
       raise ConfigError(f"`--ipc` must be whole numbers above 0; got {ipc!r}.")
-    line = TITLES[method]
-    if len(FLAGS.parameterizations) > 1:
-      line += f", {name.replace('_', ' ')}"
+    line = ", ".join(filter(None, (TITLES[method], name.replace("_", " "))))
     options = ",".join(filter(None, (
-        f"ipc={ipc}", f"parameterization={name}", FLAGS.options
+        f"ipc={ipc}", name and f"parameterization={name}", FLAGS.options
     )))
+    folder = "_".join(filter(None, (method, name, ipc)))
     file = f"experiments/configs/{method}_{FLAGS.dataset}.py"
-    points.append(Point(
-        line, int(ipc), f"{method}_{name}_{ipc}", f"{file}:{options}"
-    ))
+    points.append(Point(line, int(ipc), folder, f"{file}:{options}"))
   return points
+
+
+def _absolute(spec: str) -> str:
+  """SPEC of data with the path in it, if any, from the root."""
+  kind, _, place = spec.partition(":")
+  path, mark, rest = place.partition("?")
+  if not place or not Path(path).exists():
+    return spec
+  return f"{kind}:{Path(path).resolve()}{mark}{rest}"
 
 
 def row_of(line: str, ipc: int, report: dict) -> dict:
@@ -121,42 +134,51 @@ def row_of(line: str, ipc: int, report: dict) -> dict:
   )
 
 
-def real_data(reports: dict[Point, dict], name: str) -> list[dict]:
-  """A baseline, once for each size of the set."""
-  rows = {}
-  for point, report in reports.items():
-    size = report["storage_bytes"]["total"]
-    found = report["baselines"].get(name)
-    if found:
-      rows.setdefault((point.ipc, size), dict(
-          label=baselines.TITLES[name],
-          samples_per_class=point.ipc,
-          num_samples=found["num_samples"],
-          bytes=size,
-          **{part: found[part] for part in ("mean", "std", "stderr")},
-      ))
-  return list(rows.values())
+def real_data(ipc: int, report: dict, name: str) -> dict | None:
+  """The same of a baseline beside a point; None where it was not measured."""
+  found = report["baselines"].get(name)
+  return found and dict(
+      label=baselines.TITLES[name],
+      samples_per_class=ipc,
+      num_samples=found["num_samples"],
+      bytes=report["storage_bytes"]["total"],
+      **{part: found[part] for part in ("mean", "std", "stderr")},
+  )
 
 
-def table(rows: list[dict]) -> str:
-  """A line for each number of samples per class, a column for each method."""
-  lines = list(dict.fromkeys(row["label"] for row in rows))
-  sizes = sorted({row["samples_per_class"] for row in rows})
-  found = {(row["samples_per_class"], row["label"]): row for row in rows}
-  width = max(15, *(len(line) + 2 for line in lines))
-  text = [f"{'per class':<9}" + "".join(f"{line:>{width}}" for line in lines)]
-  for size in sizes:
-    cells = (
-        f"{100 * row['mean']:.2f} ± {100 * row['stderr']:.2f}" if row else "-"
-        for row in (found.get((size, line)) for line in lines)
+def _once(real: list[dict | None]) -> list[dict]:
+  """Baselines that lie at one point of the figure, once."""
+  return list({(r["num_samples"], r["bytes"]): r for r in real if r}.values())
+
+
+def table(rows: list[dict], real: list[dict | None], title: str) -> str:
+  """A line for each point, its baseline beside it."""
+
+  def percent(row):
+    return "-" if row is None else (
+        f"{100 * row['mean']:.2f} ± {100 * row['stderr']:.2f}"
     )
-    text.append(f"{size:<9}" + "".join(f"{cell:>{width}}" for cell in cells))
-  text.append("accuracy in percent ± standard error over networks")
-  return "\n".join(text)
+
+  width = max(len(row["label"]) for row in rows) + 2
+  head = (
+      f"{'':<{width}}{'per class':>9}{'bytes':>12}{'accuracy %':>16}"
+      f"{title:>19}"
+  )
+  rule = "-" * len(head)
+  lines = (
+      f"{row['label']:<{width}}{row['samples_per_class']:>9}"
+      f"{row['bytes']:>12,}{percent(row):>16}{percent(baseline):>19}"
+      for row, baseline in zip(rows, real, strict=True)
+  )
+  note = "± is the standard error, over networks or sets"
+  return "\n".join((head, rule, *lines, rule, note))
 
 
 def comparisons(rows: list[dict]) -> list[str]:
-  """Which of two methods is ahead by more than two standard errors, where."""
+  """What each line gains over each other one, network by network.
+
+  Percent points ± their standard error, by samples per class.
+  """
   own = [row for row in rows if "per_network" in row]
   lines = list(dict.fromkeys(row["label"] for row in own))
   texts = []
@@ -174,7 +196,9 @@ def comparisons(rows: list[dict]) -> list[str]:
         + ("" if g.stderr is None else f" ± {100 * g.stderr:.2f}")
         for size, g in gains.items()
     )
-    texts.append(f"{one} over {two}, by samples per class: {', '.join(cells)}")
+    texts.append(
+        f"{one} over {two} by samples per class:\n  {', '.join(cells)}"
+    )
   return texts
 
 

@@ -9,9 +9,12 @@ import contextlib
 import fcntl
 import json
 import os
+import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from distill_jax import environment, storage
 from distill_jax.errors import WorkdirError
@@ -127,6 +130,42 @@ def _check_ahead(folder: Path, num_steps: int) -> None:
     )
 
 
+def update_json(file: Path, change: Callable[[Any], Any], empty) -> Any:
+  """Replaces what a JSON file holds by `change` of it; returns the new content.
+
+  Processes that share the file wait for each other.
+
+  Args:
+    file: in a folder that exists; `empty` stands for one that does not exist.
+    change: from the old content to the new.
+    empty: content of no file.
+
+  Raises:
+    WorkdirError: the file holds no JSON.
+  """
+  with open(file.with_name(f".{file.name}.lock"), "w") as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    content = change(read_json(file, empty))
+    write_json(file, content)
+  return content
+
+
+def read_json(file: Path, empty) -> Any:
+  """What a JSON file holds, `empty` where there is none.
+
+  Raises:
+    WorkdirError: the file holds no JSON.
+  """
+  if not file.exists():
+    return empty
+  try:
+    return json.loads(file.read_text())
+  except ValueError as error:
+    raise WorkdirError(
+        f"{file} must hold JSON; {error}. Delete it to measure anew."
+    ) from None
+
+
 def write_json(file: Path, content) -> None:
   """Writes atomically: the old file or the new one, never a part."""
   storage.replace(file, (json.dumps(content, indent=2) + "\n").encode())
@@ -182,4 +221,4 @@ def git_revision() -> str | None:
 
 def command() -> str:
   """The command line, as one would type it."""
-  return " ".join(["python", *sys.argv])
+  return shlex.join(["python", *sys.argv])

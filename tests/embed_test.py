@@ -19,21 +19,22 @@ def embedded(tmp_path_factory):
       np.flatnonzero(np.asarray(source.train.labels) == c)[:4]
       for c in range(10)
   ])
-  segments = dict(samples_per_class=4, segments=dict(num=2))
-  for name, config in (("plain", {}), ("segmented", segments)):
+  segments = dict(segment_of_sample=[0, 0, 1, 1] * 10)
+  for name, provenance in (("plain", {}), ("segmented", segments)):
     artifact.save(artifact.from_samples(
         source.train.encode(source.train.inputs[rows]),
         source.train.labels[rows], class_names=source.class_names,
         preprocessing=source.preprocessing,
         network=dict(name="mlp", widths=[8]),
-        provenance=dict(config=json.dumps(config)),
+        provenance=provenance,
     ), home / f"{name}.safetensors")
   sets = f"--sets=one={home}/plain.safetensors,two={home}/segmented.safetensors"
   common = sets, "--data=digits", "--num_real=100", "--num_epochs=1"
   return home, launching.elsewhere(
       "embed", (*common, f"--out={home / 'tsne.png'}"),
       (*common, f"--sets={home}/plain.safetensors", f"--out={home / 'a.png'}"),
-      (*common, f"--out={home / 'none' / 'a.png'}"), cache=home / "cache",
+      (*common, f"--out={home / 'none' / 'a.png'}"),
+      (*common, f"--out={home / 'a.json'}"), cache=home / "cache",
   )
 
 
@@ -47,7 +48,8 @@ def test_picture_and_distances(embedded):
 
 
 @pytest.mark.parametrize("i, message", [
-    (1, "`--sets` must be NAME=FILE"), (2, "`out` must be in an existing"),
+    (1, "`sets` must be NAME=FILE"), (2, "`out` must be in an existing"),
+    (3, "`out` must be a picture"),
 ])
 def test_mistakes(embedded, i, message):
   result = embedded[1][i]

@@ -4,11 +4,11 @@ import json
 
 import jax
 import known
-import networks
 import numpy as np
 import pytest
 
 from distill_jax import artifact, data
+from distill_jax.errors import WorkdirError
 from distill_jax.evaluation.recipes import untrained
 
 SPEC = dict(name="mlp", widths=())
@@ -17,22 +17,24 @@ NAMES = ("random_real", "class_mean", "byte_matched_real")
 
 @pytest.fixture(scope="module")
 def setting():
-  """A set of ten digits, its source and network."""
+  """A set of ten digits, and its source."""
   source = data.read("digits")
   distilled = artifact.from_samples(
       source.train.encode(source.train.inputs[:10]), source.train.labels[:10],
       class_names=source.class_names, preprocessing=source.preprocessing,
       recipe=untrained().spec,
   )
-  return distilled, source, networks.network(SPEC, 10)
+  return distilled, source
 
 
 def _measure(setting, cache, names=NAMES, seed=0, **changes):
-  distilled, source, network = setting
-  settings = dict(num_sets=2, networks_per_set=2, storage_bytes=8_000)
+  distilled, source = setting
+  settings = dict(
+      num_samples=10, num_sets=2, networks_per_set=2, storage_bytes=8_000
+  )
   return known.baselines(
       jax.random.key(seed), distilled, source, SPEC, cache=cache, names=names,
-      network=network, **settings | changes,
+      **settings | changes,
   )
 
 
@@ -83,9 +85,27 @@ def test_anything_else_is_measured_anew(
 
 
 def test_another_recipe_is_another_value(setting, tmp_path, monkeypatch):
-  distilled, *rest = setting
+  distilled, source = setting
   cache = tmp_path / known.FILE
   _measure(setting, cache, NAMES[:1])
   recipe = dict(name="dc", num_epochs=1)
-  _measure((distilled._replace(recipe=recipe), *rest), cache, NAMES[:1])
+  _measure((distilled._replace(recipe=recipe), source), cache, NAMES[:1])
   assert len(json.loads(cache.read_text())) == 2
+
+
+def test_a_set_that_decodes_into_more_shares_with_one_that_stores_as_many(
+    setting, tmp_path, monkeypatch
+):
+  cache = tmp_path / known.FILE
+  distilled, source = setting
+  first = _measure(setting, cache, NAMES[:1])
+  monkeypatch.setattr(known, "run_baselines", None)
+  more = distilled._replace(order=np.arange(40)[None])
+  _assert_same(first, _measure((more, source), cache, NAMES[:1]))
+
+
+def test_a_damaged_file_is_named(setting, tmp_path):
+  cache = tmp_path / known.FILE
+  cache.write_text("{")
+  with pytest.raises(WorkdirError, match="real_data.json must hold JSON"):
+    _measure(setting, cache)

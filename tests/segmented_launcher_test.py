@@ -51,6 +51,7 @@ def _segments(number):
   return (
       f"--config.segments.num={number}", f"--config.learning_rate={rate}",
       "--config.segments.at_least=8", "--config.segments.recipe.num_epochs=2",
+      "--config.segments.recipe.mix=0.0", "--config.segments.recipe.strategy=",
   )
 
 

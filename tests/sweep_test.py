@@ -11,21 +11,22 @@ COMMAND = ("--methods=dm,dsa", "--dataset=mnist", "--ipc=1,10",
 # Reports instead of runs: accuracies of three networks, by method and samples
 # per class. What was asked for is written beside them.
 FAKE = """
+import json
 import launched
 from pathlib import Path
 accuracies = {
     ("dm", 1): (0.5, 0.6, 0.7), ("dm", 10): (0.8, 0.9, 0.85),
     ("dsa", 1): (0.4, 0.5, 0.6), ("dsa", 10): (0.9, 1.0, 0.92),
 }
-def distilled(folder, arguments, extra):
+def distil(folder, arguments):
   with open(Path(folder).parent / "asked", "a") as file:
-    file.write(json.dumps([folder.name, arguments, extra]) + "\\n")
+    file.write(json.dumps([folder.name, arguments]) + "\\n")
   method, *_, ipc = folder.name.split("_")
   ipc, own = int(ipc), accuracies[method, int(ipc)]
   baseline = dict(mean=0.3, std=0.1, stderr=0.05)
   return dict(
       num_samples=10 * ipc,
-      storage_bytes=dict(total=7_840 * ipc),
+      storage_bytes=dict(total=7_840 * ipc // (1 + ("bases" in folder.name))),
       accuracy=dict(
           mean=sum(own) / 3, std=0.1, stderr=0.06, per_network=own
       ),
@@ -34,11 +35,12 @@ def distilled(folder, arguments, extra):
           byte_matched_real=dict(num_samples=40 * ipc, **baseline),
       ),
   )
-launched.distilled = distilled
+launched.distil = distil
 """
 MISTAKES = {
     "--methods=dm,sm": "`--methods` must be one of",
     "--dataset=mnst": "`--dataset` must be one of",
+    "--parameterizations=pixel": "`--parameterizations` must be one of",
     "--ipc=1,two": "`--ipc` must be whole numbers above 0; got 'two'",
 }
 
@@ -74,35 +76,38 @@ def test_each_point_is_a_run_of_its_own(swept):
   home, result = swept[0]
   assert result.code == 0, result.err
   asked = _asked(home)
-  assert [folder for folder, *_ in asked] == [
-      "dm_pixels_1", "dm_pixels_10", "dsa_pixels_1", "dsa_pixels_10",
+  assert [folder for folder, _ in asked] == [
+      "dm_1", "dm_10", "dsa_1", "dsa_10"
   ]
-  _, arguments, extra = asked[1]
-  assert arguments == [
-      "--config=experiments/configs/dm_mnist.py:"
-      "ipc=10,parameterization=pixels,width=8",
-      "--config.num_steps=5", "--data=digits",
+  assert asked[1][1] == [
+      "--config=experiments/configs/dm_mnist.py:ipc=10,width=8",
+      "--config.num_steps=5", f"--cache_dir={home}", "--data=digits",
   ]
-  assert extra == [f"--cache_dir={home}"]
 
 
 def test_table_and_files(swept):
   home, result = swept[0]
   lines = result.out.splitlines()
-  assert lines[0].split() == ["per", "class", "DM", "DSA", "random", "real"]
-  assert lines[1].split()[0] == "1" and "60.00 ± 6.00" in lines[1]
+  assert lines[0].split() == [
+      "per", "class", "bytes", "accuracy", "%", "random", "real"
+  ]
+  assert lines[2].split() == "DM 1 7,840 60.00 ± 6.00 30.00 ± 5.00".split()
   # On the same networks the difference at 1 is 10 each: no error.
-  comparison = "DM over DSA, by samples per class: 1: +10.00 ± 0.00, 10: -9.00"
+  comparison = "DM over DSA by samples per class:\n  1: +10.00 ± 0.00, 10: -9.00"
   assert comparison in result.out
-  assert [row["num_samples"] for row in _rows(home)] == [10, 100] * 3
+  assert [row["num_samples"] for row in _rows(home)] == [10, 100] * 4
   assert (home / "sweep.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_against_bytes_each_parameterization_is_a_line(swept):
   home, result = swept[1]
   assert result.code == 0, result.err
-  assert len(_asked(home)) == 4
+  assert [folder for folder, _ in _asked(home)] == [
+      "dm_pixels_1", "dm_pixels_10", "dm_linear_bases_1", "dm_linear_bases_10"
+  ]
   rows = _rows(home)
+  assert len({row["bytes"] for row in rows}) == 4
+  assert " 3,920 " in result.out and " 7,840 " in result.out
   assert {row["label"] for row in rows} == {
       "DM, pixels", "DM, linear bases", "real, same bytes"
   }

@@ -108,12 +108,21 @@ def distance_to_nearest(features, classes, of_set, classes_of_set) -> float:
     classes_of_set: [M] int.
 
   Returns:
-    The mean Euclidean distance.
+    The mean Euclidean distance over samples, in the unit of the features.
+
+  Raises:
+    ValueError: no class in common.
   """
   from sklearn.neighbors import NearestNeighbors
 
+  common = np.intersect1d(classes, classes_of_set)
+  if not common.size:
+    raise ValueError(
+        "`classes_of_set` must have a class of `classes`; got "
+        f"{np.unique(classes_of_set)} and {np.unique(classes)}."
+    )
   distances = []
-  for c in np.intersect1d(classes, classes_of_set):
+  for c in common:
     ours = np.asarray(features)[np.asarray(classes) == c]
     theirs = np.asarray(of_set)[np.asarray(classes_of_set) == c]
     distances.append(NearestNeighbors(n_neighbors=1).fit(theirs).kneighbors(

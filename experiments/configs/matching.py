@@ -3,7 +3,7 @@
 DC (Zhao et al., 2020, arXiv 2006.05929), DSA (2021, arXiv 2102.08259), DM
 (2021, arXiv 2110.04181), CAFE (Wang et al., 2022, arXiv 2203.01531), IDC (Kim
 et al., 2022, arXiv 2205.14959), EDD on top of it (an anonymous draft), NCFM
-(Wang et al., 2025, arXiv 2502.20653), and the sum of DC and DM. A method is a
+(Wang et al., 2025, arXiv 2502.20653), and the sum of DSA and DM. A method is a
 function below that writes what it changes.
 """
 
@@ -27,13 +27,15 @@ def matching(method: str, dataset: str):
   `parameterization=pixels|multi_formation|linear_bases|hallucinator`,
   `preprocessing=standardise|zca` (instead of the data set's published
   constants; give it with data of your own), `recipe=dc|dsa|cafe|idc` (of the
-  evaluation, instead of the method's own), `learn_labels`, `quick`.
+  evaluation, instead of the method's own), `segments=N` (of EDD),
+  `learn_labels`, `quick`.
   """
 
   def get_config(text=None):
     chosen = options.parse(
         text, ipc=10, width=128, init="", parameterization="",
-        preprocessing="", recipe="", learn_labels=False, quick=False,
+        preprocessing="", recipe="", segments=0, learn_labels=False,
+        quick=False,
     )
     if chosen.ipc < 1:
       raise ConfigError(f"`ipc` must be at least 1; got {chosen.ipc}.")
@@ -47,6 +49,7 @@ def matching(method: str, dataset: str):
       config.start = chosen.init
     if chosen.parameterization:
       config.parameterization = _parameterization(chosen.parameterization)
+      config.clamp &= chosen.parameterization in ("pixels", "multi_formation")
     if chosen.quick:
       config.num_steps, config.log_every, config.checkpoint_every = 20, 5, 10
       config.batch_size = 32
@@ -168,12 +171,12 @@ def _idc(config, data, chosen):
 
 def _edd(config, data, chosen):
   """IDC in segments; what the draft leaves open is a field here."""
-  number = 5 if chosen.ipc % 5 == 0 else 1
+  number = chosen.segments or (5 if chosen.ipc % 5 == 0 else 1)
   _idc(config, data, chosen)
   config.learning_rate /= number  # of the samples of a segment
   config.segments = dict(
       num=number, drop_correct=0.5, at_least=64, anchor_weight=0.1,
-      recipe=dict(num_epochs=300),
+      recipe=_recipe("idc", data) | dict(num_epochs=300),
   )
 
 
