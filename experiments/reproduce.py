@@ -423,12 +423,12 @@ method gives in minutes without an accelerator, not what it is capable of.
 `published` is of width 128, of up to 250 times the steps and of the method's
 own recipe; IDC's is without multi-formation. Settings were chosen on a
 validation split of MNIST with ten samples a class. All sets are trained on by
-recipe `dsa`, of as many epochs as the table says. `gain` is over random real data of as many
-samples, ± its standard error over networks and sets; `equal bytes` is random
-real data, 8 bits a pixel, of as many bytes as the set has. `cosine` and `norm`
-are of the updates, from start to end: how alike those of a class are, and how
-far a sample went. Times are of one core while another job had the other, and of
-`_long` and `_transfer` rows that of the set they evaluate.
+recipe `dsa`, of as many epochs as the table says. `gain` is over random real
+data of as many samples, ± its standard error over networks and sets; `equal
+bytes` is random real data, 8 bits a pixel, of as many bytes as the set has.
+`cosine` and `norm` are of the updates, from start to end: how alike those of a
+class are, and how far a sample went. Times are of one core while another job
+had the other, and of `_long` and `_transfer` rows that of the set.
 
 {matching_head}
 {matching}

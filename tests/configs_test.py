@@ -118,6 +118,26 @@ class ConfigsTest(parameterized.TestCase):
     with pytest.raises((ConfigError, data.source.DataError), match=message):
       build.run(config, build.source(config))
 
+  @parameterized.parameters(*METHODS)
+  def test_the_recipe_may_be_another(self, method):
+    own = dict(cafe="cafe", dc="dc", edd="idc", idc="idc").get(method, "dsa")
+    assert _load(f"{method}_svhn").recipe.name == own
+    config = _load(f"{method}_svhn", "recipe=dsa")
+    assert config.recipe.to_dict() == dict(
+        name="dsa", num_epochs=1_000,
+        strategy="color_crop_cutout_scale_rotate",  # digits are not mirrored
+    )
+    if method == "edd":  # real samples are sorted as they were
+      assert config.segments.recipe.name == "idc"
+
+  def test_codes_that_are_no_pixels_are_not_clamped(self):
+    assert _load("idc_mnist").clamp
+    assert not _load("idc_mnist", "parameterization=linear_bases").clamp
+    config = _small("idc", "quick,ipc=2,width=4,parameterization=linear_bases")
+    config.clamp = True
+    with pytest.raises(ConfigError, match="`clamp` must be off where codes"):
+      build.run(config, build.source(config))
+
   def test_no_samples_are_refused(self):
     with pytest.raises(ConfigError, match="`ipc` must be at least 1; got 0"):
       _load("dc_mnist", "ipc=0")

@@ -219,6 +219,13 @@ class ChartsTest(parameterized.TestCase):
     assert legend[:3] == names
     assert ("segment 2" in legend) == (num_sets > 1)
 
+  def test_t_sne_refuses(self):
+    few = figures.Points(np.eye(3), np.arange(3))
+    one = {"a": few}
+    for sets, names in (({}, "abc"), (one, "x" * 21), (one, "abc")):
+      with pytest.raises(ValueError, match="must hold"):
+        figures.t_sne(few, sets, list(names))
+
   def test_accuracy_bars(self):
     report = dict(
         accuracy=dict(mean=0.8, std=0.01),

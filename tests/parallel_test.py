@@ -5,6 +5,7 @@ import subprocess
 import sys
 import unittest
 from functools import partial
+from unittest import mock
 
 import chex
 import jax
@@ -238,3 +239,29 @@ class DevicesTest(parameterized.TestCase):
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert run.stdout.count(" PASSED") == 5, run.stdout
+
+
+class MeanInPiecesTest(parameterized.TestCase):
+  @parameterized.parameters(1, 2, 3)
+  def test_equals_the_whole_whatever_is_side_by_side(self, cores):
+    x = jax.random.normal(jax.random.key(0), (7 * 64, 5))
+    weights = jnp.arange(5.0)
+
+    def loss(weights, x):
+      losses = jnp.sin(x @ weights)
+      return losses.mean(), {"largest": losses.max()}
+
+    with mock.patch.object(parallel, "num_cores", return_value=cores):
+      (value, metrics), gradient = jax.jit(jax.value_and_grad(
+          lambda w: parallel.mean_in_pieces(loss, w, x), has_aux=True
+      ))(weights)
+    (whole, _), expected = jax.value_and_grad(loss, has_aux=True)(weights, x)
+    chex.assert_trees_all_close(
+        (value, gradient), (whole, expected), rtol=1e-5, atol=1e-6
+    )
+    each = x.reshape(7, 64, 5)
+    np.testing.assert_allclose(
+        metrics["largest"],
+        np.mean([loss(weights, part)[1]["largest"] for part in each]),
+        rtol=1e-6,
+    )

@@ -66,6 +66,8 @@ def test_two_segments(runs):
   two, report = _read(folder)
   assert two.num_rows == 20 and two.inputs.shape == (80, 8, 8, 1)
   assert two.method == "edd"
+  # Two rows a class, one of each segment; each row is four samples, tile-major.
+  assert two.provenance["segment_of_sample"] == [0, 1] * 10 * 4
   measured = report["segments"]
   assert len(measured["forgotten"]) == 1 and len(measured["correct"]) == 2
   counts = np.array(measured["real_samples"])
@@ -141,7 +143,8 @@ def test_what_is_refused(tmp_path):
       (_segments(3), "`segments.num` must divide `samples_per_class`"),
       ((*_segments(2), "--config.segments.at_least=4"), "`segments.at_least`"),
       ((*_segments(2), "--config.segments.anchor_weight=-1"), "anchor_weight"),
-      ((*_segments(2), "--config.parameterization.name=hallucinator"),
+      ((*_segments(2), "--config.parameterization.name=hallucinator",
+        "--config.clamp=False"),
        "`parameterization` must keep classes apart"),
   ):
     result = _distil(tmp_path / "run", "edd", *changes)

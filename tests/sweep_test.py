@@ -93,8 +93,9 @@ def test_table_and_files(swept):
   ]
   assert lines[2].split() == "DM 1 7,840 60.00 ± 6.00 30.00 ± 5.00".split()
   # On the same networks the difference at 1 is 10 each: no error.
-  comparison = "DM over DSA by samples per class:\n  1: +10.00 ± 0.00, 10: -9.00"
-  assert comparison in result.out
+  assert "DM over DSA by samples per class:\n  1: +10.00 ± 0.00, 10: -9" in (
+      result.out
+  )
   assert [row["num_samples"] for row in _rows(home)] == [10, 100] * 4
   assert (home / "sweep.png").read_bytes().startswith(b"\x89PNG")
 

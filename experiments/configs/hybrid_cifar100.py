@@ -1,4 +1,4 @@
-"""DC and DM together on CIFAR-100; options in `configs/matching.py`.
+"""DSA and DM together on CIFAR-100; options in `configs/matching.py`.
 
   python experiments/distill.py \\
     --config=experiments/configs/hybrid_cifar100.py:ipc=10 \\

@@ -1,4 +1,4 @@
-"""DC and DM together on Fashion-MNIST; options in `configs/matching.py`.
+"""DSA and DM together on Fashion-MNIST; options in `configs/matching.py`.
 
   python experiments/distill.py \\
     --config=experiments/configs/hybrid_fashion_mnist.py:ipc=10 \\

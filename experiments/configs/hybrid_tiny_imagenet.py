@@ -1,4 +1,4 @@
-"""DC and DM together on Tiny-ImageNet; options in `configs/matching.py`.
+"""DSA and DM together on Tiny-ImageNet; options in `configs/matching.py`.
 
   python experiments/distill.py \\
     --config=experiments/configs/hybrid_tiny_imagenet.py:ipc=10 \\
