@@ -12,6 +12,8 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -143,7 +145,9 @@ def update_json(file: Path, change: Callable[[Any], Any], empty) -> Any:
   Raises:
     WorkdirError: the file holds no JSON.
   """
-  with open(file.with_name(f".{file.name}.lock"), "w") as lock:
+  # Neither the file, which is replaced, nor its folder, which a run may hold.
+  name = f"distill_jax_{zlib.crc32(str(file.resolve()).encode()):08x}.lock"
+  with open(Path(tempfile.gettempdir()) / name, "w") as lock:
     fcntl.flock(lock, fcntl.LOCK_EX)
     content = change(read_json(file, empty))
     write_json(file, content)

@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 from unittest import mock
 
 import launching
@@ -117,3 +119,22 @@ def test_folder_of_a_running_process_is_refused(tmp_path):
         pass
   with workdir.alone(tmp_path):  # free again
     pass
+
+
+def test_a_shared_file_loses_nothing(tmp_path):
+  file = tmp_path / "shared.json"
+  code = (
+      "import sys, workdir, pathlib\n"
+      "file, name = pathlib.Path(sys.argv[1]), sys.argv[2]\n"
+      "for i in range(20):\n"
+      "  workdir.update_json(file, lambda old: old | {f'{name}{i}': i}, {})\n"
+  )
+  environment = launching.environment(tmp_path / "cache")
+  writers = [
+      subprocess.Popen([sys.executable, "-c", code, str(file), name],
+                       env=environment)
+      for name in "ab"
+  ]
+  assert [writer.wait() for writer in writers] == [0, 0]
+  assert len(json.loads(file.read_text())) == 40
+  assert list(tmp_path.iterdir()) == [file]
