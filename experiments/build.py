@@ -315,7 +315,7 @@ def _check(config, source):
 
 def _check_segments(config):
   number, size = config.segments.num, config.samples_per_class
-  if (number < 1 or not size or size % number or config.num_steps % number):
+  if number < 1 or not size or size % number or config.num_steps % number:
     raise ConfigError(
         "`segments.num` must divide `samples_per_class` and `num_steps`; got "
         f"{number} for {size} and {config.num_steps}. Change one of them."

@@ -86,7 +86,8 @@ MATCHING = {
 }
 
 # Matching on two cores: ConvNet of width 32, few outer steps. Chosen on a
-# validation split of MNIST at ten samples a class.
+# validation split of MNIST at ten samples a class, but DC's (as DSA's) and
+# CAFE's (no search).
 SMALL = "width32"
 _SHORT = {
     "dc": ("batch_size=64", "num_steps=600", "learning_rate=0.02",
@@ -399,8 +400,8 @@ Every measured row, misses included; nothing here is typed by hand
 `docs/results/*.json`). Accuracies are percent on the whole test split, taken
 once, after the last step. What is tested is the last iterate; with more than
 60,000 steps on a fixed initialisation, the iterate with the lowest training
-loss after those. Unless it says otherwise,
-hyper-parameters were chosen by the loss on training data.
+loss after those. Unless it says otherwise, hyper-parameters were chosen by the
+loss on training data.
 `networks` counts freshly trained networks (one where the initialisation is
 fixed). MNIST files are found below `--data_dir` or
 `$DISTILL_JAX_DATA`.
@@ -422,13 +423,14 @@ ConvNet of depth 3 and width 32, hard labels, pixels, few outer steps: what each
 method gives in minutes without an accelerator, not what it is capable of.
 `published` is of width 128, of up to 250 times the steps and of the method's
 own recipe; IDC's is without multi-formation. Settings were chosen on a
-validation split of MNIST with ten samples a class. All sets are trained on by
-recipe `dsa`, of as many epochs as the table says. `gain` is over random real
-data of as many samples, ± its standard error over networks and sets; `equal
-bytes` is random real data, 8 bits a pixel, of as many bytes as the set has.
-`cosine` and `norm` are of the updates, from start to end: how alike those of a
-class are, and how far a sample went. Times are of one core while another job
-had the other, and of `_long` and `_transfer` rows that of the set.
+validation split of MNIST with ten samples a class; DC takes those of DSA, and
+CAFE's were set without a search. All sets are trained on by recipe `dsa`, of as
+many epochs as the table says. `gain` is over random real data of as many
+samples, ± its standard error over networks and sets; `equal bytes` is random
+real data, 8 bits a pixel, of as many bytes as the set has. `cosine` and `norm`
+are of the updates, from start to end: how alike those of a class are, and how
+far a sample went. Times are of one core while another job had the other, and of
+`_long` and `_transfer` rows that of the set.
 
 {matching_head}
 {matching}
