@@ -1,0 +1,30 @@
+"""Pictures of a distilled set and of the run that made it.
+
+Every function returns a `matplotlib.figure.Figure`: a notebook shows it and
+`save` writes it. No global state is touched: pyplot is never imported, and
+matplotlib only when a figure is asked for. Figures are at most 8 inches wide,
+so that they stay legible at the width of a README.
+"""
+
+from distill_jax.figures.charts import (
+    AXES,
+    accuracy_against,
+    accuracy_bars,
+    curves,
+    transfer_matrix,
+)
+from distill_jax.figures.grid import sample_grid
+from distill_jax.figures.look import save
+from distill_jax.figures.plane import Points, t_sne
+
+__all__ = [
+    "AXES",
+    "Points",
+    "accuracy_against",
+    "accuracy_bars",
+    "curves",
+    "sample_grid",
+    "save",
+    "t_sne",
+    "transfer_matrix",
+]

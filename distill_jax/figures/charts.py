@@ -1,0 +1,230 @@
+"""Charts of a run and of results: curves, sizes, baselines, transfer.
+
+`accuracy_against` draws figure 6 of Sucholutsky & Schonlau, "Soft-Label
+Dataset Distillation and Text Dataset Distillation", 2019, arXiv 1910.02551.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from distill_jax.figures import look
+
+# Horizontal axes: the field of a row, its title, its unit.
+AXES = {
+    "samples": ("num_samples", "distilled samples", ""),
+    "bytes": ("bytes", "size of the set", "B"),
+}
+
+def curves(metrics: Sequence[Mapping[str, float]]):
+  """Loss and, where it was logged, accuracy against outer steps.
+
+  Args:
+    metrics: lines of `metrics.jsonl`: `step`, `loss` and `accuracy`, a
+      fraction of real batches.
+
+  Returns:
+    A `Figure` with one or two panels.
+
+  Raises:
+    ValueError: no lines.
+  """
+  if not len(metrics):
+    raise ValueError("`metrics` must hold at least one line; got none.")
+  shown = [("loss", "loss", 1)]
+  if "accuracy" in metrics[0]:
+    shown.append(("accuracy", "accuracy on\nreal data (%)", 100))
+  figure = look.figure(6.5, 0.6 + 1.9 * len(shown))
+  panels = figure.subplots(len(shown), sharex=True, squeeze=False)[:, 0]
+  steps = [line["step"] for line in metrics]
+  for axes, (name, label, scale), colour in zip(
+      panels, shown, look.COLOURS, strict=False
+  ):
+    values = [scale * line[name] for line in metrics]
+    axes.plot(steps, values, color=colour, marker="o" * (len(steps) < 15))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_ylabel(label, fontsize=10)
+    look.dress(axes, "both")
+  panels[-1].set_xlabel("outer step", fontsize=10)
+  figure.align_ylabels()
+  return figure
+
+
+def accuracy_against(
+    rows: Sequence[Mapping[str, Any]],
+    axis: str = "samples",
+    *,
+    full_data: float | None = None,
+):
+  """Test accuracy against the size of the set, a line for each label.
+
+  Args:
+    rows: `label` (of the line), `num_samples` or `bytes`, `mean` and `std`
+      (fractions; the std may be missing).
+    axis: "samples" or "bytes".
+    full_data: accuracy from all real data, a fraction; drawn dashed, and
+      dotted 90 % of it.
+
+  Returns:
+    A `Figure`.
+
+  Raises:
+    ValueError: no rows, or another axis.
+  """
+  if not len(rows):
+    raise ValueError("`rows` must hold at least one point; got none.")
+  if axis not in AXES:
+    raise ValueError(f"`axis` must be {' or '.join(AXES)}; got {axis!r}.")
+  size, title, unit = AXES[axis]
+  figure = look.figure(6.5, 4.2)
+  axes = figure.subplots()
+  shown = []
+  for i, label in enumerate(dict.fromkeys(row["label"] for row in rows)):
+    line = sorted(
+        (row for row in rows if row["label"] == label),
+        key=lambda row: row[size],
+    )
+    shown.append(axes.errorbar(
+        [row[size] for row in line],
+        [100 * row["mean"] for row in line],
+        yerr=[100 * _std(row) for row in line],
+        color=look.colour(i), marker=look.marker(i), markersize=5,
+        capsize=3, linewidth=1.5, label=label,
+    ))
+  if full_data is not None:
+    for share, style, text in (
+        (100, "--", "all real data"), (90, ":", "90 % of all real data"),
+    ):
+      level = share * full_data
+      shown.append(axes.axhline(
+          level, color=look.GREY, linestyle=style, linewidth=1.2,
+          label=f"{text}: {level:.1f} %",
+      ))
+  _log_axis(axes, [row[size] for row in rows], unit)
+  look.dress(axes, "both")
+  axes.set_xlabel(title, fontsize=10)
+  axes.set_ylabel("test accuracy (%)", fontsize=10)
+  axes.set_ylim(0, 103)
+  figure.legend(handles=shown, loc="outside lower center", ncols=2, fontsize=9,
+                frameon=False)
+  return figure
+
+
+def accuracy_bars(report: Mapping[str, Any]):
+  """The distilled set and its baselines as bars, the best on top.
+
+  Args:
+    report: `accuracy` and `baselines`, {name: the same}; each a mapping with
+      `mean` and `std` in fractions. `full_data_accuracy` is drawn as a line
+      where there is one.
+
+  Returns:
+    A `Figure`; whiskers are one standard deviation over networks, cut at 0 and
+    100 %.
+  """
+  from distill_jax.evaluation.baselines import TITLES
+
+  bars = {TITLES.get(name, name): block
+          for name, block in report.get("baselines", {}).items()}
+  bars["distilled"] = report["accuracy"]
+  bars = dict(sorted(bars.items(), key=lambda bar: bar[1]["mean"]))
+  means = np.array([100 * block["mean"] for block in bars.values()])
+  stds = np.array([100 * _std(block) for block in bars.values()])
+  colours = [
+      look.colour(0) if name == "distilled" else look.PALE for name in bars
+  ]
+  figure = look.figure(6.5, 0.9 + 0.34 * len(bars))
+  axes = figure.subplots()
+  whiskers = [np.minimum(stds, means), np.minimum(stds, 100 - means)]
+  axes.barh(
+      list(bars), means, xerr=whiskers, height=0.68, color=colours,
+      ecolor=look.DARK, capsize=2.5, error_kw={"linewidth": 1},
+  )
+  for y, (name, mean, std) in enumerate(zip(bars, means, stds, strict=True)):
+    axes.text(
+        105, y, f"{mean:.1f} ± {std:.1f}" if std else f"{mean:.1f}",
+        va="center", fontsize=9, color=look.DARK,
+        weight="bold" if name == "distilled" else "normal",
+    )
+  look.dress(axes, "x")
+  axes.tick_params(axis="y", length=0)
+  # The scale ends at 100 %; the numbers stand right of it.
+  axes.set(xlim=(0, 124), xticks=range(0, 101, 20))
+  axes.set_xlabel("test accuracy (%)", fontsize=10)
+  full_data = report.get("full_data_accuracy")
+  if full_data is not None:
+    full_data *= 100
+    axes.axvline(full_data, color=look.GREY, linestyle="--", linewidth=1.2)
+    axes.set_title(f"dashed: all real data, {full_data:.1f} %", fontsize=9,
+                   color=look.GREY, loc="right")
+  return figure
+
+
+def transfer_matrix(sets: Mapping[str, Mapping[str, Any]]):
+  """Accuracy of sets on networks as a matrix, random real data as last row.
+
+  Args:
+    sets: {name of a set: `networks` of its report}, all of the same
+      networks, which become the columns.
+
+  Returns:
+    A `Figure`.
+
+  Raises:
+    ValueError: no sets, or other networks in one of them.
+  """
+  targets = list(next(iter(sets.values()), ()))
+  if not targets or any(list(row) != targets for row in sets.values()):
+    raise ValueError(
+        "`sets` must be of the same networks; got "
+        f"{ {name: list(row) for name, row in sets.items()} }."
+    )
+  first = next(iter(sets.values()))
+  rows = {name: [row[t]["accuracy"] for t in targets]
+          for name, row in sets.items()}
+  rows["random real"] = [first[t]["random_real"] for t in targets]
+  means = np.array([[100 * b["mean"] for b in row] for row in rows.values()])
+  figure = look.figure(1.6 + 0.95 * len(targets), 1.3 + 0.55 * len(rows))
+  axes = figure.subplots()
+  low, high = 10 * np.floor(means.min() / 10), 10 * np.ceil(means.max() / 10)
+  image = axes.imshow(means, cmap="Blues", vmin=low, vmax=high, aspect="auto")
+  for y, row in enumerate(rows.values()):
+    for x, block in enumerate(row):
+      text, std = f"{means[y, x]:.1f}", 100 * _std(block)
+      axes.text(
+          x, y, f"{text}\n± {std:.1f}" if std else text, ha="center",
+          va="center", fontsize=9,
+          color="white" if means[y, x] > (low + high) / 2 else look.DARK,
+      )
+  axes.set_xticks(range(len(targets)), targets, rotation=30, ha="right",
+                  rotation_mode="anchor")
+  axes.set_yticks(range(len(rows)), list(rows))
+  axes.tick_params(labelsize=9, length=0)
+  axes.spines[:].set_visible(False)
+  axes.set_xlabel("network trained on the set", fontsize=10)
+  bar = figure.colorbar(image, ax=axes)
+  bar.set_label("test accuracy (%)", fontsize=9)
+  bar.ax.tick_params(labelsize=8)
+  bar.outline.set_visible(False)
+  return figure
+
+
+def _log_axis(axes, sizes: Sequence[int], unit: str):
+  """A logarithmic x axis over a decade or more, labelled at 1, 2 and 5."""
+  from matplotlib.ticker import EngFormatter
+
+  axes.set_xscale("log")
+  smallest = min(sizes)
+  largest = max(10 * smallest, *sizes)
+  axes.set_xlim(0.85 * smallest, largest / 0.85)
+  ticks = [m * 10**e for e in range(12) for m in (1, 2, 5)]
+  axes.set_xticks([t for t in ticks if smallest <= t <= largest])
+  axes.xaxis.set_major_formatter(EngFormatter(unit))
+  axes.minorticks_off()
+
+
+def _std(block: Mapping[str, Any]) -> float:
+  """The standard deviation, 0 where there is none (one network)."""
+  std = block.get("std")
+  return std if std is not None and np.isfinite(std) else 0.0

@@ -1,0 +1,48 @@
+"""The common look of the figures, and how one is written."""
+
+import io
+
+from distill_jax import storage
+
+_DPI = 150
+# Okabe and Ito's colours, which differ to colour-blind readers too.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = "osD^vP"
+PALE, GREY, DARK = "#B8B8B8", "#666666", "#222222"
+
+
+def colour(i: int) -> str:
+  """The i-th of the colours, which repeat."""
+  return COLOURS[i % len(COLOURS)]
+
+
+def marker(i: int) -> str:
+  """The i-th of the markers, which repeat."""
+  return MARKERS[i % len(MARKERS)]
+
+
+def save(figure, path) -> None:
+  """Writes a PNG atomically: the old file or the new one, never a part.
+
+  Args:
+    figure: a matplotlib `Figure`.
+    path: of the file; its folder exists.
+  """
+  content = io.BytesIO()
+  figure.savefig(content, format="png", dpi=_DPI)
+  storage.replace(path, content.getvalue())
+
+
+def figure(width: float, height: float, layout="constrained"):
+  """A figure of its own, in inches, with no pyplot behind it."""
+  from matplotlib.figure import Figure
+
+  return Figure(figsize=(width, height), dpi=_DPI, layout=layout)
+
+
+def dress(axes, grid: str):
+  """The common look: two spines, a pale grid behind the data."""
+  axes.spines[["top", "right"]].set_visible(False)
+  axes.tick_params(labelsize=9)
+  axes.set_axisbelow(True)
+  axes.grid(axis=grid, color="#E6E6E6", linewidth=0.8)
