@@ -1,0 +1,286 @@
+"""docs/results.md and its figure, from the records of docs/results/*.json."""
+
+import json
+from pathlib import Path
+
+from rows import SMALL, Row
+
+from distill_jax import figures
+from distill_jax.evaluation import metrics
+
+TEMPLATE = """# Results
+
+Every measured row, misses included; nothing here is typed by hand
+(`python experiments/reproduce.py --render` writes this page from
+`docs/results/*.json`). Accuracies are percent on the whole test split, taken
+once, after the last step. What is tested is the last iterate; with more than
+60,000 steps on a fixed initialisation, the iterate with the lowest training
+loss after those. Unless it says otherwise, hyper-parameters were chosen by the
+loss on training data.
+`networks` counts freshly trained networks (one where the initialisation is
+fixed). MNIST files are found below `--data_dir` or
+`$DISTILL_JAX_DATA`.
+
+{measured_head}
+{measured}
+
+## Baselines of the same budget
+
+Same initialisation regime and number of steps, step size chosen on
+validation; `converged` is random real data trained to convergence.
+
+{baselines_head}
+{baselines}
+
+## Matching, on two CPU cores
+
+ConvNet of depth 3 and width 32, hard labels, pixels, few outer steps: what each
+method gives in minutes without an accelerator, not what it is capable of.
+`published` is of width 128, of up to 250 times the steps and of the method's
+own recipe; IDC's is without multi-formation. Settings were chosen on a
+validation split of MNIST with ten samples a class; DC takes those of DSA, and
+CAFE's were set without a search. All sets are trained on by recipe `dsa`, of as
+many epochs as the table says. `gain` is over random real data of as many
+samples, ± its standard error over networks and sets; `equal bytes` is random
+real data, 8 bits a pixel, of as many bytes as the set has. `cosine` and `norm`
+are of the updates, from start to end: how alike those of a class are, and how
+far a sample went. Times are of one core while another job had the other, and of
+`_long` and `_transfer` rows that of the set.
+
+{matching_head}
+{matching}
+
+### On other networks
+
+{transfer}
+
+### In segments
+
+{segments}
+
+## Accuracy against number of samples
+
+{sweep}
+
+## Commands
+
+{commands}
+
+## Not measured
+
+{absent}
+"""
+
+_COLUMNS = (
+    "row", "samples", "student", "labels", "accuracy", "published", "r_M",
+    "networks", "seed", "device", "distilling", "date",
+)
+_MATCHING_COLUMNS = (
+    "row", "samples", "accuracy", "random real", "gain", "equal bytes",
+    "published", "cosine", "norm", "epochs", "networks", "seed", "device",
+    "distilling", "date",
+)
+_BASELINES = {
+    "random_real": "random",
+    "optimised_real": "best 20 %",
+    "kmeans": "k-means",
+    "class_mean": "mean",
+    "knn_random": "kNN random",
+    "knn_kmeans": "kNN k-means",
+    "byte_matched_real": "equal bytes",
+    "random_real_converged": "converged",
+}
+
+
+def write(docs: Path, table: dict[str, Row]) -> None:
+  """Writes the page below a folder, and its figure, from what is there.
+
+  Args:
+    docs: holds `results/*.json`; gets `results.md`.
+    table: the rows, in their order.
+  """
+  records = read(docs / "results", table)
+  (docs / "results.md").write_text(render(table, records))
+  sweep = _sweep(records)
+  if len(sweep) > 1:
+    _draw(sweep, docs / "figures" / "sldd_mnist_sweep.png")
+
+
+def read(folder: Path, table: dict[str, Row]) -> dict[str, dict]:
+  """Records by row, in the table's order."""
+  found = {
+      record["row"]: record
+      for file in sorted(folder.glob("*.json"))
+      for record in json.loads(file.read_text())
+  }
+  return {name: found[name] for name in table if name in found}
+
+
+def render(table: dict[str, Row], records: dict[str, dict]) -> str:
+  """docs/results.md: every measured row, and the commands of the others."""
+  measured = list(records.values())
+  return TEMPLATE.format(
+      measured_head=_head(_COLUMNS),
+      baselines_head=_head(("row", "distilled", *_BASELINES.values())),
+      measured="\n".join(
+          _line(r) for r in measured if not _matching(r)
+      ),
+      matching_head=_head(_MATCHING_COLUMNS),
+      matching="\n".join(
+          _matching_line(r) for r in measured if _matching(r)
+      ) or "Not measured.",
+      baselines="\n".join(filter(None, (
+          _baselines(r) for r in measured if not _matching(r)
+      ))),
+      transfer="\n\n".join(
+          _transfer(r) for r in measured if "networks" in r["report"]
+      ) or "Not measured.",
+      segments="\n".join(
+          _segments(r) for r in measured if "segments" in r["report"]
+      ) or "Not measured.",
+      sweep=_distillation_size(_sweep(records)),
+      commands="\n".join(
+          f"- `{r['row']}`: `{r['command']}`" for r in measured
+      ),
+      absent="\n".join(
+          f"- `{name}`: `python experiments/reproduce.py --rows={name}`"
+          + (" (accelerator)" if row.accelerator else "")
+          for name, row in table.items() if name not in records
+      ) or "- none",
+  )
+
+
+def _draw(sweep: list[dict], file: Path) -> None:
+  points = [
+      dict(label="SLDD, fixed initialisation", num_samples=r["num_samples"],
+           mean=r["accuracy"]["mean"], std=r["accuracy"]["std"])
+      for r in sweep
+  ]
+  figures.save(figures.accuracy_against(
+      points, full_data=sweep[0]["full_data_accuracy"]
+  ), file)
+
+
+def _sweep(records: dict[str, dict]) -> list[dict]:
+  return [
+      record["report"] for name, record in records.items()
+      if name.startswith("sldd_mnist_sweep_")
+  ]
+
+
+def _distillation_size(sweep: list[dict]) -> str:
+  if not sweep:
+    return "Not measured."
+  sizes = [r["num_samples"] for r in sweep]
+  ratios = [r["ratio"] for r in sweep]
+  reached = {
+      target: metrics.distillation_size(sizes, ratios, target)
+      for target in (80, 90, 95)
+  }
+  return (
+      "MNIST, LeNet, fixed initialisation, three epochs, 2,000 outer steps: a "
+      "thirtieth of the steps of the rows above, hence lower.\n\n"
+      "![Accuracy against number of samples](figures/sldd_mnist_sweep.png)"
+      f"\n\nSizes {', '.join(map(str, sizes))}; accuracy on all data "
+      f"{100 * sweep[0]['full_data_accuracy']:.2f} %. Smallest size whose "
+      "ratio reaches A %: "
+      + ", ".join(f"d_{t} = {size:g}" for t, size in reached.items()) + "."
+  )
+
+
+def _head(columns) -> str:
+  return f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|"
+
+
+def _line(record: dict) -> str:
+  report = record["report"]
+  minutes = report["seconds"]["distill"] / 60
+  published = record["published"]
+  ratio = report.get("ratio")
+  return "| " + " | ".join((
+      f"`{record['row']}`",
+      str(report["num_samples"]),
+      report["student_init"],
+      report["label_regime"],
+      f"**{_percent(report['accuracy'])}**",
+      "-" if published is None else f"{published}",
+      "-" if ratio is None else f"{ratio:.1f}",
+      str(report["num_networks"]),
+      str(report["seed"]),
+      report["device"],
+      f"{minutes:.0f} min" if minutes >= 1 else f"{60 * minutes:.0f} s",
+      record["date"],
+  )) + " |"
+
+
+def _baselines(record: dict) -> str | None:
+  report = record["report"]
+  if not report.get("baselines"):
+    return None
+  cells = (
+      _percent(report["baselines"][name])
+      if name in report["baselines"] else "-" for name in _BASELINES
+  )
+  return (f"| `{record['row']}` | {_percent(report['accuracy'])} | "
+          + " | ".join(cells) + " |")
+
+
+def _matching(record: dict) -> bool:
+  return record["row"].startswith(f"{SMALL}_")
+
+
+def _matching_line(record: dict) -> str:
+  report = record["report"]
+  baselines = report["baselines"]
+  random = baselines.get("random_real")
+  gain = random and random["gain"]
+  same_bytes = baselines.get("byte_matched_real")
+  updates = report.get("updates")
+  return "| " + " | ".join((
+      f"`{record['row']}`",
+      str(report["num_samples"]),
+      f"**{_percent(report['accuracy'])}**",
+      _percent(random) if random else "-",
+      f"{100 * gain['mean']:+.2f} ± {100 * gain['stderr']:.2f}"
+      if random else "-",
+      _percent(same_bytes) if same_bytes else "-",
+      "-" if record["published"] is None else f"{record['published']}",
+      f"{updates['cosine']:.3f}" if updates else "-",
+      f"{updates['norm']:.1f}" if updates else "-",
+      str(report["recipe"]["num_epochs"]),
+      str(report["num_networks"]),
+      str(report["seed"]),
+      report["device"],
+      f"{report['seconds']['distill'] / 60:.0f} min",
+      record["date"],
+  )) + " |"
+
+
+def _transfer(record: dict) -> str:
+  """A table of what a set does for other networks."""
+  head = _head(("network", "distilled", "random real", "gain", "networks"))
+  lines = "\n".join(
+      f"| {name} | **{_percent(block['accuracy'])}** | "
+      f"{_percent(block['random_real'])} | "
+      f"{100 * block['random_real']['gain']['mean']:+.2f} ± "
+      f"{100 * block['random_real']['gain']['stderr']:.2f} | "
+      f"{record['report']['num_networks']} |"
+      for name, block in record["report"]["networks"].items()
+  )
+  return f"`{record['row']}`:\n\n{head}\n{lines}"
+
+
+def _segments(record: dict) -> str:
+  segments = record["report"]["segments"]
+  seen = (sum(counts) for counts in segments["real_samples"])
+  return (
+      f"- `{record['row']}`: real samples seen "
+      f"{', '.join(f'{n:,}' for n in seen)}; right after each segment "
+      f"{', '.join(f'{n:,}' for n in segments['correct'])}; forgotten with "
+      f"each further one {', '.join(f'{n:,}' for n in segments['forgotten'])}."
+  )
+
+
+def _percent(accuracy: dict) -> str:
+  mean, std = (f"{100 * accuracy[part]:.2f}" for part in ("mean", "std"))
+  return f"{mean} ± {std}" if accuracy["std"] else mean

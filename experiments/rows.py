@@ -1,0 +1,224 @@
+"""The rows of docs/results.md: what is measured, by which command."""
+
+from typing import NamedTuple
+
+from configs.datasets import DATASETS
+
+from distill_jax.errors import ConfigError
+
+
+class Row(NamedTuple):
+  """Attributes:
+    group: the file below docs/results.
+    config: FILE[:options] below experiments/configs; or, of a row that
+      evaluates, the row whose set it takes.
+    published: accuracy in percent, or None.
+    overrides: further arguments.
+    accelerator: whether it is meant for one.
+    evaluates: whether it is a command of `evaluate.py`.
+  """
+
+  group: str
+  config: str
+  published: float | None
+  overrides: tuple[str, ...] = ()
+  accelerator: bool = False
+  evaluates: bool = False
+
+
+# Figure 6 of arXiv 1910.02551, at a thirtieth of the outer steps.
+SWEEP = (1, 2, 3, 5, 10, 20, 50, 100)
+
+# Published accuracy in percent, in the order of their worth.
+ACCELERATOR = {
+    "sldd_mnist_fixed_100": 98.6,
+    "dd_mnist_fixed_100": 96.6,
+    "dd_mnist_fixed_10": 93.76,
+    "dd_mnist_random_100": 79.5,
+    "sldd_cifar10_fixed_100": 60.0,
+    "sldd_cifar10_random_100": 39.8,
+    "dd_cifar10_fixed_100": 54.0,
+    "dd_cifar10_random_100": 36.8,
+}
+
+
+# The same for matching, at full width and length: method, data, per class.
+MATCHING = {
+    ("dc", "cifar10", 1): 28.3,
+    ("dm", "cifar10", 10): 48.9,
+    ("dc", "cifar10", 10): 44.9,
+    ("dsa", "cifar10", 10): 52.1,
+    ("dm", "cifar10", 50): 63.0,
+    ("dc", "mnist", 1): 91.7,
+    ("dc", "mnist", 10): 97.4,
+    ("dsa", "mnist", 10): 97.8,
+    ("dm", "mnist", 10): 97.5,
+}
+
+# Matching on two cores: ConvNet of width 32, few outer steps. Chosen on a
+# validation split of MNIST at ten samples a class, but DC's (as DSA's) and
+# CAFE's (no search).
+SMALL = "width32"
+_SHORT = {
+    "dc": ("batch_size=64", "num_steps=600", "learning_rate=0.02",
+           "epochs_between=5"),
+    "dsa": ("batch_size=64", "num_steps=600", "learning_rate=0.02",
+            "epochs_between=5"),
+    "dm": ("batch_size=64", "num_steps=1500", "learning_rate=0.02"),
+    "ncfm": ("batch_size=128", "num_steps=600", "learning_rate=0.01",
+             "pool.num_networks=3", "pool.num_epochs=2"),
+    "cafe": ("batch_size=32", "num_steps=300", "learning_rate=0.02",
+             "watched=16", "max_epochs=10"),
+    "idc": ("batch_size=64", "num_steps=800", "learning_rate=0.03",
+            "batches_between=2"),
+}
+# Where gradient matching aims at its published accuracy.
+_LONGER = {
+    (method, "mnist", 10): ("num_steps=2500",) for method in ("dc", "dsa")
+}
+_TARGETS = ("convnet", "mlp", "lenet", "alexnet", "vgg11")
+_PUBLISHED = {  # MNIST and Fashion-MNIST, 1 and 10 per class, width 128
+    "dc": (91.7, 97.4, 70.5, 82.3), "dsa": (88.7, 97.8, 70.6, 84.6),
+    "dm": (89.7, 97.5, None, None), "cafe": (93.1, 97.2, 77.1, 83.0),
+    "ncfm": (None,) * 4, "idc": (88.9, 98.0, 70.7, 85.3),
+}
+
+
+def table() -> dict[str, Row]:
+  """Every row by name, in the page's order."""
+  rows = {"sldd_digits": Row("digits", "sldd_digits.py", None)}
+  for images, published in ((10, 96.13), (5, 91.56)):
+    for seed in range(3):
+      rows[f"sldd_mnist_fixed_{images}_seed{seed}"] = Row(
+          "sldd_mnist",
+          f"sldd_mnist.py:fixed,images={images},steps=1,epochs=3",
+          published,
+          (f"--config.seed={seed}", "--config.num_steps=120000"),
+      )
+  for images in SWEEP:
+    steps = max(images // 10, 1)
+    rows[f"sldd_mnist_sweep_{images}"] = Row(
+        "sldd_mnist_sweep",
+        f"sldd_mnist.py:fixed,images={images},steps={steps},epochs=3", None,
+        ("--config.num_steps=2000", "--config.evaluation.full_data"),
+    )
+  rows["sldd_mnist_random_100"] = Row(
+      "sldd_mnist", "sldd_mnist.py:random,images=100,steps=10,epochs=3", 82.7,
+      ("--config.step_size_learning_rate=0.002",
+       "--config.evaluation.num_networks=200",
+       "--config.evaluation.networks_per_set=1",
+       "--config.evaluation.baselines=all", "--config.evaluation.full_data"),
+  )
+  rows |= _matching()
+  for name, published in ACCELERATOR.items():
+    method, data, init, images = name.split("_")
+    steps = 1 if images == "10" else 10
+    rows[name] = Row(
+        f"{method}_{data}",
+        f"{method}_{data}.py:{init},images={images},steps={steps},epochs=3",
+        published,
+        ("--config.evaluation.num_networks=200",) * (init == "random"),
+        accelerator=True,
+    )
+  for (method, data, ipc), published in MATCHING.items():
+    rows[f"{method}_{data}_{ipc}"] = Row(
+        f"{method}_{data}", f"{method}_{data}.py:ipc={ipc}", published,
+        ("--config.evaluation.num_networks=5",
+         "--config.evaluation.networks_per_set=1"),
+        accelerator=True,
+    )
+  return rows
+
+
+def chosen(wanted: list[str], table: dict[str, Row]) -> list[str]:
+  """The rows meant: by name, or all that begin so and go on with `_`."""
+  names = []
+  for text in wanted:
+    begun = [n for n in table if n == text or n.startswith(f"{text}_")]
+    if not begun:
+      raise ConfigError(f"`--rows` must name rows of --list; got {text}.")
+    names += [text] if text in table else begun
+  return [name for name in table if name in names]
+
+
+def _small(
+    method: str, data: str, ipc: int, published=None, init="real",
+    settings: tuple[str, ...] = (),
+) -> Row:
+  """A row of a matching method on two cores, on pixels.
+
+  Args:
+    method: whose configuration, with its settings for that data and size.
+    data: set.
+    ipc: samples per class.
+    published: accuracy at width 128, in percent.
+    init: of the samples.
+    settings: field=value, after those of the method.
+  """
+  options = f"ipc={ipc},width=32,init={init},parameterization=pixels,recipe=dsa"
+  common = ("optimizer=adam", "schedule=cosine", "recipe.num_epochs=300")
+  longer = _LONGER.get((method, data, ipc), ())
+  settings = (*common, *_SHORT.get(method, ()), *longer, *settings)
+  return Row(
+      f"{SMALL}_{data}", f"{method}_{data}.py:{options}", published,
+      tuple(f"--config.{setting}" for setting in settings),
+  )
+
+
+def _matching() -> dict[str, Row]:
+  """Every method on two data sets at two sizes, and what is compared."""
+  rows = {}
+  for column, (data, ipc) in enumerate(
+      (d, n) for d in ("mnist", "fashion_mnist") for n in (1, 10)
+  ):
+    for method, published in _PUBLISHED.items():
+      rows[f"{SMALL}_{method}_{data}_{ipc}"] = _small(
+          method, data, ipc, published[column]
+      )
+  for method in ("dc", "dsa", "idc"):
+    name = f"{SMALL}_{method}_mnist_10"
+    rows[f"{name}_noise"] = _small(method, "mnist", 10, init="noise")
+    rows[f"{name}_long"] = _evaluation(
+        name, "mnist", 1_000, "--baselines=random_real", "--num_networks=20",
+        "--num_sets=5", "--networks_per_set=4",
+    )
+  rows[f"{SMALL}_dsa_mnist_10_transfer"] = _evaluation(
+      f"{SMALL}_dsa_mnist_10", "mnist", 300,
+      f"--networks={','.join(_TARGETS)}", "--num_networks=3",
+  )
+  # A hybrid and, with its steps, its parts (DSA above is one as it is).
+  rows[f"{SMALL}_hybrid_fashion_mnist_10"] = _small(
+      "hybrid", "fashion_mnist", 10, settings=_SHORT["dsa"]
+  )
+  rows[f"{SMALL}_dm_fashion_mnist_10_part"] = _small(
+      "dm", "fashion_mnist", 10, settings=_SHORT["dsa"][:3]
+  )
+  # Segments against the whole, from the same images.
+  segments = ("evaluation.baselines=random_real",)
+  for name, method, more in (
+      ("idc_fashion_mnist_20", "idc", ()),
+      ("edd_fashion_mnist_20", "edd", ()),
+      ("edd_fashion_mnist_20_free", "edd", ("segments.anchor_weight=0",)),
+  ):
+    rows[f"{SMALL}_{name}"] = _small(
+        method, "fashion_mnist", 20,
+        settings=(*_SHORT["idc"], *segments, *more),
+    )
+  return rows
+
+
+def _evaluation(of: str, data: str, num_epochs: int, *arguments: str) -> Row:
+  """A row that evaluates the set of another one of these.
+
+  Args:
+    of: that row.
+    data: its data set.
+    num_epochs: of recipe `dsa`.
+    *arguments: further ones of `evaluate.py`.
+  """
+  recipe = f"dsa:num_epochs={num_epochs},strategy={DATASETS[data].strategy}"
+  return Row(
+      f"{SMALL}_{data}", of, None,
+      (f"--data={DATASETS[data].spec}", f"--recipe={recipe}", *arguments),
+      evaluates=True,
+  )

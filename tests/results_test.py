@@ -1,0 +1,75 @@
+"""The results page: its rows are commands that exist, and it is up to date."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+import results_page
+import rows
+
+from distill_jax.errors import ConfigError
+
+ROOT = Path(__file__).parents[1]
+TABLE = rows.table()
+FILES = {row.config for row in TABLE.values() if not row.evaluates}
+
+
+def _config(text):
+  file, _, options = text.partition(":")
+  path = ROOT / "experiments" / "configs" / file
+  spec = importlib.util.spec_from_file_location(path.stem, path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module.get_config(options or None)
+
+
+@pytest.mark.parametrize("text", sorted(FILES))
+def test_rows_set_fields_of_their_configuration(text):
+  config = _config(text)
+  for row in TABLE.values():
+    if row.config != text:
+      continue
+    for override in row.overrides:
+      flag, _, _ = override.removeprefix("--").partition("=")
+      within = config
+      for name in flag.split(".")[1:]:
+        assert name in within, override
+        within = within[name]
+
+
+def test_rows_that_evaluate_take_the_set_of_a_row():
+  of = [row.config for row in TABLE.values() if row.evaluates]
+  assert of
+  assert all(not TABLE[name].evaluates for name in of)
+
+
+def test_a_row_is_meant_by_its_name_or_its_first_words():
+  assert rows.chosen(["sldd_digits"], TABLE) == ["sldd_digits"]
+  assert rows.chosen(["sldd_mnist_fixed_5"], TABLE) == [
+      f"sldd_mnist_fixed_5_seed{i}" for i in range(3)
+  ]
+  assert rows.chosen(["dc_mnist_1"], TABLE) == ["dc_mnist_1"]
+  with pytest.raises(ConfigError, match="rows of --list; got sldd_di"):
+    rows.chosen(["sldd_di"], TABLE)
+
+
+def test_the_page_is_that_of_its_records():
+  records = results_page.read(ROOT / "docs" / "results", TABLE)
+  page = results_page.render(TABLE, records)
+  assert page == (ROOT / "docs" / "results.md").read_text()
+
+
+def test_every_record_is_of_a_row():
+  files = (ROOT / "docs" / "results").glob("*.json")
+  of = {r["row"] for file in files for r in json.loads(file.read_text())}
+  assert of <= set(TABLE)
+
+
+def test_without_records_every_row_is_absent(tmp_path):
+  (tmp_path / "results").mkdir()
+  results_page.write(tmp_path, TABLE)
+  page = (tmp_path / "results.md").read_text()
+  _, _, absent = page.partition("## Not measured")
+  assert absent.count("`python experiments/reproduce.py") == len(TABLE)
+  assert page.count("Not measured.") == 4
