@@ -11,8 +11,8 @@ import jax
 import networks
 import numpy as np
 import outer
-from choices import one_of
-from methods import METHODS, UNROLLED, Rows
+from choices import OF_PIXELS, one_of
+from methods import LABEL_FREE, METHODS, UNROLLED, Rows
 
 from distill_jax import data, initialisation
 from distill_jax.errors import ConfigError, DataError
@@ -40,7 +40,6 @@ PARAMETERIZATIONS = {
     "multi_formation": multi_formation,
     "pixels": pixels,
 }
-CLAMPED = ("multi_formation", "pixels")
 STARTS = {
     "class_mean": initialisation.from_class_means,
     "herding": initialisation.from_herding,
@@ -302,10 +301,16 @@ def _check(config, source):
         "`clamp` must be off where `preprocessing` is not by mean and std; got "
         f"{config.preprocessing!r}."
     )
-  if config.clamp and config.parameterization.name not in CLAMPED:
+  if config.clamp and config.parameterization.name not in OF_PIXELS:
     raise ConfigError(
-        f"`clamp` must be off where codes are no pixels; got "
-        f"{config.parameterization.name}. Clamped can be {', '.join(CLAMPED)}."
+        "`clamp` must be off where codes are no pixels; got "
+        f"{config.parameterization.name}. Clamped can be "
+        f"{', '.join(OF_PIXELS)}."
+    )
+  if config.learn_labels and config.method in LABEL_FREE:
+    raise ConfigError(
+        f"`learn_labels` must be off with {config.method}, whose loss has no "
+        "labels; got True. Gradient matching and ncfm learn them."
     )
   if config.method in UNROLLED:
     _check_unrolled(config)
@@ -336,7 +341,7 @@ def _check_segments(config):
         "`segments.anchor_weight` must be positive, or 0 for none; got "
         f"{config.segments.anchor_weight}."
     )
-  if config.parameterization.name not in ("multi_formation", "pixels"):
+  if config.parameterization.name not in OF_PIXELS:
     raise ConfigError(
         "`parameterization` must keep classes apart for segments: pixels or "
         f"multi_formation; got {config.parameterization.name}."

@@ -2,6 +2,9 @@
 
 from distill_jax.errors import ConfigError
 
+# Parameterizations whose codes are pixels, each of samples of one class.
+OF_PIXELS = ("multi_formation", "pixels")
+
 
 def one_of(known, field: str, value):
   """The entry of a dict, or the name itself of a sequence.

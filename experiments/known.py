@@ -44,6 +44,8 @@ def baselines(
   Returns:
     Results by name.
   """
+  if not names:
+    return {}
   network = networks.network(spec, source.num_classes)
 
   def measure(names):

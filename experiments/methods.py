@@ -170,6 +170,7 @@ METHODS = {
 }
 # Whose samples have no classes and whose students take learned steps.
 UNROLLED = ("dd", "sldd")
+LABEL_FREE = ("cafe", "dm")  # Their losses have no labels of the set.
 
 
 def _per_class(config, source) -> data.sampling.Sampler:

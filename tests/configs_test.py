@@ -73,7 +73,8 @@ class ConfigsTest(parameterized.TestCase):
 
   @parameterized.parameters(
       *METHODS,
-      ("dm", "quick,ipc=2,width=4,learn_labels,parameterization=hallucinator"),
+      ("dm", "quick,ipc=2,width=4,parameterization=hallucinator"),
+      ("ncfm", "quick,ipc=2,width=4,learn_labels"),
       ("dc", "quick,ipc=2,width=4,init=herding,parameterization=linear_bases"),
   )
   def test_a_step_traces(self, method, *text):
@@ -129,6 +130,12 @@ class ConfigsTest(parameterized.TestCase):
     )
     if method == "edd":  # real samples are sorted as they were
       assert config.segments.recipe.name == "idc"
+
+  @parameterized.parameters("cafe", "dm")
+  def test_labels_that_no_loss_sees_are_not_learned(self, method):
+    config = _small(method, "quick,ipc=2,width=4,learn_labels")
+    with pytest.raises(ConfigError, match=f"must be off with {method}"):
+      build.run(config, build.source(config))
 
   def test_codes_that_are_no_pixels_are_not_clamped(self):
     assert _load("idc_mnist").clamp

@@ -9,7 +9,7 @@ function below that writes what it changes.
 
 import ml_collections
 import options
-from choices import one_of
+from choices import OF_PIXELS, one_of
 from configs.datasets import DATASETS
 
 from distill_jax.errors import ConfigError
@@ -28,7 +28,7 @@ def matching(method: str, dataset: str):
   `preprocessing=standardise|zca` (instead of the data set's published
   constants; give it with data of your own), `recipe=dc|dsa|cafe|idc` (of the
   evaluation, instead of the method's own), `segments=N` (of EDD),
-  `learn_labels`, `quick`.
+  `learn_labels` (not of DM and CAFE), `quick`.
   """
 
   def get_config(text=None):
@@ -49,7 +49,7 @@ def matching(method: str, dataset: str):
       config.start = chosen.init
     if chosen.parameterization:
       config.parameterization = _parameterization(chosen.parameterization)
-      config.clamp &= chosen.parameterization in ("pixels", "multi_formation")
+      config.clamp &= chosen.parameterization in OF_PIXELS
     if chosen.quick:
       config.num_steps, config.log_every, config.checkpoint_every = 20, 5, 10
       config.batch_size = 32
