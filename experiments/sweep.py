@@ -4,7 +4,7 @@
     --ipc=1,2,5,10 --options=width=32 --workdir=DIR [--data=SPEC]
   python experiments/sweep.py --methods=dm --dataset=mnist --against=bytes \\
     --parameterizations=pixels,multi_formation,linear_bases --ipc=1,10 \\
-    --set=num_steps=2000 --workdir=DIR
+    --set=num_steps=2000 --set=dm:learning_rate=5 --workdir=DIR
 
 A point is a run of `distill.py` in a folder of its own below DIR, so the same
 command goes on where it was interrupted, and a later one with more points takes
@@ -37,7 +37,9 @@ flags.DEFINE_list("ipc", None, "Samples per class.")
 flags.DEFINE_list("parameterizations", [],
                   "One line for each; by default the method's own.")
 flags.DEFINE_string("options", "", "Further options of the configurations.")
-flags.DEFINE_multi_string("set", [], "field=value of every configuration.")
+flags.DEFINE_multi_string(
+    "set", [], "field=value of all configurations, or of METHOD:field=value."
+)
 flags.DEFINE_enum("against", "samples", figures.AXES, "The horizontal axis.")
 flags.DEFINE_string("workdir", None, "Where the runs and the figure live.")
 flags.DEFINE_string("data", None, "SPEC of a data set, not the dataset's.")
@@ -53,28 +55,27 @@ class Point(NamedTuple):
     line: what the legend calls its line.
     ipc: samples per class.
     folder: of its run, below the workdir.
-    config: file and options of its configuration.
+    arguments: the configuration and what is set of it.
   """
 
   line: str
   ipc: int
   folder: str
-  config: str
+  arguments: tuple[str, ...]
 
 
 def main(argv):
   del argv
   points, home = planned(), Path(FLAGS.workdir).resolve()
   home.mkdir(parents=True, exist_ok=True)
-  common = [f"--config.{item}" for item in FLAGS.set]
-  common.append(f"--cache_dir={home}")
+  common = [f"--cache_dir={home}"]
   if FLAGS.data:
     common.append(f"--data={_absolute(FLAGS.data)}")
   if FLAGS.data_dir:
     common.append(f"--data_dir={Path(FLAGS.data_dir).resolve()}")
   reports = {
       point: launched.distil(
-          home / point.folder, [f"--config={point.config}", *common]
+          home / point.folder, [*point.arguments, *common]
       ) for point in points
   }
   baseline = BASELINES[FLAGS.against]
@@ -110,8 +111,27 @@ def planned() -> list[Point]:
     )))
     folder = "_".join(filter(None, (method, name, ipc)))
     file = f"experiments/configs/{method}_{FLAGS.dataset}.py"
-    points.append(Point(line, int(ipc), folder, f"{file}:{options}"))
+    points.append(Point(line, int(ipc), folder, (
+        f"--config={file}:{options}", *_settings(method)
+    )))
   return points
+
+
+def _settings(method: str) -> list[str]:
+  """What `--set` says for a method, in its order."""
+  settings = []
+  for item in FLAGS.set:
+    field, mark, value = item.partition("=")
+    of, _, field = field.rpartition(":")
+    if not field or not mark:
+      raise ConfigError(
+          f"`--set` must be field=value or METHOD:field=value; got {item!r}."
+      )
+    if of:
+      one_of(FLAGS.methods, "METHOD of --set", of)
+    if of in ("", method):
+      settings.append(f"--config.{field}={value}")
+  return settings
 
 
 def _absolute(spec: str) -> str:

@@ -7,7 +7,8 @@ import launching
 import pytest
 
 COMMAND = ("--methods=dm,dsa", "--dataset=mnist", "--ipc=1,10",
-           "--options=width=8", "--set=num_steps=5", "--data=digits")
+           "--options=width=8", "--set=num_steps=5",
+           "--set=dm:learning_rate=5", "--data=digits")
 # Reports instead of runs: accuracies of three networks, by method and samples
 # per class. What was asked for is written beside them.
 FAKE = """
@@ -41,6 +42,8 @@ MISTAKES = {
     "--methods=dm,sm": "`--methods` must be one of",
     "--dataset=mnst": "`--dataset` must be one of",
     "--parameterizations=pixel": "`--parameterizations` must be one of",
+    "--set=num_steps": "`--set` must be field=value or METHOD:field=value; got",
+    "--set=ncfm:num_steps=5": "`METHOD of --set` must be one of dm, dsa; got",
     "--ipc=1,two": "`--ipc` must be whole numbers above 0; got 'two'",
 }
 
@@ -81,6 +84,11 @@ def test_each_point_is_a_run_of_its_own(swept):
   ]
   assert asked[1][1] == [
       "--config=experiments/configs/dm_mnist.py:ipc=10,width=8",
+      "--config.num_steps=5", "--config.learning_rate=5",
+      f"--cache_dir={home}", "--data=digits",
+  ]
+  assert asked[3][1] == [
+      "--config=experiments/configs/dsa_mnist.py:ipc=10,width=8",
       "--config.num_steps=5", f"--cache_dir={home}", "--data=digits",
   ]
 
