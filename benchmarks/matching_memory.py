@@ -65,7 +65,7 @@ def temporary_bytes(
   network = nn.convnet(num_classes, width=width)
   objective = gradient_matching(
       network, initialisation.class_members(classes, num_classes),
-      sample=data.per_class(batch_size), num_classes=num_classes,
+      sample=data.per_class(batch_size, lazy=True), num_classes=num_classes,
       training=on_samples(network, num_epochs=1),
   )
   outer = distiller(backprop(objective, pixels()), learn(codes=optax.sgd(0.1)))

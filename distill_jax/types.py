@@ -15,6 +15,7 @@ Axis letters used in shapes throughout the library:
   R  label rows of a set; evaluated networks
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -71,17 +72,45 @@ class TrainingSet(NamedTuple):
   initial: PyTree = ()
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Rows:
+  """Real inputs that are gathered where they are used.
+
+  Many classes are then matched one after the other in the memory of one.
+
+  Attributes:
+    rows: [K, n] int32, samples of the split.
+    split: with `inputs` [N, ...] raw and `encode`, which takes raw inputs
+      [B, ...] to model space.
+  """
+
+  rows: Array
+  split: PyTree
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    """[K, n, ...], of what they stand for."""
+    return self.rows.shape + self.split.inputs.shape[1:]
+
+  def gather(self, rows: Array) -> Array:
+    """Inputs [..., *sample] in model space of some rows [...]."""
+    inputs = self.split.encode(self.split.inputs[rows.ravel()])
+    return inputs.reshape(rows.shape + inputs.shape[1:])
+
+
 class Batch(NamedTuple):
   """Real data in model space.
 
   Attributes:
-    inputs: [B, ...] float, or [K, n, ...] where it is drawn class by class.
+    inputs: [B, ...] float, or [K, n, ...] where it is drawn class by class;
+      there it may be `Rows`.
     labels: [B] or [K, n] int32, class indices.
     extra: what an objective draws besides: batches to train its network on,
       members of a pool; mostly `()`.
   """
 
-  inputs: Array
+  inputs: Array | Rows
   labels: Array
   extra: PyTree = ()
 

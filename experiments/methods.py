@@ -135,7 +135,8 @@ def features(config, source, network: Network, rows: Rows) -> Objective:
   return cafe.feature_alignment(
       network, rows.members,
       sample=data.sampling.beside(
-          _per_class(config, source), data.per_class(config.watched)
+          _per_class(config, source, lazy=False),
+          data.per_class(config.watched),
       ),
       weights=tuple(config.layer_weights),
       discrimination=config.discrimination,
@@ -173,12 +174,12 @@ UNROLLED = ("dd", "sldd")
 LABEL_FREE = ("cafe", "dm")  # Their losses have no labels of the set.
 
 
-def _per_class(config, source) -> data.sampling.Sampler:
+def _per_class(config, source, lazy=True) -> data.sampling.Sampler:
   data.sampling.check_per_class(
       source.train, config.batch_size, source.class_names,
       argument="batch_size",
   )
-  return data.per_class(config.batch_size)
+  return data.per_class(config.batch_size, lazy=lazy)
 
 
 def _augmentation(config, spec=None) -> augmentation.Augmentation:

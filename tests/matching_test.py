@@ -14,6 +14,8 @@ from goldens.make_augmentation import PARAMETERS
 from goldens.make_networks import fill
 
 from distill_jax import augmentation, distances
+from distill_jax.data import from_arrays
+from distill_jax.data.sampling import per_class
 from distill_jax.estimators.backprop import backprop
 from distill_jax.initialisation import class_members
 from distill_jax.labels import cross_entropy, label_rows
@@ -27,7 +29,7 @@ from distill_jax.objectives.dc import gradient_matching
 from distill_jax.objectives.dm import distribution_matching
 from distill_jax.outer_loop import distill, distiller, learn
 from distill_jax.parameterization.pixels import pixels
-from distill_jax.types import Batch, Distilled, Network, Samples
+from distill_jax.types import Batch, Distilled, Network, Rows, Samples
 
 # PyTorch 2.13.0, float64: tests/goldens/make_matching.py.
 GOLDENS = np.load(pathlib.Path(__file__).parent / "goldens" / "matching.npz")
@@ -359,6 +361,48 @@ class AnchorTest(parameterized.TestCase):
     )
     with self.assertRaisesRegex(ValueError, "`anchor` must hold samples"):
       run(batch, Anchor(frozen[:2], rows[:2], 1.0))
+
+
+class RowsTest(parameterized.TestCase):
+  """Real inputs that are gathered class by class are the same inputs."""
+
+  @parameterized.product(
+      make=(
+          lambda network, **more: gradient_matching(
+              network, num_classes=CLASSES, steps_per_network=2,
+              training=on_samples(network, num_epochs=1), **more,
+          ),
+          distribution_matching,
+      ),
+      norm=(norms.instance_norm, norms.batch_norm),
+  )
+  def test_gathering_class_by_class_changes_nothing(self, make, norm):
+    network = convnet(CLASSES, depth=1, width=4, norm=norm)
+    samples, batch = jax.tree.map(
+        lambda x: x.astype(jnp.float32) if x.dtype == jnp.float64 else x,
+        _problem(),
+    )
+    split = from_arrays(
+        np.asarray(batch.inputs.reshape(-1, 6, 6, 2)),
+        np.asarray(batch.labels.ravel()), preprocessing="standardise",
+    ).train
+    found = []
+    for lazy in (False, True):
+      sample = per_class(3, lazy=lazy)
+      objective = make(network, members=MEMBERS, sample=sample)
+      state = objective.init(KEY, samples)
+      if state:
+        state = state._replace(step=jnp.array(1))
+      drawn = sample(KEY, split)
+      self.assertEqual(isinstance(drawn.inputs, Rows), lazy)
+      self.assertEqual(drawn.inputs.shape, (CLASSES, 3, 6, 6, 2))
+      found.append(jax.jit(jax.value_and_grad(
+          lambda x, s=state, d=drawn, o=objective: o.loss(
+              KEY, samples._replace(inputs=x), s, d
+          )[0]
+      ))(samples.inputs))
+    self.assertGreater(abs(found[0][1]).max(), 0)
+    chex.assert_trees_all_close(*found, rtol=1e-5, atol=1e-6)
 
 
 class WeightedSumTest(parameterized.TestCase):

@@ -15,7 +15,7 @@ from jax import lax
 
 from distill_jax.data.source import Split
 from distill_jax.errors import DataError
-from distill_jax.types import Array, Batch
+from distill_jax.types import Array, Batch, Rows
 
 Sampler = Callable[[Array, Split], Batch]
 
@@ -56,7 +56,7 @@ def mixed(batch_size: int, *, num_batches: int | None = None) -> Sampler:
   return sample
 
 
-def per_class(samples_per_class: int) -> Sampler:
+def per_class(samples_per_class: int, *, lazy: bool = False) -> Sampler:
   """Batches with the same number of samples of every class.
 
   How many samples each class has is known only on the device: call
@@ -65,6 +65,9 @@ def per_class(samples_per_class: int) -> Sampler:
 
   Args:
     samples_per_class: n, samples per class and draw, all different.
+    lazy: draws `types.Rows` instead of inputs; `gradient_matching` and
+      `distribution_matching` gather those of a class when its turn comes. The
+      same draw; it saves memory where classes are many.
 
   Returns:
     `sample(key, split) -> Batch` of inputs [K, n, ...] in model space and
@@ -74,16 +77,13 @@ def per_class(samples_per_class: int) -> Sampler:
   _check_positive("samples_per_class", samples_per_class)
 
   def sample(key, split):
-    num_classes, largest = split.members.shape
+    largest = split.members.shape[1]
     if samples_per_class > largest:
       raise _too_few(samples_per_class, largest, "the largest class")
     slots = _distinct(key, split.counts, largest, samples_per_class)
     rows = jnp.take_along_axis(split.members, slots, axis=1)
-    inputs = split.encode(split.inputs[rows.ravel()])  # one batch axis, for ZCA
-    shape = (num_classes, samples_per_class)
-    return Batch(
-      inputs.reshape(shape + inputs.shape[1:]), split.labels[rows]
-    )
+    inputs = Rows(rows, split)
+    return Batch(inputs if lazy else inputs.gather(rows), split.labels[rows])
 
   return sample
 

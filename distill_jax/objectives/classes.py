@@ -1,12 +1,13 @@
 """What objectives that match class by class share."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import numpy as np
 from jax import lax
 
-from distill_jax.types import Array, Network, PyTree
+from distill_jax.types import Array, Batch, Network, PyTree, Rows
 
 
 class Anchor(NamedTuple):
@@ -41,7 +42,7 @@ def checked_members(members) -> np.ndarray:
   return members
 
 
-def check(members: np.ndarray, samples: Array, real: Array) -> None:
+def check(members: np.ndarray, samples: Array, real: Array | Rows) -> None:
   """Refuses samples or real data that do not fit the classes.
 
   Args:
@@ -59,29 +60,55 @@ def check(members: np.ndarray, samples: Array, real: Array) -> None:
         f"`members` must name rows of the {len(samples)} samples; got "
         f"{last_row}. Give `class_members` the classes of this set."
     )
-  if real.ndim != samples.ndim + 1 or len(real) != len(members):
+  if len(real.shape) != samples.ndim + 1 or real.shape[0] != len(members):
     raise ValueError(
         f"`sample` must draw [{len(members)}, n, ...], as `per_class` does; "
         f"got {real.shape}."
     )
 
 
-def with_anchor(anchor: Anchor | None, real: tuple) -> tuple[tuple, list]:
-  """Weights and (inputs, labels) of what is matched: real, and the anchor."""
-  if anchor is None:
-    return (1.0,), [real]
-  if len(anchor.inputs) != len(real[0]):
-    raise ValueError(
-        f"`anchor` must hold samples of all {len(real[0])} classes; got "
-        f"{len(anchor.inputs)}."
-    )
-  inputs, labels = real
-  frozen = lax.stop_gradient(anchor.inputs).astype(inputs.dtype)
-  if labels is None:
-    return (1.0, anchor.weight), [real, (frozen, None)]
-  return (1.0, anchor.weight), [
-      real, (frozen, lax.stop_gradient(anchor.labels).astype(labels.dtype))
-  ]
+class Target(NamedTuple):
+  """What the samples of each class are matched with.
+
+  Attributes:
+    weight: of the distance.
+    items: pytree with a leading axis of classes, or a part of it.
+    fetch: `(items) -> (inputs [..., n, *sample], labels)` of any part of them.
+  """
+
+  weight: float
+  items: PyTree
+  fetch: Callable[[PyTree], tuple[Array, Array]]
+
+
+def targets(batch: Batch, anchor: Anchor | None) -> list[Target]:
+  """The real batch, with int labels, and the anchor, with label rows.
+
+  Raises:
+    ValueError: an anchor of other classes.
+  """
+  num_classes = batch.inputs.shape[0]
+  found = [Target(1.0, *_items(batch))]
+  if anchor is not None:
+    if len(anchor.inputs) != num_classes:
+      raise ValueError(
+          f"`anchor` must hold samples of all {num_classes} classes; got "
+          f"{len(anchor.inputs)}."
+      )
+    frozen = lax.stop_gradient((anchor.inputs, anchor.labels))
+    found.append(Target(anchor.weight, frozen, lambda items: items))
+  return found
+
+
+def _items(batch: Batch) -> tuple[PyTree, Callable]:
+  if not isinstance(batch.inputs, Rows):
+    return (batch.inputs, batch.labels), lambda items: items
+
+  def fetch(items):
+    rows, labels = items
+    return batch.inputs.gather(rows), labels
+
+  return (batch.inputs.rows, batch.labels), fetch
 
 
 def has_statistics(variables: PyTree) -> bool:
@@ -91,7 +118,7 @@ def has_statistics(variables: PyTree) -> bool:
 
 
 def with_statistics(
-    key: Array, network: Network, variables: PyTree, real: Array
+    key: Array, network: Network, variables: PyTree, real: Target
 ) -> PyTree:
   """Variables whose running statistics have seen real samples of all classes.
 
@@ -99,10 +126,10 @@ def with_statistics(
     key: of dropout.
     network: any.
     variables: of the network; returned as they are without statistics.
-    real: [K, n, ...]; the first of each class are used.
+    real: the first samples of each class are used.
   """
   if not has_statistics(variables):
     return variables
-  some = real[:, :_STATISTICS]
+  some, _ = real.fetch(jax.tree.map(lambda x: x[:, :_STATISTICS], real.items))
   some = some.reshape(-1, *some.shape[2:])
   return network.apply(variables, some, key=key, train=True)[1]

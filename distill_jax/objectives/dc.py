@@ -35,7 +35,7 @@ from distill_jax.objectives.classes import (
     Anchor,
     check,
     checked_members,
-    with_anchor,
+    targets,
     with_statistics,
 )
 from distill_jax.parallel import batch_losses, mean_in_pieces
@@ -131,8 +131,9 @@ def gradient_matching(
     check(members, samples.inputs, batch.inputs)
     k_advance, k_statistics, k_augment, k_some = jax.random.split(key, 4)
     variables, trained = advance(k_advance, samples, state, batch)
+    matched_with = targets(batch, anchor)
     variables = with_statistics(
-        k_statistics, network, variables, batch.inputs
+        k_statistics, network, variables, matched_with[0]
     )
 
     def objective(params, draw, inputs, labels):
@@ -148,6 +149,9 @@ def gradient_matching(
 
     def target_of(draw, inputs, labels):
       """The same of what is held fixed, in pieces that suit the machine."""
+      inputs = inputs.astype(samples.inputs.dtype)
+      if jnp.issubdtype(labels.dtype, jnp.integer):
+        labels = label_rows(labels, num_classes, samples.labels.dtype)
 
       def of_piece(params, piece):
         return objective(params, draw, *piece), ()
@@ -161,19 +165,13 @@ def gradient_matching(
       return lax.stop_gradient(gradient)
 
     def of_class(own, other):
-      key, targets = other
+      key, items = other
       draw = augmentation.draw(key, batch.inputs.shape[1:], 1)
       matched = gradient(draw, *own)
       return sum(
-          weight * distance(target_of(draw, *target), matched)
-          for weight, target in zip(weights, targets, strict=True)
+          target.weight * distance(target_of(draw, *target.fetch(x)), matched)
+          for target, x in zip(matched_with, items, strict=True)
       )
-
-    real = (
-        batch.inputs,
-        label_rows(batch.labels, num_classes, samples.labels.dtype),
-    )
-    weights, targets = with_anchor(anchor, real)
 
     rows = members
     if at_most is not None and at_most < members.shape[1]:
@@ -182,7 +180,8 @@ def gradient_matching(
     own = (samples.inputs[rows], samples.labels[rows])
     keys = jax.random.split(k_augment, len(members))
     value = batch_losses(
-        of_class, own, (keys, targets), chunk=chunk, mesh=mesh
+        of_class, own, (keys, [target.items for target in matched_with]),
+        chunk=chunk, mesh=mesh,
     ).sum()
     step = (state.step + 1) % steps_per_network
     if threshold:

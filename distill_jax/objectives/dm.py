@@ -26,7 +26,7 @@ from distill_jax.objectives.classes import (
     check,
     checked_members,
     has_statistics,
-    with_anchor,
+    targets,
 )
 from distill_jax.parallel import batch_losses, pieces
 from distill_jax.types import Array, Batch, Network, Objective, PyTree, Samples
@@ -88,21 +88,26 @@ def distribution_matching(
       stages, _ = network.stages(variables, inputs, key=k_apply, train=True)
       return stages[-1]
 
-    weights, targets = with_anchor(anchor, (batch.inputs, None))
-    targets = [inputs for inputs, _ in targets]
+    matched_with = targets(batch, anchor)
 
-    def compare(key, targets, own):
+    def compare(key, embeddings, own):
       def seen(embedding):
         return embedding if features is None else features(key, embedding)
 
       own = seen(own)
       return sum(
-          weight * distance(seen(lax.stop_gradient(target)), own)
-          for weight, target in zip(weights, targets, strict=True)
+          target.weight * distance(seen(lax.stop_gradient(embedding)), own)
+          for target, embedding in zip(matched_with, embeddings, strict=True)
       )
 
+    def fetched(items):
+      return [
+          target.fetch(x)[0].astype(own.dtype)
+          for target, x in zip(matched_with, items, strict=True)
+      ]
+
     def apart(own, other):
-      key, draw, targets = other
+      key, draw, items = other
 
       def seen(inputs):
         return embedded(augmentation.apply(draw, inputs))
@@ -110,7 +115,7 @@ def distribution_matching(
       def in_pieces(inputs):
         return lax.map(seen, pieces(seen, inputs)).reshape(len(inputs), -1)
 
-      return compare(key, [in_pieces(x) for x in targets], seen(own))
+      return compare(key, [in_pieces(x) for x in fetched(items)], seen(own))
 
     def together(inputs):
       """[K, n, D] of a network whose normalisation mixes the classes."""
@@ -118,13 +123,14 @@ def distribution_matching(
       embedding = embedded(inputs.reshape(-1, *inputs.shape[2:]))
       return embedding.reshape(*inputs.shape[:2], -1)
 
+    items = [target.items for target in matched_with]
     if has_statistics(variables):
       losses = jax.vmap(compare)(
-          keys, [together(x) for x in targets], together(own)
+          keys, [together(x) for x in fetched(items)], together(own)
       )
     else:
       losses = batch_losses(
-          apart, own, (keys, draws, targets), chunk=chunk, mesh=mesh
+          apart, own, (keys, draws, items), chunk=chunk, mesh=mesh
       )
     return losses.sum(), (state, {})
 
