@@ -186,6 +186,7 @@ class ChartsTest(parameterized.TestCase):
     _check_whole(figure)
     axes = figure.axes[0]
     assert axes.get_xlabel() == "size of the set"
+    assert axes.get_ylim() == (30, 103)  # 50 +- 10 fills it
     figure.canvas.draw()
     assert "10 kB" in [text.get_text() for text in axes.get_xticklabels()]
     with pytest.raises(ValueError, match="`axis` must be"):

@@ -105,9 +105,13 @@ def accuracy_against(
   look.dress(axes, "both")
   axes.set_xlabel(title, fontsize=10)
   axes.set_ylabel("test accuracy (%)", fontsize=10)
-  axes.set_ylim(0, 103)
-  figure.legend(handles=shown, loc="outside lower center", ncols=2, fontsize=9,
-                frameon=False)
+  lowest = 100 * min(row["mean"] - _std(row) for row in rows)
+  axes.set_ylim(max(10 * np.floor((lowest - 2) / 10), 0), 103)
+  longest = max(len(handle.get_label()) for handle in shown)
+  figure.legend(
+      handles=shown, loc="outside lower center", fontsize=9, frameon=False,
+      ncols=min(4 if longest < 16 else 2, len(shown)),
+  )
   return figure
 
 
