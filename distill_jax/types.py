@@ -15,7 +15,6 @@ Axis letters used in shapes throughout the library:
   R  label rows of a set; evaluated networks
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -72,12 +71,10 @@ class TrainingSet(NamedTuple):
   initial: PyTree = ()
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Rows:
-  """Real inputs that are gathered where they are used.
+class LazyInputs(NamedTuple):
+  """Real inputs [K, n, ...] that are gathered where they are used.
 
-  Many classes are then matched one after the other in the memory of one.
+  It holds the whole split: stacking several copies that each time.
 
   Attributes:
     rows: [K, n] int32, samples of the split.
@@ -103,14 +100,14 @@ class Batch(NamedTuple):
   """Real data in model space.
 
   Attributes:
-    inputs: [B, ...] float, or [K, n, ...] where it is drawn class by class;
-      there it may be `Rows`.
+    inputs: [B, ...] float, or [K, n, ...] where it is drawn class by class; or
+      there `LazyInputs`, which become that.
     labels: [B] or [K, n] int32, class indices.
     extra: what an objective draws besides: batches to train its network on,
       members of a pool; mostly `()`.
   """
 
-  inputs: Array | Rows
+  inputs: Array | LazyInputs
   labels: Array
   extra: PyTree = ()
 

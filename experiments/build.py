@@ -12,7 +12,7 @@ import networks
 import numpy as np
 import outer
 from choices import OF_PIXELS, one_of
-from methods import LABEL_FREE, METHODS, UNROLLED, Rows
+from methods import METHODS, UNROLLED, Rows, sees_labels
 
 from distill_jax import data, initialisation
 from distill_jax.errors import ConfigError, DataError
@@ -307,10 +307,11 @@ def _check(config, source):
         f"{config.parameterization.name}. Clamped can be "
         f"{', '.join(OF_PIXELS)}."
     )
-  if config.learn_labels and config.method in LABEL_FREE:
+  if config.learn_labels and not sees_labels(config):
     raise ConfigError(
         f"`learn_labels` must be off with {config.method}, whose loss has no "
-        "labels; got True. Gradient matching and ncfm learn them."
+        "labels; got True. Gradient matching learns them, and ncfm with "
+        "`calibration`."
     )
   if config.method in UNROLLED:
     _check_unrolled(config)

@@ -83,9 +83,10 @@ def finished(file: Path, command: list[str], of: Path | None = None) -> bool:
   if of is not None and of.stat().st_mtime > file.stat().st_mtime:
     return False
   before = shlex.split(read_json(file, {})["command"])
-  return _meaning(before[1:]) == _meaning(command)  # without "python"
+  return meaning(before[1:]) == meaning(command)  # without "python"
 
 
-def _meaning(command: list[str]) -> dict[str, str]:
+def meaning(command: list[str]) -> dict[str, str]:
+  """What a command asks for; the last of several counts, places do not."""
   given = dict(part.partition("=")[::2] for part in command)
   return {name: v for name, v in given.items() if name not in _PLACES}

@@ -171,7 +171,13 @@ METHODS = {
 }
 # Whose samples have no classes and whose students take learned steps.
 UNROLLED = ("dd", "sldd")
-LABEL_FREE = ("cafe", "dm")  # Their losses have no labels of the set.
+
+
+def sees_labels(config) -> bool:
+  """Whether the loss depends on the labels of the set."""
+  if config.method == "ncfm":
+    return bool(config.calibration)
+  return config.method not in ("cafe", "dm")
 
 
 def _per_class(config, source, lazy=True) -> data.sampling.Sampler:

@@ -38,7 +38,8 @@ flags.DEFINE_list("parameterizations", [],
                   "One line for each; by default the method's own.")
 flags.DEFINE_string("options", "", "Further options of the configurations.")
 flags.DEFINE_multi_string(
-    "set", [], "field=value of all configurations, or of METHOD:field=value."
+    "set", [],
+    "field=value of all, or METHOD:field=value of one; the last one counts.",
 )
 flags.DEFINE_enum("against", "samples", figures.AXES, "The horizontal axis.")
 flags.DEFINE_string("workdir", None, "Where the runs and the figure live.")

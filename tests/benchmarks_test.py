@@ -156,3 +156,13 @@ class ScriptsTest(parameterized.TestCase):
     rows = json.loads(out.read_text())["results"]
     assert [row["met"] for row in rows] == [True, True, False, "-", "-", "-"]
     assert rows[1]["weights_bytes"] == 10 * weights
+
+
+def test_classes_are_matched_in_the_memory_of_one():
+  small, large = (
+      matching_memory.temporary_bytes(
+          num_classes, width=4, samples_per_class=1, batch_size=64
+      ) for num_classes in (4, 40)
+  )
+  batch = 36 * 64 * np.prod(matching_memory.SHAPE) * 4  # of 36 classes more
+  assert large - small < batch / 4

@@ -131,9 +131,11 @@ class ConfigsTest(parameterized.TestCase):
     if method == "edd":  # real samples are sorted as they were
       assert config.segments.recipe.name == "idc"
 
-  @parameterized.parameters("cafe", "dm")
+  @parameterized.parameters("cafe", "dm", "ncfm")
   def test_labels_that_no_loss_sees_are_not_learned(self, method):
     config = _small(method, "quick,ipc=2,width=4,learn_labels")
+    if method == "ncfm":
+      config.calibration = 0.0
     with pytest.raises(ConfigError, match=f"must be off with {method}"):
       build.run(config, build.source(config))
 

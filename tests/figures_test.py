@@ -187,6 +187,12 @@ class ChartsTest(parameterized.TestCase):
     axes = figure.axes[0]
     assert axes.get_xlabel() == "size of the set"
     assert axes.get_ylim() == (30, 103)  # 50 +- 10 fills it
+    rows = [dict(bytes=b, mean=0.96, label=f"{b} bytes") for b in (1, 2, 3, 4)]
+    figure = figures.accuracy_against(rows, "bytes", full_data=0.99)
+    _check_whole(figure)
+    assert figure.axes[0].get_ylim() == (80, 103)  # 90 % of 99 is drawn
+    figure = figures.accuracy_against(rows, "bytes")  # a legend of one line
+    _check_whole(figure)
     figure.canvas.draw()
     assert "10 kB" in [text.get_text() for text in axes.get_xticklabels()]
     with pytest.raises(ValueError, match="`axis` must be"):

@@ -29,7 +29,7 @@ from distill_jax.objectives.dc import gradient_matching
 from distill_jax.objectives.dm import distribution_matching
 from distill_jax.outer_loop import distill, distiller, learn
 from distill_jax.parameterization.pixels import pixels
-from distill_jax.types import Batch, Distilled, Network, Rows, Samples
+from distill_jax.types import Batch, Distilled, LazyInputs, Network, Samples
 
 # PyTorch 2.13.0, float64: tests/goldens/make_matching.py.
 GOLDENS = np.load(pathlib.Path(__file__).parent / "goldens" / "matching.npz")
@@ -348,7 +348,7 @@ class AnchorTest(parameterized.TestCase):
   def test_frozen_samples_are_matched_beside_the_real_ones(self, make, more):
     samples, batch = _problem()
     frozen = batch.inputs[:, :3] + 0.3
-    rows = label_rows(batch.labels[:, :3], CLASSES, frozen.dtype)
+    rows = label_rows(batch.labels[:, :3], CLASSES, jnp.int32)
 
     def run(batch, anchor=None):
       objective = make(NETWORK, MEMBERS, sample=_data, anchor=anchor, **more)
@@ -363,7 +363,7 @@ class AnchorTest(parameterized.TestCase):
       run(batch, Anchor(frozen[:2], rows[:2], 1.0))
 
 
-class RowsTest(parameterized.TestCase):
+class LazyInputsTest(parameterized.TestCase):
   """Real inputs that are gathered class by class are the same inputs."""
 
   @parameterized.product(
@@ -394,7 +394,7 @@ class RowsTest(parameterized.TestCase):
       if state:
         state = state._replace(step=jnp.array(1))
       drawn = sample(KEY, split)
-      self.assertEqual(isinstance(drawn.inputs, Rows), lazy)
+      self.assertEqual(isinstance(drawn.inputs, LazyInputs), lazy)
       self.assertEqual(drawn.inputs.shape, (CLASSES, 3, 6, 6, 2))
       found.append(jax.jit(jax.value_and_grad(
           lambda x, s=state, d=drawn, o=objective: o.loss(
@@ -403,6 +403,19 @@ class RowsTest(parameterized.TestCase):
       ))(samples.inputs))
     self.assertGreater(abs(found[0][1]).max(), 0)
     chex.assert_trees_all_close(*found, rtol=1e-5, atol=1e-6)
+
+  def test_alignment_refuses_them(self):
+    samples, batch = _problem()
+    split = from_arrays(
+        np.asarray(batch.inputs.reshape(-1, 6, 6, 2)),
+        np.asarray(batch.labels.ravel()),
+    ).train
+    lazy = per_class(3, lazy=True)(KEY, split)
+    objective = feature_alignment(
+        NETWORK, MEMBERS, sample=_data, weights=(1.0, 1.0)
+    )
+    with self.assertRaisesRegex(ValueError, "must draw inputs.*LazyInputs"):
+      objective.loss(KEY, samples, objective.init(KEY, samples), lazy)
 
 
 class WeightedSumTest(parameterized.TestCase):

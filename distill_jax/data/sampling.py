@@ -15,7 +15,7 @@ from jax import lax
 
 from distill_jax.data.source import Split
 from distill_jax.errors import DataError
-from distill_jax.types import Array, Batch, Rows
+from distill_jax.types import Array, Batch, LazyInputs
 
 Sampler = Callable[[Array, Split], Batch]
 
@@ -65,14 +65,14 @@ def per_class(samples_per_class: int, *, lazy: bool = False) -> Sampler:
 
   Args:
     samples_per_class: n, samples per class and draw, all different.
-    lazy: draws `types.Rows` instead of inputs; `gradient_matching` and
-      `distribution_matching` gather those of a class when its turn comes. The
-      same draw; it saves memory where classes are many.
+    lazy: draws `types.LazyInputs`; gradient, distribution and characteristic
+      matching gather the inputs of a class when its turn comes. The same draw;
+      it saves memory where classes are many and matched one after the other.
 
   Returns:
-    `sample(key, split) -> Batch` of inputs [K, n, ...] in model space and
-    labels [K, n] int32. It raises `DataError` when traced on a split whose
-    largest class has fewer than n samples.
+    `sample(key, split) -> Batch` of inputs [K, n, ...] in model space, or what
+    stands for them, and labels [K, n] int32. It raises `DataError` when traced
+    on a split whose largest class has fewer than n samples.
   """
   _check_positive("samples_per_class", samples_per_class)
 
@@ -82,7 +82,7 @@ def per_class(samples_per_class: int, *, lazy: bool = False) -> Sampler:
       raise _too_few(samples_per_class, largest, "the largest class")
     slots = _distinct(key, split.counts, largest, samples_per_class)
     rows = jnp.take_along_axis(split.members, slots, axis=1)
-    inputs = Rows(rows, split)
+    inputs = LazyInputs(rows, split)
     return Batch(inputs if lazy else inputs.gather(rows), split.labels[rows])
 
   return sample

@@ -17,6 +17,7 @@ AXES = {
     "bytes": ("bytes", "size of the set", "B"),
 }
 
+
 def curves(metrics: Sequence[Mapping[str, float]]):
   """Loss and, where it was logged, accuracy against outer steps.
 
@@ -106,11 +107,13 @@ def accuracy_against(
   axes.set_xlabel(title, fontsize=10)
   axes.set_ylabel("test accuracy (%)", fontsize=10)
   lowest = 100 * min(row["mean"] - _std(row) for row in rows)
+  if full_data is not None:
+    lowest = min(lowest, 90 * full_data)
   axes.set_ylim(max(10 * np.floor((lowest - 2) / 10), 0), 103)
   longest = max(len(handle.get_label()) for handle in shown)
   figure.legend(
       handles=shown, loc="outside lower center", fontsize=9, frameon=False,
-      ncols=min(4 if longest < 16 else 2, len(shown)),
+      ncols=min(4 if longest < 12 else 2, len(shown)),
   )
   return figure
 

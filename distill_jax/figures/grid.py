@@ -13,6 +13,7 @@ _WIDEST, _NARROWEST, _LARGEST = 8.0, 4.5, 1.6
 _COLUMNS, _MARGIN, _STEPS, _GAP = 10, 0.1, 0.95, 0.08
 _TEXT, _LINE, _HEADING = 8, 0.15, 0.24
 
+
 def sample_grid(
     images,
     labels,

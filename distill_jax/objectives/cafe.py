@@ -31,7 +31,15 @@ from distill_jax.augmentation import Augmentation, identity
 from distill_jax.inner_loop import train_epochs
 from distill_jax.labels import classes_of
 from distill_jax.objectives.classes import check, checked_members
-from distill_jax.types import Array, Batch, Network, Objective, PyTree, Samples
+from distill_jax.types import (
+    Array,
+    Batch,
+    LazyInputs,
+    Network,
+    Objective,
+    PyTree,
+    Samples,
+)
 
 
 class Window(NamedTuple):
@@ -163,6 +171,11 @@ def feature_alignment(
 
   def loss(key, samples: Samples, state: AlignmentState, batch: Batch):
     check(members, samples.inputs, batch.inputs)
+    if isinstance(batch.inputs, LazyInputs):
+      raise ValueError(
+          "`sample` must draw inputs for feature alignment, which sees all "
+          "classes at once; got LazyInputs. Leave `lazy` out of `per_class`."
+      )
     k_advance, k_augment, k_apply = jax.random.split(key, 3)
     variables = advance(k_advance, samples, state, batch)
 

@@ -7,7 +7,14 @@ import jax
 import numpy as np
 from jax import lax
 
-from distill_jax.types import Array, Batch, Network, PyTree, Rows
+from distill_jax.types import (
+    Array,
+    Batch,
+    LazyInputs,
+    Network,
+    PyTree,
+    Samples,
+)
 
 
 class Anchor(NamedTuple):
@@ -42,7 +49,9 @@ def checked_members(members) -> np.ndarray:
   return members
 
 
-def check(members: np.ndarray, samples: Array, real: Array | Rows) -> None:
+def check(
+    members: np.ndarray, samples: Array, real: Array | LazyInputs
+) -> None:
   """Refuses samples or real data that do not fit the classes.
 
   Args:
@@ -72,8 +81,9 @@ class Target(NamedTuple):
 
   Attributes:
     weight: of the distance.
-    items: pytree with a leading axis of classes, or a part of it.
-    fetch: `(items) -> (inputs [..., n, *sample], labels)` of any part of them.
+    items: pytree with a leading axis of classes.
+    fetch: `(items) -> (inputs [..., n, *sample], labels [..., n, outputs])` of
+      any part of them; labels are () where none were asked for.
   """
 
   weight: float
@@ -81,34 +91,49 @@ class Target(NamedTuple):
   fetch: Callable[[PyTree], tuple[Array, Array]]
 
 
-def targets(batch: Batch, anchor: Anchor | None) -> list[Target]:
-  """The real batch, with int labels, and the anchor, with label rows.
+def targets(
+    batch: Batch,
+    samples: Samples,
+    anchor: Anchor | None,
+    label_rows: Callable[[Array], Array] | None = None,
+) -> list[Target]:
+  """The real batch, and the anchor, in the dtypes of the samples.
+
+  Args:
+    batch: class by class.
+    samples: the distilled ones.
+    anchor: None for none.
+    label_rows: `(classes [n]) -> [n, outputs]`; by default no labels.
 
   Raises:
     ValueError: an anchor of other classes.
   """
-  num_classes = batch.inputs.shape[0]
-  found = [Target(1.0, *_items(batch))]
-  if anchor is not None:
-    if len(anchor.inputs) != num_classes:
-      raise ValueError(
-          f"`anchor` must hold samples of all {num_classes} classes; got "
-          f"{len(anchor.inputs)}."
-      )
-    frozen = lax.stop_gradient((anchor.inputs, anchor.labels))
-    found.append(Target(anchor.weight, frozen, lambda items: items))
-  return found
-
-
-def _items(batch: Batch) -> tuple[PyTree, Callable]:
-  if not isinstance(batch.inputs, Rows):
-    return (batch.inputs, batch.labels), lambda items: items
+  lazy = isinstance(batch.inputs, LazyInputs)
+  inputs = batch.inputs.rows if lazy else batch.inputs
 
   def fetch(items):
-    rows, labels = items
-    return batch.inputs.gather(rows), labels
+    inputs, labels = items
+    inputs = batch.inputs.gather(inputs) if lazy else inputs
+    if label_rows is not None:
+      labels = label_rows(labels)
+    return inputs.astype(samples.inputs.dtype), labels
 
-  return (batch.inputs.rows, batch.labels), fetch
+  labels = () if label_rows is None else batch.labels
+  found = [Target(1.0, (inputs, labels), fetch)]
+  if anchor is not None:
+    if len(anchor.inputs) != len(inputs):
+      raise ValueError(
+          f"`anchor` must hold samples of all {len(inputs)} classes; got "
+          f"{len(anchor.inputs)}."
+      )
+    frozen = lax.stop_gradient((
+        anchor.inputs.astype(samples.inputs.dtype),
+        () if label_rows is None else anchor.labels.astype(
+            samples.labels.dtype
+        ),
+    ))
+    found.append(Target(anchor.weight, frozen, lambda items: items))
+  return found
 
 
 def has_statistics(variables: PyTree) -> bool:

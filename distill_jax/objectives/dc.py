@@ -131,7 +131,10 @@ def gradient_matching(
     check(members, samples.inputs, batch.inputs)
     k_advance, k_statistics, k_augment, k_some = jax.random.split(key, 4)
     variables, trained = advance(k_advance, samples, state, batch)
-    matched_with = targets(batch, anchor)
+    matched_with = targets(
+        batch, samples, anchor,
+        lambda classes: label_rows(classes, num_classes, samples.labels.dtype),
+    )
     variables = with_statistics(
         k_statistics, network, variables, matched_with[0]
     )
@@ -149,9 +152,6 @@ def gradient_matching(
 
     def target_of(draw, inputs, labels):
       """The same of what is held fixed, in pieces that suit the machine."""
-      inputs = inputs.astype(samples.inputs.dtype)
-      if jnp.issubdtype(labels.dtype, jnp.integer):
-        labels = label_rows(labels, num_classes, samples.labels.dtype)
 
       def of_piece(params, piece):
         return objective(params, draw, *piece), ()

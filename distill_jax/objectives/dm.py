@@ -88,7 +88,7 @@ def distribution_matching(
       stages, _ = network.stages(variables, inputs, key=k_apply, train=True)
       return stages[-1]
 
-    matched_with = targets(batch, anchor)
+    matched_with = targets(batch, samples, anchor)
 
     def compare(key, embeddings, own):
       def seen(embedding):
@@ -102,7 +102,7 @@ def distribution_matching(
 
     def fetched(items):
       return [
-          target.fetch(x)[0].astype(own.dtype)
+          target.fetch(x)[0]
           for target, x in zip(matched_with, items, strict=True)
       ]
 
