@@ -41,11 +41,11 @@ the method's own recipe; IDC's is without multi-formation.
 
 Settings were chosen on a validation split of MNIST with ten samples a class and
 hold for all rows of a method. DC and the hybrid take those of DSA; CAFE's were
-set without a search; EDD's rate makes its updates about as long as IDC's. DC
-and DSA take 2,500 steps on MNIST with ten samples a class, 600 elsewhere. There
-the rate of their networks is 0.1, elsewhere 0.01: the change was tried on the
-validation split (93.6 ± 0.5 against 93.4 ± 0.3 % after 300 steps) when the test
-accuracy of `width32_dsa_mnist_10_rate01` was known.
+set without a search; EDD's rate is a first guess at updates as long as IDC's.
+DC and DSA take 2,500 steps on MNIST with ten samples a class, 600 elsewhere.
+There the rate of their networks is 0.1, elsewhere 0.01: the change was tried on
+the validation split (93.6 ± 0.5 against 93.4 ± 0.3 % after 300 steps) when the
+test accuracy of `width32_dsa_mnist_10_rate01` was known.
 
 All sets are trained on by recipe `dsa`, of as many epochs as the table says.
 `gain` is over random real data of as many samples, ± its standard error over
