@@ -2,10 +2,10 @@
 
 Classes are matched one after the other on a CPU and their real inputs gathered
 in turn, so only samples and results grow with their number, not real batches
-and the graphs of double differentiation. The compiler's own
-account of a whole outer step, sampling included, says whether that is so;
-nothing is run, so `--rounds` and `--seconds` change nothing. Bar: 100 classes
-take at most 1.5 times the memory of 10.
+and the graphs of double differentiation. The compiler's own account of a whole
+outer step, sampling included, says whether that is so; nothing is run, so
+`--rounds` and `--seconds` change nothing. Bar: 100 classes take at most 1.5
+times the memory of 10.
 """
 
 import jax

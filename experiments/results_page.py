@@ -10,7 +10,7 @@ from distill_jax.evaluation import metrics
 
 TEMPLATE = """# Results
 
-Every measured row, misses included; nothing here is typed by hand
+Every measured row, misses included; no row is typed by hand
 (`python experiments/reproduce.py --render` writes this page from
 `docs/results/*.json`). Accuracies are percent on the whole test split, taken
 once, after the last step. What is tested is the last iterate; with more than
