@@ -1,11 +1,10 @@
 """Configurations: all of them load, and each method traces a step."""
 
-import importlib.util
 import tempfile
-from pathlib import Path
 
 import build
 import jax
+import launching
 import numpy as np
 import outer
 import pool
@@ -18,15 +17,11 @@ from distill_jax import data
 from distill_jax.errors import ConfigError
 from distill_jax.objectives import ncfm
 
-CONFIGS = Path(__file__).parents[1] / "experiments" / "configs"
-FILES = sorted(path.stem for path in CONFIGS.glob("*_*.py"))
+FILES = sorted(path.stem for path in launching.CONFIGS.glob("*_*.py"))
 
 
 def _load(name, text=None):
-  spec = importlib.util.spec_from_file_location(name, CONFIGS / f"{name}.py")
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config(text)
+  return launching.configuration(f"{name}.py", text)
 
 
 def _small(method, text="quick,ipc=2,width=4"):

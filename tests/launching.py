@@ -1,6 +1,7 @@
 """Launchers called as a shell would call them, with little start-up time."""
 
 import contextlib
+import importlib.util
 import io
 import json
 import os
@@ -47,6 +48,15 @@ for argv in json.loads(sys.stdin.read()):
       code = launch.run(launcher.main, [f"{name}.py", *argv])
   print(json.dumps([code, out.getvalue(), err.getvalue()]))
 """
+
+
+def configuration(file: str, options: str | None = None):
+  """`get_config` of a file below `experiments/configs`."""
+  path = CONFIGS / file
+  spec = importlib.util.spec_from_file_location(path.stem, path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module.get_config(options)
 
 
 class Result(NamedTuple):

@@ -1,11 +1,11 @@
 """The results page: its rows are commands that exist, and it is up to date."""
 
-import importlib.util
 import json
 import shlex
 from pathlib import Path
 
 import launched
+import launching
 import pytest
 import results_page
 import rows
@@ -17,18 +17,10 @@ TABLE = rows.table()
 FILES = {row.config for row in TABLE.values() if not row.evaluates}
 
 
-def _config(text):
-  file, _, options = text.partition(":")
-  path = ROOT / "experiments" / "configs" / file
-  spec = importlib.util.spec_from_file_location(path.stem, path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config(options or None)
-
-
 @pytest.mark.parametrize("text", sorted(FILES))
 def test_rows_set_fields_of_their_configuration(text):
-  config = _config(text)
+  file, _, options = text.partition(":")
+  config = launching.configuration(file, options or None)
   for row in TABLE.values():
     if row.config != text:
       continue
