@@ -3,6 +3,7 @@
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from workdir import read_json
@@ -10,12 +11,16 @@ from workdir import read_json
 from distill_jax.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parent.parent
-REPORT = "report.json"
+# What each program writes of what it did.
+REPORTS = {
+    "distill": "report.json", "evaluate": "report.json", "sweep": "sweep.json",
+    "embed": "tsne.json",
+}
 # Flags that say where things are, not what is computed.
 _PLACES = ("--cache_dir", "--data_dir")
 
 
-def distil(folder: Path, arguments: list[str]) -> dict:
+def distill(folder: Path, arguments: Sequence[str]) -> dict:
   """The report of a run of `distill.py`.
 
   Args:
@@ -25,37 +30,75 @@ def distil(folder: Path, arguments: list[str]) -> dict:
   Raises:
     ConfigError: the run did not finish.
   """
-  return _report(
-      folder, ["experiments/distill.py", *arguments, f"--workdir={folder}"]
-  )
+  return _report("distill", folder, [*arguments, f"--workdir={folder}"])
 
 
-def evaluate(folder: Path, artifact: Path, arguments: list[str]) -> dict:
+def evaluate(
+    folder: Path, arguments: Sequence[str], sets: Mapping[str, Path]
+) -> dict:
   """The report of `evaluate.py` on a distilled set, anew for another set.
 
   Args:
-    folder: of the report; as in `distil`, as is what it raises.
-    artifact: the set's file.
+    folder: of the report; as in `distill`, as is what it raises.
     arguments: without the set and the report.
+    sets: the set's file, alone.
   """
-  (ROOT / folder).mkdir(parents=True, exist_ok=True)
-  command = [
-      "experiments/evaluate.py", f"--artifact={artifact}", *arguments,
-      f"--out={folder / REPORT}",
-  ]
-  return _report(folder, command, of=ROOT / artifact)
+  artifact, = sets.values()
+  return _report("evaluate", folder, [
+      f"--artifact={artifact}", *arguments,
+      f"--out={folder / REPORTS['evaluate']}",
+  ], artifact)
 
 
-def _report(folder: Path, command: list[str], of: Path | None = None) -> dict:
-  """The report that a command writes; it runs where there is none of it."""
-  file = ROOT / folder / REPORT
-  if not finished(file, command, of):
+def sweep(folder: Path, arguments: Sequence[str]) -> dict:
+  """What `sweep.py` found, its figure beside; as `distill`."""
+  return _report("sweep", folder, [*arguments, f"--workdir={folder}"])
+
+
+def embed(
+    folder: Path, arguments: Sequence[str], sets: Mapping[str, Path]
+) -> dict:
+  """What `embed.py` measured, its figure beside.
+
+  Args:
+    folder: of both; as in `distill`, as is what it raises.
+    arguments: without the sets and the figure.
+    sets: files by name.
+  """
+  given = ",".join(f"{name}={file}" for name, file in sets.items())
+  figure = (folder / REPORTS["embed"]).with_suffix(".png")
+  return _report("embed", folder, [
+      f"--sets={given}", *arguments, f"--out={figure}"
+  ], *sets.values())
+
+
+def _report(
+    program: str, folder: Path, arguments: Sequence[str], *of: Path
+) -> dict:
+  """The report of a program; it runs where there is none of this command.
+
+  Args:
+    program: of `REPORTS`.
+    folder: of its report; as `of`, from the project's root or absolute.
+    arguments: all of its own.
+    of: files that the report must not be older than.
+  """
+  file, of = ROOT / folder / REPORTS[program], [ROOT / other for other in of]
+  command = [f"experiments/{program}.py", *arguments]
+  if not finished(file, command, *of):
+    file.parent.mkdir(parents=True, exist_ok=True)
     _run([sys.executable, *command])
-    if not finished(file, command, of):
+    if not finished(file, command, *of):
       raise ConfigError(
           f"{folder.name} did not finish; the same command goes on."
       )
   return read_json(file, {})
+
+
+def place(folder: str) -> Path:
+  """A folder as the functions above take it, from what a flag says."""
+  folder = Path(folder).absolute()
+  return folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
 
 
 def _run(command: list[str]) -> None:
@@ -69,18 +112,18 @@ def _run(command: list[str]) -> None:
     raise
 
 
-def finished(file: Path, command: list[str], of: Path | None = None) -> bool:
+def finished(file: Path, command: list[str], *of: Path) -> bool:
   """Whether a report is there, of this very command.
 
   Args:
     file: the report.
     command: script and arguments, in any order; of a flag that is given twice
       the last one counts.
-    of: a file that the report must not be older than.
+    of: files that the report must not be older than.
   """
   if not file.exists():
     return False
-  if of is not None and of.stat().st_mtime > file.stat().st_mtime:
+  if any(other.stat().st_mtime > file.stat().st_mtime for other in of):
     return False
   before = shlex.split(read_json(file, {})["command"])
   return meaning(before[1:]) == meaning(command)  # without "python"
@@ -88,5 +131,9 @@ def finished(file: Path, command: list[str], of: Path | None = None) -> bool:
 
 def meaning(command: list[str]) -> dict[str, str]:
   """What a command asks for; the last of several counts, places do not."""
-  given = dict(part.partition("=")[::2] for part in command)
+  given = {}
+  for part in command:
+    part = part.removeprefix("--set=")  # each sets a field of its own
+    name, mark, value = part.partition("=")
+    given[name] = value if mark else "True"  # as absl reads it
   return {name: v for name, v in given.items() if name not in _PLACES}

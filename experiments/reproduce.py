@@ -4,14 +4,16 @@
   python experiments/reproduce.py --rows=sldd_mnist_fixed_10 --workdir=runs
   python experiments/reproduce.py --render
 
-A row is a command of `distill.py`, or of `evaluate.py` on the set of another
-row, run in a folder of its own below `--workdir`, so an interrupted row goes on
-where it stopped and a finished one is not run again. Its record is appended to
-`docs/results/<group>.json`, in place of an older record of the same row, and
+A row is a command of `distill.py` or `sweep.py`, or one of `evaluate.py` or
+`embed.py` on the sets of other rows. It runs in a folder of its own below
+`--workdir`, so an interrupted row goes on where it stopped and a finished one
+is not run again. Its record is appended to `docs/results/<group>.json`, in
+place of an older record of the same row, its figure goes to `docs/figures`, and
 `docs/results.md` is rendered from all of them.
 """
 
 import datetime
+import shutil
 from pathlib import Path
 
 import launch
@@ -39,7 +41,8 @@ def main(argv):
   table = rows.table()
   if FLAGS.list:
     for name, row in table.items():
-      print(f"{name:32} {row.config}{'  (accelerator)' * row.accelerator}")
+      print(f"{name:36} {row.program:9} {row.arguments[0].partition('=')[2]}"
+            + "  (accelerator)" * row.accelerator)
     return
   for name in rows.chosen(FLAGS.rows, table):
     record = run_row(name, table[name])
@@ -49,24 +52,32 @@ def main(argv):
 
 
 def run_row(name: str, row: rows.Row) -> dict:
-  """Runs a row to its end and returns its record."""
-  home = (ROOT / FLAGS.workdir).relative_to(ROOT)
-  places = [f"--cache_dir={FLAGS.workdir}"]
+  """Runs a row to its end, keeps its figure and returns its record.
+
+  Raises:
+    ConfigError: a set that the row takes is not there, or the row did not
+      finish.
+  """
+  runs = launched.place(FLAGS.workdir)
+  arguments, sets = list(row.arguments), {}
+  if row.program in ("distill", "evaluate"):
+    arguments.append(f"--cache_dir={runs}")
   if FLAGS.data_dir:
-    places.append(f"--data_dir={Path(FLAGS.data_dir).resolve()}")
-  if row.evaluates:
-    artifact = home / row.config / "distilled.safetensors"
-    if not (ROOT / artifact).exists():
+    arguments.append(f"--data_dir={Path(FLAGS.data_dir).resolve()}")
+  for label, of in row.sets.items():
+    sets[label] = runs / of / "distilled.safetensors"
+    if not (ROOT / sets[label]).exists():
       raise ConfigError(
-          f"row {name} evaluates the set of {row.config}; run that one first."
+          f"row {name} takes the set of {of}; run that one first."
       )
-    report = launched.evaluate(
-        home / name, artifact, [*row.overrides, *places]
-    )
-  else:
-    config = f"--config=experiments/configs/{row.config}"
-    report = launched.distil(home / name, [config, *row.overrides, *places])
-  file = ROOT / home / name / launched.REPORT
+  report = getattr(launched, row.program)(
+      runs / name, arguments, *filter(None, [sets])
+  )
+  file = ROOT / runs / name / launched.REPORTS[row.program]
+  figure = file.with_suffix(".png")
+  if figure.exists():
+    (DOCS / "figures").mkdir(exist_ok=True)
+    shutil.copy(figure, DOCS / "figures" / f"{name}.png")
   date = datetime.date.fromtimestamp(file.stat().st_mtime)
   return dict(
       row=name,

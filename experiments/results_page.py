@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import launched
+import points
 from rows import PAIRS, SMALL, Row
 
 from distill_jax import figures
@@ -72,6 +74,17 @@ What the first gains over the second, network by network, ± its standard error.
 
 {segments}
 
+### In one plane
+
+{embeddings}
+
+### By size and by storage
+
+400 outer steps, 5 networks, the same settings for all points and without a
+search, so the order of lines is that of short runs.
+
+{sweeps}
+
 ## Accuracy against number of samples
 
 {sweep}
@@ -85,6 +98,7 @@ What the first gains over the second, network by network, ± its standard error.
 {absent}
 """
 
+_NONE = "Not measured."
 _COLUMNS = (
     "row", "samples", "student", "labels", "accuracy", "published", "r_M",
     "networks", "seed", "device", "distilling", "date",
@@ -135,26 +149,29 @@ def read(folder: Path, table: dict[str, Row]) -> dict[str, dict]:
 def render(table: dict[str, Row], records: dict[str, dict]) -> str:
   """docs/results.md: every measured row, and the commands of the others."""
   measured = list(records.values())
+  of = {
+      program: [r for r in measured if table[r["row"]].program == program]
+      for program in launched.REPORTS
+  }
+  sets = of["distill"] + of["evaluate"]
+  matching = [r for r in measured if r in sets and _is_matching(r)]
+  others = [r for r in of["distill"] if not _is_matching(r)]
   return TEMPLATE.format(
       measured_head=_head(_COLUMNS),
       baselines_head=_head(("row", "distilled", *_BASELINES.values())),
-      measured="\n".join(
-          _line(r) for r in measured if not _is_matching(r)
-      ),
+      measured="\n".join(map(_line, others)),
       matching_head=_head(_MATCHING_COLUMNS),
-      matching="\n".join(
-          _matching_line(r) for r in measured if _is_matching(r)
-      ) or "Not measured.",
-      baselines="\n".join(filter(None, (
-          _baselines(r) for r in measured if not _is_matching(r)
-      ))),
-      pairs=_pairs(records) or "Not measured.",
+      matching="\n".join(map(_matching_line, matching)) or _NONE,
+      baselines="\n".join(filter(None, map(_baselines, others))),
+      embeddings="\n\n".join(map(_embedding, of["embed"])) or _NONE,
+      sweeps="\n\n".join(map(_swept, of["sweep"])) or _NONE,
+      pairs=_pairs(records) or _NONE,
       transfer="\n\n".join(
-          _transfer(r) for r in measured if "networks" in r["report"]
-      ) or "Not measured.",
+          _transfer(r) for r in sets if "networks" in r["report"]
+      ) or _NONE,
       segments="\n".join(
-          _segments(r) for r in measured if "segments" in r["report"]
-      ) or "Not measured.",
+          _segments(r) for r in sets if "segments" in r["report"]
+      ) or _NONE,
       sweep=_distillation_size(_sweep(records)),
       commands="\n".join(
           f"- `{r['row']}`: `{r['command']}`" for r in measured
@@ -187,7 +204,7 @@ def _sweep(records: dict[str, dict]) -> list[dict]:
 
 def _distillation_size(sweep: list[dict]) -> str:
   if not sweep:
-    return "Not measured."
+    return _NONE
   sizes = [r["num_samples"] for r in sweep]
   ratios = [r["ratio"] for r in sweep]
   reached = {
@@ -211,7 +228,6 @@ def _head(columns) -> str:
 
 def _line(record: dict) -> str:
   report = record["report"]
-  minutes = report["seconds"]["distill"] / 60
   published = record["published"]
   ratio = report.get("ratio")
   return "| " + " | ".join((
@@ -225,7 +241,7 @@ def _line(record: dict) -> str:
       str(report["num_networks"]),
       str(report["seed"]),
       report["device"],
-      f"{minutes:.0f} min" if minutes >= 1 else f"{60 * minutes:.0f} s",
+      _minutes(report["seconds"]["distill"]),
       record["date"],
   )) + " |"
 
@@ -257,7 +273,7 @@ def _matching_line(record: dict) -> str:
       str(report["num_samples"]),
       f"**{_percent(report['accuracy'])}**",
       _percent(random) if random else "-",
-      _points(**random["gain"]) if random else "-",
+      _gain(**random["gain"]) if random else "-",
       _percent(same_bytes) if same_bytes else "-",
       "-" if record["published"] is None else f"{record['published']}",
       f"{updates['cosine']:.3f}" if updates else "-",
@@ -266,7 +282,7 @@ def _matching_line(record: dict) -> str:
       str(report["num_networks"]),
       str(report["seed"]),
       report["device"],
-      f"{report['seconds']['distill'] / 60:.0f} min",
+      _minutes(report["seconds"]["distill"]),
       record["date"],
   )) + " |"
 
@@ -277,7 +293,7 @@ def _transfer(record: dict) -> str:
   lines = "\n".join(
       f"| {name} | **{_percent(block['accuracy'])}** | "
       f"{_percent(block['random_real'])} | "
-      f"{_points(**block['random_real']['gain'])} | "
+      f"{_gain(**block['random_real']['gain'])} | "
       f"{record['report']['num_networks']} |"
       for name, block in record["report"]["networks"].items()
   )
@@ -285,14 +301,14 @@ def _transfer(record: dict) -> str:
 
 
 def _pairs(records: dict[str, dict]) -> str:
-  accuracies = {
-      name: record["report"]["accuracy"]["per_network"]
-      for name, record in records.items()
-  }
+
+  def networks(name):
+    return records[name]["report"]["accuracy"]["per_network"]
+
   return "\n".join(
       f"- `{one}` over `{other}`: "
-      + _points(*metrics.gain_over(accuracies[one], [accuracies[other]]))
-      for one, other in PAIRS if one in accuracies and other in accuracies
+      + _gain(*metrics.gain_over(networks(one), [networks(other)]))
+      for one, other in PAIRS if one in records and other in records
   )
 
 
@@ -307,7 +323,52 @@ def _segments(record: dict) -> str:
   )
 
 
-def _points(mean: float, stderr: float) -> str:
+def _embedding(record: dict) -> str:
+  """A picture of sets among real data, and how near they are to it."""
+  report = record["report"]
+  distances = ", ".join(
+      f"{name} {distance:.2f}"
+      for name, distance in report["distance_to_nearest"].items()
+  )
+  return (
+      f"![Real data and sets in one plane](figures/{record['row']}.png)\n\n"
+      f"`{record['row']}`: features of a network trained on real data, by "
+      "t-SNE; markers are segments. From a real test sample to the nearest one "
+      f"of its class, mean over {report['num_real']:,}: {distances}."
+  )
+
+
+def _swept(record: dict) -> str:
+  """Figure and table of a sweep, and who is ahead."""
+  swept = record["report"]["points"]
+  title = swept[0]["real"]["label"]
+  head = _head(("line", "per class", "bytes", "accuracy", title, "networks",
+                "labels", "seed", "device", "distilling"))
+  lines = "\n".join("| " + " | ".join((
+      p["label"],
+      str(p["samples_per_class"]),
+      f"{p['bytes']:,}",
+      f"**{_percent(p)}**",
+      _percent(p["real"]),
+      str(p["num_networks"]),
+      p["label_regime"],
+      str(p["seed"]),
+      p["device"],
+      _minutes(p["seconds"]["distill"]),
+  )) + " |" for p in swept)
+  ahead = "\n".join(
+      f"- {' '.join(text.split())}" for text in points.comparisons(swept)
+  )
+  return (f"`{record['row']}`, {record['date']}:\n\n"
+          f"![Accuracy](figures/{record['row']}.png)\n\n"
+          f"{head}\n{lines}\n\n{ahead}")
+
+
+def _minutes(seconds: float) -> str:
+  return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
+
+
+def _gain(mean: float, stderr: float) -> str:
   return f"{100 * mean:+.2f} ± {100 * stderr:.2f}"
 
 

@@ -1,5 +1,7 @@
 """The rows of docs/results.md: what is measured, by which command."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from configs.datasets import DATASETS
@@ -10,20 +12,19 @@ from distill_jax.errors import ConfigError
 class Row(NamedTuple):
   """Attributes:
     group: the file below docs/results.
-    config: FILE[:options] below experiments/configs; or, of a row that
-      evaluates, the row whose set it takes.
+    arguments: of its program, without places of files.
     published: accuracy in percent, or None.
-    overrides: further arguments.
     accelerator: whether it is meant for one.
-    evaluates: whether it is a command of `evaluate.py`.
+    program: the launcher, of `launched.REPORTS`.
+    sets: the rows whose sets it takes, by what it calls them.
   """
 
   group: str
-  config: str
-  published: float | None
-  overrides: tuple[str, ...] = ()
+  arguments: tuple[str, ...]
+  published: float | None = None
   accelerator: bool = False
-  evaluates: bool = False
+  program: str = "distill"
+  sets: Mapping[str, str] = MappingProxyType({})
 
 
 # Figure 6 of arXiv 1910.02551, at a thirtieth of the outer steps.
@@ -101,6 +102,28 @@ PAIRS = tuple((f"{SMALL}_{one}", f"{SMALL}_{other}") for one, other in (
     *((f"{name}_mnist_10", f"{name}_mnist_10_noise")
       for name in ("dc", "dsa", "idc")),
 ))
+# Points of few networks each: methods by size, parameterizations by bytes.
+_POINTS = _COMMON | {
+    "batch_size": 64, "num_steps": 400, "learning_rate": 0.02,
+    "evaluation.num_networks": 5, "evaluation.networks_per_set": 1,
+}
+_SWEEPS = {
+    "samples": (
+        "--methods=dsa,dm", "--dataset=fashion_mnist", "--ipc=1,2,5,10,20",
+        "--options=width=32,init=real,parameterization=pixels,recipe=dsa",
+        *(f"--set={name}={value}" for name, value in _POINTS.items()),
+        "--set=evaluation.baselines=random_real",
+        f"--set=dsa:epochs_between={_GRADIENTS['epochs_between']}",
+    ),
+    "bytes": (
+        "--methods=dm", "--dataset=fashion_mnist", "--ipc=1,2,5",
+        "--against=bytes",
+        "--parameterizations=pixels,multi_formation,linear_bases,hallucinator",
+        "--options=width=32,init=real,recipe=dsa",
+        *(f"--set={name}={value}" for name, value in _POINTS.items()),
+        "--set=evaluation.baselines=byte_matched_real",
+    ),
+}
 _PUBLISHED = {  # MNIST and Fashion-MNIST, 1 and 10 per class, width 128
     "dc": (91.7, 97.4, 70.5, 82.3), "dsa": (88.7, 97.8, 70.6, 84.6),
     "dm": (89.7, 97.5, None, None), "cafe": (93.1, 97.2, 77.1, 83.0),
@@ -110,46 +133,43 @@ _PUBLISHED = {  # MNIST and Fashion-MNIST, 1 and 10 per class, width 128
 
 def table() -> dict[str, Row]:
   """Every row by name, in the page's order."""
-  rows = {"sldd_digits": Row("digits", "sldd_digits.py", None)}
+  rows = {"sldd_digits": _distilled("digits", "sldd_digits.py")}
   for images, published in ((10, 96.13), (5, 91.56)):
     for seed in range(3):
-      rows[f"sldd_mnist_fixed_{images}_seed{seed}"] = Row(
+      rows[f"sldd_mnist_fixed_{images}_seed{seed}"] = _distilled(
           "sldd_mnist",
           f"sldd_mnist.py:fixed,images={images},steps=1,epochs=3",
-          published,
-          (f"--config.seed={seed}", "--config.num_steps=120000"),
+          {"seed": seed, "num_steps": 120000}, published,
       )
   for images in SWEEP:
     steps = max(images // 10, 1)
-    rows[f"sldd_mnist_sweep_{images}"] = Row(
+    rows[f"sldd_mnist_sweep_{images}"] = _distilled(
         "sldd_mnist_sweep",
-        f"sldd_mnist.py:fixed,images={images},steps={steps},epochs=3", None,
-        ("--config.num_steps=2000", "--config.evaluation.full_data"),
+        f"sldd_mnist.py:fixed,images={images},steps={steps},epochs=3",
+        {"num_steps": 2000, "evaluation.full_data": True},
     )
-  rows["sldd_mnist_random_100"] = Row(
-      "sldd_mnist", "sldd_mnist.py:random,images=100,steps=10,epochs=3", 82.7,
-      ("--config.step_size_learning_rate=0.002",
-       "--config.evaluation.num_networks=200",
-       "--config.evaluation.networks_per_set=1",
-       "--config.evaluation.baselines=all", "--config.evaluation.full_data"),
+  rows["sldd_mnist_random_100"] = _distilled(
+      "sldd_mnist", "sldd_mnist.py:random,images=100,steps=10,epochs=3", {
+          "step_size_learning_rate": 0.002, "evaluation.num_networks": 200,
+          "evaluation.networks_per_set": 1, "evaluation.baselines": "all",
+          "evaluation.full_data": True,
+      }, 82.7,
   )
   rows |= _matching()
   for name, published in ACCELERATOR.items():
     method, data, init, images = name.split("_")
     steps = 1 if images == "10" else 10
-    rows[name] = Row(
+    rows[name] = _distilled(
         f"{method}_{data}",
         f"{method}_{data}.py:{init},images={images},steps={steps},epochs=3",
-        published,
-        ("--config.evaluation.num_networks=200",) * (init == "random"),
-        accelerator=True,
+        {"evaluation.num_networks": 200} if init == "random" else {},
+        published, accelerator=True,
     )
   for (method, data, ipc), published in MATCHING.items():
-    rows[f"{method}_{data}_{ipc}"] = Row(
-        f"{method}_{data}", f"{method}_{data}.py:ipc={ipc}", published,
-        ("--config.evaluation.num_networks=5",
-         "--config.evaluation.networks_per_set=1"),
-        accelerator=True,
+    rows[f"{method}_{data}_{ipc}"] = _distilled(
+        f"{method}_{data}", f"{method}_{data}.py:ipc={ipc}",
+        {"evaluation.num_networks": 5, "evaluation.networks_per_set": 1},
+        published, accelerator=True,
     )
   return rows
 
@@ -163,6 +183,24 @@ def chosen(wanted: list[str], known: dict[str, Row]) -> list[str]:
       raise ConfigError(f"`--rows` must name rows of --list; got {text}.")
     names += [text] if text in known else begun
   return [name for name in known if name in names]
+
+
+def _distilled(
+    group: str, config: str, settings=MappingProxyType({}), published=None,
+    **more,
+) -> Row:
+  """A row of `distill.py`.
+
+  Args:
+    group: as of `Row`, as are `published` and what more is given.
+    config: FILE[:options] below experiments/configs.
+    settings: fields of it.
+  """
+  settings = (f"--config.{name}={value}" for name, value in settings.items())
+  return Row(
+      group, (f"--config=experiments/configs/{config}", *settings), published,
+      **more,
+  )
 
 
 def _small(
@@ -183,9 +221,8 @@ def _small(
   if (data, ipc) == ("mnist", 10) and method in ("dc", "dsa"):
     settings |= _LONGER
   settings |= more
-  return Row(
-      f"{SMALL}_{data}", f"{method}_{data}.py:{options}", published,
-      tuple(f"--config.{name}={value}" for name, value in settings.items()),
+  return _distilled(
+      f"{SMALL}_{data}", f"{method}_{data}.py:{options}", settings, published
   )
 
 
@@ -231,6 +268,13 @@ def _matching() -> dict[str, Row]:
     rows[f"{SMALL}_{name}"] = _small(
         method, "fashion_mnist", 20, **baselines, **more
     )
+  rows["tsne_fashion_mnist_20"] = Row(
+      "embeddings", ("--data=idx:fashion_mnist",), program="embed",
+      sets={"IDC": f"{SMALL}_idc_fashion_mnist_20",
+            "EDD": f"{SMALL}_edd_fashion_mnist_20"},
+  )
+  for against, arguments in _SWEEPS.items():
+    rows[f"sweep_{against}"] = Row("sweeps", arguments, program="sweep")
   return rows
 
 
@@ -245,7 +289,7 @@ def _evaluation(of: str, data: str, num_epochs: int, *arguments: str) -> Row:
   """
   recipe = f"dsa:num_epochs={num_epochs},strategy={DATASETS[data].strategy}"
   return Row(
-      f"{SMALL}_{data}", of, None,
+      f"{SMALL}_{data}",
       (f"--data={DATASETS[data].spec}", f"--recipe={recipe}", *arguments),
-      evaluates=True,
+      program="evaluate", sets={"": of},
   )

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import launch
 import launched
+import points
 import workdir
 from absl import flags
 from build import PARAMETERIZATIONS
@@ -28,7 +29,6 @@ from configs.matching import METHODS
 
 from distill_jax import figures
 from distill_jax.errors import ConfigError
-from distill_jax.evaluation import baselines, metrics
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("methods", None, f"Among {', '.join(sorted(METHODS))}.")
@@ -47,15 +47,14 @@ flags.DEFINE_string("data", None, "SPEC of a data set, not the dataset's.")
 flags.DEFINE_string("data_dir", None, "A folder of data sets.")
 flags.mark_flags_as_required(["methods", "dataset", "ipc", "workdir"])
 
-BASELINES = {"samples": "random_real", "bytes": "byte_matched_real"}
 TITLES = {name: name.upper() for name in METHODS} | {"hybrid": "DSA + DM"}
 
 
-class Point(NamedTuple):
+class Run(NamedTuple):
   """Attributes:
     line: what the legend calls its line.
     ipc: samples per class.
-    folder: of its run, below the workdir.
+    folder: below the workdir.
     arguments: the configuration and what is set of it.
   """
 
@@ -67,40 +66,40 @@ class Point(NamedTuple):
 
 def main(argv):
   del argv
-  points, home = planned(), Path(FLAGS.workdir).resolve()
-  home.mkdir(parents=True, exist_ok=True)
+  plan, home = planned(), launched.place(FLAGS.workdir)
+  (launched.ROOT / home).mkdir(parents=True, exist_ok=True)
   common = [f"--cache_dir={home}"]
   if FLAGS.data:
     common.append(f"--data={_absolute(FLAGS.data)}")
   if FLAGS.data_dir:
     common.append(f"--data_dir={Path(FLAGS.data_dir).resolve()}")
-  reports = {
-      point: launched.distil(
-          home / point.folder, [*point.arguments, *common]
-      ) for point in points
-  }
-  baseline = BASELINES[FLAGS.against]
-  rows = [row_of(p.line, p.ipc, report) for p, report in reports.items()]
-  real = [real_data(p.ipc, r, baseline) for p, r in reports.items()]
-  workdir.write_json(home / "sweep.json", [*rows, *filter(None, real)])
+  found = [
+      points.point(p.line, p.ipc, launched.distill(
+          home / p.folder, [*p.arguments, *common]
+      ), FLAGS.against) for p in plan
+  ]
+  file = launched.ROOT / home / launched.REPORTS["sweep"]
   figures.save(
-      figures.accuracy_against([*rows, *_once(real)], FLAGS.against),
-      home / "sweep.png",
+      figures.accuracy_against(points.drawn(found), FLAGS.against),
+      file.with_suffix(".png"),
   )
-  print(table(rows, real, baselines.TITLES[baseline]))
-  for line in comparisons(rows):
+  workdir.write_json(file, dict(
+      against=FLAGS.against, points=found, command=workdir.command(),
+  ))
+  print(points.table(found, FLAGS.against))
+  for line in points.comparisons(found):
     print(line)
   print(f"\nin {home}: sweep.json, sweep.png")
 
 
-def planned() -> list[Point]:
-  """The points that the flags ask for."""
+def planned() -> list[Run]:
+  """The runs that the flags ask for."""
   one_of(DATASETS, "--dataset", FLAGS.dataset)
   for method in FLAGS.methods:
     one_of(METHODS, "--methods", method)
   for name in FLAGS.parameterizations:
     one_of(PARAMETERIZATIONS, "--parameterizations", name)
-  points = []
+  runs = []
   for method, name, ipc in itertools.product(
       FLAGS.methods, FLAGS.parameterizations or [""], FLAGS.ipc
   ):
@@ -112,10 +111,10 @@ def planned() -> list[Point]:
     )))
     folder = "_".join(filter(None, (method, name, ipc)))
     file = f"experiments/configs/{method}_{FLAGS.dataset}.py"
-    points.append(Point(line, int(ipc), folder, (
+    runs.append(Run(line, int(ipc), folder, (
         f"--config={file}:{options}", *_settings(method)
     )))
-  return points
+  return runs
 
 
 def _settings(method: str) -> list[str]:
@@ -142,85 +141,6 @@ def _absolute(spec: str) -> str:
   if not place or not Path(path).exists():
     return spec
   return f"{kind}:{Path(path).resolve()}{mark}{rest}"
-
-
-def row_of(line: str, ipc: int, report: dict) -> dict:
-  """What table, figure and file say of a point."""
-  return dict(
-      label=line,
-      samples_per_class=ipc,
-      num_samples=report["num_samples"],
-      bytes=report["storage_bytes"]["total"],
-      **report["accuracy"],
-  )
-
-
-def real_data(ipc: int, report: dict, name: str) -> dict | None:
-  """The same of a baseline beside a point; None where it was not measured."""
-  found = report["baselines"].get(name)
-  return found and dict(
-      label=baselines.TITLES[name],
-      samples_per_class=ipc,
-      num_samples=found["num_samples"],
-      bytes=report["storage_bytes"]["total"],
-      **{part: found[part] for part in ("mean", "std", "stderr")},
-  )
-
-
-def _once(real: list[dict | None]) -> list[dict]:
-  """Baselines that lie at one point of the figure, once."""
-  return list({(r["num_samples"], r["bytes"]): r for r in real if r}.values())
-
-
-def table(rows: list[dict], real: list[dict | None], title: str) -> str:
-  """A line for each point, its baseline beside it."""
-
-  def percent(row):
-    return "-" if row is None else (
-        f"{100 * row['mean']:.2f} ± {100 * row['stderr']:.2f}"
-    )
-
-  width = max(len(row["label"]) for row in rows) + 2
-  head = (
-      f"{'':<{width}}{'per class':>9}{'bytes':>12}{'accuracy %':>16}"
-      f"{title:>19}"
-  )
-  rule = "-" * len(head)
-  lines = (
-      f"{row['label']:<{width}}{row['samples_per_class']:>9}"
-      f"{row['bytes']:>12,}{percent(row):>16}{percent(baseline):>19}"
-      for row, baseline in zip(rows, real, strict=True)
-  )
-  note = "± is the standard error, over networks or sets"
-  return "\n".join((head, rule, *lines, rule, note))
-
-
-def comparisons(rows: list[dict]) -> list[str]:
-  """What each line gains over each other one, network by network.
-
-  Percent points ± their standard error, by samples per class.
-  """
-  own = [row for row in rows if "per_network" in row]
-  lines = list(dict.fromkeys(row["label"] for row in own))
-  texts = []
-  for one, two in itertools.combinations(lines, 2):
-    gains = {
-        a["samples_per_class"]: metrics.gain_over(
-            a["per_network"], [b["per_network"]]
-        )
-        for a in own for b in own
-        if (a["label"], b["label"]) == (one, two)
-        and a["samples_per_class"] == b["samples_per_class"]
-    }
-    cells = (
-        f"{size}: {100 * g.mean:+.2f}"
-        + ("" if g.stderr is None else f" ± {100 * g.stderr:.2f}")
-        for size, g in gains.items()
-    )
-    texts.append(
-        f"{one} over {two} by samples per class:\n  {', '.join(cells)}"
-    )
-  return texts
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ COMMAND = ["experiments/distill.py", "--config=a.py:ipc=1", "--config.seed=1",
 @pytest.fixture
 def report(tmp_path):
   """A report of COMMAND with a folder for what runs share."""
-  file = tmp_path / launched.REPORT
+  file = tmp_path / launched.REPORTS["distill"]
   file.write_text(json.dumps(dict(command=(
       "python experiments/distill.py --config=a.py:ipc=1 --config.seed=1 "
       "'--workdir=runs/my run' --cache_dir=runs --data_dir=data"
@@ -39,6 +39,19 @@ def test_the_same_command(report, command):
 ])
 def test_another_command(report, command):
   assert not launched.finished(report, command)
+
+
+def test_every_field_that_is_set_counts():
+  first, second = "--set=num_steps=5", "--set=dm:learning_rate=1"
+  assert launched.meaning([first, second]) == launched.meaning([second, first])
+  assert launched.meaning([first, second]) != launched.meaning([second])
+  assert launched.meaning(["--set=num_steps=4", first]) == (
+      launched.meaning([first])
+  )
+
+
+def test_a_flag_alone_is_true():
+  assert launched.meaning(["--a"]) == launched.meaning(["--a=True"])
 
 
 def test_a_set_that_is_newer_than_its_report(report, tmp_path):

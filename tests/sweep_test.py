@@ -19,14 +19,15 @@ accuracies = {
     ("dm", 1): (0.5, 0.6, 0.7), ("dm", 10): (0.8, 0.9, 0.85),
     ("dsa", 1): (0.4, 0.5, 0.6), ("dsa", 10): (0.9, 1.0, 0.92),
 }
-def distil(folder, arguments):
+def distill(folder, arguments):
   with open(Path(folder).parent / "asked", "a") as file:
     file.write(json.dumps([folder.name, arguments]) + "\\n")
   method, *_, ipc = folder.name.split("_")
   ipc, own = int(ipc), accuracies[method, int(ipc)]
   baseline = dict(mean=0.3, std=0.1, stderr=0.05)
   return dict(
-      num_samples=10 * ipc,
+      num_samples=10 * ipc, num_networks=3, label_regime="hard", seed=0,
+      device="cpu", seconds=dict(distill=1.0, evaluate=1.0),
       storage_bytes=dict(total=7_840 * ipc // (1 + ("bases" in folder.name))),
       accuracy=dict(
           mean=sum(own) / 3, std=0.1, stderr=0.06, per_network=own
@@ -36,7 +37,7 @@ def distil(folder, arguments):
           byte_matched_real=dict(num_samples=40 * ipc, **baseline),
       ),
   )
-launched.distil = distil
+launched.distill = distill
 """
 MISTAKES = {
     "--methods=dm,sm": "`--methods` must be one of",
@@ -71,8 +72,8 @@ def _asked(home):
   return list(map(json.loads, (home / "asked").read_text().splitlines()))
 
 
-def _rows(home):
-  return json.loads((home / "sweep.json").read_text())
+def _points(home):
+  return json.loads((home / "sweep.json").read_text())["points"]
 
 
 def test_each_point_is_a_run_of_its_own(swept):
@@ -104,7 +105,7 @@ def test_table_and_files(swept):
   assert "DM over DSA by samples per class:\n  1: +10.00 ± 0.00, 10: -9" in (
       result.out
   )
-  assert [row["num_samples"] for row in _rows(home)] == [10, 100] * 4
+  assert [p["num_samples"] for p in _points(home)] == [10, 100] * 2
   assert (home / "sweep.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -114,13 +115,13 @@ def test_against_bytes_each_parameterization_is_a_line(swept):
   assert [folder for folder, _ in _asked(home)] == [
       "dm_pixels_1", "dm_pixels_10", "dm_linear_bases_1", "dm_linear_bases_10"
   ]
-  rows = _rows(home)
-  assert len({row["bytes"] for row in rows}) == 4
+  points = _points(home)
+  assert len({p["bytes"] for p in points}) == 4
   assert " 3,920 " in result.out and " 7,840 " in result.out
-  assert {row["label"] for row in rows} == {
-      "DM, pixels", "DM, linear bases", "real, same bytes"
-  }
-  assert rows[-1]["num_samples"] == 400
+  assert {p["label"] for p in points} == {"DM, pixels", "DM, linear bases"}
+  real = points[-1]["real"]
+  assert (real["label"], real["num_samples"]) == ("real, same bytes", 400)
+  assert real["bytes"] == points[-1]["bytes"]
 
 
 def test_mistakes_are_told_before_any_run(swept):

@@ -1,0 +1,97 @@
+"""The points of a sweep: what each says, side by side, and who is ahead."""
+
+import itertools
+
+from distill_jax.evaluation import baselines, metrics
+
+# The baseline of as many as lie along the axis.
+BASELINES = {"samples": "random_real", "bytes": "byte_matched_real"}
+
+
+def point(line: str, ipc: int, report: dict, against: str) -> dict:
+  """What table, figure and file say of a set, and of real data beside it.
+
+  Args:
+    line: what the legend calls its line.
+    ipc: samples per class.
+    report: of its run.
+    against: of `BASELINES`.
+  """
+  real = report["baselines"].get(BASELINES[against])
+  size = dict(
+      samples_per_class=ipc, num_samples=report["num_samples"],
+      bytes=report["storage_bytes"]["total"],
+  )
+  return dict(
+      label=line,
+      **size,
+      **report["accuracy"],
+      real=real and dict(
+          size,
+          label=baselines.TITLES[BASELINES[against]],
+          num_samples=real["num_samples"],
+          **{part: real[part] for part in ("mean", "std", "stderr")},
+      ),
+      **{name: report[name] for name in _OF_A_RUN},
+  )
+
+
+_OF_A_RUN = ("num_networks", "label_regime", "seed", "device", "seconds")
+
+
+def drawn(points: list[dict]) -> list[dict]:
+  """What the figure shows: the points, and each point of real data once."""
+  real = filter(None, (p["real"] for p in points))
+  return points + list(
+      {(r["num_samples"], r["bytes"]): r for r in real}.values()
+  )
+
+
+def table(points: list[dict], against: str) -> str:
+  """A line for each point, its baseline beside it."""
+
+  def percent(row):
+    return "-" if row is None else (
+        f"{100 * row['mean']:.2f} ± {100 * row['stderr']:.2f}"
+    )
+
+  width = max(len(p["label"]) for p in points) + 2
+  head = (
+      f"{'':<{width}}{'per class':>9}{'bytes':>12}{'accuracy %':>16}"
+      f"{baselines.TITLES[BASELINES[against]]:>19}"
+  )
+  rule = "-" * len(head)
+  lines = (
+      f"{p['label']:<{width}}{p['samples_per_class']:>9}"
+      f"{p['bytes']:>12,}{percent(p):>16}{percent(p['real']):>19}"
+      for p in points
+  )
+  note = "± is the standard error, over networks or sets"
+  return "\n".join((head, rule, *lines, rule, note))
+
+
+def comparisons(points: list[dict]) -> list[str]:
+  """What each line gains over each other one, network by network.
+
+  Percent points ± their standard error, by samples per class.
+  """
+  lines = list(dict.fromkeys(p["label"] for p in points))
+  texts = []
+  for one, two in itertools.combinations(lines, 2):
+    gains = {
+        a["samples_per_class"]: metrics.gain_over(
+            a["per_network"], [b["per_network"]]
+        )
+        for a in points for b in points
+        if (a["label"], b["label"]) == (one, two)
+        and a["samples_per_class"] == b["samples_per_class"]
+    }
+    cells = (
+        f"{size}: {100 * g.mean:+.2f}"
+        + ("" if g.stderr is None else f" ± {100 * g.stderr:.2f}")
+        for size, g in gains.items()
+    )
+    texts.append(
+        f"{one} over {two} by samples per class:\n  {', '.join(cells)}"
+    )
+  return texts
