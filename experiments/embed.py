@@ -10,7 +10,6 @@ sample is from the nearest one of its class in the set, on average over the test
 samples drawn, in the space of features.
 """
 
-from pathlib import Path
 
 import build
 import jax
@@ -24,8 +23,8 @@ from driver import say
 from jax import lax
 
 from distill_jax import artifact as artifacts
-from distill_jax import figures
-from distill_jax.errors import ConfigError, DataError, WorkdirError
+from distill_jax import environment, figures
+from distill_jax.errors import ConfigError, DataError
 from distill_jax.evaluation import metrics
 from distill_jax.labels import classes_of_labels
 from distill_jax.objectives import ncfm
@@ -45,7 +44,7 @@ flags.mark_flags_as_required(["sets", "data"])
 
 def main(argv):
   del argv
-  out = _out()
+  out = workdir.output(FLAGS.out, ".png")  # the numbers go beside it
   sets = _sets()
   first = next(iter(sets.values()))
   source = build.source_of(first, FLAGS.data, data_dir=FLAGS.data_dir)
@@ -53,9 +52,10 @@ def main(argv):
     raise DataError(
         f"`data` must have a test part; got none in {FLAGS.data}."
     )
-  features = _features(first, source)
-  rows = np.random.default_rng(FLAGS.seed).permutation(
-      source.test.num_samples
+  k_train, k_rows = jax.random.split(jax.random.key(FLAGS.seed))
+  features = _features(k_train, first, source)
+  rows = np.asarray(
+      jax.random.permutation(k_rows, source.test.num_samples)
   )[:FLAGS.num_real]
   real = figures.Points(
       features(source.test.encode(source.test.inputs[rows])),
@@ -82,20 +82,10 @@ def main(argv):
   ), out)
   workdir.write_json(out.with_suffix(".json"), dict(
       distance_to_nearest=distances, num_real=len(rows),
-      command=workdir.command(),
+      network=first.network, num_epochs=FLAGS.num_epochs, seed=FLAGS.seed,
+      device=environment.device(), command=workdir.command(),
   ))
   print(f"written to {out} and {out.with_suffix('.json')}")
-
-
-def _out() -> Path:
-  out = Path(FLAGS.out)
-  if not out.resolve().parent.is_dir():
-    raise WorkdirError(
-        f"`out` must be in an existing folder; got {out}. Create the folder."
-    )
-  if out.suffix != ".png":  # the numbers go beside it
-    raise ConfigError(f"`out` must be a picture; got {out}. Write .png.")
-  return out
 
 
 def _sets() -> dict:
@@ -132,7 +122,7 @@ def _space(artifact):
   )
 
 
-def _features(artifact, source):
+def _features(key, artifact, source):
   """What a network trained on the real data sees in samples."""
   network = networks.network(artifact.network, source.num_classes)
   say(f"training {artifact.network['name']} on {source.train.num_samples:,} "
@@ -142,7 +132,7 @@ def _features(artifact, source):
           key, network, split, num_epochs=FLAGS.num_epochs
       ).end
   )
-  variables = train(jax.random.key(FLAGS.seed), source.train)
+  variables = train(key, source.train)
 
   @jax.jit
   def features(inputs):

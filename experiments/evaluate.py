@@ -25,7 +25,7 @@ from absl import flags
 
 from distill_jax import artifact as artifacts
 from distill_jax import figures
-from distill_jax.errors import ConfigError, WorkdirError
+from distill_jax.errors import ConfigError
 from distill_jax.evaluation import recipes
 
 FLAGS = flags.FLAGS
@@ -55,13 +55,7 @@ flags.mark_flags_as_required(["artifact", "data"])
 
 def main(argv):
   del argv
-  out = Path(FLAGS.out)
-  if not out.resolve().parent.is_dir():
-    raise WorkdirError(
-        f"`out` must be in an existing folder; got {out}. Create the folder."
-    )
-  if out.suffix == ".png":  # the picture's place
-    raise ConfigError(f"`out` must be a JSON file; got {out}. Write .json.")
+  out = workdir.output(FLAGS.out, ".json")
   build.baseline_names(FLAGS.baselines)  # refuses an unknown one early
   artifact = artifacts.load(FLAGS.artifact)
   source = build.source_of(

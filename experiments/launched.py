@@ -3,100 +3,109 @@
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 from workdir import read_json
 
 from distill_jax.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parent.parent
-# What each program writes of what it did.
-REPORTS = {
-    "distill": "report.json", "evaluate": "report.json", "sweep": "sweep.json",
-    "embed": "tsne.json",
-}
 # Flags that say where things are, not what is computed.
 _PLACES = ("--cache_dir", "--data_dir")
 
 
-def distill(folder: Path, arguments: Sequence[str]) -> dict:
-  """The report of a run of `distill.py`.
-
-  Args:
-    folder: its workdir; relative to the project's root, or absolute.
-    arguments: without the workdir.
-
-  Raises:
-    ConfigError: the run did not finish.
+class Program(NamedTuple):
+  """Attributes:
+    report: the file in its folder that holds the command, and all it found.
+    places: `(folder, sets) -> arguments` that say what it reads and writes.
+    caches: whether it takes a `--cache_dir`.
   """
-  return _report("distill", folder, [*arguments, f"--workdir={folder}"])
+
+  report: str
+  places: Callable[[Path, Mapping[str, Path]], list[str]]
+  caches: bool = False
+
+  @property
+  def picture(self) -> str:
+    """Its figure, if it draws one."""
+    return str(Path(self.report).with_suffix(".png"))
 
 
-def evaluate(
-    folder: Path, arguments: Sequence[str], sets: Mapping[str, Path]
-) -> dict:
-  """The report of `evaluate.py` on a distilled set, anew for another set.
+def _workdir(folder, sets):
+  del sets
+  return [f"--workdir={folder}"]
 
-  Args:
-    folder: of the report; as in `distill`, as is what it raises.
-    arguments: without the set and the report.
-    sets: the set's file, alone.
-  """
+
+def _evaluated(folder, sets):
   artifact, = sets.values()
-  return _report("evaluate", folder, [
-      f"--artifact={artifact}", *arguments,
-      f"--out={folder / REPORTS['evaluate']}",
-  ], artifact)
+  return [f"--artifact={artifact}", f"--out={folder / 'report.json'}"]
 
 
-def sweep(folder: Path, arguments: Sequence[str]) -> dict:
-  """What `sweep.py` found, its figure beside; as `distill`."""
-  return _report("sweep", folder, [*arguments, f"--workdir={folder}"])
+def _embedded(folder, sets):
+  given = ",".join(f"{label}={file}" for label, file in sets.items())
+  return [f"--sets={given}", f"--out={folder / 'tsne.png'}"]
 
 
-def embed(
-    folder: Path, arguments: Sequence[str], sets: Mapping[str, Path]
-) -> dict:
-  """What `embed.py` measured, its figure beside.
+PROGRAMS = {
+    "distill": Program("report.json", _workdir, caches=True),
+    "evaluate": Program("report.json", _evaluated, caches=True),
+    "sweep": Program("sweep.json", _workdir),
+    "embed": Program("tsne.json", _embedded),
+}
 
-  Args:
-    folder: of both; as in `distill`, as is what it raises.
-    arguments: without the sets and the figure.
-    sets: files by name.
+
+class Launch(NamedTuple):
+  """One run of a program.
+
+  Attributes:
+    program: of `PROGRAMS`, the launcher's name.
+    folder: of what it writes; from the project's root, or absolute.
+    arguments: but for places.
+    sets: distilled sets that it reads, by what it calls them; as `folder`.
   """
-  given = ",".join(f"{name}={file}" for name, file in sets.items())
-  figure = (folder / REPORTS["embed"]).with_suffix(".png")
-  return _report("embed", folder, [
-      f"--sets={given}", *arguments, f"--out={figure}"
-  ], *sets.values())
 
+  program: str
+  folder: Path
+  arguments: Sequence[str]
+  sets: Mapping[str, Path] = MappingProxyType({})
 
-def _report(
-    program: str, folder: Path, arguments: Sequence[str], *of: Path
-) -> dict:
-  """The report of a program; it runs where there is none of this command.
+  @property
+  def command(self) -> list[str]:
+    """Script and arguments, as they are run in the project's root."""
+    places = PROGRAMS[self.program].places(self.folder, self.sets)
+    return [f"experiments/{self.program}.py", *self.arguments, *places]
 
-  Args:
-    program: of `REPORTS`.
-    folder: of its report; as `of`, from the project's root or absolute.
-    arguments: all of its own.
-    of: files that the report must not be older than.
-  """
-  file, of = ROOT / folder / REPORTS[program], [ROOT / other for other in of]
-  command = [f"experiments/{program}.py", *arguments]
-  if not finished(file, command, *of):
-    file.parent.mkdir(parents=True, exist_ok=True)
-    _run([sys.executable, *command])
-    if not finished(file, command, *of):
-      raise ConfigError(
-          f"{folder.name} did not finish; the same command goes on."
-      )
-  return read_json(file, {})
+  @property
+  def report(self) -> Path:
+    return ROOT / self.folder / PROGRAMS[self.program].report
+
+  def finished(self) -> bool:
+    """Whether its report is there, no older than its sets."""
+    return finished(
+        self.report, self.command, *(ROOT / file for file in self.sets.values())
+    )
+
+  def run(self) -> dict:
+    """Its report; it runs where there is none of this very command.
+
+    Raises:
+      ConfigError: it did not finish.
+    """
+    if not self.finished():
+      self.report.parent.mkdir(parents=True, exist_ok=True)
+      _run([sys.executable, *self.command])
+      if not self.finished():
+        raise ConfigError(
+            f"{self.folder.name} did not finish; the same command goes on."
+        )
+    return read_json(self.report, {})
 
 
 def place(folder: str) -> Path:
-  """A folder as the functions above take it, from what a flag says."""
+  """A folder as `Launch` takes it, from what a flag says."""
   folder = Path(folder).absolute()
   return folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
 
@@ -129,11 +138,17 @@ def finished(file: Path, command: list[str], *of: Path) -> bool:
   return meaning(before[1:]) == meaning(command)  # without "python"
 
 
-def meaning(command: list[str]) -> dict[str, str]:
-  """What a command asks for; the last of several counts, places do not."""
-  given = {}
+def meaning(command: Sequence[str]) -> dict:
+  """What a command asks for, by flag; places do not count.
+
+  Of a flag that is given several times the last value counts, of `--set` all in
+  their order.
+  """
+  given = {"--set": ()}
   for part in command:
-    part = part.removeprefix("--set=")  # each sets a field of its own
     name, mark, value = part.partition("=")
-    given[name] = value if mark else "True"  # as absl reads it
-  return {name: v for name, v in given.items() if name not in _PLACES}
+    if name == "--set":
+      given[name] += (value,)
+    elif name not in _PLACES:
+      given[name] = value if mark else "True"  # as absl reads it
+  return given

@@ -6,6 +6,9 @@ from distill_jax.evaluation import baselines, metrics
 
 # The baseline of as many as lie along the axis.
 BASELINES = {"samples": "random_real", "bytes": "byte_matched_real"}
+# The field in which points must agree to be compared.
+SAME = {"samples": "samples_per_class", "bytes": "bytes"}
+_OF_A_RUN = ("num_networks", "label_regime", "seed", "device", "seconds")
 
 
 def point(line: str, ipc: int, report: dict, against: str) -> dict:
@@ -34,9 +37,6 @@ def point(line: str, ipc: int, report: dict, against: str) -> dict:
       ),
       **{name: report[name] for name in _OF_A_RUN},
   )
-
-
-_OF_A_RUN = ("num_networks", "label_regime", "seed", "device", "seconds")
 
 
 def drawn(points: list[dict]) -> list[dict]:
@@ -70,28 +70,31 @@ def table(points: list[dict], against: str) -> str:
   return "\n".join((head, rule, *lines, rule, note))
 
 
-def comparisons(points: list[dict]) -> list[str]:
-  """What each line gains over each other one, network by network.
+def comparisons(points: list[dict], against: str) -> dict[str, str]:
+  """What each line gains over each other one, on the same networks.
 
-  Percent points ± their standard error, by samples per class.
+  Args:
+    points: as of `point`.
+    against: of `BASELINES`; compared are points of the same size along it.
+
+  Returns:
+    "A over B by SIZE" -> "1: gain, 10: gain".
   """
+  size = SAME[against]
   lines = list(dict.fromkeys(p["label"] for p in points))
-  texts = []
+  texts = {}
   for one, two in itertools.combinations(lines, 2):
-    gains = {
-        a["samples_per_class"]: metrics.gain_over(
-            a["per_network"], [b["per_network"]]
-        )
+    gains = (
+        f"{a[size]:,}: "
+        + gain(*metrics.gain_over(a["per_network"], [b["per_network"]]))
         for a in points for b in points
-        if (a["label"], b["label"]) == (one, two)
-        and a["samples_per_class"] == b["samples_per_class"]
-    }
-    cells = (
-        f"{size}: {100 * g.mean:+.2f}"
-        + ("" if g.stderr is None else f" ± {100 * g.stderr:.2f}")
-        for size, g in gains.items()
+        if (a["label"], b["label"]) == (one, two) and a[size] == b[size]
     )
-    texts.append(
-        f"{one} over {two} by samples per class:\n  {', '.join(cells)}"
-    )
-  return texts
+    texts[f"{one} over {two} by {size.replace('_', ' ')}"] = ", ".join(gains)
+  return {pair: text for pair, text in texts.items() if text}
+
+
+def gain(mean: float, stderr: float | None) -> str:
+  """Percent points ± their standard error, where it is known."""
+  known = "" if stderr is None else f" ± {100 * stderr:.2f}"
+  return f"{100 * mean:+.2f}{known}"

@@ -25,8 +25,7 @@ from absl import flags
 
 from distill_jax.errors import ConfigError
 
-ROOT = launched.ROOT
-DOCS = ROOT / "docs"
+DOCS = launched.ROOT / "docs"
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("rows", [], "Rows to run, by name or first words of it.")
@@ -41,50 +40,54 @@ def main(argv):
   table = rows.table()
   if FLAGS.list:
     for name, row in table.items():
-      print(f"{name:36} {row.program:9} {row.arguments[0].partition('=')[2]}"
+      what = row.arguments[0].removeprefix("--config=experiments/configs/")
+      sets = ", ".join(row.sets.values())
+      print(f"{name:36} {row.program:9} {sets or what}"
             + "  (accelerator)" * row.accelerator)
     return
   for name in rows.chosen(FLAGS.rows, table):
-    record = run_row(name, table[name])
-    append(table[name].group, record)
+    append(table[name].group, run_row(name, table))
   if FLAGS.rows or FLAGS.render:
     results_page.write(DOCS, table)
 
 
-def run_row(name: str, row: rows.Row) -> dict:
-  """Runs a row to its end, keeps its figure and returns its record.
-
-  Raises:
-    ConfigError: a set that the row takes is not there, or the row did not
-      finish.
-  """
-  runs = launched.place(FLAGS.workdir)
-  arguments, sets = list(row.arguments), {}
-  if row.program in ("distill", "evaluate"):
+def launch_of(name: str, table: dict[str, rows.Row]) -> launched.Launch:
+  """What a row runs, and where."""
+  row, runs = table[name], launched.place(FLAGS.workdir)
+  arguments = list(row.arguments)
+  if launched.PROGRAMS[row.program].caches:
     arguments.append(f"--cache_dir={runs}")
   if FLAGS.data_dir:
     arguments.append(f"--data_dir={Path(FLAGS.data_dir).resolve()}")
-  for label, of in row.sets.items():
-    sets[label] = runs / of / "distilled.safetensors"
-    if not (ROOT / sets[label]).exists():
+  sets = {
+      label: runs / of / "distilled.safetensors"
+      for label, of in row.sets.items()
+  }
+  return launched.Launch(row.program, runs / name, arguments, sets)
+
+
+def run_row(name: str, table: dict[str, rows.Row]) -> dict:
+  """Runs a row to its end, keeps its figure and returns its record.
+
+  Raises:
+    ConfigError: a row whose set this one takes is not finished, or this one
+      did not finish.
+  """
+  for of in table[name].sets.values():
+    if not launch_of(of, table).finished():
       raise ConfigError(
-          f"row {name} takes the set of {of}; run that one first."
+          f"row {name} takes the set of {of}, which is not finished; run that "
+          "one first."
       )
-  report = getattr(launched, row.program)(
-      runs / name, arguments, *filter(None, [sets])
-  )
-  file = ROOT / runs / name / launched.REPORTS[row.program]
-  figure = file.with_suffix(".png")
-  if figure.exists():
+  run = launch_of(name, table)
+  report = run.run()
+  picture = run.report.parent / launched.PROGRAMS[run.program].picture
+  if picture.exists():
     (DOCS / "figures").mkdir(exist_ok=True)
-    shutil.copy(figure, DOCS / "figures" / f"{name}.png")
-  date = datetime.date.fromtimestamp(file.stat().st_mtime)
+    shutil.copy(picture, DOCS / "figures" / f"{name}.png")
+  date = datetime.date.fromtimestamp(run.report.stat().st_mtime)
   return dict(
-      row=name,
-      command=report["command"],
-      date=date.isoformat(),
-      published=row.published,
-      report=report,
+      row=name, command=report["command"], date=date.isoformat(), report=report
   )
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import launched
 import points
-from rows import PAIRS, SMALL, Row
+from rows import PAIRS, POINTS, SMALL, Row
 
 from distill_jax import figures
-from distill_jax.evaluation import metrics
+from distill_jax.evaluation import baselines, metrics
 
 TEMPLATE = """# Results
 
@@ -20,8 +20,8 @@ once, after the last step. What is tested is the last iterate; with more than
 loss after those. Unless it says otherwise, hyper-parameters were chosen by the
 loss on training data.
 `networks` counts freshly trained networks (one where the initialisation is
-fixed). MNIST files are found below `--data_dir` or
-`$DISTILL_JAX_DATA`.
+fixed); ± of an accuracy is the standard deviation over them. MNIST files are
+found below `--data_dir` or `$DISTILL_JAX_DATA`.
 
 {measured_head}
 {measured}
@@ -42,23 +42,34 @@ is capable of. `published` is of width 128, of up to 250 times the steps and of
 the method's own recipe; IDC's is without multi-formation.
 
 Settings were chosen on a validation split of MNIST with ten samples a class and
-hold for all rows of a method. DC and the hybrid take those of DSA; CAFE's were
-set without a search. EDD's rate is for updates as long as IDC's. Its segments
-were chosen on a validation split of Fashion-MNIST: two gave 81.7 ± 0.1 %, five
-79.0 ± 0.1, two of which the second sees four fifths of the easy samples 81.2 ±
-0.3, IDC 82.3 ± 0.3; five had been tested before.
-DC and DSA take 2,500 steps on MNIST with ten samples a class, 600 elsewhere.
-There the rate of their networks is 0.1, elsewhere 0.01: the change was tried on
-the validation split (93.6 ± 0.5 against 93.4 ± 0.3 % after 300 steps) when the
-test accuracy of `width32_dsa_mnist_10_rate01` was known.
+hold for all rows of a method, but for what follows; DC and DSA match on a
+network as many times as a class has samples. DC and the hybrid take the
+settings of DSA; CAFE's were set without a search. DC and DSA take 2,500 steps
+on MNIST with ten samples a class, 600 elsewhere. There the rate of their
+networks is 0.1, elsewhere 0.01: the change was tried on the validation split
+(93.6 ± 0.5 against 93.4 ± 0.3 % after 300 steps) when the test accuracy of
+`width32_dsa_mnist_10_rate01`, the row without it, was known.
+
+EDD's rate is such that samples move as far as IDC's. The number of segments was
+chosen on a validation split of Fashion-MNIST, 3 networks each, when the test
+accuracy of five segments (`_five`, with a rate that was guessed) was known:
+
+- two segments, rate 0.03: 81.7 ± 0.1 %
+- two segments, rate 0.027, `drop_correct=0.2`: 81.2 ± 0.3 %
+- five segments, rate 0.025: 79.0 ± 0.1 %
+- IDC, rate 0.03: 82.3 ± 0.3 %
+
+Further endings of names: `_free` leaves the frozen segments out of the loss,
+`_noise` starts from noise, `_part` has the steps of the hybrid whose part it
+is, `_long` and `_transfer` train networks on the set of another row.
 
 All sets are trained on by recipe `dsa`, of as many epochs as the table says.
 `gain` is over random real data of as many samples, ± its standard error over
 networks and sets; `equal bytes` is random real data, 8 bits a pixel, of as many
 bytes as the set has. `cosine` and `norm` are of the updates, from start to end:
-how alike those of a class are, and how far a sample went. Times are of one core
-while another job had the other, and of `_long` and `_transfer` rows that of the
-set.
+how alike those of a class are, and how far a sample went. Times are on the
+cores that `device` counts, shared with other jobs; of `_long` and `_transfer`
+rows they are those of the set.
 
 {matching_head}
 {matching}
@@ -83,14 +94,14 @@ What the first gains over the second, network by network, ± its standard error.
 
 ### By size and by storage
 
-400 outer steps, 5 networks, the same settings for all points and without a
-search, so the order of lines is that of short runs.
+{num_steps} outer steps, {num_networks} networks, the same settings for all
+points and without a search: the order of lines is that of short runs.
 
 {sweeps}
 
 ## Accuracy against number of samples
 
-{sweep}
+{sizes}
 
 ## Commands
 
@@ -133,10 +144,10 @@ def write(docs: Path, table: dict[str, Row]) -> None:
   """
   records = read(docs / "results", table)
   (docs / "results.md").write_text(render(table, records))
-  sweep = _sweep(records)
-  if len(sweep) > 1:
+  sizes = _by_size(records)
+  if len(sizes) > 1:
     (docs / "figures").mkdir(exist_ok=True)
-    _draw(sweep, docs / "figures" / "sldd_mnist_sweep.png")
+    _draw(sizes, docs / "figures" / "sldd_mnist_sweep.png")
 
 
 def read(folder: Path, table: dict[str, Row]) -> dict[str, dict]:
@@ -154,28 +165,31 @@ def render(table: dict[str, Row], records: dict[str, dict]) -> str:
   measured = list(records.values())
   of = {
       program: [r for r in measured if table[r["row"]].program == program]
-      for program in launched.REPORTS
+      for program in launched.PROGRAMS
   }
-  sets = of["distill"] + of["evaluate"]
-  matching = [r for r in measured if r in sets and _is_matching(r)]
+  matching = [r for r in measured if _is_matching(r)]
   others = [r for r in of["distill"] if not _is_matching(r)]
   return TEMPLATE.format(
       measured_head=_head(_COLUMNS),
       baselines_head=_head(("row", "distilled", *_BASELINES.values())),
-      measured="\n".join(map(_line, others)),
+      measured="\n".join(_line(r, table) for r in others),
       matching_head=_head(_MATCHING_COLUMNS),
-      matching="\n".join(map(_matching_line, matching)) or _NONE,
+      matching="\n".join(
+          _matching_line(r, table) for r in matching
+      ) or _NONE,
       baselines="\n".join(filter(None, map(_baselines, others))),
       embeddings="\n\n".join(map(_embedding, of["embed"])) or _NONE,
+      num_steps=POINTS["num_steps"],
+      num_networks=POINTS["evaluation.num_networks"],
       sweeps="\n\n".join(map(_swept, of["sweep"])) or _NONE,
       pairs=_pairs(records) or _NONE,
       transfer="\n\n".join(
-          _transfer(r) for r in sets if "networks" in r["report"]
+          _transfer(r) for r in of["evaluate"] if "networks" in r["report"]
       ) or _NONE,
       segments="\n".join(
-          _segments(r) for r in sets if "segments" in r["report"]
+          _segments(r) for r in of["distill"] if "segments" in r["report"]
       ) or _NONE,
-      sweep=_distillation_size(_sweep(records)),
+      sizes=_distillation_size(_by_size(records)),
       commands="\n".join(
           f"- `{r['row']}`: `{r['command']}`" for r in measured
       ),
@@ -187,29 +201,29 @@ def render(table: dict[str, Row], records: dict[str, dict]) -> str:
   )
 
 
-def _draw(sweep: list[dict], file: Path) -> None:
-  points = [
+def _draw(reports: list[dict], file: Path) -> None:
+  line = [
       dict(label="SLDD, fixed initialisation", num_samples=r["num_samples"],
            mean=r["accuracy"]["mean"], std=r["accuracy"]["std"])
-      for r in sweep
+      for r in reports
   ]
   figures.save(figures.accuracy_against(
-      points, full_data=sweep[0]["full_data_accuracy"]
+      line, full_data=reports[0]["full_data_accuracy"]
   ), file)
 
 
-def _sweep(records: dict[str, dict]) -> list[dict]:
+def _by_size(records: dict[str, dict]) -> list[dict]:
   return [
       record["report"] for name, record in records.items()
       if name.startswith("sldd_mnist_sweep_")
   ]
 
 
-def _distillation_size(sweep: list[dict]) -> str:
-  if not sweep:
+def _distillation_size(reports: list[dict]) -> str:
+  if not reports:
     return _NONE
-  sizes = [r["num_samples"] for r in sweep]
-  ratios = [r["ratio"] for r in sweep]
+  sizes = [r["num_samples"] for r in reports]
+  ratios = [r["ratio"] for r in reports]
   reached = {
       target: metrics.distillation_size(sizes, ratios, target)
       for target in (80, 90, 95)
@@ -219,7 +233,7 @@ def _distillation_size(sweep: list[dict]) -> str:
       "thirtieth of the steps of the rows above, hence lower.\n\n"
       "![Accuracy against number of samples](figures/sldd_mnist_sweep.png)"
       f"\n\nSizes {', '.join(map(str, sizes))}; accuracy on all data "
-      f"{100 * sweep[0]['full_data_accuracy']:.2f} %. Smallest size whose "
+      f"{100 * reports[0]['full_data_accuracy']:.2f} %. Smallest size whose "
       "ratio reaches A %: "
       + ", ".join(f"d_{t} = {size:g}" for t, size in reached.items()) + "."
   )
@@ -229,9 +243,9 @@ def _head(columns) -> str:
   return f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|"
 
 
-def _line(record: dict) -> str:
+def _line(record: dict, table: dict[str, Row]) -> str:
   report = record["report"]
-  published = record["published"]
+  published = table[record["row"]].published
   ratio = report.get("ratio")
   return "| " + " | ".join((
       f"`{record['row']}`",
@@ -265,9 +279,10 @@ def _is_matching(record: dict) -> bool:
   return record["row"].startswith(f"{SMALL}_")
 
 
-def _matching_line(record: dict) -> str:
+def _matching_line(record: dict, table: dict[str, Row]) -> str:
   report = record["report"]
   baselines = report["baselines"]
+  published = table[record["row"]].published
   random = baselines.get("random_real")
   same_bytes = baselines.get("byte_matched_real")
   updates = report.get("updates")
@@ -276,9 +291,9 @@ def _matching_line(record: dict) -> str:
       str(report["num_samples"]),
       f"**{_percent(report['accuracy'])}**",
       _percent(random) if random else "-",
-      _gain(**random["gain"]) if random else "-",
+      points.gain(**random["gain"]) if random else "-",
       _percent(same_bytes) if same_bytes else "-",
-      "-" if record["published"] is None else f"{record['published']}",
+      "-" if published is None else f"{published}",
       f"{updates['cosine']:.3f}" if updates else "-",
       f"{updates['norm']:.1f}" if updates else "-",
       str(report["recipe"]["num_epochs"]),
@@ -296,11 +311,12 @@ def _transfer(record: dict) -> str:
   lines = "\n".join(
       f"| {name} | **{_percent(block['accuracy'])}** | "
       f"{_percent(block['random_real'])} | "
-      f"{_gain(**block['random_real']['gain'])} | "
+      f"{points.gain(**block['random_real']['gain'])} | "
       f"{record['report']['num_networks']} |"
       for name, block in record["report"]["networks"].items()
   )
-  return f"`{record['row']}`:\n\n{head}\n{lines}"
+  return (f"`{record['row']}`:\n\n{head}\n{lines}\n\n"
+          f"![Gain over random real](figures/{record['row']}.png)")
 
 
 def _pairs(records: dict[str, dict]) -> str:
@@ -310,7 +326,7 @@ def _pairs(records: dict[str, dict]) -> str:
 
   return "\n".join(
       f"- `{one}` over `{other}`: "
-      + _gain(*metrics.gain_over(networks(one), [networks(other)]))
+      + points.gain(*metrics.gain_over(networks(one), [networks(other)]))
       for one, other in PAIRS if one in records and other in records
   )
 
@@ -320,7 +336,8 @@ def _segments(record: dict) -> str:
   seen = (sum(counts) for counts in segments["real_samples"])
   return (
       f"- `{record['row']}`: real samples seen "
-      f"{', '.join(f'{n:,}' for n in seen)}; right after each segment "
+      f"{', '.join(f'{n:,}' for n in seen)}; classified correctly after each "
+      "segment "
       f"{', '.join(f'{n:,}' for n in segments['correct'])}; forgotten with "
       f"each further one {', '.join(f'{n:,}' for n in segments['forgotten'])}."
   )
@@ -335,16 +352,19 @@ def _embedding(record: dict) -> str:
   )
   return (
       f"![Real data and sets in one plane](figures/{record['row']}.png)\n\n"
-      f"`{record['row']}`: features of a network trained on real data, by "
-      "t-SNE; markers are segments. From a real test sample to the nearest one "
-      f"of its class, mean over {report['num_real']:,}: {distances}."
+      f"`{record['row']}`: features of a {report['network']['name']} after "
+      f"{report['num_epochs']} epochs on real data, by t-SNE; markers are "
+      "segments. From a real test sample to the nearest one of its class, mean "
+      f"over {report['num_real']:,}: {distances}. Seed {report['seed']}, "
+      f"{report['device']}, {record['date']}."
   )
 
 
 def _swept(record: dict) -> str:
   """Figure and table of a sweep, and who is ahead."""
   swept = record["report"]["points"]
-  title = swept[0]["real"]["label"]
+  against = record["report"]["against"]
+  title = baselines.TITLES[points.BASELINES[against]]
   head = _head(("line", "per class", "bytes", "accuracy", title, "networks",
                 "labels", "seed", "device", "distilling"))
   lines = "\n".join("| " + " | ".join((
@@ -352,7 +372,7 @@ def _swept(record: dict) -> str:
       str(p["samples_per_class"]),
       f"{p['bytes']:,}",
       f"**{_percent(p)}**",
-      _percent(p["real"]),
+      _percent(p["real"]) if p["real"] else "-",
       str(p["num_networks"]),
       p["label_regime"],
       str(p["seed"]),
@@ -360,7 +380,8 @@ def _swept(record: dict) -> str:
       _minutes(p["seconds"]["distill"]),
   )) + " |" for p in swept)
   ahead = "\n".join(
-      f"- {' '.join(text.split())}" for text in points.comparisons(swept)
+      f"- {pair}: {gains}"
+      for pair, gains in points.comparisons(swept, against).items()
   )
   return (f"`{record['row']}`, {record['date']}:\n\n"
           f"![Accuracy](figures/{record['row']}.png)\n\n"
@@ -369,10 +390,6 @@ def _swept(record: dict) -> str:
 
 def _minutes(seconds: float) -> str:
   return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
-
-
-def _gain(mean: float, stderr: float) -> str:
-  return f"{100 * mean:+.2f} ± {100 * stderr:.2f}"
 
 
 def _percent(accuracy: dict) -> str:

@@ -50,7 +50,7 @@ flags.mark_flags_as_required(["methods", "dataset", "ipc", "workdir"])
 TITLES = {name: name.upper() for name in METHODS} | {"hybrid": "DSA + DM"}
 
 
-class Run(NamedTuple):
+class Planned(NamedTuple):
   """Attributes:
     line: what the legend calls its line.
     ipc: samples per class.
@@ -73,12 +73,13 @@ def main(argv):
     common.append(f"--data={_absolute(FLAGS.data)}")
   if FLAGS.data_dir:
     common.append(f"--data_dir={Path(FLAGS.data_dir).resolve()}")
-  found = [
-      points.point(p.line, p.ipc, launched.distill(
-          home / p.folder, [*p.arguments, *common]
-      ), FLAGS.against) for p in plan
-  ]
-  file = launched.ROOT / home / launched.REPORTS["sweep"]
+  found = []
+  for p in plan:
+    run = launched.Launch(
+        "distill", home / p.folder, [*p.arguments, *common]
+    )
+    found.append(points.point(p.line, p.ipc, run.run(), FLAGS.against))
+  file = launched.ROOT / home / launched.PROGRAMS["sweep"].report
   figures.save(
       figures.accuracy_against(points.drawn(found), FLAGS.against),
       file.with_suffix(".png"),
@@ -87,12 +88,12 @@ def main(argv):
       against=FLAGS.against, points=found, command=workdir.command(),
   ))
   print(points.table(found, FLAGS.against))
-  for line in points.comparisons(found):
-    print(line)
+  for pair, gains in points.comparisons(found, FLAGS.against).items():
+    print(f"{pair}:\n  {gains}")
   print(f"\nin {home}: sweep.json, sweep.png")
 
 
-def planned() -> list[Run]:
+def planned() -> list[Planned]:
   """The runs that the flags ask for."""
   one_of(DATASETS, "--dataset", FLAGS.dataset)
   for method in FLAGS.methods:
@@ -111,7 +112,7 @@ def planned() -> list[Run]:
     )))
     folder = "_".join(filter(None, (method, name, ipc)))
     file = f"experiments/configs/{method}_{FLAGS.dataset}.py"
-    runs.append(Run(line, int(ipc), folder, (
+    runs.append(Planned(line, int(ipc), folder, (
         f"--config={file}:{options}", *_settings(method)
     )))
   return runs

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from distill_jax import environment, storage
-from distill_jax.errors import WorkdirError
+from distill_jax.errors import ConfigError, WorkdirError
 
 NOT_IDENTITY = (
     "num_steps", "log_every", "checkpoint_every", "evaluation", "figures",
@@ -221,6 +221,23 @@ def git_revision() -> str | None:
   except (OSError, subprocess.CalledProcessError):
     return None
   return out.stdout.strip()
+
+
+def output(file: str, suffix: str) -> Path:
+  """Where a result goes; what else it consists of goes beside it.
+
+  Raises:
+    WorkdirError: its folder is not there.
+    ConfigError: another suffix.
+  """
+  file = Path(file)
+  if not file.resolve().parent.is_dir():
+    raise WorkdirError(
+        f"`out` must be in an existing folder; got {file}. Create the folder."
+    )
+  if file.suffix != suffix:
+    raise ConfigError(f"`out` must end in {suffix}; got {file}.")
+  return file
 
 
 def command() -> str:

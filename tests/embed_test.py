@@ -49,7 +49,7 @@ def test_picture_and_distances(embedded):
 
 @pytest.mark.parametrize("i, message", [
     (1, "`sets` must be NAME=FILE"), (2, "`out` must be in an existing"),
-    (3, "`out` must be a picture"),
+    (3, "`out` must end in .png"),
 ])
 def test_mistakes(embedded, i, message):
   result = embedded[1][i]

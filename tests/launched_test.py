@@ -2,9 +2,12 @@
 
 import json
 import os
+from pathlib import Path
 
 import launched
 import pytest
+
+from distill_jax.errors import ConfigError
 
 COMMAND = ["experiments/distill.py", "--config=a.py:ipc=1", "--config.seed=1",
            "--workdir=runs/my run"]
@@ -13,7 +16,7 @@ COMMAND = ["experiments/distill.py", "--config=a.py:ipc=1", "--config.seed=1",
 @pytest.fixture
 def report(tmp_path):
   """A report of COMMAND with a folder for what runs share."""
-  file = tmp_path / launched.REPORTS["distill"]
+  file = tmp_path / "report.json"
   file.write_text(json.dumps(dict(command=(
       "python experiments/distill.py --config=a.py:ipc=1 --config.seed=1 "
       "'--workdir=runs/my run' --cache_dir=runs --data_dir=data"
@@ -41,13 +44,32 @@ def test_another_command(report, command):
   assert not launched.finished(report, command)
 
 
-def test_every_field_that_is_set_counts():
-  first, second = "--set=num_steps=5", "--set=dm:learning_rate=1"
-  assert launched.meaning([first, second]) == launched.meaning([second, first])
+def test_every_field_that_is_set_counts_in_its_order():
+  first, second = "--set=num_steps=5", "--set=dm:num_steps=1"
   assert launched.meaning([first, second]) != launched.meaning([second])
-  assert launched.meaning(["--set=num_steps=4", first]) == (
-      launched.meaning([first])
+  assert launched.meaning([first, second]) != launched.meaning([second, first])
+  assert launched.meaning([first, "--a=1"]) == launched.meaning(
+      ["--a=1", first]
   )
+
+
+@pytest.mark.parametrize("program, sets, places", [
+    ("distill", {}, ["--workdir=runs/row"]),
+    ("sweep", {}, ["--workdir=runs/row"]),
+    ("evaluate", {"artifact": "a.safetensors"},
+     ["--artifact=a.safetensors", "--out=runs/row/report.json"]),
+    ("embed", {"A": "a.safetensors", "B": "b.safetensors"},
+     ["--sets=A=a.safetensors,B=b.safetensors", "--out=runs/row/tsne.png"]),
+])
+def test_a_launch_says_where_it_reads_and_writes(program, sets, places):
+  run = launched.Launch(program, Path("runs/row"), ["--x=1"], sets)
+  assert run.command == [f"experiments/{program}.py", "--x=1", *places]
+
+
+def test_a_launch_that_does_not_finish(monkeypatch, tmp_path):
+  monkeypatch.setattr(launched, "_run", lambda command: None)
+  with pytest.raises(ConfigError, match="row did not finish; the same"):
+    launched.Launch("distill", tmp_path / "row", []).run()
 
 
 def test_a_flag_alone_is_true():

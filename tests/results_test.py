@@ -23,15 +23,34 @@ def test_rows_set_fields_of_their_configuration(given):
   file, _, options = given.removeprefix(PREFIX).partition(":")
   config = launching.configuration(file, options or None)
   for row in DISTILLED:
-    if row.arguments[0] != given:
-      continue
-    for override in row.arguments[1:]:
-      flag, _, _ = override.removeprefix("--").partition("=")
-      assert flag.startswith("config.")
-      within = config
-      for name in flag.split(".")[1:]:
-        assert name in within, override
-        within = within[name]
+    if row.arguments[0] == given:
+      for override in row.arguments[1:]:
+        assert override.startswith("--config.")
+        assert _has(config, override.removeprefix("--config.")), override
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in TABLE.values() if row.program == "sweep"]
+)
+def test_sweeps_set_fields_of_their_configurations(row):
+  given = launched.meaning(row.arguments)
+  for method in given["--methods"].split(","):
+    config = launching.configuration(
+        f"{method}_{given['--dataset']}.py", f"ipc=1,{given['--options']}"
+    )
+    for setting in given["--set"]:
+      of, _, field = setting.partition("=")[0].rpartition(":")
+      if of in ("", method):
+        assert _has(config, field), setting
+
+
+def _has(config, setting: str) -> bool:
+  """Whether a configuration has the field that FIELD[=VALUE] sets."""
+  for name in setting.partition("=")[0].split("."):
+    if name not in config:
+      return False
+    config = config[name]
+  return True
 
 
 def test_rows_take_the_sets_of_rows():
@@ -73,8 +92,10 @@ def test_records_are_of_the_commands_of_their_rows():
     row, found = TABLE[name], shlex.split(record["command"])[2:]
     found = launched.meaning(found)
     wanted = launched.meaning(row.arguments)
-    for place in ("--workdir", "--out", "--artifact", "--sets"):
+    for place in ("--workdir", "--out"):
       found.pop(place, None)
+    taken = found.pop("--artifact", "") + found.pop("--sets", "")
+    assert all(f"/{of}/" in taken for of in row.sets.values()), name
     if name.endswith("_rate01"):
       wanted.pop("--config.network_step_size")  # it was the default
     assert found == wanted, name
