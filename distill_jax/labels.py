@@ -53,7 +53,7 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
   if logits.shape != labels.shape:
     raise ValueError(
         "`logits` and `labels` must have one shape; got "
-        f"{logits.shape} and {labels.shape}."
+        f"{logits.shape} and {labels.shape}. Two classes are one output."
     )
   if logits.shape[-1] == 1:
     return (jax.nn.softplus(logits) - labels * logits).sum(-1).mean()

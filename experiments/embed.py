@@ -99,10 +99,15 @@ def _sets() -> dict:
       )
     sets[name] = artifacts.load(file)
   first, *others = sets.values()
-  if "name" not in first.network or len(first.class_names) > 20:
+  if "name" not in first.network:
     raise ConfigError(
-        "`sets` must begin with one that names its network and has at most 20 "
-        f"classes; got {first.network} and {len(first.class_names)} classes."
+        "`sets` must begin with one that names its network; got none in "
+        f"{next(iter(sets))}. Give `network=` to `to_artifact`."
+    )
+  if len(first.class_names) > 20:
+    raise ConfigError(
+        "`sets` must have at most 20 classes, one colour each; got "
+        f"{len(first.class_names)}."
     )
   for other in others:
     if _space(other) != _space(first):

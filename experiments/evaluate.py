@@ -44,7 +44,8 @@ flags.DEFINE_string(
     "Where accuracies of real data are kept; beside --out.",
 )
 flags.DEFINE_string("baselines", "", "'all', or names with commas.")
-flags.DEFINE_integer("num_sets", 20, "Sets of each baseline.", lower_bound=1)
+flags.DEFINE_integer("num_sets", 20, "Sets of each of --baselines.",
+                     lower_bound=1)
 flags.DEFINE_integer("networks_per_set", 10, "Networks trained on each.",
                      lower_bound=1)
 flags.DEFINE_bool("full_data", False, "Train on all data too, for the ratio.")

@@ -1,6 +1,7 @@
 """Runs a launcher's main: one line and an exit code instead of a traceback."""
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -84,8 +85,13 @@ def _parse(argv):
 
 def _plain(error: Exception) -> str:
   """What ml_collections says of an unknown field, without its quoting."""
-  message = " ".join(str(error.args[0]).split()) if error.args else ""
-  return message.strip(QUOTES).rstrip("?. ")
+  while error.args and isinstance(error.args[0], Exception):
+    error = error.args[0]
+  name, _, hint = str(error.args[0] if error.args else "").partition("\n")
+  meant = re.search(r'"([^"]+)" instead of', hint)
+  return name.strip(QUOTES).rstrip("?. ") + (
+      f", not `{meant[1]}`" if meant else ""
+  )
 
 
 def _flag_error(error: flags.Error) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+import launch
 from workdir import read_json
 
 from distill_jax.errors import ConfigError
@@ -92,11 +93,13 @@ class Launch(NamedTuple):
     """Its report; it runs where there is none of this very command.
 
     Raises:
-      ConfigError: it did not finish.
+      ConfigError: it was refused or did not finish.
     """
     if not self.finished():
       self.report.parent.mkdir(parents=True, exist_ok=True)
-      _run([sys.executable, *self.command])
+      code = _run([sys.executable, *self.command])
+      if code == launch.MISTAKE:
+        raise ConfigError(f"{self.folder.name} was refused, as is said above.")
       if not self.finished():
         raise ConfigError(
             f"{self.folder.name} did not finish; the same command goes on."
@@ -110,11 +113,11 @@ def place(folder: str) -> Path:
   return folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
 
 
-def _run(command: list[str]) -> None:
+def _run(command: list[str]) -> int:
   """Runs a command; stopped, it is given the time to save what it has."""
   process = subprocess.Popen(command, cwd=ROOT)
   try:
-    process.wait()
+    return process.wait()
   except KeyboardInterrupt:
     process.terminate()
     process.wait()

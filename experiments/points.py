@@ -52,7 +52,7 @@ def table(points: list[dict], against: str) -> str:
 
   def percent(row):
     return "-" if row is None else (
-        f"{100 * row['mean']:.2f} ± {100 * row['stderr']:.2f}"
+        f"{100 * row['mean']:.2f} ± {100 * row['std']:.2f}"
     )
 
   width = max(len(p["label"]) for p in points) + 2
@@ -66,7 +66,7 @@ def table(points: list[dict], against: str) -> str:
       f"{p['bytes']:>12,}{percent(p):>16}{percent(p['real']):>19}"
       for p in points
   )
-  note = "± is the standard error, over networks or sets"
+  note = "± is the standard deviation over networks; of a gain, its error"
   return "\n".join((head, rule, *lines, rule, note))
 
 

@@ -230,6 +230,10 @@ COMMANDS = [
   ),
   ("no configuration", ["--workdir=W"], ["--config", "None"]),
   ("no workdir", [DIGITS], ["--workdir", "None"]),
+  (
+    "unknown field", [DIGITS, "--workdir=W", "--config.num_step=3"],
+    ["`--config`", "got num_step, not `num_steps`."],
+  ),
   ("unknown flag", [DIGITS, "--workdir=W", "--fast"], ["fast", "--help"]),
   ("stray word", [DIGITS, "--workdir=W", "fast"], ["--", "'fast'", "--help"]),
   (

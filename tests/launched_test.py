@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import launch
 import launched
 import pytest
 
@@ -66,9 +67,13 @@ def test_a_launch_says_where_it_reads_and_writes(program, sets, places):
   assert run.command == [f"experiments/{program}.py", "--x=1", *places]
 
 
-def test_a_launch_that_does_not_finish(monkeypatch, tmp_path):
-  monkeypatch.setattr(launched, "_run", lambda command: None)
-  with pytest.raises(ConfigError, match="row did not finish; the same"):
+@pytest.mark.parametrize("code, message", [
+    (0, "row did not finish; the same command goes on"),
+    (launch.MISTAKE, "row was refused, as is said above"),
+])
+def test_a_launch_that_does_not_finish(monkeypatch, tmp_path, code, message):
+  monkeypatch.setattr(launched, "_run", lambda command: code)
+  with pytest.raises(ConfigError, match=message):
     launched.Launch("distill", tmp_path / "row", []).run()
 
 

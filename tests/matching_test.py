@@ -575,9 +575,13 @@ class LimitsTest(parameterized.TestCase):
         distribution_matching(NETWORK, MEMBERS, sample=_data),
     ):
       fewer = samples._replace(inputs=samples.inputs[:4])
+      more = samples._replace(
+          inputs=jnp.concatenate([samples.inputs, samples.inputs[:1]])
+      )
       for own, real, text in (
           (samples, mixed, "`sample` must draw"),
-          (fewer, batch, "must name rows"),
+          (fewer, batch, "must name each of the 4 samples once; got 6 of 0..5"),
+          (more, batch, "must name each of the 7 samples once"),
       ):
         with self.assertRaisesRegex(ValueError, text):
           objective.loss(KEY, own, objective.init(KEY, own), real)

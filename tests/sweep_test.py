@@ -100,7 +100,7 @@ def test_table_and_files(swept):
   assert lines[0].split() == [
       "per", "class", "bytes", "accuracy", "%", "random", "real"
   ]
-  assert lines[2].split() == "DM 1 7,840 60.00 ± 6.00 30.00 ± 5.00".split()
+  assert lines[2].split() == "DM 1 7,840 60.00 ± 10.00 30.00 ± 10.00".split()
   # On the same networks the difference at 1 is 10 each: no error.
   assert "DM over DSA by samples per class:\n  1: +10.00 ± 0.00, 10: -9" in (
       result.out

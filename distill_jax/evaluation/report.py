@@ -126,7 +126,7 @@ def table(report: dict[str, Any]) -> str:
     rows.append(_row(label, entry, step_size, best))
   head = (
       f"{'':<23}{'accuracy %':>10}{'std':>7}{'stderr':>8}{'nets x sets':>13}"
-      f"{'step size':>11}{'diff.':>8}"
+      f"{'step size':>11}{'gain':>8}"
   )
   rule = "-" * len(head)
   lines = [*_heading(report, len(head)), rule, head, rule, *rows, rule]
@@ -204,16 +204,17 @@ def _footer(report):
   splits = {b["selected_on"] for b in report["baselines"].values()} - {None}
   if splits:
     lines.append(
-        f"step sizes of baselines chosen on {' and '.join(sorted(splits))}; "
-        "diff. in percent points"
+        f"step sizes of baselines chosen on {' and '.join(sorted(splits))}"
     )
+  if report["baselines"]:
+    lines.append("gain of the distilled set over each, in percent points")
   return lines
 
 
 def _row(name, entry, step_size, best):
-  difference = ""
+  gain = ""
   if best is not None:
-    difference = f"{100 * (entry['mean'] - best):+.2f}"
+    gain = f"{100 * (best - entry['mean']):+.2f}"
   counts = f"{entry.get('num_networks', len(entry['per_network']))} x " + str(
       entry.get("num_sets", 1)
   )
@@ -222,7 +223,7 @@ def _row(name, entry, step_size, best):
     std, stderr = f"{100 * entry['std']:.2f}", f"{100 * entry['stderr']:.2f}"
   return (
       f"{name[:23]:<23}{100 * entry['mean']:>10.2f}{std:>7}{stderr:>8}"
-      f"{counts:>13}{step_size:>11}{difference:>8}"
+      f"{counts:>13}{step_size:>11}{gain:>8}"
   ).rstrip()
 
 

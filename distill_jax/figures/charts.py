@@ -11,6 +11,7 @@ import numpy as np
 
 from distill_jax.figures import look
 
+_FEW = 8  # sizes that are labelled one by one
 # Horizontal axes: the field of a row, its title, its unit.
 AXES = {
     "samples": ("num_samples", "distilled samples", ""),
@@ -105,7 +106,7 @@ def accuracy_against(
   _log_axis(axes, [row[size] for row in rows], unit)
   look.dress(axes, "both")
   axes.set_xlabel(title, fontsize=10)
-  axes.set_ylabel("test accuracy (%)", fontsize=10)
+  axes.set_ylabel("test accuracy (%) ± std", fontsize=10)
   lowest = 100 * min(row["mean"] - _std(row) for row in rows)
   if full_data is not None:
     lowest = min(lowest, 90 * full_data)
@@ -218,14 +219,16 @@ def transfer_matrix(sets: Mapping[str, Mapping[str, Any]]):
 
 
 def _log_axis(axes, sizes: Sequence[int], unit: str):
-  """A logarithmic x axis over a decade or more, labelled at 1, 2 and 5."""
+  """A logarithmic x axis, labelled at the sizes, or many at 1, 2 and 5."""
   from matplotlib.ticker import EngFormatter
 
   axes.set_xscale("log")
-  smallest = min(sizes)
-  largest = max(10 * smallest, *sizes)
+  ticks = sorted(set(sizes))
+  smallest, largest = ticks[0], ticks[-1]
+  if unit or len(ticks) > _FEW:
+    largest = max(10 * smallest, largest)
+    ticks = [m * 10**e for e in range(12) for m in (1, 2, 5)]
   axes.set_xlim(0.85 * smallest, largest / 0.85)
-  ticks = [m * 10**e for e in range(12) for m in (1, 2, 5)]
   axes.set_xticks([t for t in ticks if smallest <= t <= largest])
   axes.xaxis.set_major_formatter(EngFormatter(unit))
   axes.minorticks_off()

@@ -60,14 +60,14 @@ def check(
     real: [K, n, ...] real inputs.
 
   Raises:
-    ValueError: a member beyond the samples; a batch that was not drawn class
-      by class.
+    ValueError: members that are not every sample once; a batch that was not
+      drawn class by class.
   """
-  last_row = members.max()
-  if last_row >= len(samples):
+  if not np.array_equal(np.sort(members, axis=None), np.arange(len(samples))):
     raise ValueError(
-        f"`members` must name rows of the {len(samples)} samples; got "
-        f"{last_row}. Give `class_members` the classes of this set."
+        f"`members` must name each of the {len(samples)} samples once; got "
+        f"{members.size} of 0..{members.max()}. Give `class_members` the "
+        "classes of this set."
     )
   if len(real.shape) != samples.ndim + 1 or real.shape[0] != len(members):
     raise ValueError(
