@@ -212,7 +212,7 @@ def transfer_matrix(sets: Mapping[str, Mapping[str, Any]]):
   axes.spines[:].set_visible(False)
   axes.set_xlabel("network trained on the set", fontsize=10)
   bar = figure.colorbar(image, ax=axes)
-  bar.set_label("test accuracy (%)", fontsize=9)
+  bar.set_label("test accuracy (%) ± std", fontsize=9)
   bar.ax.tick_params(labelsize=8)
   bar.outline.set_visible(False)
   return figure
