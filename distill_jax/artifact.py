@@ -17,7 +17,7 @@ import numpy as np
 from distill_jax import environment, schema, storage
 from distill_jax.errors import ArtifactError
 from distill_jax.initialisation import step_order
-from distill_jax.labels import label_rows
+from distill_jax.labels import classes_of_labels, label_rows
 from distill_jax.preprocessing import Standardise
 from distill_jax.types import (
   Array,
@@ -47,7 +47,7 @@ class Artifact(NamedTuple):
     modality: "image", "text" or "features".
     method: that made the set.
     parameterization: of the codes.
-    label_regime: "hard" or "soft_fixed".
+    label_regime: "hard" where every label names one class, else "soft_fixed".
     label_space: "raw", "probabilities", "logits" or "centred".
     label_scale: the factor that is in the labels.
     class_names: of the K outputs, or two where K is 1.
@@ -124,7 +124,6 @@ def to_artifact(
   order: Array,
   recipe: Mapping[str, Any] | None = None,
   network: Mapping[str, Any] | None = None,
-  label_regime: str = "soft_fixed",
   parameterization: str = "pixels",
   initial: PyTree = (),
   label_space: str = "raw",
@@ -142,7 +141,6 @@ def to_artifact(
     recipe: `Recipe.spec`; by default "in_order" for a set with step sizes and
       "converged" for one without.
     network: {"name": ..., settings}, for whoever evaluates the set by name.
-    label_regime: "hard" where labels were not learned, else "soft_fixed".
     parameterization: its name.
     initial: theta_0 where the initialisation is fixed.
     label_space: what the labels are; see `Artifact`.
@@ -169,7 +167,6 @@ def to_artifact(
     preprocessing=source.preprocessing,
     method=method,
     parameterization=parameterization,
-    label_regime=label_regime,
     label_space=label_space,
     label_scale=label_scale,
     class_names=source.class_names,
@@ -232,8 +229,7 @@ def from_samples(
     preprocessing = Standardise(jnp.zeros(channels), jnp.ones(channels))
   if raw:
     inputs = _encode(preprocessing, inputs)
-  hard = labels.dtype.kind in "ui"
-  if hard:
+  if labels.dtype.kind in "ui":
     labels = _rows(labels, len(class_names))
   return _make(
     inputs=inputs,
@@ -246,7 +242,6 @@ def from_samples(
     preprocessing=preprocessing,
     method=method,
     parameterization="pixels",
-    label_regime="hard" if hard else "soft_fixed",
     label_space=label_space,
     label_scale=label_scale,
     class_names=class_names,
@@ -352,6 +347,7 @@ def _make(
     initial=initial,
     codes=codes,
     modality=schema.MODALITIES.get(inputs.ndim, "unknown"),
+    label_regime=_label_regime(labels),
     class_names=tuple(str(name) for name in class_names),
     student_init="fixed" if initial else "random",
     recipe=schema.json_copy("recipe", recipe),
@@ -360,6 +356,14 @@ def _make(
     storage_bytes=sizes,
     **rest,
   ))
+
+
+def _label_regime(labels: np.ndarray) -> str:
+  """"hard" where the rows are those of classes, unscaled."""
+  if labels.ndim != 2 or not labels.size:
+    return "soft_fixed"  # refused with a reason, see schema.py
+  rows = label_rows(classes_of_labels(labels), max(labels.shape[1], 2))
+  return "hard" if np.array_equal(labels, rows) else "soft_fixed"
 
 
 def _float32(name: str, array) -> np.ndarray:

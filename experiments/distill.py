@@ -61,7 +61,6 @@ def _distil(config, run, folder, spec, fingerprint):
       network=config.network.to_dict(),
       initial=outcome.objective if config.student_init == "fixed" else (),
       parameterization=config.parameterization.name,
-      label_regime="soft_fixed" if config.learn_labels else "hard",
       provenance=dict(
           fingerprint=fingerprint, seed=config.seed,
           config=config.to_json(), seconds=round(outcome.seconds, 1),

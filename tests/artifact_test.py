@@ -55,6 +55,19 @@ def _distilled():
   )
 
 
+@pytest.mark.parametrize("labels, regime", [
+  ([[0, 1, 0], [1, 0, 0]], "hard"), ([[0, 2, 0], [1, 0, 0]], "soft_fixed"),
+  ([[0, 1, 0], [1, 1, 0]], "soft_fixed"), ([[0, 0, 0.9]] * 2, "soft_fixed"),
+  ([[0], [1]], "hard"), ([[0.2], [1]], "soft_fixed"),
+])
+def test_labels_that_name_one_class_are_hard(labels, regime):
+  made = from_samples(
+    np.ones((2, 3), np.float32), np.array(labels, np.float32),
+    class_names="abc" if len(labels[0]) == 3 else "ab",
+  )
+  assert made.label_regime == regime
+
+
 def _artifact(fit="standardise", **settings):
   estimator = backprop(Objective(None, None, None), pixels())
   initial = _NETWORK.init(jax.random.key(1), jnp.zeros((1, 4, 4, 1)))
@@ -62,7 +75,7 @@ def _artifact(fit="standardise", **settings):
     method="sldd", order=np.arange(6).reshape(2, 3),
     recipe={"name": "in_order", "momentum": 0.0},
     network={"name": "mlp", "widths": (5,)},
-    initial=initial, label_regime="soft_fixed",
+    initial=initial,
   ) | settings
   return to_artifact(estimator, _distilled(), _source(fit), **settings)
 
@@ -144,7 +157,7 @@ class RoundTripTest(parameterized.TestCase):
       Distilled(codes, jnp.eye(4)[:, :3], jnp.zeros((0,))),
       from_arrays(np.eye(8)[:6], np.arange(6) % 3),
       method="toy", order=[[0, 1, 2, 3]], recipe={"name": "converged"},
-      network={}, label_regime="hard", parameterization="bases",
+      network={}, parameterization="bases",
     )
     assert made.storage_bytes["decoder"] == 64
     assert made.storage_bytes["samples"] == 32
@@ -184,7 +197,7 @@ def test_from_samples_in_raw_and_in_model_space():
   )
   np.testing.assert_array_equal(raw.inputs, ready.inputs)
   np.testing.assert_array_equal(raw.labels, ready.labels)
-  assert (raw.label_regime, ready.label_regime) == ("hard", "soft_fixed")
+  assert (raw.label_regime, ready.label_regime) == ("hard", "hard")
   assert raw.recipe == {"name": "converged"} and raw.method == "external"
   assert raw.order.tolist() == [[0, 1, 2]] and raw.codes == ()
   assert raw.storage_bytes["total"] == 3 * 16 * 4 + 3 * 3 * 4
