@@ -95,21 +95,27 @@ def test_same_logits_as_the_library(
   )
 
 
-def test_readme_trains_a_network_of_ones_own(tmp_path, monkeypatch):
+@pytest.mark.parametrize("learned", [True, False])
+def test_readme_trains_a_network_of_ones_own(tmp_path, monkeypatch, learned):
   _, raw, artifact = _artifact(
     28, 1, standardise, {"name": "in_order"}, fixed=False
   )
+  if not learned:  # as matching leaves them
+    artifact = artifact._replace(step_sizes=artifact.step_sizes[:0])
   torch.manual_seed(0)
   names = _run(artifact, tmp_path, monkeypatch, "README.md")
   torch.manual_seed(0)
   layer = torch.nn.Linear(28 * 28, 3)  # as the snippet drew it
   network, given = mlp(3, widths=()), artifact.training_set
+  samples = given.samples
+  if not learned:
+    samples = samples._replace(step_sizes=jnp.full(1_000, 0.01))
   start = {"params": {"head": {
     "kernel": jnp.asarray(layer.weight.detach().numpy().T),
     "bias": jnp.asarray(layer.bias.detach().numpy()),
   }}}
   trained = train_in_order(
-    jax.random.key(0), network, start, given.samples, given.order, remat=False
+    jax.random.key(0), network, start, samples, given.order, remat=False
   )
   x = artifact.preprocessing.apply(jnp.asarray(raw))
   expected = network.apply(trained, x)[0]
