@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import launch
+from driver import Interrupted
 from workdir import read_json
 
 from distill_jax.errors import ConfigError
@@ -93,7 +94,8 @@ class Launch(NamedTuple):
     """Its report; it runs where there is none of this very command.
 
     Raises:
-      ConfigError: it was refused or did not finish.
+      ConfigError: it was refused.
+      Interrupted: it did not finish.
     """
     if not self.finished():
       self.report.parent.mkdir(parents=True, exist_ok=True)
@@ -101,8 +103,8 @@ class Launch(NamedTuple):
       if code == launch.MISTAKE:
         raise ConfigError(f"{self.folder.name} was refused, as is said above.")
       if not self.finished():
-        raise ConfigError(
-            f"{self.folder.name} did not finish; the same command goes on."
+        raise Interrupted(
+            f"{self.folder.name} did not finish; the same command goes on"
         )
     return read_json(self.report, {})
 

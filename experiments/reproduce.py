@@ -70,8 +70,8 @@ def run_row(name: str, table: dict[str, rows.Row]) -> dict:
   """Runs a row to its end, keeps its figure and returns its record.
 
   Raises:
-    ConfigError: a row whose set this one takes is not finished, or this one
-      did not finish.
+    ConfigError: a row whose set this one takes is not finished.
+    Interrupted: this one did not finish.
   """
   for of in table[name].sets.values():
     if not launch_of(of, table).finished():

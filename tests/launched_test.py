@@ -7,6 +7,7 @@ from pathlib import Path
 import launch
 import launched
 import pytest
+from driver import Interrupted
 
 from distill_jax.errors import ConfigError
 
@@ -67,13 +68,15 @@ def test_a_launch_says_where_it_reads_and_writes(program, sets, places):
   assert run.command == [f"experiments/{program}.py", "--x=1", *places]
 
 
-@pytest.mark.parametrize("code, message", [
-    (0, "row did not finish; the same command goes on"),
-    (launch.MISTAKE, "row was refused, as is said above"),
+@pytest.mark.parametrize("code, error, message", [
+    (0, Interrupted, "row did not finish; the same command goes on"),
+    (launch.MISTAKE, ConfigError, "row was refused, as is said above"),
 ])
-def test_a_launch_that_does_not_finish(monkeypatch, tmp_path, code, message):
+def test_a_launch_that_does_not_finish(
+    monkeypatch, tmp_path, code, error, message
+):
   monkeypatch.setattr(launched, "_run", lambda command: code)
-  with pytest.raises(ConfigError, match=message):
+  with pytest.raises(error, match=message):
     launched.Launch("distill", tmp_path / "row", []).run()
 
 
