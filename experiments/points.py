@@ -49,12 +49,6 @@ def drawn(points: list[dict]) -> list[dict]:
 
 def table(points: list[dict], against: str) -> str:
   """A line for each point, its baseline beside it."""
-
-  def percent(row):
-    return "-" if row is None else (
-        f"{100 * row['mean']:.2f} ± {100 * row['std']:.2f}"
-    )
-
   width = max(len(p["label"]) for p in points) + 2
   head = (
       f"{'':<{width}}{'per class':>9}{'bytes':>12}{'accuracy %':>16}"
@@ -92,6 +86,14 @@ def comparisons(points: list[dict], against: str) -> dict[str, str]:
     )
     texts[f"{one} over {two} by {size.replace('_', ' ')}"] = ", ".join(gains)
   return {pair: text for pair, text in texts.items() if text}
+
+
+def percent(accuracy: dict | None) -> str:
+  """Mean ± standard deviation, where there is one; "-" for None."""
+  if accuracy is None:
+    return "-"
+  mean, std = (f"{100 * accuracy[part]:.2f}" for part in ("mean", "std"))
+  return f"{mean} ± {std}" if accuracy["std"] else mean
 
 
 def gain(mean: float, stderr: float | None) -> str:

@@ -252,7 +252,7 @@ def _line(record: dict, table: dict[str, Row]) -> str:
       str(report["num_samples"]),
       report["student_init"],
       report["label_regime"],
-      f"**{_percent(report['accuracy'])}**",
+      f"**{points.percent(report['accuracy'])}**",
       "-" if published is None else f"{published}",
       "-" if ratio is None else f"{ratio:.1f}",
       str(report["num_networks"]),
@@ -268,10 +268,10 @@ def _baselines(record: dict) -> str | None:
   if not report.get("baselines"):
     return None
   cells = (
-      _percent(report["baselines"][name])
+      points.percent(report["baselines"][name])
       if name in report["baselines"] else "-" for name in _BASELINES
   )
-  return (f"| `{record['row']}` | {_percent(report['accuracy'])} | "
+  return (f"| `{record['row']}` | {points.percent(report['accuracy'])} | "
           + " | ".join(cells) + " |")
 
 
@@ -289,10 +289,10 @@ def _matching_line(record: dict, table: dict[str, Row]) -> str:
   return "| " + " | ".join((
       f"`{record['row']}`",
       str(report["num_samples"]),
-      f"**{_percent(report['accuracy'])}**",
-      _percent(random) if random else "-",
+      f"**{points.percent(report['accuracy'])}**",
+      points.percent(random),
       points.gain(**random["gain"]) if random else "-",
-      _percent(same_bytes) if same_bytes else "-",
+      points.percent(same_bytes),
       "-" if published is None else f"{published}",
       f"{updates['cosine']:.3f}" if updates else "-",
       f"{updates['norm']:.1f}" if updates else "-",
@@ -309,8 +309,8 @@ def _transfer(record: dict) -> str:
   """A table of what a set does for other networks."""
   head = _head(("network", "distilled", "random real", "gain", "networks"))
   lines = "\n".join(
-      f"| {name} | **{_percent(block['accuracy'])}** | "
-      f"{_percent(block['random_real'])} | "
+      f"| {name} | **{points.percent(block['accuracy'])}** | "
+      f"{points.percent(block['random_real'])} | "
       f"{points.gain(**block['random_real']['gain'])} | "
       f"{record['report']['num_networks']} |"
       for name, block in record["report"]["networks"].items()
@@ -371,8 +371,8 @@ def _swept(record: dict) -> str:
       p["label"],
       str(p["samples_per_class"]),
       f"{p['bytes']:,}",
-      f"**{_percent(p)}**",
-      _percent(p["real"]) if p["real"] else "-",
+      f"**{points.percent(p)}**",
+      points.percent(p["real"]),
       str(p["num_networks"]),
       p["label_regime"],
       str(p["seed"]),
@@ -390,8 +390,3 @@ def _swept(record: dict) -> str:
 
 def _minutes(seconds: float) -> str:
   return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
-
-
-def _percent(accuracy: dict) -> str:
-  mean, std = (f"{100 * accuracy[part]:.2f}" for part in ("mean", "std"))
-  return f"{mean} ± {std}" if accuracy["std"] else mean
