@@ -17,7 +17,11 @@ import numpy as np
 from distill_jax import environment, schema, storage
 from distill_jax.errors import ArtifactError
 from distill_jax.initialisation import step_order
-from distill_jax.labels import classes_of_labels, label_rows
+from distill_jax.labels import (
+  classes_of_labels,
+  label_rows,
+  probabilities,
+)
 from distill_jax.preprocessing import Standardise
 from distill_jax.types import (
   Array,
@@ -93,7 +97,7 @@ class Artifact(NamedTuple):
     """What a learner is given, on the default device; logits softmaxed."""
     labels = self.labels
     if self.label_space == "logits":
-      labels = jax.nn.softmax(labels)
+      labels = probabilities(labels)
     samples = Samples(self.inputs, labels, self.step_sizes, self.extra)
     training_set = TrainingSet(samples, self.order, self.initial)
     return jax.tree.map(jnp.asarray, training_set)

@@ -34,14 +34,16 @@ def train_in_order(
     order: Array,
     *,
     optimizer: optax.GradientTransformation | None = None,
+    augmentation: Augmentation | None = None,
     loss: Callable[[Array, Array], Array] = cross_entropy,
     remat: bool = True,
+    freeze: bool = False,
 ) -> PyTree:
   """Trains on the steps of a distilled set in their order.
 
   Args:
-    key: consumed; a fresh child for each step's dropout, the same in
-      recomputation.
+    key: consumed; a fresh child for each step's augmentation and dropout, the
+      same in recomputation.
     network: what is trained.
     variables: theta_0, with the key `params`.
     samples: inputs [M, ...], labels [M, K], step_sizes [T].
@@ -49,10 +51,13 @@ def train_in_order(
     optimizer: turns a gradient into a direction before it is multiplied by
       the step size (`optax.trace(0.9)` is momentum); plain gradient descent by
       default. Its update must be differentiable.
+    augmentation: of each step's samples, one draw an image.
     loss: `(logits [n, K], labels [n, K]) -> scalar`.
     remat: recompute a step's activations on the way back, so that a
       differentiated loop keeps the weights of every step and the activations
       of one.
+    freeze: take the weights at which each gradient is evaluated as constants
+      when the loop is differentiated, see `estimators.tesla`.
 
   Returns:
     The trained variables.
@@ -65,16 +70,20 @@ def train_in_order(
     variables, state = carry
     rows = order[t % order.shape[0]]
     x, y = samples.inputs[rows], samples.labels[rows]
+    k_augment, k_apply = jax.random.split(jax.random.fold_in(key, t))
+    if augmentation is not None:
+      draw = augmentation.draw(k_augment, x.shape, len(x))
+      x = augmentation.apply(draw, x)
 
     def objective(params):
       logits, updated = network.apply(
-          {**variables, "params": params}, x,
-          key=jax.random.fold_in(key, t), train=True,
+          {**variables, "params": params}, x, key=k_apply, train=True
       )
       return loss(logits, y), updated
 
     params = variables["params"]
-    gradient, updated = jax.grad(objective, has_aux=True)(params)
+    at = jax.lax.stop_gradient(params) if freeze else params
+    gradient, updated = jax.grad(objective, has_aux=True)(at)
     direction, state = optimizer.update(gradient, state, params)
     eta = samples.step_sizes[t]
     params = jax.tree.map(lambda p, u: p - eta * u, params, direction)

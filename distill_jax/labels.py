@@ -58,3 +58,15 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
   if logits.shape[-1] == 1:
     return (jax.nn.softplus(logits) - labels * logits).sum(-1).mean()
   return -(labels * jax.nn.log_softmax(logits)).sum(-1).mean()
+
+
+def probabilities(logits: Array) -> Array:
+  """Label rows [..., K] of logits: their softmax, or the sigmoid of one."""
+  if logits.shape[-1] == 1:
+    return jax.nn.sigmoid(logits)
+  return jax.nn.softmax(logits)
+
+
+def cross_entropy_of_logits(logits: Array, labels: Array) -> Array:
+  """`cross_entropy` where the labels are learned as logits (DATM)."""
+  return cross_entropy(logits, probabilities(labels))

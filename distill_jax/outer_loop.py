@@ -1,6 +1,6 @@
 """The outer loop: the same few lines whatever is distilled, and how.
 
-    key -> real batch -> estimate the gradient -> update -> project -> track
+    key -> batch -> estimate the gradient -> update -> project -> track
 
 One jitted scan; step keys are `fold_in(key, step)`, so a run resumed from a
 saved `State` is the run that was never interrupted.
@@ -101,6 +101,7 @@ def distiller(
     *,
     project: Callable[[Distilled], Distilled] | None = None,
     tracker: Tracker | None = None,
+    skip_above: float | None = None,
 ) -> Distiller:
   """Puts an estimator and an outer optimizer together.
 
@@ -110,6 +111,8 @@ def distiller(
       `optax.clip_by_global_norm` chained before it where wanted.
     project: a constraint, applied after each update.
     tracker: what `result` returns, see `tracking`; the last iterate by default.
+    skip_above: a step of higher loss, or of none (NaN), leaves set and
+      optimizer as they are; `Info.metrics` then has `skipped`, 0 or 1.
   """
 
   def init(key, distilled):
@@ -133,6 +136,13 @@ def distiller(
     distilled = optax.apply_updates(state.distilled, updates)
     if project:
       distilled = project(distilled)
+    if skip_above is not None:
+      kept = loss <= skip_above
+      distilled, optimizer_state = jax.tree.map(
+          partial(jnp.where, kept), (distilled, optimizer_state),
+          (state.distilled, state.optimizer),
+      )
+      metrics = {**metrics, "skipped": 1.0 - kept}
     tracked = state.tracked
     if tracker:
       tracked = tracker.update(tracked, state.step, distilled, loss)
@@ -150,7 +160,13 @@ def distiller(
 
 @partial(jax.jit, static_argnames=("step", "num_steps"))
 def distill(
-    key: Array, state: State, data: PyTree, *, step: Callable, num_steps: int
+    key: Array,
+    state: State,
+    data: PyTree,
+    *,
+    step: Callable,
+    num_steps: int,
+    fed: PyTree = None,
 ) -> tuple[State, Info]:
   """Runs `num_steps` outer steps as one compiled scan.
 
@@ -161,10 +177,30 @@ def distill(
     data: what the objective samples from, usually `source.train`.
     step: `distiller(...).step`. Build it once: a new one compiles again.
     num_steps: outer updates, not epochs.
+    fed: what each step samples from, arrays [num_steps, ...] in place of
+      `data`: for what is too large for the device, such as the paths of
+      experts (`trajectories.feed`).
 
   Returns:
     The new state, and `Info` with a leading axis [num_steps].
   """
   return jax.lax.scan(
-      lambda state, _: step(key, state, data), state, length=num_steps
+      lambda state, item: step(key, state, data if fed is None else item),
+      state, fed, length=num_steps,
   )
+
+
+def step_size_floor(lowest: float) -> Callable[[Distilled], Distilled]:
+  """A `project` that keeps step sizes from falling below a positive number.
+
+  For the trajectory family, which learns them as they are (`backprop` with
+  `positive` the identity), because the published rates belong to that.
+  """
+  if not lowest > 0:
+    raise ValueError(f"`lowest` must be positive; got {lowest}.")
+
+  def project(distilled):
+    raw = jnp.maximum(distilled.raw_step_sizes, lowest)
+    return distilled._replace(raw_step_sizes=raw)
+
+  return project
