@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import optax
 
 from distill_jax.augmentation import Augmentation
+from distill_jax.flatness import GradientRule, plain
 from distill_jax.labels import cross_entropy, label_rows
 from distill_jax.mixing import Mixing
 from distill_jax.parallel import mean_in_pieces
@@ -176,6 +177,7 @@ def train_epoch_on(
     batch_size: int,
     augmentation: Augmentation | None = None,
     mixing: Mixing | None = None,
+    gradient_rule: GradientRule = plain,
 ) -> tuple[PyTree, PyTree]:
   """One pass over a split of real data, in a new order.
 
@@ -191,6 +193,7 @@ def train_epoch_on(
     batch_size: B, at most the split.
     augmentation: of each batch, one draw an image.
     mixing: of each batch and its labels after that.
+    gradient_rule: see `training_step`.
 
   Returns:
     Variables and state.
@@ -207,7 +210,7 @@ def train_epoch_on(
     y = label_rows(split.labels[rows], split.num_classes, x.dtype)
     return training_step(
         key, network, variables, state, x, y, optimizer=optimizer,
-        augmentation=augmentation, mixing=mixing,
+        augmentation=augmentation, mixing=mixing, gradient_rule=gradient_rule,
     )[:2], None
 
   keys = jax.random.split(k_steps, num_steps)
@@ -226,6 +229,7 @@ def training_step(
     augmentation: Augmentation | None = None,
     mixing: Mixing | None = None,
     loss: Callable[[Array, Array], Array] = cross_entropy,
+    gradient_rule: GradientRule = plain,
 ) -> tuple[PyTree, PyTree, Array]:
   """One update on one batch.
 
@@ -244,6 +248,7 @@ def training_step(
     augmentation: of the batch, one draw an image.
     mixing: of the batch and its labels after that.
     loss: `(logits [B, K], labels [B, K]) -> scalar`.
+    gradient_rule: what of the batch's gradient is followed; see `flatness`.
 
   Returns:
     Variables and state after the update, and the loss before it.
@@ -278,7 +283,7 @@ def training_step(
   gradient_of = jax.value_and_grad(
       whole if jax.tree.leaves(rest) else in_pieces, has_aux=True
   )
-  (value, updated), gradient = gradient_of(params)
+  (value, updated), gradient = gradient_rule(gradient_of, params)
   change, state = optimizer.update(gradient, state, params)
   params = optax.apply_updates(params, change)
   return {**updated, "params": params}, state, value

@@ -55,7 +55,7 @@ def read(path) -> tuple[Tensors, dict[str, Any] | None]:
   """
   try:
     with safe_open(path, framework="np") as file:
-      document = (file.metadata() or {}).get(KEY)
+      document = _document(file)
       tensors = {}
       for name in file.keys():
         dtype = file.get_slice(name).get_dtype()
@@ -63,18 +63,21 @@ def read(path) -> tuple[Tensors, dict[str, Any] | None]:
           raise ValueError(f"tensor {name!r} has the unknown type {dtype}")
         tensors[name] = file.get_tensor(name)
   except SafetensorError as error:
-    raise ValueError(
-      f"not a safetensors file, or cut short ({error})"
-    ) from error
-  if document is None:
-    return tensors, None
-  try:
-    document = json.loads(document)
-  except (json.JSONDecodeError, RecursionError) as error:
-    raise ValueError(f"its metadata is not JSON ({error})") from error
-  if not isinstance(document, dict):
-    raise ValueError("its metadata is not a JSON object")
+    raise _cut_short(error) from error
   return tensors, document
+
+
+def document(path) -> dict[str, Any] | None:
+  """The document alone, whatever the size of the tensors.
+
+  Raises:
+    As `read`.
+  """
+  try:
+    with safe_open(path, framework="np") as file:
+      return _document(file)
+  except SafetensorError as error:
+    raise _cut_short(error) from error
 
 
 def check(tensors: Tensors, document: dict[str, Any]) -> None:
@@ -121,6 +124,24 @@ def replace(path, content: bytes) -> None:
     temporary.unlink(missing_ok=True)
     raise
   _sync_folder(path.parent)
+
+
+def _document(file) -> dict[str, Any] | None:
+  """Of an open file."""
+  text = (file.metadata() or {}).get(KEY)
+  if text is None:
+    return None
+  try:
+    found = json.loads(text)
+  except (json.JSONDecodeError, RecursionError) as error:
+    raise ValueError(f"its metadata is not JSON ({error})") from error
+  if not isinstance(found, dict):
+    raise ValueError("its metadata is not a JSON object")
+  return found
+
+
+def _cut_short(error: SafetensorError) -> ValueError:
+  return ValueError(f"not a safetensors file, or cut short ({error})")
 
 
 def _sync_folder(folder: Path) -> None:

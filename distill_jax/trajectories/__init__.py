@@ -1,0 +1,1 @@
+"""Paths of networks through training: made, kept on disk, and fed."""

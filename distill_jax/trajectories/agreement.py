@@ -1,0 +1,109 @@
+"""What experts agree on: DATM's start, samples and the logits of their labels.
+
+Guo et al., "Towards Lossless Dataset Distillation via Difficulty-Aligned
+Trajectory Matching", 2023, arXiv 2310.05773. Experts are the last weights of
+their paths.
+"""
+
+from collections.abc import Iterable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from distill_jax.evaluation.evaluator import classify
+from distill_jax.labels import classes_of, label_rows
+from distill_jax.types import Array, Network, PyTree
+
+_SURE = 0.9  # of its class, a sample that no expert gets right
+
+
+def correct_rows(
+    key: Array,
+    experts: Iterable[PyTree],
+    network: Network,
+    split,
+    classes: np.ndarray,
+) -> np.ndarray:
+  """Real samples that experts classify correctly, distinct within a class.
+
+  Each class is gone through in random order, with the first expert, then with
+  further ones for what is missing; then come those that no expert gets right.
+
+  Args:
+    key: consumed.
+    experts: variables, in their order; no more are read than are needed.
+    network: theirs.
+    split: real data, a `data.Split`.
+    classes: [M] int, the class of each row wanted.
+
+  Returns:
+    [M] int, rows of the split.
+
+  Raises:
+    ValueError: a class has fewer samples than are wanted.
+  """
+  labels = np.asarray(split.labels)
+  wanted = np.bincount(classes, minlength=split.num_classes)
+  counts = np.asarray(split.counts)
+  if (wanted > counts).any():
+    short = int(np.argmax(wanted > counts))
+    raise ValueError(
+        "`num_samples` must not exceed the real samples of a class; class "
+        f"{short} has {counts[short]} and {wanted[short]} were asked for."
+    )
+  order = np.asarray(jax.random.permutation(key, len(labels)))
+  chosen: list[list[int]] = [[] for _ in wanted]
+
+  def add(right):
+    for c in np.flatnonzero(wanted):
+      free = order[(labels[order] == c) & right[order]]
+      free = free[~np.isin(free, chosen[c])]
+      chosen[c] += free[: wanted[c] - len(chosen[c])].tolist()
+
+  found = jax.jit(lambda variables, split: classify(
+      lambda inputs: classes_of(network.apply(variables, inputs)[0]), split
+  ))
+  for variables in experts:
+    add(np.asarray(found(variables, split)) == labels)
+    if all(len(c) == n for c, n in zip(chosen, wanted, strict=True)):
+      break
+  add(np.ones(len(labels), bool))
+  rows = np.empty(len(classes), np.int64)
+  for c in np.flatnonzero(wanted):
+    rows[classes == c] = chosen[c]
+  return rows
+
+
+def expert_logits(
+    experts: Iterable[PyTree],
+    network: Network,
+    inputs: Array,
+    classes: np.ndarray,
+) -> Array:
+  """[M, K] the mean logits of the experts that classify a sample correctly.
+
+  Where none does, they are those of a class at nine tenths.
+
+  Args:
+    experts: variables.
+    network: theirs.
+    inputs: [M, ...] in model space.
+    classes: [M] int, of the samples.
+  """
+  classes = jnp.asarray(classes)
+  apply = jax.jit(lambda variables, x: network.apply(variables, x)[0])
+  total, count = 0.0, 0
+  for variables in experts:
+    logits = apply(variables, inputs)
+    right = (classes_of(logits) == classes)[:, None]
+    total = total + jnp.where(right, logits, 0)
+    count = count + right
+  num_outputs = total.shape[1]
+  rest = (1 - _SURE) / max(num_outputs - 1, 1)
+  sure = label_rows(classes, max(num_outputs, 2), total.dtype)
+  sure = sure * _SURE + (1 - sure) * rest
+  fallback = jnp.log(sure)
+  if num_outputs == 1:
+    fallback = fallback - jnp.log1p(-sure)
+  return jnp.where(count > 0, total / jnp.maximum(count, 1), fallback)

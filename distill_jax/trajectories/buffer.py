@@ -1,0 +1,217 @@
+"""Experts on disk: a folder with one file each, read a row at a time.
+
+A file is safetensors (`storage`): `weights` [E + 1, n], float32 or bfloat16, a
+row of which is read without the rest. Its document says how the vector is laid
+out, what the expert was trained on and how, and has a checksum of every row, so
+that a damaged one is noticed when it is used. Files appear whole or not at all.
+"""
+
+import re
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from distill_jax import storage
+from distill_jax.errors import WorkdirError
+from distill_jax.nn import vector
+from distill_jax.objectives.mtt import Segment
+from distill_jax.trajectories.experts import Expert
+from distill_jax.types import PyTree
+
+DTYPES = {"bfloat16": jnp.bfloat16, "float32": np.float32}
+_NAME = re.compile(r"expert_(\d{3,})\.safetensors")
+_SCHEMA = 1
+
+
+class Buffer(NamedTuple):
+  """Experts of one network, trained alike on the same data.
+
+  Attributes:
+    files: one for each expert.
+    num_epochs: E, the same for all.
+    documents: what each file says of its expert.
+  """
+
+  files: tuple[Path, ...]
+  num_epochs: int
+  documents: tuple[dict[str, Any], ...]
+
+  def __len__(self) -> int:
+    return len(self.files)
+
+  def weights(self, expert: int, epoch: int) -> np.ndarray:
+    """[n] float32, of an expert after an epoch; 0 is before the first.
+
+    Raises:
+      WorkdirError: the row is damaged, or the file is gone.
+    """
+    file = self.files[expert]
+    try:
+      with safe_open(file, framework="np") as opened:
+        row = opened.get_slice("weights")[epoch : epoch + 1]
+    except (OSError, SafetensorError) as error:
+      raise _bad(file, str(error)) from error
+    if _checksum(row) != self.documents[expert]["rows"][epoch]:
+      raise _bad(file, f"the weights after epoch {epoch} are damaged")
+    return row[0].astype(np.float32)
+
+  def segment(self, expert: int, epoch: int, span: int) -> Segment:
+    """An expert's stretch of `span` epochs from an epoch on."""
+    return Segment(
+        self.weights(expert, epoch), self.weights(expert, epoch + span)
+    )
+
+
+def path_of(folder, number: int) -> Path:
+  """The file of an expert, from 0."""
+  return Path(folder) / f"expert_{number:03}.safetensors"
+
+
+def numbers(folder) -> list[int]:
+  """The experts that a folder holds; [] where there is none."""
+  folder = Path(folder)
+  if not folder.is_dir():
+    return []
+  found = (_NAME.fullmatch(file.name) for file in folder.iterdir())
+  return sorted(int(match[1]) for match in found if match)
+
+
+def save_expert(
+    folder,
+    number: int,
+    expert: Expert,
+    *,
+    like: PyTree,
+    identity: Mapping[str, Any],
+    dtype: str = "float32",
+) -> None:
+  """Writes the file of an expert.
+
+  Args:
+    folder: exists.
+    number: of the expert, from 0.
+    expert: its path.
+    like: the network's weights, or their shapes.
+    identity: JSON values, all that the expert depends on but its key: data,
+      network, recipe. `open_buffer` compares it.
+    dtype: of `DTYPES`; bfloat16 halves the file, and keeps 8 bits of each
+      weight.
+
+  Raises:
+    WorkdirError: the disk refused; nothing is left behind.
+  """
+  if dtype not in DTYPES:
+    raise ValueError(
+        f"`dtype` must be one of {', '.join(DTYPES)}; got {dtype!r}."
+    )
+  weights = np.asarray(expert.weights, DTYPES[dtype])
+  document = dict(
+      schema_version=_SCHEMA,
+      layout=vector.layout(like),
+      identity=dict(identity),
+      rows=[_checksum(row[None]) for row in weights],
+      accuracy=[round(float(value), 6) for value in expert.accuracy],
+  )
+  file = path_of(folder, number)
+  try:
+    storage.write(file, {"weights": weights}, document)
+  except OSError as error:
+    raise WorkdirError(
+        f"`folder` must take an expert; saving {file} failed: "
+        f"{error.strerror}. Free some space and run again: finished experts "
+        "are intact."
+    ) from error
+
+
+def open_buffer(
+    folder,
+    *,
+    like: PyTree,
+    identity: Mapping[str, Any] | None = None,
+    num_experts: int | None = None,
+) -> Buffer:
+  """Opens experts, reading what their files say but not the weights.
+
+  Args:
+    folder: of `save_expert`.
+    like: the weights, or their shapes, of the network that is to follow them.
+    identity: what they must have been trained by; None for anything.
+    num_experts: the first so many; by default all there are.
+
+  Raises:
+    WorkdirError: too few experts, one that is damaged, or one of another
+      network, data or recipe; it names what differs.
+  """
+  found = numbers(folder)[:num_experts]
+  if not found or (num_experts and len(found) < num_experts):
+    raise WorkdirError(
+        f"`experts` must be a folder of {num_experts or 'trained'} experts; "
+        f"{folder} has {len(found)}. Train them with experiments/experts.py."
+    )
+  files = tuple(path_of(folder, number) for number in found)
+  documents = tuple(_document(file, like, identity) for file in files)
+  lengths = {len(document["rows"]) for document in documents}
+  if len(lengths) != 1:
+    raise WorkdirError(
+        f"`experts` must be trained for one number of epochs; those in "
+        f"{folder} have {', '.join(str(n - 1) for n in sorted(lengths))}."
+    )
+  return Buffer(files, lengths.pop() - 1, documents)
+
+
+def _document(file: Path, like, identity) -> dict[str, Any]:
+  """What a file says, once it is known to fit."""
+  try:
+    document = storage.document(file)
+    with safe_open(file, framework="np") as opened:
+      shape = tuple(opened.get_slice("weights").get_shape())
+  except (OSError, ValueError, SafetensorError) as error:
+    raise _bad(file, str(error)) from error
+  if document is None or document.get("schema_version") != _SCHEMA:
+    raise _bad(file, "it is no expert")
+  _check_layout(file, document["layout"], vector.layout(like))
+  size = sum(int(np.prod(part)) for _, part in document["layout"])
+  if shape != (len(document["rows"]), size):
+    raise _bad(file, f"its weights have shape {shape}")
+  for field, wanted in (identity or {}).items():
+    _check_same(file, field, document["identity"].get(field), wanted)
+  return document
+
+
+def _check_layout(file: Path, found, wanted) -> None:
+  found = {name: list(shape) for name, shape in found}
+  wanted = dict(wanted)
+  for name in [*wanted, *found]:
+    if found.get(name) != wanted.get(name):
+      raise WorkdirError(
+          f"`experts` must be of the network that follows them; {name} is "
+          f"{wanted.get(name, 'absent')} there and {found.get(name, 'absent')} "
+          f"in {file}. Train experts of this network in another folder."
+      )
+
+
+def _check_same(file: Path, field: str, found, wanted) -> None:
+  """Refuses another value, by the name of the innermost field that differs."""
+  if isinstance(wanted, Mapping) and isinstance(found, Mapping):
+    for name in sorted({*wanted, *found}):
+      _check_same(file, f"{field}.{name}", found.get(name), wanted.get(name))
+  elif found != wanted:
+    raise WorkdirError(
+        f"`experts` must be trained as this run says; {field} is {wanted!r} "
+        f"and {file} has {found!r}. Train others in another folder."
+    )
+
+
+def _checksum(row: np.ndarray) -> int:
+  return zlib.crc32(row.tobytes())
+
+
+def _bad(file: Path, why: str) -> WorkdirError:
+  return WorkdirError(
+      f"`experts` must be sound; {file}: {why}. Delete it to train it again."
+  )

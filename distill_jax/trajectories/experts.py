@@ -1,0 +1,140 @@
+"""Experts: networks trained on real data that leave their weights each epoch.
+
+As Cazenavette et al., "Dataset Distillation by Matching Training Trajectories",
+2022, arXiv 2203.11932: plain gradient descent with augmentation, 50 epochs. A
+better trained expert is harder to follow: momentum and decay are off by
+default, as published. FTD's experts take `flatness.flat_minima`.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+
+from distill_jax.augmentation import Augmentation
+from distill_jax.evaluation.evaluator import classify
+from distill_jax.flatness import GradientRule, plain
+from distill_jax.inner_loop import train_epoch_on
+from distill_jax.labels import classes_of
+from distill_jax.nn import vector
+from distill_jax.parallel import batch_map
+from distill_jax.types import Array, Network
+
+
+class Expert(NamedTuple):
+  """Attributes:
+    weights: [E + 1, n] float32, before the first epoch and after each.
+    accuracy: [E + 1] of those weights on data held out, or [0] without such.
+  """
+
+  weights: np.ndarray
+  accuracy: np.ndarray
+
+
+def train_experts(
+    keys: Array,
+    network: Network,
+    split,
+    *,
+    num_epochs: int = 50,
+    step_size: float = 0.01,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    batch_size: int = 256,
+    augmentation: Augmentation | None = None,
+    gradient_rule: GradientRule = plain,
+    held_out=None,
+    told: Callable[[int, np.ndarray], None] | None = None,
+    chunk: int | None = None,
+    mesh: Mesh | None = None,
+) -> list[Expert]:
+  """Trains several experts at once, each by its own key.
+
+  Args:
+    keys: [P], consumed; an expert depends on its own alone.
+    network: what is trained.
+    split: real data, a `data.Split`.
+    num_epochs: E; the samples beyond a whole number of batches sit out each.
+    step_size: constant, positive.
+    momentum: in [0, 1).
+    weight_decay: times the weights, added to the gradient.
+    batch_size: at most the split.
+    augmentation: of each batch, one draw an image.
+    gradient_rule: see `flatness`.
+    held_out: a split to test on after every epoch.
+    told: `(epoch, accuracies [P])`, called after each.
+    chunk: experts at once; see `parallel.batch_map`.
+    mesh: shards the experts.
+
+  Returns:
+    An `Expert` for each key.
+  """
+  if num_epochs < 1 or batch_size < 1 or not step_size > 0:
+    raise ValueError(
+        "`num_epochs` and `batch_size` must be at least 1 and `step_size` "
+        f"positive; got {num_epochs}, {batch_size} and {step_size}."
+    )
+  optimizer = optax.chain(
+      optax.add_decayed_weights(weight_decay),
+      optax.sgd(step_size, momentum or None),
+  )
+  run_epoch = partial(
+      train_epoch_on, network=network, optimizer=optimizer,
+      batch_size=min(batch_size, split.num_samples),
+      augmentation=augmentation, gradient_rule=gradient_rule,
+  )
+
+  def accuracy(variables, held_out):
+    def predict(inputs):
+      return classes_of(network.apply(variables, inputs)[0])
+
+    right = classify(predict, held_out) == held_out.labels
+    return right.mean(dtype=jnp.float32)
+
+  def seen(carry, held_out):
+    variables, _ = carry
+    found = () if held_out is None else accuracy(variables, held_out)
+    return vector.flatten(variables["params"]), found
+
+  def begin(key, split, held_out):
+    variables = network.init(key, split.encode(split.inputs[:1]))
+    carry = variables, optimizer.init(variables["params"])
+    return carry, seen(carry, held_out)
+
+  def go_on(key, carry, split, held_out):
+    carry = run_epoch(key, *carry, split)
+    return carry, seen(carry, held_out)
+
+  @jax.jit
+  def begin_all(keys, split, held_out):
+    return batch_map(
+        lambda key: begin(key, split, held_out), keys, chunk=chunk, mesh=mesh
+    )
+
+  @jax.jit
+  def go_on_all(keys, epoch, carries, split, held_out):
+    return batch_map(
+        lambda item: go_on(
+            jax.random.fold_in(item[0], epoch), item[1], split, held_out
+        ),
+        (keys, carries), chunk=chunk, mesh=mesh,
+    )
+
+  k_init, k_epochs = jax.vmap(jax.random.split, out_axes=1)(keys)
+  carries, found = begin_all(k_init, split, held_out)
+  record = [jax.device_get(found)]
+  for epoch in range(num_epochs):
+    carries, found = go_on_all(k_epochs, epoch, carries, split, held_out)
+    record.append(jax.device_get(found))
+    if told is not None:
+      told(epoch + 1, np.asarray(record[-1][1]))
+  weights = np.stack([weights for weights, _ in record], axis=1)
+  accuracies = np.zeros((len(keys), 0))
+  if held_out is not None:
+    accuracies = np.stack([accuracy for _, accuracy in record], axis=1)
+  return [Expert(*each) for each in zip(weights, accuracies, strict=True)]

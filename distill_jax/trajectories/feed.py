@@ -1,0 +1,95 @@
+"""Segments of experts' paths on their way to the device, ahead of it.
+
+Which expert and epoch an outer step takes depends on a seed and the step alone,
+so a resumed run takes the same. While the device computes one chunk of steps, a
+thread reads the next.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from distill_jax.objectives.datm import StartEpochs
+from distill_jax.objectives.mtt import Segment
+from distill_jax.trajectories.buffer import Buffer
+
+
+class Chunk(NamedTuple):
+  """Attributes:
+    step: the first outer step.
+    size: steps.
+    attempt: counts how often it was drawn anew.
+  """
+
+  step: int
+  size: int
+  attempt: int
+
+
+class Feed:
+  """`feed(step, size) -> Segment` of vectors [size, n], on the device.
+
+  Memory: two chunks of `size` segments, 8 n bytes a segment.
+  """
+
+  def __init__(self, buffer: Buffer, *, seed: int, span: int,
+               epochs: StartEpochs):
+    """Says which segments are drawn.
+
+    Args:
+      buffer: of experts.
+      seed: of the draws.
+      span: M, epochs from a segment's start to its target.
+      epochs: where segments start.
+
+    Raises:
+      ValueError: a segment may end after the experts' last epoch.
+    """
+    last = epochs.highest - 1 + span
+    if span < 1 or last > buffer.num_epochs:
+      raise ValueError(
+          "`span` must be at least 1 and segments must end within the experts' "
+          f"{buffer.num_epochs} epochs; got {span} from epoch "
+          f"{epochs.highest - 1} on, which ends at {last}. Train longer, or "
+          "start earlier."
+      )
+    self._buffer, self._seed = buffer, seed
+    self._span, self._epochs = span, epochs
+    self._thread = ThreadPoolExecutor(1)
+    self._ahead = None, None
+
+  def __call__(self, step: int, size: int, attempt: int = 0) -> Segment:
+    """The segments of the steps from `step` on, read ahead if foreseen.
+
+    Args:
+      step: the first outer step.
+      size: how many.
+      attempt: another number gives other segments.
+    """
+    wanted = Chunk(step, size, attempt)
+    foreseen, reading = self._ahead
+    staged = reading.result() if foreseen == wanted else self._stage(wanted)
+    following = wanted._replace(step=step + size)
+    self._ahead = following, self._thread.submit(self._stage, following)
+    return staged
+
+  def draw(self, step: int, attempt: int = 0) -> tuple[int, int]:
+    """Expert and epoch of an outer step."""
+    generator = np.random.default_rng((self._seed, step, attempt))
+    expert = int(generator.integers(len(self._buffer)))
+    return expert, int(generator.integers(*self._epochs.bounds(step)))
+
+  def close(self) -> None:
+    """Ends the thread."""
+    self._thread.shutdown(cancel_futures=True)
+
+  def _stage(self, chunk: Chunk) -> Segment:
+    drawn = [
+        self._buffer.segment(*self.draw(step, chunk.attempt), self._span)
+        for step in range(chunk.step, chunk.step + chunk.size)
+    ]
+    return jax.device_put(Segment(*map(np.stack, zip(*drawn, strict=True))))
+
+
