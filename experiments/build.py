@@ -5,26 +5,35 @@ place where a name becomes one of them.
 """
 
 import textwrap
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import networks
 import numpy as np
 import outer
 from choices import OF_PIXELS, one_of
-from methods import METHODS, UNROLLED, Rows, sees_labels
+from methods import METHODS, TRAJECTORIES, UNROLLED, Rows, sees_labels
 
 from distill_jax import data, initialisation
 from distill_jax.errors import ConfigError, DataError
 from distill_jax.estimators.backprop import backprop
 from distill_jax.evaluation.baselines import BASELINES
 from distill_jax.objectives.classes import Anchor
-from distill_jax.outer_loop import Distiller, State, distiller
+from distill_jax.outer_loop import (
+    Distiller,
+    State,
+    distiller,
+    step_size_floor,
+)
 from distill_jax.parameterization.hallucinator import hallucinator
 from distill_jax.parameterization.linear_bases import linear_bases
 from distill_jax.parameterization.multi_formation import multi_formation
 from distill_jax.parameterization.pixels import pixels
 from distill_jax.preprocessing import Standardise
+from distill_jax.trajectories import buffer
 from distill_jax.types import (
     Array,
     Distilled,
@@ -42,6 +51,7 @@ PARAMETERIZATIONS = {
 }
 STARTS = {
     "class_mean": initialisation.from_class_means,
+    "correct": initialisation.from_real,  # until there are experts to ask
     "herding": initialisation.from_herding,
     "kmeans": initialisation.from_kmeans,
     "noise": initialisation.from_noise,
@@ -63,6 +73,11 @@ class Run(NamedTuple):
     rows: the decoded samples of each step, and of each class.
     recipe: JSON document, how students train on the set.
     state: before the first step.
+    feed: `(step, size, attempt)` -> what so many steps sample from, in place of
+      `data`; or None.
+    label_space: of the set; see `artifact.Artifact`.
+    finish: what is done to the set in the end, or None.
+    measured: what the report says besides.
   """
 
   key: Array
@@ -75,6 +90,10 @@ class Run(NamedTuple):
   rows: Rows
   recipe: dict[str, Any]
   state: State
+  feed: Callable[[int, int, int], PyTree] | None = None
+  label_space: str = "raw"
+  finish: Callable[[Distilled], Distilled] | None = None
+  measured: Mapping[str, Any] = MappingProxyType({})
 
 
 def source(config, *, spec=None, data_dir=None) -> data.Source:
@@ -161,14 +180,18 @@ def run(
   rows = _rows(config, source, stored.owner(start.codes))
   rows = rows._replace(anchor=anchor)
   objective = METHODS[config.method](config, source, student, rows)
-  estimator = backprop(objective, stored)
+  follows = config.method in TRAJECTORIES
+  positive = dict(positive=lambda raw: raw) if follows else {}
+  estimator = backprop(objective, stored, **positive)
   loop = distiller(
       estimator, outer.optimizer(config), tracker=outer.tracker(config),
-      project=_in_range(source.preprocessing) if config.clamp else None,
+      project=_project(config, source.preprocessing),
+      skip_above=config.get("skip_above") or None,
   )
   return Run(
       k_run, k_evaluation, source, source.train, student, estimator, loop,
       rows, _recipe(config), loop.init(k_init, start),
+      label_space=config.get("label_space", "raw"),
   )
 
 
@@ -209,6 +232,22 @@ def _rows(config, source, owner) -> Rows:
   return Rows(initialisation.owned(order, owner), members)
 
 
+def _project(config, preprocessing):
+  """The constraints of a configuration, one after the other; or None."""
+  chosen = []
+  if config.clamp:
+    chosen.append(_in_range(preprocessing))
+  if config.method in TRAJECTORIES:
+    chosen.append(step_size_floor(config.step_size_floor))
+
+  def project(distilled: Distilled) -> Distilled:
+    for each in chosen:
+      distilled = each(distilled)
+    return distilled
+
+  return project if chosen else None
+
+
 def _in_range(preprocessing: Standardise):
   """Keeps codes within what black and white pixels are in model space."""
   low, high = (
@@ -243,10 +282,12 @@ def _start(key, config, source, stored: Parameterization) -> Distilled:
   )
   labels = dict(
       noise=lambda: initialisation.noise_labels(k_labels, size, num_classes),
+      # Those of experts follow, see experts.py.
+      experts=lambda: initialisation.one_hot(classes, num_classes),
       one_hot=lambda: initialisation.one_hot(classes, num_classes),
       shared=lambda: initialisation.shared_labels(classes, num_classes),
   )
-  return one_of(STARTS, "start", config.start)(
+  begun = one_of(STARTS, "start", config.start)(
       k_set, source, stored,
       num_samples=size,
       num_steps=config.num_steps_per_epoch,
@@ -254,6 +295,9 @@ def _start(key, config, source, stored: Parameterization) -> Distilled:
       step_size=config.step_size or None,
       labels=one_of(labels, "start_labels", config.start_labels)(),
   )
+  if config.method in TRAJECTORIES:  # learned as it is
+    return begun._replace(raw_step_sizes=jnp.full((1,), config.step_size))
+  return begun
 
 
 def _check(config, source):
@@ -315,6 +359,13 @@ def _check(config, source):
     )
   if config.method in UNROLLED:
     _check_unrolled(config)
+  if config.method in TRAJECTORIES:
+    _check_trajectory(config)
+  elif config.start == "correct" or config.start_labels == "experts":
+    raise ConfigError(
+        "`start` correct and `start_labels` experts are for methods that follow"
+        f" experts, {', '.join(TRAJECTORIES)}; got {config.method}."
+    )
   if "segments" in config:
     _check_segments(config)
 
@@ -346,6 +397,49 @@ def _check_segments(config):
     raise ConfigError(
         "`parameterization` must keep classes apart for segments: pixels or "
         f"multi_formation; got {config.parameterization.name}."
+    )
+
+
+def _check_trajectory(config):
+  counts = [("experts", "num"), ("experts", "num_epochs"),
+            ("experts", "batch_size"), ("student", "num_steps"),
+            ("segment", "span"), ("segment", "until")]
+  for part, field in counts:
+    if config[part][field] < 1:
+      raise ConfigError(
+          f"`{part}.{field}` must be at least 1; got {config[part][field]}."
+      )
+  segment, last = config.segment, config.experts.num_epochs
+  if not 0 <= segment.lowest < segment.first <= segment.highest:
+    raise ConfigError(
+        "`segment` must have 0 <= lowest < first <= highest; got "
+        f"{segment.lowest}, {segment.first} and {segment.highest}."
+    )
+  if segment.highest - 1 + segment.span > last:
+    raise ConfigError(
+        "`segment.highest` must leave `segment.span` epochs to the experts' "
+        f"{last}; got {segment.highest} and {segment.span}. Lower it, or raise "
+        "`experts.num_epochs`."
+    )
+  one_of(("interpolated", "one_by_one"), "segment.growth", segment.growth)
+  one_of(("logits", "probabilities", "raw"), "label_space", config.label_space)
+  one_of(buffer.DTYPES, "experts.dtype", config.experts.dtype)
+  if config.learn_labels and config.label_space == "probabilities":
+    raise ConfigError(
+        "`learn_labels` must be off with `label_space` probabilities, which "
+        "are a teacher's; got True. Learn logits."
+    )
+  for field in ("step_size", "step_size_floor"):
+    if not config[field] > 0:
+      raise ConfigError(f"`{field}` must be positive; got {config[field]}.")
+  for field in ("skip_above", "spike"):
+    if not config[field] >= 0:
+      raise ConfigError(
+          f"`{field}` must be positive, or 0 for none; got {config[field]}."
+      )
+  if config.rollbacks < 0:
+    raise ConfigError(
+        f"`rollbacks` must be at least 0; got {config.rollbacks}."
     )
 
 

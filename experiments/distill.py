@@ -14,6 +14,7 @@ from pathlib import Path
 import assess
 import build
 import driver
+import experts
 import launch
 import pool
 import segmented
@@ -31,6 +32,11 @@ flags.DEFINE_string("data_dir", None, "A folder of data sets.")
 flags.DEFINE_string(
     "cache_dir", None,
     "Where accuracies of real data are kept, for runs to share; the workdir.",
+)
+flags.DEFINE_string(
+    "experts", None,
+    "A folder of experts for trajectory methods; by default they are trained "
+    "below --cache_dir, and shared there.",
 )
 flags.mark_flags_as_required(["config", "workdir"])
 
@@ -51,6 +57,10 @@ def main(argv):
 
 def _distil(config, run, folder, spec, fingerprint):
   run = pool.prepare(run, config, folder)
+  run = experts.prepare(
+      run, config, fingerprint, FLAGS.experts,
+      home=Path(FLAGS.cache_dir or folder),
+  )
   train = segmented.train if "segments" in config else driver.train
   outcome = train(run, config, folder)
   distilled = artifact.to_artifact(
@@ -60,6 +70,7 @@ def _distil(config, run, folder, spec, fingerprint):
       recipe=run.recipe,
       network=config.network.to_dict(),
       initial=outcome.objective if config.student_init == "fixed" else (),
+      label_space=run.label_space,
       parameterization=config.parameterization.name,
       provenance=dict(
           fingerprint=fingerprint, seed=config.seed,

@@ -16,9 +16,11 @@ from distill_jax.checkpoint import Checkpoints
 from distill_jax.outer_loop import State, distill
 from distill_jax.types import Distilled, PyTree
 
+_ATTEMPTS = 2**30  # apart from the outer steps, which are below it
+
 
 class NonFinite(Exception):
-  """The loss stopped being a number."""
+  """The loss stopped being a number, or a reasonable one."""
 
 
 class Interrupted(Exception):
@@ -44,15 +46,20 @@ class Outcome(NamedTuple):
 def train(run: Run, config, folder: Path) -> Outcome:
   """Distils until `num_steps`, from the last checkpoint if there is one.
 
+  A chunk of steps in which the loss is not finite, or beyond `spike` where the
+  configuration has one, is thrown away and drawn anew, `rollbacks` times in a
+  run; none by default.
+
   Raises:
     Interrupted: on SIGTERM or Ctrl-C, after a checkpoint.
-    NonFinite: the loss or its gradient is not finite.
+    NonFinite: the loss or its gradient is not finite, or beyond `spike`.
   """
   checkpoints = Checkpoints(folder / "checkpoints")
-  state = run.state
+  state, attempt = run.state, 0
   latest = checkpoints.latest_step()
   if latest is not None:
     state = checkpoints.restore(latest, state)
+    attempt = checkpoints.extra(int(state.step)).get("attempt", 0)
     say(f"resumed at step {int(state.step)} of {config.num_steps}")
   log = MetricsLog(folder, int(state.step))
   stop = _Stop()
@@ -68,15 +75,23 @@ def train(run: Run, config, folder: Path) -> Outcome:
       # Chunk borders are multiples of `log_every` whenever a run was resumed.
       size = min(config.log_every - step % config.log_every,
                  config.num_steps - step)
-      following, info = chunks(state, size)
+      following, info = chunks(state, size, attempt)
       info = jax.device_get(info)
-      _check_finite(info, step, checkpoints)
-      state, step = following, step + size
       seconds = round(time.perf_counter() - started, 3)
-      log.write(**_summary(step, seconds, info))
+      trouble = _trouble(info, step, config.get("spike", 0))
+      if trouble:
+        if attempt == config.get("rollbacks", 0):
+          raise NonFinite(_gave_up(trouble, attempt, checkpoints))
+        attempt += 1
+        say(f"{trouble}: back to step {step}, with other draws "
+            f"({attempt} of {config.rollbacks} times)")
+        continue
+      state, step = following, step + size
+      rolled = dict(rollbacks=attempt) if "rollbacks" in config else {}
+      log.write(**_summary(step, seconds, info), **rolled)
       last = step >= config.num_steps
       if last or stop.asked or step % config.checkpoint_every == 0:
-        checkpoints.save(step, state)
+        checkpoints.save(step, state, dict(attempt=attempt))
       bar.update(size)
       _report(bar, step, config.num_steps, chunks.seconds_per_step, info)
       if stop.asked:
@@ -85,11 +100,16 @@ def train(run: Run, config, folder: Path) -> Outcome:
             "goes on from there"
         )
   finally:
+    if run.feed is not None:
+      run.feed.close()
     bar.close()
     checkpoints.close()
     stop.forget()
+  distilled = run.distiller.result(state)
+  if run.finish is not None:
+    distilled = run.finish(distilled)
   return Outcome(
-      run.distiller.result(state), state.objective, seconds, {}, {}
+      distilled, state.objective, seconds, dict(run.measured), {}
   )
 
 
@@ -101,18 +121,23 @@ class _Chunks:
     self._compiled = {}
     self.seconds_per_step = float("nan")
 
-  def __call__(self, state: State, size: int):
-    args = self._run.key, state, self._run.data
+  def __call__(self, state: State, size: int, attempt: int = 0):
+    key, data, fed = self._run.key, self._run.data, None
+    if attempt:
+      key = jax.random.fold_in(key, _ATTEMPTS + attempt)
+    if self._run.feed is not None:
+      data, fed = (), self._run.feed(int(state.step), size, attempt)
+    args = key, state, data
     if size not in self._compiled:
       lowered = distill.lower(
-          *args, step=self._run.distiller.step, num_steps=size
+          *args, step=self._run.distiller.step, num_steps=size, fed=fed
       )
       compiled = lowered.compile()
       if not self._compiled:
         say(_memory(compiled.memory_analysis()))
       self._compiled[size] = compiled
     begin = time.perf_counter()
-    result = jax.block_until_ready(self._compiled[size](*args))
+    result = jax.block_until_ready(self._compiled[size](*args, fed=fed))
     self.seconds_per_step = (time.perf_counter() - begin) / size
     return result
 
@@ -155,15 +180,25 @@ def _bytes(number: int) -> str:
   return f"{mebibytes / 1024:.1f} GiB"
 
 
-def _check_finite(info, step: int, checkpoints: Checkpoints) -> None:
-  if info.finite.all():
-    return
-  bad = step + int(np.argmin(info.finite)) + 1
+def _trouble(info, step: int, spike: float) -> str:
+  """What is wrong with the first bad step of a chunk, if any is."""
+  good = info.finite & ~(info.loss > spike) if spike else info.finite
+  if good.all():
+    return ""
+  bad = int(np.argmin(good))
+  what = "not finite"
+  if info.finite[bad]:
+    what = f"{info.loss[bad]:.3g}, beyond `spike`,"
+  return f"the loss is {what} at step {step + bad + 1}"
+
+
+def _gave_up(trouble: str, attempts: int, checkpoints: Checkpoints) -> str:
   latest = checkpoints.latest_step()
   where = f"step {latest}" if latest is not None else "the start"
-  raise NonFinite(
-      f"the loss is not finite at step {bad}; the last good checkpoint is "
-      f"{where}. Lower the learning rates or set `clip_norm`, in a new workdir"
+  again = f", after {attempts} rollbacks" * bool(attempts)
+  return (
+      f"{trouble}{again}; the last good checkpoint is {where}. Lower the "
+      "learning rates or set `clip_norm`, in a new workdir"
   )
 
 

@@ -16,7 +16,7 @@ from distill_jax.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parent.parent
 # Flags that say where things are, not what is computed.
-_PLACES = ("--cache_dir", "--data_dir")
+_PLACES = ("--cache_dir", "--data_dir", "--experts")
 
 
 class Program(NamedTuple):

@@ -11,8 +11,18 @@ from choices import one_of
 
 from distill_jax import augmentation, data, distances
 from distill_jax.errors import ConfigError
+from distill_jax.labels import cross_entropy, cross_entropy_of_logits
 from distill_jax.mixing import cutmix
-from distill_jax.objectives import between, cafe, combine, dc, dd, dm, ncfm
+from distill_jax.objectives import (
+    between,
+    cafe,
+    combine,
+    dc,
+    dd,
+    dm,
+    mtt,
+    ncfm,
+)
 from distill_jax.objectives.classes import Anchor
 from distill_jax.types import Array, Network, Objective
 
@@ -56,7 +66,7 @@ def unrolled(config, source, network: Network, rows: Rows) -> Objective:
 
 def gradients(config, source, network: Network, rows: Rows) -> Objective:
   """DC, and DSA where the augmentation is not empty."""
-  augment = _augmentation(config)
+  augment = augmented(config)
   return dc.gradient_matching(
       network, rows.members,
       sample=_per_class(config, source),
@@ -93,10 +103,10 @@ def gradients_on_real(config, source, network: Network, rows: Rows):
       ),
       num_classes=source.num_classes,
       distance=one_of(DISTANCES, "distance", config.distance),
-      augmentation=_augmentation(config),
+      augmentation=augmented(config),
       training=between.on_real(
           network, num_classes=source.num_classes,
-          augmentation=_augmentation(config, trained),
+          augmentation=augmented(config, trained),
           mixing=cutmix(config.mix) if config.mix else None,
       ),
       steps_per_network=config.steps_per_network,
@@ -112,7 +122,7 @@ def distributions(config, source, network: Network, rows: Rows) -> Objective:
     distance = distances.means_and_covariances(config.covariances)
   return dm.distribution_matching(
       network, rows.members, sample=_per_class(config, source),
-      distance=distance, augmentation=_augmentation(config),
+      distance=distance, augmentation=augmented(config),
       anchor=rows.anchor,
   )
 
@@ -126,7 +136,7 @@ def characteristics(config, source, network: Network, rows: Rows) -> Objective:
       scale=config.frequency_scale,
       amplitude=config.amplitude,
       calibration=config.calibration,
-      augmentation=_augmentation(config),
+      augmentation=augmented(config),
   )
 
 
@@ -140,7 +150,7 @@ def features(config, source, network: Network, rows: Rows) -> Objective:
       ),
       weights=tuple(config.layer_weights),
       discrimination=config.discrimination,
-      augmentation=_augmentation(config),
+      augmentation=augmented(config),
       step_size=config.network_step_size,
       settled=config.settled,
       moved=config.moved,
@@ -157,26 +167,49 @@ def hybrid(config, source, network: Network, rows: Rows) -> Objective:
   )
 
 
+def trajectories(config, source, network: Network, rows: Rows) -> Objective:
+  """MTT, FTD, TESLA and DATM; what they sample is fed, see `experts.py`."""
+  del source, rows
+  logits = config.label_space == "logits"
+  return mtt.trajectory_matching(
+      network,
+      num_steps=config.student.num_steps,
+      batch_size=config.student.batch_size or None,
+      augmentation=augmented(config),
+      loss=cross_entropy_of_logits if logits else cross_entropy,
+      teacher=config.label_space == "probabilities",
+      freeze=config.student.freeze,
+  )
+
+
 METHODS = {
     "cafe": features,
+    "datm": trajectories,
     "dc": gradients,
     "dd": unrolled,
     "dm": distributions,
     "dsa": gradients,
     "edd": gradients_on_real,
+    "ftd": trajectories,
     "hybrid": hybrid,
     "idc": gradients_on_real,
+    "mtt": trajectories,
     "ncfm": characteristics,
     "sldd": unrolled,
+    "tesla": trajectories,
 }
 # Whose samples have no classes and whose students take learned steps.
 UNROLLED = ("dd", "sldd")
+# Those that follow experts.
+TRAJECTORIES = ("datm", "ftd", "mtt", "tesla")
 
 
 def sees_labels(config) -> bool:
   """Whether the loss depends on the labels of the set."""
   if config.method == "ncfm":
     return bool(config.calibration)
+  if config.method in TRAJECTORIES:
+    return config.label_space != "probabilities"  # a teacher's otherwise
   return config.method not in ("cafe", "dm")
 
 
@@ -188,7 +221,8 @@ def _per_class(config, source, lazy=True) -> data.sampling.Sampler:
   return data.per_class(config.batch_size, lazy=lazy)
 
 
-def _augmentation(config, spec=None) -> augmentation.Augmentation:
+def augmented(config, spec=None) -> augmentation.Augmentation:
+  """Of `config.augmentation`, or of another such field."""
   spec = dict(spec or config.augmentation)
   kinds = dict(dsa=augmentation.dsa, idc=augmentation.idc)
   make = one_of(kinds, "augmentation.kind", spec["kind"])

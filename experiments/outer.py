@@ -18,11 +18,11 @@ def optimizer(config) -> optax.GradientTransformation:
   Weight decay draws the samples alone towards 0, the mean of the data.
   """
 
-  def rule(learning_rate, weight_decay=0.0):
+  def rule(learning_rate, weight_decay=0.0, beta1=config.beta1):
     if config.optimizer == "sgd":
-      scale = optax.trace(config.beta1) if config.beta1 else optax.identity()
+      scale = optax.trace(beta1) if beta1 else optax.identity()
     else:
-      scale = optax.scale_by_adam(b1=config.beta1, b2=config.beta2)
+      scale = optax.scale_by_adam(b1=beta1, b2=config.beta2)
     decay = [optax.add_decayed_weights(weight_decay)] if weight_decay else []
     return optax.chain(
         scale, *decay,
@@ -33,7 +33,10 @@ def optimizer(config) -> optax.GradientTransformation:
   if config.step_size:
     fields["step_sizes"] = rule(config.step_size_learning_rate)
   if config.learn_labels:
-    fields["labels"] = rule(config.label_learning_rate)
+    fields["labels"] = rule(
+        config.label_learning_rate,
+        beta1=config.get("label_beta1", config.beta1),
+    )
   if not config.clip_norm:
     return learn(**fields)
   return optax.chain(

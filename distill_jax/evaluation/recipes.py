@@ -9,6 +9,7 @@ which `from_spec` turns back into functions.
   cafe       second half; dsa augments every batch
   idc        SGD with momentum on small batches, augmented and cut-mixed, five
              times slower twice towards the end
+  mtt, datm  as dsa, with the step size that the set has learned
   converged  SGD with momentum at one step size until the loss on the set is
              small
   untrained  nothing: the accuracy before any step
@@ -161,15 +162,87 @@ def cafe(
   )
 
 
-def _halves(name, augmentation, **settings) -> Recipe:
+@functools.cache
+def mtt(
+    num_epochs: int = 1_000,
+    *,
+    strategy: str = "color_crop_cutout_flip_scale_rotate",
+    step_size: float = 0.01,
+    momentum: float = 0.9,
+    weight_decay: float = 5e-4,
+    batch_size: int = 256,
+) -> Recipe:
+  """As `dsa`, with the one step size that the set has learned.
+
+  Cazenavette et al., "Dataset Distillation by Matching Training Trajectories",
+  2022, arXiv 2203.11932.
+
+  Args:
+    num_epochs: E, at least 1.
+    strategy: see `augmentation.dsa`; leave out flip for digits.
+    step_size: of a set that has none of its own.
+    momentum: in [0, 1).
+    weight_decay: times the weights.
+    batch_size: B.
+  """
+  return _halves(
+      "mtt", augmentations.dsa(strategy), learned=True, num_epochs=num_epochs,
+      strategy=strategy, step_size=step_size, momentum=momentum,
+      weight_decay=weight_decay, batch_size=batch_size,
+  )
+
+
+@functools.cache
+def datm(
+    num_epochs: int = 1_000,
+    *,
+    strategy: str = "color_crop_cutout_flip_scale_rotate",
+    step_size: float = 0.01,
+    momentum: float = 0.9,
+    weight_decay: float = 5e-4,
+    batch_size: int = 128,
+) -> Recipe:
+  """As `mtt`, on smaller batches.
+
+  Guo et al., "Towards Lossless Dataset Distillation via Difficulty-Aligned
+  Trajectory Matching", 2023, arXiv 2310.05773.
+
+  Args:
+    num_epochs: E, at least 1.
+    strategy: as in `mtt`, as are those that follow.
+    step_size: of a set that has none of its own.
+    momentum: in [0, 1).
+    weight_decay: times the weights.
+    batch_size: B.
+  """
+  return _halves(
+      "datm", augmentations.dsa(strategy), learned=True, num_epochs=num_epochs,
+      strategy=strategy, step_size=step_size, momentum=momentum,
+      weight_decay=weight_decay, batch_size=batch_size,
+  )
+
+
+def _halves(name, augmentation, learned=False, **settings) -> Recipe:
   """SGD in two halves, the second ten times slower, its momentum anew."""
   _check_epochs(settings)
-  num_epochs, step_size = settings["num_epochs"], settings["step_size"]
+  num_epochs = settings["num_epochs"]
   early = num_epochs // 2 + 2
-  phases = ((early, step_size), (num_epochs + 1 - early, step_size / 10))
+
+  def first_step_size(samples):
+    own = samples.step_sizes
+    if not learned or not own.size:
+      return settings["step_size"]
+    if own.size > 1:
+      raise ValueError(
+          f"`recipe` {name} takes sets with one step size; got {own.size}. Use "
+          "in_order."
+      )
+    return own[0]
 
   def train(key, network, variables, training_set: TrainingSet):
     samples = training_set.samples
+    rate = first_step_size(samples)
+    phases = ((early, rate), (num_epochs + 1 - early, rate / 10))
     for k_phase, (epochs, rate) in zip(
         jax.random.split(key), phases, strict=True
     ):
@@ -333,10 +406,12 @@ def untrained() -> Recipe:
 RECIPES = {
     "cafe": cafe,
     "converged": converged,
+    "datm": datm,
     "dc": dc,
     "dsa": dsa,
     "idc": idc,
     "in_order": in_order,
+    "mtt": mtt,
     "untrained": untrained,
 }
 

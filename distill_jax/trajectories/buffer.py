@@ -89,6 +89,7 @@ def save_expert(
     like: PyTree,
     identity: Mapping[str, Any],
     dtype: str = "float32",
+    about: Mapping[str, Any] | None = None,
 ) -> None:
   """Writes the file of an expert.
 
@@ -101,6 +102,7 @@ def save_expert(
       network, recipe. `open_buffer` compares it.
     dtype: of `DTYPES`; bfloat16 halves the file, and keeps 8 bits of each
       weight.
+    about: JSON values for people, which are not compared.
 
   Raises:
     WorkdirError: the disk refused; nothing is left behind.
@@ -114,6 +116,7 @@ def save_expert(
       schema_version=_SCHEMA,
       layout=vector.layout(like),
       identity=dict(identity),
+      about=dict(about or {}),
       rows=[_checksum(row[None]) for row in weights],
       accuracy=[round(float(value), 6) for value in expert.accuracy],
   )

@@ -39,7 +39,7 @@ def matching(method: str, dataset: str):
     )
     if chosen.ipc < 1:
       raise ConfigError(f"`ipc` must be at least 1; got {chosen.ipc}.")
-    config = _common(DATASETS[dataset], chosen)
+    config = common(DATASETS[dataset], chosen)
     config.method = method
     METHODS[method](config, DATASETS[dataset], chosen)
     config.recipe = _recipe(
@@ -48,7 +48,7 @@ def matching(method: str, dataset: str):
     if chosen.init:
       config.start = chosen.init
     if chosen.parameterization:
-      config.parameterization = _parameterization(chosen.parameterization)
+      config.parameterization = parameterization(chosen.parameterization)
       config.clamp &= chosen.parameterization in OF_PIXELS
     if chosen.quick:
       config.num_steps, config.log_every, config.checkpoint_every = 20, 5, 10
@@ -66,7 +66,8 @@ def matching(method: str, dataset: str):
   return get_config
 
 
-def _common(data, chosen) -> ml_collections.ConfigDict:
+def common(data, chosen) -> ml_collections.ConfigDict:
+  """What methods on images share, before any of them writes its own."""
   config = ml_collections.ConfigDict()
   config.seed = 0
   config.data = data.spec
@@ -153,7 +154,7 @@ def _cafe(config, data, chosen):
 
 def _idc(config, data, chosen):
   grey = len(data.mean) == 1
-  config.parameterization = _parameterization("multi_formation")
+  config.parameterization = parameterization("multi_formation")
   config.augmentation = dict(kind="idc", strategy="color_crop_cutout")
   config.batch_size = 64
   config.distance = "kernels_absolute" if grey else "kernels_squared"
@@ -182,7 +183,7 @@ def _edd(config, data, chosen):
 
 def _ncfm(config, data, chosen):
   del data, chosen
-  config.parameterization = _parameterization("multi_formation")
+  config.parameterization = parameterization("multi_formation")
   config.augmentation = dict(kind="idc", strategy="color_crop_cutout")
   config.batch_size = 1_024
   config.num_frequencies = 1_024
@@ -235,7 +236,8 @@ def _recipe(name: str, data) -> dict:
   return dict(name=name, **one_of(published, "recipe", name))
 
 
-def _parameterization(name: str) -> dict:
+def parameterization(name: str) -> dict:
+  """The field of that name."""
   arguments = {
       "hallucinator": dict(num_styles=5),
       "linear_bases": dict(num_bases=16, reduction=2),

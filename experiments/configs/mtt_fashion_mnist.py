@@ -1,0 +1,10 @@
+"""MTT on Fashion-MNIST; options in `configs/trajectories.py`.
+
+  python experiments/distill.py \\
+    --config=experiments/configs/mtt_fashion_mnist.py:ipc=10,experts=20 \\
+    --workdir=runs/mtt_fashion_mnist_10
+"""
+
+from configs.trajectories import trajectories
+
+get_config = trajectories("mtt", "fashion_mnist")

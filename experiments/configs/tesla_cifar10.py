@@ -1,0 +1,10 @@
+"""TESLA on CIFAR-10; options in `configs/trajectories.py`.
+
+  python experiments/distill.py \\
+    --config=experiments/configs/tesla_cifar10.py:ipc=10,experts=20 \\
+    --workdir=runs/tesla_cifar10_10
+"""
+
+from configs.trajectories import trajectories
+
+get_config = trajectories("tesla", "cifar10")

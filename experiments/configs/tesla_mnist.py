@@ -1,0 +1,10 @@
+"""TESLA on MNIST; options in `configs/trajectories.py`.
+
+  python experiments/distill.py \\
+    --config=experiments/configs/tesla_mnist.py:ipc=10,experts=20 \\
+    --workdir=runs/tesla_mnist_10
+"""
+
+from configs.trajectories import trajectories
+
+get_config = trajectories("tesla", "mnist")
