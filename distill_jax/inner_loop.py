@@ -23,7 +23,7 @@ from distill_jax.augmentation import Augmentation
 from distill_jax.flatness import GradientRule, plain
 from distill_jax.labels import cross_entropy, label_rows
 from distill_jax.mixing import Mixing
-from distill_jax.parallel import mean_in_pieces
+from distill_jax.parallel import mean_in_pieces, mean_of_pieces
 from distill_jax.types import Array, Network, PyTree, Samples
 
 
@@ -76,15 +76,25 @@ def train_in_order(
       draw = augmentation.draw(k_augment, x.shape, len(x))
       x = augmentation.apply(draw, x)
 
-    def objective(params):
-      logits, updated = network.apply(
-          {**variables, "params": params}, x, key=k_apply, train=True
-      )
-      return loss(logits, y), updated
-
     params = variables["params"]
     at = jax.lax.stop_gradient(params) if freeze else params
-    gradient, updated = jax.grad(objective, has_aux=True)(at)
+
+    def gradient_on(key, x, y):
+      def objective(params):
+        logits, updated = network.apply(
+            {**variables, "params": params}, x, key=key, train=True
+        )
+        return loss(logits, y), updated
+
+      return jax.grad(objective, has_aux=True)(at)
+
+    if len(variables) > 1:  # it keeps statistics of the batch
+      gradient, updated = gradient_on(k_apply, x, y)
+    else:
+      keys = jax.random.split(k_apply, len(x))
+      gradient, updated = mean_of_pieces(
+          lambda piece: gradient_on(piece[0][0], *piece[1:])[0], (keys, x, y)
+      ), variables
     direction, state = optimizer.update(gradient, state, params)
     eta = samples.step_sizes[t]
     params = jax.tree.map(lambda p, u: p - eta * u, params, direction)

@@ -130,10 +130,33 @@ def mean_in_pieces(f: Callable, args: PyTree, tree: PyTree):
     As `batch_mean`, over all rows.
   """
   parts = pieces(partial(f, args), tree)
-  unroll = 1
-  if platform() == "cpu":
-    unroll = min(_length(parts), num_cores(), _SIDE_BY_SIDE)
-  return batch_mean(f, args, parts, unroll=unroll)
+  return batch_mean(f, args, parts, unroll=_side_by_side(parts))
+
+
+def mean_of_pieces(f: Callable, tree: PyTree) -> PyTree:
+  """The mean of what `f` gives for pieces of rows that suit the machine.
+
+  Differentiable any number of times, with the memory of one piece: each is
+  computed again on the way back. For gradients that are differentiated again;
+  where once is enough, `mean_in_pieces` computes every piece once.
+
+  Args:
+    f: `(piece) -> floats`, any pytree; a piece is a tree like `tree`.
+    tree: arrays with one leading axis.
+  """
+  parts = pieces(f, tree)
+  size = _length(parts)
+  if size == 1:
+    return f(tree)
+
+  @partial(jax.checkpoint, prevent_cse=False)
+  def add(total, part):
+    return jax.tree.map(jnp.add, total, f(part)), None
+
+  shapes = jax.eval_shape(f, jax.tree.map(lambda leaf: leaf[0], parts))
+  zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+  total, _ = jax.lax.scan(add, zeros, parts, unroll=_side_by_side(parts))
+  return jax.tree.map(lambda leaf: leaf / size, total)
 
 
 def batch_losses(
@@ -243,6 +266,13 @@ def chunk_size(
   memory = jax.jit(f).lower(item).compile().memory_analysis()
   each = memory.temp_size_in_bytes + memory.output_size_in_bytes
   return int(np.clip(budget // max(each, 1), 1, size))
+
+
+def _side_by_side(parts: PyTree) -> int:
+  """Pieces in one iteration of a loop, so that a CPU's cores share them."""
+  if platform() != "cpu":
+    return 1
+  return min(_length(parts), num_cores(), _SIDE_BY_SIDE)
 
 
 def _intermediate_bytes(jaxpr) -> int:

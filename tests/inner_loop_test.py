@@ -101,7 +101,8 @@ class TrainInOrderTest(parameterized.TestCase):
 
     masks = []
     for t in range(2):
-      key = jax.random.fold_in(jax.random.key(1), t)
+      _, key = jax.random.split(jax.random.fold_in(jax.random.key(1), t))
+      key = jax.random.split(key, 2)[0]  # a key a row, the first is used
       one = lambda x, key=key: network.apply(start, x, key=key, train=True)[0]
       masks.append(jax.jacobian(lambda x, f=one: f(x).sum())(jnp.ones((2, 6))))
     assert (masks[0] != masks[1]).any()

@@ -138,10 +138,13 @@ def random_batches(
   Args:
     key: consumed.
     num_samples: M.
-    batch_size: n; all samples for None or more than there are.
+    batch_size: n; for None, or M and more, each step has all samples, and the
+      result is [1, M].
     num_steps: N.
   """
   size = min(batch_size or num_samples, num_samples)
+  if size == num_samples:
+    return jnp.arange(num_samples, dtype=jnp.int32)[None]
   each = num_samples // size
   keys = jax.random.split(key, -(-num_steps // each))
   rows = jnp.arange(num_samples, dtype=jnp.int32)
