@@ -282,7 +282,7 @@ def _start(key, config, source, stored: Parameterization) -> Distilled:
   )
   labels = dict(
       noise=lambda: initialisation.noise_labels(k_labels, size, num_classes),
-      # Those of experts follow, see experts.py.
+      # Those of experts follow, see trajectory.py.
       experts=lambda: initialisation.one_hot(classes, num_classes),
       one_hot=lambda: initialisation.one_hot(classes, num_classes),
       shared=lambda: initialisation.shared_labels(classes, num_classes),

@@ -14,10 +14,10 @@ from pathlib import Path
 import assess
 import build
 import driver
-import experts
 import launch
 import pool
 import segmented
+import trajectory
 import workdir
 from absl import flags
 from ml_collections import config_flags
@@ -57,7 +57,7 @@ def main(argv):
 
 def _distil(config, run, folder, spec, fingerprint):
   run = pool.prepare(run, config, folder)
-  run = experts.prepare(
+  run = trajectory.prepare(
       run, config, fingerprint, FLAGS.experts,
       home=Path(FLAGS.cache_dir or folder),
   )

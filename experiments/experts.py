@@ -10,284 +10,47 @@ command goes on where it was interrupted: finished experts are kept, and more of
 them are added. Without `--experts`, `distill.py` trains its own.
 """
 
-import json
-import time
-import zlib
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import build
-import jax
-import jax.numpy as jnp
 import launch
-import workdir
+import trajectory
 from absl import flags
-from driver import say
-from methods import TRAJECTORIES, augmented
 from ml_collections import config_flags
-from networks import network as network_of
-
-from distill_jax import initialisation
-from distill_jax.errors import ConfigError
-from distill_jax.flatness import flat_minima, plain
-from distill_jax.labels import probabilities
-from distill_jax.nn import vector
-from distill_jax.objectives import datm
-from distill_jax.preprocessing import ZCA
-from distill_jax.trajectories import agreement, buffer
-from distill_jax.trajectories.experts import train_experts
-from distill_jax.trajectories.feed import Feed
-from distill_jax.types import Distilled, PyTree
 
 FLAGS = flags.FLAGS
-_APART = 2**31 - 2  # from the outer steps, whose numbers are smaller
-# Fields that do not change an expert.
-_OUTSIDE = ("at_once", "dtype", "num")
+config_flags.DEFINE_config_file(
+    "config", None, "Of a trajectory method: FILE[:options]."
+)
+flags.DEFINE_string("out", None, "A folder, where the experts live.")
+flags.DEFINE_string("data", None, "SPEC of a data set, not the config's.")
+flags.DEFINE_string("data_dir", None, "A folder of data sets.")
+flags.mark_flags_as_required(["config", "out"])
 
 
 def main(argv):
   del argv
-  config = FLAGS.config
-  _check_method(config, "--config")
-  spec = FLAGS.data or config.data
-  source = build.source(config, spec=spec, data_dir=FLAGS.data_dir)
+  config, folder = FLAGS.config, Path(FLAGS.out)
+  trajectory.check_method(config, "config")
+  source = build.source(
+      config, spec=FLAGS.data or config.data, data_dir=FLAGS.data_dir
+  )
   build.run(config, source)  # refuses what distilling would refuse
-  folder = Path(FLAGS.out)
-  train(config, source, source.fingerprint(), folder)
-  opened = _open(config, source, source.fingerprint(), folder)
-  print(f"{len(opened)} experts of {opened.num_epochs} epochs in {folder}"
-        + _accuracy(opened))
+  fingerprint = source.fingerprint()
+  trajectory.train(config, source, fingerprint, folder)
+  found = trajectory.open_experts(config, source, fingerprint, folder)
+  print(f"{len(found)} experts of {found.num_epochs} epochs in {folder}"
+        f"{_accuracy(found)}")
 
 
-def prepare(run, config, fingerprint: str, folder: str | None, *, home: Path):
-  """The run with its experts: what it is fed, and a start that asks them.
-
-  Args:
-    run: a `build.Run`.
-    config: of it.
-    fingerprint: of its data.
-    folder: of experts that are there; None to train them.
-    home: below which they are trained, and found by runs that ask for the same.
-
-  Returns:
-    A `build.Run`; the same one where the method follows no experts.
-  """
-  if config.method not in TRAJECTORIES:
-    if folder is not None:
-      _check_method(config, "--experts")
-    return run
-  source = run.source
-  if folder is None:
-    folder = home / "experts" / _name(config, fingerprint)
-    train(config, source, fingerprint, folder)
-  opened = _open(config, source, fingerprint, Path(folder))
-  start = _start(run, config, opened)
-  finish = None
-  if config.label_space == "probabilities":
-    finish = partial(_taught, run, config, opened)
-  segment = config.segment
-  feed = Feed(
-      opened, seed=config.seed, span=segment.span, epochs=_epochs(segment)
-  )
-  measured = dict(experts=dict(
-      num=len(opened), num_epochs=opened.num_epochs,
-      accuracy=[d["accuracy"][-1] for d in opened.documents if d["accuracy"]],
-      seconds=[d["about"]["seconds"] for d in opened.documents],
-  ))
-  return build.run(config, source, start=start)._replace(
-      feed=feed, finish=finish, measured=measured
-  )
-
-
-def train(config, source, fingerprint: str, folder: Path) -> None:
-  """Trains the experts that a folder lacks, and saves each when finished."""
-  folder.mkdir(parents=True, exist_ok=True)
-  settings = config.experts
-  with workdir.alone(folder):
-    there = buffer.numbers(folder)
-    wanted = [i for i in range(settings.num) if i not in there]
-    if not wanted:
-      return
-    if there:  # refuses to mix
-      _open(config, source, fingerprint, folder, num=None)
-    if isinstance(source.preprocessing, ZCA):  # dear, and fits
-      source = source.encoded()
-    at_once = settings.at_once or _at_once()
-    for i in range(0, len(wanted), at_once):
-      _train_together(
-          config, source, fingerprint, folder, wanted[i : i + at_once]
-      )
-
-
-def _train_together(config, source, fingerprint, folder, numbers) -> None:
-  settings, began = config.experts, time.perf_counter()
-  network = network_of(config.network, source.num_classes)
-  names = ", ".join(str(number + 1) for number in numbers)
-  held_out = source.validation or source.test
-
-  def told(epoch, accuracies):
-    right = ", ".join(f"{100 * accuracy:.1f} %" for accuracy in accuracies)
-    say(f"expert {names} of {settings.num}: epoch {epoch}/"
-        f"{settings.num_epochs}  {right}")
-
-  rule = plain
-  if settings.radius:
-    rule = flat_minima(settings.radius, surrogate_gap=settings.surrogate_gap)
-  key = jax.random.key(settings.seed)
-  trained = train_experts(
-      jnp.stack([jax.random.fold_in(key, number) for number in numbers]),
-      network, source.train,
-      num_epochs=settings.num_epochs,
-      step_size=settings.step_size,
-      momentum=settings.momentum,
-      weight_decay=settings.weight_decay,
-      batch_size=settings.batch_size,
-      augmentation=augmented(config, dict(
-          kind="dsa", strategy=settings.strategy
-      )) if settings.strategy else None,
-      gradient_rule=rule, held_out=held_out, told=told,
-  )
-  seconds = round((time.perf_counter() - began) / len(numbers), 1)
-  for number, expert in zip(numbers, trained, strict=True):
-    buffer.save_expert(
-        folder, number, expert, like=_like(network, source),
-        identity=_identity(config, fingerprint), dtype=settings.dtype,
-        about=dict(
-            seconds=seconds,
-            held_out="test" if source.validation is None else "validation",
-        ),
-    )
-
-
-def _start(run, config, opened: buffer.Buffer) -> Distilled:
-  """Where the set starts, of samples and labels that experts agree on."""
-  begun, source = run.state.distilled, run.source
-  stored = build.parameterization(config.parameterization)
-  size, steps = build.num_rows(config, source), config.num_steps_per_epoch
-  classes = initialisation.start_classes(size, steps, source.num_classes)
-
-  def last():
-    return _experts(run, opened, opened.num_epochs)
-
-  if config.start == "correct":
-    def draw(key, classes):
-      rows = agreement.correct_rows(
-          key, last(), run.network, source.train, classes
-      )
-      return source.train.encode(source.train.inputs[rows])
-
-    begun = begun._replace(codes=initialisation.from_drawn(
-        jax.random.fold_in(run.key, _APART), source, stored, draw,
-        num_samples=size, num_steps=steps, step_size=None,
-    ).codes)
-  if config.start_labels == "experts":
-    owner = stored.owner(begun.codes)
-    logits = agreement.expert_logits(
-        last(), run.network, stored.decode(begun.codes), classes[owner]
-    )
-    begun = begun._replace(labels=_by_row(logits, owner, size))
-  return begun
-
-
-def _taught(run, config, opened: buffer.Buffer, distilled) -> Distilled:
-  """The set with the labels that experts give it at the last target epoch."""
-  samples = run.estimator.samples(distilled).inputs
-  epoch = config.segment.highest - 1 + config.segment.span
-  rows = [
-      probabilities(run.network.apply(variables, samples)[0])
-      for variables in _experts(run, opened, epoch)
-  ]
-  stored = build.parameterization(config.parameterization)
-  owner, size = stored.owner(distilled.codes), len(distilled.labels)
-  return distilled._replace(labels=_by_row(sum(rows) / len(rows), owner, size))
-
-
-def _by_row(values, owner, size: int):
-  """The mean of what the samples of each label row have."""
-  count = jax.ops.segment_sum(jnp.ones((len(values), 1)), owner, size)
-  return jax.ops.segment_sum(values, owner, size) / count
-
-
-def _experts(run, opened: buffer.Buffer, epoch: int) -> Iterator[PyTree]:
-  """The variables of each expert after an epoch; statistics are fresh."""
-  fresh = run.network.init(run.key, run.source.example)
-  for i in range(len(opened)):
-    params = vector.unflatten(opened.weights(i, epoch), fresh["params"])
-    yield {**fresh, "params": jax.tree.map(jnp.asarray, params)}
-
-
-def _epochs(segment) -> datm.StartEpochs:
-  if segment.first == segment.highest:
-    return datm.constant(segment.lowest, segment.highest)
-  grow = dict(interpolated=datm.interpolated, one_by_one=datm.one_by_one)
-  return grow[segment.growth](
-      segment.lowest, segment.first, segment.highest, segment.until
-  )
-
-
-def _open(config, source, fingerprint, folder, num="all") -> buffer.Buffer:
-  network = network_of(config.network, source.num_classes)
-  return buffer.open_buffer(
-      folder, like=_like(network, source),
-      identity=_identity(config, fingerprint),
-      num_experts=config.experts.num if num == "all" else num,
-  )
-
-
-def _like(network, source) -> PyTree:
-  return jax.eval_shape(
-      network.init, jax.random.key(0), source.example
-  )["params"]
-
-
-def _identity(config, fingerprint: str) -> dict:
-  """All that an expert depends on."""
-  preprocessing = config.preprocessing
-  if not isinstance(preprocessing, str):
-    preprocessing = preprocessing.to_dict()
-  recipe = {k: v for k, v in config.experts.items() if k not in _OUTSIDE}
-  return json.loads(json.dumps(dict(
-      data=fingerprint, network=config.network.to_dict(),
-      preprocessing=preprocessing, recipe=recipe,
-  )))
-
-
-def _name(config, fingerprint: str) -> str:
-  """A folder name for experts alike."""
-  text = json.dumps(
-      [_identity(config, fingerprint), config.experts.dtype], sort_keys=True
-  )
-  return f"{zlib.crc32(text.encode()):08x}"
-
-
-def _at_once() -> int:
-  """Experts trained together: one on a CPU, which has no use for more."""
-  return 1 if jax.default_backend() == "cpu" else 10
-
-
-def _accuracy(opened: buffer.Buffer) -> str:
-  found = [d["accuracy"][-1] for d in opened.documents if d["accuracy"]]
-  if not found:
+def _accuracy(found) -> str:
+  """Their mean on data held out, where it was measured."""
+  last = [d["accuracy"][-1] for d in found.documents if d["accuracy"]]
+  if not last:
     return ""
-  held_out = opened.documents[0]["about"]["held_out"]
-  return f", {100 * sum(found) / len(found):.1f} % on {held_out}"
-
-
-def _check_method(config, flag: str) -> None:
-  if config.method not in TRAJECTORIES:
-    raise ConfigError(
-        f"`{flag}` is for methods that follow experts, "
-        f"{', '.join(TRAJECTORIES)}; got {config.method}."
-    )
+  held_out = found.documents[0]["about"]["held_out"]
+  return f", {100 * sum(last) / len(last):.1f} % on {held_out}"
 
 
 if __name__ == "__main__":
-  config_flags.DEFINE_config_file(
-      "config", None, "Of a trajectory method: FILE[:options]."
-  )
-  flags.DEFINE_string("out", None, "Where the experts live.")
-  flags.DEFINE_string("data", None, "SPEC of a data set, not the config's.")
-  flags.DEFINE_string("data_dir", None, "A folder of data sets.")
-  flags.mark_flags_as_required(["config", "out"])
   launch.start(main)

@@ -168,7 +168,7 @@ def hybrid(config, source, network: Network, rows: Rows) -> Objective:
 
 
 def trajectories(config, source, network: Network, rows: Rows) -> Objective:
-  """MTT, FTD, TESLA and DATM; what they sample is fed, see `experts.py`."""
+  """MTT, FTD, TESLA and DATM; what they sample is fed, see `trajectory.py`."""
   del source, rows
   logits = config.label_space == "logits"
   return mtt.trajectory_matching(

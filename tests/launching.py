@@ -42,10 +42,11 @@ launcher = importlib.import_module(name)
 exec(before)
 for argv in json.loads(sys.stdin.read()):
   out, err = io.StringIO(), io.StringIO()
+  sys.argv = [f"{name}.py", *argv]  # where configurations look for overrides
   with flagsaver.flagsaver(), contextlib.redirect_stdout(out):
     with contextlib.redirect_stderr(err):
       flags.FLAGS.unparse_flags()
-      code = launch.run(launcher.main, [f"{name}.py", *argv])
+      code = launch.run(launcher.main, sys.argv)
   print(json.dumps([code, out.getvalue(), err.getvalue()]))
 """
 
