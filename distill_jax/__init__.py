@@ -26,12 +26,11 @@ from distill_jax.errors import (
 from distill_jax.estimators.backprop import backprop
 from distill_jax.evaluation import (
     evaluate,
-    hard_labels,
     in_order,
     run_baselines,
     student,
 )
-from distill_jax.exchange import export, import_npz
+from distill_jax.exchange import export
 from distill_jax.initialisation import (
     class_members,
     from_noise,
@@ -50,9 +49,11 @@ from distill_jax.objectives.combine import weighted_sum
 from distill_jax.objectives.dc import gradient_matching
 from distill_jax.objectives.dd import unrolled
 from distill_jax.objectives.dm import distribution_matching
+from distill_jax.objectives.mtt import trajectory_matching
 from distill_jax.outer_loop import distill, distiller, learn
 from distill_jax.parallel import batch_map
 from distill_jax.parameterization.pixels import pixels
+from distill_jax.trajectories.experts import train_experts
 from distill_jax.types import Distilled, TrainingSet
 
 __all__ = [
@@ -83,8 +84,6 @@ __all__ = [
     "from_real",
     "from_samples",
     "gradient_matching",
-    "hard_labels",
-    "import_npz",
     "in_order",
     "learn",
     "lenet",
@@ -99,6 +98,8 @@ __all__ = [
     "step_order",
     "student",
     "to_artifact",
+    "train_experts",
+    "trajectory_matching",
     "unrolled",
     "weighted_sum",
 ]

@@ -174,7 +174,8 @@ def draw(folder: Path, artifact, report: dict, start=None) -> None:
     invert = artifact.preprocessing.invert
     figures.save(
         figures.sample_grid(
-            invert(artifact.inputs), artifact.labels, artifact.class_names,
+            invert(artifact.inputs), artifact.training_set.samples.labels,
+            artifact.class_names,
             start=None if start is None else invert(start),
             order=artifact.order,
         ),

@@ -94,8 +94,7 @@ _LONGER = {"num_steps": 2500, "network_step_size": 0.1}
 # Networks that a set is tried on, and whether that takes an accelerator.
 _TARGETS = {
     "transfer": ("convnet,mlp,lenet", False),
-    "transfer_resnet10": ("resnet10", False),
-    "transfer_deep": ("alexnet,vgg11,resnet18", True),
+    "transfer_deep": ("resnet10,alexnet,vgg11,resnet18", True),
 }
 # What is compared on the same networks: a row, and what it is to surpass.
 PAIRS = tuple((f"{SMALL}_{one}", f"{SMALL}_{other}") for one, other in (

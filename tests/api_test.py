@@ -9,9 +9,9 @@ NAMES = """
     TrainingSet WorkdirError __version__ backprop batch_map class_members
     conv2d convnet distill distiller distribution_matching evaluate export
     from_arrays from_linen from_nnx from_noise from_real from_samples
-    gradient_matching hard_labels import_npz in_order learn lenet load mixed
-    mlp per_class pixels read run_baselines save step_order student
-    to_artifact unrolled weighted_sum
+    gradient_matching in_order learn lenet load mixed mlp per_class pixels
+    read run_baselines save step_order student to_artifact train_experts
+    trajectory_matching unrolled weighted_sum
 """.split()
 
 

@@ -1,17 +1,21 @@
-"""The README's library example runs, word for word."""
+"""The examples of README and docs run, word for word."""
 
 import doctest
 import re
 from pathlib import Path
 
+import pytest
+
 README = Path(__file__).parent.parent / "README.md"
+TRAJECTORIES = README.parent / "docs" / "trajectories.md"
 
 
-def test_library_example():
-  text = README.read_text()
+@pytest.mark.parametrize("page", [README, TRAJECTORIES], ids=lambda p: p.stem)
+def test_library_example(page):
+  text = page.read_text()
   example = re.search(r"<!-- doctest -->\n```python\n(.*?)```", text, re.S)
   test = doctest.DocTestParser().get_doctest(
-      example[1], {}, "README", str(README), 0
+      example[1], {}, page.stem, str(page), 0
   )
   assert len(test.examples) > 10
   outcome = doctest.DocTestRunner().run(test)

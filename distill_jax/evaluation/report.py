@@ -185,8 +185,11 @@ def _heading(report, width):
       f"network {report['network']}",
       f"{report['student_init']} initialisation",
   ]
-  if report["num_inner_steps"]:
-    parts.append(f"{report['num_inner_steps']} inner steps")
+  steps, recipe = report["num_inner_steps"], report["recipe"]
+  if recipe and recipe["name"] != "in_order":
+    parts.append(f"recipe {recipe['name']}")
+  elif steps:
+    parts.append(f"{steps} inner step{'s' * (steps > 1)}")
   return textwrap.wrap(", ".join(parts), width)
 
 
