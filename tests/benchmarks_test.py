@@ -18,6 +18,8 @@ import pytest
 import sldd_problem
 import sldd_step
 import timing
+import trajectory_memory
+import trajectory_step
 import unroll_memory
 from absl.testing import absltest, parameterized
 
@@ -27,7 +29,7 @@ BENCHMARKS = pathlib.Path(__file__).parents[1] / "benchmarks"
 
 SCRIPTS = (
     batch_map_bench, conv_scan, evaluation, matching_memory, matching_step,
-    sldd_step, unroll_memory,
+    sldd_step, trajectory_memory, trajectory_step, unroll_memory,
 )
 
 
@@ -136,6 +138,30 @@ class ScriptsTest(parameterized.TestCase):
     ])
     rows = {row["work"]: row for row in json.loads(out.read_text())["results"]}
     assert rows["dc"]["difference"] < 1e-3 > rows["dm"]["difference"]
+
+  @absltest.skipIf(
+      importlib.util.find_spec("torch") is None, "PyTorch is not installed"
+  )
+  @pytest.mark.slow
+  def test_trajectories_agree_with_torch(self):
+    out = self.folder / "result.json"
+    trajectory_step.main([
+        "--width=4", "--samples_per_class=1", "--rounds=2", "--seconds=0",
+        f"--out={out}",
+    ])
+    for row in json.loads(out.read_text())["results"]:
+      assert row["difference"] < 1e-3
+      assert 0 < row["ours_bytes"] < row["torch_bytes"]
+
+  def test_bars_of_trajectory_memory(self):
+    sizes = iter([(1000, 10), (1000 + 4 * 10 * 30, 10)] * 3)
+    out = self.folder / "result.json"
+    with mock.patch.object(
+        trajectory_memory, "measured", lambda *_, **__: next(sizes)
+    ):
+      trajectory_memory.main([f"--out={out}"])
+    rows = json.loads(out.read_text())["results"]
+    assert [row["met"] for row in rows] == [True, True, "-", "-", "-", "-"]
 
   def test_only_ours_is_timed_without_torch(self):
     with mock.patch.object(importlib.util, "find_spec", lambda name: None):

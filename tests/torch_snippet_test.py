@@ -95,21 +95,25 @@ def test_same_logits_as_the_library(
   )
 
 
-@pytest.mark.parametrize("learned", [True, False])
-def test_readme_trains_a_network_of_ones_own(tmp_path, monkeypatch, learned):
-  _, raw, artifact = _artifact(
-    28, 1, standardise, {"name": "in_order"}, fixed=False
-  )
-  if not learned:  # as matching leaves them
-    artifact = artifact._replace(step_sizes=artifact.step_sizes[:0])
+@pytest.mark.parametrize("recipe, num", [
+  ("in_order", 4), ("dsa", 0), ("mtt", 1),
+])
+def test_readme_trains_a_network_of_ones_own(
+  tmp_path, monkeypatch, recipe, num
+):
+  _, raw, artifact = _artifact(28, 1, standardise, {"name": recipe}, False)
+  artifact = artifact._replace(step_sizes=artifact.step_sizes[:num])
+  if recipe == "mtt":
+    artifact = artifact._replace(label_space="logits")
   torch.manual_seed(0)
   names = _run(artifact, tmp_path, monkeypatch, "README.md")
   torch.manual_seed(0)
   layer = torch.nn.Linear(28 * 28, 3)  # as the snippet drew it
   network, given = mlp(3, widths=()), artifact.training_set
   samples = given.samples
-  if not learned:
-    samples = samples._replace(step_sizes=jnp.full(1_000, 0.01))
+  if recipe != "in_order":
+    step_size = samples.step_sizes[0] if num else 0.01
+    samples = samples._replace(step_sizes=jnp.full(1_000, step_size))
   start = {"params": {"head": {
     "kernel": jnp.asarray(layer.weight.detach().numpy().T),
     "bias": jnp.asarray(layer.bias.detach().numpy()),
