@@ -104,7 +104,9 @@ def test_readme_trains_a_network_of_ones_own(
   _, raw, artifact = _artifact(28, 1, standardise, {"name": recipe}, False)
   artifact = artifact._replace(step_sizes=artifact.step_sizes[:num])
   if recipe == "mtt":
-    artifact = artifact._replace(label_space="logits")
+    artifact = artifact._replace(
+      label_space="logits", order=artifact.order.reshape(1, -1)
+    )
   torch.manual_seed(0)
   names = _run(artifact, tmp_path, monkeypatch, "README.md")
   torch.manual_seed(0)
