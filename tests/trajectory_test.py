@@ -1,13 +1,13 @@
 """Trajectory matching: finite differences, literal loops, TESLA's formula."""
 
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from absl.testing import absltest, parameterized
+from smooth import CLASSES, NETWORK
 
 from distill_jax import augmentation
 from distill_jax.estimators.backprop import backprop
@@ -17,7 +17,7 @@ from distill_jax.labels import (
     cross_entropy_of_logits,
     probabilities,
 )
-from distill_jax.nn import convnet, from_linen, norms, vector
+from distill_jax.nn import convnet, norms, vector
 from distill_jax.objectives.mtt import (
     Segment,
     random_batches,
@@ -32,20 +32,7 @@ from distill_jax.outer_loop import (
 from distill_jax.parameterization.pixels import pixels
 from distill_jax.types import Distilled
 
-CLASSES, SAMPLES, STEPS = 3, 6, 4
-
-
-class _Smooth(nn.Module):
-  """Tanh, so that finite differences are valid everywhere."""
-
-  @nn.compact
-  def __call__(self, x, train=False):
-    del train
-    hidden = nn.Dense(5, param_dtype=x.dtype)(x.reshape(len(x), -1))
-    return nn.Dense(CLASSES, param_dtype=x.dtype)(jnp.tanh(hidden))
-
-
-NETWORK = from_linen(_Smooth())
+SAMPLES, STEPS = 6, 4
 
 
 def same(raw):

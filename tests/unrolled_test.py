@@ -3,37 +3,24 @@
 from functools import cache
 
 import chex
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from absl.testing import parameterized
+from smooth import CLASSES, NETWORK
 
 from distill_jax.estimators.backprop import backprop
 from distill_jax.initialisation import raw_step_sizes, step_order
 from distill_jax.labels import cross_entropy, label_rows
-from distill_jax.nn import convnet, from_linen, lenet, mlp
+from distill_jax.nn import convnet, lenet, mlp
 from distill_jax.objectives.dd import unrolled
 from distill_jax.outer_loop import distill, distiller, learn
 from distill_jax.parameterization.pixels import pixels
 from distill_jax.types import Batch, Distilled, Samples
 
-STEPS, EPOCHS, CLASSES = 4, 2, 3
-
-
-class _Smooth(nn.Module):
-  """Tanh, so that finite differences are valid everywhere."""
-
-  @nn.compact
-  def __call__(self, x, train=False):
-    del train
-    hidden = nn.Dense(5, param_dtype=x.dtype)(x.reshape(len(x), -1))
-    return nn.Dense(CLASSES, param_dtype=x.dtype)(jnp.tanh(hidden))
-
-
-NETWORK = from_linen(_Smooth())
+STEPS, EPOCHS = 4, 2
 CONV = convnet(CLASSES, depth=1, width=2, norm=None, activation=jnp.tanh)
 
 
