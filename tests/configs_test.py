@@ -103,7 +103,7 @@ class ConfigsTest(parameterized.TestCase):
       (dict(samples_per_class=-1), "`samples_per_class` must be positive"),
       (dict(optimizer="lbfgs"), "`optimizer` must be one of adam, sgd"),
       (dict(clamp=True, preprocessing="zca"), "`clamp` must be off"),
-      (dict(method="mtt"), "`method` must be one of cafe"),
+      (dict(method="frepo"), "`method` must be one of cafe"),
   )
   def test_what_is_refused(self, changes, message):
     config = _small("dc")
