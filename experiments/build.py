@@ -15,12 +15,20 @@ import networks
 import numpy as np
 import outer
 from choices import OF_PIXELS, one_of
-from methods import METHODS, TRAJECTORIES, UNROLLED, Rows, sees_labels
+from methods import (
+    METHODS,
+    TRAJECTORIES,
+    UNROLLED,
+    Rows,
+    sees_labels,
+    start_epochs,
+)
 
 from distill_jax import data, initialisation
 from distill_jax.errors import ConfigError, DataError
 from distill_jax.estimators.backprop import backprop
 from distill_jax.evaluation.baselines import BASELINES
+from distill_jax.objectives import datm
 from distill_jax.objectives.classes import Anchor
 from distill_jax.outer_loop import (
     Distiller,
@@ -402,26 +410,16 @@ def _check_segments(config):
 
 def _check_trajectory(config):
   counts = [("experts", "num"), ("experts", "num_epochs"),
-            ("experts", "batch_size"), ("student", "num_steps"),
-            ("segment", "span"), ("segment", "until")]
+            ("experts", "batch_size"), ("student", "num_steps")]
   for part, field in counts:
     if config[part][field] < 1:
       raise ConfigError(
           f"`{part}.{field}` must be at least 1; got {config[part][field]}."
       )
-  segment, last = config.segment, config.experts.num_epochs
-  if not 0 <= segment.lowest < segment.first <= segment.highest:
-    raise ConfigError(
-        "`segment` must have 0 <= lowest < first <= highest; got "
-        f"{segment.lowest}, {segment.first} and {segment.highest}."
-    )
-  if segment.highest - 1 + segment.span > last:
-    raise ConfigError(
-        "`segment.highest` must leave `segment.span` epochs to the experts' "
-        f"{last}; got {segment.highest} and {segment.span}. Lower it, or raise "
-        "`experts.num_epochs`."
-    )
-  one_of(("interpolated", "one_by_one"), "segment.growth", segment.growth)
+  datm.check_span(
+      start_epochs(config.segment), config.segment.span,
+      config.experts.num_epochs,
+  )
   one_of(("logits", "probabilities", "raw"), "label_space", config.label_space)
   one_of(buffer.DTYPES, "experts.dtype", config.experts.dtype)
   if config.learn_labels and config.label_space == "probabilities":

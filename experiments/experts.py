@@ -39,7 +39,7 @@ def main(argv):
   fingerprint = source.fingerprint()
   trajectory.train(config, source, fingerprint, folder)
   found = trajectory.open_experts(config, source, fingerprint, folder)
-  print(f"{len(found)} experts of {found.num_epochs} epochs in {folder}"
+  print(f"{found.num_experts} experts of {found.num_epochs} epochs in {folder}"
         f"{_accuracy(found)}")
 
 

@@ -17,6 +17,7 @@ from distill_jax.objectives import (
     between,
     cafe,
     combine,
+    datm,
     dc,
     dd,
     dm,
@@ -180,6 +181,15 @@ def trajectories(config, source, network: Network, rows: Rows) -> Objective:
       teacher=config.label_space == "probabilities",
       freeze=config.student.freeze,
   )
+
+
+def start_epochs(segment) -> datm.StartEpochs:
+  """Where the segments of `config.segment` start."""
+  grow = one_of(
+      dict(interpolated=datm.interpolated, one_by_one=datm.one_by_one),
+      "segment.growth", segment.growth,
+  )
+  return grow(segment.lowest, segment.first, segment.highest, segment.until)
 
 
 METHODS = {

@@ -12,15 +12,12 @@ import jax
 import jax.numpy as jnp
 import workdir
 from driver import say
-from methods import TRAJECTORIES, augmented
+from methods import TRAJECTORIES, augmented, start_epochs
 from networks import network as network_of
 
 from distill_jax import initialisation
 from distill_jax.errors import ConfigError
 from distill_jax.flatness import flat_minima, plain
-from distill_jax.labels import probabilities
-from distill_jax.nn import vector
-from distill_jax.objectives import datm
 from distill_jax.preprocessing import ZCA
 from distill_jax.trajectories import agreement, buffer
 from distill_jax.trajectories.experts import train_experts
@@ -58,12 +55,12 @@ def prepare(run, config, fingerprint: str, folder: str | None, *, home: Path):
   finish = None
   if config.label_space == "probabilities":
     finish = partial(_taught, run, config, opened)
-  segment = config.segment
   feed = Feed(
-      opened, seed=config.seed, span=segment.span, epochs=_epochs(segment)
+      opened, seed=config.seed, span=config.segment.span,
+      epochs=start_epochs(config.segment),
   )
   measured = dict(experts=dict(
-      num=len(opened), num_epochs=opened.num_epochs,
+      num=opened.num_experts, num_epochs=opened.num_epochs,
       accuracy=[d["accuracy"][-1] for d in opened.documents if d["accuracy"]],
       seconds=[d["about"]["seconds"] for d in opened.documents],
   ))
@@ -117,7 +114,7 @@ def _train_together(config, source, fingerprint, folder, numbers) -> None:
       batch_size=settings.batch_size,
       augmentation=augmented(config, dict(
           kind="dsa", strategy=settings.strategy
-      )) if settings.strategy else None,
+      )),
       gradient_rule=rule, held_out=held_out, told=told,
   )
   seconds = round((time.perf_counter() - began) / len(numbers), 1)
@@ -158,7 +155,7 @@ def _start(run, config, opened: buffer.Buffer) -> Distilled:
     logits = agreement.expert_logits(
         last(), run.network, stored.decode(begun.codes), classes[owner]
     )
-    begun = begun._replace(labels=_by_row(logits, owner, size))
+    begun = begun._replace(labels=agreement.mean_of_rows(logits, owner, size))
   return begun
 
 
@@ -166,35 +163,19 @@ def _taught(run, config, opened: buffer.Buffer, distilled) -> Distilled:
   """The set with the labels that experts give it at the last target epoch."""
   samples = run.estimator.samples(distilled).inputs
   epoch = config.segment.highest - 1 + config.segment.span
-  rows = [
-      probabilities(run.network.apply(variables, samples)[0])
-      for variables in _experts(run, opened, epoch)
-  ]
+  labels = agreement.expert_probabilities(
+      _experts(run, opened, epoch), run.network, samples
+  )
   stored = build.parameterization(config.parameterization)
-  owner, size = stored.owner(distilled.codes), len(distilled.labels)
-  return distilled._replace(labels=_by_row(sum(rows) / len(rows), owner, size))
-
-
-def _by_row(values, owner, size: int):
-  """The mean of what the samples of each label row have."""
-  count = jax.ops.segment_sum(jnp.ones((len(values), 1)), owner, size)
-  return jax.ops.segment_sum(values, owner, size) / count
+  return distilled._replace(labels=agreement.mean_of_rows(
+      labels, stored.owner(distilled.codes), len(distilled.labels)
+  ))
 
 
 def _experts(run, opened: buffer.Buffer, epoch: int) -> Iterator[PyTree]:
   """The variables of each expert after an epoch; statistics are fresh."""
-  fresh = run.network.init(run.key, run.source.example)
-  for i in range(len(opened)):
-    params = vector.unflatten(opened.weights(i, epoch), fresh["params"])
-    yield {**fresh, "params": jax.tree.map(jnp.asarray, params)}
-
-
-def _epochs(segment) -> datm.StartEpochs:
-  if segment.first == segment.highest:
-    return datm.constant(segment.lowest, segment.highest)
-  grow = dict(interpolated=datm.interpolated, one_by_one=datm.one_by_one)
-  return grow[segment.growth](
-      segment.lowest, segment.first, segment.highest, segment.until
+  return opened.variables(
+      epoch, run.network.init(run.key, run.source.example)
   )
 
 

@@ -168,7 +168,7 @@ class BufferTest(parameterized.TestCase):
 
   def test_gives_back_what_was_saved(self):
     opened = self.open()
-    self.assertLen(opened, 2)
+    self.assertEqual(opened.num_experts, 2)
     self.assertEqual(opened.num_epochs, 4)
     segment = opened.segment(1, 1, 2)
     np.testing.assert_array_equal(segment.start, self.weights[1, 1])
@@ -233,7 +233,7 @@ class BufferTest(parameterized.TestCase):
   def test_refuses_too_few_and_unequal_ones(self):
     with self.assertRaisesRegex(WorkdirError, "folder of 3 experts; .* has 2"):
       self.open(num_experts=3)
-    self.assertLen(self.open(num_experts=1), 1)
+    self.assertEqual(self.open(num_experts=1).num_experts, 1)
     self.save(1, self.weights[1, :3])
     with self.assertRaisesRegex(WorkdirError, "number of epochs; .* 2, 4"):
       self.open()

@@ -265,3 +265,28 @@ class MeanInPiecesTest(parameterized.TestCase):
         np.mean([loss(weights, part)[1]["largest"] for part in each]),
         rtol=1e-6,
     )
+
+  @parameterized.parameters(1, 2, 3)
+  def test_pieces_computed_again_equal_the_whole_twice(self, cores):
+    """`mean_of_pieces` of a gradient, and what it is differentiated to."""
+    x = jax.random.normal(jax.random.key(0), (7 * 64, 5))
+    weights = jnp.arange(5.0)
+
+    def gradient_on(weights, x):
+      return jax.grad(lambda w: jnp.sin(x @ w).mean())(weights)
+
+    def in_pieces(weights, x):
+      return parallel.mean_of_pieces(lambda x: gradient_on(weights, x), x)
+
+    def square(gradient):
+      return lambda *args: jnp.square(gradient(*args)).sum()
+
+    assert len(parallel.pieces(lambda x: gradient_on(weights, x), x)) == 7
+    with mock.patch.object(parallel, "num_cores", return_value=cores):
+      found = in_pieces(weights, x), jax.jit(
+          jax.grad(square(in_pieces), argnums=(0, 1))
+      )(weights, x)
+    expected = gradient_on(weights, x), jax.grad(
+        square(gradient_on), argnums=(0, 1)
+    )(weights, x)
+    chex.assert_trees_all_close(found, expected, rtol=1e-4, atol=1e-6)

@@ -91,8 +91,7 @@ def test_datm_starts_from_what_experts_say(runs):
   rows = made.training_set.samples.labels
   np.testing.assert_allclose(rows.sum(1), 1, rtol=1e-5)
   np.testing.assert_array_equal(rows.argmax(1), np.repeat(range(10), 2))
-  report = json.loads((folder / "datm" / "report.json").read_text())
-  assert "hard_labels" in report or "hard labels" in done["datm"].out
+  assert "with hard labels" in done["datm"].out
 
 
 def test_goes_on_where_it_was(runs):
@@ -168,7 +167,7 @@ def test_a_spike_stops_the_run_and_harms_nothing(runs):
 
 
 def test_experts_alone(runs, tmp_path):
-  """Killed after the first, the same command trains the second alone."""
+  """What is finished stays; the same command adds what is asked for."""
   folder, _ = runs
   command = (_config("mtt"), *TINY, f"--out={tmp_path}/experts")
   first, again, more, other = launching.elsewhere(
@@ -191,8 +190,9 @@ def test_experts_alone(runs, tmp_path):
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    (("segment", "highest", 50), "`segment.highest` must leave"),
-    (("segment", "lowest", 3), "`segment` must have 0 <= lowest < first"),
+    (("segment", "highest", 50), "must end within the experts' 6 epochs"),
+    (("segment", "lowest", 3), "must have 0 <= lowest < first"),
+    (("segment", "until", 0), "a bound rises must be at least 1"),
     (("segment", "growth", "fast"), "`segment.growth` must be one of"),
     (("student", "num_steps", 0), "`student.num_steps` must be at least 1"),
     (("experts", "dtype", "float64"), "`experts.dtype` must be one of"),

@@ -1,6 +1,8 @@
 """Trajectory matching: finite differences, literal loops, TESLA's formula."""
 
 
+from unittest import mock
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from absl.testing import absltest, parameterized
 from smooth import CLASSES, NETWORK
 
-from distill_jax import augmentation
+from distill_jax import augmentation, parallel
 from distill_jax.estimators.backprop import backprop
 from distill_jax.estimators.tesla import tesla
 from distill_jax.labels import (
@@ -163,6 +165,14 @@ class TrajectoryTest(parameterized.TestCase):
             exact(augmentation=strategy, remat=remat), distilled, segment
         ) for remat in (True, False)
     )
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
+      np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-14)
+
+  def test_pieces_change_nothing(self):
+    distilled, segment = problem()
+    with mock.patch.object(parallel, "_PIECE_ROWS", 1):
+      two = estimate(exact(batch_size=None), distilled, segment)
+    one = estimate(exact(batch_size=None), distilled, segment)
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
       np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-14)
 

@@ -13,8 +13,8 @@ import optax
 from distill_jax.evaluation import metrics
 from distill_jax.evaluation.cost import Cost, cost_of_all
 from distill_jax.evaluation.evaluator import confusion_on
+from distill_jax.evaluation.learners import classifier
 from distill_jax.inner_loop import train_epoch_on
-from distill_jax.labels import classes_of
 from distill_jax.types import Array, Network
 
 
@@ -81,15 +81,11 @@ def train_on_all(
     )
   jax.block_until_ready(variables)
   seconds = time.perf_counter() - start
-  confusion = jax.jit(partial(_confusion, network))(variables, source.test)
+  confusion = jax.jit(lambda variables, split: confusion_on(
+      classifier(network, variables), split
+  ))(variables, source.test)
   cost = cost_of_all(
       network, source, num_steps=num_steps, batch_size=batch_size,
       seconds=seconds,
   )
   return FullData(float(metrics.accuracy(confusion)), cost)
-
-
-def _confusion(network, variables, split):
-  return confusion_on(
-      lambda x: classes_of(network.apply(variables, x)[0]), split
-  )

@@ -56,9 +56,14 @@ def student(network: Network, recipe: Recipe | None = None) -> Learner:
     else:
       variables = network.init(k_init, example)
     trained = recipe.train(k_train, network, variables, training_set)
-    return lambda inputs: classes_of(network.apply(trained, inputs)[0])
+    return classifier(network, trained)
 
   return Learner(fit, f"student, {recipe.name}", True)
+
+
+def classifier(network: Network, variables: PyTree) -> Predict:
+  """What a network with these variables predicts."""
+  return lambda inputs: classes_of(network.apply(variables, inputs)[0])
 
 
 @functools.cache

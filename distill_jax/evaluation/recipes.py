@@ -194,13 +194,7 @@ def mtt(
 
 @functools.cache
 def datm(
-    num_epochs: int = 1_000,
-    *,
-    strategy: str = "color_crop_cutout_flip_scale_rotate",
-    step_size: float = 0.01,
-    momentum: float = 0.9,
-    weight_decay: float = 5e-4,
-    batch_size: int = 128,
+    num_epochs: int = 1_000, *, batch_size: int = 128, **settings
 ) -> Recipe:
   """As `mtt`, on smaller batches.
 
@@ -209,17 +203,11 @@ def datm(
 
   Args:
     num_epochs: E, at least 1.
-    strategy: as in `mtt`, as are those that follow.
-    step_size: of a set that has none of its own.
-    momentum: in [0, 1).
-    weight_decay: times the weights.
     batch_size: B.
+    **settings: further ones of `mtt`.
   """
-  return _halves(
-      "datm", augmentations.dsa(strategy), learned=True, num_epochs=num_epochs,
-      strategy=strategy, step_size=step_size, momentum=momentum,
-      weight_decay=weight_decay, batch_size=batch_size,
-  )
+  like = mtt(num_epochs, batch_size=batch_size, **settings)
+  return like._replace(name="datm")
 
 
 def _halves(name, augmentation, learned=False, **settings) -> Recipe:

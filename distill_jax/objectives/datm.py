@@ -35,6 +35,17 @@ class StartEpochs(NamedTuple):
     return self.lowest, self.upper(step)
 
 
+def check_span(epochs: StartEpochs, span: int, num_epochs: int) -> None:
+  """Refuses segments of `span` epochs that end after epoch `num_epochs`."""
+  last = epochs.highest - 1 + span
+  if span < 1 or last > num_epochs:
+    raise ValueError(
+        "`span` must be at least 1 and segments must end within the experts' "
+        f"{num_epochs} epochs; got {span} from epoch {epochs.highest - 1} on, "
+        f"which ends at {last}. Train longer, or start earlier."
+    )
+
+
 def constant(lowest: int, highest: int) -> StartEpochs:
   """The same epochs lowest..highest - 1 at every step, as MTT."""
   return _range(lowest, highest, highest, lambda step: highest)

@@ -1,8 +1,8 @@
-"""What experts agree on: DATM's start, samples and the logits of their labels.
+"""What experts say of samples: where DATM starts, and a teacher's labels.
 
-Guo et al., "Towards Lossless Dataset Distillation via Difficulty-Aligned
-Trajectory Matching", 2023, arXiv 2310.05773. Experts are the last weights of
-their paths.
+DATM (Guo et al., 2023, arXiv 2310.05773) starts from samples that the experts'
+last weights classify correctly, with the logits that these give them. TESLA
+(Cui et al., 2023, arXiv 2211.10586) has them label the finished set.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from distill_jax.evaluation.evaluator import classify
-from distill_jax.labels import classes_of, label_rows
+from distill_jax.evaluation.learners import classifier
+from distill_jax.labels import classes_of, label_rows, probabilities
 from distill_jax.types import Array, Network, PyTree
 
 _SURE = 0.9  # of its class, a sample that no expert gets right
@@ -62,7 +63,7 @@ def correct_rows(
       chosen[c] += free[: wanted[c] - len(chosen[c])].tolist()
 
   found = jax.jit(lambda variables, split: classify(
-      lambda inputs: classes_of(network.apply(variables, inputs)[0]), split
+      classifier(network, variables), split
   ))
   for variables in experts:
     add(np.asarray(found(variables, split)) == labels)
@@ -107,3 +108,32 @@ def expert_logits(
   if num_outputs == 1:
     fallback = fallback - jnp.log1p(-sure)
   return jnp.where(count > 0, total / jnp.maximum(count, 1), fallback)
+
+
+def expert_probabilities(
+    experts: Iterable[PyTree], network: Network, inputs: Array
+) -> Array:
+  """[M, K] the mean probabilities of the experts, a teacher's labels.
+
+  Args:
+    experts: variables.
+    network: theirs.
+    inputs: [M, ...] in model space.
+  """
+  rows = [
+      probabilities(network.apply(variables, inputs)[0])
+      for variables in experts
+  ]
+  return sum(rows) / len(rows)
+
+
+def mean_of_rows(values: Array, owner: Array, num_rows: int) -> Array:
+  """[num_rows, K] the mean of what the samples of each label row have.
+
+  Args:
+    values: [M, K].
+    owner: [M] int, the label row of each sample.
+    num_rows: each has a sample.
+  """
+  count = jax.ops.segment_sum(jnp.ones((len(values), 1)), owner, num_rows)
+  return jax.ops.segment_sum(values, owner, num_rows) / count

@@ -8,7 +8,7 @@ that a damaged one is noticed when it is used. Files appear whole or not at all.
 
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,7 +41,9 @@ class Buffer(NamedTuple):
   num_epochs: int
   documents: tuple[dict[str, Any], ...]
 
-  def __len__(self) -> int:
+  @property
+  def num_experts(self) -> int:
+    """How many there are."""
     return len(self.files)
 
   def weights(self, expert: int, epoch: int) -> np.ndarray:
@@ -59,6 +61,18 @@ class Buffer(NamedTuple):
     if _checksum(row) != self.documents[expert]["rows"][epoch]:
       raise _bad(file, f"the weights after epoch {epoch} are damaged")
     return row[0].astype(np.float32)
+
+  def variables(self, epoch: int, fresh: PyTree) -> Iterator[PyTree]:
+    """What each expert is after an epoch, read as it is asked for.
+
+    Args:
+      epoch: 0 is before the first.
+      fresh: variables of the network; what is not weights is taken from them.
+    """
+    for expert in range(self.num_experts):
+      weights = jnp.asarray(self.weights(expert, epoch))
+      params = vector.unflatten(weights, fresh["params"])
+      yield {**fresh, "params": params}
 
   def segment(self, expert: int, epoch: int, span: int) -> Segment:
     """An expert's stretch of `span` epochs from an epoch on."""

@@ -18,9 +18,9 @@ from jax.sharding import Mesh
 
 from distill_jax.augmentation import Augmentation
 from distill_jax.evaluation.evaluator import classify
+from distill_jax.evaluation.learners import classifier
 from distill_jax.flatness import GradientRule, plain
 from distill_jax.inner_loop import train_epoch_on
-from distill_jax.labels import classes_of
 from distill_jax.nn import vector
 from distill_jax.parallel import batch_map
 from distill_jax.types import Array, Network
@@ -90,11 +90,8 @@ def train_experts(
   )
 
   def accuracy(variables, held_out):
-    def predict(inputs):
-      return classes_of(network.apply(variables, inputs)[0])
-
-    right = classify(predict, held_out) == held_out.labels
-    return right.mean(dtype=jnp.float32)
+    predicted = classify(classifier(network, variables), held_out)
+    return (predicted == held_out.labels).mean(dtype=jnp.float32)
 
   def seen(carry, held_out):
     variables, _ = carry

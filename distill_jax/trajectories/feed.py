@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from distill_jax.objectives.datm import StartEpochs
+from distill_jax.objectives.datm import StartEpochs, check_span
 from distill_jax.objectives.mtt import Segment
 from distill_jax.trajectories.buffer import Buffer
 
@@ -47,14 +47,7 @@ class Feed:
     Raises:
       ValueError: a segment may end after the experts' last epoch.
     """
-    last = epochs.highest - 1 + span
-    if span < 1 or last > buffer.num_epochs:
-      raise ValueError(
-          "`span` must be at least 1 and segments must end within the experts' "
-          f"{buffer.num_epochs} epochs; got {span} from epoch "
-          f"{epochs.highest - 1} on, which ends at {last}. Train longer, or "
-          "start earlier."
-      )
+    check_span(epochs, span, buffer.num_epochs)
     self._buffer, self._seed = buffer, seed
     self._span, self._epochs = span, epochs
     self._thread = ThreadPoolExecutor(1)
@@ -78,7 +71,7 @@ class Feed:
   def draw(self, step: int, attempt: int = 0) -> tuple[int, int]:
     """Expert and epoch of an outer step."""
     generator = np.random.default_rng((self._seed, step, attempt))
-    expert = int(generator.integers(len(self._buffer)))
+    expert = int(generator.integers(self._buffer.num_experts))
     return expert, int(generator.integers(*self._epochs.bounds(step)))
 
   def close(self) -> None:

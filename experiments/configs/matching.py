@@ -45,11 +45,7 @@ def matching(method: str, dataset: str):
     config.recipe = _recipe(
         chosen.recipe or _RECIPE_OF[method], DATASETS[dataset]
     )
-    if chosen.init:
-      config.start = chosen.init
-    if chosen.parameterization:
-      config.parameterization = parameterization(chosen.parameterization)
-      config.clamp &= chosen.parameterization in OF_PIXELS
+    choose_start(config, chosen)
     if chosen.quick:
       config.num_steps, config.log_every, config.checkpoint_every = 20, 5, 10
       config.batch_size = 32
@@ -113,6 +109,15 @@ def common(data, chosen) -> ml_collections.ConfigDict:
   return config
 
 
+def choose_start(config, chosen) -> None:
+  """What the options `init` and `parameterization` put in a method's place."""
+  if chosen.init:
+    config.start = chosen.init
+  if chosen.parameterization:
+    config.parameterization = _parameterization(chosen.parameterization)
+    config.clamp &= chosen.parameterization in OF_PIXELS
+
+
 def _dc(config, data, chosen):
   gradients(config, data, chosen)
   config.augmentation.strategy = ""
@@ -154,7 +159,7 @@ def _cafe(config, data, chosen):
 
 def _idc(config, data, chosen):
   grey = len(data.mean) == 1
-  config.parameterization = parameterization("multi_formation")
+  config.parameterization = _parameterization("multi_formation")
   config.augmentation = dict(kind="idc", strategy="color_crop_cutout")
   config.batch_size = 64
   config.distance = "kernels_absolute" if grey else "kernels_squared"
@@ -183,7 +188,7 @@ def _edd(config, data, chosen):
 
 def _ncfm(config, data, chosen):
   del data, chosen
-  config.parameterization = parameterization("multi_formation")
+  config.parameterization = _parameterization("multi_formation")
   config.augmentation = dict(kind="idc", strategy="color_crop_cutout")
   config.batch_size = 1_024
   config.num_frequencies = 1_024
@@ -236,8 +241,7 @@ def _recipe(name: str, data) -> dict:
   return dict(name=name, **one_of(published, "recipe", name))
 
 
-def parameterization(name: str) -> dict:
-  """The field of that name."""
+def _parameterization(name: str) -> dict:
   arguments = {
       "hallucinator": dict(num_styles=5),
       "linear_bases": dict(num_bases=16, reduction=2),

@@ -8,9 +8,9 @@ the next smaller one.
 """
 
 import options
-from choices import OF_PIXELS, one_of
+from choices import one_of
 from configs.datasets import DATASETS
-from configs.matching import common, parameterization
+from configs.matching import choose_start, common
 
 from distill_jax.errors import ConfigError
 
@@ -85,11 +85,7 @@ def trajectories(method: str, dataset: str):
         name=one_of(("datm", "dsa", "mtt"), "recipe", name), num_epochs=1_000,
         strategy=data.strategy,
     )
-    if chosen.init:
-      config.start = chosen.init
-    if chosen.parameterization:
-      config.parameterization = parameterization(chosen.parameterization)
-      config.clamp &= chosen.parameterization in OF_PIXELS
+    choose_start(config, chosen)
     if chosen.quick:
       _quick(config, chosen)
     return config
