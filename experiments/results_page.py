@@ -23,7 +23,6 @@ loss on training data.
 fixed); ± of an accuracy is the standard deviation over them. MNIST files are
 found below `--data_dir` or `$DISTILL_JAX_DATA`.
 
-{measured_head}
 {measured}
 
 ## Baselines of the same budget
@@ -31,7 +30,6 @@ found below `--data_dir` or `$DISTILL_JAX_DATA`.
 Same initialisation regime and number of steps, step size chosen on
 validation; `converged` is random real data trained to convergence.
 
-{baselines_head}
 {baselines}
 
 ## Matching, on two CPU cores
@@ -71,7 +69,6 @@ how alike those of a class are, and how far a sample went. Times are on the
 cores that `device` counts, shared with other jobs; of `_long` and `_transfer`
 rows they are those of the set.
 
-{matching_head}
 {matching}
 
 ### Two at a time
@@ -122,8 +119,13 @@ _MATCHING_COLUMNS = (
     "published", "cosine", "norm", "epochs", "networks", "seed", "device",
     "distilling", "date",
 )
+_TRAJECTORY_COLUMNS = (
+    "row", "samples", "labels", "accuracy", "hard labels", "random real",
+    "gain", "experts", "training them", "distilling", "epochs", "networks",
+    "seed", "device", "date",
+)
 _BASELINES = {
-    "random_real": "random",
+    "random_real": "random real",
     "optimised_real": "best 20 %",
     "kmeans": "k-means",
     "class_mean": "mean",
@@ -167,17 +169,17 @@ def render(table: dict[str, Row], records: dict[str, dict]) -> str:
       program: [r for r in measured if table[r["row"]].program == program]
       for program in launched.PROGRAMS
   }
-  matching = [r for r in measured if _is_matching(r)]
-  others = [r for r in of["distill"] if not _is_matching(r)]
+  matching = [r for r in measured if r["row"].startswith(f"{SMALL}_")]
+  follows = [r for r in of["distill"] if "experts" in r["report"]]
+  others = [r for r in of["distill"] if r not in matching + follows]
   return TEMPLATE.format(
-      measured_head=_head(_COLUMNS),
-      baselines_head=_head(("row", "distilled", *_BASELINES.values())),
-      measured="\n".join(_line(r, table) for r in others),
-      matching_head=_head(_MATCHING_COLUMNS),
-      matching="\n".join(
-          _matching_line(r, table) for r in matching
-      ) or _NONE,
-      baselines="\n".join(filter(None, map(_baselines, others))),
+      measured=_table(_COLUMNS, others, table),
+      matching=_table(_MATCHING_COLUMNS, matching, table),
+      trajectories=_table(_TRAJECTORY_COLUMNS, follows, table),
+      baselines=_table(
+          ("row", "accuracy", *_BASELINES.values()),
+          [r for r in others if r["report"].get("baselines")], table,
+      ),
       embeddings="\n\n".join(map(_embedding, of["embed"])) or _NONE,
       num_steps=POINTS["num_steps"],
       num_networks=POINTS["evaluation.num_networks"],
@@ -243,66 +245,53 @@ def _head(columns) -> str:
   return f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|"
 
 
-def _line(record: dict, table: dict[str, Row]) -> str:
+def _table(columns, records: list[dict], table: dict[str, Row]) -> str:
+  """Those columns of those records, or that there are none."""
+  if not records:
+    return _NONE
+  lines = []
+  for record in records:
+    cells = _cells(record, table[record["row"]])
+    lines.append(f"| {' | '.join(cells.get(c, '-') for c in columns)} |")
+  return "\n".join((_head(columns), *lines))
+
+
+def _cells(record: dict, row: Row) -> dict[str, str]:
+  """What a table says of a record, by column; what it lacks is left out."""
   report = record["report"]
-  published = table[record["row"]].published
-  ratio = report.get("ratio")
-  return "| " + " | ".join((
-      f"`{record['row']}`",
-      str(report["num_samples"]),
-      report["student_init"],
-      report["label_regime"],
-      f"**{points.percent(report['accuracy'])}**",
-      "-" if published is None else f"{published}",
-      "-" if ratio is None else f"{ratio:.1f}",
-      str(report["num_networks"]),
-      str(report["seed"]),
-      report["device"],
-      _minutes(report["seconds"]["distill"]),
-      record["date"],
-  )) + " |"
-
-
-def _baselines(record: dict) -> str | None:
-  report = record["report"]
-  if not report.get("baselines"):
-    return None
-  cells = (
-      points.percent(report["baselines"][name])
-      if name in report["baselines"] else "-" for name in _BASELINES
-  )
-  return (f"| `{record['row']}` | {points.percent(report['accuracy'])} | "
-          + " | ".join(cells) + " |")
-
-
-def _is_matching(record: dict) -> bool:
-  return record["row"].startswith(f"{SMALL}_")
-
-
-def _matching_line(record: dict, table: dict[str, Row]) -> str:
-  report = record["report"]
-  baselines = report["baselines"]
-  published = table[record["row"]].published
-  random = baselines.get("random_real")
-  same_bytes = baselines.get("byte_matched_real")
-  updates = report.get("updates")
-  return "| " + " | ".join((
-      f"`{record['row']}`",
-      str(report["num_samples"]),
-      f"**{points.percent(report['accuracy'])}**",
-      points.percent(random),
-      points.gain(**random["gain"]) if random else "-",
-      points.percent(same_bytes),
-      "-" if published is None else f"{published}",
-      f"{updates['cosine']:.3f}" if updates else "-",
-      f"{updates['norm']:.1f}" if updates else "-",
-      str(report["recipe"]["num_epochs"]),
-      str(report["num_networks"]),
-      str(report["seed"]),
-      report["device"],
-      _minutes(report["seconds"]["distill"]),
-      record["date"],
-  )) + " |"
+  found = {
+      "row": f"`{record['row']}`",
+      "samples": str(report["num_samples"]),
+      "student": report["student_init"],
+      "labels": report["label_regime"],
+      "accuracy": f"**{points.percent(report['accuracy'])}**",
+      "epochs": str(report["recipe"].get("num_epochs", "-")),
+      "networks": str(report["num_networks"]),
+      "seed": str(report["seed"]),
+      "device": report["device"],
+      "distilling": _minutes(report["seconds"]["distill"]),
+      "date": record["date"],
+  }
+  if row.published is not None:
+    found["published"] = f"{row.published}"
+  if report.get("ratio") is not None:
+    found["r_M"] = f"{report['ratio']:.1f}"
+  if "hard_label_accuracy" in report:
+    found["hard labels"] = points.percent(report["hard_label_accuracy"])
+  for name, block in (report.get("baselines") or {}).items():
+    found[_BASELINES[name]] = points.percent(block)
+    if name == "random_real" and "gain" in block:
+      found["gain"] = points.gain(**block["gain"])
+  if updates := report.get("updates"):
+    found["cosine"] = f"{updates['cosine']:.3f}"
+    found["norm"] = f"{updates['norm']:.1f}"
+  if experts := report.get("experts"):
+    accuracy = 100 * sum(experts["accuracy"]) / len(experts["accuracy"])
+    found["experts"] = (
+        f"{experts['num']} of {experts['num_epochs']} epochs, {accuracy:.1f} %"
+    )
+    found["training them"] = _minutes(sum(experts["seconds"]))
+  return found
 
 
 def _transfer(record: dict) -> str:

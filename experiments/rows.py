@@ -59,10 +59,10 @@ MATCHING = {
 # Trajectories, with fewer experts and steps than published: method and data,
 # samples per class, options, fields.
 TRAJECTORIES = {
-    ("mtt", "cifar10", 1): (46.3, "experts=50", {
+    ("mtt", "cifar10", 1): (46.3, ",experts=50", {
         "experts.num_epochs": 4, "num_steps": 3_000,
     }),
-    ("datm", "mnist", 10): (None, "experts=20", {
+    ("datm", "mnist", 10): (None, ",experts=20", {
         "experts.num_epochs": 30, "num_steps": 3_000,
     }),
 }
@@ -183,15 +183,12 @@ def table() -> dict[str, Row]:
         {"evaluation.num_networks": 200} if init == "random" else {},
         published, accelerator=True,
     )
-  for (method, data, ipc), published in MATCHING.items():
+  full = {name: (value, "", {}) for name, value in MATCHING.items()}
+  for (method, data, ipc), (published, more, fields) in (
+      full | TRAJECTORIES
+  ).items():
     rows[f"{method}_{data}_{ipc}"] = _distilled(
-        f"{method}_{data}", f"{method}_{data}.py:ipc={ipc}",
-        {"evaluation.num_networks": 5, "evaluation.networks_per_set": 1},
-        published, accelerator=True,
-    )
-  for (method, data, ipc), (published, more, fields) in TRAJECTORIES.items():
-    rows[f"{method}_{data}_{ipc}"] = _distilled(
-        f"{method}_{data}", f"{method}_{data}.py:ipc={ipc},{more}",
+        f"{method}_{data}", f"{method}_{data}.py:ipc={ipc}{more}",
         fields | {
             "evaluation.num_networks": 5, "evaluation.networks_per_set": 1,
         },

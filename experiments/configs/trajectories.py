@@ -57,7 +57,8 @@ def trajectories(method: str, dataset: str):
   `parameterization=pixels|multi_formation|linear_bases|hallucinator`,
   `preprocessing=standardise|zca` (instead of the published),
   `recipe=mtt|datm|dsa` (of the evaluation, instead of the method's own),
-  `quick` (a minute, on the embedded digits).
+  `learn_labels` (as DATM always does),
+  `quick` (on the embedded digits).
   """
 
   def get_config(text=None):
@@ -156,7 +157,7 @@ def _row(table, chosen):
 
 
 def _quick(config, chosen):
-  """A minute on the digits that scikit-learn carries."""
+  """Small, on the digits that scikit-learn carries."""
   config.data = "digits"
   config.network.depth, config.network.width = 1, min(chosen.width, 16)
   strategy = "color_crop_scale_rotate"
