@@ -102,6 +102,22 @@ _SHORT["edd"] = _SHORT["idc"] | {"learning_rate": 0.026}
 # Where gradient matching aims at its published accuracy: five epochs of ten
 # times the published rate for its fifty.
 _LONGER = {"num_steps": 2500, "network_step_size": 0.1}
+# Trajectories on two cores: what rows of both methods share, and their own.
+_FOLLOW = {
+    "experts.num_epochs": 8, "recipe.num_epochs": 100,
+    "segment.span": 1, "segment.lowest": 1, "segment.highest": 4,
+    "student.num_steps": 10, "student.batch_size": 0, "step_size": 0.02,
+    "step_size_learning_rate": 1e-5, "learning_rate": 300,
+    "schedule": "cosine", "num_steps": 100,
+    "evaluation.baselines": "random_real",
+}
+_FOLLOWS = {
+    "mtt": {"segment.first": 4},
+    "datm": {
+        "segment.first": 2, "segment.until": 50, "skip_above": 2,
+        "experts.radius": 0, "experts.surrogate_gap": 0,
+    },
+}
 # Networks that a set is tried on, and whether that takes an accelerator.
 _TARGETS = {
     "transfer": ("convnet,mlp,lenet", False),
@@ -282,6 +298,15 @@ def _small_rows() -> dict[str, Row]:
   rows[f"{SMALL}_dm_fashion_mnist_10_part"] = _small(
       "dm", "fashion_mnist", 10, num_steps=600
   )
+  for data in ("mnist", "fashion_mnist"):
+    for method, ending, init in (
+        ("mtt", "", "real"), ("datm", "", "correct"), ("datm", "_real", "real"),
+    ):
+      options = f"ipc=10,width=32,experts=5,init={init},recipe=mtt"
+      rows[f"{SMALL}_{method}_{data}_10{ending}"] = _distilled(
+          f"{SMALL}_trajectories", f"{method}_{data}.py:{options}",
+          _FOLLOW | _FOLLOWS[method],
+      )
   # Segments against the whole, from the same images.
   baselines = {"evaluation.baselines": "random_real"}
   for name, method, more in (
