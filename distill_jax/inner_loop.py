@@ -53,7 +53,7 @@ def train_in_order(
       the step size (`optax.trace(0.9)` is momentum); plain gradient descent by
       default. Its update must be differentiable.
     augmentation: of each step's samples, one draw an image.
-    loss: `(logits [n, K], labels [n, K]) -> scalar`.
+    loss: `(logits [n, K], labels [n, K]) -> scalar`, a mean over rows.
     remat: recompute a step's activations on the way back, so that a
       differentiated loop keeps the weights of every step and the activations
       of one.
@@ -88,7 +88,7 @@ def train_in_order(
 
       return jax.grad(objective, has_aux=True)(at)
 
-    if len(variables) > 1:  # it keeps statistics of the batch
+    if keeps_statistics(variables):
       gradient, updated = gradient_on(k_apply, x, y)
     else:
       keys = jax.random.split(k_apply, len(x))
@@ -137,7 +137,7 @@ def train_epochs(
     batch_size: B; at most M is used.
     augmentation: of each batch: one operation a batch, one draw an image.
     mixing: of each batch after that, and of its labels; see `mixing`.
-    loss: `(logits [B, K], labels [B, K]) -> scalar`.
+    loss: `(logits [B, K], labels [B, K]) -> scalar`, a mean over rows.
 
   Returns:
     The trained variables.
@@ -257,7 +257,7 @@ def training_step(
     optimizer: any; its step size included.
     augmentation: of the batch, one draw an image.
     mixing: of the batch and its labels after that.
-    loss: `(logits [B, K], labels [B, K]) -> scalar`.
+    loss: `(logits [B, K], labels [B, K]) -> scalar`, a mean over rows.
     gradient_rule: what of the batch's gradient is followed; see `flatness`.
 
   Returns:
@@ -291,12 +291,17 @@ def training_step(
     return objective(params, (key, inputs, labels))
 
   gradient_of = jax.value_and_grad(
-      whole if jax.tree.leaves(rest) else in_pieces, has_aux=True
+      whole if keeps_statistics(variables) else in_pieces, has_aux=True
   )
   (value, updated), gradient = gradient_rule(gradient_of, params)
   change, state = optimizer.update(gradient, state, params)
   params = optax.apply_updates(params, change)
   return {**updated, "params": params}, state, value
+
+
+def keeps_statistics(variables: PyTree) -> bool:
+  """Whether a network has more than weights, such as batch statistics."""
+  return bool(jax.tree.leaves({**variables, "params": ()}))
 
 
 def check_steps(shape: tuple[int, ...], num_batches: int) -> int:

@@ -111,8 +111,8 @@ def distiller(
       `optax.clip_by_global_norm` chained before it where wanted.
     project: a constraint, applied after each update.
     tracker: what `result` returns, see `tracking`; the last iterate by default.
-    skip_above: a step of higher loss, or of none (NaN), leaves set and
-      optimizer as they are; `Info.metrics` then has `skipped`, 0 or 1.
+    skip_above: a step of higher loss, or of none (NaN), leaves set, optimizer
+      and tracker as they are; `Info.metrics` then has `skipped`, 0 or 1.
   """
 
   def init(key, distilled):
@@ -136,16 +136,16 @@ def distiller(
     distilled = optax.apply_updates(state.distilled, updates)
     if project:
       distilled = project(distilled)
-    if skip_above is not None:
-      kept = loss <= skip_above
-      distilled, optimizer_state = jax.tree.map(
-          partial(jnp.where, kept), (distilled, optimizer_state),
-          (state.distilled, state.optimizer),
-      )
-      metrics = {**metrics, "skipped": 1.0 - kept}
     tracked = state.tracked
     if tracker:
       tracked = tracker.update(tracked, state.step, distilled, loss)
+    if skip_above is not None:
+      kept = loss <= skip_above
+      distilled, optimizer_state, tracked = jax.tree.map(
+          partial(jnp.where, kept), (distilled, optimizer_state, tracked),
+          (state.distilled, state.optimizer, state.tracked),
+      )
+      metrics = {**metrics, "skipped": 1.0 - kept}
     norm = optax.tree.norm(gradients)
     info = Info(loss, norm, jnp.isfinite(loss) & jnp.isfinite(norm), metrics)
     return State(

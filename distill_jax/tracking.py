@@ -38,7 +38,10 @@ class Average(NamedTuple):
 
 
 def running_average(decay: float) -> Tracker:
-  """The exponential average of the iterates, corrected for its start.
+  """The exponential average of samples and labels, corrected for its start.
+
+  Step sizes are the last ones, as FTD has it (Du et al., 2023, arXiv
+  2211.11004), whose average is not corrected.
 
   Args:
     decay: in [0, 1).
@@ -54,6 +57,7 @@ def running_average(decay: float) -> Tracker:
     shift = jax.tree.map(jnp.subtract, distilled, before.start)
     shift, state = average.update(shift, before.state)
     value = jax.tree.map(jnp.add, before.start, shift)
+    value = value._replace(raw_step_sizes=distilled.raw_step_sizes)
     return Average(value, before.start, state)
 
   return Tracker(init, update, lambda state: state.value)

@@ -183,6 +183,7 @@ def _bytes(number: int) -> str:
 def _trouble(info, step: int, spike: float) -> str:
   """What is wrong with the first bad step of a chunk, if any is."""
   good = info.finite & ~(info.loss > spike) if spike else info.finite
+  good = good | ~_taken(info)
   if good.all():
     return ""
   bad = int(np.argmin(good))
@@ -190,6 +191,11 @@ def _trouble(info, step: int, spike: float) -> str:
   if info.finite[bad]:
     what = f"{info.loss[bad]:.3g}, beyond `spike`,"
   return f"the loss is {what} at step {step + bad + 1}"
+
+
+def _taken(info) -> np.ndarray:
+  """[steps] bool, those that were not skipped."""
+  return np.asarray(info.metrics.get("skipped", np.zeros(len(info.loss)))) == 0
 
 
 def _gave_up(trouble: str, attempts: int, checkpoints: Checkpoints) -> str:
@@ -206,14 +212,20 @@ def _summary(step: int, seconds: float, info) -> dict:
   return dict(
       step=step,
       seconds=seconds,
-      loss=float(info.loss.mean()),
+      loss=_mean_loss(info),
       grad_norm=float(np.median(info.grad_norm)),
       **{name: float(values.mean()) for name, values in info.metrics.items()},
   )
 
 
+def _mean_loss(info) -> float:
+  """Over the steps that were taken, where there are any."""
+  taken = _taken(info)
+  return float((info.loss[taken] if taken.any() else info.loss).mean())
+
+
 def _report(bar, step, num_steps, seconds_per_step, info) -> None:
-  loss, left = info.loss.mean(), (num_steps - step) * seconds_per_step
+  loss, left = _mean_loss(info), (num_steps - step) * seconds_per_step
   if bar.disable:
     say(f"step {step}/{num_steps}  loss {loss:.4f}  "
          f"{1000 * seconds_per_step:.0f} ms/step  {_duration(left)} left")

@@ -104,9 +104,9 @@ published, and without FTD's flat minima. Settings were chosen on a validation
 split of MNIST, which experts have not seen either, and hold for both data sets.
 DATM learns its labels; `hard labels` is the same set with the largest of each.
 MTT starts from random real samples, DATM from some that the experts classify
-correctly, and from random ones in `_real`. Sets and random real data are trained on by recipe
-`mtt`, the sets with the step size they have learned, random real data with the
-one that validation prefers.
+correctly, and from random ones in `_real`. Sets and random real data are
+trained on by recipe `mtt`, the sets with the step size they have learned,
+random real data with the one that validation prefers.
 
 {trajectories}
 

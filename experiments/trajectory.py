@@ -20,7 +20,7 @@ from distill_jax.errors import ConfigError
 from distill_jax.flatness import flat_minima, plain
 from distill_jax.preprocessing import ZCA
 from distill_jax.trajectories import agreement, buffer
-from distill_jax.trajectories.experts import train_experts
+from distill_jax.trajectories.experts import each_expert
 from distill_jax.trajectories.feed import Feed
 from distill_jax.types import Distilled, PyTree
 
@@ -82,20 +82,19 @@ def train(config, source, fingerprint: str, folder: Path) -> None:
       open_experts(config, source, fingerprint, folder, at_least=False)
     if isinstance(source.preprocessing, ZCA):  # dear, and fits
       source = source.encoded()
-    at_once = settings.at_once or _at_once()
-    for i in range(0, len(wanted), at_once):
-      _train_together(
-          config, source, fingerprint, folder, wanted[i : i + at_once]
-      )
+    _train(config, source, fingerprint, folder, wanted)
 
 
-def _train_together(config, source, fingerprint, folder, numbers) -> None:
-  settings, began = config.experts, time.perf_counter()
+def _train(config, source, fingerprint, folder, numbers) -> None:
+  settings = config.experts
   network = network_of(config.network, source.num_classes)
-  names = ", ".join(str(number + 1) for number in numbers)
   held_out = source.validation or source.test
+  at_once = settings.at_once or _at_once()
+  began = time.perf_counter()
 
-  def told(epoch, accuracies):
+  def told(first, epoch, accuracies):
+    group = numbers[first : first + at_once]
+    names = ", ".join(str(number + 1) for number in group)
     right = ", ".join(f"{100 * accuracy:.1f} %" for accuracy in accuracies)
     say(f"expert {names} of {settings.num}: epoch {epoch}/"
         f"{settings.num_epochs}  {right}")
@@ -104,7 +103,7 @@ def _train_together(config, source, fingerprint, folder, numbers) -> None:
   if settings.radius:
     rule = flat_minima(settings.radius, surrogate_gap=settings.surrogate_gap)
   key = jax.random.key(settings.seed)
-  trained = train_experts(
+  trained = each_expert(
       jnp.stack([jax.random.fold_in(key, number) for number in numbers]),
       network, source.train,
       num_epochs=settings.num_epochs,
@@ -115,15 +114,16 @@ def _train_together(config, source, fingerprint, folder, numbers) -> None:
       augmentation=augmented(config, dict(
           kind="dsa", strategy=settings.strategy
       )),
-      gradient_rule=rule, held_out=held_out, told=told,
+      gradient_rule=rule, held_out=held_out, told=told, at_once=at_once,
   )
-  seconds = round((time.perf_counter() - began) / len(numbers), 1)
-  for number, expert in zip(numbers, trained, strict=True):
+  for place, (number, expert) in enumerate(zip(numbers, trained, strict=True)):
+    there = min((place // at_once + 1) * at_once, len(numbers))
+    seconds = (time.perf_counter() - began) / there
     buffer.save_expert(
         folder, number, expert, like=_like(network, source),
         identity=_identity(config, fingerprint), dtype=settings.dtype,
         about=dict(
-            seconds=seconds,
+            seconds=round(seconds, 1),
             held_out="test" if source.validation is None else "validation",
         ),
     )

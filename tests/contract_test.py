@@ -16,9 +16,11 @@ from absl.testing import parameterized
 from distill_jax import distances, initialisation
 from distill_jax.data import from_arrays, sampling
 from distill_jax.estimators.backprop import backprop
+from distill_jax.inner_loop import train_epochs
+from distill_jax.labels import label_rows
 from distill_jax.mixing import cutmix
-from distill_jax.nn import mlp
-from distill_jax.objectives import cafe, combine, dc, dd, dm, ncfm
+from distill_jax.nn import mlp, vector
+from distill_jax.objectives import cafe, combine, dc, dd, dm, mtt, ncfm
 from distill_jax.objectives.between import on_real, on_samples
 from distill_jax.outer_loop import distill, distiller, learn
 from distill_jax.parameterization.hallucinator import hallucinator
@@ -100,6 +102,27 @@ def _hybrid(order, members):
   )
 
 
+def _stretch(key, data):
+  """An expert's first epoch."""
+  start = NETWORK.init(key, jnp.zeros((1, 8, 8, 1)))
+  trained = train_epochs(
+      key, NETWORK, start, data.inputs, label_rows(data.labels, CLASSES),
+      optimizer=optax.sgd(0.3), num_epochs=1, batch_size=40,
+  )
+  return mtt.Segment(*(vector.flatten(v["params"]) for v in (start, trained)))
+
+
+def _trajectories(order, members):
+  del order, members
+  matching = mtt.trajectory_matching(NETWORK, num_steps=2, sample=_stretch)
+
+  def loss(key, samples, *args):
+    shared = samples._replace(step_sizes=samples.step_sizes[:1])
+    return matching.loss(key, shared, *args)
+
+  return matching._replace(loss=loss)
+
+
 # Name: `(order, members) -> objective` on samples that have labels and step
 # sizes.
 OBJECTIVES = {
@@ -111,6 +134,7 @@ OBJECTIVES = {
     "characteristic_matching": _characteristics,
     "feature_alignment": _features,
     "weighted_sum": _hybrid,
+    "trajectory_matching": _trajectories,
 }
 PARAMETERIZATIONS = {
     "pixels": pixels(),

@@ -16,6 +16,7 @@ from distill_jax.data import from_arrays
 from distill_jax.errors import WorkdirError
 from distill_jax.flatness import flat_minima
 from distill_jax.inner_loop import train_epoch_on
+from distill_jax.labels import cross_entropy, label_rows
 from distill_jax.nn import mlp, vector
 from distill_jax.objectives import datm
 from distill_jax.trajectories import agreement, buffer
@@ -126,6 +127,29 @@ class ExpertsTest(absltest.TestCase):
     np.testing.assert_array_equal(alone[0].weights, experts()[1].weights)
     self.assertEmpty(alone[0].accuracy)
 
+  def test_decay_and_momentum_are_those_of_the_formula(self):
+    """One batch an epoch, in NumPy but for the gradient."""
+    data = source()
+    size = data.train.num_samples
+    decay, beta, rate = 0.1, 0.5, 0.3
+    expert = experts(
+        1, batch_size=size, step_size=rate, weight_decay=decay, momentum=beta
+    )[0]
+    like, moving = shapes(), 0.0
+    inputs = data.train.encode(data.train.inputs)
+
+    def loss(weights):
+      variables = {"params": vector.unflatten(weights, like)}
+      return cross_entropy(
+          NETWORK.apply(variables, inputs)[0],
+          label_rows(data.train.labels, 3),
+      )
+
+    for before, after in zip(expert.weights, expert.weights[1:], strict=False):
+      gradient = np.asarray(jax.grad(loss)(jnp.asarray(before)))
+      moving = beta * moving + gradient + decay * before
+      np.testing.assert_allclose(after, before - rate * moving, atol=1e-5)
+
   def test_flat_minima_lead_elsewhere(self):
     flat = experts(gradient_rule=flat_minima(0.1))
     self.assertFalse(np.allclose(flat[0].weights[-1], experts()[0].weights[-1]))
@@ -134,9 +158,10 @@ class ExpertsTest(absltest.TestCase):
   def test_says_how_far_it_is(self):
     said = []
     experts(
-        num_epochs=2, told=lambda epoch, right: said.append((epoch, len(right)))
+        num_epochs=2, at_once=1,
+        told=lambda *place: said.append((*place[:2], len(place[2]))),
     )
-    self.assertEqual(said, [(1, 2), (2, 2)])
+    self.assertEqual(said, [(0, 1, 1), (0, 2, 1), (1, 1, 1), (1, 2, 1)])
 
   def test_refuses(self):
     with self.assertRaisesRegex(ValueError, "`num_epochs` and `batch_size`"):

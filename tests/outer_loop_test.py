@@ -202,6 +202,16 @@ class UpdateTest(parameterized.TestCase):
           outer.result(state).codes["a"], running / (1 - 0.8**t), rtol=1e-5
       )
 
+  def test_average_has_the_last_step_sizes(self):
+    outer = _outer(
+        learn(codes=optax.sgd(0.1), step_sizes=optax.sgd(0.1)),
+        tracker=running_average(0.9),
+    )
+    state, _ = _run(outer, 3)
+    last = state.distilled.raw_step_sizes
+    self.assertTrue((last != START.raw_step_sizes).any())
+    chex.assert_trees_all_equal(outer.result(state).raw_step_sizes, last)
+
   def test_average_leaves_what_is_not_learned(self):
     outer = _outer(
         learn(codes=optax.sgd(0.2)), tracker=running_average(0.9)

@@ -216,14 +216,15 @@ def test_other_methods_have_no_experts_to_ask():
     build.run(config, build.source(config))
 
 
-def _counting_run():
+def _counting_run(skips=False):
   """A run whose loss is bad in step 4, unless it was drawn anew."""
 
   def step(key, state, data):
     del data
     first = jax.random.key_data(key).sum() == 0
     loss = jnp.where(first & (state.step == 3), jnp.inf, 1.0)
-    info = Info(loss, loss, jnp.isfinite(loss), {})
+    skipped = dict(skipped=1.0 * ~jnp.isfinite(loss)) if skips else {}
+    info = Info(loss, loss, jnp.isfinite(loss), skipped)
     return state._replace(step=state.step + 1), info
 
   set_ = Distilled(jnp.zeros(1), jnp.zeros((1, 2)), jnp.zeros(0))
@@ -233,6 +234,15 @@ def _counting_run():
       state=state,
       distiller=Distiller(None, step, lambda state: state.distilled),
   )
+
+
+def test_a_skipped_step_is_no_spike(tmp_path):
+  config = _Settings(
+      num_steps=4, log_every=2, checkpoint_every=2, spike=10.0, rollbacks=0
+  )
+  driver.train(_counting_run(skips=True), config, tmp_path)
+  last = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
+  assert last["loss"] == 1 and last["skipped"] == 0.5
 
 
 class _Settings(SimpleNamespace):

@@ -75,8 +75,8 @@ def trajectory_matching(
     batch_size: samples a step; by default, and at most, all of them.
     sample: `(key, data) -> Segment`; by default the data are one.
     augmentation: of each batch, one draw an image, fresh each step.
-    loss: inner loss, `(logits, labels) -> scalar`; for labels that are learned
-      as logits `labels.cross_entropy_of_logits`.
+    loss: inner loss, a mean over rows, as in `train_in_order`; for labels that
+      are learned as logits `labels.cross_entropy_of_logits`.
     teacher: replaces the labels by what the target's weights say of the
       samples (TESLA's soft labels).
     remat: see `inner_loop.train_in_order`.

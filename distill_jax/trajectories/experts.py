@@ -6,7 +6,7 @@ better trained expert is harder to follow: momentum and decay are off by
 default, as published. FTD's experts take `flatness.flat_minima`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ import optax
 from jax.sharding import Mesh
 
 from distill_jax.augmentation import Augmentation
+from distill_jax.environment import platform
 from distill_jax.evaluation.evaluator import classify
 from distill_jax.evaluation.learners import classifier
 from distill_jax.flatness import GradientRule, plain
@@ -37,6 +38,13 @@ class Expert(NamedTuple):
 
 
 def train_experts(
+    keys: Array, network: Network, split, **settings
+) -> list[Expert]:
+  """The experts of `each_expert`, which has the arguments, all together."""
+  return list(each_expert(keys, network, split, **settings))
+
+
+def each_expert(
     keys: Array,
     network: Network,
     split,
@@ -49,11 +57,11 @@ def train_experts(
     augmentation: Augmentation | None = None,
     gradient_rule: GradientRule = plain,
     held_out=None,
-    told: Callable[[int, np.ndarray], None] | None = None,
-    chunk: int | None = None,
+    told: Callable[[int, int, np.ndarray], None] | None = None,
+    at_once: int | None = None,
     mesh: Mesh | None = None,
-) -> list[Expert]:
-  """Trains several experts at once, each by its own key.
+) -> Iterator[Expert]:
+  """Trains experts, each by its own key, some at once.
 
   Args:
     keys: [P], consumed; an expert depends on its own alone.
@@ -67,12 +75,17 @@ def train_experts(
     augmentation: of each batch, one draw an image.
     gradient_rule: see `flatness`.
     held_out: a split to test on after every epoch.
-    told: `(epoch, accuracies [P])`, called after each.
-    chunk: experts at once; see `parallel.batch_map`.
-    mesh: shards the experts.
+    told: `(first, epoch, accuracies)`, called after each epoch of some experts,
+      the first of which has that place in `keys`; none without `held_out`.
+    at_once: experts trained together; by default one on a CPU, which has no use
+      for more, and all elsewhere.
+    mesh: shards those that are trained together.
 
-  Returns:
-    An `Expert` for each key.
+  Yields:
+    An `Expert` for each key, as soon as it is trained.
+
+  Raises:
+    ValueError: a number out of its range.
   """
   if num_epochs < 1 or batch_size < 1 or not step_size > 0:
     raise ValueError(
@@ -89,13 +102,13 @@ def train_experts(
       augmentation=augmentation, gradient_rule=gradient_rule,
   )
 
-  def accuracy(variables, held_out):
+  def measured(variables, held_out):
     predicted = classify(classifier(network, variables), held_out)
     return (predicted == held_out.labels).mean(dtype=jnp.float32)
 
   def seen(carry, held_out):
     variables, _ = carry
-    found = () if held_out is None else accuracy(variables, held_out)
+    found = () if held_out is None else measured(variables, held_out)
     return vector.flatten(variables["params"]), found
 
   def begin(key, split, held_out):
@@ -110,7 +123,8 @@ def train_experts(
   @jax.jit
   def begin_all(keys, split, held_out):
     return batch_map(
-        lambda key: begin(key, split, held_out), keys, chunk=chunk, mesh=mesh
+        lambda key: begin(key, split, held_out), keys, chunk=len(keys),
+        mesh=mesh,
     )
 
   @jax.jit
@@ -119,19 +133,25 @@ def train_experts(
         lambda item: go_on(
             jax.random.fold_in(item[0], epoch), item[1], split, held_out
         ),
-        (keys, carries), chunk=chunk, mesh=mesh,
+        (keys, carries), chunk=len(keys), mesh=mesh,
     )
 
-  k_init, k_epochs = jax.vmap(jax.random.split, out_axes=1)(keys)
-  carries, found = begin_all(k_init, split, held_out)
-  record = [jax.device_get(found)]
-  for epoch in range(num_epochs):
-    carries, found = go_on_all(k_epochs, epoch, carries, split, held_out)
-    record.append(jax.device_get(found))
-    if told is not None:
-      told(epoch + 1, np.asarray(record[-1][1]))
-  weights = np.stack([weights for weights, _ in record], axis=1)
-  accuracies = np.zeros((len(keys), 0))
-  if held_out is not None:
-    accuracies = np.stack([accuracy for _, accuracy in record], axis=1)
-  return [Expert(*each) for each in zip(weights, accuracies, strict=True)]
+  def together(first, keys):
+    k_init, k_epochs = jax.vmap(jax.random.split, out_axes=1)(keys)
+    carries, found = begin_all(k_init, split, held_out)
+    record = [jax.device_get(found)]
+    for epoch in range(num_epochs):
+      carries, found = go_on_all(k_epochs, epoch, carries, split, held_out)
+      record.append(jax.device_get(found))
+      if told is not None:
+        told(first, epoch + 1, np.asarray(record[-1][1]))
+    weights = np.stack([weights for weights, _ in record], axis=1)
+    accuracies = np.zeros((len(keys), 0))
+    if held_out is not None:
+      accuracies = np.stack([right for _, right in record], axis=1)
+    return [Expert(*each) for each in zip(weights, accuracies, strict=True)]
+
+  if at_once is None:
+    at_once = 1 if platform() == "cpu" and mesh is None else len(keys)
+  for first in range(0, len(keys), at_once):
+    yield from together(first, keys[first : first + at_once])
