@@ -139,6 +139,25 @@ def real(key: Array, split, classes: np.ndarray) -> Array:
   Raises:
     ValueError: a class has fewer samples than rows ask of it.
   """
+  counts, wanted = np.asarray(split.counts), count_wanted(split, classes)
+  rows = np.empty(len(classes), np.int64)
+  for c in np.flatnonzero(wanted):
+    members = split.members[c, : counts[c]]
+    chosen = jax.random.permutation(jax.random.fold_in(key, c), members)
+    rows[classes == c] = np.asarray(chosen)[: wanted[c]]
+  return split.encode(split.inputs[rows])
+
+
+def count_wanted(split, classes: np.ndarray) -> np.ndarray:
+  """[K] rows that ask for each class, of which a split must have as many.
+
+  Args:
+    split: a `data.Split`.
+    classes: [M] int, the class of each row.
+
+  Raises:
+    ValueError: a class has fewer samples than rows ask of it.
+  """
   counts = np.asarray(split.counts)
   wanted = np.bincount(classes, minlength=len(counts))
   if (wanted > counts).any():
@@ -148,12 +167,7 @@ def real(key: Array, split, classes: np.ndarray) -> Array:
         f"{short} has {counts[short]} and {wanted[short]} were asked for. Ask "
         "for fewer, or start from noise."
     )
-  rows = np.empty(len(classes), np.int64)
-  for c in np.flatnonzero(wanted):
-    members = split.members[c, : counts[c]]
-    chosen = jax.random.permutation(jax.random.fold_in(key, c), members)
-    rows[classes == c] = np.asarray(chosen)[: wanted[c]]
-  return split.encode(split.inputs[rows])
+  return wanted
 
 
 def start(

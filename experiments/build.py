@@ -422,6 +422,11 @@ def _check_trajectory(config):
   )
   one_of(("logits", "probabilities", "raw"), "label_space", config.label_space)
   one_of(buffer.DTYPES, "experts.dtype", config.experts.dtype)
+  if (config.start_labels == "experts") != (config.label_space == "logits"):
+    raise ConfigError(
+        "`start_labels` must be experts with `label_space` logits, and with no "
+        f"other; got {config.start_labels} and {config.label_space}."
+    )
   if config.learn_labels and config.label_space == "probabilities":
     raise ConfigError(
         "`learn_labels` must be off with `label_space` probabilities, which "

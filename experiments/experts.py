@@ -38,18 +38,19 @@ def main(argv):
   build.run(config, source)  # refuses what distilling would refuse
   fingerprint = source.fingerprint()
   trajectory.train(config, source, fingerprint, folder)
-  found = trajectory.open_experts(config, source, fingerprint, folder)
+  found = trajectory.open_experts(
+      config, source, fingerprint, folder, config.experts.num
+  )
   print(f"{found.num_experts} experts of {found.num_epochs} epochs in {folder}"
         f"{_accuracy(found)}")
 
 
 def _accuracy(found) -> str:
   """Their mean on data held out, where it was measured."""
-  last = [d["accuracy"][-1] for d in found.documents if d["accuracy"]]
-  if not last:
+  if not found.accuracy:
     return ""
-  held_out = found.documents[0]["about"]["held_out"]
-  return f", {100 * sum(last) / len(last):.1f} % on {held_out}"
+  mean = 100 * sum(found.accuracy) / len(found.accuracy)
+  return f", {mean:.1f} % on {found.documents[0]['about']['held_out']}"
 
 
 if __name__ == "__main__":

@@ -114,7 +114,8 @@ _FOLLOW = {
 _FOLLOWS = {
     "mtt": {"segment.first": 4},
     "datm": {
-        "segment.first": 2, "segment.until": 50, "skip_above": 2,
+        "segment.first": 3, "segment.until": 50, "skip_above": 2,
+        "label_learning_rate": 0.2,
         "experts.radius": 0, "experts.surrogate_gap": 0,
     },
 }

@@ -50,7 +50,9 @@ def prepare(run, config, fingerprint: str, folder: str | None, *, home: Path):
   if folder is None:
     folder = home / "experts" / _name(config, fingerprint)
     train(config, source, fingerprint, folder)
-  opened = open_experts(config, source, fingerprint, Path(folder))
+  opened = open_experts(
+      config, source, fingerprint, Path(folder), config.experts.num
+  )
   start = _start(run, config, opened)
   finish = None
   if config.label_space == "probabilities":
@@ -61,7 +63,7 @@ def prepare(run, config, fingerprint: str, folder: str | None, *, home: Path):
   )
   measured = dict(experts=dict(
       num=opened.num_experts, num_epochs=opened.num_epochs,
-      accuracy=[d["accuracy"][-1] for d in opened.documents if d["accuracy"]],
+      accuracy=opened.accuracy,
       seconds=[d["about"]["seconds"] for d in opened.documents],
   ))
   return build.run(config, source, start=start)._replace(
@@ -79,7 +81,7 @@ def train(config, source, fingerprint: str, folder: Path) -> None:
     if not wanted:
       return
     if there:  # refuses to mix
-      open_experts(config, source, fingerprint, folder, at_least=False)
+      open_experts(config, source, fingerprint, folder, num_experts=None)
     if isinstance(source.preprocessing, ZCA):  # dear, and fits
       source = source.encoded()
     _train(config, source, fingerprint, folder, wanted)
@@ -134,53 +136,39 @@ def _start(run, config, opened: buffer.Buffer) -> Distilled:
   begun, source = run.state.distilled, run.source
   stored = build.parameterization(config.parameterization)
   size, steps = build.num_rows(config, source), config.num_steps_per_epoch
-  classes = initialisation.start_classes(size, steps, source.num_classes)
 
   def last():
     return _experts(run, opened, opened.num_epochs)
 
   if config.start == "correct":
-    def draw(key, classes):
-      rows = agreement.correct_rows(
-          key, last(), run.network, source.train, classes
-      )
-      return source.train.encode(source.train.inputs[rows])
-
-    begun = begun._replace(codes=initialisation.from_drawn(
-        jax.random.fold_in(run.key, _APART), source, stored, draw,
-        num_samples=size, num_steps=steps, step_size=None,
+    begun = begun._replace(codes=agreement.from_correct(
+        jax.random.fold_in(run.key, _APART), source, stored, last(),
+        run.network, num_samples=size, num_steps=steps, step_size=None,
     ).codes)
   if config.start_labels == "experts":
-    owner = stored.owner(begun.codes)
-    logits = agreement.expert_logits(
-        last(), run.network, stored.decode(begun.codes), classes[owner]
-    )
-    begun = begun._replace(labels=agreement.mean_of_rows(logits, owner, size))
+    classes = initialisation.start_classes(size, steps, source.num_classes)
+    begun = agreement.with_logits(begun, stored, last(), run.network, classes)
   return begun
 
 
 def _taught(run, config, opened: buffer.Buffer, distilled) -> Distilled:
   """The set with the labels that experts give it at the last target epoch."""
-  samples = run.estimator.samples(distilled).inputs
-  epoch = config.segment.highest - 1 + config.segment.span
-  labels = agreement.expert_probabilities(
-      _experts(run, opened, epoch), run.network, samples
+  epoch = start_epochs(config.segment).last_target(config.segment.span)
+  return agreement.with_probabilities(
+      distilled, build.parameterization(config.parameterization),
+      _experts(run, opened, epoch), run.network,
   )
-  stored = build.parameterization(config.parameterization)
-  return distilled._replace(labels=agreement.mean_of_rows(
-      labels, stored.owner(distilled.codes), len(distilled.labels)
-  ))
 
 
 def _experts(run, opened: buffer.Buffer, epoch: int) -> Iterator[PyTree]:
-  """The variables of each expert after an epoch; statistics are fresh."""
+  """The variables of each expert after an epoch."""
   return opened.variables(
       epoch, run.network.init(run.key, run.source.example)
   )
 
 
 def open_experts(
-    config, source, fingerprint: str, folder: Path, *, at_least: bool = True
+    config, source, fingerprint: str, folder: Path, num_experts: int | None
 ) -> buffer.Buffer:
   """The experts of a folder, which must be those of a configuration.
 
@@ -189,13 +177,13 @@ def open_experts(
     source: its data.
     fingerprint: of the data.
     folder: where they are.
-    at_least: as many as configured, and no others; else all there are.
+    num_experts: the first so many; None for all there are.
   """
   network = network_of(config.network, source.num_classes)
   return buffer.open_buffer(
       folder, like=_like(network, source),
       identity=_identity(config, fingerprint),
-      num_experts=config.experts.num if at_least else None,
+      num_experts=num_experts,
   )
 
 

@@ -19,10 +19,11 @@ from distill_jax.inner_loop import train_epoch_on
 from distill_jax.labels import cross_entropy, label_rows
 from distill_jax.nn import mlp, vector
 from distill_jax.objectives import datm
+from distill_jax.parameterization.pixels import pixels
 from distill_jax.trajectories import agreement, buffer
 from distill_jax.trajectories.experts import Expert, train_experts
 from distill_jax.trajectories.feed import Feed
-from distill_jax.types import Network
+from distill_jax.types import Distilled, Network
 
 NETWORK = mlp(3, widths=(5,))
 
@@ -279,7 +280,10 @@ class BufferTest(parameterized.TestCase):
   def test_feed_stages_the_segments_of_the_steps(self):
     feed = self.feed()
     first = feed(0, 4)
-    second = feed(4, 4)  # read ahead
+    following, reading = feed._ahead
+    self.assertEqual(following, (4, 4, 0))
+    second = feed(4, 4)
+    self.assertIs(second, reading.result())  # it was read ahead
     for step in range(8):
       expert, epoch = feed.draw(step)
       found = (first, second)[step // 4]
@@ -288,6 +292,16 @@ class BufferTest(parameterized.TestCase):
       )
       np.testing.assert_array_equal(
           found.target[step % 4], self.weights[expert, epoch + 2]
+      )
+
+  def test_another_attempt_is_not_what_was_read_ahead(self):
+    feed = self.feed()
+    feed(0, 9)
+    found = feed(9, 9, attempt=1)
+    for place in range(9):
+      expert, epoch = feed.draw(9 + place, attempt=1)
+      np.testing.assert_array_equal(
+          found.start[place], self.weights[expert, epoch]
       )
 
   def test_draws_depend_on_the_step_alone(self):
@@ -372,6 +386,25 @@ class DatmTest(parameterized.TestCase):
     np.testing.assert_allclose(
         jax.nn.softmax(found[5]), [0.05, 0.05, 0.9], rtol=1e-5
     )
+
+  def test_labels_of_a_row_are_the_mean_of_its_samples(self):
+    logits = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
+    experts = [{"params": each} for each in logits]
+    stored = pixels()._replace(owner=lambda codes: np.array([0, 1, 0, 1]))
+    start = Distilled(jnp.zeros((4, 1)), jnp.zeros((2, 3)), jnp.zeros(0))
+    classes = np.array([2, 0])
+    found = agreement.with_logits(
+        start, stored, experts, _of_params(), classes
+    ).labels
+    each = agreement.expert_logits(
+        experts, _of_params(), np.zeros((4, 1)), classes[[0, 1, 0, 1]]
+    )
+    np.testing.assert_allclose(found, (each[:2] + each[2:]) / 2, rtol=1e-5)
+    found = agreement.with_probabilities(
+        start, stored, experts, _of_params()
+    ).labels
+    mean = np.asarray(jax.nn.softmax(logits)).mean(0)
+    np.testing.assert_allclose(found, (mean[:2] + mean[2:]) / 2, rtol=1e-5)
 
   def test_a_binary_task_has_one_logit(self):
     logits = np.array([[2.0], [-1.0], [-3.0]], np.float32)

@@ -8,6 +8,7 @@ import driver
 import jax
 import jax.numpy as jnp
 import launching
+import networks
 import numpy as np
 import pytest
 
@@ -40,25 +41,26 @@ def _distil(folder, method, *more):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-  """Each method once; MTT and TESLA follow the same experts."""
+  """Each method once; MTT and TESLA follow the same experts, DATM and FTD."""
   folder = tmp_path_factory.mktemp("trajectories")
   with launching.compiling_once(folder / "cache"):
     done = {
-        method: _distil(folder, method) for method in ("mtt", "tesla", "datm")
+        method: _distil(folder, method)
+        for method in ("mtt", "tesla", "datm", "ftd")
     }
     yield folder, done
 
 
-def _plain_experts(folder):
-  """Where the runs keep those of MTT, which are not flat."""
+def _experts(folder, radius):
+  """Where the runs keep those of MTT (radius 0) or of DATM (0.01)."""
   for path in (folder / "experts").iterdir():
     document = storage.document(buffer.path_of(path, 0))
-    if not document["identity"]["recipe"]["radius"]:
+    if document["identity"]["recipe"]["radius"] == radius:
       return path
   raise AssertionError("no such experts")
 
 
-@pytest.mark.parametrize("method", ["mtt", "tesla", "datm"])
+@pytest.mark.parametrize("method", ["mtt", "tesla", "datm", "ftd"])
 def test_distils(runs, method):
   folder, done = runs
   assert done[method].code == 0, done[method].err
@@ -81,17 +83,36 @@ def test_experts_are_shared_by_those_that_ask_for_the_same(runs):
   assert "expert 1 of 2: epoch 1/4" in done["mtt"].err
   assert "expert" not in done["tesla"].err.replace("experts", "")
   assert "expert 1 of 2: epoch 1/4" in done["datm"].err  # those are flat
+  assert "expert" not in done["ftd"].err.replace("experts", "")
   assert len(list((folder / "experts").iterdir())) == 2
 
 
 def test_datm_starts_from_what_experts_say(runs):
+  """Samples that an expert gets right, and the mean logits of those experts."""
   folder, done = runs
-  made = artifact.load(folder / "datm" / "distilled.safetensors")
-  assert made.label_space == "logits" and made.label_regime == "soft_fixed"
-  rows = made.training_set.samples.labels
-  np.testing.assert_allclose(rows.sum(1), 1, rtol=1e-5)
-  np.testing.assert_array_equal(rows.argmax(1), np.repeat(range(10), 2))
   assert "with hard labels" in done["datm"].out
+  still = _distil(
+      folder, "datm", f"--workdir={folder / 'still'}",
+      "--config.learning_rate=1e-12", "--config.label_learning_rate=1e-12",
+  )
+  assert still.code == 0, still.err
+  made = artifact.load(folder / "still" / "distilled.safetensors")
+  assert made.label_space == "logits" and made.label_regime == "soft_fixed"
+  config = launching.configuration("datm_mnist.py", "quick,ipc=2")
+  config.network.width = 4
+  source = build.source(config)
+  network = networks.network(config.network, source.num_classes)
+  fresh = network.init(jax.random.key(0), source.example)
+  opened = buffer.open_buffer(_experts(folder, 0.01), like=fresh["params"])
+  logits = np.stack([
+      network.apply(variables, made.inputs)[0]
+      for variables in opened.variables(4, fresh)
+  ])
+  classes = np.repeat(range(10), 2)
+  for i, label in enumerate(classes):
+    right = [each[i] for each in logits if each[i].argmax() == label]
+    assert right
+    np.testing.assert_allclose(made.labels[i], np.mean(right, 0), atol=1e-4)
 
 
 def test_goes_on_where_it_was(runs):
@@ -126,7 +147,7 @@ def test_teacher_labels_are_stored(runs):
 
 def test_experts_given_must_fit(runs, tmp_path):
   folder, _ = runs
-  of_mtt = _plain_experts(folder)
+  of_mtt = _experts(folder, 0)
   done = _distil(
       folder, "mtt", f"--workdir={tmp_path}/run", f"--experts={of_mtt}"
   )
@@ -184,7 +205,7 @@ def test_experts_alone(runs, tmp_path):
   for number in range(2):  # as those that a run trains itself
     one, two = (
         buffer.storage.read(buffer.path_of(place, number))[0]["weights"]
-        for place in (tmp_path / "experts", _plain_experts(folder))
+        for place in (tmp_path / "experts", _experts(folder, 0))
     )
     np.testing.assert_array_equal(one, two)
 
@@ -192,7 +213,8 @@ def test_experts_alone(runs, tmp_path):
 @pytest.mark.parametrize(("change", "message"), [
     (("segment", "highest", 50), "must end within the experts' 6 epochs"),
     (("segment", "lowest", 3), "must have 0 <= lowest < first"),
-    (("segment", "until", 0), "a bound rises must be at least 1"),
+    (("segment", "until", 0), "the bound of epochs to start from rises, must"),
+    ((None, "start_labels", "experts"), "`start_labels` must be experts with"),
     (("segment", "growth", "fast"), "`segment.growth` must be one of"),
     (("student", "num_steps", 0), "`student.num_steps` must be at least 1"),
     (("experts", "dtype", "float64"), "`experts.dtype` must be one of"),

@@ -34,10 +34,14 @@ class StartEpochs(NamedTuple):
     """The lowest epoch, and the bound at an outer step."""
     return self.lowest, self.upper(step)
 
+  def last_target(self, span: int) -> int:
+    """The latest epoch at which segments of `span` epochs end."""
+    return self.highest - 1 + span
+
 
 def check_span(epochs: StartEpochs, span: int, num_epochs: int) -> None:
   """Refuses segments of `span` epochs that end after epoch `num_epochs`."""
-  last = epochs.highest - 1 + span
+  last = epochs.last_target(span)
   if span < 1 or last > num_epochs:
     raise ValueError(
         "`span` must be at least 1 and segments must end within the experts' "
@@ -55,7 +59,7 @@ def interpolated(
     lowest: int, first: int, highest: int, num_steps: int
 ) -> StartEpochs:
   """The upper bound rises from `first` to `highest` within `num_steps`."""
-  _check_steps(num_steps)
+  _check_steps("num_steps", num_steps)
   return _range(
       lowest, first, highest,
       lambda step: min(first + (highest - first) * step // num_steps, highest),
@@ -66,7 +70,7 @@ def one_by_one(
     lowest: int, first: int, highest: int, every: int
 ) -> StartEpochs:
   """The upper bound rises by 1 every so many steps, as the paper has it."""
-  _check_steps(every)
+  _check_steps("every", every)
   return _range(
       lowest, first, highest, lambda step: min(first + step // every, highest)
   )
@@ -75,14 +79,16 @@ def one_by_one(
 def _range(lowest, first, highest, upper) -> StartEpochs:
   if not 0 <= lowest < first <= highest:
     raise ValueError(
-        "start epochs must have 0 <= lowest < first upper bound <= highest; "
-        f"got {lowest}, {first} and {highest}."
+        "`lowest`, `first` and `highest`, the bounds of epochs to start from, "
+        "must have 0 <= lowest < first <= highest; got "
+        f"{lowest}, {first} and {highest}."
     )
   return StartEpochs(lowest, highest, upper)
 
 
-def _check_steps(number: int) -> None:
+def _check_steps(name: str, number: int) -> None:
   if number < 1:
     raise ValueError(
-        f"the steps over which a bound rises must be at least 1; got {number}."
+        f"`{name}`, within which the bound of epochs to start from rises, must "
+        f"be at least 1; got {number}."
     )

@@ -11,10 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from distill_jax import initialisation
 from distill_jax.evaluation.evaluator import classify
 from distill_jax.evaluation.learners import classifier
 from distill_jax.labels import classes_of, label_rows, probabilities
-from distill_jax.types import Array, Network, PyTree
+from distill_jax.types import (
+    Array,
+    Distilled,
+    Network,
+    Parameterization,
+    PyTree,
+)
 
 _SURE = 0.9  # of its class, a sample that no expert gets right
 
@@ -45,14 +52,7 @@ def correct_rows(
     ValueError: a class has fewer samples than are wanted.
   """
   labels = np.asarray(split.labels)
-  wanted = np.bincount(classes, minlength=split.num_classes)
-  counts = np.asarray(split.counts)
-  if (wanted > counts).any():
-    short = int(np.argmax(wanted > counts))
-    raise ValueError(
-        "`num_samples` must not exceed the real samples of a class; class "
-        f"{short} has {counts[short]} and {wanted[short]} were asked for."
-    )
+  wanted = initialisation.count_wanted(split, classes)
   order = np.asarray(jax.random.permutation(key, len(labels)))
   chosen: list[list[int]] = [[] for _ in wanted]
 
@@ -110,30 +110,84 @@ def expert_logits(
   return jnp.where(count > 0, total / jnp.maximum(count, 1), fallback)
 
 
-def expert_probabilities(
-    experts: Iterable[PyTree], network: Network, inputs: Array
-) -> Array:
-  """[M, K] the mean probabilities of the experts, a teacher's labels.
+def from_correct(
+    key: Array,
+    source,
+    parameterization: Parameterization,
+    experts: Iterable[PyTree],
+    network: Network,
+    **settings,
+) -> Distilled:
+  """A set from real samples that experts classify correctly.
 
   Args:
+    key: consumed.
+    source: a `data.Source`.
+    parameterization: how the samples are stored.
+    experts: as of `correct_rows`, as is `network`.
+    network: theirs.
+    **settings: further ones of `initialisation.from_drawn`.
+  """
+
+  def draw(key, classes):
+    rows = correct_rows(key, experts, network, source.train, classes)
+    return source.train.encode(source.train.inputs[rows])
+
+  return initialisation.from_drawn(
+      key, source, parameterization, draw, **settings
+  )
+
+
+def with_logits(
+    distilled: Distilled,
+    parameterization: Parameterization,
+    experts: Iterable[PyTree],
+    network: Network,
+    classes: np.ndarray,
+) -> Distilled:
+  """The set with labels that are `expert_logits`, where DATM's start.
+
+  Args:
+    distilled: the set.
+    parameterization: decodes it; of a row with several samples the label is
+      their mean.
     experts: variables.
     network: theirs.
-    inputs: [M, ...] in model space.
+    classes: [R] int, of the label rows.
   """
+  owner = parameterization.owner(distilled.codes)
+  logits = expert_logits(
+      experts, network, parameterization.decode(distilled.codes), classes[owner]
+  )
+  return distilled._replace(labels=_of_rows(logits, owner, len(classes)))
+
+
+def with_probabilities(
+    distilled: Distilled,
+    parameterization: Parameterization,
+    experts: Iterable[PyTree],
+    network: Network,
+) -> Distilled:
+  """The set with a teacher's labels: the mean probabilities of the experts.
+
+  Args:
+    distilled: the set, as are those that follow those of `with_logits`.
+    parameterization: decodes it.
+    experts: variables.
+    network: theirs.
+  """
+  inputs = parameterization.decode(distilled.codes)
   rows = [
       probabilities(network.apply(variables, inputs)[0])
       for variables in experts
   ]
-  return sum(rows) / len(rows)
+  owner = parameterization.owner(distilled.codes)
+  return distilled._replace(labels=_of_rows(
+      sum(rows) / len(rows), owner, len(distilled.labels)
+  ))
 
 
-def mean_of_rows(values: Array, owner: Array, num_rows: int) -> Array:
-  """[num_rows, K] the mean of what the samples of each label row have.
-
-  Args:
-    values: [M, K].
-    owner: [M] int, the label row of each sample.
-    num_rows: each has a sample.
-  """
+def _of_rows(values: Array, owner: Array, num_rows: int) -> Array:
+  """[num_rows, K] the mean of what the samples of each label row have."""
   count = jax.ops.segment_sum(jnp.ones((len(values), 1)), owner, num_rows)
   return jax.ops.segment_sum(values, owner, num_rows) / count

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 
 from distill_jax import storage
 from distill_jax.errors import WorkdirError
+from distill_jax.inner_loop import keeps_statistics
 from distill_jax.nn import vector
 from distill_jax.objectives.mtt import Segment
 from distill_jax.trajectories.experts import Expert
@@ -46,6 +47,11 @@ class Buffer(NamedTuple):
     """How many there are."""
     return len(self.files)
 
+  @property
+  def accuracy(self) -> list[float]:
+    """Of each expert in the end, on data held out; of those that have any."""
+    return [d["accuracy"][-1] for d in self.documents if d["accuracy"]]
+
   def weights(self, expert: int, epoch: int) -> np.ndarray:
     """[n] float32, of an expert after an epoch; 0 is before the first.
 
@@ -67,8 +73,17 @@ class Buffer(NamedTuple):
 
     Args:
       epoch: 0 is before the first.
-      fresh: variables of the network; what is not weights is taken from them.
+      fresh: variables of the network, which give their structure.
+
+    Raises:
+      ValueError: the network has more than weights, which files do not keep.
     """
+    if keeps_statistics(fresh):
+      raise ValueError(
+          "`fresh` must be variables of a network without statistics of "
+          "batches, which experts do not keep; got "
+          f"{', '.join(sorted(fresh))}. Take instance norm."
+      )
     for expert in range(self.num_experts):
       weights = jnp.asarray(self.weights(expert, epoch))
       params = vector.unflatten(weights, fresh["params"])
