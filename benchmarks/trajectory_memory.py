@@ -36,14 +36,16 @@ def main(argv=None) -> None:
   for name, settings in (
       ("exact", {}), ("tesla", dict(freeze=True)), ("kept", dict(remat=False)),
   ):
-    of_first = None
+    first_steps, first = options.num_steps[0], None
     for num_steps in options.num_steps:
       temporary, weights = measured(
           options.width, options.num_samples, num_steps, **settings
       )
-      first, _ = of_first = of_first or (temporary, num_steps)
-      allowed = first + _FLOAT * weights * (num_steps - of_first[1])
-      bar = _BAR if num_steps == of_first[1] else allowed
+      bar = _BAR
+      if first is None:
+        first = temporary
+      else:
+        bar = first + _FLOAT * weights * (num_steps - first_steps)
       rows.append({
           "gradient": name, "steps": num_steps, "temporary_bytes": temporary,
           "weights": weights, "bar": bar if name == "exact" else "-",

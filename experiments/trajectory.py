@@ -75,7 +75,8 @@ def train(config, source, fingerprint: str, folder: Path) -> None:
   """Trains the experts that a folder lacks, and saves each when finished."""
   folder.mkdir(parents=True, exist_ok=True)
   settings = config.experts
-  with workdir.alone(folder):
+  with workdir.alone(folder, "experts"):
+    buffer.forget_halves(folder)
     there = buffer.numbers(folder)
     wanted = [i for i in range(settings.num) if i not in there]
     if not wanted:

@@ -73,8 +73,12 @@ def open_workdir(path: str, config: dict, spec: str, fingerprint: str) -> Path:
 
 
 @contextlib.contextmanager
-def alone(folder: Path):
+def alone(folder: Path, name: str = "workdir"):
   """Holds the folder for this process.
+
+  Args:
+    folder: exists.
+    name: of what it is, for the message.
 
   Raises:
     WorkdirError: another process runs in it.
@@ -85,7 +89,7 @@ def alone(folder: Path):
     yield
   except BlockingIOError:
     raise WorkdirError(
-        f"`workdir` must be of one process; another one runs in {folder}. "
+        f"`{name}` must be of one process; another one runs in {folder}. "
         "Wait for it, or choose another folder."
     ) from None
   finally:

@@ -257,7 +257,7 @@ class BufferTest(parameterized.TestCase):
       self.open(like=other)
 
   def test_refuses_too_few_and_unequal_ones(self):
-    with self.assertRaisesRegex(WorkdirError, "folder of 3 experts; .* has 2"):
+    with self.assertRaisesRegex(WorkdirError, "hold 3 experts; .* has 2"):
       self.open(num_experts=3)
     self.assertEqual(self.open(num_experts=1).num_experts, 1)
     self.save(1, self.weights[1, :3])
@@ -268,6 +268,8 @@ class BufferTest(parameterized.TestCase):
     (self.folder / ".expert_002.safetensors.1.partial").write_text("half")
     self.assertEqual(buffer.numbers(self.folder), [0, 1])
     self.assertEqual(buffer.numbers(self.folder / "absent"), [])
+    buffer.forget_halves(self.folder)
+    self.assertLen(list(self.folder.iterdir()), 2)
 
   def feed(self, **settings):
     settings = dict(

@@ -160,7 +160,7 @@ def test_experts_given_must_fit(runs, tmp_path):
   none = _distil(
       folder, "mtt", f"--workdir={tmp_path}/none", f"--experts={tmp_path}"
   )
-  assert none.code == 2 and "has 0. Train them with" in none.err
+  assert none.code == 2 and "has 0. Train more of them" in none.err
   other = launching.distil(
       f"--config={launching.CONFIGS / 'dm_mnist.py'}:quick", "--data=digits",
       f"--workdir={tmp_path}/dm", f"--experts={of_mtt}",

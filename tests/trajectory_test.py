@@ -289,10 +289,23 @@ class TrajectoryTest(parameterized.TestCase):
     start = vector.flatten(variables["params"])
     objective = trajectory_matching(network, num_steps=1)
     samples = backprop(objective, pixels(), positive=same).samples(distilled)
-    loss, _ = jax.jit(objective.loss)(
+    found, _ = jax.jit(objective.loss)(
         jax.random.key(0), samples, (), Segment(start, start + 0.1)
     )
-    self.assertTrue(np.isfinite(loss))
+
+    @jax.grad
+    def gradient(params):
+      logits, _ = network.apply(
+          {**variables, "params": params}, samples.inputs, train=True
+      )
+      return cross_entropy(logits, samples.labels)
+
+    step = samples.step_sizes[0] * vector.flatten(
+        gradient(variables["params"])
+    )
+    np.testing.assert_allclose(
+        found, jnp.square(step + 0.1).sum() / (0.01 * len(start)), rtol=1e-5
+    )
 
   @parameterized.parameters(
       (dict(num_steps=0), "`num_steps` and `batch_size` must be at least 1"),

@@ -110,6 +110,16 @@ def numbers(folder) -> list[int]:
   return sorted(int(match[1]) for match in found if match)
 
 
+def forget_halves(folder) -> None:
+  """Removes what saves that were killed have left; no other may be under way.
+
+  Args:
+    folder: exists.
+  """
+  for file in Path(folder).glob(".expert_*.partial"):
+    file.unlink()
+
+
 def save_expert(
     folder,
     number: int,
@@ -182,15 +192,15 @@ def open_buffer(
   found = numbers(folder)[:num_experts]
   if not found or (num_experts and len(found) < num_experts):
     raise WorkdirError(
-        f"`experts` must be a folder of {num_experts or 'trained'} experts; "
-        f"{folder} has {len(found)}. Train them with experiments/experts.py."
+        f"`folder` must hold {num_experts or 'some'} experts; {folder} has "
+        f"{len(found)}. Train more of them with experiments/experts.py."
     )
   files = tuple(path_of(folder, number) for number in found)
   documents = tuple(_document(file, like, identity) for file in files)
   lengths = {len(document["rows"]) for document in documents}
   if len(lengths) != 1:
     raise WorkdirError(
-        f"`experts` must be trained for one number of epochs; those in "
+        f"`folder` must hold experts of one number of epochs; those in "
         f"{folder} have {', '.join(str(n - 1) for n in sorted(lengths))}."
     )
   return Buffer(files, lengths.pop() - 1, documents)
@@ -221,7 +231,7 @@ def _check_layout(file: Path, found, wanted) -> None:
   for name in [*wanted, *found]:
     if found.get(name) != wanted.get(name):
       raise WorkdirError(
-          f"`experts` must be of the network that follows them; {name} is "
+          f"`folder` must hold experts of the network that follows; {name} is "
           f"{wanted.get(name, 'absent')} there and {found.get(name, 'absent')} "
           f"in {file}. Train experts of this network in another folder."
       )
@@ -234,8 +244,8 @@ def _check_same(file: Path, field: str, found, wanted) -> None:
       _check_same(file, f"{field}.{name}", found.get(name), wanted.get(name))
   elif found != wanted:
     raise WorkdirError(
-        f"`experts` must be trained as this run says; {field} is {wanted!r} "
-        f"and {file} has {found!r}. Train others in another folder."
+        f"`folder` must hold experts trained as this run says; {field} is "
+        f"{wanted!r} and {file} has {found!r}. Train others in another folder."
     )
 
 
@@ -245,5 +255,6 @@ def _checksum(row: np.ndarray) -> int:
 
 def _bad(file: Path, why: str) -> WorkdirError:
   return WorkdirError(
-      f"`experts` must be sound; {file}: {why}. Delete it to train it again."
+      f"`folder` must hold sound experts; {file}: {why}. Delete it to train it "
+      "again."
   )

@@ -84,5 +84,3 @@ class Feed:
         for step in range(chunk.step, chunk.step + chunk.size)
     ]
     return jax.device_put(Segment(*map(np.stack, zip(*drawn, strict=True))))
-
-

@@ -4,7 +4,7 @@ MTT (Cazenavette et al., 2022, arXiv 2203.11932), FTD (Du et al., 2023, arXiv
 2211.11004), TESLA (Cui et al., 2023, arXiv 2211.10586) and DATM (Guo et al.,
 2023, arXiv 2310.05773), with what each published for CIFAR-10; other data sets
 take the same, without ZCA. A size that was not published takes the settings of
-the next smaller one.
+the next smaller one; TESLA's beyond one sample a class are those of MTT.
 """
 
 import options
