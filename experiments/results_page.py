@@ -106,7 +106,8 @@ DATM learns its labels; `hard labels` is the same set with the largest of each.
 MTT starts from random real samples, DATM from some that the experts classify
 correctly, and from random ones in `_real`. Sets and random real data are
 trained on by recipe `mtt`, the sets with the step size they have learned,
-random real data with the one that validation prefers.
+random real data with the one that validation prefers. `experts` has their
+accuracy on validation, `training them` the time of all together.
 
 {trajectories}
 
