@@ -184,6 +184,12 @@ def distill(
   Returns:
     The new state, and `Info` with a leading axis [num_steps].
   """
+  rows = {len(leaf) for leaf in jax.tree.leaves(fed)}
+  if rows - {num_steps}:
+    raise ValueError(
+        "`fed` must have a row for each of the `num_steps`; got "
+        f"{', '.join(map(str, sorted(rows)))} for {num_steps}."
+    )
   return jax.lax.scan(
       lambda state, item: step(key, state, data if fed is None else item),
       state, fed, length=num_steps,

@@ -78,8 +78,8 @@ def assess(
   hard = None
   if artifact.label_regime != "hard":
     hard = evaluate(
-        key, artifact._replace(**_hard(training_set)), source.test,
-        network=student, num_networks=settings["num_networks"],
+        key, hardened(artifact), source.test, network=student,
+        num_networks=settings["num_networks"],
     )
   baselines = build.baseline_names(settings["baselines"])
   if baselines:
@@ -193,5 +193,7 @@ def _random_real(key, artifact, source, spec, cache, num_networks):
   )["random_real"]
 
 
-def _hard(training_set) -> dict:
-  return dict(labels=hard_labels(training_set).samples.labels)
+def hardened(artifact):
+  """The artifact with the one-hot row of the class in place of each label."""
+  labels = hard_labels(artifact.training_set).samples.labels
+  return artifact._replace(labels=labels, label_space="raw")

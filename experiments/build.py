@@ -432,9 +432,13 @@ def _check_trajectory(config):
         "`learn_labels` must be off with `label_space` probabilities, which "
         "are a teacher's; got True. Learn logits."
     )
-  for field in ("step_size", "step_size_floor"):
-    if not config[field] > 0:
-      raise ConfigError(f"`{field}` must be positive; got {config[field]}.")
+  for part, field in (
+      (config, "step_size"), (config, "step_size_floor"),
+      (config.experts, "step_size"),
+  ):
+    if not part[field] > 0:
+      name = f"experts.{field}" if part is config.experts else field
+      raise ConfigError(f"`{name}` must be positive; got {part[field]}.")
   for field in ("skip_above", "spike"):
     if not config[field] >= 0:
       raise ConfigError(

@@ -48,6 +48,7 @@ def main(argv):
   source = build.source(config, spec=spec, data_dir=FLAGS.data_dir)
   run = build.run(config, source)
   fingerprint = source.fingerprint()
+  trajectory.check_given(config, source, fingerprint, FLAGS.experts)
   folder = workdir.open_workdir(
       FLAGS.workdir, config.to_dict(), spec, fingerprint
   )

@@ -43,8 +43,6 @@ def prepare(run, config, fingerprint: str, folder: str | None, *, home: Path):
     A `build.Run`; the same one where the method follows no experts.
   """
   if config.method not in TRAJECTORIES:
-    if folder is not None:
-      check_method(config, "--experts")
     return run
   source = run.source
   if folder is None:
@@ -217,6 +215,15 @@ def _name(config, fingerprint: str) -> str:
 def _at_once() -> int:
   """Experts trained together: one on a CPU, which has no use for more."""
   return 1 if jax.default_backend() == "cpu" else 10
+
+
+def check_given(config, source, fingerprint: str, folder: str | None) -> None:
+  """Refuses experts of another run, before anything is written."""
+  if folder is not None:
+    check_method(config, "--experts")
+    open_experts(
+        config, source, fingerprint, Path(folder), config.experts.num
+    )
 
 
 def check_method(config, flag: str) -> None:

@@ -3,6 +3,7 @@
 import json
 from types import SimpleNamespace
 
+import assess
 import build
 import driver
 import jax
@@ -98,6 +99,8 @@ def test_datm_starts_from_what_experts_say(runs):
   assert still.code == 0, still.err
   made = artifact.load(folder / "still" / "distilled.safetensors")
   assert made.label_space == "logits" and made.label_regime == "soft_fixed"
+  hard = assess.hardened(made).training_set.samples.labels
+  np.testing.assert_array_equal(hard, np.eye(10)[np.repeat(range(10), 2)])
   config = launching.configuration("datm_mnist.py", "quick,ipc=2")
   config.network.width = 4
   source = build.source(config)
@@ -157,6 +160,7 @@ def test_experts_given_must_fit(runs, tmp_path):
   )
   assert refused.code == 2
   assert "recipe.radius is 0.01" in refused.err
+  assert not (tmp_path / "other").exists()
   none = _distil(
       folder, "mtt", f"--workdir={tmp_path}/none", f"--experts={tmp_path}"
   )
@@ -219,6 +223,7 @@ def test_experts_alone(runs, tmp_path):
     (("student", "num_steps", 0), "`student.num_steps` must be at least 1"),
     (("experts", "dtype", "float64"), "`experts.dtype` must be one of"),
     ((None, "step_size_floor", 0.0), "`step_size_floor` must be positive"),
+    (("experts", "step_size", -0.1), "`experts.step_size` must be positive"),
     ((None, "rollbacks", -1), "`rollbacks` must be at least 0"),
     ((None, "label_space", "soft"), "`label_space` must be one of"),
 ])
@@ -228,6 +233,13 @@ def test_what_is_refused(change, message):
   (config[part] if part else config)[field] = value
   with pytest.raises(ValueError, match=message):
     build.run(config, build.source(config))
+
+
+def test_what_is_asked_for_holds_in_quick_too():
+  config = launching.configuration("mtt_mnist.py", "quick,experts=3,width=20")
+  assert config.experts.num == 3 and config.network.width == 20
+  plain = launching.configuration("mtt_mnist.py", "quick")
+  assert plain.experts.num == 2 and plain.network.width == 16
 
 
 def test_other_methods_have_no_experts_to_ask():

@@ -40,7 +40,7 @@ class Expert(NamedTuple):
 def train_experts(
     keys: Array, network: Network, split, **settings
 ) -> list[Expert]:
-  """The experts of `each_expert`, which has the arguments, all together."""
+  """All experts of `trajectories.experts.each_expert`, as it is called."""
   return list(each_expert(keys, network, split, **settings))
 
 

@@ -63,9 +63,11 @@ def trajectories(method: str, dataset: str):
 
   def get_config(text=None):
     chosen = options.parse(
-        text, ipc=10, width=128, experts=100, init="", parameterization="",
+        text, ipc=10, width=0, experts=0, init="", parameterization="",
         preprocessing="", recipe="", learn_labels=False, quick=False,
     )
+    chosen.width = chosen.width or (16 if chosen.quick else 128)
+    chosen.experts = chosen.experts or (2 if chosen.quick else 100)
     for name in ("ipc", "experts"):
       if getattr(chosen, name) < 1:
         raise ConfigError(
@@ -88,7 +90,7 @@ def trajectories(method: str, dataset: str):
     )
     choose_start(config, chosen)
     if chosen.quick:
-      _quick(config, chosen)
+      _quick(config)
     return config
 
   return get_config
@@ -156,13 +158,12 @@ def _row(table, chosen):
   return table[max(size for size in table if size <= chosen.ipc)]
 
 
-def _quick(config, chosen):
+def _quick(config):
   """Small, on the digits that scikit-learn carries."""
   config.data = "digits"
-  config.network.depth, config.network.width = 1, min(chosen.width, 16)
+  config.network.depth = 1
   strategy = "color_crop_scale_rotate"
   config.augmentation.strategy = config.experts.strategy = strategy
-  config.experts.num = min(chosen.experts, 2)
   config.experts.num_epochs, config.experts.batch_size = 6, 64
   config.experts.step_size = 0.1
   config.segment.lowest, config.segment.first = 0, 2
