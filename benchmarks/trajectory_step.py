@@ -88,8 +88,8 @@ class Problem:
 def gradient_difference(width: int, num_steps, remat, device) -> float:
   """Largest difference of gradients, as a share of the largest entry.
 
-  In float64 and on two samples a class: in float32 a ReLU that rounding turns
-  on or off changes both by a percent at width 128.
+  In float64 and on two samples a class: in float32 the two differ by a percent
+  at width 128.
 
   Raises:
     RuntimeError: it exceeds 1e-9.

@@ -108,8 +108,8 @@ correctly, and from random ones in `_real`. Sets and random real data are
 trained on by recipe `mtt`, the sets with the step size they have learned,
 random real data with the one that validation prefers. `experts` has their
 accuracy on validation, `training them` the time of all together; two of those
-of Fashion-MNIST were paused for 45 minutes while they trained, the other three
-took five minutes each.
+of Fashion-MNIST were paused for long while they trained, the other three took
+four to six minutes each.
 
 {trajectories}
 
