@@ -70,3 +70,30 @@ def probabilities(logits: Array) -> Array:
 def cross_entropy_of_logits(logits: Array, labels: Array) -> Array:
   """`cross_entropy` where the labels are learned as logits (DATM)."""
   return cross_entropy(logits, probabilities(labels))
+
+
+def centred_rows(classes: Array, num_classes: int, dtype=jnp.float32) -> Array:
+  """Label rows [..., K] less their mean over classes, targets of a regression.
+
+  One-hot less 1/K; for two classes -1/2 and 1/2. What a regression on them
+  predicts is read by `classes_of`.
+  """
+  return label_rows(classes, num_classes, dtype) - 1 / num_classes
+
+
+def squared_error(outputs: Array, labels: Array) -> Array:
+  """`mean_i sum_c (outputs_ic - labels_ic)^2 / 2`.
+
+  Args:
+    outputs: [B, K].
+    labels: [B, K], usually centred.
+
+  Returns:
+    A scalar.
+  """
+  if outputs.shape != labels.shape:
+    raise ValueError(
+        "`outputs` and `labels` must have one shape; got "
+        f"{outputs.shape} and {labels.shape}. Two classes are one output."
+    )
+  return 0.5 * jnp.square(outputs - labels).sum(-1).mean()

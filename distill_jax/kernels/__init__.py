@@ -1,0 +1,1 @@
+"""Kernels, and regression with them."""
