@@ -18,9 +18,11 @@ from distill_jax import environment, schema, storage
 from distill_jax.errors import ArtifactError
 from distill_jax.initialisation import step_order
 from distill_jax.labels import (
+  centred_rows,
   classes_of_labels,
   label_rows,
   probabilities,
+  uncentred,
 )
 from distill_jax.preprocessing import Standardise
 from distill_jax.types import (
@@ -351,7 +353,7 @@ def _make(
     initial=initial,
     codes=codes,
     modality=schema.MODALITIES.get(inputs.ndim, "unknown"),
-    label_regime=_label_regime(labels),
+    label_regime=_label_regime(labels, rest.get("label_space")),
     class_names=tuple(str(name) for name in class_names),
     student_init="fixed" if initial else "random",
     recipe=schema.json_copy("recipe", recipe),
@@ -362,11 +364,15 @@ def _make(
   ))
 
 
-def _label_regime(labels: np.ndarray) -> str:
+def _label_regime(labels: np.ndarray, space: str | None) -> str:
   """"hard" where the rows are those of classes, unscaled."""
   if labels.ndim != 2 or not labels.size:
     return "soft_fixed"  # refused with a reason, see schema.py
-  rows = label_rows(classes_of_labels(labels), max(labels.shape[1], 2))
+  centred = space == "centred"
+  classes = classes_of_labels(uncentred(labels) if centred else labels)
+  rows = (centred_rows if centred else label_rows)(
+    classes, max(labels.shape[1], 2)
+  )
   return "hard" if np.array_equal(labels, rows) else "soft_fixed"
 
 

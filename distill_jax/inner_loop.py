@@ -78,23 +78,9 @@ def train_in_order(
 
     params = variables["params"]
     at = jax.lax.stop_gradient(params) if freeze else params
-
-    def gradient_on(key, x, y):
-      def objective(params):
-        logits, updated = network.apply(
-            {**variables, "params": params}, x, key=key, train=True
-        )
-        return loss(logits, y), updated
-
-      return jax.grad(objective, has_aux=True)(at)
-
-    if keeps_statistics(variables):
-      gradient, updated = gradient_on(k_apply, x, y)
-    else:
-      keys = jax.random.split(k_apply, len(x))
-      gradient, updated = mean_of_pieces(
-          lambda piece: gradient_on(piece[0][0], *piece[1:])[0], (keys, x, y)
-      ), variables
+    gradient, updated = differentiable_gradient(
+        k_apply, network, {**variables, "params": at}, x, y, loss=loss
+    )
     direction, state = optimizer.update(gradient, state, params)
     eta = samples.step_sizes[t]
     params = jax.tree.map(lambda p, u: p - eta * u, params, direction)
@@ -297,6 +283,52 @@ def training_step(
   change, state = optimizer.update(gradient, state, params)
   params = optax.apply_updates(params, change)
   return {**updated, "params": params}, state, value
+
+
+def differentiable_gradient(
+    key: Array,
+    network: Network,
+    variables: PyTree,
+    inputs: Array,
+    labels: Array,
+    *,
+    loss: Callable[[Array, Array], Array] = cross_entropy,
+) -> tuple[PyTree, PyTree]:
+  """Gradient on one batch, for steps that are differentiated themselves.
+
+  It is taken in pieces that suit the machine and may be differentiated any
+  number of times (`parallel.mean_of_pieces`), except where the network keeps
+  statistics of a batch, which is then taken whole.
+
+  Args:
+    key: consumed.
+    network: what is trained.
+    variables: where the gradient is evaluated.
+    inputs: [n, ...] in model space.
+    labels: [n, K].
+    loss: `(logits [n, K], labels [n, K]) -> scalar`, a mean over rows.
+
+  Returns:
+    The gradient with respect to `params`, and the variables with the statistics
+    that this batch leaves.
+  """
+
+  def gradient_on(key, x, y):
+    def objective(params):
+      logits, updated = network.apply(
+          {**variables, "params": params}, x, key=key, train=True
+      )
+      return loss(logits, y), updated
+
+    return jax.grad(objective, has_aux=True)(variables["params"])
+
+  if keeps_statistics(variables):
+    return gradient_on(key, inputs, labels)
+  keys = jax.random.split(key, len(inputs))
+  return mean_of_pieces(
+      lambda piece: gradient_on(piece[0][0], *piece[1:])[0],
+      (keys, inputs, labels),
+  ), variables
 
 
 def keeps_statistics(variables: PyTree) -> bool:

@@ -81,6 +81,11 @@ def centred_rows(classes: Array, num_classes: int, dtype=jnp.float32) -> Array:
   return label_rows(classes, num_classes, dtype) - 1 / num_classes
 
 
+def uncentred(labels: Array) -> Array:
+  """Label rows [..., K] of centred ones, for `classes_of_labels`."""
+  return labels + 1 / max(labels.shape[-1], 2)
+
+
 def squared_error(outputs: Array, labels: Array) -> Array:
   """`mean_i sum_c (outputs_ic - labels_ic)^2 / 2`.
 

@@ -210,3 +210,16 @@ def step_size_floor(lowest: float) -> Callable[[Distilled], Distilled]:
     return distilled._replace(raw_step_sizes=raw)
 
   return project
+
+
+def label_floor(lowest: float = 0.0) -> Callable[[Distilled], Distilled]:
+  """A `project` that keeps label entries from falling below a number.
+
+  Rows are not normalised afterwards: under a cross-entropy their sums act as
+  step sizes of the samples (RaT-BPTT).
+  """
+
+  def project(distilled):
+    return distilled._replace(labels=jnp.maximum(distilled.labels, lowest))
+
+  return project

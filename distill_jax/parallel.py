@@ -237,8 +237,28 @@ def cpu_rows(f: Callable, tree: PyTree) -> int:
   row = jax.tree.map(
       lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape[1:]), leaf.dtype), tree
   )
-  each = _intermediate_bytes(jax.make_jaxpr(f)(row).jaxpr)
+  each = value_bytes(f, row)
   return int(np.clip(_PIECE_BYTES // max(each, 1), 1, _PIECE_ROWS))
+
+
+def value_bytes(f: Callable, *args: PyTree) -> int:
+  """Bytes of all intermediate values of `f`, as if none were freed.
+
+  Args:
+    f: any function.
+    *args: arrays, or their shapes; it is traced, not run.
+  """
+  return _intermediate_bytes(jax.make_jaxpr(f)(*args).jaxpr)
+
+
+def working_memory() -> int:
+  """Bytes of intermediate values that suit the machine.
+
+  What a CPU keeps near its cores; a quarter of what an accelerator has free.
+  """
+  stats = jax.local_devices()[0].memory_stats() or {}
+  free = stats.get("bytes_limit", 0) - stats.get("bytes_in_use", 0)
+  return _PIECE_BYTES if platform() == "cpu" else max(free // 4, _PIECE_BYTES)
 
 
 def chunk_size(

@@ -58,27 +58,31 @@ def assess(
   if recipe:
     artifact = artifact._replace(recipe=recipe)
   name, *others = networks
+  chosen = from_spec(artifact.recipe)
   built = {
-      n: networks_of.network(network, source.num_classes)
+      n: networks_of.learner(network, chosen, source.num_classes)
       for n, network in networks.items()
   }
-  chosen = from_spec(artifact.recipe)
-  for network in built.values():  # refuses the wrong size
-    jax.eval_shape(network.init, key, artifact.inputs[:1])
+  trained = [n for n in built if not networks_of.is_kernel(networks[n])]
+  for n in trained:  # refuses the wrong size
+    jax.eval_shape(
+        networks_of.network(networks[n], source.num_classes).init, key,
+        artifact.inputs[:1],
+    )
   began = time.perf_counter()
   say(f"evaluating on {source.test.num_samples:,} test samples, at most "
       f"{settings['num_networks']} networks")
   reports = {
       n: evaluate(
-          key, artifact, source.test, network=network,
+          key, artifact, source.test, learner=learner,
           num_networks=settings["num_networks"],
-      ) for n, network in built.items()
+      ) for n, learner in built.items()
   }
-  student, training_set = built[name], artifact.training_set
+  training_set = artifact.training_set
   hard = None
   if artifact.label_regime != "hard":
     hard = evaluate(
-        key, hardened(artifact), source.test, network=student,
+        key, hardened(artifact), source.test, learner=built[name],
         num_networks=settings["num_networks"],
     )
   baselines = build.baseline_names(settings["baselines"])
@@ -93,7 +97,7 @@ def assess(
   )
   full = {}
   if settings["full_data"]:
-    for n in built:
+    for n in trained:
       say(f"training {n} on all data")
       full[n] = known.full_data(key, source, networks[n], cache)
   transfers = {}
@@ -110,6 +114,10 @@ def assess(
             full.get(n),
         ) for n in built
     }
+  cost = None
+  if name in trained:
+    network = networks_of.network(networks[name], source.num_classes)
+    cost = cost_of_set(key, network, training_set, recipe=chosen)
   return report_dict(
       reports[name], training_set,
       network=name,
@@ -125,7 +133,7 @@ def assess(
       baselines=results or None,
       hard_labels=hard,
       full_data=full.get(name),
-      cost=cost_of_set(key, student, training_set, recipe=chosen),
+      cost=cost,
       networks=transfers,
   )
 
@@ -195,5 +203,8 @@ def _random_real(key, artifact, source, spec, cache, num_networks):
 
 def hardened(artifact):
   """The artifact with the one-hot row of the class in place of each label."""
-  labels = hard_labels(artifact.training_set).samples.labels
-  return artifact._replace(labels=labels, label_space="raw")
+  centred = artifact.label_space == "centred"
+  labels = hard_labels(artifact.training_set, centred=centred).samples.labels
+  return artifact._replace(
+      labels=labels, label_space="centred" if centred else "raw"
+  )

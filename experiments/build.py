@@ -6,17 +6,19 @@ place where a name becomes one of them.
 
 import textwrap
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import methods
 import networks
 import numpy as np
 import outer
+import performance
 from choices import OF_PIXELS, one_of
 from methods import (
-    METHODS,
     TRAJECTORIES,
     UNROLLED,
     Rows,
@@ -28,12 +30,14 @@ from distill_jax import data, initialisation
 from distill_jax.errors import ConfigError, DataError
 from distill_jax.estimators.backprop import backprop
 from distill_jax.evaluation.baselines import BASELINES
-from distill_jax.objectives import datm
+from distill_jax.labels import centred_rows
+from distill_jax.objectives import datm, rat_bptt
 from distill_jax.objectives.classes import Anchor
 from distill_jax.outer_loop import (
     Distiller,
     State,
     distiller,
+    label_floor,
     step_size_floor,
 )
 from distill_jax.parameterization.hallucinator import hallucinator
@@ -51,6 +55,7 @@ from distill_jax.types import (
     PyTree,
 )
 
+METHODS = methods.METHODS | performance.METHODS
 PARAMETERIZATIONS = {
     "hallucinator": hallucinator,
     "linear_bases": linear_bases,
@@ -75,7 +80,7 @@ class Run(NamedTuple):
     evaluation_key: disjoint from it.
     source: the data.
     data: what is sampled from: its train split, or that beside a pool.
-    network: the student.
+    network: the student; None where a kernel stands in its place.
     estimator: of the gradient.
     distiller: the outer loop's functions.
     rows: the decoded samples of each step, and of each class.
@@ -92,7 +97,7 @@ class Run(NamedTuple):
   evaluation_key: Array
   source: data.Source
   data: PyTree
-  network: Network
+  network: Network | None
   estimator: Estimator
   distiller: Distiller
   rows: Rows
@@ -181,16 +186,22 @@ def run(
   _check(config, source)
   key = jax.random.key(config.seed)
   k_start, k_init, k_run, k_evaluation = jax.random.split(key, 4)
-  student = networks.network(config.network, source.num_classes)
-  jax.eval_shape(student.init, key, source.example)  # refuses the wrong size
+  student = None
+  if not networks.is_kernel(config.network):
+    student = networks.network(config.network, source.num_classes)
+    jax.eval_shape(student.init, key, source.example)  # refuses the wrong size
   stored = parameterization(config.parameterization)
   start = start or _start(k_start, config, source, stored)
   rows = _rows(config, source, stored.owner(start.codes))
   rows = rows._replace(anchor=anchor)
   objective = METHODS[config.method](config, source, student, rows)
   follows = config.method in TRAJECTORIES
-  positive = dict(positive=lambda raw: raw) if follows else {}
-  estimator = backprop(objective, stored, **positive)
+  estimate = backprop
+  if follows:
+    estimate = partial(backprop, positive=lambda raw: raw)
+  elif config.method == "rcig":
+    estimate = performance.implicit_gradient(config)
+  estimator = estimate(objective, stored)
   loop = distiller(
       estimator, outer.optimizer(config), tracker=outer.tracker(config),
       project=_project(config, source.preprocessing),
@@ -247,6 +258,8 @@ def _project(config, preprocessing):
     chosen.append(_in_range(preprocessing))
   if config.method in TRAJECTORIES:
     chosen.append(step_size_floor(config.step_size_floor))
+  if config.method == "rat_bptt" and config.learn_labels:
+    chosen.append(label_floor())
 
   def project(distilled: Distilled) -> Distilled:
     for each in chosen:
@@ -292,6 +305,7 @@ def _start(key, config, source, stored: Parameterization) -> Distilled:
       noise=lambda: initialisation.noise_labels(k_labels, size, num_classes),
       # Those of experts follow, see trajectory.py.
       experts=lambda: initialisation.one_hot(classes, num_classes),
+      centred=lambda: centred_rows(jnp.asarray(classes), num_classes),
       one_hot=lambda: initialisation.one_hot(classes, num_classes),
       shared=lambda: initialisation.shared_labels(classes, num_classes),
   )
@@ -305,6 +319,10 @@ def _start(key, config, source, stored: Parameterization) -> Distilled:
   )
   if config.method in TRAJECTORIES:  # learned as it is
     return begun._replace(raw_step_sizes=jnp.full((1,), config.step_size))
+  if config.method in performance.WITH_SCALAR:
+    return begun._replace(extra=jnp.zeros(()))
+  if config.get("unit_norm", False):
+    return begun._replace(codes=rat_bptt.unit_norm(begun.codes))
   return begun
 
 
@@ -365,6 +383,7 @@ def _check(config, source):
         "labels; got True. Gradient matching learns them, and ncfm with "
         "`calibration`."
     )
+  performance.check(config)
   if config.method in UNROLLED:
     _check_unrolled(config)
   if config.method in TRAJECTORIES:

@@ -17,6 +17,7 @@ import driver
 import launch
 import pool
 import segmented
+import solved
 import trajectory
 import workdir
 from absl import flags
@@ -44,6 +45,7 @@ flags.mark_flags_as_required(["config", "workdir"])
 def main(argv):
   del argv
   config = FLAGS.config
+  launch.widen(config.network)
   spec = FLAGS.data or config.data
   source = build.source(config, spec=spec, data_dir=FLAGS.data_dir)
   run = build.run(config, source)
@@ -63,6 +65,8 @@ def _distil(config, run, folder, spec, fingerprint):
       home=Path(FLAGS.cache_dir or folder),
   )
   train = segmented.train if "segments" in config else driver.train
+  if config.method == "label_solve":
+    train = solved.train
   outcome = train(run, config, folder)
   distilled = artifact.to_artifact(
       run.estimator, outcome.distilled, run.source,

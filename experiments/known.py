@@ -46,11 +46,15 @@ def baselines(
   """
   if not names:
     return {}
-  network = networks.network(spec, source.num_classes)
+  if networks.is_kernel(spec):
+    fitted = dict(learner=networks.learner(spec, None, source.num_classes))
+    names = tuple(n for n in names if n != "random_real_converged")
+  else:
+    fitted = dict(network=networks.network(spec, source.num_classes))
 
   def measure(names):
     return run_baselines(
-        key, artifact, source, network=network, names=names,
+        key, artifact, source, **fitted, names=names,
         num_samples=num_samples, **sizes,
     )
 

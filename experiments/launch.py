@@ -7,6 +7,8 @@ import sys
 import threading
 from collections.abc import Callable
 
+import jax
+import networks
 from absl import app, flags
 from driver import Interrupted, NonFinite
 
@@ -53,6 +55,12 @@ def run(main: Callable, argv: list[str] | None = None) -> int:
       raise
     return _fail(error, MISTAKE)
   return 0
+
+
+def widen(spec) -> None:
+  """Gives this process float64 where a kernel's ridge solve needs it."""
+  if networks.is_kernel(spec):
+    jax.config.update("jax_enable_x64", True)
 
 
 flags.DEFINE_bool("debug", False, "Show the traceback of a mistake.")

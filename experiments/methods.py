@@ -70,7 +70,7 @@ def gradients(config, source, network: Network, rows: Rows) -> Objective:
   augment = augmented(config)
   return dc.gradient_matching(
       network, rows.members,
-      sample=_per_class(config, source),
+      sample=drawn_per_class(config, source),
       num_classes=source.num_classes,
       distance=one_of(DISTANCES, "distance", config.distance),
       augmentation=augment,
@@ -99,7 +99,7 @@ def gradients_on_real(config, source, network: Network, rows: Rows):
   return dc.gradient_matching(
       network, rows.members,
       sample=data.sampling.beside(
-          _per_class(config, source),
+          drawn_per_class(config, source),
           data.mixed(_MIXED, num_batches=config.batches_between),
       ),
       num_classes=source.num_classes,
@@ -122,7 +122,7 @@ def distributions(config, source, network: Network, rows: Rows) -> Objective:
   if config.covariances:
     distance = distances.means_and_covariances(config.covariances)
   return dm.distribution_matching(
-      network, rows.members, sample=_per_class(config, source),
+      network, rows.members, sample=drawn_per_class(config, source),
       distance=distance, augmentation=augmented(config),
       anchor=rows.anchor,
   )
@@ -132,7 +132,7 @@ def characteristics(config, source, network: Network, rows: Rows) -> Objective:
   """NCFM; its data are the real ones beside a pool of networks."""
   return ncfm.characteristic_matching(
       network, rows.members,
-      sample=ncfm.with_member(_per_class(config, source)),
+      sample=ncfm.with_member(drawn_per_class(config, source)),
       num_frequencies=config.num_frequencies,
       scale=config.frequency_scale,
       amplitude=config.amplitude,
@@ -146,7 +146,7 @@ def features(config, source, network: Network, rows: Rows) -> Objective:
   return cafe.feature_alignment(
       network, rows.members,
       sample=data.sampling.beside(
-          _per_class(config, source, lazy=False),
+          drawn_per_class(config, source, lazy=False),
           data.per_class(config.watched),
       ),
       weights=tuple(config.layer_weights),
@@ -223,7 +223,8 @@ def sees_labels(config) -> bool:
   return config.method not in ("cafe", "dm")
 
 
-def _per_class(config, source, lazy=True) -> data.sampling.Sampler:
+def drawn_per_class(config, source, lazy=True) -> data.sampling.Sampler:
+  """`batch_size` samples of each class."""
   data.sampling.check_per_class(
       source.train, config.batch_size, source.class_names,
       argument="batch_size",

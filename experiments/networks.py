@@ -1,4 +1,6 @@
-"""From a network's name and arguments to the network."""
+"""From a name and arguments to a network, a kernel, or what is fitted."""
+
+import functools
 
 import flax.linen
 import jax
@@ -6,14 +8,18 @@ from choices import one_of
 
 from distill_jax import nn
 from distill_jax.errors import ConfigError
+from distill_jax.evaluation.learners import Learner, kernel_ridge, student
+from distill_jax.evaluation.recipes import Recipe
+from distill_jax.kernels import closed_form, tiles
 from distill_jax.labels import num_outputs
-from distill_jax.nn import conv, norms
+from distill_jax.nn import activations, conv, layers, norms
 from distill_jax.types import Network
 
 NETWORKS = {
     "alex_cifar_net": nn.alex_cifar_net,
     "alexnet": nn.alexnet,
     "convnet": nn.convnet,
+    "frepo_convnet": nn.frepo_convnet,
     "lenet": nn.lenet,
     "mlp": nn.mlp,
     "mobilenet_v2": nn.mobilenet_v2,
@@ -28,10 +34,18 @@ FUNCTIONS = {
         "leaky_relu": flax.linen.leaky_relu,
         "relu": jax.nn.relu,
         "sigmoid": jax.nn.sigmoid,
+        "softplus": activations.softplus(),
         "swish": jax.nn.swish,
+    },
+    "initialisation": {
+        "he_normal": layers.he_normal(),
+        "lecun_normal": layers.lecun_normal(),
+        "torch_uniform": layers.torch_uniform(),
+        "xavier_normal": layers.xavier_normal(),
     },
     "norm": {
         "batch": norms.batch_norm,
+        "fast_batch": norms.fast_batch_norm,
         "group": norms.group_norm,
         "instance": norms.instance_norm,
         "layer": norms.layer_norm,
@@ -42,6 +56,12 @@ FUNCTIONS = {
         "max": lambda x: conv.max_pool(x, 2),
         "none": lambda x: x,
     },
+}
+
+KERNELS = {
+    "convolutional": closed_form.convolutional,
+    "convolutional_pooled": closed_form.convolutional_pooled,
+    "fully_connected": closed_form.fully_connected,
 }
 
 
@@ -59,3 +79,38 @@ def network(spec, num_classes: int) -> Network:
     return make(num_outputs(num_classes), **arguments)
   except TypeError as error:
     raise ConfigError(f"`network` {name!r}: {error}.") from None
+
+
+def is_kernel(spec) -> bool:
+  """Whether a specification is of kernel ridge regression, not of a network."""
+  return spec.get("name") == "kernel_ridge"
+
+
+def kernel(spec) -> closed_form.Kernel:
+  """The kernel of `{"name": "kernel_ridge", "kernel", "ridge", **arguments}`.
+
+  One function for each specification, so that it compiles once. Those of
+  images are computed by tiles.
+  """
+  return _kernel(tuple(sorted(dict(spec).items())))
+
+
+@functools.cache
+def _kernel(items) -> closed_form.Kernel:
+  arguments = dict(items)
+  name = arguments.pop("kernel", None)
+  del arguments["name"], arguments["ridge"]
+  make = one_of(KERNELS, "network kernel", name)
+  try:
+    made = make(**arguments)
+  except TypeError as error:
+    raise ConfigError(f"`network` kernel {name!r}: {error}.") from None
+  return made if make is closed_form.fully_connected else tiles.tiled(made)
+
+
+def learner(spec, recipe: Recipe, num_classes: int) -> Learner:
+  """What is fitted to a set: a network by a recipe, or a kernel's regression.
+  """
+  if is_kernel(spec):
+    return kernel_ridge(kernel(spec), ridge=spec["ridge"])
+  return student(network(spec, num_classes), recipe)

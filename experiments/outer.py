@@ -3,11 +3,12 @@
 import optax
 from choices import one_of
 
+from distill_jax.clipping import clip_by_average_norm
 from distill_jax.errors import ConfigError
 from distill_jax.outer_loop import learn
 from distill_jax.tracking import Tracker, lowest_loss, running_average
 
-OPTIMIZERS = ("adam", "sgd")
+OPTIMIZERS = ("adabelief", "adam", "lamb", "sgd")
 SCHEDULES = ("constant", "cosine", "halving")
 _LOSSES = 1_000  # steps over which the loss is averaged before comparing
 
@@ -21,15 +22,25 @@ def optimizer(config) -> optax.GradientTransformation:
   def rule(learning_rate, weight_decay=0.0, beta1=config.beta1):
     if config.optimizer == "sgd":
       scale = optax.trace(beta1) if beta1 else optax.identity()
+    elif config.optimizer == "adabelief":
+      scale = optax.scale_by_belief(b1=beta1, b2=config.beta2)
     else:
       scale = optax.scale_by_adam(b1=beta1, b2=config.beta2)
     decay = [optax.add_decayed_weights(weight_decay)] if weight_decay else []
+    if config.optimizer == "lamb":
+      decay.append(optax.scale_by_trust_ratio())
     return optax.chain(
         scale, *decay,
         optax.scale_by_learning_rate(schedule(config, learning_rate)),
     )
 
   fields = dict(codes=rule(config.learning_rate, config.weight_decay))
+  if config.get("clip_average", 0):
+    fields["codes"] = optax.chain(
+        clip_by_average_norm(config.clip_average), fields["codes"]
+    )
+  if config.get("extra_learning_rate", 0):
+    fields["extra"] = rule(config.extra_learning_rate)
   if config.step_size:
     fields["step_sizes"] = rule(config.step_size_learning_rate)
   if config.learn_labels:
@@ -56,10 +67,10 @@ def tracker(config) -> Tracker | None:
 def schedule(config, learning_rate: float):
   """Learning rate against outer steps.
 
-  `cosine` falls to a hundredth at `num_steps`, after a linear rise over the
-  first hundredth; with `restart_after` it does so by then, and again and again
-  from half the rate, every `restart_every` steps. `halving` is the published
-  halving every tenth.
+  `cosine` falls to a hundredth, or to `last_rate` of it, at `num_steps`, after
+  a linear rise over the first hundredth; with `restart_after` it does so by
+  then, and again and again from half the rate, every `restart_every` steps.
+  `halving` is the published halving every tenth.
   """
   num_steps = config.num_steps
   if config.schedule == "constant":
@@ -67,7 +78,7 @@ def schedule(config, learning_rate: float):
   if config.schedule == "halving":
     every = max(num_steps // 10, 1)
     return optax.exponential_decay(learning_rate, every, 0.5, staircase=True)
-  last = learning_rate / 100
+  last = learning_rate * config.get("last_rate", 0.01)
   first = config.restart_after or num_steps
   if num_steps <= first:
     return _cosine(learning_rate, num_steps, last)

@@ -186,7 +186,9 @@ def _redrawn(key, counts, size, num):
   def redraw(carry):
     key, drawn, wrong = carry
     key, k_draw = jax.random.split(key)
-    fresh = jax.random.randint(k_draw, shape, 0, counts[:, None])
+    fresh = jax.random.randint(
+        k_draw, shape, 0, counts[:, None], jnp.int32
+    )
     drawn = jnp.where(wrong, fresh, drawn)
     return key, drawn, repeats(drawn)
 

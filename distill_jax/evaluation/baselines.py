@@ -35,7 +35,7 @@ from distill_jax.evaluation.learners import (
 )
 from distill_jax.evaluation.recipes import converged, from_spec, in_order
 from distill_jax.initialisation import start_classes, step_order
-from distill_jax.labels import label_rows
+from distill_jax.labels import centred_rows, label_rows
 from distill_jax.selection import class_mean, kmeans, random_real
 from distill_jax.types import Array, Network, Samples, TrainingSet
 
@@ -99,7 +99,8 @@ def run_baselines(
     training_set: TrainingSet,
     source,
     *,
-    network: Network,
+    network: Network | None = None,
+    learner: Learner | None = None,
     names: tuple[str, ...] | None = None,
     num_sets: int = 20,
     networks_per_set: int = 10,
@@ -117,7 +118,9 @@ def run_baselines(
       initialisation.
     source: the real data; step sizes are chosen on `source.validation`, or on
       train where there is none.
-    network: the student.
+    network: the student; or
+    learner: what is fitted, whose baselines are all but
+      `random_real_converged`.
     names: among `BASELINES`; all by default.
     num_sets: random sets of each baseline; those without chance have one.
     networks_per_set: networks trained on each, all of them on a baseline that
@@ -137,7 +140,14 @@ def run_baselines(
   Raises:
     ValueError: an unknown name, or no test split.
   """
+  if (learner is None) == (network is None):
+    raise ValueError(
+        "exactly one of `learner` and `network` must be given; got "
+        f"{'neither' if network is None else 'both'}."
+    )
   names = tuple(BASELINES) if names is None else tuple(names)
+  if network is None:
+    names = tuple(n for n in names if n != "random_real_converged")
   unknown = sorted(set(names) - set(BASELINES))
   if unknown:
     raise ValueError(
@@ -154,7 +164,7 @@ def run_baselines(
   classes = classes_of_rows(training_set.order, source.num_classes)
   setting = _Setting(
       key, k_draw, k_choose, training_set, source, classes,
-      student(network, recipe), network, num_sets, networks_per_set,
+      learner or student(network, recipe), network, num_sets, networks_per_set,
       num_candidates, tuple(step_sizes),
       storage_bytes or _float32_bytes(training_set),
   )
@@ -180,6 +190,8 @@ def labelled(
     classes: np.ndarray,
     num_classes: int,
     step_size: float,
+    *,
+    centred: bool = False,
 ) -> TrainingSet:
   """A stack of hard-labelled sets with one step size, laid out like a set.
 
@@ -189,12 +201,14 @@ def labelled(
     classes: [M] int, the class of each row.
     num_classes: K.
     step_size: of every inner step.
+    centred: whether the labels are, as a regression takes them.
 
   Returns:
     A stack of sets, as `evaluate_sets` takes.
   """
   num_sets = len(inputs)
-  labels = label_rows(jnp.asarray(classes), num_classes)
+  rows = centred_rows if centred else label_rows
+  labels = rows(jnp.asarray(classes), num_classes)
   samples = Samples(
       inputs=inputs,
       labels=jnp.broadcast_to(labels, (num_sets, *labels.shape)),
@@ -216,7 +230,7 @@ class _Setting(NamedTuple):
   source: Any
   classes: np.ndarray
   learner: Learner
-  network: Network
+  network: Network | None
   num_sets: int
   networks_per_set: int
   num_candidates: int
@@ -224,17 +238,18 @@ class _Setting(NamedTuple):
   storage_bytes: int
   centroids: Array | None = None
 
-  def sets(self, inputs, step_size):
+  def sets(self, inputs, step_size, learner):
     """A stack of sets with these inputs; None where nothing takes steps."""
     return labelled(
         self.training_set, inputs, self.classes, self.source.num_classes,
         1.0 if step_size is None else step_size,
+        centred=bool(learner.regression),
     )
 
   def result(self, inputs, learner=None, **fields) -> Baseline:
     """The baseline with these inputs, on the test split."""
-    sets = self.sets(inputs, fields.get("step_size"))
     learner = learner or self.learner
+    sets = self.sets(inputs, fields.get("step_size"), learner)
     # A baseline without chance has one set, and all the networks on it.
     alone = self.num_sets if len(inputs) == 1 else 1
     accuracy = evaluate_sets(
@@ -263,7 +278,7 @@ class _Setting(NamedTuple):
     inputs = inputs[:_SELECTION_SETS]
     scores = [
         evaluate_sets(
-            self.k_choose, self.sets(inputs, step_size), split,
+            self.k_choose, self.sets(inputs, step_size, self.learner), split,
             learner=self.learner, num_networks=_SELECTION_NETWORKS,
         ).mean()
         for step_size in self.step_sizes
@@ -284,7 +299,8 @@ def _optimised(setting: _Setting):
   )
   chosen = setting.choose(candidates)
   scores = evaluate_sets(
-      setting.k_choose, setting.sets(candidates, chosen.get("step_size")),
+      setting.k_choose,
+      setting.sets(candidates, chosen.get("step_size"), setting.learner),
       _some(setting.k_choose, setting.source.train),
       learner=setting.learner, num_networks=_SCORING_NETWORKS,
   ).mean(1)

@@ -22,7 +22,7 @@ from distill_jax.evaluation.learners import (
   student,
 )
 from distill_jax.evaluation.recipes import from_spec, in_order
-from distill_jax.labels import classes_of_labels, num_outputs
+from distill_jax.labels import classes_of_labels, num_outputs, uncentred
 from distill_jax.parallel import batch_map, chunk_size, cpu_rows
 from distill_jax.types import Array, Network, TrainingSet
 
@@ -143,17 +143,17 @@ def evaluate(
         "exactly one of `learner` and `network` must be given; got "
         f"{'neither' if network is None else 'both'}."
     )
-  recipe = None
   if network is not None:
-    if getattr(training_set, "label_space", "raw") == "centred":
-      raise ValueError(
-          "`network` must be trained by regression on centred labels, which no "
-          "recipe here does. Give a `learner` that does."
-      )
     spec = getattr(training_set, "recipe", None)
-    chosen = from_spec(spec) if spec else in_order()
-    learner, recipe = student(network, chosen), chosen.spec
+    learner = student(network, from_spec(spec) if spec else in_order())
+  space = getattr(training_set, "label_space", None)
   training_set = getattr(training_set, "training_set", training_set)
+  _check_labels(learner, space)
+  if space == "centred" and not learner.regression:
+    samples = training_set.samples
+    training_set = training_set._replace(
+        samples=samples._replace(labels=uncentred(samples.labels))
+    )
   _check(training_set, split, num_networks, rows)
   confusion, on_set = _run(
       key, training_set, split, learner=learner, mesh=mesh,
@@ -163,7 +163,8 @@ def evaluate(
   fixed = fixes_initialisation(training_set)
   return Report(
       np.asarray(confusion), np.asarray(on_set, np.float64),
-      "fixed" if fixed else "random", learner.name, recipe,
+      "fixed" if fixed else "random", learner.name,
+      dict(learner.recipe) or None,
   )
 
 
@@ -248,7 +249,10 @@ def _run(key, training_set, split, *, learner, num_networks, rows, mesh):
   def one(training_set, split, key):
     predict = learner.fit(key, training_set)
     samples = training_set.samples
-    right = predict(samples.inputs) == classes_of_labels(samples.labels)
+    labels = samples.labels
+    if learner.regression:
+      labels = uncentred(labels)
+    right = predict(samples.inputs) == classes_of_labels(labels)
     return confusion_on(predict, split, rows), right.mean()
 
   return _map_networks(one, key, training_set, split, num_networks, mesh)
@@ -289,6 +293,21 @@ def _num_networks(learner, training_set, num_networks):
   if learner.random and not fixes_initialisation(training_set):
     return num_networks
   return 1
+
+
+def _check_labels(learner: Learner, space: str | None) -> None:
+  if learner.regression is None or space is None:
+    return
+  if learner.regression and space != "centred":
+    raise ValueError(
+        f"`learner` {learner.name!r} must have centred labels; the set's are "
+        f"{space}. Choose a recipe of cross-entropy, such as dsa."
+    )
+  if not learner.regression and space == "centred":
+    raise ValueError(
+        f"`learner` {learner.name!r} must not have centred labels, which the "
+        "set has. Choose a recipe of regression, such as kip or frepo."
+    )
 
 
 def _check(training_set, split, num_networks, rows):

@@ -8,12 +8,15 @@ same learner, hence one compilation.
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from distill_jax.evaluation.recipes import Recipe, in_order
+from distill_jax.evaluation.recipe import Recipe
+from distill_jax.evaluation.recipes import in_order
+from distill_jax.kernels import regression
+from distill_jax.kernels.closed_form import Kernel
 from distill_jax.labels import classes_of, classes_of_labels
 from distill_jax.types import Array, Network, PyTree, TrainingSet
 
@@ -26,11 +29,17 @@ class Learner(NamedTuple):
       model space to classes [B] int32.
     name: for people.
     random: whether the key matters when the set fixes no initialisation.
+    regression: whether it takes centred labels and no others; None for one
+      that looks only at which is largest.
+    recipe: how it is fitted, (name, value) pairs of a JSON document, where
+      there is something to say.
   """
 
   fit: Callable[[Array, TrainingSet], Predict]
   name: str
   random: bool
+  regression: bool | None = None
+  recipe: tuple[tuple[str, Any], ...] = ()
 
 
 @functools.cache
@@ -58,12 +67,46 @@ def student(network: Network, recipe: Recipe | None = None) -> Learner:
     trained = recipe.train(k_train, network, variables, training_set)
     return classifier(network, trained)
 
-  return Learner(fit, f"student, {recipe.name}", True)
+  return Learner(
+      fit, f"student, {recipe.name}", True, recipe.regression,
+      tuple(recipe.spec.items()),
+  )
 
 
 def classifier(network: Network, variables: PyTree) -> Predict:
   """What a network with these variables predicts."""
   return lambda inputs: classes_of(network.apply(variables, inputs)[0])
+
+
+@functools.cache
+def kernel_ridge(kernel_fn: Kernel, *, ridge: float = 1e-6) -> Learner:
+  """Kernel ridge regression on centred labels; see `kernels.regression`.
+
+  Args:
+    kernel_fn: build it once; a new one compiles again.
+    ridge: positive, in mean diagonals.
+  """
+  if not ridge > 0:
+    raise ValueError(f"`ridge` must be positive; got {ridge}.")
+
+  def fit(key, training_set: TrainingSet):
+    del key
+    inputs, labels = training_set.samples.inputs, training_set.samples.labels
+    weights = regression.solve(
+        kernel_fn(inputs, inputs), labels.astype(regression.widest()),
+        ridge=ridge,
+    )
+
+    def predict(x):
+      cross = kernel_fn(x.astype(inputs.dtype), inputs)
+      return classes_of(regression.product(cross, weights))
+
+    return predict
+
+  return Learner(
+      fit, "kernel ridge regression", False, True,
+      (("name", "kernel_ridge"), ("ridge", ridge)),
+  )
 
 
 @functools.cache

@@ -10,6 +10,8 @@ which `from_spec` turns back into functions.
   idc        SGD with momentum on small batches, augmented and cut-mixed, five
              times slower twice towards the end
   mtt, datm  as dsa, with the step size that the set has learned
+  rat_bptt   Adam for a number of updates
+  frepo, kip regression on centred labels, Adam and SGD for so many updates
   converged  SGD with momentum at one step size until the loss on the set is
              small
   untrained  nothing: the accuracy before any step
@@ -18,39 +20,28 @@ Factories are memoised, so that asking twice for a recipe compiles once.
 """
 
 import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from distill_jax import augmentation as augmentations
+from distill_jax.evaluation.recipe import Recipe
+from distill_jax.evaluation.updates import frepo, kip, rat_bptt
 from distill_jax.inner_loop import (
     train_epochs,
     train_in_order,
     training_step,
 )
-from distill_jax.labels import classes_of_labels, label_rows
+from distill_jax.labels import (
+    centred_rows,
+    classes_of_labels,
+    label_rows,
+    uncentred,
+)
 from distill_jax.mixing import cutmix
-from distill_jax.types import PyTree, TrainingSet
-
-
-class Recipe(NamedTuple):
-  """Attributes:
-    name: under which `from_spec` finds it.
-    train: `(key, network, variables, training_set) -> variables`.
-    settings: (name, value) pairs, JSON values, all that `train` depends on.
-  """
-
-  name: str
-  train: Callable[..., PyTree]
-  settings: tuple[tuple[str, Any], ...] = ()
-
-  @property
-  def spec(self) -> dict[str, Any]:
-    """The recipe as a JSON document."""
-    return {"name": self.name, **dict(self.settings)}
+from distill_jax.types import TrainingSet
 
 
 @functools.cache
@@ -397,9 +388,12 @@ RECIPES = {
     "datm": datm,
     "dc": dc,
     "dsa": dsa,
+    "frepo": frepo,
     "idc": idc,
     "in_order": in_order,
+    "kip": kip,
     "mtt": mtt,
+    "rat_bptt": rat_bptt,
     "untrained": untrained,
 }
 
@@ -432,14 +426,20 @@ def from_spec(spec: dict[str, Any]) -> Recipe:
   return RECIPES[name](**settings)
 
 
-def hard_labels(training_set: TrainingSet) -> TrainingSet:
-  """The set with each label row replaced by the one-hot row of its class."""
+def hard_labels(
+    training_set: TrainingSet, *, centred: bool = False
+) -> TrainingSet:
+  """The set with each label row replaced by the one-hot row of its class.
+
+  Args:
+    training_set: any.
+    centred: whether its labels are, and the new ones shall be.
+  """
   labels = training_set.samples.labels
-  classes = classes_of_labels(labels)
-  if labels.shape[-1] == 1:
-    rows = label_rows(classes, 2, labels.dtype)
-  else:
-    rows = jax.nn.one_hot(classes, labels.shape[-1], dtype=labels.dtype)
+  classes = classes_of_labels(uncentred(labels) if centred else labels)
+  rows = (centred_rows if centred else label_rows)(
+      classes, max(labels.shape[-1], 2), labels.dtype
+  )
   return training_set._replace(
       samples=training_set.samples._replace(labels=rows)
   )

@@ -37,7 +37,7 @@ def solve(gram: Array, targets: Array, *, ridge: Array | float) -> Array:
         "`gram` must be [n, n] with a row for each of the "
         f"{len(targets)} targets; got shape {gram.shape}."
     )
-  wide = jax.dtypes.canonicalize_dtype(jnp.float64)
+  wide = widest()
   gram = gram.astype(wide)
   eye = jnp.eye(len(gram), dtype=wide)
   ridge = jnp.asarray(ridge, wide)
@@ -81,8 +81,22 @@ def predict(
   Returns:
     [B, K] in the dtype of `labels`.
   """
-  weights = solve(gram, labels, ridge=ridge)
-  return _product(cross.astype(weights.dtype), weights)
+  weights = solve(gram, labels.astype(widest()), ridge=ridge)
+  return product(cross, weights).astype(labels.dtype)
+
+
+def product(cross: Array, weights: Array) -> Array:
+  """`cross` [B, n] times `weights` [n, K] in full precision, as `widest`.
+
+  The weights of a regression are large and of both signs.
+  """
+  wide = widest()
+  return _product(cross.astype(wide), weights.astype(wide))
+
+
+def widest():
+  """float64 where JAX has it switched on, else float32."""
+  return jax.dtypes.canonicalize_dtype(jnp.float64)
 
 
 def _product(a: Array, b: Array) -> Array:

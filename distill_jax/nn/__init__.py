@@ -4,6 +4,7 @@ from distill_jax.nn.alex_cifar import alex_cifar_net
 from distill_jax.nn.alexnet import alexnet
 from distill_jax.nn.conv import conv2d
 from distill_jax.nn.convnet import convnet
+from distill_jax.nn.frepo_convnet import frepo_convnet
 from distill_jax.nn.lenet import lenet
 from distill_jax.nn.mlp import mlp
 from distill_jax.nn.mobilenet import mobilenet_v2
@@ -17,6 +18,7 @@ __all__ = [
     "alexnet",
     "conv2d",
     "convnet",
+    "frepo_convnet",
     "from_linen",
     "from_nnx",
     "lenet",

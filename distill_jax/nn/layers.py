@@ -2,7 +2,9 @@
 
 Xavier normal with zero biases is DD's and SLDD's (arXiv 1811.10959); PyTorch's
 uniform default, for weights and biases, is that of the DC family (Zhao et al.,
-2020, arXiv 2006.05929, and what follows it).
+2020, arXiv 2006.05929, and what follows it). LeCun normal is FRePo's (arXiv
+2206.00719), and the normal one that keeps variances under ReLU RFAD's (arXiv
+2210.12067).
 """
 
 from collections.abc import Callable
@@ -46,6 +48,27 @@ def torch_uniform() -> Initialisation:
 
   return Initialisation(
       nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"), bias
+  )
+
+
+def lecun_normal() -> Initialisation:
+  """Weights N(0, 1 / fan_in) cut off at two deviations, zero biases.
+
+  Flax's default, whose deviation before the cut makes up for it.
+  """
+  return Initialisation(
+      nn.initializers.lecun_normal(), lambda fan_in: nn.initializers.zeros
+  )
+
+
+def he_normal(bias_std: float = 0.1) -> Initialisation:
+  """Weights N(0, 2 / fan_in), biases N(0, bias_std^2).
+
+  The network whose limit of infinite width `kernels.closed_form` has.
+  """
+  return Initialisation(
+      nn.initializers.variance_scaling(2.0, "fan_in", "normal"),
+      lambda fan_in: nn.initializers.normal(bias_std),
   )
 
 

@@ -36,6 +36,13 @@ def batch_norm(train: bool) -> nn.Module:
   )
 
 
+def fast_batch_norm(train: bool) -> nn.Module:
+  """BatchNorm whose old statistics keep a tenth of their weight (FRePo)."""
+  return nn.BatchNorm(
+      use_running_average=not train, momentum=0.1, epsilon=1e-5
+  )
+
+
 def local_response_norm(
     x: Array,
     *,

@@ -1,0 +1,155 @@
+"""Sources of features: a frozen extractor is run once, over all the data.
+
+What follows sees [N, d] float32 features only, so that the extractor may be a
+pre-trained network, a function of another framework or one that reads texts.
+It is no part of the set that is then distilled: whoever uses the set repeats
+the same extraction, and afterwards the source's `preprocessing`, which goes
+with the set.
+"""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+
+from distill_jax.data.source import Source, from_arrays
+from distill_jax.errors import DataError
+from distill_jax.preprocessing import Standardise
+
+_PARTS = ("train", "validation", "test")
+
+
+def with_features(
+    source: Source,
+    features: Callable,
+    *,
+    rows: int = 256,
+    preprocessing="standardise",
+    name: str | None = None,
+) -> Source:
+  """A source whose samples are features of those of another one.
+
+  Args:
+    source: real data; its splits, labels and class names stay as they are.
+    features: `(inputs [B, ...] in the source's model space) -> [B, d]`, by JAX
+      or NumPy; jit it where that helps. Those of a network, of random weights
+      too, are `jax.jit(partial(embeddings, network, variables))`.
+    rows: samples given to `features` at once; the last call has fewer.
+    preprocessing: of the features, as in `from_arrays`; `unchanged` for none.
+    name: "features of ..." by default.
+
+  Raises:
+    DataError: features of a wrong shape, or not finite.
+  """
+  splits = {part: getattr(source, part) for part in _PARTS}
+  splits = {part: split for part, split in splits.items() if split is not None}
+  found = {
+      part: _features(
+          features, split.inputs, rows, f"{part} sample", split.encode
+      )
+      for part, split in splits.items()
+  }
+  _check_alike(found)
+  labels = np.asarray(source.train.labels)
+  record = from_arrays(
+      found["train"], labels, class_names=source.class_names,
+      preprocessing=preprocessing,
+  ).preprocessing
+  made = {
+      part: split._replace(
+          inputs=jnp.asarray(found[part]), preprocessing=record
+      )
+      for part, split in splits.items()
+  }
+  return source._replace(name=name or f"features of {source.name}", **made)
+
+
+def from_features(
+    features: Callable,
+    x_train,
+    y_train,
+    x_test=None,
+    y_test=None,
+    *,
+    rows: int = 256,
+    **options,
+) -> Source:
+  """A source of features of anything that can be sliced, texts for instance.
+
+  Args:
+    features: `(samples) -> [B, d]`, given slices `x_train[i : i + rows]`.
+    x_train: N samples: a list of strings, an array, what `features` reads.
+    y_train: as in `from_arrays`.
+    x_test: as `x_train`; or None.
+    y_test: as `y_train`.
+    rows: samples given to `features` at once; the last call has fewer.
+    **options: of `from_arrays`; `preprocessing` is that of the features.
+
+  Raises:
+    DataError: features of a wrong shape, or not finite; as `from_arrays`.
+  """
+  found = {"train": _features(features, x_train, rows, "train sample")}
+  if x_test is not None:
+    found["test"] = _features(features, x_test, rows, "test sample")
+  _check_alike(found)
+  return from_arrays(
+      found["train"], y_train, found.get("test"), y_test,
+      **{"name": "features", **options},
+  )
+
+
+def unchanged(inputs) -> Standardise:
+  """The preprocessing that leaves features [N, d] as they are."""
+  size = inputs.shape[-1:]
+  return Standardise(
+      jnp.zeros(size, jnp.float32), jnp.ones(size, jnp.float32)
+  )
+
+
+def _features(features, samples, rows, noun, encode=lambda raw: raw):
+  """[N, d] float32 of samples, `rows` at a time; checked."""
+  if rows < 1:
+    raise DataError(f"`rows` must be at least 1; got {rows}.")
+  if not len(samples):
+    raise DataError(f"there must be at least one {noun}; got none.")
+  chunks = []
+  for start in range(0, len(samples), rows):
+    chunk = samples[start : start + rows]
+    found = np.asarray(features(encode(chunk)))
+    size = chunks[0].shape[1] if chunks else None
+    chunks.append(_checked(found, len(chunk), size, start, noun))
+  return np.concatenate(chunks)
+
+
+def _checked(found, rows, size, start, noun):
+  """Features [B, d] of one call as float32."""
+  if found.ndim != 2 or len(found) != rows or not found.size:
+    raise DataError(
+        f"`features` must return [{rows}, d] for {rows} samples; got shape "
+        f"{found.shape}. Flatten or pool what it returns."
+    )
+  if size is not None and found.shape[1] != size:
+    raise DataError(
+        f"`features` must return as many features at every call; got {size}, "
+        f"then {found.shape[1]}."
+    )
+  if found.dtype.kind not in "uif" and found.dtype.name != "bfloat16":
+    raise DataError(f"`features` must return numbers; got {found.dtype}.")
+  with np.errstate(over="ignore"):
+    found = found.astype(np.float32)
+  bad = np.argwhere(~np.isfinite(found))
+  if len(bad):
+    raise DataError(
+        f"`features` must return finite float32; got {len(bad)} NaN or "
+        f"infinite values, the first for {noun} {start + bad[0, 0]}. Drop "
+        "such samples or mend the extractor."
+    )
+  return found
+
+
+def _check_alike(found) -> None:
+  sizes = {part: inputs.shape[1] for part, inputs in found.items()}
+  if len(set(sizes.values())) > 1:
+    raise DataError(
+        f"`features` must return as many features for every part; got {sizes}."
+    )

@@ -1,0 +1,70 @@
+"""A linear probe as a learner, on features.
+
+Ridge regression with a linear kernel (`kernels.regression`) about a mean:
+
+    W = Z' (Z Z' + lam I)^-1 Y,  f(z) = (z - m)' W + offset,
+
+the rows of Z and Y being sqrt(w_i) (z_i - m) and sqrt(w_i) y_i. A set of
+`probe_set.ProbeSet` brings m, the offset, the weights and lam along, of which
+`learners.kernel_ridge` and a kernel `k(x1, x2)` know nothing; on a plain set
+this is that learner with `k = (x1 - m)' (x2 - m)`, on labels less their mean.
+"""
+
+import functools
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+
+from distill_jax.evaluation.learners import Learner
+from distill_jax.kernels import regression
+from distill_jax.labels import classes_of
+from distill_jax.types import TrainingSet
+
+
+@functools.cache
+def linear_probe(ridge: float = 1e-3) -> Learner:
+  """Ridge regression on flattened inputs, as the set says or else by `ridge`.
+
+  Args:
+    ridge: of sets that bring none along, in mean diagonals of their Gram
+      matrix; positive. Such sets are centred by their own means.
+
+  Returns:
+    A learner for centred labels; in float64 where JAX has it switched on.
+  """
+  if not ridge > 0:
+    raise ValueError(f"`ridge` must be positive; got {ridge}.")
+
+  def fit(key, training_set: TrainingSet):
+    del key
+    samples = training_set.samples
+    z, y = samples.inputs.reshape(len(samples.inputs), -1), samples.labels
+    own = _own(samples.extra)
+    if own is None:
+      mean, offset = z.mean(0), y.mean(0)
+      z, y, relative = z - mean, y - offset, ridge
+    else:
+      mean, offset = own["input_offset"], own["label_offset"]
+      root = jnp.sqrt(own["weights"])[:, None]
+      z, y = root * (z - mean), root * y
+      relative = own["ridge"] * len(z) / jnp.square(z).sum()
+    solution = regression.solve(
+        regression.product(z, z.T), y.astype(regression.widest()),
+        ridge=relative,
+    )
+    weights = regression.product(z.T, solution)
+
+    def predict(inputs):
+      x = inputs.reshape(len(inputs), -1) - mean
+      return classes_of(regression.product(x, weights) + offset)
+
+    return predict
+
+  return Learner(
+      fit, "linear probe", False, True, dict(name="linear_probe", ridge=ridge)
+  )
+
+
+def _own(extra):
+  """How a set asks to be fitted, or None."""
+  return extra.get("probe") if isinstance(extra, Mapping) else None

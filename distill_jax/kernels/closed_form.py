@@ -1,0 +1,366 @@
+"""Kernels of infinitely wide ReLU networks, in closed form.
+
+The NNGP is the covariance of the outputs of such a network at initialisation,
+the NTK that of its training by gradient descent (Lee et al., "Deep Neural
+Networks as Gaussian Processes", 2017, arXiv 1711.00165; Jacot, Gabriel &
+Hongler, "Neural Tangent Kernel", 2018, arXiv 1806.07572; with convolutions
+Novak et al., 2018, arXiv 1810.05148, and Arora et al., 2019, arXiv 1904.11955).
+Layer by layer, K the NNGP, T the NTK, w^2 and b^2 the variances of weights and
+biases:
+
+  affine   K <- w^2 A(K) + b^2,   T <- K + w^2 A(T)
+  ReLU     K <- (r + (pi - a) K) / 2 pi,   T <- T (pi - a) / 2 pi
+           a the angle of K in the variances v v',  r = sqrt(v v' - K^2)
+
+A is the identity for dense layers and the mean over a window for convolutions.
+Every factory returns `kernel_fn(x1, x2) -> [n1, n2]`. Without pooling a
+convolution needs the covariance of equal pixels alone, H W numbers a pair of
+images; pooling needs that of all pairs of pixels, (H W)^2 of them: see `tiles`.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from distill_jax.types import Array
+
+Kernel = Callable[[Array, Array], Array]
+
+_KINDS = ("nngp", "ntk")
+_ROUNDING = 32  # epsilons of cosine within which two inputs point one way
+
+
+class Covariances(NamedTuple):
+  """What a layer knows of two batches.
+
+  Attributes:
+    nngp: [n1, n2, *space], K.
+    ntk: the same shape, T.
+    first: [n1, *space], of each input of the first batch with itself.
+    second: [n2, *space], of the second.
+  """
+
+  nngp: Array
+  ntk: Array
+  first: Array
+  second: Array
+
+
+Layer = Callable[[Covariances], Covariances]
+
+
+def fully_connected(
+    depth: int,
+    *,
+    get: str = "ntk",
+    weight_std: float = np.sqrt(2),
+    bias_std: float = 0.1,
+) -> Kernel:
+  """Kernel of `depth` hidden dense ReLU layers on flattened inputs.
+
+  Args:
+    depth: hidden layers, at least 0; 0 is a linear model.
+    get: "ntk" or "nngp".
+    weight_std: w, of every layer, times fan_in^-1/2.
+    bias_std: b, of every layer.
+  """
+  affine = _checked(depth, get, weight_std, bias_std)
+  layers = [affine(_same), _relu] * depth + [affine(_same)]
+
+  def start(x1, x2):
+    return _dense_start(*(x.reshape(len(x), -1) for x in (x1, x2)))
+
+  return _kernel(start, layers, get)
+
+
+def convolutional(
+    depth: int,
+    *,
+    size: int = 3,
+    get: str = "ntk",
+    weight_std: float = np.sqrt(2),
+    bias_std: float = 0.1,
+) -> Kernel:
+  """Kernel of `depth` convolutions with ReLU, then flatten and dense.
+
+  Strides are 1 and padding is SAME. Linear in the pixels.
+
+  Args:
+    depth: convolutions, at least 1.
+    size: side of their windows, odd.
+    get: "ntk" or "nngp".
+    weight_std: w, of every layer, times fan_in^-1/2.
+    bias_std: b, of every layer.
+
+  Returns:
+    A kernel of images [n, H, W, C].
+  """
+  affine = _checked(depth, get, weight_std, bias_std, size)
+  conv = affine(lambda x: _window_mean(x, size, (-2,), (-1,)))
+  layers = [conv, _relu] * depth + [_everywhere(_pixel_mean), affine(_same)]
+  return _kernel(_pixel_start, layers, get)
+
+
+def convolutional_pooled(
+    depth: int,
+    *,
+    size: int = 3,
+    pool: int = 2,
+    before: int = 0,
+    global_pool: bool = False,
+    get: str = "ntk",
+    weight_std: float = np.sqrt(2),
+    bias_std: float = 0.1,
+) -> Kernel:
+  """Kernel of a ConvNet: blocks of convolution, ReLU and average pooling.
+
+  Then flatten, or the mean over space, and dense. Quadratic in the pixels, in
+  memory and time.
+
+  Args:
+    depth: blocks, at least 1.
+    size: side of the convolutions' windows, odd.
+    pool: side and stride of the pooling; it must divide the images' sides,
+      `depth` times over.
+    before: convolutions with ReLU ahead of the blocks: 1 for the main network
+      of Nguyen et al., 2021, arXiv 2107.13034.
+    global_pool: the mean over space in place of flattening.
+    get: "ntk" or "nngp".
+    weight_std: w, of every layer, times fan_in^-1/2.
+    bias_std: b, of every layer.
+
+  Returns:
+    A kernel of images [n, H, W, C].
+  """
+  affine = _checked(depth, get, weight_std, bias_std, size)
+
+  # Both pixels of a pair move together.
+  conv = affine(lambda x: _window_mean(x, size, (-4, -2), (-3, -1)))
+  halve = _everywhere(lambda x: _pair_pool(x, pool))
+  flatten = _everywhere(_all_pairs_mean if global_pool else _equal_pairs_mean)
+  layers = (
+      [conv, _relu_of_pairs] * before
+      + [conv, _relu_of_pairs, halve] * depth
+      + [flatten, affine(_same)]
+  )
+
+  def start(x1, x2):
+    for x in (x1, x2):
+      if x.ndim == 4 and any(side % pool**depth for side in x.shape[1:3]):
+        raise ValueError(
+            f"`x1` and `x2` must have sides that {pool} divides {depth} times; "
+            f"got {x.shape}. Pad them, or lower `depth`."
+        )
+    return _pair_start(x1, x2)
+
+  return _kernel(start, layers, get)
+
+
+def _kernel(start, layers: list[Layer], get: str) -> Kernel:
+  def kernel_fn(x1: Array, x2: Array) -> Array:
+    if x1.shape[1:] != x2.shape[1:]:
+      raise ValueError(
+          "`x1` and `x2` must hold inputs of one shape; got "
+          f"{x1.shape[1:]} and {x2.shape[1:]}."
+      )
+    covariances = start(x1, x2)
+    for layer in layers:
+      covariances = layer(covariances)
+    return getattr(covariances, get)
+
+  return kernel_fn
+
+
+def _checked(depth, get, weight_std, bias_std, size=1):
+  """The affine layers of a kernel, after checking its settings."""
+  if depth < (size > 1):
+    raise ValueError(f"`depth` must be at least {int(size > 1)}; got {depth}.")
+  if size < 1 or size % 2 == 0:
+    raise ValueError(f"`size` must be odd and positive; got {size}.")
+  if get not in _KINDS:
+    raise ValueError(f"`get` must be one of {', '.join(_KINDS)}; got {get!r}.")
+  if not weight_std > 0 or not bias_std >= 0:
+    raise ValueError(
+        "`weight_std` must be positive and `bias_std` at least 0; got "
+        f"{weight_std} and {bias_std}."
+    )
+  weights, biases = float(weight_std) ** 2, float(bias_std) ** 2
+
+  def affine(mean: Callable[[Array], Array]) -> Layer:
+    def layer(c: Covariances) -> Covariances:
+      nngp, first, second = (
+          weights * mean(x) + biases for x in (c.nngp, c.first, c.second)
+      )
+      return Covariances(nngp, nngp + weights * mean(c.ntk), first, second)
+
+    return layer
+
+  return affine
+
+
+def _same(x: Array) -> Array:
+  return x
+
+
+def _everywhere(f: Callable[[Array], Array]) -> Layer:
+  """A linear layer without weights."""
+  return lambda c: Covariances(*map(f, c))
+
+
+# Inputs: T is 0 there.
+
+
+def _dense_start(x1, x2):
+  nngp = _product("id,jd->ij", x1, x2) / x1.shape[1]
+  first, second = (jnp.square(x).mean(-1) for x in (x1, x2))
+  return Covariances(nngp, jnp.zeros_like(nngp), first, second)
+
+
+def _pixel_start(x1, x2):
+  _check_images(x1)
+  nngp = _product("ihwc,jhwc->ijhw", x1, x2) / x1.shape[-1]
+  first, second = (jnp.square(x).mean(-1) for x in (x1, x2))
+  return Covariances(nngp, jnp.zeros_like(nngp), first, second)
+
+
+def _pair_start(x1, x2):
+  _check_images(x1)
+  channels = x1.shape[-1]
+  nngp = _product("ihwc,jHWc->ijhwHW", x1, x2) / channels
+  first, second = (
+      _product("ihwc,iHWc->ihwHW", x, x) / channels for x in (x1, x2)
+  )
+  return Covariances(nngp, jnp.zeros_like(nngp), first, second)
+
+
+def _check_images(x):
+  if x.ndim != 4:
+    raise ValueError(f"`x1` must be images [n, H, W, C]; got {x.shape}.")
+
+
+def _product(indices, a, b):
+  return jnp.einsum(indices, a, b, precision=lax.Precision.HIGHEST)
+
+
+# Linear layers over space.
+
+
+def _window_mean(x: Array, size: int, *directions: tuple[int, ...]) -> Array:
+  """Mean over `size` steps in each direction; zeros beyond the image.
+
+  A direction is the axes that move together: one of an image, or the same one
+  of both pixels of a pair.
+  """
+  reach = size // 2
+  for axes in directions:
+    widths = [(0, 0)] * x.ndim
+    for axis in axes:
+      widths[axis] = (reach, reach)
+    padded = jnp.pad(x, widths)
+    total = 0
+    for offset in range(size):
+      part = padded
+      for axis in axes:
+        end = offset + x.shape[axis]
+        part = lax.slice_in_dim(part, offset, end, axis=axis)
+      total = total + part
+    x = total / size
+  return x
+
+
+def _pair_pool(x: Array, size: int) -> Array:
+  """[..., H, W, H, W], the mean over windows of both pixels of a pair."""
+  *batch, height, width, _, _ = x.shape
+  h, w = height // size, width // size
+  x = x.reshape(*batch, h, size, w, size, h, size, w, size)
+  return x.mean((-7, -5, -3, -1))
+
+
+def _pixel_mean(x: Array) -> Array:
+  """[..., H, W] -> [...]."""
+  return x.mean((-2, -1))
+
+
+def _all_pairs_mean(x: Array) -> Array:
+  """[..., H, W, H, W] -> [...]."""
+  return x.mean((-4, -3, -2, -1))
+
+
+def _equal_pairs_mean(x: Array) -> Array:
+  """[..., H, W, H, W] -> [...], over pairs of one pixel with itself."""
+  return _variances(x).mean((-2, -1))
+
+
+def _variances(x: Array) -> Array:
+  """[..., H, W, H, W] -> [..., H, W], pixels with themselves."""
+  *batch, height, width, _, _ = x.shape
+  flat = x.reshape(*batch, height * width, height * width)
+  return jnp.diagonal(flat, axis1=-2, axis2=-1).reshape(*batch, height, width)
+
+
+# ReLU.
+
+
+def _relu(c: Covariances) -> Covariances:
+  """Where the variances of single pixels are all there is."""
+  nngp, slope = _expectations(c.nngp, c.first[:, None] * c.second)
+  return Covariances(nngp, c.ntk * slope, c.first / 2, c.second / 2)
+
+
+def _relu_of_pairs(c: Covariances) -> Covariances:
+  """Where the covariances of all pairs of pixels are known."""
+
+  def products(a, b):
+    return a[..., None, None] * b[..., None, None, :, :]
+
+  first, second = _variances(c.first), _variances(c.second)
+  nngp, slope = _expectations(c.nngp, products(first[:, None], second))
+  return Covariances(
+      nngp, c.ntk * slope,
+      _expectations(c.first, products(first, first))[0],
+      _expectations(c.second, products(second, second))[0],
+  )
+
+
+@jax.custom_jvp
+def _expectations(covariance: Array, product: Array) -> tuple[Array, Array]:
+  """`E[relu(u) relu(v)]` and `E[relu'(u) relu'(v)]` of centred Gaussians.
+
+  Args:
+    covariance: of u and v.
+    product: of their variances.
+  """
+  return _arc(covariance, product)[:2]
+
+
+@_expectations.defjvp
+def _expectations_jvp(primals, tangents):
+  """Closed forms too: the angle has no derivative where u is v, and there its
+  part in that of a kernel is 0, as inputs and their variances move together.
+  """
+  (covariance, product), (d_covariance, d_product) = primals, tangents
+  nngp, slope, root = _arc(covariance, product)
+  positive = product > 0
+  safe = jnp.where(positive, product, 1)
+  inverse = jnp.where(root > 0, 1 / jnp.where(root > 0, root, 1), 0)
+  by_product = jnp.where(positive, d_product / (2 * safe), 0)
+  d_nngp = slope * d_covariance + root * by_product / (2 * np.pi)
+  d_slope = (d_covariance - covariance * by_product) * inverse / (2 * np.pi)
+  return (nngp, slope), (d_nngp, d_slope)
+
+
+def _arc(covariance, product):
+  """The two expectations, and `sqrt(product - covariance^2)`.
+
+  That is 0 where rounding is all that parts the two inputs.
+  """
+  gap = product - covariance * covariance
+  nothing = _ROUNDING * jnp.finfo(covariance.dtype).eps * product
+  apart = gap > nothing
+  root = jnp.where(apart, jnp.sqrt(jnp.where(apart, gap, 1)), 0)
+  slope = (np.pi - jnp.arctan2(root, covariance)) / (2 * np.pi)
+  return root / (2 * np.pi) + slope * covariance, slope, root

@@ -1,0 +1,148 @@
+"""Gram matrices by tiles, with exact gradients by tiles.
+
+A kernel of images can need megabytes for a pair. What a loss makes of the Gram
+matrix is small linear algebra, so the two are parted: the matrix is computed
+tile by tile and keeps nothing, the loss gives its cotangent, and each tile is
+computed once more for its vector-Jacobian product with its part of it,
+
+    dx = sum over tiles of  (dk / dx)' g_tile
+
+which needs the memory of one tile, whatever the size of the two sets.
+"""
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from distill_jax.kernels.closed_form import Kernel
+from distill_jax.parallel import batch_map, value_bytes, working_memory
+from distill_jax.types import Array
+
+
+def tiled(
+    kernel_fn: Kernel,
+    *,
+    tile: tuple[int, int] | None = None,
+    mesh: Mesh | None = None,
+) -> Kernel:
+  """The same kernel with the memory of one tile.
+
+  Differentiable once, in reverse. Beside the tile stand the Gram matrix and
+  its cotangent, and the inputs.
+
+  Args:
+    kernel_fn: `(x1, x2) -> [n1, n2]`.
+    tile: rows and columns of a tile, at most; by default what suits the
+      machine. A pair of sets that fits in one tile is computed as it is.
+    mesh: shards the rows of tiles; see `parallel.batch_map`.
+
+  Returns:
+    `(x1, x2) -> [n1, n2]`.
+  """
+  if tile is not None and min(tile) < 1:
+    raise ValueError(f"`tile` must be positive; got {tile}.")
+
+  @jax.custom_vjp
+  def by_tiles(x1, x2):
+    rows, columns = tile or tile_size(kernel_fn, x1, x2)
+    x1_tiles, x2_tiles = _inputs(x1, rows), _inputs(x2, columns)
+
+    def row(a):
+      parts = jax.lax.map(partial(kernel_fn, a), x2_tiles)  # [J, rows, columns]
+      return jnp.moveaxis(parts, 0, 1).reshape(len(a), -1)
+
+    gram = batch_map(row, x1_tiles, chunk=1, mesh=mesh)
+    return gram.reshape(-1, gram.shape[-1])[: len(x1), : len(x2)]
+
+  def forward(x1, x2):
+    # What is not differentiated is known now, and costs nothing later.
+    wanted = tuple(() if x.perturbed else None for x in (x1, x2))
+    return by_tiles(x1.value, x2.value), (x1.value, x2.value, wanted)
+
+  def backward(residuals, cotangent):
+    x1, x2, wanted = residuals
+    rows, columns = tile or tile_size(kernel_fn, x1, x2)
+    x1_tiles, x2_tiles = _inputs(x1, rows), _inputs(x2, columns)
+    blocks = _cotangents(cotangent, rows)  # [I, rows, n2]
+    wanted_1, wanted_2 = (w is not None for w in wanted)
+
+    def row(carry, item):
+      a, block = item
+      parts = _cotangents(block.T, columns).swapaxes(1, 2)
+
+      def pair(d_a, item):
+        b, part = item
+        if wanted_1 and wanted_2:
+          d_1, d_2 = jax.vjp(kernel_fn, a, b)[1](part)
+          return d_a + d_1, d_2
+        if wanted_1:
+          return d_a + jax.vjp(lambda a: kernel_fn(a, b), a)[1](part)[0], ()
+        return d_a, jax.vjp(partial(kernel_fn, a), b)[1](part)[0]
+
+      d_a, d_x2 = jax.lax.scan(pair, jnp.zeros_like(a), (x2_tiles, parts))
+      return (carry + d_x2 if wanted_2 else carry), d_a
+
+    def share(items):
+      start = jnp.zeros_like(x2_tiles) if wanted_2 else 0.0
+      return jax.lax.scan(row, start, items)
+
+    shards = 1 if mesh is None else mesh.shape[mesh.axis_names[0]]
+    each = -(-len(blocks) // shards)
+    items = _inputs(x1_tiles, each), _cotangents(blocks, each)
+    d_x2, d_x1 = batch_map(share, items, chunk=1, mesh=mesh)
+    return (
+        d_x1.reshape(-1, *x1.shape[1:])[: len(x1)] if wanted_1 else None,
+        d_x2.sum(0).reshape(-1, *x2.shape[1:])[: len(x2)] if wanted_2 else None,
+    )
+
+  by_tiles.defvjp(forward, backward, symbolic_zeros=True)
+
+  def gram(x1: Array, x2: Array) -> Array:
+    rows, columns = tile or tile_size(kernel_fn, x1, x2)
+    if mesh is None and len(x1) <= rows and len(x2) <= columns:
+      return kernel_fn(x1, x2)
+    return by_tiles(x1, x2)
+
+  return gram
+
+
+def tile_size(kernel_fn: Kernel, x1: Array, x2: Array) -> tuple[int, int]:
+  """Rows and columns of a tile that suit the machine's memory.
+
+  Args:
+    kernel_fn: traced for a few pairs.
+    x1: inputs, or their shapes.
+    x2: likewise.
+  """
+
+  def bytes_of(rows, columns):
+    shapes = (
+        jax.ShapeDtypeStruct((n, *x.shape[1:]), x.dtype)
+        for x, n in ((x1, rows), (x2, columns))
+    )
+    return value_bytes(kernel_fn, *shapes)
+
+  # Bytes are bilinear in rows and columns; pairs are what makes a tile large.
+  pair = bytes_of(2, 2) - bytes_of(1, 2) - bytes_of(2, 1) + bytes_of(1, 1)
+  pairs = max(1, working_memory() // max(pair, 1))
+  columns = max(1, min(x2.shape[0], math.isqrt(pairs)))
+  return max(1, min(x1.shape[0], pairs // columns)), columns
+
+
+def _inputs(x: Array, size: int) -> Array:
+  """[n, ...] -> [n / size, size, ...], the last input repeated at the end."""
+  return _cut(x, size, "edge")
+
+
+def _cotangents(x: Array, size: int) -> Array:
+  """[n, ...] -> [n / size, size, ...], zeros at the end."""
+  return _cut(x, size, "constant")
+
+
+def _cut(x, size, mode):
+  missing = -len(x) % size
+  x = jnp.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1), mode)
+  return x.reshape(-1, size, *x.shape[1:])

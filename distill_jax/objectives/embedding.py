@@ -1,0 +1,27 @@
+"""What a network that is not being trained says of many samples."""
+
+from jax import lax
+
+from distill_jax.parallel import pieces
+from distill_jax.types import Array, Network, PyTree
+
+
+def embeddings(network: Network, variables: PyTree, inputs: Array) -> Array:
+  """The embeddings [B, D] of inputs, in eval mode.
+
+  In pieces that suit the machine; each row depends on its own input alone.
+
+  Args:
+    network: the last of its `stages` is the embedding; flattened.
+    variables: weights, and running statistics where it has them.
+    inputs: [B, ...] in model space.
+  """
+
+  def of_piece(inputs):
+    stages, _ = network.stages(variables, inputs)
+    return stages[-1].reshape(len(inputs), -1)
+
+  parts = pieces(of_piece, inputs)
+  if len(parts) == 1:
+    return of_piece(inputs)
+  return lax.map(of_piece, parts).reshape(len(inputs), -1)

@@ -1,0 +1,103 @@
+"""A set of feature points together with the ridge probe that is fitted on it.
+
+    argmin_W  sum_i w_i |(z_i - m)' W - y_i|^2 + lam_s |W|^2
+    f(z) = (z - m)' W + offset
+
+m and the offset are those of the real data, whatever the mean of the points.
+`frozen_features` makes such sets; any points may be wrapped in one. Labels are
+centred, whatever made them: see `labels.centred_rows`.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from distill_jax import artifact, environment, schema
+from distill_jax.labels import centred_rows, classes_of_labels, uncentred
+from distill_jax.moments import Probe
+
+# What `probe_artifact` keeps in `extra`.
+_FITTING = ("weights", "ridge", "input_offset", "label_offset")
+
+
+class ProbeSet(NamedTuple):
+  """Labelled points and how a probe is fitted on them; float64, on the host.
+
+  Attributes:
+    inputs: z_i [M, D], in the space of the features.
+    labels: y_i [M, K], centred.
+    weights: w_i [M], positive.
+    ridge: lam_s, absolute. Where a set is exact for every ridge, replace it by
+      any other.
+    input_offset: m [D], of the real data.
+    label_offset: [K], added to what is predicted.
+    method: what made it.
+  """
+
+  inputs: np.ndarray
+  labels: np.ndarray
+  weights: np.ndarray
+  ridge: float
+  input_offset: np.ndarray
+  label_offset: np.ndarray
+  method: str
+
+  def __repr__(self) -> str:
+    return (
+        f"ProbeSet: {len(self.inputs)} points of {self.inputs.shape[1]} "
+        f"features by {self.method}, ridge {self.ridge:.3g}"
+    )
+
+
+def fit_probe(probe_set: ProbeSet) -> Probe:
+  """The probe that a set gives, in float64."""
+  root = np.sqrt(probe_set.weights)[:, None]
+  z = root * (probe_set.inputs - probe_set.input_offset)
+  y = root * probe_set.labels
+  size, features = z.shape
+  if size <= features:
+    gram = z @ z.T + probe_set.ridge * np.eye(size)
+    weights = z.T @ np.linalg.solve(gram, y)
+  else:
+    gram = z.T @ z + probe_set.ridge * np.eye(features)
+    weights = np.linalg.solve(gram, z.T @ y)
+  return Probe(weights, probe_set.input_offset, probe_set.label_offset)
+
+
+def probe_artifact(
+    probe_set: ProbeSet, source, *, provenance=None
+) -> artifact.Artifact:
+  """A set as an `Artifact`, for `evaluate(..., learner=linear_probe())`.
+
+  Arrays become float32. The weights, the ridge and the offsets travel in
+  `extra`, and are counted in its bytes; its recipe, for networks, knows nothing
+  of them.
+
+  Args:
+    probe_set: in the model space of the source.
+    source: the `data.Source` whose moments it was made of: names,
+      preprocessing.
+    provenance: as in `to_artifact`.
+  """
+  extra = schema.plain("extra", {"probe": {
+      name: np.asarray(getattr(probe_set, name)) for name in _FITTING
+  }})
+  made = artifact.from_samples(
+      probe_set.inputs, _exact(probe_set.labels, source.num_classes),
+      class_names=source.class_names, preprocessing=source.preprocessing,
+      method=probe_set.method, label_space="centred", recipe={"name": "kip"},
+      provenance={
+          "data": source.name, "fingerprint": source.fingerprint(),
+          "versions": environment.versions(), **(provenance or {}),
+      },
+  )
+  kept = sum(leaf.nbytes for leaf in extra["probe"].values())
+  sizes = {**made.storage_bytes, "probe": kept}
+  sizes["total"] += kept
+  return schema.check(made._replace(extra=extra, storage_bytes=sizes))
+
+
+def _exact(labels, num_classes):
+  """Hard labels to the last bit of float32, by which a file tells them."""
+  rows = centred_rows(classes_of_labels(uncentred(labels)), num_classes)
+  return rows if np.allclose(labels, rows, rtol=0, atol=1e-6) else labels

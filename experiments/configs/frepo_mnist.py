@@ -1,0 +1,10 @@
+"""FRePo on MNIST; options in `configs/performance.py`.
+
+  python experiments/distill.py \\
+    --config=experiments/configs/frepo_mnist.py:ipc=10 \\
+    --workdir=runs/frepo_mnist_10
+"""
+
+from configs.performance import students
+
+get_config = students("frepo", "mnist")

@@ -1,0 +1,10 @@
+"""RCIG on CIFAR-10; options in `configs/performance.py`.
+
+  python experiments/distill.py \\
+    --config=experiments/configs/rcig_cifar10.py:ipc=10 \\
+    --workdir=runs/rcig_cifar10_10
+"""
+
+from configs.performance import students
+
+get_config = students("rcig", "cifar10")

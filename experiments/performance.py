@@ -1,0 +1,146 @@
+"""Performance matching from a configuration: by kernels and by long unrolls."""
+
+from functools import partial
+
+import networks
+import optax
+from choices import one_of
+from methods import Rows, augmented, drawn_per_class
+
+from distill_jax import data
+from distill_jax.errors import ConfigError
+from distill_jax.estimators import implicit, solvers
+from distill_jax.objectives import frepo, kip, rat_bptt, rcig, rfad
+from distill_jax.objectives.pool import Pool, network_pool
+from distill_jax.types import Network, Objective
+
+# Whose labels are targets of a regression.
+REGRESSIONS = ("frepo", "kip", "label_solve", "rcig", "rfad")
+# Which learn a scalar besides.
+WITH_SCALAR = ("rcig", "rfad")
+
+
+def kernel_regression(config, source, network, rows: Rows) -> Objective:
+  """KIP."""
+  del network, rows
+  return kip.kernel_regression(
+      networks.kernel(config.network),
+      sample=drawn_per_class(config, source, lazy=False),
+      num_classes=source.num_classes,
+      ridge=config.network.ridge,
+      augmentation=augmented(config) if config.augmentation.strategy else None,
+  )
+
+
+def feature_regression(config, source, network: Network, rows: Rows):
+  """FRePo."""
+  del rows
+  network = _distilling(config, source, network)
+  return frepo.feature_regression(
+      network, sample=_mixed(config, source), num_classes=source.num_classes,
+      pool=_pool(config, network), ridge=config.ridge,
+      mirrored=config.mirrored, margin=config.margin,
+  )
+
+
+def random_features(config, source, network: Network, rows: Rows):
+  """RFAD."""
+  del rows
+  losses = dict(platt=rfad.platt, squared=rfad.mean_squared)
+  return rfad.random_feature_regression(
+      _distilling(config, source, network),
+      sample=_mixed(config, source), num_classes=source.num_classes,
+      num_networks=config.num_initialisations, ridge=config.ridge,
+      loss=one_of(losses, "loss", config.loss),
+  )
+
+
+def convexified(config, source, network: Network, rows: Rows):
+  """RCIG, an inner problem."""
+  del rows
+  network = _distilling(config, source, network)
+  return rcig.convexified_regression(
+      network, sample=_mixed(config, source), num_classes=source.num_classes,
+      pool=_pool(config, network), l2_rate=config.l2_rate,
+      mirrored=config.mirrored,
+  )
+
+
+def implicit_gradient(config):
+  """`(problem, parameterization) -> Estimator` of RCIG."""
+  steps = config.solver.num_steps
+  solve = dict(
+      adam=dict(
+          inner=solvers.by_adam(steps),
+          hessian=solvers.by_adam(steps, window=None),
+      ),
+      conjugate_gradients=dict(
+          inner=solvers.by_conjugate_gradients(steps),
+          hessian=solvers.by_conjugate_gradients(steps),
+      ),
+  )
+  return partial(
+      implicit.implicit, **one_of(solve, "solver.name", config.solver.name)
+  )
+
+
+def truncated(config, source, network: Network, rows: Rows) -> Objective:
+  """RaT-BPTT."""
+  student = config.student
+  rules = dict(
+      adam=lambda: optax.adam(student.step_size, eps_root=1e-8),
+      sgd=lambda: optax.sgd(student.step_size, student.momentum or None),
+  )
+  augment = augmented(config) if config.augmentation.strategy else None
+  return rat_bptt.truncated_unroll(
+      network, sample=_mixed(config, source), num_classes=source.num_classes,
+      window=student.window, lowest=student.lowest, highest=student.num_steps,
+      optimizer=one_of(rules, "student.optimizer", student.optimizer)(),
+      members=rows.members, batch_per_class=student.batch_per_class or None,
+      augmentation=augment, one_draw=student.one_draw,
+      real_augmentation=augment,
+  )
+
+
+METHODS = {
+    "frepo": feature_regression,
+    "kip": kernel_regression,
+    "label_solve": kernel_regression,
+    "rat_bptt": truncated,
+    "rcig": convexified,
+    "rfad": random_features,
+}
+
+
+def check(config) -> None:
+  """Refuses fields of these methods that are out of range."""
+  if config.method in ("kip", "label_solve"):
+    if config.network.get("name") != "kernel_ridge":
+      raise ConfigError(
+          f"`network` must be kernel_ridge for {config.method}; got "
+          f"{config.network.get('name')!r}."
+      )
+  if config.method in WITH_SCALAR and not config.extra_learning_rate > 0:
+    raise ConfigError(
+        "`extra_learning_rate` must be positive; got "
+        f"{config.extra_learning_rate}."
+    )
+
+
+def _distilling(config, source, network: Network) -> Network:
+  """The network that a set is distilled with, where not the student."""
+  spec = config.get("distilling_network")
+  return networks.network(spec, source.num_classes) if spec else network
+
+
+def _pool(config, network: Network) -> Pool:
+  settings = config.network_pool
+  return network_pool(
+      network, size=settings.size, max_age=settings.max_age,
+      optimizer=optax.adam(settings.step_size),
+      num_steps=(settings.least_steps, settings.most_steps),
+  )
+
+
+def _mixed(config, source) -> data.sampling.Sampler:
+  return data.mixed(min(config.batch_size, source.train.num_samples))
