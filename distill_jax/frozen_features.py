@@ -171,8 +171,7 @@ def class_means_and_covariance(
   counts, means = moments.counts, moments.class_means
   if not counts.all():
     raise ValueError(
-        "`moments` must have samples of every class; got "
-        f"{counts.tolist()}."
+        f"`moments` must have samples of every class; got {counts.tolist()}."
     )
   scatter = moments.products - (means.T * counts) @ means
   values, vectors = _spectrum(scatter, tolerance)

@@ -20,8 +20,8 @@ from distill_jax.evaluation.probes import linear_probe
 from distill_jax.frozen_features import (
     class_means_and_covariance,
     hard_labelled_points,
-    solved_labels,
     smallest_set,
+    solved_labels,
     sufficient_statistics_set,
 )
 from distill_jax.labels import centred_rows, classes_of_labels, uncentred
@@ -268,7 +268,8 @@ class ClosedFormsTest(parameterized.TestCase):
     np.testing.assert_allclose(points.mean(1), moments.class_means, rtol=1e-12)
     assert made.weights.sum() == pytest.approx(N)
     np.testing.assert_array_equal(
-        classes_of_labels(uncentred(made.labels)), np.repeat(np.arange(num_classes), k)
+        classes_of_labels(uncentred(made.labels)),
+        np.repeat(np.arange(num_classes), k),
     )
     more = class_means_and_covariance(moments, 1.0, samples_per_class=k + 2)
     assert _error(fit_probe(more), ridge_probe(moments, 1.0)) < 1e-12

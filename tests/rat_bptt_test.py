@@ -15,7 +15,7 @@ from distill_jax.augmentation import Augmentation
 from distill_jax.estimators.backprop import backprop
 from distill_jax.initialisation import class_members
 from distill_jax.labels import cross_entropy, label_rows
-from distill_jax.nn import convnet, mlp, norms
+from distill_jax.nn import convnet, norms
 from distill_jax.objectives.rat_bptt import truncated_unroll, unit_norm
 from distill_jax.outer_loop import distill, distiller, label_floor, learn
 from distill_jax.parameterization.pixels import pixels
@@ -83,6 +83,15 @@ def _full(optimizer):
 
   run = jax.jit(run)
   return run, run(_distilled())
+
+
+@cache
+def _one():
+  """One step of the default optimizer: `(distilled, batch) -> ...`."""
+  estimator = _estimator(window=1, highest=1)
+  return jax.jit(lambda distilled, batch: estimator.estimate(
+      jax.random.key(0), distilled, (), batch
+  )[:2])
 
 
 @cache
@@ -246,12 +255,11 @@ class TruncatedUnrollTest(parameterized.TestCase):
     nothing = Augmentation(
         lambda key, shape, rows: (), lambda _, images: 0 * images
     )
-    found, bright = (
-        _estimate(_distilled(), window=1, highest=1, **settings)[0]
-        for settings in (dict(real_augmentation=nothing), {})
+    found, *_ = _estimate(
+        _distilled(), real_augmentation=nothing, window=1, highest=1
     )
     dark = _batch()._replace(inputs=jnp.zeros_like(_batch().inputs))
-    expected, *_ = _estimate(_distilled(), batch=dark, window=1, highest=1)
+    expected, bright = (_one()(_distilled(), b)[0] for b in (dark, _batch()))
     np.testing.assert_allclose(found, expected, rtol=1e-12)
     self.assertNotAlmostEqual(float(found), float(bright))
 
@@ -259,10 +267,12 @@ class TruncatedUnrollTest(parameterized.TestCase):
     """A pixel that is 0 in all images leaves its weights without gradient."""
     distilled = _distilled()
     distilled = distilled._replace(codes=distilled.codes.at[:, 0, 0].set(0.0))
-    _, gradients, _ = _estimate(distilled, **FULL)
+    _, gradients = _one()(distilled, _batch())
     chex.assert_tree_all_finite(gradients)
     self.assertGreater(float(jnp.abs(gradients.codes[:, 0, 0]).min()), 0)
-    _, without, _ = _estimate(distilled, optimizer=optax.adam(1e-3), **FULL)
+    _, without, _ = _estimate(
+        distilled, optimizer=optax.adam(1e-3), window=1, highest=1
+    )
     self.assertFalse(bool(jnp.isfinite(without.codes).all()))
 
   def test_running_statistics_pass_through_both_parts(self):
@@ -286,8 +296,8 @@ class TruncatedUnrollTest(parameterized.TestCase):
 class MemoryTest(parameterized.TestCase):
 
   def test_window_keeps_states_and_one_steps_activations(self):
-    """Four numbers a weight and step, and what a single step needs."""
-    network = convnet(10, depth=1, width=8)
+    """Four numbers a weight and step of the window; the rest is of one step."""
+    network = convnet(10, depth=1, width=4)
     codes = jnp.zeros((20, 28, 28, 1))
     distilled = Distilled(codes, jnp.zeros((20, 10)), jnp.zeros(0))
     params = network.init(jax.random.key(0), codes[:1])["params"]
@@ -306,7 +316,6 @@ class MemoryTest(parameterized.TestCase):
       return compiled.memory_analysis().temp_size_in_bytes
 
     short, long = temp(10), temp(40)
-    print(temp(1), short, long, weights)
     self.assertLess(long - short, 1.01 * 30 * 4 * weights)
     self.assertLess(long, 2 * short)
 
@@ -317,7 +326,7 @@ class OuterLoopTest(parameterized.TestCase):
     distilled = _distilled()
     outer = distiller(
         _estimator(window=1, highest=1),
-        learn(labels=optax.sgd(1.0)), project=label_floor()
+        learn(labels=optax.sgd(1.0)), project=label_floor(),
     )
     state = outer.init(jax.random.key(0), distilled)
     after, _ = distill(

@@ -120,6 +120,7 @@ def test_npz_refused(tmp_path):
 
 
 def test_relative_paths(tmp_path, monkeypatch):
+  monkeypatch.delenv("DISTILL_JAX_DATA", raising=False)
   _write_idx(tmp_path / "mine")
   assert read("idx:mine", data_dir=tmp_path).name == "idx:mine"
   _fails("idx:mine", "'idx:mine'", "no mine.")

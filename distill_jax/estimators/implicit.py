@@ -14,9 +14,7 @@ H is never formed: its products are those of one linearisation of grad L_S
 (forward over reverse), and < u, grad_v L_S > is the derivative of L_S along u.
 
 Difference from the published code: both are found by conjugate gradients by
-default, for the price of as many steps of Adam and without its rate. On the
-digits the two give the same accuracy; on a stiffer problem the rates that Adam
-found at the first step were wrong later on, and conjugate gradients were not.
+default, which have no rate to tune and cost as much a step as Adam.
 """
 
 from collections.abc import Callable
@@ -70,7 +68,7 @@ def no_longer_than_direct(direct: PyTree, implicit: PyTree) -> PyTree:
     implicit min(1, |direct| / |implicit|)
 
   What is not a number becomes zero, so that a solve that fails leaves the
-  direct part alone. Without this limit the published runs diverge.
+  direct part alone. Published as what keeps large images stable.
   """
 
   def shortened(direct, implicit):

@@ -60,9 +60,7 @@ def linear_probe(ridge: float = 1e-3) -> Learner:
 
     return predict
 
-  return Learner(
-      fit, "linear probe", False, True, dict(name="linear_probe", ridge=ridge)
-  )
+  return Learner(fit, "linear probe", False, True)
 
 
 def _own(extra):

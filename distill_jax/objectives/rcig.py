@@ -40,6 +40,7 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 
@@ -190,10 +191,11 @@ def convexified_regression(
 
   def outer_loss(v, samples: Samples, variables, batch: Batch):
     chex.assert_rank(samples.labels, 2)
-    if getattr(samples.extra, "shape", None) != ():
+    if np.shape(samples.extra) != ():
       raise ValueError(
-          "`extra` must be the log-temperature, a scalar; got "
-          f"{samples.extra!r}. Start from `_replace(extra=jnp.zeros(()))`."
+          "`extra` must be the log-temperature tau, a scalar; got shape "
+          f"{np.shape(samples.extra)}. Start the set with "
+          "`extra=jnp.zeros(())`."
       )
     inputs, labels, *_ = support(samples)
     features, tangent = linear(variables, inputs)
