@@ -50,8 +50,9 @@ from distill_jax.moments import ridge_probe, split_moments
 from distill_jax.objectives.embedding import embeddings
 from distill_jax.probe_set import ProbeSet, fit_probe, probe_artifact
 
-RIDGES = tuple(10.0 ** np.arange(-9, 4))  # in `Moments.scale`
-WIDE = tuple(10.0 ** np.arange(-9, 7))  # the same, for the baselines
+# In `Moments.scale`; of equals the first is taken.
+RIDGES = tuple(10.0 ** np.arange(3, -10, -1))
+WIDE = tuple(10.0 ** np.arange(6, -10, -1))  # for the baselines
 LOGISTIC = tuple(10.0 ** np.arange(-4, 5))  # C of a logistic head
 NUM_DRAWS = 20
 VALIDATION = 0.2
@@ -176,8 +177,7 @@ def fitted_best(moments, classes, on_validation, inputs) -> ProbeSet:
   def candidate(weights, ridge):
     return ProbeSet(
         inputs.astype(np.float64),
-        np.asarray(centred_rows(classes, moments.num_classes), np.float64)
-        - moments.y_mean,
+        np.asarray(centred_rows(classes, moments.num_classes), np.float64),
         weights, ridge * moments.scale / moments.num_samples,
         moments.z_mean, moments.y_mean, "baseline",
     )

@@ -21,7 +21,6 @@ from distill_jax.errors import (
     ArtifactError,
     ConfigError,
     DataError,
-    WorkdirError,
 )
 from distill_jax.estimators.backprop import backprop
 from distill_jax.evaluation import (
@@ -30,6 +29,7 @@ from distill_jax.evaluation import (
     run_baselines,
     student,
 )
+from distill_jax.evaluation.learners import kernel_ridge
 from distill_jax.exchange import export
 from distill_jax.initialisation import (
     class_members,
@@ -38,7 +38,6 @@ from distill_jax.initialisation import (
     step_order,
 )
 from distill_jax.nn import (
-    conv2d,
     convnet,
     from_linen,
     from_nnx,
@@ -49,6 +48,7 @@ from distill_jax.objectives.combine import weighted_sum
 from distill_jax.objectives.dc import gradient_matching
 from distill_jax.objectives.dd import unrolled
 from distill_jax.objectives.dm import distribution_matching
+from distill_jax.objectives.kip import kernel_regression
 from distill_jax.objectives.mtt import trajectory_matching
 from distill_jax.outer_loop import distill, distiller, learn
 from distill_jax.parallel import batch_map
@@ -65,12 +65,10 @@ __all__ = [
     "Distilled",
     "Source",
     "TrainingSet",
-    "WorkdirError",
     "__version__",
     "backprop",
     "batch_map",
     "class_members",
-    "conv2d",
     "convnet",
     "distill",
     "distiller",
@@ -85,6 +83,8 @@ __all__ = [
     "from_samples",
     "gradient_matching",
     "in_order",
+    "kernel_regression",
+    "kernel_ridge",
     "learn",
     "lenet",
     "load",

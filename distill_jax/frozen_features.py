@@ -3,10 +3,11 @@
 The probe sees the data only through G and B (`moments`); each function below
 makes a few points from which the same probe, or one near it, is fitted:
 
-    argmin_W  sum_i w_i |(z_i - m)' W - y_i|^2 + lam_s |W|^2
+    argmin_W  sum_i w_i |(z_i - m)' W + offset - y_i|^2 + lam_s |W|^2
 
 (`probe_set`). The means are taken off first, and stored with the set: a
-constant feature would have to be 1 in every point.
+constant feature would have to be 1 in every point. Below, labels of soft sets
+are less the mean of the real ones.
 
   function                    points       labels  the probe is that of all data
   sufficient_statistics_set   rank G <= D  soft    for every ridge
@@ -22,9 +23,8 @@ Kernel Ridge-Regression", 2020, arXiv 2011.00050, with a linear kernel and sums
 in the place of the target samples; here it can be pulled to hard labels. The
 others are algebra on the normal equations.
 
-Labels are centred; hard ones are rows of `labels.centred_rows`. The constant
-in them is of no effect: the points of both hard-labelled forms have no part in
-it. Soft ones are any real numbers, for least squares alone, no cross-entropy.
+Labels are centred; hard ones are rows of `labels.centred_rows`. Soft ones are
+any real numbers, for least squares alone: no cross-entropy takes them.
 A ridge is absolute, that of N samples; `Moments.scale` is its unit.
 Equal probes are equal for ridge regression only: a head trained otherwise on
 these points, or their nearest neighbours, promise nothing.
@@ -252,10 +252,10 @@ def solved_labels(
 
 
 def _soft(moments, centred, labels, ridge, method) -> ProbeSet:
-  """A set of soft labels, from points about the mean of the data."""
+  """A set of soft labels, from points and labels about the data's means."""
   return ProbeSet(
-      moments.z_mean + centred, labels, np.ones(len(labels)), float(ridge),
-      moments.z_mean, moments.y_mean, method,
+      moments.z_mean + centred, moments.y_mean + labels, np.ones(len(labels)),
+      float(ridge), moments.z_mean, moments.y_mean, method,
   )
 
 

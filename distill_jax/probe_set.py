@@ -1,7 +1,7 @@
 """A set of feature points together with the ridge probe that is fitted on it.
 
-    argmin_W  sum_i w_i |(z_i - m)' W - y_i|^2 + lam_s |W|^2
     f(z) = (z - m)' W + offset
+    argmin_W  sum_i w_i |f(z_i) - y_i|^2 + lam_s |W|^2
 
 m and the offset are those of the real data, whatever the mean of the points.
 `frozen_features` makes such sets; any points may be wrapped in one. Labels are
@@ -30,7 +30,7 @@ class ProbeSet(NamedTuple):
     ridge: lam_s, absolute. Where a set is exact for every ridge, replace it by
       any other.
     input_offset: m [D], of the real data.
-    label_offset: [K], added to what is predicted.
+    label_offset: [K], what is predicted at m.
     method: what made it.
   """
 
@@ -53,7 +53,7 @@ def fit_probe(probe_set: ProbeSet) -> Probe:
   """The probe that a set gives, in float64."""
   root = np.sqrt(probe_set.weights)[:, None]
   z = root * (probe_set.inputs - probe_set.input_offset)
-  y = root * probe_set.labels
+  y = root * (probe_set.labels - probe_set.label_offset)
   size, features = z.shape
   if size <= features:
     gram = z @ z.T + probe_set.ridge * np.eye(size)

@@ -44,6 +44,7 @@ from distill_jax.parameterization.hallucinator import hallucinator
 from distill_jax.parameterization.linear_bases import linear_bases
 from distill_jax.parameterization.multi_formation import multi_formation
 from distill_jax.parameterization.pixels import pixels
+from distill_jax.parameterization.preconditioned import preconditioned
 from distill_jax.preprocessing import Standardise
 from distill_jax.trajectories import buffer
 from distill_jax.types import (
@@ -61,6 +62,7 @@ PARAMETERIZATIONS = {
     "linear_bases": linear_bases,
     "multi_formation": multi_formation,
     "pixels": pixels,
+    "preconditioned": preconditioned,
 }
 STARTS = {
     "class_mean": initialisation.from_class_means,

@@ -119,6 +119,33 @@ _FOLLOWS = {
         "experts.radius": 0, "experts.surrogate_gap": 0,
     },
 }
+# Kernels and long unrolls on two cores: configuration, fields, published.
+PERFORMANCE = "performance"
+_KIP = {
+    f"kip_cifar10_fc1_100_seed{seed}": (
+        "kip_cifar10.py:images=100", {"seed": seed}, 46.7
+    ) for seed in range(3)
+} | {
+    f"label_solve_cifar10_fc1_500_seed{seed}": (
+        "label_solve_cifar10.py:images=500", {"seed": seed}, 47.0
+    ) for seed in range(3)
+} | {
+    f"kip_cifar10_fc1_{images}_learned": (
+        f"kip_cifar10.py:images={images},labels,augment",
+        {"num_steps": 1_000, "schedule": "cosine"}, None,
+    ) for images in (10, 100, 500)
+} | {
+    "kip_mnist_conv3_10": (
+        "kip_mnist.py:kernel=conv3,images=10,labels",
+        {"num_steps": 200, "log_every": 10}, None,
+    ),
+}
+# FRePo at full width and length: method and data, samples per class.
+_FREPO = {
+    ("frepo", "mnist", 1): (93.0, "", {"num_steps": 25_000}),
+    ("frepo", "mnist", 10): (98.6, "", {"num_steps": 25_000}),
+    ("frepo", "cifar10", 1): (46.8, "", {"num_steps": 25_000}),
+}
 # Networks that a set is tried on, and whether that takes an accelerator.
 _TARGETS = {
     "transfer": ("convnet,mlp,lenet", False),
@@ -189,6 +216,8 @@ def table() -> dict[str, Row]:
       }, 82.7,
   )
   rows |= _small_rows()
+  for name, (config, fields, published) in (_KIP | _LENET).items():
+    rows[name] = _distilled(PERFORMANCE, config, fields, published)
   for against, arguments in _SWEEPS.items():
     rows[f"sweep_{against}"] = Row("sweeps", arguments, program="sweep")
   for name, published in ACCELERATOR.items():
@@ -202,7 +231,7 @@ def table() -> dict[str, Row]:
     )
   full = {name: (value, "", {}) for name, value in MATCHING.items()}
   for (method, data, ipc), (published, more, fields) in (
-      full | TRAJECTORIES
+      full | TRAJECTORIES | _FREPO
   ).items():
     rows[f"{method}_{data}_{ipc}"] = _distilled(
         f"{method}_{data}", f"{method}_{data}.py:ipc={ipc}{more}",

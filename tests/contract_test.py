@@ -13,20 +13,34 @@ import optax
 import pytest
 from absl.testing import parameterized
 
-from distill_jax import distances, initialisation
+from distill_jax import distances, initialisation, kernels
 from distill_jax.data import from_arrays, sampling
 from distill_jax.estimators.backprop import backprop
 from distill_jax.inner_loop import train_epochs
 from distill_jax.labels import label_rows
 from distill_jax.mixing import cutmix
 from distill_jax.nn import mlp, vector
-from distill_jax.objectives import cafe, combine, dc, dd, dm, mtt, ncfm
+from distill_jax.objectives import (
+    cafe,
+    combine,
+    dc,
+    dd,
+    dm,
+    frepo,
+    kip,
+    mtt,
+    ncfm,
+    rat_bptt,
+    rfad,
+)
 from distill_jax.objectives.between import on_real, on_samples
+from distill_jax.objectives.pool import network_pool
 from distill_jax.outer_loop import distill, distiller, learn
 from distill_jax.parameterization.hallucinator import hallucinator
 from distill_jax.parameterization.linear_bases import linear_bases
 from distill_jax.parameterization.multi_formation import multi_formation
 from distill_jax.parameterization.pixels import pixels
+from distill_jax.parameterization.preconditioned import preconditioned
 
 CLASSES, STEPS, EPOCHS = 4, 2, 2
 NETWORK = mlp(CLASSES, widths=(8,))
@@ -123,6 +137,42 @@ def _trajectories(order, members):
   return matching._replace(loss=loss)
 
 
+def _truncated(order, members):
+  del order
+  return rat_bptt.truncated_unroll(
+      NETWORK, sample=sampling.mixed(16), num_classes=CLASSES, window=2,
+      highest=4, optimizer=optax.adam(0.05, eps_root=1e-8), members=members,
+      batch_per_class=1,
+  )
+
+
+def _kernels(order, members):
+  del order, members
+  return kip.kernel_regression(
+      kernels.fully_connected(1), sample=sampling.mixed(16),
+      num_classes=CLASSES, ridge=1e-3,
+  )
+
+
+def _feature_regression(order, members):
+  del order, members
+  network = mlp(CLASSES, widths=(32,))  # eight features are too few
+  return frepo.feature_regression(
+      network, sample=sampling.mixed(16), num_classes=CLASSES, ridge=0.1,
+      margin=0.1, pool=network_pool(
+          network, size=3, max_age=6, optimizer=optax.adam(0.01),
+          batch_size=6, num_steps=(1, 2),
+      ),
+  )
+
+
+def _random_features(order, members):
+  del order, members
+  return rfad.random_feature_regression(
+      NETWORK, sample=sampling.mixed(16), num_classes=CLASSES, num_networks=3,
+  )
+
+
 # Name: `(order, members) -> objective` on samples that have labels and step
 # sizes.
 OBJECTIVES = {
@@ -135,12 +185,17 @@ OBJECTIVES = {
     "feature_alignment": _features,
     "weighted_sum": _hybrid,
     "trajectory_matching": _trajectories,
+    "truncated_unroll": _truncated,
+    "kernel_regression": _kernels,
+    "feature_regression": _feature_regression,
+    "random_feature_regression": _random_features,
 }
 PARAMETERIZATIONS = {
     "pixels": pixels(),
     "multi_formation": multi_formation(2),
     "linear_bases": linear_bases(3, reduction=2),
     "hallucinator": hallucinator(2),
+    "preconditioned": preconditioned(),
 }
 
 

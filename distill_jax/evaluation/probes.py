@@ -2,12 +2,13 @@
 
 Ridge regression with a linear kernel (`kernels.regression`) about a mean:
 
-    W = Z' (Z Z' + lam I)^-1 Y,  f(z) = (z - m)' W + offset,
+    W = Z' (Z Z' + lam I)^-1 Y = (Z' Z + lam I)^-1 Z' Y,
+    f(z) = (z - m)' W + offset,
 
-the rows of Z and Y being sqrt(w_i) (z_i - m) and sqrt(w_i) y_i. A set of
+the rows of Z and Y being sqrt(w_i) times z_i - m and y_i - offset. A set of
 `probe_set.ProbeSet` brings m, the offset, the weights and lam along, of which
 `learners.kernel_ridge` and a kernel `k(x1, x2)` know nothing; on a plain set
-this is that learner with `k = (x1 - m)' (x2 - m)`, on labels less their mean.
+this is that learner with `k = (x1 - m)' (x2 - m)` on labels less their mean.
 """
 
 import functools
@@ -46,13 +47,17 @@ def linear_probe(ridge: float = 1e-3) -> Learner:
     else:
       mean, offset = own["input_offset"], own["label_offset"]
       root = jnp.sqrt(own["weights"])[:, None]
-      z, y = root * (z - mean), root * y
+      z, y = root * (z - mean), root * (y - offset)
       relative = own["ridge"] * len(z) / jnp.square(z).sum()
-    solution = regression.solve(
-        regression.product(z, z.T), y.astype(regression.widest()),
-        ridge=relative,
-    )
-    weights = regression.product(z.T, solution)
+    if len(z) <= z.shape[1]:
+      weights = regression.product(
+          z.T, _solve(regression.product(z, z.T), y, relative)
+      )
+    else:  # more points than features, hence a singular Z Z'
+      weights = _solve(
+          regression.product(z.T, z), regression.product(z.T, y),
+          relative * z.shape[1] / len(z),
+      )
 
     def predict(inputs):
       x = inputs.reshape(len(inputs), -1) - mean
@@ -61,6 +66,11 @@ def linear_probe(ridge: float = 1e-3) -> Learner:
     return predict
 
   return Learner(fit, "linear probe", False, True)
+
+
+def _solve(gram, targets, ridge):
+  targets = targets.astype(regression.widest())
+  return regression.solve(gram, targets, ridge=ridge)
 
 
 def _own(extra):

@@ -22,7 +22,8 @@ import numpy as np
 import optax
 
 from distill_jax.inner_loop import train_in_order
-from distill_jax.labels import classes_of, cross_entropy, label_rows
+from distill_jax.labels import cross_entropy
+from distill_jax.objectives.real_loss import real_loss
 from distill_jax.parallel import batch_mean, mean_in_pieces
 from distill_jax.types import Array, Batch, Network, Objective, PyTree, Samples
 
@@ -67,11 +68,7 @@ def unrolled(
 
   last_row = int(np.max(order))
 
-  def real_loss(variables, batch):
-    logits, _ = network.apply(variables, batch.inputs)
-    labels = label_rows(batch.labels, num_classes, logits.dtype)
-    accuracy = (classes_of(logits) == batch.labels).mean(dtype=logits.dtype)
-    return cross_entropy(logits, labels), {"accuracy": accuracy}
+  on_real = real_loss(network, num_classes)
 
   def init(key, samples):
     return network.init(key, samples.inputs[:1]) if fixed else ()
@@ -91,7 +88,7 @@ def unrolled(
           k_train, network, start, samples, order,
           optimizer=optimizer, loss=loss, remat=remat,
       )
-      return mean_in_pieces(real_loss, trained, batch)
+      return mean_in_pieces(on_real, trained, batch)
 
     if num_networks == 1:
       value, metrics = after_training(samples, key)
