@@ -98,7 +98,7 @@ def truncated(config, source, network: Network, rows: Rows) -> Objective:
       optimizer=one_of(rules, "student.optimizer", student.optimizer)(),
       members=rows.members, batch_per_class=student.batch_per_class or None,
       augmentation=augment, one_draw=student.one_draw,
-      real_augmentation=augment,
+      real_augmentation=augment if student.augment_real else None,
   )
 
 

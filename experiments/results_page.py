@@ -1,11 +1,12 @@
 """docs/results.md and its figure, from the records of docs/results/*.json."""
 
 import json
+import statistics
 from pathlib import Path
 
 import launched
 import points
-from rows import PAIRS, POINTS, SMALL, Row
+from rows import PAIRS, PERFORMANCE, POINTS, SMALL, Row
 
 from distill_jax import figures
 from distill_jax.evaluation import baselines, metrics
@@ -113,6 +114,20 @@ four to six minutes each.
 
 {trajectories}
 
+## Kernels and long unrolls, on two CPU cores
+
+KIP and label solve are judged by kernel ridge regression with their own kernel,
+which is exact and trains nothing, so `networks` is one; the other rows by
+freshly trained networks, `steps` updates each by the recipe. `fc1` has one
+hidden layer, `conv3` three convolutions without pooling, of infinite width.
+Rows that end in `seed0` to `seed2` differ in the real images that they start
+from. Labels are learned in `_learned` rows, whose real images are augmented;
+`hard labels` is the same set with the largest of each.
+
+{performance}
+
+{means}
+
 ## Accuracy against number of samples
 
 {sizes}
@@ -140,6 +155,11 @@ _TRAJECTORY_COLUMNS = (
     "row", "samples", "labels", "accuracy", "hard labels", "random real",
     "gain", "experts", "training them", "distilling", "epochs", "networks",
     "seed", "device", "date",
+)
+_PERFORMANCE_COLUMNS = (
+    "row", "samples", "judged by", "labels", "accuracy", "hard labels",
+    "random real", "gain", "published", "recipe", "steps", "networks", "seed",
+    "device", "distilling", "date",
 )
 _BASELINES = {
     "random_real": "random real",
@@ -187,15 +207,18 @@ def render(table: dict[str, Row], records: dict[str, dict]) -> str:
       for program in launched.PROGRAMS
   }
   follows = [r for r in of["distill"] if "experts" in r["report"]]
+  performs = [r for r in measured if table[r["row"]].group == PERFORMANCE]
   matching = [
       r for r in measured
       if r["row"].startswith(f"{SMALL}_") and r not in follows
   ]
-  others = [r for r in of["distill"] if r not in matching + follows]
+  others = [r for r in of["distill"] if r not in matching + follows + performs]
   return TEMPLATE.format(
       measured=_table(_COLUMNS, others, table),
       matching=_table(_MATCHING_COLUMNS, matching, table),
       trajectories=_table(_TRAJECTORY_COLUMNS, follows, table),
+      performance=_table(_PERFORMANCE_COLUMNS, performs, table),
+      means=_means(performs) or _NONE,
       baselines=_table(
           ("row", "accuracy", *_BASELINES.values()),
           [r for r in others if r["report"].get("baselines")], table,
@@ -278,14 +301,17 @@ def _table(columns, records: list[dict], table: dict[str, Row]) -> str:
 
 def _cells(record: dict, row: Row) -> dict[str, str]:
   """What a table says of a record, by column; what it lacks is left out."""
-  report = record["report"]
+  report, recipe = record["report"], record["report"]["recipe"] or {}
   found = {
       "row": f"`{record['row']}`",
       "samples": str(report["num_samples"]),
       "student": report["student_init"],
       "labels": report["label_regime"],
       "accuracy": f"**{points.percent(report['accuracy'])}**",
-      "epochs": str(report["recipe"].get("num_epochs", "-")),
+      "judged by": report["network"].replace("_", " "),
+      "recipe": recipe.get("name", "-").replace("_", " "),
+      "epochs": str(recipe.get("num_epochs", "-")),
+      "steps": f"{recipe['num_steps']:,}" if "num_steps" in recipe else "-",
       "networks": str(report["num_networks"]),
       "seed": str(report["seed"]),
       "device": report["device"],
@@ -312,6 +338,23 @@ def _cells(record: dict, row: Row) -> dict[str, str]:
     )
     found["training them"] = _minutes(sum(experts["seconds"]))
   return found
+
+
+def _means(records: list[dict]) -> str:
+  """The mean accuracy of rows that differ in their seed alone."""
+  lines, alike = [], {}
+  for record in records:
+    name, _, seed = record["row"].rpartition("_seed")
+    if seed:
+      alike.setdefault(name, []).append(record["report"])
+  for name, reports in alike.items():
+    means = [report["accuracy"]["mean"] for report in reports]
+    std = statistics.stdev(means) if len(means) > 1 else 0.0
+    lines.append(
+        f"- `{name}`: {100 * statistics.mean(means):.2f} ± {100 * std:.2f}, "
+        f"draws: {len(means)}"
+    )
+  return "\n".join(lines)
 
 
 def _transfer(record: dict) -> str:

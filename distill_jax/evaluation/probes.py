@@ -65,7 +65,10 @@ def linear_probe(ridge: float = 1e-3) -> Learner:
 
     return predict
 
-  return Learner(fit, "linear probe", False, True)
+  return Learner(
+      fit, "linear probe", False, True,
+      (("name", "linear_probe"), ("ridge", ridge)),
+  )
 
 
 def _solve(gram, targets, ridge):

@@ -138,7 +138,7 @@ def _regression(config, chosen, step_size: float):
   config.label_space, config.start_labels = "centred", "centred"
   size = 10 * chosen.ipc
   config.recipe = dict(
-      name="frepo", step_size=step_size,
+      name="frepo", step_size=step_size, warm_up=500, strategy="",
       num_steps=_UPDATES[max(n for n in _UPDATES if n <= size)],
   )
 
@@ -198,6 +198,7 @@ def _rat_bptt(config, data, chosen):
   config.student = dict(
       window=window, lowest=0, num_steps=steps, optimizer="adam",
       step_size=1e-3, momentum=0.0, batch_per_class=batch, one_draw=False,
+      augment_real=True,
   )
   config.unit_norm = len(data.mean) == 3
   config.start = "noise" if config.unit_norm else "real"
@@ -206,7 +207,10 @@ def _rat_bptt(config, data, chosen):
   config.learning_rate = config.label_learning_rate = 1e-3
   config.clip_average = 2.0
   config.num_steps = 60_000
-  config.recipe = dict(name="rat_bptt", num_steps=300)
+  config.recipe = dict(
+      name="rat_bptt", num_steps=300, step_size=1e-3,
+      strategy=config.augmentation.strategy,
+  )
 
 
 _OWN = dict(frepo=_frepo, rat_bptt=_rat_bptt, rcig=_rcig, rfad=_rfad)
@@ -222,7 +226,8 @@ def _quick(config):
       config[name].depth = 2
   config.num_steps, config.log_every, config.checkpoint_every = 20, 5, 10
   config.batch_size = 64
-  config.recipe.num_steps = 50
+  config.recipe.num_steps, config.recipe.step_size = 50, 0.01
+  config.recipe.strategy = ""
   if "network_pool" in config:
     config.network_pool.size = 2
   if "num_initialisations" in config:
