@@ -21,7 +21,8 @@ import numpy as np
 from distill_jax import environment
 
 _PAUSE = 0.1  # seconds in which one runtime's idle threads go to sleep
-_PACKAGES = ("jax", "jaxlib", "numpy", "flax", "optax", "torch")
+_PACKAGES = ("jax", "jaxlib", "numpy", "flax", "optax", "torch",
+             "neural-tangents")
 
 
 def parser(description: str) -> argparse.ArgumentParser:

@@ -10,7 +10,10 @@ import batch_map_bench
 import chex
 import conv_scan
 import evaluation
+import frepo_step
+import frozen_features
 import jax
+import kip_step
 import matching_memory
 import matching_step
 import numpy as np
@@ -28,8 +31,9 @@ from distill_jax import nn
 BENCHMARKS = pathlib.Path(__file__).parents[1] / "benchmarks"
 
 SCRIPTS = (
-    batch_map_bench, conv_scan, evaluation, matching_memory, matching_step,
-    sldd_step, trajectory_memory, trajectory_step, unroll_memory,
+    batch_map_bench, conv_scan, evaluation, frepo_step, frozen_features,
+    kip_step, matching_memory, matching_step, sldd_step, trajectory_memory,
+    trajectory_step, unroll_memory,
 )
 
 
@@ -115,6 +119,25 @@ class ScriptsTest(parameterized.TestCase):
     np.testing.assert_array_equal(counts, loop())
     np.testing.assert_array_equal(counts.sum((1, 2)), [12, 12])
     assert (counts[0] != counts[1]).any()
+
+  def test_one_round_of_frepo_step(self):
+    out = self.folder / "result.json"
+    frepo_step.main([
+        "--width=4", "--num_samples=10", "--num_real=16", "--steps=1",
+        "--rounds=1", "--seconds=0", f"--out={out}",
+    ])
+    (row,) = json.loads(out.read_text())["results"]
+    assert row["difference"] < frepo_step.RTOL
+    assert row["met"] == (row["ours/python"] <= row["bar"])
+
+  def test_one_round_of_kip_step(self):
+    out = self.folder / "result.json"
+    kip_step.main([
+        "--num_samples=10", "--num_targets=20", "--rounds=1", "--seconds=0",
+        f"--out={out}",
+    ])
+    (row,) = json.loads(out.read_text())["results"]
+    assert row["samples x targets"] == "10 x 20" and row["ours_ms"] > 0
 
   @absltest.skipIf(
       importlib.util.find_spec("torch") is None, "PyTorch is not installed"

@@ -32,7 +32,7 @@ def relative(found, wanted):
 
 
 class ClosedFormTest(parameterized.TestCase):
-  """Goldens: neural-tangents 0.6.5 in float64, tests/goldens/make_kernels.py."""
+  """Goldens: neural-tangents 0.6.5 in float64, see goldens/make_kernels.py."""
 
   @BOTH
   def test_values_and_gradients_are_those_of_neural_tangents(self, name, get):
@@ -111,7 +111,7 @@ class ClosedFormTest(parameterized.TestCase):
       (lambda: closed_form.fully_connected(1, get="ntkk"), "`get` must be one"),
       (lambda: closed_form.fully_connected(1, weight_std=0), "`weight_std`"),
       (lambda: closed_form.fully_connected(1)(
-          jnp.ones((1, 2)), jnp.ones((1, 3))), "of one shape; got \\(2,\\) and"),
+          jnp.ones((1, 2)), jnp.ones((1, 3))), r"shape; got \(2,\) and"),
       (lambda: closed_form.convolutional(1)(
           jnp.ones((1, 2)), jnp.ones((1, 2))), "must be images"),
       (lambda: closed_form.convolutional_pooled(3)(

@@ -29,15 +29,7 @@ def backprop(
       the unrolled family; `initialisation.raw_step_sizes` is its inverse.
   """
 
-  def samples_of(distilled: Distilled) -> Samples:
-    inputs = parameterization.decode(distilled.codes)
-    owner = parameterization.owner(distilled.codes)
-    return Samples(
-        inputs=inputs,
-        labels=distilled.labels[owner],
-        step_sizes=positive(distilled.raw_step_sizes),
-        extra=distilled.extra,
-    )
+  samples_of = decoder(parameterization, positive)
 
   def init(key, distilled):
     return objective.init(key, samples_of(distilled))
@@ -51,3 +43,25 @@ def backprop(
     return value, gradients, state, metrics
 
   return Estimator(objective.sample, init, estimate, samples_of)
+
+
+def decoder(
+    parameterization: Parameterization, positive: Callable[[Array], Array]
+) -> Callable[[Distilled], Samples]:
+  """`(distilled) -> Samples`, the set as objectives and students see it.
+
+  Args:
+    parameterization: of the codes.
+    positive: raw step sizes -> step sizes.
+  """
+
+  def samples_of(distilled: Distilled) -> Samples:
+    owner = parameterization.owner(distilled.codes)
+    return Samples(
+        inputs=parameterization.decode(distilled.codes),
+        labels=distilled.labels[owner],
+        step_sizes=positive(distilled.raw_step_sizes),
+        extra=distilled.extra,
+    )
+
+  return samples_of

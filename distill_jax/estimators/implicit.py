@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from distill_jax.estimators.backprop import backprop
+from distill_jax.estimators.backprop import decoder
 from distill_jax.estimators.solvers import (
     Solver,
     by_conjugate_gradients,
@@ -33,7 +33,6 @@ from distill_jax.types import (
     Array,
     Distilled,
     Estimator,
-    Objective,
     Parameterization,
     PyTree,
     Samples,
@@ -122,10 +121,7 @@ def implicit(
   """
   inner = inner or by_conjugate_gradients()
   hessian = hessian or by_conjugate_gradients()
-  samples_of = backprop(
-      Objective(problem.sample, problem.init, problem.outer_loss),
-      parameterization, positive=positive,
-  ).samples
+  samples_of = decoder(parameterization, positive)
 
   def init(key, distilled):
     state = problem.init(key, samples_of(distilled))
