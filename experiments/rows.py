@@ -137,7 +137,7 @@ _KIP = {
 } | {
     "kip_mnist_conv3_10": (
         "kip_mnist.py:kernel=conv3,images=10,labels",
-        {"num_steps": 200, "log_every": 10}, None,
+        {"num_steps": 600, "log_every": 10}, None,
     ),
 }
 # FRePo at full width and length: method and data, samples per class.
