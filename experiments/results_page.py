@@ -344,8 +344,8 @@ def _means(records: list[dict]) -> str:
   """The mean accuracy of rows that differ in their seed alone."""
   lines, alike = [], {}
   for record in records:
-    name, _, seed = record["row"].rpartition("_seed")
-    if seed:
+    name, found, _ = record["row"].rpartition("_seed")
+    if found:
       alike.setdefault(name, []).append(record["report"])
   for name, reports in alike.items():
     means = [report["accuracy"]["mean"] for report in reports]
