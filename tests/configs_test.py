@@ -5,8 +5,10 @@ import tempfile
 import build
 import jax
 import launching
+import networks
 import numpy as np
 import outer
+import performance
 import pool
 import pytest
 from absl.testing import parameterized
@@ -43,7 +45,7 @@ class ConfigsTest(parameterized.TestCase):
   @parameterized.parameters(*FILES)
   def test_loads(self, name):
     config = _load(name)
-    assert config.method == name.split("_")[0]
+    assert name in {f"{config.method}_{d}" for d in (*DATASETS, "digits")}
     assert _load(name, "quick").num_steps <= 100
 
   def test_the_preprocessing_may_be_fitted_to_the_data(self):
@@ -101,9 +103,9 @@ class ConfigsTest(parameterized.TestCase):
       (dict(batch_size=500), "`batch_size` must.*class '.*'; got 500"),
       (dict(distance="cosinus"), "`distance` must be one of absolute"),
       (dict(samples_per_class=-1), "`samples_per_class` must be positive"),
-      (dict(optimizer="lbfgs"), "`optimizer` must be one of adam, sgd"),
+      (dict(optimizer="lbfgs"), "`optimizer` must be one of adabelief, adam"),
       (dict(clamp=True, preprocessing="zca"), "`clamp` must be off"),
-      (dict(method="frepo"), "`method` must be one of cafe"),
+      (dict(method="fedavg"), "`method` must be one of cafe"),
   )
   def test_what_is_refused(self, changes, message):
     config = _small("dc")
@@ -169,6 +171,89 @@ class ConfigsTest(parameterized.TestCase):
       config[field] = value
     with pytest.raises(ValueError, match=message):
       build.run(config, build.source(config))
+
+
+class PerformanceTest(parameterized.TestCase):
+  """Kernels and long unrolls, on the embedded digits."""
+
+  def _run(self, method, text="quick", **changes):
+    config = _load(f"{method}_{'cifar10' if 'label' in method else 'mnist'}",
+                   text)
+    with config.unlocked():
+      for field, value in changes.items():
+        *parts, last = field.split("__")
+        part = config
+        for name in parts:
+          part = part[name]
+        part[last] = value
+    return build.run(config, build.source(config))
+
+  @parameterized.parameters(
+      *((method, "quick,ipc=1,width=4") for method in performance.METHODS
+        if method not in ("kip", "label_solve")),
+      ("frepo", "quick,ipc=1,network=convnet,width=4"),
+      ("rat_bptt", "quick,ipc=1,width=4,parameterization=linear_bases"),
+      ("kip", "quick,labels,augment"), ("kip", "quick,kernel=fc3"),
+      ("kip", "quick,kernel=conv3"), ("label_solve", "quick"),
+  )
+  def test_a_step_traces(self, method, text):
+    run = self._run(method, text)
+
+    def step(key, state, data):
+      return run.distiller.step(key, state, data)
+
+    state, _ = jax.eval_shape(step, run.key, run.state, run.data)
+    assert jax.tree.structure(state) == jax.tree.structure(run.state)
+    centred = method in performance.REGRESSIONS
+    assert run.label_space == ("centred" if centred else "raw")
+    changed = jax.tree.map(
+        lambda a, b: a.shape == b.shape and a.dtype == b.dtype,
+        state.distilled, run.state.distilled,
+    )
+    assert all(jax.tree.leaves(changed))
+
+  @parameterized.parameters("rcig", "rfad")
+  def test_a_scalar_is_learned_besides(self, method):
+    run = self._run(method, "quick,ipc=1,width=4")
+    assert run.state.distilled.extra.shape == ()
+
+  def test_kernels_are_built_once(self):
+    first, second = (
+        self._run("kip").estimator and networks.kernel(
+            _load("kip_mnist", "quick").network
+        ) for _ in range(2)
+    )
+    assert first is second
+
+  @parameterized.parameters(
+      ("kip", dict(network__kernel="ntk"), "`network kernel` must be one of"),
+      ("kip", dict(network__width=3), "`network` kernel .*width"),
+      ("kip", dict(network__ridge=0.0), "`ridge` must be positive"),
+      ("kip", dict(network=dict(name="lenet")), "must be kernel_ridge for kip"),
+      ("kip", dict(clamp=True, parameterization=dict(name="linear_bases")),
+       "`clamp` must be off"),
+      ("rcig", dict(extra_learning_rate=0.0), "`extra_learning_rate` must be"),
+      ("rcig", dict(solver__name="lbfgs"), "`solver.name` must be one of"),
+      ("rcig", dict(l2_rate=0.0), "`l2_rate` must be positive"),
+      ("rfad", dict(loss="hinge"), "`loss` must be one of platt, squared"),
+      ("rfad", dict(num_initialisations=0), "`num_networks` must be at least"),
+      ("frepo", dict(network_pool__size=0), "`size` and `batch_size` must"),
+      ("frepo", dict(margin=-1.0), "`margin` at least 0"),
+      ("rat_bptt", dict(student__window=9), "`window` must be at least 1 and"),
+      ("rat_bptt", dict(student__optimizer="lion"), "`student.optimizer` must"),
+  )
+  def test_what_is_refused(self, method, changes, message):
+    text = "quick" if method == "kip" else "quick,ipc=1,width=4"
+    with pytest.raises(ValueError, match=message):
+      self._run(method, text, **changes)
+
+  def test_options_out_of_range(self):
+    with pytest.raises(ConfigError, match="`images` must be at least 1; got 0"):
+      _load("kip_mnist", "images=0")
+    with pytest.raises(ConfigError, match="`kernel` must be one of conv3"):
+      _load("kip_mnist", "kernel=fc2")
+    with pytest.raises(ConfigError, match="`network` must be one of convnet"):
+      _load("frepo_mnist", "network=resnet18")
 
 
 class ScheduleTest(parameterized.TestCase):

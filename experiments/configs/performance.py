@@ -138,7 +138,8 @@ def _regression(config, chosen, step_size: float):
   config.label_space, config.start_labels = "centred", "centred"
   size = 10 * chosen.ipc
   config.recipe = dict(
-      name="frepo", step_size=step_size, warm_up=500, strategy="",
+      name="frepo", step_size=step_size, warm_up=500, batch_size=500,
+      strategy="",
       num_steps=_UPDATES[max(n for n in _UPDATES if n <= size)],
   )
 
@@ -208,7 +209,7 @@ def _rat_bptt(config, data, chosen):
   config.clip_average = 2.0
   config.num_steps = 60_000
   config.recipe = dict(
-      name="rat_bptt", num_steps=300, step_size=1e-3,
+      name="rat_bptt", num_steps=300, step_size=1e-3, batch_size=5_000,
       strategy=config.augmentation.strategy,
   )
 
