@@ -37,11 +37,13 @@ def kernels(method: str, dataset: str):
 
   def get_config(text=None):
     chosen = options.parse(
-        text, kernel="fc1", images=100 if method == "kip" else 500,
-        labels=False, augment=False, zca=False, init="", quick=False,
+        text, kernel="fc1", images=0, labels=False, augment=False, zca=False,
+        init="", quick=False,
     )
-    if chosen.images < 1:
+    if chosen.images < 0:
       raise ConfigError(f"`images` must be at least 1; got {chosen.images}.")
+    usual = 20 if chosen.quick else 100 if method == "kip" else 500
+    chosen.images = chosen.images or usual
     chosen.ipc, chosen.width, chosen.parameterization = 0, 0, ""
     chosen.learn_labels = chosen.labels and method == "kip"
     chosen.preprocessing = "zca" if chosen.zca else "standardise"
@@ -69,7 +71,7 @@ def kernels(method: str, dataset: str):
     choose_start(config, chosen)
     if chosen.quick:
       config.data, config.preprocessing = "digits", "standardise"
-      config.num_samples, config.batch_size = 20, 20
+      config.batch_size = 20
       config.num_steps = min(config.num_steps, 20)
       config.log_every, config.checkpoint_every = 5, 10
       config.recipe.num_steps = 50
@@ -82,7 +84,9 @@ def students(method: str, dataset: str):
   """`get_config` of a method whose networks are finite.
 
   Options after the colon: `ipc=N` (samples per class),
-  `network=frepo_convnet|convnet|lenet` (by default the method's), `width=W`,
+  `network=frepo_convnet|convnet|lenet` (the student, by default the method's),
+  `features=...` (likewise, the network that the set is distilled with; by
+  default the student's kind), `width=W`,
   `init=noise|real|class_mean|kmeans|herding`,
   `parameterization=pixels|multi_formation|linear_bases|hallucinator`,
   `preprocessing=standardise|zca` (instead of the published), `learn_labels` (of
@@ -91,8 +95,8 @@ def students(method: str, dataset: str):
 
   def get_config(text=None):
     chosen = options.parse(
-        text, ipc=10, network="", width=0, init="", parameterization="",
-        preprocessing="", learn_labels=False, quick=False,
+        text, ipc=10, network="", features="", width=0, init="",
+        parameterization="", preprocessing="", learn_labels=False, quick=False,
     )
     if chosen.ipc < 1:
       raise ConfigError(f"`ipc` must be at least 1; got {chosen.ipc}.")
@@ -118,19 +122,21 @@ def students(method: str, dataset: str):
   return get_config
 
 
-def _network(config, chosen, name: str, **arguments):
-  """The network of an option, or the method's own."""
-  name = one_of(
-      ("convnet", "frepo_convnet", "lenet"), "network", chosen.network or name
-  )
-  if name == "lenet":
-    config.network = dict(name=name)
-  else:
-    config.network = dict(
-        name=name, depth=config.network.depth, width=chosen.width,
-        norm="none", **arguments,
+def _networks(config, chosen, name: str, **arguments):
+  """The student, and the network that the set is distilled with."""
+  depth = config.network.depth
+
+  def spec(option, name):
+    name = one_of(("convnet", "frepo_convnet", "lenet"), option, name)
+    if name == "lenet":
+      return dict(name=name)
+    return dict(
+        name=name, depth=depth, width=chosen.width, norm="none", **arguments
     )
-  config.distilling_network = dict(config.network)
+
+  student = chosen.network or name
+  config.network = spec("network", student)
+  config.distilling_network = spec("features", chosen.features or student)
 
 
 def _regression(config, chosen, step_size: float):
@@ -146,8 +152,8 @@ def _regression(config, chosen, step_size: float):
 
 def _frepo(config, data, chosen):
   _regression(config, chosen, step_size=3e-4)
-  _network(config, chosen, "frepo_convnet")
-  if config.network.name == "frepo_convnet":
+  _networks(config, chosen, "frepo_convnet")
+  if config.distilling_network.name == "frepo_convnet":
     config.distilling_network.norm = "fast_batch"
   config.ridge, config.margin = 1e-6, 1.0
   config.mirrored = data.mirrored and len(data.mean) == 3
@@ -163,7 +169,7 @@ def _frepo(config, data, chosen):
 def _rfad(config, data, chosen):
   del data
   _regression(config, chosen, step_size=3e-4)
-  _network(config, chosen, "convnet", initialisation="he_normal")
+  _networks(config, chosen, "convnet", initialisation="he_normal")
   config.ridge, config.loss = 5e-3, "platt"
   config.num_initialisations = 8
   config.batch_size = 5_120
@@ -175,8 +181,8 @@ def _rfad(config, data, chosen):
 
 def _rcig(config, data, chosen):
   _regression(config, chosen, step_size=1e-4)
-  _network(config, chosen, "frepo_convnet")
-  if config.network.name != "lenet":
+  _networks(config, chosen, "frepo_convnet")
+  if config.distilling_network.name != "lenet":
     config.distilling_network.activation = "softplus"
   config.l2_rate = 5e-4
   config.mirrored = data.mirrored and len(data.mean) == 3
