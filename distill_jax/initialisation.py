@@ -99,7 +99,7 @@ def raw_step_sizes(step_size: float, num: int) -> Array:
 
 def noise(key: Array, num_samples: int, shape: tuple[int, ...]) -> Array:
   """Standard normal inputs [M, *shape], in model space."""
-  return jax.random.normal(key, (num_samples, *shape))
+  return jax.random.normal(key, (num_samples, *shape), jnp.float32)
 
 
 def one_hot(classes: np.ndarray, num_classes: int) -> Array:
@@ -123,7 +123,8 @@ def shared_labels(classes: np.ndarray, num_classes: int) -> Array:
 
 def noise_labels(key: Array, num_samples: int, num_classes: int) -> Array:
   """Standard normal label rows [M, K]."""
-  return jax.random.normal(key, (num_samples, num_outputs(num_classes)))
+  shape = (num_samples, num_outputs(num_classes))
+  return jax.random.normal(key, shape, jnp.float32)
 
 
 def real(key: Array, split, classes: np.ndarray) -> Array:

@@ -161,8 +161,8 @@ def _constants(preprocessing) -> Standardise:
            for name in ("mean", "std")}
   if not all(v.size for v in given.values()) or not (given["std"] > 0).all():
     raise ConfigError(
-        "`preprocessing` must be 'standardise', 'zca', or `mean` and positive "
-        f"`std`; got {preprocessing.to_dict()}."
+        "`preprocessing` must be 'standardise', 'zca', 'relative_zca', or "
+        f"`mean` and positive `std`; got {preprocessing.to_dict()}."
     )
   return Standardise(**given)
 
@@ -245,7 +245,7 @@ def _rows(config, source, owner) -> Rows:
   size, steps = num_rows(config, source), config.num_steps_per_epoch
   order = initialisation.step_order(size, steps)
   members = None
-  if config.method not in UNROLLED:
+  if config.method not in UNROLLED + performance.REGRESSIONS:
     classes = initialisation.start_classes(size, steps, source.num_classes)
     members = initialisation.owned(
         initialisation.class_members(classes, source.num_classes), owner

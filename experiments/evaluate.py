@@ -59,7 +59,7 @@ def main(argv):
   out = workdir.output(FLAGS.out, ".json")
   build.baseline_names(FLAGS.baselines)  # refuses an unknown one early
   artifact = artifacts.load(FLAGS.artifact)
-  launch.widen(artifact.network)
+  launch.widen(artifact.network, *(dict(name=n) for n in FLAGS.networks))
   source = build.source_of(
       artifact, FLAGS.data, data_dir=FLAGS.data_dir, validation_fraction=0.1
   )

@@ -57,9 +57,9 @@ def run(main: Callable, argv: list[str] | None = None) -> int:
   return 0
 
 
-def widen(spec) -> None:
+def widen(*specs) -> None:
   """Gives this process float64 where a kernel's ridge solve needs it."""
-  if networks.is_kernel(spec):
+  if any(map(networks.is_kernel, specs)):
     jax.config.update("jax_enable_x64", True)
 
 

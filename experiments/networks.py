@@ -89,6 +89,7 @@ def is_kernel(spec) -> bool:
 def kernel(spec) -> closed_form.Kernel:
   """The kernel of `{"name": "kernel_ridge", "kernel", "ridge", **arguments}`.
 
+  FC-1 where it is not named; `kind` is ntk, by default, or nngp.
   One function for each specification, so that it compiles once. Those of
   images are computed by tiles.
   """
@@ -98,8 +99,13 @@ def kernel(spec) -> closed_form.Kernel:
 @functools.cache
 def _kernel(items) -> closed_form.Kernel:
   arguments = dict(items)
-  name = arguments.pop("kernel", None)
-  del arguments["name"], arguments["ridge"]
+  name = arguments.pop("kernel", "fully_connected")
+  if "kind" in arguments:  # `get` is a method of configurations
+    arguments["get"] = arguments.pop("kind")
+  for field in ("name", "ridge"):
+    arguments.pop(field, None)
+  if name == "fully_connected":
+    arguments.setdefault("depth", 1)
   make = one_of(KERNELS, "network kernel", name)
   try:
     made = make(**arguments)
@@ -112,5 +118,5 @@ def learner(spec, recipe: Recipe, num_classes: int) -> Learner:
   """What is fitted to a set: a network by a recipe, or a kernel's regression.
   """
   if is_kernel(spec):
-    return kernel_ridge(kernel(spec), ridge=spec["ridge"])
+    return kernel_ridge(kernel(spec), ridge=spec.get("ridge", 1e-6))
   return student(network(spec, num_classes), recipe)

@@ -23,9 +23,12 @@ WITH_SCALAR = ("rcig", "rfad")
 def kernel_regression(config, source, network, rows: Rows) -> Objective:
   """KIP."""
   del network, rows
+  solved = config.method == "label_solve"  # draws no targets
   return kip.kernel_regression(
       networks.kernel(config.network),
-      sample=drawn_per_class(config, source, lazy=False),
+      sample=_mixed(config, source) if solved else drawn_per_class(
+          config, source, lazy=False
+      ),
       num_classes=source.num_classes,
       ridge=config.network.ridge,
       augmentation=augmented(config) if config.augmentation.strategy else None,

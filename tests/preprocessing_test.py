@@ -27,7 +27,9 @@ class PreprocessingTest(parameterized.TestCase):
     assert preprocessing.unit_scale(floats) is floats
 
   @parameterized.product(
-    fit=[preprocessing.standardise, preprocessing.zca],
+    fit=[
+      preprocessing.standardise, preprocessing.zca, preprocessing.relative_zca
+    ],
     dtype=[np.uint8, np.float32],
   )
   def test_invert_undoes_apply_under_jit(self, fit, dtype):
@@ -61,6 +63,21 @@ class PreprocessingTest(parameterized.TestCase):
     expected = (flat - flat.mean(0)) @ whiten
     x = preprocessing.zca(raw).apply(jnp.asarray(raw, jnp.float32))
     np.testing.assert_allclose(x.reshape(40, -1), expected, atol=1e-5)
+
+  def test_relative_zca_standardises_before(self):
+    raw = _images()
+    first = preprocessing.standardise(raw).apply(jnp.asarray(raw))
+    flat = np.float64(first).reshape(40, -1)
+    u, s, _ = np.linalg.svd(np.cov(flat.T))
+    whiten = u @ np.diag((s + 0.1 * s.mean()) ** -0.5) @ u.T
+    record = preprocessing.relative_zca(raw)
+    assert preprocessing.name_of(record) == "zca"
+    np.testing.assert_allclose(
+      record.apply(jnp.asarray(raw)).reshape(40, -1),
+      (flat - flat.mean(0)) @ whiten, atol=1e-4,
+    )
+    with pytest.raises(ValueError, match="`regulariser` must be positive; got"):
+      preprocessing.relative_zca(raw, regulariser=0.0)
 
   @parameterized.parameters(preprocessing.standardise, preprocessing.zca)
   def test_chunks_change_nothing(self, fit):

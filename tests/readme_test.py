@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 
 README = Path(__file__).parent.parent / "README.md"
-TRAJECTORIES = README.parent / "docs" / "trajectories.md"
+DOCS = README.parent / "docs"
+PAGES = [README, DOCS / "trajectories.md", DOCS / "kernels.md"]
 
 
-@pytest.mark.parametrize("page", [README, TRAJECTORIES], ids=lambda p: p.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
 def test_library_example(page):
   text = page.read_text()
-  example = re.search(r"<!-- doctest -->\n```python\n(.*?)```", text, re.S)
+  found = re.findall(r"<!-- doctest -->\n```python\n(.*?)```", text, re.S)
   test = doctest.DocTestParser().get_doctest(
-      example[1], {}, page.stem, str(page), 0
+      "".join(found), {}, page.stem, str(page), 0
   )
   assert len(test.examples) > 10
   outcome = doctest.DocTestRunner().run(test)

@@ -18,6 +18,7 @@ from distill_jax.errors import DataError
 from distill_jax.types import Array, PyTree
 
 _FITS = {
+  "relative_zca": preprocessing_lib.relative_zca,
   "standardise": preprocessing_lib.standardise,
   "zca": preprocessing_lib.zca,
 }
@@ -256,8 +257,9 @@ def from_arrays(
     y_test: as `y_train`.
     class_names: K names in the order of the indices; by default the sorted
       strings, or "0".."K-1".
-    preprocessing: "standardise", "zca", a function `(inputs) -> record`, or a
-      record. Fitted on the training part, without the validation part.
+    preprocessing: "standardise", "zca", "relative_zca", a function
+      `(inputs) -> record`, or a record. Fitted on the training part, without
+      the validation part.
     validation_fraction: share of every class moved from train to validation,
       in [0, 1); at least one sample of each class unless 0.
     seed: of the choice of validation samples.

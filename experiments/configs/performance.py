@@ -14,10 +14,10 @@ from configs.matching import choose_start, common
 from distill_jax.errors import ConfigError
 
 KERNELS = {
-    "fc1": dict(kernel="fully_connected", depth=1),
-    "fc3": dict(kernel="fully_connected", depth=3),
-    "conv3": dict(kernel="convolutional", depth=3),
-    "convnet3": dict(kernel="convolutional_pooled", depth=3),
+    "fc1": dict(kernel="fully_connected", depth=1, kind="ntk"),
+    "fc3": dict(kernel="fully_connected", depth=3, kind="ntk"),
+    "conv3": dict(kernel="convolutional", depth=3, kind="ntk"),
+    "convnet3": dict(kernel="convolutional_pooled", depth=3, kind="ntk"),
 }
 # FRePo's updates of a student by samples; more take those of the next fewer.
 _UPDATES = {1: 1_000, 100: 2_000, 400: 5_000, 1_000: 10_000, 2_000: 40_000}
@@ -46,7 +46,7 @@ def kernels(method: str, dataset: str):
     chosen.images = chosen.images or usual
     chosen.ipc, chosen.width, chosen.parameterization = 0, 0, ""
     chosen.learn_labels = chosen.labels and method == "kip"
-    chosen.preprocessing = "zca" if chosen.zca else "standardise"
+    chosen.preprocessing = "relative_zca" if chosen.zca else "standardise"
     data = DATASETS[dataset]
     config = common(data, chosen)
     config.method = method
@@ -89,8 +89,9 @@ def students(method: str, dataset: str):
   default the student's kind), `width=W`,
   `init=noise|real|class_mean|kmeans|herding`,
   `parameterization=pixels|multi_formation|linear_bases|hallucinator`,
-  `preprocessing=standardise|zca` (instead of the published), `learn_labels` (of
-  RaT-BPTT; the others always do), `quick` (on the embedded digits).
+  `preprocessing=standardise|zca|relative_zca` (instead of the published),
+  `learn_labels` (of RaT-BPTT; the others always do), `quick` (on the embedded
+  digits).
   """
 
   def get_config(text=None):
@@ -105,7 +106,7 @@ def students(method: str, dataset: str):
     if chosen.quick:
       chosen.preprocessing = "standardise"
     elif not chosen.preprocessing and len(data.mean) == 3:
-      chosen.preprocessing = "zca"
+      chosen.preprocessing = "relative_zca"
     if method != "rat_bptt":
       chosen.learn_labels = True
     config = common(data, chosen)
@@ -199,8 +200,9 @@ def _rcig(config, data, chosen):
 
 
 def _rat_bptt(config, data, chosen):
-  if chosen.network == "lenet":
-    config.network = dict(name="lenet")
+  name = one_of(("convnet", "lenet"), "network", chosen.network or "convnet")
+  if name == "lenet":
+    config.network = dict(name=name)
   window, steps, batch = _WINDOWS[max(n for n in _WINDOWS if n <= chosen.ipc)]
   config.student = dict(
       window=window, lowest=0, num_steps=steps, optimizer="adam",
