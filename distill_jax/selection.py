@@ -30,7 +30,7 @@ def random_real(key: Array, split, classes: np.ndarray, num_sets: int) -> Array:
 
   @jax.jit
   def rows(key):
-    scores = jax.random.uniform(key, split.members.shape)
+    scores = jax.random.uniform(key, split.members.shape, jnp.float32)
     ranked = jnp.argsort(jnp.where(padding, 2.0, scores), axis=1)
     return split.members[classes, ranked[classes, place]]
 
@@ -62,7 +62,9 @@ def kmeans(key: Array, split, classes: np.ndarray, num_sets: int) -> Array:
     return class_mean(split, classes)
   from sklearn.cluster import KMeans
 
-  states = np.asarray(jax.random.randint(key, (num_sets,), 0, 2**31 - 1))
+  states = np.asarray(jax.random.randint(
+      key, (num_sets,), 0, 2**31 - 1, jnp.int32
+  ))
   shape = split.inputs.shape[1:]
   inputs = np.empty((num_sets, len(classes), int(np.prod(shape))), np.float32)
   for c in np.unique(classes):

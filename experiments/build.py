@@ -349,6 +349,7 @@ def _check(config, source):
         "`samples_per_class` must be positive, or 0 for `num_samples`; got "
         f"{config.samples_per_class}."
     )
+  performance.check(config)
   outer.check(config)
   if config.checkpoint_every % config.log_every:
     raise ConfigError(
@@ -385,7 +386,6 @@ def _check(config, source):
         "labels; got True. Gradient matching learns them, and ncfm with "
         "`calibration`."
     )
-  performance.check(config)
   if config.method in UNROLLED:
     _check_unrolled(config)
   if config.method in TRAJECTORIES:

@@ -10,6 +10,7 @@ from methods import Rows, augmented, drawn_per_class
 from distill_jax import data
 from distill_jax.errors import ConfigError
 from distill_jax.estimators import implicit, solvers
+from distill_jax.evaluation.recipes import from_spec
 from distill_jax.objectives import frepo, kip, rat_bptt, rcig, rfad
 from distill_jax.objectives.pool import Pool, network_pool
 from distill_jax.types import Network, Objective
@@ -116,17 +117,72 @@ METHODS = {
 
 
 def check(config) -> None:
-  """Refuses fields of these methods that are out of range."""
-  if config.method in ("kip", "label_solve"):
-    if config.network.get("name") != "kernel_ridge":
+  """Refuses fields that these methods, or these methods alone, cannot take."""
+  of_kernel = config.method in ("kip", "label_solve")
+  if of_kernel != networks.is_kernel(config.network):
+    raise ConfigError(
+        "`network` must be kernel_ridge for kip and label_solve, and for no "
+        f"other; got {config.network.get('name')!r} for {config.method}."
+    )
+  if config.method not in METHODS:
+    return
+  _check_labels(config)
+  if config.step_size:
+    raise ConfigError(
+        f"`step_size` must be 0 with {config.method}, whose sets have no steps "
+        f"of their own; got {config.step_size}."
+    )
+  if config.student_init != "random":
+    raise ConfigError(
+        f"`student_init` must be random with {config.method}; got "
+        f"{config.student_init!r}."
+    )
+  stored = config.parameterization.name
+  if config.method == "label_solve" and stored != "pixels":
+    raise ConfigError(
+        "`parameterization` must be pixels for label_solve, which solves a "
+        f"label for each sample; got {stored}."
+    )
+  if config.get("unit_norm", False) and stored != "pixels":
+    raise ConfigError(
+        f"`unit_norm` must be off where codes are no pixels; got {stored}."
+    )
+  if not 0 <= config.get("last_rate", 0) <= 1:
+    raise ConfigError(
+        f"`last_rate` must be in [0, 1]; got {config.last_rate}."
+    )
+  positive = [("network_pool", "step_size"), ("student", "step_size")]
+  for part, field in positive:
+    if part in config and not config[part][field] > 0:
       raise ConfigError(
-          f"`network` must be kernel_ridge for {config.method}; got "
-          f"{config.network.get('name')!r}."
+          f"`{part}.{field}` must be positive; got {config[part][field]}."
       )
   if config.method in WITH_SCALAR and not config.extra_learning_rate > 0:
     raise ConfigError(
         "`extra_learning_rate` must be positive; got "
         f"{config.extra_learning_rate}."
+    )
+
+
+def _check_labels(config) -> None:
+  """What a set is trained by must suit its labels, before it is made."""
+  wanted = "centred" if config.method in REGRESSIONS else "raw"
+  if config.get("label_space", "raw") != wanted:
+    raise ConfigError(
+        f"`label_space` must be {wanted} with {config.method}; got "
+        f"{config.label_space!r}."
+    )
+  if (config.start_labels == "centred") != (wanted == "centred"):
+    raise ConfigError(
+        f"`start_labels` must {'' if wanted == 'centred' else 'not '}be centred"
+        f" with {config.method}; got {config.start_labels!r}."
+    )
+  recipe = from_spec(config.recipe.to_dict())
+  if recipe.regression != (wanted == "centred"):
+    raise ConfigError(
+        f"`recipe` must {'' if wanted == 'centred' else 'not '}be a regression "
+        f"with {config.method}; got {recipe.name}. Choose "
+        f"{'kip or frepo' if wanted == 'centred' else 'rat_bptt'}."
     )
 
 

@@ -14,6 +14,7 @@ import pytest
 from absl.testing import parameterized
 from configs.datasets import DATASETS
 from configs.matching import METHODS
+from ml_collections import ConfigDict
 
 from distill_jax import data
 from distill_jax.errors import ConfigError
@@ -230,6 +231,20 @@ class PerformanceTest(parameterized.TestCase):
       ("kip", dict(network__width=3), "`network` kernel .*width"),
       ("kip", dict(network__ridge=0.0), "`ridge` must be positive"),
       ("kip", dict(network=dict(name="lenet")), "must be kernel_ridge for kip"),
+      ("frepo", dict(network=dict(name="kernel_ridge")), "and for no other"),
+      ("kip", dict(label_space="raw"), "`label_space` must be centred"),
+      ("frepo", dict(recipe=ConfigDict(dict(name="dsa", num_epochs=1))),
+       "`recipe` must be a regression with frepo; got dsa"),
+      ("rat_bptt", dict(recipe=ConfigDict(dict(name="kip"))),
+       "must not be a regression"),
+      ("rcig", dict(start_labels="noise"), "`start_labels` must be centred"),
+      ("rcig", dict(student_init="fixed"), "`student_init` must be random"),
+      ("kip", dict(step_size=0.1), "`step_size` must be 0 with kip"),
+      ("label_solve", dict(parameterization__name="multi_formation"),
+       "must be pixels for label_solve"),
+      ("frepo", dict(network_pool__step_size=-1.0), "`network_pool.step_size`"),
+      ("rat_bptt", dict(unit_norm=True, parameterization__name="hallucinator"),
+       "`unit_norm` must be off"),
       ("kip", dict(clamp=True, parameterization=dict(name="linear_bases")),
        "`clamp` must be off"),
       ("rcig", dict(extra_learning_rate=0.0), "`extra_learning_rate` must be"),
@@ -243,7 +258,8 @@ class PerformanceTest(parameterized.TestCase):
       ("rat_bptt", dict(student__optimizer="lion"), "`student.optimizer` must"),
   )
   def test_what_is_refused(self, method, changes, message):
-    text = "quick" if method == "kip" else "quick,ipc=1,width=4"
+    of_kernel = method in ("kip", "label_solve")
+    text = "quick" if of_kernel else "quick,ipc=1,width=4"
     with pytest.raises(ValueError, match=message):
       self._run(method, text, **changes)
 

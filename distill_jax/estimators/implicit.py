@@ -71,6 +71,7 @@ def no_longer_than_direct(direct: PyTree, implicit: PyTree) -> PyTree:
   """
 
   def shortened(direct, implicit):
+    implicit = jnp.where(jnp.isnan(implicit), 0, implicit)
     length = jnp.linalg.norm(implicit.ravel())
     longest = jnp.linalg.norm(direct.ravel())
     share = jnp.where(length > longest, longest / length, 1)
