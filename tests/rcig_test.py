@@ -318,7 +318,7 @@ class ImplicitTest(parameterized.TestCase):
 
   def test_implicit_part_is_no_longer_than_the_direct_one(self):
     generator = np.random.default_rng(0)
-    shapes = dict(short=(3, 2), long=(4,), none=(2,), broken=(2,), empty=(0,))
+    shapes = dict(short=(3, 2), long=(4,), none=(2,), broken=(3,), empty=(0,))
     direct, follows = (
         {name: generator.normal(size=s) for name, s in shapes.items()}
         for _ in range(2)
@@ -326,7 +326,7 @@ class ImplicitTest(parameterized.TestCase):
     follows["long"] *= 100
     follows["short"] *= 0.01
     follows["none"] *= 0
-    follows["broken"][0] = np.nan
+    follows["broken"][:2] = np.nan, 1e6
     found = no_longer_than_direct(*jax.tree.map(jnp.asarray, (direct, follows)))
     for name in ("short", "none", "empty"):
       np.testing.assert_array_equal(found[name], follows[name])
@@ -336,6 +336,9 @@ class ImplicitTest(parameterized.TestCase):
     )
     self.assertEqual(float(jnp.isnan(found["broken"]).sum()), 0)
     self.assertEqual(float(found["broken"][0]), 0)
+    self.assertAlmostEqual(
+        *(float(jnp.linalg.norm(x["broken"])) for x in (found, direct))
+    )
 
   def test_a_failed_solve_leaves_the_direct_part(self):
     broken = EXACT._replace(solve=lambda gradient_of, start, state: (
