@@ -308,7 +308,7 @@ def _cells(record: dict, row: Row) -> dict[str, str]:
       "student": report["student_init"],
       "labels": report["label_regime"],
       "accuracy": f"**{points.percent(report['accuracy'])}**",
-      "judged by": report["network"].replace("_", " "),
+      "judged by": report.get("network", "-").replace("_", " "),
       "recipe": recipe.get("name", "-").replace("_", " "),
       "epochs": str(recipe.get("num_epochs", "-")),
       "steps": f"{recipe['num_steps']:,}" if "num_steps" in recipe else "-",
