@@ -300,7 +300,7 @@ class RecipesTest(parameterized.TestCase):
     assert recipes.from_spec(recipe.spec).spec == recipe.spec
 
   @parameterized.parameters(
-      ({"name": "magic"}, "in_order, kip, mtt, rat_bptt, untrained; got 'magic'"),
+      ({"name": "magic"}, "kip, mtt, rat_bptt, untrained; got 'magic'"),
       ({"name": "in_order", "lr": 1.0}, r"among momentum; got \['lr'\]"),
       ({"name": "in_order", "momentum": "x"}, "`momentum` must be a number"),
       ({"name": "in_order", "momentum": 2.0}, r"`momentum` must be in \[0, 1"),
