@@ -307,34 +307,39 @@ def _variances(x: Array) -> Array:
 
 def _relu(c: Covariances) -> Covariances:
   """Where the variances of single pixels are all there is."""
-  nngp, slope = _expectations(c.nngp, c.first[:, None] * c.second)
+  nngp, slope = _expectations(c.nngp, c.first[:, None], c.second)
   return Covariances(nngp, c.ntk * slope, c.first / 2, c.second / 2)
 
 
 def _relu_of_pairs(c: Covariances) -> Covariances:
   """Where the covariances of all pairs of pixels are known."""
 
-  def products(a, b):
-    return a[..., None, None] * b[..., None, None, :, :]
+  def expectations(covariance, first, second):
+    return _expectations(
+        covariance, first[..., None, None], second[..., None, None, :, :]
+    )
 
   first, second = _variances(c.first), _variances(c.second)
-  nngp, slope = _expectations(c.nngp, products(first[:, None], second))
+  nngp, slope = expectations(c.nngp, first[:, None], second)
   return Covariances(
       nngp, c.ntk * slope,
-      _expectations(c.first, products(first, first))[0],
-      _expectations(c.second, products(second, second))[0],
+      expectations(c.first, first, first)[0],
+      expectations(c.second, second, second)[0],
   )
 
 
 @jax.custom_jvp
-def _expectations(covariance: Array, product: Array) -> tuple[Array, Array]:
+def _expectations(
+    covariance: Array, first: Array, second: Array
+) -> tuple[Array, Array]:
   """`E[relu(u) relu(v)]` and `E[relu'(u) relu'(v)]` of centred Gaussians.
 
   Args:
     covariance: of u and v.
-    product: of their variances.
+    first: variance of u, of a shape that broadcasts.
+    second: of v.
   """
-  return _arc(covariance, product)[:2]
+  return _arc(covariance, first * second)[:2]
 
 
 @_expectations.defjvp
@@ -342,14 +347,20 @@ def _expectations_jvp(primals, tangents):
   """Closed forms too: the angle has no derivative where u is v, and there its
   part in that of a kernel is 0, as inputs and their variances move together.
   """
-  (covariance, product), (d_covariance, d_product) = primals, tangents
-  nngp, slope, root = _arc(covariance, product)
-  positive = product > 0
-  safe = jnp.where(positive, product, 1)
-  inverse = jnp.where(root > 0, 1 / jnp.where(root > 0, root, 1), 0)
-  by_product = jnp.where(positive, d_product / (2 * safe), 0)
-  d_nngp = slope * d_covariance + root * by_product / (2 * np.pi)
-  d_slope = (d_covariance - covariance * by_product) * inverse / (2 * np.pi)
+  covariance, *variances = primals
+  d_covariance, *d_variances = tangents
+  nngp, slope, root = _arc(covariance, variances[0] * variances[1])
+  apart = root > 0
+  # Of log sqrt(product), by the factors, which are small.
+  by_product = sum(
+      jnp.where(v > 0, d / (2 * jnp.where(v > 0, v, 1)), 0)
+      for v, d in zip(variances, d_variances, strict=True)
+  )
+  d_nngp = slope * d_covariance + root / (2 * np.pi) * by_product
+  d_slope = (
+      jnp.where(apart, 1 / (2 * np.pi) / jnp.where(apart, root, 1), 0)
+      * (d_covariance - covariance * by_product)
+  )
   return (nngp, slope), (d_nngp, d_slope)
 
 
@@ -361,6 +372,11 @@ def _arc(covariance, product):
   gap = product - covariance * covariance
   nothing = _ROUNDING * jnp.finfo(covariance.dtype).eps * product
   apart = gap > nothing
-  root = jnp.where(apart, jnp.sqrt(jnp.where(apart, gap, 1)), 0)
-  slope = (np.pi - jnp.arctan2(root, covariance)) / (2 * np.pi)
+  safe = jnp.sqrt(jnp.where(apart, gap, 1))
+  root = jnp.where(apart, safe, 0)
+  # (pi - a) / 2 pi, with the angle by one arctan: a second argument costs.
+  slope = jnp.where(
+      apart, 1 / 4 + jnp.arctan(covariance / safe) / (2 * np.pi),
+      jnp.where(covariance < 0, 0, 1 / 2),
+  )
   return root / (2 * np.pi) + slope * covariance, slope, root
