@@ -85,7 +85,7 @@ def assess(
         key, hardened(artifact), source.test, learner=built[name],
         num_networks=settings["num_networks"],
     )
-  baselines = build.baseline_names(settings["baselines"])
+  baselines = build.baseline_names(settings["baselines"], networks[name])
   if baselines:
     say(f"baselines: {', '.join(baselines)}")
   results = known.baselines(
@@ -165,8 +165,8 @@ def finish(
   if config.figures:
     draw(folder, artifact, report, start=start)
   print(show(report))
-  print(f"\nin {folder}: distilled.safetensors, report.json, metrics.jsonl, "
-        "figures/")
+  made = ("distilled.safetensors", "report.json", "metrics.jsonl", "figures")
+  print(f"\nin {folder}:", ", ".join(n for n in made if (folder / n).exists()))
 
 
 def draw(folder: Path, artifact, report: dict, start=None) -> None:

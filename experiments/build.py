@@ -29,7 +29,7 @@ from methods import (
 from distill_jax import data, initialisation
 from distill_jax.errors import ConfigError, DataError
 from distill_jax.estimators.backprop import backprop
-from distill_jax.evaluation.baselines import BASELINES
+from distill_jax.evaluation.baselines import possible
 from distill_jax.labels import centred_rows
 from distill_jax.objectives import datm, rat_bptt
 from distill_jax.objectives.classes import Anchor
@@ -283,18 +283,39 @@ def _in_range(preprocessing: Standardise):
   return project
 
 
-def baseline_names(text: str) -> tuple[str, ...]:
-  """What 'all' or names with commas between them stand for."""
+def baseline_names(text: str, spec) -> tuple[str, ...]:
+  """What 'all' or names with commas between them stand for.
+
+  Args:
+    text: of a flag or a field.
+    spec: of what is fitted, `{"name": ...}`.
+  """
+  known = possible(trained=not networks.is_kernel(spec))
   if text == "all":
-    return tuple(BASELINES)
+    return known
   names = tuple(filter(None, text.split(",")))
-  unknown = sorted(set(names) - set(BASELINES))
+  unknown = sorted(set(names) - set(known))
   if unknown:
     raise ConfigError(
-        f"`baselines` must be 'all' or among {', '.join(BASELINES)}; got "
+        f"`baselines` must be 'all' or among {', '.join(known)}; got "
         f"{', '.join(unknown)}."
     )
   return names
+
+
+def check_evaluation(settings, *specs) -> None:
+  """Refuses early what the evaluation of these networks cannot do.
+
+  Args:
+    settings: with `baselines` and `full_data`.
+    *specs: of what is fitted, the first of them with the baselines.
+  """
+  baseline_names(settings["baselines"], specs[0])
+  if settings["full_data"] and all(map(networks.is_kernel, specs)):
+    raise ConfigError(
+        "`full_data` must be off for kernel_ridge, which is not fitted to all "
+        "data; got True."
+    )
 
 
 def _start(key, config, source, stored: Parameterization) -> Distilled:
@@ -368,7 +389,7 @@ def _check(config, source):
           f"`evaluation.{field}` must be at least 1; got "
           f"{config.evaluation[field]}."
       )
-  baseline_names(config.evaluation.baselines)
+  check_evaluation(config.evaluation, config.network)
   if config.clamp and not isinstance(source.preprocessing, Standardise):
     raise ConfigError(
         "`clamp` must be off where `preprocessing` is not by mean and std; got "

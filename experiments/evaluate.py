@@ -57,30 +57,30 @@ flags.mark_flags_as_required(["artifact", "data"])
 def main(argv):
   del argv
   out = workdir.output(FLAGS.out, ".json")
-  build.baseline_names(FLAGS.baselines)  # refuses an unknown one early
   artifact = artifacts.load(FLAGS.artifact)
-  launch.widen(artifact.network, *(dict(name=n) for n in FLAGS.networks))
-  source = build.source_of(
-      artifact, FLAGS.data, data_dir=FLAGS.data_dir, validation_fraction=0.1
-  )
   own = artifact.network
   names = FLAGS.networks or list(filter(None, [own.get("name")]))
   if not names:
     raise ConfigError(
         "`--networks` must be given; the artifact names no network of its own."
     )
+  specs = {n: own if n == own.get("name") else dict(name=n) for n in names}
+  settings = dict(
+      num_networks=FLAGS.num_networks, baselines=FLAGS.baselines,
+      num_sets=FLAGS.num_sets, networks_per_set=FLAGS.networks_per_set,
+      full_data=FLAGS.full_data,
+  )
+  build.check_evaluation(settings, *specs.values())
+  launch.widen(*specs.values())
+  source = build.source_of(
+      artifact, FLAGS.data, data_dir=FLAGS.data_dir, validation_fraction=0.1
+  )
   report = assess.assess(
       jax.random.key(FLAGS.seed), artifact, source,
-      settings=dict(
-          num_networks=FLAGS.num_networks, baselines=FLAGS.baselines,
-          num_sets=FLAGS.num_sets, networks_per_set=FLAGS.networks_per_set,
-          full_data=FLAGS.full_data,
-      ),
+      settings=settings,
       spec=FLAGS.data, seconds=artifact.provenance.get("seconds"),
       cache=Path(FLAGS.cache_dir or out.parent) / known.FILE,
-      networks={
-          n: own if n == own.get("name") else dict(name=n) for n in names
-      },
+      networks=specs,
       recipe=_recipe(FLAGS.recipe) if FLAGS.recipe else None,
   )
   workdir.write_json(out, report)

@@ -48,7 +48,6 @@ def baselines(
     return {}
   if networks.is_kernel(spec):
     fitted = dict(learner=networks.learner(spec, None, source.num_classes))
-    names = tuple(n for n in names if n != "random_real_converged")
   else:
     fitted = dict(network=networks.network(spec, source.num_classes))
 

@@ -118,5 +118,8 @@ def learner(spec, recipe: Recipe, num_classes: int) -> Learner:
   """What is fitted to a set: a network by a recipe, or a kernel's regression.
   """
   if is_kernel(spec):
-    return kernel_ridge(kernel(spec), ridge=spec.get("ridge", 1e-6))
+    made = kernel_ridge(kernel(spec), ridge=spec.get("ridge", 1e-6))
+    return made._replace(recipe=tuple(
+        (dict(made.recipe) | {"kernel": "fully_connected"} | dict(spec)).items()
+    ))
   return student(network(spec, num_classes), recipe)

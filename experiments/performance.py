@@ -157,6 +157,10 @@ def check(config) -> None:
       raise ConfigError(
           f"`{part}.{field}` must be positive; got {config[part][field]}."
       )
+  if "student" in config and not 0 <= config.student.momentum < 1:
+    raise ConfigError(
+        f"`student.momentum` must be in [0, 1); got {config.student.momentum}."
+    )
   if config.method in WITH_SCALAR and not config.extra_learning_rate > 0:
     raise ConfigError(
         "`extra_learning_rate` must be positive; got "

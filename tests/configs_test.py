@@ -256,6 +256,10 @@ class PerformanceTest(parameterized.TestCase):
       ("frepo", dict(margin=-1.0), "`margin` at least 0"),
       ("rat_bptt", dict(student__window=9), "`window` must be at least 1 and"),
       ("rat_bptt", dict(student__optimizer="lion"), "`student.optimizer` must"),
+      ("rat_bptt", dict(student__momentum=2.0), "`student.momentum` must be"),
+      ("kip", dict(evaluation__baselines="random_real_converged"),
+       "`baselines` must be 'all' or among"),
+      ("kip", dict(evaluation__full_data=True), "`full_data` must be off"),
   )
   def test_what_is_refused(self, method, changes, message):
     of_kernel = method in ("kip", "label_solve")
@@ -264,7 +268,7 @@ class PerformanceTest(parameterized.TestCase):
       self._run(method, text, **changes)
 
   def test_options_out_of_range(self):
-    with pytest.raises(ConfigError, match="`images` must be at least 1"):
+    with pytest.raises(ConfigError, match="`images` must be positive, or 0"):
       _load("kip_mnist", "images=-1")
     with pytest.raises(ConfigError, match="`kernel` must be one of conv3"):
       _load("kip_mnist", "kernel=fc2")

@@ -105,8 +105,14 @@ class ClosedFormTest(parameterized.TestCase):
       np.testing.assert_allclose(jax.grad(diagonal)(0.0), by_hand, rtol=1e-7)
 
   @parameterized.parameters(
-      (lambda: closed_form.fully_connected(-1), "`depth` must be at least 0"),
-      (lambda: closed_form.convolutional(0), "`depth` must be at least 1"),
+      (lambda: closed_form.fully_connected(-1), "of at least 0; got -1"),
+      (lambda: closed_form.fully_connected(1.5), "`depth` must be a whole"),
+      (lambda: closed_form.convolutional(0, size=1), "of at least 1; got 0"),
+      (lambda: closed_form.convolutional_pooled(1, pool=0), "`pool` must be"),
+      (
+          lambda: closed_form.convolutional_pooled(1, before=-1),
+          "`before` must be",
+      ),
       (lambda: closed_form.convolutional(1, size=2), "`size` must be odd"),
       (lambda: closed_form.fully_connected(1, get="ntkk"), "`get` must be one"),
       (lambda: closed_form.fully_connected(1, weight_std=0), "`weight_std`"),

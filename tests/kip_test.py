@@ -266,6 +266,11 @@ class LearnersTest(parameterized.TestCase):
     assert "random_real_converged" not in results
     assert results["random_real"].mean > 0.5
     assert results["random_real"].accuracy.shape == (2, 1)
+    with pytest.raises(ValueError, match="`names` must be among random_real,"):
+      run_baselines(
+          jax.random.key(0), self.artifact(), data_source,
+          learner=kernel_ridge(KERNEL), names=("random_real_converged",),
+      )
     with pytest.raises(ValueError, match="exactly one of `learner` and"):
       run_baselines(jax.random.key(0), self.artifact(), data_source)
 

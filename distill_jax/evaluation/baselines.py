@@ -119,9 +119,8 @@ def run_baselines(
     source: the real data; step sizes are chosen on `source.validation`, or on
       train where there is none.
     network: the student; or
-    learner: what is fitted, whose baselines are all but
-      `random_real_converged`.
-    names: among `BASELINES`; all by default.
+    learner: what is fitted.
+    names: among `possible(...)`; all of them by default.
     num_sets: random sets of each baseline; those without chance have one.
     networks_per_set: networks trained on each, all of them on a baseline that
       has one set; 1 with a fixed initialisation.
@@ -145,13 +144,12 @@ def run_baselines(
         "exactly one of `learner` and `network` must be given; got "
         f"{'neither' if network is None else 'both'}."
     )
-  names = tuple(BASELINES) if names is None else tuple(names)
-  if network is None:
-    names = tuple(n for n in names if n != "random_real_converged")
-  unknown = sorted(set(names) - set(BASELINES))
+  known = possible(trained=network is not None)
+  names = known if names is None else tuple(names)
+  unknown = sorted(set(names) - set(known))
   if unknown:
     raise ValueError(
-        f"`names` must be among {', '.join(BASELINES)}; got {unknown}."
+        f"`names` must be among {', '.join(known)}; got {unknown}."
     )
   if source.test is None:
     raise ValueError("`source` must have a test split; got none.")
@@ -172,6 +170,11 @@ def run_baselines(
     centroids = kmeans(k_draw, source.train, classes, num_sets)
     setting = setting._replace(centroids=centroids)
   return {name: BASELINES[name](setting) for name in names}
+
+
+def possible(*, trained: bool = True) -> tuple[str, ...]:
+  """Names of the baselines of a network that is `trained`, or of a learner."""
+  return tuple(n for n in BASELINES if trained or n not in OF_NETWORKS)
 
 
 def classes_of_rows(order: Array, num_classes: int) -> np.ndarray:
@@ -346,6 +349,7 @@ BASELINES = {
     "byte_matched_real": _byte_matched,
     "random_real_converged": _converged,
 }
+OF_NETWORKS = ("random_real_converged",)
 
 
 def _affordable(split, num_classes, storage_bytes) -> int:

@@ -23,3 +23,25 @@ class Recipe(NamedTuple):
   def spec(self) -> dict[str, Any]:
     """The recipe as a JSON document."""
     return {"name": self.name, **dict(self.settings)}
+
+
+def check_counts(**counts: int) -> None:
+  """Refuses numbers of updates, epochs or samples below 1."""
+  if min(counts.values()) < 1:
+    names = " and ".join(f"`{name}`" for name in counts)
+    raise ValueError(
+        f"{names} must be at least 1; got "
+        f"{' and '.join(map(str, counts.values()))}."
+    )
+
+
+def check_rule(
+    step_size: float, momentum: float = 0.0, weight_decay: float = 0.0
+) -> None:
+  """Refuses what no update can be made with."""
+  if not step_size > 0:
+    raise ValueError(f"`step_size` must be positive; got {step_size}.")
+  if not 0 <= momentum < 1:
+    raise ValueError(f"`momentum` must be in [0, 1); got {momentum}.")
+  if not weight_decay >= 0:
+    raise ValueError(f"`weight_decay` must be at least 0; got {weight_decay}.")

@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import optax
 
 from distill_jax import augmentation as augmentations
-from distill_jax.evaluation.recipe import Recipe
+from distill_jax.evaluation.recipe import Recipe, check_counts, check_rule
 from distill_jax.evaluation.updates import frepo, kip, rat_bptt
 from distill_jax.inner_loop import (
     train_epochs,
@@ -286,26 +286,18 @@ def idc(
 
 
 def _check_epochs(settings) -> None:
-  num_epochs, batch_size = settings["num_epochs"], settings["batch_size"]
-  if num_epochs < 1 or batch_size < 1:
-    raise ValueError(
-        "`num_epochs` and `batch_size` must be at least 1; got "
-        f"{num_epochs} and {batch_size}."
-    )
-  _check_sgd(settings["step_size"], settings["momentum"])
+  check_counts(**{
+      name: settings[name] for name in ("num_epochs", "batch_size")
+  })
+  check_rule(*(
+      settings[name] for name in ("step_size", "momentum", "weight_decay")
+  ))
 
 
 def _sgd(step_size, momentum, weight_decay) -> optax.GradientTransformation:
   return optax.chain(
       optax.add_decayed_weights(weight_decay), optax.sgd(step_size, momentum)
   )
-
-
-def _check_sgd(step_size, momentum) -> None:
-  if not step_size > 0:
-    raise ValueError(f"`step_size` must be positive; got {step_size}.")
-  if not 0 <= momentum < 1:
-    raise ValueError(f"`momentum` must be in [0, 1); got {momentum}.")
 
 
 @functools.cache
@@ -328,12 +320,8 @@ def converged(
     batch_size: a larger set is trained in random batches of this size.
     tolerance: training stops once the loss of a batch is below it.
   """
-  if num_steps < 1 or batch_size < 1:
-    raise ValueError(
-        "`num_steps` and `batch_size` must be at least 1; got "
-        f"{num_steps} and {batch_size}."
-    )
-  _check_sgd(step_size, momentum)
+  check_counts(num_steps=num_steps, batch_size=batch_size)
+  check_rule(step_size, momentum, weight_decay)
   optimizer = _sgd(step_size, momentum, weight_decay)
 
   def train(key, network, variables, training_set: TrainingSet):

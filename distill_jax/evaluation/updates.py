@@ -1,6 +1,6 @@
 """Recipes that count updates: of performance matching by kernels and unrolls.
 
-  rat_bptt   Adam at one step size, cross-entropy
+  rat_bptt   Adam at one step size, or on a cosine, cross-entropy
   frepo      Adam, a linear rise and a cosine, squared error on centred labels
   kip        SGD with momentum and a cosine, squared error on centred labels
 
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import optax
 
 from distill_jax import augmentation as augmentations
-from distill_jax.evaluation.recipe import Recipe
+from distill_jax.evaluation.recipe import Recipe, check_counts, check_rule
 from distill_jax.inner_loop import training_step
 from distill_jax.labels import cross_entropy, squared_error
 from distill_jax.types import TrainingSet
@@ -28,23 +28,34 @@ def rat_bptt(
     num_steps: int = 300,
     *,
     step_size: float = 1e-3,
+    last_rate: float = 1.0,
     batch_size: int = 5_000,
     strategy: str = "",
 ) -> Recipe:
-  """Adam at one step size, as in the inner loop of RaT-BPTT.
+  """Adam at one step size, as in the inner loop of RaT-BPTT, or on a cosine.
 
   Feng, Vedantam & Kempe, "Embarrassingly Simple Dataset Distillation", 2023,
   arXiv 2311.07025.
 
   Args:
     num_steps: updates.
-    step_size: positive.
+    step_size: the first, positive.
+    last_rate: share of it at the end of a cosine, in [0, 1]; 1 keeps it.
     batch_size: B; at most the set is used.
     strategy: see `augmentation.dsa`; none by default.
   """
+  if not 0 <= last_rate <= 1:
+    raise ValueError(f"`last_rate` must be in [0, 1]; got {last_rate}.")
+
+  def optimizer(step_size):
+    return optax.adam(
+        optax.cosine_decay_schedule(step_size, num_steps, last_rate)
+    )
+
   return _recipe(
-      "rat_bptt", optax.adam, loss=cross_entropy, num_steps=num_steps,
+      "rat_bptt", optimizer, loss=cross_entropy, num_steps=num_steps,
       step_size=step_size, batch_size=batch_size, strategy=strategy,
+      last_rate=last_rate,
   )
 
 
@@ -66,10 +77,12 @@ def frepo(
   Args:
     num_steps: updates.
     step_size: the highest, positive.
-    warm_up: updates of the rise; at most half of them.
+    warm_up: updates of the rise, at least 0; half of all at most are made.
     batch_size: B; at most the set is used.
     strategy: see `augmentation.dsa`; none by default.
   """
+  if warm_up < 0:
+    raise ValueError(f"`warm_up` must be at least 0; got {warm_up}.")
 
   def optimizer(step_size):
     return optax.adam(_cosine(step_size, num_steps, warm_up))
@@ -101,10 +114,11 @@ def kip(
     num_steps: updates.
     step_size: the first, positive.
     momentum: in [0, 1).
-    weight_decay: times the weights.
+    weight_decay: times the weights, at least 0.
     batch_size: B; at most the set is used.
     strategy: see `augmentation.dsa`; none by default.
   """
+  check_rule(step_size, momentum, weight_decay)
 
   def optimizer(step_size):
     schedule = optax.cosine_decay_schedule(step_size, num_steps)
@@ -130,13 +144,8 @@ def _recipe(
     strategy: str,
     **others,
 ) -> Recipe:
-  if num_steps < 1 or batch_size < 1:
-    raise ValueError(
-        "`num_steps` and `batch_size` must be at least 1; got "
-        f"{num_steps} and {batch_size}."
-    )
-  if not step_size > 0:
-    raise ValueError(f"`step_size` must be positive; got {step_size}.")
+  check_counts(num_steps=num_steps, batch_size=batch_size)
+  check_rule(step_size)
   rule = optimizer(step_size)
   augmentation = augmentations.dsa(strategy) if strategy else None
 

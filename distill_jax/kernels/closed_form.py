@@ -137,6 +137,8 @@ def convolutional_pooled(
     A kernel of images [n, H, W, C].
   """
   affine = _checked(depth, get, weight_std, bias_std, size)
+  _check_count("pool", pool, 1)
+  _check_count("before", before, 0)
 
   # Both pixels of a pair move together.
   conv = affine(lambda x: _window_mean(x, size, (-4, -2), (-3, -1)))
@@ -175,11 +177,10 @@ def _kernel(start, layers: list[Layer], get: str) -> Kernel:
   return kernel_fn
 
 
-def _checked(depth, get, weight_std, bias_std, size=1):
+def _checked(depth, get, weight_std, bias_std, size=None):
   """The affine layers of a kernel, after checking its settings."""
-  if depth < (size > 1):
-    raise ValueError(f"`depth` must be at least {int(size > 1)}; got {depth}.")
-  if size < 1 or size % 2 == 0:
+  _check_count("depth", depth, 0 if size is None else 1)
+  if size is not None and (size < 1 or size % 2 == 0):
     raise ValueError(f"`size` must be odd and positive; got {size}.")
   if get not in _KINDS:
     raise ValueError(f"`get` must be one of {', '.join(_KINDS)}; got {get!r}.")
@@ -200,6 +201,13 @@ def _checked(depth, get, weight_std, bias_std, size=1):
     return layer
 
   return affine
+
+
+def _check_count(name: str, value: int, least: int) -> None:
+  if not isinstance(value, int | np.integer) or value < least:
+    raise ValueError(
+        f"`{name}` must be a whole number of at least {least}; got {value}."
+    )
 
 
 def _same(x: Array) -> Array:

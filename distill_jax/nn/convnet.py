@@ -43,41 +43,64 @@ def convnet(
     pool: of every block; average pooling 2x2 by default.
     initialisation: of all weights and biases.
   """
+  return from_linen(Classifier(
+      Blocks(
+          widths(depth, width), norm, activation, pool or halve, initialisation
+      ),
+      num_outputs, initialisation,
+  ))
+
+
+def widths(depth: int, width: int, growth: int = 1) -> tuple[int, ...]:
+  """Channels of each block, each `growth` times those of the one before."""
   if depth < 1 or width < 1:
     raise ValueError(
         f"`depth` and `width` must be positive; got {depth} and {width}."
     )
-  body = _ConvNet(
-      depth, width, norm, activation, pool or _halve, initialisation
-  )
-  return from_linen(Classifier(body, num_outputs, initialisation))
+  return tuple(width * growth**block for block in range(depth))
 
 
-def _halve(x: Array) -> Array:
+def halve(x: Array) -> Array:
+  """Average pooling 2x2."""
   return avg_pool(x, 2)
 
 
-class _ConvNet(nn.Module):
-  depth: int
-  width: int
+class Blocks(nn.Module):
+  """The body of a ConvNet.
+
+  Attributes:
+    widths: channels of each block.
+    norm: `(train) -> module`, or None.
+    activation: of the convolutions.
+    pool: of every block.
+    initialisation: of the convolutions.
+    norm_first: whether a block's norm is ahead of its convolution, and the
+      first block without; else between convolution and activation.
+  """
+
+  widths: tuple[int, ...]
   norm: Callable | None
   activation: Callable
   pool: Callable
   initialisation: Initialisation
+  norm_first: bool = False
 
   @nn.compact
   def __call__(self, x, train):
-    if x.ndim != 4 or x.shape[1] < 2**self.depth:
+    least = 2 ** len(self.widths)
+    if x.ndim != 4 or x.shape[1] < least:
       raise ValueError(
-          f"`images` must be [B, H, W, C] of at least {2**self.depth} pixels "
-          f"a side for a ConvNet of depth {self.depth}; got {x.shape}. Lower "
+          f"`images` must be [B, H, W, C] of at least {least} pixels a side "
+          f"for a ConvNet of depth {len(self.widths)}; got {x.shape}. Lower "
           "`depth`."
       )
     features = []
-    for block in range(self.depth):
+    for block, width in enumerate(self.widths):
       padding = 3 if block == 0 and x.shape[1:] == (28, 28, 1) else 1
-      x = Conv(self.width, 3, padding, 1, self.initialisation)(x)
-      if self.norm is not None:
+      if self.norm is not None and self.norm_first and block > 0:
+        x = self.norm(train)(x)
+      x = Conv(width, 3, padding, 1, self.initialisation)(x)
+      if self.norm is not None and not self.norm_first:
         x = self.norm(train)(x)
       x = self.activation(x)
       features.append(x)

@@ -9,13 +9,8 @@ from collections.abc import Callable
 
 import flax.linen as nn
 
-from distill_jax.nn.conv import avg_pool
-from distill_jax.nn.layers import (
-    Classifier,
-    Conv,
-    Initialisation,
-    lecun_normal,
-)
+from distill_jax.nn.convnet import Blocks, halve, widths
+from distill_jax.nn.layers import Classifier, Initialisation, lecun_normal
 from distill_jax.nn.network import from_linen
 from distill_jax.types import Array, Network
 
@@ -42,39 +37,9 @@ def frepo_convnet(
     activation: of the convolutions.
     initialisation: of all weights and biases; `lecun_normal` by default.
   """
-  if depth < 1 or width < 1:
-    raise ValueError(
-        f"`depth` and `width` must be positive; got {depth} and {width}."
-    )
   initialisation = initialisation or lecun_normal()
-  body = _ConvNet(depth, width, norm, activation, initialisation)
-  return from_linen(Classifier(body, num_outputs, initialisation))
-
-
-class _ConvNet(nn.Module):
-  depth: int
-  width: int
-  norm: Callable | None
-  activation: Callable
-  initialisation: Initialisation
-
-  @nn.compact
-  def __call__(self, x, train):
-    if x.ndim != 4 or x.shape[1] < 2**self.depth:
-      raise ValueError(
-          f"`images` must be [B, H, W, C] of at least {2**self.depth} pixels "
-          f"a side for a ConvNet of depth {self.depth}; got {x.shape}. Lower "
-          "`depth`."
-      )
-    features = []
-    for block in range(self.depth):
-      padding = 3 if block == 0 and x.shape[1:] == (28, 28, 1) else 1
-      if self.norm is not None and block > 0:
-        x = self.norm(train)(x)
-      x = Conv(
-          self.width * 2**block, 3, padding, 1, self.initialisation
-      )(x)
-      x = self.activation(x)
-      features.append(x)
-      x = avg_pool(x, 2)
-    return (*features, x)
+  blocks = Blocks(
+      widths(depth, width, growth=2), norm, activation, halve, initialisation,
+      norm_first=True,
+  )
+  return from_linen(Classifier(blocks, num_outputs, initialisation))

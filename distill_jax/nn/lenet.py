@@ -16,7 +16,10 @@ from distill_jax.types import Network
 
 
 def lenet(
-    num_outputs: int, *, initialisation: Initialisation = xavier_normal()
+    num_outputs: int,
+    *,
+    width: int = 1,
+    initialisation: Initialisation = xavier_normal(),
 ) -> Network:
   """conv5-6, conv5-16 with max-pooling, dense 120-84; 61,706 parameters.
 
@@ -24,14 +27,18 @@ def lenet(
 
   Args:
     num_outputs: K: one per class, but 1 for two classes.
+    width: times which all those layers are wide, for features of LeNet's kind.
     initialisation: of all weights and biases.
   """
+  if width < 1:
+    raise ValueError(f"`width` must be at least 1; got {width}.")
   return from_linen(
-      Classifier(_LeNet(initialisation), num_outputs, initialisation)
+      Classifier(_LeNet(width, initialisation), num_outputs, initialisation)
   )
 
 
 class _LeNet(nn.Module):
+  width: int
   initialisation: Initialisation
 
   @nn.compact
@@ -42,9 +49,9 @@ class _LeNet(nn.Module):
           "`images` must be [B, H, W, C] of at least 28 pixels for LeNet; got "
           f"{x.shape}. Use a ConvNet or an MLP."
       )
-    init = self.initialisation
+    init, w = self.initialisation, self.width
     padding = 2 if x.shape[1] == 28 else 0
-    first = nn.relu(max_pool(Conv(6, 5, padding, 1, init)(x), 2))
-    second = nn.relu(max_pool(Conv(16, 5, 0, 1, init)(first), 2))
-    hidden = nn.relu(Dense(120, init)(flatten(second)))
-    return first, second, nn.relu(Dense(84, init)(hidden))
+    first = nn.relu(max_pool(Conv(6 * w, 5, padding, 1, init)(x), 2))
+    second = nn.relu(max_pool(Conv(16 * w, 5, 0, 1, init)(first), 2))
+    hidden = nn.relu(Dense(120 * w, init)(flatten(second)))
+    return first, second, nn.relu(Dense(84 * w, init)(hidden))

@@ -29,10 +29,10 @@ _WINDOWS = {1: (60, 200, 0), 10: (60, 200, 0), 50: (100, 300, 10)}
 def kernels(method: str, dataset: str):
   """`get_config` of KIP or label solve on a data set.
 
-  Options after the colon: `kernel=fc1|fc3|conv3|convnet3`, `images=N`,
-  `labels` (learns them; label solve always does), `augment` (the real images),
-  `zca`, `init=real|noise|class_mean|kmeans|herding`, `quick` (on the embedded
-  digits).
+  Options after the colon: `kernel=fc1|fc3|conv3|convnet3`, `images=N` (0, the
+  default, for 100 of KIP and 500 of label solve), `labels` (learns them; label
+  solve always does), `augment` (the real images), `zca`,
+  `init=real|noise|class_mean|kmeans|herding`, `quick` (on the embedded digits).
   """
 
   def get_config(text=None):
@@ -41,7 +41,10 @@ def kernels(method: str, dataset: str):
         init="", quick=False,
     )
     if chosen.images < 0:
-      raise ConfigError(f"`images` must be at least 1; got {chosen.images}.")
+      raise ConfigError(
+          "`images` must be positive, or 0 for the usual number; got "
+          f"{chosen.images}."
+      )
     usual = 20 if chosen.quick else 100 if method == "kip" else 500
     chosen.images = chosen.images or usual
     chosen.ipc, chosen.width, chosen.parameterization = 0, 0, ""
@@ -209,15 +212,16 @@ def _rat_bptt(config, data, chosen):
       step_size=1e-3, momentum=0.0, batch_per_class=batch, one_draw=False,
       augment_real=True,
   )
-  config.unit_norm = len(data.mean) == 3
-  config.start = "noise" if config.unit_norm else "real"
+  config.unit_norm = False  # real images keep their norm
+  config.start = "real"
   config.augmentation.strategy = "flip_rotate" if data.mirrored else ""
   config.batch_size = 5_000
   config.learning_rate = config.label_learning_rate = 1e-3
   config.clip_average = 2.0
   config.num_steps = 60_000
   config.recipe = dict(
-      name="rat_bptt", num_steps=300, step_size=1e-3, batch_size=5_000,
+      name="rat_bptt", num_steps=300, step_size=1e-3, last_rate=1.0,
+      batch_size=5_000,
       strategy=config.augmentation.strategy,
   )
 
@@ -244,6 +248,5 @@ def _quick(config):
   if "student" in config:
     config.student.window, config.student.num_steps = 3, 8
     config.augmentation.strategy = ""
-    config.unit_norm = False
   config.evaluation.num_networks = 2
   config.evaluation.num_sets, config.evaluation.networks_per_set = 2, 1
