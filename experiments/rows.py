@@ -167,7 +167,7 @@ _LENET = {
         }, None,
     ),
 }
-# FRePo at full width and length: method and data, samples per class.
+# FRePo at full width, 25,000 of 500,000 steps: method and data, per class.
 _FREPO = {
     ("frepo", "mnist", 1): (93.0, "", {"num_steps": 25_000}),
     ("frepo", "mnist", 10): (98.6, "", {"num_steps": 25_000}),

@@ -93,8 +93,7 @@ def kernel_ridge(kernel_fn: Kernel, *, ridge: float = 1e-6) -> Learner:
     del key
     inputs, labels = training_set.samples.inputs, training_set.samples.labels
     weights = regression.solve(
-        kernel_fn(inputs, inputs), labels.astype(regression.widest()),
-        ridge=ridge,
+        kernel_fn(inputs, inputs), labels, ridge=ridge
     )
 
     def predict(x):

@@ -51,12 +51,12 @@ def linear_probe(ridge: float = 1e-3) -> Learner:
       relative = own["ridge"] * len(z) / jnp.square(z).sum()
     if len(z) <= z.shape[1]:
       weights = regression.product(
-          z.T, _solve(regression.product(z, z.T), y, relative)
+          z.T, regression.solve(regression.product(z, z.T), y, ridge=relative)
       )
     else:  # more points than features, hence a singular Z Z'
-      weights = _solve(
+      weights = regression.solve(
           regression.product(z.T, z), regression.product(z.T, y),
-          relative * z.shape[1] / len(z),
+          ridge=relative * z.shape[1] / len(z),
       )
 
     def predict(inputs):
@@ -69,11 +69,6 @@ def linear_probe(ridge: float = 1e-3) -> Learner:
       fit, "linear probe", False, True,
       (("name", "linear_probe"), ("ridge", ridge)),
   )
-
-
-def _solve(gram, targets, ridge):
-  targets = targets.astype(regression.widest())
-  return regression.solve(gram, targets, ridge=ridge)
 
 
 def _own(extra):

@@ -30,7 +30,7 @@ def solve(gram: Array, targets: Array, *, ridge: Array | float) -> Array:
     ridge: positive, in mean diagonals.
 
   Returns:
-    [n, K] in the dtype of `targets`.
+    [n, K], float64 where JAX has it switched on.
   """
   if gram.ndim != 2 or gram.shape != (len(targets),) * 2:
     raise ValueError(
@@ -59,12 +59,11 @@ def solve(gram: Array, targets: Array, *, ridge: Array | float) -> Array:
       lax.while_loop(failed, again, lax.stop_gradient(first))
   )
   matrix = with_ridge(jnp.where(tries == 0, ridge, raised))
-  solution = lax.custom_linear_solve(
+  return lax.custom_linear_solve(
       lambda x: _product(matrix, x), targets.astype(wide),
       lambda _, b: jax.scipy.linalg.cho_solve((factor, True), b),
       symmetric=True,
   )
-  return solution.astype(targets.dtype)
 
 
 def predict(
@@ -81,7 +80,7 @@ def predict(
   Returns:
     [B, K] in the dtype of `labels`.
   """
-  weights = solve(gram, labels.astype(widest()), ridge=ridge)
+  weights = solve(gram, labels, ridge=ridge)
   return product(cross, weights).astype(labels.dtype)
 
 

@@ -116,7 +116,8 @@ def head_weights(features: Array, residual: Array, l2: Array | float) -> Array:
     [n, K]; the primal kernel is `features' W`.
   """
   gram = _product(features, features.T)
-  return solve(gram, residual, ridge=l2 * len(gram) / gram.trace())
+  weights = solve(gram, residual, ridge=l2 * len(gram) / gram.trace())
+  return weights.astype(residual.dtype)
 
 
 def convexified_regression(
