@@ -52,7 +52,7 @@ def test_a_kernel_and_a_network_judge_a_set_of_kip(tmp_path):
   assert made.network["name"] == "kernel_ridge"
   assert made.inputs.dtype == np.float32
   assert report["network"] == "kernel_ridge"
-  assert report["recipe"] == dict(name="kernel_ridge", ridge=1e-6)
+  assert report["recipe"] == dict(made.network)
   assert report["accuracy"]["mean"] > report["baselines"]["random_real"]["mean"]
   assert report["hard_label_accuracy"]["mean"] > 0.5
   set_ = f"--artifact={tmp_path / 'run' / 'distilled.safetensors'}"
