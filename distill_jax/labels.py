@@ -86,12 +86,18 @@ def uncentred(labels: Array) -> Array:
   return labels + 1 / max(labels.shape[-1], 2)
 
 
-def squared_error(outputs: Array, labels: Array) -> Array:
-  """`mean_i sum_c (outputs_ic - labels_ic)^2 / 2`.
+def squared_error(
+    outputs: Array, labels: Array, *, target_scale: float = 1.0
+) -> Array:
+  """`mean_i sum_c (outputs_ic - a labels_ic)^2 / 2`.
 
   Args:
     outputs: [B, K].
     labels: [B, K], usually centred.
+    target_scale: a. Targets well above what a network's first outputs are make
+      it learn features, not the last layer alone, and depend less on its
+      initialisation (Chizat, Oyallon & Bach, "On Lazy Training in
+      Differentiable Programming", 2018, arXiv 1812.07956).
 
   Returns:
     A scalar.
@@ -101,4 +107,4 @@ def squared_error(outputs: Array, labels: Array) -> Array:
         "`outputs` and `labels` must have one shape; got "
         f"{outputs.shape} and {labels.shape}. Two classes are one output."
     )
-  return 0.5 * jnp.square(outputs - labels).sum(-1).mean()
+  return 0.5 * jnp.square(outputs - target_scale * labels).sum(-1).mean()

@@ -37,8 +37,8 @@ class Program(NamedTuple):
 
 
 def _workdir(folder, sets):
-  del sets
-  return [f"--workdir={folder}"]
+  start = [f"--config.start={file}" for file in sets.values()]
+  return [*start, f"--workdir={folder}"]
 
 
 def _evaluated(folder, sets):

@@ -11,6 +11,7 @@ from distill_jax import data
 from distill_jax.errors import ConfigError
 from distill_jax.estimators import implicit, solvers
 from distill_jax.evaluation.recipes import from_spec
+from distill_jax.labels import cross_entropy, squared_error
 from distill_jax.objectives import frepo, kip, rat_bptt, rcig, rfad
 from distill_jax.objectives.pool import Pool, network_pool
 from distill_jax.types import Network, Objective
@@ -95,6 +96,10 @@ def truncated(config, source, network: Network, rows: Rows) -> Objective:
       adam=lambda: optax.adam(student.step_size, eps_root=1e-8),
       sgd=lambda: optax.sgd(student.step_size, student.momentum or None),
   )
+  losses = dict(
+      cross_entropy=cross_entropy,
+      squared_error=partial(squared_error, target_scale=student.target_scale),
+  )
   augment = augmented(config) if config.augmentation.strategy else None
   return rat_bptt.truncated_unroll(
       network, sample=_mixed(config, source), num_classes=source.num_classes,
@@ -103,6 +108,7 @@ def truncated(config, source, network: Network, rows: Rows) -> Objective:
       members=rows.members, batch_per_class=student.batch_per_class or None,
       augmentation=augment, one_draw=student.one_draw,
       real_augmentation=augment if student.augment_real else None,
+      loss=one_of(losses, "student.loss", student.loss),
   )
 
 
@@ -114,6 +120,13 @@ METHODS = {
     "rcig": convexified,
     "rfad": random_features,
 }
+
+
+def regresses(config) -> bool:
+  """Whether labels are centred, the targets of a regression."""
+  if "student" in config:
+    return config.student.loss == "squared_error"
+  return config.method in REGRESSIONS
 
 
 def check(config) -> None:
@@ -151,7 +164,8 @@ def check(config) -> None:
     raise ConfigError(
         f"`last_rate` must be in [0, 1]; got {config.last_rate}."
     )
-  positive = [("network_pool", "step_size"), ("student", "step_size")]
+  positive = [("network_pool", "step_size"), ("student", "step_size"),
+              ("student", "target_scale")]
   for part, field in positive:
     if part in config and not config[part][field] > 0:
       raise ConfigError(
@@ -170,22 +184,25 @@ def check(config) -> None:
 
 def _check_labels(config) -> None:
   """What a set is trained by must suit its labels, before it is made."""
-  wanted = "centred" if config.method in REGRESSIONS else "raw"
+  wanted = "centred" if regresses(config) else "raw"
+  method = config.method
+  if "student" in config:
+    method += f" of `student.loss` {config.student.loss}"
   if config.get("label_space", "raw") != wanted:
     raise ConfigError(
-        f"`label_space` must be {wanted} with {config.method}; got "
+        f"`label_space` must be {wanted} with {method}; got "
         f"{config.label_space!r}."
     )
   if (config.start_labels == "centred") != (wanted == "centred"):
     raise ConfigError(
         f"`start_labels` must {'' if wanted == 'centred' else 'not '}be centred"
-        f" with {config.method}; got {config.start_labels!r}."
+        f" with {method}; got {config.start_labels!r}."
     )
   recipe = from_spec(config.recipe.to_dict())
   if recipe.regression != (wanted == "centred"):
     raise ConfigError(
         f"`recipe` must {'' if wanted == 'centred' else 'not '}be a regression "
-        f"with {config.method}; got {recipe.name}. Choose "
+        f"with {method}; got {recipe.name}. Choose "
         f"{'kip or frepo' if wanted == 'centred' else 'rat_bptt'}."
     )
 

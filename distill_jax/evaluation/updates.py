@@ -65,6 +65,7 @@ def frepo(
     *,
     step_size: float = 3e-4,
     warm_up: int = 500,
+    target_scale: float = 1.0,
     batch_size: int = 500,
     strategy: str = "",
 ) -> Recipe:
@@ -78,19 +79,24 @@ def frepo(
     num_steps: updates.
     step_size: the highest, positive.
     warm_up: updates of the rise, at least 0; half of all at most are made.
+    target_scale: that the labels are multiplied by, positive; see
+      `labels.squared_error`.
     batch_size: B; at most the set is used.
     strategy: see `augmentation.dsa`; none by default.
   """
   if warm_up < 0:
     raise ValueError(f"`warm_up` must be at least 0; got {warm_up}.")
+  if not target_scale > 0:
+    raise ValueError(f"`target_scale` must be positive; got {target_scale}.")
 
   def optimizer(step_size):
     return optax.adam(_cosine(step_size, num_steps, warm_up))
 
   return _recipe(
-      "frepo", optimizer, loss=squared_error, num_steps=num_steps,
-      step_size=step_size, batch_size=batch_size, strategy=strategy,
-      warm_up=warm_up,
+      "frepo", optimizer,
+      loss=functools.partial(squared_error, target_scale=target_scale),
+      num_steps=num_steps, step_size=step_size, batch_size=batch_size,
+      strategy=strategy, warm_up=warm_up, target_scale=target_scale,
   )
 
 
@@ -174,7 +180,7 @@ def _recipe(
           num_steps=num_steps, step_size=step_size, batch_size=batch_size,
           strategy=strategy, **others,
       ).items()),
-      regression=loss is squared_error,
+      regression=loss is not cross_entropy,
   )
 
 

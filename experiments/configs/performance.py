@@ -93,14 +93,15 @@ def students(method: str, dataset: str):
   `init=noise|real|class_mean|kmeans|herding`,
   `parameterization=pixels|multi_formation|linear_bases|hallucinator`,
   `preprocessing=standardise|zca|relative_zca` (instead of the published),
-  `learn_labels` (of RaT-BPTT; the others always do), `quick` (on the embedded
-  digits).
+  `learn_labels` and `regression` (of RaT-BPTT: students regress on centred
+  labels; the others always do both), `quick` (on the embedded digits).
   """
 
   def get_config(text=None):
     chosen = options.parse(
         text, ipc=10, network="", features="", width=0, init="",
-        parameterization="", preprocessing="", learn_labels=False, quick=False,
+        parameterization="", preprocessing="", learn_labels=False,
+        regression=False, quick=False,
     )
     if chosen.ipc < 1:
       raise ConfigError(f"`ipc` must be at least 1; got {chosen.ipc}.")
@@ -148,8 +149,8 @@ def _regression(config, chosen, step_size: float):
   config.label_space, config.start_labels = "centred", "centred"
   size = 10 * chosen.ipc
   config.recipe = dict(
-      name="frepo", step_size=step_size, warm_up=500, batch_size=500,
-      strategy="",
+      name="frepo", step_size=step_size, warm_up=500, target_scale=1.0,
+      batch_size=500, strategy="",
       num_steps=_UPDATES[max(n for n in _UPDATES if n <= size)],
   )
 
@@ -210,7 +211,7 @@ def _rat_bptt(config, data, chosen):
   config.student = dict(
       window=window, lowest=0, num_steps=steps, optimizer="adam",
       step_size=1e-3, momentum=0.0, batch_per_class=batch, one_draw=False,
-      augment_real=True,
+      augment_real=True, loss="cross_entropy", target_scale=1.0,
   )
   config.unit_norm = False  # real images keep their norm
   config.start = "real"
@@ -224,6 +225,10 @@ def _rat_bptt(config, data, chosen):
       batch_size=5_000,
       strategy=config.augmentation.strategy,
   )
+  if chosen.regression:
+    config.student.loss = "squared_error"
+    _regression(config, chosen, step_size=1e-3)
+    config.recipe.update(num_steps=300, strategy=config.augmentation.strategy)
 
 
 _OWN = dict(frepo=_frepo, rat_bptt=_rat_bptt, rcig=_rcig, rfad=_rfad)
