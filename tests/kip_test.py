@@ -298,6 +298,7 @@ class LabelsTest(parameterized.TestCase):
     outputs = jnp.array([[1.0, 2.0], [0.0, 0.0]])
     labels = jnp.array([[0.0, 2.0], [2.0, 2.0]])
     assert squared_error(outputs, labels) == (1 + 8) / 4
+    assert squared_error(outputs, labels, target_scale=2.0) == (1 + 4 + 32) / 4
     with pytest.raises(ValueError, match=r"got \(2, 2\) and \(2,\)"):
       squared_error(outputs, labels[0])
 
@@ -311,9 +312,11 @@ class UpdatesTest(parameterized.TestCase):
           optax.sgd(optax.cosine_decay_schedule(0.1, 4), 0.9))),
       (frepo(4, step_size=0.1, warm_up=2), optax.adam(
           lambda t: jnp.array([0.05, 0.075, 0.1, 0.0505])[t])),
+      (frepo(4, step_size=0.1, warm_up=0, target_scale=3.0), optax.adam(
+          optax.cosine_decay_schedule(0.1, 4, 0.01)), 3.0),
       (rat_bptt(4, step_size=0.1), optax.adam(0.1)),
   )
-  def test_follows_its_optimizer(self, recipe, optimizer):
+  def test_follows_its_optimizer(self, recipe, optimizer, target_scale=1.0):
     network = nn.mlp(CLASSES, widths=())
     set_ = start()
     artifact = wrap(set_.codes, set_.labels)
@@ -323,7 +326,7 @@ class UpdatesTest(parameterized.TestCase):
     def loss(params):
       outputs = network.apply({"params": params}, x)[0]
       if recipe.regression:
-        return 0.5 * jnp.square(outputs - y).sum() / SIZE
+        return 0.5 * jnp.square(outputs - target_scale * y).sum() / SIZE
       return -(y * jax.nn.log_softmax(outputs)).sum() / SIZE
 
     params = variables["params"]
@@ -361,6 +364,8 @@ class UpdatesTest(parameterized.TestCase):
       kip(0)
     with pytest.raises(ValueError, match="`step_size` must be positive"):
       frepo(step_size=0)
+    with pytest.raises(ValueError, match="`target_scale` must be positive"):
+      frepo(target_scale=0)
 
 
 class StartTest(absltest.TestCase):
