@@ -410,6 +410,12 @@ def _check(config, source):
   for field in counts:
     if config[field] < 1:
       raise ConfigError(f"`{field}` must be at least 1; got {config[field]}.")
+  for field in ("num_steps_per_epoch", "num_epochs"):
+    if config.method not in UNROLLED and config[field] != 1:
+      raise ConfigError(
+          f"`{field}` must be 1 with {config.method}, whose sets have no steps "
+          f"of their own; got {config[field]}. The recipe says how to train."
+      )
   if config.samples_per_class < 0:
     raise ConfigError(
         "`samples_per_class` must be positive, or 0 for `num_samples`; got "

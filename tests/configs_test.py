@@ -193,6 +193,7 @@ class PerformanceTest(parameterized.TestCase):
       *((method, "quick,ipc=1,width=4") for method in performance.METHODS
         if method not in ("kip", "label_solve")),
       ("frepo", "quick,ipc=1,network=convnet,width=4"),
+      ("rat_bptt", "quick,ipc=1,width=4,learn_labels,regression"),
       ("rat_bptt", "quick,ipc=1,width=4,parameterization=linear_bases"),
       ("kip", "quick,labels,augment"), ("kip", "quick,kernel=fc3"),
       ("kip", "quick,kernel=conv3"), ("label_solve", "quick"),
@@ -205,7 +206,7 @@ class PerformanceTest(parameterized.TestCase):
 
     state, _ = jax.eval_shape(step, run.key, run.state, run.data)
     assert jax.tree.structure(state) == jax.tree.structure(run.state)
-    centred = method in performance.REGRESSIONS
+    centred = method in performance.REGRESSIONS or "regression" in text
     assert run.label_space == ("centred" if centred else "raw")
     changed = jax.tree.map(
         lambda a, b: a.shape == b.shape and a.dtype == b.dtype,
@@ -220,9 +221,7 @@ class PerformanceTest(parameterized.TestCase):
 
   def test_kernels_are_built_once(self):
     first, second = (
-        self._run("kip").estimator and networks.kernel(
-            _load("kip_mnist", "quick").network
-        ) for _ in range(2)
+        networks.kernel(_load("kip_mnist", "quick").network) for _ in range(2)
     )
     assert first is second
 
@@ -254,6 +253,11 @@ class PerformanceTest(parameterized.TestCase):
       ("rfad", dict(num_initialisations=0), "`num_networks` must be at least"),
       ("frepo", dict(network_pool__size=0), "`size` and `batch_size` must"),
       ("frepo", dict(margin=-1.0), "`margin` at least 0"),
+      ("frepo", dict(num_epochs=2), "`num_epochs` must be 1 with frepo"),
+      ("rat_bptt", dict(student__loss="hinge"), "`student.loss` must be one"),
+      ("rat_bptt", dict(student__loss="squared_error"),
+       "`label_space` must be centred with rat_bptt of `student.loss`"),
+      ("rat_bptt", dict(student__target_scale=0.0), "`student.target_scale`"),
       ("rat_bptt", dict(student__window=9), "`window` must be at least 1 and"),
       ("rat_bptt", dict(student__optimizer="lion"), "`student.optimizer` must"),
       ("rat_bptt", dict(student__momentum=2.0), "`student.momentum` must be"),

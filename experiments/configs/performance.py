@@ -214,6 +214,7 @@ def _rat_bptt(config, data, chosen):
       augment_real=True, loss="cross_entropy", target_scale=1.0,
   )
   config.unit_norm = False  # real images keep their norm
+  config.label_space = "raw"
   config.start = "real"
   config.augmentation.strategy = "flip_rotate" if data.mirrored else ""
   config.batch_size = 5_000
