@@ -123,6 +123,8 @@ hidden layer, `conv3` three convolutions without pooling, of infinite width.
 Rows that end in `seed0` to `seed2` differ in the real images that they start
 from. Labels are learned in `_learned` rows, whose real images are augmented;
 `hard labels` is the same set with the largest of each.
+`rat_bptt_mnist_lenet_100` goes on from the set of `rfad_mnist_lenet_100`, whose
+time comes before its own.
 
 {performance}
 
