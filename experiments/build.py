@@ -7,7 +7,6 @@ place where a name becomes one of them.
 import textwrap
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ import networks
 import numpy as np
 import outer
 import performance
+import saved_start
 from choices import OF_PIXELS, one_of
 from methods import (
     TRAJECTORIES,
@@ -27,7 +27,6 @@ from methods import (
     start_epochs,
 )
 
-from distill_jax import artifact as artifacts
 from distill_jax import data, initialisation
 from distill_jax.errors import ConfigError, DataError
 from distill_jax.estimators.backprop import backprop
@@ -262,8 +261,8 @@ def _project(config, preprocessing):
     chosen.append(_in_range(preprocessing))
   if config.method in TRAJECTORIES:
     chosen.append(step_size_floor(config.step_size_floor))
-  unbounded = performance.regresses(config) or not config.learn_labels
-  if config.method == "rat_bptt" and not unbounded:
+  if (config.method == "rat_bptt" and config.learn_labels
+      and not performance.regresses(config)):
     chosen.append(label_floor())
 
   def project(distilled: Distilled) -> Distilled:
@@ -335,8 +334,8 @@ def _start(key, config, source, stored: Parameterization) -> Distilled:
       one_hot=lambda: initialisation.one_hot(classes, num_classes),
       shared=lambda: initialisation.shared_labels(classes, num_classes),
   )
-  saved = Path(config.start).suffix == ".safetensors"
-  begun = one_of(STARTS, "start", "real" if saved else config.start)(
+  saved = saved_start.is_saved(config.start)
+  begun = one_of(STARTS, "start", "noise" if saved else config.start)(
       k_set, source, stored,
       num_samples=size,
       num_steps=config.num_steps_per_epoch,
@@ -345,53 +344,14 @@ def _start(key, config, source, stored: Parameterization) -> Distilled:
       labels=one_of(labels, "start_labels", config.start_labels)(),
   )
   if saved:
-    begun = _continued(config, source, begun)
+    begun = saved_start.read(config, source, stored, begun)
   if config.method in TRAJECTORIES:  # learned as it is
     return begun._replace(raw_step_sizes=jnp.full((1,), config.step_size))
   if config.method in performance.WITH_SCALAR:
     return begun._replace(extra=jnp.zeros(()))
-  if config.get("unit_norm", False):
+  if config.get("unit_norm", False) and not saved:
     return begun._replace(codes=rat_bptt.unit_norm(begun.codes))
   return begun
-
-
-def _continued(config, source, begun: Distilled) -> Distilled:
-  """A saved set's codes and labels, in place of those of a start."""
-  saved = artifacts.load(config.start)
-  if config.start_labels == "experts":
-    raise ConfigError(
-        "`start_labels` must not be experts where `start` is a saved set, "
-        "whose labels are taken."
-    )
-  wanted = dict(
-      parameterization=config.parameterization.name,
-      label_space=config.get("label_space", "raw"),
-      class_names=tuple(source.class_names),
-  )
-  for field, value in wanted.items():
-    if getattr(saved, field) != value:
-      raise ConfigError(
-          f"`start` must be a set of {field} {value!r}; {config.start} has "
-          f"{getattr(saved, field)!r}."
-      )
-  codes = saved.inputs if saved.codes == () else saved.codes
-  continued = begun._replace(codes=codes, labels=saved.labels)
-  shapes = [jax.tree.map(jnp.shape, of) for of in (begun, continued)]
-  if shapes[0] != shapes[1]:
-    sizes = (begun.labels.shape, saved.labels.shape)
-    raise ConfigError(
-        "`start` must be a set of the run's own size, of label rows "
-        f"{sizes[0]} and of codes to match; {config.start} has {sizes[1]}."
-    )
-  x = np.asarray(source.example)
-  ours, its = (p.apply(x) for p in (source.preprocessing, saved.preprocessing))
-  if np.shape(ours) != np.shape(its) or not np.allclose(ours, its, atol=1e-4):
-    raise ConfigError(
-        "`start` must be a set of the run's own preprocessing; that of "
-        f"{config.start} is another. Take its data, `preprocessing`, `seed` "
-        "and `validation_fraction`."
-    )
-  return jax.tree.map(jnp.asarray, continued)
 
 
 def _check(config, source):
@@ -421,6 +381,7 @@ def _check(config, source):
         "`samples_per_class` must be positive, or 0 for `num_samples`; got "
         f"{config.samples_per_class}."
     )
+  saved_start.check(config)
   performance.check(config)
   outer.check(config)
   if config.checkpoint_every % config.log_every:

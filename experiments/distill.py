@@ -16,6 +16,7 @@ import build
 import driver
 import launch
 import pool
+import saved_start
 import segmented
 import solved
 import trajectory
@@ -52,7 +53,7 @@ def main(argv):
   fingerprint = source.fingerprint()
   trajectory.check_given(config, source, fingerprint, FLAGS.experts)
   folder = workdir.open_workdir(
-      FLAGS.workdir, config.to_dict(), spec, fingerprint
+      FLAGS.workdir, saved_start.identity(config), spec, fingerprint
   )
   with workdir.alone(folder):
     _distil(config, run, folder, spec, fingerprint)

@@ -36,9 +36,14 @@ class Program(NamedTuple):
     return str(Path(self.report).with_suffix(".png"))
 
 
-def _workdir(folder, sets):
-  start = [f"--config.start={file}" for file in sets.values()]
-  return [*start, f"--workdir={folder}"]
+def _distilled(folder, sets):
+  fields = (f"--config.{name}={file}" for name, file in sets.items())
+  return [*fields, f"--workdir={folder}"]
+
+
+def _swept(folder, sets):
+  del sets
+  return [f"--workdir={folder}"]
 
 
 def _evaluated(folder, sets):
@@ -52,9 +57,9 @@ def _embedded(folder, sets):
 
 
 PROGRAMS = {
-    "distill": Program("report.json", _workdir, caches=True),
+    "distill": Program("report.json", _distilled, caches=True),
     "evaluate": Program("report.json", _evaluated, caches=True),
-    "sweep": Program("sweep.json", _workdir),
+    "sweep": Program("sweep.json", _swept),
     "embed": Program("tsne.json", _embedded),
 }
 

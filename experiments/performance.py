@@ -16,7 +16,7 @@ from distill_jax.objectives import frepo, kip, rat_bptt, rcig, rfad
 from distill_jax.objectives.pool import Pool, network_pool
 from distill_jax.types import Network, Objective
 
-# Whose labels are targets of a regression.
+# Whose labels are always targets of a regression.
 REGRESSIONS = ("frepo", "kip", "label_solve", "rcig", "rfad")
 # Which learn a scalar besides.
 WITH_SCALAR = ("rcig", "rfad")
@@ -124,7 +124,7 @@ METHODS = {
 
 def regresses(config) -> bool:
   """Whether labels are centred, the targets of a regression."""
-  if "student" in config:
+  if config.method == "rat_bptt":
     return config.student.loss == "squared_error"
   return config.method in REGRESSIONS
 
@@ -185,18 +185,19 @@ def check(config) -> None:
 def _check_labels(config) -> None:
   """What a set is trained by must suit its labels, before it is made."""
   wanted = "centred" if regresses(config) else "raw"
-  method = config.method
-  if "student" in config:
-    method += f" of `student.loss` {config.student.loss}"
+  method, remedy = config.method, ""
+  if method == "rat_bptt":
+    method += f" and `student.loss` {config.student.loss}"
+    remedy = " The option `regression` sets what belongs together."
   if config.get("label_space", "raw") != wanted:
     raise ConfigError(
         f"`label_space` must be {wanted} with {method}; got "
-        f"{config.label_space!r}."
+        f"{config.label_space!r}.{remedy}"
     )
   if (config.start_labels == "centred") != (wanted == "centred"):
     raise ConfigError(
         f"`start_labels` must {'' if wanted == 'centred' else 'not '}be centred"
-        f" with {method}; got {config.start_labels!r}."
+        f" with {method}; got {config.start_labels!r}.{remedy}"
     )
   recipe = from_spec(config.recipe.to_dict())
   if recipe.regression != (wanted == "centred"):
@@ -204,6 +205,11 @@ def _check_labels(config) -> None:
         f"`recipe` must {'' if wanted == 'centred' else 'not '}be a regression "
         f"with {method}; got {recipe.name}. Choose "
         f"{'kip or frepo' if wanted == 'centred' else 'rat_bptt'}."
+    )
+  if wanted == "raw" and config.student.target_scale != 1:
+    raise ConfigError(
+        "`student.target_scale` must be 1 without squared_error; got "
+        f"{config.student.target_scale}.{remedy}"
     )
 
 

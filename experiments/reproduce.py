@@ -4,8 +4,8 @@
   python experiments/reproduce.py --rows=sldd_mnist_fixed_10 --workdir=runs
   python experiments/reproduce.py --render
 
-A row is a command of `distill.py` or `sweep.py`, or one of `evaluate.py` or
-`embed.py` on the sets of other rows. It runs in a folder of its own below
+A row is a command of `distill.py`, `sweep.py`, `evaluate.py` or `embed.py`, of
+which some take the sets of other rows. It runs in a folder of its own below
 `--workdir`, so an interrupted row goes on where it stopped and a finished one
 is not run again. Its record is appended to `docs/results/<group>.json`, in
 place of an older record of the same row, its figure goes to `docs/figures`, and
@@ -42,6 +42,8 @@ def main(argv):
     for name, row in table.items():
       what = row.arguments[0].removeprefix("--config=experiments/configs/")
       sets = ", ".join(row.sets.values())
+      if row.program == "distill" and sets:
+        sets = f"{what} from {sets}"
       print(f"{name:36} {row.program:9} {sets or what}"
             + "  (accelerator)" * row.accelerator)
     return

@@ -57,6 +57,8 @@ def test_every_field_that_is_set_counts_in_its_order():
 
 @pytest.mark.parametrize("program, sets, places", [
     ("distill", {}, ["--workdir=runs/row"]),
+    ("distill", {"start": "a.safetensors"},
+     ["--config.start=a.safetensors", "--workdir=runs/row"]),
     ("sweep", {}, ["--workdir=runs/row"]),
     ("evaluate", {"artifact": "a.safetensors"},
      ["--artifact=a.safetensors", "--out=runs/row/report.json"]),

@@ -96,7 +96,8 @@ def frepo(
       "frepo", optimizer,
       loss=functools.partial(squared_error, target_scale=target_scale),
       num_steps=num_steps, step_size=step_size, batch_size=batch_size,
-      strategy=strategy, warm_up=warm_up, target_scale=target_scale,
+      strategy=strategy, regression=True, warm_up=warm_up,
+      target_scale=target_scale,
   )
 
 
@@ -135,7 +136,7 @@ def kip(
   return _recipe(
       "kip", optimizer, loss=squared_error, num_steps=num_steps,
       step_size=step_size, batch_size=batch_size, strategy=strategy,
-      momentum=momentum, weight_decay=weight_decay,
+      regression=True, momentum=momentum, weight_decay=weight_decay,
   )
 
 
@@ -148,6 +149,7 @@ def _recipe(
     step_size: float,
     batch_size: int,
     strategy: str,
+    regression: bool = False,
     **others,
 ) -> Recipe:
   check_counts(num_steps=num_steps, batch_size=batch_size)
@@ -180,7 +182,7 @@ def _recipe(
           num_steps=num_steps, step_size=step_size, batch_size=batch_size,
           strategy=strategy, **others,
       ).items()),
-      regression=loss is not cross_entropy,
+      regression=regression,
   )
 
 

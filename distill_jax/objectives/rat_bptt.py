@@ -21,6 +21,11 @@ The paper's outer loop goes with it: `unit_norm` of the images at the start,
 `clipping.clip_by_average_norm` of their gradient, `outer_loop.label_floor`
 under labels that are learned.
 
+With `loss` a `labels.squared_error` on centred labels the student regresses, as
+the networks of FRePo or RFAD do, whose sets can so be learned further; real
+data is still judged by cross-entropy of its outputs, which asks for a
+`target_scale` well above 1, and labels have no floor then.
+
 Differences from the published code: N0 is drawn in every outer step (there one
 is kept for a pass over the real data, unless set otherwise); the window does
 not move forward by a schedule; Adam has `eps_root`, see `truncated_unroll`; the

@@ -144,19 +144,21 @@ def _networks(config, chosen, name: str, **arguments):
   config.distilling_network = spec("features", chosen.features or student)
 
 
-def _regression(config, chosen, step_size: float):
-  """What FRePo, RFAD and RCIG share."""
+def _regression(config, step_size: float, num_steps: int, strategy: str = ""):
+  """What students need that regress on centred labels."""
   config.label_space, config.start_labels = "centred", "centred"
-  size = 10 * chosen.ipc
   config.recipe = dict(
-      name="frepo", step_size=step_size, warm_up=500, target_scale=1.0,
-      batch_size=500, strategy="",
-      num_steps=_UPDATES[max(n for n in _UPDATES if n <= size)],
+      name="frepo", num_steps=num_steps, step_size=step_size, warm_up=500,
+      target_scale=1.0, batch_size=500, strategy=strategy,
   )
 
 
+def _updates(chosen) -> int:
+  return _UPDATES[max(n for n in _UPDATES if n <= 10 * chosen.ipc)]
+
+
 def _frepo(config, data, chosen):
-  _regression(config, chosen, step_size=3e-4)
+  _regression(config, 3e-4, _updates(chosen))
   _networks(config, chosen, "frepo_convnet")
   if config.distilling_network.name == "frepo_convnet":
     config.distilling_network.norm = "fast_batch"
@@ -173,7 +175,7 @@ def _frepo(config, data, chosen):
 
 def _rfad(config, data, chosen):
   del data
-  _regression(config, chosen, step_size=3e-4)
+  _regression(config, 3e-4, _updates(chosen))
   _networks(config, chosen, "convnet", initialisation="he_normal")
   config.ridge, config.loss = 5e-3, "platt"
   config.num_initialisations = 8
@@ -185,7 +187,7 @@ def _rfad(config, data, chosen):
 
 
 def _rcig(config, data, chosen):
-  _regression(config, chosen, step_size=1e-4)
+  _regression(config, 1e-4, _updates(chosen))
   _networks(config, chosen, "frepo_convnet")
   if config.distilling_network.name != "lenet":
     config.distilling_network.activation = "softplus"
@@ -221,15 +223,15 @@ def _rat_bptt(config, data, chosen):
   config.learning_rate = config.label_learning_rate = 1e-3
   config.clip_average = 2.0
   config.num_steps = 60_000
-  config.recipe = dict(
-      name="rat_bptt", num_steps=300, step_size=1e-3, last_rate=1.0,
-      batch_size=5_000,
-      strategy=config.augmentation.strategy,
-  )
+  moved = config.augmentation.strategy
   if chosen.regression:
     config.student.loss = "squared_error"
-    _regression(config, chosen, step_size=1e-3)
-    config.recipe.update(num_steps=300, strategy=config.augmentation.strategy)
+    _regression(config, 1e-3, 300, moved)
+  else:
+    config.recipe = dict(
+        name="rat_bptt", num_steps=300, step_size=1e-3, last_rate=1.0,
+        batch_size=5_000, strategy=moved,
+    )
 
 
 _OWN = dict(frepo=_frepo, rat_bptt=_rat_bptt, rcig=_rcig, rfad=_rfad)
