@@ -219,6 +219,18 @@ class PerformanceTest(parameterized.TestCase):
     run = self._run(method, "quick,ipc=1,width=4")
     assert run.state.distilled.extra.shape == ()
 
+  def test_a_student_regresses_on_scaled_targets(self):
+    losses = []
+    for scale in (1.0, 5.0):
+      run = self._run(
+          "rat_bptt", "quick,ipc=1,width=4,learn_labels,regression",
+          student__target_scale=scale,
+      )
+      state, info = jax.jit(run.distiller.step)(run.key, run.state, run.data)
+      assert state.distilled.labels.min() < 0  # no floor
+      losses.append(float(info.loss))
+    assert abs(losses[0] - losses[1]) > 1e-3
+
   def test_kernels_are_built_once(self):
     first, second = (
         networks.kernel(_load("kip_mnist", "quick").network) for _ in range(2)
