@@ -52,6 +52,11 @@ def read(
   Raises:
     ConfigError: the file is no such set; it says what differs.
   """
+  if not Path(config.start).is_file():
+    raise ConfigError(
+        "`start` must be a name or the file of a saved set; there is no file "
+        f"{config.start}."
+    )
   try:
     saved = artifact.load(config.start)
   except ArtifactError as error:
@@ -64,7 +69,10 @@ def read(
       ("student_init", "random"),
   ):
     if (found := getattr(saved, field)) != wanted:
-      raise _wrong(config, f"of {field} {wanted!r}", repr(found))
+      remedy = ""
+      if (field, found) == ("label_space", "centred"):
+        remedy = ". The option `regression` of rat_bptt takes it"
+      raise _wrong(config, f"of {field} {wanted!r}", f"{found!r}{remedy}")
   codes = saved.codes if jax.tree.leaves(saved.codes) else saved.inputs
   if _shapes(codes) != _shapes(begun.codes):
     raise _wrong(

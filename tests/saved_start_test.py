@@ -85,8 +85,15 @@ def test_another_set(tmp_path, change, message):
     _run("rat_bptt", PIXELS, start=str(path))
 
 
+def test_centred_labels_name_their_option(tmp_path):
+  _, path = _saved(tmp_path / "set.safetensors", "rfad", PIXELS)
+  with pytest.raises(ConfigError, match="has 'centred'. The option `regress"):
+    _run("rat_bptt", PIXELS, start=str(path))
+
+
 def test_no_set_at_all(tmp_path):
-  with pytest.raises(ConfigError, match="`start` must be a saved set"):
-    _run("dm", PIXELS, start=str(tmp_path / "none.safetensors"))
+  for path in (tmp_path, tmp_path / "none.safetensors"):
+    with pytest.raises(ConfigError, match="there is no file"):
+      _run("dm", PIXELS, start=str(path))
   with pytest.raises(ConfigError, match="`start` must be one of class_mean"):
     _run("dm", PIXELS, start="nosie")
