@@ -94,7 +94,8 @@ def test_records_are_of_the_commands_of_their_rows():
     wanted = launched.meaning(row.arguments)
     for place in ("--workdir", "--out"):
       found.pop(place, None)
-    taken = found.pop("--artifact", "") + found.pop("--sets", "")
+    places = ("--artifact", "--sets", *(f"--config.{n}" for n in row.sets))
+    taken = "".join(found.pop(place, "") for place in places)
     assert all(f"/{of}/" in taken for of in row.sets.values()), name
     if name.endswith("_rate01"):
       wanted.pop("--config.network_step_size")  # it was the default
