@@ -1,7 +1,7 @@
 """Between raw data and model space: standardisation and ZCA whitening.
 
 A preprocessing is a record of arrays with `apply(raw) -> model space` and
-`invert(x) -> raw units`. Records are pytrees, so they travel through `jit`
+`invert(x) -> raw units`; those of texts are in `text.embedding`. Records are pytrees, so they travel through `jit`
 and into the saved set; the set is of no use to someone who cannot repeat them.
 
   standardise  x = (r - mean) / std, per entry of the last axis
@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from distill_jax.text.embedding import AveragedVectors, WordVectors
 
 Array = jax.Array
 
@@ -103,7 +105,12 @@ class Encoded(NamedTuple):
     return self.original.invert(x)
 
 
-PREPROCESSING = {"standardise": Standardise, "zca": ZCA}
+PREPROCESSING = {
+  "averaged_vectors": AveragedVectors,
+  "standardise": Standardise,
+  "word_vectors": WordVectors,
+  "zca": ZCA,
+}
 
 
 def name_of(preprocessing) -> str:

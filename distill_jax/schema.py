@@ -247,6 +247,15 @@ def _check_shapes(artifact) -> None:
 
 def _check_preprocessing(artifact) -> None:
   name_of(artifact.preprocessing)
+  size = artifact.inputs.shape[-1]
+  if hasattr(artifact.preprocessing, "words"):
+    shape = artifact.preprocessing.table.shape
+    _require(
+      shape[1:] == (size,) and artifact.modality != "image", "preprocessing",
+      f"have word vectors of {size} numbers for samples of shape "
+      f"{artifact.inputs.shape[1:]}", shape,
+    )
+    return
   if artifact.modality == "text":
     return
   sample = jax.ShapeDtypeStruct((1, *artifact.inputs.shape[1:]), np.float32)

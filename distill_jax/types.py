@@ -88,7 +88,7 @@ class LazyInputs(NamedTuple):
   @property
   def shape(self) -> tuple[int, ...]:
     """[K, n, ...], of what they stand for."""
-    return self.rows.shape + self.split.inputs.shape[1:]
+    return self.rows.shape + self.split.sample_shape
 
   def gather(self, rows: Array) -> Array:
     """Inputs [..., *sample] in model space of some rows [...]."""

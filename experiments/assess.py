@@ -7,7 +7,7 @@ import build
 import jax
 import known
 import networks as networks_of
-from driver import say
+from console import say
 from workdir import MetricsLog, command, write_json
 
 from distill_jax import figures

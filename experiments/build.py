@@ -7,9 +7,11 @@ place where a name becomes one of them.
 import textwrap
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import corpus
 import jax
 import jax.numpy as jnp
 import methods
@@ -112,8 +114,17 @@ class Run(NamedTuple):
   measured: Mapping[str, Any] = MappingProxyType({})
 
 
-def source(config, *, spec=None, data_dir=None) -> data.Source:
-  """The data set, preprocessed as the configuration says."""
+def source(
+    config, *, spec=None, data_dir=None, cache: Path | None = None
+) -> data.Source:
+  """The data set, preprocessed as the configuration says.
+
+  Args:
+    config: what to run.
+    spec: SPEC, instead of the configuration's.
+    data_dir: a folder of data sets, or None.
+    cache: a folder for word vectors that are learned, or None.
+  """
   if config.seed < 0:
     raise ConfigError(f"`seed` must be at least 0; got {config.seed}.")
   preprocessing = config.preprocessing
@@ -122,6 +133,7 @@ def source(config, *, spec=None, data_dir=None) -> data.Source:
   read = data.read(
       spec or config.data, data_dir=data_dir, preprocessing=preprocessing,
       validation_fraction=config.validation_fraction, seed=config.seed,
+      text=corpus.options(config.get("text"), data_dir, cache),
   )
   if (isinstance(preprocessing, Standardise)
       and preprocessing.mean.shape != read.example.shape[-1:]):
@@ -150,7 +162,7 @@ def source_of(
     return data.read(
         spec, data_dir=data_dir, preprocessing=artifact.preprocessing,
         validation_fraction=validation_fraction,
-        class_names=artifact.class_names,
+        class_names=artifact.class_names, text=corpus.options_of(artifact),
     )
   except DataError as error:
     classes = textwrap.shorten(", ".join(artifact.class_names), 60)
@@ -349,6 +361,8 @@ def _start(key, config, source, stored: Parameterization) -> Distilled:
     return begun._replace(raw_step_sizes=jnp.full((1,), config.step_size))
   if config.method in performance.WITH_SCALAR:
     return begun._replace(extra=jnp.zeros(()))
+  if config.get("text", {}).get("sample_length"):
+    begun = begun._replace(codes=corpus.cut(config, begun.codes))
   if config.get("unit_norm", False) and not saved:
     return begun._replace(codes=rat_bptt.unit_norm(begun.codes))
   return begun

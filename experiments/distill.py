@@ -48,7 +48,10 @@ def main(argv):
   config = FLAGS.config
   launch.widen(config.network)
   spec = FLAGS.data or config.data
-  source = build.source(config, spec=spec, data_dir=FLAGS.data_dir)
+  source = build.source(
+      config, spec=spec, data_dir=FLAGS.data_dir,
+      cache=Path(FLAGS.cache_dir or FLAGS.workdir),
+  )
   run = build.run(config, source)
   fingerprint = source.fingerprint()
   trajectory.check_given(config, source, fingerprint, FLAGS.experts)

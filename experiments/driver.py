@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from build import Run
+from console import say
 from tqdm import tqdm
 from workdir import MetricsLog
 
@@ -237,8 +238,3 @@ def _duration(seconds: float) -> str:
   minutes, seconds = divmod(round(seconds), 60)
   hours, minutes = divmod(minutes, 60)
   return f"{hours}:{minutes:02}:{seconds:02}"
-
-
-def say(text: str) -> None:
-  """One line for people, beside a progress bar too."""
-  tqdm.write(text, file=sys.stderr)

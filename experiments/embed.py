@@ -19,7 +19,7 @@ import networks
 import numpy as np
 import workdir
 from absl import flags
-from driver import say
+from console import say
 from jax import lax
 
 from distill_jax import artifact as artifacts

@@ -54,7 +54,7 @@ class Rows(NamedTuple):
 
 
 def unrolled(config, source, network: Network, rows: Rows) -> Objective:
-  """DD and SLDD."""
+  """DD, SLDD and TDD."""
   return dd.unrolled(
       network, rows.order,
       sample=data.mixed(min(config.batch_size, source.train.num_samples)),
@@ -206,10 +206,11 @@ METHODS = {
     "mtt": trajectories,
     "ncfm": characteristics,
     "sldd": unrolled,
+    "tdd": unrolled,
     "tesla": trajectories,
 }
 # Whose samples have no classes and whose students take learned steps.
-UNROLLED = ("dd", "sldd")
+UNROLLED = ("dd", "sldd", "tdd")
 # Those that follow experts.
 TRAJECTORIES = ("datm", "ftd", "mtt", "tesla")
 

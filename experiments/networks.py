@@ -18,6 +18,9 @@ from distill_jax.types import Network
 NETWORKS = {
     "alex_cifar_net": nn.alex_cifar_net,
     "alexnet": nn.alexnet,
+    "bi_lstm": nn.bi_lstm,
+    "bi_rnn": nn.bi_rnn,
+    "conv_lstm": nn.conv_lstm,
     "convnet": nn.convnet,
     "frepo_convnet": nn.frepo_convnet,
     "lenet": nn.lenet,
@@ -25,6 +28,7 @@ NETWORKS = {
     "mobilenet_v2": nn.mobilenet_v2,
     "resnet10": nn.resnet10,
     "resnet18": nn.resnet18,
+    "text_convnet": nn.text_convnet,
     "vgg11": nn.vgg11,
     "vit": nn.vit,
 }

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-from driver import say
+from console import say
 
 from distill_jax import augmentation
 from distill_jax.checkpoint import Checkpoints

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import networks
 import numpy as np
+from console import say
 from workdir import MetricsLog
 
 from distill_jax import initialisation, segments
@@ -40,8 +41,7 @@ def train(run, config, folder: Path) -> driver.Outcome:
 
   def distil(key, rows, earlier):
     number, began = len(earlier) + 1, time.perf_counter()
-    driver.say(f"segment {number} of {settings.num}, on {len(rows):,} real "
-               "samples")
+    say(f"segment {number} of {settings.num}, on {len(rows):,} real samples")
     segment = build.run(
         part, source.narrow(rows),
         start=_take(run.state.distilled, shares[number - 1]),

@@ -11,7 +11,7 @@ import build
 import jax
 import jax.numpy as jnp
 import workdir
-from driver import say
+from console import say
 from methods import TRAJECTORIES, augmented, start_epochs
 from networks import network as network_of
 

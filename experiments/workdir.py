@@ -181,7 +181,7 @@ def write_json(file: Path, content) -> None:
 
 def _foreign(file: Path) -> bool:
   """Not what a run leaves that was killed before its first file was whole."""
-  return file.suffix != ".partial"
+  return file.suffix != ".partial" and not file.name.startswith("vectors_")
 
 
 class MetricsLog:

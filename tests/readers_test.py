@@ -134,7 +134,7 @@ def test_relative_paths(tmp_path, monkeypatch):
 
 def test_specifications_refused(tmp_path):
   for spec in ("zip:a", "mnist", "idx", "npz:", "digits:3", ""):
-    _fails(spec, "digits, idx:DIR, npz:FILE, folder:DIR, tfds:NAME", repr(spec))
+    _fails(spec, "folder:DIR, csv:PLACE, tfds:NAME", repr(spec))
   for size in ("?", "?resize=0x4", "?resize=4", "?size=4x4"):
     _fails(f"folder:{tmp_path}{size}", "?resize=HxW", size)
   file = tmp_path / "file"

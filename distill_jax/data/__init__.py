@@ -1,7 +1,7 @@
 """Real data: where it comes from, how it is held, how batches are drawn."""
 
 from distill_jax.data.embedded import digits
-from distill_jax.data.readers import read
+from distill_jax.data.readers import read, texts
 from distill_jax.data.sampling import check_per_class, mixed, per_class
 from distill_jax.data.source import Source, Split, from_arrays
 
@@ -14,4 +14,5 @@ __all__ = [
   "mixed",
   "per_class",
   "read",
+  "texts",
 ]

@@ -6,6 +6,7 @@
                   class_names
   folder:DIR      class_name/*.png|jpg|jpeg, also below train/ and test/;
                   folder:DIR?resize=HxW where they differ in size
+  csv:PLACE?...   texts or tables of numbers, see `delimited`
   tfds:NAME       TensorFlow Datasets
 
 Each reader returns the arguments of `from_arrays`, which does the checking.
@@ -17,16 +18,20 @@ import os
 import re
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
-from distill_jax.data import tfds
+from distill_jax.data import delimited, tfds
 from distill_jax.data.embedded import digits
 from distill_jax.data.source import Source, from_arrays
 from distill_jax.errors import DataError
+from distill_jax.text.source import from_texts
 
-_KINDS = "digits, idx:DIR, npz:FILE, folder:DIR, tfds:NAME"
+_KINDS = "digits, idx:DIR, npz:FILE, folder:DIR, csv:PLACE, tfds:NAME"
 _PARTS = ("x_train", "y_train", "x_test", "y_test")
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 _GREY_MODES = ("1", "L", "LA")
@@ -36,6 +41,7 @@ def read(
   spec: str,
   *,
   data_dir: str | os.PathLike | None = None,
+  text: Mapping[str, Any] = MappingProxyType({}),
   **options,
 ) -> Source:
   """Reads the data set that a specification names.
@@ -45,7 +51,9 @@ def read(
     data_dir: where relative paths are tried after the working directory, and
       where tfds keeps its data; by default the environment variable
       DISTILL_JAX_DATA.
-    **options: of `from_arrays`: class_names, preprocessing,
+    text: further options of `from_texts`, where the data are texts: vectors,
+      dim, length, max_words, tokens, drop_duplicates.
+    **options: of `from_arrays` and `from_texts`: class_names, preprocessing,
       validation_fraction, seed.
 
   Returns:
@@ -56,6 +64,9 @@ def read(
   """
   data_dir = data_dir or os.environ.get("DISTILL_JAX_DATA")
   kind, _, place = spec.partition(":")
+  options["name"] = spec
+  if kind == "csv" and place:
+    return _table(spec, place, data_dir, text, options)
   resize = None
   if kind == "folder":
     place, resize = _sized(spec, place)
@@ -72,7 +83,43 @@ def read(
     arrays = files[kind](_find(spec, place, data_dir))
   else:
     raise DataError(f"`spec` must be one of {_KINDS}; got {spec!r}.")
-  return from_arrays(**{**arrays, "name": spec, **options})
+  return from_arrays(**{**arrays, **options})
+
+
+def texts(
+  spec: str, *, data_dir: str | os.PathLike | None = None
+) -> dict[str, Any] | None:
+  """The raw texts and labels of a SPEC, and how to cut them into tokens.
+
+  Returns:
+    `x_train`, `y_train`, those of the other parts, and `tokens`, None for
+    unsaid; None in place of all where the data are no texts.
+  """
+  kind, _, place = spec.partition(":")
+  if kind != "csv":
+    return None
+  place, wanted = delimited.columns(place)
+  if wanted.text is None:
+    return None
+  data_dir = data_dir or os.environ.get("DISTILL_JAX_DATA")
+  found = delimited.read_table(_find(spec, place, data_dir), wanted)
+  return {**found, "tokens": wanted.tokens}
+
+
+def _table(spec, place, data_dir, text, options):
+  """A source of texts, or of columns of numbers."""
+  place, wanted = delimited.columns(place)
+  arrays = delimited.read_table(_find(spec, place, data_dir), wanted)
+  if wanted.text is None:
+    return from_arrays(**arrays, **options)
+  if options.get("preprocessing") == "standardise":
+    raise DataError(
+      "`preprocessing` must be word_vectors or averaged_vectors for texts; got "
+      "'standardise'."
+    )
+  if wanted.tokens is not None:
+    text = {**text, "tokens": wanted.tokens}
+  return from_texts(**arrays, **text, **options)
 
 
 def _sized(spec, place):

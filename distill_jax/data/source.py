@@ -6,7 +6,9 @@ every reader ends there, so whatever is wrong with data is said in one place.
 """
 
 import hashlib
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +31,7 @@ class Split(NamedTuple):
   """Samples on the device; a pytree, so an argument of jitted functions.
 
   Attributes:
-    inputs: [N, ...] raw, uint8 or float32.
+    inputs: [N, ...] raw: uint8 or float32, int32 token ids of texts.
     labels: [N] int32.
     members: [K, L] int32; row c lists the samples of class c, repeated to the
       size L of the largest class (zeros for a class with no samples).
@@ -54,6 +56,12 @@ class Split(NamedTuple):
     return self.preprocessing.apply(raw)
 
   @property
+  def sample_shape(self) -> tuple[int, ...]:
+    """Of one sample in model space."""
+    raw = jax.ShapeDtypeStruct((1, *self.inputs.shape[1:]), self.inputs.dtype)
+    return jax.eval_shape(self.encode, raw).shape[1:]
+
+  @property
   def num_classes(self) -> int:
     """K."""
     return self.members.shape[0]
@@ -73,6 +81,7 @@ class Source(NamedTuple):
     test: for the final report; or None.
     class_names: K names.
     name: what it was read from.
+    facts: what reading it found that a report should say, JSON values.
   """
 
   train: Split
@@ -80,6 +89,7 @@ class Source(NamedTuple):
   test: Split | None
   class_names: tuple[str, ...]
   name: str
+  facts: Mapping[str, Any] = MappingProxyType({})
 
   def __repr__(self) -> str:
     sizes = ", ".join(
@@ -99,7 +109,7 @@ class Source(NamedTuple):
   @property
   def example(self):
     """Zeros [1, ...] float32 shaped as one sample in model space."""
-    return jnp.zeros((1, *self.train.inputs.shape[1:]), jnp.float32)
+    return jnp.zeros((1, *self.train.sample_shape), jnp.float32)
 
   @property
   def preprocessing(self):
@@ -240,6 +250,8 @@ def from_arrays(
   x_test=None,
   y_test=None,
   *,
+  x_validation=None,
+  y_validation=None,
   class_names=None,
   preprocessing="standardise",
   validation_fraction: float = 0.0,
@@ -255,6 +267,9 @@ def from_arrays(
     y_train: [N] or [N, 1] class indices 0..K-1, or strings.
     x_test: as `x_train`, for testing; or None.
     y_test: as `y_train`.
+    x_validation: as `x_train`, for choosing settings; or None, and then
+      `validation_fraction` of train is.
+    y_validation: as `y_train`.
     class_names: K names in the order of the indices; by default the sorted
       strings, or "0".."K-1".
     preprocessing: "standardise", "zca", "relative_zca", a function
@@ -271,32 +286,106 @@ def from_arrays(
   Raises:
     DataError: the arrays are not a classification data set, and why.
   """
-  if (x_test is None) != (y_test is None):
-    raise DataError("`x_test` and `y_test` must be given together.")
+  parts = given_parts({
+    "train": (x_train, y_train),
+    "validation": (x_validation, y_validation),
+    "test": (x_test, y_test),
+  })
+  arrays = {part: _inputs(f"x_{part}", x) for part, (x, _) in parts.items()}
+  labels = {part: y for part, (_, y) in parts.items()}
+  check_lengths(arrays, labels)
+  for part, inputs in arrays.items():
+    _check_alike(part, arrays["train"], inputs)
+
+  def fit(kept):
+    record = _preprocessing(preprocessing, arrays["train"][kept])
+    return record, arrays
+
+  return assemble(
+    labels, fit, class_names=class_names,
+    validation_fraction=validation_fraction, seed=seed, name=name,
+  )
+
+
+def given_parts(parts):
+  """Those of `{part: (inputs, labels)}` that are there.
+
+  Raises:
+    DataError: one without the other.
+  """
+  for part, (x, y) in parts.items():
+    if (x is None) != (y is None):
+      raise DataError(f"`x_{part}` and `y_{part}` must be given together.")
+  return {part: pair for part, pair in parts.items() if pair[0] is not None}
+
+
+def check_lengths(inputs, labels) -> None:
+  """Refuses parts `{part: inputs}` without one label for each."""
+  for part, x in inputs.items():
+    y = labelling.as_labels(f"y_{part}", labels[part])
+    if len(x) != len(y):
+      raise DataError(
+        f"`x_{part}` and `y_{part}` must be of equal length; got {len(x)} and "
+        f"{len(y)}."
+      )
+
+
+def assemble(
+    labels: Mapping[str, Any],
+    fit: Callable,
+    *,
+    class_names,
+    validation_fraction: float,
+    seed: int,
+    name: str,
+) -> Source:
+  """A source of labels, and of inputs that are fitted to the kept rows.
+
+  What is fitted must not see the validation part, which is chosen by labels.
+
+  Args:
+    labels: {part: [N] labels}, of `train` and maybe of `validation`, which is
+      then not carved from train, and `test`.
+    fit: `(rows of train that stay) -> preprocessing, {part: raw inputs [N,
+      ...]}`, of all rows of train.
+    class_names: see `from_arrays`.
+    validation_fraction: see `from_arrays`.
+    seed: see `from_arrays`.
+    name: see `from_arrays`.
+  """
   if not 0 <= validation_fraction < 1:
     raise DataError(
       f"`validation_fraction` must be in [0, 1); got {validation_fraction}."
     )
-  inputs, labels = _part("train", x_train, y_train)
-  class_names = labelling.name_classes(labels, class_names)
-  labels = labelling.indices("y_train", labels, class_names)
-  labelling.check_classes(labels, class_names)
-  kept, held = _stratified(labels, class_names, validation_fraction, seed)
-  record = _preprocessing(preprocessing, inputs[kept])
+  labels = {
+    part: labelling.as_labels(f"y_{part}", y) for part, y in labels.items()
+  }
+  class_names = labelling.name_classes(labels["train"], class_names)
+  labels = {
+    part: labelling.indices(f"y_{part}", y, class_names)
+    for part, y in labels.items()
+  }
+  train = labels["train"]
+  labelling.check_classes(train, class_names)
+  own = "validation" in labels
+  named = np.asarray(class_names)
+  kept, held = stratified(
+    named[train], named, 0 if own else validation_fraction, seed
+  )
+  record, inputs = fit(kept)
 
-  def split(inputs, labels):
-    return _split(inputs, labels, len(class_names), record)
+  def split(part, rows=slice(None)):
+    if part not in labels:
+      return None
+    return _split(
+      inputs[part][rows], labels[part][rows], len(class_names), record
+    )
 
-  test = None
-  if x_test is not None:
-    test_inputs, test_labels = _part("test", x_test, y_test)
-    _check_alike(inputs, test_inputs)
-    test_labels = labelling.indices("y_test", test_labels, class_names)
-    test = split(test_inputs, test_labels)
+  carved = split("train", held) if len(held) else None
   return Source(
-    train=split(inputs[kept], labels[kept]),
-    validation=split(inputs[held], labels[held]) if len(held) else None,
-    test=test,
+    train=split("train", kept),
+    validation=split("validation") if own else carved,
+    test=split("test"),
     class_names=class_names,
     name=name,
   )
@@ -321,18 +410,6 @@ def _members(labels, num_classes):
   for label in np.flatnonzero(counts):
     members[label] = np.resize(np.flatnonzero(labels == label), counts.max())
   return members, jnp.asarray(counts, jnp.int32)
-
-
-def _part(part, inputs, labels):
-  """Inputs and labels of one part, each checked, then together."""
-  inputs = _inputs(f"x_{part}", inputs)
-  labels = labelling.as_labels(f"y_{part}", labels)
-  if len(inputs) != len(labels):
-    raise DataError(
-      f"`x_{part}` and `y_{part}` must be of equal length; got {len(inputs)} "
-      f"and {len(labels)}."
-    )
-  return inputs, labels
 
 
 def _inputs(argument, inputs):
@@ -380,26 +457,40 @@ def _check_finite(argument, inputs):
     )
 
 
-def _check_alike(train, test):
-  if train.shape[1:] != test.shape[1:] or train.dtype != test.dtype:
+def _check_alike(part, train, other):
+  if train.shape[1:] != other.shape[1:] or train.dtype != other.dtype:
     raise DataError(
-      "`x_test` must have samples like those of `x_train`, "
-      f"{train.shape[1:]} {train.dtype}; got {test.shape[1:]} {test.dtype}."
+      f"`x_{part}` must have samples like those of `x_train`, "
+      f"{train.shape[1:]} {train.dtype}; got {other.shape[1:]} {other.dtype}."
     )
 
 
-def _stratified(labels, class_names, fraction, seed):
-  """Rows that stay and rows for validation, both in ascending order."""
+def stratified(
+    labels, classes, fraction: float, seed: int,
+    *, name: str = "validation_fraction",
+):
+  """Rows that stay and rows held out, both in ascending order.
+
+  Args:
+    labels: [N].
+    classes: their values.
+    fraction: of each class, in [0, 1); at least one sample unless 0.
+    seed: of the choice.
+    name: of the fraction, for messages.
+
+  Raises:
+    DataError: a class of one sample.
+  """
   if fraction == 0:
     return np.arange(len(labels)), np.arange(0)
   generator = np.random.default_rng(seed)
   held = []
-  for label, name in enumerate(class_names):
+  for label in classes:
     rows = np.flatnonzero(labels == label)
     if len(rows) < 2:
       raise DataError(
-        "`validation_fraction` must be 0 for a class of one sample; got "
-        f"{fraction} and class {name!r}. Add samples of it."
+        f"`{name}` must be 0 for a class of one sample; got {fraction} and "
+        f"class {str(label)!r}. Add samples of it."
       )
     num = min(max(1, round(fraction * len(rows))), len(rows) - 1)
     held.append(generator.permutation(rows)[:num])

@@ -9,13 +9,18 @@ from distill_jax.nn.lenet import lenet
 from distill_jax.nn.mlp import mlp
 from distill_jax.nn.mobilenet import mobilenet_v2
 from distill_jax.nn.network import from_linen, from_nnx
+from distill_jax.nn.recurrent import bi_lstm, bi_rnn, conv_lstm
 from distill_jax.nn.resnet import resnet10, resnet18
+from distill_jax.nn.text_convnet import text_convnet
 from distill_jax.nn.vgg import vgg11
 from distill_jax.nn.vit import vit
 
 __all__ = [
     "alex_cifar_net",
     "alexnet",
+    "bi_lstm",
+    "bi_rnn",
+    "conv_lstm",
     "conv2d",
     "convnet",
     "frepo_convnet",
@@ -26,6 +31,7 @@ __all__ = [
     "mobilenet_v2",
     "resnet10",
     "resnet18",
+    "text_convnet",
     "vgg11",
     "vit",
 ]

@@ -136,3 +136,12 @@ class Classifier(nn.Module):
 
   def __call__(self, x: Array, train: bool = False) -> Array:
     return self.head(self.stages(x, train)[-1])
+
+
+def check_sentences(x: Array, windows: tuple[int, ...] = (1,)) -> None:
+  """Refuses what is not [B, s, d] with room for windows of so many words."""
+  if x.ndim != 3 or x.shape[1] < max(windows):
+    raise ValueError(
+        f"`sentences` must be [B, s, d] of at least {max(windows)} words for "
+        f"this network; got {x.shape}."
+    )

@@ -55,7 +55,7 @@ def unrolled(
 
   config = ml_collections.ConfigDict()
   config.method = method
-  config.learn_labels = method == "sldd"
+  config.learn_labels = method != "dd"
   config.seed = 0
 
   config.data = data

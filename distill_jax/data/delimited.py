@@ -1,0 +1,254 @@
+"""CSV and TSV files: texts with labels, or tables of numbers with labels.
+
+  csv:PLACE?text=COLUMN[&label=COLUMN]         texts; &tokens=spaces where they
+                                               are tokens already
+  csv:PLACE[?features=A,B][&label=COLUMN]      numbers, of all other columns
+  csv:PLACE?...&test=0.2                       a fifth of each class for testing
+
+PLACE is a file, or a folder with train.csv and maybe test.csv and
+validation.csv (or valid, dev); `.tsv`, `.gz` and `.xz` too. The first line
+names the columns; the label's is `label` unless it is said.
+"""
+
+import csv
+import gzip
+import io
+import lzma
+import urllib.parse
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from distill_jax.data.source import stratified
+from distill_jax.errors import DataError
+
+_PARTS = {
+    "train": ("train",),
+    "validation": ("validation", "valid", "dev"),
+    "test": ("test",),
+}
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_UNPACK = {"": bytes, ".gz": gzip.decompress, ".xz": lzma.decompress}
+_OPTIONS = ("text", "tokens", "label", "features", "test")
+# Beyond this a cell is taken for an unclosed quote.
+_LARGEST_CELL = 2**20
+
+
+class Columns(NamedTuple):
+  """Which columns are read; see the module.
+
+  Attributes:
+    text: of the texts; None for a table of numbers.
+    tokens: how texts are cut into tokens, see `text.tokens`; None for unsaid.
+    label: of the classes.
+    features: of the numbers; () for all but the label.
+    test: share of every class that is held out where there is no test file.
+  """
+
+  text: str | None = None
+  tokens: str | None = None
+  label: str = "label"
+  features: tuple[str, ...] = ()
+  test: float = 0.0
+
+
+def columns(spec: str) -> tuple[str, Columns]:
+  """PLACE and what a SPEC, without its `csv:`, says after it.
+
+  Raises:
+    DataError: an unknown option, or a value that makes no sense.
+  """
+  place, _, query = spec.partition("?")
+  try:
+    options = dict(urllib.parse.parse_qsl(
+        query, keep_blank_values=True, strict_parsing=bool(query)
+    ))
+  except ValueError:
+    options = {query: ""}
+  unknown = [name for name in options if name not in _OPTIONS]
+  if unknown or not all(options.values()):
+    raise DataError(
+        f"`spec` must go on with {', '.join(f'{o}=...' for o in _OPTIONS)} "
+        f"after its ?, joined by &; got {query!r}."
+    )
+  if "text" in options and "features" in options:
+    raise DataError("`spec` must name text or features, not both.")
+  try:
+    test = float(options.pop("test", 0))
+  except ValueError:
+    test = -1.0
+  if not 0 <= test < 1:
+    raise DataError(f"`spec` must have test in [0, 1); got {query!r}.")
+  features = tuple(filter(None, options.pop("features", "").split(",")))
+  return place, Columns(features=features, test=test, **options)
+
+
+def read_table(path: Path, wanted: Columns) -> dict[str, Any]:
+  """Inputs and labels of every part.
+
+  Args:
+    path: a file, or a folder of parts.
+    wanted: which columns.
+
+  Returns:
+    `x_train`, `y_train` and those of the other parts: lists of strings, or
+    [N, D] float64 arrays and lists of strings.
+
+  Raises:
+    DataError: a file or column that is missing, or a line that cannot be read,
+      with its number.
+  """
+  found = {}
+  for part, file in _files(path).items():
+    found[f"x_{part}"], found[f"y_{part}"] = _read(file, wanted)
+  if not wanted.test:
+    return found
+  if "x_test" in found:
+    raise DataError(
+        "`spec` must not have test=... where there is a test file; got "
+        f"{wanted.test} and {path}."
+    )
+  labels = np.array(found["y_train"])
+  parts = stratified(labels, np.unique(labels), wanted.test, 0, name="test")
+  for letter, values in ("x", found["x_train"]), ("y", found["y_train"]):
+    for part, rows in zip(("train", "test"), parts, strict=True):
+      found[f"{letter}_{part}"] = [values[row] for row in rows]
+  return found
+
+
+def _files(path: Path) -> dict[str, Path]:
+  if not path.is_dir():
+    return {"train": path}
+  found = {}
+  for part, names in _PARTS.items():
+    files = [
+        file for file in sorted(path.iterdir())
+        if file.name.partition(".")[0] in names and _delimiter(file)
+    ]
+    if len(files) > 1:
+      raise DataError(
+          f"`spec` must hold one file for {part}; {path} has "
+          f"{' and '.join(file.name for file in files)}."
+      )
+    found |= dict.fromkeys([part] * len(files), *files)
+  if "train" not in found:
+    raise DataError(
+        f"`spec` must hold train.csv or train.tsv; {path} has none."
+    )
+  return found
+
+
+def _delimiter(file: Path) -> str | None:
+  """Of a file by its name; None for one that is no table."""
+  suffixes = file.suffixes
+  if suffixes and suffixes[-1] in _UNPACK:
+    suffixes = suffixes[:-1]
+  return _DELIMITERS.get(suffixes[-1]) if suffixes else None
+
+
+def _read(file: Path, wanted: Columns):
+  """Inputs and labels of a file."""
+  header, rows = _rows(file)
+  places = {name: i for i, name in enumerate(header)}
+  features = wanted.features
+  if wanted.text is None and not features:
+    features = tuple(name for name in header if name != wanted.label)
+  named = (wanted.text,) if wanted.text is not None else features
+  for name in (*named, wanted.label):
+    if name not in places:
+      raise DataError(
+          f"`spec` must name columns that are there; {file} has no {name!r}, "
+          f"only {', '.join(header)}."
+      )
+  if not named:
+    raise DataError(f"`spec` must have columns besides the label; {file} has "
+                    "none.")
+  labels = [_cell(file, line, cells, wanted.label, places)
+            for line, cells in rows]
+  if wanted.text is not None:
+    return [
+        _cell(file, line, cells, wanted.text, places) for line, cells in rows
+    ], labels
+  return np.array([
+      [_number(file, line, cells, name, places) for name in features]
+      for line, cells in rows
+  ]), labels
+
+
+def _rows(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+  """The column names, and every row with the number of its last line."""
+  text = _text(file)
+  reader = csv.reader(
+      io.StringIO(text, newline=""), delimiter=_delimiter(file) or ",",
+      strict=True,
+  )
+  limit = csv.field_size_limit(_LARGEST_CELL)
+  try:
+    table = [(reader.line_num, cells) for cells in reader if cells]
+  except csv.Error as error:
+    hint = " Is a quote not closed?" if "limit" in str(error) else ""
+    raise DataError(
+        f"`spec` must hold well-formed rows; {file} has not in line "
+        f"{reader.line_num}: {error}.{hint}"
+    ) from error
+  finally:
+    csv.field_size_limit(limit)
+  if len(table) < 2:
+    raise DataError(f"`spec` must hold rows below column names; {file} has "
+                    "none.")
+  header = [name.strip() for name in table[0][1]]
+  if len(set(header)) < len(header):
+    raise DataError(
+        f"`spec` must have columns of different names; {file} has "
+        f"{', '.join(header)}."
+    )
+  for line, cells in table[1:]:
+    if len(cells) != len(header):
+      raise DataError(
+          f"`spec` must hold rows of {len(header)} cells; {file} has "
+          f"{len(cells)} in line {line}. Quote cells that hold the separator."
+      )
+  return header, table[1:]
+
+
+def _text(file: Path) -> str:
+  unpack = _UNPACK.get(file.suffix, bytes)
+  try:
+    content = unpack(file.read_bytes())
+  except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+    raise DataError(
+        f"`spec` must hold readable files; got {file}: {error}."
+    ) from error
+  try:
+    return content.decode("utf-8-sig")
+  except UnicodeDecodeError as error:
+    line = content[: error.start].count(b"\n") + 1
+    raise DataError(
+        f"`spec` must hold UTF-8; {file} does not in line {line}: "
+        f"{error.reason}. Convert it."
+    ) from error
+
+
+def _cell(file, line, cells: Sequence[str], name: str, places) -> str:
+  cell = cells[places[name]]
+  if not cell.strip():
+    raise DataError(
+        f"`spec` must hold a {name} in every row; {file} has an empty one in "
+        f"line {line}. Drop the row."
+    )
+  return cell
+
+
+def _number(file, line, cells, name, places) -> float:
+  cell = cells[places[name]]
+  try:
+    return float(cell)
+  except ValueError:
+    raise DataError(
+        f"`spec` must hold numbers in the column {name!r}; {file} has "
+        f"{cell[:40]!r} in line {line}. Name the columns of numbers with "
+        "features=A,B, or one of text with text=."
+    ) from None

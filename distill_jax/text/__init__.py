@@ -1,0 +1,8 @@
+"""Text: tokens, vocabularies, word vectors, and sentences back from vectors.
+
+  tokens      texts -> tokens
+  vectors     word vectors: read from files, or learned on a corpus
+  embedding   the records between token ids and model space
+  source      texts -> `data.Source`, whose inputs are token ids
+  words       words of a distilled set: nearest ones, snapping
+"""

@@ -1,0 +1,214 @@
+"""Texts as a `data.Source`: token ids on the device, vectors inside `jit`.
+
+The vocabulary is that of the training part, and so are vectors that are learned
+here: neither validation nor test texts are looked at (Sucholutsky & Schonlau,
+2019, arXiv 1910.02551; the published code pads and truncates likewise).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from distill_jax.data.source import (
+    Source,
+    assemble,
+    check_lengths,
+    given_parts,
+)
+from distill_jax.errors import DataError
+from distill_jax.text import embedding
+from distill_jax.text.embedding import (
+    AveragedVectors,
+    WordVectors,
+    averaged,
+    packed,
+)
+from distill_jax.text.tokens import Tokeniser, repeated, tokenised
+from distill_jax.text.vectors import Vectors, common_words, fit_vectors
+
+_LONGEST = 400  # tokens, where no length is given
+PREPROCESSING = ("word_vectors", "averaged_vectors")
+
+
+def from_texts(
+    x_train: Sequence[str],
+    y_train,
+    x_test: Sequence[str] | None = None,
+    y_test=None,
+    *,
+    x_validation: Sequence[str] | None = None,
+    y_validation=None,
+    vectors: Vectors | Callable[[list[list[str]]], Vectors] = fit_vectors,
+    length: int | None = None,
+    max_words: int | None = None,
+    tokens: str | Tokeniser = "words",
+    drop_duplicates: bool = False,
+    preprocessing="word_vectors",
+    class_names=None,
+    validation_fraction: float = 0.0,
+    seed: int = 0,
+    name: str = "texts",
+) -> Source:
+  """Makes a `Source` of texts.
+
+  Args:
+    x_train: N texts.
+    y_train: [N] class indices 0..K-1, or strings.
+    x_test: texts for testing; or None.
+    y_test: their classes.
+    x_validation: texts for choosing settings; or None, and then
+      `validation_fraction` of train are.
+    y_validation: their classes.
+    vectors: of words (`read_vectors`), or what makes them of the tokens of the
+      training texts that stay; by default they are learned on these.
+    length: s, tokens of a sentence: longer ones are cut, shorter ones padded at
+      the end. By default that of the longest training text, at most 400.
+    max_words: V, the commonest words of the training texts that stay, padding
+      and the unknown word among them; all by default.
+    tokens: "words" for raw text, "spaces" for texts that are tokens already, or
+      a function; see `text.tokens`.
+    drop_duplicates: leaves out the training texts that also occur in the test
+      or validation part; they are counted in any case.
+    preprocessing: "word_vectors" for inputs [s, d], "averaged_vectors" for one
+      vector [d] a text, or a record of another source, whose words and vectors
+      are then used.
+    class_names: K names; see `from_arrays`.
+    validation_fraction: see `from_arrays`.
+    seed: of the choice of validation texts.
+    name: what the texts were read from.
+
+  Returns:
+    The source. Its inputs are ids [N, s] int32, and `facts` says which vectors
+    there are, which share of words they cover, and what was cut or repeated.
+
+  Raises:
+    DataError: the texts are no classification data set, and why; no word of
+      theirs has a vector.
+  """
+  parts = given_parts({
+      "train": (x_train, y_train),
+      "validation": (x_validation, y_validation),
+      "test": (x_test, y_test),
+  })
+  found = {
+      part: tokenised(f"x_{part}", texts, tokens)
+      for part, (texts, _) in parts.items()
+  }
+  labels = {part: np.asarray(y) for part, (_, y) in parts.items()}
+  check_lengths(found, labels)
+  facts: dict[str, Any] = {
+      "tokens": getattr(tokens, "__name__", tokens)
+  }
+  repeats = {
+      part: repeated(texts, found["train"])
+      for part, texts in found.items() if part != "train"
+  }
+  facts["duplicates"] = {part: len(rows) for part, rows in repeats.items()}
+  if drop_duplicates:
+    others = [found[part][i] for part, rows in repeats.items() for i in rows]
+    again = set(repeated(found["train"], others))
+    kept = [i for i in range(len(found["train"])) if i not in again]
+    found["train"] = [found["train"][i] for i in kept]
+    labels["train"] = labels["train"][kept]
+    facts["dropped"] = len(again)
+  if length is None:
+    length = min(max(map(len, found["train"])), _LONGEST)
+  if length < 1 or (max_words is not None and max_words < 3):
+    raise DataError(
+        "`length` must be at least 1 and `max_words` at least 3; got "
+        f"{length} and {max_words}."
+    )
+
+  def fit(kept):
+    record = preprocessing
+    texts = [found["train"][i] for i in kept]
+    if isinstance(record, str):
+      record, name = _vectors_of(texts, vectors, max_words)
+      facts["vectors"] = name
+    ids = _places(record)
+    raw = {part: _ids(texts, ids, length) for part, texts in found.items()}
+    if preprocessing == "averaged_vectors":
+      record = averaged(record, raw["train"][kept])
+    elif isinstance(preprocessing, str) and preprocessing != "word_vectors":
+      raise DataError(
+          f"`preprocessing` must be one of {', '.join(PREPROCESSING)}, or a "
+          f"record of word vectors; got {preprocessing!r}."
+      )
+    facts.update(_counted(record, found, kept, length))
+    return record, raw
+
+  made = assemble(
+      labels, fit, class_names=class_names,
+      validation_fraction=validation_fraction, seed=seed, name=name,
+  )
+  return made._replace(facts=facts)
+
+
+def _vectors_of(texts, vectors, max_words) -> tuple[WordVectors, str]:
+  """The record of a vocabulary's words, and what vectors these are."""
+  words = common_words(texts, max_words=max_words and max_words - 2)
+  if not isinstance(vectors, Vectors):
+    vectors = vectors(texts)
+  known = dict(zip(vectors.words, range(len(vectors.words)), strict=True))
+  table = np.zeros((len(words) + 2, vectors.dim), np.float32)
+  for row, word in enumerate(words, 2):
+    if word in known:
+      table[row] = vectors.table[known[word]]
+  if not table.any():
+    raise DataError(
+        "`vectors` must cover some words of the training texts; got "
+        f"{vectors} for texts of {', '.join(words[:5])}, ... Take vectors of "
+        "the same language, in lower case."
+    )
+  return WordVectors(jnp.asarray(table), packed(words)), vectors.name
+
+
+def _places(record) -> dict[str, int]:
+  if not isinstance(record, WordVectors | AveragedVectors):
+    raise DataError(
+        "`preprocessing` must be a record of word vectors for texts; got "
+        f"{type(record).__name__}."
+    )
+  return {
+      word: i for i, word in enumerate(embedding.vocabulary(record))
+      if i > embedding.UNKNOWN
+  }
+
+
+def _ids(texts, places: dict[str, int], length: int) -> np.ndarray:
+  """[N, s] int32, cut or padded."""
+  ids = np.full((len(texts), length), embedding.PADDING, np.int32)
+  for row, tokens in enumerate(texts):
+    found = [places.get(t, embedding.UNKNOWN) for t in tokens[:length]]
+    ids[row, : len(found)] = found
+  return ids
+
+
+def _counted(record, found, kept, length) -> dict[str, Any]:
+  """What a report should know of the words, shares as fractions."""
+  words = embedding.vocabulary(record)[2:]
+  has = np.asarray(record.table[2:]).any(1)
+  covered = {word for word, yes in zip(words, has, strict=True) if yes}
+  texts = {**found, "train": [found["train"][i] for i in kept]}
+  return {
+      "length": length,
+      "dim": record.table.shape[1],
+      "words": len(words),
+      "words_with_vectors": round(float(has.mean()), 4) if len(has) else 0.0,
+      "tokens_with_vectors": {
+          part: round(_share(lambda t: t in covered, of), 4)
+          for part, of in texts.items()
+      },
+      "texts_cut": {
+          part: sum(len(tokens) > length for tokens in of)
+          for part, of in texts.items()
+      },
+  }
+
+
+def _share(holds, texts) -> float:
+  """Of all tokens, those for which something holds."""
+  total = sum(map(len, texts))
+  return sum(holds(token) for tokens in texts for token in tokens) / total

@@ -1,0 +1,96 @@
+"""From texts to tokens.
+
+Two ways, by name: `words` for raw text and `spaces` for corpora that come with
+their own tokens, separated by spaces (TREC, SST). Both lower the case.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from distill_jax.errors import DataError
+
+# As in corpora that come as tokens: a word, with its @ or #; n't, 's, 're, 've,
+# 'll, 'd and 'm apart from it; else one other character. HTML counts as space.
+WORD = re.compile(
+    r"[@#]?\w+?(?=n't\b)|n't\b|'(?:s|re|ve|ll|d|m)\b|[@#]?\w+|[^\w\s]"
+)
+_TAG = re.compile(r"<[^<>]{1,40}>")
+
+Tokeniser = Callable[[str], list[str]]
+
+
+def words(text: str) -> list[str]:
+  """Tokens of raw text: the matches of `WORD`, in lower case.
+
+  >>> words("Don't miss it,<br />@Anna!")
+  ['do', "n't", 'miss', 'it', ',', '@anna', '!']
+  """
+  plain = _TAG.sub(" ", text).replace("’", "'")
+  return WORD.findall(plain.lower())
+
+
+def spaces(text: str) -> list[str]:
+  """What stands between spaces, in lower case.
+
+  >>> spaces("What 's a -lrb- bracket ?")
+  ['what', "'s", 'a', '-lrb-', 'bracket', '?']
+  """
+  return text.lower().split()
+
+
+TOKENISERS = {"spaces": spaces, "words": words}
+
+
+def tokeniser(tokens: str | Tokeniser) -> Tokeniser:
+  """A tokeniser by name, or the function itself.
+
+  Raises:
+    DataError: an unknown name.
+  """
+  if callable(tokens):
+    return tokens
+  if tokens not in TOKENISERS:
+    raise DataError(
+        f"`tokens` must be one of {', '.join(TOKENISERS)}, or a function; got "
+        f"{tokens!r}."
+    )
+  return TOKENISERS[tokens]
+
+
+def tokenised(
+    argument: str, texts: Iterable[str], tokens: str | Tokeniser
+) -> list[list[str]]:
+  """The tokens of every text.
+
+  Args:
+    argument: what to call the texts in messages.
+    texts: N of them.
+    tokens: see `tokeniser`.
+
+  Raises:
+    DataError: no texts, something that is no text, or a text without tokens.
+  """
+  if isinstance(texts, str):
+    raise DataError(f"`{argument}` must be several texts; got one string.")
+  split = tokeniser(tokens)
+  found: list[list[str]] = []
+  for row, text in enumerate(texts):
+    if not isinstance(text, str):
+      raise DataError(
+          f"`{argument}` must be texts; got {type(text).__name__} in row {row}."
+      )
+    found.append(split(text))
+    if not found[-1]:
+      raise DataError(
+          f"`{argument}` must hold words in every text; got {text[:40]!r} in "
+          f"row {row}. Drop it."
+      )
+  if not found:
+    raise DataError(f"`{argument}` must hold texts; got none.")
+  return found
+
+
+def repeated(texts: Sequence[Sequence[str]], others) -> list[int]:
+  """Rows of tokenised texts that occur among others, token by token."""
+  known = {tuple(tokens) for tokens in others}
+  return [i for i, tokens in enumerate(texts) if tuple(tokens) in known]

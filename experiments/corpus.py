@@ -1,0 +1,94 @@
+"""Texts of a configuration: its word vectors, lengths and tokens."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from console import say
+
+from distill_jax import data
+from distill_jax.errors import ConfigError
+from distill_jax.text.tokens import tokenised
+from distill_jax.text.vectors import (
+    Vectors,
+    fit_vectors,
+    read_vectors,
+    save_vectors,
+)
+
+
+def options(text, data_dir: str | None, cache: Path | None) -> dict[str, Any]:
+  """What `from_texts` is given, of `config.text`.
+
+  Args:
+    text: the field; None where data are no texts.
+    data_dir: a folder of data sets, or None.
+    cache: a folder for vectors that are learned, so that a run that is resumed
+      has the same ones and runs share them; or None.
+  """
+  if text is None:
+    return {}
+
+  def vectors(sentences) -> Vectors:
+    if text.vectors:
+      wanted = {word for tokens in sentences for word in tokens}
+      return read_vectors(text.vectors, dim=text.dim or None, wanted=wanted)
+    return _learned(text, sentences, data_dir, cache)
+
+  return dict(
+      vectors=vectors, length=text.length or None,
+      max_words=text.max_words or None, drop_duplicates=text.drop_duplicates,
+  )
+
+
+def options_of(artifact) -> dict[str, Any]:
+  """What `from_texts` is given so that real texts fit a set."""
+  if not hasattr(artifact.preprocessing, "words"):
+    return {}
+  facts = artifact.provenance.get("facts", {})
+  known = {name: facts[name] for name in ("length", "tokens") if name in facts}
+  return {"length": artifact.inputs.shape[1], **known}
+
+
+def cut(config, codes):
+  """Sentences that start with `sample_length` words."""
+  wanted = config.text.sample_length
+  stored = config.parameterization.name
+  if stored != "pixels" or not 1 <= wanted <= codes.shape[1]:
+    raise ConfigError(
+        "`text.sample_length` must be 1 to the length of real sentences, "
+        f"{codes.shape[1]}, and of pixels; got {wanted}."
+    )
+  return codes[:, :wanted]
+
+
+def _learned(text, sentences, data_dir, cache) -> Vectors:
+  """Vectors learned on the training texts and on those of other corpora."""
+  settings = dict(
+      dim=text.dim, window=text.window, min_count=text.min_count,
+      power=text.power,
+  )
+  corpus, names = list(sentences), ["the training texts"]
+  for spec in text.corpora:
+    found = data.texts(spec, data_dir=data_dir)
+    if found is None:
+      raise ConfigError(
+          f"`text.corpora` must be SPECs of texts; got {spec}."
+      )
+    corpus += tokenised("x_train", found["x_train"], found["tokens"] or "words")
+    names.append(spec)
+  settings["name"] = f"{' and '.join(names)}"
+  if cache is None:
+    return fit_vectors(corpus, **settings)
+  digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+  for tokens in corpus:
+    digest.update(" ".join(tokens).encode())
+  file = cache / f"vectors_{digest.hexdigest()[:12]}.npz"
+  if file.exists():
+    return read_vectors(file)
+  say(f"learning vectors of {text.dim} numbers on {', '.join(names)}")
+  made = fit_vectors(corpus, **settings)
+  file.parent.mkdir(parents=True, exist_ok=True)
+  save_vectors(made, file)
+  return made
