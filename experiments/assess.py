@@ -22,6 +22,7 @@ from distill_jax.evaluation import (
 )
 from distill_jax.evaluation.recipes import from_spec
 from distill_jax.segments import updates
+from distill_jax.text.words import is_text, sentences, snapped
 
 
 def assess(
@@ -33,6 +34,7 @@ def assess(
     spec: str,
     seconds: float | None,
     cache: Path,
+    data_dir: str | None = None,
     networks: dict | None = None,
     recipe: dict | None = None,
 ) -> dict:
@@ -47,6 +49,7 @@ def assess(
     spec: SPEC of the data.
     seconds: that distilling took; None where unknown.
     cache: a JSON file of what was measured on real data before.
+    data_dir: a folder of data sets, or None.
     networks: `{name: network spec}`; the first is the one reported on top. The
       artifact's own by default.
     recipe: instead of the artifact's.
@@ -85,6 +88,12 @@ def assess(
         key, hardened(artifact), source.test, learner=built[name],
         num_networks=settings["num_networks"],
     )
+  words = None
+  if is_text(artifact):
+    words = evaluate(
+        key, snapped(artifact), source.test, learner=built[name],
+        num_networks=settings["num_networks"],
+    )
   baselines = build.baseline_names(settings["baselines"], networks[name])
   if baselines:
     say(f"baselines: {', '.join(baselines)}")
@@ -100,6 +109,10 @@ def assess(
     for n in trained:
       say(f"training {n} on all data")
       full[n] = known.full_data(key, source, networks[n], cache)
+  references = {}
+  if settings["full_data"]:
+    linear = known.linear(spec, source, data_dir, cache)
+    references = {"TF-IDF and a linear classifier": linear} if linear else {}
   transfers = {}
   if others:
     say(f"random real data on {', '.join(built)}")
@@ -121,7 +134,9 @@ def assess(
   return report_dict(
       reports[name], training_set,
       network=name,
-      data=dict(spec=spec, fingerprint=source.fingerprint()),
+      data=dict(
+          spec=spec, fingerprint=source.fingerprint(), **source.facts
+      ),
       seconds=dict(
           distill=seconds and round(seconds, 1),
           evaluate=round(time.perf_counter() - began, 1),
@@ -132,6 +147,8 @@ def assess(
       command=command(),
       baselines=results or None,
       hard_labels=hard,
+      snapped=words,
+      references=references,
       full_data=full.get(name),
       cost=cost,
       networks=transfers,
@@ -147,13 +164,14 @@ def show(report: dict) -> str:
 
 
 def finish(
-    run, config, folder: Path, artifact, outcome, spec: str, cache_dir: Path
+    run, config, folder: Path, artifact, outcome, spec: str, cache_dir: Path,
+    data_dir: str | None = None,
 ) -> None:
   """Report, table and figures of a run, in its folder."""
   report = assess(
       run.evaluation_key, artifact, run.source,
       settings=config.evaluation, spec=spec, seconds=outcome.seconds,
-      cache=cache_dir / known.FILE,
+      cache=cache_dir / known.FILE, data_dir=data_dir,
   )
   report |= outcome.measured
   start = run.estimator.samples(run.state.distilled).inputs
@@ -165,7 +183,8 @@ def finish(
   if config.figures:
     draw(folder, artifact, report, start=start)
   print(show(report))
-  made = ("distilled.safetensors", "report.json", "metrics.jsonl", "figures")
+  made = ("distilled.safetensors", "report.json", "metrics.jsonl", "words.txt",
+          "figures")
   print(f"\nin {folder}:", ", ".join(n for n in made if (folder / n).exists()))
 
 
@@ -188,6 +207,24 @@ def draw(folder: Path, artifact, report: dict, start=None) -> None:
             order=artifact.order,
         ),
         where / "samples.png",
+    )
+  if is_text(artifact):
+    (folder / "words.txt").write_text("".join(
+        " ".join(words) + "\n" for words in sentences(artifact)
+    ))
+    figures.save(
+        figures.decoded_sentences(
+            sentences(artifact), artifact.training_set.samples.labels,
+            artifact.class_names, order=artifact.order,
+        ),
+        where / "samples.png",
+    )
+    figures.save(
+        figures.heat_maps(
+            artifact.inputs, artifact.training_set.samples.labels,
+            artifact.class_names,
+        ),
+        where / "heat_maps.png",
     )
 
 

@@ -76,7 +76,9 @@ def _learned(text, sentences, data_dir, cache) -> Vectors:
       raise ConfigError(
           f"`text.corpora` must be SPECs of texts; got {spec}."
       )
-    corpus += tokenised("x_train", found["x_train"], found["tokens"] or "words")
+    corpus += tokenised(
+        "x_train", found["x_train"], found.get("tokens", "words")
+    )
     names.append(spec)
   settings["name"] = f"{' and '.join(names)}"
   if cache is None:

@@ -84,13 +84,14 @@ def _distil(config, run, folder, spec, fingerprint):
       provenance=dict(
           fingerprint=fingerprint, seed=config.seed,
           config=config.to_json(), seconds=round(outcome.seconds, 1),
+          facts=dict(run.source.facts),
           **outcome.provenance,
       ),
   )
   artifact.save(distilled, folder / "distilled.safetensors")
   assess.finish(
       run, config, folder, distilled, outcome, spec,
-      cache_dir=Path(FLAGS.cache_dir or folder),
+      cache_dir=Path(FLAGS.cache_dir or folder), data_dir=FLAGS.data_dir,
   )
 
 

@@ -80,6 +80,7 @@ def main(argv):
       settings=settings,
       spec=FLAGS.data, seconds=artifact.provenance.get("seconds"),
       cache=Path(FLAGS.cache_dir or out.parent) / known.FILE,
+      data_dir=FLAGS.data_dir,
       networks=specs,
       recipe=_recipe(FLAGS.recipe) if FLAGS.recipe else None,
   )

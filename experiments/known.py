@@ -15,13 +15,14 @@ import networks
 import numpy as np
 from workdir import read_json, update_json
 
-from distill_jax import environment
+from distill_jax import data, environment
 from distill_jax.evaluation import run_baselines, train_on_all
 from distill_jax.evaluation.baselines import Baseline
 from distill_jax.evaluation.cost import Cost
 from distill_jax.evaluation.full_data import FullData
 from distill_jax.evaluation.recipes import from_spec
 from distill_jax.initialisation import step_order
+from distill_jax.text.linear import tfidf_linear
 
 FILE = "real_data.json"
 
@@ -94,9 +95,21 @@ def full_data(key, source, spec, cache: Path) -> FullData:
     network = networks.network(spec, source.num_classes)
     measured = train_on_all(jax.random.fold_in(key, 2**30), network, source)
     found = _add(cache, {
-        name: dict(accuracy=measured.accuracy, cost=measured.cost._asdict())
+        name: measured._replace(cost=measured.cost._asdict())._asdict()
     })
-  return FullData(found[name]["accuracy"], Cost(**found[name]["cost"]))
+  return FullData(**found[name] | dict(cost=Cost(**found[name]["cost"])))
+
+
+def linear(spec: str, source, data_dir, cache: Path) -> dict | None:
+  """TF-IDF and a linear classifier on all texts; None for other data."""
+  texts = data.texts(spec, data_dir=data_dir)
+  if texts is None or "x_test" not in texts:
+    return None
+  name = _name(dict(data=source.fingerprint(), spec=spec, tfidf_linear=True))
+  found = _read(cache)
+  if name not in found:
+    found = _add(cache, {name: tfidf_linear(**texts)._asdict()})
+  return found[name]
 
 
 def _setting(source, spec) -> dict:

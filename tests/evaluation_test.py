@@ -115,16 +115,16 @@ class EvaluateTest(parameterized.TestCase):
         lambda *leaves: jnp.stack(leaves), _set(0.5).samples, _set(0.01).samples
     ))
     key = jax.random.key(3)
-    accuracy = evaluate_sets(
+    confusion = evaluate_sets(
         key, sets, SOURCE.test, learner=student(NETWORK), num_networks=2
     )
-    assert accuracy.shape == (2, 2)
-    for row, step_size in zip(accuracy, (0.5, 0.01), strict=True):
+    assert confusion.shape[:2] == (2, 2)
+    for row, step_size in zip(confusion, (0.5, 0.01), strict=True):
       one = evaluate(
           key, _set(step_size), SOURCE.test, learner=student(NETWORK),
           num_networks=2,
       )
-      np.testing.assert_array_equal(row, one.accuracy)
+      np.testing.assert_array_equal(row, one.confusion)
 
   def test_an_artifact_brings_its_recipe(self):
     class Artifact:

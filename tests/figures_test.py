@@ -136,7 +136,7 @@ class SampleGridTest(parameterized.TestCase):
       ("channels", dict(images=np.ones((2, 4, 4, 2))), "C = 1 or 3"),
       ("none", dict(images=np.ones((0, 4, 4, 1))), "`images` must be images"),
       ("nan", dict(images=np.full((2, 4, 4, 1), np.nan)), "must be finite"),
-      ("labels", dict(labels=np.eye(3)), "for 2 images"),
+      ("labels", dict(labels=np.eye(3)), "for 2 samples"),
       ("names", dict(class_names=("a",)), "must have 3 names; got 1"),
       ("start", dict(start=np.ones((2, 3, 3, 1))), "`start` must have"),
   )

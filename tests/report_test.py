@@ -155,7 +155,7 @@ class ReportTest(parameterized.TestCase):
     assert rows["distilled set"][:3] == ["87.50", "3.54", "2.50"]
     assert rows["with hard labels"][-1] == "+0.00"
     assert rows["random real"] == (
-        "65.00 12.91 10.00 2 x 2 0.03 +22.50".split()
+        "65.00 12.91 10.00 - 2 x 2 0.03 +22.50".split()
     )
     assert rows["kNN on random real"][-2:] == ["-", "+27.50"]
     assert rows["random real, converged"][1:3] == ["-", "-"]  # one number

@@ -92,8 +92,8 @@ def texts(
   """The raw texts and labels of a SPEC, and how to cut them into tokens.
 
   Returns:
-    `x_train`, `y_train`, those of the other parts, and `tokens`, None for
-    unsaid; None in place of all where the data are no texts.
+    `x_train`, `y_train`, those of the other parts, and `tokens` where the SPEC
+    says it, as `from_texts` takes them; None where the data are no texts.
   """
   kind, _, place = spec.partition(":")
   if kind != "csv":
@@ -103,7 +103,7 @@ def texts(
     return None
   data_dir = data_dir or os.environ.get("DISTILL_JAX_DATA")
   found = delimited.read_table(_find(spec, place, data_dir), wanted)
-  return {**found, "tokens": wanted.tokens}
+  return found | ({"tokens": wanted.tokens} if wanted.tokens else {})
 
 
 def _table(spec, place, data_dir, text, options):

@@ -27,6 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from distill_jax.evaluation import metrics
 from distill_jax.evaluation.evaluator import evaluate_sets, sample_std
 from distill_jax.evaluation.learners import (
     Learner,
@@ -68,6 +69,7 @@ class Baseline(NamedTuple):
     learner: name of what was trained.
     step_size: constant over the inner steps; None where there are none.
     selected_on: the split it was chosen on, "validation" or "train"; or None.
+    macro_f1: mean over sets and networks.
   """
 
   accuracy: np.ndarray
@@ -76,6 +78,7 @@ class Baseline(NamedTuple):
   learner: str
   step_size: float | None = None
   selected_on: str | None = None
+  macro_f1: float | None = None
 
   @property
   def mean(self) -> float:
@@ -255,13 +258,14 @@ class _Setting(NamedTuple):
     sets = self.sets(inputs, fields.get("step_size"), learner)
     # A baseline without chance has one set, and all the networks on it.
     alone = self.num_sets if len(inputs) == 1 else 1
-    accuracy = evaluate_sets(
+    confusion = evaluate_sets(
         self.key, sets, self.source.test, learner=learner,
         num_networks=alone * self.networks_per_set,
     )
     return Baseline(
-        accuracy, len(self.classes), len(np.unique(self.classes)),
-        learner.name, **fields,
+        metrics.accuracy(confusion), len(self.classes),
+        len(np.unique(self.classes)), learner.name, **fields,
+        macro_f1=float(metrics.macro_f1(confusion).mean()),
     )
 
   def random(self):
@@ -280,10 +284,10 @@ class _Setting(NamedTuple):
     split = _some(self.k_choose, split)
     inputs = inputs[:_SELECTION_SETS]
     scores = [
-        evaluate_sets(
+        metrics.accuracy(evaluate_sets(
             self.k_choose, self.sets(inputs, step_size, self.learner), split,
             learner=self.learner, num_networks=_SELECTION_NETWORKS,
-        ).mean()
+        )).mean()
         for step_size in self.step_sizes
     ]
     best = self.step_sizes[int(np.argmax(scores))]
@@ -301,12 +305,12 @@ def _optimised(setting: _Setting):
       setting.classes, num,
   )
   chosen = setting.choose(candidates)
-  scores = evaluate_sets(
+  scores = metrics.accuracy(evaluate_sets(
       setting.k_choose,
       setting.sets(candidates, chosen.get("step_size"), setting.learner),
       _some(setting.k_choose, setting.source.train),
       learner=setting.learner, num_networks=_SCORING_NETWORKS,
-  ).mean(1)
+  )).mean(1)
   best = np.argsort(-scores, kind="stable")[: max(1, num // 5)]
   return setting.result(candidates[best], **chosen)
 
@@ -354,9 +358,11 @@ OF_NETWORKS = ("random_real_converged",)
 
 def _affordable(split, num_classes, storage_bytes) -> int:
   """Raw samples with a label that fit into some bytes."""
-  images = split.inputs.ndim == 4  # 8-bit on disk, whatever they are here
   each = int(np.prod(split.inputs.shape[1:]))
-  each *= 1 if images else split.inputs.dtype.itemsize
+  if np.issubdtype(split.inputs.dtype, np.int32):  # words of a vocabulary
+    each *= 2 if len(split.preprocessing.table) <= 2**16 else 4
+  elif split.inputs.ndim != 4:  # images are 8-bit on disk, whatever here
+    each *= split.inputs.dtype.itemsize
   return storage_bytes // (each + (1 if num_classes <= 256 else 2))
 
 

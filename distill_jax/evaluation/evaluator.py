@@ -177,7 +177,7 @@ def evaluate_sets(
     num_networks: int = 10,
     mesh: Mesh | None = None,
 ) -> np.ndarray:
-  """Accuracies of several sets of one shape, with the same networks for each.
+  """Tests several sets of one shape, with the same networks for each.
 
   Args:
     key: as in `evaluate`; network i is the same for every set.
@@ -189,7 +189,7 @@ def evaluate_sets(
     mesh: as in `evaluate`.
 
   Returns:
-    [sets, R] accuracies; R = 1 where nothing is random.
+    [sets, R, K, K] confusion matrices; R = 1 where nothing is random.
   """
   first = jax.tree.map(lambda leaf: leaf[0], training_sets.samples)
   one = training_sets._replace(samples=first)
@@ -200,7 +200,7 @@ def evaluate_sets(
       rows=None,
   )
   num_sets = len(training_sets.samples.inputs)
-  return metrics.accuracy(np.stack([run(i) for i in range(num_sets)]))
+  return np.stack([run(i) for i in range(num_sets)])
 
 
 def classify(predict, split, rows: int | None = None) -> Array:

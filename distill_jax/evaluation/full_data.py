@@ -22,10 +22,12 @@ class FullData(NamedTuple):
   """Attributes:
     accuracy: on the test split, after the last step.
     cost: of training.
+    macro_f1: on the test split too.
   """
 
   accuracy: float
   cost: Cost
+  macro_f1: float | None = None
 
 
 def train_on_all(
@@ -88,4 +90,7 @@ def train_on_all(
       network, source, num_steps=num_steps, batch_size=batch_size,
       seconds=seconds,
   )
-  return FullData(float(metrics.accuracy(confusion)), cost)
+  return FullData(
+      float(metrics.accuracy(confusion)), cost,
+      float(metrics.macro_f1(confusion)),
+  )

@@ -1,6 +1,8 @@
 """The report of a run: one JSON document (schema 1) and one plain table."""
 
 import textwrap
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,6 +49,8 @@ def report_dict(
     full_data: FullData | None = None,
     cost: Cost | None = None,
     networks: dict[str, Transfer] | None = None,
+    snapped: Report | None = None,
+    references: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
   """Everything a result must say, ready for `json.dump`.
 
@@ -67,6 +71,9 @@ def report_dict(
     hard_labels: of the set with `recipes.hard_labels`.
     full_data: of `train_on_all`; gives `full_data_accuracy` and `ratio`.
     cost: of `cost_of_set`.
+    snapped: of the set with the nearest words in place of its vectors.
+    references: JSON values of classifiers on all data that are no students, by
+      name: `accuracy` and `macro_f1`.
     networks: of cross-architecture evaluation, by name; in the document each
       has `random_real`, the `gain` over it and, with all data, `ratio`.
   """
@@ -92,6 +99,10 @@ def report_dict(
   }
   if hard_labels is not None:
     document["hard_label_accuracy"] = _accuracy(hard_labels)
+  if snapped is not None:
+    document["snapped_accuracy"] = _accuracy(snapped)
+  if references:
+    document["references"] = dict(references)
   document |= _full_data_block(report, full_data)
   costs = {"set": cost, "all": full_data.cost if full_data else None}
   if cost or full_data:
@@ -107,6 +118,13 @@ def report_dict(
   return document
 
 
+# The set changed in one thing.
+_VARIANTS = {
+    "hard_label_accuracy": "  with hard labels",
+    "snapped_accuracy": "  as its nearest words",
+}
+
+
 def table(report: dict[str, Any]) -> str:
   """The report as text of at most 80 columns: the set, then its baselines.
 
@@ -116,17 +134,17 @@ def table(report: dict[str, Any]) -> str:
   best = report["accuracy"]["mean"]
   own = "learned" if report["num_inner_steps"] else "-"
   rows = [_row("distilled set", report["accuracy"], own, None)]
-  if "hard_label_accuracy" in report:
-    accuracy = report["hard_label_accuracy"]
-    rows.append(_row("  with hard labels", accuracy, own, best))
+  for field, title in _VARIANTS.items():
+    if field in report:
+      rows.append(_row(title, report[field], own, best))
   for name, entry in report["baselines"].items():
     step_size = entry["step_size"]
     step_size = "-" if step_size is None else f"{step_size:g}"
     label = TITLES.get(name, name)
     rows.append(_row(label, entry, step_size, best))
   head = (
-      f"{'':<23}{'accuracy %':>10}{'std':>7}{'stderr':>8}{'nets x sets':>13}"
-      f"{'step size':>11}{'gain':>8}"
+      f"{'':<23}{'accuracy %':>10}{'std':>6}{'stderr':>7}{'F1 %':>7}"
+      f"{'nets x sets':>12}{'step':>7}{'gain':>8}"
   )
   rule = "-" * len(head)
   lines = [*_heading(report, len(head)), rule, head, rule, *rows, rule]
@@ -197,12 +215,18 @@ def _footer(report):
   lines = [
       f"always the commonest class: {100 * report['majority_rate']:.2f}"
       f"    on the set itself: {100 * report['accuracy_on_set']:.2f}"
-      f"    macro F1: {100 * report['macro_f1']:.2f}"
   ]
   if "ratio" in report:
+    f1 = report.get("full_data_macro_f1")
+    f1 = "" if f1 is None else f" (F1 {100 * f1:.2f})"
     lines.append(
-        f"all data: {100 * report['full_data_accuracy']:.2f}, of which the "
+        f"all data: {100 * report['full_data_accuracy']:.2f}{f1}, of which the "
         f"set keeps {report['ratio']:.1f} %"
+    )
+  for name, entry in report.get("references", {}).items():
+    lines.append(
+        f"{name} on all data: {100 * entry['accuracy']:.2f} "
+        f"(F1 {100 * entry['macro_f1']:.2f})"
     )
   splits = {b["selected_on"] for b in report["baselines"].values()} - {None}
   if splits:
@@ -211,6 +235,7 @@ def _footer(report):
     )
   if report["baselines"]:
     lines.append("gain of the distilled set over each, in percent points")
+  lines.append("F1: mean over classes, then over networks")
   return lines
 
 
@@ -224,9 +249,11 @@ def _row(name, entry, step_size, best):
   std = stderr = "-"
   if len(entry["per_network"]) > 1:
     std, stderr = f"{100 * entry['std']:.2f}", f"{100 * entry['stderr']:.2f}"
+  f1 = entry.get("macro_f1")
+  f1 = "-" if f1 is None else f"{100 * f1:.2f}"
   return (
-      f"{name[:23]:<23}{100 * entry['mean']:>10.2f}{std:>7}{stderr:>8}"
-      f"{counts:>13}{step_size:>11}{gain:>8}"
+      f"{name[:23]:<23}{100 * entry['mean']:>10.2f}{std:>6}{stderr:>7}{f1:>7}"
+      f"{counts:>12}{step_size:>7}{gain:>8}"
   ).rstrip()
 
 
@@ -249,7 +276,10 @@ def _full_data_block(
   if full_data is None:
     return {}
   ratio = metrics.distillation_ratio(report.mean, full_data.accuracy)
-  return {"full_data_accuracy": full_data.accuracy, "ratio": float(ratio)}
+  block = {"full_data_accuracy": full_data.accuracy, "ratio": float(ratio)}
+  if full_data.macro_f1 is not None:
+    block["full_data_macro_f1"] = full_data.macro_f1
+  return block
 
 
 def _accuracy(result) -> dict[str, Any]:
@@ -257,6 +287,7 @@ def _accuracy(result) -> dict[str, Any]:
       "mean": result.mean,
       "std": result.std,
       "stderr": float(result.stderr),
+      "macro_f1": result.macro_f1,
       "per_network": np.ravel(result.accuracy).tolist(),
   }
 

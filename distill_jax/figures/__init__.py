@@ -16,6 +16,7 @@ from distill_jax.figures.charts import (
 from distill_jax.figures.grid import sample_grid
 from distill_jax.figures.look import save
 from distill_jax.figures.plane import Points, t_sne
+from distill_jax.figures.words import decoded_sentences, heat_maps
 
 __all__ = [
     "AXES",
@@ -23,6 +24,8 @@ __all__ = [
     "accuracy_against",
     "accuracy_bars",
     "curves",
+    "decoded_sentences",
+    "heat_maps",
     "sample_grid",
     "save",
     "t_sne",

@@ -7,11 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from distill_jax.figures import look
+from distill_jax.figures.captions import TEXT, check_labels, label_texts
 
 # In inches; text in points.
 _WIDEST, _NARROWEST, _LARGEST = 8.0, 4.5, 1.6
 _COLUMNS, _MARGIN, _STEPS, _GAP = 10, 0.1, 0.95, 0.08
-_TEXT, _LINE, _HEADING = 8, 0.15, 0.24
+_LINE, _HEADING = 0.15, 0.24
 
 
 def sample_grid(
@@ -45,7 +46,7 @@ def sample_grid(
     ValueError: no images, or labels or names that do not fit them.
   """
   images, labels = _images("images", images), np.asarray(labels)
-  _check_labels(labels, len(images), class_names)
+  check_labels(labels, len(images), class_names)
   rows = np.arange(len(images)) if order is None else np.ravel(order)
   steps = None
   if order is not None and len(order) > 1:
@@ -53,7 +54,7 @@ def sample_grid(
   columns, many = min(_COLUMNS, len(rows)), len(rows) > 20
   left = _MARGIN if steps is None else _STEPS
   breadth = min(columns * _LARGEST, _WIDEST - left - _MARGIN)
-  texts = _label_texts(
+  texts = label_texts(
       labels[rows], class_names, 1 if len(rows) > 50 else 3 - many,
       room=breadth / columns - _GAP / 2,
   )
@@ -149,7 +150,7 @@ def _draw_panel(axes, panel: _Panel, left, y, cell) -> float:
 
 
 def _write(axes, x, y, text, **style):
-  style = {"ha": "center", "va": "top", "fontsize": _TEXT, "color": look.DARK,
+  style = {"ha": "center", "va": "top", "fontsize": TEXT, "color": look.DARK,
            **style}
   axes.text(x, y, text, parse_math=False, **style)
 
@@ -173,52 +174,6 @@ def _step_text(first: int, last: int) -> str:
   return f"step {first}" if first == last else f"steps {first}–{last}"
 
 
-def _label_texts(labels, class_names, num: int, *, room: float):
-  """The `num` largest values of each row, with names that fit `room` inches.
-
-  Zeros after the first say nothing and are left out, as are the values of hard
-  labels.
-  """
-  if labels.shape[1] == 1:
-    labels = np.concatenate([1 - labels, labels], axis=1)
-  if np.isin(labels, (0, 1)).all() and (labels.sum(1) == 1).all():
-    names = [_shortened(str(name), "", room) for name in class_names]
-    return [[names[c]] for c in labels.argmax(1)]
-  decimals = 1 if np.abs(labels).max() >= 1.05 else 2
-  largest = np.argsort(-labels, axis=1, kind="stable")[:, :num]
-  values = [
-      [f"{row[c]:z.{decimals}f}" for c in places]
-      for row, places in zip(labels, largest, strict=True)
-  ]
-  longest = ": " + max((value for row in values for value in row), key=len)
-  names = [_shortened(str(name), longest, room) for name in class_names]
-  return [
-      [
-          f"{names[c]}: {value}"
-          for c, value in zip(places, row, strict=True)
-          if c == places[0] or float(value)
-      ] for places, row in zip(largest, values, strict=True)
-  ]
-
-
-def _shortened(name: str, rest: str, room: float) -> str:
-  """The name, or a start of it and "…", so that it and `rest` fit `room`."""
-  if _inches(name + rest) <= room:
-    return name
-  end = min(len(name), 40)
-  while end > 1 and _inches(f"{name[:end]}…{rest}") > room:
-    end -= 1
-  return name[:end].rstrip() + "…"
-
-
-def _inches(text: str) -> float:
-  """Width of a label value's text, and a twentieth for rounding to pixels."""
-  from matplotlib.textpath import TextPath
-
-  plain = text.replace("$", "S")  # Dollars would be read as mathematics.
-  return 1.05 / 72 * TextPath((0, 0), plain, size=_TEXT).get_extents().width
-
-
 def _images(argument: str, images) -> np.ndarray:
   images = np.asarray(images, np.float32)
   if images.ndim != 4 or not images.size or images.shape[-1] not in (1, 3):
@@ -229,16 +184,3 @@ def _images(argument: str, images) -> np.ndarray:
   if not np.isfinite(images).all():
     raise ValueError(f"`{argument}` must be finite; got NaN or infinity.")
   return images
-
-
-def _check_labels(labels, num_samples: int, class_names):
-  if labels.ndim != 2 or len(labels) != num_samples:
-    raise ValueError(
-        f"`labels` must be [M, K] for {num_samples} images; got shape "
-        f"{labels.shape}."
-    )
-  expected = 2 if labels.shape[1] == 1 else labels.shape[1]
-  if len(class_names) != expected:
-    raise ValueError(
-        f"`class_names` must have {expected} names; got {len(class_names)}."
-    )

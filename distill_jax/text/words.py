@@ -1,0 +1,55 @@
+"""A distilled set in words: what its vectors are nearest to.
+
+Sucholutsky & Schonlau, 2019, arXiv 1910.02551, section 3.3, show the nearest
+words of distilled sentences. They explain, but training used the vectors: what
+the words themselves are worth is measured by training on `snapped`.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+
+from distill_jax.text.embedding import WordVectors
+from distill_jax.types import Array
+
+
+def is_text(artifact) -> bool:
+  """Whether an artifact's samples are sentences of known word vectors."""
+  return isinstance(artifact.preprocessing, WordVectors)
+
+
+def sentences(artifact) -> list[list[str]]:
+  """The nearest words of each sample.
+
+  Args:
+    artifact: of sentences [M, s, d] and `WordVectors`.
+
+  Raises:
+    ValueError: of anything else.
+  """
+  _check(artifact)
+  record = artifact.preprocessing
+  return record.sentences(record.invert(jnp.asarray(artifact.inputs)))
+
+
+def snapped(artifact):
+  """The artifact with the nearest words' vectors in place of its own.
+
+  Args:
+    artifact: as in `sentences`.
+  """
+  _check(artifact)
+  inputs = snap(artifact.preprocessing, jnp.asarray(artifact.inputs))
+  return artifact._replace(inputs=np.asarray(inputs), codes=())
+
+
+def snap(vectors: WordVectors, inputs: Array) -> Array:
+  """Sentences [M, s, d] as the vectors of their nearest words."""
+  return vectors.apply(vectors.invert(inputs)).astype(inputs.dtype)
+
+
+def _check(artifact) -> None:
+  if not is_text(artifact):
+    raise ValueError(
+        "`artifact` must hold sentences of word vectors; got "
+        f"{artifact.modality} with {type(artifact.preprocessing).__name__}."
+    )
