@@ -29,6 +29,7 @@ NETWORKS = {
     "resnet10": nn.resnet10,
     "resnet18": nn.resnet18,
     "text_convnet": nn.text_convnet,
+    "transformer": nn.transformer,
     "vgg11": nn.vgg11,
     "vit": nn.vit,
 }

@@ -12,6 +12,7 @@ from distill_jax.nn.network import from_linen, from_nnx
 from distill_jax.nn.recurrent import bi_lstm, bi_rnn, conv_lstm
 from distill_jax.nn.resnet import resnet10, resnet18
 from distill_jax.nn.text_convnet import text_convnet
+from distill_jax.nn.transformer import transformer
 from distill_jax.nn.vgg import vgg11
 from distill_jax.nn.vit import vit
 
@@ -32,6 +33,7 @@ __all__ = [
     "resnet10",
     "resnet18",
     "text_convnet",
+    "transformer",
     "vgg11",
     "vit",
 ]

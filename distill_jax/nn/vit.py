@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from distill_jax.nn.layers import Classifier
 from distill_jax.nn.network import from_linen
+from distill_jax.nn.transformer import TransformerBlock, check_width
 from distill_jax.types import Network
 
 
@@ -31,11 +32,9 @@ def vit(
     width: channels, a multiple of `heads`.
     heads: of attention.
   """
-  if min(patch, depth, heads, width) < 1 or width % heads:
-    raise ValueError(
-        "`patch`, `depth`, `heads` must be at least 1 and `width` a multiple "
-        f"of `heads`; got {patch}, {depth}, {heads} and {width}."
-    )
+  if patch < 1:
+    raise ValueError(f"`patch` must be at least 1; got {patch}.")
+  check_width(depth, width, heads)
   return from_linen(Classifier(_ViT(patch, depth, width, heads), num_outputs))
 
 
@@ -64,23 +63,6 @@ class _ViT(nn.Module):
     x += self.param("position", small, (1, *x.shape[1:]), x.dtype)
     features = []
     for _ in range(self.depth):
-      x = _Block(self.width, self.heads)(x)
+      x = TransformerBlock(self.width, self.heads)(x)
       features.append(x)
     return (*features, nn.LayerNorm(param_dtype=x.dtype)(x[:, 0]))
-
-
-class _Block(nn.Module):
-  width: int
-  heads: int
-
-  @nn.compact
-  def __call__(self, x):
-    def norm(x):
-      return nn.LayerNorm(param_dtype=x.dtype)(x)
-
-    y = norm(x)
-    x += nn.MultiHeadDotProductAttention(
-        self.heads, qkv_features=self.width, param_dtype=x.dtype
-    )(y, y)
-    y = nn.Dense(4 * self.width, param_dtype=x.dtype)(norm(x))
-    return x + nn.Dense(self.width, param_dtype=x.dtype)(nn.gelu(y))
