@@ -14,7 +14,7 @@ from distill_jax.errors import DataError
 WORD = re.compile(
     r"[@#]?\w+?(?=n't\b)|n't\b|'(?:s|re|ve|ll|d|m)\b|[@#]?\w+|[^\w\s]"
 )
-_TAG = re.compile(r"<[^<>]{1,40}>")
+_TAG = re.compile(r"</?[a-z][^<>]{0,40}>", re.IGNORECASE)
 
 Tokeniser = Callable[[str], list[str]]
 

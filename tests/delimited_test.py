@@ -1,0 +1,137 @@
+"""CSV and TSV: columns, parts, compression, and mistakes with their lines."""
+
+import gzip
+import lzma
+
+import numpy as np
+import pytest
+
+from distill_jax import data
+from distill_jax.data.delimited import Columns, columns
+from distill_jax.errors import DataError
+
+TEXTS = "text,label\nGood film!,pos\n\"Bad, bad film\",neg\n" * 1
+ROWS = "".join(f"word{i % 3} film,{'pos' if i % 2 else 'neg'}\n"
+               for i in range(20))
+TABLE = "label,a,b\n" + "".join(f"{'xy'[i % 2]},{i},{-i}.5\n" for i in range(8))
+
+
+def _folder(tmp_path, **files):
+  for name, content in files.items():
+    file = tmp_path / name.replace("__", ".")
+    if isinstance(content, str):
+      content = content.encode()
+    file.write_bytes(content)
+  return tmp_path
+
+
+def _read(place, query="?text=text", **options):
+  options = {"preprocessing": "word_vectors", **options}
+  return data.read(f"csv:{place}{query}", **options)
+
+
+def test_spec():
+  assert columns("a/b.csv?text=t&label=l&tokens=spaces") == (
+      "a/b.csv", Columns(text="t", label="l", tokens="spaces")
+  )
+  assert columns("a?features=x,y&test=0.25")[1] == Columns(
+      features=("x", "y"), test=0.25
+  )
+  for query, message in (
+      ("txt=a", "got 'txt=a'"), ("text", "got 'text'"), ("text=", "after its"),
+      ("text=a&features=b", "not both"), ("test=1", r"test in \[0, 1\)"),
+      ("test=x", r"test in \[0, 1\)"),
+  ):
+    with pytest.raises(DataError, match=message):
+      columns(f"a?{query}")
+
+
+def test_texts_in_parts(tmp_path):
+  folder = _folder(
+      tmp_path, train__csv="text,label\n" + ROWS, dev__csv=TEXTS,
+      test__tsv="label\ttext\npos\tGood, \"film\n".replace('"', ""),
+      notes__md="x",
+  )
+  source = _read(folder)
+  assert source.train.num_samples == 20
+  assert source.validation.num_samples == 2 and source.test.num_samples == 1
+  assert source.class_names == ("neg", "pos")
+  assert source.validation.labels.tolist() == [1, 0]
+  raw = data.texts(f"csv:{folder}?text=text&tokens=spaces")
+  assert raw["x_validation"] == ["Good film!", "Bad, bad film"]
+  assert raw["tokens"] == "spaces"
+  assert data.texts("digits") is None
+
+
+@pytest.mark.parametrize("pack", [gzip, lzma])
+def test_packed(tmp_path, pack):
+  end = {gzip: "gz", lzma: "xz"}[pack]
+  content = pack.compress(("\ufefftext,label\n" + ROWS).encode())
+  folder = _folder(tmp_path, **{f"t__csv__{end}": content})
+  assert _read(folder / f"t.csv.{end}").train.num_samples == 20
+
+
+def test_a_part_for_testing_is_held_out(tmp_path):
+  file = _folder(tmp_path, t__csv="text,label\n" + ROWS) / "t.csv"
+  source = _read(file, "?text=text&test=0.2")
+  assert (source.train.num_samples, source.test.num_samples) == (16, 4)
+  assert np.bincount(source.test.labels).tolist() == [2, 2]
+
+
+def test_tables(tmp_path):
+  folder = _folder(tmp_path, train__csv=TABLE, test__csv=TABLE)
+  source = data.read(f"csv:{folder}")
+  assert source.train.inputs.shape == (8, 2)
+  assert source.train.inputs[3].tolist() == [3, -3.5]
+  np.testing.assert_allclose(
+      source.train.encode(source.train.inputs).std(0), 1, rtol=1e-5
+  )
+  one = data.read(f"csv:{folder}?features=b")
+  assert one.train.inputs.shape == (8, 1)
+
+
+@pytest.mark.parametrize(("content", "query", "message"), [
+    (TEXTS, "?text=body", "no 'body', only text, label"),
+    (TEXTS, "?text=text&label=class", "no 'class'"),
+    ("text,label\n", "?text=text", "rows below column names"),
+    ("text,label\na,pos\n ,neg\n", "?text=text", "empty one in line 3"),
+    ("text,label\na,pos\nb,\n", "?text=text", "label in every row.*line 3"),
+    ("text,label\na,b,c\n", "?text=text", "2 cells.*has 3 in line 2"),
+    ('text,label\na,b\n"c"d,e\n', "?text=text", "well-formed.*in line 3"),
+    ("text,label\na,b\nc,d\ne\xff,f\n".encode("latin-1"), "?text=text",
+     "UTF-8.*in line 4"),
+    ("text,label\na,pos\n\"" + "x" * 10_000_000, "?text=text",
+     "in line 3.*quote not closed"),
+    ("text,label\na,pos\nb,pos\n", "?text=text", "two classes"),
+    ("text,text\na,b\n", "?text=text", "different names"),
+    ("text,label\na,pos\n--,neg\n", "", "numbers in the column 'text'.*line 2"),
+    ("label\na\nb\n", "", "columns besides the label"),
+    ("a,label\n1,x\nnan,y\n", "", "NaN"),
+])
+def test_mistakes_are_named(tmp_path, content, query, message):
+  file = _folder(tmp_path, t__csv=content) / "t.csv"
+  with pytest.raises(DataError, match=message) as caught:
+    data.read(
+        f"csv:{file}{query}",
+        preprocessing="word_vectors" if query else "standardise",
+    )
+  assert "\n" not in str(caught.value)
+
+
+def test_mistakes_of_folders(tmp_path):
+  folder = _folder(tmp_path, test__csv=TEXTS)
+  with pytest.raises(DataError, match="must hold train.csv"):
+    _read(folder)
+  _folder(tmp_path, train__csv=TEXTS, train__tsv=TEXTS)
+  with pytest.raises(DataError, match="train.csv and train.tsv"):
+    _read(folder)
+  (tmp_path / "train.tsv").unlink()
+  with pytest.raises(DataError, match="where there is a test file"):
+    _read(folder, "?text=text&test=0.5")
+  (tmp_path / "test.csv").write_text("text,label\nfine,soso\n")
+  with pytest.raises(DataError, match="'soso' in row 0"):
+    _read(folder)
+  with pytest.raises(DataError, match="must name what exists"):
+    _read(tmp_path / "absent")
+  with pytest.raises(DataError, match="word_vectors or averaged_vectors"):
+    _read(folder, preprocessing="standardise")

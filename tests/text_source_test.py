@@ -1,0 +1,176 @@
+"""Texts as sources: ids, vectors under jit, coverage, duplicates, decoding."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from distill_jax.data.source import from_arrays
+from distill_jax.errors import DataError
+from distill_jax.text import embedding
+from distill_jax.text.source import from_texts
+from distill_jax.text.vectors import Vectors
+
+TRAIN = ["the cat sat", "a dog ran far away", "the dog sat", "a cat ran"] * 3
+LABELS = ["cat", "dog", "dog", "cat"] * 3
+TEST, TEST_LABELS = ["the dog sat", "a bird ran"], ["dog", "cat"]
+WORDS = ("the", "a", "cat", "dog", "sat", "ran", "far")
+VECTORS = Vectors(
+    WORDS, np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32),
+    "by hand",
+)
+
+
+def _source(**options):
+  options = {"vectors": VECTORS, **options}
+  return from_texts(TRAIN, LABELS, TEST, TEST_LABELS, **options)
+
+
+def test_ids_and_vectors():
+  source = _source()
+  ids = np.asarray(source.train.inputs)
+  assert ids.dtype == np.int32 and ids.shape == (12, 5)
+  words = embedding.vocabulary(source.preprocessing)
+  assert words[:2] == ("", "<unknown>")
+  assert [words[i] for i in ids[1]] == TRAIN[1].split()
+  assert ids[0, 3:].tolist() == [embedding.PADDING] * 2
+  assert source.test.inputs[1, 1] == embedding.UNKNOWN
+  encoded = jax.jit(source.train.encode)(source.train.inputs[:2])
+  np.testing.assert_array_equal(encoded[0, 1], VECTORS.table[2])
+  np.testing.assert_array_equal(encoded[0, 3:], 0)  # padding
+  np.testing.assert_array_equal(encoded[1, 4], 0)  # away: no vector
+  assert source.example.shape == (1, 5, 5)
+  assert source.class_names == ("cat", "dog")
+
+
+def test_facts():
+  facts = _source(length=4).facts
+  assert facts["vectors"] == "by hand"
+  assert (facts["dim"], facts["length"], facts["words"]) == (5, 4, 8)
+  assert facts["words_with_vectors"] == 0.875
+  assert facts["tokens_with_vectors"] == {"train": 0.9286, "test": 0.8333}
+  assert facts["texts_cut"] == {"train": 3, "test": 0}
+  assert facts["duplicates"] == {"test": 1}
+  assert facts["tokens"] == "words"
+
+
+def test_duplicates_are_dropped_from_train():
+  source = _source(drop_duplicates=True)
+  assert source.train.num_samples == 9
+  assert source.facts["dropped"] == 3
+  assert source.facts["duplicates"] == {"test": 1}
+
+
+def test_vocabulary_is_of_the_texts_that_stay():
+  texts = [f"word{i} same" for i in range(20)]
+  seen = []
+
+  def learn(sentences):
+    seen.extend(w for tokens in sentences for w in tokens)
+    return Vectors(("same",), np.ones((1, 3), np.float32), "")
+
+  source = from_texts(texts, [0, 1] * 10, vectors=learn,
+                      validation_fraction=0.2)
+  words = set(embedding.vocabulary(source.preprocessing))
+  held = np.asarray(source.validation.inputs)
+  assert (held[:, 0] == embedding.UNKNOWN).all()
+  assert len(words) == 2 + 17 and set(seen) == words - {"", "<unknown>"}
+
+
+def test_a_validation_part_of_its_own():
+  source = _source(x_validation=TEST, y_validation=TEST_LABELS,
+                   validation_fraction=0.5)
+  assert source.validation.num_samples == 2 and source.train.num_samples == 12
+  images = from_arrays(np.eye(4), [0, 1, 0, 1], x_validation=np.eye(4)[:1],
+                       y_validation=[1], validation_fraction=0.5)
+  assert images.validation.labels.tolist() == [1]
+  assert images.train.num_samples == 4
+
+
+def test_max_words_keeps_the_commonest():
+  words = embedding.vocabulary(_source(max_words=4).preprocessing)
+  assert words[2:] == ("a", "cat")
+
+
+def test_a_record_of_another_source():
+  record = _source().preprocessing
+  source = from_texts(["dog dog", "cat"], [0, 1], preprocessing=record)
+  words = embedding.vocabulary(record)
+  assert [words[i] for i in np.asarray(source.train.inputs)[0]] == ["dog"] * 2
+
+
+def test_averages():
+  source = _source(preprocessing="averaged_vectors")
+  record = source.preprocessing
+  raw = np.asarray(source.train.inputs)
+  table = np.asarray(record.table)
+  means = np.stack([table[row[row > 0]].mean(0) for row in raw])
+  expected = (means - means.mean(0)) / means.std(0)
+  found = source.train.encode(source.train.inputs)
+  np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+  word = jnp.asarray((table[3] - record.mean) / record.std)
+  assert record.invert(word[None]).tolist() == [[3]]
+
+
+def test_nearest_words_give_sentences_back():
+  """Check: decoding of real embedded sentences is exact."""
+  source = _source()
+  record = source.preprocessing
+  ids = record.invert(source.train.encode(source.train.inputs))
+  known = np.asarray(source.train.inputs)
+  covered = np.asarray(record.table).any(1)[known]
+  np.testing.assert_array_equal(np.asarray(ids)[covered], known[covered])
+  assert record.sentences(ids[:1]) == [["the", "cat", "sat"]]
+
+
+def test_nearest_words_by_hand():
+  generator = np.random.default_rng(1)
+  table = generator.normal(size=(40, 6)).astype(np.float32)
+  table[:2] = 0
+  x = generator.normal(size=(300, 3, 6)).astype(np.float32)
+  distance = np.linalg.norm(
+      x[:, :, None].astype(np.float64) - table.astype(np.float64), axis=-1
+  )
+  distance[..., :2] = np.inf
+  found = embedding.nearest_words(jnp.asarray(table), jnp.asarray(x))
+  np.testing.assert_array_equal(found, distance.argmin(-1))
+
+
+def test_near_twins_are_told_apart():
+  """Distances that a rounded product cannot tell."""
+  table = np.full((6, 64), 30.0, np.float32)
+  table[:2] = 0
+  table += np.arange(6)[:, None] * np.float32(1e-4) * (table > 0)
+  found = embedding.nearest_words(jnp.asarray(table), jnp.asarray(table[2:]))
+  assert found.tolist() == [2, 3, 4, 5]
+
+
+def test_encoding_under_jit_takes_the_table_as_an_argument():
+  source = _source()
+  jaxpr = jax.make_jaxpr(lambda split: split.encode(split.inputs))(source.train)
+  assert not jaxpr.consts
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (dict(length=0), "`length`"),
+    (dict(max_words=2), "`max_words`"),
+    (dict(preprocessing="zca"), "one of word_vectors, averaged_vectors"),
+    (dict(preprocessing=from_arrays(np.eye(2), [0, 1]).preprocessing),
+     "record of word vectors"),
+    (dict(vectors=Vectors(("chat",), np.ones((1, 2), np.float32), "French")),
+     "cover some words.*French"),
+    (dict(validation_fraction=1.0), "`validation_fraction`"),
+])
+def test_what_is_refused(options, message):
+  with pytest.raises(DataError, match=message) as caught:
+    _source(**options)
+  assert "\n" not in str(caught.value)
+
+
+def test_labels_are_checked():
+  with pytest.raises(DataError, match="at least two classes"):
+    from_texts(["a b", "c d"], ["x", "x"], vectors=VECTORS)
+  with pytest.raises(DataError, match="one of the classes of the training"):
+    from_texts(TRAIN, LABELS, TEST, ["dog", "fish"], vectors=VECTORS)
+  with pytest.raises(DataError, match="equal length; got 12 and 11"):
+    from_texts(TRAIN, LABELS[1:], vectors=VECTORS)
