@@ -1,8 +1,9 @@
 """Between raw data and model space: standardisation and ZCA whitening.
 
 A preprocessing is a record of arrays with `apply(raw) -> model space` and
-`invert(x) -> raw units`; those of texts are in `text.embedding`. Records are pytrees, so they travel through `jit`
+`invert(x) -> raw units`. Records are pytrees, so they travel through `jit`
 and into the saved set; the set is of no use to someone who cannot repeat them.
+Those of texts are in `text.embedding`.
 
   standardise  x = (r - mean) / std, per entry of the last axis
   ZCA          x = (r - mean) W,  W = U diag(s + eps)^-1/2 U',  cov = U s U'

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from console import say
 
 from distill_jax import data
@@ -49,6 +50,52 @@ def options_of(artifact) -> dict[str, Any]:
   facts = artifact.provenance.get("facts", {})
   known = {name: facts[name] for name in ("length", "tokens") if name in facts}
   return {"length": artifact.inputs.shape[1], **known}
+
+
+def told(source, num_rows: int) -> tuple[dict[str, Any], list[str]]:
+  """What a report and people should know of texts.
+
+  Args:
+    source: the data.
+    num_rows: label rows of the set.
+
+  Returns:
+    `Source.facts` and, by name, the classes that have fewer texts than the set
+    has rows for them; lines for people.
+  """
+  facts = dict(source.facts)
+  if "vectors" not in facts:
+    return facts, []
+  counts = np.asarray(source.train.counts)
+  each = -(-num_rows // source.num_classes)
+  small = {
+      name: int(n) for name, n in zip(source.class_names, counts, strict=True)
+      if n < each
+  }
+  covered = ", ".join(
+      f"{100 * share:.1f} % of {part}"
+      for part, share in facts["tokens_with_vectors"].items()
+  )
+  lines = [
+      f"{facts['words']:,} words, {facts['vectors']}: "
+      f"{100 * facts['words_with_vectors']:.1f} % have a vector; of all tokens "
+      f"{covered}",
+  ]
+  hint = "; `text.drop_duplicates` drops them there"
+  if "dropped" in facts:
+    hint = ", which lacks them now"
+  lines += [
+      f"{number} texts of the {part} part also occur in train{hint}"
+      for part, number in facts["duplicates"].items() if number
+  ]
+  if small:
+    facts["small_classes"] = small
+    names = ", ".join(f"{name} ({n})" for name, n in small.items())
+    lines.append(
+        f"classes with fewer texts than the {each} rows a class of the set, "
+        f"which baselines repeat: {names}"
+    )
+  return facts, lines
 
 
 def cut(config, codes):

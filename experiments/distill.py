@@ -13,6 +13,7 @@ from pathlib import Path
 
 import assess
 import build
+import corpus
 import driver
 import launch
 import pool
@@ -22,6 +23,7 @@ import solved
 import trajectory
 import workdir
 from absl import flags
+from console import say
 from ml_collections import config_flags
 
 from distill_jax import artifact
@@ -52,6 +54,10 @@ def main(argv):
       config, spec=spec, data_dir=FLAGS.data_dir,
       cache=Path(FLAGS.cache_dir or FLAGS.workdir),
   )
+  facts, lines = corpus.told(source, build.num_rows(config, source))
+  for line in lines:
+    say(line)
+  source = source._replace(facts=facts)
   run = build.run(config, source)
   fingerprint = source.fingerprint()
   trajectory.check_given(config, source, fingerprint, FLAGS.experts)

@@ -170,6 +170,74 @@ _LENET = {
 }
 # Whose set one of them goes on from.
 _LENET_STARTS = {"rat_bptt_mnist_lenet_100": {"start": "rfad_mnist_lenet_100"}}
+# Text distillation on one core: configuration, fields, published. Published
+# accuracies are with GloVe's vectors.
+TEXT = "text"
+_RANDOM = {
+    "evaluation.num_networks": 200, "evaluation.networks_per_set": 10,
+    "evaluation.full_data": True,
+}
+_FIXED = {"evaluation.full_data": True}
+_ALL = {"evaluation.baselines": "all"}
+# A network reads IMDB's test part in a minute.
+_FEW = {
+    "evaluation.num_networks": 10, "evaluation.networks_per_set": 1,
+    "evaluation.num_sets": 3, "evaluation.baselines": "random_real",
+    "evaluation.full_data": True,
+}
+_TDD = {
+    **{
+        f"tdd_trec6_bi_lstm_fixed_6_seed{seed}": (
+            "tdd_trec6.py:fixed", {"seed": seed, "num_steps": 1_000, **_FIXED},
+            87.4,
+        ) for seed in range(3)
+    },
+    "tdd_trec6_bi_lstm_random_6": (
+        "tdd_trec6.py:random", {"num_steps": 1_000, **_RANDOM}, 62.0,
+    ),
+    "tdd_trec6_text_convnet_fixed_60": (
+        "tdd_trec6.py:fixed,network=text_convnet,samples=60,steps=10,epochs=1",
+        _FIXED | _ALL, 79.2,
+    ),
+    "tdd_trec6_text_convnet_random_60": (
+        "tdd_trec6.py:random,network=text_convnet,samples=60,steps=10,epochs=1",
+        _RANDOM | _ALL, 77.3,
+    ),
+    "tdd_sst5_text_convnet_fixed_50": (
+        "tdd_sst5.py:fixed,network=text_convnet,samples=50,steps=10,epochs=1",
+        _FIXED, 37.5,
+    ),
+    "tdd_sst5_text_convnet_random_50": (
+        "tdd_sst5.py:random,network=text_convnet,samples=50,steps=10,epochs=1",
+        _RANDOM, 36.3,
+    ),
+    "tdd_sst5_bi_rnn_fixed_5": ("tdd_sst5.py:fixed", _FIXED, 36.0),
+    "tdd_tweets_text_convnet_random_3": (
+        "tdd_tweets.py:random,samples=3,steps=1,epochs=5", _RANDOM | _ALL, None,
+    ),
+    "tdd_tweets_text_convnet_random_30": (
+        "tdd_tweets.py:random,samples=30,steps=10,epochs=1", _RANDOM | _ALL,
+        None,
+    ),
+    "tdd_trec50_text_convnet_fixed_1000": (
+        "tdd_trec50.py:fixed", _FIXED, 67.4,
+    ),
+    "tdd_trec50_text_convnet_random_1000": (
+        "tdd_trec50.py:random", _RANDOM, 42.1,
+    ),
+    "tdd_imdb_text_convnet_fixed_2": (
+        "tdd_imdb.py:fixed,samples=2", _FIXED, 78.3,
+    ),
+    "tdd_imdb_text_convnet_random_2": (
+        "tdd_imdb.py:random,samples=2", _FEW, 69.6,
+    ),
+    "tdd_imdb_text_convnet_random_20": (
+        "tdd_imdb.py:random,samples=20,epochs=5", _FEW, 74.3,
+    ),
+    "dc_trec6_10": ("dc_trec6.py:ipc=10", {"evaluation.full_data": True}, None),
+    "dm_trec6_10": ("dm_trec6.py:ipc=10", {"evaluation.full_data": True}, None),
+    "kip_trec6_60": ("kip_trec6.py:samples=60,labels", {}, None),
+}
 # FRePo at full width, 25,000 of 500,000 steps: method and data, per class.
 _FREPO = {
     ("frepo", "mnist", 1): (93.0, "", {"num_steps": 25_000}),
@@ -251,6 +319,8 @@ def table() -> dict[str, Row]:
   for name, (config, fields) in _LENET.items():
     sets = _LENET_STARTS.get(name, {})
     rows[name] = _distilled(PERFORMANCE, config, fields, sets=sets)
+  for name, (config, fields, published) in _TDD.items():
+    rows[name] = _distilled(TEXT, config, fields, published)
   for against, arguments in _SWEEPS.items():
     rows[f"sweep_{against}"] = Row("sweeps", arguments, program="sweep")
   for name, published in ACCELERATOR.items():

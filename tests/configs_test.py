@@ -14,6 +14,7 @@ import pytest
 from absl.testing import parameterized
 from configs.datasets import DATASETS
 from configs.matching import METHODS
+from configs.text import DATASETS as TEXTS
 from ml_collections import ConfigDict
 
 from distill_jax import data
@@ -46,7 +47,7 @@ class ConfigsTest(parameterized.TestCase):
   @parameterized.parameters(*FILES)
   def test_loads(self, name):
     config = _load(name)
-    assert name in {f"{config.method}_{d}" for d in (*DATASETS, "digits")}
+    assert name in {f"{config.method}_{d}" for d in (*DATASETS, *TEXTS, "digits")}
     assert _load(name, "quick").num_steps <= 100
 
   def test_the_preprocessing_may_be_fitted_to_the_data(self):

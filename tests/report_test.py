@@ -151,7 +151,7 @@ class ReportTest(parameterized.TestCase):
     assert max(map(len, lines)) <= 80
     for part in ("digits", "lenet", "random init", "6 inner steps"):
       assert part in lines[0] + lines[1]
-    rows = {line[:23].strip(): line[23:].split() for line in lines}
+    rows = {line[:22].strip(): line[22:].split() for line in lines}
     assert rows["distilled set"][:3] == ["87.50", "3.54", "2.50"]
     assert rows["with hard labels"][-1] == "+0.00"
     assert rows["random real"] == (

@@ -143,8 +143,8 @@ def table(report: dict[str, Any]) -> str:
     label = TITLES.get(name, name)
     rows.append(_row(label, entry, step_size, best))
   head = (
-      f"{'':<23}{'accuracy %':>10}{'std':>6}{'stderr':>7}{'F1 %':>7}"
-      f"{'nets x sets':>12}{'step':>7}{'gain':>8}"
+      f"{'':<22}{'accuracy %':>10}{'std':>6}{'stderr':>7}{'F1 %':>7}"
+      f"{'nets x sets':>12}{'step':>8}{'gain':>8}"
   )
   rule = "-" * len(head)
   lines = [*_heading(report, len(head)), rule, head, rule, *rows, rule]
@@ -252,8 +252,8 @@ def _row(name, entry, step_size, best):
   f1 = entry.get("macro_f1")
   f1 = "-" if f1 is None else f"{100 * f1:.2f}"
   return (
-      f"{name[:23]:<23}{100 * entry['mean']:>10.2f}{std:>6}{stderr:>7}{f1:>7}"
-      f"{counts:>12}{step_size:>7}{gain:>8}"
+      f"{name[:22]:<22}{100 * entry['mean']:>10.2f}{std:>6}{stderr:>7}{f1:>7}"
+      f"{counts:>12}{step_size:>8}{gain:>8}"
   ).rstrip()
 
 

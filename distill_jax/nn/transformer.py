@@ -1,8 +1,8 @@
 """Transformer encoders: the block, and a small text classifier made of it.
 
 Vaswani et al., "Attention Is All You Need", 2017, arXiv 1706.03762, with the
-norm before each part. Text distillation's code declares a transformer but left
-it unfinished (Sucholutsky & Schonlau, 2019, arXiv 1910.02551); this one is ours.
+norm before each part. The code of text distillation (Sucholutsky & Schonlau,
+2019, arXiv 1910.02551) left its transformer unfinished; this one is ours.
 """
 
 import flax.linen as nn

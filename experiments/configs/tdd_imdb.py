@@ -1,4 +1,4 @@
-"""TDD on imdb; options in `configs/text.py`.
+"""TDD on IMDB, two classes, TextConvNet; options in `configs/text.py`.
 
   python experiments/distill.py \\
     --config=experiments/configs/tdd_imdb.py:random \\

@@ -1,4 +1,4 @@
-"""TDD on sst5; options in `configs/text.py`.
+"""TDD on the Stanford Sentiment Treebank (SST-5); options in `configs/text.py`.
 
   python experiments/distill.py \\
     --config=experiments/configs/tdd_sst5.py:random \\

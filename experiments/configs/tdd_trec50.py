@@ -1,4 +1,4 @@
-"""TDD on trec50; options in `configs/text.py`.
+"""TDD on TREC, fifty fine classes, TextConvNet; options in `configs/text.py`.
 
   python experiments/distill.py \\
     --config=experiments/configs/tdd_trec50.py:random \\

@@ -1,4 +1,4 @@
-"""TDD on trec6; options in `configs/text.py`.
+"""TDD on TREC, six coarse classes, Bi-LSTM; options in `configs/text.py`.
 
   python experiments/distill.py \\
     --config=experiments/configs/tdd_trec6.py:random \\

@@ -1,4 +1,4 @@
-"""TDD on tweets; options in `configs/text.py`.
+"""TDD on tweets on airlines, three classes; options in `configs/text.py`.
 
   python experiments/distill.py \\
     --config=experiments/configs/tdd_tweets.py:random \\

@@ -1,0 +1,10 @@
+"""DM on TREC6; options in `configs/text.py`.
+
+  python experiments/distill.py \\
+    --config=experiments/configs/dm_trec6.py --data_dir=DATA \\
+    --workdir=runs/dm_trec6
+"""
+
+from configs.text import matching
+
+get_config = matching("dm", "trec6")
