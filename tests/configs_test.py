@@ -47,7 +47,8 @@ class ConfigsTest(parameterized.TestCase):
   @parameterized.parameters(*FILES)
   def test_loads(self, name):
     config = _load(name)
-    assert name in {f"{config.method}_{d}" for d in (*DATASETS, *TEXTS, "digits")}
+    known = (*DATASETS, *TEXTS, "digits")
+    assert name in {f"{config.method}_{d}" for d in known}
     assert _load(name, "quick").num_steps <= 100
 
   def test_the_preprocessing_may_be_fitted_to_the_data(self):
