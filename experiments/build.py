@@ -444,6 +444,7 @@ def _check(config, source):
     )
   if "segments" in config:
     _check_segments(config)
+  corpus.check(config)
 
 
 def _check_segments(config):

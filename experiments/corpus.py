@@ -98,6 +98,24 @@ def told(source, num_rows: int) -> tuple[dict[str, Any], list[str]]:
   return facts, lines
 
 
+def check(config) -> None:
+  """Refuses what texts, or other data, cannot have."""
+  settings = config.get("snap")
+  if settings is None:
+    return
+  if settings.rounds < 0 or settings.num_steps < 1:
+    raise ConfigError(
+        "`snap.rounds` must be at least 0 and `snap.num_steps` at least 1; got "
+        f"{settings.rounds} and {settings.num_steps}."
+    )
+  words = config.preprocessing == "word_vectors"
+  if settings.rounds and not (words and config.learn_labels):
+    raise ConfigError(
+        "`snap.rounds` must be 0 but for word vectors and learned labels; got "
+        f"{settings.rounds} with {config.preprocessing}."
+    )
+
+
 def cut(config, codes):
   """Sentences that start with `sample_length` words."""
   wanted = config.text.sample_length

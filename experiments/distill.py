@@ -19,6 +19,7 @@ import launch
 import pool
 import saved_start
 import segmented
+import snapping
 import solved
 import trajectory
 import workdir
@@ -77,6 +78,8 @@ def _distil(config, run, folder, spec, fingerprint):
   train = segmented.train if "segments" in config else driver.train
   if config.method == "label_solve":
     train = solved.train
+  elif config.get("snap", {}).get("rounds"):
+    train = snapping.train
   outcome = train(run, config, folder)
   distilled = artifact.to_artifact(
       run.estimator, outcome.distilled, run.source,

@@ -34,7 +34,9 @@ def optimizer(config) -> optax.GradientTransformation:
         optax.scale_by_learning_rate(schedule(config, learning_rate)),
     )
 
-  fields = dict(codes=rule(config.learning_rate, config.weight_decay))
+  fields = {}
+  if config.get("learn_codes", True):
+    fields["codes"] = rule(config.learning_rate, config.weight_decay)
   if config.get("clip_average", 0):
     fields["codes"] = optax.chain(
         clip_by_average_norm(config.clip_average), fields["codes"]

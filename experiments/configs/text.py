@@ -34,14 +34,17 @@ def tdd(dataset: str, *, network: str, samples: int, steps: int, epochs: int):
 
   Options after the colon: `network=text_convnet|bi_rnn|bi_lstm|conv_lstm|
   transformer`, `fixed`, `random`, `samples=N`, `steps=S`, `epochs=E`,
-  `theta=K` (initialisations per outer step), `vectors=FILE` (instead of learned
-  ones), `own` (vectors learned on the data set alone), `quick`.
+  `theta=K` (initialisations per outer step), `snap=R` (R times words take the
+  place of vectors, and labels and step sizes are learned for them),
+  `vectors=FILE` (instead of learned ones), `own` (vectors learned on the data
+  set alone), `quick`.
   """
   sizes = dict(samples=samples, steps=steps, epochs=epochs)
 
   def get_config(text=None):
     chosen = _shared(
-        text, network=network, fixed=False, random=False, theta=1, **sizes
+        text, network=network, fixed=False, random=False, theta=1, snap=0,
+        **sizes,
     )
     one_of(NETWORKS, "network", chosen.network)
     switches = [name for name in ("fixed", "random", "quick")
@@ -60,10 +63,11 @@ def tdd(dataset: str, *, network: str, samples: int, steps: int, epochs: int):
         num_steps=2_000,
     )
     config.text = text_fields(dataset, chosen)
+    config.snap = dict(rounds=chosen.snap, num_steps=300)
     if dataset == "trec50":  # some classes have fewer texts than rows
       config.start = "noise"
     if chosen.quick:
-      config.batch_size = 32
+      config.batch_size, config.snap.num_steps = 32, 20
     return config
 
   return get_config
