@@ -47,7 +47,7 @@ class ConfigsTest(parameterized.TestCase):
   @parameterized.parameters(*FILES)
   def test_loads(self, name):
     config = _load(name)
-    known = (*DATASETS, *TEXTS, "digits")
+    known = (*DATASETS, *TEXTS, "digits", "table")
     assert name in {f"{config.method}_{d}" for d in known}
     assert _load(name, "quick").num_steps <= 100
 

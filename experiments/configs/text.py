@@ -26,7 +26,14 @@ DATASETS = {
     "imdb": dict(spec=CORPORA["imdb"], length=400, max_words=30_000),
     "tweets": dict(spec=CORPORA["tweets"], length=40),
 }
-NETWORKS = ("bi_lstm", "bi_rnn", "conv_lstm", "text_convnet", "transformer")
+# Their sizes, and where inner step sizes start.
+NETWORKS = {
+    "bi_lstm": (dict(hidden=100), 1.5),
+    "bi_rnn": (dict(hidden=100), 0.5),
+    "conv_lstm": (dict(hidden=10), 1.5),
+    "text_convnet": (dict(width=100), 0.1),
+    "transformer": (dict(width=64), 0.1),
+}
 
 
 def tdd(dataset: str, *, network: str, samples: int, steps: int, epochs: int):
@@ -46,17 +53,17 @@ def tdd(dataset: str, *, network: str, samples: int, steps: int, epochs: int):
         text, network=network, fixed=False, random=False, theta=1, snap=0,
         **sizes,
     )
-    one_of(NETWORKS, "network", chosen.network)
+    sizes_of_network, step_size = one_of(NETWORKS, "network", chosen.network)
     switches = [name for name in ("fixed", "random", "quick")
                 if getattr(chosen, name)]
     config = unrolled(
         ",".join([*switches, f"theta={chosen.theta}"]),
         method="tdd",
         data=DATASETS[dataset]["spec"],
-        network=dict(name=chosen.network),
+        network=dict(name=chosen.network, **sizes_of_network),
         preprocessing="word_vectors",
         images=chosen.samples, steps=chosen.steps, epochs=chosen.epochs,
-        step_size=_STEP_SIZES[chosen.network],
+        step_size=step_size,
         # Chosen on validation parts of TREC and SST in runs of 300 steps.
         batch_size=128, learning_rate=0.05, label_learning_rate=0.05,
         step_size_learning_rate=0.05, beta1=0.9, restart_after=0,
@@ -89,7 +96,8 @@ def matching(method: str, dataset: str):
     config = _on_text(dataset, chosen)
     config.method = method
     MATCHING[method](config, _PLAIN, chosen)
-    config.network = dict(name=one_of(NETWORKS, "network", chosen.network))
+    sizes, _ = one_of(NETWORKS, "network", chosen.network)
+    config.network = dict(name=chosen.network, **sizes)
     config.start, config.batch_size = chosen.init, 64
     config.optimizer, config.learning_rate = "adam", 0.02
     config.schedule, config.num_steps = "cosine", 600
@@ -174,8 +182,3 @@ def text_fields(dataset: str, chosen) -> dict:
       corpora=() if chosen.own or chosen.vectors else tuple(others),
       dim=100, window=5, min_count=2, power=0.0,
   )
-
-
-_STEP_SIZES = dict(
-    bi_lstm=1.5, bi_rnn=0.5, conv_lstm=1.5, text_convnet=0.1, transformer=0.01
-)
