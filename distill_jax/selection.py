@@ -42,8 +42,12 @@ def random_real(key: Array, split, classes: np.ndarray, num_sets: int) -> Array:
 
 def class_mean(split, classes: np.ndarray) -> Array:
   """Mean of all real samples of each row's class: [1, M, ...]."""
-  means = {c: _encoded(split, c).mean(0) for c in np.unique(classes)}
-  return jnp.asarray(np.stack([means[c] for c in classes]))[None]
+  means = {
+      c: sum(part.sum(0, dtype=np.float64) for part in _parts(split, c))
+      / int(split.counts[c]) for c in np.unique(classes)
+  }
+  stacked = np.stack([means[c] for c in classes])[None]
+  return jnp.asarray(stacked, jnp.float32)
 
 
 def kmeans(key: Array, split, classes: np.ndarray, num_sets: int) -> Array:
@@ -65,11 +69,10 @@ def kmeans(key: Array, split, classes: np.ndarray, num_sets: int) -> Array:
   states = np.asarray(jax.random.randint(
       key, (num_sets,), 0, 2**31 - 1, jnp.int32
   ))
-  shape = split.inputs.shape[1:]
+  shape = split.sample_shape
   inputs = np.empty((num_sets, len(classes), int(np.prod(shape))), np.float32)
   for c in np.unique(classes):
     points = _encoded(split, c)
-    shape = points.shape[1:]
     points = points.reshape(len(points), -1)
     wanted = int((classes == c).sum())
     k = min(wanted, len(np.unique(points, axis=0)))
@@ -124,12 +127,15 @@ def _herded(points: np.ndarray, wanted: int) -> np.ndarray:
 
 def _encoded(split, c) -> np.ndarray:
   """All samples of class c in model space."""
+  return np.concatenate(list(_parts(split, c)))
+
+
+def _parts(split, c):
+  """Yields the samples of class c in model space, part by part."""
   members = split.members[c, : int(split.counts[c])]
-  starts = range(0, len(members), _ENCODE_ROWS)
-  return np.concatenate([
-      np.asarray(split.encode(split.inputs[members[s : s + _ENCODE_ROWS]]))
-      for s in starts
-  ])
+  for start in range(0, len(members), _ENCODE_ROWS):
+    rows = members[start : start + _ENCODE_ROWS]
+    yield np.asarray(split.encode(split.inputs[rows]))
 
 
 def _places(classes: np.ndarray) -> np.ndarray:

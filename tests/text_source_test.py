@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from distill_jax import selection
 from distill_jax.data.source import from_arrays
 from distill_jax.errors import DataError
 from distill_jax.text import embedding
@@ -174,3 +175,24 @@ def test_labels_are_checked():
     from_texts(TRAIN, LABELS, TEST, ["dog", "fish"], vectors=VECTORS)
   with pytest.raises(DataError, match="equal length; got 12 and 11"):
     from_texts(TRAIN, LABELS[1:], vectors=VECTORS)
+
+
+def test_summaries_of_sentences():
+  source = _source()
+  classes = np.array([0, 0, 1, 1])
+  means = selection.class_mean(source.train, classes)
+  assert means.shape == (1, 4, 5, 5)
+  encoded = np.asarray(source.train.encode(source.train.inputs))
+  cats = np.asarray(source.train.labels) == 0
+  np.testing.assert_allclose(means[0, 0], encoded[cats].mean(0), atol=1e-6)
+  for found in (
+      selection.kmeans(jax.random.key(0), source.train, classes, 2),
+      selection.random_real(jax.random.key(0), source.train, classes, 2),
+  ):
+    assert found.shape == (2, 4, 5, 5)
+  centroids = np.asarray(
+      selection.kmeans(jax.random.key(0), source.train, classes, 1)[0, :2]
+  )
+  kinds = np.unique(encoded[cats], axis=0)  # two different sentences
+  distance = np.abs(centroids[:, None] - kinds).max((2, 3))
+  np.testing.assert_allclose(distance.min(1), 0, atol=1e-5)
