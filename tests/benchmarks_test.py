@@ -20,6 +20,8 @@ import numpy as np
 import pytest
 import sldd_problem
 import sldd_step
+import text_memory
+import text_step
 import timing
 import trajectory_memory
 import trajectory_step
@@ -32,8 +34,8 @@ BENCHMARKS = pathlib.Path(__file__).parents[1] / "benchmarks"
 
 SCRIPTS = (
     batch_map_bench, conv_scan, evaluation, frepo_step, frozen_features,
-    kip_step, matching_memory, matching_step, sldd_step, trajectory_memory,
-    trajectory_step, unroll_memory,
+    kip_step, matching_memory, matching_step, sldd_step, text_memory, text_step,
+    trajectory_memory, trajectory_step, unroll_memory,
 )
 
 
@@ -148,6 +150,22 @@ class ScriptsTest(parameterized.TestCase):
         2, 8, split, sldd_step.find_torch()
     )
     assert difference < 1e-4
+
+  @absltest.skipIf(
+      importlib.util.find_spec("torch") is None, "PyTorch is not installed"
+  )
+  @parameterized.parameters("text_convnet", "bi_lstm")
+  def test_text_has_torchs_gradient(self, name):
+    difference = text_step.gradient_difference(name, length=6, batch_size=4)
+    assert difference < 1e-4
+
+  def test_parts_of_a_sentence_take_less_memory(self):
+    out = self.folder / "result.json"
+    text_memory.main([
+        "--length=100", "--num_epochs=1", "--batch_size=4", f"--out={out}"
+    ])
+    parts, kept = json.loads(out.read_text())["results"]
+    assert parts["met"] and parts["temporary_bytes"] < kept["temporary_bytes"]
 
   @absltest.skipIf(
       importlib.util.find_spec("torch") is None, "PyTorch is not installed"

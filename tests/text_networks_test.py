@@ -111,13 +111,13 @@ class TextNetworksTest(parameterized.TestCase):
       return jax.grad(lambda x: network.apply(variables, x)[0].sum())(x)
 
     whole = gradient()
-    before, recurrent._WHOLE = recurrent._WHOLE, 5
+    before, recurrent.WHOLE = recurrent.WHOLE, 5
     try:
       jaxpr = jax.make_jaxpr(lambda x: network.apply(variables, x)[0])(x)
       assert "remat" in str(jaxpr) or "checkpoint" in str(jaxpr)
       np.testing.assert_allclose(gradient(), whole, rtol=1e-5, atol=1e-7)
     finally:
-      recurrent._WHOLE = before
+      recurrent.WHOLE = before
 
   def test_dropout_depends_on_the_key_alone(self):
     network, x = NETWORKS["text_convnet"], jnp.ones(SENTENCES)

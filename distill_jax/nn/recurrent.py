@@ -35,7 +35,7 @@ from distill_jax.types import Array, Network, PyTree
 
 # A longer sentence is run in parts of about the root of its length, each
 # computed again on the way back.
-_WHOLE = 64
+WHOLE = 64
 
 
 def bi_rnn(num_outputs: int, **arguments) -> Network:
@@ -269,7 +269,7 @@ def _run(cell, ways, inputs, present):
 def _over_time(step, state: PyTree, xs: PyTree):
   """`lax.scan` whose long sequences keep the states of their parts alone."""
   length = len(jax.tree.leaves(xs)[0])
-  if length <= _WHOLE:
+  if length <= WHOLE:
     return jax.lax.scan(step, state, xs)
 
   @partial(jax.checkpoint, prevent_cse=False)
