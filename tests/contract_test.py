@@ -32,6 +32,7 @@ from distill_jax.objectives import (
     ncfm,
     rat_bptt,
     rfad,
+    soft_neighbours,
 )
 from distill_jax.objectives.between import on_real, on_samples
 from distill_jax.objectives.pool import network_pool
@@ -173,6 +174,13 @@ def _random_features(order, members):
   )
 
 
+def _neighbours(order, members):
+  del order, members
+  return soft_neighbours.soft_neighbours(
+      sample=sampling.mixed(16), num_classes=CLASSES, k=4
+  )
+
+
 # Name: `(order, members) -> objective` on samples that have labels and step
 # sizes.
 OBJECTIVES = {
@@ -189,6 +197,7 @@ OBJECTIVES = {
     "kernel_regression": _kernels,
     "feature_regression": _feature_regression,
     "random_feature_regression": _random_features,
+    "soft_neighbours": _neighbours,
 }
 PARAMETERIZATIONS = {
     "pixels": pixels(),

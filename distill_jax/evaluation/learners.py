@@ -18,6 +18,7 @@ from distill_jax.evaluation.recipes import in_order
 from distill_jax.kernels import regression
 from distill_jax.kernels.closed_form import Kernel
 from distill_jax.labels import classes_of, classes_of_labels
+from distill_jax.neighbours import soft_predictions
 from distill_jax.types import Array, Network, PyTree, TrainingSet
 
 Predict = Callable[[Array], Array]
@@ -144,6 +145,31 @@ def nearest_neighbours(k: int = 1) -> Learner:
     return predict
 
   return Learner(fit, f"{k} nearest neighbours", False)
+
+
+@functools.cache
+def soft_nearest_neighbours(k: int) -> Learner:
+  """The class that the k nearest samples' labels favour, by their nearness.
+
+  See `neighbours.soft_predictions`; hard labels and k = 1 make it
+  `nearest_neighbours`.
+
+  Args:
+    k: neighbours, at least 1 and at most M.
+  """
+  if k < 1:
+    raise ValueError(f"`k` must be at least 1; got {k}.")
+
+  def fit(key, training_set: TrainingSet):
+    del key
+    inputs, labels = training_set.samples.inputs, training_set.samples.labels
+
+    def predict(x):
+      return classes_of_labels(soft_predictions(x, inputs, labels, k))
+
+    return predict
+
+  return Learner(fit, f"{k} soft-label neighbours", False)
 
 
 def fixes_initialisation(training_set: TrainingSet) -> bool:

@@ -1,0 +1,64 @@
+"""Prototypes that soft-label nearest neighbours classify real data by.
+
+Sucholutsky & Schonlau, 2019, arXiv 1910.02551, section 3.1: the same distilled
+set without a network. The labels are learned as logits, so that each stays a
+distribution; real data ask that the favourite be their class:
+
+    L(S) = E_{(x, y) real}  -log softmax(p(x) / temperature)_y
+
+with p of `neighbours.soft_predictions`. The likelihood p_y itself would not do:
+between two prototypes no class has much of it, but one may be the favourite.
+Save such a set with `label_space`
+"logits" and evaluate it with `learners.soft_nearest_neighbours`.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from distill_jax.labels import probabilities
+from distill_jax.neighbours import soft_predictions
+from distill_jax.types import Array, Batch, Objective, PyTree, Samples
+
+
+def soft_neighbours(
+    *,
+    sample: Callable[[Array, PyTree], Batch],
+    num_classes: int,
+    k: int,
+    temperature: float = 0.1,
+) -> Objective:
+  """Cross-entropy of real data under what their soft neighbours favour.
+
+  Args:
+    sample: `(key, data) -> Batch`.
+    num_classes: of the real labels.
+    k: neighbours that are asked; all M for a smooth loss.
+    temperature: positive; the lower, the more the loss is the error rate.
+
+  Returns:
+    An `Objective` whose labels are logits. Metrics: `accuracy` on the batch.
+  """
+  if k < 1:
+    raise ValueError(f"`k` must be at least 1; got {k}.")
+  if not temperature > 0:
+    raise ValueError(f"`temperature` must be positive; got {temperature}.")
+
+  def init(key, samples):
+    del key, samples
+    return ()
+
+  def loss(key, samples: Samples, state, batch: Batch):
+    del key
+    labels = probabilities(samples.labels)
+    found = soft_predictions(batch.inputs, samples.inputs, labels, k)
+    if num_classes == 2:
+      found = jnp.concatenate([1 - found, found], axis=1)
+    rows = jnp.arange(len(batch.labels))
+    favoured = jax.nn.log_softmax(found / temperature)[rows, batch.labels]
+    right = found.argmax(1) == batch.labels
+    metrics = {"accuracy": right.mean(dtype=found.dtype)}
+    return -favoured.mean(), (state, metrics)
+
+  return Objective(sample, init, loss)
