@@ -1,4 +1,4 @@
-"""Soft-label neighbours: by hand, against hard ones, gradients, two for three."""
+"""Soft-label neighbours: by hand, against hard ones, two for three classes."""
 
 import jax
 import jax.numpy as jnp
