@@ -40,7 +40,6 @@ from distill_jax.initialisation import (
 from distill_jax.nn import (
     convnet,
     from_linen,
-    from_nnx,
     lenet,
     mlp,
 )
@@ -53,6 +52,7 @@ from distill_jax.objectives.mtt import trajectory_matching
 from distill_jax.outer_loop import distill, distiller, learn
 from distill_jax.parallel import batch_map
 from distill_jax.parameterization.pixels import pixels
+from distill_jax.text.source import from_texts
 from distill_jax.trajectories.experts import train_experts
 from distill_jax.types import Distilled, TrainingSet
 
@@ -77,10 +77,10 @@ __all__ = [
     "export",
     "from_arrays",
     "from_linen",
-    "from_nnx",
     "from_noise",
     "from_real",
     "from_samples",
+    "from_texts",
     "gradient_matching",
     "in_order",
     "kernel_regression",

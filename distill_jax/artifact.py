@@ -61,7 +61,8 @@ class Artifact(NamedTuple):
     recipe: how to train: {"name": ..., settings}.
     network: that the set was made for: {"name": ..., settings}, or {}.
     storage_bytes: of samples (codes), labels, step_sizes, decoder, their total;
-      of theta_0 apart as initial.
+      apart from that of theta_0 as initial and of words with their vectors as
+      vectors.
     provenance: data, fingerprint, versions and whatever the maker adds.
   """
 
@@ -343,6 +344,8 @@ def _make(
   initial = schema.plain("initial", initial) if jax.tree.leaves(initial) else ()
   if initial:
     sizes["initial"] = _bytes(initial)
+  if hasattr(rest["preprocessing"], "words"):
+    sizes["vectors"] = _bytes(schema.plain("", rest["preprocessing"]))
   rest["label_scale"] = float(rest["label_scale"])
   rest["extra"] = schema.plain("extra", rest["extra"])
   return schema.check(Artifact(

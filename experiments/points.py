@@ -100,3 +100,8 @@ def gain(mean: float, stderr: float | None) -> str:
   """Percent points ± their standard error, where it is known."""
   known = "" if stderr is None else f" ± {100 * stderr:.2f}"
   return f"{100 * mean:+.2f}{known}"
+
+
+def minutes(seconds: float) -> str:
+  """As a table says how long something took."""
+  return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"

@@ -8,7 +8,7 @@ NAMES = """
     Artifact ArtifactError Checkpoints ConfigError DataError Distilled Source
     TrainingSet __version__ backprop batch_map class_members convnet distill
     distiller distribution_matching evaluate export from_arrays from_linen
-    from_nnx from_noise from_real from_samples gradient_matching in_order
+    from_noise from_real from_samples from_texts gradient_matching in_order
     kernel_regression kernel_ridge learn lenet load mixed mlp per_class pixels
     read run_baselines save step_order student to_artifact train_experts
     trajectory_matching unrolled weighted_sum

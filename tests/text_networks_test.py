@@ -11,7 +11,10 @@ from goldens.make_networks import CLASSES, fill, images
 from goldens.make_text_networks import HIDDEN, SENTENCES, WIDTH
 
 from distill_jax import nn
+from distill_jax.evaluation import cost
+from distill_jax.inner_loop import train_in_order
 from distill_jax.nn import recurrent
+from distill_jax.types import Samples
 
 # PyTorch 2.13.0, float64: tests/goldens/make_text_networks.py.
 GOLDENS = np.load(pathlib.Path(__file__).parent / "goldens/text_networks.npz")
@@ -130,6 +133,32 @@ class TextNetworksTest(parameterized.TestCase):
     assert (first != other).any()
     still = network.apply(variables, x)[0]
     np.testing.assert_array_equal(still, network.apply(variables, x)[0])
+
+  def test_dropout_is_the_same_when_steps_are_computed_again(self):
+    network = NETWORKS["text_convnet"]
+    x = jnp.asarray(images(*SENTENCES), jnp.float32)
+    variables = _filled(network, x)
+
+    def trained(x, remat):
+      samples = Samples(x, jnp.eye(3), jnp.full((4,), 0.3))
+      return train_in_order(
+          jax.random.key(0), network, variables, samples,
+          jnp.arange(3).reshape(1, 3), remat=remat,
+      )["params"]["head"]["bias"]
+
+    def gradient(remat):
+      return jax.jit(jax.grad(lambda x: jnp.sin(trained(x, remat)).sum()))(x)
+
+    np.testing.assert_allclose(
+        gradient(True), gradient(False), rtol=1e-4, atol=1e-7
+    )
+    steps = [trained(x, True), jax.jit(lambda x: trained(x, True))(x)]
+    np.testing.assert_allclose(*steps, rtol=1e-5)
+
+  def test_operations_within_loops_are_not_counted(self):
+    shape = jax.ShapeDtypeStruct(SENTENCES, jnp.float32)
+    assert cost.step_flops(NETWORKS["bi_lstm"], shape, 3) is None
+    assert cost.step_flops(NETWORKS["text_convnet"], shape, 3) > 0
 
   @parameterized.parameters(
       ("text_convnet", (1, 4, 8), "at least 5 words"),

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import jaxprs_in_params
 
 from distill_jax.evaluation.recipes import Recipe, in_order
 from distill_jax.labels import cross_entropy
@@ -36,13 +37,35 @@ def flops_of(f: Callable, *args) -> float:
   return float(jax.jit(f).lower(*args).compile().cost_analysis()["flops"])
 
 
-def step_flops(network: Network, inputs, num_outputs: int) -> float:
+def has_loops(f: Callable, *args) -> bool:
+  """Whether a function runs something in a `scan` or `while`.
+
+  Args:
+    f: any function.
+    *args: as of `flops_of`.
+  """
+
+  def looped(jaxpr):
+    return any(
+        equation.primitive.name in ("scan", "while")
+        or any(map(looped, jaxprs_in_params(equation.params)))
+        for equation in jaxpr.eqns
+    )
+
+  return looped(jax.make_jaxpr(f)(*args).jaxpr)
+
+
+def step_flops(network: Network, inputs, num_outputs: int) -> float | None:
   """Operations of one gradient of the loss on a batch.
 
   Args:
     network: what is trained.
     inputs: [B, ...] float, or its shape.
     num_outputs: K.
+
+  Returns:
+    None for a network with loops of its own, such as over the words of a
+    sentence, whose operations XLA does not count.
   """
   key = jax.random.key(0)
   inputs = jax.ShapeDtypeStruct(inputs.shape, inputs.dtype)
@@ -58,6 +81,8 @@ def step_flops(network: Network, inputs, num_outputs: int) -> float:
     return jax.grad(loss)(variables["params"])
 
   variables = jax.eval_shape(network.init, key, inputs)
+  if has_loops(gradient, variables, inputs, labels):
+    return None
   return flops_of(gradient, variables, inputs, labels)
 
 
@@ -88,7 +113,7 @@ def cost_of_set(
         (order.shape[1], *samples.inputs.shape[1:]), samples.inputs.dtype
     )
     each = step_flops(network, batch, samples.labels.shape[1])
-    flops = samples.step_sizes.shape[0] * each
+    flops = each and samples.step_sizes.shape[0] * each
   k_init, k_train = jax.random.split(key)
   variables = network.init(k_init, samples.inputs[:1])
   train = jax.jit(
@@ -119,7 +144,7 @@ def cost_of_all(
   variables = jax.eval_shape(network.init, jax.random.key(0), x)
   logits, _ = jax.eval_shape(network.apply, variables, x)
   each = step_flops(network, x, logits.shape[1])
-  return Cost(num_steps * each, seconds)
+  return Cost(each and num_steps * each, seconds)
 
 
 def _wait(tree):
