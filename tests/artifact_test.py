@@ -231,7 +231,8 @@ def test_from_samples_by_default_divides_by_255():
   (dict(recipe={"name": np.zeros(1)}), "`recipe` must hold JSON values"),
   (dict(preprocessing=preprocessing.Standardise(
     jnp.zeros(4), jnp.ones(4))), r"`preprocessing` must fit .*\(3,\)"),
-  (dict(preprocessing=object()), "`preprocessing` must be one of averaged_vectors"),
+  (dict(preprocessing=object()),
+   "`preprocessing` must be one of averaged_vectors"),
 ])
 def test_from_samples_names_what_is_wrong(change, message):
   arguments = dict(

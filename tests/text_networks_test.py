@@ -14,6 +14,7 @@ from distill_jax import nn
 from distill_jax.evaluation import cost
 from distill_jax.inner_loop import train_in_order
 from distill_jax.nn import recurrent
+from distill_jax.nn.text_convnet import _of_few_words, _of_many_words
 from distill_jax.types import Samples
 
 # PyTorch 2.13.0, float64: tests/goldens/make_text_networks.py.
@@ -103,6 +104,15 @@ class TextNetworksTest(parameterized.TestCase):
     swapped = TRANSFORMER.apply(variables, x[:, ::-1])[0]
     whole = TRANSFORMER.apply(variables, x)[0]
     assert jnp.abs(swapped - whole).max() > 1e-3  # positions matter
+
+  def test_long_sentences_have_the_same_maps(self):
+    x = jnp.asarray(images(2, 9, 4), jnp.float32)
+    kernels = [jnp.asarray(images(k, 4, 1, 5), jnp.float32) for k in (2, 3)]
+    for few, many in zip(
+        _of_few_words(x, kernels),
+        _of_many_words(x, kernels), strict=True,
+    ):
+      np.testing.assert_allclose(few, many, rtol=1e-4, atol=1e-4)
 
   @parameterized.parameters(7, 9, 11)
   def test_parts_of_a_long_sentence_change_nothing(self, length):

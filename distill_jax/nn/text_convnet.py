@@ -17,7 +17,12 @@ from distill_jax.nn.layers import (
     xavier_normal,
 )
 from distill_jax.nn.network import from_linen
-from distill_jax.types import Network
+from distill_jax.types import Array, Network
+
+# Words up to which all windows share one product. An outer step of TDD, ten
+# steps of six sentences, 2 CPU cores: 30 words 86 ms, 269 ms by convolutions;
+# 400 words 980 and 649 ms.
+_FEW = 64
 
 
 def text_convnet(
@@ -59,21 +64,47 @@ class _TextConvNet(nn.Module):
   def __call__(self, x, train):
     check_sentences(x, self.windows)
     size = x.shape[-1]
-    features = []
+    kernels, biases = [], []
     for window in self.windows:
-      kernel = self.param(
+      kernels.append(self.param(
           f"kernel_{window}", self.initialisation.kernel,
           (window, size, 1, self.width), x.dtype,
-      )
-      bias = self.param(
+      ))
+      biases.append(self.param(
           f"bias_{window}", self.initialisation.bias(window * size),
           (self.width,), x.dtype,
-      )
-      # One column of d channels: the same products as of [s, d] "pixels".
-      filters = kernel.reshape(window, 1, size, self.width)
-      found = conv2d(x[:, :, None], filters, padding="VALID")
-      # relu(max) is max(relu) of fewer values.
-      features.append(nn.relu(found.max((1, 2)) + bias))
+      ))
+    maps = _of_few_words if x.shape[1] <= _FEW else _of_many_words
+    # relu(max) is max(relu) of fewer values.
+    features = [
+        nn.relu(found.max(1) + bias)
+        for found, bias in zip(maps(x, kernels), biases, strict=True)
+    ]
     joined = jnp.concatenate(features, axis=-1)
     dropped = nn.Dropout(self.dropout, deterministic=not train)(joined)
     return joined, dropped
+
+
+def _of_few_words(x: Array, kernels: list[Array]) -> list[Array]:
+  """Maps [B, s - k + 1, width] of each filter bank [k, d, 1, width].
+
+  Every word times every row of every filter in one product; a filter is then
+  the sum of its rows' products, each a word further.
+  """
+  rows = jnp.concatenate(kernels)[:, :, 0]  # [sum of k, d, width]
+  flat = rows.transpose(1, 0, 2).reshape(x.shape[-1], -1)
+  products = iter(jnp.split(x @ flat, len(rows), axis=-1))
+  return [
+      sum(
+          next(products)[:, i : x.shape[1] - len(kernel) + 1 + i]
+          for i in range(len(kernel))
+      ) for kernel in kernels
+  ]
+
+
+def _of_many_words(x: Array, kernels: list[Array]) -> list[Array]:
+  """The same by a convolution each, over one column of d channels."""
+  return [
+      conv2d(x[:, :, None], kernel.swapaxes(1, 2), padding="VALID")[:, :, 0]
+      for kernel in kernels
+  ]
