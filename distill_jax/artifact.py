@@ -161,6 +161,8 @@ def to_artifact(
   samples = jax.device_get(estimator.samples(distilled))
   given = schema.json_copy("provenance", provenance)
   known = {"data": source.name, "versions": environment.versions()}
+  if source.facts:
+    known["facts"] = dict(source.facts)
   if "fingerprint" not in given:  # it reads all the data
     known["fingerprint"] = source.fingerprint()
   return _make(

@@ -21,6 +21,7 @@ from distill_jax import storage
 from distill_jax.errors import ArtifactError
 from distill_jax.labels import num_outputs
 from distill_jax.preprocessing import PREPROCESSING, name_of
+from distill_jax.text.embedding import vocabulary
 from distill_jax.types import PyTree
 
 VERSION = 1
@@ -247,14 +248,8 @@ def _check_shapes(artifact) -> None:
 
 def _check_preprocessing(artifact) -> None:
   name_of(artifact.preprocessing)
-  size = artifact.inputs.shape[-1]
   if hasattr(artifact.preprocessing, "words"):
-    shape = artifact.preprocessing.table.shape
-    _require(
-      shape[1:] == (size,) and artifact.modality != "image", "preprocessing",
-      f"have word vectors of {size} numbers for samples of shape "
-      f"{artifact.inputs.shape[1:]}", shape,
-    )
+    _check_words(artifact.preprocessing, artifact.inputs)
     return
   if artifact.modality == "text":
     return
@@ -266,6 +261,29 @@ def _check_preprocessing(artifact) -> None:
   _require(
     shape == sample.shape, "preprocessing",
     f"fit samples of shape {sample.shape[1:]}", shape,
+  )
+
+
+def _check_words(record, inputs) -> None:
+  averaged = hasattr(record, "mean")
+  shape, size = record.table.shape, inputs.shape[-1]
+  _require(
+    shape[1:] == (size,) and inputs.ndim == (2 if averaged else 3),
+    "preprocessing", f"have word vectors of {size} numbers for "
+    f"{'[M, d]' if averaged else '[M, s, d]'}", f"{shape} for {inputs.shape}",
+  )
+  if averaged:
+    for name in ("mean", "std"):
+      found = getattr(record, name).shape
+      _require(found == (size,), f"preprocessing/{name}",
+               f"have shape {(size,)}", found)
+  try:
+    words = len(vocabulary(record))
+  except UnicodeDecodeError:
+    words = "no UTF-8"
+  _require(
+    words == shape[0], "preprocessing/words",
+    f"name the {shape[0] - 2} words of the table", words,
   )
 
 

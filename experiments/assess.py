@@ -45,7 +45,8 @@ def assess(
     artifact: the set.
     source: real data, in the artifact's preprocessing.
     settings: num_networks; baselines ('', 'all' or names with commas);
-      num_sets and networks_per_set of the baselines; full_data.
+      num_sets and networks_per_set of the baselines; full_data; and where
+      they are not 0.1 and 0 the data's validation_fraction and seed.
     spec: SPEC of the data.
     seconds: that distilling took; None where unknown.
     cache: a JSON file of what was measured on real data before.
@@ -111,7 +112,11 @@ def assess(
       full[n] = known.full_data(key, source, networks[n], cache)
   references = {}
   if settings["full_data"]:
-    linear = known.linear(spec, source, data_dir, cache)
+    linear = known.linear(
+        spec, source, data_dir, cache,
+        validation_fraction=settings.get("validation_fraction", 0.1),
+        seed=settings.get("seed", 0),
+    )
     references = {"TF-IDF and a linear classifier": linear} if linear else {}
   transfers = {}
   if others:
@@ -170,7 +175,11 @@ def finish(
   """Report, table and figures of a run, in its folder."""
   report = assess(
       run.evaluation_key, artifact, run.source,
-      settings=config.evaluation, spec=spec, seconds=outcome.seconds,
+      settings=dict(
+          config.evaluation, validation_fraction=config.validation_fraction,
+          seed=config.seed,
+      ),
+      spec=spec, seconds=outcome.seconds,
       cache=cache_dir / known.FILE, data_dir=data_dir,
   )
   report |= outcome.measured
@@ -211,7 +220,7 @@ def draw(folder: Path, artifact, report: dict, start=None) -> None:
   if is_text(artifact):
     (folder / "words.txt").write_text("".join(
         " ".join(words) + "\n" for words in sentences(artifact)
-    ))
+    ), encoding="utf-8")
     figures.save(
         figures.decoded_sentences(
             sentences(artifact), artifact.training_set.samples.labels,

@@ -207,6 +207,9 @@ def run(
     jax.eval_shape(student.init, key, source.example)  # refuses the wrong size
   stored = parameterization(config.parameterization)
   start = start or _start(k_start, config, source, stored)
+  if student is not None and config.get("text", {}).get("sample_length"):
+    variables = jax.eval_shape(student.init, key, source.example)
+    corpus.check_length(student, variables, start.codes)
   rows = _rows(config, source, stored.owner(start.codes))
   rows = rows._replace(anchor=anchor)
   objective = METHODS[config.method](config, source, student, rows)
@@ -355,14 +358,14 @@ def _start(key, config, source, stored: Parameterization) -> Distilled:
       step_size=config.step_size or None,
       labels=one_of(labels, "start_labels", config.start_labels)(),
   )
+  if config.get("text", {}).get("sample_length"):
+    begun = begun._replace(codes=corpus.cut(config, begun.codes))
   if saved:
     begun = saved_start.read(config, source, stored, begun)
   if config.method in TRAJECTORIES:  # learned as it is
     return begun._replace(raw_step_sizes=jnp.full((1,), config.step_size))
   if config.method in performance.WITH_SCALAR:
     return begun._replace(extra=jnp.zeros(()))
-  if config.get("text", {}).get("sample_length"):
-    begun = begun._replace(codes=corpus.cut(config, begun.codes))
   if config.get("unit_norm", False) and not saved:
     return begun._replace(codes=rat_bptt.unit_norm(begun.codes))
   return begun

@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import flax
+import jax
 import numpy as np
 from console import say
 
@@ -49,7 +51,9 @@ def options_of(artifact) -> dict[str, Any]:
     return {}
   facts = artifact.provenance.get("facts", {})
   known = {name: facts[name] for name in ("length", "tokens") if name in facts}
-  return {"length": artifact.inputs.shape[1], **known}
+  if artifact.modality == "text":
+    known = {"length": artifact.inputs.shape[1], **known}
+  return {**known, "drop_duplicates": "dropped" in facts}
 
 
 def told(source, num_rows: int) -> tuple[dict[str, Any], list[str]]:
@@ -108,12 +112,30 @@ def check(config) -> None:
         "`snap.rounds` must be at least 0 and `snap.num_steps` at least 1; got "
         f"{settings.rounds} and {settings.num_steps}."
     )
-  words = config.preprocessing == "word_vectors"
+  words = (config.preprocessing == "word_vectors"
+           and config.parameterization.name == "pixels")
   if settings.rounds and not (words and config.learn_labels):
     raise ConfigError(
-        "`snap.rounds` must be 0 but for word vectors and learned labels; got "
-        f"{settings.rounds} with {config.preprocessing}."
+        "`snap.rounds` must be 0 but for word vectors that are stored as they "
+        f"are (pixels) and learned labels; got {settings.rounds}."
     )
+
+
+def check_length(network, variables, codes) -> None:
+  """Refuses distilled sentences that the network cannot read.
+
+  Args:
+    network: the student.
+    variables: their shapes, for real sentences.
+    codes: [M, s, d].
+  """
+  try:
+    jax.eval_shape(network.apply, variables, codes[:1])
+  except (TypeError, ValueError, flax.errors.FlaxError) as error:
+    raise ConfigError(
+        "`text.sample_length` must suit the network; got "
+        f"{codes.shape[1]}: {str(error).splitlines()[0]}"
+    ) from None
 
 
 def cut(config, codes):

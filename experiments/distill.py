@@ -51,6 +51,7 @@ def main(argv):
   config = FLAGS.config
   launch.widen(config.network)
   spec = FLAGS.data or config.data
+  workdir.check_own(Path(FLAGS.workdir))
   source = build.source(
       config, spec=spec, data_dir=FLAGS.data_dir,
       cache=Path(FLAGS.cache_dir or FLAGS.workdir),
@@ -93,7 +94,6 @@ def _distil(config, run, folder, spec, fingerprint):
       provenance=dict(
           fingerprint=fingerprint, seed=config.seed,
           config=config.to_json(), seconds=round(outcome.seconds, 1),
-          facts=dict(run.source.facts),
           **outcome.provenance,
       ),
   )

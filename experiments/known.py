@@ -100,15 +100,29 @@ def full_data(key, source, spec, cache: Path) -> FullData:
   return FullData(**found[name] | dict(cost=Cost(**found[name]["cost"])))
 
 
-def linear(spec: str, source, data_dir, cache: Path) -> dict | None:
-  """TF-IDF and a linear classifier on all texts; None for other data."""
+def linear(
+    spec: str, source, data_dir, cache: Path, **settings
+) -> dict | None:
+  """TF-IDF and a linear classifier on all texts; None for other data.
+
+  Args:
+    spec: SPEC of the data.
+    source: the data.
+    data_dir: a folder of data sets, or None.
+    cache: the file.
+    **settings: of `tfidf_linear`: validation_fraction, seed.
+  """
   texts = data.texts(spec, data_dir=data_dir)
   if texts is None or "x_test" not in texts:
     return None
-  name = _name(dict(data=source.fingerprint(), spec=spec, tfidf_linear=True))
+  settings["drop_duplicates"] = "dropped" in source.facts
+  texts = {"tokens": source.facts.get("tokens", "words"), **texts}
+  name = _name(dict(
+      data=source.fingerprint(), spec=spec, tfidf_linear=settings
+  ))
   found = _read(cache)
   if name not in found:
-    found = _add(cache, {name: tfidf_linear(**texts)._asdict()})
+    found = _add(cache, {name: tfidf_linear(**texts, **settings)._asdict()})
   return found[name]
 
 

@@ -2,13 +2,14 @@
 
 A folder belongs to one configuration. `num_steps`, `log_every` and what is
 done after distilling are outside a run's identity, so a run can be prolonged,
-unless it is made of segments.
+unless it is made of parts (segments, a set that is snapped to words).
 """
 
 import contextlib
 import fcntl
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from typing import Any
 from distill_jax import environment, storage
 from distill_jax.errors import ConfigError, WorkdirError
 
+# Word vectors that were learned for a run.
+VECTORS = re.compile(r"vectors_[0-9a-f]{12}\.npz")
 NOT_IDENTITY = (
     "num_steps", "log_every", "checkpoint_every", "evaluation", "figures",
 )
@@ -50,11 +53,8 @@ def open_workdir(path: str, config: dict, spec: str, fingerprint: str) -> Path:
   if file.exists():
     _check_same(file, identity)
     _check_ahead(folder, config["num_steps"])
-  elif folder.is_dir() and any(map(_foreign, folder.iterdir())):
-    raise WorkdirError(
-        f"`workdir` must be empty or hold a run; {folder} holds other files. "
-        "Choose another folder."
-    )
+  else:
+    check_own(folder)
   record = dict(
       config=config, data=spec, fingerprint=fingerprint, seed=config["seed"],
       versions=environment.versions(), device=environment.device(),
@@ -70,6 +70,17 @@ def open_workdir(path: str, config: dict, spec: str, fingerprint: str) -> Path:
         "another folder."
     ) from None
   return folder
+
+
+def check_own(folder: Path) -> None:
+  """Refuses a folder of other files than those of a run."""
+  if (folder / "config.json").exists() or not folder.is_dir():
+    return
+  if any(map(_foreign, folder.iterdir())):
+    raise WorkdirError(
+        f"`workdir` must be empty or hold a run; {folder} holds other files. "
+        "Choose another folder."
+    )
 
 
 @contextlib.contextmanager
@@ -98,7 +109,8 @@ def alone(folder: Path, name: str = "workdir"):
 
 def _identity(config: dict) -> dict:
   outside = set(NOT_IDENTITY)
-  if "segments" in config:  # each begins where the one before it ended
+  # Parts that begin where others ended: segments, sets of words.
+  if "segments" in config or (config.get("snap") or {}).get("rounds"):
     outside -= {"num_steps"}
   return {k: v for k, v in config.items() if k not in outside}
 
@@ -181,7 +193,7 @@ def write_json(file: Path, content) -> None:
 
 def _foreign(file: Path) -> bool:
   """Not what a run leaves that was killed before its first file was whole."""
-  return file.suffix != ".partial" and not file.name.startswith("vectors_")
+  return file.suffix != ".partial" and not VECTORS.fullmatch(file.name)
 
 
 class MetricsLog:

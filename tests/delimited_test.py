@@ -10,7 +10,7 @@ from distill_jax import data
 from distill_jax.data.delimited import Columns, columns
 from distill_jax.errors import DataError
 
-TEXTS = "text,label\nGood film!,pos\n\"Bad, bad film\",neg\n" * 1
+TEXTS = "text,label\nGood film!, pos\n\"Bad, bad film\",neg\n"
 ROWS = "".join(f"word{i % 3} film,{'pos' if i % 2 else 'neg'}\n"
                for i in range(20))
 TABLE = "label,a,b\n" + "".join(f"{'xy'[i % 2]},{i},{-i}.5\n" for i in range(8))
@@ -34,13 +34,14 @@ def test_spec():
   assert columns("a/b.csv?text=t&label=l&tokens=spaces") == (
       "a/b.csv", Columns(text="t", label="l", tokens="spaces")
   )
-  assert columns("a?features=x,y&test=0.25")[1] == Columns(
+  assert columns("a?features=x, y&test=0.25")[1] == Columns(
       features=("x", "y"), test=0.25
   )
+  assert columns("a?text=C++ %26 D")[1].text == "C++ & D"
   for query, message in (
       ("txt=a", "got 'txt=a'"), ("text", "got 'text'"), ("text=", "after its"),
       ("text=a&features=b", "not both"), ("test=1", r"test in \[0, 1\)"),
-      ("test=x", r"test in \[0, 1\)"),
+      ("test=x", r"test in \[0, 1\)"), ("text=label", "another column"),
   ):
     with pytest.raises(DataError, match=message):
       columns(f"a?{query}")
@@ -49,12 +50,12 @@ def test_spec():
 def test_texts_in_parts(tmp_path):
   folder = _folder(
       tmp_path, train__csv="text,label\n" + ROWS, dev__csv=TEXTS,
-      test__tsv="label\ttext\npos\tGood, \"film\n".replace('"', ""),
+      test__tsv="label\ttext\npos\t\"Good, film\nneg\tends\"\n",
       notes__md="x",
   )
   source = _read(folder)
   assert source.train.num_samples == 20
-  assert source.validation.num_samples == 2 and source.test.num_samples == 1
+  assert source.validation.num_samples == 2 and source.test.num_samples == 2
   assert source.class_names == ("neg", "pos")
   assert source.validation.labels.tolist() == [1, 0]
   raw = data.texts(f"csv:{folder}?text=text&tokens=spaces")

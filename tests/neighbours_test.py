@@ -121,6 +121,12 @@ def test_what_is_refused():
   ):
     with pytest.raises(ValueError, match="`k` must be at least 1"):
       make(0)
+  objective = soft_neighbours(sample=sampling.mixed(1), num_classes=2, k=1)
+  with pytest.raises(ValueError, match="`labels` must have 1 columns"):
+    objective.loss(
+        None, Samples(jnp.ones((2, 2)), jnp.eye(2), jnp.zeros(0)), (),
+        Batch(jnp.ones((1, 2)), jnp.zeros(1, int)),
+    )
   with pytest.raises(ValueError, match="`temperature`"):
     soft_neighbours(
         sample=sampling.mixed(1), num_classes=2, k=1, temperature=0.0

@@ -2,11 +2,12 @@
 
 import json
 
+import build
 import launching
 import numpy as np
 import pytest
 
-from distill_jax import artifact, data
+from distill_jax import artifact
 from distill_jax.text import words
 
 CONFIGS = launching.CONFIGS
@@ -118,6 +119,11 @@ def test_a_set_of_words(tmp_path):
   )
   report = json.loads((tmp_path / "run" / "report.json").read_text())
   assert report["snapped_accuracy"]["mean"] == report["accuracy"]["mean"]
+  hard = np.eye(3, dtype=np.float32)
+  assert not np.array_equal(distilled.labels, hard)
+  assert not np.allclose(distilled.step_sizes, 0.1)
+  longer = launching.distil(*command, "--config.num_steps=80")
+  assert longer.code == 2 and "num_steps (60 there, 80 here)" in longer.err
   for name in ("1_words", "2_vectors", "2_words"):
     log = tmp_path / "run" / "snapped" / name / "metrics.jsonl"
     assert len(log.read_text().splitlines()) == 1
@@ -125,6 +131,7 @@ def test_a_set_of_words(tmp_path):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (("--config.text.vectors=absent.txt",), "no absent.txt"),
+    (("--config.text.sample_length=3",), "must suit the network; got 3"),
     (("--config.text.sample_length=9",), "`text.sample_length` must be 1"),
     (("--config.snap.rounds=1", "--config.learn_labels=false"),
      "`snap.rounds` must be 0"),
@@ -158,8 +165,9 @@ def test_other_objectives_on_texts(tmp_path, name):
   assert result.code == 0, result.err
   distilled = artifact.load(tmp_path / "run" / "distilled.safetensors")
   assert distilled.modality == ("features" if name == "kip" else "text")
-  raw = data.texts(spec)
-  assert len(raw["x_train"]) == 150
+  read = build.source_of(distilled, spec, data_dir=None)
+  assert read.facts["length"] == 8 and read.facts["tokens"] == "spaces"
+  assert read.example.shape[1:] == distilled.inputs.shape[1:]
 
 
 def test_a_table_with_an_mlp(tmp_path):

@@ -141,7 +141,7 @@ class TextNetworksTest(parameterized.TestCase):
     )
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
-    still = network.apply(variables, x)[0]
+    still = network.apply(variables, x, key=jax.random.key(0))[0]
     np.testing.assert_array_equal(still, network.apply(variables, x)[0])
 
   def test_dropout_is_the_same_when_steps_are_computed_again(self):

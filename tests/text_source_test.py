@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from distill_jax import selection
+from distill_jax import artifact, schema, selection
 from distill_jax.data.source import from_arrays
-from distill_jax.errors import DataError
-from distill_jax.text import embedding
+from distill_jax.errors import ArtifactError, DataError
+from distill_jax.exchange import export, import_npz
+from distill_jax.text import embedding, words
 from distill_jax.text.source import from_texts
 from distill_jax.text.vectors import Vectors
 
@@ -31,9 +32,9 @@ def test_ids_and_vectors():
   source = _source()
   ids = np.asarray(source.train.inputs)
   assert ids.dtype == np.int32 and ids.shape == (12, 5)
-  words = embedding.vocabulary(source.preprocessing)
-  assert words[:2] == ("", "<unknown>")
-  assert [words[i] for i in ids[1]] == TRAIN[1].split()
+  known = embedding.vocabulary(source.preprocessing)
+  assert known[:2] == ("", "<unknown>")
+  assert [known[i] for i in ids[1]] == TRAIN[1].split()
   assert ids[0, 3:].tolist() == [embedding.PADDING] * 2
   assert source.test.inputs[1, 1] == embedding.UNKNOWN
   encoded = jax.jit(source.train.encode)(source.train.inputs[:2])
@@ -59,6 +60,8 @@ def test_duplicates_are_dropped_from_train():
   source = _source(drop_duplicates=True)
   assert source.train.num_samples == 9
   assert source.facts["dropped"] == 3
+  with pytest.raises(DataError, match="must leave training texts"):
+    _source(x_validation=TRAIN, y_validation=LABELS, drop_duplicates=True)
   assert source.facts["duplicates"] == {"test": 1}
 
 
@@ -72,10 +75,10 @@ def test_vocabulary_is_of_the_texts_that_stay():
 
   source = from_texts(texts, [0, 1] * 10, vectors=learn,
                       validation_fraction=0.2)
-  words = set(embedding.vocabulary(source.preprocessing))
+  known = set(embedding.vocabulary(source.preprocessing))
   held = np.asarray(source.validation.inputs)
   assert (held[:, 0] == embedding.UNKNOWN).all()
-  assert len(words) == 2 + 17 and set(seen) == words - {"", "<unknown>"}
+  assert len(known) == 2 + 17 and set(seen) == known - {"", "<unknown>"}
 
 
 def test_a_validation_part_of_its_own():
@@ -89,15 +92,15 @@ def test_a_validation_part_of_its_own():
 
 
 def test_max_words_keeps_the_commonest():
-  words = embedding.vocabulary(_source(max_words=4).preprocessing)
-  assert words[2:] == ("a", "cat")
+  known = embedding.vocabulary(_source(max_words=4).preprocessing)
+  assert known[2:] == ("a", "cat")
 
 
 def test_a_record_of_another_source():
   record = _source().preprocessing
   source = from_texts(["dog dog", "cat"], [0, 1], preprocessing=record)
-  words = embedding.vocabulary(record)
-  assert [words[i] for i in np.asarray(source.train.inputs)[0]] == ["dog"] * 2
+  known = embedding.vocabulary(record)
+  assert [known[i] for i in np.asarray(source.train.inputs)[0]] == ["dog"] * 2
 
 
 def test_averages():
@@ -144,6 +147,36 @@ def test_near_twins_are_told_apart():
   table += np.arange(6)[:, None] * np.float32(1e-4) * (table > 0)
   found = embedding.nearest_words(jnp.asarray(table), jnp.asarray(table[2:]))
   assert found.tolist() == [2, 3, 4, 5]
+
+
+def test_the_fingerprint_knows_the_vectors():
+  other = VECTORS._replace(table=VECTORS.table + 1)
+  assert _source().fingerprint() == _source().fingerprint()
+  assert _source().fingerprint() != _source(vectors=other).fingerprint()
+
+
+def test_a_set_of_sentences_in_a_file(tmp_path):
+  source = _source()
+  made = artifact.from_samples(
+      source.train.inputs[:2], [0, 1], class_names=source.class_names,
+      preprocessing=source.preprocessing, raw=True,
+  )
+  assert made.modality == "text" and made.storage_bytes["vectors"] > 0
+  artifact.save(made, tmp_path / "set.safetensors")
+  again = artifact.load(tmp_path / "set.safetensors")
+  assert words.sentences(again)[0] == ["the", "cat", "sat"]
+  export(again, tmp_path / "set.npz")
+  imported = import_npz(tmp_path / "set.npz")
+  assert words.sentences(imported) == words.sentences(again)
+  record = source.preprocessing
+  for change, message in (
+      (record._replace(words=record.words[:-4]), "of the table"),
+      (record._replace(table=record.table[:, :3]), "word vectors of 5"),
+      (record._replace(words=record.words.at[0].set(255)), "no UTF-8"),
+      (_source(preprocessing="averaged_vectors").preprocessing, r"\[M, d\]"),
+  ):
+    with pytest.raises(ArtifactError, match=message):
+      schema.check(made._replace(preprocessing=change))
 
 
 def test_encoding_under_jit_takes_the_table_as_an_argument():

@@ -51,6 +51,8 @@ def test_tokenised_refuses_what_has_no_words():
   ):
     with pytest.raises(DataError, match=message):
       tokenised("x_train", texts, "words")
+  with pytest.raises(DataError, match="line ends; got one in row 1"):
+    tokenised("x_train", ["a", "b\nc"], list)
   with pytest.raises(DataError, match="must be one of spaces, words"):
     tokenised("x_train", ["a"], "letters")
 
@@ -184,5 +186,7 @@ def test_common_words_are_ordered():
 def test_what_learning_refuses():
   with pytest.raises(DataError, match="two words that occur 2 times"):
     fit_vectors([["a", "b"]], 2)
+  with pytest.raises(DataError, match="words beside each other"):
+    fit_vectors([["a"], ["b"]] * 3, 2)
   with pytest.raises(ValueError, match="`dim`"):
     fit_vectors(_sentences(4), 0)

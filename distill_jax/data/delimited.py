@@ -6,8 +6,9 @@
   csv:PLACE?...&test=0.2                       a fifth of each class for testing
 
 PLACE is a file, or a folder with train.csv and maybe test.csv and
-validation.csv (or valid, dev); `.tsv`, `.gz` and `.xz` too. The first line
-names the columns; the label's is `label` unless it is said.
+validation.csv (or valid, dev); `.tsv`, whose quotes are characters as every
+other, `.gz` and `.xz` too. The first line names the columns; the label's is
+`label` unless it is said. In a name & is written %26 and % is %25.
 """
 
 import csv
@@ -62,12 +63,10 @@ def columns(spec: str) -> tuple[str, Columns]:
     DataError: an unknown option, or a value that makes no sense.
   """
   place, _, query = spec.partition("?")
-  try:
-    options = dict(urllib.parse.parse_qsl(
-        query, keep_blank_values=True, strict_parsing=bool(query)
-    ))
-  except ValueError:
-    options = {query: ""}
+  options = {}
+  for item in filter(None, query.split("&")):
+    name, _, value = item.partition("=")
+    options[name] = urllib.parse.unquote(value)
   unknown = [name for name in options if name not in _OPTIONS]
   if unknown or not all(options.values()):
     raise DataError(
@@ -82,8 +81,15 @@ def columns(spec: str) -> tuple[str, Columns]:
     test = -1.0
   if not 0 <= test < 1:
     raise DataError(f"`spec` must have test in [0, 1); got {query!r}.")
-  features = tuple(filter(None, options.pop("features", "").split(",")))
-  return place, Columns(features=features, test=test, **options)
+  features = options.pop("features", "").split(",")
+  features = tuple(filter(None, map(str.strip, features)))
+  found = Columns(features=features, test=test, **options)
+  if found.label in (found.text, *features):
+    raise DataError(
+        f"`spec` must name another column as label; got {found.label!r} for "
+        "both."
+    )
+  return place, found
 
 
 def read_table(path: Path, wanted: Columns) -> dict[str, Any]:
@@ -166,7 +172,7 @@ def _read(file: Path, wanted: Columns):
   if not named:
     raise DataError(f"`spec` must have columns besides the label; {file} has "
                     "none.")
-  labels = [_cell(file, line, cells, wanted.label, places)
+  labels = [_cell(file, line, cells, wanted.label, places).strip()
             for line, cells in rows]
   if wanted.text is not None:
     return [
@@ -181,9 +187,10 @@ def _read(file: Path, wanted: Columns):
 def _rows(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
   """The column names, and every row with the number of its last line."""
   text = _text(file)
+  delimiter = _delimiter(file) or ","
   reader = csv.reader(
-      io.StringIO(text, newline=""), delimiter=_delimiter(file) or ",",
-      strict=True,
+      io.StringIO(text, newline=""), delimiter=delimiter, strict=True,
+      quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL,
   )
   limit = csv.field_size_limit(_LARGEST_CELL)
   try:

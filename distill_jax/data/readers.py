@@ -52,7 +52,7 @@ def read(
       where tfds keeps its data; by default the environment variable
       DISTILL_JAX_DATA.
     text: further options of `from_texts`, where the data are texts: vectors,
-      dim, length, max_words, tokens, drop_duplicates.
+      length, max_words, tokens, drop_duplicates.
     **options: of `from_arrays` and `from_texts`: class_names, preprocessing,
       validation_fraction, seed.
 

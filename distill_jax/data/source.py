@@ -122,9 +122,13 @@ class Source(NamedTuple):
   def fingerprint(self) -> str:
     """16 hexadecimal digits of a SHA-256 over names and all splits as held.
 
-    Subsets and encoded sources hold other bytes, so theirs differ.
+    Subsets and encoded sources hold other bytes, so theirs differ. Those of
+    texts depend on their words and vectors too.
     """
     digest = hashlib.sha256(repr(self.class_names).encode())
+    if hasattr(self.preprocessing, "words"):  # without which ids say nothing
+      for array in self.preprocessing:
+        digest.update(np.ascontiguousarray(array))
     for split in (self.train, self.validation, self.test):
       for array in () if split is None else (split.inputs, split.labels):
         array = np.ascontiguousarray(array)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from distill_jax.labels import probabilities
+from distill_jax.labels import num_outputs, probabilities
 from distill_jax.neighbours import soft_predictions
 from distill_jax.types import Array, Batch, Objective, PyTree, Samples
 
@@ -39,6 +39,9 @@ def soft_neighbours(
 
   Returns:
     An `Objective` whose labels are logits. Metrics: `accuracy` on the batch.
+
+  Raises:
+    ValueError: a k or a temperature out of its range.
   """
   if k < 1:
     raise ValueError(f"`k` must be at least 1; got {k}.")
@@ -51,6 +54,11 @@ def soft_neighbours(
 
   def loss(key, samples: Samples, state, batch: Batch):
     del key
+    if samples.labels.shape[1] != num_outputs(num_classes):
+      raise ValueError(
+          f"`labels` must have {num_outputs(num_classes)} columns for "
+          f"{num_classes} classes; got {samples.labels.shape[1]}."
+      )
     labels = probabilities(samples.labels)
     found = soft_predictions(batch.inputs, samples.inputs, labels, k)
     if num_classes == 2:

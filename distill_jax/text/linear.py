@@ -13,7 +13,12 @@ import numpy as np
 from distill_jax.data import labelling
 from distill_jax.data.source import stratified
 from distill_jax.evaluation import metrics
-from distill_jax.text.tokens import Tokeniser, tokeniser
+from distill_jax.text.tokens import (
+    Tokeniser,
+    repeated,
+    tokenised,
+    tokeniser,
+)
 
 COSTS = (0.03, 0.1, 0.3, 1.0, 3.0)
 
@@ -39,6 +44,7 @@ def tfidf_linear(
     x_validation: Sequence[str] | None = None,
     y_validation=None,
     tokens: str | Tokeniser = "words",
+    drop_duplicates: bool = False,
     validation_fraction: float = 0.1,
     seed: int = 0,
     costs: tuple[float, ...] = COSTS,
@@ -53,13 +59,23 @@ def tfidf_linear(
     x_validation: see `from_texts`.
     y_validation: see `from_texts`.
     tokens: see `from_texts`.
-    validation_fraction: of train, where there is no validation part.
-    seed: of the choice of these.
+    drop_duplicates: see `from_texts`.
+    validation_fraction: of train, where there is no validation part; 0 for
+      none, and then C is 1.
+    seed: of the choice of these, and of the classifier.
     costs: to choose C from; the smallest of the best is taken.
+
+  Raises:
+    DataError: labels or texts that `from_texts` refuses.
   """
   from sklearn.feature_extraction.text import TfidfVectorizer
   from sklearn.svm import LinearSVC
 
+  if drop_duplicates:
+    kept = [tokenised("texts", t, tokens) for t in (x_train, x_test)]
+    again = set(repeated(*kept))
+    rows = [i for i in range(len(x_train)) if i not in again]
+    x_train, y_train = [x_train[i] for i in rows], np.asarray(y_train)[rows]
   names = np.array(labelling.name_classes(np.asarray(y_train).astype(str)))
   y_train, y_test = (
       labelling.indices(argument, np.asarray(y).astype(str), names)
@@ -78,9 +94,15 @@ def tfidf_linear(
       ngram_range=(1, 2), sublinear_tf=True,
   )
   train = features.fit_transform(x_train)
-  held = features.transform(x_validation)
-  fitted = {cost: LinearSVC(C=cost).fit(train, y_train) for cost in costs}
-  best = max(fitted, key=lambda cost: fitted[cost].score(held, y_validation))
+  costs = costs if len(x_validation) else (1.0,)
+  fitted = {
+      cost: LinearSVC(C=cost, random_state=seed).fit(train, y_train)
+      for cost in costs
+  }
+  best = costs[0]
+  if len(costs) > 1:
+    held = features.transform(x_validation)
+    best = max(costs, key=lambda cost: fitted[cost].score(held, y_validation))
   predicted = fitted[best].predict(features.transform(x_test))
   confusion = metrics.confusion_matrix(y_test, predicted, len(names))
   return LinearReference(

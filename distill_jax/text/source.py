@@ -113,6 +113,16 @@ def from_texts(
     found["train"] = [found["train"][i] for i in kept]
     labels["train"] = labels["train"][kept]
     facts["dropped"] = len(again)
+    if not kept:
+      raise DataError(
+          "`drop_duplicates` must leave training texts; all of them also occur "
+          "in another part."
+      )
+  if isinstance(preprocessing, str) and preprocessing not in PREPROCESSING:
+    raise DataError(
+        f"`preprocessing` must be one of {', '.join(PREPROCESSING)}, or a "
+        f"record of word vectors; got {preprocessing!r}."
+    )
   if length is None:
     length = min(max(map(len, found["train"])), _LONGEST)
   if length < 1 or (max_words is not None and max_words < 3):
@@ -131,11 +141,6 @@ def from_texts(
     raw = {part: _ids(texts, ids, length) for part, texts in found.items()}
     if preprocessing == "averaged_vectors":
       record = averaged(record, raw["train"][kept])
-    elif isinstance(preprocessing, str) and preprocessing != "word_vectors":
-      raise DataError(
-          f"`preprocessing` must be one of {', '.join(PREPROCESSING)}, or a "
-          f"record of word vectors; got {preprocessing!r}."
-      )
     facts.update(_counted(record, found, kept, length))
     return record, raw
 

@@ -85,6 +85,11 @@ def tokenised(
           f"`{argument}` must hold words in every text; got {text[:40]!r} in "
           f"row {row}. Drop it."
       )
+    if "\n" in "".join(found[-1]):
+      raise DataError(
+          f"`tokens` must not make words of line ends; got one in row {row} of "
+          f"`{argument}`. Let the tokeniser drop white space."
+      )
   if not found:
     raise DataError(f"`{argument}` must hold texts; got none.")
   return found

@@ -96,6 +96,11 @@ def fit_vectors(
         f" got {len(words)} in {len(sentences)} sentences. Lower `min_count`."
     )
   matrix = _ppmi(_counts(sentences, words, window))
+  if not matrix.nnz:
+    raise DataError(
+        "`sentences` must hold words beside each other to learn vectors; got "
+        "none. Give `vectors`."
+    )
   table = _factorised(matrix, dim, power)
   return Vectors(words, table, f"PPMI and SVD, learned on {name}")
 

@@ -30,7 +30,7 @@ def unrolled(
   Args:
     text: what follows the colon: `fixed`, `random`, `images=N`, `steps=S`,
       `epochs=E`, `theta=K` (initialisations per outer step), `quick`.
-    method: 'dd' or 'sldd'; SLDD learns the labels.
+    method: 'dd', 'sldd' or 'tdd'; only DD's labels are held.
     data: SPEC of the data set.
     network: name and arguments, see `build.network`.
     preprocessing: 'standardise', 'zca', or mean and std.
