@@ -7,6 +7,7 @@ import build
 import jax
 import known
 import networks as networks_of
+import numpy as np
 from console import say
 from workdir import MetricsLog, command, write_json
 
@@ -21,6 +22,7 @@ from distill_jax.evaluation import (
   transfer_table,
 )
 from distill_jax.evaluation.recipes import from_spec
+from distill_jax.labels import classes_of_labels
 from distill_jax.segments import updates
 from distill_jax.text.words import is_text, sentences, snapped
 
@@ -218,13 +220,16 @@ def draw(folder: Path, artifact, report: dict, start=None) -> None:
         where / "samples.png",
     )
   if is_text(artifact):
+    classes = classes_of_labels(artifact.training_set.samples.labels)
     (folder / "words.txt").write_text("".join(
-        " ".join(words) + "\n" for words in sentences(artifact)
+        f"{artifact.class_names[c]}\t{' '.join(words)}\n"
+        for c, words in zip(classes, sentences(artifact), strict=True)
     ), encoding="utf-8")
+    of_words = np.array_equal(snapped(artifact).inputs, artifact.inputs)
     figures.save(
         figures.decoded_sentences(
             sentences(artifact), artifact.training_set.samples.labels,
-            artifact.class_names, order=artifact.order,
+            artifact.class_names, order=artifact.order, of_words=of_words,
         ),
         where / "samples.png",
     )

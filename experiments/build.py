@@ -375,7 +375,7 @@ def _check(config, source):
   if source.test is None:
     raise ConfigError(
         f"`data` must have a test part to evaluate on; {source.name} has none."
-        " Add x_test and y_test, or a folder test."
+        " Add x_test and y_test, a folder test, or &test=0.2 to a csv SPEC."
     )
   one_of(METHODS, "method", config.method)
   counts = ["num_steps_per_epoch", "num_epochs", "batch_size", "num_steps",

@@ -11,7 +11,7 @@ import numpy as np
 from console import say
 
 from distill_jax import data
-from distill_jax.errors import ConfigError
+from distill_jax.errors import ConfigError, DataError
 from distill_jax.text.tokens import tokenised
 from distill_jax.text.vectors import (
     Vectors,
@@ -158,7 +158,13 @@ def _learned(text, sentences, data_dir, cache) -> Vectors:
   )
   corpus, names = list(sentences), ["the training texts"]
   for spec in text.corpora:
-    found = data.texts(spec, data_dir=data_dir)
+    try:
+      found = data.texts(spec, data_dir=data_dir)
+    except DataError as error:
+      raise ConfigError(
+          f"`text.corpora` must be there to learn vectors on: {error} The "
+          "option own learns on this data set alone."
+      ) from error
     if found is None:
       raise ConfigError(
           f"`text.corpora` must be SPECs of texts; got {spec}."

@@ -72,6 +72,12 @@ def test_packed(tmp_path, pack):
   assert _read(folder / f"t.csv.{end}").train.num_samples == 20
 
 
+def test_unknown_options_are_named(tmp_path):
+  file = _folder(tmp_path, t__csv="text,label\n" + ROWS) / "t.csv"
+  with pytest.raises(DataError, match="keys among.*got lenght"):
+    _read(file, text=dict(lenght=3))
+
+
 def test_a_part_for_testing_is_held_out(tmp_path):
   file = _folder(tmp_path, t__csv="text,label\n" + ROWS) / "t.csv"
   source = _read(file, "?text=text&test=0.2")
@@ -95,8 +101,9 @@ def test_tables(tmp_path):
     (TEXTS, "?text=body", "no 'body', only text, label"),
     (TEXTS, "?text=text&label=class", "no 'class'"),
     ("text,label\n", "?text=text", "rows below column names"),
-    ("text,label\na,pos\n ,neg\n", "?text=text", "empty one in line 3"),
-    ("text,label\na,pos\nb,\n", "?text=text", "label in every row.*line 3"),
+    ("text,label\na,pos\n ,neg\n", "?text=text",
+     "'text' of every row.*nothing in line 3"),
+    ("text,label\na,pos\nb,\n", "?text=text", "'label' of every row.*line 3"),
     ("text,label\na,b,c\n", "?text=text", "2 cells.*has 3 in line 2"),
     ('text,label\na,b\n"c"d,e\n', "?text=text", "well-formed.*in line 3"),
     ("text,label\na,b\nc,d\ne\xff,f\n".encode("latin-1"), "?text=text",

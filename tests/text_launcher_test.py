@@ -76,6 +76,8 @@ def test_the_set_carries_its_words(trained):
   distilled = artifact.load(folder / "distilled.safetensors")
   assert distilled.modality == "text" and distilled.inputs.shape == (6, 8, 6)
   lines = (folder / "words.txt").read_text().splitlines()
+  classes, lines = zip(*(line.split("\t") for line in lines), strict=True)
+  assert set(classes) <= set("abc")
   assert [line.split() for line in lines] == words.sentences(distilled)
   known = {f"w{i}" for i in range(12)} | {"up", "down", "side"}
   assert {word for line in lines for word in line.split()} <= known

@@ -5,13 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from distill_jax import artifact, schema, selection
+from distill_jax import artifact, evaluate, schema, selection
 from distill_jax.data.source import from_arrays
 from distill_jax.errors import ArtifactError, DataError
+from distill_jax.evaluation.learners import nearest_neighbours
 from distill_jax.exchange import export, import_npz
 from distill_jax.text import embedding, words
 from distill_jax.text.source import from_texts
-from distill_jax.text.vectors import Vectors
+from distill_jax.text.vectors import Vectors, save_vectors
 
 TRAIN = ["the cat sat", "a dog ran far away", "the dog sat", "a cat ran"] * 3
 LABELS = ["cat", "dog", "dog", "cat"] * 3
@@ -147,6 +148,33 @@ def test_near_twins_are_told_apart():
   table += np.arange(6)[:, None] * np.float32(1e-4) * (table > 0)
   found = embedding.nearest_words(jnp.asarray(table), jnp.asarray(table[2:]))
   assert found.tolist() == [2, 3, 4, 5]
+
+
+def test_sets_are_tested_in_their_own_vectors():
+  source = _source(length=4)
+  made = artifact.from_samples(
+      source.train.inputs[:2], [0, 1], class_names=source.class_names,
+      preprocessing=source.preprocessing, raw=True,
+  )
+  learner = nearest_neighbours()
+  key = jax.random.key(0)
+  evaluate(key, made, source.test, learner=learner)
+  other = _source(vectors=VECTORS._replace(table=VECTORS.table + 1), length=4)
+  with pytest.raises(ValueError, match="words and vectors of the set"):
+    evaluate(key, made, other.test, learner=learner)
+
+
+def test_vectors_from_a_file(tmp_path):
+  save_vectors(VECTORS, tmp_path / "v.npz")
+  for place in (tmp_path / "v.npz", str(tmp_path / "v.npz")):
+    source = _source(vectors=place)
+    assert source.facts["vectors"] == "by hand"
+    np.testing.assert_array_equal(
+        source.preprocessing.table, _source().preprocessing.table
+    )
+  (tmp_path / "empty.txt").write_text("")
+  with pytest.raises(DataError, match="has none"):
+    _source(vectors=tmp_path / "empty.txt")
 
 
 def test_the_fingerprint_knows_the_vectors():

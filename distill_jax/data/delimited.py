@@ -167,7 +167,7 @@ def _read(file: Path, wanted: Columns):
     if name not in places:
       raise DataError(
           f"`spec` must name columns that are there; {file} has no {name!r}, "
-          f"only {', '.join(header)}."
+          f"only {', '.join(header)}. Say text=COLUMN&label=COLUMN."
       )
   if not named:
     raise DataError(f"`spec` must have columns besides the label; {file} has "
@@ -243,8 +243,8 @@ def _cell(file, line, cells: Sequence[str], name: str, places) -> str:
   cell = cells[places[name]]
   if not cell.strip():
     raise DataError(
-        f"`spec` must hold a {name} in every row; {file} has an empty one in "
-        f"line {line}. Drop the row."
+        f"`spec` must have something in column {name!r} of every row; {file} "
+        f"has nothing in line {line}. Drop the row."
     )
   return cell
 

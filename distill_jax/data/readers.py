@@ -33,6 +33,9 @@ from distill_jax.text.source import from_texts
 
 _KINDS = "digits, idx:DIR, npz:FILE, folder:DIR, csv:PLACE, tfds:NAME"
 _PARTS = ("x_train", "y_train", "x_test", "y_test")
+_TEXT_OPTIONS = (
+  "vectors", "length", "max_words", "tokens", "drop_duplicates"
+)
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 _GREY_MODES = ("1", "L", "LA")
 
@@ -116,6 +119,12 @@ def _table(spec, place, data_dir, text, options):
     raise DataError(
       "`preprocessing` must be word_vectors or averaged_vectors for texts; got "
       "'standardise'."
+    )
+  unknown = sorted(set(text) - set(_TEXT_OPTIONS))
+  if unknown:
+    raise DataError(
+      f"`text` must have keys among {', '.join(_TEXT_OPTIONS)}; got "
+      f"{', '.join(unknown)}."
     )
   if wanted.tokens is not None:
     text = {**text, "tokens": wanted.tokens}

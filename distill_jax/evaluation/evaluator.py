@@ -147,6 +147,7 @@ def evaluate(
     spec = getattr(training_set, "recipe", None)
     learner = student(network, from_spec(spec) if spec else in_order())
   space = getattr(training_set, "label_space", None)
+  _check_words(getattr(training_set, "preprocessing", None), split)
   training_set = getattr(training_set, "training_set", training_set)
   _check_labels(learner, space)
   if space == "centred" and not learner.regression:
@@ -293,6 +294,22 @@ def _num_networks(learner, training_set, num_networks):
   if learner.random and not fixes_initialisation(training_set):
     return num_networks
   return 1
+
+
+def _check_words(record, split) -> None:
+  """Refuses real texts in other vectors than those of a set of texts."""
+  if split is None or not hasattr(record, "words"):
+    return
+  theirs = split.preprocessing
+  theirs = getattr(theirs, "original", theirs)
+  same = type(theirs) is type(record) and all(
+      jnp.array_equal(a, b) for a, b in zip(theirs, record, strict=True)
+  )
+  if not same:
+    raise ValueError(
+        "`split` must be in the words and vectors of the set; got others. Read "
+        "the texts with preprocessing=artifact.preprocessing."
+    )
 
 
 def _check_labels(learner: Learner, space: str | None) -> None:

@@ -25,6 +25,7 @@ def decoded_sentences(
     class_names: Sequence[str],
     *,
     order=None,
+    of_words: bool = False,
     title: str = "Nearest words of the distilled sentences",
 ):
   """Every sentence in its nearest words, above it its largest label values.
@@ -34,6 +35,7 @@ def decoded_sentences(
     labels: [M, K] float, or [M, 1] for two classes.
     class_names: of every class; two where labels are [M, 1].
     order: [S, n] int; sentences then stand step by step.
+    of_words: whether the set consists of these words.
     title: above all.
 
   Returns:
@@ -54,6 +56,8 @@ def decoded_sentences(
     )
     blocks.append((head, body))
   note = "Training used the vectors, not these words."
+  if of_words:
+    note = "The set consists of these words."
   if len(rows) > _SHOWN:
     note = f"The first {_SHOWN} of {len(rows)}. {note}"
   height = 0.62 + sum(
@@ -123,6 +127,8 @@ def heat_maps(
     )
     axes.set_title(", ".join(captions[place]), fontsize=8, parse_math=False)
     axes.tick_params(labelsize=7)
+    for axis in (axes.xaxis, axes.yaxis):
+      axis.get_major_locator().set_params(integer=True)
     if place % columns == 0:
       axes.set_ylabel("entry of the vector", fontsize=8)
     if place + columns >= len(shown):

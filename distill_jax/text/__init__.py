@@ -5,4 +5,9 @@
   embedding   the records between token ids and model space
   source      texts -> `data.Source`, whose inputs are token ids
   words       words of a distilled set: nearest ones, snapping
+  linear      what a linear classifier makes of all texts
 """
+
+from distill_jax.text import embedding, tokens, vectors, words
+
+__all__ = ["embedding", "tokens", "vectors", "words"]

@@ -5,6 +5,7 @@ here: neither validation nor test texts are looked at (Sucholutsky & Schonlau,
 2019, arXiv 1910.02551; the published code pads and truncates likewise).
 """
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,7 +27,12 @@ from distill_jax.text.embedding import (
     packed,
 )
 from distill_jax.text.tokens import Tokeniser, repeated, tokenised
-from distill_jax.text.vectors import Vectors, common_words, fit_vectors
+from distill_jax.text.vectors import (
+    Vectors,
+    common_words,
+    fit_vectors,
+    read_vectors,
+)
 
 _LONGEST = 400  # tokens, where no length is given
 PREPROCESSING = ("word_vectors", "averaged_vectors")
@@ -40,7 +46,9 @@ def from_texts(
     *,
     x_validation: Sequence[str] | None = None,
     y_validation=None,
-    vectors: Vectors | Callable[[list[list[str]]], Vectors] = fit_vectors,
+    vectors: (
+        Vectors | str | os.PathLike | Callable[[list[list[str]]], Vectors]
+    ) = fit_vectors,
     length: int | None = None,
     max_words: int | None = None,
     tokens: str | Tokeniser = "words",
@@ -61,8 +69,9 @@ def from_texts(
     x_validation: texts for choosing settings; or None, and then
       `validation_fraction` of train are.
     y_validation: their classes.
-    vectors: of words (`read_vectors`), or what makes them of the tokens of the
-      training texts that stay; by default they are learned on these.
+    vectors: of words, a file of them (`read_vectors`), or what makes them of
+      the tokens of the training texts that stay; by default they are learned on
+      these, with 100 numbers each: `lambda t: fit_vectors(t, 50)` for 50.
     length: s, tokens of a sentence: longer ones are cut, shorter ones padded at
       the end. By default that of the longest training text, at most 400.
     max_words: V, the commonest words of the training texts that stay, padding
@@ -154,7 +163,9 @@ def from_texts(
 def _vectors_of(texts, vectors, max_words) -> tuple[WordVectors, str]:
   """The record of a vocabulary's words, and what vectors these are."""
   words = common_words(texts, max_words=max_words and max_words - 2)
-  if not isinstance(vectors, Vectors):
+  if isinstance(vectors, str | os.PathLike):
+    vectors = read_vectors(vectors, wanted=frozenset(words))
+  elif not isinstance(vectors, Vectors):
     vectors = vectors(texts)
   known = dict(zip(vectors.words, range(len(vectors.words)), strict=True))
   table = np.zeros((len(words) + 2, vectors.dim), np.float32)

@@ -209,10 +209,12 @@ def read_vectors(
   else:
     with _opened(path, dim) as stream:
       found = _from_text(path, stream, wanted)
+  if not found.dim:
+    raise DataError(f"`vectors` must hold vectors; {path} has none.")
   if dim is not None and found.dim != dim:
     raise DataError(
         f"`vectors` must have dimension {dim}; {path} has {found.dim}. Set "
-        "`dim`, or take another file."
+        "`dim` (of a configuration `text.dim`), or take another file."
     )
   if not np.isfinite(found.table).all():
     bad = int(np.argmin(np.isfinite(found.table).all(1)))

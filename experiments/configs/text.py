@@ -43,8 +43,8 @@ def tdd(dataset: str, *, network: str, samples: int, steps: int, epochs: int):
   transformer`, `fixed`, `random`, `samples=N`, `steps=S`, `epochs=E`,
   `theta=K` (initialisations per outer step), `snap=R` (R times words take the
   place of vectors, and labels and step sizes are learned for them),
-  `vectors=FILE` (instead of learned ones), `own` (vectors learned on the data
-  set alone), `quick`.
+  `vectors=FILE` (instead of learned ones) or `own` (vectors learned on the data
+  set alone, not on the other corpora too), `quick`.
   """
   sizes = dict(samples=samples, steps=steps, epochs=epochs)
 
@@ -180,5 +180,5 @@ def text_fields(dataset: str, chosen) -> dict:
       drop_duplicates=False,
       vectors=chosen.vectors,
       corpora=() if chosen.own or chosen.vectors else tuple(others),
-      dim=100, window=5, min_count=2, power=0.0,
+      dim=0 if chosen.vectors else 100, window=5, min_count=2, power=0.0,
   )
