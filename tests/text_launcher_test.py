@@ -3,6 +3,7 @@
 import json
 
 import build
+import jax
 import launching
 import numpy as np
 import pytest
@@ -151,6 +152,14 @@ def test_mistakes_cost_a_line(tmp_path, arguments, message):
   assert not (tmp_path / "run" / "config.json").exists()
 
 
+@pytest.fixture
+def narrow():
+  """A launcher of kernels widens its process: not that of later tests."""
+  yield
+  jax.config.update("jax_enable_x64", False)
+
+
+@pytest.mark.usefixtures("narrow")
 @pytest.mark.parametrize("name", ["dc", "dm", "kip"])
 def test_other_objectives_on_texts(tmp_path, name):
   spec = _write(tmp_path)
