@@ -25,6 +25,7 @@ from distill_jax.labels import (
   uncentred,
 )
 from distill_jax.preprocessing import Standardise
+from distill_jax.text.embedding import is_of_words
 from distill_jax.types import (
   Array,
   Distilled,
@@ -346,7 +347,7 @@ def _make(
   initial = schema.plain("initial", initial) if jax.tree.leaves(initial) else ()
   if initial:
     sizes["initial"] = _bytes(initial)
-  if hasattr(rest["preprocessing"], "words"):
+  if is_of_words(rest["preprocessing"]):
     sizes["vectors"] = _bytes(schema.plain("", rest["preprocessing"]))
   rest["label_scale"] = float(rest["label_scale"])
   rest["extra"] = schema.plain("extra", rest["extra"])

@@ -21,7 +21,7 @@ from distill_jax import storage
 from distill_jax.errors import ArtifactError
 from distill_jax.labels import num_outputs
 from distill_jax.preprocessing import PREPROCESSING, name_of
-from distill_jax.text.embedding import vocabulary
+from distill_jax.text.embedding import is_of_words, vocabulary
 from distill_jax.types import PyTree
 
 VERSION = 1
@@ -248,7 +248,7 @@ def _check_shapes(artifact) -> None:
 
 def _check_preprocessing(artifact) -> None:
   name_of(artifact.preprocessing)
-  if hasattr(artifact.preprocessing, "words"):
+  if is_of_words(artifact.preprocessing):
     _check_words(artifact.preprocessing, artifact.inputs)
     return
   if artifact.modality == "text":

@@ -11,7 +11,7 @@ import numpy as np
 from console import say
 from workdir import MetricsLog, command, write_json
 
-from distill_jax import figures
+from distill_jax import figures, storage
 from distill_jax.evaluation import (
   Transfer,
   cost_of_set,
@@ -191,16 +191,38 @@ def finish(
         start, artifact.inputs, run.rows.members
     )._asdict()
   write_json(folder / "report.json", report)
+  words = sentences(artifact) if is_text(artifact) else None
+  if words is not None:
+    _write_words(folder / "words.txt", artifact, words)
   if config.figures:
-    draw(folder, artifact, report, start=start)
+    draw(folder, artifact, report, start=start, words=words)
   print(show(report))
   made = ("distilled.safetensors", "report.json", "metrics.jsonl", "words.txt",
           "figures")
   print(f"\nin {folder}:", ", ".join(n for n in made if (folder / n).exists()))
 
 
-def draw(folder: Path, artifact, report: dict, start=None) -> None:
-  """Every figure of a run, in `folder/figures`."""
+def _write_words(file: Path, artifact, words) -> None:
+  """The class and the nearest words of every sentence, a line each."""
+  classes = classes_of_labels(artifact.training_set.samples.labels)
+  storage.replace(file, "".join(
+      f"{artifact.class_names[c]}\t{' '.join(line)}\n"
+      for c, line in zip(classes, words, strict=True)
+  ).encode())
+
+
+def draw(
+    folder: Path, artifact, report: dict, start=None, words=None
+) -> None:
+  """Every figure of a run, in `folder/figures`.
+
+  Args:
+    folder: of the run.
+    artifact: the set.
+    report: of it.
+    start: what its samples started from, or None.
+    words: the nearest words of its sentences, or None for other samples.
+  """
   where = folder / "figures"
   where.mkdir(exist_ok=True)
   log = MetricsLog.read(folder)
@@ -219,16 +241,11 @@ def draw(folder: Path, artifact, report: dict, start=None) -> None:
         ),
         where / "samples.png",
     )
-  if is_text(artifact):
-    classes = classes_of_labels(artifact.training_set.samples.labels)
-    (folder / "words.txt").write_text("".join(
-        f"{artifact.class_names[c]}\t{' '.join(words)}\n"
-        for c, words in zip(classes, sentences(artifact), strict=True)
-    ), encoding="utf-8")
+  if words is not None:
     of_words = np.array_equal(snapped(artifact).inputs, artifact.inputs)
     figures.save(
         figures.decoded_sentences(
-            sentences(artifact), artifact.training_set.samples.labels,
+            words, artifact.training_set.samples.labels,
             artifact.class_names, order=artifact.order, of_words=of_words,
         ),
         where / "samples.png",

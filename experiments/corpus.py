@@ -12,6 +12,7 @@ from console import say
 
 from distill_jax import data
 from distill_jax.errors import ConfigError, DataError
+from distill_jax.text.embedding import is_of_words
 from distill_jax.text.tokens import tokenised
 from distill_jax.text.vectors import (
     Vectors,
@@ -47,7 +48,7 @@ def options(text, data_dir: str | None, cache: Path | None) -> dict[str, Any]:
 
 def options_of(artifact) -> dict[str, Any]:
   """What `from_texts` is given so that real texts fit a set."""
-  if not hasattr(artifact.preprocessing, "words"):
+  if not is_of_words(artifact.preprocessing):
     return {}
   facts = artifact.provenance.get("facts", {})
   known = {name: facts[name] for name in ("length", "tokens") if name in facts}

@@ -17,6 +17,7 @@ import numpy as np
 from distill_jax import preprocessing as preprocessing_lib
 from distill_jax.data import labelling
 from distill_jax.errors import DataError
+from distill_jax.text.embedding import is_of_words
 from distill_jax.types import Array, PyTree
 
 _FITS = {
@@ -126,7 +127,7 @@ class Source(NamedTuple):
     texts depend on their words and vectors too.
     """
     digest = hashlib.sha256(repr(self.class_names).encode())
-    if hasattr(self.preprocessing, "words"):  # without which ids say nothing
+    if is_of_words(self.preprocessing):  # without which ids say nothing
       for array in self.preprocessing:
         digest.update(np.ascontiguousarray(array))
     for split in (self.train, self.validation, self.test):

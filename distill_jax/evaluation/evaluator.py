@@ -24,6 +24,7 @@ from distill_jax.evaluation.learners import (
 from distill_jax.evaluation.recipes import from_spec, in_order
 from distill_jax.labels import classes_of_labels, num_outputs, uncentred
 from distill_jax.parallel import batch_map, chunk_size, cpu_rows
+from distill_jax.text.embedding import is_of_words
 from distill_jax.types import Array, Network, TrainingSet
 
 _ACCELERATOR_ROWS = 1024  # samples classified at once by one network
@@ -298,7 +299,7 @@ def _num_networks(learner, training_set, num_networks):
 
 def _check_words(record, split) -> None:
   """Refuses real texts in other vectors than those of a set of texts."""
-  if split is None or not hasattr(record, "words"):
+  if split is None or not is_of_words(record):
     return
   theirs = split.preprocessing
   theirs = getattr(theirs, "original", theirs)

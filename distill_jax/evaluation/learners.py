@@ -119,8 +119,7 @@ def nearest_neighbours(k: int = 1) -> Learner:
   Args:
     k: neighbours, at least 1 and at most M.
   """
-  if k < 1:
-    raise ValueError(f"`k` must be at least 1; got {k}.")
+  _check_neighbours(k)
 
   def fit(key, training_set: TrainingSet):
     del key
@@ -157,8 +156,7 @@ def soft_nearest_neighbours(k: int) -> Learner:
   Args:
     k: neighbours, at least 1 and at most M.
   """
-  if k < 1:
-    raise ValueError(f"`k` must be at least 1; got {k}.")
+  _check_neighbours(k)
 
   def fit(key, training_set: TrainingSet):
     del key
@@ -170,6 +168,11 @@ def soft_nearest_neighbours(k: int) -> Learner:
     return predict
 
   return Learner(fit, f"{k} soft-label neighbours", False)
+
+
+def _check_neighbours(k: int) -> None:
+  if k < 1:
+    raise ValueError(f"`k` must be at least 1; got {k}.")
 
 
 def fixes_initialisation(training_set: TrainingSet) -> bool:

@@ -78,6 +78,11 @@ class AveragedVectors(NamedTuple):
     return words_of(self, ids)
 
 
+def is_of_words(record) -> bool:
+  """Whether a preprocessing takes token ids, and so has words and vectors."""
+  return isinstance(record, WordVectors | AveragedVectors)
+
+
 def averages(table: Array, ids: Array) -> Array:
   """Mean vectors [..., d] of the words that are no padding, of ids [..., s]."""
   present = (ids != PADDING)[..., None]

@@ -21,7 +21,6 @@ from distill_jax.data.source import (
 from distill_jax.errors import DataError
 from distill_jax.text import embedding
 from distill_jax.text.embedding import (
-    AveragedVectors,
     WordVectors,
     averaged,
     packed,
@@ -182,7 +181,7 @@ def _vectors_of(texts, vectors, max_words) -> tuple[WordVectors, str]:
 
 
 def _places(record) -> dict[str, int]:
-  if not isinstance(record, WordVectors | AveragedVectors):
+  if not embedding.is_of_words(record):
     raise DataError(
         "`preprocessing` must be a record of word vectors for texts; got "
         f"{type(record).__name__}."
