@@ -7,6 +7,7 @@ on a gradient. Bar: ours takes at most as long. Without neural-tangents only
 ours is timed.
 """
 
+import agreement
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +23,6 @@ from distill_jax.objectives.kip import kernel_regression
 from distill_jax.types import Batch, Samples
 
 BAR = 1.0
-RTOL = 1e-3
 CLASSES, SHAPE = 10, (32, 32, 3)
 
 
@@ -91,23 +91,6 @@ def step(kernel: Kernel, num_samples: int, num_targets: int):
   return lambda: run(own, batch)
 
 
-def gradient_difference(ours, theirs) -> float:
-  """Largest difference of two steps' gradients, as a share of the largest.
-
-  Raises:
-    RuntimeError: it exceeds 1e-3.
-  """
-  difference = max(
-      float(np.abs(a - b).max() / np.abs(b).max())
-      for a, b in zip(ours()[1], theirs()[1], strict=True)
-  )
-  if not difference <= RTOL:
-    raise RuntimeError(
-        f"the gradients must agree to {RTOL}; got {difference}."
-    )
-  return difference
-
-
 def _measure(kernels, num_targets, options):
   candidates = {
       name: step(kernel, options.num_samples, num_targets)
@@ -115,7 +98,9 @@ def _measure(kernels, num_targets, options):
   }
   row = {"samples x targets": f"{options.num_samples} x {num_targets}"}
   if len(candidates) > 1:
-    row["difference"] = gradient_difference(*candidates.values())
+    row["difference"] = agreement.difference(
+        *(run()[1] for run in candidates.values())
+    )
   timed = timing.alternate(
       candidates, rounds=options.rounds, seconds=options.seconds
   )
