@@ -13,11 +13,12 @@ from pathlib import Path
 import jax
 import networks
 import numpy as np
+from console import say
 from workdir import read_json, update_json
 
 from distill_jax import data, environment
 from distill_jax.evaluation import run_baselines, train_on_all
-from distill_jax.evaluation.baselines import Baseline
+from distill_jax.evaluation.baselines import TITLES, Baseline
 from distill_jax.evaluation.cost import Cost
 from distill_jax.evaluation.full_data import FullData
 from distill_jax.evaluation.recipes import from_spec
@@ -52,14 +53,14 @@ def baselines(
   else:
     fitted = dict(network=networks.network(spec, source.num_classes))
 
-  def measure(names):
+  def measure(names, on_result):
     return run_baselines(
         key, artifact, source, **fitted, names=names,
-        num_samples=num_samples, **sizes,
+        num_samples=num_samples, **sizes, on_result=on_result,
     )
 
   if artifact.student_init == "fixed":  # weights of this set alone
-    return measure(names)
+    return measure(names, _say)
   order = artifact.order
   if num_samples != order.size:
     order = step_order(num_samples, len(order))
@@ -74,12 +75,14 @@ def baselines(
     fields[name].pop("storage_bytes", None)
   found = _read(cache)
   missing = tuple(n for n in names if _name(fields[n]) not in found)
+
+  def keep(name, result):
+    _say(name, result)
+    as_lists = result._replace(accuracy=result.accuracy.tolist())
+    found.update(_add(cache, {_name(fields[name]): as_lists._asdict()}))
+
   if missing:
-    found = _add(cache, {
-        _name(fields[name]): result._replace(
-            accuracy=result.accuracy.tolist()
-        )._asdict() for name, result in measure(missing).items()
-    })
+    measure(missing, keep)
   kept = {name: Baseline(**found[_name(fields[name])]) for name in names}
   return {
       name: result._replace(accuracy=np.asarray(result.accuracy))
@@ -124,6 +127,10 @@ def linear(
   if name not in found:
     found = _add(cache, {name: tfidf_linear(**texts, **settings)._asdict()})
   return found[name]
+
+
+def _say(name: str, result: Baseline) -> None:
+  say(f"  {TITLES[name]}: {100 * result.mean:.2f} %")
 
 
 def _setting(source, spec) -> dict:

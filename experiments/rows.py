@@ -217,8 +217,8 @@ _TDD = {
         "tdd_tweets.py:random,samples=3,steps=1,epochs=5", _RANDOM | _ALL, None,
     ),
     "tdd_tweets_text_convnet_random_30": (
-        "tdd_tweets.py:random,samples=30,steps=10,epochs=1", _RANDOM | _ALL,
-        None,
+        "tdd_tweets.py:random,samples=30,steps=10,epochs=1",
+        {**_RANDOM, **_ALL, "evaluation.networks_per_set": 3}, None,
     ),
     "tdd_trec50_text_convnet_fixed_1000": (
         "tdd_trec50.py:fixed", _FIXED, 67.4,

@@ -6,6 +6,7 @@ import pathlib
 import tempfile
 from unittest import mock
 
+import agreement
 import batch_map_bench
 import chex
 import conv_scan
@@ -122,6 +123,12 @@ class ScriptsTest(parameterized.TestCase):
     np.testing.assert_array_equal(counts.sum((1, 2)), [12, 12])
     assert (counts[0] != counts[1]).any()
 
+  def test_gradients_that_differ_are_refused(self):
+    ours = [np.array([1.0, 2.0]), np.array(3.0)]
+    assert agreement.difference(ours, ours) == 0
+    with self.assertRaisesRegex(RuntimeError, "agree to 0.001; got .*0.01"):
+      agreement.difference(ours, [ours[0] + 0.03, ours[1]])
+
   def test_one_round_of_frepo_step(self):
     out = self.folder / "result.json"
     frepo_step.main([
@@ -129,7 +136,7 @@ class ScriptsTest(parameterized.TestCase):
         "--rounds=1", "--seconds=0", f"--out={out}",
     ])
     (row,) = json.loads(out.read_text())["results"]
-    assert row["difference"] < frepo_step.RTOL
+    assert row["difference"] < agreement.RTOL
     assert row["met"] == (row["ours/python"] <= row["bar"])
 
   def test_one_round_of_kip_step(self):

@@ -38,6 +38,15 @@ def _measure(setting, cache, names=NAMES, seed=0, **changes):
   )
 
 
+def _interrupted_by(title):
+
+  def say(line):
+    if title in line:
+      raise KeyboardInterrupt
+
+  return say
+
+
 def _assert_same(one, two):
   assert one.keys() == two.keys()
   for name, result in one.items():
@@ -75,13 +84,25 @@ def test_anything_else_is_measured_anew(
   results = _measure(setting, cache)
   asked = []
 
-  def measured(*args, names, **settings):
+  def measured(*args, names, on_result, **settings):
     asked.extend(names)
-    return {name: results[name] for name in names}
+    for name in names:
+      on_result(name, results[name])
 
   monkeypatch.setattr(known, "run_baselines", measured)
   _measure(setting, cache, **change)
   assert tuple(asked) == again
+
+
+def test_what_was_measured_before_an_interruption_is_kept(
+    setting, tmp_path, monkeypatch
+):
+  cache = tmp_path / known.FILE
+  monkeypatch.setattr(known, "say", _interrupted_by("class mean"))
+  with pytest.raises(KeyboardInterrupt):
+    _measure(setting, cache)
+  (kept,) = map(json.loads, json.loads(cache.read_text()))
+  assert kept["baseline"] == "random_real"
 
 
 def test_another_recipe_is_another_value(setting, tmp_path, monkeypatch):

@@ -21,6 +21,7 @@ Differences from the published code: labels and samples share one class order;
 real samples are not augmented.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -111,6 +112,7 @@ def run_baselines(
     step_sizes: tuple[float, ...] = STEP_SIZES,
     num_samples: int | None = None,
     storage_bytes: int | None = None,
+    on_result: Callable[[str, Baseline], None] | None = None,
 ) -> dict[str, Baseline]:
   """Builds the baselines of a set and evaluates them on the test split.
 
@@ -135,6 +137,7 @@ def run_baselines(
       is compared with as many as it stores.
     storage_bytes: of the set, for `byte_matched_real`; by default what its
       samples and labels take as float32.
+    on_result: called with the name and result of each as soon as it is there.
 
   Returns:
     Results by name.
@@ -172,7 +175,12 @@ def run_baselines(
   if {"kmeans", "knn_kmeans"} & set(names):
     centroids = kmeans(k_draw, source.train, classes, num_sets)
     setting = setting._replace(centroids=centroids)
-  return {name: BASELINES[name](setting) for name in names}
+  results = {}
+  for name in names:
+    results[name] = BASELINES[name](setting)
+    if on_result is not None:
+      on_result(name, results[name])
+  return results
 
 
 def possible(*, trained: bool = True) -> tuple[str, ...]:
