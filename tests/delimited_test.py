@@ -110,6 +110,9 @@ def test_tables(tmp_path):
      "UTF-8.*in line 4"),
     ("text,label\na,pos\n\"" + "x" * 10_000_000, "?text=text",
      "in line 3.*quote not closed"),
+    ('text,label\n\n"a\nb",pos\n"c,neg\nd,neg\n', "?text=text",
+     "in line 5.*quote not closed"),
+    ('text,label\n"a\nb",pos\n"c\nd"\n', "?text=text", "has 1 in line 4"),
     ("text,label\na,pos\nb,pos\n", "?text=text", "two classes"),
     ("text,text\na,b\n", "?text=text", "different names"),
     ("text,label\na,pos\n--,neg\n", "", "numbers in the column 'text'.*line 2"),
@@ -137,7 +140,7 @@ def test_mistakes_of_folders(tmp_path):
   with pytest.raises(DataError, match="where there is a test file"):
     _read(folder, "?text=text&test=0.5")
   (tmp_path / "test.csv").write_text("text,label\nfine,soso\n")
-  with pytest.raises(DataError, match="'soso' in row 0"):
+  with pytest.raises(DataError, match="test.csv has 'soso' in line 2"):
     _read(folder)
   with pytest.raises(DataError, match="must name what exists"):
     _read(tmp_path / "absent")

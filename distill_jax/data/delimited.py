@@ -104,12 +104,14 @@ def read_table(path: Path, wanted: Columns) -> dict[str, Any]:
     [N, D] float64 arrays and lists of strings.
 
   Raises:
-    DataError: a file or column that is missing, or a line that cannot be read,
-      with its number.
+    DataError: a file or column that is missing, or a line that cannot be read
+      or has a label that the training part has not, with its number.
   """
   found = {}
   for part, file in _files(path).items():
-    found[f"x_{part}"], found[f"y_{part}"] = _read(file, wanted)
+    found[f"x_{part}"], labels = _read(file, wanted)
+    found[f"y_{part}"] = [label for _, label in labels]
+    _check_known(file, labels, known=set(found["y_train"]))
   if not wanted.test:
     return found
   if "x_test" in found:
@@ -156,7 +158,7 @@ def _delimiter(file: Path) -> str | None:
 
 
 def _read(file: Path, wanted: Columns):
-  """Inputs and labels of a file."""
+  """Inputs of a file, and the lines and values of its labels."""
   header, rows = _rows(file)
   places = {name: i for i, name in enumerate(header)}
   features = wanted.features
@@ -172,8 +174,10 @@ def _read(file: Path, wanted: Columns):
   if not named:
     raise DataError(f"`spec` must have columns besides the label; {file} has "
                     "none.")
-  labels = [_cell(file, line, cells, wanted.label, places).strip()
-            for line, cells in rows]
+  labels = [
+      (line, _cell(file, line, cells, wanted.label, places).strip())
+      for line, cells in rows
+  ]
   if wanted.text is not None:
     return [
         _cell(file, line, cells, wanted.text, places) for line, cells in rows
@@ -185,7 +189,7 @@ def _read(file: Path, wanted: Columns):
 
 
 def _rows(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-  """The column names, and every row with the number of its last line."""
+  """The column names, and every row with the number of its first line."""
   text = _text(file)
   delimiter = _delimiter(file) or ","
   reader = csv.reader(
@@ -193,13 +197,16 @@ def _rows(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
       quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL,
   )
   limit = csv.field_size_limit(_LARGEST_CELL)
+  table, line = [], 1
   try:
-    table = [(reader.line_num, cells) for cells in reader if cells]
+    for cells in reader:
+      if cells:
+        table.append((line, cells))
+      line = reader.line_num + 1
   except csv.Error as error:
-    hint = " Is a quote not closed?" if "limit" in str(error) else ""
     raise DataError(
-        f"`spec` must hold well-formed rows; {file} has not in line "
-        f"{reader.line_num}: {error}.{hint}"
+        f"`spec` must hold well-formed rows; {file} has not in line {line}: "
+        f"{error}.{_hint(str(error))}"
     ) from error
   finally:
     csv.field_size_limit(limit)
@@ -219,6 +226,21 @@ def _rows(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
           f"{len(cells)} in line {line}. Quote cells that hold the separator."
       )
   return header, table[1:]
+
+
+def _hint(error: str) -> str:
+  unclosed = "limit" in error or "end of data" in error
+  return " Is a quote not closed?" if unclosed else ""
+
+
+def _check_known(file: Path, labels, known) -> None:
+  """Refuses a label that is not among those `known`."""
+  for line, label in labels:
+    if label not in known:
+      raise DataError(
+          f"`spec` must have the labels of the training part; {file} has "
+          f"{label!r} in line {line}. Drop the row."
+      )
 
 
 def _text(file: Path) -> str:

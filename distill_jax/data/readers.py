@@ -112,9 +112,9 @@ def texts(
 def _table(spec, place, data_dir, text, options):
   """A source of texts, or of columns of numbers."""
   place, wanted = delimited.columns(place)
-  arrays = delimited.read_table(_find(spec, place, data_dir), wanted)
+  place = _find(spec, place, data_dir)
   if wanted.text is None:
-    return from_arrays(**arrays, **options)
+    return from_arrays(**delimited.read_table(place, wanted), **options)
   if options.get("preprocessing") == "standardise":
     raise DataError(
       "`preprocessing` must be word_vectors or averaged_vectors for texts; got "
@@ -128,7 +128,7 @@ def _table(spec, place, data_dir, text, options):
     )
   if wanted.tokens is not None:
     text = {**text, "tokens": wanted.tokens}
-  return from_texts(**arrays, **text, **options)
+  return from_texts(**delimited.read_table(place, wanted), **text, **options)
 
 
 def _sized(spec, place):
