@@ -193,6 +193,9 @@ _TDD = {
             87.4,
         ) for seed in range(3)
     },
+    "tdd_trec6_bi_lstm_fixed_6_snap2": (
+        "tdd_trec6.py:fixed,snap=2", {"num_steps": 1_000, **_FIXED}, None,
+    ),
     "tdd_trec6_bi_lstm_random_6": (
         "tdd_trec6.py:random", {"num_steps": 1_000, **_RANDOM}, 62.0,
     ),
@@ -215,6 +218,9 @@ _TDD = {
     "tdd_sst5_bi_rnn_fixed_5": ("tdd_sst5.py:fixed", _FIXED, 36.0),
     "tdd_tweets_text_convnet_random_3": (
         "tdd_tweets.py:random,samples=3,steps=1,epochs=5", _RANDOM | _ALL, None,
+    ),
+    "tdd_tweets_text_convnet_random_3_snap2": (
+        "tdd_tweets.py:random,samples=3,steps=1,epochs=5,snap=2", _RANDOM, None,
     ),
     "tdd_tweets_text_convnet_random_30": (
         "tdd_tweets.py:random,samples=30,steps=10,epochs=1",
