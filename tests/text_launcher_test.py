@@ -1,8 +1,10 @@
 """Text from a CSV file to a distilled set and back, through the launchers."""
 
 import json
+import shutil
 
 import build
+import chex
 import jax
 import launching
 import numpy as np
@@ -20,17 +22,17 @@ TINY = (
 )
 
 
-def _write(folder):
-  """Three classes by one word in five: clear, but not by the first word."""
+def _write(folder, classes=3):
+  """Classes by one word in seven: clear, but not by the first word."""
   generator = np.random.default_rng(0)
   common = [f"w{i}" for i in range(12)]
   for part, number in (("train", 150), ("test", 60)):
     lines = ["text,label"]
     for i in range(number):
-      telling = ("up", "down", "side")[i % 3]
+      telling = ("up", "down", "side")[i % classes]
       tokens = [*generator.choice(common, 6), telling]
       generator.shuffle(tokens)
-      lines.append(f"{' '.join(tokens)},{'abc'[i % 3]}")
+      lines.append(f"{' '.join(tokens)},{'abc'[i % classes]}")
     (folder / f"{part}.csv").write_text("\n".join(lines) + "\n")
   return f"csv:{folder}?text=text&tokens=spaces"
 
@@ -130,6 +132,29 @@ def test_a_set_of_words(tmp_path):
   for name in ("1_words", "2_vectors", "2_words"):
     log = tmp_path / "run" / "snapped" / name / "metrics.jsonl"
     assert len(log.read_text().splitlines()) == 1
+  (tmp_path / "run" / "distilled.safetensors").unlink()
+  shutil.rmtree(tmp_path / "run" / "snapped" / "2_words")
+  again = launching.distil(*command)
+  assert again.code == 0, again.err
+  resumed = artifact.load(tmp_path / "run" / "distilled.safetensors")
+  chex.assert_trees_all_equal(
+      resumed.training_set.samples, distilled.training_set.samples
+  )
+
+
+def test_two_classes_have_one_logit(tmp_path):
+  spec = _write(tmp_path, classes=2)
+  result = launching.distil(
+      f"--config={CONFIGS / 'tdd_imdb.py'}:own,samples=2", *TINY,
+      f"--data={spec}", f"--workdir={tmp_path / 'run'}",
+      "--config.text.max_words=0", "--config.evaluation.baselines=",
+      "--config.figures=false",
+  )
+  assert result.code == 0, result.err
+  distilled = artifact.load(tmp_path / "run" / "distilled.safetensors")
+  assert distilled.labels.shape == (2, 1)
+  report = json.loads((tmp_path / "run" / "report.json").read_text())
+  assert report["accuracy"]["mean"] > report["majority_rate"] + 0.1
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
