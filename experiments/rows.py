@@ -227,10 +227,10 @@ _TDD = {
         {**_RANDOM, **_ALL, "evaluation.networks_per_set": 3}, None,
     ),
     "tdd_trec50_text_convnet_fixed_1000": (
-        "tdd_trec50.py:fixed", _FIXED, 67.4,
+        "tdd_trec50.py:fixed", {"num_steps": 1_000, **_FIXED}, 67.4,
     ),
     "tdd_trec50_text_convnet_random_1000": (
-        "tdd_trec50.py:random", _RANDOM, 42.1,
+        "tdd_trec50.py:random", {"num_steps": 1_000, **_RANDOM}, 42.1,
     ),
     "tdd_imdb_text_convnet_fixed_2": (
         "tdd_imdb.py:fixed,samples=2", _FIXED, 78.3,
