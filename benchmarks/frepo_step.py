@@ -182,7 +182,7 @@ class Problem:
     drawn = jax.tree.map(lambda leaf: leaf[state.last], state.variables)
     theirs = self.gradient(self.start, drawn, batch.inputs, batch.labels)
     return agreement.difference(
-        (ours.codes, ours.labels), (theirs.codes, theirs.labels)
+        ours._asdict(), dict(codes=theirs.codes, labels=theirs.labels)
     )
 
 

@@ -98,9 +98,10 @@ def _measure(kernels, num_targets, options):
   }
   row = {"samples x targets": f"{options.num_samples} x {num_targets}"}
   if len(candidates) > 1:
-    row["difference"] = agreement.difference(
-        *(run()[1] for run in candidates.values())
-    )
+    row["difference"] = agreement.difference(*(
+        dict(zip(("inputs", "labels"), run()[1], strict=True))
+        for run in candidates.values()
+    ))
   timed = timing.alternate(
       candidates, rounds=options.rounds, seconds=options.seconds
   )

@@ -102,7 +102,7 @@ def gradient_difference(work, width, samples_per_class, batch_size, device):
   theirs = matching_torch.gradient(
       work, fixed["params"], codes, images, device
   )
-  return agreement.difference([found], [theirs])
+  return agreement.difference({work: found}, {work: theirs})
 
 
 def _samples(codes: np.ndarray) -> Samples:

@@ -86,7 +86,9 @@ def gradient_difference(
       theta["params"], ours.distilled, batch.inputs, batch.labels, torch_device
   )
   sldd_torch.allow_tf32(True)
-  return agreement.difference(gradient[:3], theirs)
+  return agreement.difference(
+      gradient._asdict(), dict(zip(gradient._fields, theirs, strict=False))
+  )
 
 
 def _measure(num_epochs, split, torch_device, options):

@@ -55,7 +55,9 @@ def gradient_difference(name: str, *, length: int, batch_size: int) -> float:
       text_torch.NETWORKS[name], theta["params"], ours.distilled, ours.order,
       batch.inputs, batch.labels,
   )
-  return agreement.difference(gradient[:3], theirs)
+  return agreement.difference(
+      gradient._asdict(), dict(zip(gradient._fields, theirs, strict=False))
+  )
 
 
 def _problem(name, length, batch_size, fixed=False):

@@ -24,6 +24,7 @@ from distill_jax.evaluation import (
 from distill_jax.evaluation.recipes import from_spec
 from distill_jax.labels import classes_of_labels
 from distill_jax.segments import updates
+from distill_jax.text.linear import TITLE as TFIDF
 from distill_jax.text.words import is_text, sentences, snapped
 
 
@@ -119,7 +120,7 @@ def assess(
         validation_fraction=settings.get("validation_fraction", 0.1),
         seed=settings.get("seed", 0),
     )
-    references = {"TF-IDF and a linear classifier": linear} if linear else {}
+    references = {TFIDF: linear} if linear else {}
   transfers = {}
   if others:
     say(f"random real data on {', '.join(built)}")

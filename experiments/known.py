@@ -6,6 +6,7 @@ everything that it depends on; accuracy on all data is that of the seed that
 came first.
 """
 
+import functools
 import json
 import zlib
 from pathlib import Path
@@ -33,6 +34,9 @@ def baselines(
 ) -> dict[str, Baseline]:
   """`run_baselines` of an artifact; only those not in `cache` are measured.
 
+  Each is kept there, and said, as soon as it is measured. With a fixed
+  initialisation all are measured and none is kept.
+
   Args:
     key: see `run_baselines`.
     artifact: the set.
@@ -53,14 +57,13 @@ def baselines(
   else:
     fitted = dict(network=networks.network(spec, source.num_classes))
 
-  def measure(names, on_result):
-    return run_baselines(
-        key, artifact, source, **fitted, names=names,
-        num_samples=num_samples, **sizes, on_result=on_result,
-    )
-
+  measure = functools.partial(
+      run_baselines, key, artifact, source, **fitted, num_samples=num_samples,
+      **sizes,
+  )
+  tell = functools.partial(_tell, spec["name"])
   if artifact.student_init == "fixed":  # weights of this set alone
-    return measure(names, _say)
+    return measure(names=names, on_result=tell)
   order = artifact.order
   if num_samples != order.size:
     order = step_order(num_samples, len(order))
@@ -77,12 +80,12 @@ def baselines(
   missing = tuple(n for n in names if _name(fields[n]) not in found)
 
   def keep(name, result):
-    _say(name, result)
     as_lists = result._replace(accuracy=result.accuracy.tolist())
     found.update(_add(cache, {_name(fields[name]): as_lists._asdict()}))
+    tell(name, result)
 
   if missing:
-    measure(missing, keep)
+    measure(names=missing, on_result=keep)
   kept = {name: Baseline(**found[_name(fields[name])]) for name in names}
   return {
       name: result._replace(accuracy=np.asarray(result.accuracy))
@@ -129,8 +132,8 @@ def linear(
   return found[name]
 
 
-def _say(name: str, result: Baseline) -> None:
-  say(f"  {TITLES[name]}: {100 * result.mean:.2f} %")
+def _tell(network: str, name: str, result: Baseline) -> None:
+  say(f"  {TITLES[name]}, {network}: {100 * result.mean:.2f} %")
 
 
 def _setting(source, spec) -> dict:

@@ -4,6 +4,7 @@ import json
 import statistics
 from pathlib import Path
 
+import cells
 import launched
 import points
 import text_results
@@ -30,7 +31,7 @@ found below `--data_dir` or `$DISTILL_JAX_DATA`.
 ## Baselines of the same budget
 
 Same initialisation regime and number of steps, step size chosen on
-validation; `converged` is random real data trained to convergence.
+validation.
 
 {baselines}
 
@@ -156,13 +157,12 @@ steps.
 {absent}
 """
 
-_NONE = "Not measured."
 _COLUMNS = (
     "row", "samples", "student", "labels", "accuracy", "published", "r_M",
     "networks", "seed", "device", "distilling", "date",
 )
 _MATCHING_COLUMNS = (
-    "row", "samples", "accuracy", "random real", "gain", "equal bytes",
+    "row", "samples", "accuracy", "random real", "gain", "real, same bytes",
     "published", "cosine", "norm", "epochs", "networks", "seed", "device",
     "distilling", "date",
 )
@@ -176,16 +176,6 @@ _PERFORMANCE_COLUMNS = (
     "random real", "gain", "published", "recipe", "steps", "networks", "seed",
     "device", "distilling", "date",
 )
-_BASELINES = {
-    "random_real": "random real",
-    "optimised_real": "best 20 %",
-    "kmeans": "k-means",
-    "class_mean": "mean",
-    "knn_random": "kNN random",
-    "knn_kmeans": "kNN k-means",
-    "byte_matched_real": "equal bytes",
-    "random_real_converged": "converged",
-}
 
 
 def write(docs: Path, table: dict[str, Row]) -> None:
@@ -230,28 +220,34 @@ def render(table: dict[str, Row], records: dict[str, dict]) -> str:
   texts = [r for r in measured if table[r["row"]].group == TEXT]
   known = matching + follows + performs + texts
   others = [r for r in of["distill"] if r not in known]
+
+  def tabled(columns, records):
+    return cells.table(
+        columns, [cells.of(r, table[r["row"]]) for r in records]
+    )
+
   return TEMPLATE.format(
-      measured=_table(_COLUMNS, others, table),
-      matching=_table(_MATCHING_COLUMNS, matching, table),
-      trajectories=_table(_TRAJECTORY_COLUMNS, follows, table),
-      performance=_table(_PERFORMANCE_COLUMNS, performs, table),
-      means=_means(performs) or _NONE,
+      measured=tabled(_COLUMNS, others),
+      matching=tabled(_MATCHING_COLUMNS, matching),
+      trajectories=tabled(_TRAJECTORY_COLUMNS, follows),
+      performance=tabled(_PERFORMANCE_COLUMNS, performs),
+      means=_means(performs) or cells.NONE,
       texts=text_results.section(texts, table),
-      baselines=_table(
-          ("row", "accuracy", *_BASELINES.values()),
-          [r for r in others if r["report"].get("baselines")], table,
+      baselines=tabled(
+          ("row", "accuracy", *baselines.TITLES.values()),
+          [r for r in others if r["report"].get("baselines")],
       ),
-      embeddings="\n\n".join(map(_embedding, of["embed"])) or _NONE,
+      embeddings="\n\n".join(map(_embedding, of["embed"])) or cells.NONE,
       num_steps=POINTS["num_steps"],
       num_networks=POINTS["evaluation.num_networks"],
-      sweeps="\n\n".join(map(_swept, of["sweep"])) or _NONE,
-      pairs=_pairs(records) or _NONE,
+      sweeps="\n\n".join(map(_swept, of["sweep"])) or cells.NONE,
+      pairs=_pairs(records) or cells.NONE,
       transfer="\n\n".join(
           _transfer(r) for r in of["evaluate"] if "networks" in r["report"]
-      ) or _NONE,
+      ) or cells.NONE,
       segments="\n".join(
           _segments(r) for r in of["distill"] if "segments" in r["report"]
-      ) or _NONE,
+      ) or cells.NONE,
       sizes=_distillation_size(_by_size(records)),
       commands="\n".join(
           f"- `{r['row']}`: `{r['command']}`" for r in measured
@@ -284,7 +280,7 @@ def _by_size(records: dict[str, dict]) -> list[dict]:
 
 def _distillation_size(reports: list[dict]) -> str:
   if not reports:
-    return _NONE
+    return cells.NONE
   sizes = [r["num_samples"] for r in reports]
   ratios = [r["ratio"] for r in reports]
   reached = {
@@ -300,62 +296,6 @@ def _distillation_size(reports: list[dict]) -> str:
       "ratio reaches A %: "
       + ", ".join(f"d_{t} = {size:g}" for t, size in reached.items()) + "."
   )
-
-
-def _head(columns) -> str:
-  return f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|"
-
-
-def _table(columns, records: list[dict], table: dict[str, Row]) -> str:
-  """Those columns of those records, or that there are none."""
-  if not records:
-    return _NONE
-  lines = []
-  for record in records:
-    cells = _cells(record, table[record["row"]])
-    lines.append(f"| {' | '.join(cells.get(c, '-') for c in columns)} |")
-  return "\n".join((_head(columns), *lines))
-
-
-def _cells(record: dict, row: Row) -> dict[str, str]:
-  """What a table says of a record, by column; what it lacks is left out."""
-  report, recipe = record["report"], record["report"]["recipe"] or {}
-  found = {
-      "row": f"`{record['row']}`",
-      "samples": str(report["num_samples"]),
-      "student": report["student_init"],
-      "labels": report["label_regime"],
-      "accuracy": f"**{points.percent(report['accuracy'])}**",
-      "judged by": report.get("network", "-").replace("_", " "),
-      "recipe": recipe.get("name", "-").replace("_", " "),
-      "epochs": str(recipe.get("num_epochs", "-")),
-      "steps": f"{recipe['num_steps']:,}" if "num_steps" in recipe else "-",
-      "networks": str(report["num_networks"]),
-      "seed": str(report["seed"]),
-      "device": report["device"],
-      "distilling": points.minutes(report["seconds"]["distill"]),
-      "date": record["date"],
-  }
-  if row.published is not None:
-    found["published"] = f"{row.published}"
-  if report.get("ratio") is not None:
-    found["r_M"] = f"{report['ratio']:.1f}"
-  if "hard_label_accuracy" in report:
-    found["hard labels"] = points.percent(report["hard_label_accuracy"])
-  for name, block in (report.get("baselines") or {}).items():
-    found[_BASELINES[name]] = points.percent(block)
-    if name == "random_real" and "gain" in block:
-      found["gain"] = points.gain(**block["gain"])
-  if updates := report.get("updates"):
-    found["cosine"] = f"{updates['cosine']:.3f}"
-    found["norm"] = f"{updates['norm']:.1f}"
-  if experts := report.get("experts"):
-    accuracy = 100 * sum(experts["accuracy"]) / len(experts["accuracy"])
-    found["experts"] = (
-        f"{experts['num']} of {experts['num_epochs']} epochs, {accuracy:.1f} %"
-    )
-    found["training them"] = points.minutes(sum(experts["seconds"]))
-  return found
 
 
 def _means(records: list[dict]) -> str:
@@ -377,7 +317,7 @@ def _means(records: list[dict]) -> str:
 
 def _transfer(record: dict) -> str:
   """A table of what a set does for other networks."""
-  head = _head(("network", "distilled", "random real", "gain", "networks"))
+  head = cells.head(("network", "distilled", "random real", "gain", "networks"))
   lines = "\n".join(
       f"| {name} | **{points.percent(block['accuracy'])}** | "
       f"{points.percent(block['random_real'])} | "
@@ -435,8 +375,10 @@ def _swept(record: dict) -> str:
   swept = record["report"]["points"]
   against = record["report"]["against"]
   title = baselines.TITLES[points.BASELINES[against]]
-  head = _head(("line", "per class", "bytes", "accuracy", title, "networks",
-                "labels", "seed", "device", "distilling"))
+  head = cells.head((
+      "line", "per class", "bytes", "accuracy", title, "networks", "labels",
+      "seed", "device", "distilling",
+  ))
   lines = "\n".join("| " + " | ".join((
       p["label"],
       str(p["samples_per_class"]),

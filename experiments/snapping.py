@@ -20,8 +20,11 @@ _APART = 2**31 - 2  # from the outer steps, whose numbers are smaller
 def train(run, config, folder: Path) -> driver.Outcome:
   """Distils, then snaps `config.snap.rounds` times.
 
-  Raises:
-    As `driver.train`.
+  Args and errors are those of `driver.train`.
+
+  Returns:
+    The last part's outcome, with the seconds of all parts and what was measured
+    of the first.
   """
   settings = config.snap
   outcomes = [driver.train(run, config, folder)]
@@ -51,7 +54,6 @@ def train(run, config, folder: Path) -> driver.Outcome:
         f"{number}_words", distilled._replace(codes=codes), codes=False
     )
   return outcomes[-1]._replace(
-      distilled=distilled,
       seconds=sum(outcome.seconds for outcome in outcomes),
       measured=outcomes[0].measured,
   )

@@ -124,10 +124,14 @@ class ScriptsTest(parameterized.TestCase):
     assert (counts[0] != counts[1]).any()
 
   def test_gradients_that_differ_are_refused(self):
-    ours = [np.array([1.0, 2.0]), np.array(3.0)]
+    ours = dict(codes=np.array([1.0, 2.0]), labels=np.array(4.0))
     assert agreement.difference(ours, ours) == 0
-    with self.assertRaisesRegex(RuntimeError, "agree to 0.001; got .*0.01"):
-      agreement.difference(ours, [ours[0] + 0.03, ours[1]])
+    other = dict(ours, labels=np.array(4.0 / 1.01))
+    with self.assertRaisesRegex(RuntimeError, "to 0.001; got .*labels.*0.01"):
+      agreement.difference(ours, other)
+    assert 0.0099 < agreement.difference(ours, other, rtol=0.02) < 0.0101
+    with self.assertRaisesRegex(RuntimeError, "labels.*nan"):
+      agreement.difference(ours, dict(ours, labels=np.array(np.nan)))
 
   def test_one_round_of_frepo_step(self):
     out = self.folder / "result.json"
@@ -136,7 +140,7 @@ class ScriptsTest(parameterized.TestCase):
         "--rounds=1", "--seconds=0", f"--out={out}",
     ])
     (row,) = json.loads(out.read_text())["results"]
-    assert row["difference"] < agreement.RTOL
+    assert row["difference"] < 1e-4
     assert row["met"] == (row["ours/python"] <= row["bar"])
 
   def test_one_round_of_kip_step(self):

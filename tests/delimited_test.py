@@ -112,6 +112,7 @@ def test_tables(tmp_path):
      "in line 3.*quote not closed"),
     ('text,label\n\n"a\nb",pos\n"c,neg\nd,neg\n', "?text=text",
      "in line 5.*quote not closed"),
+    ('text,label\n"c,neg\n"d",pos\n', "?text=text", "line 2.*quote not closed"),
     ('text,label\n"a\nb",pos\n"c\nd"\n', "?text=text", "has 1 in line 4"),
     ("text,label\na,pos\nb,pos\n", "?text=text", "two classes"),
     ("text,text\na,b\n", "?text=text", "different names"),

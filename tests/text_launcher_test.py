@@ -136,6 +136,8 @@ def test_a_set_of_words(tmp_path):
   shutil.rmtree(tmp_path / "run" / "snapped" / "2_words")
   again = launching.distil(*command)
   assert again.code == 0, again.err
+  assert again.err.count("resumed at step 60 of 60") == 1
+  assert again.err.count("resumed at step 20 of 20") == 2
   resumed = artifact.load(tmp_path / "run" / "distilled.safetensors")
   chex.assert_trees_all_equal(
       resumed.training_set.samples, distilled.training_set.samples

@@ -92,12 +92,15 @@ def columns(spec: str) -> tuple[str, Columns]:
   return place, found
 
 
-def read_table(path: Path, wanted: Columns) -> dict[str, Any]:
+def read_table(
+    path: Path, wanted: Columns, *, check_labels: bool = True
+) -> dict[str, Any]:
   """Inputs and labels of every part.
 
   Args:
     path: a file, or a folder of parts.
     wanted: which columns.
+    check_labels: whether those of the training part must be all there are.
 
   Returns:
     `x_train`, `y_train` and those of the other parts: lists of strings, or
@@ -111,7 +114,8 @@ def read_table(path: Path, wanted: Columns) -> dict[str, Any]:
   for part, file in _files(path).items():
     found[f"x_{part}"], labels = _read(file, wanted)
     found[f"y_{part}"] = [label for _, label in labels]
-    _check_known(file, labels, known=set(found["y_train"]))
+    if check_labels:
+      _check_known(file, labels, known=set(found["y_train"]))
   if not wanted.test:
     return found
   if "x_test" in found:
@@ -204,9 +208,10 @@ def _rows(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         table.append((line, cells))
       line = reader.line_num + 1
   except csv.Error as error:
+    hint = " Is a quote not closed?" if delimiter == "," else ""
     raise DataError(
         f"`spec` must hold well-formed rows; {file} has not in line {line}: "
-        f"{error}.{_hint(str(error))}"
+        f"{error}.{hint}"
     ) from error
   finally:
     csv.field_size_limit(limit)
@@ -226,11 +231,6 @@ def _rows(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
           f"{len(cells)} in line {line}. Quote cells that hold the separator."
       )
   return header, table[1:]
-
-
-def _hint(error: str) -> str:
-  unclosed = "limit" in error or "end of data" in error
-  return " Is a quote not closed?" if unclosed else ""
 
 
 def _check_known(file: Path, labels, known) -> None:

@@ -94,6 +94,8 @@ def texts(
 ) -> dict[str, Any] | None:
   """The raw texts and labels of a SPEC, and how to cut them into tokens.
 
+  Labels are not checked: texts that vectors are learned on need none.
+
   Returns:
     `x_train`, `y_train`, those of the other parts, and `tokens` where the SPEC
     says it, as `from_texts` takes them; None where the data are no texts.
@@ -105,7 +107,9 @@ def texts(
   if wanted.text is None:
     return None
   data_dir = data_dir or os.environ.get("DISTILL_JAX_DATA")
-  found = delimited.read_table(_find(spec, place, data_dir), wanted)
+  found = delimited.read_table(
+    _find(spec, place, data_dir), wanted, check_labels=False
+  )
   return found | ({"tokens": wanted.tokens} if wanted.tokens else {})
 
 

@@ -20,6 +20,7 @@ from distill_jax.text.tokens import (
     tokeniser,
 )
 
+TITLE = "TF-IDF and a linear classifier"
 COSTS = (0.03, 0.1, 0.3, 1.0, 3.0)
 
 

@@ -1,0 +1,64 @@
+"""Tables of the results page: their heads, and what they say of a record."""
+
+import points
+from rows import Row
+
+from distill_jax.evaluation.baselines import TITLES
+
+NONE = "Not measured."
+
+
+def table(columns, lines: list[dict[str, str]]) -> str:
+  """Cells by column, "-" for what is not there; or that there are no lines."""
+  if not lines:
+    return NONE
+  cells = [[line.get(column, "-") for column in columns] for line in lines]
+  return "\n".join(
+      (head(columns), *(f"| {' | '.join(line)} |" for line in cells))
+  )
+
+
+def head(columns) -> str:
+  """The first two lines of a table."""
+  return f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|"
+
+
+def of(record: dict, row: Row) -> dict[str, str]:
+  """What a table says of a record, by column; what it lacks is left out."""
+  report, recipe = record["report"], record["report"]["recipe"] or {}
+  found = {
+      "row": f"`{record['row']}`",
+      "samples": str(report["num_samples"]),
+      "student": report["student_init"],
+      "labels": report["label_regime"],
+      "accuracy": f"**{points.percent(report['accuracy'])}**",
+      "judged by": report.get("network", "-").replace("_", " "),
+      "recipe": recipe.get("name", "-").replace("_", " "),
+      "epochs": str(recipe.get("num_epochs", "-")),
+      "steps": f"{recipe['num_steps']:,}" if "num_steps" in recipe else "-",
+      "networks": str(report["num_networks"]),
+      "seed": str(report["seed"]),
+      "device": report["device"],
+      "distilling": points.minutes(report["seconds"]["distill"]),
+      "date": record["date"],
+  }
+  if row.published is not None:
+    found["published"] = f"{row.published}"
+  if report.get("ratio") is not None:
+    found["r_M"] = f"{report['ratio']:.1f}"
+  if "hard_label_accuracy" in report:
+    found["hard labels"] = points.percent(report["hard_label_accuracy"])
+  for name, block in (report.get("baselines") or {}).items():
+    found[TITLES[name]] = points.percent(block)
+    if name == "random_real" and "gain" in block:
+      found["gain"] = points.gain(**block["gain"])
+  if updates := report.get("updates"):
+    found["cosine"] = f"{updates['cosine']:.3f}"
+    found["norm"] = f"{updates['norm']:.1f}"
+  if experts := report.get("experts"):
+    accuracy = 100 * sum(experts["accuracy"]) / len(experts["accuracy"])
+    found["experts"] = (
+        f"{experts['num']} of {experts['num_epochs']} epochs, {accuracy:.1f} %"
+    )
+    found["training them"] = points.minutes(sum(experts["seconds"]))
+  return found
