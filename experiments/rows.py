@@ -179,7 +179,7 @@ _RANDOM = {
 }
 _FIXED = {"evaluation.full_data": True}
 _ALL = {"evaluation.baselines": "all"}
-# Of 2,000 outer steps: so that a row is an hour of one core at most.
+# Of 2,000 outer steps: a row is about an hour of one core at most.
 _SHORTER = {"num_steps": 1_000}
 # A network reads the test part of IMDB in a minute.
 _FEW = {
