@@ -140,8 +140,8 @@ authors' logs. `all data` is the same network on all training texts, `r_M` the
 share of it that the set keeps, `its words` the set with the nearest words in
 place of its vectors, `hard labels` with the largest of each label. F1 is the
 mean over classes. What all rows share was chosen on validation parts of TREC
-and SST, in runs of 300 steps; rows have 2,000, or 1,000 so that all of a row is
-about an hour of one core at most.
+and SST, in runs of 300 steps; TDD's rows have 2,000, or 1,000 so that all of a
+row is about an hour of one core at most.
 
 {texts}
 
