@@ -14,7 +14,7 @@ import numpy as np
 
 from distill_jax import selection
 from distill_jax.labels import label_rows, num_outputs
-from distill_jax.types import Array, Distilled, Parameterization
+from distill_jax.types import Array, Distilled, Layout, Parameterization
 
 
 def step_order(num_samples: int, num_steps: int) -> Array:
@@ -47,29 +47,30 @@ def start_classes(
 
 
 def class_members(classes: np.ndarray, num_classes: int) -> Array:
-  """[K, m] int32, the rows of each class, in their order.
+  """[K', m] int32, the rows of each class that occurs, in their order.
 
   Args:
     classes: [M] int, the class of each row.
     num_classes: K.
 
   Raises:
-    ValueError: not the same number of rows for every class.
+    ValueError: the classes that occur do so in different numbers.
   """
   classes = np.asarray(classes)
-  counts = np.bincount(classes, minlength=num_classes)
-  if len(counts) > num_classes:
+  present, counts = np.unique(classes, return_counts=True)
+  if not len(present) or present[-1] >= num_classes:
     raise ValueError(
-        f"`classes` must be 0..{num_classes - 1}; got {classes.max()}."
+        f"`classes` must be 0..{num_classes - 1}; got "
+        f"{present[-1] if len(present) else 'none'}."
     )
-  if counts.min() != counts.max() or not counts.any():
+  if counts.min() != counts.max():
     raise ValueError(
         "`classes` must hold every class equally often; got "
         f"{counts.min()} to {counts.max()} rows a class. Ask for a multiple of "
-        f"the {num_classes} classes."
+        f"the {len(present)} classes."
     )
   rows = np.argsort(classes, kind="stable").astype(np.int32)
-  return jnp.asarray(rows.reshape(num_classes, -1))
+  return jnp.asarray(rows.reshape(len(present), -1))
 
 
 def owned(rows: Array, owner: Array) -> Array:
@@ -87,6 +88,28 @@ def owned(rows: Array, owner: Array) -> Array:
   samples = samples.reshape(int(np.max(owner)) + 1, -1)
   rows = np.asarray(rows)
   return samples[rows].reshape(*rows.shape[:-1], -1)
+
+
+def layout(
+    source, parameterization_owner: Array, *, num_rows: int, num_steps: int
+) -> Layout:
+  """The layout of a set, over the classes that have real samples.
+
+  Args:
+    source: a `data.Source`.
+    parameterization_owner: [M] int, the label row of each decoded sample
+      (`Parameterization.owner`).
+    num_rows: R.
+    num_steps: S; R must be a multiple of it.
+  """
+  present = source.train.present
+  classes = present[start_classes(num_rows, num_steps, len(present))]
+  members = None
+  if num_rows % len(present) == 0:
+    members = class_members(classes, source.num_classes)
+    members = owned(members, parameterization_owner)
+  order = owned(step_order(num_rows, num_steps), parameterization_owner)
+  return Layout(classes, order, members, present)
 
 
 def raw_step_sizes(step_size: float, num: int) -> Array:
@@ -107,16 +130,24 @@ def one_hot(classes: np.ndarray, num_classes: int) -> Array:
   return label_rows(jnp.asarray(classes), num_classes)
 
 
-def shared_labels(classes: np.ndarray, num_classes: int) -> Array:
+def shared_labels(
+    classes: np.ndarray, num_classes: int, present: np.ndarray | None = None
+) -> Array:
   """One-hot rows [M, K] in which classes without a row of their own join.
 
   They take turns, and a row shared by several classes gives each an equal part.
   With a row for every class these are `one_hot`.
+
+  Args:
+    classes: [M] int, the class of each row.
+    num_classes: K.
+    present: [K'] int, the classes that have real samples; by default all K.
   """
   rows = np.array(one_hot(classes, num_classes))
   if rows.shape[1] == 1:
     return jnp.asarray(rows)
-  absent = np.setdiff1d(np.arange(num_classes), classes)
+  present = np.arange(num_classes) if present is None else present
+  absent = np.setdiff1d(present, classes)
   rows[np.arange(len(absent)) % len(rows), absent] = 1
   return jnp.asarray(rows / rows.sum(1, keepdims=True))
 
@@ -220,6 +251,8 @@ def from_drawn(
 ) -> Distilled:
   """A set that starts from whatever inputs are drawn for its classes.
 
+  They are the classes that have samples in `source.train`.
+
   Args:
     key: consumed.
     source: a `data.Source`.
@@ -233,7 +266,8 @@ def from_drawn(
     labels: [R, K]; by default one-hot rows of the start classes.
   """
   k_inputs, k_codes = jax.random.split(key)
-  classes = start_classes(num_samples, num_steps, source.num_classes)
+  present = source.train.present
+  classes = present[start_classes(num_samples, num_steps, len(present))]
   if labels is None:
     labels = one_hot(classes, source.num_classes)
   drawn = draw(k_inputs, np.repeat(classes, parameterization.inputs_per_row))

@@ -1,7 +1,8 @@
 """Real samples and summaries of them, class by class.
 
 What baselines are made of and what sets may start from. `classes` [M] names the
-class of each row wanted; results are in model space, [sets, M, ...].
+class of each row wanted, which must have real samples; results are in model
+space, [sets, M, ...].
 """
 
 import jax
@@ -25,6 +26,7 @@ def random_real(key: Array, split, classes: np.ndarray, num_sets: int) -> Array:
     num_sets: number of sets.
   """
   counts = np.asarray(split.counts)
+  _check_present(classes, split)
   place = _places(classes) % counts[classes]
   padding = jnp.arange(split.members.shape[1]) >= split.counts[:, None]
 
@@ -42,6 +44,7 @@ def random_real(key: Array, split, classes: np.ndarray, num_sets: int) -> Array:
 
 def class_mean(split, classes: np.ndarray) -> Array:
   """Mean of all real samples of each row's class: [1, M, ...]."""
+  _check_present(classes, split)
   means = {
       c: sum(part.sum(0, dtype=np.float64) for part in _parts(split, c))
       / int(split.counts[c]) for c in np.unique(classes)
@@ -62,6 +65,7 @@ def kmeans(key: Array, split, classes: np.ndarray, num_sets: int) -> Array:
     classes: [M] int.
     num_sets: number of sets.
   """
+  _check_present(classes, split)
   if np.bincount(classes).max() == 1:
     return class_mean(split, classes)
   from sklearn.cluster import KMeans
@@ -97,6 +101,7 @@ def herding(split, classes: np.ndarray) -> Array:
   Returns:
     [1, M, ...].
   """
+  _check_present(classes, split)
   inputs = None
   for c in np.unique(classes):
     points = _encoded(split, c)
@@ -106,6 +111,15 @@ def herding(split, classes: np.ndarray) -> Array:
       inputs = np.empty((len(classes), *points.shape[1:]), np.float32)
     inputs[rows] = points[chosen]
   return jnp.asarray(inputs)[None]
+
+
+def _check_present(classes: np.ndarray, split) -> None:
+  absent = np.setdiff1d(classes, split.present)
+  if len(absent):
+    raise ValueError(
+        "`classes` must have real samples; got class "
+        f"{absent[0]}, which has none. Ask for `split.present` alone."
+    )
 
 
 def _herded(points: np.ndarray, wanted: int) -> np.ndarray:

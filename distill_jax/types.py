@@ -19,9 +19,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 Array = jax.Array
 PyTree = Any
+Spec = tuple[tuple[str, Any], ...]  # name and JSON settings
 
 
 class Distilled(NamedTuple):
@@ -96,6 +98,25 @@ class LazyInputs(NamedTuple):
     return inputs.reshape(rows.shape + inputs.shape[1:])
 
 
+class Layout(NamedTuple):
+  """Where the samples of each step and class stand in a set.
+
+  Classes without real samples have no rows.
+
+  Attributes:
+    classes: [R] int32, the class each label row starts from.
+    order: [S, n] int32, the decoded samples of each step.
+    members: [K', m] int32, the decoded samples of each class present; None
+      where classes have different numbers of them.
+    present: [K'] int32, the classes that have real samples.
+  """
+
+  classes: np.ndarray
+  order: Array
+  members: Array | None
+  present: np.ndarray
+
+
 class Batch(NamedTuple):
   """Real data in model space.
 
@@ -121,12 +142,18 @@ class Parameterization(NamedTuple):
     decode: `(codes) -> inputs [M, ...]` in model space.
     owner: `(codes) -> [M] int32`, the label row of each decoded sample.
     inputs_per_row: r, inputs that make one row of codes.
+    separates_classes: whether each decoded sample belongs to the label row of
+      one class alone, so that codes can be split or clamped.
+    spec: name and JSON settings from which it can be rebuilt, `()` for one
+      that has none; see `parameterization.from_spec`.
   """
 
   init: Callable[[Array, Array], PyTree]
   decode: Callable[[PyTree], Array]
   owner: Callable[[PyTree], Array]
   inputs_per_row: int = 1
+  separates_classes: bool = False
+  spec: Spec = ()
 
 
 class Network(NamedTuple):
@@ -142,11 +169,14 @@ class Network(NamedTuple):
       variables)`.
     stages: same arguments as `apply` -> `(tuple of features, variables)`; the
       last feature is the embedding that the classifier reads.
+    spec: name and JSON settings from which it can be rebuilt, `()` for one
+      that has none; see `models`.
   """
 
   init: Callable[..., PyTree]
   apply: Callable[..., tuple[Array, PyTree]]
   stages: Callable[..., tuple[tuple[Array, ...], PyTree]]
+  spec: Spec = ()
 
 
 class Objective(NamedTuple):
@@ -173,9 +203,11 @@ class Estimator(NamedTuple):
     estimate: `(key, distilled, state, batch) -> loss, gradients, state,
       metrics`; `gradients` is a `Distilled`.
     samples: `(distilled) -> Samples`, the set as a student sees it.
+    parameterization: of the codes; None where it is unknown.
   """
 
   sample: Callable[[Array, PyTree], PyTree]
   init: Callable[[Array, Distilled], PyTree]
   estimate: Callable[..., tuple[Array, Distilled, PyTree, dict[str, Array]]]
   samples: Callable[[Distilled], Samples]
+  parameterization: Parameterization | None = None

@@ -14,6 +14,13 @@ from distill_jax.parameterization.pixels import pixels
 CLASSES = np.repeat([0, 1, 2], (9, 6, 5))
 
 
+def _shard():
+  """A source of three classes whose second has no samples."""
+  rows = np.random.RandomState(0).normal(size=(20, 2)) + CLASSES[:, None]
+  source = from_arrays(rows.astype(np.float32), CLASSES)
+  return source.take(np.flatnonzero(CLASSES != 1))
+
+
 class LayoutTest(parameterized.TestCase):
   def test_step_order_is_step_major(self):
     order = initialisation.step_order(6, 3)
@@ -30,6 +37,28 @@ class LayoutTest(parameterized.TestCase):
   def test_start_classes(self, num_samples, num_steps, num_classes, expected):
     classes = initialisation.start_classes(num_samples, num_steps, num_classes)
     np.testing.assert_array_equal(classes, expected)
+
+  def test_members_of_classes_that_occur(self):
+    members = initialisation.class_members([4, 1, 4, 1], 5)
+    np.testing.assert_array_equal(members, [[1, 3], [0, 2]])
+    with pytest.raises(ValueError, match="equally often; got 1 to 2 rows"):
+      initialisation.class_members([4, 1, 4], 5)
+    with pytest.raises(ValueError, match=r"must be 0\.\.3; got 4"):
+      initialisation.class_members([4, 1], 4)
+
+  def test_layout(self):
+    source = _shard()
+    owner = np.tile(np.arange(4), 2)  # two formations
+    made = initialisation.layout(source, owner, num_rows=4, num_steps=2)
+    np.testing.assert_array_equal(made.present, [0, 2])
+    np.testing.assert_array_equal(made.classes, [0, 2, 0, 2])
+    np.testing.assert_array_equal(made.order, [[0, 4, 1, 5], [2, 6, 3, 7]])
+    np.testing.assert_array_equal(made.members, [[0, 4, 2, 6], [1, 5, 3, 7]])
+    uneven = initialisation.layout(
+        source, np.arange(3), num_rows=3, num_steps=1
+    )
+    np.testing.assert_array_equal(uneven.classes, [0, 0, 2])
+    assert uneven.members is None and made.classes.dtype == np.int32
 
   @parameterized.parameters((5, 2), (0, 1), (4, 0))
   def test_step_order_refuses(self, num_samples, num_steps):
@@ -61,6 +90,10 @@ class StartTest(parameterized.TestCase):
         initialisation.shared_labels(np.array([0, 1, 0]), 6),
         [[1 / 3, 0, 1 / 3, 0, 0, 1 / 3], [0, 0.5, 0, 0.5, 0, 0],
          [0.5, 0, 0, 0, 0.5, 0]], rtol=1e-6,
+    )
+    np.testing.assert_allclose(
+        initialisation.shared_labels(np.array([0]), 3, np.array([0, 2])),
+        [[0.5, 0, 0.5]],
     )
     for classes, num_classes in (([0, 1, 2, 0], 3), ([0, 1], 2), ([0], 2)):
       np.testing.assert_array_equal(
@@ -118,6 +151,8 @@ class StartTest(parameterized.TestCase):
   def test_starts_of_one_signature(self, begin):
     rows = np.random.RandomState(0).normal(size=(20, 2)) + CLASSES[:, None]
     source = from_arrays(rows.astype(np.float32), CLASSES)
+    some = begin(jax.random.key(0), _shard(), pixels(), num_samples=4)
+    np.testing.assert_array_equal(some.labels, np.eye(3)[[0, 0, 2, 2]])
     made = begin(
         jax.random.key(0), source, pixels(), num_samples=6, num_steps=2,
         num_epochs=3,

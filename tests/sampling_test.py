@@ -48,6 +48,27 @@ class SamplingTest(parameterized.TestCase):
     np.testing.assert_array_equal(LABELS[rows], batch.labels)
     np.testing.assert_array_equal(batch.labels[:, 0], [0, 1, 2])
 
+  def test_absent_classes(self):
+    everything, key = _split(), jax.random.key(0)
+    source = from_arrays(IDS, LABELS)
+    split = source.take(np.flatnonzero(LABELS != 1)).train
+    sample = sampling.per_class(2, classes=split.present)
+    batch = jax.jit(sample)(key, split)
+    chex.assert_shape(batch.inputs, (2, 2, 1))
+    np.testing.assert_array_equal(batch.labels, [[0, 0], [2, 2]])
+    np.testing.assert_array_equal(
+      LABELS[_rows(split, batch.inputs)], batch.labels
+    )
+    chex.assert_trees_all_equal(
+      sampling.per_class(2)(key, everything),
+      sampling.per_class(2, classes=np.arange(3))(key, everything),
+    )
+    sampling.check_per_class(split, 5, classes=split.present)
+    with pytest.raises(DataError, match="5 samples of class 2; got 6"):
+      sampling.check_per_class(split, 6, classes=split.present)
+    with pytest.raises(DataError, match="0 samples of class 1; got 2"):
+      sampling.check_per_class(split, 2)
+
   def test_batches_at_once_share_no_sample(self):
     split = _split()
     sample = jax.jit(sampling.mixed(4, num_batches=3))

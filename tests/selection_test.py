@@ -1,6 +1,8 @@
 """Herding against the search it abbreviates."""
 
+import jax
 import numpy as np
+import pytest
 
 from distill_jax import selection
 from distill_jax.data import from_arrays
@@ -31,3 +33,23 @@ def test_herding_repeats_a_class_that_is_used_up():
   split = from_arrays(points, [0, 0, 1]).train
   chosen = np.asarray(selection.herding(split, np.array([0, 0, 0, 1])))[0]
   assert len(np.unique(chosen[:3])) == 2
+
+
+@pytest.mark.parametrize("select", [
+    lambda split, classes: selection.random_real(
+        jax.random.key(0), split, classes, 1
+    ),
+    selection.class_mean,
+    lambda split, classes: selection.kmeans(
+        jax.random.key(0), split, classes, 1
+    ),
+    selection.herding,
+])
+def test_absent_classes(select):
+  points = np.arange(6, dtype=np.float32)[:, None]
+  source = from_arrays(points, [0, 0, 1, 1, 2, 2])
+  split = source.take([4, 0, 1, 5]).train
+  chosen = split.preprocessing.invert(select(split, split.present))[0]
+  assert chosen[0] < 2 and chosen[1] > 3
+  with pytest.raises(ValueError, match="got class 1, which has none"):
+    select(split, np.array([0, 1, 1]))

@@ -62,7 +62,10 @@ def name_classes(labels, class_names=None) -> tuple[str, ...]:
   present = present[present >= 0]  # `indices` names a negative label
   absent = np.flatnonzero(present != np.arange(len(present)))
   if len(absent):
-    raise _empty_class(absent[0])
+    raise DataError(
+      "`y_train` must hold samples of every class; got an empty class "
+      f"'{absent[0]}'. Number the classes 0, 1, 2, ... or give `class_names`."
+    )
   return tuple(str(label) for label in range(len(present)))
 
 
@@ -95,25 +98,6 @@ def indices(argument: str, labels, class_names):
   return found.astype(np.int32)
 
 
-def check_classes(labels, class_names):
-  """Checks that there are two classes or more, and none of them empty.
-
-  Args:
-    labels: [N] int, of the training part.
-    class_names: K names.
-
-  Raises:
-    DataError: otherwise.
-  """
-  if len(class_names) < 2:
-    raise DataError(
-      f"`y_train` must hold at least two classes; got only {class_names}."
-    )
-  empty = np.flatnonzero(np.bincount(labels, minlength=len(class_names)) == 0)
-  if len(empty):
-    raise _empty_class(class_names[empty[0]])
-
-
 def _check_whole(argument, labels):
   wrong = np.flatnonzero(labels != np.round(labels))  # NaN included
   infinite = np.flatnonzero(~np.isfinite(labels))
@@ -123,10 +107,3 @@ def _check_whole(argument, labels):
       f"`{argument}` must be classes, not real numbers; got "
       f"{labels[wrong[0]]} in row {wrong[0]}. Regression is not supported."
     )
-
-
-def _empty_class(name):
-  return DataError(
-    "`y_train` must hold samples of every class; got an empty class "
-    f"{str(name)!r}. Add samples of it, or number the classes 0, 1, 2, ..."
-  )

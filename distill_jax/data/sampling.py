@@ -56,7 +56,12 @@ def mixed(batch_size: int, *, num_batches: int | None = None) -> Sampler:
   return sample
 
 
-def per_class(samples_per_class: int, *, lazy: bool = False) -> Sampler:
+def per_class(
+    samples_per_class: int,
+    *,
+    lazy: bool = False,
+    classes: np.ndarray | None = None,
+) -> Sampler:
   """Batches with the same number of samples of every class.
 
   How many samples each class has is known only on the device: call
@@ -68,20 +73,26 @@ def per_class(samples_per_class: int, *, lazy: bool = False) -> Sampler:
     lazy: draws `types.LazyInputs`; gradient, distribution and characteristic
       matching gather the inputs of a class when its turn comes. The same draw;
       it saves memory where classes are many and matched one after the other.
+    classes: [K'] int, those to draw from, for splits that lack classes
+      (`Split.present`); by default all K.
 
   Returns:
     `sample(key, split) -> Batch` of inputs [K, n, ...] in model space, or what
-    stands for them, and labels [K, n] int32. It raises `DataError` when traced
+    stands for them, and labels [K, n] int32; K' in place of K with `classes`.
+    It raises `DataError` when traced
     on a split whose largest class has fewer than n samples.
   """
   _check_positive("samples_per_class", samples_per_class)
 
   def sample(key, split):
-    largest = split.members.shape[1]
+    members, counts = split.members, split.counts
+    if classes is not None:
+      members, counts = members[classes], counts[classes]
+    largest = members.shape[1]
     if samples_per_class > largest:
       raise _too_few(samples_per_class, largest, "the largest class")
-    slots = _distinct(key, split.counts, largest, samples_per_class)
-    rows = jnp.take_along_axis(split.members, slots, axis=1)
+    slots = _distinct(key, counts, largest, samples_per_class)
+    rows = jnp.take_along_axis(members, slots, axis=1)
     inputs = LazyInputs(rows, split)
     return Batch(inputs if lazy else inputs.gather(rows), split.labels[rows])
 
@@ -100,7 +111,7 @@ def beside(sample: Sampler, other: Callable[[Array, Any], Any]) -> Sampler:
 
 def check_per_class(
     split: Split, samples_per_class: int, class_names=(),
-    *, argument: str = "samples_per_class",
+    *, argument: str = "samples_per_class", classes: np.ndarray | None = None,
 ):
   """Checks on the host that every class can serve `per_class`.
 
@@ -109,12 +120,14 @@ def check_per_class(
     samples_per_class: n, as for `per_class`.
     class_names: K names for the message.
     argument: what the caller calls n, for the message.
+    classes: [K'] int, those that will be drawn from; by default all K.
 
   Raises:
     DataError: a class has fewer than n samples.
   """
   counts = np.asarray(split.counts)
-  smallest = int(counts.argmin())
+  classes = np.arange(len(counts)) if classes is None else classes
+  smallest = int(classes[counts[classes].argmin()])
   if samples_per_class > counts[smallest]:
     name = class_names[smallest] if class_names else smallest
     raise _too_few(

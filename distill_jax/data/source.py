@@ -68,6 +68,11 @@ class Split(NamedTuple):
     return self.members.shape[0]
 
   @property
+  def present(self) -> np.ndarray:
+    """[K'] int32, the classes that have samples; outside `jit`."""
+    return np.flatnonzero(self.counts).astype(np.int32)
+
+  @property
   def num_samples(self) -> int:
     """N."""
     return self.inputs.shape[0]
@@ -142,13 +147,14 @@ class Source(NamedTuple):
     """Keeps some training samples, in the given order.
 
     Args:
-      indices: [n] int rows of the training split; every class must occur.
+      indices: [n] int rows of the training split, at least one; classes may
+        be absent, and stay classes of the source.
 
     Returns:
       A source with the same other splits and the same preprocessing.
 
     Raises:
-      DataError: an index out of range, or a class with no samples left.
+      DataError: no index, or one out of range.
     """
     indices, labels = self._rows(indices)
     train = _split(
@@ -183,6 +189,8 @@ class Source(NamedTuple):
   def _rows(self, indices):
     """Rows of the training split and their labels, checked."""
     indices = np.asarray(indices)
+    if not indices.size:
+      raise DataError("`indices` must keep some training samples; got none.")
     size = self.train.num_samples
     bad = np.flatnonzero((indices < 0) | (indices >= size))
     if len(bad):
@@ -190,38 +198,7 @@ class Source(NamedTuple):
         f"`indices` must be rows 0..{size - 1} of the training split; got "
         f"{indices[bad[0]]}."
       )
-    labels = np.asarray(self.train.labels)[indices]
-    labelling.check_classes(labels, self.class_names)
-    return indices, labels
-
-  def subset(self, key, samples_per_class: int) -> "Source":
-    """Keeps random training samples, the same number of every class.
-
-    Args:
-      key: consumed.
-      samples_per_class: n, drawn without replacement.
-
-    Returns:
-      As `take`, with K * n training samples, class by class.
-
-    Raises:
-      DataError: a class has fewer than n samples.
-    """
-    counts = np.asarray(self.train.counts)
-    smallest = int(counts.argmin())
-    if not 1 <= samples_per_class <= counts[smallest]:
-      raise DataError(
-        f"`samples_per_class` must be in 1..{counts[smallest]}, the size of "
-        f"class {self.class_names[smallest]!r}; got {samples_per_class}."
-      )
-    members = np.asarray(self.train.members)
-    rows = [
-      np.asarray(jax.random.permutation(class_key, row[:count]))
-      for class_key, row, count in zip(
-        jax.random.split(key, len(counts)), members, counts, strict=True
-      )
-    ]
-    return self.take(np.concatenate([row[:samples_per_class] for row in rows]))
+    return indices, np.asarray(self.train.labels)[indices]
 
   def encoded(self) -> "Source":
     """Encodes everything once: for a dear `encode` and data that then fit.
@@ -275,8 +252,8 @@ def from_arrays(
     x_validation: as `x_train`, for choosing settings; or None, and then
       `validation_fraction` of train is.
     y_validation: as `y_train`.
-    class_names: K names in the order of the indices; by default the sorted
-      strings, or "0".."K-1".
+    class_names: K names in the order of the indices, where `y_train` may lack
+      some; by default the sorted strings, or "0".."K-1".
     preprocessing: "standardise", "zca", "relative_zca", a function
       `(inputs) -> record`, or a record. Fitted on the training part, without
       the validation part.
@@ -371,7 +348,10 @@ def assemble(
     for part, y in labels.items()
   }
   train = labels["train"]
-  labelling.check_classes(train, class_names)
+  if len(class_names) < 2:
+    raise DataError(
+      f"`y_train` must hold at least two classes; got only {class_names}."
+    )
   own = "validation" in labels
   named = np.asarray(class_names)
   kept, held = stratified(
@@ -492,7 +472,7 @@ def stratified(
   held = []
   for label in classes:
     rows = np.flatnonzero(labels == label)
-    if len(rows) < 2:
+    if len(rows) == 1:
       raise DataError(
         f"`{name}` must be 0 for a class of one sample; got {fraction} and "
         f"class {str(label)!r}. Add samples of it."

@@ -13,9 +13,10 @@ The baselines of Wang et al. (2018, arXiv 1811.10959) and Sucholutsky & Schonlau
 
 Each is laid out like the set it is compared with: the same number of inner
 steps, the classes of its rows as `initialisation.start_classes` has them, hard
-labels, the set's fixed initialisation if it has one. A set of M < K samples is
-compared with baselines of the first M classes (`byte_matched_real` may hold
-more). One constant step size is chosen for each baseline, on validation data.
+labels, the set's fixed initialisation if it has one. Classes without real
+samples have no rows. A set of M < K samples is compared with baselines of the
+first M classes (`byte_matched_real` may hold more). One constant step size is
+chosen for each baseline, on validation data.
 
 Differences from the published code: labels and samples share one class order;
 real samples are not augmented.
@@ -165,7 +166,8 @@ def run_baselines(
     order = step_order(num_samples, len(training_set.order))
     training_set = training_set._replace(order=order)
   k_draw, k_choose = jax.random.split(jax.random.fold_in(key, _REST))
-  classes = classes_of_rows(training_set.order, source.num_classes)
+  present = source.train.present
+  classes = present[classes_of_rows(training_set.order, len(present))]
   setting = _Setting(
       key, k_draw, k_choose, training_set, source, classes,
       learner or student(network, recipe), network, num_sets, networks_per_set,
@@ -331,10 +333,10 @@ def _byte_matched(setting: _Setting):
   num -= num % num_steps
   if num <= len(setting.classes):  # too few bytes, or too few real samples
     return _trained(setting, setting.random())
-  order = step_order(num, num_steps)
+  order, present = step_order(num, num_steps), split.present
   larger = setting._replace(
       training_set=setting.training_set._replace(order=order),
-      classes=classes_of_rows(order, num_classes),
+      classes=present[classes_of_rows(order, len(present))],
   )
   return _trained(larger, larger.random())
 
