@@ -1,8 +1,9 @@
-"""Recipes: how a network is trained on a given set.
+"""Recipes that count epochs, and all recipes by name; see also `updates`.
 
-A recipe is part of a result: the same set gives other accuracies under another
-one, so a saved set names its recipe as a small JSON document (`Recipe.spec`),
-which `from_spec` turns back into functions.
+A recipe says how a network is trained on a given set. It is part of a result:
+the same set gives other accuracies under another one, so a saved set names its
+recipe as a small JSON document (`Recipe.spec`), which `from_spec` turns back
+into functions.
 
   in_order   the steps of the set, in their order, with its own step sizes
   dc, dsa,   SGD with momentum for a number of epochs, ten times slower in their
@@ -20,6 +21,8 @@ Factories are memoised, so that asking twice for a recipe compiles once.
 """
 
 import functools
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -64,208 +67,111 @@ def in_order(momentum: float = 0.0) -> Recipe:
   return Recipe("in_order", train, (("momentum", momentum),))
 
 
-@functools.cache
-def dc(
-    num_epochs: int = 300,
-    *,
-    strategy: str = "",
-    step_size: float = 0.01,
-    momentum: float = 0.9,
-    weight_decay: float = 5e-4,
-    batch_size: int = 256,
-) -> Recipe:
-  """The recipe of gradient matching.
-
-  Zhao, Mopuri & Bilen, "Dataset Condensation with Gradient Matching", 2020,
-  arXiv 2006.05929. As in the published code there are E + 1 epochs, and after
-  epoch E // 2 + 1 the step size falls to a tenth and momentum starts anew. It
-  augments MNIST alone, and has 1,000 epochs there.
+def _by_epochs(
+    name: str, make_train: Callable, doc: str, **defaults
+) -> Callable[..., Recipe]:
+  """A memoised factory of recipes: `name(num_epochs, *, other settings)`.
 
   Args:
-    num_epochs: E, at least 1.
-    strategy: see `augmentation.dc`; none by default.
-    step_size: positive.
-    momentum: in [0, 1).
-    weight_decay: added to the gradient, times the weights.
-    batch_size: of shuffled batches; the last holds what is left over.
+    name: of the recipe.
+    make_train: from the settings to `Recipe.train`.
+    doc: what distinguishes the recipe, its paper first.
+    **defaults: of all settings.
   """
-  return _halves(
-      "dc", augmentations.dc(strategy), num_epochs=num_epochs,
-      strategy=strategy, step_size=step_size, momentum=momentum,
-      weight_decay=weight_decay, batch_size=batch_size,
+  kind = inspect.Parameter
+  first, *others = (
+      kind(setting, kind.KEYWORD_ONLY, default=value)
+      for setting, value in defaults.items()
+  )
+  first = first.replace(kind=kind.POSITIONAL_OR_KEYWORD)
+  signature = inspect.Signature([first, *others], return_annotation=Recipe)
+
+  @functools.cache
+  def build(**settings):
+    check_counts(**{k: settings[k] for k in ("num_epochs", "batch_size")})
+    check_rule(*(settings[k] for k in _SGD))
+    return Recipe(name, make_train(**settings), tuple(settings.items()))
+
+  def factory(*args, **settings) -> Recipe:
+    bound = signature.bind(*args, **settings)
+    bound.apply_defaults()
+    return build(**bound.arguments)
+
+  factory.__name__ = factory.__qualname__ = name
+  factory.__signature__ = signature
+  factory.__doc__ = "\n".join([
+      doc, "", "  Args:", *(f"    {k}: {_MEANING[k]}" for k in defaults)
+  ])
+  return factory
+
+
+_MEANING = {
+    "num_epochs": "E, at least 1.",
+    "strategy": "see `augmentation`; leave out flip for digits.",
+    "mix": "share of batches that CutMix mixes.",
+    "step_size": "the first, positive.",
+    "momentum": "in [0, 1).",
+    "weight_decay": "added to the gradient, times the weights.",
+    "batch_size": "of shuffled batches; the last holds what is left over.",
+}
+_SGD = dict(step_size=0.01, momentum=0.9, weight_decay=5e-4)
+_DSA = "color_crop_cutout_flip_scale_rotate"
+
+
+def _sgd(step_size, momentum, weight_decay) -> optax.GradientTransformation:
+  return optax.chain(
+      optax.add_decayed_weights(weight_decay), optax.sgd(step_size, momentum)
   )
 
 
-@functools.cache
-def dsa(
-    num_epochs: int = 1_000,
-    *,
-    strategy: str = "color_crop_cutout_flip_scale_rotate",
-    step_size: float = 0.01,
-    momentum: float = 0.9,
-    weight_decay: float = 5e-4,
-    batch_size: int = 256,
-) -> Recipe:
-  """As `dc`, with DSA's augmentation of every batch, one draw an image.
-
-  Zhao & Bilen, "Dataset Condensation with Differentiable Siamese
-  Augmentation", 2021, arXiv 2102.08259.
+def _halves(name: str, augment: Callable | None, learned: bool = False):
+  """SGD in two halves, the second ten times slower, its momentum anew.
 
   Args:
-    num_epochs: E, at least 1.
-    strategy: see `augmentation.dsa`; leave out flip for digits.
-    step_size: as in `dc`, as are those that follow.
-    momentum: in [0, 1).
-    weight_decay: times the weights.
-    batch_size: B.
+    name: of the recipe, for messages.
+    augment: from a strategy to an augmentation.
+    learned: whether the set's own step size is taken, where it has one.
   """
-  return _halves(
-      "dsa", augmentations.dsa(strategy), num_epochs=num_epochs,
-      strategy=strategy, step_size=step_size, momentum=momentum,
-      weight_decay=weight_decay, batch_size=batch_size,
-  )
+
+  def make_train(
+      num_epochs, step_size, momentum, weight_decay, batch_size, strategy=""
+  ):
+    augmentation = augment and augment(strategy)
+    early = num_epochs // 2 + 2
+
+    def first_step_size(own):
+      if not learned or not own.size:
+        return step_size
+      if own.size > 1:
+        raise ValueError(
+            f"`recipe` {name} takes sets with one step size; got {own.size}. "
+            "Use in_order."
+        )
+      return own[0]
+
+    def train(key, network, variables, training_set: TrainingSet):
+      samples = training_set.samples
+      rate = first_step_size(samples.step_sizes)
+      phases = ((early, rate), (num_epochs + 1 - early, rate / 10))
+      for k_phase, (epochs, rate) in zip(
+          jax.random.split(key), phases, strict=True
+      ):
+        variables = train_epochs(
+            k_phase, network, variables, samples.inputs, samples.labels,
+            optimizer=_sgd(rate, momentum, weight_decay), num_epochs=epochs,
+            batch_size=batch_size, augmentation=augmentation,
+        )
+      return variables
+
+    return train
+
+  return make_train
 
 
-@functools.cache
-def cafe(
-    num_epochs: int = 600,
-    *,
-    step_size: float = 0.01,
-    momentum: float = 0.9,
-    weight_decay: float = 5e-4,
-    batch_size: int = 256,
-) -> Recipe:
-  """As `dc` for twice the epochs, without augmentation.
-
-  Wang et al., "CAFE: Learning to Condense Dataset by Aligning Features", 2022,
-  arXiv 2203.01531.
-
-  Args:
-    num_epochs: E, at least 1.
-    step_size: as in `dc`, as are those that follow.
-    momentum: in [0, 1).
-    weight_decay: times the weights.
-    batch_size: B.
-  """
-  return _halves(
-      "cafe", None, num_epochs=num_epochs, step_size=step_size,
-      momentum=momentum, weight_decay=weight_decay, batch_size=batch_size,
-  )
-
-
-@functools.cache
-def mtt(
-    num_epochs: int = 1_000,
-    *,
-    strategy: str = "color_crop_cutout_flip_scale_rotate",
-    step_size: float = 0.01,
-    momentum: float = 0.9,
-    weight_decay: float = 5e-4,
-    batch_size: int = 256,
-) -> Recipe:
-  """As `dsa`, with the one step size that the set has learned.
-
-  Cazenavette et al., "Dataset Distillation by Matching Training Trajectories",
-  2022, arXiv 2203.11932.
-
-  Args:
-    num_epochs: E, at least 1.
-    strategy: see `augmentation.dsa`; leave out flip for digits.
-    step_size: of a set that has none of its own.
-    momentum: in [0, 1).
-    weight_decay: times the weights.
-    batch_size: B.
-  """
-  return _halves(
-      "mtt", augmentations.dsa(strategy), learned=True, num_epochs=num_epochs,
-      strategy=strategy, step_size=step_size, momentum=momentum,
-      weight_decay=weight_decay, batch_size=batch_size,
-  )
-
-
-@functools.cache
-def datm(
-    num_epochs: int = 1_000, *, batch_size: int = 128, **settings
-) -> Recipe:
-  """As `mtt`, on smaller batches.
-
-  Guo et al., "Towards Lossless Dataset Distillation via Difficulty-Aligned
-  Trajectory Matching", 2023, arXiv 2310.05773.
-
-  Args:
-    num_epochs: E, at least 1.
-    batch_size: B.
-    **settings: further ones of `mtt`.
-  """
-  like = mtt(num_epochs, batch_size=batch_size, **settings)
-  return like._replace(name="datm")
-
-
-def _halves(name, augmentation, learned=False, **settings) -> Recipe:
-  """SGD in two halves, the second ten times slower, its momentum anew."""
-  _check_epochs(settings)
-  num_epochs = settings["num_epochs"]
-  early = num_epochs // 2 + 2
-
-  def first_step_size(samples):
-    own = samples.step_sizes
-    if not learned or not own.size:
-      return settings["step_size"]
-    if own.size > 1:
-      raise ValueError(
-          f"`recipe` {name} takes sets with one step size; got {own.size}. Use "
-          "in_order."
-      )
-    return own[0]
-
-  def train(key, network, variables, training_set: TrainingSet):
-    samples = training_set.samples
-    rate = first_step_size(samples)
-    phases = ((early, rate), (num_epochs + 1 - early, rate / 10))
-    for k_phase, (epochs, rate) in zip(
-        jax.random.split(key), phases, strict=True
-    ):
-      variables = train_epochs(
-          k_phase, network, variables, samples.inputs, samples.labels,
-          optimizer=_sgd(rate, settings["momentum"], settings["weight_decay"]),
-          num_epochs=epochs, batch_size=settings["batch_size"],
-          augmentation=augmentation,
-      )
-    return variables
-
-  return Recipe(name, train, tuple(settings.items()))
-
-
-@functools.cache
-def idc(
-    num_epochs: int = 1_000,
-    *,
-    strategy: str = "color_crop_flip_scale_rotate",
-    mix: float = 0.5,
-    step_size: float = 0.01,
-    momentum: float = 0.9,
-    weight_decay: float = 5e-4,
-    batch_size: int = 64,
-) -> Recipe:
-  """IDC's: augmentation, CutMix, and a step size that falls at 2/3 and 5/6.
-
-  Kim et al., "Dataset Condensation via Efficient Synthetic-Data
-  Parameterization", 2022, arXiv 2205.14959.
-
-  Args:
-    num_epochs: E, at least 1.
-    strategy: see `augmentation.idc`; leave out flip for digits.
-    mix: share of batches that CutMix mixes.
-    step_size: positive; a fifth of it from 2E/3 on, a 25th from 5E/6 on.
-    momentum: in [0, 1).
-    weight_decay: times the weights.
-    batch_size: B.
-  """
-  settings = dict(
-      num_epochs=num_epochs, strategy=strategy, mix=mix, step_size=step_size,
-      momentum=momentum, weight_decay=weight_decay, batch_size=batch_size,
-  )
-  _check_epochs(settings)
+def _thirds(
+    num_epochs, strategy, mix, step_size, momentum, weight_decay, batch_size
+):
+  """SGD, five times slower from 2/3 on and again from 5/6 on."""
   augmentation = augmentations.idc(strategy) if strategy else None
   mixing = cutmix(mix) if mix else None
 
@@ -282,22 +188,61 @@ def idc(
         augmentation=augmentation, mixing=mixing,
     )
 
-  return Recipe("idc", train, tuple(settings.items()))
+  return train
 
 
-def _check_epochs(settings) -> None:
-  check_counts(**{
-      name: settings[name] for name in ("num_epochs", "batch_size")
-  })
-  check_rule(*(
-      settings[name] for name in ("step_size", "momentum", "weight_decay")
-  ))
+dc = _by_epochs(
+    "dc", _halves("dc", augmentations.dc),
+    """The recipe of gradient matching.
 
+  Zhao, Mopuri & Bilen, "Dataset Condensation with Gradient Matching", 2020,
+  arXiv 2006.05929. As in the published code there are E + 1 epochs, and after
+  epoch E // 2 + 1 the step size falls to a tenth and momentum starts anew. It
+  augments MNIST alone, and has 1,000 epochs there.""",
+    num_epochs=300, strategy="", **_SGD, batch_size=256,
+)
+dsa = _by_epochs(
+    "dsa", _halves("dsa", augmentations.dsa),
+    """As `dc`, with DSA's augmentation of every batch, one draw an image.
 
-def _sgd(step_size, momentum, weight_decay) -> optax.GradientTransformation:
-  return optax.chain(
-      optax.add_decayed_weights(weight_decay), optax.sgd(step_size, momentum)
-  )
+  Zhao & Bilen, "Dataset Condensation with Differentiable Siamese
+  Augmentation", 2021, arXiv 2102.08259.""",
+    num_epochs=1_000, strategy=_DSA, **_SGD, batch_size=256,
+)
+cafe = _by_epochs(
+    "cafe", _halves("cafe", None),
+    """As `dc` for twice the epochs, without augmentation.
+
+  Wang et al., "CAFE: Learning to Condense Dataset by Aligning Features", 2022,
+  arXiv 2203.01531.""",
+    num_epochs=600, **_SGD, batch_size=256,
+)
+mtt = _by_epochs(
+    "mtt", _halves("mtt", augmentations.dsa, learned=True),
+    """As `dsa`, with the one step size that the set has learned.
+
+  Cazenavette et al., "Dataset Distillation by Matching Training Trajectories",
+  2022, arXiv 2203.11932. `step_size` is for sets that have none.""",
+    num_epochs=1_000, strategy=_DSA, **_SGD, batch_size=256,
+)
+datm = _by_epochs(
+    "datm", _halves("datm", augmentations.dsa, learned=True),
+    """As `mtt`, on smaller batches.
+
+  Guo et al., "Towards Lossless Dataset Distillation via Difficulty-Aligned
+  Trajectory Matching", 2023, arXiv 2310.05773.""",
+    num_epochs=1_000, strategy=_DSA, **_SGD, batch_size=128,
+)
+idc = _by_epochs(
+    "idc", _thirds,
+    """Augmentation, CutMix, and a step size that falls at 2/3 and 5/6.
+
+  Kim et al., "Dataset Condensation via Efficient Synthetic-Data
+  Parameterization", 2022, arXiv 2205.14959. The step size falls to a fifth,
+  then to a 25th.""",
+    num_epochs=1_000, strategy="color_crop_flip_scale_rotate", mix=0.5, **_SGD,
+    batch_size=64,
+)
 
 
 @functools.cache
