@@ -22,9 +22,9 @@ from distill_jax.evaluation import (
   transfer_table,
 )
 from distill_jax.evaluation.recipes import from_spec
+from distill_jax.evaluation.text_reference import TITLE as TFIDF
 from distill_jax.labels import classes_of_labels
 from distill_jax.segments import updates
-from distill_jax.text.linear import TITLE as TFIDF
 from distill_jax.text.words import is_text, sentences, snapped
 
 

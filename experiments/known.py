@@ -23,8 +23,8 @@ from distill_jax.evaluation.baselines import TITLES, Baseline
 from distill_jax.evaluation.cost import Cost
 from distill_jax.evaluation.full_data import FullData
 from distill_jax.evaluation.recipes import from_spec
+from distill_jax.evaluation.text_reference import tfidf_linear
 from distill_jax.initialisation import step_order
-from distill_jax.text.linear import tfidf_linear
 
 FILE = "real_data.json"
 

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jax import lax
 
+from distill_jax.inner_loop import keeps_statistics
 from distill_jax.types import (
     Array,
     Batch,
@@ -136,12 +137,6 @@ def targets(
   return found
 
 
-def has_statistics(variables: PyTree) -> bool:
-  """Whether a network keeps more than its parameters."""
-  rest = {name: tree for name, tree in variables.items() if name != "params"}
-  return bool(jax.tree.leaves(rest))
-
-
 def with_statistics(
     key: Array, network: Network, variables: PyTree, real: Target
 ) -> PyTree:
@@ -153,7 +148,7 @@ def with_statistics(
     variables: of the network; returned as they are without statistics.
     real: the first samples of each class are used.
   """
-  if not has_statistics(variables):
+  if not keeps_statistics(variables):
     return variables
   some, _ = real.fetch(jax.tree.map(lambda x: x[:, :_STATISTICS], real.items))
   some = some.reshape(-1, *some.shape[2:])

@@ -21,11 +21,11 @@ from jax import lax
 
 from distill_jax import distances
 from distill_jax.augmentation import Augmentation, identity
+from distill_jax.inner_loop import keeps_statistics
 from distill_jax.objectives.classes import (
     Anchor,
     check,
     checked_members,
-    has_statistics,
     targets,
 )
 from distill_jax.parallel import batch_losses, pieces
@@ -124,7 +124,7 @@ def distribution_matching(
       return embedding.reshape(*inputs.shape[:2], -1)
 
     items = [target.items for target in matched_with]
-    if has_statistics(variables):
+    if keeps_statistics(variables):
       losses = jax.vmap(compare)(
           keys, [together(x) for x in fetched(items)], together(own)
       )

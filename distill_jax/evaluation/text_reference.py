@@ -1,4 +1,4 @@
-"""The honest reference for texts: TF-IDF and a linear classifier on all data.
+"""A strong linear baseline: TF-IDF and a linear classifier on all texts.
 
 Words and pairs of words, logarithmic term frequencies, a linear support vector
 machine whose C is chosen on a validation part. Most networks of text
