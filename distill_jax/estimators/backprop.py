@@ -42,7 +42,9 @@ def backprop(
     (value, (state, metrics)), gradients = gradient_of(distilled)
     return value, gradients, state, metrics
 
-  return Estimator(objective.sample, init, estimate, samples_of)
+  return Estimator(
+      objective.sample, init, estimate, samples_of, parameterization
+  )
 
 
 def decoder(

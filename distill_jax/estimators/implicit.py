@@ -170,7 +170,9 @@ def implicit(
     state = ImplicitState(problem_state, inner_state, hessian_state)
     return value, gradients, state, metrics
 
-  return Estimator(problem.sample, init, estimate, samples_of)
+  return Estimator(
+      problem.sample, init, estimate, samples_of, parameterization
+  )
 
 
 def _ratio(tree: PyTree, other: PyTree) -> Array:

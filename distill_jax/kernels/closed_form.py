@@ -13,7 +13,8 @@ biases:
            a the angle of K in the variances v v',  r = sqrt(v v' - K^2)
 
 A is the identity for dense layers and the mean over a window for convolutions.
-Every factory returns `kernel_fn(x1, x2) -> [n1, n2]`. Without pooling a
+Every factory returns `kernel_fn(x1, x2) -> [n1, n2]`, whose attribute `spec` is
+its specification; see `models`. Without pooling a
 convolution needs the covariance of equal pixels alone, H W numbers a pair of
 images; pooling needs that of all pairs of pixels, (H W)^2 of them: see `tiles`.
 """
@@ -26,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from distill_jax.specification import specified
 from distill_jax.types import Array
 
 Kernel = Callable[[Array, Array], Array]
@@ -51,8 +53,14 @@ class Covariances(NamedTuple):
 
 
 Layer = Callable[[Covariances], Covariances]
+# `kind` in specifications: `get` is a method of configurations.
+_specified = specified(lambda name, settings: {
+    "name": "kernel_ridge", "kernel": name, "kind": settings.pop("get"),
+    **settings,
+})
 
 
+@_specified
 def fully_connected(
     depth: int,
     *,
@@ -77,6 +85,7 @@ def fully_connected(
   return _kernel(start, layers, get)
 
 
+@_specified
 def convolutional(
     depth: int,
     *,
@@ -105,6 +114,7 @@ def convolutional(
   return _kernel(_pixel_start, layers, get)
 
 
+@_specified
 def convolutional_pooled(
     depth: int,
     *,

@@ -19,6 +19,7 @@ from jax.sharding import Mesh
 
 from distill_jax.kernels.closed_form import Kernel
 from distill_jax.parallel import batch_map, value_bytes, working_memory
+from distill_jax.specification import with_spec
 from distill_jax.types import Array
 
 
@@ -106,7 +107,7 @@ def tiled(
       return kernel_fn(x1, x2)
     return by_tiles(x1, x2)
 
-  return gram
+  return with_spec(gram, getattr(kernel_fn, "spec", ()))
 
 
 def tile_size(kernel_fn: Kernel, x1: Array, x2: Array) -> tuple[int, int]:

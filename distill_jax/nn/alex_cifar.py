@@ -13,9 +13,11 @@ from distill_jax.nn.layers import (
 )
 from distill_jax.nn.network import from_linen
 from distill_jax.nn.norms import local_response_norm
+from distill_jax.nn.specification import specified
 from distill_jax.types import Network
 
 
+@specified
 def alex_cifar_net(
     num_outputs: int, *, initialisation: Initialisation = xavier_normal()
 ) -> Network:

@@ -14,9 +14,11 @@ from distill_jax.nn.layers import (
     torch_uniform,
 )
 from distill_jax.nn.network import from_linen
+from distill_jax.nn.specification import specified
 from distill_jax.types import Network
 
 
+@specified
 def alexnet(
     num_outputs: int,
     *,

@@ -16,9 +16,11 @@ from distill_jax.nn.layers import (
 )
 from distill_jax.nn.network import from_linen
 from distill_jax.nn.norms import instance_norm
+from distill_jax.nn.specification import specified
 from distill_jax.types import Array, Network
 
 
+@specified
 def convnet(
     num_outputs: int,
     *,

@@ -12,9 +12,11 @@ import flax.linen as nn
 from distill_jax.nn.convnet import Blocks, halve, widths
 from distill_jax.nn.layers import Classifier, Initialisation, lecun_normal
 from distill_jax.nn.network import from_linen
+from distill_jax.nn.specification import specified
 from distill_jax.types import Array, Network
 
 
+@specified
 def frepo_convnet(
     num_outputs: int,
     *,

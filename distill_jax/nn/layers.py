@@ -7,6 +7,7 @@ uniform default, for weights and biases, is that of the DC family (Zhao et al.,
 2210.12067).
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ class Initialisation(NamedTuple):
   bias: Callable[[int], Callable]
 
 
+@functools.cache
 def xavier_normal() -> Initialisation:
   """Weights N(0, 2 / (fan_in + fan_out)), zero biases."""
   return Initialisation(
@@ -35,6 +37,7 @@ def xavier_normal() -> Initialisation:
   )
 
 
+@functools.cache
 def torch_uniform() -> Initialisation:
   """Weights and biases U(-1, 1) / sqrt(fan_in), PyTorch's default."""
 
@@ -51,6 +54,7 @@ def torch_uniform() -> Initialisation:
   )
 
 
+@functools.cache
 def lecun_normal() -> Initialisation:
   """Weights N(0, 1 / fan_in) cut off at two deviations, zero biases.
 
@@ -61,6 +65,7 @@ def lecun_normal() -> Initialisation:
   )
 
 
+@functools.cache
 def he_normal(bias_std: float = 0.1) -> Initialisation:
   """Weights N(0, 2 / fan_in), biases N(0, bias_std^2).
 

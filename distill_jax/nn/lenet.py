@@ -12,9 +12,11 @@ from distill_jax.nn.layers import (
     xavier_normal,
 )
 from distill_jax.nn.network import from_linen
+from distill_jax.nn.specification import specified
 from distill_jax.types import Network
 
 
+@specified
 def lenet(
     num_outputs: int,
     *,

@@ -17,6 +17,7 @@ from distill_jax.nn.layers import (
 )
 from distill_jax.nn.network import from_linen
 from distill_jax.nn.norms import batch_norm
+from distill_jax.nn.specification import specified
 from distill_jax.types import Network
 
 # Expansion, channels, blocks, stride of the first.
@@ -26,6 +27,7 @@ _STAGES = (
 )
 
 
+@specified
 def mobilenet_v2(
     num_outputs: int,
     *,

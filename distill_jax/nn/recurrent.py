@@ -31,6 +31,7 @@ from distill_jax.nn.layers import (
     xavier_normal,
 )
 from distill_jax.nn.network import from_linen
+from distill_jax.nn.specification import specified
 from distill_jax.types import Array, Network, PyTree
 
 # A longer sentence is run in parts of about the root of its length, each
@@ -38,12 +39,32 @@ from distill_jax.types import Array, Network, PyTree
 WHOLE = 64
 
 
-def bi_rnn(num_outputs: int, **arguments) -> Network:
+@specified
+def bi_rnn(
+    num_outputs: int,
+    *,
+    hidden: int = 100,
+    num_layers: int = 2,
+    dropout: float = 0.0,
+    masked: bool = False,
+    initialisation: Initialisation = xavier_normal(),
+) -> Network:
   """Two bidirectional layers of tanh units; arguments as of `bi_lstm`."""
-  return _recurrent(num_outputs, _RNN, **arguments)
+  return _recurrent(
+      num_outputs, _RNN, hidden, num_layers, dropout, masked, initialisation
+  )
 
 
-def bi_lstm(num_outputs: int, **arguments) -> Network:
+@specified
+def bi_lstm(
+    num_outputs: int,
+    *,
+    hidden: int = 100,
+    num_layers: int = 2,
+    dropout: float = 0.0,
+    masked: bool = False,
+    initialisation: Initialisation = xavier_normal(),
+) -> Network:
   """Two bidirectional layers of LSTM units, then linear on the last states.
 
   The classifier reads the top layer's state after the last word, forwards, and
@@ -51,16 +72,19 @@ def bi_lstm(num_outputs: int, **arguments) -> Network:
 
   Args:
     num_outputs: K: one per class, but 1 for two classes.
-    hidden: units of a direction and layer; 100.
-    num_layers: 2.
+    hidden: units of a direction and layer.
+    num_layers: of both directions.
     dropout: share of units dropped between layers in train mode; 0, as in the
       published distilling (its training on all data has 0.5).
-    masked: whether states stop at the end of a sentence; not by default.
-    initialisation: of all weights and biases; Xavier normal.
+    masked: whether states stop at the end of a sentence.
+    initialisation: of all weights and biases.
   """
-  return _recurrent(num_outputs, _LSTM, **arguments)
+  return _recurrent(
+      num_outputs, _LSTM, hidden, num_layers, dropout, masked, initialisation
+  )
 
 
+@specified
 def conv_lstm(
     num_outputs: int,
     *,
@@ -90,8 +114,7 @@ def conv_lstm(
 
 
 def _recurrent(
-    num_outputs, cell, *, hidden=100, num_layers=2, dropout=0.0,
-    masked=False, initialisation=xavier_normal(),
+    num_outputs, cell, hidden, num_layers, dropout, masked, initialisation
 ):
   if min(hidden, num_layers) < 1 or not 0 <= dropout < 1:
     raise ValueError(

@@ -20,6 +20,7 @@ from distill_jax.nn.layers import (
 )
 from distill_jax.nn.network import from_linen
 from distill_jax.nn.norms import instance_norm
+from distill_jax.nn.specification import specified
 from distill_jax.types import Network
 
 
@@ -35,6 +36,7 @@ def fan_out_normal() -> Initialisation:
   return rest._replace(kernel=kernel)
 
 
+@specified
 def resnet18(
     num_outputs: int,
     *,
@@ -56,6 +58,7 @@ def resnet18(
   )
 
 
+@specified
 def resnet10(
     num_outputs: int,
     *,

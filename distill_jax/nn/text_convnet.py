@@ -17,6 +17,7 @@ from distill_jax.nn.layers import (
     xavier_normal,
 )
 from distill_jax.nn.network import from_linen
+from distill_jax.nn.specification import specified
 from distill_jax.types import Array, Network
 
 # Words up to which all windows share one product. An outer step of TDD, ten
@@ -25,6 +26,7 @@ from distill_jax.types import Array, Network
 _FEW = 64
 
 
+@specified
 def text_convnet(
     num_outputs: int,
     *,

@@ -10,9 +10,11 @@ import jax.numpy as jnp
 
 from distill_jax.nn.layers import Classifier, check_sentences
 from distill_jax.nn.network import from_linen
+from distill_jax.nn.specification import specified
 from distill_jax.types import Array, Network
 
 
+@specified
 def transformer(
     num_outputs: int,
     *,

@@ -18,11 +18,13 @@ from distill_jax.nn.layers import (
 )
 from distill_jax.nn.network import from_linen
 from distill_jax.nn.norms import instance_norm
+from distill_jax.nn.specification import specified
 from distill_jax.types import Network
 
 _STAGES = ((64,), (128,), (256, 256), (512, 512), (512, 512))
 
 
+@specified
 def vgg11(
     num_outputs: int,
     *,

@@ -9,10 +9,12 @@ import jax.numpy as jnp
 
 from distill_jax.nn.layers import Classifier
 from distill_jax.nn.network import from_linen
+from distill_jax.nn.specification import specified
 from distill_jax.nn.transformer import TransformerBlock, check_width
 from distill_jax.types import Network
 
 
+@specified
 def vit(
     num_outputs: int,
     *,

@@ -18,9 +18,11 @@ import jax.numpy as jnp
 from distill_jax.nn.conv import conv2d
 from distill_jax.nn.layers import torch_uniform
 from distill_jax.parameterization.images import check_images
+from distill_jax.specification import specified
 from distill_jax.types import Parameterization
 
 
+@specified()
 def hallucinator(num_styles: int = 5) -> Parameterization:
   """Codes of R bases, and m styles counted as the decoder.
 

@@ -11,9 +11,11 @@ import jax
 import jax.numpy as jnp
 
 from distill_jax.parameterization.images import check_images
+from distill_jax.specification import specified
 from distill_jax.types import Parameterization
 
 
+@specified()
 def linear_bases(num_bases: int, *, reduction: int = 1) -> Parameterization:
   """Codes of B bases and R rows of coefficients.
 

@@ -16,9 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from distill_jax.parameterization.images import check_images
+from distill_jax.specification import specified
 from distill_jax.types import Parameterization
 
 
+@specified()
 def multi_formation(factor: int = 2, *, fill=0.0) -> Parameterization:
   """Codes [R, H, W, C] of f^2 samples each.
 
@@ -70,7 +72,9 @@ def multi_formation(factor: int = 2, *, fill=0.0) -> Parameterization:
   def owner(codes):
     return jnp.tile(jnp.arange(len(codes), dtype=jnp.int32), factor**2)
 
-  return Parameterization(init, decode, owner, inputs_per_row=factor**2)
+  return Parameterization(
+      init, decode, owner, inputs_per_row=factor**2, separates_classes=True
+  )
 
 
 def _nearest(size: int, factor: int) -> np.ndarray:

@@ -2,9 +2,11 @@
 
 import jax.numpy as jnp
 
+from distill_jax.specification import specified
 from distill_jax.types import Parameterization
 
 
+@specified()
 def pixels() -> Parameterization:
   """The plain parameterization: codes are the inputs [M, ...] themselves."""
 
@@ -18,4 +20,4 @@ def pixels() -> Parameterization:
   def owner(codes):
     return jnp.arange(codes.shape[0], dtype=jnp.int32)
 
-  return Parameterization(init, decode, owner)
+  return Parameterization(init, decode, owner, separates_classes=True)

@@ -12,9 +12,11 @@ It changes the path of the optimizer, not what can be stored: afterwards
 import jax
 import jax.numpy as jnp
 
+from distill_jax.specification import specified
 from distill_jax.types import Parameterization
 
 
+@specified()
 def preconditioned() -> Parameterization:
   """Codes of pixels, and A counted as the decoder.
 

@@ -1,0 +1,27 @@
+"""One of several, by name."""
+
+import difflib
+from collections.abc import Collection
+from typing import Any
+
+from distill_jax.errors import ConfigError
+
+
+def one_of(known: Collection[str], field: str, value: Any) -> Any:
+  """The entry of a dict, or the name itself of a sequence.
+
+  Args:
+    known: names, or a dict by name.
+    field: what the message calls the value.
+    value: a name.
+
+  Raises:
+    ConfigError: an unknown name; it lists the known ones and the nearest.
+  """
+  if value in known:
+    return known[value] if isinstance(known, dict) else value
+  nearest = difflib.get_close_matches(str(value), known, n=1)
+  raise ConfigError(
+      f"`{field}` must be one of {', '.join(sorted(known))}; got {value!r}."
+      + "".join(f" Did you mean {name!r}?" for name in nearest)
+  )

@@ -1,0 +1,125 @@
+"""From a specification to a network or a kernel, and back.
+
+A network is `{"name": ..., **settings}`, a factory of `nn` with functions by
+name; a kernel for ridge regression is `{"name": "kernel_ridge", "kernel":
+"fully_connected", "depth": 1, "kind": "ntk", "ridge": 1e-6, ...}`, a factory of
+`kernels` with its arguments (`kind` is its `get`). Equal specifications give
+one object, so that it compiles once.
+"""
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from distill_jax import nn
+from distill_jax.kernels import closed_form, tiles
+from distill_jax.labels import num_outputs
+from distill_jax.nn.specification import functions
+from distill_jax.specification import build, frozen, thawed, with_spec
+from distill_jax.types import Network, Spec
+
+NETWORKS = {
+    "alex_cifar_net": nn.alex_cifar_net,
+    "alexnet": nn.alexnet,
+    "bi_lstm": nn.bi_lstm,
+    "bi_rnn": nn.bi_rnn,
+    "conv_lstm": nn.conv_lstm,
+    "convnet": nn.convnet,
+    "frepo_convnet": nn.frepo_convnet,
+    "lenet": nn.lenet,
+    "mlp": nn.mlp,
+    "mobilenet_v2": nn.mobilenet_v2,
+    "resnet10": nn.resnet10,
+    "resnet18": nn.resnet18,
+    "text_convnet": nn.text_convnet,
+    "transformer": nn.transformer,
+    "vgg11": nn.vgg11,
+    "vit": nn.vit,
+}
+KERNELS = {
+    "convolutional": closed_form.convolutional,
+    "convolutional_pooled": closed_form.convolutional_pooled,
+    "fully_connected": closed_form.fully_connected,
+}
+_WINDOWS = (3, 4, 5)  # of a text_convnet
+
+
+def from_spec(
+    spec: Mapping[str, Any], num_classes: int
+) -> Network | closed_form.Kernel:
+  """A network or, where the name is "kernel_ridge", a kernel.
+
+  The kernel is `fully_connected` of one hidden layer where it is not named.
+  Kernels of images are computed by tiles.
+
+  Args:
+    spec: `{"name": ..., **settings}`.
+    num_classes: of the data; a kernel does not need it.
+
+  Raises:
+    ConfigError: an unknown name or setting.
+  """
+  items = _sorted(spec)
+  return _kernel(items) if is_kernel(spec) else _network(items, num_classes)
+
+
+def spec_of(model: Network | closed_form.Kernel) -> dict[str, Any]:
+  """The specification of a network or a kernel, `{}` where it has none."""
+  return thawed(getattr(model, "spec", ()))
+
+
+def is_kernel(spec: Mapping[str, Any]) -> bool:
+  """Whether a specification is of kernel ridge regression, not of a network."""
+  return spec.get("name") == "kernel_ridge"
+
+
+def default(source, *, width: int = 32) -> dict[str, Any]:
+  """The specification of a network that suits the shape of the data.
+
+  A ConvNet whose last map is about 4x4 for images [H, W, C], a convolutional
+  text classifier for sentences of word vectors and series [T, C], an MLP for
+  features [D] and for images of one pixel across.
+
+  Args:
+    source: the `data.Source`.
+    width: of the ConvNet.
+  """
+  shape = source.example.shape[1:]
+  if len(shape) == 3 and (side := min(shape[:2])) > 1:
+    least, most = (2 if side >= 8 else 1), min(5, side.bit_length() - 1)
+    depth = min(max(round(math.log2(side / 4)), least), most)
+    return dict(name="convnet", depth=depth, width=width)
+  if len(shape) == 2:
+    windows = [w for w in _WINDOWS if w <= shape[0]] or [shape[0]]
+    return dict(name="text_convnet", windows=windows)
+  return dict(name="mlp", widths=[128])
+
+
+@functools.cache
+def _network(items: Spec, num_classes: int) -> Network:
+  spec = functions(dict(items))
+  made = build(NETWORKS, "network", spec, num_outputs(num_classes))
+  complete = _sorted(made.spec)
+  return made if complete == items else _network(complete, num_classes)
+
+
+@functools.cache
+def _kernel(items: Spec) -> closed_form.Kernel:
+  spec = {"kernel": "fully_connected", **dict(items)}
+  spec["name"] = spec.pop("kernel")
+  ridge = {name: spec.pop(name) for name in ("ridge",) if name in spec}
+  if "kind" in spec:
+    spec["get"] = spec.pop("kind")
+  if spec["name"] == "fully_connected":
+    spec.setdefault("depth", 1)
+  made = build(KERNELS, "network kernel", spec)
+  if spec["name"] != "fully_connected":
+    made = tiles.tiled(made)
+  complete = _sorted(made.spec + frozen(ridge))
+  return with_spec(made, complete) if complete == items else _kernel(complete)
+
+
+def _sorted(spec) -> Spec:
+  """Frozen and in one order, so that equal specifications are one key."""
+  return tuple(sorted(frozen(spec)))

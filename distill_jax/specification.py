@@ -1,0 +1,116 @@
+"""Specifications: a factory's name and JSON settings, and back.
+
+    {"name": "convnet", "depth": 3, "width": 128, ...}
+
+A record keeps its specification as a tuple of pairs, which is hashable.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from distill_jax.choices import one_of
+from distill_jax.errors import ConfigError
+from distill_jax.types import Spec
+
+Describe = Callable[[str, dict[str, Any]], Mapping[str, Any]]
+
+
+def named(name: str, settings: dict[str, Any]) -> dict[str, Any]:
+  """The usual form: the factory's name, then its settings."""
+  return {"name": name, **settings}
+
+
+def specified(describe: Describe = named) -> Callable[[Callable], Callable]:
+  """Decorates a factory, whose products then carry their specification.
+
+  Settings are the keyword-only arguments and those with a default, whether
+  given or not. A product with a setting that is not a JSON value gets `()`.
+
+  Args:
+    describe: `(name, settings) -> specification`; raises `ConfigError` for a
+      setting without a name.
+  """
+
+  def decorate(make: Callable) -> Callable:
+    signature = inspect.signature(make)
+
+    @functools.wraps(make)
+    def specify(*args, **kwargs):
+      product = make(*args, **kwargs)
+      bound = signature.bind(*args, **kwargs)
+      bound.apply_defaults()
+      settings = dict(bound.arguments)
+      settings.pop("num_outputs", None)
+      try:
+        spec = frozen(describe(make.__name__, settings))
+      except ConfigError:
+        spec = ()
+      return with_spec(product, spec)
+
+    return specify
+
+  return decorate
+
+
+def with_spec(product, spec: Spec):
+  """A record, or a function, that carries this specification."""
+  if hasattr(product, "_replace"):
+    return product._replace(spec=spec)
+  product.spec = spec
+  return product
+
+
+def build(factories: Mapping[str, Callable], field: str, spec, *args) -> Any:
+  """What a factory makes of a specification.
+
+  Args:
+    factories: by name.
+    field: what messages call the specification.
+    spec: `{"name": ..., **settings}`.
+    *args: the factory's positional arguments.
+
+  Raises:
+    ConfigError: an unknown name or setting, or one that is missing.
+  """
+  settings = dict(spec)
+  name = settings.pop("name", None)
+  make = one_of(factories, field, name)
+  known = list(inspect.signature(make).parameters)[len(args):]
+  for setting in settings:
+    one_of(known, f"{name} setting", setting)
+  try:
+    return make(*args, **settings)
+  except TypeError as error:
+    raise ConfigError(f"`{field}` {name!r}: {error}.") from None
+
+
+def frozen(spec: Mapping[str, Any] | Spec) -> Spec:
+  """Pairs of names and values, lists as tuples.
+
+  Raises:
+    ConfigError: a value is not JSON's.
+  """
+  return tuple((name, _frozen(value)) for name, value in dict(spec).items())
+
+
+def thawed(spec: Spec) -> dict[str, Any]:
+  """A JSON object, tuples as lists."""
+  return {name: _thawed(value) for name, value in spec}
+
+
+def _frozen(value):
+  if isinstance(value, np.ndarray | np.generic):
+    value = value.tolist()
+  if isinstance(value, list | tuple):
+    return tuple(map(_frozen, value))
+  if value is None or isinstance(value, bool | int | float | str):
+    return value
+  raise ConfigError(f"a specification must hold JSON values; got {value!r}.")
+
+
+def _thawed(value):
+  return list(map(_thawed, value)) if isinstance(value, tuple) else value
