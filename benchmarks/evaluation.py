@@ -15,7 +15,7 @@ import timing
 from sldd_problem import NUM_CLASSES, SHAPE, STEP_SIZE, random_split
 
 from distill_jax import initialisation, nn
-from distill_jax.evaluation.evaluator import confusion_on, evaluate
+from distill_jax.evaluation.evaluator import confusion_on, evaluate_set
 from distill_jax.evaluation.learners import student
 from distill_jax.labels import classes_of_labels
 from distill_jax.types import Network, Samples, TrainingSet
@@ -96,7 +96,7 @@ def candidates(network: Network, num_networks: int, num_test: int):
     return np.stack([confusion for confusion, _ in results])
 
   run = partial(
-      evaluate, key, training_set, split,
+      evaluate_set, key, training_set, split,
       learner=learner, num_networks=num_networks,
   )
   return lambda: run().confusion, loop

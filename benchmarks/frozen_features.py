@@ -36,7 +36,7 @@ from distill_jax.data.features import (
     unchanged,
     with_features,
 )
-from distill_jax.evaluation.evaluator import evaluate
+from distill_jax.evaluation.evaluator import evaluate_set
 from distill_jax.evaluation.learners import nearest_neighbours
 from distill_jax.evaluation.probes import linear_probe
 from distill_jax.frozen_features import (
@@ -114,7 +114,7 @@ def measured(source, extraction_seconds: float) -> dict:
     return tested(probe_artifact(probe_set, source), linear_probe())
 
   def tested(artifact, learner):
-    return evaluate(
+    return evaluate_set(
         jax.random.key(0), artifact, source.test, learner=learner
     ).mean
 

@@ -24,7 +24,7 @@ from distill_jax.errors import (
 )
 from distill_jax.estimators.backprop import backprop
 from distill_jax.evaluation import (
-    evaluate,
+    evaluate_set,
     in_order,
     run_baselines,
     student,
@@ -73,7 +73,7 @@ __all__ = [
     "distill",
     "distiller",
     "distribution_matching",
-    "evaluate",
+    "evaluate_set",
     "export",
     "from_arrays",
     "from_linen",

@@ -67,7 +67,7 @@ def fit_probe(probe_set: ProbeSet) -> Probe:
 def probe_artifact(
     probe_set: ProbeSet, source, *, provenance=None
 ) -> artifact.Artifact:
-  """A set as an `Artifact`, for `evaluate(..., learner=linear_probe())`.
+  """A set as an `Artifact`, for `evaluate_set(..., learner=linear_probe())`.
 
   Arrays become float32. The weights, the ridge and the offsets travel in
   `extra`, and are counted in its bytes; its recipe, for networks, knows nothing

@@ -15,7 +15,7 @@ from distill_jax import figures, storage
 from distill_jax.evaluation import (
   Transfer,
   cost_of_set,
-  evaluate,
+  evaluate_set,
   hard_labels,
   report_dict,
   table,
@@ -80,7 +80,7 @@ def assess(
   say(f"evaluating on {source.test.num_samples:,} test samples, at most "
       f"{settings['num_networks']} networks")
   reports = {
-      n: evaluate(
+      n: evaluate_set(
           key, artifact, source.test, learner=learner,
           num_networks=settings["num_networks"],
       ) for n, learner in built.items()
@@ -88,13 +88,13 @@ def assess(
   training_set = artifact.training_set
   hard = None
   if artifact.label_regime != "hard":
-    hard = evaluate(
+    hard = evaluate_set(
         key, hardened(artifact), source.test, learner=built[name],
         num_networks=settings["num_networks"],
     )
   words = None
   if is_text(artifact):
-    words = evaluate(
+    words = evaluate_set(
         key, snapped(artifact), source.test, learner=built[name],
         num_networks=settings["num_networks"],
     )

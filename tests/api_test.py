@@ -7,7 +7,7 @@ import distill_jax as dd
 NAMES = """
     Artifact ArtifactError Checkpoints ConfigError DataError Distilled Source
     TrainingSet __version__ backprop batch_map class_members convnet distill
-    distiller distribution_matching evaluate export from_arrays from_linen
+    distiller distribution_matching evaluate_set export from_arrays from_linen
     from_noise from_real from_samples from_texts gradient_matching in_order
     kernel_regression kernel_ridge learn lenet load mixed mlp per_class pixels
     read run_baselines save step_order student to_artifact train_experts

@@ -55,7 +55,7 @@ def _evaluated_here(key, trained):
   """Accuracies of four networks by the library alone."""
   distilled = trained.artifact
   source = data.read("digits", preprocessing=distilled.preprocessing)
-  report = distill_jax.evaluate(
+  report = distill_jax.evaluate_set(
     key, distilled, source.test, num_networks=4,
     network=networks.network(distilled.network, 10),
   )  # fmt: skip

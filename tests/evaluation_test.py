@@ -10,7 +10,7 @@ from absl.testing import parameterized
 
 from distill_jax.data import from_arrays
 from distill_jax.evaluation import recipes
-from distill_jax.evaluation.evaluator import evaluate, evaluate_sets
+from distill_jax.evaluation.evaluator import evaluate_set, evaluate_sets
 from distill_jax.evaluation.learners import (
     Learner,
     nearest_neighbours,
@@ -46,7 +46,7 @@ def _set(step_size=0.5, initial=()):
 class EvaluateTest(parameterized.TestCase):
   def test_equals_training_by_hand(self):
     key = jax.random.key(1)
-    report = evaluate(
+    report = evaluate_set(
         key, _set(), SOURCE.test, network=NETWORK, num_networks=3
     )
     x = SOURCE.test.encode(SOURCE.test.inputs)
@@ -72,11 +72,11 @@ class EvaluateTest(parameterized.TestCase):
     x = CENTRES[labels]
     other = from_arrays(x, labels, x, labels)
     with pytest.raises(ValueError, match="4 columns; got 3 classes"):
-      evaluate(jax.random.key(0), _set(), other.test, network=NETWORK)
+      evaluate_set(jax.random.key(0), _set(), other.test, network=NETWORK)
 
   def test_any_number_of_rows_at_once(self):
     def run(rows):
-      return evaluate(
+      return evaluate_set(
           jax.random.key(1), _set(), SOURCE.test, learner=student(NETWORK),
           num_networks=2, rows=rows,
       )
@@ -93,7 +93,7 @@ class EvaluateTest(parameterized.TestCase):
 
     learner = Learner(fit, "counted", False)
     for step_size in (0.1, 0.2):
-      evaluate(
+      evaluate_set(
           jax.random.key(0), _set(step_size), SOURCE.test, learner=learner
       )
     assert len(traces) == 1
@@ -101,11 +101,11 @@ class EvaluateTest(parameterized.TestCase):
 
   def test_untrained_networks_are_the_same_networks(self):
     key = jax.random.key(2)
-    untrained = evaluate(
+    untrained = evaluate_set(
         key, _set(), SOURCE.test, num_networks=2,
         learner=student(NETWORK, recipes.untrained()),
     )
-    still = evaluate(
+    still = evaluate_set(
         key, _set(0.0), SOURCE.test, num_networks=2, network=NETWORK
     )
     chex.assert_trees_all_equal(untrained.confusion, still.confusion)
@@ -120,7 +120,7 @@ class EvaluateTest(parameterized.TestCase):
     )
     assert confusion.shape[:2] == (2, 2)
     for row, step_size in zip(confusion, (0.5, 0.01), strict=True):
-      one = evaluate(
+      one = evaluate_set(
           key, _set(step_size), SOURCE.test, learner=student(NETWORK),
           num_networks=2,
       )
@@ -131,7 +131,7 @@ class EvaluateTest(parameterized.TestCase):
       training_set = _set()
       recipe = {"name": "untrained"}
 
-    report = evaluate(
+    report = evaluate_set(
         jax.random.key(0), Artifact(), SOURCE.test, network=NETWORK,
         num_networks=2,
     )
@@ -140,18 +140,18 @@ class EvaluateTest(parameterized.TestCase):
   def test_what_is_refused(self):
     key = jax.random.key(0)
     with pytest.raises(ValueError, match="one of `learner` and `network`"):
-      evaluate(key, _set(), SOURCE.test)
+      evaluate_set(key, _set(), SOURCE.test)
     with pytest.raises(ValueError, match="`num_networks` must be at least 1"):
-      evaluate(key, _set(), SOURCE.test, network=NETWORK, num_networks=0)
+      evaluate_set(key, _set(), SOURCE.test, network=NETWORK, num_networks=0)
     with pytest.raises(ValueError, match=r"`split` must hold .* got \(3,\)"):
       other = from_arrays(np.eye(4)[:, :3], np.arange(4)).train
-      evaluate(key, _set(), other, network=NETWORK)
+      evaluate_set(key, _set(), other, network=NETWORK)
 
 
 class StudentTest(parameterized.TestCase):
   def test_fixed_initialisation_is_one_network(self):
     initial = NETWORK.init(jax.random.key(5), jnp.zeros((1, 2)))
-    fixed = evaluate(
+    fixed = evaluate_set(
         jax.random.key(0), _set(0.0, initial), SOURCE.test, network=NETWORK
     )
     assert fixed.num_networks == 1 and fixed.student_init == "fixed"
@@ -165,7 +165,7 @@ class StudentTest(parameterized.TestCase):
   def test_initialisation_of_another_network(self):
     initial = mlp(4, widths=(9,)).init(jax.random.key(5), jnp.zeros((1, 2)))
     with pytest.raises(ValueError, match="belongs to another network"):
-      evaluate(
+      evaluate_set(
           jax.random.key(0), _set(0.0, initial), SOURCE.test, network=NETWORK
       )
 
@@ -200,7 +200,7 @@ class NeighboursTest(parameterized.TestCase):
 
 class RecipesTest(parameterized.TestCase):
   def test_converged_fits_the_set(self):
-    report = evaluate(
+    report = evaluate_set(
         jax.random.key(0), _set(0.0), SOURCE.test, num_networks=2,
         learner=student(NETWORK, recipes.converged(step_size=0.1)),
     )

@@ -15,7 +15,7 @@ from sklearn.linear_model import Ridge
 from distill_jax import artifact, frozen_features
 from distill_jax.data import from_arrays
 from distill_jax.data.features import unchanged
-from distill_jax.evaluation.evaluator import evaluate
+from distill_jax.evaluation.evaluator import evaluate_set
 from distill_jax.evaluation.probes import linear_probe
 from distill_jax.frozen_features import (
     class_means_and_covariance,
@@ -392,7 +392,7 @@ class EvaluatedTest(parameterized.TestCase):
       path = pathlib.Path(folder) / "set.safetensors"
       artifact.save(made, path)
       made = artifact.load(path)
-    report = evaluate(
+    report = evaluate_set(
         jax.random.key(0), made, source.test, learner=linear_probe()
     )
     assert report.num_networks == 1
@@ -443,7 +443,7 @@ class EvaluatedTest(parameterized.TestCase):
         class_names=source.class_names, preprocessing=unchanged(z),
     )
     with jax.enable_x64(True):
-      report = evaluate(
+      report = evaluate_set(
           jax.random.key(0), made, source.test, learner=linear_probe(0.1)
       )
     ridge = 0.1 * np.square(z - z.mean(0)).sum() / len(z)
@@ -456,7 +456,7 @@ class EvaluatedTest(parameterized.TestCase):
     source = from_arrays(z, y, z_test, y_test)
     made = artifact.from_samples(z[:9], y[:9], class_names=source.class_names)
     with pytest.raises(ValueError, match="must have centred labels"):
-      evaluate(jax.random.key(0), made, source.test, learner=linear_probe())
+      evaluate_set(jax.random.key(0), made, source.test, learner=linear_probe())
 
   def test_learner(self):
     assert linear_probe(0.1) is linear_probe(0.1) and not linear_probe().random

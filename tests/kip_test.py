@@ -10,7 +10,7 @@ from absl.testing import absltest, parameterized
 from distill_jax import augmentation, data, initialisation, nn
 from distill_jax.artifact import from_samples, to_artifact
 from distill_jax.estimators.backprop import backprop
-from distill_jax.evaluation import evaluate, run_baselines
+from distill_jax.evaluation import evaluate_set, run_baselines
 from distill_jax.evaluation.learners import (
     kernel_ridge,
     nearest_neighbours,
@@ -192,7 +192,7 @@ class LabelSolveTest(parameterized.TestCase):
 
     def accuracy(labels):
       artifact = wrap(inputs, labels, data_source)
-      return evaluate(
+      return evaluate_set(
           jax.random.key(0), artifact, data_source.train,
           learner=kernel_ridge(KERNEL),
       ).mean
@@ -214,7 +214,7 @@ class LearnersTest(parameterized.TestCase):
   def test_kernel_ridge_by_hand(self, num_classes):
     artifact = self.artifact(num_classes)
     split = source(num_classes).test
-    report = evaluate(
+    report = evaluate_set(
         jax.random.key(0), artifact, split,
         learner=kernel_ridge(linear, ridge=0.1),
     )
@@ -233,18 +233,18 @@ class LearnersTest(parameterized.TestCase):
     split, network = source().test, nn.mlp(CLASSES, widths=())
     key, centred = jax.random.key(0), self.artifact()
     with pytest.raises(ValueError, match="must not have centred labels"):
-      evaluate(key, centred, split, learner=student(network, dsa(1)))
+      evaluate_set(key, centred, split, learner=student(network, dsa(1)))
     raw = self.artifact(label_space="raw")
     for learner in (kernel_ridge(KERNEL), student(network, kip(1))):
       with pytest.raises(ValueError, match="must have centred labels; .* raw"):
-        evaluate(key, raw, split, learner=learner)
+        evaluate_set(key, raw, split, learner=learner)
     trained = self.artifact(recipe=dict(name="kip", num_steps=3))
-    report = evaluate(key, trained, split, network=network, num_networks=2)
+    report = evaluate_set(key, trained, split, network=network, num_networks=2)
     assert report.recipe["name"] == "kip"
 
   def test_neighbours_read_centred_labels_of_two_classes(self):
     artifact = self.artifact(2)
-    report = evaluate(
+    report = evaluate_set(
         jax.random.key(0), artifact, source(2).test,
         learner=nearest_neighbours(),
     )

@@ -7,7 +7,7 @@ import optax
 import pytest
 from sklearn.datasets import load_iris
 
-from distill_jax import artifact, evaluate, initialisation
+from distill_jax import artifact, evaluate_set, initialisation
 from distill_jax.data import from_arrays, sampling
 from distill_jax.estimators.backprop import backprop
 from distill_jax.evaluation.learners import (
@@ -104,7 +104,7 @@ def test_two_prototypes_separate_flowers(classes):
       estimator, outer.result(state), source, method="soft_neighbours",
       order=step_order(2, 1), label_space="logits",
   )
-  report = evaluate(
+  report = evaluate_set(
       k_run, made, source.test, learner=soft_nearest_neighbours(2)
   )
   assert report.num_networks == 1 and report.mean > 0.93

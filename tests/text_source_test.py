@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from distill_jax import artifact, evaluate, schema, selection
+from distill_jax import artifact, evaluate_set, schema, selection
 from distill_jax.data.source import from_arrays
 from distill_jax.errors import ArtifactError, DataError
 from distill_jax.evaluation.learners import nearest_neighbours
@@ -158,10 +158,10 @@ def test_sets_are_tested_in_their_own_vectors():
   )
   learner = nearest_neighbours()
   key = jax.random.key(0)
-  evaluate(key, made, source.test, learner=learner)
+  evaluate_set(key, made, source.test, learner=learner)
   other = _source(vectors=VECTORS._replace(table=VECTORS.table + 1), length=4)
   with pytest.raises(ValueError, match="words and vectors of the set"):
-    evaluate(key, made, other.test, learner=learner)
+    evaluate_set(key, made, other.test, learner=learner)
 
 
 def test_vectors_from_a_file(tmp_path):

@@ -2,7 +2,7 @@
 
 from distill_jax.evaluation.baselines import run_baselines
 from distill_jax.evaluation.cost import cost_of_set
-from distill_jax.evaluation.evaluator import evaluate, evaluate_sets
+from distill_jax.evaluation.evaluator import evaluate_set, evaluate_sets
 from distill_jax.evaluation.full_data import train_on_all
 from distill_jax.evaluation.learners import nearest_neighbours, student
 from distill_jax.evaluation.recipes import hard_labels, in_order
@@ -16,7 +16,7 @@ from distill_jax.evaluation.report import (
 __all__ = [
     "Transfer",
     "cost_of_set",
-    "evaluate",
+    "evaluate_set",
     "evaluate_sets",
     "hard_labels",
     "in_order",

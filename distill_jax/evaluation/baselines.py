@@ -58,7 +58,7 @@ _SELECTION_ROWS = 2_000  # real samples that a choice is made on, at most
 _SELECTION_SETS, _SELECTION_NETWORKS = 5, 2
 _CONVERGED_SETS = 10
 _SCORING_NETWORKS = 5  # that rank the candidates of `optimised_real`
-# `evaluate` gives network i the key fold_in(key, i); all else starts here.
+# `evaluate_set` gives network i the key fold_in(key, i); all else starts here.
 _REST = 2**31 - 1
 
 
@@ -118,7 +118,7 @@ def run_baselines(
   """Builds the baselines of a set and evaluates them on the test split.
 
   Args:
-    key: the one given to `evaluate`, so that the networks are the same ones.
+    key: the one given to `evaluate_set`, for the same networks.
     training_set: the distilled set, or an artifact, whose recipe then trains
       the baselines too (`in_order` otherwise); gives size, order and fixed
       initialisation.

@@ -104,7 +104,7 @@ class Report(NamedTuple):
     return float(metrics.majority_rate(self.confusion[0]))
 
 
-def evaluate(
+def evaluate_set(
     key: Array,
     training_set,
     split,
@@ -182,13 +182,13 @@ def evaluate_sets(
   """Tests several sets of one shape, with the same networks for each.
 
   Args:
-    key: as in `evaluate`; network i is the same for every set.
+    key: as in `evaluate_set`; network i is the same for every set.
     training_sets: a `TrainingSet` whose samples have one more leading axis;
       `order` and `initial` are shared.
-    split: as in `evaluate`.
-    learner: as in `evaluate`.
+    split: as in `evaluate_set`.
+    learner: as in `evaluate_set`.
     num_networks: R, for each set.
-    mesh: as in `evaluate`.
+    mesh: as in `evaluate_set`.
 
   Returns:
     [sets, R, K, K] confusion matrices; R = 1 where nothing is random.

@@ -6,7 +6,7 @@
 
 A batch is the whole set, or random samples of a set that is larger. Sets with
 centred labels lose much of their accuracy under cross-entropy, so recipes say
-whether they are regressions, and `evaluate` refuses the wrong kind.
+whether they are regressions, and `evaluate_set` refuses the wrong kind.
 """
 
 import functools
