@@ -30,6 +30,7 @@ from distill_jax.types import (
   Array,
   Distilled,
   Estimator,
+  Parameterization,
   PyTree,
   Samples,
   TrainingSet,
@@ -53,7 +54,7 @@ class Artifact(NamedTuple):
     preprocessing: record with `apply` (raw to model space) and `invert`.
     modality: "image", "text" or "features".
     method: that made the set.
-    parameterization: of the codes.
+    parameterization: of the codes, its name; "custom" for one without.
     label_regime: "hard" where every label names one class, else "soft_fixed".
     label_space: "raw", "probabilities", "logits" or "centred".
     label_scale: the factor that is in the labels.
@@ -132,7 +133,6 @@ def to_artifact(
   order: Array,
   recipe: Mapping[str, Any] | None = None,
   network: Mapping[str, Any] | None = None,
-  parameterization: str = "pixels",
   initial: PyTree = (),
   label_space: str = "raw",
   label_scale: float = 1.0,
@@ -149,7 +149,6 @@ def to_artifact(
     recipe: `Recipe.spec`; by default "in_order" for a set with step sizes and
       "converged" for one without.
     network: {"name": ..., settings}, for whoever evaluates the set by name.
-    parameterization: its name.
     initial: theta_0 where the initialisation is fixed.
     label_space: what the labels are; see `Artifact`.
     label_scale: the factor that is in the labels.
@@ -176,7 +175,7 @@ def to_artifact(
     extra=samples.extra,
     preprocessing=source.preprocessing,
     method=method,
-    parameterization=parameterization,
+    parameterization=_name_of(estimator.parameterization),
     label_space=label_space,
     label_scale=label_scale,
     class_names=source.class_names,
@@ -368,6 +367,10 @@ def _make(
     storage_bytes=sizes,
     **rest,
   ))
+
+
+def _name_of(parameterization: Parameterization | None) -> str:
+  return dict(getattr(parameterization, "spec", ())).get("name", "custom")
 
 
 def _label_regime(labels: np.ndarray, space: str | None) -> str:

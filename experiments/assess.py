@@ -6,17 +6,17 @@ from pathlib import Path
 import build
 import jax
 import known
-import networks as networks_of
 import numpy as np
 from console import say
 from workdir import MetricsLog, command, write_json
 
-from distill_jax import figures, storage
+from distill_jax import figures, models, storage
 from distill_jax.evaluation import (
   Transfer,
   cost_of_set,
   evaluate_set,
   hard_labels,
+  learners,
   report_dict,
   table,
   transfer_table,
@@ -67,13 +67,13 @@ def assess(
   name, *others = networks
   chosen = from_spec(artifact.recipe)
   built = {
-      n: networks_of.learner(network, chosen, source.num_classes)
+      n: learners.from_spec(network, chosen, source.num_classes)
       for n, network in networks.items()
   }
-  trained = [n for n in built if not networks_of.is_kernel(networks[n])]
+  trained = [n for n in built if not models.is_kernel(networks[n])]
   for n in trained:  # refuses the wrong size
     jax.eval_shape(
-        networks_of.network(networks[n], source.num_classes).init, key,
+        models.from_spec(networks[n], source.num_classes).init, key,
         artifact.inputs[:1],
     )
   began = time.perf_counter()
@@ -137,7 +137,7 @@ def assess(
     }
   cost = None
   if name in trained:
-    network = networks_of.network(networks[name], source.num_classes)
+    network = models.from_spec(networks[name], source.num_classes)
     cost = cost_of_set(key, network, training_set, recipe=chosen)
   return report_dict(
       reports[name], training_set,

@@ -15,21 +15,20 @@ import corpus
 import jax
 import jax.numpy as jnp
 import methods
-import networks
 import numpy as np
 import outer
 import performance
 import saved_start
-from choices import OF_PIXELS, one_of
 from methods import (
-    TRAJECTORIES,
-    UNROLLED,
-    Rows,
-    sees_labels,
-    start_epochs,
+  TRAJECTORIES,
+  UNROLLED,
+  Rows,
+  sees_labels,
+  start_epochs,
 )
 
-from distill_jax import data, initialisation
+from distill_jax import data, initialisation, models
+from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError, DataError
 from distill_jax.estimators.backprop import backprop
 from distill_jax.evaluation.baselines import possible
@@ -37,36 +36,25 @@ from distill_jax.labels import centred_rows
 from distill_jax.objectives import datm, rat_bptt
 from distill_jax.objectives.classes import Anchor
 from distill_jax.outer_loop import (
-    Distiller,
-    State,
-    distiller,
-    label_floor,
-    step_size_floor,
+  Distiller,
+  State,
+  distiller,
+  label_floor,
+  step_size_floor,
 )
-from distill_jax.parameterization.hallucinator import hallucinator
-from distill_jax.parameterization.linear_bases import linear_bases
-from distill_jax.parameterization.multi_formation import multi_formation
-from distill_jax.parameterization.pixels import pixels
-from distill_jax.parameterization.preconditioned import preconditioned
+from distill_jax.parameterization import from_spec
 from distill_jax.preprocessing import Standardise
 from distill_jax.trajectories import buffer
 from distill_jax.types import (
-    Array,
-    Distilled,
-    Estimator,
-    Network,
-    Parameterization,
-    PyTree,
+  Array,
+  Distilled,
+  Estimator,
+  Network,
+  Parameterization,
+  PyTree,
 )
 
 METHODS = methods.METHODS | performance.METHODS
-PARAMETERIZATIONS = {
-    "hallucinator": hallucinator,
-    "linear_bases": linear_bases,
-    "multi_formation": multi_formation,
-    "pixels": pixels,
-    "preconditioned": preconditioned,
-}
 STARTS = {
     "class_mean": initialisation.from_class_means,
     "correct": initialisation.from_real,  # until there are experts to ask
@@ -202,10 +190,10 @@ def run(
   key = jax.random.key(config.seed)
   k_start, k_init, k_run, k_evaluation = jax.random.split(key, 4)
   student = None
-  if not networks.is_kernel(config.network):
-    student = networks.network(config.network, source.num_classes)
+  if not models.is_kernel(config.network):
+    student = models.from_spec(config.network, source.num_classes)
     jax.eval_shape(student.init, key, source.example)  # refuses the wrong size
-  stored = parameterization(config.parameterization)
+  stored = from_spec(config.parameterization)
   start = start or _start(k_start, config, source, stored)
   if student is not None and config.get("text", {}).get("sample_length"):
     variables = jax.eval_shape(student.init, key, source.example)
@@ -230,18 +218,6 @@ def run(
       rows, _recipe(config), loop.init(k_init, start),
       label_space=config.get("label_space", "raw"),
   )
-
-
-def parameterization(spec) -> Parameterization:
-  """A parameterization from `{"name": ..., **arguments}`."""
-  arguments = dict(spec)
-  make = one_of(
-      PARAMETERIZATIONS, "parameterization", arguments.pop("name", None)
-  )
-  try:
-    return make(**arguments)
-  except TypeError as error:
-    raise ConfigError(f"`parameterization`: {error}.") from None
 
 
 def num_rows(config, source) -> int:
@@ -307,7 +283,7 @@ def baseline_names(text: str, spec) -> tuple[str, ...]:
     text: of a flag or a field.
     spec: of what is fitted, `{"name": ...}`.
   """
-  known = possible(trained=not networks.is_kernel(spec))
+  known = possible(trained=not models.is_kernel(spec))
   if text == "all":
     return known
   names = tuple(filter(None, text.split(",")))
@@ -328,7 +304,7 @@ def check_evaluation(settings, *specs) -> None:
     *specs: of what is fitted, the first of them with the baselines.
   """
   baseline_names(settings["baselines"], specs[0])
-  if settings["full_data"] and all(map(networks.is_kernel, specs)):
+  if settings["full_data"] and all(map(models.is_kernel, specs)):
     raise ConfigError(
         "`full_data` must be off for kernel_ridge, which is not fitted to all "
         "data; got True."
@@ -424,11 +400,10 @@ def _check(config, source):
         "`clamp` must be off where `preprocessing` is not by mean and std; got "
         f"{config.preprocessing!r}."
     )
-  if config.clamp and config.parameterization.name not in OF_PIXELS:
+  if config.clamp and not from_spec(config.parameterization).separates_classes:
     raise ConfigError(
-        "`clamp` must be off where codes are no pixels; got "
-        f"{config.parameterization.name}. Clamped can be "
-        f"{', '.join(OF_PIXELS)}."
+        "`clamp` must be off where codes are not pixels; got "
+        f"{config.parameterization.name}. Clamp pixels or multi_formation."
     )
   if config.learn_labels and not sees_labels(config):
     raise ConfigError(
@@ -473,7 +448,7 @@ def _check_segments(config):
         "`segments.anchor_weight` must be positive, or 0 for none; got "
         f"{config.segments.anchor_weight}."
     )
-  if config.parameterization.name not in OF_PIXELS:
+  if not from_spec(config.parameterization).separates_classes:
     raise ConfigError(
         "`parameterization` must keep classes apart for segments: pixels or "
         f"multi_formation; got {config.parameterization.name}."

@@ -90,7 +90,6 @@ def _distil(config, run, folder, spec, fingerprint):
       network=config.network.to_dict(),
       initial=outcome.objective if config.student_init == "fixed" else (),
       label_space=run.label_space,
-      parameterization=config.parameterization.name,
       provenance=dict(
           fingerprint=fingerprint, seed=config.seed,
           config=config.to_json(), seconds=round(outcome.seconds, 1),

@@ -15,7 +15,6 @@ import build
 import jax
 import jax.numpy as jnp
 import launch
-import networks
 import numpy as np
 import workdir
 from absl import flags
@@ -23,7 +22,7 @@ from console import say
 from jax import lax
 
 from distill_jax import artifact as artifacts
-from distill_jax import environment, figures
+from distill_jax import environment, figures, models
 from distill_jax.errors import ConfigError, DataError
 from distill_jax.evaluation import metrics
 from distill_jax.labels import classes_of_labels
@@ -129,7 +128,7 @@ def _space(artifact):
 
 def _features(key, artifact, source):
   """What a network trained on the real data sees in samples."""
-  network = networks.network(artifact.network, source.num_classes)
+  network = models.from_spec(artifact.network, source.num_classes)
   say(f"training {artifact.network['name']} on {source.train.num_samples:,} "
       "real samples")
   train = jax.jit(

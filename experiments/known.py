@@ -12,13 +12,12 @@ import zlib
 from pathlib import Path
 
 import jax
-import networks
 import numpy as np
 from console import say
 from workdir import read_json, update_json
 
-from distill_jax import data, environment
-from distill_jax.evaluation import run_baselines, train_on_all
+from distill_jax import data, environment, models
+from distill_jax.evaluation import learners, run_baselines, train_on_all
 from distill_jax.evaluation.baselines import TITLES, Baseline
 from distill_jax.evaluation.cost import Cost
 from distill_jax.evaluation.full_data import FullData
@@ -52,10 +51,10 @@ def baselines(
   """
   if not names:
     return {}
-  if networks.is_kernel(spec):
-    fitted = dict(learner=networks.learner(spec, None, source.num_classes))
+  if models.is_kernel(spec):
+    fitted = dict(learner=learners.from_spec(spec, None, source.num_classes))
   else:
-    fitted = dict(network=networks.network(spec, source.num_classes))
+    fitted = dict(network=models.from_spec(spec, source.num_classes))
 
   measure = functools.partial(
       run_baselines, key, artifact, source, **fitted, num_samples=num_samples,
@@ -98,7 +97,7 @@ def full_data(key, source, spec, cache: Path) -> FullData:
   name = _name(dict(**_setting(source, spec), full_data=True))
   found = _read(cache)
   if name not in found:
-    network = networks.network(spec, source.num_classes)
+    network = models.from_spec(spec, source.num_classes)
     measured = train_on_all(jax.random.fold_in(key, 2**30), network, source)
     found = _add(cache, {
         name: measured._replace(cost=measured.cost._asdict())._asdict()

@@ -8,10 +8,10 @@ import threading
 from collections.abc import Callable
 
 import jax
-import networks
 from absl import app, flags
 from driver import Interrupted, NonFinite
 
+from distill_jax import models
 from distill_jax.errors import ConfigError
 
 MISTAKE, NOT_FINITE, STOPPED = 2, 3, 130
@@ -59,7 +59,7 @@ def run(main: Callable, argv: list[str] | None = None) -> int:
 
 def widen(*specs) -> None:
   """Gives this process float64 where a kernel's ridge solve needs it."""
-  if any(map(networks.is_kernel, specs)):
+  if any(map(models.is_kernel, specs)):
     jax.config.update("jax_enable_x64", True)
 
 

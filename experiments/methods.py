@@ -7,22 +7,22 @@ decoded samples form the steps of the set and which belong to each class.
 from typing import NamedTuple
 
 import optax
-from choices import one_of
 
 from distill_jax import augmentation, data, distances
+from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError
 from distill_jax.labels import cross_entropy, cross_entropy_of_logits
 from distill_jax.mixing import cutmix
 from distill_jax.objectives import (
-    between,
-    cafe,
-    combine,
-    datm,
-    dc,
-    dd,
-    dm,
-    mtt,
-    ncfm,
+  between,
+  cafe,
+  combine,
+  datm,
+  dc,
+  dd,
+  dm,
+  mtt,
+  ncfm,
 )
 from distill_jax.objectives.classes import Anchor
 from distill_jax.types import Array, Network, Objective

@@ -1,8 +1,8 @@
 """The outer optimizer of a configuration: rules, schedules, what is kept."""
 
 import optax
-from choices import one_of
 
+from distill_jax.choices import one_of
 from distill_jax.clipping import clip_by_average_norm
 from distill_jax.errors import ConfigError
 from distill_jax.outer_loop import learn

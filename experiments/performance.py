@@ -2,12 +2,11 @@
 
 from functools import partial
 
-import networks
 import optax
-from choices import one_of
 from methods import Rows, augmented, drawn_per_class
 
-from distill_jax import data
+from distill_jax import data, models
+from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError
 from distill_jax.estimators import implicit, solvers
 from distill_jax.evaluation.recipes import from_spec
@@ -27,7 +26,7 @@ def kernel_regression(config, source, network, rows: Rows) -> Objective:
   del network, rows
   solved = config.method == "label_solve"  # draws no targets
   return kip.kernel_regression(
-      networks.kernel(config.network),
+      models.from_spec(config.network, source.num_classes),
       sample=_mixed(config, source) if solved else drawn_per_class(
           config, source, lazy=False
       ),
@@ -132,7 +131,7 @@ def regresses(config) -> bool:
 def check(config) -> None:
   """Refuses fields that these methods, or these methods alone, cannot take."""
   of_kernel = config.method in ("kip", "label_solve")
-  if of_kernel != networks.is_kernel(config.network):
+  if of_kernel != models.is_kernel(config.network):
     raise ConfigError(
         "`network` must be kernel_ridge for kip and label_solve, and for no "
         f"other; got {config.network.get('name')!r} for {config.method}."
@@ -216,7 +215,7 @@ def _check_labels(config) -> None:
 def _distilling(config, source, network: Network) -> Network:
   """The network that a set is distilled with, where not the student."""
   spec = config.get("distilling_network")
-  return networks.network(spec, source.num_classes) if spec else network
+  return models.from_spec(spec, source.num_classes) if spec else network
 
 
 def _pool(config, network: Network) -> Pool:

@@ -11,12 +11,11 @@ import build
 import driver
 import jax
 import jax.numpy as jnp
-import networks
 import numpy as np
 from console import say
 from workdir import MetricsLog
 
-from distill_jax import initialisation, segments
+from distill_jax import initialisation, models, parameterization, segments
 from distill_jax.evaluation.learners import student
 from distill_jax.evaluation.recipes import from_spec
 from distill_jax.objectives.classes import Anchor
@@ -62,7 +61,7 @@ def train(run, config, folder: Path) -> driver.Outcome:
       distil=distil,
       decode=run.estimator.samples,
       learner=student(
-          networks.network(config.network, source.num_classes),
+          models.from_spec(config.network, source.num_classes),
           from_spec(settings.recipe.to_dict()),
       ),
       num_segments=settings.num,
@@ -96,7 +95,7 @@ def _segment_of_sample(config, run, shares) -> list[int]:
   of_row = np.zeros(shares.size, int)
   for number, rows in enumerate(shares):
     of_row[rows] = number
-  stored = build.parameterization(config.parameterization)
+  stored = parameterization.from_spec(config.parameterization)
   owner = stored.owner(run.state.distilled.codes)
   return of_row[np.asarray(owner)].tolist()
 

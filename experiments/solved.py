@@ -4,8 +4,8 @@ import time
 
 import driver
 import jax.numpy as jnp
-import networks
 
+from distill_jax import models
 from distill_jax.objectives import kip
 
 
@@ -15,7 +15,7 @@ def train(run, config, folder) -> driver.Outcome:
   began = time.perf_counter()
   start = run.state.distilled
   labels = kip.label_solve(
-      networks.kernel(config.network),
+      models.from_spec(config.network, run.source.num_classes),
       run.estimator.samples(start).inputs, run.source.train,
       ridge=config.network.ridge,
   )

@@ -22,12 +22,11 @@ import launched
 import points
 import workdir
 from absl import flags
-from build import PARAMETERIZATIONS
-from choices import one_of
 from configs.datasets import DATASETS
 from configs.matching import METHODS
 
-from distill_jax import figures
+from distill_jax import figures, parameterization
+from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError
 
 FLAGS = flags.FLAGS
@@ -99,7 +98,7 @@ def planned() -> list[Planned]:
   for method in FLAGS.methods:
     one_of(METHODS, "--methods", method)
   for name in FLAGS.parameterizations:
-    one_of(PARAMETERIZATIONS, "--parameterizations", name)
+    one_of(parameterization.FACTORIES, "--parameterizations", name)
   runs = []
   for method, name, ipc in itertools.product(
       FLAGS.methods, FLAGS.parameterizations or [""], FLAGS.ipc

@@ -13,9 +13,8 @@ import jax.numpy as jnp
 import workdir
 from console import say
 from methods import TRAJECTORIES, augmented, start_epochs
-from networks import network as network_of
 
-from distill_jax import initialisation
+from distill_jax import initialisation, models, parameterization
 from distill_jax.errors import ConfigError
 from distill_jax.flatness import flat_minima, plain
 from distill_jax.preprocessing import ZCA
@@ -88,7 +87,7 @@ def train(config, source, fingerprint: str, folder: Path) -> None:
 
 def _train(config, source, fingerprint, folder, numbers) -> None:
   settings = config.experts
-  network = network_of(config.network, source.num_classes)
+  network = models.from_spec(config.network, source.num_classes)
   held_out = source.validation or source.test
   at_once = settings.at_once or _at_once()
   began = time.perf_counter()
@@ -133,7 +132,7 @@ def _train(config, source, fingerprint, folder, numbers) -> None:
 def _start(run, config, opened: buffer.Buffer) -> Distilled:
   """Where the set starts, of samples and labels that experts agree on."""
   begun, source = run.state.distilled, run.source
-  stored = build.parameterization(config.parameterization)
+  stored = parameterization.from_spec(config.parameterization)
   size, steps = build.num_rows(config, source), config.num_steps_per_epoch
 
   def last():
@@ -154,7 +153,7 @@ def _taught(run, config, opened: buffer.Buffer, distilled) -> Distilled:
   """The set with the labels that experts give it at the last target epoch."""
   epoch = start_epochs(config.segment).last_target(config.segment.span)
   return agreement.with_probabilities(
-      distilled, build.parameterization(config.parameterization),
+      distilled, parameterization.from_spec(config.parameterization),
       _experts(run, opened, epoch), run.network,
   )
 
@@ -178,7 +177,7 @@ def open_experts(
     folder: where they are.
     num_experts: the first so many; None for all there are.
   """
-  network = network_of(config.network, source.num_classes)
+  network = models.from_spec(config.network, source.num_classes)
   return buffer.open_buffer(
       folder, like=_like(network, source),
       identity=_identity(config, fingerprint),

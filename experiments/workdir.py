@@ -5,7 +5,6 @@ done after distilling are outside a run's identity, so a run can be prolonged,
 unless it is made of parts (segments, a set that is snapped to words).
 """
 
-import contextlib
 import fcntl
 import json
 import os
@@ -21,6 +20,7 @@ from typing import Any
 
 from distill_jax import environment, storage
 from distill_jax.errors import ConfigError, WorkdirError
+from distill_jax.storage import alone
 
 # Word vectors that were learned for a run.
 VECTORS = re.compile(r"vectors_[0-9a-f]{12}\.npz")
@@ -81,30 +81,6 @@ def check_own(folder: Path) -> None:
         f"`workdir` must be empty or hold a run; {folder} holds other files. "
         "Choose another folder."
     )
-
-
-@contextlib.contextmanager
-def alone(folder: Path, name: str = "workdir"):
-  """Holds the folder for this process.
-
-  Args:
-    folder: exists.
-    name: of what it is, for the message.
-
-  Raises:
-    WorkdirError: another process runs in it.
-  """
-  handle = os.open(folder, os.O_RDONLY)
-  try:
-    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    yield
-  except BlockingIOError:
-    raise WorkdirError(
-        f"`{name}` must be of one process; another one runs in {folder}. "
-        "Wait for it, or choose another folder."
-    ) from None
-  finally:
-    os.close(handle)
 
 
 def _identity(config: dict) -> dict:

@@ -157,8 +157,9 @@ class RoundTripTest(parameterized.TestCase):
       Distilled(codes, jnp.eye(4)[:, :3], jnp.zeros((0,))),
       from_arrays(np.eye(8)[:6], np.arange(6) % 3),
       method="toy", order=[[0, 1, 2, 3]], recipe={"name": "converged"},
-      network={}, parameterization="bases",
+      network={},
     )
+    assert made.parameterization == "custom"
     assert made.storage_bytes["decoder"] == 64
     assert made.storage_bytes["samples"] == 32
     save(made, self.path)

@@ -5,7 +5,6 @@ import tempfile
 import build
 import jax
 import launching
-import networks
 import numpy as np
 import outer
 import performance
@@ -17,7 +16,7 @@ from configs.matching import METHODS
 from configs.text import DATASETS as TEXTS
 from ml_collections import ConfigDict
 
-from distill_jax import data
+from distill_jax import data, models
 from distill_jax.errors import ConfigError
 from distill_jax.objectives import ncfm
 
@@ -234,14 +233,12 @@ class PerformanceTest(parameterized.TestCase):
     assert abs(losses[0] - losses[1]) > 1e-3
 
   def test_kernels_are_built_once(self):
-    first, second = (
-        networks.kernel(_load("kip_mnist", "quick").network) for _ in range(2)
-    )
-    assert first is second
+    first, second = (_load("kip_mnist", "quick").network for _ in range(2))
+    assert models.from_spec(first, 10) is models.from_spec(second, 10)
 
   @parameterized.parameters(
       ("kip", dict(network__kernel="ntk"), "`network kernel` must be one of"),
-      ("kip", dict(network__width=3), "`network` kernel .*width"),
+      ("kip", dict(network__width=3), "`fully_connected setting` .*width"),
       ("kip", dict(network__ridge=0.0), "`ridge` must be positive"),
       ("kip", dict(network=dict(name="lenet")), "must be kernel_ridge for kip"),
       ("frepo", dict(network=dict(name="kernel_ridge")), "and for no other"),
@@ -258,7 +255,8 @@ class PerformanceTest(parameterized.TestCase):
       ("frepo", dict(network_pool__step_size=-1.0), "`network_pool.step_size`"),
       ("rat_bptt", dict(unit_norm=True, parameterization__name="hallucinator"),
        "`unit_norm` must be off"),
-      ("kip", dict(clamp=True, parameterization=dict(name="linear_bases")),
+      ("kip", dict(clamp=True, parameterization=dict(
+          name="linear_bases", num_bases=4)),
        "`clamp` must be off"),
       ("rcig", dict(extra_learning_rate=0.0), "`extra_learning_rate` must be"),
       ("rcig", dict(solver__name="lbfgs"), "`solver.name` must be one of"),

@@ -7,14 +7,13 @@ from typing import NamedTuple
 
 import jax
 import launching
-import networks
 import numpy as np
 import pytest
 from configs import sldd_digits
 from launching import DIGITS, TINY, Result
 
 import distill_jax
-from distill_jax import artifact, data
+from distill_jax import artifact, data, models
 
 COMMAND = (
   DIGITS, *TINY, "--config.num_steps=40", "--config.log_every=20",
@@ -57,7 +56,7 @@ def _evaluated_here(key, trained):
   source = data.read("digits", preprocessing=distilled.preprocessing)
   report = distill_jax.evaluate_set(
     key, distilled, source.test, num_networks=4,
-    network=networks.network(distilled.network, 10),
+    network=models.from_spec(distilled.network, 10),
   )  # fmt: skip
   return report.accuracy
 

@@ -28,7 +28,6 @@ def _saved(path, method, text):
       run.estimator, run.distiller.result(run.state), run.source,
       method=method, order=run.rows.order, recipe=run.recipe,
       label_space=run.label_space,
-      parameterization=config.parameterization.name,
   )
   artifact.save(made, path)
   return run.state.distilled, path

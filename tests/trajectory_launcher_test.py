@@ -9,11 +9,10 @@ import driver
 import jax
 import jax.numpy as jnp
 import launching
-import networks
 import numpy as np
 import pytest
 
-from distill_jax import artifact, storage
+from distill_jax import artifact, models, storage
 from distill_jax.outer_loop import Distiller, Info, State
 from distill_jax.trajectories import buffer
 from distill_jax.types import Distilled
@@ -104,7 +103,7 @@ def test_datm_starts_from_what_experts_say(runs):
   config = launching.configuration("datm_mnist.py", "quick,ipc=2")
   config.network.width = 4
   source = build.source(config)
-  network = networks.network(config.network, source.num_classes)
+  network = models.from_spec(config.network, source.num_classes)
   fresh = network.init(jax.random.key(0), source.example)
   opened = buffer.open_buffer(_experts(folder, 0.01), like=fresh["params"])
   logits = np.stack([

@@ -9,10 +9,11 @@ function below that writes what it changes.
 
 import ml_collections
 import options
-from choices import OF_PIXELS, one_of
 from configs.datasets import DATASETS
 
+from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError
+from distill_jax.parameterization import from_spec
 
 # Matches for a fresh network, and epochs between them, by samples per class.
 _PUBLISHED = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20),
@@ -115,7 +116,7 @@ def choose_start(config, chosen) -> None:
     config.start = chosen.init
   if chosen.parameterization:
     config.parameterization = _parameterization(chosen.parameterization)
-    config.clamp &= chosen.parameterization in OF_PIXELS
+    config.clamp &= from_spec(config.parameterization).separates_classes
 
 
 def _dc(config, data, chosen):

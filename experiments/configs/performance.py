@@ -7,10 +7,10 @@ RaT-BPTT (Feng et al., 2023, arXiv 2311.07025), with what each published.
 """
 
 import options
-from choices import one_of
 from configs.datasets import DATASETS
 from configs.matching import choose_start, common
 
+from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError
 
 KERNELS = {

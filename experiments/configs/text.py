@@ -6,11 +6,12 @@ took GloVe's; here vectors are learned on training texts unless a file is given.
 """
 
 import options
-from choices import one_of
 from configs.datasets import Dataset
 from configs.matching import METHODS as MATCHING
 from configs.matching import choose_start, common
 from configs.unrolled import unrolled
+
+from distill_jax.choices import one_of
 
 # Whose training texts vectors are learned on, beside the data set's own.
 CORPORA = {

@@ -8,10 +8,10 @@ the next smaller one; TESLA's beyond one sample a class are those of MTT.
 """
 
 import options
-from choices import one_of
 from configs.datasets import DATASETS
 from configs.matching import choose_start, common
 
+from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError
 
 # By samples per class: student's steps, first epoch that is never a start,
