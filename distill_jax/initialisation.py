@@ -90,6 +90,12 @@ def owned(rows: Array, owner: Array) -> Array:
   return samples[rows].reshape(*rows.shape[:-1], -1)
 
 
+def present_classes(source, num_rows: int, num_steps: int = 1) -> np.ndarray:
+  """[R] int32, as `start_classes`, of the classes that have real samples."""
+  present = source.train.present
+  return present[start_classes(num_rows, num_steps, len(present))]
+
+
 def layout(
     source, parameterization_owner: Array, *, num_rows: int, num_steps: int
 ) -> Layout:
@@ -103,7 +109,7 @@ def layout(
     num_steps: S; R must be a multiple of it.
   """
   present = source.train.present
-  classes = present[start_classes(num_rows, num_steps, len(present))]
+  classes = present_classes(source, num_rows, num_steps)
   members = None
   if num_rows % len(present) == 0:
     members = class_members(classes, source.num_classes)

@@ -5,6 +5,8 @@ code. The document stands in its metadata under the key `distill_jax`, with a
 SHA-256 over itself and the tensors, so that a changed byte is noticed.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -14,6 +16,8 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError, safe_open
+
+from distill_jax.errors import WorkdirError
 
 KEY = "distill_jax"
 _DTYPES = {
@@ -124,6 +128,30 @@ def replace(path, content: bytes) -> None:
     temporary.unlink(missing_ok=True)
     raise
   _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def alone(folder: Path, name: str = "workdir"):
+  """Holds a folder for this process.
+
+  Args:
+    folder: exists.
+    name: of what it is, for the message.
+
+  Raises:
+    WorkdirError: another process runs in it.
+  """
+  handle = os.open(folder, os.O_RDONLY)
+  try:
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    yield
+  except BlockingIOError:
+    raise WorkdirError(
+        f"`{name}` must be of one process; another one runs in {folder}. "
+        "Wait for it, or choose another folder."
+    ) from None
+  finally:
+    os.close(handle)
 
 
 def _document(file) -> dict[str, Any] | None:

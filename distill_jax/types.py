@@ -23,6 +23,7 @@ import numpy as np
 
 Array = jax.Array
 PyTree = Any
+Kernel = Callable[[Array, Array], Array]  # (x1, x2) -> [n1, n2]
 Spec = tuple[tuple[str, Any], ...]  # name and JSON settings
 
 
@@ -131,6 +132,20 @@ class Batch(NamedTuple):
   inputs: Array | LazyInputs
   labels: Array
   extra: PyTree = ()
+
+
+class Anchor(NamedTuple):
+  """Frozen samples of every class that are matched beside the real ones.
+
+  Attributes:
+    inputs: [K, n, ...] in model space.
+    labels: [K, n, outputs].
+    weight: of their distance; that of the real samples has weight 1.
+  """
+
+  inputs: Array
+  labels: Array
+  weight: float
 
 
 class Parameterization(NamedTuple):

@@ -5,21 +5,14 @@ done after distilling are outside a run's identity, so a run can be prolonged,
 unless it is made of parts (segments, a set that is snapped to words).
 """
 
-import fcntl
 import json
-import os
 import re
-import shlex
 import subprocess
-import sys
-import tempfile
-import zlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from distill_jax import environment, storage
+from distill_jax import environment
 from distill_jax.errors import ConfigError, WorkdirError
+from distill_jax.runs.files import MetricsLog, command, write_json
 from distill_jax.storage import alone
 
 # Word vectors that were learned for a run.
@@ -124,83 +117,9 @@ def _check_ahead(folder: Path, num_steps: int) -> None:
     )
 
 
-def update_json(file: Path, change: Callable[[Any], Any], empty) -> Any:
-  """Replaces what a JSON file holds by `change` of it; returns the new content.
-
-  Processes that share the file wait for each other.
-
-  Args:
-    file: in a folder that exists; `empty` stands for one that does not exist.
-    change: from the old content to the new.
-    empty: content of no file.
-
-  Raises:
-    WorkdirError: the file holds no JSON.
-  """
-  # Neither the file, which is replaced, nor its folder, which a run may hold.
-  name = f"distill_jax_{zlib.crc32(str(file.resolve()).encode()):08x}.lock"
-  with open(Path(tempfile.gettempdir()) / name, "w") as lock:
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    content = change(read_json(file, empty))
-    write_json(file, content)
-  return content
-
-
-def read_json(file: Path, empty) -> Any:
-  """What a JSON file holds, `empty` where there is none.
-
-  Raises:
-    WorkdirError: the file holds no JSON.
-  """
-  if not file.exists():
-    return empty
-  try:
-    return json.loads(file.read_text())
-  except ValueError as error:
-    raise WorkdirError(
-        f"{file} must hold JSON; {error}. Delete it to measure anew."
-    ) from None
-
-
-def write_json(file: Path, content) -> None:
-  """Writes atomically: the old file or the new one, never a part."""
-  storage.replace(file, (json.dumps(content, indent=2) + "\n").encode())
-
-
 def _foreign(file: Path) -> bool:
   """Not what a run leaves that was killed before its first file was whole."""
   return file.suffix != ".partial" and not VECTORS.fullmatch(file.name)
-
-
-class MetricsLog:
-  """`metrics.jsonl`: one JSON object a log step; a resumed run goes on in it.
-
-  Lines after `step` belong to work that was lost, and are dropped.
-  """
-
-  def __init__(self, folder: Path, step: int):
-    self._file = folder / "metrics.jsonl"
-    kept = [line for line in self.read(folder) if line["step"] <= step]
-    text = "".join(json.dumps(line) + "\n" for line in kept)
-    storage.replace(self._file, text.encode())
-    self.seconds = kept[-1]["seconds"] if kept else 0.0
-
-  def write(self, **values) -> None:
-    with self._file.open("a") as file:
-      file.write(json.dumps(values) + "\n")
-
-  @staticmethod
-  def read(folder: Path) -> list[dict]:
-    file = folder / "metrics.jsonl"
-    if not file.exists():
-      return []
-    lines = []
-    for line in file.read_text().splitlines():
-      try:
-        lines.append(json.loads(line))
-      except ValueError:  # The last line, cut off when the run was killed.
-        break
-    return lines
 
 
 def git_revision() -> str | None:
@@ -230,8 +149,3 @@ def output(file: str, suffix: str) -> Path:
   if file.suffix != suffix:
     raise ConfigError(f"`out` must end in {suffix}; got {file}.")
   return file
-
-
-def command() -> str:
-  """The command line, as one would type it."""
-  return shlex.join(["python", *sys.argv])

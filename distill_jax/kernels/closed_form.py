@@ -28,9 +28,7 @@ import numpy as np
 from jax import lax
 
 from distill_jax.specification import specified
-from distill_jax.types import Array
-
-Kernel = Callable[[Array, Array], Array]
+from distill_jax.types import Array, Kernel
 
 _KINDS = ("nngp", "ntk")
 _ROUNDING = 32  # epsilons of cosine within which two inputs point one way

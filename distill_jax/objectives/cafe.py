@@ -207,8 +207,10 @@ def feature_alignment(
     scores = jnp.einsum(
         "knd,cd->knc", real[-1], own[-1], precision=lax.Precision.HIGHEST
     )
+    own_class = jnp.arange(len(members))[:, None, None]
     right = jnp.take_along_axis(
-        jax.nn.log_softmax(scores), batch.labels[..., None], -1
+        jax.nn.log_softmax(scores),
+        jnp.broadcast_to(own_class, (*scores.shape[:2], 1)), -1,
     )
     discriminated = -right.sum()
 

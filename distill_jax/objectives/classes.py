@@ -9,28 +9,14 @@ from jax import lax
 
 from distill_jax.inner_loop import keeps_statistics
 from distill_jax.types import (
-    Array,
-    Batch,
-    LazyInputs,
-    Network,
-    PyTree,
-    Samples,
+  Anchor,
+  Array,
+  Batch,
+  LazyInputs,
+  Network,
+  PyTree,
+  Samples,
 )
-
-
-class Anchor(NamedTuple):
-  """Frozen samples of every class that are matched beside the real ones.
-
-  Attributes:
-    inputs: [K, n, ...] in model space.
-    labels: [K, n, outputs].
-    weight: of their distance; that of the real samples has weight 1.
-  """
-
-  inputs: Array
-  labels: Array
-  weight: float
-
 
 _STATISTICS = 16  # real samples of each class that BatchNorm sees
 

@@ -1,0 +1,136 @@
+"""Every method of the field as a value.
+
+    dm = methods.dm(num_steps=500)
+    methods.from_spec(dm.spec)                     # the same, from JSON
+    methods.published("dm", per_class=10, traits=traits)  # the paper's settings
+    print(methods.table())                         # all of them
+
+A factory takes JSON settings by name; `help(methods.dm)` lists them. Its
+defaults suit data of any kind and take minutes on a CPU; the settings that a
+paper published for a data set come from `published`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from distill_jax.choices import one_of
+from distill_jax.methods.distributions import cafe, dm, ncfm
+from distill_jax.methods.exclusive import edd, exclusive
+from distill_jax.methods.frozen_features import frozen_features
+from distill_jax.methods.gradients import dc, dsa, idc
+from distill_jax.methods.kernels import kip, label_solve
+from distill_jax.methods.method import Method, Plan, Task, plan
+from distill_jax.methods.rat_bptt import rat_bptt
+from distill_jax.methods.regression import frepo, rcig, rfad
+from distill_jax.methods.saved import from_saved
+from distill_jax.methods.settings import ENTRIES, complete
+from distill_jax.methods.soft_neighbours import soft_neighbours
+from distill_jax.methods.steps import NonFinite, carry_out
+from distill_jax.methods.traits import Traits, traits_of
+from distill_jax.methods.trajectories import datm, ftd, mtt, tesla
+from distill_jax.methods.unrolled import dd, sldd, tdd
+from distill_jax.methods.weighting import hybrid, weighted
+
+__all__ = [
+    "ENTRIES",
+    "Method",
+    "NonFinite",
+    "Plan",
+    "Task",
+    "Traits",
+    "cafe",
+    "carry_out",
+    "datm",
+    "dc",
+    "dd",
+    "dm",
+    "dsa",
+    "edd",
+    "exclusive",
+    "frepo",
+    "from_saved",
+    "from_spec",
+    "frozen_features",
+    "ftd",
+    "hybrid",
+    "idc",
+    "kip",
+    "label_solve",
+    "mtt",
+    "ncfm",
+    "plan",
+    "published",
+    "rat_bptt",
+    "rcig",
+    "rfad",
+    "sldd",
+    "soft_neighbours",
+    "table",
+    "tdd",
+    "tesla",
+    "traits_of",
+    "weighted",
+]
+
+
+def from_spec(spec: Mapping[str, Any]) -> Method:
+  """A method from `{"name": ..., **settings}`.
+
+  Raises:
+    ConfigError: an unknown name or setting, or a value out of its range.
+  """
+  settings = dict(spec)
+  return one_of(ENTRIES, "method", settings.pop("name", None)).make(**settings)
+
+
+def published(
+    name: str,
+    *,
+    per_class: int,
+    traits: Traits,
+    quick: bool = False,
+    **given,
+) -> Method:
+  """A method with the settings that its paper published.
+
+  What a paper leaves open has the factory's default.
+
+  Args:
+    name: of the method.
+    per_class: label rows of each class.
+    traits: of the data set.
+    quick: settings of a trial run of a minute on top.
+    **given: settings that take precedence.
+
+  Raises:
+    ConfigError: as `from_spec`.
+  """
+  entry = one_of(ENTRIES, "method", name)
+  values = entry.published(per_class, traits, given)
+  for more in (entry.quick if quick else {}, given):
+    complete(name, entry.defaults, more)  # refuses what is misspelt
+    values = _merged(values, more)
+  return entry.make(**values)
+
+
+def table() -> str:
+  """All methods: their paper, what an outer step costs, what they need."""
+  lines = []
+  for name, entry in sorted(ENTRIES.items()):
+    what = (entry.make.__doc__ or "").strip().splitlines()[0]
+    lines += [f"{name:<17}{what}", f"{'':<17}{entry.paper}",
+              f"{'':<17}cost: {entry.cost}"
+              + f"; needs {entry.needs}" * bool(entry.needs)]
+  return "\n".join(lines)
+
+
+def _merged(values: Mapping, more: Mapping) -> dict[str, Any]:
+  """One document with another on top, entry by entry."""
+  merged = dict(values)
+  for name, value in more.items():
+    old = merged.get(name)
+    if isinstance(old, Mapping) and isinstance(value, Mapping):
+      renamed = "name" in value and value["name"] != old.get("name")
+      value = value if renamed else _merged(old, value)
+    merged[name] = value
+  return merged

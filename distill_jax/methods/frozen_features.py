@@ -1,0 +1,85 @@
+"""Sets of features in closed form, for a ridge probe; see `frozen_features`.
+
+There are no outer steps: the moments of the real features are summed once, and
+the set follows from them.
+"""
+
+import time
+from types import SimpleNamespace
+
+from distill_jax import frozen_features as closed_form
+from distill_jax.choices import one_of
+from distill_jax.errors import ConfigError
+from distill_jax.methods.method import Method, Outcome, Plan, Task
+from distill_jax.methods.settings import declare
+from distill_jax.moments import split_moments
+from distill_jax.probe_set import probe_artifact
+
+SETS = {
+    "class_means_and_covariance": lambda moments, ridge, task: (
+        closed_form.class_means_and_covariance(
+            moments, ridge, samples_per_class=_per_class(task)
+        )
+    ),
+    "hard_labelled_points": lambda moments, ridge, task: (
+        closed_form.hard_labelled_points(moments, ridge)
+    ),
+    "smallest_set": lambda moments, ridge, task: (
+        closed_form.smallest_set(moments, ridge)
+    ),
+    "sufficient_statistics_set": lambda moments, ridge, task: (
+        closed_form.sufficient_statistics_set(
+            moments, ridge, at_most=len(task.layout.classes)
+        )
+    ),
+}
+
+
+@declare(
+    dict(kind="hard_labelled_points", ridge=1e-3),
+    paper="algebra on the normal equations of ridge regression; label solve "
+    "after Nguyen, Chen & Lee, 2020, arXiv 2011.00050",
+    cost="one pass over the data and one factorisation, in closed form",
+    quick={},
+)
+def frozen_features(s: SimpleNamespace) -> Method:
+  """The linear probe of features, or of a table, kept in a few points.
+
+  `kind` is hard_labelled_points (one a class), class_means_and_covariance (as
+  many a class as asked for), smallest_set (soft labels, one fewer than classes)
+  or sufficient_statistics_set (as many points as asked for). `ridge` is in mean
+  diagonals of the Gram matrix.
+  """
+  make = one_of(SETS, "kind", s.kind)
+
+  def parts(plan: Plan, carry_out) -> Outcome:
+    del carry_out
+    began, source = time.perf_counter(), plan.task.source
+    moments = split_moments(source.train)
+    made = make(moments, s.ridge * moments.scale, plan.task)
+    artifact = probe_artifact(made, source)
+    return Outcome(
+        None, seconds=time.perf_counter() - began, artifact=artifact
+    )
+
+  def check(task: Task) -> None:
+    if len(task.source.example.shape) != 2:
+      raise ConfigError(
+          "`source` must hold features [N, D] for frozen_features; got samples "
+          f"{task.source.example.shape[1:]}. Extract features with "
+          "`data.with_features`."
+      )
+
+  def network(source, given):
+    del source
+    return given or dict(name="linear_probe", ridge=s.ridge)
+
+  return Method(
+      objective=None, begin=None, learned=None, num_steps=0,
+      recipe=lambda task: {"name": "kip"}, label_space="centred",
+      by_class=False, model="none", network=network, parts=parts, check=check,
+  )
+
+
+def _per_class(task: Task) -> int:
+  return -(-len(task.layout.classes) // task.source.num_classes)

@@ -1,0 +1,374 @@
+"""A method as a value, and the plan that puts it together with data.
+
+A `Method` is a name, JSON settings and the functions that they stand for, as
+`evaluation.recipe.Recipe` is for training on a set. A `Task` holds the facts
+that a method is given. `plan` joins the two; `methods.condense` carries a plan
+out in memory and `runs.Run` in a folder.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from distill_jax import initialisation, models
+from distill_jax.artifact import Artifact, to_artifact
+from distill_jax.errors import ConfigError
+from distill_jax.estimators.backprop import backprop
+from distill_jax.outer_loop import Distiller, State, distiller
+from distill_jax.parameterization.pixels import pixels
+from distill_jax.tracking import Tracker
+from distill_jax.types import (
+    Anchor,
+    Array,
+    Distilled,
+    Estimator,
+    Kernel,
+    Layout,
+    Network,
+    Parameterization,
+    PyTree,
+)
+
+
+class Task(NamedTuple):
+  """What a method is given: facts, and no choices.
+
+  Attributes:
+    source: the data.
+    model: the student; a kernel for methods of kernels, None for methods that
+      have neither.
+    spec: of the model, `{"name": ..., settings}`, or {}.
+    layout: of label rows, steps and classes.
+    anchor: frozen samples that are matched beside the real ones, or None.
+  """
+
+  source: Any
+  model: Network | Kernel | None
+  spec: Mapping[str, Any]
+  layout: Layout
+  anchor: Anchor | None = None
+
+
+class Store(NamedTuple):
+  """Where a method keeps what it needs before the first step.
+
+  Attributes:
+    folder: of this run alone.
+    shared: of runs that may need the same.
+    experts: a folder of experts that exist, or None to train them.
+    say: takes lines for people.
+  """
+
+  folder: Path
+  shared: Path
+  experts: Path | None = None
+  say: Callable[[str], None] = lambda text: None
+
+
+class Prepared(NamedTuple):
+  """What a method has before the first step.
+
+  Attributes:
+    data: what the objective samples from, in place of the train split.
+    feed: `(step, size, attempt) -> pytree [size, ...]` with `close()`, what so
+      many steps sample from, in place of `data`; or None.
+    start: changes where the set starts.
+    finish: changes the set in the end.
+    measured: JSON values for the report.
+  """
+
+  data: PyTree = None
+  feed: Any = None
+  start: Callable[[Distilled], Distilled] = lambda distilled: distilled
+  finish: Callable[[Distilled], Distilled] = lambda distilled: distilled
+  measured: Mapping[str, Any] = MappingProxyType({})
+
+
+class Outcome(NamedTuple):
+  """What carrying out a plan gives.
+
+  Attributes:
+    distilled: the set.
+    objective: state of the objective after the last step.
+    seconds: of distilling.
+    measured: JSON values for the report.
+    provenance: JSON values for the artifact.
+    artifact: in place of the set, of methods that make one themselves.
+  """
+
+  distilled: Distilled | None
+  objective: PyTree = ()
+  seconds: float = 0.0
+  measured: Mapping[str, Any] = MappingProxyType({})
+  provenance: Mapping[str, Any] = MappingProxyType({})
+  artifact: Artifact | None = None
+
+
+class Keys(NamedTuple):
+  """Named children of the one key of a run."""
+
+  start: Array
+  init: Array
+  run: Array
+  evaluate: Array
+  prepare: Array
+  parts: Array
+  retry: Array
+
+  @classmethod
+  def of(cls, key: Array) -> "Keys":
+    """Splits a key; it is consumed."""
+    return cls(*jax.random.split(key, len(cls._fields)))
+
+
+def _own_network(source, given):
+  return given or models.default(source)
+
+
+class Method(NamedTuple):
+  """How sets are distilled; make one with a factory of `methods`.
+
+  Attributes:
+    name: of the factory.
+    settings: JSON values from which the factory makes it again.
+    objective: `(task) -> Objective`, or what `estimator` takes.
+    begin: `(key, source, num_rows) -> Distilled`, where sets start.
+    learned: `(num_steps) -> optax transformation` over `Distilled`.
+    num_steps: outer updates.
+    recipe: `(task) -> spec` of how students train on the set.
+    parameterization: how samples are stored.
+    estimator: `(objective, parameterization) -> Estimator`.
+    label_space: of the labels, see `artifact.Artifact`.
+    steps: S, steps of a set that students take in order.
+    by_class: whether every class needs as many label rows as the others.
+    model: "network", "kernel" or "none", what the method works with.
+    network: `(source, given spec or None) -> spec` of the student.
+    project: `(task) -> constraint` on `Distilled` after each update, or None.
+    tracker: what is returned in the end; None for the last iterate.
+    skip_above: a step of higher loss changes nothing; None for never.
+    spike: a chunk of steps with a higher loss is drawn anew; 0 for never.
+    rollbacks: how often a chunk is drawn anew.
+    prepare: `(key, task, store) -> Prepared`.
+    initial: `(state of the objective) -> theta_0`, or `()`.
+    parts: `(plan, carry_out) -> Outcome` of methods that are made of several
+      plans or of none; `carry_out(name, plan, start=None) -> Outcome`.
+    check: `(task)`, raises what can be known before the first step.
+    prolongable: whether more steps can be added to a finished run.
+  """
+
+  objective: Callable[[Task], Any] | None
+  begin: Callable[[Array, Any, int], Distilled] | None
+  learned: Callable[[int], optax.GradientTransformation] | None
+  num_steps: int
+  recipe: Callable[[Task], Mapping[str, Any]]
+  name: str = ""
+  settings: Mapping[str, Any] = MappingProxyType({})
+  parameterization: Parameterization = pixels()
+  estimator: Callable[..., Estimator] = backprop
+  label_space: str = "raw"
+  steps: int = 1
+  by_class: bool = True
+  model: str = "network"
+  network: Callable[[Any, Any], Mapping[str, Any]] = _own_network
+  project: Callable[[Task], Callable | None] = lambda task: None
+  tracker: Tracker | None = None
+  skip_above: float | None = None
+  spike: float = 0.0
+  rollbacks: int = 0
+  prepare: Callable[[Array, Task, Store], Prepared] = (
+      lambda key, task, store: Prepared()
+  )
+  initial: Callable[[PyTree], PyTree] = lambda objective: ()
+  parts: Callable[..., Outcome] | None = None
+  check: Callable[[Task], None] = lambda task: None
+  prolongable: bool = True
+
+  def __repr__(self) -> str:
+    return f"Method {self.name}: {self.num_steps:,} outer steps"
+
+  @property
+  def spec(self) -> dict[str, Any]:
+    """JSON document from which `methods.from_spec` makes the method again."""
+    return {"name": self.name, **self.settings}
+
+
+class Plan(NamedTuple):
+  """A method, data and a network put together, before the first step.
+
+  Attributes:
+    keys: of the run.
+    method: what is done.
+    task: to what.
+    prepared: what exists for it.
+    estimator: of the gradient; None for methods without outer steps.
+    outer: the functions of the outer loop, or None.
+    state: before the first step, or None.
+    store: where the method keeps things.
+  """
+
+  keys: Keys
+  method: Method
+  task: Task
+  prepared: Prepared
+  estimator: Estimator | None
+  outer: Distiller | None
+  state: State | None
+  store: Store
+
+  @property
+  def start(self) -> Distilled | None:
+    """The set before the first step."""
+    return None if self.state is None else self.state.distilled
+
+  def artifact(self, outcome: Outcome, **provenance) -> Artifact:
+    """The set with all that is needed to use it.
+
+    Args:
+      outcome: of carrying out this plan.
+      **provenance: JSON values.
+    """
+    method, task = self.method, self.task
+    provenance = dict(
+        method=method.spec, seconds=round(outcome.seconds, 1),
+        **outcome.provenance, **provenance,
+    )
+    if outcome.artifact is not None:
+      return outcome.artifact._replace(
+          network=dict(task.spec),
+          provenance={**outcome.artifact.provenance, **provenance},
+      )
+    return to_artifact(
+        self.estimator, outcome.distilled, task.source,
+        method=method.name, order=task.layout.order,
+        recipe=method.recipe(task), network=task.spec,
+        initial=method.initial(outcome.objective),
+        label_space=method.label_space, provenance=provenance,
+    )
+
+
+def plan(
+    source,
+    method: Method,
+    network=None,
+    *,
+    per_class: int | None = None,
+    num_rows: int | None = None,
+    keys: Keys,
+    store: Store,
+    start: Distilled | None = None,
+    anchor: Anchor | None = None,
+) -> Plan:
+  """Puts a method together with data and a network.
+
+  Args:
+    source: the data.
+    method: what is done.
+    network: the student: a `Network`, `{"name": ..., settings}`, a name, or a
+      kernel for methods of kernels; by default what suits the data.
+    per_class: label rows of each class that the data hold; or
+    num_rows: label rows of the whole set.
+    keys: of the run.
+    store: where the method keeps what it needs.
+    start: where the set starts, in place of the method's own start.
+    anchor: frozen samples that are matched too.
+
+  Raises:
+    ConfigError, DataError, ValueError: what the method cannot do with these
+      data, known before the first step.
+  """
+  size = _num_rows(source, per_class, num_rows)
+  spec, model = _model(source, method, network)
+  if method.begin is None:
+    layout = initialisation.layout(
+        source, jnp.arange(size), num_rows=size, num_steps=1
+    )
+    task = Task(source, model, spec, layout, anchor)
+    method.check(task)
+    return Plan(
+        keys, method, task, Prepared(), None, None, None, store
+    )
+  if start is None:
+    start = method.begin(keys.start, source, size)
+  stored = method.parameterization
+  layout = initialisation.layout(
+      source, stored.owner(start.codes), num_rows=size, num_steps=method.steps
+  )
+  task = Task(source, model, spec, layout, anchor)
+  if method.by_class and layout.members is None:
+    raise ConfigError(
+        f"`num_rows` must be a multiple of the {len(layout.present)} classes "
+        f"for {method.name}, which matches class by class; got {size}."
+    )
+  method.check(task)
+  prepared = method.prepare(keys.prepare, task, store)
+  estimator = method.estimator(method.objective(task), stored)
+  outer = distiller(
+      estimator, method.learned(method.num_steps), project=method.project(task),
+      tracker=method.tracker, skip_above=method.skip_above,
+  )
+  return Plan(
+      keys, method, task, prepared, estimator, outer,
+      outer.init(keys.init, prepared.start(start)), store,
+  )
+
+
+def _num_rows(source, per_class, num_rows) -> int:
+  if (per_class is None) == (num_rows is None):
+    raise ConfigError(
+        "exactly one of `per_class` and `num_rows` must be given; got "
+        f"{per_class} and {num_rows}."
+    )
+  name, value = ("per_class", per_class) if num_rows is None else (
+      "num_rows", num_rows
+  )
+  if value < 1:
+    raise ConfigError(f"`{name}` must be at least 1; got {value}.")
+  size = num_rows or per_class * len(source.train.present)
+  if size > source.train.num_samples:
+    raise ConfigError(
+        f"`{name}` must ask for at most the real samples; got {size:,} rows "
+        f"for {source.train.num_samples:,} samples. Ask for fewer."
+    )
+  return size
+
+
+def _model(source, method: Method, given):
+  """The specification of the student, and the student."""
+  if isinstance(given, str):
+    given = {"name": given}
+  if given is not None and not isinstance(given, Mapping):
+    spec = models.spec_of(given)
+    if not spec and method.model == "network":
+      _check_size(given, source)
+    fits = method.model == (
+        "network" if isinstance(given, Network) else "kernel"
+    )
+    _check_model(method, fits, type(given).__name__)
+    return (method.network(source, spec) if spec else {}), given
+  spec = dict(method.network(source, given))
+  if method.model == "none":
+    return spec, None
+  is_kernel = models.is_kernel(spec)
+  _check_model(method, is_kernel == (method.model == "kernel"), spec["name"])
+  model = models.from_spec(spec, source.num_classes)
+  if not is_kernel:
+    _check_size(model, source)
+  return spec, model
+
+
+def _check_model(method, fits: bool, found: str) -> None:
+  if not fits:
+    raise ConfigError(
+        f"`network` must be a {method.model} for {method.name}; got {found}."
+    )
+
+
+def _check_size(network: Network, source) -> None:
+  """Refuses a network that cannot read the data or has other outputs."""
+  jax.eval_shape(network.init, jax.random.key(0), source.example)
+

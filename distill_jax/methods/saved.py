@@ -1,0 +1,147 @@
+"""Sets that go on from a saved one: `start` is the path of its file."""
+
+import hashlib
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from distill_jax import artifact
+from distill_jax.errors import ArtifactError, ConfigError
+from distill_jax.labels import classes_of_labels, uncentred
+from distill_jax.types import Distilled, Parameterization
+
+
+def is_saved(start: str) -> bool:
+  """Whether a start is the path of a file, not a name."""
+  return Path(start).suffix != "" or len(Path(start).parts) > 1
+
+
+def from_saved(method, path):
+  """The method, going on from a saved set of its size and kind.
+
+  Args:
+    method: a `Method` with a setting `start`.
+    path: of the set.
+  """
+  from distill_jax.methods import from_spec
+
+  return from_spec({**method.spec, "start": str(path)})
+
+
+def identity(start: str) -> str:
+  """A start, or the content of its file in place of the path.
+
+  Raises:
+    ConfigError: the file cannot be read.
+  """
+  if not is_saved(start):
+    return start
+  try:
+    content = Path(start).read_bytes()
+  except OSError as error:
+    raise ConfigError(
+        f"`start` must be a file that can be read; {start}: {error.strerror}."
+    ) from None
+  return f"set {hashlib.sha256(content).hexdigest()[:16]}"
+
+
+def continued(
+    path: str,
+    source,
+    stored: Parameterization,
+    begun: Distilled,
+    *,
+    label_space: str,
+) -> Distilled:
+  """A saved set's codes and labels.
+
+  Args:
+    path: of the file.
+    source: data of the run.
+    stored: its parameterization.
+    begun: any start of the run, whose shapes the saved set must have.
+    label_space: of the run.
+
+  Raises:
+    ConfigError: the file is no such set; it says what differs.
+  """
+  if not Path(path).is_file():
+    raise ConfigError(
+        "`start` must be a name or the file of a saved set; there is no file "
+        f"{path}."
+    )
+  try:
+    saved = artifact.load(path)
+  except ArtifactError as error:
+    raise ConfigError(f"`start` must be a saved set; {error}") from None
+  for field, wanted in (
+      ("parameterization", dict(stored.spec)["name"]),
+      ("label_space", label_space),
+      ("class_names", tuple(source.class_names)),
+      ("student_init", "random"),
+  ):
+    if (found := getattr(saved, field)) != wanted:
+      remedy = ""
+      if (field, found) == ("label_space", "centred"):
+        remedy = ". rat_bptt(regression=True) takes it"
+      raise _wrong(path, f"of {field} {wanted!r}", f"{found!r}{remedy}")
+  codes = saved.codes if jax.tree.leaves(saved.codes) else saved.inputs
+  if _shapes(codes) != _shapes(begun.codes):
+    raise _wrong(
+        path, f"of the run's own size, codes {_shapes(begun.codes)}",
+        str(_shapes(codes)),
+    )
+  decoded = stored.decode(jax.tree.map(jnp.asarray, codes))
+  if (decoded.shape != saved.inputs.shape
+      or not np.allclose(decoded, saved.inputs, rtol=1e-3, atol=1e-4)):
+    raise _wrong(
+        path, "that the `parameterization` of the run decodes", "another one"
+    )
+  if not _alike(source.preprocessing, saved.preprocessing):
+    raise _wrong(
+        path, "of the run's own preprocessing",
+        "another one. Take its data, `preprocessing`, `validation_fraction` "
+        "and `seed`",
+    )
+  _, first = np.unique(stored.owner(codes), return_index=True)
+  labels = saved.labels[first]
+  centred = label_space == "centred"
+  rows = uncentred(labels) if centred else labels
+  wanted = uncentred(begun.labels) if centred else begun.labels
+  if saved.label_regime == "hard" and not np.array_equal(
+      classes_of_labels(rows), classes_of_labels(wanted)
+  ):
+    raise _wrong(
+        path, "with as many samples of each class, in the order of classes",
+        "another order",
+    )
+  return begun._replace(
+      codes=jax.tree.map(_like, begun.codes, codes),
+      labels=_like(begun.labels, labels),
+  )
+
+
+def _wrong(path: str, rule: str, found: str) -> ConfigError:
+  return ConfigError(f"`start` must be a set {rule}; {path} has {found}.")
+
+
+def _shapes(tree):
+  return jax.tree.map(np.shape, tree)
+
+
+def _like(array, value):
+  return jnp.asarray(value, array.dtype)
+
+
+def _alike(one, other) -> bool:
+  """Whether two preprocessings are of one kind and of the same numbers."""
+  return (
+      type(one) is type(other) and _shapes(one) == _shapes(other)
+      and all(
+          np.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in zip(
+              jax.tree.leaves(one), jax.tree.leaves(other), strict=True
+          )
+      )
+  )

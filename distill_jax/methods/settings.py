@@ -1,0 +1,204 @@
+"""Settings of methods: JSON values by name, with defaults and ranges.
+
+A method is declared by a dict of its settings and a function from their values
+to a `Method`. `declare` makes the factory that users call: it knows every
+setting and its default, refuses a misspelt name with the nearest one, a value
+of another kind and a number out of its range, and records what was given so
+that the method can be rebuilt from JSON.
+"""
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from distill_jax.errors import ConfigError
+from distill_jax.methods.method import Method
+from distill_jax.methods.traits import Traits
+
+# Settings that the data, the network or the method itself decide where they
+# are None.
+_KINDS = {"recipe": dict, "network": dict, "strategy": str}
+# Documents that another module checks.
+_FREE = ("network", "parameterization", "recipe")
+# Settings whose range is not that of others of their name.
+_OWN = ("student.batch_size",)
+# Names of settings by the range that each must lie in.
+_RANGES = (
+    (lambda v: v >= 1, "at least 1", (
+        "batch_size", "batches_between", "epochs", "max_epochs", "max_age",
+        "most_steps", "num", "num_bases", "num_epochs", "num_frequencies",
+        "num_initialisations", "num_segments", "num_steps", "restart_every",
+        "size", "snap_steps", "span", "steps", "steps_per_network", "watched",
+        "window", "at_least", "k",
+    )),
+    (lambda v: v >= 0, "at least 0", (
+        "at_once", "average", "batch_per_class", "calibration", "clip_average",
+        "clip_norm", "covariances", "discrimination", "epochs_between",
+        "least_steps", "lowest", "margin", "radius", "restart_after",
+        "rollbacks", "sample_length", "skip_above", "snap", "spike",
+        "student.batch_size", "surrogate_gap", "threshold", "weight_decay", "anchor_weight",
+    )),
+    (lambda v: v > 0, "positive", (
+        "extra_learning_rate", "frequency_scale", "l2_rate",
+        "label_learning_rate", "learning_rate", "network_step_size", "ridge",
+        "step_size", "step_size_floor", "step_size_learning_rate",
+        "target_scale", "temperature",
+    )),
+    (lambda v: 0 <= v < 1, "in [0, 1)", (
+        "average", "beta1", "beta2", "label_beta1", "momentum",
+    )),
+    (lambda v: 0 <= v <= 1, "in [0, 1]", (
+        "amplitude", "drop_correct", "last_rate", "mix",
+    )),
+)
+
+
+class Entry(NamedTuple):
+  """What is known of a method before it is made.
+
+  Attributes:
+    make: the factory.
+    defaults: every setting; they suit data of any kind and a few minutes.
+    paper: where it comes from.
+    cost: of an outer step, in words.
+    needs: what must exist before the first step, or "".
+    published: `(per_class, traits, given) -> settings` of the paper, where
+      `given` are the settings that the caller fixed.
+    quick: settings of a trial run of a minute.
+  """
+
+  make: Callable[..., Method]
+  defaults: Mapping[str, Any]
+  paper: str
+  cost: str
+  needs: str
+  published: Callable[[int, Traits, Mapping], Mapping[str, Any]]
+  quick: Mapping[str, Any]
+
+
+ENTRIES: dict[str, Entry] = {}
+
+
+def declare(
+    defaults: Mapping[str, Any],
+    *,
+    paper: str,
+    cost: str,
+    needs: str = "",
+    published: Callable = lambda per_class, traits, given: {},
+    quick: Mapping[str, Any] | None = None,
+    name: str | None = None,
+):
+  """Decorates `(settings) -> Method` into a factory with keyword arguments.
+
+  Args:
+    defaults: every setting that the method has.
+    paper: authors, title, year and arXiv id.
+    cost: of an outer step, in words.
+    needs: what must exist before the first step.
+    published: see `Entry`.
+    quick: see `Entry`; `num_steps` of 20 by default.
+    name: by default that of the function.
+  """
+
+  def decorate(make: Callable[[SimpleNamespace], Method]):
+    own = name or make.__name__
+
+    def factory(**given) -> Method:
+      values = complete(own, defaults, given)
+      check_ranges(values)
+      made = make(SimpleNamespace(**values))
+      return made._replace(name=own, settings=values)
+
+    functools.update_wrapper(factory, make)
+    factory.__name__ = own
+    factory.__signature__ = inspect.Signature([
+        inspect.Parameter(field, inspect.Parameter.KEYWORD_ONLY, default=value)
+        for field, value in defaults.items()
+    ], return_annotation=Method)
+    ENTRIES[own] = Entry(
+        factory, defaults, paper, cost, needs, published,
+        {"num_steps": 20} if quick is None else quick,
+    )
+    return factory
+
+  return decorate
+
+
+def complete(
+    where: str, defaults: Mapping[str, Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
+  """The defaults with what was given in their place, as JSON values.
+
+  Args:
+    where: what the settings belong to, for messages.
+    defaults: every known setting.
+    given: some of them; a dict replaces only the entries that it names.
+
+  Raises:
+    ConfigError: an unknown name, or a value of another kind.
+  """
+  values = {field: _plain(value) for field, value in defaults.items()}
+  for field, value in given.items():
+    if field not in defaults:
+      near = difflib.get_close_matches(field, defaults, 1)
+      hint = f" Did you mean `{near[0]}`?" if near else ""
+      raise ConfigError(
+          f"`{where}` must have settings among {', '.join(sorted(defaults))}; "
+          f"got {field!r}.{hint}"
+      )
+    default, value = values[field], _plain(value)
+    if isinstance(default, dict) and isinstance(value, dict):
+      free = field in _FREE
+      renamed = free and value.get("name", default.get("name")) != (
+          default.get("name")
+      )
+      value = value if renamed else (
+          {**default, **value} if free
+          else complete(f"{where}.{field}", default, value)
+      )
+    _check_kind(where, field, value, default)
+    as_float = isinstance(default, float) and isinstance(value, int)
+    values[field] = float(value) if as_float else value
+  return values
+
+
+def check_ranges(values: Mapping[str, Any], where: str = "") -> None:
+  """Refuses numbers out of the range that goes with their name.
+
+  Raises:
+    ConfigError: with the name, the range and the value.
+  """
+  for field, value in values.items():
+    if isinstance(value, dict) and field not in _FREE:
+      check_ranges(value, f"{where}{field}.")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+      continue
+    for holds, rule, names in _RANGES:
+      own = f"{where}{field}" in _OWN
+      if (f"{where}{field}" if own else field) in names and not holds(value):
+        raise ConfigError(f"`{where}{field}` must be {rule}; got {value}.")
+
+
+def _check_kind(where, field, value, default) -> None:
+  kind = _KINDS.get(field) if default is None else type(default)
+  if value is None and field in _KINDS or isinstance(value, kind):
+    if isinstance(value, bool) == (kind is bool):
+      return
+  if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    return
+  raise ConfigError(
+      f"`{where}` must have `{field}` of type {kind.__name__}; got {value!r}."
+  )
+
+
+def _plain(value):
+  """JSON values: tuples as lists, mappings as dicts, all of them copies."""
+  if isinstance(value, Mapping) or hasattr(value, "to_dict"):
+    return {k: _plain(v) for k, v in value.items()}
+  if isinstance(value, list | tuple):
+    return [_plain(v) for v in value]
+  return value

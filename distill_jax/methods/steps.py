@@ -1,0 +1,181 @@
+"""Carrying out a plan: outer steps in compiled chunks, watched by someone.
+
+One path for sets in memory, runs in folders and launchers: they differ in who
+watches (`Watch`), which decides where a run begins and what is kept of it.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from distill_jax.methods.method import Outcome, Plan
+from distill_jax.outer_loop import Info, State, distill
+
+LOG_EVERY = 50  # outer steps of a chunk, where nothing else is said
+
+
+class NonFinite(Exception):
+  """The loss stopped being a number, or a reasonable one."""
+
+
+class Progress(NamedTuple):
+  """A chunk of outer steps that was taken.
+
+  Attributes:
+    state: after it.
+    info: of its steps, on the host.
+    attempt: how often chunks of this run were drawn anew.
+    seconds: of the run, over all times it was resumed.
+    seconds_per_step: of this chunk, without compilation.
+  """
+
+  state: State
+  info: Info
+  attempt: int
+  seconds: float
+  seconds_per_step: float
+
+
+class Watch:
+  """Begins a run, sees its chunks, and keeps nothing; the base of others.
+
+  Attributes:
+    log_every: outer steps of a chunk.
+  """
+
+  log_every = LOG_EVERY
+
+  def begin(self, plan: Plan) -> tuple[State, int, float]:
+    """State, attempts and seconds that a run goes on from."""
+    return plan.state, 0, 0.0
+
+  def compiled(self, memory) -> None:
+    """Is told the memory of the first compiled chunk, as XLA analyses it."""
+
+  def chunk(self, plan: Plan, progress: Progress) -> None:
+    """Sees a chunk that was taken."""
+
+  def again(self, line: str) -> None:
+    """Is told why a chunk is drawn anew."""
+
+  def gave_up(self, line: str) -> str:
+    """The message of `NonFinite`."""
+    return f"{line}. Lower the learning rates or set `clip_norm`"
+
+  def end(self) -> None:
+    """Is called when the run is over, or was interrupted."""
+
+  def part(self, name: str) -> "Watch":
+    """Who watches a part of a method that is made of several plans."""
+    del name
+    return self
+
+
+def carry_out(plan: Plan, watch: Watch | None = None) -> Outcome:
+  """Takes all outer steps of a plan, or of its parts.
+
+  A chunk in which the loss is not finite, or beyond the method's `spike`, is
+  thrown away and drawn anew, up to `rollbacks` times.
+
+  Args:
+    plan: what to do.
+    watch: who watches; by default nobody.
+
+  Raises:
+    NonFinite: the loss or its gradient is not finite, or beyond `spike`.
+  """
+  watch, method = watch or Watch(), plan.method
+  if method.parts is not None:
+    return method.parts(
+        plan, lambda name, part: carry_out(part, watch.part(name))
+    )
+  state, attempt, seconds = watch.begin(plan)
+  chunks, started = _Chunks(plan, watch), time.perf_counter() - seconds
+  try:
+    while (step := int(state.step)) < method.num_steps:
+      # Chunk borders are multiples of `log_every` whenever a run was resumed.
+      size = min(watch.log_every - step % watch.log_every,
+                 method.num_steps - step)
+      following, info = chunks(state, size, attempt)
+      info = jax.device_get(info)
+      seconds = round(time.perf_counter() - started, 3)
+      trouble = _trouble(info, step, method.spike)
+      if not trouble:
+        state = following
+        watch.chunk(plan, Progress(
+            state, info, attempt, seconds, chunks.seconds_per_step
+        ))
+        continue
+      if attempt == method.rollbacks:
+        again = f", after {attempt} rollbacks" * bool(attempt)
+        raise NonFinite(watch.gave_up(f"{trouble}{again}"))
+      attempt += 1
+      watch.again(f"{trouble}: back to step {step}, with other draws "
+                  f"({attempt} of {method.rollbacks} times)")
+  finally:
+    if plan.prepared.feed is not None:
+      plan.prepared.feed.close()
+    watch.end()
+  return Outcome(
+      plan.prepared.finish(plan.outer.result(state)), state.objective, seconds,
+      dict(plan.prepared.measured),
+  )
+
+
+class _Chunks:
+  """`distill`, compiled for each size of a chunk."""
+
+  def __init__(self, plan: Plan, watch: Watch):
+    self._plan, self._watch = plan, watch
+    self._compiled: dict[int, Callable[..., Any]] = {}
+    self.seconds_per_step = float("nan")
+
+  def __call__(self, state: State, size: int, attempt: int):
+    prepared, key = self._plan.prepared, self._plan.keys.run
+    if attempt:
+      key = jax.random.fold_in(self._plan.keys.retry, attempt)
+    data, fed = prepared.data, None
+    if prepared.feed is not None:
+      data, fed = (), prepared.feed(int(state.step), size, attempt)
+    elif data is None:
+      data = self._plan.task.source.train
+    args = key, state, data
+    if size not in self._compiled:
+      lowered = distill.lower(
+          *args, step=self._plan.outer.step, num_steps=size, fed=fed
+      )
+      compiled = lowered.compile()
+      if not self._compiled:
+        self._watch.compiled(compiled.memory_analysis())
+      self._compiled[size] = compiled
+    begin = time.perf_counter()
+    result = jax.block_until_ready(self._compiled[size](*args, fed=fed))
+    self.seconds_per_step = (time.perf_counter() - begin) / size
+    return result
+
+
+def taken(info: Info) -> np.ndarray:
+  """[steps] bool, those that were not skipped."""
+  return np.asarray(info.metrics.get("skipped", np.zeros(len(info.loss)))) == 0
+
+
+def mean_loss(info: Info) -> float:
+  """Over the steps that were taken, where there are any."""
+  rows = taken(info)
+  return float((info.loss[rows] if rows.any() else info.loss).mean())
+
+
+def _trouble(info: Info, step: int, spike: float) -> str:
+  """What is wrong with the first bad step of a chunk, if any is."""
+  good = info.finite & ~(info.loss > spike) if spike else info.finite
+  good = good | ~taken(info)
+  if good.all():
+    return ""
+  bad = int(np.argmin(good))
+  what = "not finite"
+  if info.finite[bad]:
+    what = f"{info.loss[bad]:.3g}, beyond `spike`,"
+  return f"the loss is {what} at step {step + bad + 1}"
