@@ -20,8 +20,13 @@ def one_of(known: Collection[str], field: str, value: Any) -> Any:
   """
   if value in known:
     return known[value] if isinstance(known, dict) else value
-  nearest = difflib.get_close_matches(str(value), known, n=1)
   raise ConfigError(
       f"`{field}` must be one of {', '.join(sorted(known))}; got {value!r}."
-      + "".join(f" Did you mean {name!r}?" for name in nearest)
+      + nearest(known, value)
   )
+
+
+def nearest(known: Collection[str], value: Any) -> str:
+  """The end of a message that asks for the nearest name; "" without one."""
+  found = difflib.get_close_matches(str(value), known, n=1)
+  return "".join(f" Did you mean {name!r}?" for name in found)

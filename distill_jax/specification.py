@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from distill_jax.choices import one_of
+from distill_jax.choices import nearest, one_of
 from distill_jax.errors import ConfigError
 from distill_jax.types import Spec
 
@@ -80,8 +80,11 @@ def build(factories: Mapping[str, Callable], field: str, spec, *args) -> Any:
   name = settings.pop("name", None)
   make = one_of(factories, field, name)
   known = list(inspect.signature(make).parameters)[len(args):]
-  for setting in settings:
-    one_of(known, f"{name} setting", setting)
+  for setting in set(settings) - set(known):
+    raise ConfigError(
+        f"`{field}` {name!r} has no setting {setting!r}; it has "
+        f"{', '.join(sorted(known)) or 'none'}.{nearest(known, setting)}"
+    )
   try:
     return make(*args, **settings)
   except TypeError as error:

@@ -238,7 +238,7 @@ class PerformanceTest(parameterized.TestCase):
 
   @parameterized.parameters(
       ("kip", dict(network__kernel="ntk"), "`network kernel` must be one of"),
-      ("kip", dict(network__width=3), "`fully_connected setting` .*width"),
+      ("kip", dict(network__width=3), "`network kernel` .*width"),
       ("kip", dict(network__ridge=0.0), "`ridge` must be positive"),
       ("kip", dict(network=dict(name="lenet")), "must be kernel_ridge for kip"),
       ("frepo", dict(network=dict(name="kernel_ridge")), "and for no other"),

@@ -109,12 +109,12 @@ def test_default(shape, spec):
     (dict(name="convent"),
      "`network` must be one of alex_.*; got 'convent'. Did .* 'convnet'?"),
     (dict(), "`network` must be one of .*; got None."),
-    (dict(name="convnet", widht=3), "`convnet setting` .* mean 'width'"),
+    (dict(name="convnet", widht=3), "'convnet' has no .* mean 'width'"),
     (dict(name="convnet", norm="bach"), "`network norm` .* mean 'batch'"),
     (dict(name="convnet", width="3"), "`network` 'convnet': "),
     (dict(name="convnet", width={}), "must hold JSON values; got {}"),
     (dict(name="kernel_ridge", kernel="conv"), "`network kernel` must be one"),
-    (dict(name="kernel_ridge", deph=2), "`fully_connected setting` .*'depth'"),
+    (dict(name="kernel_ridge", deph=2), "has no setting .*'depth'"),
     (dict(name="kernel_ridge", kernel="convolutional"), "missing .*'depth'"),
 ])
 def test_refuses(spec, message):
