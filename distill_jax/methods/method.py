@@ -259,7 +259,7 @@ def plan(
     per_class: int | None = None,
     num_rows: int | None = None,
     keys: Keys,
-    store: Store,
+    store: Store | Callable[[Task], Store],
     start: Distilled | None = None,
     anchor: Anchor | None = None,
 ) -> Plan:
@@ -273,7 +273,8 @@ def plan(
     per_class: label rows of each class that the data hold; or
     num_rows: label rows of the whole set.
     keys: of the run.
-    store: where the method keeps what it needs.
+    store: where the method keeps what it needs; or `(task) -> Store`, called
+      once the task is known to be sound.
     start: where the set starts, in place of the method's own start.
     anchor: frozen samples that are matched too.
 
@@ -288,9 +289,9 @@ def plan(
         source, jnp.arange(size), num_rows=size, num_steps=1
     )
     task = Task(source, model, spec, layout, anchor)
-    method.check(task)
     return Plan(
-        keys, method, task, Prepared(), None, None, None, store
+        keys, method, task, Prepared(), None, None, None,
+        _opened(store, method, task),
     )
   if start is None:
     start = method.begin(keys.start, source, size)
@@ -304,7 +305,7 @@ def plan(
         f"`num_rows` must be a multiple of the {len(layout.present)} classes "
         f"for {method.name}, which matches class by class; got {size}."
     )
-  method.check(task)
+  store = _opened(store, method, task)
   prepared = method.prepare(keys.prepare, task, store)
   estimator = method.estimator(method.objective(task), stored)
   outer = distiller(
@@ -315,6 +316,11 @@ def plan(
       keys, method, task, prepared, estimator, outer,
       outer.init(keys.init, prepared.start(start)), store,
   )
+
+
+def _opened(store, method: Method, task: Task) -> Store:
+  method.check(task)
+  return store if isinstance(store, Store) else store(task)
 
 
 def _num_rows(source, per_class, num_rows) -> int:

@@ -35,11 +35,12 @@ _RANGES = (
         "window", "at_least", "k",
     )),
     (lambda v: v >= 0, "at least 0", (
-        "at_once", "average", "batch_per_class", "calibration", "clip_average",
-        "clip_norm", "covariances", "discrimination", "epochs_between",
-        "least_steps", "lowest", "margin", "radius", "restart_after",
-        "rollbacks", "sample_length", "skip_above", "snap", "spike",
-        "student.batch_size", "surrogate_gap", "threshold", "weight_decay", "anchor_weight",
+        "anchor_weight", "at_once", "average", "batch_per_class", "calibration",
+        "clip_average", "clip_norm", "covariances", "discrimination",
+        "epochs_between", "least_steps", "lowest", "margin", "radius",
+        "restart_after", "rollbacks", "sample_length", "skip_above", "snap",
+        "spike", "student.batch_size", "surrogate_gap", "threshold",
+        "weight_decay",
     )),
     (lambda v: v > 0, "positive", (
         "extra_learning_rate", "frequency_scale", "l2_rate",

@@ -1,0 +1,148 @@
+"""A run's folder: what identifies the run that lives in it.
+
+A folder belongs to one run. What is done after distilling is outside a run's
+identity, and so is the number of steps, unless a method is made of parts, so
+that a run can be prolonged.
+"""
+
+import json
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from distill_jax import environment
+from distill_jax.errors import ConfigError, WorkdirError
+from distill_jax.runs.files import MetricsLog, command, write_json
+from distill_jax.storage import alone
+
+# Word vectors that were learned for a run.
+_VECTORS = re.compile(r"vectors_[0-9a-f]{12}\.npz")
+
+
+def open_workdir(
+    folder: Path,
+    identity: Mapping[str, Any],
+    record: Mapping[str, Any],
+    *,
+    num_steps: int,
+) -> None:
+  """Creates or re-enters the folder of a run and writes its `config.json`.
+
+  Args:
+    folder: of the run.
+    identity: JSON document of what must be the same when a run goes on.
+    record: what else `config.json` says.
+    num_steps: outer steps that are asked for.
+
+  Raises:
+    WorkdirError: it belongs to another run, or cannot be written.
+  """
+  identity = json.loads(json.dumps(identity))
+  file = folder / "config.json"
+  if folder.is_dir():
+    with alone(folder):
+      pass
+  if file.exists():
+    _check_same(file, identity)
+    _check_ahead(folder, num_steps)
+  else:
+    check_own(folder)
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(file, dict(
+        record, identity=identity, versions=environment.versions(),
+        device=environment.device(), git_revision=git_revision(),
+        command=command(),
+    ))
+  except OSError as error:
+    raise WorkdirError(
+        f"`workdir` must be writable; {folder}: {error.strerror}. Choose "
+        "another folder."
+    ) from None
+
+
+def check_own(folder: Path) -> None:
+  """Refuses a folder of other files than those of a run."""
+  if (folder / "config.json").exists() or not folder.is_dir():
+    return
+  if any(map(_foreign, folder.iterdir())):
+    raise WorkdirError(
+        f"`workdir` must be empty or hold a run; {folder} holds other files. "
+        "Choose another folder."
+    )
+
+
+def _check_same(file: Path, identity: Mapping) -> None:
+  try:
+    there = flat(json.loads(file.read_text())["identity"])
+  except (AttributeError, KeyError, OSError, TypeError, ValueError):
+    raise WorkdirError(
+        f"`workdir` holds an unreadable {file}. Choose another folder."
+    ) from None
+  here = flat(identity)
+  differing = [
+      f"{k} ({there.get(k)} there, {here.get(k)} here)"
+      for k in sorted(there.keys() | here.keys())
+      if there.get(k) != here.get(k)
+  ]
+  if differing:
+    raise WorkdirError(
+        f"`workdir` {file.parent} holds another run; differing: "
+        f"{', '.join(differing)}. Choose another folder."
+    )
+
+
+def flat(document: Mapping, name: str = "") -> dict[str, Any]:
+  """`{"a": {"b": 1}}` as `{"a.b": 1}`."""
+  values = {}
+  for field, value in document.items():
+    if isinstance(value, Mapping) and value:
+      values |= flat(value, f"{name}{field}.")
+    else:
+      values[f"{name}{field}"] = value
+  return values
+
+
+def _check_ahead(folder: Path, num_steps: int) -> None:
+  made = max((line["step"] for line in MetricsLog.read(folder)), default=0)
+  if num_steps < made:
+    raise WorkdirError(
+        f"`num_steps` must be at least the steps made; {folder} holds {made}, "
+        f"got {num_steps}. Ask for more, or choose another folder."
+    )
+
+
+def _foreign(file: Path) -> bool:
+  """Not what a run leaves that was killed before its first file was whole."""
+  return file.suffix != ".partial" and not _VECTORS.fullmatch(file.name)
+
+
+def git_revision() -> str | None:
+  """Of the repository that the package lies in, marked if it has changes."""
+  try:
+    out = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], text=True, check=True,
+        capture_output=True, cwd=Path(__file__).parent,
+    )
+  except (OSError, subprocess.CalledProcessError):
+    return None
+  return out.stdout.strip()
+
+
+def output(file: str, suffix: str) -> Path:
+  """Where a result goes; what else it consists of goes beside it.
+
+  Raises:
+    WorkdirError: its folder does not exist.
+    ConfigError: another suffix.
+  """
+  file = Path(file)
+  if not file.resolve().parent.is_dir():
+    raise WorkdirError(
+        f"`out` must be in an existing folder; got {file}. Create the folder."
+    )
+  if file.suffix != suffix:
+    raise ConfigError(f"`out` must end in {suffix}; got {file}.")
+  return file
