@@ -31,7 +31,6 @@ from distill_jax import data, initialisation, models
 from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError, DataError
 from distill_jax.estimators.backprop import backprop
-from distill_jax.evaluation.baselines import possible
 from distill_jax.labels import centred_rows
 from distill_jax.objectives import datm, rat_bptt
 from distill_jax.objectives.classes import Anchor
@@ -44,6 +43,7 @@ from distill_jax.outer_loop import (
 )
 from distill_jax.parameterization import from_spec
 from distill_jax.preprocessing import Standardise
+from distill_jax.runs.assess import check_evaluation
 from distill_jax.trajectories import buffer
 from distill_jax.types import (
   Array,
@@ -274,41 +274,6 @@ def _in_range(preprocessing: Standardise):
     return distilled._replace(codes=distilled.codes.clip(low, high))
 
   return project
-
-
-def baseline_names(text: str, spec) -> tuple[str, ...]:
-  """What 'all' or names with commas between them stand for.
-
-  Args:
-    text: of a flag or a field.
-    spec: of what is fitted, `{"name": ...}`.
-  """
-  known = possible(trained=not models.is_kernel(spec))
-  if text == "all":
-    return known
-  names = tuple(filter(None, text.split(",")))
-  unknown = sorted(set(names) - set(known))
-  if unknown:
-    raise ConfigError(
-        f"`baselines` must be 'all' or among {', '.join(known)}; got "
-        f"{', '.join(unknown)}."
-    )
-  return names
-
-
-def check_evaluation(settings, *specs) -> None:
-  """Refuses early what the evaluation of these networks cannot do.
-
-  Args:
-    settings: with `baselines` and `full_data`.
-    *specs: of what is fitted, the first of them with the baselines.
-  """
-  baseline_names(settings["baselines"], specs[0])
-  if settings["full_data"] and all(map(models.is_kernel, specs)):
-    raise ConfigError(
-        "`full_data` must be off for kernel_ridge, which is not fitted to all "
-        "data; got True."
-    )
 
 
 def _start(key, config, source, stored: Parameterization) -> Distilled:

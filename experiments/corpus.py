@@ -8,17 +8,17 @@ from typing import Any
 import flax
 import jax
 import numpy as np
-from console import say
 
 from distill_jax import data
 from distill_jax.errors import ConfigError, DataError
+from distill_jax.runs.console import say
 from distill_jax.text.embedding import is_of_words
 from distill_jax.text.tokens import tokenised
 from distill_jax.text.vectors import (
-    Vectors,
-    fit_vectors,
-    read_vectors,
-    save_vectors,
+  Vectors,
+  fit_vectors,
+  read_vectors,
+  save_vectors,
 )
 
 

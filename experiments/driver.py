@@ -9,12 +9,12 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from build import Run
-from console import say
 from tqdm import tqdm
 from workdir import MetricsLog
 
 from distill_jax.checkpoint import Checkpoints
 from distill_jax.outer_loop import State, distill
+from distill_jax.runs.console import say
 from distill_jax.types import Distilled, PyTree
 
 _ATTEMPTS = 2**30  # apart from the outer steps, which are below it

@@ -18,7 +18,6 @@ import launch
 import numpy as np
 import workdir
 from absl import flags
-from console import say
 from jax import lax
 
 from distill_jax import artifact as artifacts
@@ -27,6 +26,7 @@ from distill_jax.errors import ConfigError, DataError
 from distill_jax.evaluation import metrics
 from distill_jax.labels import classes_of_labels
 from distill_jax.objectives import ncfm
+from distill_jax.runs.console import say
 
 _ROWS = 50  # samples that the network sees at once
 

@@ -6,18 +6,17 @@
 
 Reads only the artifact: samples, labels, step sizes and their order, and the
 preprocessing that the real data is put through. Networks that are not the
-artifact's own take their default size. Several networks give a table and a
-matrix beside `--out`, random real data of the same budget in both, and with
-`--full_data` the share of each network's full accuracy that the set keeps. Exit
-codes as in `distill.py`.
+artifact's own take their default size; one for the shape of the data stands in
+where the artifact names none. Several networks give a table and a matrix beside
+`--out`, random real data of the same budget in both, and with `--full_data` the
+share of each network's full accuracy that the set keeps. Exit codes as in
+`distill.py`.
 """
 
 from pathlib import Path
 
-import assess
 import build
 import jax
-import known
 import launch
 import options
 import workdir
@@ -25,8 +24,11 @@ from absl import flags
 
 from distill_jax import artifact as artifacts
 from distill_jax import figures
-from distill_jax.errors import ConfigError
 from distill_jax.evaluation import recipes
+from distill_jax.runs import real_data
+from distill_jax.runs.assess import Settings, assess, check_evaluation
+from distill_jax.runs.files import command, write_json
+from distill_jax.runs.students import spec_of
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("artifact", None, "The distilled set.")
@@ -58,42 +60,35 @@ def main(argv):
   del argv
   out = workdir.output(FLAGS.out, ".json")
   artifact = artifacts.load(FLAGS.artifact)
-  own = artifact.network
-  names = FLAGS.networks or list(filter(None, [own.get("name")]))
-  if not names:
-    raise ConfigError(
-        "`--networks` must be given; the artifact names no network of its own."
-    )
-  specs = {n: own if n == own.get("name") else dict(name=n) for n in names}
-  settings = dict(
-      num_networks=FLAGS.num_networks, baselines=FLAGS.baselines,
-      num_sets=FLAGS.num_sets, networks_per_set=FLAGS.networks_per_set,
-      full_data=FLAGS.full_data,
+  specs = [spec_of(name, artifact) for name in FLAGS.networks]
+  settings = Settings(
+      FLAGS.num_networks, FLAGS.baselines, FLAGS.num_sets,
+      FLAGS.networks_per_set, FLAGS.full_data,
   )
-  build.check_evaluation(settings, *specs.values())
-  launch.widen(*specs.values())
-  source = build.source_of(
-      artifact, FLAGS.data, data_dir=FLAGS.data_dir, validation_fraction=0.1
-  )
-  report = assess.assess(
-      jax.random.key(FLAGS.seed), artifact, source,
+  check_evaluation(settings, *specs or [artifact.network])
+  launch.widen(*specs or [artifact.network])
+  reading = dict(data_dir=FLAGS.data_dir, validation_fraction=0.1)
+  report = assess(
+      jax.random.key(FLAGS.seed), artifact,
+      build.source_of(artifact, FLAGS.data, **reading),
       settings=settings,
-      spec=FLAGS.data, seconds=artifact.provenance.get("seconds"),
-      cache=Path(FLAGS.cache_dir or out.parent) / known.FILE,
-      data_dir=FLAGS.data_dir,
-      networks=specs,
+      network=specs or None,
       recipe=_recipe(FLAGS.recipe) if FLAGS.recipe else None,
+      cache=Path(FLAGS.cache_dir or out.parent) / real_data.FILE,
+      spec=FLAGS.data,
+      reading=reading | dict(seed=0),
+      seconds=artifact.provenance.get("seconds"),
+      command=command(),
   )
-  workdir.write_json(out, report)
-  print(assess.show(report))
+  write_json(out, report)
+  print(report)
+  made = [out]
   if "networks" in report:
-    picture = out.with_suffix(".png")
+    made.append(out.with_suffix(".png"))
     figures.save(figures.transfer_matrix(
         {artifact.method: report["networks"]}
-    ), picture)
-    print(f"\nwritten to {out} and {picture}")
-  else:
-    print(f"\nwritten to {out}")
+    ), made[-1])
+  print("\nwritten to", " and ".join(map(str, made)))
 
 
 def _recipe(text: str) -> dict:

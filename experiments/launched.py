@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import launch
 from driver import Interrupted
-from workdir import read_json
 
 from distill_jax.errors import ConfigError
+from distill_jax.runs.files import read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 # Flags that say where things are, not what is computed.

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-from console import say
 
 from distill_jax import augmentation
 from distill_jax.checkpoint import Checkpoints
 from distill_jax.mixing import cutmix
 from distill_jax.objectives import ncfm
+from distill_jax.runs.console import say
 
 _KEY = 2**30  # apart from the outer steps, which are below it
 

@@ -20,10 +20,10 @@ import launch
 import launched
 import results_page
 import rows
-import workdir
 from absl import flags
 
 from distill_jax.errors import ConfigError
+from distill_jax.runs.files import update_json
 
 DOCS = launched.ROOT / "docs"
 
@@ -97,7 +97,7 @@ def append(group: str, record: dict) -> None:
   """Adds a record to its group's file, in place of one of the same row."""
   results = DOCS / "results"
   results.mkdir(parents=True, exist_ok=True)
-  workdir.update_json(
+  update_json(
       results / f"{group}.json",
       lambda records: [
           r for r in records if r["row"] != record["row"]

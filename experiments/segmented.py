@@ -12,13 +12,13 @@ import driver
 import jax
 import jax.numpy as jnp
 import numpy as np
-from console import say
 from workdir import MetricsLog
 
 from distill_jax import initialisation, models, parameterization, segments
 from distill_jax.evaluation.learners import student
 from distill_jax.evaluation.recipes import from_spec
 from distill_jax.objectives.classes import Anchor
+from distill_jax.runs.console import say
 
 _APART = 2**31 - 1  # from the outer steps, whose numbers are smaller
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import build
 import driver
 import jax
-from console import say
 
+from distill_jax.runs.console import say
 from distill_jax.text.words import snap
 
 _APART = 2**31 - 2  # from the outer steps, whose numbers are smaller

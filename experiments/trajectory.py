@@ -11,13 +11,13 @@ import build
 import jax
 import jax.numpy as jnp
 import workdir
-from console import say
 from methods import TRAJECTORIES, augmented, start_epochs
 
 from distill_jax import initialisation, models, parameterization
 from distill_jax.errors import ConfigError
 from distill_jax.flatness import flat_minima, plain
 from distill_jax.preprocessing import ZCA
+from distill_jax.runs.console import say
 from distill_jax.trajectories import agreement, buffer
 from distill_jax.trajectories.experts import each_expert
 from distill_jax.trajectories.feed import Feed

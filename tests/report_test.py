@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from absl.testing import parameterized
 
+from distill_jax import artifact
 from distill_jax.data import from_arrays
 from distill_jax.evaluation import cost
 from distill_jax.evaluation.baselines import Baseline
 from distill_jax.evaluation.evaluator import Report
 from distill_jax.evaluation.full_data import FullData, train_on_all
 from distill_jax.evaluation.report import (
+    Measurements,
     Transfer,
     report_dict,
     table,
@@ -38,6 +40,15 @@ def _set(n=16, num_steps=2, epochs=3, width=64, num_classes=10):
           jnp.full(epochs * num_steps, 0.1),
       ),
       jnp.arange(size).reshape(num_steps, n),
+  )
+
+
+def _artifact():
+  training_set = _set()
+  return artifact.from_samples(
+      training_set.samples.inputs, training_set.samples.labels / 10,
+      class_names=[str(i) for i in range(10)], order=training_set.order,
+      step_sizes=training_set.samples.step_sizes, provenance={"seed": 0},
   )
 
 
@@ -72,7 +83,7 @@ class FullDataTest(parameterized.TestCase):
     np.testing.assert_allclose(result.cost.flops, 20 * 4 * each)
 
   def test_needs_a_test_split(self):
-    source = from_arrays(np.eye(3), np.arange(3))
+    source = from_arrays(np.eye(3), np.arange(3), test_fraction=0)
     with pytest.raises(ValueError, match="`source` must have a test split"):
       train_on_all(jax.random.key(0), mlp(3), source)
 
@@ -85,41 +96,38 @@ class ReportTest(parameterized.TestCase):
         confusion, np.array([1.0, 0.5]), "random", "student, in_order",
         {"name": "in_order", "momentum": 0.0},
     )
+    self.plain = Measurements(self.report, "lenet")
     self.pieces = dict(
-        network="lenet",
         data={"spec": "digits", "fingerprint": "0" * 16},
         seconds={"distill": 1.0, "evaluate": 2.0},
-        storage_bytes={"samples": 4, "labels": 2, "decoder": 0, "total": 6},
-        label_regime="soft_fixed",
-        seed=0,
         command="python distill.py",
     )
 
+  def _report(self, measured):
+    return report_dict(measured, _artifact(), **self.pieces)
+
   def _full(self):
     accuracy = np.array([[0.5, 0.6], [0.7, 0.8]])
-    return report_dict(
-        self.report, _set(), **self.pieces,
+    random_real = Baseline(
+        accuracy, 10, 10, "student, in_order", 0.03, "validation"
+    )
+    full_data = FullData(0.95, cost.Cost(1e9, 3.0))
+    return self._report(self.plain._replace(
         baselines={
-            "random_real": Baseline(
-                accuracy, 10, 10, "student, in_order", 0.03, "validation"
-            ),
+            "random_real": random_real,
             "random_real_converged": Baseline(
                 accuracy[:1, :1], 10, 10, "student, converged", 0.01
             ),
             "knn_random": Baseline(accuracy[:, :1], 10, 10, "1 nearest"),
         },
         hard_labels=self.report,
-        full_data=FullData(0.95, cost.Cost(1e9, 3.0)),
+        full_data=full_data,
         cost=cost.Cost(1e6, 0.1),
-        networks={"mlp": Transfer(
-            self.report,
-            Baseline(accuracy, 10, 10, "student, in_order", 0.03, "validation"),
-            FullData(0.95, cost.Cost(1e9, 3.0)),
-        )},
-    )
+        networks={"mlp": Transfer(self.report, random_real, full_data)},
+    ))
 
   def test_schema(self):
-    plain = report_dict(self.report, _set(), **self.pieces)
+    plain = self._report(self.plain)
     assert SCHEMA - set(plain) == set()
     assert set(plain) - SCHEMA == {"num_inner_steps"}
     assert plain["baselines"] == {}
@@ -170,7 +178,19 @@ class ReportTest(parameterized.TestCase):
         "mlp 87.50 ± 3.54 65.00 ± 12.91 22.50 ± 10.31 95.00 92.1".split()
     )
 
+  def test_prints_tables_and_a_line_in_words(self):
+    report = self._full()
+    assert (report.mean, report.std) == (self.report.mean, self.report.std)
+    assert str(report) == "\n\n".join([
+        table(report), transfer_table(report),
+        "22.5 points better than random real data of this size",
+    ])
+    assert str(self._report(self.plain)) == table(self._report(self.plain))
+    report["baselines"]["random_real"]["gain"]["mean"] = -0.011
+    assert str(report).endswith("1.1 points worse than random real data of "
+                                "this size")
+
   def test_long_names_stay_in_the_table(self):
     self.pieces["data"] = {"spec": "folder:" + "x" * 90, "fingerprint": ""}
-    lines = table(report_dict(self.report, _set(), **self.pieces)).splitlines()
+    lines = table(self._report(self.plain)).splitlines()
     assert max(map(len, lines)) <= 80

@@ -3,7 +3,6 @@
 import json
 from types import SimpleNamespace
 
-import assess
 import build
 import driver
 import jax
@@ -14,6 +13,7 @@ import pytest
 
 from distill_jax import artifact, models, storage
 from distill_jax.outer_loop import Distiller, Info, State
+from distill_jax.runs.assess import hardened
 from distill_jax.trajectories import buffer
 from distill_jax.types import Distilled
 
@@ -98,7 +98,7 @@ def test_datm_starts_from_what_experts_say(runs):
   assert still.code == 0, still.err
   made = artifact.load(folder / "still" / "distilled.safetensors")
   assert made.label_space == "logits" and made.label_regime == "soft_fixed"
-  hard = assess.hardened(made).training_set.samples.labels
+  hard = hardened(made).training_set.samples.labels
   np.testing.assert_array_equal(hard, np.eye(10)[np.repeat(range(10), 2)])
   config = launching.configuration("datm_mnist.py", "quick,ipc=2")
   config.network.width = 4

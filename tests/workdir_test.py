@@ -124,10 +124,11 @@ def test_folder_of_a_running_process_is_refused(tmp_path):
 def test_a_shared_file_loses_nothing(tmp_path):
   file = tmp_path / "shared.json"
   code = (
-      "import sys, workdir, pathlib\n"
+      "import sys, pathlib\n"
+      "from distill_jax.runs.files import update_json\n"
       "file, name = pathlib.Path(sys.argv[1]), sys.argv[2]\n"
       "for i in range(20):\n"
-      "  workdir.update_json(file, lambda old: old | {f'{name}{i}': i}, {})\n"
+      "  update_json(file, lambda old: old | {f'{name}{i}': i}, {})\n"
   )
   environment = launching.environment(tmp_path / "cache")
   writers = [

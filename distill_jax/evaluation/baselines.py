@@ -30,7 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from distill_jax.evaluation import metrics
-from distill_jax.evaluation.evaluator import evaluate_sets, sample_std
+from distill_jax.evaluation.evaluator import evaluate_sets
 from distill_jax.evaluation.learners import (
     Learner,
     nearest_neighbours,
@@ -62,8 +62,20 @@ _SCORING_NETWORKS = 5  # that rank the candidates of `optimised_real`
 _REST = 2**31 - 1
 
 
-class Baseline(NamedTuple):
-  """Attributes:
+class _Fields(NamedTuple):
+  accuracy: np.ndarray
+  num_samples: int
+  num_classes: int
+  learner: str
+  step_size: float | None = None
+  selected_on: str | None = None
+  macro_f1: float | None = None
+
+
+class Baseline(_Fields, metrics.Accuracies):
+  """A baseline's accuracies.
+
+  Attributes:
     accuracy: [sets, networks] on the test split; network j is the same one
       for every set and baseline.
     num_samples: in one set.
@@ -74,29 +86,7 @@ class Baseline(NamedTuple):
     macro_f1: mean over sets and networks.
   """
 
-  accuracy: np.ndarray
-  num_samples: int
-  num_classes: int
-  learner: str
-  step_size: float | None = None
-  selected_on: str | None = None
-  macro_f1: float | None = None
-
-  @property
-  def mean(self) -> float:
-    """Mean accuracy over sets and networks."""
-    return float(self.accuracy.mean())
-
-  @property
-  def std(self) -> float:
-    """Sample standard deviation over sets and networks together."""
-    return sample_std(self.accuracy)
-
-  @property
-  def stderr(self) -> float:
-    """Standard error of the mean: over sets, or over networks of one set."""
-    units = self.accuracy.mean(1) if len(self.accuracy) > 1 else self.accuracy
-    return sample_std(units) / np.sqrt(units.size)
+  __slots__ = ()
 
 
 def run_baselines(

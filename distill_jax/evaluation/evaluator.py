@@ -30,7 +30,15 @@ from distill_jax.types import Array, Network, TrainingSet
 _ACCELERATOR_ROWS = 1024  # samples classified at once by one network
 
 
-class Report(NamedTuple):
+class _Fields(NamedTuple):
+  confusion: np.ndarray
+  accuracy_on_set: np.ndarray
+  student_init: str
+  learner: str
+  recipe: dict[str, Any] | None = None
+
+
+class Report(_Fields, metrics.Accuracies):
   """What R networks trained on a set do on a test split.
 
   Of interest are `mean`, `std`, `stderr`, `accuracy` [R], `percentiles`,
@@ -44,11 +52,7 @@ class Report(NamedTuple):
     recipe: its JSON document, or None where the learner was given.
   """
 
-  confusion: np.ndarray
-  accuracy_on_set: np.ndarray
-  student_init: str
-  learner: str
-  recipe: dict[str, Any] | None = None
+  __slots__ = ()
 
   def __repr__(self) -> str:
     networks = "network" if self.num_networks == 1 else "networks"
@@ -67,21 +71,6 @@ class Report(NamedTuple):
   def accuracy(self) -> np.ndarray:
     """[R], fractions."""
     return metrics.accuracy(self.confusion)
-
-  @property
-  def mean(self) -> float:
-    """Mean accuracy."""
-    return float(self.accuracy.mean())
-
-  @property
-  def std(self) -> float:
-    """Sample standard deviation over networks; 0 for one network."""
-    return sample_std(self.accuracy)
-
-  @property
-  def stderr(self) -> float:
-    """Standard error of the mean."""
-    return self.std / np.sqrt(self.num_networks)
 
   @property
   def percentiles(self) -> np.ndarray:
@@ -236,12 +225,6 @@ def confusion_on(predict, split, rows: int | None = None) -> Array:
   return metrics.confusion_matrix(
       split.labels, classify(predict, split, rows), split.num_classes
   )
-
-
-def sample_std(values) -> float:
-  """Standard deviation with ddof = 1; 0 for one value."""
-  values = np.asarray(values)
-  return float(values.std(ddof=1)) if values.size > 1 else 0.0
 
 
 @partial(jax.jit, static_argnames=("learner", "num_networks", "rows", "mesh"))

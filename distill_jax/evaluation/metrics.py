@@ -8,13 +8,55 @@ accuracies are fractions and anything else is refused.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from distill_jax.types import Array
+
+
+class Accuracies:
+  """Mean and errors of the accuracies of a record that has them.
+
+  They are `accuracy`, fractions [networks] or [sets, networks], and `macro_f1`.
+  """
+
+  __slots__ = ()
+  accuracy: np.ndarray
+  macro_f1: float | None
+
+  @property
+  def mean(self) -> float:
+    """Mean accuracy."""
+    return float(self.accuracy.mean())
+
+  @property
+  def std(self) -> float:
+    """Sample standard deviation over sets and networks; 0 for one."""
+    return _std(self.accuracy)
+
+  @property
+  def stderr(self) -> float:
+    """Standard error of the mean: over sets, or over networks of one set."""
+    units = np.atleast_2d(self.accuracy)
+    units = units.mean(1) if len(units) > 1 else units
+    return float(_std(units) / np.sqrt(units.size))
+
+  def summary(self) -> dict[str, Any]:
+    """As JSON; networks of one set follow each other in `per_network`."""
+    return {
+        "mean": self.mean,
+        "std": self.std,
+        "stderr": self.stderr,
+        "macro_f1": self.macro_f1,
+        "per_network": np.ravel(self.accuracy).tolist(),
+    }
+
+
+def _std(values: np.ndarray) -> float:
+  return float(values.std(ddof=1)) if values.size > 1 else 0.0
 
 
 def confusion_matrix(

@@ -13,7 +13,6 @@ from distill_jax.evaluation.baselines import TITLES, Baseline
 from distill_jax.evaluation.cost import Cost
 from distill_jax.evaluation.evaluator import Report
 from distill_jax.evaluation.full_data import FullData
-from distill_jax.types import TrainingSet
 
 SCHEMA_VERSION = 1
 
@@ -32,88 +31,112 @@ class Transfer(NamedTuple):
   full_data: FullData | None = None
 
 
+class Measurements(NamedTuple):
+  """What was measured of a set.
+
+  Attributes:
+    report: of the distilled set.
+    network: name of the student.
+    baselines: of `run_baselines`.
+    hard_labels: of the set with `recipes.hard_labels`, or None.
+    snapped: of the set with the nearest words in place of its vectors, or None.
+    full_data: of `train_on_all`, or None.
+    cost: of `cost_of_set`, or None.
+    references: JSON values of classifiers on all data that are no students, by
+      name: `accuracy` and `macro_f1`.
+    networks: of cross-architecture evaluation, by name.
+  """
+
+  report: Report
+  network: str
+  baselines: Mapping[str, Baseline] = MappingProxyType({})
+  hard_labels: Report | None = None
+  snapped: Report | None = None
+  full_data: FullData | None = None
+  cost: Cost | None = None
+  references: Mapping[str, Any] = MappingProxyType({})
+  networks: Mapping[str, Transfer] = MappingProxyType({})
+
+
+class Evaluation(dict):
+  """A report, schema 1: a JSON document that prints as its tables."""
+
+  @property
+  def mean(self) -> float:
+    """Mean accuracy of the networks trained on the set, a fraction."""
+    return self["accuracy"]["mean"]
+
+  @property
+  def std(self) -> float:
+    """Sample standard deviation of their accuracies; 0 for one network."""
+    return self["accuracy"]["std"]
+
+  def __repr__(self) -> str:
+    parts = [table(self)]
+    if "networks" in self:
+      parts.append(transfer_table(self))
+    if "random_real" in self["baselines"]:
+      parts.append(_in_words(self["baselines"]["random_real"]["gain"]["mean"]))
+    return "\n\n".join(parts)
+
+
 def report_dict(
-    report: Report,
-    training_set: TrainingSet,
+    measured: Measurements,
+    artifact,
     *,
-    network: str,
-    data: dict[str, Any],
-    seconds: dict[str, float],
-    storage_bytes: dict[str, int],
-    label_regime: str,
-    seed: int,
-    command: str,
-    recipe: dict[str, Any] | None = None,
-    baselines: dict[str, Baseline] | None = None,
-    hard_labels: Report | None = None,
-    full_data: FullData | None = None,
-    cost: Cost | None = None,
-    networks: dict[str, Transfer] | None = None,
-    snapped: Report | None = None,
-    references: Mapping[str, Any] = MappingProxyType({}),
-) -> dict[str, Any]:
+    data: Mapping[str, Any],
+    seconds: Mapping[str, float | None],
+    command: str = "",
+) -> Evaluation:
   """Everything a result must say, ready for `json.dump`.
 
   Accuracies are fractions of 1, `ratio` is percent.
 
   Args:
-    report: of the distilled set.
-    training_set: the distilled set.
-    network: name of the student.
+    measured: of the set.
+    artifact: the set; gives its size, its kind of labels and the seed.
     data: `{"spec": ..., "fingerprint": ...}`.
     seconds: `{"distill": ..., "evaluate": ...}`.
-    storage_bytes: `{"samples", "labels", "decoder", "total"}`.
-    label_regime: "hard" or "soft_fixed".
-    seed: of the run.
     command: that started it.
-    recipe: by default that of `report`.
-    baselines: of `run_baselines`.
-    hard_labels: of the set with `recipes.hard_labels`.
-    full_data: of `train_on_all`; gives `full_data_accuracy` and `ratio`.
-    cost: of `cost_of_set`.
-    snapped: of the set with the nearest words in place of its vectors.
-    references: JSON values of classifiers on all data that are no students, by
-      name: `accuracy` and `macro_f1`.
-    networks: of cross-architecture evaluation, by name; in the document each
-      has `random_real`, the `gain` over it and, with all data, `ratio`.
   """
-  document = {
-      "schema_version": SCHEMA_VERSION,
+  report, full_data = measured.report, measured.full_data
+  document = Evaluation(
+      schema_version=SCHEMA_VERSION,
       **_block(report),
-      "network": network,
-      "recipe": recipe or report.recipe,
-      "label_regime": label_regime,
-      "selection": "last",
-      "num_samples": len(training_set.samples.inputs),
-      "num_inner_steps": int(training_set.samples.step_sizes.size),
-      "baselines": {
-          name: _baseline(b, report) for name, b in (baselines or {}).items()
+      network=measured.network,
+      recipe=report.recipe,
+      label_regime=artifact.label_regime,
+      selection="last",
+      num_samples=len(artifact.inputs),
+      num_inner_steps=int(np.size(artifact.step_sizes)),
+      baselines={
+          name: _baseline(b, report) for name, b in measured.baselines.items()
       },
-      "storage_bytes": dict(storage_bytes),
-      "seconds": dict(seconds),
-      "data": dict(data),
-      "seed": seed,
-      "device": environment.device(),
-      "versions": environment.versions(),
-      "command": command,
-  }
-  if hard_labels is not None:
-    document["hard_label_accuracy"] = _accuracy(hard_labels)
-  if snapped is not None:
-    document["snapped_accuracy"] = _accuracy(snapped)
-  if references:
-    document["references"] = dict(references)
+      storage_bytes=dict(artifact.storage_bytes),
+      seconds=dict(seconds),
+      data=dict(data),
+      seed=artifact.provenance.get("seed"),
+      device=environment.device(),
+      versions=environment.versions(),
+      command=command,
+  )
+  if measured.hard_labels is not None:
+    document["hard_label_accuracy"] = measured.hard_labels.summary()
+  if measured.snapped is not None:
+    document["snapped_accuracy"] = measured.snapped.summary()
+  if measured.references:
+    document["references"] = dict(measured.references)
   document |= _full_data_block(report, full_data)
-  costs = {"set": cost, "all": full_data.cost if full_data else None}
-  if cost or full_data:
+  costs = {"set": measured.cost, "all": full_data and full_data.cost}
+  if any(costs.values()):
     document["cost"] = {k: c._asdict() for k, c in costs.items() if c}
-  if networks:
+  if measured.networks:
     document["networks"] = {
         name: {
             **_block(target.report),
             "random_real": _baseline(target.random_real, target.report),
             **_full_data_block(target.report, target.full_data),
-        } for name, target in networks.items()
+        } for name, target in measured.networks.items()
     }
   return document
 
@@ -260,13 +283,22 @@ def _row(name, entry, step_size, best):
 def _block(report: Report) -> dict[str, Any]:
   """What is said of each network."""
   return {
-      "accuracy": _accuracy(report),
+      "accuracy": report.summary(),
       "student_init": report.student_init,
       "num_networks": report.num_networks,
       "macro_f1": report.macro_f1,
       "majority_rate": report.majority_rate,
       "accuracy_on_set": float(report.accuracy_on_set.mean()),
   }
+
+
+def _in_words(gain: float) -> str:
+  """How the set compares with random real data."""
+  points = f"{100 * abs(gain):.1f}"
+  if points == "0.0":
+    return "as good as random real data of this size"
+  better = "better" if gain > 0 else "worse"
+  return f"{points} points {better} than random real data of this size"
 
 
 def _full_data_block(
@@ -282,24 +314,11 @@ def _full_data_block(
   return block
 
 
-def _accuracy(result) -> dict[str, Any]:
-  return {
-      "mean": result.mean,
-      "std": result.std,
-      "stderr": float(result.stderr),
-      "macro_f1": result.macro_f1,
-      "per_network": np.ravel(result.accuracy).tolist(),
-  }
-
-
 def _baseline(baseline: Baseline, report: Report) -> dict[str, Any]:
-  """As `accuracy`; networks of one set follow each other in `per_network`.
-
-  `gain` is what the distilled set is better by, network by network.
-  """
+  """As `accuracy`; `gain` is what the distilled set is better by."""
   num_sets, num_networks = baseline.accuracy.shape
   return {
-      **_accuracy(baseline),
+      **baseline.summary(),
       "num_sets": num_sets,
       "num_networks": num_networks,
       "num_samples": baseline.num_samples,

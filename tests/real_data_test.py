@@ -3,15 +3,16 @@
 import json
 
 import jax
-import known
 import numpy as np
 import pytest
 
 from distill_jax import artifact, data
 from distill_jax.errors import WorkdirError
 from distill_jax.evaluation.recipes import untrained
+from distill_jax.runs import real_data
+from distill_jax.runs.students import students
 
-SPEC = dict(name="mlp", widths=())
+SPEC = dict(name="mlp", widths=[])
 NAMES = ("random_real", "class_mean", "byte_matched_real")
 
 
@@ -29,12 +30,13 @@ def setting():
 
 def _measure(setting, cache, names=NAMES, seed=0, **changes):
   distilled, source = setting
+  student, = students(SPEC, distilled, source)
   settings = dict(
       num_samples=10, num_sets=2, networks_per_set=2, storage_bytes=8_000
   )
-  return known.baselines(
-      jax.random.key(seed), distilled, source, SPEC, cache=cache, names=names,
-      **settings | changes,
+  return real_data.baselines(
+      jax.random.key(seed), distilled, source, student, cache=cache,
+      names=names, **settings | changes,
   )
 
 
@@ -55,12 +57,12 @@ def _assert_same(one, two):
 
 
 def test_baselines_are_measured_once(setting, tmp_path, monkeypatch):
-  cache = tmp_path / known.FILE
+  cache = tmp_path / real_data.FILE
   first = _measure(setting, cache, NAMES[:2])
   asked = []
-  original = known.run_baselines
+  original = real_data.run_baselines
   monkeypatch.setattr(
-      known, "run_baselines",
+      real_data, "run_baselines",
       lambda *args, names, **settings: asked.append(names) or original(
           *args, names=names, **settings
       ),
@@ -80,7 +82,7 @@ def test_baselines_are_measured_once(setting, tmp_path, monkeypatch):
 def test_anything_else_is_measured_anew(
     setting, tmp_path, monkeypatch, change, again
 ):
-  cache = tmp_path / known.FILE
+  cache = tmp_path / real_data.FILE
   results = _measure(setting, cache)
   asked = []
 
@@ -89,7 +91,7 @@ def test_anything_else_is_measured_anew(
     for name in names:
       on_result(name, results[name])
 
-  monkeypatch.setattr(known, "run_baselines", measured)
+  monkeypatch.setattr(real_data, "run_baselines", measured)
   _measure(setting, cache, **change)
   assert tuple(asked) == again
 
@@ -97,8 +99,8 @@ def test_anything_else_is_measured_anew(
 def test_what_was_measured_before_an_interruption_is_kept(
     setting, tmp_path, monkeypatch
 ):
-  cache = tmp_path / known.FILE
-  monkeypatch.setattr(known, "say", _interrupted_by("class mean"))
+  cache = tmp_path / real_data.FILE
+  monkeypatch.setattr(real_data, "say", _interrupted_by("class mean"))
   with pytest.raises(KeyboardInterrupt):
     _measure(setting, cache)
   kept = map(json.loads, json.loads(cache.read_text()))
@@ -107,7 +109,7 @@ def test_what_was_measured_before_an_interruption_is_kept(
 
 def test_another_recipe_is_another_value(setting, tmp_path, monkeypatch):
   distilled, source = setting
-  cache = tmp_path / known.FILE
+  cache = tmp_path / real_data.FILE
   _measure(setting, cache, NAMES[:1])
   recipe = dict(name="dc", num_epochs=1)
   _measure((distilled._replace(recipe=recipe), source), cache, NAMES[:1])
@@ -117,18 +119,25 @@ def test_another_recipe_is_another_value(setting, tmp_path, monkeypatch):
 def test_a_set_that_decodes_into_more_shares_with_one_that_stores_as_many(
     setting, tmp_path, monkeypatch
 ):
-  cache = tmp_path / known.FILE
+  cache = tmp_path / real_data.FILE
   distilled, source = setting
   first = _measure(setting, cache, NAMES[:1])
   monkeypatch.setattr(
-      known, "run_baselines", lambda *args, **settings: pytest.fail("again")
+      real_data, "run_baselines", lambda *args, **settings: pytest.fail("again")
   )
   more = distilled._replace(order=np.arange(40)[None])
   _assert_same(first, _measure((more, source), cache, NAMES[:1]))
 
 
+def test_without_a_file_everything_is_measured(setting, tmp_path):
+  _assert_same(
+      _measure(setting, None, NAMES[:1]),
+      _measure(setting, tmp_path / "new.json", NAMES[:1]),
+  )
+
+
 def test_a_damaged_file_is_named(setting, tmp_path):
-  cache = tmp_path / known.FILE
+  cache = tmp_path / real_data.FILE
   cache.write_text("{")
   with pytest.raises(WorkdirError, match="real_data.json must hold JSON"):
     _measure(setting, cache)

@@ -1,0 +1,294 @@
+"""How good a distilled set is: students trained on it, and on real data."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from distill_jax import models
+from distill_jax.artifact import Artifact
+from distill_jax.errors import ConfigError
+from distill_jax.evaluation import (
+    Transfer,
+    cost_of_set,
+    evaluate_set,
+    hard_labels,
+    report_dict,
+)
+from distill_jax.evaluation.baselines import Baseline, possible
+from distill_jax.evaluation.evaluator import Report
+from distill_jax.evaluation.recipe import Recipe
+from distill_jax.evaluation.recipes import from_spec
+from distill_jax.evaluation.report import Evaluation, Measurements
+from distill_jax.evaluation.text_reference import TITLE as TFIDF
+from distill_jax.runs import real_data
+from distill_jax.runs.console import say
+from distill_jax.runs.students import Named, Student, students
+from distill_jax.text.words import is_text, snapped
+from distill_jax.types import Array
+
+
+class Settings(NamedTuple):
+  """How much is measured.
+
+  Attributes:
+    num_networks: trained on the set, of each kind.
+    baselines: "all", or names with commas between them.
+    num_sets: of each baseline.
+    networks_per_set: trained on each of these.
+    full_data: whether to train on all data too.
+  """
+
+  num_networks: int = 20
+  baselines: str = ""
+  num_sets: int = 20
+  networks_per_set: int = 10
+  full_data: bool = False
+
+
+def evaluate(
+    artifact: Artifact,
+    source,
+    *,
+    key: Array | None = None,
+    network: Named | Sequence[Named] | None = None,
+    recipe: Recipe | Mapping[str, Any] | str | None = None,
+    num_networks: int = 5,
+    baselines: str = "random_real",
+    num_sets: int = 5,
+    networks_per_set: int = 2,
+    full_data: bool = False,
+    cache: str | Path | None = None,
+) -> Evaluation:
+  """Trains fresh networks on a distilled set, and on real data beside it.
+
+  Args:
+    artifact: the set.
+    source: real data with a test part, in the set's preprocessing.
+    key: of the evaluation; `jax.random.key(0)` by default.
+    network: a `Network`, a name, a specification `{"name": ..., settings}`, or
+      several of them; by default the one that the set was made for, or else
+      one for the shape of the data (`models.default`).
+    recipe: how networks are trained on the set, by name or specification; by
+      default as the artifact says.
+    num_networks: trained on the set, of each kind.
+    baselines: "all", names of `evaluation.baselines` with commas, or "".
+    num_sets: of each baseline.
+    networks_per_set: trained on each of these.
+    full_data: whether to train each network on all data too.
+    cache: a JSON file of what was measured on real data before, which is added
+      to; by default everything is measured.
+
+  Returns:
+    The report, a dict that prints as a table.
+
+  Raises:
+    ValueError: no test part, other classes or shapes, an unknown name.
+  """
+  return assess(
+      jax.random.key(0) if key is None else key, artifact, source,
+      settings=Settings(
+          num_networks, baselines, num_sets, networks_per_set, full_data
+      ),
+      network=network, recipe=recipe, cache=cache and Path(cache),
+  )
+
+
+def assess(
+    key: Array,
+    artifact: Artifact,
+    source,
+    *,
+    settings: Settings | None = None,
+    network: Named | Sequence[Named] | None = None,
+    recipe: Recipe | Mapping[str, Any] | str | None = None,
+    cache: Path | None = None,
+    spec: str | None = None,
+    reading: Mapping[str, Any] | None = None,
+    seconds: float | None = None,
+    command: str = "",
+) -> Evaluation:
+  """The report of a distilled set on real data; see `evaluate`.
+
+  Args:
+    key: network i is the same for every set.
+    artifact: the set.
+    source: real data.
+    settings: how much is measured.
+    network: see `evaluate`.
+    recipe: see `evaluate`.
+    cache: see `evaluate`.
+    spec: SPEC of the data, for the report.
+    reading: `data_dir`, `validation_fraction` and `seed` with which `spec` was
+      read; then `full_data` includes a linear classifier of its texts.
+    seconds: that distilling took; None where unknown.
+    command: that started it.
+  """
+  if source.test is None:
+    raise ValueError(
+        f"`source` must have a test part to evaluate on; {source.name} has "
+        "none. Give it one (`x_test` and `y_test`, or a folder test)."
+    )
+  settings = settings or Settings()
+  chosen = students(network, artifact, source)
+  if recipe is not None:
+    artifact = artifact._replace(recipe=_spec(recipe))
+  check_evaluation(settings, *(student.spec for student in chosen))
+  began = time.perf_counter()
+  measured = _Measuring(key, artifact, source, settings, cache).of(chosen)
+  if settings.full_data and reading is not None:
+    found = real_data.linear(spec, source, cache, **reading)
+    measured = measured._replace(references={TFIDF: found} if found else {})
+  return report_dict(
+      measured, artifact,
+      data=dict(
+          spec=spec or source.name, fingerprint=source.fingerprint(),
+          **source.facts,
+      ),
+      seconds=dict(
+          distill=seconds and round(seconds, 1),
+          evaluate=round(time.perf_counter() - began, 1),
+      ),
+      command=command,
+  )
+
+
+def check_evaluation(settings: Settings, *specs: Mapping[str, Any]) -> None:
+  """Refuses early what the evaluation of these networks cannot do.
+
+  Args:
+    settings: how much is measured.
+    *specs: of networks or kernels, the first of them with the baselines.
+
+  Raises:
+    ConfigError: an unknown baseline; kernels alone, trained on all data.
+  """
+  _baseline_names(settings.baselines, trained=not models.is_kernel(specs[0]))
+  if settings.full_data and all(map(models.is_kernel, specs)):
+    raise ConfigError(
+        "`full_data` must be off for kernel_ridge, which is not fitted to all "
+        "data; got True."
+    )
+
+
+def hardened(artifact: Artifact) -> Artifact:
+  """The artifact with the one-hot row of the class in place of each label."""
+  centred = artifact.label_space == "centred"
+  labels = hard_labels(artifact.training_set, centred=centred).samples.labels
+  return artifact._replace(
+      labels=labels, label_space="centred" if centred else "raw"
+  )
+
+
+class _Measuring(NamedTuple):
+  """Everything that measuring needs; see `assess`."""
+
+  key: Array
+  artifact: Artifact
+  source: Any
+  settings: Settings
+  cache: Path | None
+
+  def of(self, chosen: tuple[Student, ...]) -> Measurements:
+    """Of the first student, and of all where they are several."""
+    first = chosen[0]
+    trained = [student for student in chosen if student.trained]
+    for student in trained:  # refuses the wrong size
+      jax.eval_shape(student.model.init, self.key, self.artifact.inputs[:1])
+    say(f"evaluating on {self.source.test.num_samples:,} test samples, at most "
+        f"{self.settings.num_networks} networks")
+    reports = {s.name: self.report(s, self.artifact) for s in chosen}
+    hard = words = None
+    if self.artifact.label_regime != "hard":
+      hard = self.report(first, hardened(self.artifact))
+    if is_text(self.artifact):
+      words = self.report(first, snapped(self.artifact))
+    baselines = self.baselines(first)
+    full = {}
+    if self.settings.full_data:
+      full = {
+          s.name: real_data.full_data(self.key, self.source, s, self.cache)
+          for s in trained
+      }
+    networks = {}
+    if chosen[1:]:
+      networks = self.transfers(chosen, reports, baselines, full)
+    return Measurements(
+        reports[first.name], first.name, baselines, hard, words,
+        full.get(first.name), self.cost(first), networks=networks,
+    )
+
+  def report(self, student: Student, artifact: Artifact) -> Report:
+    """Of students trained on a set."""
+    return evaluate_set(
+        self.key, artifact, self.source.test,
+        learner=student.learner(from_spec(artifact.recipe)),
+        num_networks=self.settings.num_networks,
+    )
+
+  def baselines(self, student: Student) -> dict[str, Baseline]:
+    """Those of the settings."""
+    names = _baseline_names(self.settings.baselines, trained=student.trained)
+    if names:
+      say(f"baselines: {', '.join(names)}")
+    return real_data.baselines(
+        self.key, self.artifact, self.source, student, cache=self.cache,
+        names=names, num_sets=self.settings.num_sets,
+        networks_per_set=self.settings.networks_per_set,
+        num_samples=self.artifact.num_rows,
+        storage_bytes=self.artifact.storage_bytes["total"],
+    )
+
+  def transfers(self, chosen, reports, baselines, full) -> dict[str, Transfer]:
+    """Each student on the set, and on random real data."""
+    say(f"random real data on {', '.join(reports)}")
+    own = {chosen[0].name: baselines.get("random_real")}
+    return {
+        s.name: Transfer(
+            reports[s.name],
+            own.get(s.name)
+            or self.random_real(s, reports[s.name].num_networks),
+            full.get(s.name),
+        ) for s in chosen
+    }
+
+  def random_real(self, student: Student, num_networks: int) -> Baseline:
+    """Three or more sets, with at least as many networks together."""
+    each = min(num_networks, 5)
+    return real_data.baselines(
+        self.key, self.artifact, self.source, student, cache=self.cache,
+        names=("random_real",), num_sets=max(3, -(-num_networks // each)),
+        networks_per_set=each, num_samples=self.artifact.num_rows,
+    )["random_real"]
+
+  def cost(self, student: Student):
+    """Of training the student on the set; None for a kernel."""
+    if not student.trained:
+      return None
+    return cost_of_set(
+        self.key, student.model, self.artifact.training_set,
+        recipe=from_spec(self.artifact.recipe),
+    )
+
+
+def _baseline_names(text: str, *, trained: bool) -> tuple[str, ...]:
+  """What "all" or names with commas between them stand for."""
+  known = possible(trained=trained)
+  if text == "all":
+    return known
+  names = tuple(filter(None, text.split(",")))
+  unknown = sorted(set(names) - set(known))
+  if unknown:
+    raise ConfigError(
+        f"`baselines` must be 'all' or among {', '.join(known)}; got "
+        f"{', '.join(unknown)}."
+    )
+  return names
+
+
+def _spec(recipe: Recipe | Mapping[str, Any] | str) -> Mapping[str, Any]:
+  if isinstance(recipe, Recipe):
+    return recipe.spec
+  return from_spec({"name": recipe} if isinstance(recipe, str) else recipe).spec

@@ -1,0 +1,185 @@
+"""A JSON cache of accuracies on real data, shared by runs.
+
+Accuracies on all data and of the baselines do not depend on the set, so methods
+that are compared on one data set measure them once. A value is kept under
+everything that it depends on; accuracy on all data is that of the seed that
+came first. Without a file everything is measured.
+"""
+
+import json
+import zlib
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from distill_jax import data, environment
+from distill_jax.evaluation import run_baselines, train_on_all
+from distill_jax.evaluation.baselines import TITLES, Baseline
+from distill_jax.evaluation.cost import Cost
+from distill_jax.evaluation.full_data import FullData
+from distill_jax.evaluation.recipes import from_spec
+from distill_jax.evaluation.text_reference import tfidf_linear
+from distill_jax.initialisation import step_order
+from distill_jax.runs.console import say
+from distill_jax.runs.files import read_json, update_json
+from distill_jax.runs.students import Student
+from distill_jax.types import Array
+
+FILE = "real_data.json"
+
+
+def baselines(
+    key: Array,
+    artifact,
+    source,
+    student: Student,
+    *,
+    cache: Path | None,
+    names: tuple[str, ...],
+    num_samples: int,
+    **sizes: int,
+) -> dict[str, Baseline]:
+  """`run_baselines` of an artifact; only those not in `cache` are measured.
+
+  Each is kept and reported as soon as it is measured. With a fixed
+  initialisation, which belongs to one set, none is kept.
+
+  Args:
+    key: see `run_baselines`.
+    artifact: the set.
+    source: real data.
+    student: what is trained or fitted.
+    cache: the file, or None.
+    names: of the baselines.
+    num_samples: see `run_baselines`.
+    **sizes: further numbers that `run_baselines` takes.
+  """
+  if not names:
+    return {}
+  model = (
+      dict(network=student.model) if student.trained
+      else dict(learner=student.learner())
+  )
+  measure = partial(
+      run_baselines, key, artifact, source, **model, num_samples=num_samples,
+      **sizes,
+  )
+  report_progress = partial(_report_progress, student.name)
+  if cache is None or artifact.student_init == "fixed" or not student.spec:
+    return measure(names=names, on_result=report_progress)
+  order = artifact.order
+  if num_samples != order.size:
+    order = step_order(num_samples, len(order))
+  common = dict(
+      **_setting(source, student), **sizes, num_samples=num_samples,
+      recipe=from_spec(artifact.recipe).spec,
+      key=np.asarray(jax.random.key_data(key)).tolist(),
+      order=_checksum(order), steps=np.shape(artifact.step_sizes),
+  )
+  fields = {name: common | dict(baseline=name) for name in names}
+  for name in set(names) - {"byte_matched_real"}:
+    fields[name].pop("storage_bytes", None)
+  fields = {name: _name(values) for name, values in fields.items()}
+  found = _read(cache)
+  missing = tuple(name for name in names if fields[name] not in found)
+
+  def keep(name, result):
+    as_lists = result._replace(accuracy=result.accuracy.tolist())
+    found.update(_add(cache, {fields[name]: as_lists._asdict()}))
+    report_progress(name, result)
+
+  if missing:
+    measure(names=missing, on_result=keep)
+  kept = {name: Baseline(**found[fields[name]]) for name in names}
+  return {
+      name: result._replace(accuracy=np.asarray(result.accuracy))
+      for name, result in kept.items()
+  }
+
+
+def full_data(
+    key: Array, source, student: Student, cache: Path | None
+) -> FullData:
+  """Accuracy of a network trained on all data; see `baselines`."""
+
+  def measure():
+    say(f"training {student.name} on all data")
+    measured = train_on_all(
+        jax.random.fold_in(key, 2**30), student.model, source
+    )
+    return measured._replace(cost=measured.cost._asdict())._asdict()
+
+  if not student.spec:
+    cache = None
+  found = _once(cache, measure, **_setting(source, student), full_data=True)
+  return FullData(**found | dict(cost=Cost(**found["cost"])))
+
+
+def linear(
+    spec: str, source, cache: Path | None, *, data_dir=None, **settings
+) -> dict[str, float] | None:
+  """TF-IDF and a linear classifier on all texts; None for other data.
+
+  Args:
+    spec: SPEC of the data.
+    source: the data.
+    cache: the file, or None.
+    data_dir: a folder of data sets, or None.
+    **settings: of `tfidf_linear`: validation_fraction, seed.
+  """
+  texts = data.texts(spec, data_dir=data_dir)
+  if texts is None or "x_test" not in texts:
+    return None
+  settings["drop_duplicates"] = "dropped" in source.facts
+  texts = {"tokens": source.facts.get("tokens", "words"), **texts}
+  return _once(
+      cache, lambda: tfidf_linear(**texts, **settings)._asdict(),
+      data=source.fingerprint(), spec=spec, tfidf_linear=settings,
+  )
+
+
+def _once(cache: Path | None, measure, **fields) -> dict[str, Any]:
+  """What the file holds of these fields, or else what is measured."""
+  name = _name(fields)
+  if cache is None:
+    return measure()
+  found = _read(cache)
+  if name not in found:
+    found = _add(cache, {name: measure()})
+  return found[name]
+
+
+def _report_progress(network: str, name: str, result: Baseline) -> None:
+  say(f"  {TITLES[name]}, {network}: {100 * result.mean:.2f} %")
+
+
+def _setting(source, student: Student) -> dict[str, Any]:
+  return dict(
+      network=student.spec, data=source.fingerprint(),
+      preprocessing=_checksum(*source.preprocessing),
+      version=environment.versions()["distill_jax"],
+  )
+
+
+def _checksum(*arrays) -> int:
+  whole = [np.ascontiguousarray(array) for array in arrays]
+  return zlib.crc32(b"".join(
+      f"{a.dtype}{a.shape}".encode() + a.tobytes() for a in whole
+  ))
+
+
+def _name(fields: Mapping[str, Any]) -> str:
+  return json.dumps(fields, sort_keys=True)
+
+
+def _read(cache: Path) -> dict[str, Any]:
+  cache.parent.mkdir(parents=True, exist_ok=True)
+  return read_json(cache, {})
+
+
+def _add(cache: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+  return update_json(cache, lambda before: before | values, {})

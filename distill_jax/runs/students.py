@@ -1,0 +1,69 @@
+"""Students: networks or kernels for ridge regression, as a user names them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from distill_jax import models
+from distill_jax.evaluation import learners
+from distill_jax.evaluation.recipe import Recipe
+from distill_jax.types import Kernel, Network
+
+Named = str | Mapping[str, Any] | Network
+
+
+class Student(NamedTuple):
+  """Attributes:
+    name: in tables.
+    model: a network, or a kernel.
+    spec: `{"name": ..., settings}`; {} for a network without one.
+  """
+
+  name: str
+  model: Network | Kernel
+  spec: Mapping[str, Any]
+
+  @property
+  def trained(self) -> bool:
+    """Whether it is a network, which a recipe trains."""
+    return isinstance(self.model, Network)
+
+  def learner(self, recipe: Recipe | None = None) -> learners.Learner:
+    """The network trained by a recipe, or the kernel's ridge regression."""
+    if self.trained:
+      return learners.student(self.model, recipe)
+    return learners.from_spec(self.spec, None, 0)
+
+
+def spec_of(named: Named, artifact) -> Mapping[str, Any]:
+  """A specification; the artifact's own where that has the name."""
+  if isinstance(named, str):
+    own = artifact.network
+    return own if own.get("name") == named else {"name": named}
+  return models.spec_of(named) if isinstance(named, Network) else named
+
+
+def students(
+    named: Named | Sequence[Named] | None, artifact, source
+) -> tuple[Student, ...]:
+  """Those that are named; by default the artifact's own, or one for the data.
+
+  Raises:
+    ConfigError: an unknown name or setting.
+  """
+  if named is None:
+    named = artifact.network or models.default(source)
+  if isinstance(named, str | Mapping | Network):
+    named = (named,)
+  specs = [spec_of(one, artifact) for one in named]
+  built = [
+      one if isinstance(one, Network)
+      else models.from_spec(spec, source.num_classes)
+      for one, spec in zip(named, specs, strict=True)
+  ]
+  names = [spec.get("name", "network") for spec in specs]
+  return tuple(
+      Student(
+          name if names.count(name) == 1 else f"{name} {i + 1}", model,
+          models.spec_of(model),
+      ) for i, (name, model) in enumerate(zip(names, built, strict=True))
+  )

@@ -1,0 +1,89 @@
+"""A set evaluated in one call, on networks named in every way."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from distill_jax import artifact, data, nn
+from distill_jax.errors import ConfigError
+from distill_jax.evaluation import recipes
+from distill_jax.runs.assess import evaluate
+from distill_jax.runs.students import students
+
+FEW = dict(num_networks=2, num_sets=2, networks_per_set=1)
+WORDS = "random real data of this size"
+
+
+def _source():
+  generator = np.random.default_rng(0)
+  labels = np.arange(60) % 3
+  x = 2 * np.eye(3)[labels] + generator.normal(0, 0.3, (60, 3))
+  return data.from_arrays(x, labels, x, labels)
+
+
+def _set(source, **fields):
+  return artifact.from_samples(
+      source.train.encode(2 * np.eye(3, dtype=np.float32)), np.arange(3),
+      class_names=source.class_names, preprocessing=source.preprocessing,
+      recipe=recipes.converged(50, step_size=0.1).spec, **fields,
+  )
+
+
+SOURCE = _source()
+MADE = _set(SOURCE, network=dict(name="mlp", widths=[4]))
+
+
+def test_says_how_the_set_compares_with_real_data(tmp_path):
+  report = evaluate(MADE, SOURCE, **FEW, cache=tmp_path / "real.json")
+  random_real = report["baselines"]["random_real"]
+  assert report["network"] == "mlp" and report.mean > 0.9
+  gain = 100 * (report.mean - random_real["mean"])
+  assert str(report).splitlines()[-1] in (
+      f"{gain:.1f} points better than {WORDS}",
+      f"{-gain:.1f} points worse than {WORDS}", f"as good as {WORDS}",
+  )
+  assert report["data"]["spec"] == SOURCE.name
+  assert json.loads(json.dumps(report)) == report
+  again = evaluate(MADE, SOURCE, **FEW, key=jax.random.key(0))
+  assert again["accuracy"] == report["accuracy"]
+  assert again["baselines"] == report["baselines"]
+  assert len(json.loads((tmp_path / "real.json").read_text())) == 1
+
+
+def test_several_networks_on_real_data_beside_the_set():
+  by_hand = nn.mlp(3, widths=(5,))._replace(spec=())
+  report = evaluate(
+      MADE, SOURCE, network=("mlp", by_hand), recipe="dc", baselines="",
+      **FEW, full_data=True,
+  )
+  assert report["recipe"]["name"] == "dc" and not report["baselines"]
+  assert list(report["networks"]) == ["mlp", "network"]
+  assert all("ratio" in block for block in report["networks"].values())
+
+
+def test_the_names_of_networks():
+  wide = dict(name="mlp", widths=[7])
+  named = students(["mlp", wide, nn.mlp(3)], MADE, SOURCE)
+  assert [student.name for student in named] == ["mlp 1", "mlp 2", "mlp 3"]
+  assert [student.spec["widths"][0] for student in named[:2]] == [4, 7]
+  (default,) = students(None, _set(SOURCE), SOURCE)
+  assert default.name == "mlp" and default.spec["widths"] == [128]
+  (kernel,) = students("kernel_ridge", MADE, SOURCE)
+  assert not kernel.trained and kernel.learner().regression
+
+
+@pytest.mark.parametrize("changes, message", [
+    (dict(network="mpl"), "Did you mean 'mlp'"),
+    (dict(baselines="kmean"), "`baselines` must be 'all' or among"),
+    (dict(network="kernel_ridge", full_data=True), "`full_data` must be off"),
+])
+def test_what_is_refused(changes, message):
+  with pytest.raises(ConfigError, match=message):
+    evaluate(MADE, SOURCE, **changes)
+
+
+def test_needs_a_test_part():
+  with pytest.raises(ValueError, match="`source` must have a test part"):
+    evaluate(MADE, SOURCE._replace(test=None))
