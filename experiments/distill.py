@@ -11,23 +11,15 @@ arguments or the data, told in one line; 3 the loss was not finite.
 
 from pathlib import Path
 
-import assess
-import build
-import corpus
-import driver
 import launch
-import pool
-import saved_start
-import segmented
-import snapping
-import solved
-import trajectory
-import workdir
+import sources
 from absl import flags
-from console import say
+from configs.common import published
 from ml_collections import config_flags
 
-from distill_jax import artifact
+from distill_jax import methods
+from distill_jax.runs import Run, workdir
+from distill_jax.runs.workdir import flat
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file("config", None, "What to run: FILE[:options].")
@@ -43,64 +35,57 @@ flags.DEFINE_string(
     "A folder of experts for trajectory methods; by default they are trained "
     "below --cache_dir, and shared there.",
 )
-flags.mark_flags_as_required(["config", "workdir"])
+flags.DEFINE_bool(
+    "print_config", False,
+    "Show every field with its published counterpart, and stop.",
+)
+flags.mark_flags_as_required(["config"])
 
 
 def main(argv):
   del argv
   config = FLAGS.config
+  method = methods.from_spec(config.method.to_dict())
+  if FLAGS.print_config:
+    print(described(config))
+    return
+  if FLAGS.workdir is None:
+    raise launch.missing("workdir", "a folder for the run")
   launch.widen(config.network)
-  spec = FLAGS.data or config.data
-  workdir.check_own(Path(FLAGS.workdir))
-  source = build.source(
+  folder, spec = Path(FLAGS.workdir), FLAGS.data or config.data
+  workdir.check_own(folder)
+  source = sources.source(
       config, spec=spec, data_dir=FLAGS.data_dir,
-      cache=Path(FLAGS.cache_dir or FLAGS.workdir),
+      cache=Path(FLAGS.cache_dir or folder),
   )
-  facts, lines = corpus.told(source, build.num_rows(config, source))
-  for line in lines:
-    say(line)
-  source = source._replace(facts=facts)
-  run = build.run(config, source)
-  fingerprint = source.fingerprint()
-  trajectory.check_given(config, source, fingerprint, FLAGS.experts)
-  folder = workdir.open_workdir(
-      FLAGS.workdir, saved_start.identity(config), spec, fingerprint
-  )
-  with workdir.alone(folder):
-    _distil(config, run, folder, spec, fingerprint)
-
-
-def _distil(config, run, folder, spec, fingerprint):
-  run = pool.prepare(run, config, folder)
-  run = trajectory.prepare(
-      run, config, fingerprint, FLAGS.experts,
-      home=Path(FLAGS.cache_dir or folder),
-  )
-  train = segmented.train if "segments" in config else driver.train
-  if config.method == "label_solve":
-    train = solved.train
-  elif config.get("snap", {}).get("rounds"):
-    train = snapping.train
-  outcome = train(run, config, folder)
-  distilled = artifact.to_artifact(
-      run.estimator, outcome.distilled, run.source,
-      method=config.method,
-      order=run.rows.order,
-      recipe=run.recipe,
-      network=config.network.to_dict(),
-      initial=outcome.objective if config.student_init == "fixed" else (),
-      label_space=run.label_space,
-      provenance=dict(
-          fingerprint=fingerprint, seed=config.seed,
-          config=config.to_json(), seconds=round(outcome.seconds, 1),
-          **outcome.provenance,
+  Run(
+      folder, source, method, config.network.to_dict() or None,
+      per_class=config.per_class or None, num_rows=config.num_rows or None,
+      seed=config.seed, evaluation=config.evaluation.to_dict(),
+      figures=config.figures, log_every=config.log_every or None,
+      checkpoint_every=config.checkpoint_every or None,
+      cache_dir=FLAGS.cache_dir, experts=FLAGS.experts, data=spec,
+      reading=dict(
+          data_dir=FLAGS.data_dir, seed=config.seed,
+          validation_fraction=config.validation_fraction,
       ),
-  )
-  artifact.save(distilled, folder / "distilled.safetensors")
-  assess.finish(
-      run, config, folder, distilled, outcome, spec,
-      cache_dir=Path(FLAGS.cache_dir or folder), data_dir=FLAGS.data_dir,
-  )
+      record=config.to_dict(),
+  ).go()
+
+
+def described(config) -> str:
+  """Every field, its value and what was published for it, a line each."""
+  there = published(config)
+  known = flat({"method": there} if there else {})
+  lines = []
+  for name, value in flat(config.to_dict()).items():
+    line = f"{name} = {value!r}"
+    if name in known and known[name] != value:
+      line = f"{line:<54} published {known[name]!r}"
+    lines.append(line)
+  if there is None:
+    lines.append("No settings were published for these data.")
+  return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,10 @@ samples drawn, in the space of features.
 """
 
 
-import build
 import jax
 import jax.numpy as jnp
 import launch
 import numpy as np
-import workdir
 from absl import flags
 from jax import lax
 
@@ -26,7 +24,9 @@ from distill_jax.errors import ConfigError, DataError
 from distill_jax.evaluation import metrics
 from distill_jax.labels import classes_of_labels
 from distill_jax.objectives import ncfm
+from distill_jax.runs import source_of, workdir
 from distill_jax.runs.console import say
+from distill_jax.runs.files import command, write_json
 
 _ROWS = 50  # samples that the network sees at once
 
@@ -46,7 +46,7 @@ def main(argv):
   out = workdir.output(FLAGS.out, ".png")  # the numbers go beside it
   sets = _sets()
   first = next(iter(sets.values()))
-  source = build.source_of(first, FLAGS.data, data_dir=FLAGS.data_dir)
+  source = source_of(first, FLAGS.data, data_dir=FLAGS.data_dir)
   if source.test is None:
     raise DataError(
         f"`data` must have a test part; got none in {FLAGS.data}."
@@ -79,10 +79,10 @@ def main(argv):
       real, {titles[name]: p for name, p in points.items()},
       source.class_names, seed=FLAGS.seed,
   ), out)
-  workdir.write_json(out.with_suffix(".json"), dict(
+  write_json(out.with_suffix(".json"), dict(
       distance_to_nearest=distances, num_real=len(rows),
       network=first.network, num_epochs=FLAGS.num_epochs, seed=FLAGS.seed,
-      device=environment.device(), command=workdir.command(),
+      device=environment.device(), command=command(),
   ))
   print(f"written to {out} and {out.with_suffix('.json')}")
 

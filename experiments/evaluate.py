@@ -15,17 +15,15 @@ share of each network's full accuracy that the set keeps. Exit codes as in
 
 from pathlib import Path
 
-import build
 import jax
 import launch
 import options
-import workdir
 from absl import flags
 
 from distill_jax import artifact as artifacts
 from distill_jax import figures
 from distill_jax.evaluation import recipes
-from distill_jax.runs import real_data
+from distill_jax.runs import real_data, source_of, workdir
 from distill_jax.runs.assess import Settings, assess, check_evaluation
 from distill_jax.runs.files import command, write_json
 from distill_jax.runs.students import spec_of
@@ -70,7 +68,7 @@ def main(argv):
   reading = dict(data_dir=FLAGS.data_dir, validation_fraction=0.1)
   report = assess(
       jax.random.key(FLAGS.seed), artifact,
-      build.source_of(artifact, FLAGS.data, **reading),
+      source_of(artifact, FLAGS.data, **reading),
       settings=settings,
       network=specs or None,
       recipe=_recipe(FLAGS.recipe) if FLAGS.recipe else None,

@@ -1,7 +1,7 @@
 """Trains the experts that trajectory methods follow.
 
-  python experiments/experts.py \\
-    --config=experiments/configs/mtt_mnist.py:experts=10 --out=DIR \\
+  python experiments/experts.py --out=DIR \\
+    --config=experiments/configs/mtt.py:data=mnist,experts.num=10 \\
     [--data=SPEC] [--data_dir=DIR] [--config.field=value ...]
   python experiments/distill.py --config=... --experts=DIR --workdir=...
 
@@ -12,11 +12,14 @@ them are added. Without `--experts`, `distill.py` trains its own.
 
 from pathlib import Path
 
-import build
 import launch
-import trajectory
+import sources
 from absl import flags
 from ml_collections import config_flags
+
+from distill_jax import methods
+from distill_jax.methods.trajectories import experts_for
+from distill_jax.runs.console import say
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file(
@@ -31,15 +34,12 @@ flags.mark_flags_as_required(["config", "out"])
 def main(argv):
   del argv
   config, folder = FLAGS.config, Path(FLAGS.out)
-  trajectory.check_method(config, "config")
-  source = build.source(
+  source = sources.source(
       config, spec=FLAGS.data or config.data, data_dir=FLAGS.data_dir
   )
-  build.run(config, source)  # refuses what distilling would refuse
-  fingerprint = source.fingerprint()
-  trajectory.train(config, source, fingerprint, folder)
-  found = trajectory.open_experts(
-      config, source, fingerprint, folder, config.experts.num
+  found = experts_for(
+      source, methods.from_spec(config.method.to_dict()),
+      config.network.to_dict(), folder, say,
   )
   print(f"{found.num_experts} experts of {found.num_epochs} epochs in {folder}"
         f"{_accuracy(found)}")

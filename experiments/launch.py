@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 import jax
 from absl import app, flags
-from driver import Interrupted, NonFinite
 
 from distill_jax import models
 from distill_jax.errors import ConfigError
+from distill_jax.methods import NonFinite
+from distill_jax.runs import Interrupted
 
 MISTAKE, NOT_FINITE, STOPPED = 2, 3, 130
 QUOTES = "'\""
@@ -21,8 +22,8 @@ QUOTES = "'\""
 def start(main: Callable) -> None:
   """Runs `main` and ends the process.
 
-  A computation that was left half way still runs on threads of its own, which
-  a regular end of the interpreter would pull the ground from under.
+  An interrupted computation may still run on XLA's threads; a normal
+  interpreter exit would crash them.
   """
   code = run(main)
   sys.stdout.flush()
@@ -61,6 +62,11 @@ def widen(*specs) -> None:
   """Gives this process float64 where a kernel's ridge solve needs it."""
   if any(map(models.is_kernel, specs)):
     jax.config.update("jax_enable_x64", True)
+
+
+def missing(flag: str, what: str) -> ConfigError:
+  """The error for a flag that must be given."""
+  return ConfigError(f"`--{flag}` must be given: {what}. See --help.")
 
 
 flags.DEFINE_bool("debug", False, "Show the traceback of a mistake.")

@@ -9,9 +9,9 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import launch
-from driver import Interrupted
 
 from distill_jax.errors import ConfigError
+from distill_jax.runs import Interrupted
 from distill_jax.runs.files import read_json
 
 ROOT = Path(__file__).resolve().parent.parent

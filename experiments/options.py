@@ -1,58 +1,92 @@
 """The options after the colon of `--config=FILE:options` and its like.
 
 `fixed,images=5` is two options: a bare name is a switch, `name=value` takes
-the type of its default. An unknown name is an error that lists the known ones.
+the type of its default, `a.b=value` goes into a nested field. An unknown name
+is an error that lists the known ones and the nearest.
 """
 
-import types
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
 
+from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError
 
 
 def parse(
     text: str | None, flag: str = "--config", **defaults
-) -> types.SimpleNamespace:
+) -> SimpleNamespace:
   """Options as attributes.
 
   Args:
     text: comma-separated options; None or empty for none.
     flag: that they were given to, for errors.
-    **defaults: every known option with its default; its type is the option's.
+    **defaults: every known option with its default; its type is the option's,
+      text where the default is None.
 
   Raises:
     ConfigError: an unknown option, or a value of another type.
   """
   values = dict(defaults)
-  for item in filter(None, (text or "").split(",")):
-    name, given, value = item.strip().partition("=")
-    if name not in defaults:
-      raise ConfigError(
-          f"`{flag}` option {name!r} is unknown. Known: "
-          f"{', '.join(sorted(defaults))}."
-      )
-    kind = type(defaults[name])
+  for name, given, value in _items(text):
+    one_of(list(defaults), f"{flag} option", name)
+    default = defaults[name]
+    kind = str if default is None else type(default)
     if kind is bool:
-      if given:
+      if given and value.lower() not in ("true", "false"):
         raise ConfigError(
-            f"`{flag}` option {name!r} is a switch and takes no value; got "
-            f"{value!r}."
+            f"`{flag}` option {name!r} is a switch; got {value!r}. Write "
+            f"{name} or {name}=false."
         )
-      values[name] = True
+      values[name] = value.lower() != "false"
       continue
     try:
       values[name] = kind(value)
     except ValueError:
       raise ConfigError(
           f"`{flag}` option {name!r} takes a value of type {kind.__name__}; "
-          f"got {value!r}. Write {name}={defaults[name]}."
+          f"got {value!r}. Write {name}={default}."
       ) from None
-  return types.SimpleNamespace(**values)
+  return SimpleNamespace(**values)
 
 
-def exclusive(chosen: types.SimpleNamespace, *names: str) -> None:
-  """Refuses more than one of the switches `names`."""
-  on = [name for name in names if getattr(chosen, name)]
+def named(text: str | None) -> set[str]:
+  """Names of the options that were given."""
+  return {name for name, _, _ in _items(text)}
+
+
+def exclusive(chosen: Mapping[str, Any], *names: str) -> None:
+  """Refuses more than one of the options `names`."""
+  on = [name for name in names if chosen[name]]
   if len(on) > 1:
     raise ConfigError(
         f"`--config` options {' and '.join(on)} exclude each other. Give one."
     )
+
+
+def flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+  """`{"a": {"b": 1}}` as `{"a.b": 1}`; lists are left out."""
+  values = {}
+  for name, value in document.items():
+    if isinstance(value, Mapping):
+      values |= flat(value, f"{prefix}{name}.")
+    elif not isinstance(value, list | tuple):
+      values[f"{prefix}{name}"] = value
+  return values
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+  """`{"a.b": 1}` as `{"a": {"b": 1}}`."""
+  document: dict[str, Any] = {}
+  for name, value in values.items():
+    *path, last = name.split(".")
+    inner = document
+    for part in path:
+      inner = inner.setdefault(part, {})
+    inner[last] = value
+  return document
+
+
+def _items(text: str | None):
+  return [item.strip().partition("=")
+          for item in (text or "").split(",") if item.strip()]

@@ -20,18 +20,18 @@ from typing import NamedTuple
 import launch
 import launched
 import points
-import workdir
 from absl import flags
-from configs.datasets import DATASETS
-from configs.matching import METHODS
+from configs.data_sets import DATA_SETS
 
-from distill_jax import figures, parameterization
+from distill_jax import figures, methods, parameterization
 from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError
+from distill_jax.runs.files import command, write_json
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("methods", None, f"Among {', '.join(sorted(METHODS))}.")
-flags.DEFINE_string("dataset", None, f"Of {', '.join(sorted(DATASETS))}.")
+_METHODS = ', '.join(sorted(methods.ENTRIES))
+flags.DEFINE_list("methods", None, f"Among {_METHODS}.")
+flags.DEFINE_string("dataset", None, f"Of {', '.join(sorted(DATA_SETS))}.")
 flags.DEFINE_list("ipc", None, "Samples per class.")
 flags.DEFINE_list("parameterizations", [],
                   "One line for each; by default the method's own.")
@@ -46,7 +46,9 @@ flags.DEFINE_string("data", None, "SPEC of a data set, not the dataset's.")
 flags.DEFINE_string("data_dir", None, "A folder of data sets.")
 flags.mark_flags_as_required(["methods", "dataset", "ipc", "workdir"])
 
-TITLES = {name: name.upper() for name in METHODS} | {"hybrid": "DSA + DM"}
+TITLES = {name: name.upper() for name in methods.ENTRIES} | dict(
+    hybrid="DSA + DM"
+)
 
 
 class Planned(NamedTuple):
@@ -83,8 +85,8 @@ def main(argv):
       figures.accuracy_against(points.drawn(found), FLAGS.against),
       file.with_suffix(".png"),
   )
-  workdir.write_json(file, dict(
-      against=FLAGS.against, points=found, command=workdir.command(),
+  write_json(file, dict(
+      against=FLAGS.against, points=found, command=command(),
   ))
   print(points.table(found, FLAGS.against))
   for pair, gains in points.comparisons(found, FLAGS.against).items():
@@ -94,9 +96,9 @@ def main(argv):
 
 def planned() -> list[Planned]:
   """The runs that the flags ask for."""
-  one_of(DATASETS, "--dataset", FLAGS.dataset)
+  one_of(DATA_SETS, "--dataset", FLAGS.dataset)
   for method in FLAGS.methods:
-    one_of(METHODS, "--methods", method)
+    one_of(methods.ENTRIES, "--methods", method)
   for name in FLAGS.parameterizations:
     one_of(parameterization.FACTORIES, "--parameterizations", name)
   runs = []
@@ -107,10 +109,11 @@ def planned() -> list[Planned]:
       raise ConfigError(f"`--ipc` must be whole numbers above 0; got {ipc!r}.")
     line = ", ".join(filter(None, (TITLES[method], name.replace("_", " "))))
     options = ",".join(filter(None, (
-        f"ipc={ipc}", name and f"parameterization={name}", FLAGS.options
+        f"data={FLAGS.dataset}", f"ipc={ipc}",
+        name and f"parameterization.name={name}", FLAGS.options,
     )))
     folder = "_".join(filter(None, (method, name, ipc)))
-    file = f"experiments/configs/{method}_{FLAGS.dataset}.py"
+    file = f"experiments/configs/{method}.py"
     runs.append(Planned(line, int(ipc), folder, (
         f"--config={file}:{options}", *_settings(method)
     )))

@@ -17,7 +17,7 @@ from distill_jax.choices import one_of
 from distill_jax.methods.distributions import cafe, dm, ncfm
 from distill_jax.methods.exclusive import edd, exclusive
 from distill_jax.methods.frozen_features import frozen_features
-from distill_jax.methods.gradients import dc, dsa, idc
+from distill_jax.methods.gradients import dc, dsa, idc, recipes_of
 from distill_jax.methods.kernels import kip, label_solve
 from distill_jax.methods.method import Method, Plan, Task, plan
 from distill_jax.methods.rat_bptt import rat_bptt
@@ -70,6 +70,7 @@ __all__ = [
     "tesla",
     "traits_of",
     "weighted",
+    "with_settings",
 ]
 
 
@@ -106,11 +107,20 @@ def published(
     ConfigError: as `from_spec`.
   """
   entry = one_of(ENTRIES, "method", name)
+  recipe = given.get("recipe", {})
+  if list(recipe) == ["name"]:
+    given["recipe"] = recipes_of(traits).get(recipe["name"], recipe)
   values = entry.published(per_class, traits, given)
   for more in (entry.quick if quick else {}, given):
     complete(name, entry.defaults, more)  # refuses what is misspelt
     values = _merged(values, more)
   return entry.make(**values)
+
+
+def with_settings(method: Method, settings: Mapping[str, Any]) -> Method:
+  """The method with other settings; a dict changes the entries it names."""
+  complete(method.name, ENTRIES[method.name].defaults, settings)
+  return from_spec(_merged(method.spec, settings))
 
 
 def table() -> str:

@@ -283,7 +283,7 @@ def plan(
       data, known before the first step.
   """
   size = _num_rows(source, per_class, num_rows)
-  spec, model = _model(source, method, network)
+  spec, model = student_of(source, method, network)
   if method.begin is None:
     layout = initialisation.layout(
         source, jnp.arange(size), num_rows=size, num_steps=1
@@ -343,8 +343,8 @@ def _num_rows(source, per_class, num_rows) -> int:
   return size
 
 
-def _model(source, method: Method, given):
-  """The specification of the student, and the student."""
+def student_of(source, method: Method, given=None):
+  """The specification of the student, and the student; see `plan`."""
   if isinstance(given, str):
     given = {"name": given}
   if given is not None and not isinstance(given, Mapping):

@@ -10,7 +10,7 @@ from distill_jax.errors import ConfigError
 from distill_jax.labels import cross_entropy, squared_error
 from distill_jax.methods.method import Method, Task
 from distill_jax.methods.outer import LABELS, OUTER
-from distill_jax.methods.regression import regression_recipe
+from distill_jax.methods.regression import regression_recipe, whitened
 from distill_jax.methods.settings import declare
 from distill_jax.methods.shared import (
     STORED,
@@ -60,7 +60,7 @@ def _published(per_class, traits, given):
     paper="Feng, Vedantam & Kempe, Embarrassingly Simple Dataset Distillation, "
     "2023, arXiv 2311.07025",
     cost="a long training with backpropagation through its window",
-    published=_published,
+    published=_published, preprocessing=whitened,
     quick=dict(
         num_steps=20, batch_size=64, strategy="",
         student=dict(window=3, num_steps=8),

@@ -105,6 +105,12 @@ def _mirrors(traits) -> bool:
   return traits.mirrored and traits.channels == 3
 
 
+def whitened(per_class, traits) -> str:
+  """The published preprocessing of this family, of images in colour."""
+  del per_class
+  return "relative_zca" if traits.channels == 3 else ""
+
+
 def _published_frepo(per_class, traits, given):
   del given
   return dict(
@@ -124,7 +130,7 @@ def _published_frepo(per_class, traits, given):
     paper="Zhou, Nezhadarya & Ba, Dataset Distillation using Neural Feature "
     "Regression, 2022, arXiv 2206.00719",
     cost="one solve in features of a network of a pool",
-    published=_published_frepo,
+    published=_published_frepo, preprocessing=whitened,
     quick=_QUICK | dict(network_pool=dict(size=2)),
 )
 def frepo(s: SimpleNamespace) -> Method:
@@ -171,7 +177,7 @@ def _begin_with_scalar(s: SimpleNamespace):
     paper="Loo et al., Efficient Dataset Distillation using Random Feature "
     "Approximation, 2022, arXiv 2210.12067",
     cost="one solve in features of several fresh networks",
-    published=_published_rfad,
+    published=_published_rfad, preprocessing=whitened,
     quick=_QUICK | dict(num_initialisations=2),
 )
 def rfad(s: SimpleNamespace) -> Method:
@@ -230,7 +236,7 @@ def _implicit(s: SimpleNamespace):
     paper="Loo et al., Dataset Distillation with Convexified Implicit "
     "Gradients, 2023, arXiv 2302.06755",
     cost="two iterative solves in linearised networks of a pool",
-    published=_published_rcig,
+    published=_published_rcig, preprocessing=whitened,
     quick=_QUICK | dict(network_pool=dict(size=2)),
 )
 def rcig(s: SimpleNamespace) -> Method:

@@ -69,6 +69,8 @@ class Entry(NamedTuple):
     published: `(per_class, traits, given) -> settings` of the paper, where
       `given` are the settings that the caller fixed.
     quick: settings of a trial run of a minute.
+    preprocessing: `(per_class, traits) -> name` of the published one, "" for
+      mean and standard deviation.
   """
 
   make: Callable[..., Method]
@@ -78,6 +80,7 @@ class Entry(NamedTuple):
   needs: str
   published: Callable[[int, Traits, Mapping], Mapping[str, Any]]
   quick: Mapping[str, Any]
+  preprocessing: Callable[[int, Traits], str]
 
 
 ENTRIES: dict[str, Entry] = {}
@@ -91,6 +94,7 @@ def declare(
     needs: str = "",
     published: Callable = lambda per_class, traits, given: {},
     quick: Mapping[str, Any] | None = None,
+    preprocessing: Callable[[int, Traits], str] = lambda size, traits: "",
     name: str | None = None,
 ):
   """Decorates `(settings) -> Method` into a factory with keyword arguments.
@@ -102,6 +106,7 @@ def declare(
     needs: what must exist before the first step.
     published: see `Entry`.
     quick: see `Entry`; `num_steps` of 20 by default.
+    preprocessing: see `Entry`.
     name: by default that of the function.
   """
 
@@ -122,7 +127,7 @@ def declare(
     ], return_annotation=Method)
     ENTRIES[own] = Entry(
         factory, defaults, paper, cost, needs, published,
-        {"num_steps": 20} if quick is None else quick,
+        {"num_steps": 20} if quick is None else quick, preprocessing,
     )
     return factory
 

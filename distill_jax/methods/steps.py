@@ -14,7 +14,11 @@ import numpy as np
 from distill_jax.methods.method import Outcome, Plan
 from distill_jax.outer_loop import Info, State, distill
 
-LOG_EVERY = 50  # outer steps of a chunk, where nothing else is said
+
+def chunk_size(num_steps: int) -> int:
+  """Outer steps of a chunk, where nothing else is said: a tenth, at most 100.
+  """
+  return min(max(num_steps // 10, 1), 100)
 
 
 class NonFinite(Exception):
@@ -43,10 +47,10 @@ class Watch:
   """Begins a run, sees its chunks, and keeps nothing; the base of others.
 
   Attributes:
-    log_every: outer steps of a chunk.
+    log_every: outer steps of a chunk; None for `chunk_size`.
   """
 
-  log_every = LOG_EVERY
+  log_every: int | None = None
 
   def begin(self, plan: Plan) -> tuple[State, int, float]:
     """State, attempts and seconds that a run goes on from."""
@@ -93,12 +97,12 @@ def carry_out(plan: Plan, watch: Watch | None = None) -> Outcome:
         plan, lambda name, part: carry_out(part, watch.part(name))
     )
   state, attempt, seconds = watch.begin(plan)
+  most = watch.log_every or chunk_size(method.num_steps)
   chunks, started = _Chunks(plan, watch), time.perf_counter() - seconds
   try:
     while (step := int(state.step)) < method.num_steps:
       # Chunk borders are multiples of `log_every` whenever a run was resumed.
-      size = min(watch.log_every - step % watch.log_every,
-                 method.num_steps - step)
+      size = min(most - step % most, method.num_steps - step)
       following, info = chunks(state, size, attempt)
       info = jax.device_get(info)
       seconds = round(time.perf_counter() - started, 3)

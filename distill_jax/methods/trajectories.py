@@ -23,7 +23,13 @@ from distill_jax.errors import ConfigError
 from distill_jax.estimators.backprop import backprop
 from distill_jax.flatness import flat_minima, plain
 from distill_jax.labels import cross_entropy, cross_entropy_of_logits
-from distill_jax.methods.method import Method, Prepared, Store, Task
+from distill_jax.methods.method import (
+    Method,
+    Prepared,
+    Store,
+    Task,
+    student_of,
+)
 from distill_jax.methods.outer import LABELS, OUTER
 from distill_jax.methods.settings import declare
 from distill_jax.methods.shared import (
@@ -111,6 +117,13 @@ _QUICK = dict(
 def _row(table: Mapping[int, Any], per_class: int):
   """The settings of a number of samples per class, or the next smaller."""
   return table[max(size for size in table if size <= per_class)]
+
+
+def _zca(sizes: tuple[int, ...], per_class: int, traits: Traits) -> str:
+  """The published whitening of CIFAR-10, for these samples per class."""
+  colour = traits.channels == 3 and traits.side == 32
+  size = max(n for n in (1, 10, 50) if n <= per_class)
+  return "zca" if colour and size in sizes else ""
 
 
 def _published(name: str, per_class: int, traits: Traits, given) -> dict:
@@ -236,6 +249,34 @@ def prepare(
           seconds=[d["about"]["seconds"] for d in opened.documents],
       )),
   )
+
+
+def experts_for(source, method: Method, network, folder: Path, say):
+  """Trains the experts of a method that a folder lacks, and opens them.
+
+  Args:
+    source: the data.
+    method: one of this module's.
+    network: the student, as in `methods.plan`.
+    folder: where the experts live.
+    say: takes lines for people.
+
+  Returns:
+    A `trajectories.buffer.Buffer`.
+
+  Raises:
+    ConfigError: a method that follows no experts.
+    WorkdirError: experts of other data, of another network or recipe.
+  """
+  if "experts" not in method.settings:
+    raise ConfigError(
+        "`method` must follow experts: mtt, ftd, tesla or datm; got "
+        f"{method.name}."
+    )
+  spec, model = student_of(source, method, network)
+  task, s = Task(source, model, spec, None), SimpleNamespace(**method.settings)
+  train(s, task, folder, say)
+  return open_experts(s, task, folder, s.experts["num"])
 
 
 def train(s: SimpleNamespace, task: Task, folder: Path, say) -> None:
@@ -380,6 +421,7 @@ def _name(s: SimpleNamespace, task: Task) -> str:
     cost="backpropagation through the student's steps",
     needs="experts, trained on the real data",
     published=partial(_published, "mtt"), quick=_QUICK,
+    preprocessing=partial(_zca, (1, 10)),
 )
 def mtt(s: SimpleNamespace) -> Method:
   """Matches where experts' training leads."""
@@ -394,6 +436,7 @@ def mtt(s: SimpleNamespace) -> Method:
     "Dataset Distillation, 2023, arXiv 2211.11004",
     cost="as mtt", needs="experts in flat minima",
     published=_published_ftd, quick=_QUICK,
+    preprocessing=partial(_zca, (1, 10, 50)),
 )
 def ftd(s: SimpleNamespace) -> Method:
   """As `mtt`, with experts in flat minima and averaged samples."""
@@ -406,6 +449,7 @@ def ftd(s: SimpleNamespace) -> Method:
     "Constant Memory, 2023, arXiv 2211.10586",
     cost="as mtt, in the memory of one step", needs="as mtt",
     published=_published_tesla, quick=_QUICK,
+    preprocessing=partial(_zca, (10,)),
 )
 def tesla(s: SimpleNamespace) -> Method:
   """As `mtt`, by a gradient whose memory does not grow with the steps."""
@@ -418,6 +462,7 @@ def tesla(s: SimpleNamespace) -> Method:
     "Difficulty-Aligned Trajectory Matching, 2023, arXiv 2310.05773",
     cost="as mtt", needs="as mtt",
     published=_published_datm, quick=_QUICK,
+    preprocessing=partial(_zca, (1, 10, 50)),
 )
 def datm(s: SimpleNamespace) -> Method:
   """As `mtt`, from early stretches of training to late ones, soft labels."""

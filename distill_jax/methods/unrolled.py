@@ -16,7 +16,7 @@ from distill_jax.methods.traits import Traits
 from distill_jax.objectives.dd import unrolled
 
 _UNROLLED = dict(
-    **STORED, **OUTER, num_steps=1_000, batch_size=128, steps=1, epochs=10,
+    **STORED, **OUTER, num_steps=2_000, batch_size=256, steps=1, epochs=20,
     fixed=False, num_initialisations=1, step_size=0.1,
     step_size_learning_rate=0.03, momentum=0.0, restart_after=0,
     restart_every=20_000,
@@ -24,9 +24,9 @@ _UNROLLED = dict(
 _SOFT = _UNROLLED | LABELS | dict(learn_labels=True, label_learning_rate=0.03)
 _TEXT = _SOFT | dict(
     learning_rate=0.05, label_learning_rate=0.05, step_size_learning_rate=0.05,
-    num_steps=2_000, epochs=1, sample_length=0, snap=0, snap_steps=300,
+    batch_size=128, epochs=1, sample_length=0, snap=0, snap_steps=300,
 )
-_QUICK = dict(num_steps=100, batch_size=256)
+_QUICK = dict(num_steps=20)
 
 
 def published(

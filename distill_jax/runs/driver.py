@@ -12,7 +12,6 @@ from tqdm import tqdm
 from distill_jax.checkpoint import Checkpoints
 from distill_jax.methods.method import Outcome, Plan
 from distill_jax.methods.steps import (
-    LOG_EVERY,
     Progress,
     Watch,
     carry_out,
@@ -30,8 +29,8 @@ def train(
     plan: Plan,
     folder: Path,
     *,
-    log_every: int = LOG_EVERY,
-    checkpoint_every: int = LOG_EVERY,
+    log_every: int | None = None,
+    checkpoint_every: int | None = None,
 ) -> Outcome:
   """Carries out a plan, from the last checkpoint if there is one.
 
@@ -39,8 +38,9 @@ def train(
     plan: what to do.
     folder: exists; holds `metrics.jsonl`, `checkpoints/` and, for methods made
       of several plans, the same of each below `parts/`.
-    log_every: outer steps between two lines of the log.
-    checkpoint_every: a multiple of it.
+    log_every: outer steps between two lines of the log; by default a tenth of
+      all, at most 100.
+    checkpoint_every: a multiple of it; the same by default.
 
   Raises:
     Interrupted: on SIGTERM or Ctrl-C, after a checkpoint.
@@ -57,7 +57,9 @@ def train(
 class FolderWatch(Watch):
   """Logs and saves the chunks of a plan, and stops when asked to."""
 
-  def __init__(self, folder: Path, log_every: int, checkpoint_every: int):
+  def __init__(
+      self, folder: Path, log_every: int | None, checkpoint_every: int | None
+  ):
     self.log_every = log_every
     self.parts: list[Path] = []
     self._folder, self._checkpoint_every = folder, checkpoint_every
@@ -104,7 +106,7 @@ class FolderWatch(Watch):
     rolled = dict(rollbacks=progress.attempt) if method.rollbacks else {}
     self._log.write(**_summary(step, progress.seconds, progress.info), **rolled)
     if (step >= total or self._stop.asked
-        or step % self._checkpoint_every == 0):
+        or step % (self._checkpoint_every or step) == 0):
       self._checkpoints.save(step, state, dict(attempt=progress.attempt))
     self._bar.update(len(progress.info.loss))
     self._report(step, total, progress)

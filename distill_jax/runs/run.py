@@ -11,11 +11,21 @@ from distill_jax import artifact as artifacts
 from distill_jax.artifact import Artifact
 from distill_jax.errors import ConfigError
 from distill_jax.methods import saved
-from distill_jax.methods.method import Keys, Method, Plan, Store, Task, plan
-from distill_jax.methods.steps import LOG_EVERY
-from distill_jax.runs import driver, finish, workdir
+from distill_jax.methods.method import (
+    Keys,
+    Method,
+    Outcome,
+    Plan,
+    Store,
+    Task,
+    plan,
+)
+from distill_jax.runs import driver, real_data, workdir
+from distill_jax.runs.assess import Settings, assess, check_evaluation
 from distill_jax.runs.console import say
-from distill_jax.runs.finish import Assessment
+from distill_jax.runs.files import command
+from distill_jax.runs.results import write_results
+from distill_jax.segments import updates
 from distill_jax.storage import alone
 from distill_jax.text.facts import with_facts
 
@@ -40,12 +50,14 @@ class Run:
       per_class: int | None = None,
       num_rows: int | None = None,
       seed: int = 0,
-      assessment: Assessment | Mapping[str, Any] | None = None,
-      log_every: int = LOG_EVERY,
+      evaluation: Settings | Mapping[str, Any] | None = None,
+      figures: bool = True,
+      log_every: int | None = None,
       checkpoint_every: int | None = None,
       cache_dir=None,
       experts=None,
       data: str = "",
+      reading: Mapping[str, Any] | None = None,
       record: Mapping[str, Any] | None = None,
   ):
     """Says what to run; nothing is written before `go`.
@@ -58,14 +70,18 @@ class Run:
       per_class: label rows of each class; or
       num_rows: label rows of the whole set.
       seed: of the run, at least 0.
-      assessment: how the set is evaluated; `False` fields leave parts out.
-      log_every: outer steps between two lines of the log.
+      evaluation: how much is measured in the end; five networks on the set,
+        and random real data beside, by default.
+      figures: whether to draw figures.
+      log_every: outer steps between two lines of the log; by default a tenth
+        of all, at most 100.
       checkpoint_every: a multiple of it; the same by default.
       cache_dir: where accuracies of real data and experts are kept, for runs to
         share; the folder by default.
       experts: a folder of experts for trajectory methods, which by default are
         trained below `cache_dir`.
       data: SPEC of the data, for the record.
+      reading: how that was read, see `runs.assess.assess`.
       record: JSON values that `config.json` keeps besides.
 
     Raises:
@@ -73,28 +89,18 @@ class Run:
     """
     if seed < 0:
       raise ConfigError(f"`seed` must be at least 0; got {seed}.")
-    checkpoint_every = checkpoint_every or log_every
-    for name, value in (("log_every", log_every),
-                        ("checkpoint_every", checkpoint_every)):
-      if value < 1:
-        raise ConfigError(f"`{name}` must be at least 1; got {value}.")
-    if checkpoint_every % log_every:
-      raise ConfigError(
-          "`checkpoint_every` must be a multiple of `log_every`; got "
-          f"{checkpoint_every} and {log_every}."
-      )
-    if assessment is None:
-      assessment = Assessment()
-    elif not isinstance(assessment, Assessment):
-      assessment = Assessment(**assessment)
-    assessment.check()
+    _check_every(log_every, checkpoint_every)
+    if evaluation is None:
+      evaluation = Settings(5, "random_real", 5, 2)
+    elif not isinstance(evaluation, Settings):
+      evaluation = Settings(**evaluation)
     self.folder, self.source, self.method = Path(folder), source, method
     self._network = network
     self._size = dict(per_class=per_class, num_rows=num_rows)
-    self._seed, self._assessment = seed, assessment
+    self._seed, self._evaluation, self._figures = seed, evaluation, figures
     self._every = dict(log_every=log_every, checkpoint_every=checkpoint_every)
     self._shared = Path(cache_dir or folder)
-    self._experts, self._data = experts, data
+    self._experts, self._data, self._reading = experts, data, reading
     self._record = dict(record or {})
 
   def __repr__(self) -> str:
@@ -132,10 +138,26 @@ class Run:
           **{k: v for k, v in self._size.items() if v},
       )
       artifacts.save(distilled, self.folder / "distilled.safetensors")
-      return finish.finish(
-          made, distilled, outcome, self.folder, self._assessment,
-          data=self._data, cache_dir=self._shared,
-      )
+      return self._finish(made, distilled, outcome)
+
+  def _finish(self, made: Plan, distilled: Artifact, outcome: Outcome):
+    report = assess(
+        made.keys.evaluate, distilled, made.task.source,
+        settings=self._evaluation, cache=self._shared / real_data.FILE,
+        network=made.task.spec or made.task.model, spec=self._data or None,
+        reading=self._reading, seconds=outcome.seconds, command=command(),
+    )
+    report.update(outcome.measured)
+    start, members = None, made.task.layout.members
+    if made.estimator is not None:
+      start = made.estimator.samples(made.start).inputs
+      if members is not None and members.shape[1] > 1:
+        moved = updates(start, distilled.inputs, members)
+        report["updates"] = moved._asdict()
+    write_results(
+        self.folder, distilled, report, start=start, draw=self._figures
+    )
+    return report
 
   def _plan(self, held: contextlib.ExitStack) -> Plan:
     """The plan; its store opens, and holds, the folder."""
@@ -156,6 +178,7 @@ class Run:
     )
 
   def _open(self, task: Task) -> None:
+    check_evaluation(self._evaluation, task.spec)
     method = self.method.spec
     if self.method.prolongable:
       method.pop("num_steps", None)
@@ -171,4 +194,16 @@ class Run:
             data=self._data, fingerprint=self._fingerprint, seed=self._seed,
         ),
         num_steps=self.method.num_steps,
+    )
+
+
+def _check_every(log_every: int | None, checkpoint_every: int | None) -> None:
+  for name, value in (("log_every", log_every),
+                      ("checkpoint_every", checkpoint_every)):
+    if value is not None and value < 1:
+      raise ConfigError(f"`{name}` must be at least 1; got {value}.")
+  if checkpoint_every and (not log_every or checkpoint_every % log_every):
+    raise ConfigError(
+        "`checkpoint_every` must be a multiple of `log_every`; got "
+        f"{checkpoint_every} and {log_every}."
     )

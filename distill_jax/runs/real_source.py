@@ -1,0 +1,52 @@
+"""The real data of a distilled set, in its classes and preprocessing."""
+
+import textwrap
+from typing import Any
+
+from distill_jax import data
+from distill_jax.artifact import Artifact
+from distill_jax.errors import DataError
+from distill_jax.text.embedding import is_of_words
+
+
+def source_of(
+    artifact: Artifact,
+    spec: str,
+    *,
+    data_dir: str | None = None,
+    validation_fraction: float = 0.0,
+):
+  """Reads the real data of a set.
+
+  Args:
+    artifact: the set.
+    spec: SPEC of the data.
+    data_dir: a folder of data sets, or None.
+    validation_fraction: of train, held out for choices.
+
+  Returns:
+    A `data.Source`.
+
+  Raises:
+    DataError: the data cannot be read, or have other classes.
+  """
+  try:
+    return data.read(
+        spec, data_dir=data_dir, preprocessing=artifact.preprocessing,
+        validation_fraction=validation_fraction,
+        class_names=artifact.class_names, text=_text(artifact),
+    )
+  except DataError as error:
+    classes = textwrap.shorten(", ".join(artifact.class_names), 60)
+    raise DataError(f"{error} The set's classes are {classes}.") from error
+
+
+def _text(artifact: Artifact) -> dict[str, Any]:
+  """What `from_texts` is given so that real texts fit a set."""
+  if not is_of_words(artifact.preprocessing):
+    return {}
+  facts = artifact.provenance.get("facts", {})
+  known = {name: facts[name] for name in ("length", "tokens") if name in facts}
+  if artifact.inputs.ndim == 3:
+    known = {"length": artifact.inputs.shape[1], **known}
+  return {**known, "drop_duplicates": "dropped" in facts}

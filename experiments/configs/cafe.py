@@ -1,0 +1,12 @@
+"""CAFE (arXiv 2203.01531).
+
+  python experiments/distill.py \\
+    --config=experiments/configs/cafe.py:data=mnist,ipc=10 \\
+    --workdir=runs/cafe --data_dir=DATA
+
+Options: `configs/common.py`.
+"""
+
+from configs.common import configure
+
+get_config = configure("cafe")

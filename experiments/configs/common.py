@@ -1,0 +1,184 @@
+"""What the configuration files of all methods share.
+
+    experiments/configs/METHOD.py:OPTION,OPTION=VALUE,...
+
+  data=NAME           of `data_sets.DATA_SETS`, with what was published for it;
+                      `--data=SPEC` reads other data with the same settings
+  ipc=N, rows=N       label rows of each class, or of the whole set
+  width=W             of the ConvNet
+  network=NAME        student, or kernel: fc1, fc3, conv3, convnet3
+  features=NAME       of frepo, rfad and rcig: the network that the set is
+                      distilled with, by default the student's kind
+  preprocessing=NAME  standardise, zca, relative_zca, fitted to the data,
+                      instead of published constants
+  vectors=FILE, own   of texts: word vectors of a file, or learned on the data
+                      set alone
+  recipe=NAME         how networks train on the set, as published
+  parameterization.name=NAME  pixels, multi_formation, linear_bases,
+                      hallucinator
+  quick               a trial run of a minute or two
+
+Every setting of the method is an option too: `fixed`, `steps=10`,
+`start=noise`, `experts.num=20`. Any field is also a flag:
+`--config.method.learning_rate=0.01`.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
+
+import ml_collections
+import options
+from configs.data_sets import DATA_SETS, text_fields
+from configs.students import network_of
+
+from distill_jax import methods, parameterization
+from distill_jax.choices import one_of
+from distill_jax.errors import ConfigError
+
+_EVALUATION = dict(
+    num_networks=20, baselines="random_real,byte_matched_real", num_sets=5,
+    networks_per_set=4, full_data=False,
+)
+_PARAMETERIZATIONS = {
+    "hallucinator": dict(num_styles=5),
+    "linear_bases": dict(num_bases=16, reduction=2),
+    "multi_formation": dict(factor=2),
+    "pixels": {},
+}
+_QUICK = dict(
+    num_networks=2, baselines="random_real", num_sets=2, networks_per_set=1,
+    full_data=False,
+)
+
+
+def configure(
+    name: str,
+    *,
+    data: str = "digits",
+    ipc: int = 10,
+    students: Mapping[str, str] = MappingProxyType({}),
+    convnet: Mapping[str, Any] = MappingProxyType({}),
+) -> Callable:
+  """`get_config` of a method.
+
+  Args:
+    name: of the method.
+    data: the data set, by default.
+    ipc: label rows of each class, by default.
+    students: names of the usual networks by data set, where they are others
+      than those of `DATA_SETS`.
+    convnet: what the method changes of the usual ConvNet.
+  """
+  entry = methods.ENTRIES[name]
+
+  def get_config(text: str | None = None) -> ml_collections.ConfigDict:
+    chosen, given = _options(text, entry.defaults, data=data, ipc=ipc)
+    data_set = one_of(DATA_SETS, "data", chosen.data)
+    if (chosen.ipc < 1 and not chosen.rows) or chosen.rows < 0:
+      raise ConfigError(
+          "`ipc` and `rows` must be at least 1; got "
+          f"{chosen.ipc} and {chosen.rows}."
+      )
+    student, features = network_of(
+        chosen, data_set, entry.make().model, students, convnet
+    )
+    if features:
+      given = {**given, "network": features}
+    method = _method(name, chosen, given, data_set)
+    config = ml_collections.ConfigDict()
+    config.method = method.spec
+    config.seed = 0
+    config.data = data_set.spec
+    config.preprocessing = chosen.preprocessing or _preprocessing(
+        entry, chosen, data_set
+    )
+    config.validation_fraction = 0.1
+    config.per_class = 0 if chosen.rows else chosen.ipc
+    config.num_rows = chosen.rows
+    config.network = student
+    if data_set.length:
+      config.text = text_fields(chosen.data, chosen)
+    config.evaluation = _EVALUATION | dict(data_set.evaluation)
+    if chosen.quick:
+      config.evaluation.update(_QUICK)
+    config.figures = True
+    config.log_every = config.checkpoint_every = 0
+    return config
+
+  return get_config
+
+
+def published(config, data_name: str | None = None) -> dict | None:
+  """The settings that were published for a configuration's data set.
+
+  Args:
+    config: of `configure`.
+    data_name: of `DATA_SETS`; by default the one with the configuration's SPEC.
+
+  Returns:
+    Settings of the method, or None where nothing was published for its data.
+  """
+  found = [d for d in DATA_SETS.values() if d.spec == config.data]
+  if data_name:
+    found = [DATA_SETS[data_name]]
+  if not found or found[0].traits is None:
+    return None
+  return methods.published(
+      config.method.name, per_class=config.per_class or 10,
+      traits=found[0].traits,
+  ).spec
+
+
+def _named(given: dict, defaults: Mapping) -> dict:
+  """Options that name a document, as the document."""
+  given = dict(given)
+  if isinstance(given.get("recipe"), str):
+    given["recipe"] = dict(name=given["recipe"])
+  stored = given.get("parameterization", {}).get("name")
+  if stored:
+    given["parameterization"] = dict(
+        one_of(_PARAMETERIZATIONS, "parameterization.name", stored), name=stored
+    )
+    if "clamp" in defaults and not parameterization.from_spec(
+        given["parameterization"]
+    ).separates_classes:
+      given["clamp"] = False
+  return given
+
+
+def _method(name, chosen, given: Mapping, data_set) -> methods.Method:
+  """As published for the data set, or with the method's own defaults."""
+  if data_set.traits is None:
+    entry = methods.ENTRIES[name]
+    base = entry.quick if chosen.quick else {}
+    return methods.with_settings(entry.make(**base), given)
+  return methods.published(
+      name, per_class=max(chosen.ipc, 1), traits=data_set.traits,
+      quick=chosen.quick, **given,
+  )
+
+
+def _preprocessing(entry, chosen, data_set):
+  """The published whitening, or the data set's own constants."""
+  whitened = ""
+  if data_set.traits is not None and not chosen.quick:
+    whitened = entry.preprocessing(max(chosen.ipc, 1), data_set.traits)
+  return whitened or data_set.preprocessing
+
+
+def _options(text, settings: Mapping, **defaults):
+  """Options of the configuration, and those that are settings."""
+  own = dict(
+      **defaults, rows=0, width=0, network="", preprocessing="", vectors="",
+      own=False, quick=False, features="",
+  )
+  if "network" not in settings:
+    del own["features"]
+  known = options.flat(settings)
+  parsed = vars(options.parse(text, **{**known, **own}))
+  options.exclusive(parsed, "own", "vectors")
+  named = options.named(text)
+  given = {k: v for k, v in parsed.items() if k in named and k not in own}
+  chosen = SimpleNamespace(**{"features": "", **{k: parsed[k] for k in own}})
+  return chosen, _named(options.nested(given), settings)

@@ -1,0 +1,12 @@
+"""DC (arXiv 2006.05929).
+
+  python experiments/distill.py \\
+    --config=experiments/configs/dc.py:data=mnist,ipc=10 \\
+    --workdir=runs/dc --data_dir=DATA
+
+Options: `configs/common.py`.
+"""
+
+from configs.common import configure
+
+get_config = configure("dc")

@@ -1,0 +1,14 @@
+"""FRePo (arXiv 2206.00719).
+
+  python experiments/distill.py \\
+    --config=experiments/configs/frepo.py:data=mnist,ipc=1 \\
+    --workdir=runs/frepo --data_dir=DATA
+
+Options: `configs/common.py`.
+"""
+
+from configs.common import configure
+
+get_config = configure(
+    "frepo", convnet={"name": "frepo_convnet", "norm": "none"}
+)

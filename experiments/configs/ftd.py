@@ -1,0 +1,12 @@
+"""FTD (arXiv 2211.11004).
+
+  python experiments/distill.py \\
+    --config=experiments/configs/ftd.py:data=cifar10,ipc=10,experts.num=20 \\
+    --workdir=runs/ftd --data_dir=DATA
+
+Options: `configs/common.py`.
+"""
+
+from configs.common import configure
+
+get_config = configure("ftd")

@@ -1,0 +1,12 @@
+"""NCFM (arXiv 2502.20653).
+
+  python experiments/distill.py \\
+    --config=experiments/configs/ncfm.py:data=cifar10,ipc=10 \\
+    --workdir=runs/ncfm --data_dir=DATA
+
+Options: `configs/common.py`.
+"""
+
+from configs.common import configure
+
+get_config = configure("ncfm")

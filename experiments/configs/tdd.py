@@ -1,0 +1,12 @@
+"""TDD (arXiv 1910.02551, section 5): SLDD on sentences of word vectors.
+
+  python experiments/distill.py \\
+    --config=experiments/configs/tdd.py:data=trec6,fixed,epochs=2 \\
+    --workdir=runs/tdd --data_dir=DATA
+
+Options: `configs/common.py`.
+"""
+
+from configs.common import configure
+
+get_config = configure("tdd", data="trec6", ipc=1)
