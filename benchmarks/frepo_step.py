@@ -65,7 +65,7 @@ class Problem:
     generator = np.random.default_rng(0)
     self.x = generator.integers(0, 256, (REAL, *SHAPE), np.uint8)
     self.y = np.arange(REAL) % CLASSES
-    self.source = data.from_arrays(self.x, self.y)
+    self.source = data.from_arrays(self.x, self.y, test_fraction=0)
     self.network = nn.convnet(CLASSES, width=options.width, norm=None)
     classes = np.arange(options.num_samples) % CLASSES
     self.start = Distilled(

@@ -61,7 +61,7 @@ def temporary_bytes(
   """Temporary memory of one compiled outer step."""
   labels = np.repeat(np.arange(num_classes), batch_size)
   images = np.zeros((len(labels), *SHAPE), np.uint8)
-  split = data.from_arrays(images, labels).train
+  split = data.from_arrays(images, labels, test_fraction=0).train
   classes = np.repeat(np.arange(num_classes), samples_per_class)
   network = nn.convnet(num_classes, width=width)
   objective = gradient_matching(

@@ -154,7 +154,9 @@ def _step(work, options):
   images = real_images(options.num_real).reshape(-1, *SHAPE)
   labels = np.repeat(np.arange(CLASSES), options.num_real)
   record = Standardise(np.zeros(3, np.float32), np.ones(3, np.float32))
-  split = data.from_arrays(images, labels, preprocessing=record).train
+  split = data.from_arrays(
+      images, labels, preprocessing=record, test_fraction=0
+  ).train
   network = nn.convnet(CLASSES, width=options.width)
   matched = objective(
       work, network, options.samples_per_class,

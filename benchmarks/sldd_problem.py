@@ -57,7 +57,9 @@ def random_split(num_images: int, *, key: int = 0) -> data.Split:
   classes = generator.integers(0, NUM_CLASSES, num_images)
   classes[:NUM_CLASSES] = np.arange(NUM_CLASSES)
   record = Standardise(np.float32([MEAN]), np.float32([STD]))
-  return data.from_arrays(images, classes, preprocessing=record).train
+  return data.from_arrays(
+      images, classes, preprocessing=record, test_fraction=0
+  ).train
 
 
 def problem(

@@ -100,5 +100,5 @@ def _source(length: int, batch_size: int):
   table = generator.normal(size=(NUM_WORDS, DIM)).astype(np.float32)
   return from_texts(
       texts, np.arange(number) % NUM_CLASSES, tokens="spaces", length=length,
-      vectors=Vectors(tuple(words.tolist()), table, "random"),
+      vectors=Vectors(tuple(words.tolist()), table, "random"), test_fraction=0,
   )

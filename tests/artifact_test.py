@@ -42,7 +42,7 @@ _NETWORK = mlp(3, widths=(5,))
 def _source(fit="standardise"):
   return from_arrays(
     _RAW, np.arange(30) % 3, preprocessing=fit, name="toy",
-    class_names=("a", "b", "é"),
+    class_names=("a", "b", "é"), test_fraction=0,
   )
 
 
@@ -155,7 +155,7 @@ class RoundTripTest(parameterized.TestCase):
     made = to_artifact(
       Estimator(None, None, None, samples),
       Distilled(codes, jnp.eye(4)[:, :3], jnp.zeros((0,))),
-      from_arrays(np.eye(8)[:6], np.arange(6) % 3),
+      from_arrays(np.eye(8)[:6], np.arange(6) % 3, test_fraction=0),
       method="toy", order=[[0, 1, 2, 3]], recipe={"name": "converged"},
       network={},
     )

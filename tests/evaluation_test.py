@@ -144,7 +144,9 @@ class EvaluateTest(parameterized.TestCase):
     with pytest.raises(ValueError, match="`num_networks` must be at least 1"):
       evaluate_set(key, _set(), SOURCE.test, network=NETWORK, num_networks=0)
     with pytest.raises(ValueError, match=r"`split` must hold .* got \(3,\)"):
-      other = from_arrays(np.eye(4)[:, :3], np.arange(4)).train
+      other = from_arrays(
+          np.eye(4)[:, :3], np.arange(4), test_fraction=0
+      ).train
       evaluate_set(key, _set(), other, network=NETWORK)
 
 

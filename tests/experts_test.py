@@ -33,7 +33,7 @@ def source(size=60):
   labels = np.arange(size) % 3
   means = generator.normal(size=(3, 8))
   inputs = means[labels] + 0.3 * generator.normal(size=(size, 8))
-  return from_arrays(inputs.astype(np.float32), labels)
+  return from_arrays(inputs.astype(np.float32), labels, test_fraction=0)
 
 
 def shapes():

@@ -84,7 +84,7 @@ class FeaturesSourceTest(parameterized.TestCase):
     assert made.preprocessing is given
 
   def test_without_test_part_and_with_few_members(self):
-    source = from_arrays(X, Y).narrow([0, 1, 2])
+    source = from_arrays(X, Y, test_fraction=0).narrow([0, 1, 2])
     made = with_features(source, _summary)
     assert made.test is None and made.validation is None
     np.testing.assert_array_equal(made.train.counts, [1, 1, 1])
@@ -110,8 +110,11 @@ class FeaturesSourceTest(parameterized.TestCase):
     np.testing.assert_array_equal(made.test.inputs, _lengths(TEXTS[:2]))
     assert made.class_names == ("x", "y") and made.name == "texts"
     np.testing.assert_array_equal(made.train.labels, [0, 1, 1, 0, 0, 1])
-    held = from_features(_lengths, TEXTS, NAMES, validation_fraction=0.3)
+    held = from_features(
+        _lengths, TEXTS, NAMES, test_fraction=0, validation_fraction=0.3
+    )
     assert held.validation.num_samples == 2 and held.test is None
+    assert from_features(_lengths, TEXTS, NAMES).test.num_samples == 2
     assert held.name == "features"
 
   def test_same_features_either_way(self):

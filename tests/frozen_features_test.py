@@ -153,7 +153,7 @@ class MomentsTest(parameterized.TestCase):
 
   def test_of_a_split(self):
     z, y, *_ = _toy()
-    split = from_arrays(z, y).train
+    split = from_arrays(z, y, test_fraction=0).train
     encoded = split.encode(split.inputs)
     assert abs(float(encoded.mean())) < 1e-3
     chex.assert_trees_all_close(
@@ -182,7 +182,9 @@ class MomentsTest(parameterized.TestCase):
           moments_of(np.ones((0, 2)), np.zeros(0, int), num_classes=2), 1.0),
        "at least one sample"),
       ("images", lambda: split_moments(
-          from_arrays(np.ones((2, 4, 4)), [0, 1]).train), r"\(2, 4, 4, 1\)"),
+          from_arrays(
+              np.ones((2, 4, 4, 1)), [0, 1], test_fraction=0
+          ).train), r"\(2, 4, 4, 1\)"),
       ("ridge", lambda: ridge_probe(_moments(), 0.0), "positive.*; got 0"),
   )
   def test_refused(self, make, message):

@@ -17,7 +17,7 @@ CLASSES = np.repeat([0, 1, 2], (9, 6, 5))
 def _shard():
   """A source of three classes whose second has no samples."""
   rows = np.random.RandomState(0).normal(size=(20, 2)) + CLASSES[:, None]
-  source = from_arrays(rows.astype(np.float32), CLASSES)
+  source = from_arrays(rows.astype(np.float32), CLASSES, test_fraction=0)
   return source.take(np.flatnonzero(CLASSES != 1))
 
 
@@ -110,7 +110,7 @@ class StartTest(parameterized.TestCase):
 
   def test_real_samples_are_distinct_and_of_their_class(self):
     rows = np.arange(20, dtype=np.float32)[:, None]
-    split = from_arrays(rows, CLASSES).train
+    split = from_arrays(rows, CLASSES, test_fraction=0).train
     wanted = initialisation.start_classes(12, 2, 3)
     draws = [
         initialisation.real(jax.random.key(seed), split, wanted)
@@ -124,7 +124,9 @@ class StartTest(parameterized.TestCase):
     assert (draws[0] != draws[2]).any()
 
   def test_real_refuses_what_is_not_there(self):
-    split = from_arrays(np.zeros((20, 1), np.float32), CLASSES).train
+    split = from_arrays(
+        np.zeros((20, 1), np.float32), CLASSES, test_fraction=0
+    ).train
     with pytest.raises(ValueError, match="class 2 has 5 and 6 were asked"):
       initialisation.real(jax.random.key(0), split, np.repeat([0, 1, 2], 6))
 
@@ -150,7 +152,7 @@ class StartTest(parameterized.TestCase):
   )
   def test_starts_of_one_signature(self, begin):
     rows = np.random.RandomState(0).normal(size=(20, 2)) + CLASSES[:, None]
-    source = from_arrays(rows.astype(np.float32), CLASSES)
+    source = from_arrays(rows.astype(np.float32), CLASSES, test_fraction=0)
     some = begin(jax.random.key(0), _shard(), pixels(), num_samples=4)
     np.testing.assert_array_equal(some.labels, np.eye(3)[[0, 0, 2, 2]])
     made = begin(

@@ -384,7 +384,7 @@ class LazyInputsTest(parameterized.TestCase):
     )
     split = from_arrays(
         np.asarray(batch.inputs.reshape(-1, 6, 6, 2)),
-        np.asarray(batch.labels.ravel()), preprocessing="standardise",
+        np.asarray(batch.labels.ravel()), test_fraction=0,
     ).train
     found = []
     for lazy in (False, True):
@@ -408,7 +408,7 @@ class LazyInputsTest(parameterized.TestCase):
     samples, batch = _problem()
     split = from_arrays(
         np.asarray(batch.inputs.reshape(-1, 6, 6, 2)),
-        np.asarray(batch.labels.ravel()),
+        np.asarray(batch.labels.ravel()), test_fraction=0,
     ).train
     lazy = per_class(3, lazy=True)(KEY, split)
     objective = feature_alignment(

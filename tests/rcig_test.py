@@ -472,7 +472,7 @@ def _source():
   for image, label in zip(images, labels, strict=True):
     row, column = 4 * (label // 2), 4 * (label % 2)
     image[row : row + 4, column : column + 4] += 1
-  return from_arrays(images.astype(np.float32), labels)
+  return from_arrays(images.astype(np.float32), labels, test_fraction=0)
 
 
 @cache

@@ -18,7 +18,7 @@ IDS = np.arange(20, dtype=np.float32)[:, None]
 
 def _split(**options):
   """Inputs are row numbers until they are encoded."""
-  return from_arrays(IDS, LABELS, **options).train
+  return from_arrays(IDS, LABELS, test_fraction=0, **options).train
 
 
 def _rows(split, inputs):
@@ -50,7 +50,7 @@ class SamplingTest(parameterized.TestCase):
 
   def test_absent_classes(self):
     everything, key = _split(), jax.random.key(0)
-    source = from_arrays(IDS, LABELS)
+    source = from_arrays(IDS, LABELS, test_fraction=0)
     split = source.take(np.flatnonzero(LABELS != 1)).train
     sample = sampling.per_class(2, classes=split.present)
     batch = jax.jit(sample)(key, split)
@@ -94,7 +94,9 @@ class SamplingTest(parameterized.TestCase):
 
   def test_images_keep_their_shape_under_zca(self):
     images = np.random.default_rng(0).random((20, 2, 3, 1))
-    split = from_arrays(images, LABELS, preprocessing="zca").train
+    split = from_arrays(
+      images, LABELS, preprocessing="zca", test_fraction=0
+    ).train
     batch = sampling.per_class(2)(jax.random.key(0), split)
     chex.assert_shape(batch.inputs, (3, 2, 2, 3, 1))
 

@@ -17,7 +17,9 @@ KEY = jax.random.key(0)
 def _source():
   """Two classes, each a near and a far cluster on a line."""
   x = np.array([0.0, 0.1, 0.2, 4.0, 4.1, 1.0, 1.1, 1.2, 9.0, 9.1])
-  return from_arrays(x[:, None].astype(np.float32), np.repeat([0, 1], 5))
+  return from_arrays(
+      x[:, None].astype(np.float32), np.repeat([0, 1], 5), test_fraction=0
+  )
 
 
 def _first_of_each(split, seen):

@@ -12,7 +12,7 @@ def test_herding_keeps_the_running_mean_nearest():
   generator = np.random.RandomState(1)
   points = generator.normal(size=(24, 3)).astype(np.float32)
   labels = np.repeat([0, 1], (15, 9))
-  split = from_arrays(points, labels).train
+  split = from_arrays(points, labels, test_fraction=0).train
   classes = np.array([0, 1, 0, 0, 1])
   chosen = np.asarray(selection.herding(split, classes))[0]
   model = np.asarray(split.encode(split.inputs))
@@ -30,7 +30,7 @@ def test_herding_keeps_the_running_mean_nearest():
 
 def test_herding_repeats_a_class_that_is_used_up():
   points = np.array([[0.0], [2.0], [9.0]], np.float32)
-  split = from_arrays(points, [0, 0, 1]).train
+  split = from_arrays(points, [0, 0, 1], test_fraction=0).train
   chosen = np.asarray(selection.herding(split, np.array([0, 0, 0, 1])))[0]
   assert len(np.unique(chosen[:3])) == 2
 
@@ -47,7 +47,7 @@ def test_herding_repeats_a_class_that_is_used_up():
 ])
 def test_absent_classes(select):
   points = np.arange(6, dtype=np.float32)[:, None]
-  source = from_arrays(points, [0, 0, 1, 1, 2, 2])
+  source = from_arrays(points, [0, 0, 1, 1, 2, 2], test_fraction=0)
   split = source.take([4, 0, 1, 5]).train
   chosen = split.preprocessing.invert(select(split, split.present))[0]
   assert chosen[0] < 2 and chosen[1] > 3

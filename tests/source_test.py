@@ -1,5 +1,7 @@
 """Sources: what is accepted, what is refused and how, what is derived."""
 
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -16,6 +18,18 @@ X = np.random.default_rng(0).integers(0, 256, (12, 4, 4, 1)).astype(np.uint8)
 Y = np.array([0, 1, 2, 0, 1, 2, 0, 1, 0, 0, 0, 1])
 
 
+class _Frame(dict):
+  """What of a pandas data frame is read."""
+
+  columns = property(lambda self: list(self))
+
+  def to_numpy(self):
+    raise AssertionError("columns are read one by one")
+
+
+_whole = partial(from_arrays, test_fraction=0)
+
+
 def _nan():
   x = X.astype(np.float32)
   x[3, 1, 2] = np.nan
@@ -25,7 +39,7 @@ def _nan():
 
 class SourceTest(parameterized.TestCase):
   def test_split(self):
-    source = from_arrays(X, Y, X[:4], Y[:4])
+    source = _whole(X, Y, X[:4], Y[:4])
     train = source.train
     assert train.inputs.dtype == jnp.uint8 and train.labels.dtype == jnp.int32
     assert (train.num_classes, train.num_samples) == (3, 12)
@@ -48,24 +62,73 @@ class SourceTest(parameterized.TestCase):
     ("int_features", X.reshape(12, -1).astype(int), (16,), jnp.float32),
   )
   def test_shapes(self, inputs, shape, dtype):
-    train = from_arrays(inputs, Y).train
+    train = _whole(inputs, Y).train
     assert train.inputs.shape[1:] == shape and train.inputs.dtype == dtype
+
+  def test_a_test_part_is_held_out(self):
+    x = np.arange(40, dtype=np.float32)[:, None]
+    y = np.repeat([0, 1], [30, 10])
+    source = from_arrays(x, y, validation_fraction=0.25)
+    np.testing.assert_array_equal(source.test.counts, [6, 2])
+    np.testing.assert_array_equal(source.validation.counts, [6, 2])
+    parts = [source.train.inputs, source.validation.inputs, source.test.inputs]
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts), 0), x)
+    np.testing.assert_allclose(
+      source.preprocessing.mean, [source.train.inputs.mean()], rtol=1e-6
+    )
+    assert from_arrays(x, y, seed=1).fingerprint() != source.fingerprint()
+    assert from_arrays(x, y, test_fraction=0.5).test.num_samples == 20
+    assert from_arrays(x, y, x[:3], y[:3]).test.num_samples == 3
+    assert from_arrays(x, y, test_fraction=0).test is None
+
+  def test_series(self):
+    x = np.random.default_rng(0).normal(3, 2, (12, 5, 2))
+    x[..., 1] = 7  # a constant channel
+    source = from_arrays(x, Y, kind="series", test_fraction=0)
+    train = source.train
+    chex.assert_shape(train.inputs, (12, 5, 2))
+    chex.assert_shape(source.preprocessing.mean, (2,))
+    z = np.asarray(train.encode(train.inputs))
+    np.testing.assert_allclose(z[..., 1], 0, atol=1e-5)
+    np.testing.assert_allclose(
+      (z[..., 0].mean(), z[..., 0].std()), (0, 1), atol=1e-5
+    )
+    grey = from_arrays(x, Y, kind="image", test_fraction=0)
+    chex.assert_shape(grey.train.inputs, (12, 5, 2, 1))
+    counts = from_arrays(
+      X[..., 0], Y, kind="series", test_fraction=0
+    )
+    assert counts.raw_dtype == "float32" and _whole(X, Y).raw_dtype == "uint8"
+
+  def test_data_frames(self):
+    frame = _Frame(a=[1, 2, 3, 4], b=[0.5, 0.5, 2, 1])
+    source = from_arrays(
+      frame, [0, 1, 0, 1], _Frame(b=[9.0], a=[1], c=["x"]), [1]
+    )
+    np.testing.assert_array_equal(
+      source.train.inputs, [[1, 0.5], [2, 0.5], [3, 2], [4, 1]]
+    )
+    np.testing.assert_array_equal(source.test.inputs, [[1, 9]])
+    with pytest.raises(DataError, match="`x_train` .* <U1 in column 'c'"):
+      from_arrays(_Frame(a=[1, 2], c=["x", "y"]), [0, 1])
+    with pytest.raises(DataError, match="`x_test` must have column 'b'"):
+      from_arrays(frame, [0, 1, 0, 1], _Frame(a=[1]), [1])
 
   def test_names(self):
     words = np.array(["c", "a", "b"])[Y]
-    source = from_arrays(X, words, X, words)
+    source = _whole(X, words, X, words)
     assert source.class_names == ("a", "b", "c")
     np.testing.assert_array_equal(source.train.labels[:3], [2, 0, 1])
     np.testing.assert_array_equal(source.test.labels, source.train.labels)
-    source = from_arrays(X, words.astype(object), class_names=("c", "a", "b"))
+    source = _whole(X, words.astype(object), class_names=("c", "a", "b"))
     np.testing.assert_array_equal(source.train.labels, Y)
-    source = from_arrays(X, Y[:, None], class_names=("x", "y", "z"))
+    source = _whole(X, Y[:, None], class_names=("x", "y", "z"))
     assert source.class_names == ("x", "y", "z")
 
   def test_validation_is_stratified_and_not_fitted(self):
     x = np.arange(40, dtype=np.float32)[:, None]
     y = np.repeat([0, 1], [30, 10])
-    source = from_arrays(x, y, validation_fraction=0.2)
+    source = _whole(x, y, validation_fraction=0.2)
     np.testing.assert_array_equal(source.validation.counts, [6, 2])
     np.testing.assert_array_equal(source.train.counts, [24, 8])
     both = [source.train.inputs, source.validation.inputs]
@@ -73,9 +136,9 @@ class SourceTest(parameterized.TestCase):
     np.testing.assert_allclose(
       source.preprocessing.mean, [source.train.inputs.mean()], rtol=1e-6
     )
-    assert from_arrays(x, y, validation_fraction=0.01).validation.counts.min()
-    again = from_arrays(x, y, validation_fraction=0.2)
-    other = from_arrays(x, y, validation_fraction=0.2, seed=1)
+    assert _whole(x, y, validation_fraction=0.01).validation.counts.min()
+    again = _whole(x, y, validation_fraction=0.2)
+    other = _whole(x, y, validation_fraction=0.2, seed=1)
     assert again.fingerprint() == source.fingerprint() != other.fingerprint()
 
   def test_fingerprint_sees_everything(self):
@@ -86,26 +149,26 @@ class SourceTest(parameterized.TestCase):
     prints = [
       source.fingerprint()
       for source in (
-        from_arrays(X, Y),
-        from_arrays(x, Y),
-        from_arrays(X, y),
-        from_arrays(X, Y, X, Y),
-        from_arrays(X, Y, x, Y),
-        from_arrays(X, Y, class_names="abc"),
+        _whole(X, Y),
+        _whole(x, Y),
+        _whole(X, y),
+        _whole(X, Y, X, Y),
+        _whole(X, Y, x, Y),
+        _whole(X, Y, class_names="abc"),
       )
     ]
     assert len(set(prints)) == 6 and len(prints[0]) == 16
 
   def test_preprocessing_choices(self):
     given = preprocessing.Standardise(jnp.array([0.5]), jnp.array([0.25]))
-    assert from_arrays(X, Y, preprocessing=given).preprocessing is given
-    made = from_arrays(X, Y, preprocessing=lambda inputs: given)
+    assert _whole(X, Y, preprocessing=given).preprocessing is given
+    made = _whole(X, Y, preprocessing=lambda inputs: given)
     assert made.preprocessing is given
-    zca = from_arrays(X, Y, preprocessing="zca").preprocessing
+    zca = _whole(X, Y, preprocessing="zca").preprocessing
     chex.assert_shape(zca.whiten, (16, 16))
 
   def test_take(self):
-    source = from_arrays(X, Y)
+    source = _whole(X, Y)
     taken = source.take([2, 1, 0])
     np.testing.assert_array_equal(taken.train.labels, [2, 1, 0])
     np.testing.assert_array_equal(taken.train.inputs, X[[2, 1, 0]])
@@ -113,20 +176,20 @@ class SourceTest(parameterized.TestCase):
     assert taken.fingerprint() != source.fingerprint()
 
   def test_absent_classes(self):
-    source = from_arrays(X, Y, X, Y, validation_fraction=0.5)
+    source = _whole(X, Y, X, Y, validation_fraction=0.5)
     np.testing.assert_array_equal(source.train.present, [0, 1, 2])
     shard = source.take(np.flatnonzero(source.train.labels != 1))
     np.testing.assert_array_equal(shard.train.counts, [3, 0, 1])
     np.testing.assert_array_equal(shard.train.present, [0, 2])
     assert shard.num_classes == 3 and shard.test is source.test
-    named = from_arrays(
+    named = _whole(
       X, Y, X, Y, class_names="abcd", validation_fraction=0.5
     )
     np.testing.assert_array_equal(named.train.present, [0, 1, 2])
     np.testing.assert_array_equal(named.validation.counts, [3, 2, 1, 0])
 
   def test_narrow(self):
-    source = from_arrays(X, Y)
+    source = _whole(X, Y)
     rows = [int(np.flatnonzero(Y == c)[0]) for c in range(3)]
     narrow = source.narrow(rows).train
     chex.assert_trees_all_equal(narrow.inputs, source.train.inputs)
@@ -144,7 +207,7 @@ class SourceTest(parameterized.TestCase):
     np.testing.assert_array_equal(source.narrow([0, 1]).train.present, [0, 1])
 
   def test_encoded(self):
-    source = from_arrays(X, Y, X[:3], Y[:3], preprocessing="zca")
+    source = _whole(X, Y, X[:3], Y[:3], preprocessing="zca")
     encoded = source.encoded()
     raw, held = source.train, encoded.train
     chex.assert_trees_all_close(
@@ -182,17 +245,24 @@ class SourceTest(parameterized.TestCase):
      {"x_test": X[:1], "y_test": ["z"]}, "got 'z' in row 0"),
     ("fraction", X, Y, {"validation_fraction": 1.0}, r"in \[0, 1\); got 1"),
     ("small_class", X[:5], Y[:5], {"validation_fraction": 0.5}, "class '2'"),
+    ("test_fraction", X, Y, {"test_fraction": -0.1}, "`test_fraction` must be"),
+    ("both_tests", X, Y, {"x_test": X, "y_test": Y, "test_fraction": 0.2},
+     "must be 0 beside `x_test`; got 0.2"),
+    ("small_for_test", X[:5], Y[:5], {"test_fraction": None}, "class '2'"),
+    ("ambiguous", X[..., 0] / 255, Y, {}, 'kind="series".*kind="image"'),
+    ("kind", X, Y, {"kind": "series"}, "must be one of image.*got 'series'"),
+    ("unknown_kind", X, Y, {"kind": "movie"}, "got 'movie'"),
     ("unknown", X, Y, {"preprocessing": "pca"}, "standardise, zca.*'pca'"),
     ("unfit", X, Y, {"preprocessing": preprocessing.Standardise(
       jnp.zeros(3), jnp.ones(3))}, "must keep the shape"),
   )
   def test_refused(self, x, y, options, message):
     with pytest.raises(DataError, match=message) as caught:
-      from_arrays(x, y, **options)
+      _whole(x, y, **options)
     assert "\n" not in str(caught.value)
 
   def test_refused_parts(self):
-    source = from_arrays(X, Y)
+    source = _whole(X, Y)
     with pytest.raises(DataError, match=r"rows 0\.\.11.*got 12"):
       source.take([0, 12])
     with pytest.raises(DataError, match="must keep some training samples"):

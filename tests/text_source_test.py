@@ -66,7 +66,8 @@ def test_duplicates_are_dropped_from_train():
   assert source.facts["duplicates"] == {"test": 1}
 
 
-def test_vocabulary_is_of_the_texts_that_stay():
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_vocabulary_is_of_the_texts_that_stay(part):
   texts = [f"word{i} same" for i in range(20)]
   seen = []
 
@@ -75,19 +76,28 @@ def test_vocabulary_is_of_the_texts_that_stay():
     return Vectors(("same",), np.ones((1, 3), np.float32), "")
 
   source = from_texts(texts, [0, 1] * 10, vectors=learn,
-                      validation_fraction=0.2)
+                      **{"test_fraction": 0, f"{part}_fraction": 0.2})
   known = set(embedding.vocabulary(source.preprocessing))
-  held = np.asarray(source.validation.inputs)
+  held = np.asarray(getattr(source, part).inputs)
   assert (held[:, 0] == embedding.UNKNOWN).all()
   assert len(known) == 2 + 17 and set(seen) == known - {"", "<unknown>"}
+
+
+def test_two_lists_are_enough():
+  source = from_texts(TRAIN * 2, LABELS * 2)
+  assert (source.train.num_samples, source.test.num_samples) == (20, 4)
+  assert source.facts["vectors"].endswith("learned on the training texts")
+  assert source.raw_dtype == "int32" and source.validation is None
 
 
 def test_a_validation_part_of_its_own():
   source = _source(x_validation=TEST, y_validation=TEST_LABELS,
                    validation_fraction=0.5)
   assert source.validation.num_samples == 2 and source.train.num_samples == 12
-  images = from_arrays(np.eye(4), [0, 1, 0, 1], x_validation=np.eye(4)[:1],
-                       y_validation=[1], validation_fraction=0.5)
+  images = from_arrays(
+      np.eye(4), [0, 1, 0, 1], x_validation=np.eye(4)[:1], y_validation=[1],
+      validation_fraction=0.5, test_fraction=0,
+  )
   assert images.validation.labels.tolist() == [1]
   assert images.train.num_samples == 4
 
@@ -99,7 +109,9 @@ def test_max_words_keeps_the_commonest():
 
 def test_a_record_of_another_source():
   record = _source().preprocessing
-  source = from_texts(["dog dog", "cat"], [0, 1], preprocessing=record)
+  source = from_texts(
+      ["dog dog", "cat"], [0, 1], preprocessing=record, test_fraction=0
+  )
   known = embedding.vocabulary(record)
   assert [known[i] for i in np.asarray(source.train.inputs)[0]] == ["dog"] * 2
 
@@ -217,7 +229,8 @@ def test_encoding_under_jit_takes_the_table_as_an_argument():
     (dict(length=0), "`length`"),
     (dict(max_words=2), "`max_words`"),
     (dict(preprocessing="zca"), "one of word_vectors, averaged_vectors"),
-    (dict(preprocessing=from_arrays(np.eye(2), [0, 1]).preprocessing),
+    (dict(preprocessing=from_arrays(
+        np.eye(2), [0, 1], test_fraction=0).preprocessing),
      "record of word vectors"),
     (dict(vectors=Vectors(("chat",), np.ones((1, 2), np.float32), "French")),
      "cover some words.*French"),

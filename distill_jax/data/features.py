@@ -53,7 +53,7 @@ def with_features(
   labels = np.asarray(source.train.labels)
   record = from_arrays(
       found["train"], labels, class_names=source.class_names,
-      preprocessing=preprocessing,
+      preprocessing=preprocessing, test_fraction=0,
   ).preprocessing
   made = {
       part: split._replace(
@@ -61,7 +61,9 @@ def with_features(
       )
       for part, split in splits.items()
   }
-  return source._replace(name=name or f"features of {source.name}", **made)
+  return source._replace(
+      name=name or f"features of {source.name}", raw_dtype="float32", **made
+  )
 
 
 def from_features(
@@ -80,7 +82,7 @@ def from_features(
     features: `(samples) -> [B, d]`, given slices `x_train[i : i + rows]`.
     x_train: N samples: a list of strings, an array, what `features` reads.
     y_train: as in `from_arrays`.
-    x_test: as `x_train`; or None.
+    x_test: as `x_train`; or None, and then `test_fraction` of train is.
     y_test: as `y_train`.
     rows: samples given to `features` at once; the last call has fewer.
     **options: of `from_arrays`; `preprocessing` is that of the features.

@@ -57,7 +57,7 @@ def read(
     text: further options of `from_texts`, where the data are texts: vectors,
       length, max_words, tokens, drop_duplicates.
     **options: of `from_arrays` and `from_texts`: class_names, preprocessing,
-      validation_fraction, seed.
+      test_fraction (0 by default), validation_fraction, seed.
 
   Returns:
     The source, named `spec`.
@@ -67,7 +67,7 @@ def read(
   """
   data_dir = data_dir or os.environ.get("DISTILL_JAX_DATA")
   kind, _, place = spec.partition(":")
-  options["name"] = spec
+  options = {"test_fraction": 0, **options, "name": spec}
   if kind == "csv" and place:
     return _table(spec, place, data_dir, text, options)
   resize = None
@@ -86,6 +86,8 @@ def read(
     arrays = files[kind](_find(spec, place, data_dir))
   else:
     raise DataError(f"`spec` must be one of {_KINDS}; got {spec!r}.")
+  if kind == "npz" and np.ndim(arrays["x_train"]) == 3:
+    options.setdefault("kind", "image")
   return from_arrays(**{**arrays, **options})
 
 

@@ -26,6 +26,9 @@ _FITS = {
   "zca": preprocessing_lib.zca,
 }
 _ENCODE_ROWS = 1024  # encoded at once by `Source.encoded`
+_TEST_FRACTION = 0.2  # held out where there is no test part
+_KINDS = {"image": (3, 4), "series": (3,), "features": (2,)}  # their ranks
+_AXES = "[N, H, W], [N, H, W, C], [N, T, C] or [N, D]"
 
 
 class Split(NamedTuple):
@@ -88,6 +91,7 @@ class Source(NamedTuple):
     class_names: K names.
     name: what it was read from.
     facts: what reading it found that a report should say, JSON values.
+    raw_dtype: of the raw inputs: "uint8", "float32", or "int32" for token ids.
   """
 
   train: Split
@@ -96,6 +100,7 @@ class Source(NamedTuple):
   class_names: tuple[str, ...]
   name: str
   facts: Mapping[str, Any] = MappingProxyType({})
+  raw_dtype: str = "float32"
 
   def __repr__(self) -> str:
     sizes = ", ".join(
@@ -236,6 +241,8 @@ def from_arrays(
   y_validation=None,
   class_names=None,
   preprocessing="standardise",
+  kind: str | None = None,
+  test_fraction: float | None = None,
   validation_fraction: float = 0.0,
   seed: int = 0,
   name: str = "arrays",
@@ -243,11 +250,13 @@ def from_arrays(
   """Makes a `Source` of NumPy arrays, or anything NumPy can read.
 
   Args:
-    x_train: [N, H, W, C] or [N, H, W] images, or [N, D] features. Integer
-      images must hold 0..255 and are kept as uint8; uint8 is divided by 255 on
-      the way to model space. Floats are used as they are (images in [0, 1]).
+    x_train: [N, H, W, C] or [N, H, W] images, [N, T, C] time series, or [N, D]
+      features, also a data frame of numeric columns. Integer images must hold
+      0..255 and are kept as uint8; uint8 is divided by 255 on the way to model
+      space. Floats are used as they are (images in [0, 1]).
     y_train: [N] or [N, 1] class indices 0..K-1, or strings.
-    x_test: as `x_train`, for testing; or None.
+    x_test: as `x_train`, for testing; or None, and then `test_fraction` of
+      train is. Columns of a data frame are found by name.
     y_test: as `y_train`.
     x_validation: as `x_train`, for choosing settings; or None, and then
       `validation_fraction` of train is.
@@ -256,10 +265,16 @@ def from_arrays(
       some; by default the sorted strings, or "0".."K-1".
     preprocessing: "standardise", "zca", "relative_zca", a function
       `(inputs) -> record`, or a record. Fitted on the training part, without
-      the validation part.
+      the test and validation parts.
+    kind: "image", "series" or "features", to tell float images [N, H, W] from
+      series [N, T, C]; otherwise it follows from the shape, and integers
+      [N, H, W] are images. Series are standardised per channel.
+    test_fraction: share of every class moved from train to test, in [0, 1);
+      at least one sample of each class unless 0. By default 0.2 where `x_test`
+      is None; 0 for a source without a test part.
     validation_fraction: share of every class moved from train to validation,
       in [0, 1); at least one sample of each class unless 0.
-    seed: of the choice of validation samples.
+    seed: of the choice of test and validation samples.
     name: what the data were read from.
 
   Returns:
@@ -273,7 +288,11 @@ def from_arrays(
     "validation": (x_validation, y_validation),
     "test": (x_test, y_test),
   })
-  arrays = {part: _inputs(f"x_{part}", x) for part, (x, _) in parts.items()}
+  columns = getattr(x_train, "columns", None)
+  arrays = {
+    part: _inputs(f"x_{part}", _numbers(f"x_{part}", x, columns), kind)
+    for part, (x, _) in parts.items()
+  }
   labels = {part: y for part, (_, y) in parts.items()}
   check_lengths(arrays, labels)
   for part, inputs in arrays.items():
@@ -284,7 +303,7 @@ def from_arrays(
     return record, arrays
 
   return assemble(
-    labels, fit, class_names=class_names,
+    labels, fit, class_names=class_names, test_fraction=test_fraction,
     validation_fraction=validation_fraction, seed=seed, name=name,
   )
 
@@ -317,27 +336,31 @@ def assemble(
     fit: Callable,
     *,
     class_names,
+    test_fraction: float | None,
     validation_fraction: float,
     seed: int,
     name: str,
 ) -> Source:
   """A source of labels, and of inputs that are fitted to the kept rows.
 
-  What is fitted must not see the validation part, which is chosen by labels.
+  What is fitted must not see the other parts, which are chosen by labels.
 
   Args:
-    labels: {part: [N] labels}, of `train` and maybe of `validation`, which is
-      then not carved from train, and `test`.
+    labels: {part: [N] labels}, of `train` and maybe of `validation` and `test`,
+      which are then not carved from train.
     fit: `(rows of train that stay) -> preprocessing, {part: raw inputs [N,
       ...]}`, of all rows of train.
     class_names: see `from_arrays`.
+    test_fraction: see `from_arrays`.
     validation_fraction: see `from_arrays`.
     seed: see `from_arrays`.
     name: see `from_arrays`.
   """
-  if not 0 <= validation_fraction < 1:
+  if test_fraction is None:
+    test_fraction = 0 if "test" in labels else _TEST_FRACTION
+  if test_fraction and "test" in labels:
     raise DataError(
-      f"`validation_fraction` must be in [0, 1); got {validation_fraction}."
+      f"`test_fraction` must be 0 beside `x_test`; got {test_fraction}."
     )
   labels = {
     part: labelling.as_labels(f"y_{part}", y) for part, y in labels.items()
@@ -352,27 +375,35 @@ def assemble(
     raise DataError(
       f"`y_train` must hold at least two classes; got only {class_names}."
     )
-  own = "validation" in labels
-  named = np.asarray(class_names)
-  kept, held = stratified(
-    named[train], named, 0 if own else validation_fraction, seed
-  )
+  named, kept = np.asarray(class_names), np.arange(len(train))
+  rows = {part: np.arange(len(y)) for part, y in labels.items()}
+  for part, fraction in (
+    ("test", test_fraction), ("validation", validation_fraction)
+  ):
+    stay, held = stratified(
+      named[train[kept]], named, 0 if part in labels else fraction, seed,
+      name=f"{part}_fraction",
+    )
+    if len(held):
+      rows[part] = kept[held]
+    kept = kept[stay]
+  rows["train"] = kept
   record, inputs = fit(kept)
 
-  def split(part, rows=slice(None)):
-    if part not in labels:
+  def split(part):
+    if part not in rows:
       return None
+    given = part if part in labels else "train"
     return _split(
-      inputs[part][rows], labels[part][rows], len(class_names), record
+      inputs[given][rows[part]], labels[given][rows[part]], len(class_names),
+      record,
     )
 
-  carved = split("train", held) if len(held) else None
   return Source(
-    train=split("train", kept),
-    validation=split("validation") if own else carved,
-    test=split("test"),
+    **{part: split(part) for part in ("train", "validation", "test")},
     class_names=class_names,
     name=name,
+    raw_dtype=str(inputs["train"].dtype),
   )
 
 
@@ -397,27 +428,53 @@ def _members(labels, num_classes):
   return members, jnp.asarray(counts, jnp.int32)
 
 
-def _inputs(argument, inputs):
+def _numbers(argument, inputs, columns):
+  """An array; of a data frame [N, D], by the columns of `x_train`."""
+  if not (hasattr(inputs, "columns") and hasattr(inputs, "to_numpy")):
+    return np.asarray(inputs)
+  arrays = []
+  for name in columns if columns is not None else inputs.columns:
+    if name not in inputs.columns:
+      raise DataError(f"`{argument}` must have column {name!r} of `x_train`.")
+    array = np.asarray(inputs[name])
+    if array.dtype.kind not in "buif":
+      raise DataError(
+        f"`{argument}` must have numeric columns; got {array.dtype} in column "
+        f"{name!r}. Drop or encode it."
+      )
+    arrays.append(array)
+  return np.stack(arrays, axis=1, dtype=np.float32, casting="same_kind")
+
+
+def _inputs(argument, inputs, kind):
   """Checks inputs; returns uint8 or float32, images with a channel axis."""
-  inputs = np.asarray(inputs)
   if inputs.dtype.kind not in "uif":
     raise DataError(
       f"`{argument}` must be integers or floats; got {inputs.dtype}. Convert "
       "it, and make samples equal in shape."
     )
   if inputs.ndim not in (2, 3, 4):
+    raise DataError(f"`{argument}` must be {_AXES}; got shape {inputs.shape}.")
+  if kind is None and inputs.ndim == 3 and inputs.dtype.kind == "f":
     raise DataError(
-      f"`{argument}` must be [N, H, W], [N, H, W, C] or [N, D]; got shape "
-      f"{inputs.shape}."
+      f"`kind` must be given for floats [N, ., .]: kind=\"series\" for time "
+      f"series [N, T, C], kind=\"image\" for grey images [N, H, W]; got "
+      f"`{argument}` of shape {inputs.shape}."
+    )
+  if kind is not None and inputs.ndim not in _KINDS.get(kind, ()):
+    raise DataError(
+      f"`kind` must be one of {', '.join(_KINDS)}, and fit {_AXES}; got "
+      f"{kind!r} for `{argument}` of shape {inputs.shape}."
     )
   if inputs.size == 0:
     raise DataError(f"`{argument}` must hold samples; got {inputs.shape}.")
-  if inputs.dtype.kind == "f":
+  if inputs.dtype.kind == "f" or kind == "series":
     inputs = inputs.astype(np.float32)
     _check_finite(argument, inputs)
   elif inputs.dtype != np.uint8:
     inputs = _integers(argument, inputs)
-  return inputs[..., None] if inputs.ndim == 3 else inputs
+  grey = inputs.ndim == 3 and kind != "series"
+  return inputs[..., None] if grey else inputs
 
 
 def _integers(argument, inputs):
@@ -464,8 +521,10 @@ def stratified(
     name: of the fraction, for messages.
 
   Raises:
-    DataError: a class of one sample.
+    DataError: a class of one sample, or a fraction out of its range.
   """
+  if not 0 <= fraction < 1:
+    raise DataError(f"`{name}` must be in [0, 1); got {fraction}.")
   if fraction == 0:
     return np.arange(len(labels)), np.arange(0)
   generator = np.random.default_rng(seed)

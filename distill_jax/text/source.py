@@ -54,6 +54,7 @@ def from_texts(
     drop_duplicates: bool = False,
     preprocessing="word_vectors",
     class_names=None,
+    test_fraction: float | None = None,
     validation_fraction: float = 0.0,
     seed: int = 0,
     name: str = "texts",
@@ -63,7 +64,7 @@ def from_texts(
   Args:
     x_train: N texts.
     y_train: [N] class indices 0..K-1, or strings.
-    x_test: texts for testing; or None.
+    x_test: texts for testing; or None, and then `test_fraction` of train are.
     y_test: their classes.
     x_validation: texts for choosing settings; or None, and then
       `validation_fraction` of train are.
@@ -77,14 +78,15 @@ def from_texts(
       and the unknown word among them; all by default.
     tokens: "words" for raw text, "spaces" for texts that are tokens already, or
       a function; see `text.tokens`.
-    drop_duplicates: leaves out the training texts that also occur in the test
-      or validation part; they are counted in any case.
+    drop_duplicates: leaves out the training texts that also occur in `x_test`
+      or `x_validation`; they are counted in any case.
     preprocessing: "word_vectors" for inputs [s, d], "averaged_vectors" for one
       vector [d] a text, or a record of another source, whose words and vectors
       are then used.
     class_names: K names; see `from_arrays`.
+    test_fraction: see `from_arrays`.
     validation_fraction: see `from_arrays`.
-    seed: of the choice of validation texts.
+    seed: of the choice of test and validation texts.
     name: what the texts were read from.
 
   Returns:
@@ -153,7 +155,7 @@ def from_texts(
     return record, raw
 
   made = assemble(
-      labels, fit, class_names=class_names,
+      labels, fit, class_names=class_names, test_fraction=test_fraction,
       validation_fraction=validation_fraction, seed=seed, name=name,
   )
   return made._replace(facts=facts)
