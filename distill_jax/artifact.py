@@ -52,7 +52,9 @@ class Artifact(NamedTuple):
       where they are the samples themselves.
     extra: other learned scalars, or `()`.
     preprocessing: record with `apply` (raw to model space) and `invert`.
-    modality: "image", "text" or "features".
+    modality: "image", "text", "series" or "features".
+    raw_dtype: of the data before preprocessing: "uint8", "float32", or "int32"
+      for token ids.
     method: that made the set.
     parameterization: of the codes, its name; "custom" for one without.
     label_regime: "hard" where every label names one class, else "soft_fixed".
@@ -77,6 +79,7 @@ class Artifact(NamedTuple):
   extra: PyTree
   preprocessing: PyTree
   modality: str
+  raw_dtype: str
   method: str
   parameterization: str
   label_regime: str
@@ -96,6 +99,35 @@ class Artifact(NamedTuple):
         f"labels, {self.student_init} initialisation, "
         f"{self.storage_bytes['total']:,} bytes"
     )
+
+  def save(self, path) -> None:
+    """Writes the set; see `save`."""
+    save(self, path)
+
+  def to_numpy(self) -> tuple[np.ndarray, np.ndarray]:
+    """The set in the units of the data it was made of: `(x, y)`.
+
+    `x` has preprocessing inverted. Where the data were uint8, as images are
+    mostly, it is uint8 too: rounded and clipped to 0..255, grey images as [M,
+    H, W, 1]. Other numbers are float32 in their own scale. Texts are strings
+    [M] of the nearest words.
+
+    `y` has class indices [M] int32 where `label_regime` is "hard", otherwise
+    rows [M, K] float32, [M, 1] for two classes. They are probabilities where
+    `label_space` is "probabilities" or "logits". "raw" rows are targets of the
+    cross-entropy, and "centred" ones of a regression plus 1/K; neither need be
+    positive.
+    """
+    x = inverted(self)
+    if is_of_words(self.preprocessing):
+      x = np.array(list(map(" ".join, self.preprocessing.sentences(x))))
+    elif self.raw_dtype == "uint8":
+      x = np.clip(np.round(255 * x), 0, 255).astype(np.uint8)
+    y = self.training_set.samples.labels
+    y = uncentred(y) if self.label_space == "centred" else y
+    if self.label_regime == "hard":
+      y = classes_of_labels(y)
+    return x, np.asarray(y)
 
   @property
   def training_set(self) -> TrainingSet:
@@ -174,6 +206,7 @@ def to_artifact(
     codes=distilled.codes,
     extra=samples.extra,
     preprocessing=source.preprocessing,
+    raw_dtype=source.raw_dtype,
     method=method,
     parameterization=_name_of(estimator.parameterization),
     label_space=label_space,
@@ -236,7 +269,10 @@ def from_samples(
   if preprocessing is None:
     channels = inputs.shape[-1:]
     preprocessing = Standardise(jnp.zeros(channels), jnp.ones(channels))
+  raw_dtype = None
   if raw:
+    if not is_of_words(preprocessing):
+      raw_dtype = "uint8" if inputs.dtype == np.uint8 else "float32"
     inputs = _encode(preprocessing, inputs)
   if labels.dtype.kind in "ui":
     labels = _rows(labels, len(class_names))
@@ -249,6 +285,7 @@ def from_samples(
     codes=(),
     extra=(),
     preprocessing=preprocessing,
+    raw_dtype=raw_dtype,
     method=method,
     parameterization="pixels",
     label_space=label_space,
@@ -258,6 +295,13 @@ def from_samples(
     network=network,
     stored_labels=labels,
     provenance={"versions": environment.versions(), **(provenance or {})},
+  )
+
+
+def inverted(artifact: Artifact) -> np.ndarray:
+  """Samples before preprocessing: uint8 ones over 255, texts as token ids."""
+  return np.asarray(
+    artifact.preprocessing.invert(jnp.asarray(artifact.inputs))
   )
 
 
@@ -348,6 +392,9 @@ def _make(
     sizes["initial"] = _bytes(initial)
   if is_of_words(rest["preprocessing"]):
     sizes["vectors"] = _bytes(schema.plain("", rest["preprocessing"]))
+  rest["raw_dtype"] = rest["raw_dtype"] or schema.default_raw_dtype(
+    inputs, rest["preprocessing"]
+  )
   rest["label_scale"] = float(rest["label_scale"])
   rest["extra"] = schema.plain("extra", rest["extra"])
   return schema.check(Artifact(
@@ -357,7 +404,7 @@ def _make(
     order=np.asarray(order).astype(np.int32),
     initial=initial,
     codes=codes,
-    modality=schema.MODALITIES.get(inputs.ndim, "unknown"),
+    modality=schema.modality(inputs, rest["preprocessing"]),
     label_regime=_label_regime(labels, rest.get("label_space")),
     class_names=tuple(str(name) for name in class_names),
     student_init="fixed" if initial else "random",

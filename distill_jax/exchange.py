@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from distill_jax import schema, storage
-from distill_jax.artifact import Artifact, build, unwritable
+from distill_jax.artifact import Artifact, build, inverted, unwritable
 from distill_jax.errors import ArtifactError
 from distill_jax.preprocessing import ZCA
 
@@ -103,10 +103,10 @@ def to_pixels(artifact: Artifact) -> np.ndarray:
       f"`artifact` must hold images to be shown; got {artifact.modality}. "
       "Export it as .npz."
     )
-  images = np.asarray(artifact.preprocessing.invert(artifact.inputs))
   zca = isinstance(artifact.preprocessing, ZCA)
   rule = _clipped if zca else _stretched_if_out
-  return np.stack([rule(image) for image in images]).astype(np.float32)
+  images = map(rule, inverted(artifact))
+  return np.stack(list(images)).astype(np.float32)
 
 
 def _clipped(image):

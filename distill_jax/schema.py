@@ -25,11 +25,11 @@ from distill_jax.text.embedding import is_of_words, vocabulary
 from distill_jax.types import PyTree
 
 VERSION = 1
-MODALITIES = {4: "image", 3: "text", 2: "features"}  # by rank of the inputs
 ARRAYS = ("inputs", "labels", "step_sizes", "order")
 TREES = ("initial", "codes", "extra")
 _CHOICES = {
-  "modality": tuple(MODALITIES.values()),
+  "modality": ("image", "text", "series", "features"),
+  "raw_dtype": ("uint8", "float32", "int32"),
   "label_regime": ("hard", "soft_fixed"),
   "label_space": ("raw", "probabilities", "logits", "centred"),
   "student_init": ("fixed", "random"),
@@ -40,6 +40,21 @@ _PLAIN = (
   "method", "parameterization", *_CHOICES, "label_scale", "class_names", *_DICTS
 )
 _KEYS = {"schema_version", "sha256", "order", "preprocessing", *TREES, *_PLAIN}
+_LATER = {"raw_dtype"}  # older files lack it
+
+
+def modality(inputs: np.ndarray, preprocessing) -> str:
+  """What samples [M, ...] are, by their rank and whether words are behind."""
+  if inputs.ndim == 3:
+    return "text" if is_of_words(preprocessing) else "series"
+  return {4: "image", 2: "features"}.get(inputs.ndim, "unknown")
+
+
+def default_raw_dtype(inputs: np.ndarray, preprocessing) -> str:
+  """That of the raw data of a set that does not say."""
+  if is_of_words(preprocessing):
+    return "int32"
+  return "uint8" if inputs.ndim == 4 else "float32"
 
 
 def plain(name: str, tree: PyTree) -> PyTree:
@@ -112,7 +127,7 @@ def fields(tensors: storage.Tensors, document: dict) -> dict[str, Any]:
   record = PREPROCESSING[name]
   parts = [_take(left, f"preprocessing/{field}") for field in record._fields]
   result = {name: _take(left, name) for name in ARRAYS}
-  result |= {name: document[name] for name in _PLAIN}
+  result |= {name: document[name] for name in _PLAIN if name in document}
   result |= {name: _unflatten(name, document[name], left) for name in TREES}
   if left:
     raise ArtifactError(
@@ -124,6 +139,9 @@ def fields(tensors: storage.Tensors, document: dict) -> dict[str, Any]:
   names = result["class_names"]
   result["class_names"] = tuple(names) if isinstance(names, list) else names
   result["preprocessing"] = record(*map(jnp.asarray, parts))
+  result.setdefault("raw_dtype", default_raw_dtype(
+    result["inputs"], result["preprocessing"]
+  ))
   return result
 
 
@@ -162,7 +180,8 @@ def _check_document(tensors, document) -> None:
       "or wrap arrays of your own with `from_samples`."
     ) from error
   for missing, problem in (
-    (_KEYS - set(document), "lacks"), (set(document) - _KEYS, "has unknown")
+    (_KEYS - _LATER - set(document), "lacks"),
+    (set(document) - _KEYS, "has unknown"),
   ):
     if missing:
       raise ArtifactError(
@@ -210,13 +229,14 @@ def _check_shapes(artifact) -> None:
     dtype = getattr(artifact, name).dtype
     _require(dtype == np.float32, name, "be float32", dtype)
   _require(
-    inputs.ndim in MODALITIES and inputs.size, "inputs",
+    inputs.ndim in (2, 3, 4) and inputs.size, "inputs",
     "be [M, H, W, C], [M, s, d] or [M, D] with M at least 1", inputs.shape,
   )
-  modality = MODALITIES[inputs.ndim]
+  found = modality(inputs, artifact.preprocessing)
+  older = (found, artifact.modality) == ("series", "text")
   _require(
-    artifact.modality == modality,
-    "modality", f"be {modality} for inputs {inputs.shape}", artifact.modality,
+    artifact.modality == found or older,
+    "modality", f"be {found} for inputs {inputs.shape}", artifact.modality,
   )
   _require(
     isinstance(names, tuple) and len(names) > 1 and len(set(names)) ==

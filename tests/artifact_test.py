@@ -25,6 +25,7 @@ from distill_jax.data import from_arrays
 from distill_jax.errors import ArtifactError
 from distill_jax.estimators.backprop import backprop
 from distill_jax.inner_loop import train_in_order
+from distill_jax.merging import merge
 from distill_jax.nn import mlp
 from distill_jax.parameterization.pixels import pixels
 from distill_jax.types import (
@@ -279,6 +280,7 @@ def _nan(tensors, document):
   (_set("document", schema_version=2), "at most 1; got 2. Upgrade distill_jax"),
   (_set("document", schema_version="1"), "`schema_version` must be 1; got '1'"),
   (_pop("document", "schema_version"), "`schema_version` must be 1; got None"),
+  (_set("document", raw_dtype="int8"), "`raw_dtype` must be one of uint8"),
   (_pop("document", "recipe"), "it lacks recipe"),
   (_set("document", colour=1), "has unknown colour"),
   (_pop("tensors", "labels"), "labels is missing"),
@@ -380,6 +382,108 @@ def test_nothing_wrong_is_saved(tmp_path):
   with pytest.raises(ArtifactError, match="must hold JSON values alone"):
     save(_artifact()._replace(provenance={"x": {1, 2}}), path)
   assert not path.exists()
+
+
+def test_an_older_file(tmp_path):
+  made, path = _artifact(), tmp_path / "set.safetensors"
+  made.save(path)
+  _rewrite(path, _pop("document", "raw_dtype"))
+  _assert_same(load(path), made)
+  series = from_samples(
+    np.zeros((2, 3, 4), np.float32), [0, 1], class_names="ab"
+  )
+  assert (series.modality, series.raw_dtype) == ("series", "float32")
+  series._replace(modality="text").save(path)
+  assert load(path).inputs.shape == (2, 3, 4)
+
+
+# ------------------------------------------------------------ as plain arrays
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+@pytest.mark.parametrize("raw", [_RAW, np.float32(7 * (_RAW / 255) - 3)])
+def test_to_numpy_is_in_the_units_of_the_data(raw, encoded):
+  source = from_arrays(raw, np.arange(30) % 3, test_fraction=0)
+  source = source.encoded() if encoded else source
+  train = source.train
+  made = to_artifact(
+    backprop(Objective(None, None, None), pixels()),
+    Distilled(
+      train.encode(train.inputs), jnp.eye(3)[train.labels], jnp.zeros((0,))
+    ),
+    source, method="toy", order=np.arange(30)[None],
+  )
+  x, y = made.to_numpy()
+  assert x.dtype == raw.dtype and y.dtype == np.int32
+  np.testing.assert_allclose(x, raw, atol=0 if raw is _RAW else 1e-5)
+  np.testing.assert_array_equal(y, np.arange(30) % 3)
+
+
+def test_to_numpy_clips_and_says_what_labels_are():
+  logits = np.float32([[0, 1, 2], [3, 0, 0]])
+  made = from_samples(
+    np.full((2, 2, 2, 1), 3.0), logits, class_names="abc", label_space="logits"
+  )
+  x, y = made.to_numpy()
+  assert x.dtype == np.uint8 and (x == 255).all()
+  np.testing.assert_allclose(y, jax.nn.softmax(logits), rtol=1e-6)
+  half = np.float32([[-1 / 3, 2 / 3, -1 / 3], [0.5, -0.25, -0.25]])
+  made = made._replace(labels=half, label_space="centred")
+  np.testing.assert_allclose(made.to_numpy()[1], half + 1 / 3, rtol=1e-6)
+
+
+# --------------------------------------------------------------------- merge
+
+
+def _part(classes, **settings):
+  settings = dict(
+    inputs=np.float32(classes)[:, None], labels=classes, class_names="abc",
+    recipe={"name": "converged"}, method="dm", provenance={"data": "toy"},
+  ) | settings
+  return from_samples(**settings)
+
+
+def test_merge():
+  parts = [_part([0, 2]), _part([1], method="mtt"), _part([0], labels=[2])]
+  union = merge([merge(parts[:2]), parts[2]])
+  np.testing.assert_array_equal(union.inputs[:, 0], [0, 2, 1, 0])
+  np.testing.assert_array_equal(union.to_numpy()[1], [0, 2, 1, 2])
+  np.testing.assert_array_equal(union.order, [[0, 1, 2, 3]])
+  assert union.method == "merged dm, mtt" and union.label_regime == "hard"
+  assert union.provenance["data"] == "toy" and union.num_rows == 4
+  sizes = [part.storage_bytes["total"] for part in parts]
+  assert union.storage_bytes["total"] == sum(sizes)
+  assert [p["num_samples"] for p in union.provenance["parts"]] == [2, 1, 1]
+  assert [p["method"] for p in union.provenance["parts"]] == ["dm", "mtt", "dm"]
+
+
+def test_merge_of_step_sizes():
+  recipe = {"name": "in_order"}
+  one, two = (
+    _part([0, 1], step_sizes=[size], recipe=recipe) for size in (0.1, 0.3)
+  )
+  assert "step_size" not in merge([one, one]).provenance
+  union = merge([one, two])
+  np.testing.assert_allclose(union.step_sizes, [0.2])
+  assert union.provenance["step_size"] == "mean of 2 sets"
+
+
+@pytest.mark.parametrize("change, message", [
+  (dict(class_names="abd"), "agree in class_names; got .* in set 2, .*'d'"),
+  (dict(label_space="probabilities"), "agree in label_space; got raw"),
+  (dict(recipe={"name": "dm"}), "agree in recipe"),
+  (dict(network={"name": "mlp"}), "agree in network"),
+  (dict(inputs=np.zeros((2, 2))), "agree in the shape of a sample"),
+  (dict(preprocessing=preprocessing.Standardise(
+    jnp.ones(1), jnp.ones(1))), "agree in preprocessing; set 2"),
+  (dict(step_sizes=[0.1]), "agree in step_sizes; set 2"),
+  (dict(order=[[0], [1]]), "have one step .*; set 2 has 2 and random"),
+  (dict(initial={"params": jnp.ones(1)}), "has 1 and fixed"),
+])
+def test_merge_refuses(change, message):
+  with pytest.raises(ArtifactError, match=message) as failure:
+    merge([_part([0, 1]), _part([0, 1], **change)])
+  assert "\n" not in str(failure.value)
 
 
 # ---------------------------------------------------------------- exchange

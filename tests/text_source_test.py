@@ -10,6 +10,7 @@ from distill_jax.data.source import from_arrays
 from distill_jax.errors import ArtifactError, DataError
 from distill_jax.evaluation.learners import nearest_neighbours
 from distill_jax.exchange import export, import_npz
+from distill_jax.merging import merge
 from distill_jax.text import embedding, words
 from distill_jax.text.source import from_texts
 from distill_jax.text.vectors import Vectors, save_vectors
@@ -202,6 +203,10 @@ def test_a_set_of_sentences_in_a_file(tmp_path):
       preprocessing=source.preprocessing, raw=True,
   )
   assert made.modality == "text" and made.storage_bytes["vectors"] > 0
+  assert made.raw_dtype == "int32"
+  assert made.to_numpy()[0].tolist() == ["the cat sat", "a dog ran far"]
+  twice = merge([made, made])
+  assert twice.storage_bytes["vectors"] == made.storage_bytes["vectors"]
   artifact.save(made, tmp_path / "set.safetensors")
   again = artifact.load(tmp_path / "set.safetensors")
   assert words.sentences(again)[0] == ["the", "cat", "sat"]

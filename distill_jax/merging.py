@@ -1,0 +1,133 @@
+"""The union of distilled sets: of clients, of shards, of tasks in turn."""
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from distill_jax import environment, schema
+from distill_jax.artifact import Artifact
+from distill_jax.errors import ArtifactError
+from distill_jax.preprocessing import name_of
+
+_SHARED = (
+    "class_names", "label_space", "label_scale", "modality", "raw_dtype",
+    "recipe", "network",
+)
+_PREFIX = "merged "
+
+
+def merge(artifacts: Sequence[Artifact]) -> Artifact:
+  """One set of the samples of several, in one step.
+
+  Sets of shards of one source (`Source.take`) share its preprocessing. The
+  codes are left out; `storage_bytes` are the sums. One step size each may
+  differ; the union has their mean, which `provenance` notes.
+
+  Args:
+    artifacts: at least one, of one step each and without a fixed
+      initialisation. They agree in class names, labels, preprocessing, shape of
+      a sample, learned scalars, recipe and network.
+
+  Returns:
+    The union; `provenance["parts"]` lists the sets.
+
+  Raises:
+    ArtifactError: naming what differs, or what cannot be merged.
+  """
+  artifacts = list(artifacts)
+  if not artifacts:
+    raise ArtifactError("`artifacts` must hold at least one set; got none.")
+  first = artifacts[0]
+  for number, other in enumerate(artifacts, 1):
+    _check(first, other, number)
+  sizes = [a.storage_bytes for a in artifacts]
+  starts = np.cumsum([0, *(a.num_samples for a in artifacts[:-1])])
+  shared = {
+      name: value for name, value in first.provenance.items()
+      if all(a.provenance.get(name) == value for a in artifacts)
+  }
+  step_sizes = first.step_sizes
+  if not all(np.array_equal(a.step_sizes, step_sizes) for a in artifacts):
+    step_sizes = np.mean([a.step_sizes for a in artifacts], 0)
+    shared["step_size"] = f"mean of {len(artifacts)} sets"
+  return schema.check(first._replace(
+      inputs=np.concatenate([a.inputs for a in artifacts]),
+      labels=np.concatenate([a.labels for a in artifacts]),
+      step_sizes=step_sizes,
+      order=np.concatenate([
+          a.order + np.int32(start)
+          for a, start in zip(artifacts, starts, strict=True)
+      ], axis=1),
+      codes=(),
+      method=_PREFIX + _names(a.method for a in artifacts),
+      parameterization=_names(a.parameterization for a in artifacts),
+      label_regime=max(a.label_regime for a in artifacts),  # soft if one is
+      storage_bytes={
+          # Word vectors are those of every set.
+          name: size if name == "vectors" else sum(s[name] for s in sizes)
+          for name, size in first.storage_bytes.items()
+      },
+      provenance={
+          **shared,
+          "versions": environment.versions(),
+          "parts": [part for a in artifacts for part in _parts(a)],
+      },
+  ))
+
+
+def _names(names) -> str:
+  parts = [name.removeprefix(_PREFIX).split(", ") for name in names]
+  return ", ".join(sorted(set().union(*parts)))
+
+
+def _parts(artifact: Artifact) -> list[dict]:
+  """What the union says of a set; of a union, what it says of its own."""
+  if "parts" in artifact.provenance:
+    return artifact.provenance["parts"]
+  return [{
+      "method": artifact.method,
+      "data": artifact.provenance.get("data"),
+      "fingerprint": artifact.provenance.get("fingerprint"),
+      "num_samples": artifact.num_samples,
+  }]
+
+
+def _check(first: Artifact, other: Artifact, number: int) -> None:
+  """Refuses a set that cannot join the first."""
+  if len(other.order) > 1 or jax.tree.leaves(other.initial):
+    raise ArtifactError(
+        "`artifacts` must have one step and no fixed initialisation; set "
+        f"{number} has {len(other.order)} and {other.student_init} "
+        "initialisation."
+    )
+  for name in _SHARED:
+    ours, theirs = getattr(first, name), getattr(other, name)
+    if ours != theirs:
+      raise ArtifactError(
+          f"`artifacts` must agree in {name}; got {ours} and, in set {number},"
+          f" {theirs}."
+      )
+  same = {
+      "the shape of a sample": first.inputs.shape[1:] == other.inputs.shape[1:],
+      "preprocessing": _equal(
+          (name_of(first.preprocessing), *first.preprocessing),
+          (name_of(other.preprocessing), *other.preprocessing),
+      ),
+      "extra": _equal(first.extra, other.extra),
+      "step_sizes": _equal(first.step_sizes, other.step_sizes)
+      or first.step_sizes.shape == other.step_sizes.shape == (1,),
+  }
+  for name, agrees in same.items():
+    if not agrees:
+      raise ArtifactError(
+          f"`artifacts` must agree in {name}; set {number} has another than "
+          "set 1."
+      )
+
+
+def _equal(a, b) -> bool:
+  """Whether two trees hold the same arrays."""
+  return jax.tree.structure(a) == jax.tree.structure(b) and all(
+      map(np.array_equal, jax.tree.leaves(a), jax.tree.leaves(b))
+  )
