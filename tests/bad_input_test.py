@@ -29,7 +29,7 @@ FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 def _with(value, row=3):
   x = X / np.float32(255)
   x[row, 2, 2] = value
-  return x
+  return x[..., None]
 
 
 ARRAYS = [

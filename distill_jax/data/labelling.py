@@ -64,7 +64,8 @@ def name_classes(labels, class_names=None) -> tuple[str, ...]:
   if len(absent):
     raise DataError(
       "`y_train` must hold samples of every class; got an empty class "
-      f"'{absent[0]}'. Number the classes 0, 1, 2, ... or give `class_names`."
+      f"'{absent[0]}'. Add samples of it, number the classes 0, 1, 2, ..., or "
+      "name them all in `class_names`."
     )
   return tuple(str(label) for label in range(len(present)))
 
