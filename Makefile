@@ -9,12 +9,12 @@ quickstart: $(VENV)/.experiments
 	$(BIN)/python experiments/distill.py \
 	  --config=experiments/configs/sldd_digits.py --workdir=runs/quickstart
 
-# A process for each core; each file's tests stay in one.
+# A process for each core, which takes tests from the other when it runs out.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
 
 test-all: $(VENV)/.test-all
-	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile \
+	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal \
 	  -m "slow or not slow"
 
 lint: $(VENV)/.test

@@ -76,12 +76,6 @@ class ScriptsTest(parameterized.TestCase):
     self.folder = pathlib.Path(
         self.enter_context(tempfile.TemporaryDirectory())
     )
-    # Compiling is most of the time here; what is compiled runs once.
-    optimised = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    self.addCleanup(
-        jax.config.update, "jax_disable_most_optimizations", optimised
-    )
 
   def test_one_round_of_conv_scan(self):
     out = self.folder / "result.json"
@@ -170,6 +164,7 @@ class ScriptsTest(parameterized.TestCase):
     difference = text_step.gradient_difference(name, length=6, batch_size=4)
     assert difference < 1e-4
 
+  @pytest.mark.slow
   def test_parts_of_a_sentence_take_less_memory(self):
     out = self.folder / "result.json"
     text_memory.main([

@@ -1,8 +1,9 @@
-"""Every module starts with nothing compiled; programs are kept on disk.
+"""Tests compile fast, share a disk cache, and leave no settings behind.
 
-A process that keeps thousands of compiled programs runs out of memory maps, and
-the compiler then crashes. From disk, launchers in processes of their own and
-the next run of the tests have them at once.
+Most of the time goes into compiling, so programs are hardly optimised and are
+kept on disk for launchers in other processes and for the next run. A process
+that keeps thousands of compiled programs runs out of memory maps and crashes,
+so memory is cleared after each module.
 """
 
 import os
@@ -10,19 +11,31 @@ import os
 import jax
 import pytest
 
+# XLA's older code generator compiles twice as fast on a CPU.
+FLAGS = "--xla_cpu_use_fusion_emitters=false"
+
 
 def pytest_configure(config):
-  kept = {
+  settings = {
     "jax_compilation_cache_dir": str(config.rootpath / ".pytest_cache" / "jax"),
     "jax_persistent_cache_min_compile_time_secs": 0,
     "jax_persistent_cache_min_entry_size_bytes": -1,
+    "jax_disable_most_optimizations": True,
   }
-  for name, value in kept.items():
-    os.environ.setdefault(name.upper(), str(value))  # of what tests launch
+  for name, value in settings.items():
+    os.environ.setdefault(name.upper(), str(value))  # for child processes
     jax.config.update(name, value)
+  os.environ["XLA_FLAGS"] = f"{FLAGS} {os.environ.get('XLA_FLAGS', '')}"
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _nothing_compiled():
   yield
   jax.clear_caches()
+
+
+@pytest.fixture(autouse=True)
+def _single_precision():
+  """Launchers of kernels switch x64 on for the whole process."""
+  yield
+  jax.config.update("jax_enable_x64", False)

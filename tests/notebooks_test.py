@@ -10,13 +10,19 @@ NOTEBOOKS = sorted(
     (pathlib.Path(__file__).parent.parent / "notebooks").glob("*.ipynb")
 )
 LARGEST = 500_000  # bytes, figures included
+DEFAULT = "quickstart"  # the others run in `make test-all`
 
 
 def test_there_are_notebooks():
-  assert NOTEBOOKS
+  assert DEFAULT in [path.stem for path in NOTEBOOKS]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [
+    pytest.param(
+        path, id=path.stem,
+        marks=() if path.stem == DEFAULT else pytest.mark.slow,
+    ) for path in NOTEBOOKS
+])
 def test_runs(path, tmp_path):
   # Files that it writes go to `tmp_path`; an error in a cell is raised here.
   notebook = nbformat.read(path, as_version=4)
