@@ -1,9 +1,13 @@
 """What every objective must do on a toy of four classes of 8x8 images.
 
-A new objective is one entry of `OBJECTIVES`.
+A new objective is one entry of `OBJECTIVES`. Each compiles one step for images
+stored as pixels, which all tests of it share, and one for another
+parameterization.
 """
 
+from collections.abc import Callable
 from functools import cache, partial
+from typing import NamedTuple
 
 import chex
 import jax
@@ -11,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from absl.testing import parameterized
 
 from distill_jax import distances, initialisation, kernels
 from distill_jax.data import from_arrays, sampling
@@ -36,7 +39,7 @@ from distill_jax.objectives import (
 )
 from distill_jax.objectives.between import on_real, on_samples
 from distill_jax.objectives.pool import network_pool
-from distill_jax.outer_loop import distill, distiller, learn
+from distill_jax.outer_loop import Info, State, distill, distiller, learn
 from distill_jax.parameterization.hallucinator import hallucinator
 from distill_jax.parameterization.linear_bases import linear_bases
 from distill_jax.parameterization.multi_formation import multi_formation
@@ -181,23 +184,54 @@ def _neighbours(order, members):
   )
 
 
-# Name: `(order, members) -> objective` on samples that have labels and step
-# sizes.
+class Entry(NamedTuple):
+  """An objective under test.
+
+  Attributes:
+    make: `(order, members) -> objective`, on samples with labels and step
+      sizes.
+    stored: the parameterization besides pixels that is tested by default.
+    learned: whether labels are learned there.
+    reads_labels: whether the loss depends on labels.
+    eager: whether a step without `jit` takes only seconds.
+  """
+
+  make: Callable
+  stored: str
+  learned: bool
+  reads_labels: bool = True
+  eager: bool = False
+
+
 OBJECTIVES = {
-    "unrolled": _unrolled,
-    "unrolled_fixed": partial(_unrolled, fixed=True),
-    "gradient_matching": _gradients,
-    "gradient_matching_on_real": _gradients_on_real,
-    "distribution_matching": _distributions,
-    "characteristic_matching": _characteristics,
-    "feature_alignment": _features,
-    "weighted_sum": _hybrid,
-    "trajectory_matching": _trajectories,
-    "truncated_unroll": _truncated,
-    "kernel_regression": _kernels,
-    "feature_regression": _feature_regression,
-    "random_feature_regression": _random_features,
-    "soft_neighbours": _neighbours,
+    "unrolled": Entry(_unrolled, "multi_formation", True),
+    "unrolled_fixed": Entry(
+        partial(_unrolled, fixed=True), "linear_bases", False
+    ),
+    "gradient_matching": Entry(_gradients, "hallucinator", True),
+    "gradient_matching_on_real": Entry(
+        _gradients_on_real, "preconditioned", False
+    ),
+    "distribution_matching": Entry(
+        _distributions, "pixels", True, reads_labels=False, eager=True
+    ),
+    "characteristic_matching": Entry(
+        _characteristics, "multi_formation", False
+    ),
+    "feature_alignment": Entry(
+        _features, "linear_bases", True, reads_labels=False
+    ),
+    "weighted_sum": Entry(_hybrid, "hallucinator", False),
+    "trajectory_matching": Entry(_trajectories, "preconditioned", True),
+    "truncated_unroll": Entry(_truncated, "pixels", False),
+    "kernel_regression": Entry(
+        _kernels, "multi_formation", True, eager=True
+    ),
+    "feature_regression": Entry(_feature_regression, "linear_bases", False),
+    "random_feature_regression": Entry(_random_features, "hallucinator", True),
+    "soft_neighbours": Entry(
+        _neighbours, "preconditioned", False, eager=True
+    ),
 }
 PARAMETERIZATIONS = {
     "pixels": pixels(),
@@ -220,6 +254,7 @@ def _source():
   return from_arrays(images.astype(np.float32), labels, test_fraction=0)
 
 
+@cache
 def _start():
   classes = initialisation.start_classes(len(ORDER.ravel()), STEPS, CLASSES)
   return initialisation.start(
@@ -229,155 +264,171 @@ def _start():
   )
 
 
-@cache
-def _outer(name):
-  """The distiller, and how often its step was traced."""
+def _bits(tree):
+  return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
+
+
+class Case(NamedTuple):
+  """An objective on pixels: its step, and fifty of them.
+
+  Attributes:
+    plain: the step as written.
+    step: the step compiled.
+    traces: grows when `step` is traced.
+    before: the state at the start.
+    after: the state after fifty steps.
+    info: of these steps.
+  """
+
+  plain: Callable
+  step: Callable
+  traces: list
+  before: State
+  after: State
+  info: Info
+
+  def run(self, num_steps: int, key=KEY) -> tuple[State, Info]:
+    """Some steps from the start, by the compiled step."""
+    return _steps(self.step, self.before, num_steps, key)
+
+
+def _steps(step, state, num_steps, key=KEY):
+  infos = []
+  for _ in range(num_steps):
+    state, info = step(key, state, _source().train)
+    infos.append(info)
+  return state, jax.tree.map(lambda *leaves: np.stack(leaves), *infos)
+
+
+@pytest.fixture(scope="module", params=OBJECTIVES)
+def case(request):
   outer = distiller(
-      backprop(OBJECTIVES[name](ORDER, MEMBERS), pixels()),
+      backprop(OBJECTIVES[request.param].make(ORDER, MEMBERS), pixels()),
       learn(codes=optax.adam(0.05), step_sizes=optax.adam(0.02)),
   )
+  traces = []
+
+  @jax.jit
+  def step(key, state, data):
+    traces.append(key)
+    return outer.step(key, state, data)
+
+  before = jax.jit(outer.init)(KEY, _start())
+  return Case(outer.step, step, traces, before, *_steps(step, before, 50))
+
+
+def test_loss_falls(case):
+  assert case.info.finite.all()
+  assert case.info.loss[-10:].mean() < 0.8 * case.info.loss[:10].mean()
+
+
+def test_state_keeps_structure_and_dtypes(case):
+  chex.assert_trees_all_equal_structs(case.after, case.before)
+  chex.assert_trees_all_equal_shapes_and_dtypes(case.after, case.before)
+
+
+def test_what_is_not_learned_stays(case):
+  assert _bits(case.after.distilled.labels) == _bits(_start().labels)
+  assert (case.after.distilled.codes != _start().codes).any()
+
+
+def test_same_key_same_result(case):
+  state, info = case.run(50)
+  assert _bits(state) == _bits(case.after)
+  assert _bits(info) == _bits(case.info)
+
+
+def test_other_key_other_result(case):
+  state, info = case.run(50, key=jax.random.key(1))
+  assert (info.loss != case.info.loss).any()
+  assert (state.distilled.codes != case.after.distilled.codes).any()
+
+
+def test_traced_once(case):
+  assert len(case.traces) == 1
+
+
+def _cases_without_jit():
+  return [
+      pytest.param(name, marks=() if entry.eager else pytest.mark.slow)
+      for name, entry in OBJECTIVES.items()
+  ]
+
+
+@pytest.mark.parametrize("case", _cases_without_jit(), indirect=True)
+def test_without_jit(case):
+  with jax.disable_jit():
+    _, info = case.plain(KEY, case.before, _source().train)
+  np.testing.assert_allclose(info.loss, case.info.loss[0], rtol=1e-4)
+  np.testing.assert_allclose(info.grad_norm, case.info.grad_norm[0], rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_two_halves_equal_one(case):
+  half, whole = (
+      partial(
+          distill, KEY, data=_source().train, step=case.plain, num_steps=steps
+      ) for steps in (25, 50)
+  )
+  middle, first = half(state=case.before)
+  end, second = half(state=middle)
+  info = jax.tree.map(lambda *x: jnp.concatenate(x), first, second)
+  assert _bits(whole(state=case.before)) == _bits((end, info))
+
+
+def _run_stored(name, stored, learned):
+  """Two steps of a parameterization, in one compiled scan."""
+  entry, parameterization = OBJECTIVES[name], PARAMETERIZATIONS[stored]
+  fields = dict(codes=optax.sgd(0.01))
+  if learned:
+    fields["labels"] = optax.sgd(0.01)
+  start = initialisation.from_real(
+      KEY, _source(), parameterization, num_samples=CLASSES * STEPS,
+      num_steps=STEPS, num_epochs=EPOCHS, step_size=0.05,
+  )
+  owner = parameterization.owner(start.codes)
+  objective = entry.make(
+      initialisation.owned(ORDER, owner), initialisation.owned(MEMBERS, owner)
+  )
+  outer = distiller(backprop(objective, parameterization), learn(**fields))
   traces = []
 
   def step(key, state, data):
     traces.append(key)
     return outer.step(key, state, data)
 
-  return outer._replace(step=step), traces
+  state, data = jax.jit(outer.init)(KEY, start), _source().train
+  after, info = distill(KEY, state, data, step=step, num_steps=2)
+  assert info.finite.all()
+  assert len(traces) == 1
+  again, _ = distill(KEY, state, data, step=step, num_steps=2)
+  assert _bits(again) == _bits(after)
+  for before, now in zip(
+      jax.tree.leaves(start.codes), jax.tree.leaves(after.distilled.codes),
+      strict=True,
+  ):
+    assert (before != now).any()
+  same = _bits(after.distilled.labels) == _bits(start.labels)
+  assert same == (not learned or not entry.reads_labels)
+  assert _bits(after.distilled.raw_step_sizes) == _bits(start.raw_step_sizes)
+  return outer, state, after
 
 
-def _run(name, key=KEY, state=None):
-  """Twenty-five outer steps, compiled once for each objective."""
-  outer, _ = _outer(name)
-  state = outer.init(KEY, _start()) if state is None else state
-  return distill(key, state, _source().train, step=outer.step, num_steps=25)
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_another_parameterization(name):
+  entry = OBJECTIVES[name]
+  _run_stored(name, entry.stored, entry.learned)
 
 
-@cache
-def _twice(name):
-  first, info = _run(name)
-  second, more = _run(name, state=first)
-  return second, jax.tree.map(lambda *x: jnp.concatenate(x), info, more)
-
-
-def _bits(tree):
-  return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
-
-
-@parameterized.parameters(*OBJECTIVES)
-class ContractTest(parameterized.TestCase):
-  def test_loss_falls(self, name):
-    _, info = _twice(name)
-    assert info.finite.all()
-    assert info.loss[-10:].mean() < 0.8 * info.loss[:10].mean()
-
-  def test_state_keeps_structure_and_dtypes(self, name):
-    before = _outer(name)[0].init(KEY, _start())
-    after, _ = _twice(name)
-    chex.assert_trees_all_equal_structs(after, before)
-    chex.assert_trees_all_equal_shapes_and_dtypes(after, before)
-
-  def test_what_is_not_learned_stays(self, name):
-    after, _ = _twice(name)
-    assert _bits(after.distilled.labels) == _bits(_start().labels)
-    assert (after.distilled.codes != _start().codes).any()
-
-  def test_same_key_same_result(self, name):
-    assert _bits(_run(name)) == _bits(_run(name))
-
-  def test_other_key_other_result(self, name):
-    state, info = _run(name)
-    other, other_info = _run(name, key=jax.random.key(1))
-    assert (info.loss != other_info.loss).any()
-    assert (state.distilled.codes != other.distilled.codes).any()
-
-  def test_traced_once(self, name):
-    _twice(name)
-    assert len(_outer(name)[1]) == 1
-
-  def test_two_halves_equal_one(self, name):
-    outer, traces = _outer(name)
-    seen = len(traces)
-    whole = distill(
-        KEY, outer.init(KEY, _start()), _source().train, step=outer.step,
-        num_steps=50,
-    )
-    del traces[seen:]
-    assert _bits(whole) == _bits(_twice(name))
-
-  def test_without_jit(self, name):
-    outer, traces = _outer(name)
-    seen = len(traces)
-    state = outer.init(KEY, _start())
-    with jax.disable_jit():
-      _, plain = outer.step(KEY, state, _source().train)
-    del traces[seen:]
-    _, info = _run(name)
-    np.testing.assert_allclose(plain.loss, info.loss[0], rtol=1e-4)
-    np.testing.assert_allclose(plain.grad_norm, info.grad_norm[0], rtol=1e-3)
-
-
-# Their losses do not read labels.
-UNLABELLED = ("distribution_matching", "feature_alignment")
-
-
-class MatrixTest(parameterized.TestCase):
-  """Objective x parameterization x hard or learned labels, two steps."""
-
-  @parameterized.parameters(*enumerate(OBJECTIVES))
-  def test_some(self, number, name):
-    """Each objective with one parameterization, the next with the next."""
-    stored = tuple(PARAMETERIZATIONS)[(number + 1) % len(PARAMETERIZATIONS)]
-    self._run(name, stored, learned=number % 2 == 0)
-
-  @parameterized.product(
-      name=tuple(OBJECTIVES), stored=tuple(PARAMETERIZATIONS),
-      learned=(False, True),
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("stored", PARAMETERIZATIONS)
+@pytest.mark.parametrize("learned", (False, True), ids=("hard", "learned"))
+def test_all_parameterizations_without_jit(name, stored, learned):
+  outer, state, after = _run_stored(name, stored, learned)
+  with jax.disable_jit():
+    for _ in range(2):
+      state, _ = outer.step(KEY, state, _source().train)
+  chex.assert_trees_all_close(
+      state.distilled, after.distilled, rtol=1e-4, atol=1e-5
   )
-  @pytest.mark.slow
-  def test_all_without_jit(self, name, stored, learned):
-    outer, state, after = self._run(name, stored, learned)
-    with jax.disable_jit():
-      for _ in range(2):
-        state, _ = outer.step(KEY, state, _source().train)
-    chex.assert_trees_all_close(
-        state.distilled, after.distilled, rtol=1e-4, atol=1e-5
-    )
-
-  def _run(self, name, stored, learned):
-    parameterization = PARAMETERIZATIONS[stored]
-    fields = dict(codes=optax.sgd(0.01))
-    if learned:
-      fields["labels"] = optax.sgd(0.01)
-    start = initialisation.from_real(
-        KEY, _source(), parameterization, num_samples=CLASSES * STEPS,
-        num_steps=STEPS, num_epochs=EPOCHS, step_size=0.05,
-    )
-    owner = parameterization.owner(start.codes)
-    objective = OBJECTIVES[name](
-        initialisation.owned(ORDER, owner),
-        initialisation.owned(MEMBERS, owner),
-    )
-    outer = distiller(backprop(objective, parameterization), learn(**fields))
-    traces = []
-
-    def step(key, state, data):
-      traces.append(key)
-      return outer.step(key, state, data)
-
-    state, data = outer.init(KEY, start), _source().train
-    after, info = distill(KEY, state, data, step=step, num_steps=2)
-    self.assertTrue(bool(info.finite.all()))
-    self.assertLen(traces, 1)
-    again, _ = distill(KEY, state, data, step=step, num_steps=2)
-    self.assertEqual(_bits(again), _bits(after))
-    for before, now in zip(
-        jax.tree.leaves(start.codes), jax.tree.leaves(after.distilled.codes),
-        strict=True,
-    ):
-      self.assertTrue(bool((before != now).any()))
-    same = _bits(after.distilled.labels) == _bits(start.labels)
-    self.assertEqual(same, not learned or name in UNLABELLED)
-    self.assertEqual(
-        _bits(after.distilled.raw_step_sizes), _bits(start.raw_step_sizes)
-    )
-    return outer, state, after
