@@ -84,7 +84,7 @@ class ObjectiveTest(parameterized.TestCase):
   def test_the_loss_by_hand(self, num_classes):
     with jax.enable_x64(True):
       set_, real = start(num_classes, dtype=jnp.float64), batch(num_classes)
-      value, ((), metrics) = objective(num_classes, ridge=0.01).loss(
+      value, ((), metrics) = jax.jit(objective(num_classes, ridge=0.01).loss)(
           jax.random.key(0), Samples(*set_), (), real
       )
       gram = np.asarray(KERNEL(set_.codes, set_.codes))
@@ -103,6 +103,7 @@ class ObjectiveTest(parameterized.TestCase):
     with jax.enable_x64(True):
       set_, real = start(dtype=jnp.float64), batch()
 
+      @jax.jit
       def loss(codes, labels):
         samples = Samples(codes, labels, jnp.zeros(0))
         return objective(ridge=0.01).loss(
@@ -116,7 +117,7 @@ class ObjectiveTest(parameterized.TestCase):
 
   def test_the_order_of_samples_and_targets_does_not_matter(self):
     set_, real = start(), batch()
-    loss = objective(ridge=0.01).loss
+    loss = jax.jit(objective(ridge=0.01).loss)
     samples = Samples(*set_)
     moved = jax.tree.map(lambda leaf: leaf[::-1], (samples, real))
     np.testing.assert_allclose(
@@ -130,13 +131,15 @@ class ObjectiveTest(parameterized.TestCase):
         jnp.float32(real.inputs), centred_rows(real.labels, CLASSES),
         jnp.zeros(0),
     )
-    value, (_, metrics) = objective(ridge=1e-5).loss(
+    value, (_, metrics) = jax.jit(objective(ridge=1e-5).loss)(
         jax.random.key(0), samples, (), real
     )
     assert value < 1e-5 and metrics["accuracy"] == 1
 
   def test_targets_are_augmented(self):
-    loss = objective(augmentation=augmentation.dsa("crop_rotate")).loss
+    loss = jax.jit(
+        objective(augmentation=augmentation.dsa("crop_rotate")).loss
+    )
     samples = Samples(*start())
     first, second = (
         loss(jax.random.key(i), samples, (), batch())[0] for i in (0, 1)

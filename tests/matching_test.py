@@ -1,6 +1,7 @@
 """Matching of gradients, distributions, features: goldens, loops, limits."""
 
 import pathlib
+from functools import partial
 from unittest import mock
 
 import chex
@@ -69,7 +70,7 @@ def _problem():
 
 
 def _loss_and_gradient(objective, samples, batch):
-  state = objective.init(KEY, samples)
+  state = jax.jit(objective.init)(KEY, samples)
 
   @jax.jit
   def run(inputs):
@@ -436,6 +437,7 @@ class WeightedSumTest(parameterized.TestCase):
     samples, batch = _problem()
     keys = jax.random.split(KEY, 2)
 
+    @partial(jax.jit, static_argnums=0)
     def gradient_of(objective, key, samples, state, batch):
       return jax.grad(
           lambda s: objective.loss(key, s, state, batch), has_aux=True
@@ -560,7 +562,7 @@ class LimitsTest(parameterized.TestCase):
           NETWORK, MEMBERS, sample=_data, num_classes=CLASSES,
           threshold=threshold,
       )
-      _, (state, _) = objective.loss(
+      _, (state, _) = jax.jit(objective.loss)(
           KEY, samples, objective.init(KEY, samples), batch
       )
       self.assertEqual(int(state.step), step)

@@ -283,10 +283,11 @@ class TruncatedUnrollTest(parameterized.TestCase):
         lowest=1, highest=2,
     )
     k_init, *_ = jax.random.split(jax.random.key(0), 5)
-    variables = network.init(k_init, distilled.codes[:1])
-    for _ in range(2):
-      variables = network.apply(variables, distilled.codes, train=True)[1]
-    logits, _ = network.apply(variables, _batch().inputs)
+    variables = jax.jit(network.init)(k_init, distilled.codes[:1])
+    train = jax.jit(lambda v: network.apply(v, distilled.codes, train=True)[1])
+    logits, _ = jax.jit(network.apply)(
+        train(train(variables)), _batch().inputs
+    )
     expected = cross_entropy(
         logits, label_rows(_batch().labels, CLASSES, logits.dtype)
     )
@@ -309,10 +310,9 @@ class MemoryTest(parameterized.TestCase):
           network=network, num_classes=10, window=window, highest=60,
           augmentation=SCALING,
       )
-      lowered = jax.jit(
+      compiled = jax.jit(
           lambda d: estimator.estimate(jax.random.key(0), d, (), batch)
-      ).lower(distilled)
-      compiled = lowered.compile({"xla_backend_optimization_level": 0})
+      ).lower(distilled).compile()
       return compiled.memory_analysis().temp_size_in_bytes
 
     short, long = temp(10), temp(40)

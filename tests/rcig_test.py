@@ -82,7 +82,7 @@ def _setting(network=NETWORK, dtype=np.float64):
       jnp.zeros((0,), dtype), jnp.asarray(0.3, dtype),
   )
   batch = Batch(normal(8, 4, 4, 1), jnp.arange(8) % CLASSES)
-  variables = network.init(KEY, distilled.codes[:1])
+  variables = jax.jit(network.init)(KEY, distilled.codes[:1])
   v = jax.tree.map(lambda leaf: 0.3 * normal(*leaf.shape), variables["params"])
   return distilled, batch, variables, v
 
@@ -188,7 +188,9 @@ class EquationsTest(parameterized.TestCase):
     squares = sum(map(_square, jax.tree.leaves(v)))
     expected = 0.5 * _square(y - out - gram @ weights)
     expected += 0.5 * l2 * (np.trace(weights.T @ gram @ weights) + squares)
-    inner = problem.inner_loss(samples, variables)(v)
+    inner = jax.jit(
+        lambda s, v: problem.inner_loss(s, variables)(v)
+    )(samples, v)
     np.testing.assert_allclose(inner, expected / y.size, rtol=1e-7)
 
     phi_t, out_t = _by_hand(network, variables, batch.inputs, v)
@@ -198,7 +200,7 @@ class EquationsTest(parameterized.TestCase):
     )
     ranked = np.sort(np.asarray(distilled.labels), 1)
     margin = np.minimum(ranked[:, -1] - ranked[:, -2], 1 / 6).mean()
-    outer, metrics = problem.outer_loss(v, samples, variables, batch)
+    outer, metrics = jax.jit(problem.outer_loss)(v, samples, variables, batch)
     np.testing.assert_allclose(outer, -likelihood.mean() - margin, rtol=1e-7)
     right = predicted.argmax(1) == batch.labels
     np.testing.assert_allclose(metrics["accuracy"], right.mean())
@@ -327,7 +329,7 @@ class ImplicitTest(parameterized.TestCase):
     follows["short"] *= 0.01
     follows["none"] *= 0
     follows["broken"][:2] = np.nan, 1e6
-    found = no_longer_than_direct(*jax.tree.map(jnp.asarray, (direct, follows)))
+    found = jax.jit(no_longer_than_direct)(direct, follows)
     for name in ("short", "none", "empty"):
       np.testing.assert_array_equal(found[name], follows[name])
     np.testing.assert_allclose(

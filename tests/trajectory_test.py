@@ -124,10 +124,10 @@ class TrajectoryTest(parameterized.TestCase):
   def test_loss_is_that_of_the_literal_loop(self):
     distilled, segment = problem()
     loss, gradients = estimate(exact(), distilled, segment)
-    self.assertAlmostEqual(
-        float(loss), float(literal_loss(distilled, segment)), places=12
+    literal, expected = jax.jit(jax.value_and_grad(literal_loss))(
+        distilled, segment
     )
-    expected = jax.grad(literal_loss)(distilled, segment)
+    self.assertAlmostEqual(float(loss), float(literal), places=12)
     for a, b in zip(
         jax.tree.leaves(gradients), jax.tree.leaves(expected), strict=True
     ):
@@ -202,6 +202,7 @@ class TrajectoryTest(parameterized.TestCase):
     _, k_rows, _ = jax.random.split(k_estimate, 3)
     rows = random_batches(k_rows, SAMPLES, 2, STEPS)
 
+    @jax.jit
     def loss(step_size):
       like = NETWORK.init(jax.random.key(0), distilled.codes[:1])["params"]
       weights = segment.start
@@ -284,7 +285,7 @@ class TrajectoryTest(parameterized.TestCase):
     """The vector has weights alone, as in the published code."""
     network = convnet(CLASSES, depth=1, width=2, norm=norms.batch_norm)
     distilled, _ = problem()
-    variables = network.init(jax.random.key(0), distilled.codes[:1])
+    variables = jax.jit(network.init)(jax.random.key(0), distilled.codes[:1])
     self.assertIn("batch_stats", variables)
     start = vector.flatten(variables["params"])
     objective = trajectory_matching(network, num_steps=1)
@@ -293,6 +294,7 @@ class TrajectoryTest(parameterized.TestCase):
         jax.random.key(0), samples, (), Segment(start, start + 0.1)
     )
 
+    @jax.jit
     @jax.grad
     def gradient(params):
       logits, _ = network.apply(
@@ -337,6 +339,7 @@ class TeslaTest(absltest.TestCase):
     x, y, (a,) = distilled.codes, distilled.labels, distilled.raw_step_sizes
     like = NETWORK.init(jax.random.key(0), x[:1])["params"]
 
+    @jax.jit
     def g(weights, x, y):
       params = vector.unflatten(weights, like)
       return vector.flatten(inner_gradient(params, x, y))
