@@ -58,7 +58,7 @@ def train_in_order(
       differentiated loop keeps the weights of every step and the activations
       of one.
     freeze: take the weights at which each gradient is evaluated as constants
-      when the loop is differentiated, see `estimators.tesla`.
+      when the loop is differentiated, see `objectives.mtt`.
 
   Returns:
     The trained variables.

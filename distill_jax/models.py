@@ -42,6 +42,7 @@ KERNELS = {
     "convolutional_pooled": closed_form.convolutional_pooled,
     "fully_connected": closed_form.fully_connected,
 }
+_FITTED = ("kernel_ridge", "linear_probe", "soft_neighbours")
 _WINDOWS = (3, 4, 5)  # of a text_convnet
 
 
@@ -72,6 +73,15 @@ def spec_of(model: Network | closed_form.Kernel) -> dict[str, Any]:
 def is_kernel(spec: Mapping[str, Any]) -> bool:
   """Whether a specification is of kernel ridge regression, not of a network."""
   return spec.get("name") == "kernel_ridge"
+
+
+def is_network(spec: Mapping[str, Any]) -> bool:
+  """Whether a specification is of a network, which a recipe trains.
+
+  The others are fitted in closed form: a kernel's ridge regression, the linear
+  probe and soft-label neighbours; see `evaluation.fitting`.
+  """
+  return spec.get("name") not in _FITTED
 
 
 def default(source, *, width: int = 32) -> dict[str, Any]:

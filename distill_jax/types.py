@@ -209,6 +209,28 @@ class Objective(NamedTuple):
   loss: Callable[..., tuple[Array, tuple[PyTree, dict[str, Array]]]]
 
 
+class InnerProblem(NamedTuple):
+  """A bilevel problem.
+
+  Attributes:
+    sample: `(key, data) -> batch`, drawn from the real data.
+    init: `(key, samples) -> state`.
+    draw: `(key, samples, state) -> context, state`: what an outer step holds
+      fixed, such as a network.
+    start: `(samples, context) -> v0`, any pytree of floats.
+    inner_loss: `(samples, context) -> (v -> scalar)`, strictly convex in v.
+      What does not depend on v is computed in the first call, once a solve.
+    outer_loss: `(v, samples, context, batch) -> scalar, metrics`.
+  """
+
+  sample: Callable[[Array, PyTree], PyTree]
+  init: Callable[[Array, Samples], PyTree]
+  draw: Callable[..., tuple[PyTree, PyTree]]
+  start: Callable[[Samples, PyTree], PyTree]
+  inner_loss: Callable[[Samples, PyTree], Callable[[PyTree], Array]]
+  outer_loss: Callable[..., tuple[Array, dict[str, Array]]]
+
+
 class Estimator(NamedTuple):
   """How the gradient of an objective with respect to a set is taken.
 

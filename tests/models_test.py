@@ -8,7 +8,7 @@ import pytest
 
 from distill_jax import kernels, models, nn, parameterization
 from distill_jax.errors import ConfigError
-from distill_jax.evaluation import learners
+from distill_jax.evaluation import fitting
 
 SMALL = {  # settings in place of the defaults
     "bi_lstm": dict(hidden=3), "bi_rnn": dict(hidden=3, masked=True),
@@ -130,9 +130,9 @@ def test_parameterizations_refuse():
 
 
 def test_learners():
-  learner = learners.from_spec(dict(name="lenet"), None, 3)
-  assert learner is learners.from_spec(dict(name="lenet"), None, 3)
-  kernel = learners.from_spec(dict(name="kernel_ridge", ridge=.1), None, 3)
+  learner = fitting.from_spec(dict(name="lenet"), None, 3)
+  assert learner is fitting.from_spec(dict(name="lenet"), None, 3)
+  kernel = fitting.from_spec(dict(name="kernel_ridge", ridge=.1), None, 3)
   assert dict(kernel.recipe) == dict(
       name="kernel_ridge", kernel="fully_connected", ridge=.1
   )

@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 
 from distill_jax.data import delimited, tfds
+from distill_jax.data.corpus import from_texts
 from distill_jax.data.embedded import digits
 from distill_jax.data.source import Source, from_arrays
 from distill_jax.errors import DataError
-from distill_jax.text.source import from_texts
 
 _KINDS = "digits, idx:DIR, npz:FILE, folder:DIR, csv:PLACE, tfds:NAME"
 _PARTS = ("x_train", "y_train", "x_test", "y_test")

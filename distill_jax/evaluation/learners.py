@@ -7,13 +7,12 @@ same learner, hence one compilation.
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from distill_jax import models
 from distill_jax.evaluation.recipe import Recipe
 from distill_jax.evaluation.recipes import in_order
 from distill_jax.kernels import regression
@@ -42,25 +41,6 @@ class Learner(NamedTuple):
   random: bool
   regression: bool | None = None
   recipe: tuple[tuple[str, Any], ...] = ()
-
-
-def from_spec(
-    spec: Mapping[str, Any], recipe: Recipe | None, num_classes: int
-) -> Learner:
-  """A network trained by a recipe, or a kernel's ridge regression.
-
-  Args:
-    spec: of the network or kernel, see `models`.
-    recipe: of the network's training; `in_order()` by default.
-    num_classes: of the data.
-  """
-  model = models.from_spec(spec, num_classes)
-  if not models.is_kernel(spec):
-    return student(model, recipe)
-  made = kernel_ridge(model, ridge=spec.get("ridge", 1e-6))
-  return made._replace(recipe=tuple(
-      (dict(made.recipe) | {"kernel": "fully_connected"} | dict(spec)).items()
-  ))
 
 
 @functools.cache

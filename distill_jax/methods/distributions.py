@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from distill_jax import augmentation, data, distances
 from distill_jax.checkpoint import Checkpoints
@@ -93,7 +94,10 @@ def _pool(s: SimpleNamespace, key: Array, task: Task, store: Store) -> Prepared:
   ))
   size, split = s.pool["num_networks"], task.source.train
   files = Checkpoints(store.folder / "pool", keep=size)
-  like = jax.eval_shape(train, key, split=split)
+  like = jax.tree.map(
+      lambda leaf: np.zeros(leaf.shape, leaf.dtype),
+      jax.eval_shape(train, key, split=split),
+  )
   done = files.latest_step() or 0
   members = [files.restore(i + 1, like) for i in range(done)]
   for i in range(done, size):

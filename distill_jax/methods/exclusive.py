@@ -48,7 +48,8 @@ def exclusive(method: Method, **settings) -> Method:
 
 
 @declare(
-    dict(of={}, segments=_SEGMENTS), name="exclusive",
+    dict(of={"name": "dm", "num_steps": 1_500}, segments=_SEGMENTS),
+    name="exclusive",
     paper="an anonymous draft, Dataset Distillation by Learning Exclusive "
     "Information", cost="that of the method",
 )

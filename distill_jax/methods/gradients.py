@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
+import jax
+
 from distill_jax import augmentation, data, distances
 from distill_jax.choices import one_of
 from distill_jax.data.sampling import beside
@@ -153,12 +155,21 @@ def published_idc(per_class, traits: Traits, given) -> dict[str, Any]:
 
 IDC = dict(
     **STORED, **USE, **OUTER, **LABELS, num_steps=800, batch_size=64,
-    distance="kernels_squared", steps_per_network=100, batches_between=2,
-    mix=0.5,
+    steps_per_network=100, batches_between=2, mix=0.5,
 ) | dict(
+    distance=None,
     parameterization={"name": "multi_formation", "factor": 2},
     learning_rate=0.03,
 )
+
+
+def _squared(task: Task) -> str:
+  """The squared distance, of convolution kernels alone where there are any."""
+  shapes = jax.eval_shape(
+      task.model.init, jax.random.key(0), task.source.example
+  )["params"]
+  convolves = any(leaf.ndim == 4 for leaf in jax.tree.leaves(shapes))
+  return "kernels_squared" if convolves else "squared"
 
 
 def matched_on_real(s: SimpleNamespace, task: Task):
@@ -177,7 +188,9 @@ def matched_on_real(s: SimpleNamespace, task: Task):
           data.mixed(size, num_batches=s.batches_between),
       ),
       num_classes=task.source.num_classes,
-      distance=one_of(DISTANCES, "distance", s.distance),
+      distance=one_of(
+          DISTANCES, "distance", s.distance or _squared(task)
+      ),
       augmentation=own,
       training=between.on_real(
           task.model, num_classes=task.source.num_classes,

@@ -239,7 +239,7 @@ class Plan(NamedTuple):
     )
     if outcome.artifact is not None:
       return outcome.artifact._replace(
-          network=dict(task.spec),
+          method=method.name, network=dict(task.spec),
           provenance={**outcome.artifact.provenance, **provenance},
       )
     return to_artifact(

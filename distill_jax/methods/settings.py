@@ -20,9 +20,9 @@ from distill_jax.methods.traits import Traits
 
 # Settings that the data, the network or the method itself decide where they
 # are None.
-_KINDS = {"recipe": dict, "network": dict, "strategy": str}
+_KINDS = {"distance": str, "network": dict, "recipe": dict, "strategy": str}
 # Documents that another module checks.
-_FREE = ("network", "parameterization", "recipe")
+_FREE = ("network", "of", "parameterization", "recipe")
 # Settings whose range is not that of others of their name.
 _OWN = ("student.batch_size",)
 # Names of settings by the range that each must lie in.

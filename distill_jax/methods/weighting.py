@@ -32,7 +32,7 @@ def weighted(*methods: Method, weights) -> Method:
 
 
 @declare(
-    dict(parts=[], weights=[]), name="weighted",
+    dict(parts=[{"name": "dm"}], weights=[1.0]), name="weighted",
     paper="see the methods that are summed", cost="that of all parts",
 )
 def _weighted(s: SimpleNamespace) -> Method:

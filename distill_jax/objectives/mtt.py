@@ -12,8 +12,18 @@ over all weights as one vector. S and the step size a are learned through all N
 steps. L = 1 is no progress at all.
 
 FTD is this with other experts (`flatness`) and averaged samples (`tracking`),
-TESLA with another gradient (`freeze`), DATM with learned soft labels, another
-choice of t, and steps that are skipped above a loss (`datm`).
+DATM with learned soft labels, another choice of t, and steps that are skipped
+above a loss (`datm`). TESLA (Cui et al., "Scaling Up Dataset Distillation to
+ImageNet-1K with Constant Memory", 2023, arXiv 2211.10586) treats the weights on
+the way as constants (`freeze`). With g_i the gradient at step i, G their sum
+and D the denominator above,
+
+    dL/dX_i = (2 / D) [a (theta_{t+M} - theta_t) + a^2 G]' dg_i/dX_i
+    dL/da   = -(2 / D) G' (theta_t - a G - theta_{t+M})
+
+where g_i is a function of its own batch X_i alone: an approximation that is
+exact for the last step only, in the memory of one step. TESLA's released code
+applies half of dL/dX_i, so published rates of the samples must be halved here.
 
 Where the published code takes a smaller last batch of each pass over the set,
 samples beyond a whole number of batches sit out here until the next pass, whose
@@ -80,7 +90,7 @@ def trajectory_matching(
     teacher: replaces the labels by what the target's weights say of the
       samples (TESLA's soft labels).
     remat: see `inner_loop.train_in_order`.
-    freeze: see `estimators.tesla`.
+    freeze: take TESLA's gradient; see `inner_loop.train_in_order`.
 
   Returns:
     An `Objective`. Metrics: `step_size`.

@@ -44,13 +44,19 @@ import numpy as np
 import optax
 from jax import lax
 
-from distill_jax.estimators.implicit import InnerProblem
 from distill_jax.kernels.regression import solve
 from distill_jax.labels import classes_of, cross_entropy, label_rows
 from distill_jax.objectives.frepo import label_margin, mirror_images
 from distill_jax.objectives.pool import Pool, network_pool
 from distill_jax.parallel import mean_in_pieces
-from distill_jax.types import Array, Batch, Network, PyTree, Samples
+from distill_jax.types import (
+    Array,
+    Batch,
+    InnerProblem,
+    Network,
+    PyTree,
+    Samples,
+)
 
 
 class Linearised(NamedTuple):

@@ -165,11 +165,11 @@ def check_evaluation(settings: Settings, *specs: Mapping[str, Any]) -> None:
   Raises:
     ConfigError: an unknown baseline; kernels alone, trained on all data.
   """
-  _baseline_names(settings.baselines, trained=not models.is_kernel(specs[0]))
-  if settings.full_data and all(map(models.is_kernel, specs)):
+  _baseline_names(settings.baselines, trained=models.is_network(specs[0]))
+  if settings.full_data and not any(map(models.is_network, specs)):
     raise ConfigError(
-        "`full_data` must be off for kernel_ridge, which is not fitted to all "
-        "data; got True."
+        "`full_data` must be off where no network is trained; got True for "
+        f"{specs[0].get('name')}."
     )
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from distill_jax.checkpoint import Checkpoints
 from distill_jax.methods.method import Outcome, Plan
@@ -71,6 +70,8 @@ class FolderWatch(Watch):
     return FolderWatch(folder, self.log_every, self._checkpoint_every)
 
   def begin(self, plan: Plan):
+    from tqdm import tqdm  # not needed to import the package
+
     self._checkpoints = Checkpoints(self._folder / "checkpoints")
     state, attempt, total = plan.state, 0, plan.method.num_steps
     latest = self._checkpoints.latest_step()

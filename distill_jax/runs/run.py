@@ -1,6 +1,7 @@
 """A method on a data set in a folder: resumable, logged, assessed."""
 
 import contextlib
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,17 @@ import jax
 
 from distill_jax import artifact as artifacts
 from distill_jax.artifact import Artifact
+from distill_jax.data.corpus import with_facts
 from distill_jax.errors import ConfigError
 from distill_jax.methods import saved
 from distill_jax.methods.method import (
-    Keys,
-    Method,
-    Outcome,
-    Plan,
-    Store,
-    Task,
-    plan,
+  Keys,
+  Method,
+  Outcome,
+  Plan,
+  Store,
+  Task,
+  plan,
 )
 from distill_jax.runs import driver, real_data, workdir
 from distill_jax.runs.assess import Settings, assess, check_evaluation
@@ -27,7 +29,6 @@ from distill_jax.runs.files import command
 from distill_jax.runs.results import write_results
 from distill_jax.segments import updates
 from distill_jax.storage import alone
-from distill_jax.text.facts import with_facts
 
 
 class Run:
@@ -51,7 +52,7 @@ class Run:
       num_rows: int | None = None,
       seed: int = 0,
       evaluation: Settings | Mapping[str, Any] | None = None,
-      figures: bool = True,
+      figures: bool | None = None,
       log_every: int | None = None,
       checkpoint_every: int | None = None,
       cache_dir=None,
@@ -72,7 +73,8 @@ class Run:
       seed: of the run, at least 0.
       evaluation: how much is measured in the end; five networks on the set,
         and random real data beside, by default.
-      figures: whether to draw figures.
+      figures: whether to draw figures; by default where matplotlib is
+        installed.
       log_every: outer steps between two lines of the log; by default a tenth
         of all, at most 100.
       checkpoint_every: a multiple of it; the same by default.
@@ -97,6 +99,8 @@ class Run:
     self.folder, self.source, self.method = Path(folder), source, method
     self._network = network
     self._size = dict(per_class=per_class, num_rows=num_rows)
+    if figures is None:
+      figures = importlib.util.find_spec("matplotlib") is not None
     self._seed, self._evaluation, self._figures = seed, evaluation, figures
     self._every = dict(log_every=log_every, checkpoint_every=checkpoint_every)
     self._shared = Path(cache_dir or folder)

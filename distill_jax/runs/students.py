@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from distill_jax import models
-from distill_jax.evaluation import learners
+from distill_jax.evaluation import fitting, learners
 from distill_jax.evaluation.recipe import Recipe
 from distill_jax.types import Kernel, Network
 
@@ -14,12 +14,12 @@ Named = str | Mapping[str, Any] | Network
 class Student(NamedTuple):
   """Attributes:
     name: in tables.
-    model: a network, or a kernel.
+    model: a network, a kernel, or None for what needs neither.
     spec: `{"name": ..., settings}`; {} for a network without one.
   """
 
   name: str
-  model: Network | Kernel
+  model: Network | Kernel | None
   spec: Mapping[str, Any]
 
   @property
@@ -28,10 +28,10 @@ class Student(NamedTuple):
     return isinstance(self.model, Network)
 
   def learner(self, recipe: Recipe | None = None) -> learners.Learner:
-    """The network trained by a recipe, or the kernel's ridge regression."""
+    """The network trained by a recipe, or what is fitted in closed form."""
     if self.trained:
       return learners.student(self.model, recipe)
-    return learners.from_spec(self.spec, None, 0)
+    return fitting.from_spec(self.spec, None, 0)
 
 
 def spec_of(named: Named, artifact) -> Mapping[str, Any]:
@@ -58,12 +58,15 @@ def students(
   built = [
       one if isinstance(one, Network)
       else models.from_spec(spec, source.num_classes)
+      if models.is_network(spec) or models.is_kernel(spec) else None
       for one, spec in zip(named, specs, strict=True)
   ]
   names = [spec.get("name", "network") for spec in specs]
   return tuple(
       Student(
           name if names.count(name) == 1 else f"{name} {i + 1}", model,
-          models.spec_of(model),
-      ) for i, (name, model) in enumerate(zip(names, built, strict=True))
+          spec if model is None else models.spec_of(model),
+      ) for i, (name, model, spec) in enumerate(
+          zip(names, built, specs, strict=True)
+      )
   )

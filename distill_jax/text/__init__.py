@@ -3,9 +3,9 @@
   tokens      texts -> tokens
   vectors     word vectors: read from files, or learned on a corpus
   embedding   the records between token ids and model space
-  source      texts -> `data.Source`, whose inputs are token ids
   words       words of a distilled set: nearest ones, snapping
-  linear      what a linear classifier makes of all texts
+
+`data.corpus` makes a `Source` of texts.
 """
 
 from distill_jax.text import embedding, tokens, vectors, words

@@ -1,0 +1,45 @@
+"""From the specification of a student to a learner, whatever is fitted."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from distill_jax import models
+from distill_jax.evaluation.learners import (
+    Learner,
+    kernel_ridge,
+    soft_nearest_neighbours,
+    student,
+)
+from distill_jax.evaluation.probes import linear_probe
+from distill_jax.evaluation.recipe import Recipe
+
+
+def from_spec(
+    spec: Mapping[str, Any], recipe: Recipe | None, num_classes: int
+) -> Learner:
+  """A network trained by a recipe, or what is fitted in closed form.
+
+  Args:
+    spec: of a network or kernel, see `models`; {"name": "linear_probe",
+      "ridge"} or {"name": "soft_neighbours", "k"}.
+    recipe: of the network's training; `in_order()` by default.
+    num_classes: of the data.
+
+  Raises:
+    ConfigError: an unknown name or setting.
+  """
+  if models.is_network(spec):
+    return student(models.from_spec(spec, num_classes), recipe)
+  if not models.is_kernel(spec):
+    settings = {k: v for k, v in spec.items() if k != "name"}
+    return _CLOSED[spec["name"]](**settings)
+  kernel = models.from_spec(spec, num_classes)
+  made = kernel_ridge(kernel, ridge=spec.get("ridge", 1e-6))
+  return made._replace(recipe=tuple(
+      (dict(made.recipe) | {"kernel": "fully_connected"} | dict(spec)).items()
+  ))
+
+
+_CLOSED = dict(
+    linear_probe=linear_probe, soft_neighbours=soft_nearest_neighbours
+)

@@ -1,0 +1,167 @@
+"""What every method must do, in its smallest form: a 2-layer net, 4x4 images.
+
+A new method is tested by its entry in the registry alone; `SMALL` has what
+keeps it small.
+"""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from distill_jax import methods
+from distill_jax.artifact import load, save
+from distill_jax.data import from_arrays
+from distill_jax.errors import ConfigError
+from distill_jax.evaluation import evaluate_set
+from distill_jax.evaluation.fitting import from_spec as learner_of
+from distill_jax.evaluation.recipes import from_spec as recipe_of
+from distill_jax.methods.method import Keys, Store, plan
+from distill_jax.runs.driver import train
+
+CLASSES, STEPS = 3, 4
+NETWORK = {"name": "mlp", "widths": [8]}
+_REGRESSION = dict(network_pool=dict(size=2))
+# Settings that keep a method small, and its network where it is another.
+SMALL = {
+    "cafe": dict(max_epochs=2, watched=4),
+    "datm": dict(experts=dict(num=1, num_epochs=2, batch_size=8),
+                 segment=dict(lowest=0, first=1, highest=1),
+                 student=dict(num_steps=2), learning_rate=0.1),
+    "dc": dict(steps_per_network=2, epochs_between=1),
+    "dd": dict(epochs=2),
+    "dsa": dict(steps_per_network=2, epochs_between=1),
+    "edd": dict(batches_between=1, segments=dict(recipe=dict(num_epochs=2))),
+    "exclusive": dict(of=dict(name="dm", num_steps=STEPS, batch_size=8),
+                      segments=dict(recipe=dict(num_epochs=2))),
+    "frepo": _REGRESSION,
+    "hybrid": dict(steps_per_network=2, epochs_between=1),
+    "idc": dict(batches_between=1),
+    "ncfm": dict(pool=dict(num_networks=2, num_epochs=1), num_frequencies=8),
+    "rat_bptt": dict(student=dict(window=2, num_steps=3)),
+    "rcig": _REGRESSION | dict(solver=dict(num_steps=3)),
+    "rfad": dict(num_initialisations=1),
+    "sldd": dict(epochs=2, fixed=True),
+    "tdd": dict(snap=1, snap_steps=2),
+    "weighted": dict(parts=[dict(name="dm", num_steps=STEPS)], weights=[1.0]),
+}
+for _name in ("mtt", "ftd", "tesla"):
+  SMALL[_name] = SMALL["datm"]
+# Whose work is not one loop of outer steps.
+PARTS = ("edd", "exclusive", "tdd")
+CLOSED = ("frozen_features", "label_solve")
+
+
+def small(name: str, **more) -> methods.Method:
+  """A method in its smallest form."""
+  entry = methods.ENTRIES[name]
+  settings = dict(num_steps=STEPS, batch_size=8)
+  settings = {k: v for k, v in settings.items() if k in entry.defaults}
+  return entry.make(**settings | SMALL.get(name, {}) | more)
+
+
+@pytest.fixture(scope="module")
+def images():
+  rng = np.random.default_rng(0)
+  y = np.arange(60) % CLASSES
+  x = rng.uniform(size=(60, 4, 4, 1)) + np.eye(4)[y][:, :, None, None]
+  return from_arrays(
+      x.astype(np.float32), y, x[:12].astype(np.float32), y[:12]
+  )
+
+
+@pytest.fixture(scope="module")
+def table(images):
+  x = np.asarray(images.train.inputs).reshape(-1, 16)
+  y = np.asarray(images.train.labels)
+  return from_arrays(x, y, x[:12], y[:12])
+
+
+@pytest.fixture(scope="module")
+def texts():
+  from distill_jax.data.corpus import from_texts
+  from distill_jax.text.vectors import Vectors
+
+  words = [f"w{i}" for i in range(9)]
+  table = np.random.default_rng(0).normal(size=(9, 6)).astype(np.float32)
+  y = np.arange(30) % CLASSES
+  x = [" ".join(words[3 * c + (i + j) % 3] for j in range(4))
+       for i, c in enumerate(y)]
+  return from_texts(x, y, x[:6], y[:6], vectors=Vectors(words, table, "test"))
+
+
+def setting_of(name: str, images, table, texts):
+  """Data and network of a method's smallest form."""
+  kind = methods.ENTRIES[name].make().model
+  if name == "frozen_features":
+    return table, None
+  if name == "tdd":
+    return texts, dict(name="text_convnet", width=4, windows=[2])
+  return images, NETWORK if kind == "network" else None
+
+
+@pytest.mark.parametrize("name", sorted(methods.ENTRIES))
+def test_method(name, images, table, texts, tmp_path):
+  """Round trip, two halves equal one, frozen leaves, file, evaluation."""
+  method = small(name)
+  again = methods.from_spec(json.loads(json.dumps(method.spec)))
+  assert again.spec == method.spec
+
+  source, network = setting_of(name, images, table, texts)
+
+  def planned(method, folder):
+    folder.mkdir(exist_ok=True)
+    return plan(
+        source, method, network, per_class=2, keys=Keys.of(jax.random.key(0)),
+        store=Store(folder, folder),
+    )
+
+  whole = planned(again, tmp_path / "whole")
+  outcome = train(whole, tmp_path / "whole", log_every=2, checkpoint_every=2)
+  made = whole.artifact(outcome)
+  assert made.method == name
+  assert np.isfinite(made.inputs).all()
+
+  if name not in CLOSED + PARTS:
+    halves = tmp_path / "halves"
+    first = method._replace(
+        num_steps=2, learned=lambda num_steps: method.learned(STEPS)
+    )
+    train(planned(first, halves), halves, log_every=2, checkpoint_every=2)
+    resumed = planned(again, halves)
+    outcome = train(resumed, halves, log_every=2, checkpoint_every=2)
+    for one, other in zip(jax.tree.leaves(made[:6]), jax.tree.leaves(
+        resumed.artifact(outcome)[:6]
+    ), strict=True):
+      np.testing.assert_array_equal(one, other)
+    settings = dict(method.settings)
+    if not settings.get("learn_labels") and method.label_space != "logits":
+      np.testing.assert_array_equal(
+          outcome.distilled.labels, whole.start.labels
+      )
+
+  save(made, tmp_path / "set.safetensors")
+  loaded = load(tmp_path / "set.safetensors")
+  recipe = {k: v for k, v in loaded.recipe.items()}
+  for field in ("num_epochs", "num_steps"):
+    if field in recipe:
+      recipe[field] = 2
+  report = evaluate_set(
+      jax.random.key(0), loaded, source.test, num_networks=1,
+      learner=learner_of(loaded.network, recipe_of(recipe), CLASSES),
+  )
+  assert 0 <= report.mean <= 1
+
+
+def test_misspelt_settings_are_refused_with_the_nearest_name():
+  with pytest.raises(ConfigError, match="Did you mean `learning_rate`"):
+    methods.dm(learning_rat=0.1)
+  with pytest.raises(ConfigError, match="Did you mean 'dsa'"):
+    methods.from_spec(dict(name="dsaa"))
+  with pytest.raises(ConfigError, match="`experts.num` must be at least 1"):
+    methods.mtt(experts=dict(num=0))
+  with pytest.raises(ConfigError, match="of type float"):
+    methods.dm(learning_rate="fast")
+
+
