@@ -13,7 +13,6 @@ import timing
 
 from distill_jax import data, initialisation, nn
 from distill_jax.estimators.backprop import backprop
-from distill_jax.estimators.tesla import tesla
 from distill_jax.objectives.mtt import Segment, trajectory_matching
 from distill_jax.parameterization.pixels import pixels
 from distill_jax.trajectories.experts import train_experts
@@ -49,13 +48,11 @@ def main(argv=None) -> None:
 
 def compared(network, distilled, segment, num_steps: int) -> dict:
   """The two gradients of one unroll, side by side."""
-  exact = backprop(
-      trajectory_matching(network, num_steps=num_steps), pixels(),
-      positive=lambda raw: raw,
-  )
-  loss, ours, *_ = _estimate(exact, distilled, segment)
-  _, frozen, *_ = _estimate(
-      tesla(network, pixels(), num_steps=num_steps), distilled, segment
+  (loss, ours, *_), (_, frozen, *_) = (
+      _estimate(backprop(
+          trajectory_matching(network, num_steps=num_steps, freeze=freeze),
+          pixels(), positive=lambda raw: raw,
+      ), distilled, segment) for freeze in (False, True)
   )
   a, b = ours.codes.ravel(), frozen.codes.ravel()
   length = jnp.linalg.norm(a)

@@ -12,11 +12,11 @@ import numpy as np
 import optax
 
 from distill_jax import data, initialisation, nn
+from distill_jax.data.corpus import from_texts
 from distill_jax.estimators.backprop import backprop
 from distill_jax.objectives.dd import unrolled
 from distill_jax.outer_loop import Distiller, State, distiller, learn
 from distill_jax.parameterization.pixels import pixels
-from distill_jax.text.source import from_texts
 from distill_jax.text.vectors import Vectors
 from distill_jax.types import Distilled, Estimator, Network
 

@@ -12,15 +12,11 @@ from absl.testing import absltest, parameterized
 
 from distill_jax import initialisation
 from distill_jax.data import from_arrays, sampling
-from distill_jax.estimators.implicit import (
-    InnerProblem,
-    implicit,
-    no_longer_than_direct,
-)
+from distill_jax.estimators.implicit import implicit, no_longer_than_direct
 from distill_jax.estimators.solvers import (
-    Rate,
-    by_adam,
-    by_conjugate_gradients,
+  Rate,
+  by_adam,
+  by_conjugate_gradients,
 )
 from distill_jax.labels import centred_rows
 from distill_jax.nn import convnet, from_nnx
@@ -29,13 +25,13 @@ from distill_jax.nn.layers import Classifier, flatten
 from distill_jax.nn.network import from_linen
 from distill_jax.objectives.pool import network_pool
 from distill_jax.objectives.rcig import (
-    convexified_regression,
-    head_weights,
-    linearised,
+  convexified_regression,
+  head_weights,
+  linearised,
 )
 from distill_jax.outer_loop import distill, distiller, learn
 from distill_jax.parameterization.pixels import pixels
-from distill_jax.types import Batch, Distilled, Samples
+from distill_jax.types import Batch, Distilled, InnerProblem, Samples
 
 CLASSES, SAMPLES, L2 = 3, 4, 0.02
 KEY = jax.random.key(0)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from distill_jax import artifact, evaluate_set, schema, selection
+from distill_jax.data.corpus import from_texts
 from distill_jax.data.source import from_arrays
 from distill_jax.errors import ArtifactError, DataError
 from distill_jax.evaluation.learners import nearest_neighbours
 from distill_jax.exchange import export, import_npz
 from distill_jax.merging import merge
 from distill_jax.text import embedding, words
-from distill_jax.text.source import from_texts
 from distill_jax.text.vectors import Vectors, save_vectors
 
 TRAIN = ["the cat sat", "a dog ran far away", "the dog sat", "a cat ran"] * 3

@@ -22,8 +22,8 @@ and D the denominator above,
     dL/da   = -(2 / D) G' (theta_t - a G - theta_{t+M})
 
 where g_i is a function of its own batch X_i alone: an approximation that is
-exact for the last step only, in the memory of one step. TESLA's released code
-applies half of dL/dX_i, so published rates of the samples must be halved here.
+exact for the last step only. TESLA's released code applies half of dL/dX_i, so
+published rates of the samples must be halved here.
 
 Where the published code takes a smaller last batch of each pass over the set,
 samples beyond a whole number of batches sit out here until the next pass, whose
