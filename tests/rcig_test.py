@@ -14,9 +14,9 @@ from distill_jax import initialisation
 from distill_jax.data import from_arrays, sampling
 from distill_jax.estimators.implicit import implicit, no_longer_than_direct
 from distill_jax.estimators.solvers import (
-  Rate,
-  by_adam,
-  by_conjugate_gradients,
+    Rate,
+    by_adam,
+    by_conjugate_gradients,
 )
 from distill_jax.labels import centred_rows
 from distill_jax.nn import convnet, from_nnx
@@ -25,9 +25,9 @@ from distill_jax.nn.layers import Classifier, flatten
 from distill_jax.nn.network import from_linen
 from distill_jax.objectives.pool import network_pool
 from distill_jax.objectives.rcig import (
-  convexified_regression,
-  head_weights,
-  linearised,
+    convexified_regression,
+    head_weights,
+    linearised,
 )
 from distill_jax.outer_loop import distill, distiller, learn
 from distill_jax.parameterization.pixels import pixels

@@ -18,6 +18,7 @@ default, which have no rate to tune and cost as much a step as Adam.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +36,6 @@ from distill_jax.types import (
     InnerProblem,
     Parameterization,
     PyTree,
-    Samples,
 )
 
 
