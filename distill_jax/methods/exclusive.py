@@ -54,6 +54,7 @@ def exclusive(method: Method, **settings) -> Method:
     "Information", cost="that of the method",
 )
 def _exclusive(s: SimpleNamespace) -> Method:
+  """Any method, segment by segment, as in EDD."""
   from distill_jax.methods import from_spec
 
   return in_segments(from_spec(s.of), s.segments)

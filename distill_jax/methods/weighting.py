@@ -36,6 +36,7 @@ def weighted(*methods: Method, weights) -> Method:
     paper="see the methods that are summed", cost="that of all parts",
 )
 def _weighted(s: SimpleNamespace) -> Method:
+  """A weighted sum of the objectives of several methods."""
   from distill_jax.methods import from_spec
 
   if len(s.parts) != len(s.weights) or not s.parts:
