@@ -26,23 +26,18 @@ import importlib, pkgutil, distill_jax
 for module in pkgutil.walk_packages(distill_jax.__path__, "distill_jax."):
   importlib.import_module(module.name)
 """
-# What the modules of a room, named by its path, must not import.
-ARROWS = {
-    "types.py": ("distill_jax",),
-    "errors.py": ("distill_jax",),
-    "nn": ("objectives", "estimators", "outer_loop", "data", "evaluation"),
-    "parameterization": ("objectives", "estimators", "outer_loop", "data"),
-    "kernels": ("objectives", "estimators", "outer_loop", "data"),
-    "augmentation.py": ("objectives", "estimators", "outer_loop", "data"),
-    "objectives": (
-        "outer_loop",
-        "artifact",
-        "checkpoint",
-        "figures",
-        "evaluation",
-    ),
-    "estimators": ("outer_loop", "artifact", "checkpoint", "figures"),
-}
+# Rooms from bottom to top; each imports only from those before it.
+ROOMS = """
+_version types errors environment choices storage specification
+augmentation mixing distances labels flatness neighbours clipping parallel
+nn kernels models parameterization text preprocessing data
+inner_loop objectives estimators tracking outer_loop
+selection initialisation schema artifact exchange merging checkpoint
+moments probe_set frozen_features
+evaluation trajectories segments figures methods runs
+""".split()
+# Tables by name: rows of the results, and recipes, named after their papers.
+TABLES = ("experiments/rows*.py", "distill_jax/evaluation/recipes.py")
 
 
 def _imported(statements):
@@ -63,6 +58,30 @@ def _imports(file):
       yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def _room(file):
+  return file.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def _from_above(file, room):
+  """Rooms that a file of this room imports from and must not."""
+  names = [f"{name}.".split(".") for name in _imports(file)]
+  rooms = {name[1] for name in names if name[0] == "distill_jax"}
+  return rooms - {*ROOMS[: ROOMS.index(room) + 1]}
+
+
+def _branches(code):
+  """Texts that code compares something with, or looks it up by."""
+  texts = set()
+  for node in ast.walk(ast.parse(code)):
+    if isinstance(node, ast.Compare | ast.MatchValue):
+      parts = [node]
+    else:
+      parts = filter(None, node.keys) if isinstance(node, ast.Dict) else ()
+    for part in parts:
+      texts |= {n.value for n in ast.walk(part) if isinstance(n, ast.Constant)}
+  return texts
+
+
 class ImportTest(parameterized.TestCase):
   @parameterized.named_parameters(
       ("package", "import distill_jax"), ("every_module", ALL)
@@ -75,16 +94,34 @@ class ImportTest(parameterized.TestCase):
   def test_notices_a_heavy_import(self):
     assert "sklearn" in _imported("import distill_jax, sklearn")
 
-  @parameterized.parameters(*ARROWS)
-  def test_arrows_point_down(self, room):
-    path = ROOT / room
-    for file in [path] if path.is_file() else path.rglob("*.py"):
-      for name in _imports(file):
-        for above in ARROWS[room]:
-          banned = "distill_jax" if above == "distill_jax" else (
-              f"distill_jax.{above}"
-          )
-          assert not f"{name}.".startswith(f"{banned}."), (file, name)
+  def test_arrows_point_down(self):
+    files = {file: _room(file) for file in ROOT.rglob("*.py")}
+    assert {*files.values()} == {*ROOMS, "__init__"}
+    for file, room in files.items():
+      if room != "__init__":
+        wrong = _from_above(file, room)
+        assert not wrong, (file, wrong)
+
+  def test_notices_an_arrow_upwards(self):
+    objective = ROOT / "objectives" / "dd.py"
+    assert not _from_above(objective, "objectives")
+    assert "inner_loop" in _from_above(objective, "labels")
+
+  def test_names_of_methods_stay_in_methods(self):
+    home = ROOT.parent
+    files = {*ROOT.rglob("*.py"), *home.glob("experiments/*.py")}
+    for pattern in ("distill_jax/methods/*", *TABLES):
+      files -= {*home.glob(pattern)}
+    for file in files:
+      named = _branches(file.read_text()) & {*distill_jax.methods.ENTRIES}
+      assert not named, (file, named)
+
+  @parameterized.parameters(
+      "m == 'dm'", "m in ('dm', 'mtt')", "{'dm': f, 'mtt': g}[m]()",
+      "match m:\n  case 'dm' | 'mtt': f()",
+  )
+  def test_notices_a_branch(self, code):
+    assert "dm" in _branches(code)
 
   def test_flags_stay_in_experiments(self):
     for file in ROOT.rglob("*.py"):
