@@ -64,6 +64,9 @@ def recipes_of(traits: Traits) -> dict[str, dict[str, Any]]:
       "dsa": dict(name="dsa", num_epochs=1_000, strategy=usual),
       "idc": dict(name="idc", num_epochs=1_000, mix=0.5,
                   strategy=usual.replace("_cutout", "")),
+  } | {
+      name: dict(name=name, num_epochs=1_000, strategy=usual)
+      for name in ("datm", "mtt")
   }
 
 

@@ -42,8 +42,15 @@ def _kernel(s: SimpleNamespace, source, given) -> Mapping:
   return {**spec, "ridge": s.ridge} if models.is_kernel(spec) else spec
 
 
+def _fitted(per_class, traits) -> str:
+  """Mean and deviation of the training images themselves, as published."""
+  del per_class
+  return "standardise" if traits.channels else ""
+
+
 @declare(
     _KIP, paper=_PAPER, cost="one solve of the set's kernel matrix, float64",
+    preprocessing=_fitted,
     published=lambda per_class, traits, given: dict(batch_size=500),
     quick=dict(num_steps=20, batch_size=20, recipe=dict(num_steps=50)),
 )
@@ -76,6 +83,7 @@ def _with_kernel(s: SimpleNamespace, objective, **others) -> Method:
 
 @declare(
     _SOLVE, paper=_PAPER, cost="one solve, in closed form",
+    preprocessing=_fitted,
     quick=dict(recipe=dict(num_steps=50)),
 )
 def label_solve(s: SimpleNamespace) -> Method:

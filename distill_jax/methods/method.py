@@ -140,7 +140,8 @@ class Method(NamedTuple):
     begin: `(key, source, num_rows) -> Distilled`, where sets start.
     learned: `(num_steps) -> optax transformation` over `Distilled`.
     num_steps: outer updates.
-    recipe: `(task) -> spec` of how students train on the set.
+    recipe: `(task) -> spec` of how students train on the set; of None, what the
+      settings say before data are known.
     parameterization: how samples are stored.
     estimator: `(objective, parameterization) -> Estimator`.
     label_space: of the labels, see `artifact.Artifact`.
@@ -165,7 +166,7 @@ class Method(NamedTuple):
   begin: Callable[[Array, Any, int], Distilled] | None
   learned: Callable[[int], optax.GradientTransformation] | None
   num_steps: int
-  recipe: Callable[[Task], Mapping[str, Any]]
+  recipe: Callable[[Task | None], Mapping[str, Any]]
   name: str = ""
   settings: Mapping[str, Any] = MappingProxyType({})
   parameterization: Parameterization = pixels()

@@ -77,7 +77,9 @@ def built(
       begin=begin or start(s),
       learned=learned(s, **(rates or {})),
       num_steps=s.num_steps,
-      recipe=lambda task: by_data(wanted, task.source),
+      recipe=lambda task: (
+          by_data(wanted, task.source) if task else dict(wanted)
+      ),
       parameterization=stored,
       project=project,
       tracker=tracker(s),

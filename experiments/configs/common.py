@@ -30,15 +30,20 @@ from typing import Any
 import ml_collections
 import options
 from configs.data_sets import DATA_SETS, text_fields
-from configs.students import network_of
+from configs.students import STEP_SIZES, network_of
 
 from distill_jax import methods, parameterization
 from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError
+from distill_jax.evaluation import recipes
 
 _EVALUATION = dict(
     num_networks=20, baselines="random_real,byte_matched_real", num_sets=5,
     networks_per_set=4, full_data=False,
+)
+_OF_KERNELS = dict(
+    num_networks=1, baselines="random_real", num_sets=3, networks_per_set=1,
+    full_data=False,
 )
 _PARAMETERIZATIONS = {
     "hallucinator": dict(num_styles=5),
@@ -57,6 +62,7 @@ def configure(
     *,
     data: str = "digits",
     ipc: int = 10,
+    usual: Mapping[str, str] = MappingProxyType({}),
     students: Mapping[str, str] = MappingProxyType({}),
     convnet: Mapping[str, Any] = MappingProxyType({}),
 ) -> Callable:
@@ -66,40 +72,45 @@ def configure(
     name: of the method.
     data: the data set, by default.
     ipc: label rows of each class, by default.
+    usual: options by data set, before those that are given.
     students: names of the usual networks by data set, where they are others
       than those of `DATA_SETS`.
     convnet: what the method changes of the usual ConvNet.
   """
   entry = methods.ENTRIES[name]
+  model = entry.make().model
 
   def get_config(text: str | None = None) -> ml_collections.ConfigDict:
-    chosen, given = _options(text, entry.defaults, data=data, ipc=ipc)
+    chosen, given = _options(text, entry.defaults, usual, data=data, ipc=ipc)
     data_set = one_of(DATA_SETS, "data", chosen.data)
     if (chosen.ipc < 1 and not chosen.rows) or chosen.rows < 0:
       raise ConfigError(
           "`ipc` and `rows` must be at least 1; got "
           f"{chosen.ipc} and {chosen.rows}."
       )
-    student, features = network_of(
-        chosen, data_set, entry.make().model, students, convnet
-    )
+    student, features = network_of(chosen, data_set, model, students, convnet)
     if features:
-      given = {**given, "network": features}
+      given["network"] = features
+    if "steps" in entry.defaults and student["name"] in STEP_SIZES:
+      given = {"step_size": STEP_SIZES[student["name"]], **given}
     method = _method(name, chosen, given, data_set)
     config = ml_collections.ConfigDict()
-    config.method = method.spec
+    config.method = _with_recipe(method)
     config.seed = 0
     config.data = data_set.spec
     config.preprocessing = chosen.preprocessing or _preprocessing(
-        entry, chosen, data_set
+        entry, chosen, data_set, model
     )
-    config.validation_fraction = 0.1
+    # A kernel's regression is exact: nothing is chosen on validation.
+    config.validation_fraction = 0.0 if model == "kernel" else 0.1
     config.per_class = 0 if chosen.rows else chosen.ipc
     config.num_rows = chosen.rows
     config.network = student
     if data_set.length:
       config.text = text_fields(chosen.data, chosen)
-    config.evaluation = _EVALUATION | dict(data_set.evaluation)
+    config.evaluation = (_OF_KERNELS if model == "kernel" else _EVALUATION) | (
+        dict(data_set.evaluation)
+    )
     if chosen.quick:
       config.evaluation.update(_QUICK)
     config.figures = True
@@ -159,15 +170,30 @@ def _method(name, chosen, given: Mapping, data_set) -> methods.Method:
   )
 
 
-def _preprocessing(entry, chosen, data_set):
-  """The published whitening, or the data set's own constants."""
+def _with_recipe(method: methods.Method) -> dict[str, Any]:
+  """Its settings, with every field of the recipe that it leaves open."""
+  spec = method.spec
+  if "recipe" in spec:
+    wanted = method.recipe(None)
+    known = recipes.from_spec({"name": wanted["name"]}).spec
+    if known.get("strategy"):
+      known["strategy"] = None  # what suits the data
+    spec["recipe"] = {**known, **wanted}
+  return spec
+
+
+def _preprocessing(entry, chosen, data_set, model: str):
+  """The published one, or the data set's own; kernels read averages of words.
+  """
+  if data_set.length and model == "kernel":
+    return "averaged_vectors"
   whitened = ""
   if data_set.traits is not None and not chosen.quick:
     whitened = entry.preprocessing(max(chosen.ipc, 1), data_set.traits)
   return whitened or data_set.preprocessing
 
 
-def _options(text, settings: Mapping, **defaults):
+def _options(text, settings: Mapping, usual: Mapping, **defaults):
   """Options of the configuration, and those that are settings."""
   own = dict(
       **defaults, rows=0, width=0, network="", preprocessing="", vectors="",
@@ -175,9 +201,15 @@ def _options(text, settings: Mapping, **defaults):
   )
   if "network" not in settings:
     del own["features"]
-  known = options.flat(settings)
-  parsed = vars(options.parse(text, **{**known, **own}))
+  known = {**options.flat(settings), **own}
+  parsed = vars(options.parse(text, **known))
   options.exclusive(parsed, "own", "vectors")
+  if parsed["data"] in usual:
+    sized = options.named(text) & {"ipc", "rows"}
+    before = [item for item in usual[parsed["data"]].split(",")
+              if not (sized and item.startswith(("ipc=", "rows=")))]
+    text = ",".join([*before, text or ""])
+    parsed = vars(options.parse(text, **known))
   named = options.named(text)
   given = {k: v for k, v in parsed.items() if k in named and k not in own}
   chosen = SimpleNamespace(**{"features": "", **{k: parsed[k] for k in own}})

@@ -39,7 +39,7 @@ def _texts(spec, length, network="text_convnet", max_words=0):
   return DataSet(
       spec, "word_vectors", dict(name=network, **(
           dict(hidden=100) if network.startswith("bi_") else dict(width=100)
-      )), traits=Traits(), length=length, max_words=max_words,
+      )), length=length, max_words=max_words,
       evaluation=dict(baselines="random_real,class_mean"),
   )
 

@@ -12,6 +12,8 @@ _SIZES = {
     "text_convnet": dict(width=100),
     "transformer": dict(width=64),
 }
+# Where inner step sizes start with them, in place of the method's.
+STEP_SIZES = {"bi_lstm": 1.5, "bi_rnn": 0.5, "conv_lstm": 1.5}
 KERNELS = {
     "fc1": dict(kernel="fully_connected", depth=1, kind="ntk"),
     "fc3": dict(kernel="fully_connected", depth=3, kind="ntk"),

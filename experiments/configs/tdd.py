@@ -9,4 +9,7 @@ Options: `configs/common.py`.
 
 from configs.common import configure
 
-get_config = configure("tdd", data="trec6", ipc=1)
+get_config = configure("tdd", data="trec6", ipc=1, usual={
+    "trec6": "epochs=2", "trec50": "ipc=20,steps=5,start=noise",
+    "tweets": "epochs=5",
+})
