@@ -1,41 +1,46 @@
-"""All rows of docs/results.md, and those that a command means."""
+"""The rows of docs/results.md: what is measured, by which command.
 
-import rows_matching
-import rows_regression
-import rows_text
-from row import Row, distilled
+`rows.json` holds them in the page's order, a line each.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import ml_collections
+from absl import flags
+from ml_collections import config_flags
 
 from distill_jax.errors import ConfigError
 
-SIZES = "sldd_mnist_sweep_"
-# Figure 6 of arXiv 1910.02551, at a thirtieth of the outer steps.
-_SIZES = (1, 2, 3, 5, 10, 20, 50, 100)
-_SILENT = {"evaluation.baselines": ""}
-# Published accuracy in percent, in the order of their worth.
-_ACCELERATOR = {
-    "sldd_mnist_fixed_100": 98.6,
-    "dd_mnist_fixed_100": 96.6,
-    "dd_mnist_fixed_10": 93.76,
-    "dd_mnist_random_100": 79.5,
-    "sldd_cifar10_fixed_100": 60.0,
-    "sldd_cifar10_random_100": 39.8,
-    "dd_cifar10_fixed_100": 54.0,
-    "dd_cifar10_random_100": 36.8,
-}
+_FILE = Path(__file__).with_name("rows.json")
+
+
+class Row(NamedTuple):
+  """Attributes:
+    group: the file below docs/results.
+    program: the launcher, of `launched.PROGRAMS`.
+    arguments: of the program, without places of files.
+    published: accuracy in percent, or None.
+    accelerator: whether it is meant for one.
+    sets: the rows whose sets it takes, by what it calls them.
+  """
+
+  group: str
+  program: str
+  arguments: tuple[str, ...]
+  published: float | None = None
+  accelerator: bool = False
+  sets: Mapping[str, str] = MappingProxyType({})
 
 
 def table() -> dict[str, Row]:
   """Every row by name, in the page's order."""
   return {
-      "sldd_digits": distilled("digits", "sldd:data=digits"),
-      **_unrolled(),
-      **rows_matching.small(),
-      **rows_regression.rows(),
-      **rows_text.rows(),
-      **rows_matching.sweeps(),
-      **_accelerator(),
-      **rows_matching.full(),
-      **rows_regression.full(),
+      row.pop("row"): Row(**row | dict(arguments=row["arguments"].split()))
+      for row in json.loads(_FILE.read_text())
   }
 
 
@@ -50,39 +55,11 @@ def chosen(wanted: list[str], known: dict[str, Row]) -> list[str]:
   return [name for name in known if name in names]
 
 
-def _unrolled() -> dict[str, Row]:
-  rows = {}
-  for size, published in ((10, 96.13), (5, 91.56)):
-    for seed in range(3):
-      rows[f"sldd_mnist_fixed_{size}_seed{seed}"] = distilled(
-          "sldd_mnist", f"sldd:data=mnist,fixed,rows={size},steps=1",
-          {"seed": seed, "num_steps": 120_000, **_SILENT}, published,
-      )
-  for size in _SIZES:
-    rows[f"{SIZES}{size}"] = distilled(
-        "sldd_mnist_sweep",
-        f"sldd:data=mnist,fixed,rows={size},steps={max(size // 10, 1)}",
-        {"num_steps": 2_000, **_SILENT, "evaluation.full_data": True},
-    )
-  rows["sldd_mnist_random_100"] = distilled(
-      "sldd_mnist", "sldd:data=mnist,rows=100", {
-          "step_size_learning_rate": 0.002, "evaluation.num_networks": 200,
-          "evaluation.num_sets": 20, "evaluation.networks_per_set": 1,
-          "evaluation.baselines": "all", "evaluation.full_data": True,
-      }, 82.7,
-  )
-  return rows
-
-
-def _accelerator() -> dict[str, Row]:
-  rows = {}
-  for name, published in _ACCELERATOR.items():
-    method, data, theta, size = name.split("_")
-    fixed, steps = ",fixed" * (theta == "fixed"), 1 if size == "10" else 10
-    rows[name] = distilled(
-        f"{method}_{data}",
-        f"{method}:data={data}{fixed},rows={size},steps={steps}",
-        _SILENT | ({} if fixed else {"evaluation.num_networks": 200}),
-        published, accelerator=True,
-    )
-  return rows
+def configuration(row: Row) -> ml_collections.ConfigDict:
+  """The configuration of a row of `distill.py`, with what it sets."""
+  file, *fields = row.arguments
+  argv = ["", file.replace("=", f"={_FILE.parent.parent}/", 1), *fields]
+  values = flags.FlagValues()
+  config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
+  values(argv)
+  return values.config

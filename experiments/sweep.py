@@ -4,7 +4,7 @@
     --ipc=1,2,5,10 --options=width=32 --workdir=DIR [--data=SPEC]
   python experiments/sweep.py --methods=dm --dataset=mnist --against=bytes \\
     --parameterizations=pixels,multi_formation,linear_bases --ipc=1,10 \\
-    --set=num_steps=2000 --set=dm:learning_rate=5 --workdir=DIR
+    --set=method.num_steps=2000 --workdir=DIR
 
 A point is a run of `distill.py` in a folder of its own below DIR, so the same
 command goes on where it was interrupted, and a later one with more points takes
@@ -45,10 +45,6 @@ flags.DEFINE_string("workdir", None, "Where the runs and the figure live.")
 flags.DEFINE_string("data", None, "SPEC of a data set, not the dataset's.")
 flags.DEFINE_string("data_dir", None, "A folder of data sets.")
 flags.mark_flags_as_required(["methods", "dataset", "ipc", "workdir"])
-
-TITLES = {name: name.upper() for name in methods.ENTRIES} | dict(
-    hybrid="DSA + DM"
-)
 
 
 class Planned(NamedTuple):
@@ -107,7 +103,7 @@ def planned() -> list[Planned]:
   ):
     if not ipc.isdecimal() or int(ipc) < 1:
       raise ConfigError(f"`--ipc` must be whole numbers above 0; got {ipc!r}.")
-    line = ", ".join(filter(None, (TITLES[method], name.replace("_", " "))))
+    line = ", ".join(filter(None, (method.upper(), name.replace("_", " "))))
     options = ",".join(filter(None, (
         f"data={FLAGS.dataset}", f"ipc={ipc}",
         name and f"parameterization.name={name}", FLAGS.options,

@@ -1,13 +1,11 @@
 """The part of the results page that is about texts."""
 
-import importlib
-
 import cells
 import points
-from rows import Row
+from rows import Row, configuration
 
 from distill_jax.evaluation.baselines import TITLES
-from distill_jax.text import linear
+from distill_jax.evaluation.text_reference import TITLE as TFIDF
 
 COLUMNS = (
     "row", "samples", "steps x epochs", "student", "accuracy", "F1",
@@ -24,7 +22,7 @@ def section(records: list[dict], table: dict[str, Row]) -> str:
     table: rows by name.
   """
   if not records:
-    return cells.NONE
+    return ""
   compared = [_baselines(r) for r in records if r["report"]["baselines"]]
   titles = [t for t in TITLES.values() if any(t in line for line in compared)]
   return "\n\n".join((
@@ -39,13 +37,15 @@ def section(records: list[dict], table: dict[str, Row]) -> str:
 
 def _cells(record: dict, row: Row) -> dict[str, str]:
   """What `cells.of` says, and what is said of texts alone."""
-  report, config = record["report"], _config(row)
+  report, method = record["report"], configuration(row).method
   found = cells.of(record, row)
-  steps = f"{config.num_steps_per_epoch} x {config.num_epochs}"
   found |= {
-      "steps x epochs": steps if report["num_inner_steps"] else found["recipe"],
+      "steps x epochs": (
+          f"{method.steps} x {method.epochs}" if report["num_inner_steps"]
+          else found["recipe"]
+      ),
       "F1": _share(report["macro_f1"]),
-      "outer steps": f"{config.num_steps:,}",
+      "outer steps": f"{method.num_steps:,}",
   }
   if "full_data_accuracy" in report:
     found["all data"] = _both(
@@ -54,18 +54,6 @@ def _cells(record: dict, row: Row) -> dict[str, str]:
   if "snapped_accuracy" in report:
     found["its words"] = points.percent(report["snapped_accuracy"])
   return found
-
-
-def _config(row: Row):
-  """Its configuration, as far as this page needs it."""
-  file, _, options = row.arguments[0].rpartition("/")[2].partition(":")
-  module = importlib.import_module(f"configs.{file.removesuffix('.py')}")
-  config = module.get_config(options)
-  for argument in row.arguments[1:]:
-    name, _, value = argument.partition("=")
-    if name == "--config.num_steps":
-      config.num_steps = int(value)
-  return config
 
 
 def _corpora(records: list[dict]) -> str:
@@ -92,14 +80,14 @@ def _corpus(record: dict) -> str:
   )
   if reference:
     line += (
-        f"; {linear.TITLE} on all data "
+        f"; {TFIDF} on all data "
         f"{_both(reference['accuracy'], reference['macro_f1'])}"
     )
   return f"{line}."
 
 
 def _linear(record: dict) -> dict | None:
-  return record["report"].get("references", {}).get(linear.TITLE)
+  return record["report"].get("references", {}).get(TFIDF)
 
 
 def _baselines(record: dict) -> dict[str, str]:
