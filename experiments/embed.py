@@ -10,7 +10,6 @@ sample is from the nearest one of its class in the set, on average over the test
 samples drawn, in the space of features.
 """
 
-
 import jax
 import jax.numpy as jnp
 import launch

@@ -90,10 +90,17 @@ class Launch(NamedTuple):
     return ROOT / self.folder / PROGRAMS[self.program].report
 
   def finished(self) -> bool:
-    """Whether its report is there, no older than its sets."""
-    return finished(
-        self.report, self.command, *(ROOT / file for file in self.sets.values())
-    )
+    """Whether its report is there, of this command, no older than its sets.
+
+    The order of flags does not matter; the last value of a flag counts.
+    """
+    if not self.report.exists():
+      return False
+    made = self.report.stat().st_mtime
+    if any((ROOT / of).stat().st_mtime > made for of in self.sets.values()):
+      return False
+    before = shlex.split(read_json(self.report, {})["command"])
+    return meaning(before[1:]) == meaning(self.command)  # without "python"
 
   def run(self) -> dict:
     """Its report; it runs where there is none of this very command.
@@ -129,23 +136,6 @@ def _run(command: list[str]) -> int:
     process.terminate()
     process.wait()
     raise
-
-
-def finished(file: Path, command: list[str], *of: Path) -> bool:
-  """Whether a report is there, of this very command.
-
-  Args:
-    file: the report.
-    command: script and arguments, in any order; of a flag that is given twice
-      the last one counts.
-    of: files that the report must not be older than.
-  """
-  if not file.exists():
-    return False
-  if any(other.stat().st_mtime > file.stat().st_mtime for other in of):
-    return False
-  before = shlex.split(read_json(file, {})["command"])
-  return meaning(before[1:]) == meaning(command)  # without "python"
 
 
 def meaning(command: Sequence[str]) -> dict:

@@ -64,17 +64,6 @@ def exclusive(chosen: Mapping[str, Any], *names: str) -> None:
     )
 
 
-def flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-  """`{"a": {"b": 1}}` as `{"a.b": 1}`; lists are left out."""
-  values = {}
-  for name, value in document.items():
-    if isinstance(value, Mapping):
-      values |= flat(value, f"{prefix}{name}.")
-    elif not isinstance(value, list | tuple):
-      values[f"{prefix}{name}"] = value
-  return values
-
-
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
   """`{"a.b": 1}` as `{"a": {"b": 1}}`."""
   document: dict[str, Any] = {}

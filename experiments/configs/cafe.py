@@ -1,10 +1,8 @@
-"""CAFE (arXiv 2203.01531).
+"""CAFE (arXiv 2203.01531); options: `common.py`.
 
   python experiments/distill.py \\
     --config=experiments/configs/cafe.py:data=mnist,ipc=10 \\
     --workdir=runs/cafe --data_dir=DATA
-
-Options: `configs/common.py`.
 """
 
 from configs.common import configure

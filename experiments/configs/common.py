@@ -32,10 +32,11 @@ import options
 from configs.data_sets import DATA_SETS, text_fields
 from configs.students import STEP_SIZES, network_of
 
-from distill_jax import methods, parameterization
+from distill_jax import methods, models, parameterization
 from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation import recipes
+from distill_jax.runs import workdir
 
 _EVALUATION = dict(
     num_networks=20, baselines="random_real,byte_matched_real", num_sets=5,
@@ -105,7 +106,10 @@ def configure(
     config.validation_fraction = 0.0 if model == "kernel" else 0.1
     config.per_class = 0 if chosen.rows else chosen.ipc
     config.num_rows = chosen.rows
-    config.network = student
+    # All settings of the network, so that each is a field.
+    config.network = _fields(models.spec_of(
+        models.from_spec(student, num_classes=2)
+    )) if student else {}
     if data_set.length:
       config.text = text_fields(chosen.data, chosen)
     config.evaluation = (_OF_KERNELS if model == "kernel" else _EVALUATION) | (
@@ -182,6 +186,13 @@ def _with_recipe(method: methods.Method) -> dict[str, Any]:
   return spec
 
 
+def _fields(document):
+  """A document whose lists are tuples, which flags can change."""
+  if isinstance(document, Mapping):
+    return {name: _fields(value) for name, value in document.items()}
+  return tuple(document) if isinstance(document, list) else document
+
+
 def _preprocessing(entry, chosen, data_set, model: str):
   """The published one, or the data set's own; kernels read averages of words.
   """
@@ -201,7 +212,8 @@ def _options(text, settings: Mapping, usual: Mapping, **defaults):
   )
   if "network" not in settings:
     del own["features"]
-  known = {**options.flat(settings), **own}
+  known = {name: value for name, value in workdir.flat(settings).items()
+           if not isinstance(value, dict | list)} | own
   parsed = vars(options.parse(text, **known))
   options.exclusive(parsed, "own", "vectors")
   if parsed["data"] in usual:

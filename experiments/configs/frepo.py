@@ -1,10 +1,8 @@
-"""FRePo (arXiv 2206.00719).
+"""FRePo (arXiv 2206.00719); options: `common.py`.
 
   python experiments/distill.py \\
     --config=experiments/configs/frepo.py:data=mnist,ipc=1 \\
     --workdir=runs/frepo --data_dir=DATA
-
-Options: `configs/common.py`.
 """
 
 from configs.common import configure

@@ -1,10 +1,8 @@
-"""IDC (arXiv 2205.14959).
+"""IDC (arXiv 2205.14959); options: `common.py`.
 
   python experiments/distill.py \\
     --config=experiments/configs/idc.py:data=mnist,ipc=10 \\
     --workdir=runs/idc --data_dir=DATA
-
-Options: `configs/common.py`.
 """
 
 from configs.common import configure

@@ -1,10 +1,8 @@
-"""KIP (arXiv 2011.00050, 2107.13034).
+"""KIP (arXiv 2011.00050, 2107.13034); options: `common.py`.
 
   python experiments/distill.py \\
     --config=experiments/configs/kip.py:data=cifar10,rows=100 \\
     --workdir=runs/kip --data_dir=DATA
-
-Options: `configs/common.py`.
 """
 
 from configs.common import configure

@@ -1,10 +1,8 @@
-"""RaT-BPTT (arXiv 2311.07025).
+"""RaT-BPTT (arXiv 2311.07025); options: `common.py`.
 
   python experiments/distill.py \\
     --config=experiments/configs/rat_bptt.py:data=mnist,learn_labels \\
     --workdir=runs/rat_bptt --data_dir=DATA
-
-Options: `configs/common.py`.
 """
 
 from configs.common import configure

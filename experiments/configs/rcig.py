@@ -1,10 +1,8 @@
-"""RCIG (arXiv 2302.06755).
+"""RCIG (arXiv 2302.06755); options: `common.py`.
 
   python experiments/distill.py \\
     --config=experiments/configs/rcig.py:data=cifar10,ipc=1 \\
     --workdir=runs/rcig --data_dir=DATA
-
-Options: `configs/common.py`.
 """
 
 from configs.common import configure

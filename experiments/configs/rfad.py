@@ -1,10 +1,8 @@
-"""RFAD (arXiv 2210.12067).
+"""RFAD (arXiv 2210.12067); options: `common.py`.
 
   python experiments/distill.py \\
     --config=experiments/configs/rfad.py:data=mnist,network=lenet \\
     --workdir=runs/rfad --data_dir=DATA
-
-Options: `configs/common.py`.
 """
 
 from configs.common import configure

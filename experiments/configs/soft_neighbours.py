@@ -1,10 +1,8 @@
-"""Soft-label nearest neighbours.
+"""Soft-label nearest neighbours; options: `common.py`.
 
   python experiments/distill.py \\
     --config=experiments/configs/soft_neighbours.py:data=table \\
     --workdir=runs/soft_neighbours --data="csv:FILE?label=COLUMN&test=0.2"
-
-Options: `configs/common.py`.
 """
 
 from configs.common import configure
