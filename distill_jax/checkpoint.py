@@ -134,9 +134,6 @@ class Checkpoints:
         f"`step` must have a sound checkpoint; got {step}: {error}."
       ) from error
 
-  def close(self) -> None:
-    """Nothing is pending: a save has ended when it returns."""
-
   def _steps(self) -> list[int]:
     matches = (_NAME.fullmatch(p.name) for p in self._directory.iterdir())
     return sorted(int(match[1]) for match in matches if match)

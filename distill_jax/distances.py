@@ -6,8 +6,7 @@ guarded where a dead filter makes them zero. Features are [n, D] and [m, D].
 
 By output: Zhao, Mopuri & Bilen, "Dataset Condensation with Gradient Matching",
 2020, arXiv 2006.05929, section 2.3. Means: Zhao & Bilen, "Dataset Condensation
-with Distribution Matching", 2021, arXiv 2110.04181, equation 4. Maximum mean
-discrepancy: Gretton et al., "A Kernel Two-Sample Test", 2012, JMLR 13.
+with Distribution Matching", 2021, arXiv 2110.04181, equation 4.
 """
 
 from collections.abc import Callable
@@ -103,25 +102,6 @@ def means_and_covariances(weight: float = 1.0) -> Callable:
   return distance
 
 
-def maximum_mean_discrepancy(kernel: Callable[[Array, Array], Array]):
-  """`mean k(A, A) - 2 mean k(A, B) + mean k(B, B)` (the biased estimate).
-
-  With the linear kernel this is `means`.
-
-  Args:
-    kernel: `(x [n, D], y [m, D]) -> [n, m]`.
-  """
-
-  def distance(real, synthetic):
-    return (
-        kernel(real, real).mean()
-        - 2 * kernel(real, synthetic).mean()
-        + kernel(synthetic, synthetic).mean()
-    )
-
-  return distance
-
-
 def characteristic(amplitude: float = 0.5) -> Callable:
   """Distance of characteristic functions, the mean over frequencies of
 
@@ -145,25 +125,6 @@ def characteristic(amplitude: float = 0.5) -> Callable:
     return _root(amplitude * spread + (1 - amplitude) * turn).mean()
 
   return distance
-
-
-def gaussian(scale: float) -> Callable[[Array, Array], Array]:
-  """`exp(-||x - y||^2 / (2 scale^2))`.
-
-  Args:
-    scale: in units of the features, positive.
-  """
-  if not scale > 0:
-    raise ValueError(f"`scale` must be positive; got {scale}.")
-
-  def kernel(x, y):
-    squares = (
-        jnp.square(x).sum(1)[:, None] + jnp.square(y).sum(1)
-        - 2 * jnp.matmul(x, y.T, precision=_EXACT)
-    )
-    return jnp.exp(-squares / (2 * scale**2))
-
-  return kernel
 
 
 def _total(distance, real: PyTree, synthetic: PyTree) -> Array:

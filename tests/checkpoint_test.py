@@ -69,7 +69,6 @@ def test_restore_is_bit_exact(tmp_path):
   assert checkpoints.latest_step() is None
   state = _state()
   checkpoints.save(7, state, {"seconds": 1.5})
-  checkpoints.close()
   again = Checkpoints(tmp_path / "a" / "b")
   assert again.latest_step() == 7 and again.extra(7) == {"seconds": 1.5}
   restored = again.restore(7, _state(fill=0.0))

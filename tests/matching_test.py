@@ -131,8 +131,6 @@ class GoldensTest(parameterized.TestCase):
       ("means", distances.means, None),
       ("means/rotate", distances.means, "rotate"),
       ("moments", distances.means_and_covariances(0.3), None),
-      ("discrepancy",
-       distances.maximum_mean_discrepancy(distances.gaussian(3.0)), None),
   )
   def test_distributions(self, name, distance, augment):
     self.check(name, distribution_matching(
@@ -519,13 +517,6 @@ class LimitsTest(parameterized.TestCase):
 
     gradient = jax.grad(loss)(jnp.zeros((3, 2)))
     self.assertTrue(bool(jnp.isfinite(gradient).all()))
-
-  def test_the_linear_kernel_gives_the_distance_of_means(self):
-    a, b = (jax.random.normal(jax.random.key(i), (4 + i, 3)) for i in (0, 1))
-    linear = distances.maximum_mean_discrepancy(lambda x, y: x @ y.T)
-    np.testing.assert_allclose(
-        linear(a, b), distances.means(a, b), rtol=1e-5
-    )
 
   def test_batch_norm_takes_its_statistics_from_real_samples(self):
     network = convnet(CLASSES, depth=1, width=4, norm=norms.batch_norm)

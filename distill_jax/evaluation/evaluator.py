@@ -41,7 +41,7 @@ class _Fields(NamedTuple):
 class Report(_Fields, metrics.Accuracies):
   """What R networks trained on a set do on a test split.
 
-  Of interest are `mean`, `std`, `stderr`, `accuracy` [R], `percentiles`,
+  Of interest are `mean`, `std`, `stderr`, `accuracy` [R],
   `class_accuracy` [K], `macro_f1` and `majority_rate`.
 
   Attributes:
@@ -71,11 +71,6 @@ class Report(_Fields, metrics.Accuracies):
   def accuracy(self) -> np.ndarray:
     """[R], fractions."""
     return metrics.accuracy(self.confusion)
-
-  @property
-  def percentiles(self) -> np.ndarray:
-    """[3], the 5th, 50th and 95th of the accuracies."""
-    return np.percentile(self.accuracy, (5, 50, 95))
 
   @property
   def class_accuracy(self) -> np.ndarray:

@@ -1,16 +1,12 @@
 """Numbers that summarise classifiers, and comparisons of sets.
 
 r_M and d_A: Sucholutsky & Schonlau, "Soft-Label Dataset Distillation and Text
-Dataset Distillation", 2019, arXiv 1910.02551. Label- and augmentation-robust
-scores: "DD-Ranking", 2025, arXiv 2505.13300. The public package of the latter
-puts percent points into its exponentials, so its scores leave [0, 1]; here
-accuracies are fractions and anything else is refused.
+Dataset Distillation", 2019, arXiv 1910.02551.
 """
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -208,90 +204,6 @@ def distillation_size(
       m for m, r in zip(num_samples, ratios, strict=True) if r >= percent
   ]
   return min(reached, default=float("inf"))
-
-
-def label_robust_score(
-    *, real_hard: float, set_hard: float, set_own: float, random_own: float,
-    weight: float = 0.5,
-) -> float:
-  """LRS in [0, 1] of DD-Ranking.
-
-      alpha = w (set_own - random_own) - (1 - w) (real_hard - set_hard)
-      LRS = (exp(alpha) - exp(-1)) / (exp(1) - exp(-1))
-
-  Args:
-    real_hard: accuracy from all real data with hard labels, a fraction.
-    set_hard: from the set with hard labels.
-    set_own: from the set under the method's own recipe.
-    random_own: from as many random real samples under that recipe.
-    weight: w, in [0, 1].
-  """
-  _check_fractions(real_hard=real_hard, set_hard=set_hard, set_own=set_own,
-                   random_own=random_own, weight=weight)
-  gain, loss = set_own - random_own, real_hard - set_hard
-  return _score(weight * gain - (1 - weight) * loss)
-
-
-def augmentation_robust_score(
-    *, set_augmented: float, random_augmented: float, set_plain: float,
-    random_plain: float, weight: float = 0.5,
-) -> float:
-  """ARS in [0, 1] of DD-Ranking: gains over random samples, g and 1 - g.
-
-  Args:
-    set_augmented: accuracy from the set with augmentation, a fraction.
-    random_augmented: from random real samples with it.
-    set_plain: from the set without.
-    random_plain: from random real samples without.
-    weight: g, in [0, 1].
-  """
-  _check_fractions(
-      set_augmented=set_augmented, random_augmented=random_augmented,
-      set_plain=set_plain, random_plain=random_plain, weight=weight,
-  )
-  augmented, plain = set_augmented - random_augmented, set_plain - random_plain
-  return _score(weight * augmented + (1 - weight) * plain)
-
-
-class Difference(NamedTuple):
-  """Attributes:
-    mean: of a - b.
-    low: lower end of the interval.
-    high: upper end.
-  """
-
-  mean: float
-  low: float
-  high: float
-
-
-def paired_difference(
-    key: Array, a, b, *, level: float = 0.95, num_resamples: int = 10_000
-) -> Difference:
-  """Mean of a - b over paired networks with its bootstrap interval.
-
-  Args:
-    key: consumed.
-    a: [R] accuracies; entry i and that of `b` belong to one network.
-    b: [R].
-    level: of the percentile interval.
-    num_resamples: bootstrap samples.
-  """
-  a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-  if a.shape != b.shape or a.ndim != 1 or not a.size:
-    raise ValueError(
-        "`a` and `b` must be paired accuracies of one shape [R]; got "
-        f"{a.shape} and {b.shape}."
-    )
-  rows = jax.random.randint(key, (num_resamples, len(a)), 0, len(a))
-  means = (a - b)[np.asarray(rows)].mean(1)
-  tail = (1 - level) / 2
-  low, high = np.quantile(means, (tail, 1 - tail))
-  return Difference(float((a - b).mean()), float(low), float(high))
-
-
-def _score(gain: float) -> float:
-  return float((np.exp(gain) - np.exp(-1)) / (np.exp(1) - np.exp(-1)))
 
 
 def _check_fractions(**values):

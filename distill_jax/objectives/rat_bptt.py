@@ -61,7 +61,6 @@ def truncated_unroll(
     optimizer: optax.GradientTransformation | None = None,
     members: Array | None = None,
     batch_per_class: int | None = None,
-    classes_per_step: int | None = None,
     augmentation: Augmentation | None = None,
     one_draw: bool = False,
     real_augmentation: Augmentation | None = None,
@@ -87,7 +86,6 @@ def truncated_unroll(
       (`initialisation.class_members`), where a step does not see all.
     batch_per_class: samples of a class that a step sees, drawn anew in each;
       by default, and at most, all m.
-    classes_per_step: classes that a step sees, likewise; by default all K.
     augmentation: of each step's samples, one draw an image.
     one_draw: one draw of augmentation for all steps instead of fresh ones.
     real_augmentation: of the real batch, one draw an image.
@@ -102,7 +100,7 @@ def truncated_unroll(
         "`window` must be at least 1 and `lowest` 0 to `highest` - `window`; "
         f"got {window} and {lowest} with `highest` {highest}."
     )
-  rows_of = _rows(members, batch_per_class, classes_per_step)
+  rows_of = _rows(members, batch_per_class)
   last_row = -1 if rows_of is None else int(checked_members(members).max())
   if optimizer is None:
     optimizer = optax.adam(1e-3, eps_root=1e-8)
@@ -183,12 +181,10 @@ def unit_norm(inputs: Array) -> Array:
 
 
 def _rows(
-    members: Array | None,
-    batch_per_class: int | None,
-    classes_per_step: int | None,
+    members: Array | None, batch_per_class: int | None
 ) -> Callable[[Array], Array] | None:
   """`(key) -> [n] int`, the samples of a step; None for always all."""
-  if batch_per_class is None and classes_per_step is None:
+  if batch_per_class is None:
     return None
   if members is None:
     raise ValueError(
@@ -196,22 +192,18 @@ def _rows(
         "some; got None. `class_members` makes it."
     )
   members = checked_members(members)
-  classes, size = members.shape
-  num = classes if classes_per_step is None else classes_per_step
-  each = size if batch_per_class is None else batch_per_class
-  if num < 1 or each < 1:
+  if batch_per_class < 1:
     raise ValueError(
-        "`batch_per_class` and `classes_per_step` must be at least 1; got "
-        f"{batch_per_class} and {classes_per_step}."
+        f"`batch_per_class` must be at least 1; got {batch_per_class}."
     )
-  if num >= classes and each >= size:
+  if batch_per_class >= members.shape[1]:
     return None
 
   def rows(key):
     k_classes, k_samples = jax.random.split(key)
-    chosen = jax.random.permutation(k_classes, members)[:num]
     return jax.random.permutation(
-        k_samples, chosen, axis=1, independent=True
-    )[:, :each].ravel()
+        k_samples, jax.random.permutation(k_classes, members), axis=1,
+        independent=True,
+    )[:, :batch_per_class].ravel()
 
   return rows

@@ -140,37 +140,6 @@ def random_feature_regression(
   return Objective(sample, lambda key, samples: (), objective)
 
 
-def random_kernel(
-    key: Array,
-    network: Network,
-    *,
-    num_networks: int = 16,
-    weight_std: float = np.sqrt(2),
-    bias_std: float = 0.1,
-    chunk: int | None = None,
-) -> Callable[[Array, Array], Array]:
-  """The kernel k of networks that stay the same, for evaluation.
-
-  Args:
-    key: of the networks; the same at every call.
-    network: see `random_feature_regression`, as for what follows.
-    num_networks: N; published: 16.
-    weight_std: w.
-    bias_std: b.
-    chunk: networks at once.
-
-  Returns:
-    `(x1, x2) -> [n1, n2]`.
-  """
-  keys = jax.random.split(key, num_networks)
-
-  def kernel_fn(x1, x2):
-    a, b = (random_features(keys, network, x, chunk=chunk) for x in (x1, x2))
-    return _last_layer(a, b, weight_std, bias_std)
-
-  return kernel_fn
-
-
 def random_features(
     keys: Array,
     network: Network,

@@ -119,7 +119,6 @@ class FolderWatch(Watch):
 
   def end(self) -> None:
     self._bar.close()
-    self._checkpoints.close()
     self._stop.forget()
 
   def _report(self, step: int, total: int, progress: Progress) -> None:

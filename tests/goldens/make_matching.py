@@ -131,12 +131,6 @@ def main():
   def moments(a, b):
     return means(a, b) + 0.3 * ((covariance(a) - covariance(b)) ** 2).sum()
 
-  def discrepancy(a, b):
-    def kernel(x, y):
-      return torch.exp(-(torch.cdist(x, y) ** 2) / (2 * 3.0**2)).mean()
-
-    return kernel(a, a) - 2 * kernel(a, b) + kernel(b, b)
-
   results = {}
   own_values, real_values = (torch.tensor(x) for x in samples())
 
@@ -173,7 +167,6 @@ def main():
   record("means", features(means))
   record("means/rotate", features(means, augmented("rotate")))
   record("moments", features(moments))
-  record("discrepancy", features(discrepancy))
 
   t = torch.tensor(frequencies())
 
