@@ -23,7 +23,9 @@ def test_there_are_notebooks():
         marks=() if path.stem == DEFAULT else pytest.mark.slow,
     ) for path in NOTEBOOKS
 ])
-def test_runs(path, tmp_path):
+def test_runs(path, tmp_path, monkeypatch):
+  # Notebooks run longer than they compile.
+  monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "0")
   # Files that it writes go to `tmp_path`; an error in a cell is raised here.
   notebook = nbformat.read(path, as_version=4)
   NotebookClient(
