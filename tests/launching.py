@@ -1,7 +1,6 @@
 """Launchers called as a shell would call them, with little start-up time."""
 
 import contextlib
-import importlib.util
 import io
 import json
 import os
@@ -20,16 +19,17 @@ from jax.experimental.compilation_cache import compilation_cache
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "experiments" / "configs"
-DIGITS = f"--config={CONFIGS / 'sldd_digits.py'}:quick"
+DIGITS = f"--config={CONFIGS / 'sldd.py'}:quick"
 # A small network, short runs, no baselines: whatever compiles quickly.
+FEW = (
+    "--config.log_every=2", "--config.evaluation.num_networks=1",
+    "--config.evaluation.num_sets=1", "--config.evaluation.baselines=",
+    "--config.evaluation.full_data=false", "--config.figures=false",
+)
 TINY = (
-  "--config.network.depth=1", "--config.network.width=4",
-  "--config.num_epochs=2",
-  "--config.batch_size=64", "--config.log_every=2",
-  "--config.checkpoint_every=2", "--config.evaluation.num_networks=1",
-  "--config.evaluation.num_sets=1", "--config.evaluation.baselines=",
-  "--config.evaluation.full_data=false", "--config.figures=false",
-)  # fmt: skip
+    "--config.network.depth=1", "--config.network.width=4",
+    "--config.method.epochs=2", "--config.method.batch_size=64", *FEW,
+)
 
 # Launchers define flags of the same names: another process for each.
 _ELSEWHERE = """
@@ -49,15 +49,6 @@ for argv in json.loads(sys.stdin.read()):
       code = launch.run(launcher.main, sys.argv)
   print(json.dumps([code, out.getvalue(), err.getvalue()]))
 """
-
-
-def configuration(file: str, options: str | None = None):
-  """`get_config` of a file below `experiments/configs`."""
-  path = CONFIGS / file
-  spec = importlib.util.spec_from_file_location(path.stem, path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config(options)
 
 
 class Result(NamedTuple):

@@ -108,8 +108,8 @@ def published(
   """
   entry = one_of(ENTRIES, "method", name)
   recipe = given.get("recipe", {})
-  if list(recipe) == ["name"]:
-    given["recipe"] = recipes_of(traits).get(recipe["name"], recipe)
+  if "name" in recipe:
+    given["recipe"] = {**recipes_of(traits).get(recipe["name"], {}), **recipe}
   values = entry.published(per_class, traits, given)
   for more in (entry.quick if quick else {}, given):
     complete(name, entry.defaults, more)  # refuses what is misspelt

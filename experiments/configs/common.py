@@ -79,10 +79,11 @@ def configure(
     convnet: what the method changes of the usual ConvNet.
   """
   entry = methods.ENTRIES[name]
-  model = entry.make().model
+  plain = entry.make()
+  model, settings = plain.model, _with_recipe(plain)
 
   def get_config(text: str | None = None) -> ml_collections.ConfigDict:
-    chosen, given = _options(text, entry.defaults, usual, data=data, ipc=ipc)
+    chosen, given = _options(text, settings, usual, data=data, ipc=ipc)
     data_set = one_of(DATA_SETS, "data", chosen.data)
     if (chosen.ipc < 1 and not chosen.rows) or chosen.rows < 0:
       raise ConfigError(
@@ -92,7 +93,7 @@ def configure(
     student, features = network_of(chosen, data_set, model, students, convnet)
     if features:
       given["network"] = features
-    if "steps" in entry.defaults and student["name"] in STEP_SIZES:
+    if "steps" in settings and student["name"] in STEP_SIZES:
       given = {"step_size": STEP_SIZES[student["name"]], **given}
     method = _method(name, chosen, given, data_set)
     config = ml_collections.ConfigDict()
@@ -148,13 +149,12 @@ def published(config, data_name: str | None = None) -> dict | None:
 def _named(given: dict, defaults: Mapping) -> dict:
   """Options that name a document, as the document."""
   given = dict(given)
-  if isinstance(given.get("recipe"), str):
-    given["recipe"] = dict(name=given["recipe"])
   stored = given.get("parameterization", {}).get("name")
   if stored:
-    given["parameterization"] = dict(
-        one_of(_PARAMETERIZATIONS, "parameterization.name", stored), name=stored
-    )
+    given["parameterization"] = {
+        **one_of(_PARAMETERIZATIONS, "parameterization.name", stored),
+        **given["parameterization"],
+    }
     if "clamp" in defaults and not parameterization.from_spec(
         given["parameterization"]
     ).separates_classes:
@@ -214,6 +214,8 @@ def _options(text, settings: Mapping, usual: Mapping, **defaults):
     del own["features"]
   known = {name: value for name, value in workdir.flat(settings).items()
            if not isinstance(value, dict | list)} | own
+  if "recipe" in settings:
+    known["recipe"] = None
   parsed = vars(options.parse(text, **known))
   options.exclusive(parsed, "own", "vectors")
   if parsed["data"] in usual:
@@ -223,6 +225,7 @@ def _options(text, settings: Mapping, usual: Mapping, **defaults):
     text = ",".join([*before, text or ""])
     parsed = vars(options.parse(text, **known))
   named = options.named(text)
-  given = {k: v for k, v in parsed.items() if k in named and k not in own}
+  given = {"recipe.name" if k == "recipe" else k: v
+           for k, v in parsed.items() if k in named and k not in own}
   chosen = SimpleNamespace(**{"features": "", **{k: parsed[k] for k in own}})
   return chosen, _named(options.nested(given), settings)
