@@ -21,13 +21,14 @@ def merge(artifacts: Sequence[Artifact]) -> Artifact:
   """One set of the samples of several, in one step.
 
   Sets of shards of one source (`Source.take`) share its preprocessing. The
-  codes are left out; `storage_bytes` are the sums. One step size each may
-  differ; the union has their mean, which `provenance` notes.
+  codes are left out; `storage_bytes` are the sums. One step size each, and
+  learned scalars (RFAD's temperature), may differ; the union has their means,
+  which `provenance` notes.
 
   Args:
     artifacts: at least one, of one step each and without a fixed
       initialisation. They agree in class names, labels, preprocessing, shape of
-      a sample, learned scalars, recipe and network.
+      a sample, recipe and network.
 
   Returns:
     The union; `provenance["parts"]` lists the sets.
@@ -47,14 +48,16 @@ def merge(artifacts: Sequence[Artifact]) -> Artifact:
       name: value for name, value in first.provenance.items()
       if all(a.provenance.get(name) == value for a in artifacts)
   }
-  step_sizes = first.step_sizes
-  if not all(np.array_equal(a.step_sizes, step_sizes) for a in artifacts):
-    step_sizes = np.mean([a.step_sizes for a in artifacts], 0)
-    shared["step_size"] = f"mean of {len(artifacts)} sets"
+  means = {}
+  for name in ("step_sizes", "extra"):
+    values = [getattr(a, name) for a in artifacts]
+    if not all(_equal(values[0], value) for value in values):
+      means[name] = jax.tree.map(lambda *x: np.mean(x, 0, x[0].dtype), *values)
+      shared[name] = f"mean of {len(artifacts)} sets"
   return schema.check(first._replace(
       inputs=np.concatenate([a.inputs for a in artifacts]),
       labels=np.concatenate([a.labels for a in artifacts]),
-      step_sizes=step_sizes,
+      **means,
       order=np.concatenate([
           a.order + np.int32(start)
           for a, start in zip(artifacts, starts, strict=True)
@@ -114,7 +117,8 @@ def _check(first: Artifact, other: Artifact, number: int) -> None:
           (name_of(first.preprocessing), *first.preprocessing),
           (name_of(other.preprocessing), *other.preprocessing),
       ),
-      "extra": _equal(first.extra, other.extra),
+      "extra": _equal(first.extra, other.extra)
+      or _scalars(first.extra) and _scalars(other.extra),
       "step_sizes": _equal(first.step_sizes, other.step_sizes)
       or first.step_sizes.shape == other.step_sizes.shape == (1,),
   }
@@ -131,3 +135,8 @@ def _equal(a, b) -> bool:
   return jax.tree.structure(a) == jax.tree.structure(b) and all(
       map(np.array_equal, jax.tree.leaves(a), jax.tree.leaves(b))
   )
+
+
+def _scalars(extra) -> bool:
+  """Whether a set's `extra` is numbers alone, not the offsets of a probe."""
+  return all(np.ndim(leaf) == 0 for leaf in jax.tree.leaves(extra))

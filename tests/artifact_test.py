@@ -465,7 +465,7 @@ def test_merge_of_step_sizes():
   assert "step_size" not in merge([one, one]).provenance
   union = merge([one, two])
   np.testing.assert_allclose(union.step_sizes, [0.2])
-  assert union.provenance["step_size"] == "mean of 2 sets"
+  assert union.provenance["step_sizes"] == "mean of 2 sets"
 
 
 @pytest.mark.parametrize("change, message", [
