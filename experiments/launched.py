@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import launch
+from rows import Row
 
 from distill_jax.errors import ConfigError
 from distill_jax.runs import Interrupted
@@ -119,6 +120,17 @@ class Launch(NamedTuple):
             f"{self.folder.name} did not finish; the same command goes on"
         )
     return read_json(self.report, {})
+
+
+def of_row(name: str, table: Mapping[str, Row], home: str) -> Launch:
+  """What a row of the results runs, in a folder of its own below `home`."""
+  row, runs = table[name], place(home)
+  shared = [f"--cache_dir={runs}"] * PROGRAMS[row.program].caches
+  sets = {
+      label: runs / of / "distilled.safetensors"
+      for label, of in row.sets.items()
+  }
+  return Launch(row.program, runs / name, [*row.arguments, *shared], sets)
 
 
 def place(folder: str) -> Path:

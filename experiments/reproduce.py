@@ -53,21 +53,6 @@ def main(argv):
     results_page.write(DOCS, table)
 
 
-def launch_of(name: str, table: dict[str, rows.Row]) -> launched.Launch:
-  """What a row runs, and where."""
-  row, runs = table[name], launched.place(FLAGS.workdir)
-  arguments = list(row.arguments)
-  if launched.PROGRAMS[row.program].caches:
-    arguments.append(f"--cache_dir={runs}")
-  if FLAGS.data_dir:
-    arguments.append(f"--data_dir={Path(FLAGS.data_dir).resolve()}")
-  sets = {
-      label: runs / of / "distilled.safetensors"
-      for label, of in row.sets.items()
-  }
-  return launched.Launch(row.program, runs / name, arguments, sets)
-
-
 def run_row(name: str, table: dict[str, rows.Row]) -> dict:
   """Runs a row to its end, keeps its figure and returns its record.
 
@@ -76,12 +61,14 @@ def run_row(name: str, table: dict[str, rows.Row]) -> dict:
     Interrupted: this one did not finish.
   """
   for of in table[name].sets.values():
-    if not launch_of(of, table).finished():
+    if not launched.of_row(of, table, FLAGS.workdir).finished():
       raise ConfigError(
           f"row {name} takes the set of {of}, which is not finished; run that "
           "one first."
       )
-  run = launch_of(name, table)
+  run = launched.of_row(name, table, FLAGS.workdir)
+  if FLAGS.data_dir:
+    run.arguments.append(f"--data_dir={Path(FLAGS.data_dir).resolve()}")
   report = run.run()
   picture = run.report.parent / launched.PROGRAMS[run.program].picture
   if picture.exists():

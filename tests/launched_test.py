@@ -2,48 +2,59 @@
 
 import json
 import os
+import shlex
 from pathlib import Path
 
 import launch
 import launched
 import pytest
-from driver import Interrupted
 
 from distill_jax.errors import ConfigError
+from distill_jax.runs import Interrupted
 
-COMMAND = ["experiments/distill.py", "--config=a.py:ipc=1", "--config.seed=1",
-           "--workdir=runs/my run"]
+ARGUMENTS = ["--config=a.py:ipc=1", "--config.seed=1"]
+PLACES = ["--cache_dir=runs", "--data_dir=data"]
+
+
+def _launch(folder, arguments=ARGUMENTS, program="distill", sets=None):
+  return launched.Launch(program, folder, arguments, sets or {})
 
 
 @pytest.fixture
-def report(tmp_path):
-  """A report of COMMAND with a folder for what runs share."""
-  file = tmp_path / "report.json"
-  file.write_text(json.dumps(dict(command=(
-      "python experiments/distill.py --config=a.py:ipc=1 --config.seed=1 "
-      "'--workdir=runs/my run' --cache_dir=runs --data_dir=data"
-  ))))
-  return file
+def run(tmp_path):
+  """The folder of a finished run, which has a space in its name."""
+  folder = tmp_path / "my run"
+  folder.mkdir()
+  command = _launch(folder, ARGUMENTS + PLACES).command
+  (folder / "report.json").write_text(json.dumps(dict(
+      command=shlex.join(["python", *command])
+  )))
+  return folder
 
 
-@pytest.mark.parametrize("command", [
-    COMMAND,
-    [COMMAND[0], *reversed(COMMAND[1:])],
-    [*COMMAND[:2], "--config.seed=2", *COMMAND[2:]],  # the last one counts
-    [*COMMAND, "--data_dir=elsewhere"],
+@pytest.mark.parametrize("arguments", [
+    ARGUMENTS,
+    ARGUMENTS[::-1],
+    ["--config.seed=2", *ARGUMENTS],  # the last one counts
+    [*ARGUMENTS, "--data_dir=elsewhere"],
 ])
-def test_the_same_command(report, command):
-  assert launched.finished(report, command)
+def test_the_same_command(run, arguments):
+  assert _launch(run, arguments).finished()
 
 
-@pytest.mark.parametrize("command", [
-    COMMAND[:2] + COMMAND[3:],  # made with more than is asked for
-    [*COMMAND, "--config.num_steps=5"],
-    [*COMMAND, "--config.seed=2"],
-    ["experiments/evaluate.py", *COMMAND[1:]],
+@pytest.mark.parametrize("arguments", [
+    ARGUMENTS[:1],  # made with more than is asked for
+    [*ARGUMENTS, "--config.method.num_steps=5"],
+    [*ARGUMENTS, "--config.seed=2"],
 ])
-def test_another_command(report, command):
-  assert not launched.finished(report, command)
+def test_another_command(run, arguments):
+  assert not _launch(run, arguments).finished()
+
+
+def test_another_program(run):
+  file = run / "report.json"
+  file.rename(run / "sweep.json")
+  assert not _launch(run, program="sweep").finished()
 
 
 def test_every_field_that_is_set_counts_in_its_order():
@@ -57,8 +68,8 @@ def test_every_field_that_is_set_counts_in_its_order():
 
 @pytest.mark.parametrize("program, sets, places", [
     ("distill", {}, ["--workdir=runs/row"]),
-    ("distill", {"start": "a.safetensors"},
-     ["--config.start=a.safetensors", "--workdir=runs/row"]),
+    ("distill", {"method.start": "a.safetensors"},
+     ["--config.method.start=a.safetensors", "--workdir=runs/row"]),
     ("sweep", {}, ["--workdir=runs/row"]),
     ("evaluate", {"artifact": "a.safetensors"},
      ["--artifact=a.safetensors", "--out=runs/row/report.json"]),
@@ -86,12 +97,16 @@ def test_a_flag_alone_is_true():
   assert launched.meaning(["--a"]) == launched.meaning(["--a=True"])
 
 
-def test_a_set_that_is_newer_than_its_report(report, tmp_path):
-  artifact = tmp_path / "distilled.safetensors"
+def test_a_set_that_is_newer_than_its_report(run, tmp_path):
+  artifact, report = tmp_path / "distilled.safetensors", run / "report.json"
   artifact.touch()
+  launch_ = _launch(run, program="evaluate", sets=dict(artifact=artifact))
+  report.write_text(json.dumps(dict(
+      command=shlex.join(["python", *launch_.command])
+  )))
   now = report.stat().st_mtime
   os.utime(artifact, (now - 5, now - 5))
-  assert launched.finished(report, COMMAND, artifact)
+  assert launch_.finished()
   os.utime(artifact, (now + 5, now + 5))
-  assert not launched.finished(report, COMMAND, artifact)
-  assert not launched.finished(tmp_path / "none.json", COMMAND)
+  assert not launch_.finished()
+  assert not _launch(tmp_path / "none").finished()

@@ -87,7 +87,7 @@ def test_a_row_is_recorded_once(reproduced):
   record, = _records(home, "digits")
   assert record["command"] == (
       "python experiments/distill.py "
-      "--config=experiments/configs/sldd_digits.py --cache_dir=other "
+      "--config=experiments/configs/sldd.py:data=digits --cache_dir=other "
       "--workdir=other/sldd_digits"
   )
   assert "| `sldd_digits` | 10 | random | hard | **50.00 ± 10.00** |" in (
@@ -134,6 +134,6 @@ def test_the_list_names_what_a_row_is_of(reproduced):
   row, = (line for line in lines if "_transfer " in line)
   assert row.split()[1:] == ["evaluate", "width32_dsa_mnist_10"]
   assert any(
-      line.split() == ["sldd_digits", "distill", "sldd_digits.py"]
+      line.split() == ["sldd_digits", "distill", "sldd.py:data=digits"]
       for line in lines
   )

@@ -7,8 +7,8 @@ import launching
 import pytest
 
 COMMAND = ("--methods=dm,dsa", "--dataset=mnist", "--ipc=1,10",
-           "--options=width=8", "--set=num_steps=5",
-           "--set=dm:learning_rate=5", "--data=digits")
+           "--options=width=8", "--set=method.num_steps=5",
+           "--set=dm:method.learning_rate=5", "--data=digits")
 # Reports instead of runs: accuracies of three networks, by method and samples
 # per class. What was asked for is written beside them.
 FAKE = """
@@ -84,13 +84,13 @@ def test_each_point_is_a_run_of_its_own(swept):
       "dm_1", "dm_10", "dsa_1", "dsa_10"
   ]
   assert asked[1][1] == [
-      "--config=experiments/configs/dm_mnist.py:ipc=10,width=8",
-      "--config.num_steps=5", "--config.learning_rate=5",
+      "--config=experiments/configs/dm.py:data=mnist,ipc=10,width=8",
+      "--config.method.num_steps=5", "--config.method.learning_rate=5",
       f"--cache_dir={home}", "--data=digits",
   ]
   assert asked[3][1] == [
-      "--config=experiments/configs/dsa_mnist.py:ipc=10,width=8",
-      "--config.num_steps=5", f"--cache_dir={home}", "--data=digits",
+      "--config=experiments/configs/dsa.py:data=mnist,ipc=10,width=8",
+      "--config.method.num_steps=5", f"--cache_dir={home}", "--data=digits",
   ]
 
 
