@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 
+import distill_jax as dd
 from distill_jax import methods
 from distill_jax.artifact import load, save
 from distill_jax.data import from_arrays
@@ -18,6 +19,7 @@ from distill_jax.evaluation import evaluate_set
 from distill_jax.evaluation.fitting import from_spec as learner_of
 from distill_jax.evaluation.recipes import from_spec as recipe_of
 from distill_jax.methods.method import Keys, Store, plan
+from distill_jax.methods.steps import carry_out
 from distill_jax.runs.driver import train
 
 CLASSES, STEPS = 3, 4
@@ -152,6 +154,44 @@ def test_method(name, images, table, texts, tmp_path):
       learner=learner_of(loaded.network, recipe_of(recipe), CLASSES),
   )
   assert 0 <= report.mean <= 1
+
+
+@pytest.mark.parametrize("name", ("cafe", "dc", "dm", "kip", "ncfm", "sldd"))
+def test_a_shard_that_lacks_a_class(name, images, tmp_path):
+  shard = images.take(np.flatnonzero(np.asarray(images.train.labels) != 1))
+  network = NETWORK if methods.ENTRIES[name].make().model == "network" else None
+  made = plan(
+      shard, small(name, num_steps=2), network, per_class=2,
+      keys=Keys.of(jax.random.key(0)), store=Store(tmp_path, tmp_path),
+  )
+  artifact = made.artifact(carry_out(made))
+  assert artifact.num_samples == 4 and artifact.num_classes == CLASSES
+  classes = np.asarray(made.task.layout.classes)
+  np.testing.assert_array_equal(np.unique(classes), [0, 2])
+
+
+def test_clients_distil_and_the_union_is_evaluated(images):
+  """One-shot federated distillation, some clients without some classes."""
+  rng, labels = np.random.default_rng(3), np.asarray(images.train.labels)
+  shards = [[], [], []]
+  for c in range(CLASSES):
+    rows = np.flatnonzero(labels == c)
+    cuts = np.cumsum(rng.dirichlet([0.3] * 3))[:-1] * len(rows)
+    for shard, part in zip(
+        shards, np.split(rows, cuts.astype(int)), strict=True
+    ):
+      shard.extend(part)
+  for method, network in (
+      (small("dm"), NETWORK), (small("kip", ridge=1e-3), None),
+      (small("rfad", recipe=dict(num_steps=2)), NETWORK),
+  ):
+    sets = [dd.condense(images.take(rows), method, network, per_class=1)
+            for rows in shards]
+    assert min(a.num_samples for a in sets) < CLASSES
+    union = dd.merge(sets)
+    report = dd.evaluate(union, images, num_networks=1, baselines="")
+    assert union.num_samples == sum(a.num_samples for a in sets)
+    assert 0 <= report.mean <= 1
 
 
 def test_misspelt_settings_are_refused_with_the_nearest_name():
