@@ -16,8 +16,8 @@ import timing
 
 from distill_jax import data, initialisation, nn
 from distill_jax.estimators.backprop import backprop
-from distill_jax.objectives.between import on_samples
 from distill_jax.objectives.dc import gradient_matching
+from distill_jax.objectives.network_training import on_samples
 from distill_jax.outer_loop import distiller, learn
 from distill_jax.parameterization.pixels import pixels
 from distill_jax.types import Distilled

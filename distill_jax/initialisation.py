@@ -73,7 +73,7 @@ def class_members(classes: np.ndarray, num_classes: int) -> Array:
   return jnp.asarray(rows.reshape(len(present), -1))
 
 
-def owned(rows: Array, owner: Array) -> Array:
+def samples_of(rows: Array, owner: Array) -> Array:
   """The decoded samples of label rows, for `order` and `members` alike.
 
   Args:
@@ -113,8 +113,8 @@ def layout(
   members = None
   if num_rows % len(present) == 0:
     members = class_members(classes, source.num_classes)
-    members = owned(members, parameterization_owner)
-  order = owned(step_order(num_rows, num_steps), parameterization_owner)
+    members = samples_of(members, parameterization_owner)
+  order = samples_of(step_order(num_rows, num_steps), parameterization_owner)
   return Layout(classes, order, members, present)
 
 

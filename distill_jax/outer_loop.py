@@ -166,7 +166,7 @@ def distill(
     *,
     step: Callable,
     num_steps: int,
-    fed: PyTree = None,
+    per_step: PyTree = None,
 ) -> tuple[State, Info]:
   """Runs `num_steps` outer steps as one compiled scan.
 
@@ -177,22 +177,22 @@ def distill(
     data: what the objective samples from, usually `source.train`.
     step: `distiller(...).step`. Build it once: a new one compiles again.
     num_steps: outer updates, not epochs.
-    fed: what each step samples from, arrays [num_steps, ...] in place of
-      `data`: for what is too large for the device, such as the paths of
+    per_step: replaces `data`: arrays [num_steps, ...], a row for each step to
+      sample from. For data too large for the device, such as the paths of
       experts (`trajectories.feed`).
 
   Returns:
     The new state, and `Info` with a leading axis [num_steps].
   """
-  rows = {len(leaf) for leaf in jax.tree.leaves(fed)}
+  rows = {len(leaf) for leaf in jax.tree.leaves(per_step)}
   if rows - {num_steps}:
     raise ValueError(
-        "`fed` must have a row for each of the `num_steps`; got "
+        "`per_step` must have a row for each of the `num_steps`; got "
         f"{', '.join(map(str, sorted(rows)))} for {num_steps}."
     )
   return jax.lax.scan(
-      lambda state, item: step(key, state, data if fed is None else item),
-      state, fed, length=num_steps,
+      lambda state, item: step(key, state, data if per_step is None else item),
+      state, per_step, length=num_steps,
   )
 
 

@@ -37,7 +37,7 @@ from distill_jax.objectives import (
     rfad,
     soft_neighbours,
 )
-from distill_jax.objectives.between import on_real, on_samples
+from distill_jax.objectives.network_training import on_real, on_samples
 from distill_jax.objectives.pool import network_pool
 from distill_jax.outer_loop import Info, State, distill, distiller, learn
 from distill_jax.parameterization.hallucinator import hallucinator
@@ -60,7 +60,7 @@ def _pooled(key, data):
   pool = jax.vmap(lambda k: NETWORK.init(k, jnp.zeros((1, 8, 8, 1))))
   start, end = (pool(jax.random.split(jax.random.key(i), 3)) for i in (1, 2))
   sample = ncfm.with_member(sampling.per_class(8))
-  return sample(key, ncfm.PooledData(data, ncfm.Pool(start, end)))
+  return sample(key, ncfm.PooledData(data, ncfm.Members(start, end)))
 
 
 def _unrolled(order, members, fixed=False):
@@ -83,7 +83,7 @@ def _gradients_on_real(order, members):
   del order
   return dc.gradient_matching(
       NETWORK, members, num_classes=CLASSES, distance=distances.squared,
-      sample=sampling.beside(
+      sample=sampling.with_extra(
           sampling.per_class(8), sampling.mixed(8, num_batches=2)
       ),
       training=on_real(NETWORK, num_classes=CLASSES, mixing=cutmix()),
@@ -109,7 +109,7 @@ def _features(order, members):
   del order
   return cafe.feature_alignment(
       NETWORK, members, weights=(0.1, 1.0), window=2, max_epochs=3,
-      sample=sampling.beside(sampling.per_class(8), sampling.per_class(4)),
+      sample=sampling.with_extra(sampling.per_class(8), sampling.per_class(4)),
   )
 
 
@@ -388,7 +388,8 @@ def _run_stored(name, stored, learned):
   )
   owner = parameterization.owner(start.codes)
   objective = entry.make(
-      initialisation.owned(ORDER, owner), initialisation.owned(MEMBERS, owner)
+      initialisation.samples_of(ORDER, owner),
+      initialisation.samples_of(MEMBERS, owner),
   )
   outer = distiller(backprop(objective, parameterization), learn(**fields))
   traces = []

@@ -160,7 +160,7 @@ class ExpertsTest(absltest.TestCase):
     said = []
     experts(
         num_epochs=2, at_once=1,
-        told=lambda *place: said.append((*place[:2], len(place[2]))),
+        on_epoch=lambda *place: said.append((*place[:2], len(place[2]))),
     )
     self.assertEqual(said, [(0, 1, 1), (0, 2, 1), (1, 1, 1), (1, 2, 1)])
 

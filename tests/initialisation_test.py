@@ -104,7 +104,7 @@ class StartTest(parameterized.TestCase):
   def test_owned_samples_stand_where_their_rows_do(self):
     owner = np.tile(np.arange(3), 2)  # style-major
     np.testing.assert_array_equal(
-        initialisation.owned(np.array([[2, 0], [1, 1]]), owner),
+        initialisation.samples_of(np.array([[2, 0], [1, 1]]), owner),
         [[2, 5, 0, 3], [1, 4, 1, 4]],
     )
 

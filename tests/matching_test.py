@@ -22,12 +22,12 @@ from distill_jax.initialisation import class_members
 from distill_jax.labels import cross_entropy, label_rows
 from distill_jax.nn import convnet, norms
 from distill_jax.objectives import ncfm
-from distill_jax.objectives.between import on_real, on_samples
 from distill_jax.objectives.cafe import feature_alignment
 from distill_jax.objectives.classes import Anchor
 from distill_jax.objectives.combine import weighted_sum
 from distill_jax.objectives.dc import gradient_matching
 from distill_jax.objectives.dm import distribution_matching
+from distill_jax.objectives.network_training import on_real, on_samples
 from distill_jax.outer_loop import distill, distiller, learn
 from distill_jax.parameterization.pixels import pixels
 from distill_jax.types import Batch, Distilled, LazyInputs, Network, Samples
@@ -145,7 +145,7 @@ class GoldensTest(parameterized.TestCase):
 
     def sample(key, data):
       del key
-      return data._replace(extra=ncfm.Pool(variables, variables))
+      return data._replace(extra=ncfm.Members(variables, variables))
 
     def frequencies(key, shape, dtype):
       del key
@@ -545,18 +545,6 @@ class LimitsTest(parameterized.TestCase):
 
     apart = means(batch.inputs.reshape(-1, 6, 6, 2)) - means(samples.inputs)
     np.testing.assert_allclose(loss, jnp.square(apart).sum(), rtol=1e-4)
-
-  def test_a_network_below_the_threshold_is_replaced(self):
-    samples, batch = _problem()
-    for threshold, step in ((0.0, 1), (1e9, 0)):
-      objective = gradient_matching(
-          NETWORK, MEMBERS, sample=_data, num_classes=CLASSES,
-          threshold=threshold,
-      )
-      _, (state, _) = jax.jit(objective.loss)(
-          KEY, samples, objective.init(KEY, samples), batch
-      )
-      self.assertEqual(int(state.step), step)
 
   def test_bad_arguments(self):
     with self.assertRaisesRegex(ValueError, "`members` must be"):

@@ -82,7 +82,7 @@ class SamplingTest(parameterized.TestCase):
 
   def test_beside(self):
     split, key = _split(), jax.random.key(0)
-    both = sampling.beside(
+    both = sampling.with_extra(
         sampling.per_class(2), sampling.mixed(4, num_batches=2)
     )
     batch = both(key, split)

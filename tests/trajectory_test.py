@@ -195,7 +195,9 @@ class TrajectoryTest(parameterized.TestCase):
     state = outer.init(jax.random.key(0), distilled)
     fed = jax.tree.map(lambda leaf: leaf[None], segment)
     key = jax.random.key(1)
-    after, _ = distill(key, state, (), step=outer.step, num_steps=1, fed=fed)
+    after, _ = distill(
+        key, state, (), step=outer.step, num_steps=1, per_step=fed
+    )
     _, k_estimate = jax.random.split(jax.random.fold_in(key, 0))
     _, k_rows, _ = jax.random.split(k_estimate, 3)
     rows = random_batches(k_rows, SAMPLES, 2, STEPS)
@@ -227,7 +229,7 @@ class TrajectoryTest(parameterized.TestCase):
     state = outer.init(jax.random.key(0), distilled)
     fed = jax.tree.map(lambda leaf: jnp.stack([leaf] * 5), segment)
     _, info = distill(
-        jax.random.key(1), state, (), step=outer.step, num_steps=5, fed=fed
+        jax.random.key(1), state, (), step=outer.step, num_steps=5, per_step=fed
     )
     self.assertGreaterEqual(float(info.metrics["step_size"].min()), 1e-3)
 
@@ -244,7 +246,8 @@ class TrajectoryTest(parameterized.TestCase):
       outer = distiller(exact(), optimizer, skip_above=threshold)
       state = outer.init(jax.random.key(0), distilled)
       after, info = distill(
-          jax.random.key(1), state, (), step=outer.step, num_steps=2, fed=bad
+          jax.random.key(1), state, (), step=outer.step, num_steps=2,
+          per_step=bad,
       )
       np.testing.assert_array_equal(info.metrics["skipped"], [1, 1])
       for a, b in zip(

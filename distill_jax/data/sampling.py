@@ -99,7 +99,7 @@ def per_class(
   return sample
 
 
-def beside(sample: Sampler, other: Callable[[Array, Any], Any]) -> Sampler:
+def with_extra(sample: Sampler, other: Callable[[Array, Any], Any]) -> Sampler:
   """Batches of one sampler whose `extra` is the draw of another."""
 
   def both(key, data):

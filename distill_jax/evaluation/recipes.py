@@ -31,7 +31,7 @@ import optax
 
 from distill_jax import augmentation as augmentations
 from distill_jax.evaluation.recipe import Recipe, check_counts, check_rule
-from distill_jax.evaluation.updates import frepo, kip, rat_bptt
+from distill_jax.evaluation.update_recipes import frepo, kip, rat_bptt
 from distill_jax.inner_loop import (
     train_epochs,
     train_in_order,

@@ -14,8 +14,8 @@ from distill_jax.figures.charts import (
     transfer_matrix,
 )
 from distill_jax.figures.grid import sample_grid
-from distill_jax.figures.look import save
-from distill_jax.figures.plane import Points, t_sne
+from distill_jax.figures.scatter import Points, t_sne
+from distill_jax.figures.theme import save
 from distill_jax.figures.words import decoded_sentences, heat_maps
 
 __all__ = [

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from distill_jax.figures import look
+from distill_jax.figures import theme
 
 _FEW = 8  # sizes that are labelled one by one
 # Horizontal axes: the field of a row, its title, its unit.
@@ -37,17 +37,17 @@ def curves(metrics: Sequence[Mapping[str, float]]):
   shown = [("loss", "loss", 1)]
   if "accuracy" in metrics[0]:
     shown.append(("accuracy", "accuracy on\nreal data (%)", 100))
-  figure = look.figure(6.5, 0.6 + 1.9 * len(shown))
+  figure = theme.figure(6.5, 0.6 + 1.9 * len(shown))
   panels = figure.subplots(len(shown), sharex=True, squeeze=False)[:, 0]
   steps = [line["step"] for line in metrics]
   for axes, (name, label, scale), colour in zip(
-      panels, shown, look.COLOURS, strict=False
+      panels, shown, theme.COLOURS, strict=False
   ):
     values = [scale * line[name] for line in metrics]
     axes.plot(steps, values, color=colour, marker="o" * (len(steps) < 15))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylabel(label, fontsize=10)
-    look.dress(axes, "both")
+    theme.dress(axes, "both")
   panels[-1].set_xlabel("outer step", fontsize=10)
   figure.align_ylabels()
   return figure
@@ -79,7 +79,7 @@ def accuracy_against(
   if axis not in AXES:
     raise ValueError(f"`axis` must be {' or '.join(AXES)}; got {axis!r}.")
   size, title, unit = AXES[axis]
-  figure = look.figure(6.5, 4.2)
+  figure = theme.figure(6.5, 4.2)
   axes = figure.subplots()
   shown = []
   for i, label in enumerate(dict.fromkeys(row["label"] for row in rows)):
@@ -91,7 +91,7 @@ def accuracy_against(
         [row[size] for row in line],
         [100 * row["mean"] for row in line],
         yerr=[100 * _std(row) for row in line],
-        color=look.colour(i), marker=look.marker(i), markersize=5,
+        color=theme.colour(i), marker=theme.marker(i), markersize=5,
         capsize=3, linewidth=1.5, label=label,
     ))
   if full_data is not None:
@@ -100,11 +100,11 @@ def accuracy_against(
     ):
       level = share * full_data
       shown.append(axes.axhline(
-          level, color=look.GREY, linestyle=style, linewidth=1.2,
+          level, color=theme.GREY, linestyle=style, linewidth=1.2,
           label=f"{text}: {level:.1f} %",
       ))
   _log_axis(axes, [row[size] for row in rows], unit)
-  look.dress(axes, "both")
+  theme.dress(axes, "both")
   axes.set_xlabel(title, fontsize=10)
   axes.set_ylabel("test accuracy (%) ± std", fontsize=10)
   lowest = 100 * min(row["mean"] - _std(row) for row in rows)
@@ -140,22 +140,22 @@ def accuracy_bars(report: Mapping[str, Any]):
   means = np.array([100 * block["mean"] for block in bars.values()])
   stds = np.array([100 * _std(block) for block in bars.values()])
   colours = [
-      look.colour(0) if name == "distilled" else look.PALE for name in bars
+      theme.colour(0) if name == "distilled" else theme.PALE for name in bars
   ]
-  figure = look.figure(6.5, 0.9 + 0.34 * len(bars))
+  figure = theme.figure(6.5, 0.9 + 0.34 * len(bars))
   axes = figure.subplots()
   whiskers = [np.minimum(stds, means), np.minimum(stds, 100 - means)]
   axes.barh(
       list(bars), means, xerr=whiskers, height=0.68, color=colours,
-      ecolor=look.DARK, capsize=2.5, error_kw={"linewidth": 1},
+      ecolor=theme.DARK, capsize=2.5, error_kw={"linewidth": 1},
   )
   for y, (name, mean, std) in enumerate(zip(bars, means, stds, strict=True)):
     axes.text(
         105, y, f"{mean:.1f} ± {std:.1f}" if std else f"{mean:.1f}",
-        va="center", fontsize=9, color=look.DARK,
+        va="center", fontsize=9, color=theme.DARK,
         weight="bold" if name == "distilled" else "normal",
     )
-  look.dress(axes, "x")
+  theme.dress(axes, "x")
   axes.tick_params(axis="y", length=0)
   # The scale ends at 100 %; the numbers stand right of it.
   axes.set(xlim=(0, 124), xticks=range(0, 101, 20))
@@ -163,9 +163,9 @@ def accuracy_bars(report: Mapping[str, Any]):
   full_data = report.get("full_data_accuracy")
   if full_data is not None:
     full_data *= 100
-    axes.axvline(full_data, color=look.GREY, linestyle="--", linewidth=1.2)
+    axes.axvline(full_data, color=theme.GREY, linestyle="--", linewidth=1.2)
     axes.set_title(f"dashed: all real data, {full_data:.1f} %", fontsize=9,
-                   color=look.GREY, loc="right")
+                   color=theme.GREY, loc="right")
   return figure
 
 
@@ -193,7 +193,7 @@ def transfer_matrix(sets: Mapping[str, Mapping[str, Any]]):
           for name, row in sets.items()}
   rows["random real"] = [first[t]["random_real"] for t in targets]
   means = np.array([[100 * b["mean"] for b in row] for row in rows.values()])
-  figure = look.figure(1.6 + 0.95 * len(targets), 1.3 + 0.55 * len(rows))
+  figure = theme.figure(1.6 + 0.95 * len(targets), 1.3 + 0.55 * len(rows))
   axes = figure.subplots()
   low, high = 10 * np.floor(means.min() / 10), 10 * np.ceil(means.max() / 10)
   image = axes.imshow(means, cmap="Blues", vmin=low, vmax=high, aspect="auto")
@@ -203,7 +203,7 @@ def transfer_matrix(sets: Mapping[str, Mapping[str, Any]]):
       axes.text(
           x, y, f"{text}\n± {std:.1f}" if std else text, ha="center",
           va="center", fontsize=9,
-          color="white" if means[y, x] > (low + high) / 2 else look.DARK,
+          color="white" if means[y, x] > (low + high) / 2 else theme.DARK,
       )
   axes.set_xticks(range(len(targets)), targets, rotation=30, ha="right",
                   rotation_mode="anchor")

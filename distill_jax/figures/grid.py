@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from distill_jax.figures import look
+from distill_jax.figures import theme
 from distill_jax.figures.captions import TEXT, check_labels, label_texts
 
 # In inches; text in points.
@@ -98,7 +98,7 @@ def _draw(panels: Sequence[_Panel], title: str, left: float, breadth: float):
     left: inches kept free left of the pictures.
     breadth: inches that the pictures of a full row take.
   """
-  figure = look.figure(1, 1, layout=None)
+  figure = theme.figure(1, 1, layout=None)
   axes = figure.add_axes((0, 0, 1, 1))
   axes.set_axis_off()
   width = max(_NARROWEST, left + breadth + _MARGIN)
@@ -108,7 +108,7 @@ def _draw(panels: Sequence[_Panel], title: str, left: float, breadth: float):
     _write(axes, width / 2, y, line, fontsize=11, weight="bold")
     y += _HEADING
   for line in textwrap.wrap(_caption(panels), int(width * 15)):
-    _write(axes, width / 2, y, line, color=look.GREY)
+    _write(axes, width / 2, y, line, color=theme.GREY)
     y += _LINE
   for panel in panels:
     y += _GAP
@@ -133,7 +133,7 @@ def _draw_panel(axes, panel: _Panel, left, y, cell) -> float:
     if panel.steps is not None:
       text = _step_text(panel.steps[members[0]], panel.steps[members[-1]])
       _write(axes, left - _GAP, y + height / 2, text, ha="right", va="center",
-             color=look.GREY)
+             color=theme.GREY)
     for column, i in enumerate(members):
       x = left + (column + 0.5) * cell
       axes.imshow(
@@ -142,7 +142,7 @@ def _draw_panel(axes, panel: _Panel, left, y, cell) -> float:
       )
       for line, text in enumerate(panel.texts[i] if panel.texts else ()):
         _write(axes, x, y + height + 0.03 + line * _LINE, text,
-               color=look.GREY if line else look.DARK)
+               color=theme.GREY if line else theme.DARK)
     y += height + _GAP
     if panel.texts:
       y += _LINE * max(map(len, panel.texts)) + 0.03
@@ -150,7 +150,7 @@ def _draw_panel(axes, panel: _Panel, left, y, cell) -> float:
 
 
 def _write(axes, x, y, text, **style):
-  style = {"ha": "center", "va": "top", "fontsize": TEXT, "color": look.DARK,
+  style = {"ha": "center", "va": "top", "fontsize": TEXT, "color": theme.DARK,
            **style}
   axes.text(x, y, text, parse_math=False, **style)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from distill_jax.figures import look
+from distill_jax.figures import theme
 from distill_jax.figures.captions import check_labels, label_texts
 
 _WIDTH = 7.5  # inches
@@ -63,20 +63,20 @@ def decoded_sentences(
   height = 0.62 + sum(
       (1 + len(body)) * _LINE + _GAP for _, body in blocks
   )
-  figure = look.figure(_WIDTH, height, layout=None)
+  figure = theme.figure(_WIDTH, height, layout=None)
   axes = figure.add_axes((0, 0, 1, 1))
   axes.set_axis_off()
   axes.set(xlim=(0, _WIDTH), ylim=(height, 0))
 
   def write(y, text, **style):
-    style = {"color": look.DARK, "fontsize": 8, "va": "top", **style}
+    style = {"color": theme.DARK, "fontsize": 8, "va": "top", **style}
     axes.text(0.12, y, text, parse_math=False, **style)
 
   write(0.1, title, fontsize=11, weight="bold")
-  write(0.33, note, color=look.GREY)
+  write(0.33, note, color=theme.GREY)
   y = 0.58
   for head, body in blocks:
-    write(y, head, weight="bold", color=look.colour(0))
+    write(y, head, weight="bold", color=theme.colour(0))
     for line in body:
       y += _LINE
       write(y, line)
@@ -115,7 +115,7 @@ def heat_maps(
   rows = -(-len(shown) // columns)
   reach = max(float(np.quantile(np.abs(inputs), 0.995)), 1e-6)
   captions = label_texts(labels[:_MAPS], class_names, 2, room=1.1)
-  figure = look.figure(2.4 * columns + 0.9, 2.0 * rows + 0.5)
+  figure = theme.figure(2.4 * columns + 0.9, 2.0 * rows + 0.5)
   panels = figure.subplots(rows, columns, squeeze=False)
   for place, axes in enumerate(panels.ravel()):
     if place >= len(shown):

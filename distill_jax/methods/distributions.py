@@ -11,7 +11,7 @@ import numpy as np
 
 from distill_jax import augmentation, data, distances
 from distill_jax.checkpoint import Checkpoints
-from distill_jax.data.sampling import beside
+from distill_jax.data.sampling import with_extra
 from distill_jax.errors import ConfigError
 from distill_jax.methods.gradients import QUICK, SGD, recipes_of
 from distill_jax.methods.method import Method, Prepared, Store, Task
@@ -182,7 +182,7 @@ def cafe(s: SimpleNamespace) -> Method:
     watched = min(s.watched, task.source.train.members.shape[1])
     return cafe_lib.feature_alignment(
         task.model, task.layout.members,
-        sample=beside(
+        sample=with_extra(
             drawn_per_class(s.batch_size, task, lazy=False),
             data.per_class(watched, classes=None if every else present),
         ),

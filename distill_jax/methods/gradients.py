@@ -8,7 +8,7 @@ import jax
 
 from distill_jax import augmentation, data, distances
 from distill_jax.choices import one_of
-from distill_jax.data.sampling import beside
+from distill_jax.data.sampling import with_extra
 from distill_jax.errors import ConfigError
 from distill_jax.methods.method import Method, Task
 from distill_jax.methods.outer import LABELS, OUTER
@@ -22,7 +22,7 @@ from distill_jax.methods.shared import (
 )
 from distill_jax.methods.traits import Traits
 from distill_jax.mixing import cutmix
-from distill_jax.objectives import between
+from distill_jax.objectives import network_training
 from distill_jax.objectives.dc import gradient_matching
 
 DISTANCES = {
@@ -48,7 +48,7 @@ QUICK = dict(num_steps=20, batch_size=32, recipe=dict(num_epochs=20))
 GRADIENTS = dict(
     **STORED, **USE, **OUTER, **LABELS, num_steps=600, batch_size=64,
     distance="by_output", steps_per_network=10, epochs_between=5,
-    network_step_size=0.01, threshold=0.0,
+    network_step_size=0.01,
 )
 
 
@@ -101,13 +101,12 @@ def matched_gradients(s: SimpleNamespace, task: Task):
       num_classes=task.source.num_classes,
       distance=one_of(DISTANCES, "distance", s.distance),
       augmentation=augment,
-      training=between.on_samples(
+      training=network_training.on_samples(
           task.model, num_epochs=s.epochs_between,
           step_size=s.network_step_size, augmentation=augment,
       ),
       steps_per_network=s.steps_per_network,
       anchor=task.anchor,
-      threshold=s.threshold,
   )
 
 
@@ -186,7 +185,7 @@ def matched_on_real(s: SimpleNamespace, task: Task):
   size = min(_MIXED, task.source.train.num_samples)
   return gradient_matching(
       task.model, task.layout.members,
-      sample=beside(
+      sample=with_extra(
           drawn_per_class(s.batch_size, task),
           data.mixed(size, num_batches=s.batches_between),
       ),
@@ -195,7 +194,7 @@ def matched_on_real(s: SimpleNamespace, task: Task):
           DISTANCES, "distance", s.distance or _squared(task)
       ),
       augmentation=own,
-      training=between.on_real(
+      training=network_training.on_real(
           task.model, num_classes=task.source.num_classes,
           augmentation=augmented(trained, task, augmentation.idc),
           mixing=cutmix(s.mix) if s.mix and images else None,

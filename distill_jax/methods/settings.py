@@ -39,8 +39,7 @@ _RANGES = (
         "clip_average", "clip_norm", "covariances", "discrimination",
         "epochs_between", "least_steps", "lowest", "margin", "radius",
         "restart_after", "rollbacks", "sample_length", "skip_above", "snap",
-        "spike", "student.batch_size", "surrogate_gap", "threshold",
-        "weight_decay",
+        "spike", "student.batch_size", "surrogate_gap", "weight_decay",
     )),
     (lambda v: v > 0, "positive", (
         "extra_learning_rate", "frequency_scale", "l2_rate",

@@ -141,22 +141,23 @@ class _Chunks:
     prepared, key = self._plan.prepared, self._plan.keys.run
     if attempt:
       key = jax.random.fold_in(self._plan.keys.retry, attempt)
-    data, fed = prepared.data, None
+    data, per_step = prepared.data, None
     if prepared.feed is not None:
-      data, fed = (), prepared.feed(int(state.step), size, attempt)
+      data, per_step = (), prepared.feed(int(state.step), size, attempt)
     elif data is None:
       data = self._plan.task.source.train
     args = key, state, data
     if size not in self._compiled:
       lowered = distill.lower(
-          *args, step=self._plan.outer.step, num_steps=size, fed=fed
+          *args, step=self._plan.outer.step, num_steps=size, per_step=per_step
       )
       compiled = lowered.compile()
       if not self._compiled:
         self._watch.compiled(compiled.memory_analysis())
       self._compiled[size] = compiled
     begin = time.perf_counter()
-    result = jax.block_until_ready(self._compiled[size](*args, fed=fed))
+    result = self._compiled[size](*args, per_step=per_step)
+    result = jax.block_until_ready(result)
     self.seconds_per_step = (time.perf_counter() - begin) / size
     return result
 

@@ -321,7 +321,7 @@ def _train(s, task: Task, folder: Path, numbers: list[int], say) -> None:
       batch_size=experts.batch_size,
       augmentation=augmented(experts.strategy, task),
       gradient_rule=rule, held_out=source.validation or source.test,
-      told=report, at_once=at_once,
+      on_epoch=report, at_once=at_once,
   )
   for place, (number, expert) in enumerate(zip(numbers, trained, strict=True)):
     there = min((place // at_once + 1) * at_once, len(numbers))

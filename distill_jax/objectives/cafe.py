@@ -97,8 +97,8 @@ def feature_alignment(
     network: any whose `stages` suit `weights`.
     members: [K, m] int, the samples of each class
       (`initialisation.class_members`).
-    sample: `beside(per_class(n), per_class(watched))`: real samples to align
-      with and, as `extra`, others whose accuracy is watched.
+    sample: `with_extra(per_class(n), per_class(watched))`: real samples to
+      align with and, as `extra`, others whose accuracy is watched.
     weights: w_l of each stage. The published ones are those of a ConvNet of
       three blocks: before the pooling of each block, and after the last, where
       the flattened map counts once more.

@@ -16,8 +16,8 @@ training `on_real`, and the parameterization `multi_formation`.
 
 Differences from the published code: BatchNorm takes its statistics from the
 first real samples of the matched batches, not from a draw of their own; labels
-may be soft, and learned; `threshold` replaces a network early. IDC's code steps
-class by class, here all classes make one step.
+may be soft, and learned. IDC's code steps class by class, here all classes make
+one step.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,6 @@ from jax import lax
 from distill_jax import distances
 from distill_jax.augmentation import Augmentation, identity
 from distill_jax.labels import cross_entropy, label_rows
-from distill_jax.objectives.between import Training, on_samples
 from distill_jax.objectives.classes import (
     Anchor,
     check,
@@ -38,6 +37,7 @@ from distill_jax.objectives.classes import (
     targets,
     with_statistics,
 )
+from distill_jax.objectives.network_training import Training, on_samples
 from distill_jax.parallel import batch_losses, mean_in_pieces
 from distill_jax.types import Array, Batch, Network, Objective, PyTree, Samples
 
@@ -66,7 +66,6 @@ def gradient_matching(
     steps_per_network: int = 10,
     at_most: int | None = None,
     anchor: Anchor | None = None,
-    threshold: float = 0.0,
     chunk: int | None = None,
     mesh: jax.sharding.Mesh | None = None,
 ) -> Objective:
@@ -90,7 +89,6 @@ def gradient_matching(
     at_most: samples of a class that are matched in one step, chosen at random;
       None for all (IDC: 128).
     anchor: frozen samples whose gradients are matched beside the real ones'.
-    threshold: a network whose distance falls below it is replaced; 0 for never.
     chunk: classes at once; see `parallel.batch_map`.
     mesh: shards the classes.
 
@@ -184,8 +182,6 @@ def gradient_matching(
         chunk=chunk, mesh=mesh,
     ).sum()
     step = (state.step + 1) % steps_per_network
-    if threshold:
-      step = jnp.where(value < threshold, 0, step)
     return value, (MatchingState(variables, trained, step), {})
 
   return Objective(sample, init, loss)

@@ -22,8 +22,7 @@ import numpy as np
 import optax
 
 from distill_jax.inner_loop import train_in_order
-from distill_jax.labels import cross_entropy
-from distill_jax.objectives.real_loss import real_loss
+from distill_jax.labels import classes_of, cross_entropy, label_rows
 from distill_jax.parallel import batch_mean, mean_in_pieces
 from distill_jax.types import Array, Batch, Network, Objective, PyTree, Samples
 
@@ -67,8 +66,7 @@ def unrolled(
     )
 
   last_row = int(np.max(order))
-
-  on_real = real_loss(network, num_classes)
+  on_real = loss_on_real(network, num_classes)
 
   def init(key, samples):
     return network.init(key, samples.inputs[:1]) if fixed else ()
@@ -98,3 +96,26 @@ def unrolled(
     return value, (state, metrics)
 
   return Objective(sample, init, objective)
+
+
+def loss_on_real(
+    network: Network, num_classes: int
+) -> Callable[[PyTree, Batch], tuple[Array, dict[str, Array]]]:
+  """Cross-entropy and accuracy of a student on a real batch.
+
+  Args:
+    network: the student; it is applied as in evaluation, not in train mode.
+    num_classes: of the real labels.
+
+  Returns:
+    `(variables, batch) -> loss, {"accuracy"}`, means over the rows of the
+    batch, as `parallel.mean_in_pieces` takes it.
+  """
+
+  def loss(variables, batch):
+    logits, _ = network.apply(variables, batch.inputs)
+    labels = label_rows(batch.labels, num_classes, logits.dtype)
+    accuracy = (classes_of(logits) == batch.labels).mean(dtype=logits.dtype)
+    return cross_entropy(logits, labels), {"accuracy": accuracy}
+
+  return loss

@@ -56,7 +56,7 @@ class Segment(NamedTuple):
 
 
 def as_fed(key: Array, segment: Segment) -> Segment:
-  """The sampler of segments that are drawn beforehand (`distill`'s `fed`)."""
+  """The sampler of segments drawn beforehand (`distill(per_step=...)`)."""
   del key
   return segment
 

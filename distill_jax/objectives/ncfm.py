@@ -40,7 +40,7 @@ _WEIGHT = 300.0
 _normal = jax.random.normal
 
 
-class Pool(NamedTuple):
+class Members(NamedTuple):
   """Networks before and after training on real data.
 
   Attributes:
@@ -55,11 +55,11 @@ class Pool(NamedTuple):
 class PooledData(NamedTuple):
   """Attributes:
     split: real data.
-    pool: networks.
+    pool: its networks.
   """
 
   split: PyTree
-  pool: Pool
+  pool: Members
 
 
 def train_member(
@@ -72,7 +72,7 @@ def train_member(
     batch_size: int = 128,
     augmentation: Augmentation | None = None,
     mixing: Mixing | None = None,
-) -> Pool:
+) -> Members:
   """One network of a pool, before and after training on real data.
 
   Steps with momentum 0.9 and weight decay 5e-4, five times smaller from 2/3 and
@@ -89,7 +89,7 @@ def train_member(
     mixing: of each batch; published: CutMix on every other.
 
   Returns:
-    A `Pool` without the leading axis; stack several, or `vmap` over keys.
+    A `Members` without the leading axis; stack several, or `vmap` over keys.
   """
   if num_epochs < 1:
     raise ValueError(f"`num_epochs` must be at least 1; got {num_epochs}.")
@@ -114,7 +114,7 @@ def train_member(
   carry = start, optimizer.init(start["params"])
   keys = jax.random.split(k_epochs, num_epochs)
   (end, _), _ = lax.scan(epoch, carry, keys)
-  return Pool(start, end)
+  return Members(start, end)
 
 
 def with_member(
@@ -122,7 +122,7 @@ def with_member(
 ) -> Callable[[Array, PooledData], Batch]:
   """Batches of a sampler, with one network of the pool as their `extra`.
 
-  That is a `Pool` without the leading axis: `start` lies on the line between
+  That is a `Members` without the leading axis: `start` lies on the line between
   the first weights and the trained ones, uniformly, and `end` is trained.
   """
 
@@ -133,7 +133,7 @@ def with_member(
     start, end = jax.tree.map(lambda leaf: leaf[row], data.pool)
     share = jax.random.uniform(k_place)
     between = jax.tree.map(lambda a, b: a + share * (b - a), start, end)
-    return sample(k_batch, data.split)._replace(extra=Pool(between, end))
+    return sample(k_batch, data.split)._replace(extra=Members(between, end))
 
   return both
 

@@ -45,7 +45,7 @@ from distill_jax.augmentation import Augmentation
 from distill_jax.inner_loop import differentiable_gradient
 from distill_jax.labels import cross_entropy
 from distill_jax.objectives.classes import checked_members
-from distill_jax.objectives.real_loss import real_loss
+from distill_jax.objectives.dd import loss_on_real
 from distill_jax.parallel import mean_in_pieces
 from distill_jax.types import Array, Batch, Network, Objective, PyTree, Samples
 
@@ -104,7 +104,7 @@ def truncated_unroll(
   last_row = -1 if rows_of is None else int(checked_members(members).max())
   if optimizer is None:
     optimizer = optax.adam(1e-3, eps_root=1e-8)
-  on_real = real_loss(network, num_classes)
+  on_real = loss_on_real(network, num_classes)
 
   def step(keys, samples: Samples, t, carry):
     """Step t of the student, on the whole set or some of it."""

@@ -57,7 +57,7 @@ def each_expert(
     augmentation: Augmentation | None = None,
     gradient_rule: GradientRule = plain,
     held_out=None,
-    told: Callable[[int, int, np.ndarray], None] | None = None,
+    on_epoch: Callable[[int, int, np.ndarray], None] | None = None,
     at_once: int | None = None,
     mesh: Mesh | None = None,
 ) -> Iterator[Expert]:
@@ -75,8 +75,9 @@ def each_expert(
     augmentation: of each batch, one draw an image.
     gradient_rule: see `flatness`.
     held_out: a split to test on after every epoch.
-    told: `(first, epoch, accuracies)`, called after each epoch of some experts,
-      the first of which has that place in `keys`; none without `held_out`.
+    on_epoch: `(first, epoch, accuracies)`, called after each epoch of some
+      experts; the first of them has that place in `keys`. Without `held_out`
+      there are no accuracies.
     at_once: experts trained together; by default one on a CPU, which has no use
       for more, and all elsewhere.
     mesh: shards those that are trained together.
@@ -143,8 +144,8 @@ def each_expert(
     for epoch in range(num_epochs):
       carries, found = go_on_all(k_epochs, epoch, carries, split, held_out)
       record.append(jax.device_get(found))
-      if told is not None:
-        told(first, epoch + 1, np.asarray(record[-1][1]))
+      if on_epoch is not None:
+        on_epoch(first, epoch + 1, np.asarray(record[-1][1]))
     weights = np.stack([weights for weights, _ in record], axis=1)
     accuracies = np.zeros((len(keys), 0))
     if held_out is not None:

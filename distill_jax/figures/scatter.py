@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from distill_jax.figures import look
+from distill_jax.figures import theme
 
 
 class Points(NamedTuple):
@@ -73,7 +73,7 @@ def t_sne(
   palette = colormaps["tab10" if num_classes <= 10 else "tab20"]
   colours = np.array([palette(c) for c in range(num_classes)])
   width = 4.5 if len(sets) == 1 else 8.0
-  figure = look.figure(width, 1.0 + width / len(sets))
+  figure = theme.figure(width, 1.0 + width / len(sets))
   panels = np.ravel(figure.subplots(1, len(sets), sharex=True, sharey=True))
   for axes, (title, p), at in zip(panels, sets.items(), sets_at, strict=True):
     axes.scatter(*real_at.T, s=5, c=colours[np.asarray(real.classes)],
@@ -85,7 +85,7 @@ def t_sne(
       own = segments == segment
       axes.scatter(
           *at[own].T, s=26, c=colours[np.asarray(p.classes)[own]],
-          marker=look.marker(segment), edgecolors=look.DARK,
+          marker=theme.marker(segment), edgecolors=theme.DARK,
           linewidths=0.8,
       )
     axes.set_title(title, fontsize=10)
@@ -99,8 +99,8 @@ def t_sne(
       for g in np.unique(p.segments)
   })
   handles += [
-      Line2D([], [], marker=look.marker(g), linestyle="",
-             color="white", markeredgecolor=look.DARK, label=f"segment {g + 1}")
+      Line2D([], [], marker=theme.marker(g), linestyle="", color="white",
+             markeredgecolor=theme.DARK, label=f"segment {g + 1}")
       for g in numbers
   ]
   figure.legend(handles=handles, loc="outside lower center", ncols=5,

@@ -70,7 +70,7 @@ def on_real(
 ) -> Training:
   """One pass over real batches, which are the `extra` of the matched batch.
 
-  `sampling.beside(per_class(n), mixed(B, num_batches=T))` draws both.
+  `sampling.with_extra(per_class(n), mixed(B, num_batches=T))` draws both.
 
   Args:
     network: what is trained.
@@ -99,7 +99,7 @@ def on_real(
     if not jax.tree.leaves(batch.extra):
       raise ValueError(
           "`sample` must draw batches to train on beside those to match; give "
-          "`beside(per_class(n), mixed(B, num_batches=T))`."
+          "`with_extra(per_class(n), mixed(B, num_batches=T))`."
       )
     keys = jax.random.split(key, len(batch.extra.labels))
     return jax.lax.scan(step, (variables, state), (keys, batch.extra))[0]
