@@ -13,8 +13,6 @@ training on shuffled batches, as the DC family trains on a set (Zhao et al.,
 `train_epoch_on` one pass over real data.
 """
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import optax
@@ -24,7 +22,7 @@ from distill_jax.flatness import GradientRule, plain
 from distill_jax.labels import cross_entropy, label_rows
 from distill_jax.mixing import Mixing
 from distill_jax.parallel import mean_in_pieces, mean_of_pieces
-from distill_jax.types import Array, Network, PyTree, Samples
+from distill_jax.types import Array, Loss, Network, PyTree, Samples
 
 
 def train_in_order(
@@ -36,7 +34,7 @@ def train_in_order(
     *,
     optimizer: optax.GradientTransformation | None = None,
     augmentation: Augmentation | None = None,
-    loss: Callable[[Array, Array], Array] = cross_entropy,
+    loss: Loss = cross_entropy,
     remat: bool = True,
     freeze: bool = False,
 ) -> PyTree:
@@ -104,7 +102,7 @@ def train_epochs(
     batch_size: int,
     augmentation: Augmentation | None = None,
     mixing: Mixing | None = None,
-    loss: Callable[[Array, Array], Array] = cross_entropy,
+    loss: Loss = cross_entropy,
 ) -> PyTree:
   """Trains on shuffled batches, every sample once an epoch.
 
@@ -224,7 +222,7 @@ def training_step(
     optimizer: optax.GradientTransformation,
     augmentation: Augmentation | None = None,
     mixing: Mixing | None = None,
-    loss: Callable[[Array, Array], Array] = cross_entropy,
+    loss: Loss = cross_entropy,
     gradient_rule: GradientRule = plain,
 ) -> tuple[PyTree, PyTree, Array]:
   """One update on one batch.
@@ -292,7 +290,7 @@ def differentiable_gradient(
     inputs: Array,
     labels: Array,
     *,
-    loss: Callable[[Array, Array], Array] = cross_entropy,
+    loss: Loss = cross_entropy,
 ) -> tuple[PyTree, PyTree]:
   """Gradient on one batch, for steps that are differentiated themselves.
 

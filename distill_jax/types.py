@@ -16,7 +16,7 @@ Axis letters used in shapes throughout the library:
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -45,7 +45,7 @@ class Distilled(NamedTuple):
 
 
 class Samples(NamedTuple):
-  """What objectives and students see: decoded, never codes.
+  """Decoded samples, as objectives and students see them.
 
   Attributes:
     inputs: [M, H, W, C], [M, s, d] or [M, D], in model space.
@@ -61,7 +61,7 @@ class Samples(NamedTuple):
 
 
 class TrainingSet(NamedTuple):
-  """What a learner is given: arrays alone, so that it crosses `jit`.
+  """The input of a learner: arrays alone, so that it can cross `jit`.
 
   Attributes:
     samples: the set in model space.
@@ -77,7 +77,8 @@ class TrainingSet(NamedTuple):
 class LazyInputs(NamedTuple):
   """Real inputs [K, n, ...] that are gathered where they are used.
 
-  It holds the whole split: stacking several copies that each time.
+  The record refers to the whole split: stacking several would copy the split
+  each time.
 
   Attributes:
     rows: [K, n] int32, samples of the split.
@@ -90,7 +91,7 @@ class LazyInputs(NamedTuple):
 
   @property
   def shape(self) -> tuple[int, ...]:
-    """[K, n, ...], of what they stand for."""
+    """[K, n, ...], that of the gathered inputs."""
     return self.rows.shape + self.split.sample_shape
 
   def gather(self, rows: Array) -> Array:
@@ -122,11 +123,11 @@ class Batch(NamedTuple):
   """Real data in model space.
 
   Attributes:
-    inputs: [B, ...] float, or [K, n, ...] where it is drawn class by class; or
-      there `LazyInputs`, which become that.
+    inputs: [B, ...] float; where drawn class by class, [K, n, ...] or
+      `LazyInputs` of that shape.
     labels: [B] or [K, n] int32, class indices.
-    extra: what an objective draws besides: batches to train its network on,
-      members of a pool; mostly `()`.
+    extra: other draws of an objective: batches to train its network on, members
+      of a pool; mostly `()`.
   """
 
   inputs: Array | LazyInputs
@@ -194,17 +195,38 @@ class Network(NamedTuple):
   spec: Spec = ()
 
 
+class Sampler(Protocol):
+  """Draws the real data of one outer step, mostly from a `data.Split`."""
+
+  def __call__(self, key: Array, data: PyTree, /) -> PyTree:
+    """Returns a `Batch`, or what the objective takes instead."""
+
+
+class Distance(Protocol):
+  """Of gradients (pytrees of parameters), or of features [n, D] and [m, D]."""
+
+  def __call__(self, real: PyTree, synthetic: PyTree, /) -> Array:
+    """Returns a scalar; its gradient by `synthetic` is what learns."""
+
+
+class Loss(Protocol):
+  """Of the predictions of a network or kernel, a mean over rows."""
+
+  def __call__(self, logits: Array, labels: Array, /) -> Array:
+    """Returns a scalar, of logits [n, K] and label rows [n, K]."""
+
+
 class Objective(NamedTuple):
   """What is matched.
 
   Attributes:
-    sample: `(key, data) -> batch`, any pytree, drawn from the real data.
+    sample: of the real batch.
     init: `(key, samples) -> state`.
     loss: `(key, samples, state, batch) -> loss, (state, metrics)`; `metrics`
       is a dict of scalars.
   """
 
-  sample: Callable[[Array, PyTree], PyTree]
+  sample: Sampler
   init: Callable[[Array, Samples], PyTree]
   loss: Callable[..., tuple[Array, tuple[PyTree, dict[str, Array]]]]
 
@@ -213,7 +235,7 @@ class InnerProblem(NamedTuple):
   """A bilevel problem.
 
   Attributes:
-    sample: `(key, data) -> batch`, drawn from the real data.
+    sample: as in `Objective`.
     init: `(key, samples) -> state`.
     draw: `(key, samples, state) -> context, state`: what an outer step holds
       fixed, such as a network.
@@ -223,7 +245,7 @@ class InnerProblem(NamedTuple):
     outer_loss: `(v, samples, context, batch) -> scalar, metrics`.
   """
 
-  sample: Callable[[Array, PyTree], PyTree]
+  sample: Sampler
   init: Callable[[Array, Samples], PyTree]
   draw: Callable[..., tuple[PyTree, PyTree]]
   start: Callable[[Samples, PyTree], PyTree]
@@ -243,7 +265,7 @@ class Estimator(NamedTuple):
     parameterization: of the codes; None where it is unknown.
   """
 
-  sample: Callable[[Array, PyTree], PyTree]
+  sample: Sampler
   init: Callable[[Array, Distilled], PyTree]
   estimate: Callable[..., tuple[Array, Distilled, PyTree, dict[str, Array]]]
   samples: Callable[[Distilled], Samples]

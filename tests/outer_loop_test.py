@@ -69,12 +69,12 @@ class DistillTest(parameterized.TestCase):
     assert _bits(joined) == _bits(info)
     assert int(whole.step) == int(whole.objective) == 6
 
-  def test_fed_must_have_a_row_for_each_step(self):
+  def test_per_step_must_have_a_row_for_each_step(self):
     outer = _outer()
-    with self.assertRaisesRegex(ValueError, "`fed` must have .* 2 for 3"):
+    with self.assertRaisesRegex(ValueError, "`per_step` must have .* 2 for 3"):
       distill(
           KEY, outer.init(KEY, START), (), step=outer.step, num_steps=3,
-          fed=jnp.zeros(2),
+          per_step=jnp.zeros(2),
       )
 
   def test_the_state_given_is_kept(self):

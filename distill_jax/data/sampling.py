@@ -15,9 +15,7 @@ from jax import lax
 
 from distill_jax.data.source import Split
 from distill_jax.errors import DataError
-from distill_jax.types import Array, Batch, LazyInputs
-
-Sampler = Callable[[Array, Split], Batch]
+from distill_jax.types import Array, Batch, LazyInputs, Sampler
 
 
 def mixed(batch_size: int, *, num_batches: int | None = None) -> Sampler:

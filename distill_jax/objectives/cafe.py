@@ -19,7 +19,6 @@ network on real samples, which has no gradient with respect to the set, is left
 out.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -38,6 +37,7 @@ from distill_jax.types import (
     Network,
     Objective,
     PyTree,
+    Sampler,
     Samples,
 )
 
@@ -80,7 +80,7 @@ def feature_alignment(
     network: Network,
     members: Array,
     *,
-    sample: Callable[[Array, PyTree], Batch],
+    sample: Sampler,
     weights: tuple[float, ...] = (0.1, 0.1, 1.0, 2.0),
     discrimination: float = 0.01,
     augmentation: Augmentation | None = None,

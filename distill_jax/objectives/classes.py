@@ -9,13 +9,13 @@ from jax import lax
 
 from distill_jax.inner_loop import keeps_statistics
 from distill_jax.types import (
-  Anchor,
-  Array,
-  Batch,
-  LazyInputs,
-  Network,
-  PyTree,
-  Samples,
+    Anchor,
+    Array,
+    Batch,
+    LazyInputs,
+    Network,
+    PyTree,
+    Samples,
 )
 
 _STATISTICS = 16  # real samples of each class that BatchNorm sees

@@ -20,7 +20,6 @@ may be soft, and learned. IDC's code steps class by class, here all classes make
 one step.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -39,7 +38,16 @@ from distill_jax.objectives.classes import (
 )
 from distill_jax.objectives.network_training import Training, on_samples
 from distill_jax.parallel import batch_losses, mean_in_pieces
-from distill_jax.types import Array, Batch, Network, Objective, PyTree, Samples
+from distill_jax.types import (
+    Array,
+    Batch,
+    Distance,
+    Network,
+    Objective,
+    PyTree,
+    Sampler,
+    Samples,
+)
 
 
 class MatchingState(NamedTuple):
@@ -58,9 +66,9 @@ def gradient_matching(
     network: Network,
     members: Array,
     *,
-    sample: Callable[[Array, PyTree], Batch],
+    sample: Sampler,
     num_classes: int,
-    distance: Callable[[PyTree, PyTree], Array] = distances.by_output,
+    distance: Distance = distances.by_output,
     augmentation: Augmentation | None = None,
     training: Training | None = None,
     steps_per_network: int = 10,

@@ -24,19 +24,28 @@ import optax
 from distill_jax.inner_loop import train_in_order
 from distill_jax.labels import classes_of, cross_entropy, label_rows
 from distill_jax.parallel import batch_mean, mean_in_pieces
-from distill_jax.types import Array, Batch, Network, Objective, PyTree, Samples
+from distill_jax.types import (
+    Array,
+    Batch,
+    Loss,
+    Network,
+    Objective,
+    PyTree,
+    Sampler,
+    Samples,
+)
 
 
 def unrolled(
     network: Network,
     order: Array,
     *,
-    sample: Callable[[Array, PyTree], Batch],
+    sample: Sampler,
     num_classes: int,
     fixed: bool = False,
     num_networks: int = 1,
     optimizer: optax.GradientTransformation | None = None,
-    loss: Callable[[Array, Array], Array] = cross_entropy,
+    loss: Loss = cross_entropy,
     remat: bool = True,
     mesh: jax.sharding.Mesh | None = None,
 ) -> Objective:

@@ -29,15 +29,24 @@ from distill_jax.objectives.classes import (
     targets,
 )
 from distill_jax.parallel import batch_losses, pieces
-from distill_jax.types import Array, Batch, Network, Objective, PyTree, Samples
+from distill_jax.types import (
+    Array,
+    Batch,
+    Distance,
+    Network,
+    Objective,
+    PyTree,
+    Sampler,
+    Samples,
+)
 
 
 def distribution_matching(
     network: Network,
     members: Array,
     *,
-    sample: Callable[[Array, PyTree], Batch],
-    distance: Callable[[Array, Array], Array] = distances.means,
+    sample: Sampler,
+    distance: Distance = distances.means,
     augmentation: Augmentation | None = None,
     features: Callable[[Array, Array], Array] | None = None,
     member: Callable[[Batch], PyTree] | None = None,

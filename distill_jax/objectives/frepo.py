@@ -25,8 +25,6 @@ has one label column y, which stands for -y and y: its loss is half of what the
 two columns have.
 """
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import optax
@@ -36,13 +34,13 @@ from distill_jax.kernels.regression import predict
 from distill_jax.labels import centred_rows, classes_of, squared_error
 from distill_jax.objectives.embedding import embeddings
 from distill_jax.objectives.pool import Pool, network_pool
-from distill_jax.types import Array, Batch, Network, Objective, PyTree, Samples
+from distill_jax.types import Array, Batch, Network, Objective, Sampler, Samples
 
 
 def feature_regression(
     network: Network,
     *,
-    sample: Callable[[Array, PyTree], Batch],
+    sample: Sampler,
     num_classes: int,
     pool: Pool | None = None,
     ridge: float = 1e-6,

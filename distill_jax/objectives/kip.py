@@ -19,8 +19,6 @@ here the targets are streamed into a QR decomposition in float64, which does not
 square the condition number, and the ridge is relative, as in KIP.
 """
 
-from collections.abc import Callable
-
 import chex
 import jax
 import numpy as np
@@ -35,7 +33,7 @@ from distill_jax.labels import (
     num_outputs,
     squared_error,
 )
-from distill_jax.types import Array, Batch, Objective, PyTree, Samples
+from distill_jax.types import Array, Batch, Objective, Sampler, Samples
 
 _LABEL_RIDGE = 1e-6  # of label solve, in mean diagonals
 
@@ -43,7 +41,7 @@ _LABEL_RIDGE = 1e-6  # of label solve, in mean diagonals
 def kernel_regression(
     kernel_fn: Kernel,
     *,
-    sample: Callable[[Array, PyTree], Batch],
+    sample: Sampler,
     num_classes: int,
     ridge: float = 1e-6,
     augmentation: Augmentation | None = None,

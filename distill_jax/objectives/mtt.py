@@ -30,7 +30,6 @@ samples beyond a whole number of batches sit out here until the next pass, whose
 order is new.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -40,7 +39,7 @@ from distill_jax.augmentation import Augmentation
 from distill_jax.inner_loop import train_in_order
 from distill_jax.labels import cross_entropy, probabilities
 from distill_jax.nn import vector
-from distill_jax.types import Array, Network, Objective, PyTree, Samples
+from distill_jax.types import Array, Loss, Network, Objective, Sampler, Samples
 
 
 class Segment(NamedTuple):
@@ -66,9 +65,9 @@ def trajectory_matching(
     *,
     num_steps: int,
     batch_size: int | None = None,
-    sample: Callable[[Array, PyTree], Segment] = as_fed,
+    sample: Sampler = as_fed,
     augmentation: Augmentation | None = None,
-    loss: Callable[[Array, Array], Array] = cross_entropy,
+    loss: Loss = cross_entropy,
     teacher: bool = False,
     remat: bool = True,
     freeze: bool = False,

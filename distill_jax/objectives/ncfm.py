@@ -34,7 +34,15 @@ from distill_jax.inner_loop import train_epoch_on
 from distill_jax.labels import cross_entropy
 from distill_jax.mixing import Mixing
 from distill_jax.objectives.dm import distribution_matching
-from distill_jax.types import Array, Batch, Network, Objective, PyTree, Samples
+from distill_jax.types import (
+    Array,
+    Batch,
+    Network,
+    Objective,
+    PyTree,
+    Sampler,
+    Samples,
+)
 
 _WEIGHT = 300.0
 _normal = jax.random.normal
@@ -118,7 +126,7 @@ def train_member(
 
 
 def with_member(
-    sample: Callable[[Array, PyTree], Batch]
+    sample: Sampler
 ) -> Callable[[Array, PooledData], Batch]:
   """Batches of a sampler, with one network of the pool as their `extra`.
 
@@ -142,7 +150,7 @@ def characteristic_matching(
     network: Network,
     members: Array,
     *,
-    sample: Callable[[Array, PyTree], Batch],
+    sample: Sampler,
     num_frequencies: int = 1024,
     scale: float = 1.0,
     amplitude: float = 0.5,

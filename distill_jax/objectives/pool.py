@@ -23,7 +23,7 @@ from jax import lax
 from distill_jax.inner_loop import training_step
 from distill_jax.labels import squared_error
 from distill_jax.parallel import batch_map
-from distill_jax.types import Array, Network, PyTree, Samples
+from distill_jax.types import Array, Loss, Network, PyTree, Samples
 
 
 class PoolState(NamedTuple):
@@ -58,7 +58,7 @@ def network_pool(
     size: int,
     max_age: int,
     optimizer: optax.GradientTransformation,
-    loss: Callable[[Array, Array], Array] = squared_error,
+    loss: Loss = squared_error,
     batch_size: int = 1000,
     num_steps: tuple[int, int] = (1, 1),
 ) -> Pool:

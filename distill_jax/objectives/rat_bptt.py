@@ -47,13 +47,21 @@ from distill_jax.labels import cross_entropy
 from distill_jax.objectives.classes import checked_members
 from distill_jax.objectives.dd import loss_on_real
 from distill_jax.parallel import mean_in_pieces
-from distill_jax.types import Array, Batch, Network, Objective, PyTree, Samples
+from distill_jax.types import (
+    Array,
+    Batch,
+    Loss,
+    Network,
+    Objective,
+    Sampler,
+    Samples,
+)
 
 
 def truncated_unroll(
     network: Network,
     *,
-    sample: Callable[[Array, PyTree], Batch],
+    sample: Sampler,
     num_classes: int,
     window: int,
     highest: int,
@@ -64,7 +72,7 @@ def truncated_unroll(
     augmentation: Augmentation | None = None,
     one_draw: bool = False,
     real_augmentation: Augmentation | None = None,
-    loss: Callable[[Array, Array], Array] = cross_entropy,
+    loss: Loss = cross_entropy,
 ) -> Objective:
   """Loss on real data after training of which the end is differentiated.
 

@@ -55,6 +55,7 @@ from distill_jax.types import (
     InnerProblem,
     Network,
     PyTree,
+    Sampler,
     Samples,
 )
 
@@ -129,7 +130,7 @@ def head_weights(features: Array, residual: Array, l2: Array | float) -> Array:
 def convexified_regression(
     network: Network,
     *,
-    sample: Callable[[Array, PyTree], Batch],
+    sample: Sampler,
     num_classes: int,
     pool: Pool | None = None,
     l2_rate: float = 5e-4,

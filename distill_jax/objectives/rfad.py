@@ -42,7 +42,15 @@ from distill_jax.labels import (
 )
 from distill_jax.objectives.embedding import embeddings
 from distill_jax.parallel import batch_map
-from distill_jax.types import Array, Batch, Network, Objective, PyTree, Samples
+from distill_jax.types import (
+    Array,
+    Batch,
+    Network,
+    Objective,
+    PyTree,
+    Sampler,
+    Samples,
+)
 
 
 def mean_squared(predictions: Array, classes: Array, extra: PyTree) -> Array:
@@ -79,7 +87,7 @@ def platt(predictions: Array, classes: Array, extra: PyTree) -> Array:
 def random_feature_regression(
     network: Network,
     *,
-    sample: Callable[[Array, PyTree], Batch],
+    sample: Sampler,
     num_classes: int,
     num_networks: int = 8,
     ridge: float = 5e-3,

@@ -12,19 +12,17 @@ Save such a set with `label_space`
 "logits" and evaluate it with `learners.soft_nearest_neighbours`.
 """
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 
 from distill_jax.labels import num_outputs, probabilities
 from distill_jax.neighbours import soft_predictions
-from distill_jax.types import Array, Batch, Objective, PyTree, Samples
+from distill_jax.types import Batch, Objective, Sampler, Samples
 
 
 def soft_neighbours(
     *,
-    sample: Callable[[Array, PyTree], Batch],
+    sample: Sampler,
     num_classes: int,
     k: int,
     temperature: float = 0.1,
