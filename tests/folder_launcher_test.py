@@ -33,21 +33,19 @@ def slides(tmp_path_factory):
   return root
 
 
-@pytest.mark.parametrize("init", ["noise", "real"])
-def test_two_classes_of_unequal_size(slides, tmp_path, init):
-  config = launching.CONFIGS / "dm_cifar10.py"
+def test_two_classes_of_unequal_size(slides, tmp_path):
+  config = launching.CONFIGS / "dm.py"
   result = launching.distil(
-    f"--config={config}:quick,ipc=2,width=4,init={init}"
-    ",preprocessing=standardise,recipe=dc", f"--data=folder:{slides}",
-    "--config.network.depth=1", "--config.batch_size=16",
-    "--config.num_steps=4", "--config.log_every=4",
-    "--config.checkpoint_every=4", "--config.recipe.num_epochs=1",
-    "--config.augmentation.strategy=",
-    "--config.evaluation.baselines=random_real", f"--workdir={tmp_path / init}",
-  )  # fmt: skip
+      f"--config={config}:data=cifar10,quick,ipc=2,width=4,start=noise,"
+      "preprocessing=standardise,recipe=dc", f"--data=folder:{slides}",
+      *launching.FEW, "--config.network.depth=1", "--config.figures=true",
+      "--config.method.batch_size=16", "--config.method.num_steps=4",
+      "--config.method.recipe.num_epochs=1", "--config.method.strategy=",
+      "--config.evaluation.baselines=random_real", f"--workdir={tmp_path}/run",
+  )
   assert result.code == 0, result.err
   assert "4 samples" in result.out
-  report = json.loads((tmp_path / init / "report.json").read_text())
+  report = json.loads((tmp_path / "run" / "report.json").read_text())
   assert report["majority_rate"] == 0.75
   assert report["baselines"]["random_real"]["num_samples"] == 4
-  assert (tmp_path / init / "figures" / "samples.png").exists()
+  assert (tmp_path / "run" / "figures" / "samples.png").exists()

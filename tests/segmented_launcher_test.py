@@ -1,69 +1,43 @@
-"""EDD from the command line: its segments, its report, and its limit IDC."""
+"""EDD from the command line: its segments, its report, going on."""
 
 import json
-from types import SimpleNamespace
+import shutil
 
-import build
-import jax.numpy as jnp
 import launching
 import numpy as np
 import pytest
-import segmented
-from configs.matching import matching
-from methods import Rows
 
 from distill_jax import artifact
-from distill_jax.segments import Segment
-from distill_jax.types import Distilled, Samples
 
 COMMAND = (
-    "--data=digits", "--config.batch_size=8", "--config.num_steps=4",
-    "--config.log_every=2", "--config.checkpoint_every=2",
-    "--config.network.depth=1", "--config.batches_between=1",
-    "--config.mix=0.0", "--config.augmentation.strategy=",
-    "--config.recipe.num_epochs=2", "--config.recipe.mix=0.0",
-    "--config.recipe.strategy=", "--config.evaluation.num_networks=1",
-    "--config.evaluation.baselines=", "--config.figures=false",
+    f"--config={launching.CONFIGS / 'edd.py'}:quick,ipc=2,network=mlp,strategy=",
+    *launching.FEW, "--config.method.batch_size=8",
+    "--config.method.num_steps=4", "--config.method.batches_between=1",
+    "--config.method.mix=0", "--config.method.recipe.num_epochs=2",
+    "--config.method.recipe.mix=0", "--config.method.recipe.strategy=",
+    "--config.method.segments.at_least=8",
+    "--config.method.segments.recipe.num_epochs=2",
+    "--config.method.segments.recipe.mix=0",
+    "--config.method.segments.recipe.strategy=",
 )
 
 
-def _distil(folder, method, *more):
-  config = launching.CONFIGS / f"{method}_mnist.py"
-  return launching.distil(
-      f"--config={config}:quick,ipc=2,width=4", *COMMAND,
-      f"--workdir={folder}", *more,
-  )
-
-
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-  """EDD of two segments, and the same command once more."""
-  folder = tmp_path_factory.mktemp("segments")
-  with launching.compiling_once(folder / "cache"):
-    done = _distil(folder / "two", "edd", *_segments(2))
-    first = artifact.load(folder / "two" / "distilled.safetensors")
-    again = _distil(folder / "two", "edd", *_segments(2))
-    yield folder / "two", done, (again, first)
+def done(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("segments") / "run"
+  return folder, launching.distil(*COMMAND, f"--workdir={folder}")
 
 
-def _segments(number):
-  rate = 1e-4 * 0.2 / 0.3081**2  # of two samples a class
-  return (
-      f"--config.segments.num={number}", f"--config.learning_rate={rate}",
-      "--config.segments.at_least=8", "--config.segments.recipe.num_epochs=2",
-      "--config.segments.recipe.mix=0.0", "--config.segments.recipe.strategy=",
-  )
+def _steps(folder):
+  lines = (folder / "metrics.jsonl").read_text().splitlines()
+  return [json.loads(line)["step"] for line in lines]
 
 
-def _read(folder):
-  made = artifact.load(folder / "distilled.safetensors")
-  return made, json.loads((folder / "report.json").read_text())
-
-
-def test_two_segments(runs):
-  folder, done, _ = runs
-  assert done.code == 0, done.err
-  two, report = _read(folder)
+def test_two_segments(done):
+  folder, result = done
+  assert result.code == 0, result.err
+  two = artifact.load(folder / "distilled.safetensors")
+  report = json.loads((folder / "report.json").read_text())
   assert two.num_rows == 20 and two.inputs.shape == (80, 8, 8, 1)
   assert two.method == "edd"
   # Two rows a class, one of each segment; each row is four samples, tile-major.
@@ -76,77 +50,25 @@ def test_two_segments(runs):
   assert -1 <= report["updates"]["cosine"] <= 1
   assert report["updates"]["norm"] > 0
   assert _steps(folder) == [2, 4]
-  for number in (1, 2):  # half of the steps each
-    assert _steps(folder / "segments" / str(number)) == [2]
+  for number in ("1", "2"):  # half of the steps each
+    assert _steps(folder / "parts" / number) == [2]
 
 
-def test_a_finished_run_is_read(runs):
-  folder, _, (again, before) = runs
+def test_goes_on_after_a_segment(done):
+  folder, _ = done
+  before = artifact.load(folder / "distilled.safetensors")
+  shutil.rmtree(folder / "parts" / "2")
+  again = launching.distil(*COMMAND, f"--workdir={folder}")
   assert again.code == 0, again.err
-  assert again.err.count("resumed at step 2 of 2") == 2
-  np.testing.assert_array_equal(_read(folder)[0].codes, before.codes)
+  assert again.err.count("resumed at step 2 of 2") == 1
+  after = artifact.load(folder / "distilled.safetensors")
+  np.testing.assert_array_equal(before.codes, after.codes)
 
 
-def test_segments_take_their_rows_and_put_them_back():
-  config = matching("edd", "mnist")("quick,ipc=4,width=4")
-  config.data, config.segments.num = "digits", 2
-  source = build.source(config)
-  codes = jnp.arange(40.0)[:, None]
-  whole = Distilled(codes, jnp.eye(10).repeat(4, 0), jnp.zeros((0,)))
-  shares = segmented._shares(config, source)
-  np.testing.assert_array_equal(shares[0][:4], [0, 1, 4, 5])
-  parts = [segmented._take(whole, rows) for rows in shares]
-  for part in parts:  # two samples of each class
-    np.testing.assert_array_equal(part.labels.sum(0), np.full(10, 2))
-  made = [Segment(p._replace(codes=-p.codes), None, None, None) for p in parts]
-  joined = segmented._joined(whole, made, shares)
-  np.testing.assert_array_equal(joined.codes, -codes)
-  np.testing.assert_array_equal(joined.labels, whole.labels)
-
-
-def test_earlier_segments_are_an_anchor():
-  def segment(offset):
-    inputs = offset + jnp.arange(4.0)[:, None]
-    return Segment(
-        None, Samples(inputs, jnp.eye(2)[jnp.array([0, 0, 1, 1])], ()), None,
-        None,
-    )
-
-  run = SimpleNamespace(rows=Rows(None, np.array([[0, 1], [2, 3]])))
-  assert segmented._anchor([], [], 0.1) is None
-  assert segmented._anchor([segment(0)], [run], 0.0) is None
-  anchor = segmented._anchor([segment(0), segment(10)], [run], 0.1)
-  np.testing.assert_array_equal(
-      anchor.inputs[..., 0], [[0, 1, 10, 11], [2, 3, 12, 13]]
+def test_segments_that_do_not_divide_the_rows(tmp_path):
+  result = launching.distil(
+      *COMMAND, f"--workdir={tmp_path}/run", "--config.per_class=3"
   )
-  np.testing.assert_array_equal(anchor.labels.argmax(-1), [[0] * 4, [1] * 4])
-  assert anchor.weight == 0.1
-
-
-@pytest.mark.slow
-def test_one_segment_is_idc(tmp_path):
-  for name, method, more in (("idc", "idc", ()), ("one", "edd", _segments(1))):
-    result = _distil(tmp_path / name, method, *more)
-    assert result.code == 0, result.err
-  idc, one = _read(tmp_path / "idc")[0], _read(tmp_path / "one")[0]
-  np.testing.assert_array_equal(idc.codes, one.codes)
-  np.testing.assert_array_equal(idc.order, one.order)
-
-
-def _steps(folder):
-  lines = (folder / "metrics.jsonl").read_text().splitlines()
-  return [json.loads(line)["step"] for line in lines]
-
-
-def test_what_is_refused(tmp_path):
-  for changes, message in (
-      (_segments(3), "`segments.num` must divide `samples_per_class`"),
-      ((*_segments(2), "--config.segments.at_least=4"), "`segments.at_least`"),
-      ((*_segments(2), "--config.segments.anchor_weight=-1"), "anchor_weight"),
-      ((*_segments(2), "--config.parameterization.name=hallucinator",
-        "--config.clamp=False"),
-       "`parameterization` must keep classes apart"),
-  ):
-    result = _distil(tmp_path / "run", "edd", *changes)
-    assert result.code == 2 and message in result.err, result.err
-    assert not (tmp_path / "run").exists()
+  assert result.code == 2
+  assert "`segments.num` must divide the rows of each class" in result.err
+  assert not (tmp_path / "run").exists()

@@ -97,7 +97,7 @@ def configure(
       given = {"step_size": STEP_SIZES[student["name"]], **given}
     method = _method(name, chosen, given, data_set)
     config = ml_collections.ConfigDict()
-    config.method = _with_recipe(method)
+    config.method = _fields(_with_recipe(method))
     config.seed = 0
     config.data = data_set.spec
     config.preprocessing = chosen.preprocessing or _preprocessing(
@@ -187,7 +187,9 @@ def _with_recipe(method: methods.Method) -> dict[str, Any]:
 
 
 def _fields(document):
-  """A document whose lists are tuples, which flags can change."""
+  """A document that flags can change: lists are tuples, None may be text."""
+  if document is None:
+    return ml_collections.config_dict.placeholder(str)
   if isinstance(document, Mapping):
     return {name: _fields(value) for name, value in document.items()}
   return tuple(document) if isinstance(document, list) else document
