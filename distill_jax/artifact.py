@@ -15,25 +15,27 @@ import jax.numpy as jnp
 import numpy as np
 
 from distill_jax import environment, schema, storage
+from distill_jax.data.source import Source
 from distill_jax.errors import ArtifactError
 from distill_jax.initialisation import step_order
 from distill_jax.labels import (
-  centred_rows,
-  classes_of_labels,
-  label_rows,
-  probabilities,
-  uncentred,
+    centred_rows,
+    classes_of_labels,
+    label_rows,
+    probabilities,
+    uncentred,
 )
 from distill_jax.preprocessing import Standardise
 from distill_jax.text.embedding import is_of_words
 from distill_jax.types import (
-  Array,
-  Distilled,
-  Estimator,
-  Parameterization,
-  PyTree,
-  Samples,
-  TrainingSet,
+    Array,
+    Distilled,
+    Estimator,
+    FilePath,
+    Parameterization,
+    PyTree,
+    Samples,
+    TrainingSet,
 )
 
 
@@ -100,7 +102,7 @@ class Artifact(NamedTuple):
         f"{self.storage_bytes['total']:,} bytes"
     )
 
-  def save(self, path) -> None:
+  def save(self, path: FilePath) -> None:
     """Writes the set; see `save`."""
     save(self, path)
 
@@ -159,7 +161,7 @@ class Artifact(NamedTuple):
 def to_artifact(
   estimator: Estimator,
   distilled: Distilled,
-  source,
+  source: Source,
   *,
   method: str,
   order: Array,
@@ -305,7 +307,7 @@ def inverted(artifact: Artifact) -> np.ndarray:
   )
 
 
-def save(artifact: Artifact, path) -> None:
+def save(artifact: Artifact, path: FilePath) -> None:
   """Writes a set as a safetensors file, whole or not at all.
 
   Args:
@@ -323,7 +325,7 @@ def save(artifact: Artifact, path) -> None:
     raise unwritable(path, error) from error
 
 
-def load(path) -> Artifact:
+def load(path: FilePath) -> Artifact:
   """Reads a set and checks all of it before anything is used.
 
   Nothing in the file is executed.
@@ -351,7 +353,7 @@ def load(path) -> Artifact:
   return build(path, tensors, document)
 
 
-def build(path, tensors: storage.Tensors, document: dict) -> Artifact:
+def build(path: FilePath, tensors: storage.Tensors, document: dict) -> Artifact:
   """An artifact of what a file holds, checked.
 
   Args:
@@ -368,7 +370,7 @@ def build(path, tensors: storage.Tensors, document: dict) -> Artifact:
     raise ArtifactError(f"{error} (in {path})") from error
 
 
-def unwritable(path, error: OSError) -> ArtifactError:
+def unwritable(path: FilePath, error: OSError) -> ArtifactError:
   """What to tell when a file could not be written."""
   return ArtifactError(
     f"`path` must be a file that can be written; got {path}: {error.strerror}. "

@@ -23,6 +23,7 @@ from distill_jax import schema, storage
 from distill_jax.artifact import Artifact, build, inverted, unwritable
 from distill_jax.errors import ArtifactError
 from distill_jax.preprocessing import ZCA
+from distill_jax.types import FilePath
 
 _NAMES = {"inputs": "x", "labels": "y"}  # what others call them
 _PREFIX = "preprocessing/"
@@ -32,7 +33,7 @@ _STDS = 2.5
 _SMALLEST, _WIDEST, _GAP = 64, 20, 2  # pixels of an image, images, pixels
 
 
-def export(artifact: Artifact, path) -> None:
+def export(artifact: Artifact, path: FilePath) -> None:
   """Writes a set for other programs; the ending of the path says how.
 
   Args:
@@ -61,7 +62,7 @@ def export(artifact: Artifact, path) -> None:
     raise unwritable(path, error) from error
 
 
-def import_npz(path) -> Artifact:
+def import_npz(path: FilePath) -> Artifact:
   """Reads what `export` wrote; the codes are not in it.
 
   Raises:

@@ -31,6 +31,7 @@ these points, or their nearest neighbours, promise nothing.
 """
 
 import numpy as np
+from jax.typing import ArrayLike
 
 from distill_jax.labels import label_rows
 from distill_jax.moments import Moments, check, ridge_probe
@@ -196,8 +197,8 @@ def class_means_and_covariance(
 
 def solved_labels(
     moments: Moments,
-    inputs,
-    classes,
+    inputs: ArrayLike,
+    classes: ArrayLike,
     ridge: float,
     *,
     pull: float = 1e-6,

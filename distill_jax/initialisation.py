@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from distill_jax import selection
+from distill_jax.data.source import Source, Split
 from distill_jax.labels import label_rows, num_outputs
 from distill_jax.types import Array, Distilled, Layout, Parameterization
 
@@ -90,14 +91,17 @@ def samples_of(rows: Array, owner: Array) -> Array:
   return samples[rows].reshape(*rows.shape[:-1], -1)
 
 
-def present_classes(source, num_rows: int, num_steps: int = 1) -> np.ndarray:
+def present_classes(
+    source: Source, num_rows: int, num_steps: int = 1
+) -> np.ndarray:
   """[R] int32, as `start_classes`, of the classes that have real samples."""
   present = source.train.present
   return present[start_classes(num_rows, num_steps, len(present))]
 
 
 def layout(
-    source, parameterization_owner: Array, *, num_rows: int, num_steps: int
+    source: Source, parameterization_owner: Array, *, num_rows: int,
+    num_steps: int,
 ) -> Layout:
   """The layout of a set, over the classes that have real samples.
 
@@ -164,7 +168,7 @@ def noise_labels(key: Array, num_samples: int, num_classes: int) -> Array:
   return jax.random.normal(key, shape, jnp.float32)
 
 
-def real(key: Array, split, classes: np.ndarray) -> Array:
+def real(key: Array, split: Split, classes: np.ndarray) -> Array:
   """Real samples [M, ...] of the given classes, in model space.
 
   Samples of one class are distinct.
@@ -186,7 +190,7 @@ def real(key: Array, split, classes: np.ndarray) -> Array:
   return split.encode(split.inputs[rows])
 
 
-def count_wanted(split, classes: np.ndarray) -> np.ndarray:
+def count_wanted(split: Split, classes: np.ndarray) -> np.ndarray:
   """[K] rows that ask for each class, of which a split must have as many.
 
   Args:
@@ -245,7 +249,7 @@ def start(
 
 def from_drawn(
     key: Array,
-    source,
+    source: Source,
     parameterization: Parameterization,
     draw: Callable[[Array, np.ndarray], Array],
     *,
@@ -283,7 +287,9 @@ def from_drawn(
   )
 
 
-def from_noise(key, source, parameterization, **settings) -> Distilled:
+def from_noise(
+    key: Array, source: Source, parameterization: Parameterization, **settings
+) -> Distilled:
   """Standard normal inputs; arguments as of `from_drawn`."""
 
   def draw(key, classes):
@@ -292,7 +298,9 @@ def from_noise(key, source, parameterization, **settings) -> Distilled:
   return from_drawn(key, source, parameterization, draw, **settings)
 
 
-def from_real(key, source, parameterization, **settings) -> Distilled:
+def from_real(
+    key: Array, source: Source, parameterization: Parameterization, **settings
+) -> Distilled:
   """Random real samples of each class; arguments as of `from_drawn`."""
 
   def draw(key, classes):
@@ -301,7 +309,9 @@ def from_real(key, source, parameterization, **settings) -> Distilled:
   return from_drawn(key, source, parameterization, draw, **settings)
 
 
-def from_class_means(key, source, parameterization, **settings) -> Distilled:
+def from_class_means(
+    key: Array, source: Source, parameterization: Parameterization, **settings
+) -> Distilled:
   """The mean of each class, plus a little noise so that rows of one class part.
 
   Its standard deviation is a hundredth, in model space. Arguments as of
@@ -315,7 +325,9 @@ def from_class_means(key, source, parameterization, **settings) -> Distilled:
   return from_drawn(key, source, parameterization, draw, **settings)
 
 
-def from_kmeans(key, source, parameterization, **settings) -> Distilled:
+def from_kmeans(
+    key: Array, source: Source, parameterization: Parameterization, **settings
+) -> Distilled:
   """Centroids of each class, by k-means; arguments as of `from_drawn`."""
 
   def draw(key, classes):
@@ -324,7 +336,9 @@ def from_kmeans(key, source, parameterization, **settings) -> Distilled:
   return from_drawn(key, source, parameterization, draw, **settings)
 
 
-def from_herding(key, source, parameterization, **settings) -> Distilled:
+def from_herding(
+    key: Array, source: Source, parameterization: Parameterization, **settings
+) -> Distilled:
   """Real samples chosen by herding; arguments as of `from_drawn`."""
 
   def draw(key, classes):

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import optax
 
 from distill_jax.augmentation import Augmentation
+from distill_jax.data.source import Split
 from distill_jax.flatness import GradientRule, plain
 from distill_jax.labels import cross_entropy, label_rows
 from distill_jax.mixing import Mixing
@@ -164,7 +165,7 @@ def train_epoch_on(
     key: Array,
     variables: PyTree,
     state: PyTree,
-    split,
+    split: Split,
     *,
     network: Network,
     optimizer: optax.GradientTransformation,

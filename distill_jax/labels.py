@@ -11,6 +11,7 @@ Distillation and Text Dataset Distillation", 2019, arXiv 1910.02551, section
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from distill_jax.types import Array
 
@@ -20,7 +21,9 @@ def num_outputs(num_classes: int) -> int:
   return 1 if num_classes == 2 else num_classes
 
 
-def label_rows(classes: Array, num_classes: int, dtype=jnp.float32) -> Array:
+def label_rows(
+    classes: Array, num_classes: int, dtype: DTypeLike = jnp.float32
+) -> Array:
   """Class indices [..., B] as label rows [..., B, K]: one-hot, or 0/1."""
   if num_classes == 2:
     return classes[..., None].astype(dtype)
@@ -72,7 +75,9 @@ def cross_entropy_of_logits(logits: Array, labels: Array) -> Array:
   return cross_entropy(logits, probabilities(labels))
 
 
-def centred_rows(classes: Array, num_classes: int, dtype=jnp.float32) -> Array:
+def centred_rows(
+    classes: Array, num_classes: int, dtype: DTypeLike = jnp.float32
+) -> Array:
   """Label rows [..., K] less their mean over classes, targets of a regression.
 
   One-hot less 1/K; for two classes -1/2 and 1/2. What a regression on them

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from distill_jax import nn
+from distill_jax.data.source import Source
 from distill_jax.kernels import closed_form, tiles
 from distill_jax.labels import num_outputs
 from distill_jax.nn.specification import functions
@@ -84,7 +85,7 @@ def is_network(spec: Mapping[str, Any]) -> bool:
   return spec.get("name") not in _FITTED
 
 
-def default(source, *, width: int = 32) -> dict[str, Any]:
+def default(source: Source, *, width: int = 32) -> dict[str, Any]:
   """The specification of a network that suits the shape of the data.
 
   A ConvNet whose last map is about 4x4 for images [H, W, C], a convolutional

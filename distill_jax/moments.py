@@ -24,7 +24,9 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
+from distill_jax.data.source import Split
 from distill_jax.labels import classes_of, num_outputs
 
 
@@ -130,18 +132,19 @@ class Probe(NamedTuple):
   z_mean: np.ndarray
   y_mean: np.ndarray
 
-  def outputs(self, features) -> np.ndarray:
+  def outputs(self, features: ArrayLike) -> np.ndarray:
     """f(z) [B, K] of features [B, D]."""
     centred = np.asarray(features, np.float64) - self.z_mean
     return centred @ self.weights + self.y_mean
 
-  def classes(self, features) -> np.ndarray:
+  def classes(self, features: ArrayLike) -> np.ndarray:
     """The class [B] int32 of features [B, D]."""
     return np.asarray(classes_of(self.outputs(features)))
 
 
 def moments_of(
-    features, classes, *, num_classes: int, rows: int = 4096
+    features: ArrayLike, classes: ArrayLike, *, num_classes: int,
+    rows: int = 4096,
 ) -> Moments:
   """The moments of labelled features.
 
@@ -188,7 +191,7 @@ def moments_of(
   return Moments(counts, sums, products)
 
 
-def split_moments(split, *, rows: int = 4096) -> Moments:
+def split_moments(split: Split, *, rows: int = 4096) -> Moments:
   """The moments of a split of features, in model space.
 
   Args:

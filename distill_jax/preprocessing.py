@@ -21,15 +21,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from distill_jax.text.embedding import AveragedVectors, WordVectors
-
-Array = jax.Array
+from distill_jax.types import Array, Preprocessing
 
 _CHUNK_VALUES = 2**22  # fitted at once: 32 MiB of float64
 
 
-def unit_scale(raw):
+def unit_scale(raw: Array) -> Array:
   """Raw inputs as floats: uint8 over 255, floats as they are.
 
   Args:
@@ -55,11 +55,11 @@ class Standardise(NamedTuple):
   mean: Array
   std: Array
 
-  def apply(self, raw):
+  def apply(self, raw: Array) -> Array:
     """Takes raw inputs [..., C] to model space."""
     return (unit_scale(raw) - self.mean) / self.std
 
-  def invert(self, x):
+  def invert(self, x: Array) -> Array:
     """Takes model space [..., C] to raw units, pixels in [0, 1]."""
     return x * self.std + self.mean
 
@@ -77,12 +77,12 @@ class ZCA(NamedTuple):
   whiten: Array
   unwhiten: Array
 
-  def apply(self, raw):
+  def apply(self, raw: Array) -> Array:
     """Takes raw inputs [N, ...] to model space, same shape."""
     flat = unit_scale(raw).reshape(raw.shape[0], -1) - self.mean
     return _product(flat, self.whiten).reshape(raw.shape)
 
-  def invert(self, x):
+  def invert(self, x: Array) -> Array:
     """Takes model space [N, ...] to raw units, pixels near [0, 1]."""
     flat = _product(x.reshape(x.shape[0], -1), self.unwhiten)
     return (flat + self.mean).reshape(x.shape)
@@ -97,11 +97,11 @@ class Encoded(NamedTuple):
 
   original: Any
 
-  def apply(self, raw):
+  def apply(self, raw: Array) -> Array:
     """Returns its argument, which is in model space."""
     return raw
 
-  def invert(self, x):
+  def invert(self, x: Array) -> Array:
     """Takes model space to raw units."""
     return self.original.invert(x)
 
@@ -114,7 +114,7 @@ PREPROCESSING = {
 }
 
 
-def name_of(preprocessing) -> str:
+def name_of(preprocessing: Preprocessing) -> str:
   """The name under which `PREPROCESSING` lists a record's class.
 
   Args:
@@ -137,7 +137,7 @@ def name_of(preprocessing) -> str:
   )
 
 
-def standardise(inputs) -> Standardise:
+def standardise(inputs: ArrayLike) -> Standardise:
   """Fits `Standardise`: moments per last axis, over all the others.
 
   Args:
@@ -162,7 +162,7 @@ def standardise(inputs) -> Standardise:
   return Standardise(_float32(mean), _float32(std))
 
 
-def zca(inputs, *, regulariser: float = 0.1) -> ZCA:
+def zca(inputs: ArrayLike, *, regulariser: float = 0.1) -> ZCA:
   """Fits `ZCA`.
 
   Args:
@@ -182,7 +182,7 @@ def zca(inputs, *, regulariser: float = 0.1) -> ZCA:
   return ZCA(_float32(mean), _float32(whiten), _float32(unwhiten))
 
 
-def relative_zca(inputs, *, regulariser: float = 0.1) -> ZCA:
+def relative_zca(inputs: ArrayLike, *, regulariser: float = 0.1) -> ZCA:
   """Fits `ZCA` to standardised inputs, eps in mean eigenvalues.
 
   That of the kernel methods (Nguyen et al., "Dataset Distillation with

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from distill_jax import artifact, environment, schema
+from distill_jax.data.source import Source
 from distill_jax.labels import centred_rows, classes_of_labels, uncentred
 from distill_jax.moments import Probe
 
@@ -65,7 +66,7 @@ def fit_probe(probe_set: ProbeSet) -> Probe:
 
 
 def probe_artifact(
-    probe_set: ProbeSet, source, *, provenance=None
+    probe_set: ProbeSet, source: Source, *, provenance=None
 ) -> artifact.Artifact:
   """A set as an `Artifact`, for `evaluate_set(..., learner=linear_probe())`.
 

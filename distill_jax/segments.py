@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from distill_jax.data.source import Split
 from distill_jax.evaluation.evaluator import classify
 from distill_jax.evaluation.learners import Learner
 from distill_jax.initialisation import step_order
@@ -53,7 +54,7 @@ class Updates(NamedTuple):
 
 def exclusive_segments(
     key: Array,
-    split,
+    split: Split,
     *,
     distil: Callable[[Array, np.ndarray, list[Segment]], Distilled],
     decode: Callable[[Distilled], Samples],

@@ -9,12 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from distill_jax.data.source import Split
 from distill_jax.types import Array
 
 _ENCODE_ROWS = 1024  # real samples taken to model space at once
 
 
-def random_real(key: Array, split, classes: np.ndarray, num_sets: int) -> Array:
+def random_real(
+    key: Array, split: Split, classes: np.ndarray, num_sets: int
+) -> Array:
   """Real samples of the given classes [sets, M, ...], in model space.
 
   Samples of one class in one set are distinct, until the class is used up.
@@ -42,7 +45,7 @@ def random_real(key: Array, split, classes: np.ndarray, num_sets: int) -> Array:
   ])
 
 
-def class_mean(split, classes: np.ndarray) -> Array:
+def class_mean(split: Split, classes: np.ndarray) -> Array:
   """Mean of all real samples of each row's class: [1, M, ...]."""
   _check_present(classes, split)
   means = {
@@ -53,7 +56,9 @@ def class_mean(split, classes: np.ndarray) -> Array:
   return jnp.asarray(stacked, jnp.float32)
 
 
-def kmeans(key: Array, split, classes: np.ndarray, num_sets: int) -> Array:
+def kmeans(
+    key: Array, split: Split, classes: np.ndarray, num_sets: int
+) -> Array:
   """Centroids of each class, [sets, M, ...]; one set if each has one centroid.
 
   Lloyd's algorithm from k-means++ (scikit-learn, one start per set). A class
@@ -87,7 +92,7 @@ def kmeans(key: Array, split, classes: np.ndarray, num_sets: int) -> Array:
   return jnp.asarray(inputs.reshape(num_sets, len(classes), *shape))
 
 
-def herding(split, classes: np.ndarray) -> Array:
+def herding(split: Split, classes: np.ndarray) -> Array:
   """Real samples whose running mean stays nearest that of their class.
 
   Welling, "Herding Dynamical Weights to Learn", 2009, in the greedy form of

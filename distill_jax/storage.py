@@ -18,6 +18,7 @@ import safetensors.numpy
 from safetensors import SafetensorError, safe_open
 
 from distill_jax.errors import WorkdirError
+from distill_jax.types import FilePath
 
 KEY = "distill_jax"
 _DTYPES = {
@@ -28,7 +29,7 @@ _DTYPES = {
 Tensors = dict[str, np.ndarray]
 
 
-def write(path, tensors: Tensors, document: dict[str, Any]) -> None:
+def write(path: FilePath, tensors: Tensors, document: dict[str, Any]) -> None:
   """Writes a file atomically.
 
   Args:
@@ -46,7 +47,7 @@ def write(path, tensors: Tensors, document: dict[str, Any]) -> None:
   replace(path, safetensors.numpy.save(tensors, metadata))
 
 
-def read(path) -> tuple[Tensors, dict[str, Any] | None]:
+def read(path: FilePath) -> tuple[Tensors, dict[str, Any] | None]:
   """Reads a file; the checksum is left to `check`.
 
   Returns:
@@ -71,7 +72,7 @@ def read(path) -> tuple[Tensors, dict[str, Any] | None]:
   return tensors, document
 
 
-def document(path) -> dict[str, Any] | None:
+def document(path: FilePath) -> dict[str, Any] | None:
   """The document alone, whatever the size of the tensors.
 
   Raises:
@@ -110,7 +111,7 @@ def to_json(document: dict[str, Any]) -> str:
   return json.dumps(document, sort_keys=True, allow_nan=False)
 
 
-def replace(path, content: bytes) -> None:
+def replace(path: FilePath, content: bytes) -> None:
   """Gives a file new content: the old one or the new one, never a part.
 
   Raises:

@@ -15,6 +15,7 @@ Axis letters used in shapes throughout the library:
   R  label rows of a set; evaluated networks
 """
 
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -23,6 +24,7 @@ import numpy as np
 
 Array = jax.Array
 PyTree = Any
+FilePath = str | os.PathLike[str]
 Kernel = Callable[[Array, Array], Array]  # (x1, x2) -> [n1, n2]
 Spec = tuple[tuple[str, Any], ...]  # name and JSON settings
 
@@ -193,6 +195,16 @@ class Network(NamedTuple):
   apply: Callable[..., tuple[Array, PyTree]]
   stages: Callable[..., tuple[tuple[Array, ...], PyTree]]
   spec: Spec = ()
+
+
+class Preprocessing(Protocol):
+  """A record of arrays between raw inputs and model space."""
+
+  def apply(self, raw: Array, /) -> Array:
+    """Takes raw inputs [B, ...] to model space."""
+
+  def invert(self, x: Array, /) -> Array:
+    """Takes model space [B, ...] to raw units."""
 
 
 class Sampler(Protocol):

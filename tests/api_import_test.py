@@ -30,7 +30,7 @@ for module in pkgutil.walk_packages(distill_jax.__path__, "distill_jax."):
 ROOMS = """
 _version types errors environment choices storage specification
 augmentation mixing distances labels flatness neighbours clipping parallel
-nn kernels models parameterization text preprocessing data
+nn kernels parameterization text preprocessing data models
 inner_loop objectives estimators tracking outer_loop
 selection initialisation schema artifact exchange merging checkpoint
 moments probe_set frozen_features

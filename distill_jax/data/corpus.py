@@ -11,6 +11,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from distill_jax.data.source import (
     Source,
@@ -21,6 +22,7 @@ from distill_jax.data.source import (
 from distill_jax.errors import DataError
 from distill_jax.text import embedding
 from distill_jax.text.embedding import (
+    AveragedVectors,
     WordVectors,
     averaged,
     packed,
@@ -39,12 +41,12 @@ PREPROCESSING = ("word_vectors", "averaged_vectors")
 
 def from_texts(
     x_train: Sequence[str],
-    y_train,
+    y_train: ArrayLike,
     x_test: Sequence[str] | None = None,
-    y_test=None,
+    y_test: ArrayLike | None = None,
     *,
     x_validation: Sequence[str] | None = None,
-    y_validation=None,
+    y_validation: ArrayLike | None = None,
     vectors: (
         Vectors | str | os.PathLike | Callable[[list[list[str]]], Vectors]
     ) = fit_vectors,
@@ -52,8 +54,8 @@ def from_texts(
     max_words: int | None = None,
     tokens: str | Tokeniser = "words",
     drop_duplicates: bool = False,
-    preprocessing="word_vectors",
-    class_names=None,
+    preprocessing: str | WordVectors | AveragedVectors = "word_vectors",
+    class_names: Sequence[str] | None = None,
     test_fraction: float | None = None,
     validation_fraction: float = 0.0,
     seed: int = 0,

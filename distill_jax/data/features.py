@@ -11,10 +11,12 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from distill_jax.data.source import Source, from_arrays
 from distill_jax.errors import DataError
 from distill_jax.preprocessing import Standardise
+from distill_jax.types import Preprocessing
 
 _PARTS = ("train", "validation", "test")
 
@@ -24,7 +26,7 @@ def with_features(
     features: Callable,
     *,
     rows: int = 256,
-    preprocessing="standardise",
+    preprocessing: str | Preprocessing = "standardise",
     name: str | None = None,
 ) -> Source:
   """A source whose samples are features of those of another one.
@@ -68,10 +70,10 @@ def with_features(
 
 def from_features(
     features: Callable,
-    x_train,
-    y_train,
-    x_test=None,
-    y_test=None,
+    x_train: ArrayLike,
+    y_train: ArrayLike,
+    x_test: ArrayLike | None = None,
+    y_test: ArrayLike | None = None,
     *,
     rows: int = 256,
     **options,
@@ -100,7 +102,7 @@ def from_features(
   )
 
 
-def unchanged(inputs) -> Standardise:
+def unchanged(inputs: np.ndarray) -> Standardise:
   """The preprocessing that leaves features [N, d] as they are."""
   size = inputs.shape[-1:]
   return Standardise(

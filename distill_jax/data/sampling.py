@@ -5,7 +5,7 @@ drawn without replacement within a draw, the rows are gathered raw, and only
 they are taken to model space, so all of it runs under `jit`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -108,7 +108,7 @@ def with_extra(sample: Sampler, other: Callable[[Array, Any], Any]) -> Sampler:
 
 
 def check_per_class(
-    split: Split, samples_per_class: int, class_names=(),
+    split: Split, samples_per_class: int, class_names: Sequence[str] = (),
     *, argument: str = "samples_per_class", classes: np.ndarray | None = None,
 ):
   """Checks on the host that every class can serve `per_class`.

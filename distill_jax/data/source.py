@@ -6,19 +6,20 @@ every reader ends there, so whatever is wrong with data is said in one place.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from distill_jax import preprocessing as preprocessing_lib
 from distill_jax.data import labelling
 from distill_jax.errors import DataError
 from distill_jax.text.embedding import is_of_words
-from distill_jax.types import Array, PyTree
+from distill_jax.types import Array, Preprocessing
 
 _FITS = {
   "relative_zca": preprocessing_lib.relative_zca,
@@ -47,7 +48,7 @@ class Split(NamedTuple):
   labels: Array
   members: Array
   counts: Array
-  preprocessing: PyTree
+  preprocessing: Preprocessing
 
   def __repr__(self) -> str:
     return (
@@ -55,7 +56,7 @@ class Split(NamedTuple):
         f"{self.inputs.dtype} of {self.num_classes} classes"
     )
 
-  def encode(self, raw):
+  def encode(self, raw: Array) -> Array:
     """Takes raw inputs [B, ...] to model space."""
     return self.preprocessing.apply(raw)
 
@@ -118,12 +119,12 @@ class Source(NamedTuple):
     return len(self.class_names)
 
   @property
-  def example(self):
+  def example(self) -> Array:
     """Zeros [1, ...] float32 shaped as one sample in model space."""
     return jnp.zeros((1, *self.train.sample_shape), jnp.float32)
 
   @property
-  def preprocessing(self):
+  def preprocessing(self) -> Preprocessing:
     """The record between raw and model space, also of an encoded source."""
     record = self.train.preprocessing
     if isinstance(record, preprocessing_lib.Encoded):
@@ -148,7 +149,7 @@ class Source(NamedTuple):
       digest.update(b"|")
     return digest.hexdigest()[:16]
 
-  def take(self, indices) -> "Source":
+  def take(self, indices: ArrayLike) -> "Source":
     """Keeps some training samples, in the given order.
 
     Args:
@@ -170,7 +171,7 @@ class Source(NamedTuple):
     )
     return self._replace(train=train)
 
-  def narrow(self, indices) -> "Source":
+  def narrow(self, indices: ArrayLike) -> "Source":
     """Keeps some training samples where classes are drawn from, alone.
 
     The others stay for draws from all classes together (`sampling.mixed`), as
@@ -232,15 +233,17 @@ class Source(NamedTuple):
 
 
 def from_arrays(
-  x_train,
-  y_train,
-  x_test=None,
-  y_test=None,
+  x_train: ArrayLike,
+  y_train: ArrayLike,
+  x_test: ArrayLike | None = None,
+  y_test: ArrayLike | None = None,
   *,
-  x_validation=None,
-  y_validation=None,
-  class_names=None,
-  preprocessing="standardise",
+  x_validation: ArrayLike | None = None,
+  y_validation: ArrayLike | None = None,
+  class_names: Sequence[str] | None = None,
+  preprocessing: (
+    str | Preprocessing | Callable[[np.ndarray], Preprocessing]
+  ) = "standardise",
   kind: str | None = None,
   test_fraction: float | None = None,
   validation_fraction: float = 0.0,
@@ -335,7 +338,7 @@ def assemble(
     labels: Mapping[str, Any],
     fit: Callable,
     *,
-    class_names,
+    class_names: Sequence[str] | None,
     test_fraction: float | None,
     validation_fraction: float,
     seed: int,
@@ -508,7 +511,7 @@ def _check_alike(part, train, other):
 
 
 def stratified(
-    labels, classes, fraction: float, seed: int,
+    labels: np.ndarray, classes: Sequence[str], fraction: float, seed: int,
     *, name: str = "validation_fraction",
 ):
   """Rows that stay and rows held out, both in ascending order.

@@ -13,9 +13,10 @@ import numpy as np
 
 from distill_jax import storage
 from distill_jax.errors import DataError
+from distill_jax.types import FilePath
 
 
-def arrays(name: str, data_dir=None) -> dict:
+def arrays(name: str, data_dir: FilePath | None = None) -> dict:
   """The arguments of `from_arrays` for an image data set with one label.
 
   Args:

@@ -29,6 +29,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from distill_jax.data.source import Source
 from distill_jax.evaluation import metrics
 from distill_jax.evaluation.evaluator import evaluate_sets
 from distill_jax.evaluation.learners import (
@@ -92,7 +93,7 @@ class Baseline(_Fields, metrics.Accuracies):
 def run_baselines(
     key: Array,
     training_set: TrainingSet,
-    source,
+    source: Source,
     *,
     network: Network | None = None,
     learner: Learner | None = None,

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import jaxprs_in_params
 
+from distill_jax.data.source import Source
 from distill_jax.evaluation.recipes import Recipe, in_order
 from distill_jax.labels import cross_entropy
 from distill_jax.types import Array, Network, TrainingSet
@@ -55,7 +56,9 @@ def has_loops(f: Callable, *args) -> bool:
   return looped(jax.make_jaxpr(f)(*args).jaxpr)
 
 
-def step_flops(network: Network, inputs, num_outputs: int) -> float | None:
+def step_flops(
+    network: Network, inputs: Array, num_outputs: int
+) -> float | None:
   """Operations of one gradient of the loss on a batch.
 
   Args:
@@ -126,7 +129,7 @@ def cost_of_set(
 
 
 def cost_of_all(
-    network: Network, source, *, num_steps: int, batch_size: int,
+    network: Network, source: Source, *, num_steps: int, batch_size: int,
     seconds: float,
 ) -> Cost:
   """Operations of training on real batches, beside the seconds it took.

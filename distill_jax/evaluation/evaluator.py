@@ -6,6 +6,7 @@ with one key meet the same networks, and their difference is a paired one. All
 networks run in one compiled call.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,12 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from distill_jax.data.source import Split
 from distill_jax.environment import platform
 from distill_jax.evaluation import metrics
 from distill_jax.evaluation.learners import (
-  Learner,
-  fixes_initialisation,
-  student,
+    Learner,
+    fixes_initialisation,
+    student,
 )
 from distill_jax.evaluation.recipes import from_spec, in_order
 from distill_jax.labels import classes_of_labels, num_outputs, uncentred
@@ -90,8 +92,8 @@ class Report(_Fields, metrics.Accuracies):
 
 def evaluate_set(
     key: Array,
-    training_set,
-    split,
+    training_set: TrainingSet,
+    split: Split,
     *,
     learner: Learner | None = None,
     network: Network | None = None,
@@ -157,7 +159,7 @@ def evaluate_set(
 def evaluate_sets(
     key: Array,
     training_sets: TrainingSet,
-    split,
+    split: Split,
     *,
     learner: Learner,
     num_networks: int = 10,
@@ -189,7 +191,9 @@ def evaluate_sets(
   return np.stack([run(i) for i in range(num_sets)])
 
 
-def classify(predict, split, rows: int | None = None) -> Array:
+def classify(
+    predict: Callable[[Array], Array], split: Split, rows: int | None = None
+) -> Array:
   """[N] int32, what a classifier says of a split, `rows` samples at a time.
 
   Args:
@@ -215,7 +219,9 @@ def classify(predict, split, rows: int | None = None) -> Array:
   return found.ravel()[:size]
 
 
-def confusion_on(predict, split, rows: int | None = None) -> Array:
+def confusion_on(
+    predict: Callable[[Array], Array], split: Split, rows: int | None = None
+) -> Array:
   """Confusion matrix [K, K] of a classifier on a split; see `classify`."""
   return metrics.confusion_matrix(
       split.labels, classify(predict, split, rows), split.num_classes

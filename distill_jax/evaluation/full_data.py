@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import optax
 
+from distill_jax.data.source import Source
 from distill_jax.evaluation import metrics
 from distill_jax.evaluation.cost import Cost, cost_of_all
 from distill_jax.evaluation.evaluator import confusion_on
@@ -33,7 +34,7 @@ class FullData(NamedTuple):
 def train_on_all(
     key: Array,
     network: Network,
-    source,
+    source: Source,
     *,
     num_epochs: int | None = None,
     batch_size: int = 256,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from distill_jax.types import Array
 
@@ -69,13 +70,13 @@ def confusion_matrix(
   return counts.at[labels, predicted].add(1)
 
 
-def accuracy(confusion) -> np.ndarray:
+def accuracy(confusion: ArrayLike) -> np.ndarray:
   """Share of right predictions, [..., K, K] -> [...]."""
   confusion = np.asarray(confusion, np.float64)
   return np.trace(confusion, axis1=-2, axis2=-1) / confusion.sum((-2, -1))
 
 
-def class_accuracy(confusion) -> np.ndarray:
+def class_accuracy(confusion: ArrayLike) -> np.ndarray:
   """Accuracy per true class, [..., K, K] -> [..., K]; NaN for none of it."""
   confusion = np.asarray(confusion, np.float64)
   right = np.diagonal(confusion, axis1=-2, axis2=-1)
@@ -83,7 +84,7 @@ def class_accuracy(confusion) -> np.ndarray:
   return np.where(total > 0, right / np.maximum(total, 1), np.nan)
 
 
-def macro_f1(confusion) -> np.ndarray:
+def macro_f1(confusion: ArrayLike) -> np.ndarray:
   """Mean F1 over classes that occur or are predicted, [..., K, K] -> [...]."""
   confusion = np.asarray(confusion, np.float64)
   right = np.diagonal(confusion, axis1=-2, axis2=-1)
@@ -92,7 +93,7 @@ def macro_f1(confusion) -> np.ndarray:
   return f1.sum(-1) / np.maximum((total > 0).sum(-1), 1)
 
 
-def majority_rate(confusion) -> np.ndarray:
+def majority_rate(confusion: ArrayLike) -> np.ndarray:
   """Accuracy of always saying the commonest class, [..., K, K] -> [...]."""
   confusion = np.asarray(confusion, np.float64)
   return confusion.sum(-1).max(-1) / confusion.sum((-2, -1))
@@ -108,7 +109,9 @@ class Gain(NamedTuple):
   stderr: float | None
 
 
-def gain_over(accuracy_of_set, accuracy_of_baseline) -> Gain:
+def gain_over(
+    accuracy_of_set: ArrayLike, accuracy_of_baseline: ArrayLike
+) -> Gain:
   """A distilled set against a baseline of several sets, on the same networks.
 
   Networks and sets are crossed, so the variances of both means add up. Where
@@ -134,7 +137,10 @@ def gain_over(accuracy_of_set, accuracy_of_baseline) -> Gain:
   )
 
 
-def distance_to_nearest(features, classes, of_set, classes_of_set) -> float:
+def distance_to_nearest(
+    features: ArrayLike, classes: ArrayLike, of_set: ArrayLike,
+    classes_of_set: ArrayLike,
+) -> float:
   """How far samples are from the nearest one of their class in a set.
 
   Small where a set covers what the samples cover.
@@ -169,7 +175,7 @@ def distance_to_nearest(features, classes, of_set, classes_of_set) -> float:
   return float(np.concatenate(distances).mean())
 
 
-def distillation_ratio(accuracy_of_set, accuracy_of_all):
+def distillation_ratio(accuracy_of_set: ArrayLike, accuracy_of_all: float):
   """r_M = 100 * accuracy on M distilled samples / accuracy on all data.
 
   Args:

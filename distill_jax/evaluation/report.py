@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from distill_jax import environment
+from distill_jax.artifact import Artifact
 from distill_jax.evaluation import metrics
 from distill_jax.evaluation.baselines import TITLES, Baseline
 from distill_jax.evaluation.cost import Cost
@@ -82,7 +83,7 @@ class Evaluation(dict):
 
 def report_dict(
     measured: Measurements,
-    artifact,
+    artifact: Artifact,
     *,
     data: Mapping[str, Any],
     seconds: Mapping[str, float | None],

@@ -3,6 +3,7 @@
 import io
 
 from distill_jax import storage
+from distill_jax.types import FilePath
 
 _DPI = 150
 # Okabe and Ito's colours, which differ to colour-blind readers too.
@@ -21,7 +22,7 @@ def marker(i: int) -> str:
   return MARKERS[i % len(MARKERS)]
 
 
-def save(figure, path) -> None:
+def save(figure, path: FilePath) -> None:
   """Writes a PNG atomically: the old file or the new one, never a part.
 
   Args:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jax import lax
+from jax.typing import ArrayLike
 
 from distill_jax.inner_loop import keeps_statistics
 from distill_jax.types import (
@@ -21,7 +22,7 @@ from distill_jax.types import (
 _STATISTICS = 16  # real samples of each class that BatchNorm sees
 
 
-def checked_members(members) -> np.ndarray:
+def checked_members(members: ArrayLike) -> np.ndarray:
   """[K, m] int32 rows of each class.
 
   Raises:

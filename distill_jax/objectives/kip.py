@@ -25,6 +25,7 @@ import numpy as np
 import scipy.linalg
 
 from distill_jax.augmentation import Augmentation
+from distill_jax.data.source import Split
 from distill_jax.kernels.closed_form import Kernel
 from distill_jax.kernels.regression import predict
 from distill_jax.labels import (
@@ -94,7 +95,7 @@ def kernel_regression(
 def label_solve(
     kernel_fn: Kernel,
     inputs: Array,
-    split,
+    split: Split,
     *,
     ridge: float = 1e-6,
     label_ridge: float = _LABEL_RIDGE,

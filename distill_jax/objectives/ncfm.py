@@ -30,6 +30,7 @@ from jax import lax
 
 from distill_jax import distances
 from distill_jax.augmentation import Augmentation, identity
+from distill_jax.data.source import Split
 from distill_jax.inner_loop import train_epoch_on
 from distill_jax.labels import cross_entropy
 from distill_jax.mixing import Mixing
@@ -73,7 +74,7 @@ class PooledData(NamedTuple):
 def train_member(
     key: Array,
     network: Network,
-    split,
+    split: Split,
     *,
     num_epochs: int = 60,
     step_size: float = 0.01,

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from distill_jax import initialisation
+from distill_jax.data.source import Source, Split
 from distill_jax.evaluation.evaluator import classify
 from distill_jax.evaluation.learners import classifier
 from distill_jax.labels import classes_of, label_rows, probabilities
@@ -30,7 +31,7 @@ def correct_rows(
     key: Array,
     experts: Iterable[PyTree],
     network: Network,
-    split,
+    split: Split,
     classes: np.ndarray,
 ) -> np.ndarray:
   """Real samples that experts classify correctly, distinct within a class.
@@ -112,7 +113,7 @@ def expert_logits(
 
 def from_correct(
     key: Array,
-    source,
+    source: Source,
     parameterization: Parameterization,
     experts: Iterable[PyTree],
     network: Network,

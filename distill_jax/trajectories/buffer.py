@@ -22,7 +22,7 @@ from distill_jax.inner_loop import keeps_statistics
 from distill_jax.nn import vector
 from distill_jax.objectives.mtt import Segment
 from distill_jax.trajectories.experts import Expert
-from distill_jax.types import PyTree
+from distill_jax.types import FilePath, PyTree
 
 DTYPES = {"bfloat16": jnp.bfloat16, "float32": np.float32}
 _NAME = re.compile(r"expert_(\d{3,})\.safetensors")
@@ -96,12 +96,12 @@ class Buffer(NamedTuple):
     )
 
 
-def path_of(folder, number: int) -> Path:
+def path_of(folder: FilePath, number: int) -> Path:
   """The file of an expert, from 0."""
   return Path(folder) / f"expert_{number:03}.safetensors"
 
 
-def numbers(folder) -> list[int]:
+def numbers(folder: FilePath) -> list[int]:
   """The experts that a folder holds; [] where there is none."""
   folder = Path(folder)
   if not folder.is_dir():
@@ -110,7 +110,7 @@ def numbers(folder) -> list[int]:
   return sorted(int(match[1]) for match in found if match)
 
 
-def forget_halves(folder) -> None:
+def forget_halves(folder: FilePath) -> None:
   """Removes what saves that were killed have left; no other may be under way.
 
   Args:
@@ -121,7 +121,7 @@ def forget_halves(folder) -> None:
 
 
 def save_expert(
-    folder,
+    folder: FilePath,
     number: int,
     expert: Expert,
     *,
@@ -171,7 +171,7 @@ def save_expert(
 
 
 def open_buffer(
-    folder,
+    folder: FilePath,
     *,
     like: PyTree,
     identity: Mapping[str, Any] | None = None,

@@ -17,6 +17,7 @@ import optax
 from jax.sharding import Mesh
 
 from distill_jax.augmentation import Augmentation
+from distill_jax.data.source import Split
 from distill_jax.environment import platform
 from distill_jax.evaluation.evaluator import classify
 from distill_jax.evaluation.learners import classifier
@@ -38,7 +39,7 @@ class Expert(NamedTuple):
 
 
 def train_experts(
-    keys: Array, network: Network, split, **settings
+    keys: Array, network: Network, split: Split, **settings
 ) -> list[Expert]:
   """All experts of `trajectories.experts.each_expert`, as it is called."""
   return list(each_expert(keys, network, split, **settings))
@@ -47,7 +48,7 @@ def train_experts(
 def each_expert(
     keys: Array,
     network: Network,
-    split,
+    split: Split,
     *,
     num_epochs: int = 50,
     step_size: float = 0.01,
@@ -56,7 +57,7 @@ def each_expert(
     batch_size: int = 256,
     augmentation: Augmentation | None = None,
     gradient_rule: GradientRule = plain,
-    held_out=None,
+    held_out: Split | None = None,
     on_epoch: Callable[[int, int, np.ndarray], None] | None = None,
     at_once: int | None = None,
     mesh: Mesh | None = None,
