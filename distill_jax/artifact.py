@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from distill_jax import environment, schema, storage
 from distill_jax.data.source import Source
@@ -33,6 +34,7 @@ from distill_jax.types import (
     Estimator,
     FilePath,
     Parameterization,
+    Preprocessing,
     PyTree,
     Samples,
     TrainingSet,
@@ -169,7 +171,6 @@ def to_artifact(
   network: Mapping[str, Any] | None = None,
   initial: PyTree = (),
   label_space: str = "raw",
-  label_scale: float = 1.0,
   provenance: Mapping[str, Any] | None = None,
 ) -> Artifact:
   """Puts a finished set together with what it is used by.
@@ -184,8 +185,7 @@ def to_artifact(
       "converged" for one without.
     network: {"name": ..., settings}, for whoever evaluates the set by name.
     initial: theta_0 where the initialisation is fixed.
-    label_space: what the labels are; see `Artifact`.
-    label_scale: the factor that is in the labels.
+    label_space: of the labels; see `Artifact`.
     provenance: JSON values, added to the data's name and fingerprint and the
       versions; its own entries win.
 
@@ -212,7 +212,6 @@ def to_artifact(
     method=method,
     parameterization=_name_of(estimator.parameterization),
     label_space=label_space,
-    label_scale=label_scale,
     class_names=source.class_names,
     recipe=recipe or _default_recipe(samples.step_sizes),
     network=network or {},
@@ -222,20 +221,19 @@ def to_artifact(
 
 
 def from_samples(
-  inputs,
-  labels,
+  inputs: ArrayLike,
+  labels: ArrayLike,
   *,
   class_names: Sequence[str],
-  preprocessing=None,
+  preprocessing: Preprocessing | None = None,
   raw: bool = False,
-  step_sizes=(),
-  order=None,
+  step_sizes: ArrayLike = (),
+  order: ArrayLike | None = None,
   recipe: Mapping[str, Any] | None = None,
   network: Mapping[str, Any] | None = None,
   initial: PyTree = (),
   method: str = "external",
   label_space: str = "raw",
-  label_scale: float = 1.0,
   provenance: Mapping[str, Any] | None = None,
 ) -> Artifact:
   """Wraps arrays that come from elsewhere, so that they can be evaluated.
@@ -255,8 +253,7 @@ def from_samples(
     network: {"name": ..., settings} that the set was made for, if known.
     initial: theta_0, where the set needs that very one.
     method: that made the set.
-    label_space: what the labels are; see `Artifact`.
-    label_scale: the factor that is in the labels.
+    label_space: of the labels; see `Artifact`.
     provenance: JSON values.
 
   Raises:
@@ -291,7 +288,6 @@ def from_samples(
     method=method,
     parameterization="pixels",
     label_space=label_space,
-    label_scale=label_scale,
     class_names=class_names,
     recipe=recipe or _default_recipe(step_sizes),
     network=network,
@@ -397,7 +393,6 @@ def _make(
   rest["raw_dtype"] = rest["raw_dtype"] or schema.default_raw_dtype(
     inputs, rest["preprocessing"]
   )
-  rest["label_scale"] = float(rest["label_scale"])
   rest["extra"] = schema.plain("extra", rest["extra"])
   return schema.check(Artifact(
     inputs=inputs,
@@ -407,6 +402,7 @@ def _make(
     initial=initial,
     codes=codes,
     modality=schema.modality(inputs, rest["preprocessing"]),
+    label_scale=1.0,
     label_regime=_label_regime(labels, rest.get("label_space")),
     class_names=tuple(str(name) for name in class_names),
     student_init="fixed" if initial else "random",

@@ -22,7 +22,7 @@ from distill_jax.errors import ArtifactError
 from distill_jax.labels import num_outputs
 from distill_jax.preprocessing import PREPROCESSING, name_of
 from distill_jax.text.embedding import is_of_words, vocabulary
-from distill_jax.types import PyTree
+from distill_jax.types import Preprocessing, PyTree
 
 VERSION = 1
 ARRAYS = ("inputs", "labels", "step_sizes", "order")
@@ -43,14 +43,16 @@ _KEYS = {"schema_version", "sha256", "order", "preprocessing", *TREES, *_PLAIN}
 _LATER = {"raw_dtype"}  # older files lack it
 
 
-def modality(inputs: np.ndarray, preprocessing) -> str:
+def modality(inputs: np.ndarray, preprocessing: Preprocessing) -> str:
   """What samples [M, ...] are, by their rank and whether words are behind."""
   if inputs.ndim == 3:
     return "text" if is_of_words(preprocessing) else "series"
   return {4: "image", 2: "features"}.get(inputs.ndim, "unknown")
 
 
-def default_raw_dtype(inputs: np.ndarray, preprocessing) -> str:
+def default_raw_dtype(
+    inputs: np.ndarray, preprocessing: Preprocessing
+) -> str:
   """That of the raw data of a set that does not say."""
   if is_of_words(preprocessing):
     return "int32"

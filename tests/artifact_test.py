@@ -228,7 +228,6 @@ def test_from_samples_by_default_divides_by_255():
   (dict(inputs=np.full((2, 3), np.nan)), "`inputs` must be finite; got 6"),
   (dict(class_names=("a", "a")), "`class_names` must be two or more"),
   (dict(label_space="odds"), "`label_space` must be one of raw, .*; got odds"),
-  (dict(label_scale=0), "`label_scale` must be a positive number; got 0"),
   (dict(recipe={"steps": 1}), '`recipe` must have a "name"'),
   (dict(recipe={"name": np.zeros(1)}), "`recipe` must hold JSON values"),
   (dict(preprocessing=preprocessing.Standardise(
