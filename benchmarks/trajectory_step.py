@@ -171,7 +171,7 @@ def _step(problem: Problem, num_steps, remat):
   fed = jax.tree.map(lambda leaf: leaf[None], problem.segment)
   key = jax.random.key(1)
   return lambda: distill(
-      key, state, (), step=outer.step, num_steps=1, fed=fed
+      key, state, (), step=outer.step, num_steps=1, per_step=fed
   )
 
 

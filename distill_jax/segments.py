@@ -1,16 +1,16 @@
-"""Exclusive segments: a set distilled part by part, each on what is still hard.
+"""Exclusive segments: each part of a set is distilled on the hard real samples.
 
 After an anonymous draft, "Dataset Distillation by Learning Exclusive
-Information" (EDD), of which only the first sections are known to us:
+Information" (EDD), of which we know the first sections only:
 
     R_1 = R;  for k = 1..P:  distil S_k on R_k beside the frozen S_1..S_{k-1},
     train a network on S_1..S_k, and let R_{k+1} be the real samples that it
     gets wrong and a share of those that it gets right
 
-What the draft leaves open is an argument here, or a choice: one network,
-trained on all segments so far; all real samples are classified again each time,
-so what was forgotten returns; each class keeps a least number of samples.
-Whatever distils a segment is passed in, so any objective serves.
+The draft leaves choices open; ours are arguments, or these: one network is
+trained on all segments so far; it classifies all real samples again each time,
+so forgotten samples come back; every class keeps a minimum number of samples.
+The function that distils a segment is an argument, so any objective serves.
 """
 
 from collections.abc import Callable
@@ -29,11 +29,11 @@ from distill_jax.types import Array, Distilled, Samples, TrainingSet
 
 class Segment(NamedTuple):
   """Attributes:
-    distilled: as it was learned.
+    distilled: the learned segment.
     samples: decoded and frozen.
     rows: [n] int, the real training samples it was distilled on.
-    correct: [N] bool, what a network trained on all segments up to this one
-      gets right of all real training samples.
+    correct: [N] bool, the real training samples that a network trained on all
+      segments up to this one classifies correctly.
   """
 
   distilled: Distilled
@@ -69,15 +69,15 @@ def exclusive_segments(
     key: consumed.
     split: real training data, a `data.Split`.
     distil: `(key, rows, earlier) -> Distilled` of one segment. `rows` are the
-      real samples to match, all of them for the first; `Source.narrow` and
-      `Source.take` give a source of them. The samples of the segments `earlier`
+      real samples to match (the first segment's are all); `Source.narrow` and
+      `Source.take` make a source of them. The samples of the segments `earlier`
       are for an anchor.
     decode: an estimator's `samples`.
-    learner: trained on the segments so far to find what is hard.
+    learner: trained on the segments so far to find the hard samples.
     num_segments: P, at least 1. With one, `distil` is called once on all data.
     drop_correct: share of the correctly classified samples of each class that
       the next segment does not see.
-    at_least: samples a class keeps, as far as it has them.
+    at_least: the minimum number of samples of a class, if it has as many.
 
   Returns:
     P segments; `union` joins their samples.
@@ -139,7 +139,7 @@ def hard_rows(
 
 
 def forgotten(segments: list[Segment]) -> np.ndarray:
-  """[P - 1] real samples that were right before a segment and wrong with it."""
+  """[P - 1] counts of real samples right before a segment, wrong after it."""
   return np.array([
       int((before.correct & ~after.correct).sum())
       for before, after in zip(segments, segments[1:], strict=False)
@@ -167,7 +167,7 @@ def updates(start: Array, end: Array, members: Array) -> Updates:
 
 
 def _correct(key, learner: Learner, samples: Samples, split) -> np.ndarray:
-  """[N] bool, what a learner trained on samples gets right."""
+  """[N] bool, the samples that a learner trained on `samples` gets right."""
   order = step_order(len(samples.inputs), 1)
 
   @jax.jit

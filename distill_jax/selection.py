@@ -1,8 +1,8 @@
 """Real samples and summaries of them, class by class.
 
-What baselines are made of and what sets may start from. `classes` [M] names the
-class of each row wanted, which must have real samples; results are in model
-space, [sets, M, ...].
+Baselines consist of these, and sets may start from them. `classes` [M] names
+the class of each row, which must have real samples; results are in model space,
+[sets, M, ...].
 """
 
 import jax

@@ -1,8 +1,8 @@
 """Real data as records: splits on the device and what is known about them.
 
-Inputs stay raw (uint8 images, float32 features) and are taken to model space
-by `Split.encode` inside `jit`, batch by batch. `from_arrays` is the one door:
-every reader ends there, so whatever is wrong with data is said in one place.
+Inputs stay raw (uint8 images, float32 features); `Split.encode` takes them to
+model space inside `jit`, batch by batch. All readers but that of texts call
+`from_arrays`, which checks the data.
 """
 
 import hashlib
@@ -91,7 +91,7 @@ class Source(NamedTuple):
     test: for the final report; or None.
     class_names: K names.
     name: what it was read from.
-    facts: what reading it found that a report should say, JSON values.
+    facts: found while reading, for reports; JSON values.
     raw_dtype: of the raw inputs: "uint8", "float32", or "int32" for token ids.
   """
 
@@ -138,7 +138,7 @@ class Source(NamedTuple):
     texts depend on their words and vectors too.
     """
     digest = hashlib.sha256(repr(self.class_names).encode())
-    if is_of_words(self.preprocessing):  # without which ids say nothing
+    if is_of_words(self.preprocessing):  # ids alone mean nothing
       for array in self.preprocessing:
         digest.update(np.ascontiguousarray(array))
     for split in (self.train, self.validation, self.test):
