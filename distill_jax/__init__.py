@@ -11,19 +11,9 @@ outer loop, one artifact and one evaluator.
 from distill_jax import methods
 from distill_jax._version import __version__
 from distill_jax.artifact import Artifact, from_samples, load, save, to_artifact
-from distill_jax.data import (
-    Source,
-    from_arrays,
-    mixed,
-    per_class,
-    read,
-)
+from distill_jax.data import Source, from_arrays, mixed, per_class, read
 from distill_jax.data.corpus import from_texts
-from distill_jax.errors import (
-    ArtifactError,
-    ConfigError,
-    DataError,
-)
+from distill_jax.errors import ArtifactError, ConfigError, DataError
 from distill_jax.estimators.backprop import backprop
 from distill_jax.evaluation import evaluate_set, student
 from distill_jax.exchange import export
@@ -35,12 +25,7 @@ from distill_jax.initialisation import (
 )
 from distill_jax.merging import merge
 from distill_jax.methods.condensing import condense
-from distill_jax.nn import (
-    convnet,
-    from_linen,
-    lenet,
-    mlp,
-)
+from distill_jax.nn import convnet, from_linen, lenet, mlp
 from distill_jax.objectives.combine import weighted_sum
 from distill_jax.objectives.dc import gradient_matching
 from distill_jax.objectives.dd import unrolled

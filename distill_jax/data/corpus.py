@@ -13,12 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from distill_jax.data.source import (
-    Source,
-    assemble,
-    check_lengths,
-    given_parts,
-)
+from distill_jax.data.source import Source, assemble, check_lengths, given_parts
 from distill_jax.errors import DataError
 from distill_jax.text import embedding
 from distill_jax.text.embedding import (

@@ -25,10 +25,7 @@ import jax.numpy as jnp
 import optax
 
 from distill_jax.estimators.backprop import decoder
-from distill_jax.estimators.solvers import (
-    Solver,
-    by_conjugate_gradients,
-)
+from distill_jax.estimators.solvers import Solver, by_conjugate_gradients
 from distill_jax.types import (
     Array,
     Distilled,

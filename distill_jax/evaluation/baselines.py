@@ -32,11 +32,7 @@ import numpy as np
 from distill_jax.data.source import Source
 from distill_jax.evaluation import metrics
 from distill_jax.evaluation.evaluator import evaluate_sets
-from distill_jax.evaluation.learners import (
-    Learner,
-    nearest_neighbours,
-    student,
-)
+from distill_jax.evaluation.learners import Learner, nearest_neighbours, student
 from distill_jax.evaluation.recipes import converged, from_spec, in_order
 from distill_jax.initialisation import start_classes, step_order
 from distill_jax.labels import centred_rows, label_rows

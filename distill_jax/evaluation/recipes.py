@@ -32,11 +32,7 @@ import optax
 from distill_jax import augmentation as augmentations
 from distill_jax.evaluation.recipe import Recipe, check_counts, check_rule
 from distill_jax.evaluation.update_recipes import frepo, kip, rat_bptt
-from distill_jax.inner_loop import (
-    train_epochs,
-    train_in_order,
-    training_step,
-)
+from distill_jax.inner_loop import train_epochs, train_in_order, training_step
 from distill_jax.labels import (
     centred_rows,
     classes_of_labels,

@@ -13,12 +13,7 @@ import numpy as np
 from distill_jax.data import labelling
 from distill_jax.data.source import stratified
 from distill_jax.evaluation import metrics
-from distill_jax.text.tokens import (
-    Tokeniser,
-    repeated,
-    tokenised,
-    tokeniser,
-)
+from distill_jax.text.tokens import Tokeniser, repeated, tokenised, tokeniser
 
 TITLE = "TF-IDF and a linear classifier"
 COSTS = (0.03, 0.1, 0.3, 1.0, 3.0)

@@ -23,13 +23,7 @@ from distill_jax.errors import ConfigError
 from distill_jax.estimators.backprop import backprop
 from distill_jax.flatness import flat_minima, plain
 from distill_jax.labels import cross_entropy, cross_entropy_of_logits
-from distill_jax.methods.method import (
-    Method,
-    Prepared,
-    Store,
-    Task,
-    student_of,
-)
+from distill_jax.methods.method import Method, Prepared, Store, Task, student_of
 from distill_jax.methods.outer import LABELS, OUTER
 from distill_jax.methods.settings import declare
 from distill_jax.methods.shared import (

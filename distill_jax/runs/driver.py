@@ -10,12 +10,7 @@ import numpy as np
 
 from distill_jax.checkpoint import Checkpoints
 from distill_jax.methods.method import Outcome, Plan
-from distill_jax.methods.steps import (
-    Progress,
-    Watch,
-    carry_out,
-    mean_loss,
-)
+from distill_jax.methods.steps import Progress, Watch, carry_out, mean_loss
 from distill_jax.runs.console import say
 from distill_jax.runs.files import MetricsLog
 
