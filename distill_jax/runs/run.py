@@ -197,7 +197,7 @@ class Run:
             config=self._record or dict(identity, method=self.method.spec),
             data=self._data, fingerprint=self._fingerprint, seed=self._seed,
         ),
-        num_steps=self.method.num_steps,
+        num_steps=self.method.num_steps if self.method.prolongable else None,
     )
 
 

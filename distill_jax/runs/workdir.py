@@ -26,7 +26,7 @@ def open_workdir(
     identity: Mapping[str, Any],
     record: Mapping[str, Any],
     *,
-    num_steps: int,
+    num_steps: int | None,
 ) -> None:
   """Creates or re-enters the folder of a run and writes its `config.json`.
 
@@ -34,7 +34,8 @@ def open_workdir(
     folder: of the run.
     identity: JSON document of what must be the same when a run goes on.
     record: what else `config.json` says.
-    num_steps: outer steps that are asked for.
+    num_steps: outer steps that are asked for; None where they are part of
+      `identity`.
 
   Raises:
     WorkdirError: it belongs to another run, or cannot be written.
@@ -105,9 +106,9 @@ def flat(document: Mapping, name: str = "") -> dict[str, Any]:
   return values
 
 
-def _check_ahead(folder: Path, num_steps: int) -> None:
+def _check_ahead(folder: Path, num_steps: int | None) -> None:
   made = max((line["step"] for line in MetricsLog.read(folder)), default=0)
-  if num_steps < made:
+  if num_steps is not None and num_steps < made:
     raise WorkdirError(
         f"`num_steps` must be at least the steps made; {folder} holds {made}, "
         f"got {num_steps}. Ask for more, or choose another folder."

@@ -112,7 +112,7 @@ def configure(
         models.from_spec(student, num_classes=2)
     )) if student else {}
     if data_set.length:
-      config.text = text_fields(chosen.data, chosen)
+      config.text = _fields(text_fields(chosen.data, chosen))
     config.evaluation = (_OF_KERNELS if model == "kernel" else _EVALUATION) | (
         dict(data_set.evaluation)
     )
