@@ -31,6 +31,8 @@ def source(
     data_dir: a folder of data sets, or None.
     cache: a folder for word vectors that are learned, or None.
   """
+  if config.seed < 0:
+    raise ConfigError(f"`seed` must be at least 0; got {config.seed}.")
   preprocessing = config.preprocessing
   if not isinstance(preprocessing, str):
     preprocessing = _constants(preprocessing)

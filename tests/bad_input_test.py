@@ -5,6 +5,7 @@ rule, value or place, remedy where there is one).
 """
 
 import errno
+import json
 import os
 import shutil
 from pathlib import Path
@@ -14,15 +15,16 @@ import launching
 import numpy as np
 import pytest
 import safetensors.numpy
-import workdir
 from launching import DIGITS, TINY
 
 from distill_jax import artifact, data, nn, storage
 from distill_jax.errors import ArtifactError, DataError
+from distill_jax.runs import workdir
 
 X = np.random.default_rng(0).integers(0, 256, (8, 8, 8)).astype(np.uint8)
 Y = np.arange(8) % 2
-RUN = (DIGITS, *TINY, "--config.num_steps=2")  # in case it is not refused
+# Short, in case it is not refused.
+RUN = (DIGITS, *TINY, "--config.method.num_steps=2")
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
@@ -153,7 +155,7 @@ DATA = [
   ("foreign idx", _foreign_idx, ["train-images", "00000803", "89504e47"]),
   ("npz with a pickle", _pickle, ["x_train", "pickle", "set.npz", "Save"]),
   ("npz without labels", _no_labels, ["must hold y_train", "x_train"]),
-  ("no test part", _no_test_part, ["`data`", "test part", "x_test"]),
+  ("no test part", _no_test_part, ["`source`", "test part", "x_test"]),
   ("NaN pixels", _not_a_number, ["`x_train`", "finite", "row 3"]),
   ("unknown kind", lambda place: f"hdf5:{place}", ["`spec`", "npz:", "hdf5"]),
   ("nothing there", lambda place: f"npz:{place}", ["exists", "--data_dir"]),
@@ -171,30 +173,20 @@ def test_data(tmp_path, make, parts):
 
 
 FIELDS = [
-  ("num_samples=0", ["`num_samples`", "at least 1", "0"]),
-  ("num_samples=2000", ["`num_samples`", "2000", "1299", "Ask for fewer"]),
-  ("num_steps_per_epoch=3", ["`num_samples`", "multiple", "10", "3"]),
-  ("num_steps=-1", ["`num_steps`", "at least 1", "-1"]),
-  ("batch_size=0", ["`batch_size`", "at least 1", "0"]),
-  ("checkpoint_every=15", ["multiple", "`log_every`", "15", "2"]),
-  ("learning_rate=-0.1", ["`learning_rate`", "positive", "-0.1"]),
-  ("step_size=0.0", ["`step_size`", "positive", "0.0"]),
-  ("momentum=1.5", ["`momentum`", "[0, 1)", "1.5"]),
-  ("clip_norm=-1.0", ["`clip_norm`", "positive", "-1.0"]),
-  ("weight_decay=-1.0", ["`weight_decay`", "positive", "-1.0"]),
-  ("seed=-1", ["`seed`", "at least 0", "-1"]),
-  ("validation_fraction=1.0", ["`validation_fraction`", "[0, 1)", "1.0"]),
-  ("schedule=linear", ["`schedule`", "constant, cosine", "'linear'"]),
-  ("start=image", ["`start`", "noise, real", "'image'"]),
-  ("preprocessing=none", ["`preprocessing`", "standardise, zca", "'none'"]),
-  ("network.name=resnet", ["`network`", "lenet", "'resnet'"]),
-  ("network.depth=4", ["16 pixels", "(1, 8, 8, 1)"]),
-  ("evaluation.num_networks=0", ["`evaluation.num_networks`", "at least 1"]),
-  ("evaluation.baselines=median", ["`baselines`", "kmeans", "median"]),
-  ("num_samples=many", ["--config.num_samples", "'many'", "--help"]),
-  ("num_steps=1.5", ["--config.num_steps", "'1.5'", "--help"]),
-  ("nofield=1", ["`--config`", "nofield", "what it imports"]),
-  ("network.nofield=1", ["`--config`", "nofield", "what it imports"]),
+    ("num_rows=2000", ["`num_rows`", "2,000", "1,299", "Ask for fewer"]),
+    ("method.steps=3", ["`num_samples`", "multiple", "10", "3"]),
+    ("checkpoint_every=15", ["multiple", "`log_every`", "15", "2"]),
+    ("method.learning_rate=-0.1", ["`learning_rate`", "positive", "-0.1"]),
+    ("seed=-1", ["`seed`", "at least 0", "-1"]),
+    ("validation_fraction=1.0", ["`validation_fraction`", "[0, 1)", "1.0"]),
+    ("preprocessing=none", ["`preprocessing`", "standardise, zca", "'none'"]),
+    ("network.name=resnet", ["`network`", "lenet", "'resnet'"]),
+    ("network.depth=4", ["16 pixels", "(1, 8, 8, 1)"]),
+    ("evaluation.baselines=median", ["`baselines`", "kmeans", "median"]),
+    ("method.num_steps=1.5", ["--config.method.num_steps", "'1.5'", "--help"]),
+    ("nofield=1", ["`--config`", "nofield", "what it imports"]),
+    ("method.learning_rat=1", ["got learning_rat, not `learning_rate`"]),
+    ("method.start=nosie", ["`start`", "Did you mean 'noise'"]),
 ]
 
 
@@ -202,22 +194,20 @@ FIELDS = [
   "change, parts", FIELDS, ids=[case[0] for case in FIELDS]
 )
 def test_fields(tmp_path, change, parts):
+  more = ["--config.per_class=0"] if "num_rows" in change else []
   _refused(tmp_path, [
-    *RUN, f"--workdir={tmp_path / 'run'}", f"--config.{change}"
+    *RUN, f"--workdir={tmp_path / 'run'}", f"--config.{change}", *more
   ], parts)
 
 
-CONFIGS = launching.CONFIGS
 COMMANDS = [
-  ("unknown option", [f"{DIGITS},fast", "--workdir=W"], ["'fast'", "theta"]),
   (
-    "option of another type", [f"{DIGITS},images=few", "--workdir=W"],
-    ["'images'", "int", "'few'", "images=10"],
+    "unknown option", [f"{DIGITS},step=2", "--workdir=W"],
+    ["'step'", "Did you mean 'steps'"],
   ),
-  ("both", [f"{DIGITS},fixed,random", "--workdir=W"], ["exclude", "Give one"]),
   (
-    "theta with fixed", [f"{DIGITS},fixed,theta=2", "--workdir=W"],
-    ["`num_initialisations`", "1", "fixed", "2"],
+    "option of another type", [f"{DIGITS},rows=few", "--workdir=W"],
+    ["'rows'", "int", "'few'", "rows=0"],
   ),
   (
     "no such configuration", ["--config=W/none.py", "--workdir=W"],
@@ -229,17 +219,16 @@ COMMANDS = [
     ["`--config`", "LICENSE", "experiments/configs"],
   ),
   ("no configuration", ["--workdir=W"], ["--config", "None"]),
-  ("no workdir", [DIGITS], ["--workdir", "None"]),
+  ("no workdir", [DIGITS], ["`--workdir`", "must be given", "--help"]),
   (
-    "unknown field", [DIGITS, "--workdir=W", "--config.num_step=3"],
-    ["`--config`", "got num_step, not `num_steps`."],
+    "unknown field", [DIGITS, "--workdir=W", "--config.per_clas=3"],
+    ["`--config`", "got per_clas, not `per_class`."],
   ),
   ("unknown flag", [DIGITS, "--workdir=W", "--fast"], ["fast", "--help"]),
   ("stray word", [DIGITS, "--workdir=W", "fast"], ["--", "'fast'", "--help"]),
   (
     "LeNet on 8x8",
-    [f"--config={CONFIGS / 'sldd_mnist.py'}:quick", "--data=digits",
-     "--workdir=W"],
+    [f"{DIGITS},data=mnist", "--data=digits", "--workdir=W"],
     ["28 pixels", "LeNet", "(1, 8, 8, 1)", "ConvNet"],
   ),
 ]
@@ -321,7 +310,7 @@ def test_artifacts(tmp_path, make, parts):
 @pytest.mark.parametrize("changes, parts", [
   (dict(labels=np.array([0, 1, 2, 0])), ["`labels`", "0..1", "0..2"]),
   (dict(class_names=("a", "a")), ["`class_names`", "different"]),
-  (dict(inputs=_with(np.nan)[:4, ..., None]), ["`inputs`", "finite"]),
+  (dict(inputs=_with(np.nan)[:4]), ["`inputs`", "finite"]),
   (dict(order=np.array([[0, 4]])), ["`order`", "0..3", "0..4"]),
 ])  # fmt: skip
 def test_samples_from_elsewhere(changes, parts):
@@ -379,14 +368,22 @@ def test_evaluate_launcher(tmp_path):
 
 
 def test_workdir_of_another_run(tmp_path):
-  config = _digits_config()
-  config["num_samples"] = 20
-  workdir.open_workdir(tmp_path, config, "digits", "another")
-  line = _refused(tmp_path, [*RUN, f"--workdir={tmp_path}"], [
-    "`workdir`", "another run", "num_samples (20 there, 10 here)",
-    "fingerprint (another there", "Choose another folder",
+  workdir.open_workdir(
+      tmp_path, dict(fingerprint="another"), {}, num_steps=2
+  )
+  _refused(tmp_path, [*RUN, f"--workdir={tmp_path}"], [
+      "`workdir`", "another run", "fingerprint (another there",
+      " more. Choose another folder",
   ])
-  assert "learning_rate" not in line
+
+
+def test_workdir_of_an_earlier_version(tmp_path):
+  (tmp_path / "config.json").write_text(json.dumps(dict(
+      config=dict(method="sldd", num_samples=10), data="digits", seed=0,
+  )))
+  _refused(tmp_path, [*RUN, f"--workdir={tmp_path}"], [
+      "`workdir`", "earlier version", str(tmp_path), "Choose another folder",
+  ])
 
 
 def test_workdir_with_other_files(tmp_path):
@@ -420,12 +417,6 @@ def test_lenet_on_small_images():
   with pytest.raises(ValueError) as caught:
     nn.lenet(10).init(jax.random.key(0), np.zeros((1, 8, 8, 1), np.float32))
   _check(caught.value, ["28 pixels", "(1, 8, 8, 1)", "ConvNet"])
-
-
-def _digits_config():
-  from configs import sldd_digits
-
-  return sldd_digits.get_config("quick").to_dict()
 
 
 def _refused(folder, arguments, parts) -> str:

@@ -1,72 +1,76 @@
-"""Runs that go on from a saved set."""
+"""Methods that go on from a saved set."""
 
-import build
 import jax
-import launching
 import numpy as np
 import pytest
 
-from distill_jax import artifact
+from distill_jax import artifact, data, methods
 from distill_jax.errors import ConfigError
+from distill_jax.methods.method import Keys, Outcome, Store, plan
 
-PIXELS = "quick,ipc=2,width=4"
-
-
-def _run(method, text, **changes):
-  config = launching.configuration(f"{method}_mnist.py", text)
-  config.data = "digits"
-  with config.unlocked():
-    for field, value in changes.items():
-      config[field] = value
-  return config, build.run(config, build.source(config))
+NETWORK = dict(name="mlp", widths=[4])
+STORED = {
+    "hallucinator": dict(num_styles=2),
+    "linear_bases": dict(num_bases=4, reduction=2),
+    "multi_formation": dict(factor=2),
+    "pixels": {},
+}
 
 
-def _saved(path, method, text):
-  """A set as it starts, saved."""
-  config, run = _run(method, text)
-  made = artifact.to_artifact(
-      run.estimator, run.distiller.result(run.state), run.source,
-      method=method, order=run.rows.order, recipe=run.recipe,
-      label_space=run.label_space,
+def _plan(method, per_class=2, seed=0, **reading):
+  source = data.read("digits", **reading)
+  return plan(
+      source, method, NETWORK, per_class=per_class,
+      keys=Keys.of(jax.random.key(seed)), store=Store("", ""),
   )
-  artifact.save(made, path)
-  return run.state.distilled, path
 
 
-@pytest.mark.parametrize("stored", [
-    "pixels", "multi_formation", "linear_bases", "hallucinator",
-])
+def _rat_bptt(stored="pixels", **settings):
+  return methods.rat_bptt(
+      parameterization=dict(name=stored, **STORED[stored]), **settings
+  )
+
+
+def _saved(path, method):
+  """A set as it starts, saved."""
+  made = _plan(method)
+  artifact.save(made.artifact(Outcome(made.start)), path)
+  return made.start, str(path)
+
+
+@pytest.mark.parametrize("stored", STORED)
 def test_codes_and_labels_are_those_of_the_file(tmp_path, stored):
-  text = f"{PIXELS},parameterization={stored}"
-  begun, path = _saved(tmp_path / "set.safetensors", "rat_bptt", text)
-  _, run = _run("rat_bptt", text, start=str(path))
-  fresh = _run("rat_bptt", text, start="noise", seed=1)[1].state.distilled
-  found = run.state.distilled
+  begun, path = _saved(tmp_path / "set.safetensors", _rat_bptt(stored))
+  found = _plan(_rat_bptt(stored, start=path), seed=1).start
+  fresh = _plan(_rat_bptt(stored, start="noise"), seed=1).start
   jax.tree.map(np.testing.assert_array_equal, found, begun)
   same = jax.tree.map(np.array_equal, found.codes, fresh.codes)
   assert not all(jax.tree.leaves(same))
 
 
 def test_a_start_keeps_its_norm(tmp_path):
-  begun, path = _saved(tmp_path / "set.safetensors", "rat_bptt", PIXELS)
-  _, run = _run("rat_bptt", PIXELS, start=str(path), unit_norm=True)
-  np.testing.assert_array_equal(run.state.distilled.codes, begun.codes)
+  begun, path = _saved(tmp_path / "set.safetensors", _rat_bptt())
+  found = _plan(_rat_bptt(start=path, unit_norm=True)).start
+  np.testing.assert_array_equal(found.codes, begun.codes)
+  method = methods.from_saved(methods.dm(), path)
+  np.testing.assert_array_equal(_plan(method).start.codes, begun.codes)
 
 
-@pytest.mark.parametrize("method, text, changes, message", [
-    ("rfad", PIXELS, {}, "a set of label_space 'centred'; .* has 'raw'"),
-    ("rat_bptt", "quick,ipc=1,width=4", {}, r"own size, codes \(10, 8, 8, 1\)"),
-    ("dm", f"{PIXELS},parameterization=multi_formation", {},
+@pytest.mark.parametrize("name, settings, changes, message", [
+    ("rfad", {}, {}, "a set of label_space 'centred'; .* has 'raw'"),
+    ("rat_bptt", {}, dict(per_class=1), r"own size, codes \(10, 8, 8, 1\)"),
+    ("dm", dict(parameterization=dict(name="multi_formation", factor=2)), {},
      "of parameterization 'multi_formation'"),
-    ("dm", f"{PIXELS},preprocessing=zca", {}, "run's own preprocessing"),
-    ("dm", PIXELS, dict(validation_fraction=0.5), "run's own preprocessing"),
-    ("mtt", PIXELS, {}, "`start` must be a name with mtt"),
-    ("edd", PIXELS, {}, "`start` must be a name with edd"),
+    ("dm", {}, dict(preprocessing="zca"), "run's own preprocessing"),
+    ("dm", {}, dict(validation_fraction=0.5), "run's own preprocessing"),
 ])
-def test_what_does_not_go_with_a_run(tmp_path, method, text, changes, message):
-  _, path = _saved(tmp_path / "set.safetensors", "rat_bptt", PIXELS)
+def test_what_does_not_go_with_a_run(
+    tmp_path, name, settings, changes, message
+):
+  _, path = _saved(tmp_path / "set.safetensors", _rat_bptt())
+  method = methods.ENTRIES[name].make(start=path, **settings)
   with pytest.raises(ConfigError, match=message):
-    _run(method, text, start=str(path), **changes)
+    _plan(method, **changes)
 
 
 @pytest.mark.parametrize("change, message", [
@@ -77,22 +81,20 @@ def test_what_does_not_go_with_a_run(tmp_path, method, text, changes, message):
 ])
 def test_another_set(tmp_path, change, message):
   path = tmp_path / "set.safetensors"
-  _saved(path, "rat_bptt", PIXELS)
+  _saved(path, _rat_bptt())
   made = artifact.load(path)
   artifact.save(made._replace(**change(made)), path)
   with pytest.raises(ConfigError, match=message):
-    _run("rat_bptt", PIXELS, start=str(path))
+    _plan(_rat_bptt(start=str(path)))
 
 
-def test_centred_labels_name_their_option(tmp_path):
-  _, path = _saved(tmp_path / "set.safetensors", "rfad", PIXELS)
-  with pytest.raises(ConfigError, match="has 'centred'. The option `regress"):
-    _run("rat_bptt", PIXELS, start=str(path))
+def test_centred_labels_name_their_setting(tmp_path):
+  _, path = _saved(tmp_path / "set.safetensors", methods.rfad())
+  with pytest.raises(ConfigError, match="has 'centred'. rat_bptt.regression"):
+    _plan(_rat_bptt(start=path))
 
 
 def test_no_set_at_all(tmp_path):
   for path in (tmp_path, tmp_path / "none.safetensors"):
     with pytest.raises(ConfigError, match="there is no file"):
-      _run("dm", PIXELS, start=str(path))
-  with pytest.raises(ConfigError, match="`start` must be one of class_mean"):
-    _run("dm", PIXELS, start="nosie")
+      _plan(methods.dm(start=str(path)))

@@ -17,6 +17,7 @@ from distill_jax.errors import ConfigError, WorkdirError
 from distill_jax.runs.files import MetricsLog, command, write_json
 from distill_jax.storage import alone
 
+_SHOWN = 5  # fields that a message names
 # Word vectors that were learned for a run.
 _VECTORS = re.compile(r"vectors_[0-9a-f]{12}\.npz")
 
@@ -77,7 +78,15 @@ def check_own(folder: Path) -> None:
 
 def _check_same(file: Path, identity: Mapping) -> None:
   try:
-    there = flat(json.loads(file.read_text())["identity"])
+    record = json.loads(file.read_text())
+    if "config" in record and "identity" not in record:
+      raise WorkdirError(
+          f"`workdir` {file.parent} holds a run of an earlier version, which "
+          "only that version can go on with. Choose another folder."
+      )
+    there = flat(record["identity"])
+  except WorkdirError:
+    raise
   except (AttributeError, KeyError, OSError, TypeError, ValueError):
     raise WorkdirError(
         f"`workdir` holds an unreadable {file}. Choose another folder."
@@ -89,9 +98,12 @@ def _check_same(file: Path, identity: Mapping) -> None:
       if there.get(k) != here.get(k)
   ]
   if differing:
+    shown = ", ".join(differing[:_SHOWN])
+    if len(differing) > _SHOWN:
+      shown += f" and {len(differing) - _SHOWN} more"
     raise WorkdirError(
-        f"`workdir` {file.parent} holds another run; differing: "
-        f"{', '.join(differing)}. Choose another folder."
+        f"`workdir` {file.parent} holds another run; differing: {shown}. "
+        "Choose another folder."
     )
 
 
