@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 quickstart: $(VENV)/.experiments
 	$(BIN)/python experiments/distill.py \
-	  --config=experiments/configs/sldd_digits.py --workdir=runs/quickstart
+	  --config=experiments/configs/sldd.py --workdir=runs/quickstart
 
 # A process for each core, which takes tests from the other when it runs out.
 test: $(VENV)/.test
