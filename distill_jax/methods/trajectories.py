@@ -441,12 +441,12 @@ def ftd(s: SimpleNamespace) -> Method:
     _MTT | dict(student=_MTT["student"] | dict(freeze=True)),
     paper="Cui et al., Scaling Up Dataset Distillation to ImageNet-1K with "
     "Constant Memory, 2023, arXiv 2211.10586",
-    cost="as mtt, in the memory of one step", needs="as mtt",
+    cost="as mtt, with a cheaper backward pass", needs="as mtt",
     published=_published_tesla, quick=_QUICK,
     preprocessing=partial(_zca, (10,)),
 )
 def tesla(s: SimpleNamespace) -> Method:
-  """As `mtt`, by a gradient whose memory does not grow with the steps."""
+  """As `mtt`, by an approximate gradient: weights on the way are constants."""
   return _built(s)
 
 

@@ -28,7 +28,8 @@ def from_linen(module: nn.Module) -> Network:
     return call
 
   def init(key, example):
-    return _at_least(example.dtype, dict(module.init(key, example)))
+    variables = module.init(key, example, train=False)
+    return _at_least(example.dtype, dict(variables))
 
   return Network(init, run("__call__"), run("stages"))
 
