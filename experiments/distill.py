@@ -25,7 +25,6 @@ FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file("config", None, "What to run: FILE[:options].")
 flags.DEFINE_string("workdir", None, "Where the run lives.")
 flags.DEFINE_string("data", None, "SPEC of a data set, not the config's.")
-flags.DEFINE_string("data_dir", None, "A folder of data sets.")
 flags.DEFINE_string(
     "cache_dir", None,
     "Where accuracies of real data are kept, for runs to share; the workdir.",

@@ -32,7 +32,6 @@ _ROWS = 50  # samples that the network sees at once
 FLAGS = flags.FLAGS
 flags.DEFINE_list("sets", None, "NAME=FILE of the distilled sets.")
 flags.DEFINE_string("data", None, "SPEC of the real data.")
-flags.DEFINE_string("data_dir", None, "A folder of data sets.")
 flags.DEFINE_string("out", "tsne.png", "Where the figure goes.")
 flags.DEFINE_integer("num_real", 1_000, "Test samples drawn.", lower_bound=1)
 flags.DEFINE_integer("num_epochs", 2, "Of the network.", lower_bound=1)

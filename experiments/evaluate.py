@@ -31,7 +31,6 @@ from distill_jax.runs.students import spec_of
 FLAGS = flags.FLAGS
 flags.DEFINE_string("artifact", None, "The distilled set.")
 flags.DEFINE_string("data", None, "SPEC of the real data.")
-flags.DEFINE_string("data_dir", None, "A folder of data sets.")
 flags.DEFINE_list("networks", [], "Students by name; the artifact's own first.")
 flags.DEFINE_integer("num_networks", 20, "Networks trained, of each kind.",
                      lower_bound=1)

@@ -27,7 +27,6 @@ config_flags.DEFINE_config_file(
 )
 flags.DEFINE_string("out", None, "A folder, where the experts live.")
 flags.DEFINE_string("data", None, "SPEC of a data set, not the config's.")
-flags.DEFINE_string("data_dir", None, "A folder of data sets.")
 flags.mark_flags_as_required(["config", "out"])
 
 

@@ -70,6 +70,7 @@ def missing(flag: str, what: str) -> ConfigError:
 
 
 flags.DEFINE_bool("debug", False, "Show the traceback of a mistake.")
+flags.DEFINE_string("data_dir", None, "A folder of data sets.")
 
 
 def _parse(argv):

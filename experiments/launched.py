@@ -42,11 +42,6 @@ def _distilled(folder, sets):
   return [*fields, f"--workdir={folder}"]
 
 
-def _swept(folder, sets):
-  del sets
-  return [f"--workdir={folder}"]
-
-
 def _evaluated(folder, sets):
   artifact, = sets.values()
   return [f"--artifact={artifact}", f"--out={folder / 'report.json'}"]
@@ -60,7 +55,7 @@ def _embedded(folder, sets):
 PROGRAMS = {
     "distill": Program("report.json", _distilled, caches=True),
     "evaluate": Program("report.json", _evaluated, caches=True),
-    "sweep": Program("sweep.json", _swept),
+    "sweep": Program("sweep.json", _distilled),
     "embed": Program("tsne.json", _embedded),
 }
 

@@ -55,15 +55,6 @@ def named(text: str | None) -> set[str]:
   return {name for name, _, _ in _items(text)}
 
 
-def exclusive(chosen: Mapping[str, Any], *names: str) -> None:
-  """Refuses more than one of the options `names`."""
-  on = [name for name in names if chosen[name]]
-  if len(on) > 1:
-    raise ConfigError(
-        f"`--config` options {' and '.join(on)} exclude each other. Give one."
-    )
-
-
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
   """`{"a.b": 1}` as `{"a": {"b": 1}}`."""
   document: dict[str, Any] = {}

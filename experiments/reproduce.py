@@ -30,7 +30,6 @@ DOCS = launched.ROOT / "docs"
 FLAGS = flags.FLAGS
 flags.DEFINE_list("rows", [], "Rows to run, by name or first words of it.")
 flags.DEFINE_string("workdir", "runs", "Where the runs live.")
-flags.DEFINE_string("data_dir", None, "A folder of data sets.")
 flags.DEFINE_bool("list", False, "List the rows.")
 flags.DEFINE_bool("render", False, "Write docs/results.md from the records.")
 

@@ -14,17 +14,6 @@ from distill_jax.evaluation import baselines, metrics
 
 # The group of sizes of one set, and that of rows with experts.
 SIZES, TRAJECTORIES = "sldd_mnist_sweep", "width32_trajectories"
-# What is compared on the same networks: a row, and what it is to surpass.
-PAIRS = tuple((f"width32_{one}", f"width32_{other}") for one, other in (
-    ("hybrid_fashion_mnist_10", "dsa_fashion_mnist_10"),
-    ("hybrid_fashion_mnist_10", "dm_fashion_mnist_10_part"),
-    ("edd_fashion_mnist_20", "idc_fashion_mnist_20"),
-    ("edd_fashion_mnist_20", "edd_fashion_mnist_20_free"),
-    ("edd_fashion_mnist_20_free", "idc_fashion_mnist_20"),
-    ("edd_fashion_mnist_20_five", "idc_fashion_mnist_20"),
-    *((f"{name}_mnist_10", f"{name}_mnist_10_noise")
-      for name in ("dc", "dsa", "idc")),
-))
 _COLUMNS = dict(
     measured=(
         "row", "samples", "student", "labels", "accuracy", "published", "r_M",
@@ -101,7 +90,7 @@ def render(table: dict[str, Row], records: dict[str, dict]) -> str:
       texts=text_results.section(of["text"], table),
       embeddings="\n\n".join(map(_embedding, of["embed"])),
       sweeps="\n\n".join(map(_swept, of["sweep"])),
-      pairs=_pairs(records),
+      pairs=_pairs(table, records),
       transfer="\n\n".join(
           _transfer(r) for r in matching if "networks" in r["report"]
       ),
@@ -188,7 +177,7 @@ def _transfer(record: dict) -> str:
           f"![Gain over random real](figures/{record['row']}.png)")
 
 
-def _pairs(records: dict[str, dict]) -> str:
+def _pairs(table: dict[str, Row], records: dict[str, dict]) -> str:
 
   def networks(name):
     return records[name]["report"]["accuracy"]["per_network"]
@@ -196,7 +185,7 @@ def _pairs(records: dict[str, dict]) -> str:
   return "\n".join(
       f"- `{one}` over `{other}`: "
       + points.gain(*metrics.gain_over(networks(one), [networks(other)]))
-      for one, other in PAIRS if one in records and other in records
+      for one in records for other in table[one].over if other in records
   )
 
 

@@ -26,6 +26,7 @@ class Row(NamedTuple):
     published: accuracy in percent, or None.
     accelerator: whether it is meant for one.
     sets: the rows whose sets it takes, by what it calls them.
+    over: the rows that it is compared with, on the same networks.
   """
 
   group: str
@@ -34,6 +35,7 @@ class Row(NamedTuple):
   published: float | None = None
   accelerator: bool = False
   sets: Mapping[str, str] = MappingProxyType({})
+  over: tuple[str, ...] = ()
 
 
 def table() -> dict[str, Row]:

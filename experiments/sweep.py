@@ -43,7 +43,6 @@ flags.DEFINE_multi_string(
 flags.DEFINE_enum("against", "samples", figures.AXES, "The horizontal axis.")
 flags.DEFINE_string("workdir", None, "Where the runs and the figure live.")
 flags.DEFINE_string("data", None, "SPEC of a data set, not the dataset's.")
-flags.DEFINE_string("data_dir", None, "A folder of data sets.")
 flags.mark_flags_as_required(["methods", "dataset", "ipc", "workdir"])
 
 

@@ -104,7 +104,7 @@ def test_what_was_published():
     ("kip", "network=fc2", "`network` must be one of conv3"),
     ("frepo", "network=resnet99", "`network` must be one of"),
     ("sldd", "data=mnist,width=3", "`width` must be left out with lenet"),
-    ("tdd", "own,vectors=a.txt", "own and vectors exclude each other"),
+    ("tdd", "own,vectors=a.txt", "one of the options own, vectors"),
     ("dm", "parameterization.name=gan", "`parameterization.name` must be"),
 ])
 def test_options_are_refused(name, text, message):

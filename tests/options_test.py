@@ -29,9 +29,3 @@ def test_parse_refuses(text, parts):
     options.parse(text, abcd=False, b=1)
   for part in ["`--config", *parts]:
     assert part in str(caught.value)
-
-
-def test_exclusive():
-  options.exclusive(dict(a=True, b=False), "a", "b")
-  with pytest.raises(ConfigError, match="a and b exclude each other"):
-    options.exclusive(dict(a=True, b=True), "a", "b")

@@ -48,7 +48,7 @@ def test_rows_take_the_sets_of_rows():
 
 
 def test_rows_that_are_compared_are_rows():
-  assert {name for pair in results_page.PAIRS for name in pair} <= set(TABLE)
+  assert {name for row in TABLE.values() for name in row.over} <= set(TABLE)
 
 
 def test_a_row_is_meant_by_its_name_or_its_first_words():

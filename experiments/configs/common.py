@@ -219,7 +219,8 @@ def _options(text, settings: Mapping, usual: Mapping, **defaults):
   if "recipe" in settings:
     known["recipe"] = None
   parsed = vars(options.parse(text, **known))
-  options.exclusive(parsed, "own", "vectors")
+  if parsed["own"] and parsed["vectors"]:
+    raise ConfigError("`--config` must have one of the options own, vectors.")
   if parsed["data"] in usual:
     sized = options.named(text) & {"ipc", "rows"}
     before = [item for item in usual[parsed["data"]].split(",")

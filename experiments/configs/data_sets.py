@@ -52,9 +52,7 @@ CORPORA = {
     "tweets": "csv:twitter_airline?text=text",
 }
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_ALL = dict(
-    baselines="all", full_data=True, num_sets=20, networks_per_set=10,
-)
+_ALL = dict(baselines="all", full_data=True, num_sets=20, networks_per_set=10)
 DATA_SETS = {
     "digits": DataSet(
         "digits", "standardise", dict(name="convnet", depth=2), 32,

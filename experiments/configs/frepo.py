@@ -7,6 +7,4 @@
 
 from configs.common import configure
 
-get_config = configure(
-    "frepo", convnet={"name": "frepo_convnet", "norm": "none"}
-)
+get_config = configure("frepo", convnet=dict(name="frepo_convnet", norm="none"))

@@ -7,6 +7,4 @@
 
 from configs.common import configure
 
-get_config = configure(
-    "rcig", convnet={"name": "frepo_convnet", "norm": "none"}
-)
+get_config = configure("rcig", convnet=dict(name="frepo_convnet", norm="none"))
