@@ -365,7 +365,7 @@ def student_of(source, method: Method, given=None):
   model = models.from_spec(spec, source.num_classes)
   if not is_kernel:
     _check_size(model, source)
-  return spec, model
+  return models.spec_of(model), model
 
 
 def _check_model(method, fits: bool, found: str) -> None:
