@@ -5,8 +5,8 @@
 
 DIR then holds config.json, metrics.jsonl, checkpoints/, distilled.safetensors,
 report.json and figures/. The same command resumes an interrupted run. Exit
-codes: 0 done or stopped by a signal with a checkpoint; 2 a mistake in the
-arguments or the data, told in one line; 3 the loss was not finite.
+codes: 0 done; 2 a mistake in the arguments or the data, told in one line; 3 the
+loss was not finite; 128 and the signal's number, stopped with a checkpoint.
 """
 
 from pathlib import Path
@@ -75,8 +75,7 @@ def main(argv):
 def described(config) -> str:
   """Every field, its value and what was published for it, a line each."""
   there = published(config)
-  known = flat({"method": there} if there else {})
-  lines = []
+  known, lines = flat(there or {}), []
   for name, value in flat(config.to_dict()).items():
     line = f"{name} = {value!r}"
     if name in known and known[name] != value:

@@ -46,6 +46,7 @@ def run(main: Callable, argv: list[str] | None = None) -> int:
     main(_parse(argv))
   except Interrupted as stopped:
     print(stopped, file=sys.stderr)
+    return 128 + stopped.signal
   except KeyboardInterrupt:
     print("stopped; the same command goes on", file=sys.stderr)
     return STOPPED

@@ -16,7 +16,15 @@ from distill_jax.runs.files import MetricsLog
 
 
 class Interrupted(Exception):
-  """The process was asked to stop, and what it had is saved."""
+  """The process was asked to stop, and what it had is saved.
+
+  Attributes:
+    signal: its number.
+  """
+
+  def __init__(self, message: str, signal: int = signal.SIGINT):
+    super().__init__(message)
+    self.signal = signal
 
 
 def train(
@@ -109,7 +117,7 @@ class FolderWatch(Watch):
     if self._stop.asked:
       raise Interrupted(
           f"stopped at step {step} of {total}; the same command goes on from "
-          "there"
+          "there", self._stop.signal,
       )
 
   def end(self) -> None:
@@ -131,7 +139,7 @@ class _Stop:
   """Remembers SIGTERM and SIGINT; a second SIGINT stops at once."""
 
   def __init__(self):
-    self.asked, self._before = False, {}
+    self.asked, self.signal, self._before = False, signal.SIGINT, {}
     if threading.current_thread() is threading.main_thread():
       self._before = {
           name: signal.signal(name, self._ask)
@@ -147,7 +155,7 @@ class _Stop:
     del frame
     if self.asked and number == signal.SIGINT:
       raise KeyboardInterrupt
-    self.asked = True
+    self.asked, self.signal = True, number
     say("stopping after the steps under way; a checkpoint will be written")
 
 

@@ -23,6 +23,8 @@ Every setting of the method is an option too: `fixed`, `steps=10`,
 `--config.method.learning_rate=0.01`.
 """
 
+import importlib
+import importlib.util
 from collections.abc import Callable, Mapping
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
@@ -125,25 +127,24 @@ def configure(
   return get_config
 
 
-def published(config, data_name: str | None = None) -> dict | None:
-  """The settings that were published for a configuration's data set.
+def published(config) -> dict[str, Any] | None:
+  """The fields that were published for a configuration's data set.
 
   Args:
-    config: of `configure`.
-    data_name: of `DATA_SETS`; by default the one with the configuration's SPEC.
+    config: of a file of this folder.
 
   Returns:
-    Settings of the method, or None where nothing was published for its data.
+    Fields of the same file without other options, or None where nothing was
+    published for these data.
   """
-  found = [d for d in DATA_SETS.values() if d.spec == config.data]
-  if data_name:
-    found = [DATA_SETS[data_name]]
-  if not found or found[0].traits is None:
+  names = [name for name, data_set in DATA_SETS.items()
+           if data_set.spec == config.data and data_set.traits is not None]
+  file = f"configs.{config.method.name}"
+  if not names or importlib.util.find_spec(file) is None:
     return None
-  return methods.published(
-      config.method.name, per_class=config.per_class or 10,
-      traits=found[0].traits,
-  ).spec
+  return importlib.import_module(file).get_config(
+      f"data={names[0]},ipc={config.per_class or 10}"
+  ).to_dict()
 
 
 def _named(given: dict, defaults: Mapping) -> dict:
