@@ -44,10 +44,10 @@ def test_loads(name):
       assert config.data == DATA_SETS[data].spec
       assert method_of(config).name == name
   assert method_of(config).num_steps <= 100
-  command, = re.findall(r"configs/(\w+)\.py:(\S+) ",
+  commands = re.findall(r"configs/(\w+)\.py:(\S+) ",
                         importlib.import_module(f"configs.{name}").__doc__)
-  assert command[0] == name
-  load(*command)
+  assert [of for of, _ in commands] == [name], "one example in the docstring"
+  load(*commands[0])
 
 
 @pytest.mark.parametrize("name, text, fields", [

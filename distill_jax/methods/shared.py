@@ -213,12 +213,15 @@ def merged_recipe(default: Mapping, given: Mapping | None) -> dict[str, Any]:
 
 
 def by_data(recipe: Mapping[str, Any], source) -> dict[str, Any]:
-  """A recipe whose `strategy` of None is the usual one of the data."""
+  """A recipe in terms of the data.
+
+  A `strategy` of None, or one that is left out where the recipe augments, is
+  the usual one of the data. Only images are mixed.
+  """
   known = recipes.from_spec({"name": recipe["name"]}).spec
-  strategy = recipe.get("strategy", known.get("strategy") and None)
-  if strategy is None and "strategy" in known:
-    strategy = traits_of(source).strategy if (
-        "strategy" in recipe or known["strategy"]
-    ) else ""
-    return {**recipe, "strategy": strategy}
-  return dict(recipe)
+  usual, recipe = traits_of(source).strategy, dict(recipe)
+  if recipe.get("strategy", "" if not known.get("strategy") else None) is None:
+    recipe["strategy"] = usual
+  if "mix" in known and not usual:
+    recipe["mix"] = 0.0
+  return recipe
