@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import timing
-from sldd_problem import NUM_CLASSES, SHAPE, STEP_SIZE, random_split
+from unrolled import NUM_CLASSES, SHAPE, STEP_SIZE, random_images
 
 from distill_jax import initialisation, nn
 from distill_jax.evaluation.evaluator import confusion_on, evaluate_set
@@ -25,10 +25,7 @@ NUM_SAMPLES, NUM_BATCHES, NUM_EPOCHS = 100, 10, 3
 
 
 def main(argv=None) -> None:
-  """Runs the benchmark with the given arguments, or the command line's."""
-  parser = timing.parser(__doc__)
-  parser.add_argument("--num_networks", type=timing.positive, default=200)
-  parser.add_argument("--num_test", type=timing.positive, default=10_000)
+  parser = timing.parser(__doc__, num_networks=200, num_test=10_000)
   options = parser.parse_args(argv)
   if options.num_test < NUM_CLASSES:
     parser.error(
@@ -39,49 +36,22 @@ def main(argv=None) -> None:
   )
   if not np.array_equal(one_call(), loop()):
     print("note: some predictions differ between the two, by rounding.")
-  samples = timing.alternate(
-      {"one_call": one_call, "loop": loop},
-      rounds=options.rounds, seconds=options.seconds,
-  )
-  ratio = timing.ratio(samples["one_call"], samples["loop"])
-  rows = [{
-      "networks": options.num_networks,
-      "one_call_ms": timing.milliseconds(samples["one_call"]),
-      "loop_ms": timing.milliseconds(samples["loop"]),
-      "one_call/loop": ratio,
-      "bar": BAR,
-      "met": ratio <= BAR,
-      "one_call_seconds": samples["one_call"],
-      "loop_seconds": samples["loop"],
-  }]
-  timing.show(rows)
-  timing.write("evaluation", options, rows)
-
-
-def random_set() -> TrainingSet:
-  """Random samples and labels; what they are does not change the time."""
-  k_inputs, k_labels = jax.random.split(jax.random.key(0))
-  samples = Samples(
-      initialisation.noise(k_inputs, NUM_SAMPLES, SHAPE),
-      initialisation.noise_labels(k_labels, NUM_SAMPLES, NUM_CLASSES),
-      jnp.full((NUM_BATCHES * NUM_EPOCHS,), STEP_SIZE),
-  )
-  return TrainingSet(
-      samples, initialisation.step_order(NUM_SAMPLES, NUM_BATCHES)
-  )
+  row = {"networks": options.num_networks, **timing.compare(
+      {"one_call": one_call, "loop": loop}, options, bar=BAR
+  )}
+  timing.report("evaluation", options, [row])
 
 
 def candidates(network: Network, num_networks: int, num_test: int):
   """Two functions `() -> confusion matrices [R, K, K]`: one call, and a loop.
-
-  Args:
-    network: the student.
-    num_networks: R.
-    num_test: test images.
   """
-  learner = student(network)
-  training_set, split = random_set(), random_split(num_test)
-  key = jax.random.key(1)
+  k_inputs, k_labels, key = jax.random.split(jax.random.key(0), 3)
+  training_set = TrainingSet(Samples(
+      initialisation.noise(k_inputs, NUM_SAMPLES, SHAPE),
+      initialisation.noise_labels(k_labels, NUM_SAMPLES, NUM_CLASSES),
+      jnp.full((NUM_BATCHES * NUM_EPOCHS,), STEP_SIZE),
+  ), initialisation.step_order(NUM_SAMPLES, NUM_BATCHES))
+  learner, split = student(network), random_images(num_test).train
   keys = [jax.random.fold_in(key, i) for i in range(num_networks)]
 
   @jax.jit

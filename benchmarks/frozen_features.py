@@ -2,13 +2,12 @@
 
 Digits and MNIST through a ConvNet with random weights and through PCA, TREC
 through averaged word vectors made of the training questions (PPMI, then SVD).
-The sets of `distill_jax.frozen_features` go through the one evaluator as
-artifacts, beside the probe of all data, whose ridge is chosen on a validation
-part before it is fitted on all of train. Baselines of one point per class, with
-the real data's means and with a ridge and weights chosen on the same validation
-part: the class means of the features, also read by the nearest one, and random
-real samples, 20 draws. Beside them a logistic head on the points and on the
-means, which nothing here is made for; its C is chosen likewise.
+The evaluator tests the sets of `distill_jax.frozen_features` beside the probe
+of all data, whose ridge is chosen on a validation part before it is fitted on
+all of train. Baselines of one point per class, with a ridge and weights chosen
+on the same validation part: the class means of the features, also by nearest
+mean, and random real samples, 20 draws. A logistic head on the points and on
+the means is shown for comparison; its C is chosen likewise.
 
 Bar: one hard-labelled point per class is more accurate than the class means,
 by the probe and by the nearest mean. It is not expected of whitened features,
@@ -30,28 +29,18 @@ from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.linear_model import LogisticRegression
 
 from distill_jax import data, nn, selection
+from distill_jax import frozen_features as closed_form
 from distill_jax.artifact import from_samples
-from distill_jax.data.features import (
-    from_features,
-    unchanged,
-    with_features,
-)
+from distill_jax.data.features import from_features, unchanged, with_features
 from distill_jax.evaluation.evaluator import evaluate_set
 from distill_jax.evaluation.learners import nearest_neighbours
 from distill_jax.evaluation.probes import linear_probe
-from distill_jax.frozen_features import (
-    class_means_and_covariance,
-    hard_labelled_points,
-    smallest_set,
-    solved_labels,
-)
 from distill_jax.labels import centred_rows
 from distill_jax.moments import ridge_probe, split_moments
 from distill_jax.objectives.embedding import embeddings
 from distill_jax.probe_set import ProbeSet, fit_probe, probe_artifact
 
-# In `Moments.scale`; of equals the first is taken.
-RIDGES = tuple(10.0 ** np.arange(3, -10, -1))
+RIDGES = tuple(10.0 ** np.arange(3, -10, -1))  # in `Moments.scale`
 WIDE = tuple(10.0 ** np.arange(6, -10, -1))  # for the baselines
 LOGISTIC = tuple(10.0 ** np.arange(-4, 5))  # C of a logistic head
 NUM_DRAWS = 20
@@ -61,14 +50,9 @@ LEAST_COUNT = 2
 
 
 def main(argv=None) -> None:
-  """Runs the benchmark with the given arguments, or the command line's."""
-  parser = timing.parser(__doc__)
-  parser.add_argument(
-      "--work", default=",".join(WORK), help="of " + ", ".join(WORK)
+  parser = timing.parser(
+      __doc__, work=",".join(WORK), width=64, components=50, word_size=200
   )
-  parser.add_argument("--width", type=timing.positive, default=64)
-  parser.add_argument("--components", type=timing.positive, default=50)
-  parser.add_argument("--word_size", type=timing.positive, default=200)
   options = parser.parse_args(argv)
   names = options.work.split(",")
   if not set(names) <= set(WORK):
@@ -81,8 +65,7 @@ def main(argv=None) -> None:
     barred = not name.endswith("whitened")
     rows.append({**row, "met": row["beats_means"] if barred else "-"})
     print(f"{name}: {_since(start):.0f} s")
-  timing.show(rows)
-  timing.write("frozen_features", options, rows)
+  timing.report("frozen_features", options, rows)
 
 
 def measured(source, extraction_seconds: float) -> dict:
@@ -91,8 +74,7 @@ def measured(source, extraction_seconds: float) -> dict:
   train, held = split_moments(source.train), split_moments(source.validation)
   moments = train + held
   moments_seconds = _since(start)
-  truth = np.asarray(source.validation.labels)
-  features = np.asarray(source.validation.encode(source.validation.inputs))
+  features, truth = _encoded(source.validation)
 
   def on_validation(probe):
     return (probe.classes(features) == truth).mean()
@@ -102,71 +84,50 @@ def measured(source, extraction_seconds: float) -> dict:
   )
   ridge = best * moments.scale
   start = time.perf_counter()
-  hard = hard_labelled_points(moments, ridge)
+  hard = closed_form.hard_labelled_points(moments, ridge)
   seconds = _since(start)
-  classes = np.arange(source.num_classes)
-  means = moments.class_means
+  classes, means = np.arange(source.num_classes), moments.class_means
   draws = np.asarray(selection.random_real(
       jax.random.key(1), source.train, classes, NUM_DRAWS
   ))
-
-  def accuracy(probe_set):
-    return tested(probe_artifact(probe_set, source), linear_probe())
 
   def tested(artifact, learner):
     return evaluate_set(
         jax.random.key(0), artifact, source.test, learner=learner
     ).mean
 
-  def plain(inputs):
-    return from_samples(
-        inputs.astype(np.float32), classes, class_names=source.class_names,
-        preprocessing=source.preprocessing,
-    )
+  def accuracy(probe_set):
+    return tested(probe_artifact(probe_set, source), linear_probe())
 
-  def logistic(points):
-    unit = np.sqrt(moments.scale / moments.num_samples)
-
-    def head(c):
-      fitted = LogisticRegression(C=c, max_iter=10_000)
-      return fitted.fit((points - moments.z_mean) / unit, classes)
-
-    def right(fitted, z, y):
-      return float((fitted.predict((z - moments.z_mean) / unit) == y).mean())
-
-    best = max(map(head, LOGISTIC), key=lambda h: right(h, features, truth))
-    test = source.test
-    return right(best, test.encode(test.inputs), np.asarray(test.labels))
+  def solved(points):
+    return accuracy(closed_form.solved_labels(moments, points, classes, ridge))
 
   chosen = partial(fitted_best, moments, classes, on_validation)
   real = [accuracy(chosen(draw)) for draw in draws]
-  solved = [
-      accuracy(solved_labels(moments, draw, classes, ridge)) for draw in draws
-  ]
-  result = {
-      "samples": moments.num_samples,
-      "dimensions": moments.num_features,
-      "classes": moments.num_classes,
-      "full_probe": _test_accuracy(ridge_probe(moments, ridge), source.test),
-      "hard_points": accuracy(hard),
-      "smallest_set": accuracy(smallest_set(moments, ridge)),
-      "two_per_class": accuracy(
-          class_means_and_covariance(moments, ridge, samples_per_class=2)
-      ),
-      "solved_means": accuracy(solved_labels(moments, means, classes, ridge)),
-      "solved_real": float(np.mean(solved)),
-      "class_means": accuracy(chosen(means)),
-      "nearest_mean": tested(plain(means), nearest_neighbours()),
-      "logistic_points": logistic(hard.inputs),
-      "logistic_means": logistic(means),
-      "random_real": float(np.mean(real)),
-      "random_real_std": float(np.std(real, ddof=1)),
-      "ridge": float(best),
-      "extraction_seconds": extraction_seconds,
-      "moments_seconds": moments_seconds,
-      "hard_points_seconds": seconds,
-      "random_real_accuracies": real,
-  }
+  full, (test, answers) = ridge_probe(moments, ridge), _encoded(source.test)
+  result = dict(
+      samples=moments.num_samples, dimensions=moments.num_features,
+      classes=moments.num_classes,
+      full_probe=float((full.classes(test) == answers).mean()),
+      hard_points=accuracy(hard),
+      smallest_set=accuracy(closed_form.smallest_set(moments, ridge)),
+      two_per_class=accuracy(closed_form.class_means_and_covariance(
+          moments, ridge, samples_per_class=2
+      )),
+      solved_means=solved(means),
+      solved_real=float(np.mean([solved(draw) for draw in draws])),
+      class_means=accuracy(chosen(means)),
+      nearest_mean=tested(from_samples(
+          means.astype(np.float32), classes, class_names=source.class_names,
+          preprocessing=source.preprocessing,
+      ), nearest_neighbours()),
+      logistic_points=logistic(source, moments, hard.inputs),
+      logistic_means=logistic(source, moments, means),
+      random_real=float(np.mean(real)),
+      random_real_std=float(np.std(real, ddof=1)), ridge=float(best),
+      extraction_seconds=extraction_seconds, moments_seconds=moments_seconds,
+      hard_points_seconds=seconds, random_real_accuracies=real,
+  )
   baseline = max(result["class_means"], result["nearest_mean"])
   return {**result, "beats_means": result["hard_points"] > baseline}
 
@@ -189,13 +150,35 @@ def fitted_best(moments, classes, on_validation, inputs) -> ProbeSet:
   )
 
 
+def logistic(source, moments, points) -> float:
+  """Test accuracy of a logistic head on points, its C chosen on validation."""
+  unit = np.sqrt(moments.scale / moments.num_samples)
+
+  def scaled(z):
+    return (z - moments.z_mean) / unit
+
+  def right(head, split):
+    z, y = _encoded(split)
+    return float((head.predict(scaled(z)) == y).mean())
+
+  heads = [
+      LogisticRegression(C=c, max_iter=10_000).fit(
+          scaled(points), np.arange(source.num_classes)
+      ) for c in LOGISTIC
+  ]
+  best = max(heads, key=lambda head: right(head, source.validation))
+  return right(best, source.test)
+
+
+def _encoded(split):
+  return np.asarray(split.encode(split.inputs)), np.asarray(split.labels)
+
+
 def _random_convnet(spec, depth, options):
   source = data.read(spec, validation_fraction=VALIDATION)
   network = nn.convnet(source.num_classes, depth=depth, width=options.width)
   variables = network.init(jax.random.key(0), source.example)
-  return with_features(
-      source, jax.jit(partial(embeddings, network, variables))
-  )
+  return with_features(source, jax.jit(partial(embeddings, network, variables)))
 
 
 def _pca(spec, preprocessing, options):
@@ -237,18 +220,12 @@ def word_vectors(texts: list[list[str]], size: int) -> dict[str, np.ndarray]:
 
   The positive pointwise mutual information of words within `WINDOW` of each
   other, and its `size` largest singular directions, `U sqrt(s)`.
-
-  Args:
-    texts: lists of words.
-    size: fewer than there are words.
   """
   counts = collections.Counter(word for text in texts for word in text)
   words = sorted(w for w, count in counts.items() if count >= LEAST_COUNT)
   place = {word: i for i, word in enumerate(words)}
   pairs = collections.Counter(
-      (place[a], place[b])
-      for text in texts
-      for i, a in enumerate(text)
+      (place[a], place[b]) for text in texts for i, a in enumerate(text)
       for b in text[max(0, i - WINDOW) : i] + text[i + 1 : i + 1 + WINDOW]
       if a in place and b in place
   )
@@ -271,11 +248,6 @@ def _questions(path):
   return [text.lower().split() for text in texts], [
       label.partition(":")[0] for label in labels
   ]
-
-
-def _test_accuracy(probe, split) -> float:
-  found = probe.classes(split.encode(split.inputs))
-  return float((found == np.asarray(split.labels)).mean())
 
 
 def _since(start) -> float:

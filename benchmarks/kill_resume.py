@@ -1,10 +1,12 @@
-"""Kills a run at random moments: it must end with the bits of a quiet run.
+"""Kills runs at random moments: they must end with the bits of a quiet run.
 
-One run of `experiments/distill.py` on the digits is left in peace; another is
-killed (SIGKILL) again and again while it starts, compiles, distils, saves or
-evaluates, each time resumed by the same command, and then left to finish. The
-bar: every tensor of the two artifacts and every logged loss are equal bit for
-bit.
+One run of `experiments/distill.py` on the digits, or with `--experts=12` one
+call of `experiments/experts.py`, is left in peace; another is killed (SIGKILL)
+again and again while it starts, compiles, computes, saves or evaluates, each
+time resumed by the same command, and then left to finish. Bars: every tensor of
+the two artifacts and every logged loss are equal bit for bit. Of experts, all
+files are sound after every kill, no finished one is trained again, and in the
+end all are equal bit for bit.
 """
 
 import argparse
@@ -13,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,55 +24,78 @@ import numpy as np
 import timing
 
 from distill_jax import storage
+from distill_jax.trajectories import buffer
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[1] / "experiments"
 LOG_EVERY = 2  # steps; each log line has its checkpoint
-_POLL = 0.002  # seconds between looks at the log
-_START = 4.0  # seconds within which a run is hit before its first log line
+_POLL = 0.002  # seconds between looks at a folder
+_START, _EXPERT = 4.0, 6.0  # seconds in which a start, or an expert, is hit
 
 
 def main(argv=None) -> None:
-  """Runs the benchmark with the given arguments, or the command line's."""
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--kills", type=timing.positive, default=10)
-  parser.add_argument("--steps", type=timing.positive, default=400)
-  parser.add_argument("--options", default="fixed", help="of the configuration")
+  parser = timing.with_settings(
+      argparse.ArgumentParser(description=__doc__, formatter_class=timing.RAW),
+      kills=10, steps=400, options="fixed", epochs=6,
+  )
+  parser.add_argument("--experts", type=int, default=0, help="not a run")
   parser.add_argument("--seed", type=int, default=0, help="of the moments")
-  parser.add_argument("--out", default="", help="JSON file to write")
   options = parser.parse_args(argv)
+  generator = np.random.default_rng(options.seed)
   with TemporaryDirectory() as folder:
-    quiet, killed = Path(folder) / "quiet", Path(folder) / "killed"
-    run = command(options.options, options.steps)
-    finish(run, quiet)
-    rows = kill(
-        run, killed, num_kills=options.kills, num_steps=options.steps,
-        generator=np.random.default_rng(options.seed),
+    work = _experts if options.experts else _run
+    verdict, rows = work(
+        Path(folder) / "quiet", Path(folder) / "killed", options, generator
     )
-    finish(run, killed)
-    timing.show(rows)
-    unequal = differences(quiet, killed)
-  kills = sum(row["killed"] for row in rows)
-  print(f"bit-identical after {kills} kills: {not unequal} {unequal}")
-  timing.write("kill_resume", options, [
-      {"kills": kills, "unequal": unequal, "met": not unequal}, *rows
-  ])
-  if unequal:
+  verdict = {"kills": sum(row["killed"] for row in rows), **verdict}
+  timing.show(rows)
+  print(", ".join(f"{name}: {value}" for name, value in verdict.items()))
+  timing.write("kill_resume", options, [verdict, *rows])
+  if not verdict["met"]:
     sys.exit(1)
 
 
-def command(options: str, num_steps: int) -> list[str]:
-  """A run of the digits that logs and saves every other step.
+def _run(quiet, killed, options, generator):
+  run = command(options.options, options.steps)
+  finish(run, quiet)
+  rows = kill(
+      run, killed, num_kills=options.kills, num_steps=options.steps,
+      generator=generator,
+  )
+  finish(run, killed)
+  unequal = differences(quiet, killed)
+  return {"unequal": unequal, "met": not unequal}, rows
 
-  Args:
-    options: of the configuration, such as "fixed".
-    num_steps: outer updates.
-  """
-  config = ROOT / "experiments" / "configs" / "sldd_digits.py"
+
+def _experts(quiet, killed, options, generator):
+  run = [
+      sys.executable, str(ROOT / "experts.py"),
+      f"--config={ROOT / 'configs' / 'mtt.py'}:data=digits,quick,width=4",
+      f"--config.method.experts.num={options.experts}",
+      f"--config.method.experts.num_epochs={options.epochs}",
+  ]
+  finish(run, quiet)
+  rows = kill_experts(run, killed, options, generator)
+  before = times(killed)
+  finish(run, killed)
+  sound = all(row["sound"] and row["kept"] for row in rows) and (
+      before.items() <= times(killed).items()
+  )
+  weights = [{
+      file.name: storage.read(file)[0]["weights"].tobytes()
+      for file in folder.glob("expert_*")
+  } for folder in (quiet, killed)]
+  equal = weights[0] == weights[1]
+  return {"sound": sound, "equal": equal, "met": sound and equal}, rows
+
+
+def command(options: str, num_steps: int) -> list[str]:
+  """A run of the digits with some options that saves every other step."""
+  config = ROOT / "configs" / "sldd.py"
   return [
-      sys.executable, str(ROOT / "experiments" / "distill.py"),
-      f"--config={config}:quick,images=10,epochs=2,{options}",
+      sys.executable, str(ROOT / "distill.py"),
+      f"--config={config}:data=digits,quick,rows=10,epochs=2,{options}",
       "--config.network.depth=1", "--config.network.width=4",
-      "--config.batch_size=64", f"--config.num_steps={num_steps}",
+      "--config.method.batch_size=64", f"--config.method.num_steps={num_steps}",
       f"--config.log_every={LOG_EVERY}",
       f"--config.checkpoint_every={LOG_EVERY}",
       "--config.evaluation.num_networks=1", "--config.evaluation.baselines=",
@@ -78,24 +103,17 @@ def command(options: str, num_steps: int) -> list[str]:
   ]
 
 
-def start(
-    run: list[str], folder: Path, env: Mapping[str, str] | None = None
-) -> subprocess.Popen:
-  """Starts a run, or goes on with it, in a process of its own."""
+def start(run: list[str], folder: Path, env=None) -> subprocess.Popen:
+  """Starts a run, or resumes it, in a process of its own."""
+  flag = "out" if run[1].endswith("experts.py") else "workdir"
   return subprocess.Popen(
-      [*run, f"--workdir={folder}"], env=env, text=True,
+      [*run, f"--{flag}={folder}"], env=env, text=True,
       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
   )
 
 
-def finish(
-    run: list[str], folder: Path, env: Mapping[str, str] | None = None
-) -> str:
-  """Lets a run reach its end; returns what it said.
-
-  Raises:
-    RuntimeError: it failed.
-  """
+def finish(run: list[str], folder: Path, env=None) -> str:
+  """Lets a run reach its end; returns its messages."""
   process = start(run, folder, env)
   _, said = process.communicate()
   if process.returncode:
@@ -103,50 +121,62 @@ def finish(
   return said
 
 
+def hit(
+    run: list[str], folder: Path, reached: Callable[[], bool], delay, env=None
+) -> bool:
+  """Kills a process some seconds after `reached()`; False if it had ended."""
+  process = start(run, folder, env)
+  try:
+    while process.poll() is None and not reached():
+      time.sleep(_POLL)
+    time.sleep(delay)
+  finally:
+    process.kill()
+    process.communicate()
+  return process.returncode == -signal.SIGKILL
+
+
 def kill(
-    run: list[str],
-    folder: Path,
-    *,
-    num_kills: int,
-    num_steps: int,
-    generator: np.random.Generator,
-    env: Mapping[str, str] | None = None,
+    run: list[str], folder: Path, *, num_kills: int, num_steps: int,
+    generator: np.random.Generator, env=None,
 ) -> list[dict[str, Any]]:
-  """Kills a run at random moments, resuming it in between.
+  """Kills a run at random moments, resuming it in between; a row for each.
 
   A moment is a number of new log lines, such that all of them fit into half
   the run, and a delay after the last of these.
-
-  Args:
-    run: of `command`.
-    folder: its workdir.
-    num_kills: how often.
-    num_steps: of the run.
-    generator: of the moments.
-    env: of the processes; by default this one's.
-
-  Returns:
-    A row for each process; one that ended before its moment says so.
   """
   rows = []
   most = num_steps // LOG_EVERY // (2 * num_kills)
   for _ in range(num_kills):
     wanted = int(generator.integers(0, most + 1))
     delay = generator.uniform(0, 0.05 if wanted else _START)
-    process = start(run, folder, env)
-    try:
-      _wait_for_lines(process, folder, len(log(folder)) + wanted)
-      time.sleep(delay)
-    finally:
-      process.kill()
-      process.communicate()
+    lines = len(log(folder)) + wanted
+    killed = hit(run, folder, lambda n=lines: len(log(folder)) >= n, delay, env)
     rows.append({
-        "killed": process.returncode == -signal.SIGKILL,
-        "lines_awaited": wanted,
-        "delay_s": delay,
+        "killed": killed, "lines_awaited": wanted, "delay_s": delay,
         "logged_step": max((row["step"] for row in log(folder)), default=0),
         "checkpoints": len(list(folder.glob("checkpoints/step_*"))),
         "artifact": (folder / "distilled.safetensors").exists(),
+    })
+  return rows
+
+
+def kill_experts(run, folder: Path, options, generator) -> list[dict[str, Any]]:
+  """Kills the training of experts: after some more of them, and a while."""
+  rows = []
+  for _ in range(options.kills):
+    before = times(folder)
+    more = int(generator.integers(
+        0, max((options.experts - 1) // options.kills, 1) + 1
+    ))
+    delay = generator.uniform(0, 0.3 if more else _EXPERT)
+    wanted = len(before) + more
+    killed = hit(run, folder, lambda n=wanted: len(times(folder)) >= n, delay)
+    after = times(folder)
+    rows.append({
+        "killed": killed, "delay_s": delay, "experts": len(after),
+        "sound": all(map(_is_sound, folder.glob("expert_*"))),
+        "kept": before.items() <= after.items(),
     })
   return rows
 
@@ -156,6 +186,12 @@ def log(folder: Path) -> list[dict[str, Any]]:
   file = folder / "metrics.jsonl"
   lines = file.read_text().split("\n")[:-1] if file.exists() else []
   return [json.loads(line) for line in lines]
+
+
+def times(folder: Path) -> dict[str, int]:
+  """When each expert's file was written."""
+  files = folder.glob("expert_*")
+  return {file.name: file.stat().st_mtime_ns for file in files}
 
 
 def differences(a: Path, b: Path) -> list[str]:
@@ -173,9 +209,14 @@ def differences(a: Path, b: Path) -> list[str]:
   return found if logs[0] == logs[1] else [*found, "metrics.jsonl"]
 
 
-def _wait_for_lines(process, folder, wanted) -> None:
-  while process.poll() is None and len(log(folder)) < wanted:
-    time.sleep(_POLL)
+def _is_sound(file: Path) -> bool:
+  """Whether a file is a whole expert."""
+  number = int(file.stem.partition("_")[2])
+  try:
+    storage.check(*storage.read(file))
+  except (OSError, ValueError):
+    return False
+  return file == buffer.path_of(file.parent, number)
 
 
 if __name__ == "__main__":

@@ -7,47 +7,34 @@ on a gradient. Bar: ours takes at most as long. Without neural-tangents only
 ours is timed.
 """
 
-import agreement
 import jax
 import jax.numpy as jnp
 import numpy as np
+import steps
 import timing
 
+from distill_jax import data, methods
+from distill_jax.kernels import neural_tangents
 from distill_jax.kernels.closed_form import Kernel, fully_connected
-from distill_jax.kernels.neural_tangents import (
-    from_stax,
-    import_neural_tangents,
-)
-from distill_jax.labels import centred_rows
-from distill_jax.objectives.kip import kernel_regression
-from distill_jax.types import Batch, Samples
+from distill_jax.types import Batch
 
 BAR = 1.0
 CLASSES, SHAPE = 10, (32, 32, 3)
 
 
 def main(argv=None) -> None:
-  """Runs the benchmark with the given arguments, or the command line's."""
-  parser = timing.parser(__doc__)
-  parser.add_argument("--num_samples", type=timing.positive, default=100)
-  parser.add_argument(
-      "--num_targets", type=timing.positives, default=(1000, 5000),
-      help="a list",
-  )
-  options = parser.parse_args(argv)
-  kernels = {"ours": fully_connected(1)}
-  theirs = find_neural_tangents()
-  if theirs is not None:
-    kernels["neural_tangents"] = theirs
-  rows = [_measure(kernels, m, options) for m in options.num_targets]
-  timing.show(rows)
-  timing.write("kip_step", options, rows)
+  options = timing.parser(
+      __doc__, num_samples=100, num_targets=(1000, 5000)
+  ).parse_args(argv)
+  kernels = {"ours": fully_connected(1), "neural_tangents": theirs()}
+  rows = [_compared(kernels, m, options) for m in options.num_targets]
+  timing.report("kip_step", options, rows)
 
 
-def find_neural_tangents() -> Kernel | None:
+def theirs() -> Kernel | None:
   """The same kernel by neural-tangents, or None after saying why."""
   try:
-    stax = import_neural_tangents().stax
+    stax = neural_tangents.import_neural_tangents().stax
   except ImportError:
     print("neural-tangents is not installed: only ours is timed.")
     return None
@@ -56,62 +43,38 @@ def find_neural_tangents() -> Kernel | None:
       stax.Flatten(), stax.Dense(1, **settings), stax.Relu(),
       stax.Dense(1, **settings),
   )
-  return from_stax(kernel_fn)
+  return neural_tangents.from_stax(kernel_fn)
 
 
 def step(kernel: Kernel, num_samples: int, num_targets: int):
   """`() -> (loss, gradient)` with respect to samples and labels."""
-  objective = kernel_regression(
-      kernel, sample=lambda key, data: data, num_classes=CLASSES
-  )
   generator = np.random.default_rng(0)
-
-  def images(size):
-    return jnp.asarray(generator.normal(size=(size, *SHAPE)), jnp.float32)
-
-  def classes(size):
-    return jnp.arange(size, dtype=jnp.int32) % CLASSES
-
-  own = Samples(
-      images(num_samples), centred_rows(classes(num_samples), CLASSES),
-      jnp.zeros((0,), jnp.float32),
+  source = data.from_arrays(
+      generator.integers(0, 256, (num_samples, *SHAPE), np.uint8),
+      np.arange(num_samples) % CLASSES, test_fraction=0,
   )
-  batch = Batch(images(num_targets), classes(num_targets))
-  key = jax.random.key(0)
-
-  @jax.jit
-  def run(own, batch):
-    def loss(learned):
-      inputs, labels = learned
-      samples = own._replace(inputs=inputs, labels=labels)
-      return objective.loss(key, samples, (), batch)[0]
-
-    return jax.value_and_grad(loss)((own.inputs, own.labels))
-
-  return lambda: run(own, batch)
+  method = methods.kip(start="noise", learn_labels=True)
+  plan = steps.planned(source, method, kernel, num_rows=num_samples)
+  batch = Batch(
+      jnp.asarray(generator.normal(size=(num_targets, *SHAPE)), jnp.float32),
+      jnp.arange(num_targets, dtype=jnp.int32) % CLASSES,
+  )
+  run = jax.jit(plan.estimator.estimate)
+  return lambda: run(plan.keys.run, plan.start, (), batch)[:2]
 
 
-def _measure(kernels, num_targets, options):
+def _compared(kernels, num_targets, options):
   candidates = {
-      name: step(kernel, options.num_samples, num_targets)
+      name: kernel and step(kernel, options.num_samples, num_targets)
       for name, kernel in kernels.items()
   }
   row = {"samples x targets": f"{options.num_samples} x {num_targets}"}
-  if len(candidates) > 1:
-    row["difference"] = agreement.difference(*(
-        dict(zip(("inputs", "labels"), run()[1], strict=True))
-        for run in candidates.values()
+  if all(candidates.values()):
+    row["difference"] = steps.difference(*(
+        dict(codes=found.codes, labels=found.labels)
+        for _, found in (run() for run in candidates.values())
     ))
-  timed = timing.alternate(
-      candidates, rounds=options.rounds, seconds=options.seconds
-  )
-  for name, seconds in timed.items():
-    row[f"{name}_ms"] = timing.milliseconds(seconds)
-    row[f"{name}_seconds"] = seconds
-  if len(timed) > 1:
-    row["ours/neural_tangents"] = timing.ratio(*timed.values())
-    row["bar"], row["met"] = BAR, row["ours/neural_tangents"] <= BAR
-  return row
+  return row | timing.compare(candidates, options, bar=BAR)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Measuring by alternation: A, B, A, B, ... within one process.
 
-A machine's speed drifts; two candidates timed in turn drift together, so what
-the benchmarks report is the median over rounds of the ratio within a round.
+A machine's speed drifts; two candidates timed in turn drift together, so the
+benchmarks report the median over rounds of the ratio within a round.
 """
 
 import argparse
@@ -20,26 +20,34 @@ import numpy as np
 
 from distill_jax import environment
 
+RAW = argparse.RawDescriptionHelpFormatter  # docstrings as they are
 _PAUSE = 0.1  # seconds in which one runtime's idle threads go to sleep
-_PACKAGES = ("jax", "jaxlib", "numpy", "flax", "optax", "torch",
-             "neural-tangents")
+_PACKAGES = "jax jaxlib numpy flax optax torch neural-tangents".split()
 
 
-def parser(description: str) -> argparse.ArgumentParser:
-  """The options that every benchmark has.
+def parser(description: str, **settings) -> argparse.ArgumentParser:
+  """The options of a benchmark that times; of `settings` too."""
+  result = argparse.ArgumentParser(description=description, formatter_class=RAW)
+  add = result.add_argument
+  add("--rounds", type=positive, default=5, help="alternating rounds")
+  add("--seconds", type=float, default=1.0, help="least length of a sample")
+  return with_settings(result, **settings)
 
-  Args:
-    description: the docstring of the script; its first line is shown.
+
+def with_settings(
+    parser: argparse.ArgumentParser, **settings
+) -> argparse.ArgumentParser:
+  """Adds `--out` and an option for each setting, with its default.
+
+  A setting is text, a number of at least 1, or a tuple of such numbers.
   """
-  result = argparse.ArgumentParser(description=description.splitlines()[0])
-  result.add_argument(
-      "--rounds", type=positive, default=5, help="alternating rounds"
-  )
-  result.add_argument(
-      "--seconds", type=float, default=1.0, help="least length of a sample"
-  )
-  result.add_argument("--out", default="", help="JSON file to write")
-  return result
+  for name, value in settings.items():
+    kind = {str: str, tuple: positives}.get(type(value), positive)
+    parser.add_argument(
+        f"--{name}", type=kind, default=value, help=f"default: {_joined(value)}"
+    )
+  parser.add_argument("--out", default="", help="JSON file to write")
+  return parser
 
 
 def positive(text: str) -> int:
@@ -64,12 +72,12 @@ def alternate(
   """Times candidates in turn, after a warm-up of each.
 
   Args:
-    candidates: functions by name; what they return is waited for.
+    candidates: functions by name; their results are waited for.
     rounds: samples taken of each.
     seconds: a sample repeats its candidate for about this long at least.
 
   Returns:
-    Seconds per call, `rounds` of them by name.
+    Seconds per call by name.
   """
   repeats = {}
   for name, run in candidates.items():
@@ -83,6 +91,40 @@ def alternate(
   return samples
 
 
+def compare(
+    candidates: dict[str, Callable[[], Any] | None], options, **settings
+) -> dict[str, Any]:
+  """Times candidates, but those that are None; `columns` of their samples."""
+  samples = alternate(
+      {name: run for name, run in candidates.items() if run},
+      rounds=options.rounds, seconds=options.seconds,
+  )
+  return columns(samples, **settings)
+
+
+def columns(
+    samples: dict[str, list[float]], *, bar: float | None = None,
+    per_call: int = 1,
+) -> dict[str, Any]:
+  """Columns of a result: `A_ms`, `A_seconds`, and of A and B `A/B`, `met`.
+
+  Args:
+    samples: seconds per call of A, and maybe of B, by name.
+    bar: the largest ratio A/B that is good enough; None for none.
+    per_call: steps of a call, for milliseconds of one step.
+  """
+  row = {}
+  for name, seconds in samples.items():
+    row[f"{name}_ms"] = milliseconds(seconds) / per_call
+    row[f"{name}_seconds"] = seconds
+  if len(samples) > 1:
+    share = ratio(*samples.values())
+    row["/".join(samples)] = share
+    row["bar"] = "-" if bar is None else bar
+    row["met"] = "-" if bar is None else share <= bar
+  return row
+
+
 def ratio(above: list[float], below: list[float]) -> float:
   """Median over rounds of the ratio of two candidates' samples."""
   return float(np.median(np.divide(above, below)))
@@ -94,11 +136,7 @@ def milliseconds(samples: list[float]) -> float:
 
 
 def show(rows: list[dict[str, Any]]) -> None:
-  """Prints rows of one set of columns as an aligned table.
-
-  Args:
-    rows: scalars by column; a list (of samples) is left out.
-  """
+  """Prints rows of one set of columns as a table, without lists of samples."""
   columns = [c for c, value in rows[0].items() if not isinstance(value, list)]
   table = [columns, *([_text(row[c]) for c in columns] for row in rows)]
   widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -110,30 +148,34 @@ def show(rows: list[dict[str, Any]]) -> None:
 def describe_machine() -> dict[str, Any]:
   """Device, processor, cores, versions and date: what a timing depends on."""
   device = jax.devices()[0]
-  versions = {"python": platform.python_version()}
-  for package in _PACKAGES:
-    try:
-      versions[package] = importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-      versions[package] = None
+  installed = {
+      found.name.lower().replace("_", "-"): found.version
+      for found in importlib.metadata.distributions()
+  }
   return {
       "platform": device.platform,
       "device": device.device_kind,
       "num_devices": jax.device_count(),
       "cpu": _cpu_model(),
       "cores": environment.num_cores(),
-      "versions": versions,
+      "versions": {"python": platform.python_version(), **{
+          package: installed.get(package) for package in _PACKAGES
+      }},
       "date": datetime.datetime.now(datetime.UTC).isoformat("T", "seconds"),
   }
 
 
-def write(
-    script: str, options: argparse.Namespace, rows: list[dict[str, Any]]
-) -> None:
+def report(script: str, options, rows: list[dict[str, Any]]) -> None:
+  """Prints the results, and writes them if `--out` was given."""
+  show(rows)
+  write(script, options, rows)
+
+
+def write(script: str, options, rows: list[dict[str, Any]]) -> None:
   """Writes the results as JSON to `options.out`, if that was given.
 
   Args:
-    script: its name without `.py`.
+    script: its name without `.py`, and its command if it has several.
     options: as parsed; all but `out` are recorded as the command.
     rows: the results, lists of samples included.
   """
@@ -143,14 +185,14 @@ def write(
       f"--{name}={_joined(value)}" for name, value in vars(options).items()
       if name != "out" and value is not None
   ]
+  file, *command = script.split()
+  parts = ["python", f"benchmarks/{file}.py", *command, *flags]
   document = {
-      "benchmark": script,
-      "command": " ".join(["python", f"benchmarks/{script}.py", *flags]),
-      "machine": describe_machine(),
-      "results": rows,
+      "benchmark": script, "command": " ".join(parts),
+      "machine": describe_machine(), "results": rows,
   }
-  path = pathlib.Path(options.out)
-  path.write_text(json.dumps(document, indent=2) + "\n")
+  text = json.dumps(document, indent=2) + "\n"
+  pathlib.Path(options.out).write_text(text)
 
 
 def _seconds_per_call(run, repeats):

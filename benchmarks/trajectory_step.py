@@ -4,17 +4,16 @@ ConvNet of depth 3, ten classes of 32 x 32 x 3 images with ten samples each, all
 of them in every student step, no augmentation. Both first have to agree on the
 gradients by samples and step size, in float64. Bars on CPU: 5 steps without
 rematerialisation take at most 1.1 times as long; 20 steps with it at most 1.6
-times, at an eighth of what PyTorch's autograd keeps; on an accelerator half as
-long for both. Without PyTorch only ours is timed.
+times, at an eighth of the memory that PyTorch's autograd keeps; on an
+accelerator half as long for both. Without PyTorch only ours is timed.
 """
 
-import agreement
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import steps
 import timing
-from sldd_step import find_torch
 
 from distill_jax import initialisation, nn
 from distill_jax.environment import platform
@@ -34,152 +33,117 @@ _AGREE = 1e-9
 
 
 def main(argv=None) -> None:
-  """Runs the benchmark with the given arguments, or the command line's."""
-  parser = timing.parser(__doc__)
-  parser.add_argument(
-      "--num_steps", type=timing.positives, default=(5, 20),
-      help="N, of 5 and 20",
-  )
-  parser.add_argument("--width", type=timing.positive, default=128)
-  parser.add_argument("--samples_per_class", type=timing.positive, default=10)
-  options = parser.parse_args(argv)
-  torch_device = find_torch()
+  options = timing.parser(
+      __doc__, num_steps=(5, 20), width=128, samples_per_class=10
+  ).parse_args(argv)
+  device = steps.find_torch()
   rows = [
-      _measure(*work, torch_device, options) for work in WORKS
-      if work[0] in options.num_steps
+      {"steps": work[0], "remat": work[1], **_compared(*work, device, options)}
+      for work in WORKS if work[0] in options.num_steps
   ]
-  timing.show(rows)
-  timing.write("trajectory_step", options, rows)
+  timing.report("trajectory_step", options, rows)
 
 
 class Problem:
-  """A set, and an expert's stretch that gradient steps of it could go."""
+  """A set, and an expert's segment that gradient steps of it could take."""
 
-  def __init__(self, width: int, samples_per_class: int):
+  def __init__(self, width: int, samples_per_class: int, num_steps, remat):
     generator = np.random.default_rng(0)
     size = CLASSES * samples_per_class
-    self.network = nn.convnet(CLASSES, width=width)
-    self.codes = generator.normal(size=(size, *SHAPE)).astype(np.float32)
-    example = jnp.zeros((1, *SHAPE))
-    self.start = self.network.init(jax.random.key(1), example)["params"]
-    self.target = jax.tree.map(
-        lambda leaf: leaf + 0.01 * generator.normal(size=leaf.shape).astype(
-            np.float32
-        ), self.start,
-    )
+    network = nn.convnet(CLASSES, width=width)
+    codes = generator.normal(size=(size, *SHAPE)).astype(np.float32)
+    self.num_steps = num_steps
+    self.start = network.init(jax.random.key(1), codes[:1])["params"]
+    self.target = jax.tree.map(lambda leaf: leaf + 0.01 * np.float32(
+        generator.normal(size=leaf.shape)
+    ), self.start)
     self.distilled = Distilled(
-        jnp.asarray(self.codes),
+        jnp.asarray(codes),
         initialisation.one_hot(np.arange(size) * CLASSES // size, CLASSES),
         jnp.asarray([STEP_SIZE]),
     )
-
-  def estimator(self, num_steps: int, remat: bool):
-    """Of trajectory matching."""
-    return backprop(
-        trajectory_matching(self.network, num_steps=num_steps, remat=remat),
+    self.estimator = backprop(
+        trajectory_matching(network, num_steps=num_steps, remat=remat),
         pixels(), positive=lambda raw: raw,
     )
 
+  def in_float64(self) -> "Problem":
+    """The same numbers in float64."""
+    self.start, self.target, self.distilled = jax.tree.map(
+        lambda leaf: np.asarray(leaf, np.float64),
+        (self.start, self.target, self.distilled),
+    )
+    return self
+
   @property
-  def segment(self) -> Segment:
-    """The stretch, as vectors."""
-    return Segment(vector.flatten(self.start), vector.flatten(self.target))
+  def arguments(self):
+    """Of `estimator.estimate`."""
+    segment = Segment(vector.flatten(self.start), vector.flatten(self.target))
+    return jax.random.key(0), self.distilled, (), segment
+
+  def stepper(self):
+    """`() -> State, Info`: one outer step."""
+    rules = [optax.sgd(rate, 0.5) for rate in RATES]
+    outer = distiller(
+        self.estimator, learn(codes=rules[0], step_sizes=rules[1]),
+        project=step_size_floor(1e-6),
+    )
+    key, distilled, _, segment = self.arguments
+    state = outer.init(key, distilled)
+    per_step = jax.tree.map(lambda leaf: leaf[None], segment)
+    return lambda: distill(
+        key, state, (), step=outer.step, num_steps=1, per_step=per_step
+    )
+
+  def in_torch(self, device):
+    """The same in PyTorch."""
+    import convnet_torch
+
+    return convnet_torch.Trajectory(
+        self.distilled.codes, self.start, self.target, step_size=STEP_SIZE,
+        num_steps=self.num_steps, device=device,
+    )
 
 
 def gradient_difference(width: int, num_steps, remat, device) -> float:
-  """`agreement.difference` of the two gradients.
+  """`steps.difference` of the two gradients.
 
   In float64, to 1e-9, and on two samples a class: in float32 the two differ by
   a percent at width 128.
   """
   import torch
-  import trajectory_torch
 
   torch.set_default_dtype(torch.float64)
   with jax.enable_x64(True):
-    problem = _in_float64(Problem(width, 2))
-    _, found, *_ = jax.jit(problem.estimator(num_steps, remat).estimate)(
-        jax.random.key(0), problem.distilled, (), problem.segment
-    )
+    problem = Problem(width, 2, num_steps, remat).in_float64()
+    _, found, *_ = jax.jit(problem.estimator.estimate)(*problem.arguments)
     found = jax.device_get(found)
-  codes, step_size = trajectory_torch.gradient(
-      problem.codes, problem.start, problem.target, step_size=STEP_SIZE,
-      num_steps=num_steps, device=device,
-  )
+  theirs = problem.in_torch(device).gradient()
   torch.set_default_dtype(torch.float32)
-  return agreement.difference(
-      found._asdict(), dict(codes=codes, raw_step_sizes=[step_size]),
-      rtol=_AGREE,
-  )
+  return steps.difference(found._asdict(), theirs, rtol=_AGREE)
 
 
-def _in_float64(problem: Problem) -> Problem:
-  problem.codes, problem.start, problem.target, problem.distilled = (
-      jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), tree)
-      for tree in (
-          problem.codes, problem.start, problem.target, problem.distilled
-      )
-  )
-  return problem
-
-
-def _measure(num_steps, remat, bar, torch_device, options):
-  problem = Problem(options.width, options.samples_per_class)
-  row = {"steps": num_steps, "remat": remat}
-  candidates = {"ours": _step(problem, num_steps, remat)}
-  if torch_device is not None:
-    import trajectory_torch
-
+def _compared(num_steps, remat, bar, device, options):
+  problem = Problem(options.width, options.samples_per_class, num_steps, remat)
+  row, theirs = {}, None
+  if device is not None:
     row["difference"] = gradient_difference(
-        options.width, num_steps, remat, torch_device
+        options.width, num_steps, remat, device
     )
-    candidates["torch"] = trajectory_torch.stepper(
-        problem.codes, problem.start, problem.target, step_size=STEP_SIZE,
-        rates=RATES, num_steps=num_steps, device=torch_device,
-    )
-  timed = timing.alternate(
-      candidates, rounds=options.rounds, seconds=options.seconds
+    theirs = problem.in_torch(device)
+  row |= timing.compare(
+      {"ours": problem.stepper(), "torch": theirs and theirs.stepper(RATES)},
+      options, bar=bar if platform() == "cpu" else _ACCELERATOR_BAR,
   )
-  for name, seconds in timed.items():
-    row[f"{name}_ms"] = timing.milliseconds(seconds)
-    row[f"{name}_seconds"] = seconds
-  row["ours_bytes"] = _temporary_bytes(problem, num_steps, remat)
-  if "torch" in timed:
-    row["torch_bytes"] = trajectory_torch.saved_bytes(
-        problem.codes, problem.start, problem.target, step_size=STEP_SIZE,
-        num_steps=num_steps, device=torch_device,
-    )
-    bar = bar if platform() == "cpu" else _ACCELERATOR_BAR
-    row["ours/torch"] = timing.ratio(timed["ours"], timed["torch"])
-    row["bar"], row["met"] = bar, row["ours/torch"] <= bar
+  row["ours_bytes"] = steps.temporary_bytes(
+      problem.estimator.estimate, *problem.arguments
+  )
+  if theirs:
+    row["torch_bytes"] = theirs.saved_bytes()
     if remat:
       share = row["ours_bytes"] / row["torch_bytes"]
       row["met"] = row["met"] and share <= _MEMORY_BAR
-    row["torch_device"] = torch_device.type
-  return row
-
-
-def _step(problem: Problem, num_steps, remat):
-  outer = distiller(
-      problem.estimator(num_steps, remat),
-      learn(
-          codes=optax.sgd(RATES[0], 0.5), step_sizes=optax.sgd(RATES[1], 0.5)
-      ),
-      project=step_size_floor(1e-6),
-  )
-  state = outer.init(jax.random.key(0), problem.distilled)
-  fed = jax.tree.map(lambda leaf: leaf[None], problem.segment)
-  key = jax.random.key(1)
-  return lambda: distill(
-      key, state, (), step=outer.step, num_steps=1, per_step=fed
-  )
-
-
-def _temporary_bytes(problem: Problem, num_steps, remat) -> int:
-  compiled = jax.jit(problem.estimator(num_steps, remat).estimate).lower(
-      jax.random.key(0), problem.distilled, (), problem.segment
-  ).compile()
-  return compiled.memory_analysis().temp_size_in_bytes
+  return row | steps.named(device)
 
 
 if __name__ == "__main__":

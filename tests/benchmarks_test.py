@@ -6,37 +6,37 @@ import pathlib
 import tempfile
 from unittest import mock
 
-import agreement
-import batch_map_bench
 import chex
+import commits
 import conv_scan
 import evaluation
 import frepo_step
 import frozen_features
 import jax
 import kip_step
-import matching_memory
 import matching_step
+import memory
 import numpy as np
 import pytest
-import sldd_problem
 import sldd_step
-import text_memory
+import steps
 import text_step
 import timing
-import trajectory_memory
 import trajectory_step
-import unroll_memory
+import unrolled
 from absl.testing import absltest, parameterized
 
+import distill_jax as dd
 from distill_jax import nn
 
 BENCHMARKS = pathlib.Path(__file__).parents[1] / "benchmarks"
 
 SCRIPTS = (
-    batch_map_bench, conv_scan, evaluation, frepo_step, frozen_features,
-    kip_step, matching_memory, matching_step, sldd_step, text_memory, text_step,
-    trajectory_memory, trajectory_step, unroll_memory,
+    commits, conv_scan, evaluation, frepo_step, frozen_features, kip_step,
+    matching_step, memory, sldd_step, text_step, trajectory_step,
+)
+needs_torch = absltest.skipIf(
+    importlib.util.find_spec("torch") is None, "PyTorch is not installed"
 )
 
 
@@ -61,6 +61,19 @@ class TimingTest(parameterized.TestCase):
   def test_ratio_is_the_median_within_rounds(self):
     assert timing.ratio([2.0, 9.0, 40.0], [1.0, 3.0, 10.0]) == 3.0
     assert timing.milliseconds([0.001, 0.5, 0.002]) == 2.0
+
+  @parameterized.parameters((3.0, True), (2.9, False), (None, "-"))
+  def test_columns_of_two_candidates(self, bar, met):
+    row = timing.columns(
+        {"a": [2.0, 9.0, 40.0], "b": [1.0, 3.0, 10.0]}, bar=bar, per_call=10
+    )
+    assert row["a_ms"] == 900 and row["b_seconds"] == [1.0, 3.0, 10.0]
+    assert row["a/b"] == 3.0 and row["met"] == met
+
+  def test_a_candidate_that_is_missing_is_not_compared(self):
+    options = mock.Mock(rounds=1, seconds=0)
+    row = timing.compare({"ours": lambda: 0, "torch": None}, options, bar=1.0)
+    assert list(row) == ["ours_ms", "ours_seconds"]
 
   @parameterized.parameters(*SCRIPTS)
   def test_refused_arguments(self, script):
@@ -119,13 +132,13 @@ class ScriptsTest(parameterized.TestCase):
 
   def test_gradients_that_differ_are_refused(self):
     ours = dict(codes=np.array([1.0, 2.0]), labels=np.array(4.0))
-    assert agreement.difference(ours, ours) == 0
+    assert steps.difference(ours, ours) == 0
     other = dict(ours, labels=np.array(4.0 / 1.01))
     with self.assertRaisesRegex(RuntimeError, "to 0.001; got .*labels.*0.01"):
-      agreement.difference(ours, other)
-    assert 0.0099 < agreement.difference(ours, other, rtol=0.02) < 0.0101
+      steps.difference(ours, other)
+    assert 0.0099 < steps.difference(ours, other, rtol=0.02) < 0.0101
     with self.assertRaisesRegex(RuntimeError, "labels.*nan"):
-      agreement.difference(ours, dict(ours, labels=np.array(np.nan)))
+      steps.difference(ours, dict(ours, labels=np.array(np.nan)))
 
   def test_one_round_of_frepo_step(self):
     out = self.folder / "result.json"
@@ -146,36 +159,38 @@ class ScriptsTest(parameterized.TestCase):
     (row,) = json.loads(out.read_text())["results"]
     assert row["samples x targets"] == "10 x 20" and row["ours_ms"] > 0
 
-  @absltest.skipIf(
-      importlib.util.find_spec("torch") is None, "PyTorch is not installed"
-  )
+  @needs_torch
   def test_torch_has_the_same_gradient(self):
-    split = sldd_problem.random_split(16)
-    difference = sldd_step.gradient_difference(
-        2, 8, split, sldd_step.find_torch()
+    plan = unrolled.sldd(
+        unrolled.random_images(16), num_epochs=2, batch_size=8, fixed=True
+    )
+    difference = unrolled.gradient_difference(
+        "lenet", plan, steps.find_torch()
     )
     assert difference < 1e-4
 
-  @absltest.skipIf(
-      importlib.util.find_spec("torch") is None, "PyTorch is not installed"
-  )
+  @needs_torch
   @parameterized.parameters("text_convnet", "bi_lstm")
   def test_text_has_torchs_gradient(self, name):
-    difference = text_step.gradient_difference(name, length=6, batch_size=4)
+    num_steps, num_epochs = text_step.SIZES[name]
+    plan = unrolled.tdd(
+        name, length=6, num_steps=num_steps, num_epochs=num_epochs,
+        batch_size=4, fixed=True,
+    )
+    difference = unrolled.gradient_difference(name, plan, steps.find_torch())
     assert difference < 1e-4
 
   @pytest.mark.slow
   def test_parts_of_a_sentence_take_less_memory(self):
     out = self.folder / "result.json"
-    text_memory.main([
-        "--length=100", "--num_epochs=1", "--batch_size=4", f"--out={out}"
+    memory.main([
+        "text", "--length=100", "--num_epochs=1", "--batch_size=4",
+        f"--out={out}",
     ])
     parts, kept = json.loads(out.read_text())["results"]
     assert parts["met"] and parts["temporary_bytes"] < kept["temporary_bytes"]
 
-  @absltest.skipIf(
-      importlib.util.find_spec("torch") is None, "PyTorch is not installed"
-  )
+  @needs_torch
   @pytest.mark.slow
   def test_matching_agrees_with_torch(self):
     out = self.folder / "result.json"
@@ -186,9 +201,7 @@ class ScriptsTest(parameterized.TestCase):
     rows = {row["work"]: row for row in json.loads(out.read_text())["results"]}
     assert rows["dc"]["difference"] < 1e-3 > rows["dm"]["difference"]
 
-  @absltest.skipIf(
-      importlib.util.find_spec("torch") is None, "PyTorch is not installed"
-  )
+  @needs_torch
   @pytest.mark.slow
   def test_trajectories_agree_with_torch(self):
     out = self.folder / "result.json"
@@ -205,38 +218,75 @@ class ScriptsTest(parameterized.TestCase):
     sizes = iter([(1000, 10), (1000 + 4 * 10 * 30 + beyond, 10)] * 3)
     out = self.folder / "result.json"
     with mock.patch.object(
-        trajectory_memory, "measured", lambda *_, **__: next(sizes)
+        memory, "of_trajectory", lambda *_, **__: next(sizes)
     ):
-      trajectory_memory.main([f"--out={out}"])
+      memory.main(["trajectory", f"--out={out}"])
     rows = json.loads(out.read_text())["results"]
     assert [row["met"] for row in rows] == [True, met, "-", "-", "-", "-"]
 
   def test_only_ours_is_timed_without_torch(self):
     with mock.patch.object(importlib.util, "find_spec", lambda name: None):
-      assert sldd_step.find_torch() is None
+      assert steps.find_torch() is None
 
   def test_memory_bar(self):
     weights = 4 * 61_706
-    sizes = iter([1000, 1000 + 9 * weights, 1000 + 99 * weights + 2**20] * 2)
+    sizes = iter([
+        (size, weights, 7)
+        for size in (1000, 1000 + 9 * weights, 1000 + 99 * weights + 2**20)
+    ] * 2)
     out = self.folder / "result.json"
-    with mock.patch.multiple(
-        unroll_memory,
-        temporary_bytes=lambda problem, split: next(sizes),
-        inner_gradient_bytes=lambda problem: 7,
-    ):
-      unroll_memory.main(
-          ["--num_steps=1,10,100", "--batch_size=4", f"--out={out}"]
-      )
-    rows = json.loads(out.read_text())["results"]
+    with mock.patch.object(memory, "of_unroll", lambda *_: next(sizes)):
+      memory.main(["unroll", "--num_steps=1,10,100", f"--out={out}"])
+    document = json.loads(out.read_text())
+    assert document["command"] == (
+        "python benchmarks/memory.py unroll --num_steps=1,10,100 "
+        "--batch_size=1024"
+    )
+    rows = document["results"]
     assert [row["met"] for row in rows] == [True, True, False, "-", "-", "-"]
     assert rows[1]["weights_bytes"] == 10 * weights
 
+  def test_memory_of_an_unroll(self):
+    out = self.folder / "result.json"
+    memory.main([
+        "unroll", "--num_steps=1,3", "--batch_size=4", f"--out={out}"
+    ])
+    rows = json.loads(out.read_text())["results"]
+    assert [row["met"] for row in rows] == [True, True, "-", "-"]
+    assert rows[3]["temporary_bytes"] > rows[1]["temporary_bytes"]
+
+  def test_steps_of_this_checkout(self):
+    options = mock.Mock(width=4, steps=1)
+    assert commits.seconds("dm", options) > 0
+    without_methods = mock.Mock(spec=[n for n in dir(dd) if n != "methods"])
+    without_methods.configure_mock(**{
+        name: getattr(dd, name) for name in dd.__all__ if name != "methods"
+    })
+    with mock.patch.object(commits, "dd", without_methods):
+      assert commits.seconds("dm", options) > 0
+
+  def test_rounds_of_two_checkouts(self):
+    out, asked = self.folder / "result.json", []
+
+    def in_checkout(folder, options):
+      asked.append(folder)
+      return {name: 2.0 if folder == "new" else 1.0
+              for name in ("import", *commits.WORK)}
+
+    with mock.patch.object(commits, "in_checkout", in_checkout):
+      commits.main([
+          "--before=old", "--after=new", "--rounds=2", f"--out={out}"
+      ])
+    rows = json.loads(out.read_text())["results"]
+    assert asked == ["new", "old"] * 2
+    assert [row["work"] for row in rows] == ["import", *commits.WORK]
+    assert {row["after/before"] for row in rows} == {2.0}
+
 
 def test_classes_are_matched_in_the_memory_of_one():
+  options = mock.Mock(width=4, samples_per_class=1, batch_size=64)
   small, large = (
-      matching_memory.temporary_bytes(
-          num_classes, width=4, samples_per_class=1, batch_size=64
-      ) for num_classes in (4, 40)
+      memory.of_matching(num_classes, options) for num_classes in (4, 40)
   )
-  batch = 36 * 64 * np.prod(matching_memory.SHAPE) * 4  # of 36 classes more
+  batch = 36 * 64 * np.prod(memory.SHAPE) * 4  # of 36 classes more
   assert large - small < batch / 4
