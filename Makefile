@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CODE := distill_jax experiments benchmarks tests
 
-.PHONY: quickstart test test-all lint clean
+.PHONY: quickstart test test-all lint format clean
 
 quickstart: $(VENV)/.experiments
 	$(BIN)/python experiments/distill.py \
@@ -19,6 +20,12 @@ test-all: $(VENV)/.test-all
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
+	$(BIN)/yapf --parallel --diff --recursive $(CODE)
+
+# Imports by ruff, everything else by yapf.
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix --select I .
+	$(BIN)/yapf --parallel --in-place --recursive $(CODE)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

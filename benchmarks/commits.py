@@ -26,14 +26,14 @@ _MTT = dict(strategy="", optimizer="adam", student=dict(num_steps=5))
 WORK = dict(  # settings, learned fields, step sizes
     dm=(dict(strategy="", batch_size=64), ["codes"], 0),
     sldd=(dict(epochs=3, clip_norm=0.0), ["codes", "labels", "step_sizes"], 3),
-    frepo=({}, ["codes", "labels"], 0), mtt=(_MTT, ["codes", "step_sizes"], 1),
+    frepo=({}, ["codes", "labels"], 0), mtt=(_MTT, ["codes", "step_sizes"], 1)
 )
 
 
 def main(argv=None) -> None:
   options = timing.parser(
-      __doc__, before="", after="", width=16, steps=20, child=""
-  ).parse_args(argv)
+      __doc__, before="", after="", width=16, steps=20,
+      child="").parse_args(argv)
   if options.child:
     print(json.dumps({name: seconds(name, options) for name in WORK}))
     return
@@ -41,9 +41,11 @@ def main(argv=None) -> None:
   for side in ("after", "before") * options.rounds:
     for name, value in in_checkout(getattr(options, side), options).items():
       samples[name][side].append(value)
-  timing.report("commits", options, [
-      {"work": name, **timing.columns(sides)} for name, sides in samples.items()
-  ])
+  timing.report(
+      "commits", options, [{
+          "work": name,
+          **timing.columns(sides)
+      } for name, sides in samples.items()])
 
 
 def in_checkout(folder: str, options) -> dict[str, float]:
@@ -62,8 +64,8 @@ def seconds(name: str, options) -> float:
   source, key = dd.read("digits"), jax.random.key(0)
   network = dd.convnet(source.num_classes, depth=2, width=options.width)
   start = dd.from_real(
-      key, source, dd.pixels(), num_samples=source.num_classes, step_size=None
-  )._replace(raw_step_sizes=jnp.full((WORK[name][2],), 0.02))
+      key, source, dd.pixels(), num_samples=source.num_classes,
+      step_size=None)._replace(raw_step_sizes=jnp.full((WORK[name][2],), 0.02))
   drawn_from = source.train
   if name == "mtt":
     weights = vector.flatten(network.init(key, source.example)["params"])
@@ -71,9 +73,8 @@ def seconds(name: str, options) -> float:
   step, state = outer(name, source, network, start)
   for _ in ("warms up", "counts"):
     began = time.perf_counter()
-    jax.block_until_ready(dd.distill(
-        key, state, drawn_from, step=step, num_steps=options.steps
-    ))
+    jax.block_until_ready(
+        dd.distill(key, state, drawn_from, step=step, num_steps=options.steps))
   return (time.perf_counter() - began) / options.steps
 
 
@@ -91,19 +92,18 @@ def outer(name: str, source, network, start):
   rows, adam = jnp.arange(source.num_classes), optax.adam
   objective = dict(
       dm=dd.distribution_matching(
-          network, rows[:, None], sample=dd.per_class(64, lazy=True)
-      ),
+          network, rows[:, None], sample=dd.per_class(64, lazy=True)),
       sldd=dd.unrolled(network, rows[None], **real),
-      frepo=frepo.feature_regression(network, **real, pool=pool.network_pool(
-          network, size=10, max_age=101, optimizer=adam(3e-4)
-      )),
-      mtt=mtt.trajectory_matching(network, num_steps=5),
-  )[name]
+      frepo=frepo.feature_regression(
+          network,
+          **real,
+          pool=pool.network_pool(
+              network, size=10, max_age=101, optimizer=adam(3e-4))),
+      mtt=mtt.trajectory_matching(network, num_steps=5))[name]
   raw = dict(positive=lambda x: x) if name == "mtt" else {}
   made = dd.distiller(
       dd.backprop(objective, dd.pixels(), **raw),
-      dd.learn(**dict.fromkeys(fields, adam(0.02))),
-  )
+      dd.learn(**dict.fromkeys(fields, adam(0.02))))
   return made.step, made.init(jax.random.key(0), start)
 
 

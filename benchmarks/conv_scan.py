@@ -17,38 +17,39 @@ from distill_jax.nn.conv import conv2d
 BAR = 1.3
 _STEP_SIZE = 1e-6  # keeps every step's operands of one size
 
-
 # Name, batch, side, channels, features, side of the kernel, padding.
-WORK = (
-    ("3x3 64-64", 32, 16, 64, 64, 3, 1),
-    ("lenet first", 64, 28, 1, 6, 5, 2),
-    ("lenet second", 64, 14, 6, 16, 5, 0),
-)
+WORK = (("3x3 64-64", 32, 16, 64, 64, 3,
+         1), ("lenet first", 64, 28, 1, 6, 5, 2),
+        ("lenet second", 64, 14, 6, 16, 5, 0))
 
 
 def main(argv=None) -> None:
   parser = timing.parser(__doc__, length=5)
   parser.add_argument(
-      "--batch_size", type=timing.positive, help="instead of 32 and 64"
-  )
+      "--batch_size", type=timing.positive, help="instead of 32 and 64")
   options = parser.parse_args(argv)
   rows = []
   for name, batch, *sizes in WORK:
     sizes = (options.batch_size or batch, *sizes)
     for form, function in (("conv2d", conv2d), ("lax", plain)):
-      rows.append({"work": name, "form": form, **timing.compare(
-          candidates(function, options.length, *sizes), options,
-          bar=BAR if form == "conv2d" else None, per_call=options.length,
-      )})
+      rows.append({
+          "work": name,
+          "form": form,
+          **timing.compare(
+              candidates(function, options.length, *sizes),
+              options,
+              bar=BAR if form == "conv2d" else None,
+              per_call=options.length)
+      })
   timing.report("conv_scan", options, rows)
 
 
 def plain(x, w, *, padding):
   """The library's convolution with the signature of `conv2d`."""
   return lax.conv_general_dilated(
-      x, w, (1, 1), ((padding, padding),) * 2,
-      dimension_numbers=("NHWC", "HWIO", "NHWC"),
-  )
+      x,
+      w, (1, 1), ((padding, padding),) * 2,
+      dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
 def chains(convolution, padding: int, length: int):
@@ -74,13 +75,13 @@ def chains(convolution, padding: int, length: int):
 
 
 def candidates(
-    convolution, length, batch, side, channels, features, kernel, padding
-) -> dict:
+    convolution, length, batch, side, channels, features, kernel,
+    padding) -> dict:
   """`scan` and `top`: functions `() -> images, kernel`."""
   k_x, k_w = jax.random.split(jax.random.key(0))
   x = jax.random.normal(k_x, (batch, side, side, channels))
   w = jax.random.normal(k_w, (kernel, kernel, channels, features))
-  w = w / (kernel**2 * channels) ** 0.5
+  w = w / (kernel**2 * channels)**0.5
   top, scan = chains(convolution, padding, length)
   return {"scan": lambda: scan(x, w), "top": lambda: top(x, w)}
 

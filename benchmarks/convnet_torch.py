@@ -18,7 +18,7 @@ def convnet(params: list, x):
   """
   *blocks, w, b = params
   for i in range(0, len(blocks), 4):
-    kernel, bias, scale, shift = blocks[i : i + 4]
+    kernel, bias, scale, shift = blocks[i:i + 4]
     x = F.conv2d(x, kernel, bias, padding=1)
     x = F.group_norm(x, len(scale), scale, shift)
     x = F.avg_pool2d(F.relu(x), 2)
@@ -33,7 +33,7 @@ def initialise(like: list) -> list:
     if weight.dim() == 1:
       weight.fill_(1.0)
       continue
-    bound = weight[0].numel() ** -0.5
+    bound = weight[0].numel()**-0.5
     weight.uniform_(-bound, bound)
     bias.uniform_(-bound, bound)
   return [p.requires_grad_() for p in params]
@@ -48,7 +48,7 @@ def parameters(params, device) -> list:
     found += [kernel, conv["bias"], norm["scale"], norm["bias"]]
   head = np.asarray(params["head"]["kernel"])
   width = found[-1].shape[0]
-  side = int((len(head) // width) ** 0.5)
+  side = int((len(head) // width)**0.5)
   head = head.reshape(side, side, width, -1).transpose(3, 2, 0, 1)
   found += [head.reshape(len(head), -1), params["head"]["bias"]]
   return [
@@ -78,6 +78,7 @@ def gradient_loss(params: list, own, batches):
   """DC's: own [K, m, C, H, W]; batches [K] real ones."""
   total = 0
   for c, real in enumerate(batches):
+
     def gradient(x, create_graph, c=c):
       labels = torch.full((len(x),), c, device=x.device)
       loss = F.cross_entropy(convnet(params, x)[1], labels)
@@ -93,7 +94,7 @@ def distribution_loss(params: list, own, batches):
   total = 0
   for c, real in enumerate(batches):
     target = convnet(params, real)[0].detach().mean(0)
-    total = total + ((target - convnet(params, own[c])[0].mean(0)) ** 2).sum()
+    total = total + ((target - convnet(params, own[c])[0].mean(0))**2).sum()
   return total
 
 
@@ -151,9 +152,7 @@ def epoch(codes, step_size, like, device):
 def gradient(kind: str, params, codes, batches, device) -> np.ndarray:
   """Of the loss with respect to codes [K, m, H, W, C]."""
   own = images(codes, device).requires_grad_()
-  loss = LOSSES[kind](
-      parameters(params, device), own, images(batches, device)
-  )
+  loss = LOSSES[kind](parameters(params, device), own, images(batches, device))
   (found,) = torch.autograd.grad(loss, own)
   return np.moveaxis(found.cpu().numpy(), 2, -1)
 
@@ -168,8 +167,7 @@ class Trajectory:
   def __init__(self, codes, start, target, *, step_size, num_steps, device):
     self.learned = (
         images(codes, device).requires_grad_(),
-        torch.tensor(step_size, device=device, requires_grad=True),
-    )
+        torch.tensor(step_size, device=device, requires_grad=True))
     self._labels = torch.arange(len(codes), device=device) * 10 // len(codes)
     self._start = parameters(start, device)
     self._target = [p.detach() for p in parameters(target, device)]
@@ -189,8 +187,7 @@ class Trajectory:
 
   def _distance(self, params):
     return sum(
-        ((a - b) ** 2).sum() for a, b in zip(params, self._target, strict=True)
-    )
+        ((a - b)**2).sum() for a, b in zip(params, self._target, strict=True))
 
   def stepper(self, rates):
     """`() -> loss`: one outer step by SGD with momentum 0.5."""

@@ -29,16 +29,18 @@ def main(argv=None) -> None:
   options = parser.parse_args(argv)
   if options.num_test < NUM_CLASSES:
     parser.error(
-        f"`num_test` must be at least {NUM_CLASSES}; got {options.num_test}."
-    )
+        f"`num_test` must be at least {NUM_CLASSES}; got {options.num_test}.")
   one_call, loop = candidates(
-      nn.lenet(NUM_CLASSES), options.num_networks, options.num_test
-  )
+      nn.lenet(NUM_CLASSES), options.num_networks, options.num_test)
   if not np.array_equal(one_call(), loop()):
     print("note: some predictions differ between the two, by rounding.")
-  row = {"networks": options.num_networks, **timing.compare(
-      {"one_call": one_call, "loop": loop}, options, bar=BAR
-  )}
+  row = {
+      "networks": options.num_networks,
+      **timing.compare({
+          "one_call": one_call,
+          "loop": loop
+      }, options, bar=BAR)
+  }
   timing.report("evaluation", options, [row])
 
 
@@ -46,11 +48,12 @@ def candidates(network: Network, num_networks: int, num_test: int):
   """Two functions `() -> confusion matrices [R, K, K]`: one call, and a loop.
   """
   k_inputs, k_labels, key = jax.random.split(jax.random.key(0), 3)
-  training_set = TrainingSet(Samples(
-      initialisation.noise(k_inputs, NUM_SAMPLES, SHAPE),
-      initialisation.noise_labels(k_labels, NUM_SAMPLES, NUM_CLASSES),
-      jnp.full((NUM_BATCHES * NUM_EPOCHS,), STEP_SIZE),
-  ), initialisation.step_order(NUM_SAMPLES, NUM_BATCHES))
+  training_set = TrainingSet(
+      Samples(
+          initialisation.noise(k_inputs, NUM_SAMPLES, SHAPE),
+          initialisation.noise_labels(k_labels, NUM_SAMPLES, NUM_CLASSES),
+          jnp.full((NUM_BATCHES * NUM_EPOCHS,), STEP_SIZE)),
+      initialisation.step_order(NUM_SAMPLES, NUM_BATCHES))
   learner, split = student(network), random_images(num_test).train
   keys = [jax.random.fold_in(key, i) for i in range(num_networks)]
 
@@ -66,9 +69,12 @@ def candidates(network: Network, num_networks: int, num_test: int):
     return np.stack([confusion for confusion, _ in results])
 
   run = partial(
-      evaluate_set, key, training_set, split,
-      learner=learner, num_networks=num_networks,
-  )
+      evaluate_set,
+      key,
+      training_set,
+      split,
+      learner=learner,
+      num_networks=num_networks)
   return lambda: run().confusion, loop
 
 

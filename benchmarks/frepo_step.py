@@ -30,13 +30,19 @@ ACCELERATOR_BAR = 0.8
 
 def main(argv=None) -> None:
   options = timing.parser(
-      __doc__, width=128, num_samples=100, num_real=1024, steps=5
-  ).parse_args(argv)
+      __doc__, width=128, num_samples=100, num_real=1024,
+      steps=5).parse_args(argv)
   problem = Problem(options)
-  row = {"difference": problem.difference(), **timing.compare(
-      {"ours": problem.scanned, "python": problem.looped}, options,
-      bar=BARS.get(platform(), ACCELERATOR_BAR), per_call=options.steps,
-  )}
+  row = {
+      "difference": problem.difference(),
+      **timing.compare({
+          "ours": problem.scanned,
+          "python": problem.looped
+      },
+                       options,
+                       bar=BARS.get(platform(), ACCELERATOR_BAR),
+                       per_call=options.steps)
+  }
   timing.report("frepo_step", options, [row])
 
 
@@ -51,13 +57,15 @@ class Problem:
     source = data.from_arrays(self.x, self.y, test_fraction=0)
     self.network = nn.convnet(CLASSES, width=options.width, norm=None)
     method = methods.frepo(
-        start="noise", batch_size=options.num_real, optimizer="lamb",
-        learning_rate=3e-4, label_learning_rate=3e-4, schedule="constant",
-        network_pool=dict(size=POOL, max_age=MAX_AGE, step_size=3e-4),
-    )
+        start="noise",
+        batch_size=options.num_real,
+        optimizer="lamb",
+        learning_rate=3e-4,
+        label_learning_rate=3e-4,
+        schedule="constant",
+        network_pool=dict(size=POOL, max_age=MAX_AGE, step_size=3e-4))
     self.plan = steps.planned(
-        source, method, self.network, num_rows=options.num_samples
-    )
+        source, method, self.network, num_rows=options.num_samples)
     self.state, self.start = self.plan.state, self.plan.start
     self.rule = method.learned(method.num_steps)
     self.of_network = optax.adam(3e-4)
@@ -66,9 +74,11 @@ class Problem:
   def scanned(self):
     """`steps` outer steps of ours."""
     self.state, _ = distill(
-        self.plan.keys.run, self.state, self.plan.task.source.train,
-        step=self.plan.outer.step, num_steps=self.options.steps,
-    )
+        self.plan.keys.run,
+        self.state,
+        self.plan.task.source.train,
+        step=self.plan.outer.step,
+        num_steps=self.options.steps)
     return self.state.distilled
 
   def _theirs(self, mean, std):
@@ -110,8 +120,7 @@ class Problem:
 
       params = variables["params"]
       change, state = self.of_network.update(
-          jax.grad(error)(params), state, params
-      )
+          jax.grad(error)(params), state, params)
       return {"params": optax.apply_updates(params, change)}, state
 
     self.of_set, self.of_member = of_set, of_member
@@ -127,8 +136,7 @@ class Problem:
       index = self.generator.integers(POOL)
       self.learned = self.of_set(
           self.learned, self.pool[index][0], jnp.asarray(self.x[rows]),
-          jnp.asarray(self.y[rows]),
-      )
+          jnp.asarray(self.y[rows]))
       self.ages[index] += 1
       if self.ages[index] > MAX_AGE:
         key = jax.random.key(self.generator.integers(2**31))
@@ -142,13 +150,11 @@ class Problem:
     estimator = self.plan.estimator
     batch = estimator.sample(jax.random.key(3), self.plan.task.source.train)
     _, ours, state, _ = jax.jit(estimator.estimate)(
-        jax.random.key(5), self.start, self.plan.state.objective, batch
-    )
+        jax.random.key(5), self.start, self.plan.state.objective, batch)
     drawn = jax.tree.map(lambda leaf: leaf[state.last], state.variables)
     theirs = self.gradient(self.start, drawn, batch.inputs, batch.labels)
     return steps.difference(
-        ours._asdict(), dict(codes=theirs.codes, labels=theirs.labels)
-    )
+        ours._asdict(), dict(codes=theirs.codes, labels=theirs.labels))
 
 
 if __name__ == "__main__":

@@ -40,9 +40,9 @@ from distill_jax.moments import ridge_probe, split_moments
 from distill_jax.objectives.embedding import embeddings
 from distill_jax.probe_set import ProbeSet, fit_probe, probe_artifact
 
-RIDGES = tuple(10.0 ** np.arange(3, -10, -1))  # in `Moments.scale`
-WIDE = tuple(10.0 ** np.arange(6, -10, -1))  # for the baselines
-LOGISTIC = tuple(10.0 ** np.arange(-4, 5))  # C of a logistic head
+RIDGES = tuple(10.0**np.arange(3, -10, -1))  # in `Moments.scale`
+WIDE = tuple(10.0**np.arange(6, -10, -1))  # for the baselines
+LOGISTIC = tuple(10.0**np.arange(-4, 5))  # C of a logistic head
 NUM_DRAWS = 20
 VALIDATION = 0.2
 WINDOW = 5  # words on each side
@@ -51,8 +51,7 @@ LEAST_COUNT = 2
 
 def main(argv=None) -> None:
   parser = timing.parser(
-      __doc__, work=",".join(WORK), width=64, components=50, word_size=200
-  )
+      __doc__, work=",".join(WORK), width=64, components=50, word_size=200)
   options = parser.parse_args(argv)
   names = options.work.split(",")
   if not set(names) <= set(WORK):
@@ -80,21 +79,19 @@ def measured(source, extraction_seconds: float) -> dict:
     return (probe.classes(features) == truth).mean()
 
   best = max(
-      RIDGES, key=lambda r: on_validation(ridge_probe(train, r * train.scale))
-  )
+      RIDGES, key=lambda r: on_validation(ridge_probe(train, r * train.scale)))
   ridge = best * moments.scale
   start = time.perf_counter()
   hard = closed_form.hard_labelled_points(moments, ridge)
   seconds = _since(start)
   classes, means = np.arange(source.num_classes), moments.class_means
-  draws = np.asarray(selection.random_real(
-      jax.random.key(1), source.train, classes, NUM_DRAWS
-  ))
+  draws = np.asarray(
+      selection.random_real(
+          jax.random.key(1), source.train, classes, NUM_DRAWS))
 
   def tested(artifact, learner):
     return evaluate_set(
-        jax.random.key(0), artifact, source.test, learner=learner
-    ).mean
+        jax.random.key(0), artifact, source.test, learner=learner).mean
 
   def accuracy(probe_set):
     return tested(probe_artifact(probe_set, source), linear_probe())
@@ -106,28 +103,33 @@ def measured(source, extraction_seconds: float) -> dict:
   real = [accuracy(chosen(draw)) for draw in draws]
   full, (test, answers) = ridge_probe(moments, ridge), _encoded(source.test)
   result = dict(
-      samples=moments.num_samples, dimensions=moments.num_features,
+      samples=moments.num_samples,
+      dimensions=moments.num_features,
       classes=moments.num_classes,
       full_probe=float((full.classes(test) == answers).mean()),
       hard_points=accuracy(hard),
       smallest_set=accuracy(closed_form.smallest_set(moments, ridge)),
-      two_per_class=accuracy(closed_form.class_means_and_covariance(
-          moments, ridge, samples_per_class=2
-      )),
+      two_per_class=accuracy(
+          closed_form.class_means_and_covariance(
+              moments, ridge, samples_per_class=2)),
       solved_means=solved(means),
       solved_real=float(np.mean([solved(draw) for draw in draws])),
       class_means=accuracy(chosen(means)),
-      nearest_mean=tested(from_samples(
-          means.astype(np.float32), classes, class_names=source.class_names,
-          preprocessing=source.preprocessing,
-      ), nearest_neighbours()),
+      nearest_mean=tested(
+          from_samples(
+              means.astype(np.float32),
+              classes,
+              class_names=source.class_names,
+              preprocessing=source.preprocessing), nearest_neighbours()),
       logistic_points=logistic(source, moments, hard.inputs),
       logistic_means=logistic(source, moments, means),
       random_real=float(np.mean(real)),
-      random_real_std=float(np.std(real, ddof=1)), ridge=float(best),
-      extraction_seconds=extraction_seconds, moments_seconds=moments_seconds,
-      hard_points_seconds=seconds, random_real_accuracies=real,
-  )
+      random_real_std=float(np.std(real, ddof=1)),
+      ridge=float(best),
+      extraction_seconds=extraction_seconds,
+      moments_seconds=moments_seconds,
+      hard_points_seconds=seconds,
+      random_real_accuracies=real)
   baseline = max(result["class_means"], result["nearest_mean"])
   return {**result, "beats_means": result["hard_points"] > baseline}
 
@@ -139,15 +141,13 @@ def fitted_best(moments, classes, on_validation, inputs) -> ProbeSet:
     return ProbeSet(
         inputs.astype(np.float64),
         np.asarray(centred_rows(classes, moments.num_classes), np.float64),
-        weights, ridge * moments.scale / moments.num_samples,
-        moments.z_mean, moments.y_mean, "baseline",
-    )
+        weights, ridge * moments.scale / moments.num_samples, moments.z_mean,
+        moments.y_mean, "baseline")
 
   counts = moments.counts[classes] * len(classes) / moments.num_samples
   return max(
       (candidate(w, r) for w in (np.ones(len(classes)), counts) for r in WIDE),
-      key=lambda probe_set: on_validation(fit_probe(probe_set)),
-  )
+      key=lambda probe_set: on_validation(fit_probe(probe_set)))
 
 
 def logistic(source, moments, points) -> float:
@@ -163,8 +163,7 @@ def logistic(source, moments, points) -> float:
 
   heads = [
       LogisticRegression(C=c, max_iter=10_000).fit(
-          scaled(points), np.arange(source.num_classes)
-      ) for c in LOGISTIC
+          scaled(points), np.arange(source.num_classes)) for c in LOGISTIC
   ]
   best = max(heads, key=lambda head: right(head, source.validation))
   return right(best, source.test)
@@ -191,9 +190,10 @@ def _pca(spec, preprocessing, options):
   fitted = PCA(min(options.components, train.shape[1]), random_state=0)
   fitted.fit(train)
   return with_features(
-      source, lambda x: fitted.transform(flat(x)), rows=4096,
-      preprocessing=preprocessing,
-  )
+      source,
+      lambda x: fitted.transform(flat(x)),
+      rows=4096,
+      preprocessing=preprocessing)
 
 
 def _trec(options):
@@ -205,14 +205,18 @@ def _trec(options):
   def features(questions):
     empty = np.zeros((1, options.word_size))
     return np.stack([
-        np.stack([vectors[w] for w in q if w in vectors] or empty).mean(0)
-        for q in questions
+        np.stack([vectors[w] for w in q if w in vectors] or
+                 empty).mean(0) for q in questions
     ])
 
   return from_features(
-      features, train, y_train, test, y_test, name="trec",
-      validation_fraction=VALIDATION,
-  )
+      features,
+      train,
+      y_train,
+      test,
+      y_test,
+      name="trec",
+      validation_fraction=VALIDATION)
 
 
 def word_vectors(texts: list[list[str]], size: int) -> dict[str, np.ndarray]:
@@ -225,17 +229,17 @@ def word_vectors(texts: list[list[str]], size: int) -> dict[str, np.ndarray]:
   words = sorted(w for w, count in counts.items() if count >= LEAST_COUNT)
   place = {word: i for i, word in enumerate(words)}
   pairs = collections.Counter(
-      (place[a], place[b]) for text in texts for i, a in enumerate(text)
-      for b in text[max(0, i - WINDOW) : i] + text[i + 1 : i + 1 + WINDOW]
-      if a in place and b in place
-  )
+      (place[a], place[b])
+      for text in texts
+      for i, a in enumerate(text)
+      for b in text[max(0, i - WINDOW):i] + text[i + 1:i + 1 + WINDOW]
+      if a in place and b in place)
   rows, columns = np.array(list(pairs)).T
   values = np.array(list(pairs.values()), float)
   total = np.bincount(rows, values, minlength=len(words))
   information = np.log(values * values.sum() / total[rows] / total[columns])
   matrix = scipy.sparse.csr_matrix(
-      (np.maximum(information, 0), (rows, columns)), (len(words),) * 2
-  )
+      (np.maximum(information, 0), (rows, columns)), (len(words),) * 2)
   svd = TruncatedSVD(size, random_state=0).fit(matrix)
   vectors = svd.components_.T * np.sqrt(svd.singular_values_)
   return dict(zip(words, vectors, strict=True))
@@ -245,9 +249,8 @@ def _questions(path):
   """Words and coarse classes of the lines "COARSE:fine words"."""
   lines = path.read_text("latin-1").splitlines()
   labels, texts = zip(*(line.split(" ", 1) for line in lines), strict=True)
-  return [text.lower().split() for text in texts], [
-      label.partition(":")[0] for label in labels
-  ]
+  return [text.lower().split() for text in texts
+         ], [label.partition(":")[0] for label in labels]
 
 
 def _since(start) -> float:
@@ -261,9 +264,8 @@ WORK = {
     "mnist-convnet": partial(_random_convnet, "idx:mnist", 3),
     "mnist-pca": partial(_pca, "idx:mnist", unchanged),
     "mnist-pca-whitened": partial(_pca, "idx:mnist", "standardise"),
-    "trec-words": _trec,
+    "trec-words": _trec
 }
-
 
 if __name__ == "__main__":
   main()

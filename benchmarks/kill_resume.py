@@ -35,8 +35,10 @@ _START, _EXPERT = 4.0, 6.0  # seconds in which a start, or an expert, is hit
 def main(argv=None) -> None:
   parser = timing.with_settings(
       argparse.ArgumentParser(description=__doc__, formatter_class=timing.RAW),
-      kills=10, steps=400, options="fixed", epochs=6,
-  )
+      kills=10,
+      steps=400,
+      options="fixed",
+      epochs=6)
   parser.add_argument("--experts", type=int, default=0, help="not a run")
   parser.add_argument("--seed", type=int, default=0, help="of the moments")
   options = parser.parse_args(argv)
@@ -44,8 +46,8 @@ def main(argv=None) -> None:
   with TemporaryDirectory() as folder:
     work = _experts if options.experts else _run
     verdict, rows = work(
-        Path(folder) / "quiet", Path(folder) / "killed", options, generator
-    )
+        Path(folder) / "quiet",
+        Path(folder) / "killed", options, generator)
   verdict = {"kills": sum(row["killed"] for row in rows), **verdict}
   timing.show(rows)
   print(", ".join(f"{name}: {value}" for name, value in verdict.items()))
@@ -58,9 +60,11 @@ def _run(quiet, killed, options, generator):
   run = command(options.options, options.steps)
   finish(run, quiet)
   rows = kill(
-      run, killed, num_kills=options.kills, num_steps=options.steps,
-      generator=generator,
-  )
+      run,
+      killed,
+      num_kills=options.kills,
+      num_steps=options.steps,
+      generator=generator)
   finish(run, killed)
   unequal = differences(quiet, killed)
   return {"unequal": unequal, "met": not unequal}, rows
@@ -68,22 +72,23 @@ def _run(quiet, killed, options, generator):
 
 def _experts(quiet, killed, options, generator):
   run = [
-      sys.executable, str(ROOT / "experts.py"),
+      sys.executable,
+      str(ROOT / "experts.py"),
       f"--config={ROOT / 'configs' / 'mtt.py'}:data=digits,quick,width=4",
       f"--config.method.experts.num={options.experts}",
-      f"--config.method.experts.num_epochs={options.epochs}",
+      f"--config.method.experts.num_epochs={options.epochs}"
   ]
   finish(run, quiet)
   rows = kill_experts(run, killed, options, generator)
   before = times(killed)
   finish(run, killed)
-  sound = all(row["sound"] and row["kept"] for row in rows) and (
-      before.items() <= times(killed).items()
-  )
+  sound = all(row["sound"] and row["kept"]
+              for row in rows) and (before.items() <= times(killed).items())
   weights = [{
       file.name: storage.read(file)[0]["weights"].tobytes()
       for file in folder.glob("expert_*")
-  } for folder in (quiet, killed)]
+  }
+             for folder in (quiet, killed)]
   equal = weights[0] == weights[1]
   return {"sound": sound, "equal": equal, "met": sound and equal}, rows
 
@@ -92,24 +97,26 @@ def command(options: str, num_steps: int) -> list[str]:
   """A run of the digits with some options that saves every other step."""
   config = ROOT / "configs" / "sldd.py"
   return [
-      sys.executable, str(ROOT / "distill.py"),
+      sys.executable,
+      str(ROOT / "distill.py"),
       f"--config={config}:data=digits,quick,rows=10,epochs=2,{options}",
       "--config.network.depth=1", "--config.network.width=4",
       "--config.method.batch_size=64", f"--config.method.num_steps={num_steps}",
       f"--config.log_every={LOG_EVERY}",
       f"--config.checkpoint_every={LOG_EVERY}",
       "--config.evaluation.num_networks=1", "--config.evaluation.baselines=",
-      "--config.evaluation.full_data=false", "--config.figures=false",
+      "--config.evaluation.full_data=false", "--config.figures=false"
   ]
 
 
 def start(run: list[str], folder: Path, env=None) -> subprocess.Popen:
   """Starts a run, or resumes it, in a process of its own."""
   flag = "out" if run[1].endswith("experts.py") else "workdir"
-  return subprocess.Popen(
-      [*run, f"--{flag}={folder}"], env=env, text=True,
-      stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-  )
+  return subprocess.Popen([*run, f"--{flag}={folder}"],
+                          env=env,
+                          text=True,
+                          stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE)
 
 
 def finish(run: list[str], folder: Path, env=None) -> str:
@@ -122,8 +129,11 @@ def finish(run: list[str], folder: Path, env=None) -> str:
 
 
 def hit(
-    run: list[str], folder: Path, reached: Callable[[], bool], delay, env=None
-) -> bool:
+    run: list[str],
+    folder: Path,
+    reached: Callable[[], bool],
+    delay,
+    env=None) -> bool:
   """Kills a process some seconds after `reached()`; False if it had ended."""
   process = start(run, folder, env)
   try:
@@ -137,9 +147,13 @@ def hit(
 
 
 def kill(
-    run: list[str], folder: Path, *, num_kills: int, num_steps: int,
-    generator: np.random.Generator, env=None,
-) -> list[dict[str, Any]]:
+    run: list[str],
+    folder: Path,
+    *,
+    num_kills: int,
+    num_steps: int,
+    generator: np.random.Generator,
+    env=None) -> list[dict[str, Any]]:
   """Kills a run at random moments, resuming it in between; a row for each.
 
   A moment is a number of new log lines, such that all of them fit into half
@@ -153,10 +167,12 @@ def kill(
     lines = len(log(folder)) + wanted
     killed = hit(run, folder, lambda n=lines: len(log(folder)) >= n, delay, env)
     rows.append({
-        "killed": killed, "lines_awaited": wanted, "delay_s": delay,
+        "killed": killed,
+        "lines_awaited": wanted,
+        "delay_s": delay,
         "logged_step": max((row["step"] for row in log(folder)), default=0),
         "checkpoints": len(list(folder.glob("checkpoints/step_*"))),
-        "artifact": (folder / "distilled.safetensors").exists(),
+        "artifact": (folder / "distilled.safetensors").exists()
     })
   return rows
 
@@ -166,17 +182,20 @@ def kill_experts(run, folder: Path, options, generator) -> list[dict[str, Any]]:
   rows = []
   for _ in range(options.kills):
     before = times(folder)
-    more = int(generator.integers(
-        0, max((options.experts - 1) // options.kills, 1) + 1
-    ))
+    more = int(
+        generator.integers(
+            0,
+            max((options.experts - 1) // options.kills, 1) + 1))
     delay = generator.uniform(0, 0.3 if more else _EXPERT)
     wanted = len(before) + more
     killed = hit(run, folder, lambda n=wanted: len(times(folder)) >= n, delay)
     after = times(folder)
     rows.append({
-        "killed": killed, "delay_s": delay, "experts": len(after),
+        "killed": killed,
+        "delay_s": delay,
+        "experts": len(after),
         "sound": all(map(_is_sound, folder.glob("expert_*"))),
-        "kept": before.items() <= after.items(),
+        "kept": before.items() <= after.items()
     })
   return rows
 
@@ -199,13 +218,12 @@ def differences(a: Path, b: Path) -> list[str]:
   tensors = [storage.read(run / "distilled.safetensors")[0] for run in (a, b)]
   found = [
       name for name in sorted(tensors[0].keys() | tensors[1].keys())
-      if not all(name in one for one in tensors)
-      or tensors[0][name].tobytes() != tensors[1][name].tobytes()
+      if not all(name in one for one in tensors) or
+      tensors[0][name].tobytes() != tensors[1][name].tobytes()
   ]
-  logs = [
-      [{k: v for k, v in row.items() if k != "seconds"} for row in log(run)]
-      for run in (a, b)
-  ]
+  logs = [[{
+      k: v for k, v in row.items() if k != "seconds"
+  } for row in log(run)] for run in (a, b)]
   return found if logs[0] == logs[1] else [*found, "metrics.jsonl"]
 
 

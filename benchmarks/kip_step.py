@@ -24,8 +24,7 @@ CLASSES, SHAPE = 10, (32, 32, 3)
 
 def main(argv=None) -> None:
   options = timing.parser(
-      __doc__, num_samples=100, num_targets=(1000, 5000)
-  ).parse_args(argv)
+      __doc__, num_samples=100, num_targets=(1000, 5000)).parse_args(argv)
   kernels = {"ours": fully_connected(1), "neural_tangents": theirs()}
   rows = [_compared(kernels, m, options) for m in options.num_targets]
   timing.report("kip_step", options, rows)
@@ -41,8 +40,7 @@ def theirs() -> Kernel | None:
   settings = {"W_std": 2**0.5, "b_std": 0.1, "parameterization": "ntk"}
   _, _, kernel_fn = stax.serial(
       stax.Flatten(), stax.Dense(1, **settings), stax.Relu(),
-      stax.Dense(1, **settings),
-  )
+      stax.Dense(1, **settings))
   return neural_tangents.from_stax(kernel_fn)
 
 
@@ -51,14 +49,13 @@ def step(kernel: Kernel, num_samples: int, num_targets: int):
   generator = np.random.default_rng(0)
   source = data.from_arrays(
       generator.integers(0, 256, (num_samples, *SHAPE), np.uint8),
-      np.arange(num_samples) % CLASSES, test_fraction=0,
-  )
+      np.arange(num_samples) % CLASSES,
+      test_fraction=0)
   method = methods.kip(start="noise", learn_labels=True)
   plan = steps.planned(source, method, kernel, num_rows=num_samples)
   batch = Batch(
       jnp.asarray(generator.normal(size=(num_targets, *SHAPE)), jnp.float32),
-      jnp.arange(num_targets, dtype=jnp.int32) % CLASSES,
-  )
+      jnp.arange(num_targets, dtype=jnp.int32) % CLASSES)
   run = jax.jit(plan.estimator.estimate)
   return lambda: run(plan.keys.run, plan.start, (), batch)[:2]
 
@@ -70,10 +67,10 @@ def _compared(kernels, num_targets, options):
   }
   row = {"samples x targets": f"{options.num_samples} x {num_targets}"}
   if all(candidates.values()):
-    row["difference"] = steps.difference(*(
-        dict(codes=found.codes, labels=found.labels)
-        for _, found in (run() for run in candidates.values())
-    ))
+    row["difference"] = steps.difference(
+        *(
+            dict(codes=found.codes, labels=found.labels)
+            for _, found in (run() for run in candidates.values())))
   return row | timing.compare(candidates, options, bar=BAR)
 
 

@@ -30,13 +30,14 @@ INNER_RATE = 0.01
 
 def main(argv=None) -> None:
   options = timing.parser(
-      __doc__, width=128, samples_per_class=10, batch_size=256, num_real=512
-  ).parse_args(argv)
+      __doc__, width=128, samples_per_class=10, batch_size=256,
+      num_real=512).parse_args(argv)
   device = steps.find_torch()
-  rows = [
-      {"work": work, **_compared(work, device, options), **steps.named(device)}
-      for work in ("dc", "dm", "epoch")
-  ]
+  rows = [{
+      "work": work,
+      **_compared(work, device, options),
+      **steps.named(device)
+  } for work in ("dc", "dm", "epoch")]
   timing.report("matching_step", options, rows)
 
 
@@ -45,20 +46,22 @@ def problem(work: str, network, options, num_real: int):
   shape = (CLASSES, num_real, *SHAPE)
   images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
   source = data.from_arrays(
-      images.reshape(-1, *SHAPE), np.repeat(np.arange(CLASSES), num_real),
+      images.reshape(-1, *SHAPE),
+      np.repeat(np.arange(CLASSES), num_real),
       preprocessing=Standardise(np.float32([0] * 3), np.float32([1] * 3)),
-      test_fraction=0,
-  )
+      test_fraction=0)
   settings = dict(
-      optimizer="sgd", learning_rate=RATES[work], beta1=0.5, strategy="",
-      schedule="constant", start="noise", batch_size=options.batch_size,
-  )
+      optimizer="sgd",
+      learning_rate=RATES[work],
+      beta1=0.5,
+      strategy="",
+      schedule="constant",
+      start="noise",
+      batch_size=options.batch_size)
   method = methods.dm(**settings) if work == "dm" else methods.dc(
-      **settings, steps_per_network=1
-  )
+      **settings, steps_per_network=1)
   return steps.planned(
-      source, method, network, per_class=options.samples_per_class
-  ), images
+      source, method, network, per_class=options.samples_per_class), images
 
 
 def gradient_difference(work: str, options, device) -> float:
@@ -73,11 +76,9 @@ def gradient_difference(work: str, options, device) -> float:
   labels = jnp.broadcast_to(jnp.arange(CLASSES)[:, None], images.shape[:2])
   ours = steps.gradient(plan, Batch(jnp.asarray(images), labels))
   theirs = convnet_torch.gradient(
-      work, fixed["params"], _by_class(plan), images, device
-  )
-  return steps.difference(
-      {work: ours.codes.reshape(theirs.shape)}, {work: theirs}
-  )
+      work, fixed["params"], _by_class(plan), images, device)
+  return steps.difference({work: ours.codes.reshape(theirs.shape)},
+                          {work: theirs})
 
 
 def _by_class(plan):
@@ -88,8 +89,7 @@ def _by_class(plan):
 def _compared(work, device, options):
   network = nn.convnet(CLASSES, width=options.width)
   plan, images = problem(
-      "dc" if work == "epoch" else work, network, options, options.num_real
-  )
+      "dc" if work == "epoch" else work, network, options, options.num_real)
   variables = network.init(plan.keys.init, plan.start.codes[:1])
   row, theirs = {}, None
   if device is not None:
@@ -102,15 +102,16 @@ def _compared(work, device, options):
     else:
       row["difference"] = gradient_difference(work, options, device)
       theirs = convnet_torch.stepper(
-          work, codes, images, options.batch_size, RATES[work], like, device
-      )
+          work, codes, images, options.batch_size, RATES[work], like, device)
   ours = steps.stepper(plan, 1)
   if work == "epoch":
     ours = _epoch(network, variables, plan)
-  return row | timing.compare(
-      {"ours": ours, "torch": theirs}, options,
-      bar=BARS.get(platform(), ACCELERATOR_BAR),
-  )
+  return row | timing.compare({
+      "ours": ours,
+      "torch": theirs
+  },
+                              options,
+                              bar=BARS.get(platform(), ACCELERATOR_BAR))
 
 
 def _epoch(network, variables, plan):
@@ -119,9 +120,14 @@ def _epoch(network, variables, plan):
   @jax.jit
   def train(key, variables, inputs, labels):
     return train_epochs(
-        key, network, variables, inputs, labels,
-        optimizer=optax.sgd(INNER_RATE), num_epochs=1, batch_size=256,
-    )
+        key,
+        network,
+        variables,
+        inputs,
+        labels,
+        optimizer=optax.sgd(INNER_RATE),
+        num_epochs=1,
+        batch_size=256)
 
   start = plan.start
   return lambda: train(plan.keys.run, variables, start.codes, start.labels)

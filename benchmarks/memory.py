@@ -41,8 +41,7 @@ _STRATEGY = "color_crop_cutout_flip_scale_rotate"
 
 def main(argv=None) -> None:
   parser = argparse.ArgumentParser(
-      description=__doc__, formatter_class=timing.RAW
-  )
+      description=__doc__, formatter_class=timing.RAW)
   works = parser.add_subparsers(dest="work", required=True)
   for name, (_, settings) in WORK.items():
     timing.with_settings(works.add_parser(name), **settings)
@@ -58,8 +57,7 @@ def of_estimate(estimator, plan) -> int:
   key = plan.keys.run
   batch = jax.eval_shape(estimator.sample, key, plan.task.source.train)
   return steps.temporary_bytes(
-      estimator.estimate, key, plan.start, plan.state.objective, batch
-  )
+      estimator.estimate, key, plan.start, plan.state.objective, batch)
 
 
 def unroll(options) -> list[dict]:
@@ -69,14 +67,16 @@ def unroll(options) -> list[dict]:
     first = None
     for num_steps in options.num_steps:
       temporary, weights, one_step = of_unroll(
-          num_steps, options.batch_size, remat
-      )
+          num_steps, options.batch_size, remat)
       first = first or temporary
       bar = int(UNROLL_MARGIN * (first + weights * (num_steps - 1)))
       rows.append({
-          "steps": num_steps, "remat": remat, "temporary_bytes": temporary,
-          "weights_bytes": weights * num_steps, "one_step_bytes": one_step,
-          **_barred(temporary, bar if remat else None),
+          "steps": num_steps,
+          "remat": remat,
+          "temporary_bytes": temporary,
+          "weights_bytes": weights * num_steps,
+          "one_step_bytes": one_step,
+          **_barred(temporary, bar if remat else None)
       })
   return rows
 
@@ -86,10 +86,13 @@ def of_unroll(num_steps: int, batch_size: int, remat: bool):
   source = unrolled.random_images(max(batch_size, 10))
   plan = unrolled.sldd(source, num_epochs=num_steps, batch_size=batch_size)
   network, start = plan.task.model, plan.start
-  estimator = backprop(dd.unrolled(
-      network, plan.task.layout.order, sample=data.mixed(batch_size),
-      num_classes=source.num_classes, remat=remat,
-  ), pixels())
+  estimator = backprop(
+      dd.unrolled(
+          network,
+          plan.task.layout.order,
+          sample=data.mixed(batch_size),
+          num_classes=source.num_classes,
+          remat=remat), pixels())
 
   def loss(variables, images, labels):
     return cross_entropy(network.apply(variables, images)[0], labels)
@@ -97,8 +100,7 @@ def of_unroll(num_steps: int, batch_size: int, remat: bool):
   variables = jax.eval_shape(network.init, plan.keys.run, start.codes[:1])
   weights = sum(leaf.size for leaf in jax.tree.leaves(variables))
   return of_estimate(estimator, plan), _FLOAT * weights, steps.temporary_bytes(
-      jax.grad(loss), variables, start.codes, start.labels
-  )
+      jax.grad(loss), variables, start.codes, start.labels)
 
 
 def matching(options) -> list[dict]:
@@ -108,9 +110,11 @@ def matching(options) -> list[dict]:
     temporary = of_matching(num_classes, options)
     first = rows[0]["temporary_bytes"] if rows else temporary
     rows.append({
-        "classes": num_classes, "temporary_bytes": temporary,
-        "to the first": temporary / first, "bar": MATCHING_BAR,
-        "met": temporary <= MATCHING_BAR * first,
+        "classes": num_classes,
+        "temporary_bytes": temporary,
+        "to the first": temporary / first,
+        "bar": MATCHING_BAR,
+        "met": temporary <= MATCHING_BAR * first
     })
   return rows
 
@@ -119,38 +123,39 @@ def of_matching(num_classes: int, options) -> int:
   """Bytes of an outer step of DC."""
   labels = np.repeat(np.arange(num_classes), options.batch_size)
   source = data.from_arrays(
-      np.zeros((len(labels), *SHAPE), np.uint8), labels, test_fraction=0
-  )
+      np.zeros((len(labels), *SHAPE), np.uint8), labels, test_fraction=0)
   method = methods.dc(
-      batch_size=options.batch_size, epochs_between=1, start="noise",
-      optimizer="sgd", beta1=0.0,
-  )
+      batch_size=options.batch_size,
+      epochs_between=1,
+      start="noise",
+      optimizer="sgd",
+      beta1=0.0)
   plan = steps.planned(
-      source, method, nn.convnet(num_classes, width=options.width),
-      per_class=options.samples_per_class,
-  )
+      source,
+      method,
+      nn.convnet(num_classes, width=options.width),
+      per_class=options.samples_per_class)
   return steps.temporary_bytes(
-      plan.outer.step, plan.keys.run, plan.state, source.train
-  )
+      plan.outer.step, plan.keys.run, plan.state, source.train)
 
 
 def trajectory(options) -> list[dict]:
   """Rows of N student steps: exact, TESLA's, and without rematerialisation."""
   rows = []
-  for name, settings in (
-      ("exact", {}), ("tesla", dict(freeze=True)), ("kept", dict(remat=False)),
-  ):
+  for name, settings in (("exact", {}), ("tesla", dict(freeze=True)),
+                         ("kept", dict(remat=False))):
     first = None
     for num_steps in options.num_steps:
       temporary, weights = of_trajectory(
-          options.width, options.num_samples, num_steps, **settings
-      )
+          options.width, options.num_samples, num_steps, **settings)
       more = _FLOAT * weights * (num_steps - options.num_steps[0])
       bar, first = first + more if first else EXACT_BAR, first or temporary
       rows.append({
-          "gradient": name, "steps": num_steps, "temporary_bytes": temporary,
+          "gradient": name,
+          "steps": num_steps,
+          "temporary_bytes": temporary,
           "weights": weights,
-          **_barred(temporary, bar if name == "exact" else None),
+          **_barred(temporary, bar if name == "exact" else None)
       })
   return rows
 
@@ -158,19 +163,20 @@ def trajectory(options) -> list[dict]:
 def of_trajectory(width, num_samples, num_steps, **settings) -> tuple[int, int]:
   """Bytes of one estimate of MTT, and weights of the network."""
   network, augment = nn.convnet(10, width=width), augmentation.dsa(_STRATEGY)
-  estimator = backprop(trajectory_matching(
-      network, num_steps=num_steps, augmentation=augment, **settings
-  ), pixels(), positive=lambda raw: raw)
+  estimator = backprop(
+      trajectory_matching(
+          network, num_steps=num_steps, augmentation=augment, **settings),
+      pixels(),
+      positive=lambda raw: raw)
   distilled = Distilled(
       jnp.zeros((num_samples, *SHAPE)), jnp.zeros((num_samples, 10)),
-      jnp.ones((1,)),
-  )
+      jnp.ones((1,)))
   key = jax.random.key(0)
   params = jax.eval_shape(network.init, key, distilled.codes[:1])["params"]
   weights = jax.eval_shape(vector.flatten, params)
   return steps.temporary_bytes(
-      estimator.estimate, key, distilled, (), Segment(weights, weights)
-  ), weights.size
+      estimator.estimate, key, distilled, (), Segment(weights,
+                                                      weights)), weights.size
 
 
 def text(options) -> list[dict]:
@@ -179,15 +185,19 @@ def text(options) -> list[dict]:
   for name, whole in (("in parts", recurrent.WHOLE), ("kept", options.length)):
     with mock.patch.object(recurrent, "WHOLE", whole):
       plan = unrolled.tdd(
-          "bi_lstm", length=options.length, num_steps=1,
-          num_epochs=options.num_epochs, batch_size=options.batch_size,
-      )
+          "bi_lstm",
+          length=options.length,
+          num_steps=1,
+          num_epochs=options.num_epochs,
+          batch_size=options.batch_size)
       temporary = of_estimate(plan.estimator, plan)
     rows.append({
-        "states": name, "words": options.length,
-        "inner_steps": options.num_epochs, "temporary_bytes": temporary,
+        "states": name,
+        "words": options.length,
+        "inner_steps": options.num_epochs,
+        "temporary_bytes": temporary,
         "GiB": temporary / 2**30,
-        **_barred(temporary, TEXT_BAR if name == "in parts" else None),
+        **_barred(temporary, TEXT_BAR if name == "in parts" else None)
     })
   return rows
 
@@ -200,15 +210,17 @@ def _barred(temporary: int, bar: int | None) -> dict:
 
 WORK = {
     "unroll": (unroll, dict(num_steps=(1, 10, 50, 100), batch_size=1024)),
-    "matching": (matching, dict(
-        num_classes=(10, 100), width=128, samples_per_class=10, batch_size=256
-    )),
-    "trajectory": (
-        trajectory, dict(num_steps=(20, 50), width=128, num_samples=100)
-    ),
-    "text": (text, dict(length=400, num_epochs=5, batch_size=128)),
+    "matching": (
+        matching,
+        dict(
+            num_classes=(10, 100),
+            width=128,
+            samples_per_class=10,
+            batch_size=256)),
+    "trajectory":
+        (trajectory, dict(num_steps=(20, 50), width=128, num_samples=100)),
+    "text": (text, dict(length=400, num_epochs=5, batch_size=128))
 }
-
 
 if __name__ == "__main__":
   main()

@@ -16,15 +16,20 @@ import unrolled
 
 def main(argv=None) -> None:
   options = timing.parser(
-      __doc__, num_epochs=(3, 5), batch_size=1024, num_real=60_000, num_steps=10
-  ).parse_args(argv)
+      __doc__,
+      num_epochs=(3, 5),
+      batch_size=1024,
+      num_real=60_000,
+      num_steps=10).parse_args(argv)
   device, rows = steps.find_torch(), []
   source = unrolled.random_images(max(options.num_real, options.batch_size))
   problem = partial(unrolled.sldd, source)
   for num_epochs in options.num_epochs:
-    row = {"steps x epochs": f"1 x {num_epochs}", **unrolled.compared(
-        "lenet", partial(problem, num_epochs=num_epochs), device, options
-    )}
+    row = {
+        "steps x epochs": f"1 x {num_epochs}",
+        **unrolled.compared(
+            "lenet", partial(problem, num_epochs=num_epochs), device, options)
+    }
     rows.append(row | steps.named(device))
   timing.report("sldd_step", options, rows)
 

@@ -23,26 +23,30 @@ RTOL = 1e-3
 def planned(source, method: methods.Method, network, **size) -> Plan:
   """`methods.plan` of a method that keeps nothing in folders."""
   return methods.plan(
-      source, method, network, keys=Keys.of(jax.random.key(0)),
-      store=Store(Path(), Path()), **size,
-  )
+      source,
+      method,
+      network,
+      keys=Keys.of(jax.random.key(0)),
+      store=Store(Path(), Path()),
+      **size)
 
 
 def stepper(plan: Plan, num_steps: int):
   """`() -> State, Info`: the first `num_steps` outer steps of a plan."""
   split = plan.task.source.train
   return lambda: distill(
-      plan.keys.run, plan.state, split, step=plan.outer.step,
-      num_steps=num_steps,
-  )
+      plan.keys.run,
+      plan.state,
+      split,
+      step=plan.outer.step,
+      num_steps=num_steps)
 
 
 def gradient(plan: Plan, batch) -> Distilled:
   """The gradient of one batch where the set starts, without TF32."""
   with jax.default_matmul_precision("highest"):
     _, found, *_ = jax.jit(plan.estimator.estimate)(
-        jax.random.key(0), plan.start, plan.state.objective, batch
-    )
+        jax.random.key(0), plan.start, plan.state.objective, batch)
   return found
 
 
@@ -65,8 +69,7 @@ def difference(ours: dict, theirs: dict, *, rtol: float = RTOL) -> float:
   wrong = {name: share for name, share in shares.items() if not share <= rtol}
   if wrong:
     raise RuntimeError(
-        f"`ours` must agree with `theirs` to {rtol}; got differences {wrong}."
-    )
+        f"`ours` must agree with `theirs` to {rtol}; got differences {wrong}.")
   return max(shares.values())
 
 

@@ -18,8 +18,7 @@ SIZES = {"text_convnet": (10, 1), "bi_lstm": (1, 2)}  # S, E
 
 def main(argv=None) -> None:
   parser = timing.parser(
-      __doc__, networks=",".join(SIZES), length=30, batch_size=128, num_steps=5
-  )
+      __doc__, networks=",".join(SIZES), length=30, batch_size=128, num_steps=5)
   options = parser.parse_args(argv)
   names = options.networks.split(",")
   if not set(names) <= set(SIZES):
@@ -28,12 +27,15 @@ def main(argv=None) -> None:
   for name in names:
     num_steps, num_epochs = SIZES[name]
     problem = partial(
-        unrolled.tdd, name, length=options.length, num_steps=num_steps,
-        num_epochs=num_epochs,
-    )
+        unrolled.tdd,
+        name,
+        length=options.length,
+        num_steps=num_steps,
+        num_epochs=num_epochs)
     rows.append({
-        "network": name, "steps x epochs": f"{num_steps} x {num_epochs}",
-        **unrolled.compared(name, problem, device, options),
+        "network": name,
+        "steps x epochs": f"{num_steps} x {num_epochs}",
+        **unrolled.compared(name, problem, device, options)
     })
   timing.report("text_step", options, rows)
 

@@ -35,8 +35,7 @@ def parser(description: str, **settings) -> argparse.ArgumentParser:
 
 
 def with_settings(
-    parser: argparse.ArgumentParser, **settings
-) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser, **settings) -> argparse.ArgumentParser:
   """Adds `--out` and an option for each setting, with its default.
 
   A setting is text, a number of at least 1, or a tuple of such numbers.
@@ -44,8 +43,10 @@ def with_settings(
   for name, value in settings.items():
     kind = {str: str, tuple: positives}.get(type(value), positive)
     parser.add_argument(
-        f"--{name}", type=kind, default=value, help=f"default: {_joined(value)}"
-    )
+        f"--{name}",
+        type=kind,
+        default=value,
+        help=f"default: {_joined(value)}")
   parser.add_argument("--out", default="", help="JSON file to write")
   return parser
 
@@ -67,8 +68,7 @@ def alternate(
     candidates: dict[str, Callable[[], Any]],
     *,
     rounds: int,
-    seconds: float = 1.0,
-) -> dict[str, list[float]]:
+    seconds: float = 1.0) -> dict[str, list[float]]:
   """Times candidates in turn, after a warm-up of each.
 
   Args:
@@ -92,20 +92,22 @@ def alternate(
 
 
 def compare(
-    candidates: dict[str, Callable[[], Any] | None], options, **settings
-) -> dict[str, Any]:
+    candidates: dict[str, Callable[[], Any] | None], options,
+    **settings) -> dict[str, Any]:
   """Times candidates, but those that are None; `columns` of their samples."""
-  samples = alternate(
-      {name: run for name, run in candidates.items() if run},
-      rounds=options.rounds, seconds=options.seconds,
-  )
+  samples = alternate({
+      name: run for name, run in candidates.items() if run
+  },
+                      rounds=options.rounds,
+                      seconds=options.seconds)
   return columns(samples, **settings)
 
 
 def columns(
-    samples: dict[str, list[float]], *, bar: float | None = None,
-    per_call: int = 1,
-) -> dict[str, Any]:
+    samples: dict[str, list[float]],
+    *,
+    bar: float | None = None,
+    per_call: int = 1) -> dict[str, Any]:
   """Columns of a result: `A_ms`, `A_seconds`, and of A and B `A/B`, `met`.
 
   Args:
@@ -158,10 +160,13 @@ def describe_machine() -> dict[str, Any]:
       "num_devices": jax.device_count(),
       "cpu": _cpu_model(),
       "cores": environment.num_cores(),
-      "versions": {"python": platform.python_version(), **{
-          package: installed.get(package) for package in _PACKAGES
-      }},
-      "date": datetime.datetime.now(datetime.UTC).isoformat("T", "seconds"),
+      "versions": {
+          "python": platform.python_version(),
+          **{
+              package: installed.get(package) for package in _PACKAGES
+          }
+      },
+      "date": datetime.datetime.now(datetime.UTC).isoformat("T", "seconds")
   }
 
 
@@ -188,8 +193,10 @@ def write(script: str, options, rows: list[dict[str, Any]]) -> None:
   file, *command = script.split()
   parts = ["python", f"benchmarks/{file}.py", *command, *flags]
   document = {
-      "benchmark": script, "command": " ".join(parts),
-      "machine": describe_machine(), "results": rows,
+      "benchmark": script,
+      "command": " ".join(parts),
+      "machine": describe_machine(),
+      "results": rows
   }
   text = json.dumps(document, indent=2) + "\n"
   pathlib.Path(options.out).write_text(text)

@@ -34,13 +34,14 @@ _AGREE = 1e-9
 
 def main(argv=None) -> None:
   options = timing.parser(
-      __doc__, num_steps=(5, 20), width=128, samples_per_class=10
-  ).parse_args(argv)
+      __doc__, num_steps=(5, 20), width=128,
+      samples_per_class=10).parse_args(argv)
   device = steps.find_torch()
-  rows = [
-      {"steps": work[0], "remat": work[1], **_compared(*work, device, options)}
-      for work in WORKS if work[0] in options.num_steps
-  ]
+  rows = [{
+      "steps": work[0],
+      "remat": work[1],
+      **_compared(*work, device, options)
+  } for work in WORKS if work[0] in options.num_steps]
   timing.report("trajectory_step", options, rows)
 
 
@@ -54,25 +55,23 @@ class Problem:
     codes = generator.normal(size=(size, *SHAPE)).astype(np.float32)
     self.num_steps = num_steps
     self.start = network.init(jax.random.key(1), codes[:1])["params"]
-    self.target = jax.tree.map(lambda leaf: leaf + 0.01 * np.float32(
-        generator.normal(size=leaf.shape)
-    ), self.start)
+    self.target = jax.tree.map(
+        lambda leaf: leaf + 0.01 * np.float32(
+            generator.normal(size=leaf.shape)), self.start)
     self.distilled = Distilled(
         jnp.asarray(codes),
         initialisation.one_hot(np.arange(size) * CLASSES // size, CLASSES),
-        jnp.asarray([STEP_SIZE]),
-    )
+        jnp.asarray([STEP_SIZE]))
     self.estimator = backprop(
         trajectory_matching(network, num_steps=num_steps, remat=remat),
-        pixels(), positive=lambda raw: raw,
-    )
+        pixels(),
+        positive=lambda raw: raw)
 
   def in_float64(self) -> "Problem":
     """The same numbers in float64."""
     self.start, self.target, self.distilled = jax.tree.map(
         lambda leaf: np.asarray(leaf, np.float64),
-        (self.start, self.target, self.distilled),
-    )
+        (self.start, self.target, self.distilled))
     return self
 
   @property
@@ -85,24 +84,26 @@ class Problem:
     """`() -> State, Info`: one outer step."""
     rules = [optax.sgd(rate, 0.5) for rate in RATES]
     outer = distiller(
-        self.estimator, learn(codes=rules[0], step_sizes=rules[1]),
-        project=step_size_floor(1e-6),
-    )
+        self.estimator,
+        learn(codes=rules[0], step_sizes=rules[1]),
+        project=step_size_floor(1e-6))
     key, distilled, _, segment = self.arguments
     state = outer.init(key, distilled)
     per_step = jax.tree.map(lambda leaf: leaf[None], segment)
     return lambda: distill(
-        key, state, (), step=outer.step, num_steps=1, per_step=per_step
-    )
+        key, state, (), step=outer.step, num_steps=1, per_step=per_step)
 
   def in_torch(self, device):
     """The same in PyTorch."""
     import convnet_torch
 
     return convnet_torch.Trajectory(
-        self.distilled.codes, self.start, self.target, step_size=STEP_SIZE,
-        num_steps=self.num_steps, device=device,
-    )
+        self.distilled.codes,
+        self.start,
+        self.target,
+        step_size=STEP_SIZE,
+        num_steps=self.num_steps,
+        device=device)
 
 
 def gradient_difference(width: int, num_steps, remat, device) -> float:
@@ -128,16 +129,16 @@ def _compared(num_steps, remat, bar, device, options):
   row, theirs = {}, None
   if device is not None:
     row["difference"] = gradient_difference(
-        options.width, num_steps, remat, device
-    )
+        options.width, num_steps, remat, device)
     theirs = problem.in_torch(device)
-  row |= timing.compare(
-      {"ours": problem.stepper(), "torch": theirs and theirs.stepper(RATES)},
-      options, bar=bar if platform() == "cpu" else _ACCELERATOR_BAR,
-  )
+  row |= timing.compare({
+      "ours": problem.stepper(),
+      "torch": theirs and theirs.stepper(RATES)
+  },
+                        options,
+                        bar=bar if platform() == "cpu" else _ACCELERATOR_BAR)
   row["ours_bytes"] = steps.temporary_bytes(
-      problem.estimator.estimate, *problem.arguments
-  )
+      problem.estimator.estimate, *problem.arguments)
   if theirs:
     row["torch_bytes"] = theirs.saved_bytes()
     if remat:

@@ -23,10 +23,12 @@ MEAN, STD = 0.1307, 0.3081
 STEP_SIZE, LEARNING_RATE = 0.02, 0.01
 NUM_KINDS, DIM, NUM_WORDS = 6, 100, 2_000  # of sentences
 _COMMON = dict(
-    learning_rate=LEARNING_RATE, label_learning_rate=LEARNING_RATE,
-    step_size_learning_rate=LEARNING_RATE, schedule="constant", clip_norm=0.0,
-    start="noise",
-)
+    learning_rate=LEARNING_RATE,
+    label_learning_rate=LEARNING_RATE,
+    step_size_learning_rate=LEARNING_RATE,
+    schedule="constant",
+    clip_norm=0.0,
+    start="noise")
 
 
 def random_images(num_images: int) -> data.Source:
@@ -37,8 +39,7 @@ def random_images(num_images: int) -> data.Source:
   classes[:NUM_CLASSES] = np.arange(NUM_CLASSES)
   record = Standardise(np.float32([MEAN]), np.float32([STD]))
   return data.from_arrays(
-      images, classes, preprocessing=record, test_fraction=0
-  )
+      images, classes, preprocessing=record, test_fraction=0)
 
 
 def random_texts(num_texts: int, length: int) -> data.Source:
@@ -47,33 +48,42 @@ def random_texts(num_texts: int, length: int) -> data.Source:
   words = np.array([f"word{i}" for i in range(NUM_WORDS)])
   drawn = generator.choice(words, (num_texts, length))
   table = generator.normal(size=(NUM_WORDS, DIM)).astype(np.float32)
-  return from_texts(
-      [" ".join(row) for row in drawn], np.arange(num_texts) % NUM_KINDS,
-      tokens="spaces", length=length, test_fraction=0,
-      vectors=Vectors(tuple(words.tolist()), table, "random"),
-  )
+  return from_texts([" ".join(row) for row in drawn],
+                    np.arange(num_texts) % NUM_KINDS,
+                    tokens="spaces",
+                    length=length,
+                    test_fraction=0,
+                    vectors=Vectors(tuple(words.tolist()), table, "random"))
 
 
 def sldd(source, *, num_epochs: int, batch_size: int, fixed=False) -> Plan:
   """SLDD with S x E = 1 x `num_epochs`; `fixed` keeps one theta_0."""
   method = methods.sldd(
-      **_COMMON, epochs=num_epochs, batch_size=batch_size, fixed=fixed,
-      step_size=STEP_SIZE,
-  )
+      **_COMMON,
+      epochs=num_epochs,
+      batch_size=batch_size,
+      fixed=fixed,
+      step_size=STEP_SIZE)
   return steps.planned(
-      source, method, nn.lenet(NUM_CLASSES), num_rows=NUM_CLASSES
-  )
+      source, method, nn.lenet(NUM_CLASSES), num_rows=NUM_CLASSES)
 
 
 def tdd(
-    name: str, *, length: int, num_steps: int, num_epochs: int, batch_size: int,
-    fixed=False,
-) -> Plan:
+    name: str,
+    *,
+    length: int,
+    num_steps: int,
+    num_epochs: int,
+    batch_size: int,
+    fixed=False) -> Plan:
   """TDD with six sentences a step, for "text_convnet" or "bi_lstm"."""
   method = methods.tdd(
-      **_COMMON, steps=num_steps, epochs=num_epochs, batch_size=batch_size,
-      fixed=fixed, step_size=0.1,
-  )
+      **_COMMON,
+      steps=num_steps,
+      epochs=num_epochs,
+      batch_size=batch_size,
+      fixed=fixed,
+      step_size=0.1)
   network = nn.bi_lstm(NUM_KINDS)
   if name == "text_convnet":
     network = nn.text_convnet(NUM_KINDS, dropout=0.0)
@@ -101,10 +111,12 @@ def compared(name: str, problem, device, options) -> dict:
     import unrolled_torch
 
     row["difference"] = gradient_difference(
-        name, problem(batch_size=size, fixed=True), device
-    )
+        name, problem(batch_size=size, fixed=True), device)
     theirs = unrolled_torch.trainer(name, plan, size, num_steps, device)
-  return row | timing.compare(
-      {"ours": steps.stepper(plan, num_steps), "torch": theirs}, options,
-      bar=BAR, per_call=num_steps,
-  )
+  return row | timing.compare({
+      "ours": steps.stepper(plan, num_steps),
+      "torch": theirs
+  },
+                              options,
+                              bar=BAR,
+                              per_call=num_steps)

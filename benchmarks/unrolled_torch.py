@@ -34,8 +34,7 @@ def text_convnet(params: dict, x, fused: bool):
   found = []
   for window in WINDOWS:
     maps = F.conv1d(
-        x.transpose(1, 2), params[f"kernel_{window}"], params[f"bias_{window}"]
-    )
+        x.transpose(1, 2), params[f"kernel_{window}"], params[f"bias_{window}"])
     found.append(F.relu(maps.amax(2)))
   return torch.cat(found, 1) @ params["head"] + params["head_bias"]
 
@@ -47,12 +46,12 @@ def bi_lstm(params: dict, x, fused: bool):
   if fused:
     zeros = x.new_zeros(4, len(x), hidden)
     weights = [
-        params[f"{name}_{kind}"] for name in names
+        params[f"{name}_{kind}"]
+        for name in names
         for kind in ("ih", "hh", "bih", "bhh")
     ]
     _, h, _ = torch.lstm(
-        x, (zeros, zeros), weights, True, 2, 0.0, True, True, True
-    )
+        x, (zeros, zeros), weights, True, 2, 0.0, True, True, True)
     last = torch.cat([h[2], h[3]], 1)
   else:
     x = x.transpose(0, 1)
@@ -91,8 +90,10 @@ def _of_lenet(params) -> dict:
   body, found = params["body"], {}
   for i in (0, 1):
     kernel = np.asarray(body[f"Conv_{i}"]["kernel"])
-    found |= {f"w{i}": kernel.transpose(3, 2, 0, 1),
-              f"b{i}": body[f"Conv_{i}"]["bias"]}
+    found |= {
+        f"w{i}": kernel.transpose(3, 2, 0, 1),
+        f"b{i}": body[f"Conv_{i}"]["bias"]
+    }
   layers = (body["Dense_0"], body["Dense_1"], params["head"])
   for i, layer in enumerate(layers, 2):
     found |= {f"w{i}": np.asarray(layer["kernel"]).T, f"b{i}": layer["bias"]}
@@ -108,9 +109,7 @@ def _of_text(params) -> dict:
       kernel = np.asarray(body[f"kernel_{window}"])[:, :, 0]
       found[f"kernel_{window}"] = kernel.transpose(2, 1, 0)
       found[f"bias_{window}"] = body[f"bias_{window}"]
-  kinds = dict(
-      ih="kernel", hh="recurrent", bih="bias", bhh="recurrent_bias"
-  )
+  kinds = dict(ih="kernel", hh="recurrent", bih="bias", bhh="recurrent_bias")
   for name in (n for n in body if n.startswith(("forward", "backward"))):
     end = f"l{name[-1]}" + "r" * name.startswith("backward")
     for kind, ours in kinds.items():
@@ -131,8 +130,7 @@ def meta_loss(network: Callable, params: dict, learned, order, x, y):
     log_p = F.log_softmax(network(params, samples[rows], False), 1)
     loss = -(labels[rows] * log_p).sum(1).mean()
     gradient = torch.autograd.grad(
-        loss, list(params.values()), create_graph=True
-    )
+        loss, list(params.values()), create_graph=True)
     pairs = zip(params.items(), gradient, strict=True)
     params = {name: p - step_size * g for (name, p), g in pairs}
   return F.cross_entropy(network(params, x, True), y)
@@ -143,12 +141,12 @@ def gradients(name: str, plan, batch, device) -> dict:
   learned = _learned(plan.start, device)
   loss = meta_loss(
       NETWORKS[name], parameters(name, plan.state.objective["params"], device),
-      learned, _tensor(plan.task.layout.order, device).long(),
-      _tensor(batch.inputs, device), _tensor(batch.labels, device).long(),
-  )
+      learned,
+      _tensor(plan.task.layout.order, device).long(),
+      _tensor(batch.inputs, device),
+      _tensor(batch.labels, device).long())
   codes, labels, raw = (
-      g.cpu().numpy() for g in torch.autograd.grad(loss, learned)
-  )
+      g.cpu().numpy() for g in torch.autograd.grad(loss, learned))
   if codes.ndim == 4:
     codes = codes.transpose(0, 2, 3, 1)
   return dict(codes=codes, labels=labels, raw_step_sizes=raw)
@@ -164,6 +162,7 @@ def trainer(name: str, plan, batch_size: int, num_steps: int, device):
   stored = _tensor(source.train.inputs, device)
   classes = _tensor(source.train.labels, device).long()
   if name == "lenet":
+
     def encode(images):
       return images.float().div_(255).sub_(MEAN).div_(STD)
   else:
@@ -196,8 +195,7 @@ def _fresh(like: dict) -> dict:
 
 def _learned(distilled, device) -> tuple:
   return tuple(
-      _tensor(array, device).requires_grad_() for array in distilled[:3]
-  )
+      _tensor(array, device).requires_grad_() for array in distilled[:3])
 
 
 def _tensor(array, device):

@@ -101,8 +101,7 @@ class Artifact(NamedTuple):
         f"Artifact: {self.num_samples} samples {self.inputs.shape[1:]} of "
         f"{self.num_classes} classes by {self.method}, {self.label_regime} "
         f"labels, {self.student_init} initialisation, "
-        f"{self.storage_bytes['total']:,} bytes"
-    )
+        f"{self.storage_bytes['total']:,} bytes")
 
   def save(self, path: FilePath) -> None:
     """Writes the set; see `save`."""
@@ -161,18 +160,17 @@ class Artifact(NamedTuple):
 
 
 def to_artifact(
-  estimator: Estimator,
-  distilled: Distilled,
-  source: Source,
-  *,
-  method: str,
-  order: Array,
-  recipe: Mapping[str, Any] | None = None,
-  network: Mapping[str, Any] | None = None,
-  initial: PyTree = (),
-  label_space: str = "raw",
-  provenance: Mapping[str, Any] | None = None,
-) -> Artifact:
+    estimator: Estimator,
+    distilled: Distilled,
+    source: Source,
+    *,
+    method: str,
+    order: Array,
+    recipe: Mapping[str, Any] | None = None,
+    network: Mapping[str, Any] | None = None,
+    initial: PyTree = (),
+    label_space: str = "raw",
+    provenance: Mapping[str, Any] | None = None) -> Artifact:
   """Puts a finished set together with what it is used by.
 
   Args:
@@ -200,42 +198,43 @@ def to_artifact(
   if "fingerprint" not in given:  # it reads all the data
     known["fingerprint"] = source.fingerprint()
   return _make(
-    inputs=samples.inputs,
-    labels=samples.labels,
-    step_sizes=samples.step_sizes,
-    order=order,
-    initial=initial,
-    codes=distilled.codes,
-    extra=samples.extra,
-    preprocessing=source.preprocessing,
-    raw_dtype=source.raw_dtype,
-    method=method,
-    parameterization=_name_of(estimator.parameterization),
-    label_space=label_space,
-    class_names=source.class_names,
-    recipe=recipe or _default_recipe(samples.step_sizes),
-    network=network or {},
-    stored_labels=distilled.labels,
-    provenance={**known, **given},
-  )
+      inputs=samples.inputs,
+      labels=samples.labels,
+      step_sizes=samples.step_sizes,
+      order=order,
+      initial=initial,
+      codes=distilled.codes,
+      extra=samples.extra,
+      preprocessing=source.preprocessing,
+      raw_dtype=source.raw_dtype,
+      method=method,
+      parameterization=_name_of(estimator.parameterization),
+      label_space=label_space,
+      class_names=source.class_names,
+      recipe=recipe or _default_recipe(samples.step_sizes),
+      network=network or {},
+      stored_labels=distilled.labels,
+      provenance={
+          **known,
+          **given
+      })
 
 
 def from_samples(
-  inputs: ArrayLike,
-  labels: ArrayLike,
-  *,
-  class_names: Sequence[str],
-  preprocessing: Preprocessing | None = None,
-  raw: bool = False,
-  step_sizes: ArrayLike = (),
-  order: ArrayLike | None = None,
-  recipe: Mapping[str, Any] | None = None,
-  network: Mapping[str, Any] | None = None,
-  initial: PyTree = (),
-  method: str = "external",
-  label_space: str = "raw",
-  provenance: Mapping[str, Any] | None = None,
-) -> Artifact:
+    inputs: ArrayLike,
+    labels: ArrayLike,
+    *,
+    class_names: Sequence[str],
+    preprocessing: Preprocessing | None = None,
+    raw: bool = False,
+    step_sizes: ArrayLike = (),
+    order: ArrayLike | None = None,
+    recipe: Mapping[str, Any] | None = None,
+    network: Mapping[str, Any] | None = None,
+    initial: PyTree = (),
+    method: str = "external",
+    label_space: str = "raw",
+    provenance: Mapping[str, Any] | None = None) -> Artifact:
   """Wraps arrays that come from elsewhere, so that they can be evaluated.
 
   Args:
@@ -262,9 +261,8 @@ def from_samples(
   inputs, labels = np.asarray(inputs), np.asarray(labels)
   if inputs.dtype.kind not in ("uif" if raw else "f") or inputs.ndim < 2:
     raise ArtifactError(
-      "`inputs` must be [M, ...] floats in model space, or any numbers with "
-      f"raw=True; got {inputs.dtype} {inputs.shape}."
-    )
+        "`inputs` must be [M, ...] floats in model space, or any numbers with "
+        f"raw=True; got {inputs.dtype} {inputs.shape}.")
   if preprocessing is None:
     channels = inputs.shape[-1:]
     preprocessing = Standardise(jnp.zeros(channels), jnp.ones(channels))
@@ -276,31 +274,31 @@ def from_samples(
   if labels.dtype.kind in "ui":
     labels = _rows(labels, len(class_names))
   return _make(
-    inputs=inputs,
-    labels=labels,
-    step_sizes=step_sizes,
-    order=step_order(len(inputs), 1) if order is None else order,
-    initial=initial,
-    codes=(),
-    extra=(),
-    preprocessing=preprocessing,
-    raw_dtype=raw_dtype,
-    method=method,
-    parameterization="pixels",
-    label_space=label_space,
-    class_names=class_names,
-    recipe=recipe or _default_recipe(step_sizes),
-    network=network,
-    stored_labels=labels,
-    provenance={"versions": environment.versions(), **(provenance or {})},
-  )
+      inputs=inputs,
+      labels=labels,
+      step_sizes=step_sizes,
+      order=step_order(len(inputs), 1) if order is None else order,
+      initial=initial,
+      codes=(),
+      extra=(),
+      preprocessing=preprocessing,
+      raw_dtype=raw_dtype,
+      method=method,
+      parameterization="pixels",
+      label_space=label_space,
+      class_names=class_names,
+      recipe=recipe or _default_recipe(step_sizes),
+      network=network,
+      stored_labels=labels,
+      provenance={
+          "versions": environment.versions(),
+          **(provenance or {})
+      })
 
 
 def inverted(artifact: Artifact) -> np.ndarray:
   """Samples before preprocessing: uint8 ones over 255, texts as token ids."""
-  return np.asarray(
-    artifact.preprocessing.invert(jnp.asarray(artifact.inputs))
-  )
+  return np.asarray(artifact.preprocessing.invert(jnp.asarray(artifact.inputs)))
 
 
 def save(artifact: Artifact, path: FilePath) -> None:
@@ -334,18 +332,15 @@ def load(path: FilePath) -> Artifact:
     tensors, document = storage.read(path)
   except FileNotFoundError as error:
     raise ArtifactError(
-      f"`path` must name a distilled set; there is no {path}."
-    ) from error
+        f"`path` must name a distilled set; there is no {path}.") from error
   except (OSError, ValueError) as error:
     raise ArtifactError(
-      f"`path` must name a distilled set; got {path}: {error}. Fetch or save "
-      "it again."
-    ) from error
+        f"`path` must name a distilled set; got {path}: {error}. Fetch or save "
+        "it again.") from error
   if document is None:
     raise ArtifactError(
-      f"`path` must name a distilled set; {path} has no metadata "
-      f"{storage.KEY!r}. Wrap its arrays with `from_samples`, then `save`."
-    )
+        f"`path` must name a distilled set; {path} has no metadata "
+        f"{storage.KEY!r}. Wrap its arrays with `from_samples`, then `save`.")
   return build(path, tensors, document)
 
 
@@ -369,15 +364,14 @@ def build(path: FilePath, tensors: storage.Tensors, document: dict) -> Artifact:
 def unwritable(path: FilePath, error: OSError) -> ArtifactError:
   """What to tell when a file could not be written."""
   return ArtifactError(
-    f"`path` must be a file that can be written; got {path}: {error.strerror}. "
-    "Free some space or name an existing folder; an older file is untouched."
-  )
+      f"`path` must be a file that can be written; got {path}: "
+      f"{error.strerror}. Free some space or name an existing folder; an older "
+      "file is untouched.")
 
 
 def _make(
-  *, inputs, labels, step_sizes, order, initial, codes, stored_labels,
-  class_names, recipe, network, provenance, **rest
-) -> Artifact:
+    *, inputs, labels, step_sizes, order, initial, codes, stored_labels,
+    class_names, recipe, network, provenance, **rest) -> Artifact:
   """Brings everything to the form in which a file returns it, and checks."""
   inputs, labels = _float32("inputs", inputs), _float32("labels", labels)
   step_sizes = _float32("step_sizes", step_sizes)
@@ -391,27 +385,26 @@ def _make(
   if is_of_words(rest["preprocessing"]):
     sizes["vectors"] = _bytes(schema.plain("", rest["preprocessing"]))
   rest["raw_dtype"] = rest["raw_dtype"] or schema.default_raw_dtype(
-    inputs, rest["preprocessing"]
-  )
+      inputs, rest["preprocessing"])
   rest["extra"] = schema.plain("extra", rest["extra"])
-  return schema.check(Artifact(
-    inputs=inputs,
-    labels=labels,
-    step_sizes=step_sizes,
-    order=np.asarray(order).astype(np.int32),
-    initial=initial,
-    codes=codes,
-    modality=schema.modality(inputs, rest["preprocessing"]),
-    label_scale=1.0,
-    label_regime=_label_regime(labels, rest.get("label_space")),
-    class_names=tuple(str(name) for name in class_names),
-    student_init="fixed" if initial else "random",
-    recipe=schema.json_copy("recipe", recipe),
-    network=schema.json_copy("network", network),
-    provenance=schema.json_copy("provenance", provenance),
-    storage_bytes=sizes,
-    **rest,
-  ))
+  return schema.check(
+      Artifact(
+          inputs=inputs,
+          labels=labels,
+          step_sizes=step_sizes,
+          order=np.asarray(order).astype(np.int32),
+          initial=initial,
+          codes=codes,
+          modality=schema.modality(inputs, rest["preprocessing"]),
+          label_scale=1.0,
+          label_regime=_label_regime(labels, rest.get("label_space")),
+          class_names=tuple(str(name) for name in class_names),
+          student_init="fixed" if initial else "random",
+          recipe=schema.json_copy("recipe", recipe),
+          network=schema.json_copy("network", network),
+          provenance=schema.json_copy("provenance", provenance),
+          storage_bytes=sizes,
+          **rest))
 
 
 def _name_of(parameterization: Parameterization | None) -> str:
@@ -425,8 +418,7 @@ def _label_regime(labels: np.ndarray, space: str | None) -> str:
   centred = space == "centred"
   classes = classes_of_labels(uncentred(labels) if centred else labels)
   rows = (centred_rows if centred else label_rows)(
-    classes, max(labels.shape[1], 2)
-  )
+      classes, max(labels.shape[1], 2))
   return "hard" if np.array_equal(labels, rows) else "soft_fixed"
 
 
@@ -442,23 +434,20 @@ def _encode(preprocessing, inputs: np.ndarray):
     return preprocessing.apply(jnp.asarray(inputs))
   except (TypeError, ValueError) as error:  # its arrays do not broadcast
     raise ArtifactError(
-      "`preprocessing` must fit the inputs; got inputs of shape "
-      f"{inputs.shape}: {str(error).splitlines()[0]}"
-    ) from error
+        "`preprocessing` must fit the inputs; got inputs of shape "
+        f"{inputs.shape}: {str(error).splitlines()[0]}") from error
 
 
 def _rows(labels: np.ndarray, num_classes: int) -> np.ndarray:
   """Label rows [M, K] of class indices [M]."""
   if labels.ndim != 1 or not labels.size:
     raise ArtifactError(
-      f"`labels` must be [M] where they are integers; got {labels.shape}. "
-      "Soft labels must be floats."
-    )
+        f"`labels` must be [M] where they are integers; got {labels.shape}. "
+        "Soft labels must be floats.")
   if labels.min() < 0 or labels.max() >= num_classes:
     raise ArtifactError(
-      f"`labels` must be 0..{num_classes - 1} for {num_classes} class names; "
-      f"got {labels.min()}..{labels.max()}."
-    )
+        f"`labels` must be 0..{num_classes - 1} for {num_classes} class names; "
+        f"got {labels.min()}..{labels.max()}.")
   return np.asarray(label_rows(jnp.asarray(labels), num_classes))
 
 
@@ -474,10 +463,10 @@ def _storage_bytes(codes, inputs, labels, step_sizes) -> dict[str, int]:
   decoder = codes.get("decoder", ()) if isinstance(codes, dict) else ()
   kept = codes if jax.tree.leaves(codes) else inputs
   sizes = {
-    "samples": _bytes(kept) - _bytes(decoder),
-    "labels": _bytes(schema.plain("labels", labels)),
-    "step_sizes": _bytes(step_sizes),
-    "decoder": _bytes(decoder),
+      "samples": _bytes(kept) - _bytes(decoder),
+      "labels": _bytes(schema.plain("labels", labels)),
+      "step_sizes": _bytes(step_sizes),
+      "decoder": _bytes(decoder)
   }
   return {**sizes, "total": sum(sizes.values())}
 

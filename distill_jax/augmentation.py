@@ -85,6 +85,7 @@ def crop(ratio: float = 0.125) -> Augmentation:
     return jax.random.randint(key, (rows, 2), -reach, reach + 1)
 
   def apply(shift, images):
+
     def source(size, axis):
       return jnp.arange(size) + shift[:, axis, None]
 
@@ -103,6 +104,7 @@ def cutout(ratio: float = 0.5) -> Augmentation:
     return jax.random.randint(key, (rows, 2), 0, places)
 
   def apply(centre, images):
+
     def inside(size, axis):
       side = _round(ratio * size)
       place = jnp.arange(size) - centre[:, axis, None] + side // 2
@@ -140,6 +142,7 @@ def scale(ratio: float = 1.2) -> Augmentation:
     return jax.random.uniform(key, (rows, 2), minval=1 / ratio, maxval=ratio)
 
   def apply(factor, images):
+
     def source(size, axis):
       return _centred(size) * factor[:, axis, None] + (size - 1) / 2
 
@@ -170,8 +173,8 @@ def sequence(*augmentations: Augmentation) -> Augmentation:
   def draw(key, shape, rows):
     keys = jax.random.split(key, len(augmentations))
     return tuple(
-        a.draw(k, shape, rows) for a, k in zip(augmentations, keys, strict=True)
-    )
+        a.draw(k, shape, rows)
+        for a, k in zip(augmentations, keys, strict=True))
 
   def apply(parameters, images):
     for augmentation, own in zip(augmentations, parameters, strict=True):
@@ -195,13 +198,10 @@ def one_of(*augmentations: Augmentation) -> Augmentation:
   def apply(parameters, images):
     choice, each = parameters
     return lax.switch(
-        choice,
-        [
+        choice, [
             lambda images, a=a, own=own: a.apply(own, images)
             for a, own in zip(augmentations, each, strict=True)
-        ],
-        images,
-    )
+        ], images)
 
   return Augmentation(draw, apply)
 
@@ -235,7 +235,7 @@ OPERATIONS = {
     "cutout": cutout,
     "flip": flip,
     "rotate": rotate,
-    "scale": scale,
+    "scale": scale
 }
 
 
@@ -294,12 +294,12 @@ def _names(strategy: str, known=OPERATIONS) -> list[str]:
   if not set(names) <= set(known) or len(set(names)) != len(names):
     raise ValueError(
         "`strategy` must join different names among "
-        f"{', '.join(known)} by underscores; got {strategy!r}."
-    )
+        f"{', '.join(known)} by underscores; got {strategy!r}.")
   return names
 
 
 def _uniform(low: float, high: float):
+
   def draw(key, shape, rows):
     del shape
     return jax.random.uniform(key, (rows,), minval=low, maxval=high)

@@ -55,13 +55,14 @@ class Checkpoints:
         partial.unlink(missing_ok=True)
     except OSError as error:
       raise WorkdirError(
-        f"`directory` must be a folder that can be written; got {directory}: "
-        f"{error.strerror}."
-      ) from error
+          f"`directory` must be a folder that can be written; got {directory}: "
+          f"{error.strerror}.") from error
 
   def save(
-    self, step: int, state: PyTree, extra: dict[str, Any] | None = None
-  ) -> None:
+      self,
+      step: int,
+      state: PyTree,
+      extra: dict[str, Any] | None = None) -> None:
     """Writes a state and forgets the oldest.
 
     Args:
@@ -76,14 +77,13 @@ class Checkpoints:
     document = {"step": step, "keys": keys, "extra": extra or {}}
     try:
       storage.write(self._path(step), tensors, document)
-      for old in self._steps()[: -self._keep]:
+      for old in self._steps()[:-self._keep]:
         self._path(old).unlink(missing_ok=True)
     except OSError as error:
       raise WorkdirError(
-        f"`directory` must take a checkpoint; saving step {step} in "
-        f"{self._directory} failed: {error.strerror}. Free some space and run "
-        "again: earlier checkpoints are intact."
-      ) from error
+          f"`directory` must take a checkpoint; saving step {step} in "
+          f"{self._directory} failed: {error.strerror}. Free some space and "
+          "run again: earlier checkpoints are intact.") from error
 
   def latest_step(self) -> int | None:
     """The newest step on disk, or None."""
@@ -111,15 +111,13 @@ class Checkpoints:
       except (OSError, ValueError) as error:
         failures.append(f"step {found}: {error}")
         logging.warning(
-          "The checkpoint of step %d is passed over: %s.", found, error
-        )
+            "The checkpoint of step %d is passed over: %s.", found, error)
         continue
       return _from_tensors(tensors, document["keys"], like)
     raise WorkdirError(
-      f"`directory` must hold a sound checkpoint up to step {step}; got "
-      f"{self._directory} with {'; '.join(failures) or 'none'}. Start again in "
-      "an empty folder."
-    )
+        f"`directory` must hold a sound checkpoint up to step {step}; got "
+        f"{self._directory} with {'; '.join(failures) or 'none'}. Start again "
+        "in an empty folder.")
 
   def extra(self, step: int) -> dict[str, Any]:
     """What `save` was given as `extra`.
@@ -131,7 +129,7 @@ class Checkpoints:
       return self._read(step)[1]["extra"]
     except (OSError, ValueError) as error:
       raise WorkdirError(
-        f"`step` must have a sound checkpoint; got {step}: {error}."
+          f"`step` must have a sound checkpoint; got {step}: {error}."
       ) from error
 
   def _steps(self) -> list[int]:
@@ -151,8 +149,7 @@ class Checkpoints:
 
 def _is_key(leaf) -> bool:
   return jax.dtypes.issubdtype(
-    getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key
-  )
+      getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key)
 
 
 def _named_leaves(tree: PyTree):
@@ -174,11 +171,10 @@ def _from_tensors(tensors, keys: dict[str, str], like: PyTree) -> PyTree:
   for name in sorted(set(found) | set(wanted)):
     if found.get(name) != wanted.get(name):
       raise WorkdirError(
-        f"`like` must be a state of the same run; {name} is "
-        f"{wanted.get(name, 'absent')} and the checkpoint has "
-        f"{found.get(name, 'none')}. Use the code and the config that wrote "
-        "it, or another folder."
-      )
+          f"`like` must be a state of the same run; {name} is "
+          f"{wanted.get(name, 'absent')} and the checkpoint has "
+          f"{found.get(name, 'none')}. Use the code and the config that wrote "
+          "it, or another folder.")
   leaves = [_as(x, tensors[name]) for name, x in _named_leaves(like)]
   return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
@@ -186,8 +182,8 @@ def _from_tensors(tensors, keys: dict[str, str], like: PyTree) -> PyTree:
 def _kinds(tensors, keys: dict[str, str]) -> dict[str, str]:
   """Type, shape and, of a key, generator of each leaf."""
   return {
-    name: f"{tensor.dtype.name} {tensor.shape} {keys.get(name, '')}".strip()
-    for name, tensor in tensors.items()
+      name: f"{tensor.dtype.name} {tensor.shape} {keys.get(name, '')}".strip()
+      for name, tensor in tensors.items()
   }
 
 

@@ -21,9 +21,8 @@ def one_of(known: Collection[str], field: str, value: Any) -> Any:
   if value in known:
     return known[value] if isinstance(known, dict) else value
   raise ConfigError(
-      f"`{field}` must be one of {', '.join(sorted(known))}; got {value!r}."
-      + nearest(known, value)
-  )
+      f"`{field}` must be one of {', '.join(sorted(known))}; got {value!r}." +
+      nearest(known, value))
 
 
 def nearest(known: Collection[str], value: Any) -> str:

@@ -26,8 +26,7 @@ class AverageNormState(NamedTuple):
 
 
 def clip_by_average_norm(
-    factor: float = 2.0, decay: float = 0.9
-) -> optax.GradientTransformation:
+    factor: float = 2.0, decay: float = 0.9) -> optax.GradientTransformation:
   """Rescales a gradient that is longer than a multiple of the average norm.
 
   The average is over norms before clipping, this step's included. In RaT-BPTT
@@ -44,8 +43,7 @@ def clip_by_average_norm(
   if not factor > 0 or not 0 <= decay < 1:
     raise ValueError(
         "`factor` must be positive and `decay` in [0, 1); got "
-        f"{factor} and {decay}."
-    )
+        f"{factor} and {decay}.")
 
   def init(params):
     dtype = jnp.result_type(*jax.tree.leaves(params))

@@ -41,9 +41,9 @@ def by_output(real: PyTree, synthetic: PyTree) -> Array:
 def cosine(real: PyTree, synthetic: PyTree) -> Array:
   """`1 - cos(A, B)` of all tensors as one vector."""
   a, b = (
-      jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)])
-      for tree in (real, synthetic)
-  )
+      jnp.concatenate([leaf.ravel()
+                       for leaf in jax.tree.leaves(tree)])
+      for tree in (real, synthetic))
   return 1 - _cosine(a, b)
 
 
@@ -68,12 +68,14 @@ def of_kernels(distance: Callable) -> Callable:
     keep = [leaf.ndim >= 3 for leaf in jax.tree.leaves(real)]
     if not any(keep):
       raise ValueError(
-          "`network` must have convolution kernels to match; it has none."
-      )
-    return distance(*(
-        [x for x, kept in zip(jax.tree.leaves(tree), keep, strict=True) if kept]
-        for tree in (real, synthetic)
-    ))
+          "`network` must have convolution kernels to match; it has none.")
+    return distance(
+        *([
+            x
+            for x, kept in zip(jax.tree.leaves(tree), keep, strict=True)
+            if kept
+        ]
+          for tree in (real, synthetic)))
 
   return chosen
 

@@ -53,8 +53,7 @@ def export(artifact: Artifact, path: FilePath) -> None:
   suffix = Path(path).suffix.lower()
   if suffix not in writers:
     raise ValueError(
-      f"`path` must end in {' or '.join(writers)}; got {str(path)!r}."
-    )
+        f"`path` must end in {' or '.join(writers)}; got {str(path)!r}.")
   content = writers[suffix](artifact)
   try:
     storage.replace(path, content)
@@ -76,13 +75,11 @@ def import_npz(path: FilePath) -> Artifact:
   except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile,
           zlib.error) as error:
     raise ArtifactError(
-      f"`path` must name an exported set; got {path}: {error}."
-    ) from error
+        f"`path` must name an exported set; got {path}: {error}.") from error
   if not isinstance(document, dict):
     raise ArtifactError(
-      f"`path` must name an exported set; {path} has no {storage.KEY!r}. Wrap "
-      "its arrays with `from_samples`."
-    )
+        f"`path` must name an exported set; {path} has no {storage.KEY!r}. "
+        "Wrap its arrays with `from_samples`.")
   originals = {new: old for old, new in _NAMES.items()}
   known = (*schema.ARRAYS, *schema.TREES, *originals.values())
   tensors = {}
@@ -101,9 +98,8 @@ def to_pixels(artifact: Artifact) -> np.ndarray:
   """
   if artifact.modality != "image":
     raise ValueError(
-      f"`artifact` must hold images to be shown; got {artifact.modality}. "
-      "Export it as .npz."
-    )
+        f"`artifact` must hold images to be shown; got {artifact.modality}. "
+        "Export it as .npz.")
   zca = isinstance(artifact.preprocessing, ZCA)
   rule = _clipped if zca else _stretched_if_out
   images = map(rule, inverted(artifact))
@@ -132,8 +128,8 @@ def _npz(artifact: Artifact) -> bytes:
   tensors, document = schema.split(schema.check(artifact._replace(codes=())))
   document["sha256"] = storage.checksum(tensors, document)
   arrays = {
-    _NAMES.get(name, name.removeprefix(_PREFIX)): array
-    for name, array in tensors.items()
+      _NAMES.get(name, name.removeprefix(_PREFIX)): array
+      for name, array in tensors.items()
   }
   if artifact.modality == "image":
     arrays["pixels"] = to_pixels(artifact)
@@ -148,9 +144,8 @@ def _png(artifact: Artifact) -> bytes:
   images = to_pixels(artifact)
   if images.shape[-1] not in (1, 3):
     raise ValueError(
-      "`artifact` must hold images of 1 or 3 channels for a .png; got "
-      f"{images.shape[-1]}. Export it as .npz."
-    )
+        "`artifact` must hold images of 1 or 3 channels for a .png; got "
+        f"{images.shape[-1]}. Export it as .npz.")
   from PIL import Image
 
   picture = np.round(255 * _grid(images, artifact.order)).astype(np.uint8)
@@ -167,18 +162,14 @@ def _grid(images, order):
   _, height, width, channels = images.shape
   columns = min(order.shape[1], _WIDEST)
   rows = [
-    step[start : start + columns]
-    for step in order
-    for start in range(0, len(step), columns)
+      step[start:start + columns]
+      for step in order
+      for start in range(0, len(step), columns)
   ]
   height, width = height + _GAP, width + _GAP
-  paper = np.ones(
-    (_GAP + height * len(rows), _GAP + width * columns, channels)
-  )
+  paper = np.ones((_GAP + height * len(rows), _GAP + width * columns, channels))
   for i, row in enumerate(rows):
     for j, sample in enumerate(row):
       top, left = _GAP + height * i, _GAP + width * j
-      paper[top : top + height - _GAP, left : left + width - _GAP] = images[
-        sample
-      ]
+      paper[top:top + height - _GAP, left:left + width - _GAP] = images[sample]
   return paper

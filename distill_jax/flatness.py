@@ -35,8 +35,10 @@ def plain(gradient_of: Callable, params: PyTree):
 
 
 def flat_minima(
-    radius: float = 0.01, *, surrogate_gap: float = 0.0, adaptive: bool = True
-) -> GradientRule:
+    radius: float = 0.01,
+    *,
+    surrogate_gap: float = 0.0,
+    adaptive: bool = True) -> GradientRule:
   """SAM's direction, or GSAM's with a weight for the surrogate gap.
 
   Args:
@@ -50,8 +52,7 @@ def flat_minima(
   if not radius > 0 or not surrogate_gap >= 0:
     raise ValueError(
         "`radius` must be positive and `surrogate_gap` at least 0; got "
-        f"{radius} and {surrogate_gap}."
-    )
+        f"{radius} and {surrogate_gap}.")
 
   def rule(gradient_of, params):
     result, gradient = gradient_of(params)
@@ -62,14 +63,12 @@ def flat_minima(
       scaled = jax.tree.map(lambda p, g: jnp.abs(p) * g, params, gradient)
     reach = radius / (optax.tree.norm(scaled) + _SMALL)
     _, there = gradient_of(
-        jax.tree.map(lambda p, e: p + reach * e, params, step)
-    )
+        jax.tree.map(lambda p, e: p + reach * e, params, step))
     if not surrogate_gap:
       return result, there
     length = optax.tree.norm(there) + _SMALL
     along = optax.tree.vdot(gradient, there) / length**2
     return result, jax.tree.map(
-        lambda g, new: new - surrogate_gap * (g - along * new), gradient, there
-    )
+        lambda g, new: new - surrogate_gap * (g - along * new), gradient, there)
 
   return rule

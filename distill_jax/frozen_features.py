@@ -43,8 +43,7 @@ def sufficient_statistics_set(
     ridge: float,
     *,
     at_most: int | None = None,
-    tolerance: float = 1e-10,
-) -> ProbeSet:
+    tolerance: float = 1e-10) -> ProbeSet:
   """At most D points with the G and B of all data: every ridge is served.
 
   With `G = U diag(e) U'`, the points are `sqrt(e_j) u_j` and their labels
@@ -72,8 +71,7 @@ def sufficient_statistics_set(
   root = np.sqrt(values)[:, None]
   return _soft(
       moments, root * vectors.T, cross / root, ridge,
-      "sufficient_statistics_set",
-  )
+      "sufficient_statistics_set")
 
 
 def smallest_set(moments: Moments, ridge: float) -> ProbeSet:
@@ -99,8 +97,10 @@ def smallest_set(moments: Moments, ridge: float) -> ProbeSet:
 
 
 def hard_labelled_points(
-    moments: Moments, ridge: float, *, set_ridge: float | None = None
-) -> ProbeSet:
+    moments: Moments,
+    ridge: float,
+    *,
+    set_ridge: float | None = None) -> ProbeSet:
   """One point with a hard label for each class, and the probe of one ridge.
 
   With W = U diag(w) V', one output per class, the points `V diag(s) U'` and
@@ -128,7 +128,7 @@ def hard_labelled_points(
     weights = np.concatenate([-weights, weights], axis=1)
   left, values, right = _singular(weights)
   if set_ridge is None:
-    set_ridge = 1 / (4 * values[0] ** 2)
+    set_ridge = 1 / (4 * values[0]**2)
   kappa = max(1.0, 2 * np.sqrt(set_ridge) * values[0])
   values = values / kappa
   root = np.sqrt(np.maximum(0.0, 1 - 4 * set_ridge * values**2))
@@ -137,8 +137,7 @@ def hard_labelled_points(
       probe.z_mean + right.T * lengths @ left.T,
       _hard(np.arange(moments.num_classes), moments.num_classes),
       np.ones(moments.num_classes), float(set_ridge), probe.z_mean,
-      probe.y_mean / kappa, "hard_labelled_points",
-  )
+      probe.y_mean / kappa, "hard_labelled_points")
 
 
 def class_means_and_covariance(
@@ -146,8 +145,7 @@ def class_means_and_covariance(
     ridge: float,
     *,
     samples_per_class: int | None = None,
-    tolerance: float = 1e-10,
-) -> ProbeSet:
+    tolerance: float = 1e-10) -> ProbeSet:
   """k points a class with its mean, together with the scatter within classes.
 
   The r directions `sqrt(e_j) u_j` of the pooled scatter are dealt out to the
@@ -172,8 +170,7 @@ def class_means_and_covariance(
   counts, means = moments.counts, moments.class_means
   if not counts.all():
     raise ValueError(
-        f"`moments` must have samples of every class; got {counts.tolist()}."
-    )
+        f"`moments` must have samples of every class; got {counts.tolist()}.")
   scatter = moments.products - (means.T * counts) @ means
   values, vectors = _spectrum(scatter, tolerance)
   if samples_per_class is None:
@@ -185,14 +182,13 @@ def class_means_and_covariance(
   directions = (np.sqrt(values[:kept] - rest) * vectors[:, :kept]).T
   points = []
   for c, (count, mean) in enumerate(zip(counts, means, strict=True)):
-    own = directions[c :: moments.num_classes]
-    points.append(mean + axes[:, : len(own)] @ own / np.sqrt(count))
+    own = directions[c::moments.num_classes]
+    points.append(mean + axes[:, :len(own)] @ own / np.sqrt(count))
   classes = np.repeat(np.arange(moments.num_classes), samples_per_class)
   return ProbeSet(
       np.concatenate(points), _hard(classes, moments.num_classes),
       (counts / samples_per_class)[classes], float(ridge + rest),
-      moments.z_mean, moments.y_mean, "class_means_and_covariance",
-  )
+      moments.z_mean, moments.y_mean, "class_means_and_covariance")
 
 
 def solved_labels(
@@ -201,8 +197,7 @@ def solved_labels(
     classes: ArrayLike,
     ridge: float,
     *,
-    pull: float = 1e-6,
-) -> ProbeSet:
+    pull: float = 1e-6) -> ProbeSet:
   """The labels with which given points best predict all data.
 
   With `K = Z_s Z_s' + lam_s I` and `A = Z Z_s' K^-1`, the predictions of the
@@ -230,13 +225,11 @@ def solved_labels(
   if inputs.shape != (len(classes), moments.num_features) or not len(classes):
     raise ValueError(
         f"`inputs` must be [M, {moments.num_features}] with a class for each; "
-        f"got shapes {inputs.shape} and {classes.shape}."
-    )
+        f"got shapes {inputs.shape} and {classes.shape}.")
   if classes.min() < 0 or classes.max() >= moments.num_classes:
     raise ValueError(
         f"`classes` must be 0..{moments.num_classes - 1}; got "
-        f"{classes.min()}..{classes.max()}."
-    )
+        f"{classes.min()}..{classes.max()}.")
   if not pull > 0:
     raise ValueError(f"`pull` must be positive; got {pull}.")
   own = ridge * len(inputs) / moments.num_samples
@@ -247,8 +240,7 @@ def solved_labels(
   hard = _hard(classes, moments.num_classes)
   labels = np.linalg.solve(
       predicted + gamma * np.eye(len(z)),
-      to_labels @ moments.cross + gamma * (hard - moments.y_mean),
-  )
+      to_labels @ moments.cross + gamma * (hard - moments.y_mean))
   return _soft(moments, z, labels, own, "solved_labels")
 
 
@@ -256,8 +248,7 @@ def _soft(moments, centred, labels, ridge, method) -> ProbeSet:
   """A set of soft labels, from points and labels about the data's means."""
   return ProbeSet(
       moments.z_mean + centred, moments.y_mean + labels, np.ones(len(labels)),
-      float(ridge), moments.z_mean, moments.y_mean, method,
-  )
+      float(ridge), moments.z_mean, moments.y_mean, method)
 
 
 def _hard(classes, num_classes) -> np.ndarray:
@@ -282,8 +273,7 @@ def _singular(weights):
   kept = values > 1e-12 * values[0]
   if not kept.any():
     raise ValueError(
-        "`moments` must tell classes apart; all have the same mean feature."
-    )
+        "`moments` must tell classes apart; all have the same mean feature.")
   return left[:, kept], values[kept], right[kept]
 
 

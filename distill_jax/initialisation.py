@@ -27,14 +27,12 @@ def step_order(num_samples: int, num_steps: int) -> Array:
   if num_steps < 1 or num_samples < 1 or num_samples % num_steps:
     raise ValueError(
         "`num_samples` must be a positive multiple of the number of steps; "
-        f"got {num_samples} samples in {num_steps} steps."
-    )
+        f"got {num_samples} samples in {num_steps} steps.")
   return jnp.arange(num_samples, dtype=jnp.int32).reshape(num_steps, -1)
 
 
 def start_classes(
-    num_samples: int, num_steps: int, num_classes: int
-) -> np.ndarray:
+    num_samples: int, num_steps: int, num_classes: int) -> np.ndarray:
   """[M] int32: the class each row starts from, in the layout above.
 
   The classes take turns, each step going on where the one before it stopped,
@@ -62,14 +60,12 @@ def class_members(classes: np.ndarray, num_classes: int) -> Array:
   if not len(present) or present[-1] >= num_classes:
     raise ValueError(
         f"`classes` must be 0..{num_classes - 1}; got "
-        f"{present[-1] if len(present) else 'none'}."
-    )
+        f"{present[-1] if len(present) else 'none'}.")
   if counts.min() != counts.max():
     raise ValueError(
         "`classes` must hold every class equally often; got "
         f"{counts.min()} to {counts.max()} rows a class. Ask for a multiple of "
-        f"the {len(present)} classes."
-    )
+        f"the {len(present)} classes.")
   rows = np.argsort(classes, kind="stable").astype(np.int32)
   return jnp.asarray(rows.reshape(len(present), -1))
 
@@ -92,8 +88,7 @@ def samples_of(rows: Array, owner: Array) -> Array:
 
 
 def present_classes(
-    source: Source, num_rows: int, num_steps: int = 1
-) -> np.ndarray:
+    source: Source, num_rows: int, num_steps: int = 1) -> np.ndarray:
   """[R] int32, as `start_classes`, of the classes that have real samples."""
   present = source.train.present
   return present[start_classes(num_rows, num_steps, len(present))]
@@ -101,8 +96,7 @@ def present_classes(
 
 def layout(
     source: Source, parameterization_owner: Array, *, num_rows: int,
-    num_steps: int,
-) -> Layout:
+    num_steps: int) -> Layout:
   """The layout of a set, over the classes that have real samples.
 
   Args:
@@ -141,8 +135,9 @@ def one_hot(classes: np.ndarray, num_classes: int) -> Array:
 
 
 def shared_labels(
-    classes: np.ndarray, num_classes: int, present: np.ndarray | None = None
-) -> Array:
+    classes: np.ndarray,
+    num_classes: int,
+    present: np.ndarray | None = None) -> Array:
   """One-hot rows [M, K] in which classes without a row of their own join.
 
   They take turns, and a row shared by several classes gives each an equal part.
@@ -184,9 +179,9 @@ def real(key: Array, split: Split, classes: np.ndarray) -> Array:
   counts, wanted = np.asarray(split.counts), count_wanted(split, classes)
   rows = np.empty(len(classes), np.int64)
   for c in np.flatnonzero(wanted):
-    members = split.members[c, : counts[c]]
+    members = split.members[c, :counts[c]]
     chosen = jax.random.permutation(jax.random.fold_in(key, c), members)
-    rows[classes == c] = np.asarray(chosen)[: wanted[c]]
+    rows[classes == c] = np.asarray(chosen)[:wanted[c]]
   return split.encode(split.inputs[rows])
 
 
@@ -207,20 +202,14 @@ def count_wanted(split: Split, classes: np.ndarray) -> np.ndarray:
     raise ValueError(
         "`num_samples` must not exceed the real samples of a class; class "
         f"{short} has {counts[short]} and {wanted[short]} were asked for. Ask "
-        "for fewer, or start from noise."
-    )
+        "for fewer, or start from noise.")
   return wanted
 
 
 def start(
-    key: Array,
-    inputs: Array,
-    labels: Array,
-    parameterization: Parameterization,
-    *,
-    step_size: float | None,
-    num_inner_steps: int,
-) -> Distilled:
+    key: Array, inputs: Array, labels: Array,
+    parameterization: Parameterization, *, step_size: float | None,
+    num_inner_steps: int) -> Distilled:
   """A `Distilled` from inputs, label rows [R, K] and one step size.
 
   Args:
@@ -235,16 +224,13 @@ def start(
   if len(inputs) != wanted:
     raise ValueError(
         f"`inputs` must be {wanted}, {parameterization.inputs_per_row} for "
-        f"each of {len(labels)} label rows; got {len(inputs)}."
-    )
+        f"each of {len(labels)} label rows; got {len(inputs)}.")
   return Distilled(
       codes=parameterization.init(key, inputs),
       labels=labels,
       raw_step_sizes=(
-          jnp.zeros((0,)) if step_size is None
-          else raw_step_sizes(step_size, num_inner_steps)
-      ),
-  )
+          jnp.zeros((0,)) if step_size is None else raw_step_sizes(
+              step_size, num_inner_steps)))
 
 
 def from_drawn(
@@ -257,8 +243,7 @@ def from_drawn(
     num_steps: int = 1,
     num_epochs: int = 1,
     step_size: float | None = 0.02,
-    labels: Array | None = None,
-) -> Distilled:
+    labels: Array | None = None) -> Distilled:
   """A set that starts from whatever inputs are drawn for its classes.
 
   They are the classes that have samples in `source.train`.
@@ -282,14 +267,17 @@ def from_drawn(
     labels = one_hot(classes, source.num_classes)
   drawn = draw(k_inputs, np.repeat(classes, parameterization.inputs_per_row))
   return start(
-      k_codes, drawn, labels, parameterization,
-      step_size=step_size, num_inner_steps=num_epochs * num_steps,
-  )
+      k_codes,
+      drawn,
+      labels,
+      parameterization,
+      step_size=step_size,
+      num_inner_steps=num_epochs * num_steps)
 
 
 def from_noise(
-    key: Array, source: Source, parameterization: Parameterization, **settings
-) -> Distilled:
+    key: Array, source: Source, parameterization: Parameterization,
+    **settings) -> Distilled:
   """Standard normal inputs; arguments as of `from_drawn`."""
 
   def draw(key, classes):
@@ -299,8 +287,8 @@ def from_noise(
 
 
 def from_real(
-    key: Array, source: Source, parameterization: Parameterization, **settings
-) -> Distilled:
+    key: Array, source: Source, parameterization: Parameterization,
+    **settings) -> Distilled:
   """Random real samples of each class; arguments as of `from_drawn`."""
 
   def draw(key, classes):
@@ -310,8 +298,8 @@ def from_real(
 
 
 def from_class_means(
-    key: Array, source: Source, parameterization: Parameterization, **settings
-) -> Distilled:
+    key: Array, source: Source, parameterization: Parameterization,
+    **settings) -> Distilled:
   """The mean of each class, plus a little noise so that rows of one class part.
 
   Its standard deviation is a hundredth, in model space. Arguments as of
@@ -326,8 +314,8 @@ def from_class_means(
 
 
 def from_kmeans(
-    key: Array, source: Source, parameterization: Parameterization, **settings
-) -> Distilled:
+    key: Array, source: Source, parameterization: Parameterization,
+    **settings) -> Distilled:
   """Centroids of each class, by k-means; arguments as of `from_drawn`."""
 
   def draw(key, classes):
@@ -337,8 +325,8 @@ def from_kmeans(
 
 
 def from_herding(
-    key: Array, source: Source, parameterization: Parameterization, **settings
-) -> Distilled:
+    key: Array, source: Source, parameterization: Parameterization,
+    **settings) -> Distilled:
   """Real samples chosen by herding; arguments as of `from_drawn`."""
 
   def draw(key, classes):

@@ -37,8 +37,7 @@ def train_in_order(
     augmentation: Augmentation | None = None,
     loss: Loss = cross_entropy,
     remat: bool = True,
-    freeze: bool = False,
-) -> PyTree:
+    freeze: bool = False) -> PyTree:
   """Trains on the steps of a distilled set in their order.
 
   Args:
@@ -78,8 +77,9 @@ def train_in_order(
     params = variables["params"]
     at = jax.lax.stop_gradient(params) if freeze else params
     gradient, updated = differentiable_gradient(
-        k_apply, network, {**variables, "params": at}, x, y, loss=loss
-    )
+        k_apply, network, {
+            **variables, "params": at
+        }, x, y, loss=loss)
     direction, state = optimizer.update(gradient, state, params)
     eta = samples.step_sizes[t]
     params = jax.tree.map(lambda p, u: p - eta * u, params, direction)
@@ -103,8 +103,7 @@ def train_epochs(
     batch_size: int,
     augmentation: Augmentation | None = None,
     mixing: Mixing | None = None,
-    loss: Loss = cross_entropy,
-) -> PyTree:
+    loss: Loss = cross_entropy) -> PyTree:
   """Trains on shuffled batches, every sample once an epoch.
 
   The last batch of an epoch holds what is left over. Training in two calls
@@ -130,8 +129,7 @@ def train_epochs(
   if batch_size < 1 or num_epochs < 0:
     raise ValueError(
         "`batch_size` must be at least 1 and `num_epochs` at least 0; got "
-        f"{batch_size} and {num_epochs}."
-    )
+        f"{batch_size} and {num_epochs}.")
   size = len(inputs)
   batch_size = min(batch_size, size)
   num_full = size // batch_size
@@ -140,10 +138,16 @@ def train_epochs(
     variables, state = carry
     key, rows = batch
     return training_step(
-        key, network, variables, state, inputs[rows], labels[rows],
-        optimizer=optimizer, augmentation=augmentation, mixing=mixing,
-        loss=loss,
-    )[:2], None
+        key,
+        network,
+        variables,
+        state,
+        inputs[rows],
+        labels[rows],
+        optimizer=optimizer,
+        augmentation=augmentation,
+        mixing=mixing,
+        loss=loss)[:2], None
 
   def epoch(carry, key):
     k_order, k_full, k_rest = jax.random.split(key, 3)
@@ -172,8 +176,7 @@ def train_epoch_on(
     batch_size: int,
     augmentation: Augmentation | None = None,
     mixing: Mixing | None = None,
-    gradient_rule: GradientRule = plain,
-) -> tuple[PyTree, PyTree]:
+    gradient_rule: GradientRule = plain) -> tuple[PyTree, PyTree]:
   """One pass over a split of real data, in a new order.
 
   Samples beyond a whole number of batches sit out.
@@ -196,7 +199,7 @@ def train_epoch_on(
   num_steps = split.num_samples // batch_size
   k_order, k_steps = jax.random.split(key)
   order = jax.random.permutation(k_order, split.num_samples)
-  order = order[: num_steps * batch_size].reshape(num_steps, batch_size)
+  order = order[:num_steps * batch_size].reshape(num_steps, batch_size)
 
   def step(carry, item):
     variables, state = carry
@@ -204,9 +207,16 @@ def train_epoch_on(
     x = split.encode(split.inputs[rows])
     y = label_rows(split.labels[rows], split.num_classes, x.dtype)
     return training_step(
-        key, network, variables, state, x, y, optimizer=optimizer,
-        augmentation=augmentation, mixing=mixing, gradient_rule=gradient_rule,
-    )[:2], None
+        key,
+        network,
+        variables,
+        state,
+        x,
+        y,
+        optimizer=optimizer,
+        augmentation=augmentation,
+        mixing=mixing,
+        gradient_rule=gradient_rule)[:2], None
 
   keys = jax.random.split(k_steps, num_steps)
   return jax.lax.scan(step, (variables, state), (order, keys))[0]
@@ -224,8 +234,7 @@ def training_step(
     augmentation: Augmentation | None = None,
     mixing: Mixing | None = None,
     loss: Loss = cross_entropy,
-    gradient_rule: GradientRule = plain,
-) -> tuple[PyTree, PyTree, Array]:
+    gradient_rule: GradientRule = plain) -> tuple[PyTree, PyTree, Array]:
   """One update on one batch.
 
   The gradient is taken in pieces that suit the machine
@@ -259,9 +268,12 @@ def training_step(
 
   def objective(params, piece):
     key, x, y = piece
-    logits, updated = network.apply(
-        {**rest, "params": params}, x, key=key, train=True
-    )
+    logits, updated = network.apply({
+        **rest, "params": params
+    },
+                                    x,
+                                    key=key,
+                                    train=True)
     return loss(logits, y), {name: updated[name] for name in rest}
 
   def of_piece(params, piece):
@@ -276,8 +288,7 @@ def training_step(
     return objective(params, (key, inputs, labels))
 
   gradient_of = jax.value_and_grad(
-      whole if keeps_statistics(variables) else in_pieces, has_aux=True
-  )
+      whole if keeps_statistics(variables) else in_pieces, has_aux=True)
   (value, updated), gradient = gradient_rule(gradient_of, params)
   change, state = optimizer.update(gradient, state, params)
   params = optax.apply_updates(params, change)
@@ -291,8 +302,7 @@ def differentiable_gradient(
     inputs: Array,
     labels: Array,
     *,
-    loss: Loss = cross_entropy,
-) -> tuple[PyTree, PyTree]:
+    loss: Loss = cross_entropy) -> tuple[PyTree, PyTree]:
   """Gradient on one batch, for steps that are differentiated themselves.
 
   It is taken in pieces that suit the machine and may be differentiated any
@@ -313,10 +323,14 @@ def differentiable_gradient(
   """
 
   def gradient_on(key, x, y):
+
     def objective(params):
-      logits, updated = network.apply(
-          {**variables, "params": params}, x, key=key, train=True
-      )
+      logits, updated = network.apply({
+          **variables, "params": params
+      },
+                                      x,
+                                      key=key,
+                                      train=True)
       return loss(logits, y), updated
 
     return jax.grad(objective, has_aux=True)(variables["params"])
@@ -326,8 +340,7 @@ def differentiable_gradient(
   keys = jax.random.split(key, len(inputs))
   return mean_of_pieces(
       lambda piece: gradient_on(piece[0][0], *piece[1:])[0],
-      (keys, inputs, labels),
-  ), variables
+      (keys, inputs, labels)), variables
 
 
 def keeps_statistics(variables: PyTree) -> bool:
@@ -340,6 +353,5 @@ def check_steps(shape: tuple[int, ...], num_batches: int) -> int:
   if len(shape) != 1 or not shape[0] or shape[0] % num_batches:
     raise ValueError(
         "`step_sizes` must have shape [T] with T a multiple of the "
-        f"{num_batches} steps in `order`; got shape {shape}."
-    )
+        f"{num_batches} steps in `order`; got shape {shape}.")
   return shape[0]

@@ -22,8 +22,7 @@ def num_outputs(num_classes: int) -> int:
 
 
 def label_rows(
-    classes: Array, num_classes: int, dtype: DTypeLike = jnp.float32
-) -> Array:
+    classes: Array, num_classes: int, dtype: DTypeLike = jnp.float32) -> Array:
   """Class indices [..., B] as label rows [..., B, K]: one-hot, or 0/1."""
   if num_classes == 2:
     return classes[..., None].astype(dtype)
@@ -56,8 +55,7 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
   if logits.shape != labels.shape:
     raise ValueError(
         "`logits` and `labels` must have one shape; got "
-        f"{logits.shape} and {labels.shape}. Two classes are one output."
-    )
+        f"{logits.shape} and {labels.shape}. Two classes are one output.")
   if logits.shape[-1] == 1:
     return (jax.nn.softplus(logits) - labels * logits).sum(-1).mean()
   return -(labels * jax.nn.log_softmax(logits)).sum(-1).mean()
@@ -76,8 +74,7 @@ def cross_entropy_of_logits(logits: Array, labels: Array) -> Array:
 
 
 def centred_rows(
-    classes: Array, num_classes: int, dtype: DTypeLike = jnp.float32
-) -> Array:
+    classes: Array, num_classes: int, dtype: DTypeLike = jnp.float32) -> Array:
   """Label rows [..., K] less their mean over classes, targets of a regression.
 
   One-hot less 1/K; for two classes -1/2 and 1/2. What a regression on them
@@ -92,8 +89,7 @@ def uncentred(labels: Array) -> Array:
 
 
 def squared_error(
-    outputs: Array, labels: Array, *, target_scale: float = 1.0
-) -> Array:
+    outputs: Array, labels: Array, *, target_scale: float = 1.0) -> Array:
   """`mean_i sum_c (outputs_ic - a labels_ic)^2 / 2`.
 
   Args:
@@ -110,6 +106,5 @@ def squared_error(
   if outputs.shape != labels.shape:
     raise ValueError(
         "`outputs` and `labels` must have one shape; got "
-        f"{outputs.shape} and {labels.shape}. Two classes are one output."
-    )
+        f"{outputs.shape} and {labels.shape}. Two classes are one output.")
   return 0.5 * jnp.square(outputs - target_scale * labels).sum(-1).mean()

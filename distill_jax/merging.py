@@ -12,8 +12,7 @@ from distill_jax.preprocessing import name_of
 
 _SHARED = (
     "class_names", "label_space", "label_scale", "modality", "raw_dtype",
-    "recipe", "network",
-)
+    "recipe", "network")
 _PREFIX = "merged "
 
 
@@ -45,8 +44,8 @@ def merge(artifacts: Sequence[Artifact]) -> Artifact:
   sizes = [a.storage_bytes for a in artifacts]
   starts = np.cumsum([0, *(a.num_samples for a in artifacts[:-1])])
   shared = {
-      name: value for name, value in first.provenance.items()
-      if all(a.provenance.get(name) == value for a in artifacts)
+      name: value for name, value in first.provenance.items() if all(
+          a.provenance.get(name) == value for a in artifacts)
   }
   means = {}
   for name in ("step_sizes", "extra"):
@@ -54,29 +53,29 @@ def merge(artifacts: Sequence[Artifact]) -> Artifact:
     if not all(_equal(values[0], value) for value in values):
       means[name] = jax.tree.map(lambda *x: np.mean(x, 0, x[0].dtype), *values)
       shared[name] = f"mean of {len(artifacts)} sets"
-  return schema.check(first._replace(
-      inputs=np.concatenate([a.inputs for a in artifacts]),
-      labels=np.concatenate([a.labels for a in artifacts]),
-      **means,
-      order=np.concatenate([
-          a.order + np.int32(start)
-          for a, start in zip(artifacts, starts, strict=True)
-      ], axis=1),
-      codes=(),
-      method=_PREFIX + _names(a.method for a in artifacts),
-      parameterization=_names(a.parameterization for a in artifacts),
-      label_regime=max(a.label_regime for a in artifacts),  # soft if one is
-      storage_bytes={
-          # Word vectors are those of every set.
-          name: size if name == "vectors" else sum(s[name] for s in sizes)
-          for name, size in first.storage_bytes.items()
-      },
-      provenance={
-          **shared,
-          "versions": environment.versions(),
-          "parts": [part for a in artifacts for part in _parts(a)],
-      },
-  ))
+  return schema.check(
+      first._replace(
+          inputs=np.concatenate([a.inputs for a in artifacts]),
+          labels=np.concatenate([a.labels for a in artifacts]),
+          **means,
+          order=np.concatenate([
+              a.order + np.int32(start)
+              for a, start in zip(artifacts, starts, strict=True)
+          ],
+                               axis=1),
+          codes=(),
+          method=_PREFIX + _names(a.method for a in artifacts),
+          parameterization=_names(a.parameterization for a in artifacts),
+          label_regime=max(a.label_regime for a in artifacts),  # soft if one is
+          storage_bytes={
+              # Word vectors are those of every set.
+              name: size if name == "vectors" else sum(s[name] for s in sizes)
+              for name, size in first.storage_bytes.items()
+          },
+          provenance={
+              **shared, "versions": environment.versions(),
+              "parts": [part for a in artifacts for part in _parts(a)]
+          }))
 
 
 def _names(names) -> str:
@@ -92,7 +91,7 @@ def _parts(artifact: Artifact) -> list[dict]:
       "method": artifact.method,
       "data": artifact.provenance.get("data"),
       "fingerprint": artifact.provenance.get("fingerprint"),
-      "num_samples": artifact.num_samples,
+      "num_samples": artifact.num_samples
   }]
 
 
@@ -102,39 +101,36 @@ def _check(first: Artifact, other: Artifact, number: int) -> None:
     raise ArtifactError(
         "`artifacts` must have one step and no fixed initialisation; set "
         f"{number} has {len(other.order)} and {other.student_init} "
-        "initialisation."
-    )
+        "initialisation.")
   for name in _SHARED:
     ours, theirs = getattr(first, name), getattr(other, name)
     if ours != theirs:
       raise ArtifactError(
           f"`artifacts` must agree in {name}; got {ours} and, in set {number},"
-          f" {theirs}."
-      )
+          f" {theirs}.")
   same = {
       "the shape of a sample": first.inputs.shape[1:] == other.inputs.shape[1:],
-      "preprocessing": _equal(
-          (name_of(first.preprocessing), *first.preprocessing),
-          (name_of(other.preprocessing), *other.preprocessing),
-      ),
-      "extra": _equal(first.extra, other.extra)
-      or _scalars(first.extra) and _scalars(other.extra),
-      "step_sizes": _equal(first.step_sizes, other.step_sizes)
-      or first.step_sizes.shape == other.step_sizes.shape == (1,),
+      "preprocessing":
+          _equal((name_of(first.preprocessing), *first.preprocessing),
+                 (name_of(other.preprocessing), *other.preprocessing)),
+      "extra":
+          _equal(first.extra, other.extra)
+          or _scalars(first.extra) and _scalars(other.extra),
+      "step_sizes":
+          _equal(first.step_sizes, other.step_sizes)
+          or first.step_sizes.shape == other.step_sizes.shape == (1,)
   }
   for name, agrees in same.items():
     if not agrees:
       raise ArtifactError(
           f"`artifacts` must agree in {name}; set {number} has another than "
-          "set 1."
-      )
+          "set 1.")
 
 
 def _equal(a, b) -> bool:
   """Whether two trees hold the same arrays."""
   return jax.tree.structure(a) == jax.tree.structure(b) and all(
-      map(np.array_equal, jax.tree.leaves(a), jax.tree.leaves(b))
-  )
+      map(np.array_equal, jax.tree.leaves(a), jax.tree.leaves(b)))
 
 
 def _scalars(extra) -> bool:

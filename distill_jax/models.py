@@ -36,20 +36,19 @@ NETWORKS = {
     "text_convnet": nn.text_convnet,
     "transformer": nn.transformer,
     "vgg11": nn.vgg11,
-    "vit": nn.vit,
+    "vit": nn.vit
 }
 KERNELS = {
     "convolutional": closed_form.convolutional,
     "convolutional_pooled": closed_form.convolutional_pooled,
-    "fully_connected": closed_form.fully_connected,
+    "fully_connected": closed_form.fully_connected
 }
 _FITTED = ("kernel_ridge", "linear_probe", "soft_neighbours")
 _WINDOWS = (3, 4, 5)  # of a text_convnet
 
 
 def from_spec(
-    spec: Mapping[str, Any], num_classes: int
-) -> Network | closed_form.Kernel:
+    spec: Mapping[str, Any], num_classes: int) -> Network | closed_form.Kernel:
   """A network or, where the name is "kernel_ridge", a kernel.
 
   The kernel is `fully_connected` of one hidden layer where it is not named.

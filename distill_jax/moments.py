@@ -46,8 +46,7 @@ class Moments(NamedTuple):
   def __repr__(self) -> str:
     return (
         f"Moments: {self.num_samples:,} samples of {self.num_features} "
-        f"features, {self.num_classes} classes"
-    )
+        f"features, {self.num_classes} classes")
 
   def __add__(self, other: "Moments") -> "Moments":
     """The moments of both; a tuple would append."""
@@ -61,8 +60,7 @@ class Moments(NamedTuple):
       raise ValueError(
           "`other` must hold samples that were added; got "
           f"{other.counts.tolist()} of the classes, of "
-          f"{self.counts.tolist()}."
-      )
+          f"{self.counts.tolist()}.")
     return Moments(*(a - b for a, b in zip(self, other, strict=True)))
 
   @property
@@ -143,9 +141,11 @@ class Probe(NamedTuple):
 
 
 def moments_of(
-    features: ArrayLike, classes: ArrayLike, *, num_classes: int,
-    rows: int = 4096,
-) -> Moments:
+    features: ArrayLike,
+    classes: ArrayLike,
+    *,
+    num_classes: int,
+    rows: int = 4096) -> Moments:
   """The moments of labelled features.
 
   Args:
@@ -162,8 +162,7 @@ def moments_of(
   if np.ndim(features) != 2 or classes.shape != (len(features),):
     raise ValueError(
         "`features` must be [N, D] with a class for each; got shapes "
-        f"{np.shape(features)} and {classes.shape}."
-    )
+        f"{np.shape(features)} and {classes.shape}.")
   if num_classes < 2:
     raise ValueError(f"`num_classes` must be at least 2; got {num_classes}.")
   if rows < 1:
@@ -172,19 +171,16 @@ def moments_of(
     raise ValueError(f"`classes` must be integers; got {classes.dtype}.")
   bad = classes[(classes < 0) | (classes >= num_classes)]
   if len(bad):
-    raise ValueError(
-        f"`classes` must be 0..{num_classes - 1}; got {bad[0]}."
-    )
+    raise ValueError(f"`classes` must be 0..{num_classes - 1}; got {bad[0]}.")
   size = features.shape[1]
   sums, products = np.zeros((num_classes, size)), np.zeros((size, size))
   for start in range(0, len(features), rows):
-    z = np.asarray(features[start : start + rows]).astype(np.float64)
+    z = np.asarray(features[start:start + rows]).astype(np.float64)
     if not np.isfinite(z).all():
       raise ValueError(
           "`features` must be finite; got NaN or infinity in rows "
-          f"{start}..{start + len(z) - 1}. Drop such samples."
-      )
-    rows_of = np.eye(num_classes)[classes[start : start + rows]]
+          f"{start}..{start + len(z) - 1}. Drop such samples.")
+    rows_of = np.eye(num_classes)[classes[start:start + rows]]
     sums += rows_of.T @ z
     products += z.T @ z
   counts = np.bincount(classes, minlength=num_classes)
@@ -205,14 +201,12 @@ def split_moments(split: Split, *, rows: int = 4096) -> Moments:
     raise ValueError(
         "`split` must hold features [N, D]; got inputs "
         f"{split.inputs.shape}. Take features of them first, see "
-        "`data.features`."
-    )
+        "`data.features`.")
   parts = [
       moments_of(
-          np.asarray(split.encode(jnp.asarray(split.inputs[s : s + rows]))),
-          np.asarray(split.labels[s : s + rows]),
-          num_classes=split.num_classes,
-      )
+          np.asarray(split.encode(jnp.asarray(split.inputs[s:s + rows]))),
+          np.asarray(split.labels[s:s + rows]),
+          num_classes=split.num_classes)
       for s in range(0, split.num_samples, rows)
   ]
   return sum(parts[1:], parts[0])
@@ -245,7 +239,7 @@ def check(moments: Moments, ridge: float) -> None:
 
 def _outputs(columns: np.ndarray) -> np.ndarray:
   """Of numbers for each class those of the outputs: class 1 alone for two."""
-  return columns[-num_outputs(len(columns)) :]
+  return columns[-num_outputs(len(columns)):]
 
 
 def _check_alike(a: Moments, b: Moments) -> None:
@@ -253,5 +247,4 @@ def _check_alike(a: Moments, b: Moments) -> None:
     got = b.sums.shape if isinstance(b, Moments) else type(b).__name__
     raise ValueError(
         "`other` must be moments of as many classes and features, "
-        f"{a.sums.shape}; got {got}."
-    )
+        f"{a.sums.shape}; got {got}.")

@@ -35,8 +35,7 @@ def soft_predictions(x: Array, points: Array, labels: Array, k: int) -> Array:
   """
   if not 1 <= k <= len(points):
     raise ValueError(
-        f"`k` must be in 1..{len(points)}, the samples of the set; got {k}."
-    )
+        f"`k` must be in 1..{len(points)}, the samples of the set; got {k}.")
   rows, prototypes = x.reshape(len(x), -1), points.reshape(len(points), -1)
   square = jnp.square(rows[:, None] - prototypes).sum(-1)
   nearness = 1 / jnp.sqrt(jnp.maximum(square, _NEAREST**2))

@@ -83,15 +83,13 @@ def learn(**optimizers: optax.GradientTransformation):
   if unknown or not optimizers:
     raise ValueError(
         "`learn` must name fields among codes, labels, step_sizes, extra; got "
-        f"{unknown or 'none'}."
-    )
-  labels = Distilled(*(
-      f if f in optimizers else "frozen" for f in Distilled._fields
-  ))
+        f"{unknown or 'none'}.")
+  labels = Distilled(
+      *(f if f in optimizers else "frozen" for f in Distilled._fields))
   # x + (-0.0) is x for every x, -0.0 included; x + 0.0 is not.
-  frozen = optax.stateless(lambda updates, _: jax.tree.map(
-      lambda u: jnp.full_like(u, -0.0), updates
-  ))
+  frozen = optax.stateless(
+      lambda updates, _: jax.tree.map(
+          lambda u: jnp.full_like(u, -0.0), updates))
   return optax.partition({**optimizers, "frozen": frozen}, labels)
 
 
@@ -101,8 +99,7 @@ def distiller(
     *,
     project: Callable[[Distilled], Distilled] | None = None,
     tracker: Tracker | None = None,
-    skip_above: float | None = None,
-) -> Distiller:
+    skip_above: float | None = None) -> Distiller:
   """Puts an estimator and an outer optimizer together.
 
   Args:
@@ -121,18 +118,15 @@ def distiller(
         distilled=distilled,
         optimizer=optimizer.init(distilled),
         objective=estimator.init(key, distilled),
-        tracked=tracker.init(distilled) if tracker else (),
-    )
+        tracked=tracker.init(distilled) if tracker else ())
 
   def step(key, state: State, data):
     k_sample, k_estimate = jax.random.split(jax.random.fold_in(key, state.step))
     batch = estimator.sample(k_sample, data)
     loss, gradients, objective, metrics = estimator.estimate(
-        k_estimate, state.distilled, state.objective, batch
-    )
+        k_estimate, state.distilled, state.objective, batch)
     updates, optimizer_state = optimizer.update(
-        gradients, state.optimizer, state.distilled
-    )
+        gradients, state.optimizer, state.distilled)
     distilled = optax.apply_updates(state.distilled, updates)
     if project:
       distilled = project(distilled)
@@ -143,14 +137,12 @@ def distiller(
       kept = loss <= skip_above
       distilled, optimizer_state, tracked = jax.tree.map(
           partial(jnp.where, kept), (distilled, optimizer_state, tracked),
-          (state.distilled, state.optimizer, state.tracked),
-      )
+          (state.distilled, state.optimizer, state.tracked))
       metrics = {**metrics, "skipped": 1.0 - kept}
     norm = optax.tree.norm(gradients)
     info = Info(loss, norm, jnp.isfinite(loss) & jnp.isfinite(norm), metrics)
     return State(
-        state.step + 1, distilled, optimizer_state, objective, tracked
-    ), info
+        state.step + 1, distilled, optimizer_state, objective, tracked), info
 
   def result(state: State) -> Distilled:
     return tracker.value(state.tracked) if tracker else state.distilled
@@ -166,8 +158,7 @@ def distill(
     *,
     step: Callable,
     num_steps: int,
-    per_step: PyTree = None,
-) -> tuple[State, Info]:
+    per_step: PyTree = None) -> tuple[State, Info]:
   """Runs `num_steps` outer steps as one compiled scan.
 
   Args:
@@ -188,12 +179,12 @@ def distill(
   if rows - {num_steps}:
     raise ValueError(
         "`per_step` must have a row for each of the `num_steps`; got "
-        f"{', '.join(map(str, sorted(rows)))} for {num_steps}."
-    )
+        f"{', '.join(map(str, sorted(rows)))} for {num_steps}.")
   return jax.lax.scan(
       lambda state, item: step(key, state, data if per_step is None else item),
-      state, per_step, length=num_steps,
-  )
+      state,
+      per_step,
+      length=num_steps)
 
 
 def step_size_floor(lowest: float) -> Callable[[Distilled], Distilled]:

@@ -36,8 +36,7 @@ def batch_map(
     xs: PyTree,
     *,
     chunk: int | None = None,
-    mesh: Mesh | None = None,
-) -> PyTree:
+    mesh: Mesh | None = None) -> PyTree:
   """`f` for every item of `xs`, stacked: the same result however it runs.
 
   Args:
@@ -67,8 +66,7 @@ def batch_mean(
     *,
     chunk: int | None = None,
     mesh: Mesh | None = None,
-    unroll: int = 1,
-) -> tuple[Array, PyTree]:
+    unroll: int = 1) -> tuple[Array, PyTree]:
   """Mean over items of a loss, with the memory of `chunk` items.
 
   The gradient with respect to `args` is taken item by item on the way
@@ -105,8 +103,7 @@ def batch_mean(
       return jax.tree.map(jnp.add, total, gradient), result
 
     total, results = jax.lax.scan(
-        add, jax.tree.map(jnp.zeros_like, args), xs, unroll=unroll
-    )
+        add, jax.tree.map(jnp.zeros_like, args), xs, unroll=unroll)
     gradient = jax.tree.map(lambda leaf: leaf / _length(xs), total)
     return mean(results), gradient
 
@@ -165,8 +162,7 @@ def batch_losses(
     xs: PyTree,
     *,
     chunk: int | None = None,
-    mesh: Mesh | None = None,
-) -> Array:
+    mesh: Mesh | None = None) -> Array:
   """Losses of independent items, with the memory of `chunk` items.
 
   As `batch_mean`, but what the losses are differentiated by belongs to the
@@ -196,6 +192,7 @@ def batch_losses(
     return mapped(jax.value_and_grad(f), own, xs)
 
   def backward(gradient, cotangent):
+
     def scaled(leaf):
       return leaf * cotangent.reshape(-1, *(1,) * (leaf.ndim - 1))
 
@@ -223,8 +220,7 @@ def pieces(f: Callable, tree: PyTree) -> PyTree:
     divisors = (r for r in range(1, size + 1) if size % r == 0)
     rows = min(divisors, key=lambda r: max(r / wanted, wanted / r))
   return jax.tree.map(
-      lambda leaf: leaf.reshape(size // rows, rows, *leaf.shape[1:]), tree
-  )
+      lambda leaf: leaf.reshape(size // rows, rows, *leaf.shape[1:]), tree)
 
 
 def cpu_rows(f: Callable, tree: PyTree) -> int:
@@ -235,8 +231,7 @@ def cpu_rows(f: Callable, tree: PyTree) -> int:
     tree: arrays, or their shapes, with one leading axis.
   """
   row = jax.tree.map(
-      lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape[1:]), leaf.dtype), tree
-  )
+      lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape[1:]), leaf.dtype), tree)
   each = value_bytes(f, row)
   return int(np.clip(_PIECE_BYTES // max(each, 1), 1, _PIECE_ROWS))
 
@@ -261,9 +256,7 @@ def working_memory() -> int:
   return _PIECE_BYTES if platform() == "cpu" else max(free // 4, _PIECE_BYTES)
 
 
-def chunk_size(
-    f: Callable, xs: PyTree, *, budget: int | None = None
-) -> int:
+def chunk_size(f: Callable, xs: PyTree, *, budget: int | None = None) -> int:
   """The most items of `xs` that `f` can process at once within memory.
 
   Args:
@@ -281,8 +274,7 @@ def chunk_size(
     free = stats.get("bytes_limit", 0) - stats.get("bytes_in_use", 0)
     budget = free // 2
   item = jax.tree.map(
-      lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), xs
-  )
+      lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), xs)
   memory = jax.jit(f).lower(item).compile().memory_analysis()
   each = memory.temp_size_in_bytes + memory.output_size_in_bytes
   return int(np.clip(budget // max(each, 1), 1, size))
@@ -305,9 +297,9 @@ def _intermediate_bytes(jaxpr) -> int:
   for equation in jaxpr.eqns:
     inner = list(jaxprs_in_params(equation.params))
     total += sum(map(_intermediate_bytes, inner)) if inner else sum(
-        var.aval.size * var.aval.dtype.itemsize for var in equation.outvars
-        if hasattr(var.aval, "size")
-    )
+        var.aval.size * var.aval.dtype.itemsize
+        for var in equation.outvars
+        if hasattr(var.aval, "size"))
   return total
 
 
@@ -325,8 +317,7 @@ def _length(xs: PyTree) -> int:
   if len(sizes) != 1 or 0 in sizes:
     raise ValueError(
         "`xs` must hold arrays of one common leading size, at least 1; got "
-        f"sizes {sorted(sizes)}."
-    )
+        f"sizes {sorted(sizes)}.")
   return sizes.pop()
 
 
@@ -338,7 +329,9 @@ def _sharded(f, xs, size, chunk, mesh):
   spec = PartitionSpec(axis)
   mapped = jax.shard_map(
       partial(batch_map, f, chunk=chunk),
-      mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False,
-  )
+      mesh=mesh,
+      in_specs=spec,
+      out_specs=spec,
+      check_vma=False)
   padded = jax.tree.map(lambda leaf: leaf[index], xs)
   return jax.tree.map(lambda leaf: leaf[:size], mapped(padded))

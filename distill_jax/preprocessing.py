@@ -107,10 +107,10 @@ class Encoded(NamedTuple):
 
 
 PREPROCESSING = {
-  "averaged_vectors": AveragedVectors,
-  "standardise": Standardise,
-  "word_vectors": WordVectors,
-  "zca": ZCA,
+    "averaged_vectors": AveragedVectors,
+    "standardise": Standardise,
+    "word_vectors": WordVectors,
+    "zca": ZCA
 }
 
 
@@ -132,9 +132,8 @@ def name_of(preprocessing: Preprocessing) -> str:
     if type(preprocessing) is record:
       return name
   raise ValueError(
-    f"`preprocessing` must be one of {', '.join(PREPROCESSING)} to be saved; "
-    f"got {type(preprocessing).__name__}. Add its class to `PREPROCESSING`."
-  )
+      f"`preprocessing` must be one of {', '.join(PREPROCESSING)} to be saved; "
+      f"got {type(preprocessing).__name__}. Add its class to `PREPROCESSING`.")
 
 
 def standardise(inputs: ArrayLike) -> Standardise:
@@ -211,13 +210,12 @@ def relative_zca(inputs: ArrayLike, *, regulariser: float = 0.1) -> ZCA:
   mean, covariance = _moments(inputs)
   covariance /= np.outer(std, std)
   whiten, unwhiten = _whitening(
-      covariance, regulariser * covariance.trace() / size
-  )
+      covariance,
+      regulariser * covariance.trace() / size)
   return ZCA(
-    mean=_float32(mean),
-    whiten=_float32(whiten / std[:, None]),
-    unwhiten=_float32(unwhiten * std),
-  )
+      mean=_float32(mean),
+      whiten=_float32(whiten / std[:, None]),
+      unwhiten=_float32(unwhiten * std))
 
 
 def _check_zca(inputs, regulariser) -> None:
@@ -225,8 +223,7 @@ def _check_zca(inputs, regulariser) -> None:
     raise ValueError(f"`regulariser` must be positive; got {regulariser}.")
   if len(inputs) < 2:
     raise ValueError(
-      f"`inputs` must hold at least 2 samples for ZCA; got {len(inputs)}."
-    )
+        f"`inputs` must hold at least 2 samples for ZCA; got {len(inputs)}.")
 
 
 def _moments(inputs) -> tuple[np.ndarray, np.ndarray]:
@@ -252,7 +249,7 @@ def _chunks(inputs):
   """Yields runs of samples, float64 in unit scale."""
   rows = max(1, _CHUNK_VALUES // max(1, inputs[:1].size))
   for start in range(0, len(inputs), rows):
-    chunk = inputs[start : start + rows]
+    chunk = inputs[start:start + rows]
     yield chunk.astype(np.float64) / (255.0 if chunk.dtype == np.uint8 else 1.0)
 
 

@@ -46,8 +46,7 @@ class ProbeSet(NamedTuple):
   def __repr__(self) -> str:
     return (
         f"ProbeSet: {len(self.inputs)} points of {self.inputs.shape[1]} "
-        f"features by {self.method}, ridge {self.ridge:.3g}"
-    )
+        f"features by {self.method}, ridge {self.ridge:.3g}")
 
 
 def fit_probe(probe_set: ProbeSet) -> Probe:
@@ -66,8 +65,10 @@ def fit_probe(probe_set: ProbeSet) -> Probe:
 
 
 def probe_artifact(
-    probe_set: ProbeSet, source: Source, *, provenance=None
-) -> artifact.Artifact:
+    probe_set: ProbeSet,
+    source: Source,
+    *,
+    provenance=None) -> artifact.Artifact:
   """A set as an `Artifact`, for `evaluate_set(..., learner=linear_probe())`.
 
   Arrays become float32. The weights, the ridge and the offsets travel in
@@ -80,18 +81,26 @@ def probe_artifact(
       preprocessing.
     provenance: as in `to_artifact`.
   """
-  extra = schema.plain("extra", {"probe": {
-      name: np.asarray(getattr(probe_set, name)) for name in _FITTING
-  }})
+  extra = schema.plain(
+      "extra", {
+          "probe": {
+              name: np.asarray(getattr(probe_set, name)) for name in _FITTING
+          }
+      })
   made = artifact.from_samples(
-      probe_set.inputs, _exact(probe_set.labels, source.num_classes),
-      class_names=source.class_names, preprocessing=source.preprocessing,
-      method=probe_set.method, label_space="centred", recipe={"name": "kip"},
+      probe_set.inputs,
+      _exact(probe_set.labels, source.num_classes),
+      class_names=source.class_names,
+      preprocessing=source.preprocessing,
+      method=probe_set.method,
+      label_space="centred",
+      recipe={"name": "kip"},
       provenance={
-          "data": source.name, "fingerprint": source.fingerprint(),
-          "versions": environment.versions(), **(provenance or {}),
-      },
-  )
+          "data": source.name,
+          "fingerprint": source.fingerprint(),
+          "versions": environment.versions(),
+          **(provenance or {})
+      })
   kept = sum(leaf.nbytes for leaf in extra["probe"].values())
   sizes = {**made.storage_bytes, "probe": kept}
   sizes["total"] += kept

@@ -28,17 +28,17 @@ VERSION = 1
 ARRAYS = ("inputs", "labels", "step_sizes", "order")
 TREES = ("initial", "codes", "extra")
 _CHOICES = {
-  "modality": ("image", "text", "series", "features"),
-  "raw_dtype": ("uint8", "float32", "int32"),
-  "label_regime": ("hard", "soft_fixed"),
-  "label_space": ("raw", "probabilities", "logits", "centred"),
-  "student_init": ("fixed", "random"),
+    "modality": ("image", "text", "series", "features"),
+    "raw_dtype": ("uint8", "float32", "int32"),
+    "label_regime": ("hard", "soft_fixed"),
+    "label_space": ("raw", "probabilities", "logits", "centred"),
+    "student_init": ("fixed", "random")
 }
 _WHOLE = (jnp.integer, jnp.bool_)
 _DICTS = ("recipe", "network", "storage_bytes", "provenance")
 _PLAIN = (
-  "method", "parameterization", *_CHOICES, "label_scale", "class_names", *_DICTS
-)
+    "method", "parameterization", *_CHOICES, "label_scale", "class_names",
+    *_DICTS)
 _KEYS = {"schema_version", "sha256", "order", "preprocessing", *TREES, *_PLAIN}
 _LATER = {"raw_dtype"}  # older files lack it
 
@@ -50,9 +50,7 @@ def modality(inputs: np.ndarray, preprocessing: Preprocessing) -> str:
   return {4: "image", 2: "features"}.get(inputs.ndim, "unknown")
 
 
-def default_raw_dtype(
-    inputs: np.ndarray, preprocessing: Preprocessing
-) -> str:
+def default_raw_dtype(inputs: np.ndarray, preprocessing: Preprocessing) -> str:
   """That of the raw data of a set that does not say."""
   if is_of_words(preprocessing):
     return "int32"
@@ -79,7 +77,7 @@ def plain(name: str, tree: PyTree) -> PyTree:
     bad = [k for k in tree if not isinstance(k, str) or "/" in k or not k]
     if bad:
       raise ArtifactError(
-        f"`{name}` must have keys that are texts without '/'; got {bad[0]!r}."
+          f"`{name}` must have keys that are texts without '/'; got {bad[0]!r}."
       )
     return {k: plain(f"{name}/{k}", v) for k, v in tree.items()}
   if isinstance(tree, tuple | list):
@@ -88,9 +86,8 @@ def plain(name: str, tree: PyTree) -> PyTree:
   floating = jnp.issubdtype(dtype, jnp.floating)
   if not (floating or any(jnp.issubdtype(dtype, k) for k in _WHOLE)):
     raise ArtifactError(
-      f"`{name}` must be nested dicts and tuples of numbers; got "
-      f"{type(tree).__name__} of type {dtype}. Leave it out."
-    )
+        f"`{name}` must be nested dicts and tuples of numbers; got "
+        f"{type(tree).__name__} of type {dtype}. Leave it out.")
   return np.asarray(tree, np.float32 if floating else dtype)
 
 
@@ -99,10 +96,12 @@ def split(artifact) -> tuple[storage.Tensors, dict[str, Any]]:
   tensors = {name: getattr(artifact, name) for name in ARRAYS}
   record = artifact.preprocessing
   document = {
-    "schema_version": VERSION,
-    "order": artifact.order.tolist(),
-    "preprocessing": name_of(record),
-    **{name: getattr(artifact, name) for name in _PLAIN},
+      "schema_version": VERSION,
+      "order": artifact.order.tolist(),
+      "preprocessing": name_of(record),
+      **{
+          name: getattr(artifact, name) for name in _PLAIN
+      }
   }
   for name, value in plain("preprocessing", record._asdict()).items():
     tensors[f"preprocessing/{name}"] = value
@@ -123,9 +122,8 @@ def fields(tensors: storage.Tensors, document: dict) -> dict[str, Any]:
   name = document["preprocessing"]
   if not isinstance(name, str) or name not in PREPROCESSING:
     raise ArtifactError(
-      f"`preprocessing` must be one of {', '.join(PREPROCESSING)}; got "
-      f"{name!r}. Upgrade distill_jax if the set is newer."
-    )
+        f"`preprocessing` must be one of {', '.join(PREPROCESSING)}; got "
+        f"{name!r}. Upgrade distill_jax if the set is newer.")
   record = PREPROCESSING[name]
   parts = [_take(left, f"preprocessing/{field}") for field in record._fields]
   result = {name: _take(left, name) for name in ARRAYS}
@@ -133,17 +131,15 @@ def fields(tensors: storage.Tensors, document: dict) -> dict[str, Any]:
   result |= {name: _unflatten(name, document[name], left) for name in TREES}
   if left:
     raise ArtifactError(
-      f"the file must hold the tensors of schema {VERSION}; got also "
-      f"{', '.join(sorted(left))}."
-    )
+        f"the file must hold the tensors of schema {VERSION}; got also "
+        f"{', '.join(sorted(left))}.")
   if document["order"] != result["order"].tolist():
     raise ArtifactError("`order` must be the same in tensors and metadata.")
   names = result["class_names"]
   result["class_names"] = tuple(names) if isinstance(names, list) else names
   result["preprocessing"] = record(*map(jnp.asarray, parts))
-  result.setdefault("raw_dtype", default_raw_dtype(
-    result["inputs"], result["preprocessing"]
-  ))
+  result.setdefault(
+      "raw_dtype", default_raw_dtype(result["inputs"], result["preprocessing"]))
   return result
 
 
@@ -157,11 +153,9 @@ def check(artifact):
   _check_shapes(artifact)
   _check_finite(artifact)
   fixed = bool(jax.tree.leaves(artifact.initial))
-  _require(
-    (artifact.student_init == "fixed") == fixed,
-    "student_init", "be fixed where theta_0 is given, else random",
-    artifact.student_init,
-  )
+  _require((artifact.student_init == "fixed") == fixed, "student_init",
+           "be fixed where theta_0 is given, else random",
+           artifact.student_init)
   return artifact
 
 
@@ -171,25 +165,20 @@ def _check_document(tensors, document) -> None:
     raise ArtifactError(f"`schema_version` must be {VERSION}; got {version!r}.")
   if version > VERSION:
     raise ArtifactError(
-      f"`schema_version` must be at most {VERSION}; got {version}. Upgrade "
-      "distill_jax to read this set."
-    )
+        f"`schema_version` must be at most {VERSION}; got {version}. Upgrade "
+        "distill_jax to read this set.")
   try:
     storage.check(tensors, document)
   except ValueError as error:
     raise ArtifactError(
-      f"the distilled set must be as it was saved; {error}. Fetch it again, "
-      "or wrap arrays of your own with `from_samples`."
-    ) from error
-  for missing, problem in (
-    (_KEYS - _LATER - set(document), "lacks"),
-    (set(document) - _KEYS, "has unknown"),
-  ):
+        f"the distilled set must be as it was saved; {error}. Fetch it again, "
+        "or wrap arrays of your own with `from_samples`.") from error
+  for missing, problem in ((_KEYS - _LATER - set(document), "lacks"),
+                           (set(document) - _KEYS, "has unknown")):
     if missing:
       raise ArtifactError(
-        f"the metadata must hold the fields of schema {VERSION}; it {problem} "
-        f"{', '.join(sorted(missing))}."
-      )
+          f"the metadata must hold the fields of schema {VERSION}; it "
+          f"{problem} {', '.join(sorted(missing))}.")
 
 
 def _check_settings(artifact) -> None:
@@ -206,8 +195,7 @@ def _check_settings(artifact) -> None:
     storage.to_json({name: getattr(artifact, name) for name in _DICTS})
   except (TypeError, ValueError) as error:
     raise ArtifactError(
-      f"{', '.join(_DICTS)} must hold JSON values alone; {error}."
-    ) from error
+        f"{', '.join(_DICTS)} must hold JSON values alone; {error}.") from error
   for name in ("recipe", "network"):
     value = getattr(artifact, name)
     named = isinstance(value.get("name"), str) or (name, value) == (name, {})
@@ -216,11 +204,9 @@ def _check_settings(artifact) -> None:
   number = isinstance(scale, int | float) and 0 < scale < float("inf")
   _require(number, "label_scale", "be a positive number", scale)
   sizes = artifact.storage_bytes
-  _require(
-    {"samples", "labels", "decoder", "total"} <= set(sizes)
-    and all(type(v) is int and v >= 0 for v in sizes.values()),
-    "storage_bytes", "count samples, labels, decoder and total", sizes,
-  )
+  _require({"samples", "labels", "decoder", "total"} <= set(sizes) and
+           all(type(v) is int and v >= 0 for v in sizes.values()),
+           "storage_bytes", "count samples, labels, decoder and total", sizes)
 
 
 def _check_shapes(artifact) -> None:
@@ -231,40 +217,33 @@ def _check_shapes(artifact) -> None:
     dtype = getattr(artifact, name).dtype
     _require(dtype == np.float32, name, "be float32", dtype)
   _require(
-    inputs.ndim in (2, 3, 4) and inputs.size, "inputs",
-    "be [M, H, W, C], [M, s, d] or [M, D] with M at least 1", inputs.shape,
-  )
+      inputs.ndim in (2, 3, 4) and inputs.size, "inputs",
+      "be [M, H, W, C], [M, s, d] or [M, D] with M at least 1", inputs.shape)
   found = modality(inputs, artifact.preprocessing)
   older = (found, artifact.modality) == ("series", "text")
   _require(
-    artifact.modality == found or older,
-    "modality", f"be {found} for inputs {inputs.shape}", artifact.modality,
-  )
+      artifact.modality == found or older, "modality",
+      f"be {found} for inputs {inputs.shape}", artifact.modality)
   _require(
-    isinstance(names, tuple) and len(names) > 1 and len(set(names)) ==
-    len(names) and all(isinstance(name, str) for name in names),
-    "class_names", "be two or more different texts", names,
-  )
+      isinstance(names, tuple) and len(names) > 1 and
+      len(set(names)) == len(names) and
+      all(isinstance(name, str) for name in names), "class_names",
+      "be two or more different texts", names)
   shape = (len(inputs), num_outputs(len(names)))
   _require(
-    labels.shape == shape, "labels",
-    f"have shape {shape} for {shape[0]} inputs and {len(names)} class names",
-    labels.shape,
-  )
+      labels.shape == shape, "labels",
+      f"have shape {shape} for {shape[0]} inputs and {len(names)} class names",
+      labels.shape)
   _require(
-    order.dtype == np.int32 and order.ndim == 2 and order.size,
-    "order", "be int32 [S, n]", f"{order.dtype} {order.shape}",
-  )
+      order.dtype == np.int32 and order.ndim == 2 and order.size, "order",
+      "be int32 [S, n]", f"{order.dtype} {order.shape}")
   _require(
-    order.min() >= 0 and order.max() < len(inputs),
-    "order", f"name samples 0..{len(inputs) - 1}",
-    f"{order.min()}..{order.max()}",
-  )
+      order.min() >= 0 and order.max() < len(inputs), "order",
+      f"name samples 0..{len(inputs) - 1}", f"{order.min()}..{order.max()}")
   _require(
-    step_sizes.ndim == 1 and len(step_sizes) % len(order) == 0, "step_sizes",
-    f"be [T] with T a multiple of the {len(order)} steps in `order`",
-    step_sizes.shape,
-  )
+      step_sizes.ndim == 1 and len(step_sizes) % len(order) == 0, "step_sizes",
+      f"be [T] with T a multiple of the {len(order)} steps in `order`",
+      step_sizes.shape)
   _check_preprocessing(artifact)
 
 
@@ -281,32 +260,30 @@ def _check_preprocessing(artifact) -> None:
   except (TypeError, ValueError) as error:  # its arrays do not broadcast
     shape = str(error).splitlines()[0]
   _require(
-    shape == sample.shape, "preprocessing",
-    f"fit samples of shape {sample.shape[1:]}", shape,
-  )
+      shape == sample.shape, "preprocessing",
+      f"fit samples of shape {sample.shape[1:]}", shape)
 
 
 def _check_words(record, inputs) -> None:
   averaged = hasattr(record, "mean")
   shape, size = record.table.shape, inputs.shape[-1]
   _require(
-    shape[1:] == (size,) and inputs.ndim == (2 if averaged else 3),
-    "preprocessing", f"have word vectors of {size} numbers for "
-    f"{'[M, d]' if averaged else '[M, s, d]'}", f"{shape} for {inputs.shape}",
-  )
+      shape[1:] == (size,) and inputs.ndim == (2 if averaged else 3),
+      "preprocessing", f"have word vectors of {size} numbers for "
+      f"{'[M, d]' if averaged else '[M, s, d]'}", f"{shape} for {inputs.shape}")
   if averaged:
     for name in ("mean", "std"):
       found = getattr(record, name).shape
-      _require(found == (size,), f"preprocessing/{name}",
-               f"have shape {(size,)}", found)
+      _require(
+          found == (size,), f"preprocessing/{name}", f"have shape {(size,)}",
+          found)
   try:
     words = len(vocabulary(record))
   except UnicodeDecodeError:
     words = "no UTF-8"
   _require(
-    words == shape[0], "preprocessing/words",
-    f"name the {shape[0] - 2} words of the table", words,
-  )
+      words == shape[0], "preprocessing/words",
+      f"name the {shape[0] - 2} words of the table", words)
 
 
 def _check_finite(artifact) -> None:
@@ -349,8 +326,8 @@ def _unflatten(name: str, nesting, left: storage.Tensors) -> PyTree:
 def _take(left: storage.Tensors, name: str) -> np.ndarray:
   if name not in left:
     raise ArtifactError(
-      f"the file must hold the tensors of schema {VERSION}; {name} is missing."
-    )
+        f"the file must hold the tensors of schema {VERSION}; {name} is "
+        "missing.")
   return left.pop(name)
 
 
@@ -370,5 +347,4 @@ def json_copy(name: str, value: Mapping | None) -> dict[str, Any]:
     return json.loads(storage.to_json(dict(value or {})))
   except (TypeError, ValueError) as error:
     raise ArtifactError(
-      f"`{name}` must hold JSON values alone; {error}."
-    ) from error
+        f"`{name}` must hold JSON values alone; {error}.") from error

@@ -61,8 +61,7 @@ def exclusive_segments(
     learner: Learner,
     num_segments: int,
     drop_correct: float = 0.5,
-    at_least: int = 64,
-) -> list[Segment]:
+    at_least: int = 64) -> list[Segment]:
   """Distils a set segment by segment.
 
   Args:
@@ -85,17 +84,18 @@ def exclusive_segments(
   if num_segments < 1 or at_least < 1 or not 0 <= drop_correct <= 1:
     raise ValueError(
         "`num_segments` and `at_least` must be at least 1 and `drop_correct` "
-        f"in [0, 1]; got {num_segments}, {at_least} and {drop_correct}."
-    )
+        f"in [0, 1]; got {num_segments}, {at_least} and {drop_correct}.")
   rows, segments = np.arange(split.num_samples), []
   k_learn, key = jax.random.split(key)  # the same network after each segment
   for _ in range(num_segments):
     k_distil, k_keep, key = jax.random.split(key, 3)
     if segments:
       rows = hard_rows(
-          k_keep, np.asarray(split.labels), segments[-1].correct,
-          drop_correct=drop_correct, at_least=at_least,
-      )
+          k_keep,
+          np.asarray(split.labels),
+          segments[-1].correct,
+          drop_correct=drop_correct,
+          at_least=at_least)
     distilled = distil(k_distil, rows, segments)
     segment = Segment(distilled, decode(distilled), rows, np.array([]))
     together = union([*segments, segment])
@@ -107,18 +107,12 @@ def exclusive_segments(
 def union(segments: list[Segment]) -> Samples:
   """All samples, segment by segment."""
   return jax.tree.map(
-      lambda *leaves: jnp.concatenate(leaves), *(s.samples for s in segments)
-  )
+      lambda *leaves: jnp.concatenate(leaves), *(s.samples for s in segments))
 
 
 def hard_rows(
-    key: Array,
-    labels: np.ndarray,
-    correct: np.ndarray,
-    *,
-    drop_correct: float,
-    at_least: int,
-) -> np.ndarray:
+    key: Array, labels: np.ndarray, correct: np.ndarray, *, drop_correct: float,
+    at_least: int) -> np.ndarray:
   """Rows that the next segment sees, in their order.
 
   Args:

@@ -16,8 +16,7 @@ _ENCODE_ROWS = 1024  # real samples taken to model space at once
 
 
 def random_real(
-    key: Array, split: Split, classes: np.ndarray, num_sets: int
-) -> Array:
+    key: Array, split: Split, classes: np.ndarray, num_sets: int) -> Array:
   """Real samples of the given classes [sets, M, ...], in model space.
 
   Samples of one class in one set are distinct, until the class is used up.
@@ -49,16 +48,17 @@ def class_mean(split: Split, classes: np.ndarray) -> Array:
   """Mean of all real samples of each row's class: [1, M, ...]."""
   _check_present(classes, split)
   means = {
-      c: sum(part.sum(0, dtype=np.float64) for part in _parts(split, c))
-      / int(split.counts[c]) for c in np.unique(classes)
+      c:
+          sum(part.sum(0, dtype=np.float64)
+              for part in _parts(split, c)) / int(split.counts[c])
+      for c in np.unique(classes)
   }
   stacked = np.stack([means[c] for c in classes])[None]
   return jnp.asarray(stacked, jnp.float32)
 
 
 def kmeans(
-    key: Array, split: Split, classes: np.ndarray, num_sets: int
-) -> Array:
+    key: Array, split: Split, classes: np.ndarray, num_sets: int) -> Array:
   """Centroids of each class, [sets, M, ...]; one set if each has one centroid.
 
   Lloyd's algorithm from k-means++ (scikit-learn, one start per set). A class
@@ -75,9 +75,8 @@ def kmeans(
     return class_mean(split, classes)
   from sklearn.cluster import KMeans
 
-  states = np.asarray(jax.random.randint(
-      key, (num_sets,), 0, 2**31 - 1, jnp.int32
-  ))
+  states = np.asarray(
+      jax.random.randint(key, (num_sets,), 0, 2**31 - 1, jnp.int32))
   shape = split.sample_shape
   inputs = np.empty((num_sets, len(classes), int(np.prod(shape))), np.float32)
   for c in np.unique(classes):
@@ -123,8 +122,7 @@ def _check_present(classes: np.ndarray, split) -> None:
   if len(absent):
     raise ValueError(
         "`classes` must have real samples; got class "
-        f"{absent[0]}, which has none. Ask for `split.present` alone."
-    )
+        f"{absent[0]}, which has none. Ask for `split.present` alone.")
 
 
 def _herded(points: np.ndarray, wanted: int) -> np.ndarray:
@@ -151,9 +149,9 @@ def _encoded(split, c) -> np.ndarray:
 
 def _parts(split, c):
   """Yields the samples of class c in model space, part by part."""
-  members = split.members[c, : int(split.counts[c])]
+  members = split.members[c, :int(split.counts[c])]
   for start in range(0, len(members), _ENCODE_ROWS):
-    rows = members[start : start + _ENCODE_ROWS]
+    rows = members[start:start + _ENCODE_ROWS]
     yield np.asarray(split.encode(split.inputs[rows]))
 
 

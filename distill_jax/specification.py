@@ -83,8 +83,7 @@ def build(factories: Mapping[str, Callable], field: str, spec, *args) -> Any:
   for setting in set(settings) - set(known):
     raise ConfigError(
         f"`{field}` {name!r} has no setting {setting!r}; it has "
-        f"{', '.join(sorted(known)) or 'none'}.{nearest(known, setting)}"
-    )
+        f"{', '.join(sorted(known)) or 'none'}.{nearest(known, setting)}")
   try:
     return make(*args, **settings)
   except TypeError as error:

@@ -22,8 +22,8 @@ from distill_jax.types import FilePath
 
 KEY = "distill_jax"
 _DTYPES = {
-  "BOOL", "U8", "I8", "U16", "I16", "F16", "BF16", "U32", "I32", "F32", "U64",
-  "I64", "F64", "C64",
+    "BOOL", "U8", "I8", "U16", "I16", "F16", "BF16", "U32", "I32", "F32", "U64",
+    "I64", "F64", "C64"
 }
 
 Tensors = dict[str, np.ndarray]
@@ -149,8 +149,7 @@ def alone(folder: Path, name: str = "workdir"):
   except BlockingIOError:
     raise WorkdirError(
         f"`{name}` must be of one process; another one runs in {folder}. "
-        "Wait for it, or choose another folder."
-    ) from None
+        "Wait for it, or choose another folder.") from None
   finally:
     os.close(handle)
 

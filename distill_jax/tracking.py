@@ -102,8 +102,7 @@ def lowest_loss(num_steps: int, *, start: int = 0) -> Tracker:
     average = before.average + weight * (loss - before.average)
     better = (count <= num_steps) | (average < before.loss)
     value = jax.tree.map(
-        lambda new, old: jnp.where(better, new, old), distilled, before.value
-    )
+        lambda new, old: jnp.where(better, new, old), distilled, before.value)
     lowest = jnp.where(better, average, before.loss)
     cast = before.average.dtype
     return Lowest(value, lowest.astype(cast), average.astype(cast), count)

@@ -14,8 +14,7 @@ def table(columns, lines: list[dict[str, str]]) -> str:
     return NONE
   cells = [[line.get(column, "-") for column in columns] for line in lines]
   return "\n".join(
-      (head(columns), *(f"| {' | '.join(line)} |" for line in cells))
-  )
+      (head(columns), *(f"| {' | '.join(line)} |" for line in cells)))
 
 
 def head(columns) -> str:
@@ -40,7 +39,7 @@ def of(record: dict, row: Row) -> dict[str, str]:
       "seed": str(report["seed"]),
       "device": report["device"],
       "distilling": points.minutes(report["seconds"]["distill"]),
-      "date": record["date"],
+      "date": record["date"]
   }
   if row.published is not None:
     found["published"] = f"{row.published}"
@@ -58,7 +57,6 @@ def of(record: dict, row: Row) -> dict[str, str]:
   if experts := report.get("experts"):
     accuracy = 100 * sum(experts["accuracy"]) / len(experts["accuracy"])
     found["experts"] = (
-        f"{experts['num']} of {experts['num_epochs']} epochs, {accuracy:.1f} %"
-    )
+        f"{experts['num']} of {experts['num_epochs']} epochs, {accuracy:.1f} %")
     found["training them"] = points.minutes(sum(experts["seconds"]))
   return found

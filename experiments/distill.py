@@ -27,17 +27,14 @@ flags.DEFINE_string("workdir", None, "Where the run lives.")
 flags.DEFINE_string("data", None, "SPEC of a data set, not the config's.")
 flags.DEFINE_string(
     "cache_dir", None,
-    "Where accuracies of real data are kept, for runs to share; the workdir.",
-)
+    "Where accuracies of real data are kept, for runs to share; the workdir.")
 flags.DEFINE_string(
     "experts", None,
     "A folder of experts for trajectory methods; by default they are trained "
-    "below --cache_dir, and shared there.",
-)
+    "below --cache_dir, and shared there.")
 flags.DEFINE_bool(
     "print_config", False,
-    "Show every field with its published counterpart, and stop.",
-)
+    "Show every field with its published counterpart, and stop.")
 flags.mark_flags_as_required(["config"])
 
 
@@ -54,22 +51,30 @@ def main(argv):
   folder, spec = Path(FLAGS.workdir), FLAGS.data or config.data
   workdir.check_own(folder)
   source = sources.source(
-      config, spec=spec, data_dir=FLAGS.data_dir,
-      cache=Path(FLAGS.cache_dir or folder),
-  )
+      config,
+      spec=spec,
+      data_dir=FLAGS.data_dir,
+      cache=Path(FLAGS.cache_dir or folder))
   Run(
-      folder, source, method, config.network.to_dict() or None,
-      per_class=config.per_class or None, num_rows=config.num_rows or None,
-      seed=config.seed, evaluation=config.evaluation.to_dict(),
-      figures=config.figures, log_every=config.log_every or None,
+      folder,
+      source,
+      method,
+      config.network.to_dict() or None,
+      per_class=config.per_class or None,
+      num_rows=config.num_rows or None,
+      seed=config.seed,
+      evaluation=config.evaluation.to_dict(),
+      figures=config.figures,
+      log_every=config.log_every or None,
       checkpoint_every=config.checkpoint_every or None,
-      cache_dir=FLAGS.cache_dir, experts=FLAGS.experts, data=spec,
+      cache_dir=FLAGS.cache_dir,
+      experts=FLAGS.experts,
+      data=spec,
       reading=dict(
-          data_dir=FLAGS.data_dir, seed=config.seed,
-          validation_fraction=config.validation_fraction,
-      ),
-      record=config.to_dict(),
-  ).go()
+          data_dir=FLAGS.data_dir,
+          seed=config.seed,
+          validation_fraction=config.validation_fraction),
+      record=config.to_dict()).go()
 
 
 def described(config) -> str:

@@ -46,42 +46,47 @@ def main(argv):
   first = next(iter(sets.values()))
   source = source_of(first, FLAGS.data, data_dir=FLAGS.data_dir)
   if source.test is None:
-    raise DataError(
-        f"`data` must have a test part; got none in {FLAGS.data}."
-    )
+    raise DataError(f"`data` must have a test part; got none in {FLAGS.data}.")
   k_train, k_rows = jax.random.split(jax.random.key(FLAGS.seed))
   features = _features(k_train, first, source)
-  rows = np.asarray(
-      jax.random.permutation(k_rows, source.test.num_samples)
-  )[:FLAGS.num_real]
+  rows = np.asarray(jax.random.permutation(
+      k_rows, source.test.num_samples))[:FLAGS.num_real]
   real = figures.Points(
       features(source.test.encode(source.test.inputs[rows])),
-      np.asarray(source.test.labels)[rows],
-  )
+      np.asarray(source.test.labels)[rows])
   points = {
-      name: figures.Points(
-          features(a.inputs), np.asarray(classes_of_labels(a.labels)),
-          a.provenance.get("segment_of_sample"),
-      ) for name, a in sets.items()
+      name:
+          figures.Points(
+              features(a.inputs), np.asarray(classes_of_labels(a.labels)),
+              a.provenance.get("segment_of_sample")) for name, a in sets.items()
   }
   distances = {
-      name: metrics.distance_to_nearest(
-          real.features, real.classes, p.features, p.classes
-      ) for name, p in points.items()
+      name:
+          metrics.distance_to_nearest(
+              real.features, real.classes, p.features, p.classes)
+      for name, p in points.items()
   }
   say("arranging the points")
   titles = {
       name: f"{name}, nearest at {distances[name]:.2f}" for name in points
   }
-  figures.save(figures.t_sne(
-      real, {titles[name]: p for name, p in points.items()},
-      source.class_names, seed=FLAGS.seed,
-  ), out)
-  write_json(out.with_suffix(".json"), dict(
-      distance_to_nearest=distances, num_real=len(rows),
-      network=first.network, num_epochs=FLAGS.num_epochs, seed=FLAGS.seed,
-      device=environment.device(), command=command(),
-  ))
+  figures.save(
+      figures.t_sne(
+          real, {
+              titles[name]: p for name, p in points.items()
+          },
+          source.class_names,
+          seed=FLAGS.seed), out)
+  write_json(
+      out.with_suffix(".json"),
+      dict(
+          distance_to_nearest=distances,
+          num_real=len(rows),
+          network=first.network,
+          num_epochs=FLAGS.num_epochs,
+          seed=FLAGS.seed,
+          device=environment.device(),
+          command=command()))
   print(f"written to {out} and {out.with_suffix('.json')}")
 
 
@@ -92,26 +97,22 @@ def _sets() -> dict:
     name, given, file = text.partition("=")
     if not given or name in sets:
       raise ConfigError(
-          f"`sets` must be NAME=FILE,... with a name for each; got {text!r}."
-      )
+          f"`sets` must be NAME=FILE,... with a name for each; got {text!r}.")
     sets[name] = artifacts.load(file)
   first, *others = sets.values()
   if "name" not in first.network:
     raise ConfigError(
         "`sets` must begin with one that names its network; got none in "
-        f"{next(iter(sets))}. Give `network=` to `to_artifact`."
-    )
+        f"{next(iter(sets))}. Give `network=` to `to_artifact`.")
   if len(first.class_names) > 20:
     raise ConfigError(
         "`sets` must have at most 20 classes, one colour each; got "
-        f"{len(first.class_names)}."
-    )
+        f"{len(first.class_names)}.")
   for other in others:
     if _space(other) != _space(first):
       raise ConfigError(
           "`sets` must have the same classes, shape and preprocessing; got "
-          f"{' and '.join(sets)}, which differ."
-      )
+          f"{' and '.join(sets)}, which differ.")
   return sets
 
 
@@ -120,28 +121,26 @@ def _space(artifact):
   return (
       artifact.class_names, artifact.inputs.shape[1:],
       type(artifact.preprocessing),
-      *(np.asarray(a).tobytes() for a in artifact.preprocessing),
-  )
+      *(np.asarray(a).tobytes() for a in artifact.preprocessing))
 
 
 def _features(key, artifact, source):
   """What a network trained on the real data sees in samples."""
   network = models.from_spec(artifact.network, source.num_classes)
-  say(f"training {artifact.network['name']} on {source.train.num_samples:,} "
+  say(
+      f"training {artifact.network['name']} on {source.train.num_samples:,} "
       "real samples")
   train = jax.jit(
       lambda key, split: ncfm.train_member(
-          key, network, split, num_epochs=FLAGS.num_epochs
-      ).end
-  )
+          key, network, split, num_epochs=FLAGS.num_epochs).end)
   variables = train(key, source.train)
 
   @jax.jit
   def features(inputs):
     return lax.map(
-        lambda x: network.stages(variables, x[None])[0][-1].ravel(), inputs,
-        batch_size=_ROWS,
-    )
+        lambda x: network.stages(variables, x[None])[0][-1].ravel(),
+        inputs,
+        batch_size=_ROWS)
 
   return lambda inputs: np.asarray(features(jnp.asarray(inputs)))
 

@@ -32,21 +32,17 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("artifact", None, "The distilled set.")
 flags.DEFINE_string("data", None, "SPEC of the real data.")
 flags.DEFINE_list("networks", [], "Students by name; the artifact's own first.")
-flags.DEFINE_integer("num_networks", 20, "Networks trained, of each kind.",
-                     lower_bound=1)
+flags.DEFINE_integer(
+    "num_networks", 20, "Networks trained, of each kind.", lower_bound=1)
 flags.DEFINE_string(
-    "recipe", None,
-    "Instead of the artifact's own: NAME[:field=value,...].",
-)
+    "recipe", None, "Instead of the artifact's own: NAME[:field=value,...].")
 flags.DEFINE_string(
-    "cache_dir", None,
-    "Where accuracies of real data are kept; beside --out.",
-)
+    "cache_dir", None, "Where accuracies of real data are kept; beside --out.")
 flags.DEFINE_string("baselines", "", "'all', or names with commas.")
-flags.DEFINE_integer("num_sets", 20, "Sets of each of --baselines.",
-                     lower_bound=1)
-flags.DEFINE_integer("networks_per_set", 10, "Networks trained on each.",
-                     lower_bound=1)
+flags.DEFINE_integer(
+    "num_sets", 20, "Sets of each of --baselines.", lower_bound=1)
+flags.DEFINE_integer(
+    "networks_per_set", 10, "Networks trained on each.", lower_bound=1)
 flags.DEFINE_bool("full_data", False, "Train on all data too, for the ratio.")
 flags.DEFINE_integer("seed", 0, "Of the networks.")
 flags.DEFINE_string("out", "report.json", "Where the report goes.")
@@ -60,13 +56,13 @@ def main(argv):
   specs = [spec_of(name, artifact) for name in FLAGS.networks]
   settings = Settings(
       FLAGS.num_networks, FLAGS.baselines, FLAGS.num_sets,
-      FLAGS.networks_per_set, FLAGS.full_data,
-  )
+      FLAGS.networks_per_set, FLAGS.full_data)
   check_evaluation(settings, *specs or [artifact.network])
   launch.widen(*specs or [artifact.network])
   reading = dict(data_dir=FLAGS.data_dir, validation_fraction=0.1)
   report = assess(
-      jax.random.key(FLAGS.seed), artifact,
+      jax.random.key(FLAGS.seed),
+      artifact,
       source_of(artifact, FLAGS.data, **reading),
       settings=settings,
       network=specs or None,
@@ -75,16 +71,15 @@ def main(argv):
       spec=FLAGS.data,
       reading=reading | dict(seed=0),
       seconds=artifact.provenance.get("seconds"),
-      command=command(),
-  )
+      command=command())
   write_json(out, report)
   print(report)
   made = [out]
   if "networks" in report:
     made.append(out.with_suffix(".png"))
-    figures.save(figures.transfer_matrix(
-        {artifact.method: report["networks"]}
-    ), made[-1])
+    figures.save(
+        figures.transfer_matrix({artifact.method: report["networks"]}),
+        made[-1])
   print("\nwritten to", " and ".join(map(str, made)))
 
 
@@ -93,9 +88,7 @@ def _recipe(text: str) -> dict:
   name, _, fields = text.partition(":")
   defaults = recipes.from_spec(dict(name=name)).spec
   del defaults["name"]
-  return dict(
-      name=name, **vars(options.parse(fields, "--recipe", **defaults))
-  )
+  return dict(name=name, **vars(options.parse(fields, "--recipe", **defaults)))
 
 
 if __name__ == "__main__":

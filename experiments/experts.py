@@ -23,8 +23,7 @@ from distill_jax.runs.console import say
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file(
-    "config", None, "Of a trajectory method: FILE[:options]."
-)
+    "config", None, "Of a trajectory method: FILE[:options].")
 flags.DEFINE_string("out", None, "A folder, where the experts live.")
 flags.DEFINE_string("data", None, "SPEC of a data set, not the config's.")
 flags.mark_flags_as_required(["config", "out"])
@@ -34,14 +33,13 @@ def main(argv):
   del argv
   config, folder = FLAGS.config, Path(FLAGS.out)
   source = sources.source(
-      config, spec=FLAGS.data or config.data, data_dir=FLAGS.data_dir
-  )
+      config, spec=FLAGS.data or config.data, data_dir=FLAGS.data_dir)
   found = experts_for(
       source, methods.from_spec(config.method.to_dict()),
-      config.network.to_dict(), folder, say,
-  )
-  print(f"{found.num_experts} experts of {found.num_epochs} epochs in {folder}"
-        f"{_accuracy(found)}")
+      config.network.to_dict(), folder, say)
+  print(
+      f"{found.num_experts} experts of {found.num_epochs} epochs in {folder}"
+      f"{_accuracy(found)}")
 
 
 def _accuracy(found) -> str:

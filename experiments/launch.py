@@ -85,8 +85,7 @@ def _parse(argv):
   except (AttributeError, KeyError) as error:
     raise ConfigError(
         "`--config` must have every field that is set; got "
-        f"{_plain(error)}. Look into the file and what it imports."
-    ) from error
+        f"{_plain(error)}. Look into the file and what it imports.") from error
   except (OSError, SyntaxError) as error:
     raise ConfigError(
         "`--config` must name a configuration file; got "
@@ -94,8 +93,7 @@ def _parse(argv):
     ) from error
   if rest[1:]:
     raise ConfigError(
-        f"arguments must begin with --; got {rest[1]!r}. See --help."
-    )
+        f"arguments must begin with --; got {rest[1]!r}. See --help.")
   return rest
 
 
@@ -106,8 +104,7 @@ def _plain(error: Exception) -> str:
   name, _, hint = str(error.args[0] if error.args else "").partition("\n")
   meant = re.search(r'"([^"]+)" instead of', hint)
   return name.strip(QUOTES).rstrip("?. ") + (
-      f", not `{meant[1]}`" if meant else ""
-  )
+      f", not `{meant[1]}`" if meant else "")
 
 
 def _flag_error(error: flags.Error) -> str:

@@ -56,7 +56,7 @@ PROGRAMS = {
     "distill": Program("report.json", _distilled, caches=True),
     "evaluate": Program("report.json", _evaluated, caches=True),
     "sweep": Program("sweep.json", _distilled),
-    "embed": Program("tsne.json", _embedded),
+    "embed": Program("tsne.json", _embedded)
 }
 
 
@@ -112,8 +112,7 @@ class Launch(NamedTuple):
         raise ConfigError(f"{self.folder.name} was refused, as is said above.")
       if not self.finished():
         raise Interrupted(
-            f"{self.folder.name} did not finish; the same command goes on"
-        )
+            f"{self.folder.name} did not finish; the same command goes on")
     return read_json(self.report, {})
 
 

@@ -14,8 +14,7 @@ from distill_jax.errors import ConfigError
 
 
 def parse(
-    text: str | None, flag: str = "--config", **defaults
-) -> SimpleNamespace:
+    text: str | None, flag: str = "--config", **defaults) -> SimpleNamespace:
   """Options as attributes.
 
   Args:
@@ -36,8 +35,7 @@ def parse(
       if given and value.lower() not in ("true", "false"):
         raise ConfigError(
             f"`{flag}` option {name!r} is a switch; got {value!r}. Write "
-            f"{name} or {name}=false."
-        )
+            f"{name} or {name}=false.")
       values[name] = value.lower() != "false"
       continue
     try:
@@ -45,8 +43,7 @@ def parse(
     except ValueError:
       raise ConfigError(
           f"`{flag}` option {name!r} takes a value of type {kind.__name__}; "
-          f"got {value!r}. Write {name}={default}."
-      ) from None
+          f"got {value!r}. Write {name}={default}.") from None
   return SimpleNamespace(**values)
 
 
@@ -68,5 +65,8 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _items(text: str | None):
-  return [item.strip().partition("=")
-          for item in (text or "").split(",") if item.strip()]
+  return [
+      item.strip().partition("=")
+      for item in (text or "").split(",")
+      if item.strip()
+  ]

@@ -22,9 +22,9 @@ def point(line: str, ipc: int, report: dict, against: str) -> dict:
   """
   real = report["baselines"].get(BASELINES[against])
   size = dict(
-      samples_per_class=ipc, num_samples=report["num_samples"],
-      bytes=report["storage_bytes"]["total"],
-  )
+      samples_per_class=ipc,
+      num_samples=report["num_samples"],
+      bytes=report["storage_bytes"]["total"])
   return dict(
       label=line,
       **size,
@@ -33,18 +33,15 @@ def point(line: str, ipc: int, report: dict, against: str) -> dict:
           size,
           label=baselines.TITLES[BASELINES[against]],
           num_samples=real["num_samples"],
-          **{part: real[part] for part in ("mean", "std", "stderr")},
-      ),
-      **{name: report[name] for name in _OF_A_RUN},
-  )
+          **{part: real[part] for part in ("mean", "std", "stderr")}),
+      **{name: report[name] for name in _OF_A_RUN})
 
 
 def drawn(points: list[dict]) -> list[dict]:
   """What the figure shows: the points, and each point of real data once."""
   real = filter(None, (p["real"] for p in points))
-  return points + list(
-      {(r["num_samples"], r["bytes"]): r for r in real}.values()
-  )
+  return points + list({(r["num_samples"], r["bytes"]): r for r in real
+                       }.values())
 
 
 def table(points: list[dict], against: str) -> str:
@@ -52,14 +49,12 @@ def table(points: list[dict], against: str) -> str:
   width = max(len(p["label"]) for p in points) + 2
   head = (
       f"{'':<{width}}{'per class':>9}{'bytes':>12}{'accuracy %':>16}"
-      f"{baselines.TITLES[BASELINES[against]]:>19}"
-  )
+      f"{baselines.TITLES[BASELINES[against]]:>19}")
   rule = "-" * len(head)
   lines = (
       f"{p['label']:<{width}}{p['samples_per_class']:>9}"
       f"{p['bytes']:>12,}{percent(p):>16}{percent(p['real']):>19}"
-      for p in points
-  )
+      for p in points)
   note = "± is the standard deviation over networks; of a gain, its error"
   return "\n".join((head, rule, *lines, rule, note))
 
@@ -79,11 +74,11 @@ def comparisons(points: list[dict], against: str) -> dict[str, str]:
   texts = {}
   for one, two in itertools.combinations(lines, 2):
     gains = (
-        f"{a[size]:,}: "
-        + gain(*metrics.gain_over(a["per_network"], [b["per_network"]]))
-        for a in points for b in points
-        if (a["label"], b["label"]) == (one, two) and a[size] == b[size]
-    )
+        f"{a[size]:,}: " +
+        gain(*metrics.gain_over(a["per_network"], [b["per_network"]]))
+        for a in points
+        for b in points
+        if (a["label"], b["label"]) == (one, two) and a[size] == b[size])
     texts[f"{one} over {two} by {size.replace('_', ' ')}"] = ", ".join(gains)
   return {pair: text for pair, text in texts.items() if text}
 

@@ -43,8 +43,9 @@ def main(argv):
       sets = ", ".join(row.sets.values())
       if row.program == "distill" and sets:
         sets = f"{what} from {sets}"
-      print(f"{name:36} {row.program:9} {sets or what}"
-            + "  (accelerator)" * row.accelerator)
+      print(
+          f"{name:36} {row.program:9} {sets or what}" +
+          "  (accelerator)" * row.accelerator)
     return
   for name in rows.chosen(FLAGS.rows, table):
     append(table[name].group, run_row(name, table))
@@ -63,8 +64,7 @@ def run_row(name: str, table: dict[str, rows.Row]) -> dict:
     if not launched.of_row(of, table, FLAGS.workdir).finished():
       raise ConfigError(
           f"row {name} takes the set of {of}, which is not finished; run that "
-          "one first."
-      )
+          "one first.")
   run = launched.of_row(name, table, FLAGS.workdir)
   if FLAGS.data_dir:
     run.arguments.append(f"--data_dir={Path(FLAGS.data_dir).resolve()}")
@@ -75,8 +75,7 @@ def run_row(name: str, table: dict[str, rows.Row]) -> dict:
     shutil.copy(picture, DOCS / "figures" / f"{name}.png")
   date = datetime.date.fromtimestamp(run.report.stat().st_mtime)
   return dict(
-      row=name, command=report["command"], date=date.isoformat(), report=report
-  )
+      row=name, command=report["command"], date=date.isoformat(), report=report)
 
 
 def append(group: str, record: dict) -> None:
@@ -85,11 +84,8 @@ def append(group: str, record: dict) -> None:
   results.mkdir(parents=True, exist_ok=True)
   update_json(
       results / f"{group}.json",
-      lambda records: [
-          r for r in records if r["row"] != record["row"]
-      ] + [record],
-      [],
-  )
+      lambda records: [r for r in records
+                       if r["row"] != record["row"]] + [record], [])
 
 
 if __name__ == "__main__":

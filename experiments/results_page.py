@@ -17,25 +17,20 @@ SIZES, TRAJECTORIES = "sldd_mnist_sweep", "width32_trajectories"
 _COLUMNS = dict(
     measured=(
         "row", "samples", "student", "labels", "accuracy", "published", "r_M",
-        "networks", "seed", "device", "distilling", "date",
-    ),
+        "networks", "seed", "device", "distilling", "date"),
     baselines=("row", "accuracy", *baselines.TITLES.values()),
     matching=(
         "row", "samples", "accuracy", "random real", "gain", "real, same bytes",
         "published", "cosine", "norm", "epochs", "networks", "seed", "device",
-        "distilling", "date",
-    ),
+        "distilling", "date"),
     trajectories=(
         "row", "samples", "labels", "accuracy", "hard labels", "random real",
         "gain", "experts", "training them", "distilling", "epochs", "networks",
-        "seed", "device", "date",
-    ),
+        "seed", "device", "date"),
     performance=(
         "row", "samples", "judged by", "labels", "accuracy", "hard labels",
         "random real", "gain", "published", "recipe", "steps", "networks",
-        "seed", "device", "distilling", "date",
-    ),
-)
+        "seed", "device", "distilling", "date"))
 
 
 def write(docs: Path, table: dict[str, Row]) -> None:
@@ -51,19 +46,22 @@ def write(docs: Path, table: dict[str, Row]) -> None:
   sizes = [r["report"] for n, r in records.items() if table[n].group == SIZES]
   if len(sizes) > 1:
     (docs / "figures").mkdir(exist_ok=True)
-    figures.save(figures.accuracy_against([
-        dict(label="SLDD, fixed initialisation", num_samples=r["num_samples"],
-             mean=r["accuracy"]["mean"], std=r["accuracy"]["std"])
-        for r in sizes
-    ], full_data=sizes[0]["full_data_accuracy"]),
-    docs / "figures" / f"{SIZES}.png")
+    figures.save(
+        figures.accuracy_against([
+            dict(
+                label="SLDD, fixed initialisation",
+                num_samples=r["num_samples"],
+                mean=r["accuracy"]["mean"],
+                std=r["accuracy"]["std"]) for r in sizes
+        ],
+                                 full_data=sizes[0]["full_data_accuracy"]),
+        docs / "figures" / f"{SIZES}.png")
 
 
 def read(folder: Path, table: dict[str, Row]) -> dict[str, dict]:
   """Records by row, in the table's order."""
   found = {
-      record["row"]: record
-      for file in sorted(folder.glob("*.json"))
+      record["row"]: record for file in sorted(folder.glob("*.json"))
       for record in json.loads(file.read_text())
   }
   return {name: found[name] for name in table if name in found}
@@ -82,9 +80,10 @@ def render(table: dict[str, Row], records: dict[str, dict]) -> str:
   of["baselines"] = [r for r in of["measured"] if r["report"].get("baselines")]
   matching = of["matching"]
   parts = {
-      section: cells.table(
-          columns, [cells.of(r, table[r["row"]]) for r in of[section]]
-      ) for section, columns in _COLUMNS.items()
+      section:
+          cells.table(
+              columns, [cells.of(r, table[r["row"]]) for r in of[section]])
+      for section, columns in _COLUMNS.items()
   } | dict(
       means=_means(of["performance"]),
       texts=text_results.section(of["text"], table),
@@ -92,27 +91,24 @@ def render(table: dict[str, Row], records: dict[str, dict]) -> str:
       sweeps="\n\n".join(map(_swept, of["sweep"])),
       pairs=_pairs(table, records),
       transfer="\n\n".join(
-          _transfer(r) for r in matching if "networks" in r["report"]
-      ),
+          _transfer(r) for r in matching if "networks" in r["report"]),
       segments="\n".join(
-          _segments(r) for r in matching if "segments" in r["report"]
-      ),
+          _segments(r) for r in matching if "segments" in r["report"]),
       sizes=_distillation_size([
           r["report"] for r in of["measured"] if table[r["row"]].group == SIZES
       ]),
       commands="\n".join(
-          f"- `{name}`: `{today(r)}`" for name, r in records.items()
-      ),
+          f"- `{name}`: `{today(r)}`" for name, r in records.items()),
       absent="\n".join(
-          f"- `{name}`: `python experiments/reproduce.py --rows={name}`"
-          + " (accelerator)" * row.accelerator
-          for name, row in table.items() if name not in records
-      ) or "- none",
-  )
+          f"- `{name}`: `python experiments/reproduce.py --rows={name}`" +
+          " (accelerator)" * row.accelerator
+          for name, row in table.items()
+          if name not in records) or "- none")
   template = Path(__file__).parents[1] / "docs" / "results" / "template.md"
   return template.read_text().format(
-      **{name: part or cells.NONE for name, part in parts.items()}
-  )
+      **{
+          name: part or cells.NONE for name, part in parts.items()
+      })
 
 
 def _section(row: Row) -> str:
@@ -141,9 +137,8 @@ def _distillation_size(reports: list[dict]) -> str:
       "![Accuracy against number of samples](figures/sldd_mnist_sweep.png)"
       f"\n\nSizes {', '.join(map(str, sizes))}; accuracy on all data "
       f"{100 * reports[0]['full_data_accuracy']:.2f} %. Smallest size whose "
-      "ratio reaches A %: "
-      + ", ".join(f"d_{t} = {size:g}" for t, size in reached.items()) + "."
-  )
+      "ratio reaches A %: " +
+      ", ".join(f"d_{t} = {size:g}" for t, size in reached.items()) + ".")
 
 
 def _means(records: list[dict]) -> str:
@@ -158,8 +153,7 @@ def _means(records: list[dict]) -> str:
     std = statistics.stdev(means) if len(means) > 1 else 0.0
     lines.append(
         f"- `{name}`: {100 * statistics.mean(means):.2f} ± {100 * std:.2f}, "
-        f"draws: {len(means)}"
-    )
+        f"draws: {len(means)}")
   return "\n".join(lines)
 
 
@@ -171,10 +165,10 @@ def _transfer(record: dict) -> str:
       f"{points.percent(block['random_real'])} | "
       f"{points.gain(**block['random_real']['gain'])} | "
       f"{record['report']['num_networks']} |"
-      for name, block in record["report"]["networks"].items()
-  )
-  return (f"`{record['row']}`:\n\n{head}\n{lines}\n\n"
-          f"![Gain over random real](figures/{record['row']}.png)")
+      for name, block in record["report"]["networks"].items())
+  return (
+      f"`{record['row']}`:\n\n{head}\n{lines}\n\n"
+      f"![Gain over random real](figures/{record['row']}.png)")
 
 
 def _pairs(table: dict[str, Row], records: dict[str, dict]) -> str:
@@ -183,10 +177,11 @@ def _pairs(table: dict[str, Row], records: dict[str, dict]) -> str:
     return records[name]["report"]["accuracy"]["per_network"]
 
   return "\n".join(
-      f"- `{one}` over `{other}`: "
-      + points.gain(*metrics.gain_over(networks(one), [networks(other)]))
-      for one in records for other in table[one].over if other in records
-  )
+      f"- `{one}` over `{other}`: " +
+      points.gain(*metrics.gain_over(networks(one), [networks(other)]))
+      for one in records
+      for other in table[one].over
+      if other in records)
 
 
 def _segments(record: dict) -> str:
@@ -197,8 +192,7 @@ def _segments(record: dict) -> str:
       f"{', '.join(f'{n:,}' for n in seen)}; classified correctly after each "
       "segment "
       f"{', '.join(f'{n:,}' for n in segments['correct'])}; forgotten with "
-      f"each further one {', '.join(f'{n:,}' for n in segments['forgotten'])}."
-  )
+      f"each further one {', '.join(f'{n:,}' for n in segments['forgotten'])}.")
 
 
 def _embedding(record: dict) -> str:
@@ -206,16 +200,14 @@ def _embedding(record: dict) -> str:
   report = record["report"]
   distances = ", ".join(
       f"{name} {distance:.2f}"
-      for name, distance in report["distance_to_nearest"].items()
-  )
+      for name, distance in report["distance_to_nearest"].items())
   return (
       f"![Real data and sets in one plane](figures/{record['row']}.png)\n\n"
       f"`{record['row']}`: features of a {report['network']['name']} after "
       f"{report['num_epochs']} epochs on real data, by t-SNE; markers are "
       "segments. From a real test sample to the nearest one of its class, mean "
       f"over {report['num_real']:,}: {distances}. Seed {report['seed']}, "
-      f"{report['device']}, {record['date']}."
-  )
+      f"{report['device']}, {record['date']}.")
 
 
 def _swept(record: dict) -> str:
@@ -225,24 +217,18 @@ def _swept(record: dict) -> str:
   title = baselines.TITLES[points.BASELINES[against]]
   head = cells.head((
       "line", "per class", "bytes", "accuracy", title, "networks", "labels",
-      "seed", "device", "distilling",
-  ))
-  lines = "\n".join("| " + " | ".join((
-      p["label"],
-      str(p["samples_per_class"]),
-      f"{p['bytes']:,}",
-      f"**{points.percent(p)}**",
-      points.percent(p["real"]),
-      str(p["num_networks"]),
-      p["label_regime"],
-      str(p["seed"]),
-      p["device"],
-      points.minutes(p["seconds"]["distill"]),
-  )) + " |" for p in swept)
+      "seed", "device", "distilling"))
+  lines = "\n".join(
+      "| " + " | ".join((
+          p["label"], str(p["samples_per_class"]), f"{p['bytes']:,}",
+          f"**{points.percent(p)}**", points.percent(p["real"]),
+          str(p["num_networks"]), p["label_regime"], str(p["seed"]),
+          p["device"], points.minutes(p["seconds"]["distill"]))) + " |"
+      for p in swept)
   ahead = "\n".join(
       f"- {pair}: {gains}"
-      for pair, gains in points.comparisons(swept, against).items()
-  )
-  return (f"`{record['row']}`, {record['date']}:\n\n"
-          f"![Accuracy](figures/{record['row']}.png)\n\n"
-          f"{head}\n{lines}\n\n{ahead}")
+      for pair, gains in points.comparisons(swept, against).items())
+  return (
+      f"`{record['row']}`, {record['date']}:\n\n"
+      f"![Accuracy](figures/{record['row']}.png)\n\n"
+      f"{head}\n{lines}\n\n{ahead}")

@@ -21,8 +21,11 @@ from distill_jax.text.vectors import (
 
 
 def source(
-    config, *, spec: str, data_dir: str | None, cache: Path | None = None
-) -> data.Source:
+    config,
+    *,
+    spec: str,
+    data_dir: str | None,
+    cache: Path | None = None) -> data.Source:
   """The data set, preprocessed as the configuration says.
 
   Args:
@@ -37,29 +40,31 @@ def source(
   if not isinstance(preprocessing, str):
     preprocessing = _constants(preprocessing)
   read = data.read(
-      spec, data_dir=data_dir, preprocessing=preprocessing,
-      validation_fraction=config.validation_fraction, seed=config.seed,
-      text=_text_options(config.get("text"), data_dir, cache),
-  )
+      spec,
+      data_dir=data_dir,
+      preprocessing=preprocessing,
+      validation_fraction=config.validation_fraction,
+      seed=config.seed,
+      text=_text_options(config.get("text"), data_dir, cache))
   channels = read.example.shape[-1]
-  if (isinstance(preprocessing, Standardise)
-      and preprocessing.mean.shape != (channels,)):
+  if (isinstance(preprocessing, Standardise) and
+      preprocessing.mean.shape != (channels,)):
     raise ConfigError(
         "`preprocessing` must give `mean` and `std` of each of the "
         f"{channels} channels; got {preprocessing.mean.size}. With data of "
-        "your own, take the option preprocessing=standardise."
-    )
+        "your own, take the option preprocessing=standardise.")
   return read
 
 
 def _constants(preprocessing) -> Standardise:
-  given = {name: np.asarray(preprocessing.get(name, ()), np.float32)
-           for name in ("mean", "std")}
+  given = {
+      name: np.asarray(preprocessing.get(name, ()), np.float32)
+      for name in ("mean", "std")
+  }
   if not all(v.size for v in given.values()) or not (given["std"] > 0).all():
     raise ConfigError(
         "`preprocessing` must be 'standardise', 'zca', 'relative_zca', or "
-        f"`mean` and positive `std`; got {preprocessing.to_dict()}."
-    )
+        f"`mean` and positive `std`; got {preprocessing.to_dict()}.")
   return Standardise(**given)
 
 
@@ -75,9 +80,10 @@ def _text_options(text, data_dir, cache: Path | None) -> dict[str, Any]:
     return _learned(text, sentences, data_dir, cache)
 
   return dict(
-      vectors=vectors, length=text.length or None,
-      max_words=text.max_words or None, drop_duplicates=text.drop_duplicates,
-  )
+      vectors=vectors,
+      length=text.length or None,
+      max_words=text.max_words or None,
+      drop_duplicates=text.drop_duplicates)
 
 
 def _learned(text, sentences, data_dir, cache: Path | None) -> Vectors:
@@ -87,9 +93,10 @@ def _learned(text, sentences, data_dir, cache: Path | None) -> Vectors:
   runs share them.
   """
   settings = dict(
-      dim=text.dim, window=text.window, min_count=text.min_count,
-      power=text.power,
-  )
+      dim=text.dim,
+      window=text.window,
+      min_count=text.min_count,
+      power=text.power)
   corpus, names = list(sentences), ["the training texts"]
   for spec in text.corpora:
     corpus += _corpus(spec, data_dir)
@@ -117,10 +124,7 @@ def _corpus(spec: str, data_dir) -> list[list[str]]:
   except DataError as error:
     raise ConfigError(
         f"`text.corpora` must exist to learn vectors on: {error} The option "
-        "own learns on this data set alone."
-    ) from error
+        "own learns on this data set alone.") from error
   if found is None:
     raise ConfigError(f"`text.corpora` must be SPECs of texts; got {spec}.")
-  return tokenised(
-      "x_train", found["x_train"], found.get("tokens", "words")
-  )
+  return tokenised("x_train", found["x_train"], found.get("tokens", "words"))

@@ -33,13 +33,12 @@ _METHODS = ', '.join(sorted(methods.ENTRIES))
 flags.DEFINE_list("methods", None, f"Among {_METHODS}.")
 flags.DEFINE_string("dataset", None, f"Of {', '.join(sorted(DATA_SETS))}.")
 flags.DEFINE_list("ipc", None, "Samples per class.")
-flags.DEFINE_list("parameterizations", [],
-                  "One line for each; by default the method's own.")
+flags.DEFINE_list(
+    "parameterizations", [], "One line for each; by default the method's own.")
 flags.DEFINE_string("options", "", "Further options of the configurations.")
 flags.DEFINE_multi_string(
     "set", [],
-    "field=value of all, or METHOD:field=value of one; the last one counts.",
-)
+    "field=value of all, or METHOD:field=value of one; the last one counts.")
 flags.DEFINE_enum("against", "samples", figures.AXES, "The horizontal axis.")
 flags.DEFINE_string("workdir", None, "Where the runs and the figure live.")
 flags.DEFINE_string("data", None, "SPEC of a data set, not the dataset's.")
@@ -71,18 +70,13 @@ def main(argv):
     common.append(f"--data_dir={Path(FLAGS.data_dir).resolve()}")
   found = []
   for p in plan:
-    run = launched.Launch(
-        "distill", home / p.folder, [*p.arguments, *common]
-    )
+    run = launched.Launch("distill", home / p.folder, [*p.arguments, *common])
     found.append(points.point(p.line, p.ipc, run.run(), FLAGS.against))
   file = launched.ROOT / home / launched.PROGRAMS["sweep"].report
   figures.save(
       figures.accuracy_against(points.drawn(found), FLAGS.against),
-      file.with_suffix(".png"),
-  )
-  write_json(file, dict(
-      against=FLAGS.against, points=found, command=command(),
-  ))
+      file.with_suffix(".png"))
+  write_json(file, dict(against=FLAGS.against, points=found, command=command()))
   print(points.table(found, FLAGS.against))
   for pair, gains in points.comparisons(found, FLAGS.against).items():
     print(f"{pair}:\n  {gains}")
@@ -97,21 +91,23 @@ def planned() -> list[Planned]:
   for name in FLAGS.parameterizations:
     one_of(parameterization.FACTORIES, "--parameterizations", name)
   runs = []
-  for method, name, ipc in itertools.product(
-      FLAGS.methods, FLAGS.parameterizations or [""], FLAGS.ipc
-  ):
+  for method, name, ipc in itertools.product(FLAGS.methods,
+                                             FLAGS.parameterizations or [""],
+                                             FLAGS.ipc):
     if not ipc.isdecimal() or int(ipc) < 1:
       raise ConfigError(f"`--ipc` must be whole numbers above 0; got {ipc!r}.")
     line = ", ".join(filter(None, (method.upper(), name.replace("_", " "))))
-    options = ",".join(filter(None, (
-        f"data={FLAGS.dataset}", f"ipc={ipc}",
-        name and f"parameterization.name={name}", FLAGS.options,
-    )))
+    options = ",".join(
+        filter(
+            None, (
+                f"data={FLAGS.dataset}", f"ipc={ipc}", name and
+                f"parameterization.name={name}", FLAGS.options)))
     folder = "_".join(filter(None, (method, name, ipc)))
     file = f"experiments/configs/{method}.py"
-    runs.append(Planned(line, int(ipc), folder, (
-        f"--config={file}:{options}", *_settings(method)
-    )))
+    runs.append(
+        Planned(
+            line, int(ipc), folder,
+            (f"--config={file}:{options}", *_settings(method))))
   return runs
 
 
@@ -123,8 +119,7 @@ def _settings(method: str) -> list[str]:
     of, _, field = field.rpartition(":")
     if not field or not mark:
       raise ConfigError(
-          f"`--set` must be field=value or METHOD:field=value; got {item!r}."
-      )
+          f"`--set` must be field=value or METHOD:field=value; got {item!r}.")
     if of:
       one_of(FLAGS.methods, "METHOD of --set", of)
     if of in ("", method):

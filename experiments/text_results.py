@@ -10,8 +10,7 @@ from distill_jax.evaluation.text_reference import TITLE as TFIDF
 COLUMNS = (
     "row", "samples", "steps x epochs", "student", "accuracy", "F1",
     "published", "all data", "r_M", "its words", "hard labels", "outer steps",
-    "networks", "seed", "device", "distilling", "date",
-)
+    "networks", "seed", "device", "distilling", "date")
 
 
 def section(records: list[dict], table: dict[str, Row]) -> str:
@@ -31,8 +30,7 @@ def section(records: list[dict], table: dict[str, Row]) -> str:
       "Baselines of the same number of samples and steps, accuracy (F1); "
       "`real, same bytes` has as many real sentences, two bytes a word, as the "
       "set has bytes, and is no baseline of the same size.",
-      cells.table(("row", "ours", *titles), compared),
-  ))
+      cells.table(("row", "ours", *titles), compared)))
 
 
 def _cells(record: dict, row: Row) -> dict[str, str]:
@@ -41,16 +39,14 @@ def _cells(record: dict, row: Row) -> dict[str, str]:
   found = cells.of(record, row)
   found |= {
       "steps x epochs": (
-          f"{method.steps} x {method.epochs}" if report["num_inner_steps"]
-          else found["recipe"]
-      ),
+          f"{method.steps} x {method.epochs}"
+          if report["num_inner_steps"] else found["recipe"]),
       "F1": _share(report["macro_f1"]),
-      "outer steps": f"{method.num_steps:,}",
+      "outer steps": f"{method.num_steps:,}"
   }
   if "full_data_accuracy" in report:
     found["all data"] = _both(
-        report["full_data_accuracy"], report["full_data_macro_f1"]
-    )
+        report["full_data_accuracy"], report["full_data_macro_f1"])
   if "snapped_accuracy" in report:
     found["its words"] = points.percent(report["snapped_accuracy"])
   return found
@@ -76,13 +72,11 @@ def _corpus(record: dict) -> str:
       f"and {100 * tokens['test']:.1f} % in test; sentences of "
       f"{data['length']} words; {data['duplicates'].get('test', 0)} test "
       "texts also occur in train; always the commonest class "
-      f"{_share(report['majority_rate'])} %"
-  )
+      f"{_share(report['majority_rate'])} %")
   if reference:
     line += (
         f"; {TFIDF} on all data "
-        f"{_both(reference['accuracy'], reference['macro_f1'])}"
-    )
+        f"{_both(reference['accuracy'], reference['macro_f1'])}")
   return f"{line}."
 
 
@@ -95,7 +89,7 @@ def _baselines(record: dict) -> dict[str, str]:
   report = record["report"]
   return {
       "row": f"`{record['row']}`",
-      "ours": _both(report["accuracy"]["mean"], report["macro_f1"]),
+      "ours": _both(report["accuracy"]["mean"], report["macro_f1"])
   } | {
       TITLES[name]: f"{points.percent(block)} ({_share(block['macro_f1'])})"
       for name, block in report["baselines"].items()

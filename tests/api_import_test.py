@@ -12,15 +12,8 @@ import distill_jax
 
 ROOT = pathlib.Path(distill_jax.__file__).parent
 HEAVY = (
-    "PIL",
-    "matplotlib",
-    "neural_tangents",
-    "orbax",
-    "sklearn",
-    "tensorflow",
-    "tensorflow_datasets",
-    "torch",
-)
+    "PIL", "matplotlib", "neural_tangents", "orbax", "sklearn", "tensorflow",
+    "tensorflow_datasets", "torch")
 ALL = """
 import importlib, pkgutil, distill_jax
 for module in pkgutil.walk_packages(distill_jax.__path__, "distill_jax."):
@@ -42,9 +35,9 @@ TABLES = ("experiments/rows*.py", "distill_jax/evaluation/recipes.py")
 
 def _imported(statements):
   code = f"{statements}\nimport json, sys\nprint(json.dumps(list(sys.modules)))"
-  run = subprocess.run(
-      [sys.executable, "-c", code], capture_output=True, text=True
-  )
+  run = subprocess.run([sys.executable, "-c", code],
+                       capture_output=True,
+                       text=True)
   assert run.returncode == 0, run.stderr
   return {name.partition(".")[0] for name in json.loads(run.stdout)}
 
@@ -66,7 +59,7 @@ def _from_above(file, room):
   """Rooms that a file of this room imports from and must not."""
   names = [f"{name}.".split(".") for name in _imports(file)]
   rooms = {name[1] for name in names if name[0] == "distill_jax"}
-  return rooms - {*ROOMS[: ROOMS.index(room) + 1]}
+  return rooms - {*ROOMS[:ROOMS.index(room) + 1]}
 
 
 def _branches(code):
@@ -83,9 +76,9 @@ def _branches(code):
 
 
 class ImportTest(parameterized.TestCase):
-  @parameterized.named_parameters(
-      ("package", "import distill_jax"), ("every_module", ALL)
-  )
+
+  @parameterized.named_parameters(("package", "import distill_jax"),
+                                  ("every_module", ALL))
   def test_is_light(self, statements):
     imported = _imported(statements)
     assert "distill_jax" in imported
@@ -118,12 +111,12 @@ class ImportTest(parameterized.TestCase):
 
   @parameterized.parameters(
       "m == 'dm'", "m in ('dm', 'mtt')", "{'dm': f, 'mtt': g}[m]()",
-      "match m:\n  case 'dm' | 'mtt': f()",
-  )
+      "match m:\n  case 'dm' | 'mtt': f()")
   def test_notices_a_branch(self, code):
     assert "dm" in _branches(code)
 
   def test_flags_stay_in_experiments(self):
     for file in ROOT.rglob("*.py"):
-      assert not any(n.startswith("absl.flags") or n == "absl.flags"
-                     for n in _imports(file)), file
+      assert not any(
+          n.startswith("absl.flags") or n == "absl.flags"
+          for n in _imports(file)), file

@@ -22,8 +22,7 @@ def test_names_are_the_pinned_ones_in_order():
 
 def test_every_name_exists_and_methods_alone_is_a_module():
   modules = [
-      name for name in NAMES
-      if isinstance(getattr(dd, name), types.ModuleType)
+      name for name in NAMES if isinstance(getattr(dd, name), types.ModuleType)
   ]
   assert modules == ["methods"]
 

@@ -29,11 +29,11 @@ from distill_jax.merging import merge
 from distill_jax.nn import mlp
 from distill_jax.parameterization.pixels import pixels
 from distill_jax.types import (
-  Distilled,
-  Estimator,
-  Objective,
-  Samples,
-  TrainingSet,
+    Distilled,
+    Estimator,
+    Objective,
+    Samples,
+    TrainingSet,
 )
 
 _RAW = np.random.default_rng(0).integers(0, 256, (30, 4, 4, 1)).astype(np.uint8)
@@ -42,30 +42,33 @@ _NETWORK = mlp(3, widths=(5,))
 
 def _source(fit="standardise"):
   return from_arrays(
-    _RAW, np.arange(30) % 3, preprocessing=fit, name="toy",
-    class_names=("a", "b", "é"), test_fraction=0,
-  )
+      _RAW,
+      np.arange(30) % 3,
+      preprocessing=fit,
+      name="toy",
+      class_names=("a", "b", "é"),
+      test_fraction=0)
 
 
 def _distilled():
   rng = np.random.default_rng(1)
   return Distilled(
-    codes=jnp.asarray(rng.normal(size=(6, 4, 4, 1)), jnp.float32),
-    labels=jnp.asarray(rng.normal(size=(6, 3)), jnp.float32),
-    raw_step_sizes=jnp.linspace(-3.0, -1.0, 4),
-  )
+      codes=jnp.asarray(rng.normal(size=(6, 4, 4, 1)), jnp.float32),
+      labels=jnp.asarray(rng.normal(size=(6, 3)), jnp.float32),
+      raw_step_sizes=jnp.linspace(-3.0, -1.0, 4))
 
 
-@pytest.mark.parametrize("labels, regime", [
-  ([[0, 1, 0], [1, 0, 0]], "hard"), ([[0, 2, 0], [1, 0, 0]], "soft_fixed"),
-  ([[0, 1, 0], [1, 1, 0]], "soft_fixed"), ([[0, 0, 0.9]] * 2, "soft_fixed"),
-  ([[0], [1]], "hard"), ([[0.2], [1]], "soft_fixed"),
-])
+@pytest.mark.parametrize(
+    "labels, regime", [([[0, 1, 0], [1, 0, 0]], "hard"),
+                       ([[0, 2, 0], [1, 0, 0]], "soft_fixed"),
+                       ([[0, 1, 0], [1, 1, 0]], "soft_fixed"),
+                       ([[0, 0, 0.9]] * 2, "soft_fixed"), ([[0], [1]], "hard"),
+                       ([[0.2], [1]], "soft_fixed")])
 def test_labels_that_name_one_class_are_hard(labels, regime):
   made = from_samples(
-    np.ones((2, 3), np.float32), np.array(labels, np.float32),
-    class_names="abc" if len(labels[0]) == 3 else "ab",
-  )
+      np.ones((2, 3), np.float32),
+      np.array(labels, np.float32),
+      class_names="abc" if len(labels[0]) == 3 else "ab")
   assert made.label_regime == regime
 
 
@@ -73,23 +76,30 @@ def _artifact(fit="standardise", **settings):
   estimator = backprop(Objective(None, None, None), pixels())
   initial = _NETWORK.init(jax.random.key(1), jnp.zeros((1, 4, 4, 1)))
   settings = dict(
-    method="sldd", order=np.arange(6).reshape(2, 3),
-    recipe={"name": "in_order", "momentum": 0.0},
-    network={"name": "mlp", "widths": (5,)},
-    initial=initial,
-  ) | settings
+      method="sldd",
+      order=np.arange(6).reshape(2, 3),
+      recipe={
+          "name": "in_order",
+          "momentum": 0.0
+      },
+      network={
+          "name": "mlp",
+          "widths": (5,)
+      },
+      initial=initial) | settings
   return to_artifact(estimator, _distilled(), _source(fit), **settings)
 
 
 def _assert_same(a, b):
   chex.assert_trees_all_equal(
-    *(jax.tree.map(lambda x: x if isinstance(x, str) else np.asarray(x), t)
-      for t in (a, b))
-  )
+      *(
+          jax.tree.map(lambda x: x if isinstance(x, str) else np.asarray(x), t)
+          for t in (a, b)))
   assert type(a.preprocessing) is type(b.preprocessing)
 
 
 class RoundTripTest(parameterized.TestCase):
+
   @pytest.fixture(autouse=True)
   def _folder(self, tmp_path):
     self.path = tmp_path / "distilled.safetensors"
@@ -102,8 +112,8 @@ class RoundTripTest(parameterized.TestCase):
     _assert_same(made, loaded)
     raw = jnp.asarray(_RAW)
     chex.assert_trees_all_equal(
-      loaded.preprocessing.apply(raw), _source(fit).train.encode(raw)
-    )
+        loaded.preprocessing.apply(raw),
+        _source(fit).train.encode(raw))
     assert loaded.num_samples == 6 and loaded.num_classes == 3
     assert loaded.student_init == "fixed" and loaded.modality == "image"
     assert loaded.class_names == ("a", "b", "é")
@@ -119,8 +129,7 @@ class RoundTripTest(parameterized.TestCase):
     key, logits = jax.random.key(0), []
     for given in (loaded, TrainingSet(samples, order, initial)):
       trained = train_in_order(
-        key, _NETWORK, given.initial, given.samples, given.order
-      )
+          key, _NETWORK, given.initial, given.samples, given.order)
       logits.append(_NETWORK.apply(trained, samples.inputs)[0])
     chex.assert_trees_all_equal(*logits)
     assert loaded.order.dtype == jnp.int32 and loaded.samples.extra == ()
@@ -128,19 +137,28 @@ class RoundTripTest(parameterized.TestCase):
   def test_provenance_and_what_the_maker_adds(self):
     made = _artifact(provenance={"seed": 3, "versions": {"x": "1"}})
     assert made.provenance == {
-      "data": "toy", "fingerprint": _source().fingerprint(), "seed": 3,
-      "versions": {"x": "1"},
+        "data": "toy",
+        "fingerprint": _source().fingerprint(),
+        "seed": 3,
+        "versions": {
+            "x": "1"
+        }
     }
 
   def test_storage_counts_labels_and_theta_apart(self):
     sizes = _artifact().storage_bytes
     theta = 4 * (16 * 5 + 5 + 5 * 3 + 3)
     assert sizes == {
-      "samples": 6 * 16 * 4, "labels": 6 * 3 * 4, "step_sizes": 16,
-      "decoder": 0, "total": 384 + 72 + 16, "initial": theta,
+        "samples": 6 * 16 * 4,
+        "labels": 6 * 3 * 4,
+        "step_sizes": 16,
+        "decoder": 0,
+        "total": 384 + 72 + 16,
+        "initial": theta
     }
 
   def test_codes_of_another_parameterization(self):
+
     class Bases(NamedTuple):
       decoder: jax.Array
       weights: tuple
@@ -150,16 +168,17 @@ class RoundTripTest(parameterized.TestCase):
     def samples(distilled):
       inputs = distilled.codes.weights[0] @ distilled.codes.decoder
       return Samples(
-        inputs, distilled.labels, jnp.zeros((0,)), {"slope": jnp.float32(2)}
-      )
+          inputs, distilled.labels, jnp.zeros((0,)), {"slope": jnp.float32(2)})
 
     made = to_artifact(
-      Estimator(None, None, None, samples),
-      Distilled(codes, jnp.eye(4)[:, :3], jnp.zeros((0,))),
-      from_arrays(np.eye(8)[:6], np.arange(6) % 3, test_fraction=0),
-      method="toy", order=[[0, 1, 2, 3]], recipe={"name": "converged"},
-      network={},
-    )
+        Estimator(None, None, None, samples),
+        Distilled(codes,
+                  jnp.eye(4)[:, :3], jnp.zeros((0,))),
+        from_arrays(np.eye(8)[:6], np.arange(6) % 3, test_fraction=0),
+        method="toy",
+        order=[[0, 1, 2, 3]],
+        recipe={"name": "converged"},
+        network={})
     assert made.parameterization == "custom"
     assert made.storage_bytes["decoder"] == 64
     assert made.storage_bytes["samples"] == 32
@@ -190,13 +209,16 @@ def test_from_samples_in_raw_and_in_model_space():
   source = _source()
   labels = np.array([0, 1, 2])
   raw = from_samples(
-    _RAW[:3], labels, class_names=source.class_names, raw=True,
-    preprocessing=source.preprocessing,
-  )
+      _RAW[:3],
+      labels,
+      class_names=source.class_names,
+      raw=True,
+      preprocessing=source.preprocessing)
   ready = from_samples(
-    source.train.encode(jnp.asarray(_RAW[:3])), np.eye(3)[labels],
-    class_names=source.class_names, preprocessing=source.preprocessing,
-  )
+      source.train.encode(jnp.asarray(_RAW[:3])),
+      np.eye(3)[labels],
+      class_names=source.class_names,
+      preprocessing=source.preprocessing)
   np.testing.assert_array_equal(raw.inputs, ready.inputs)
   np.testing.assert_array_equal(raw.labels, ready.labels)
   assert (raw.label_regime, ready.label_regime) == ("hard", "hard")
@@ -207,40 +229,50 @@ def test_from_samples_in_raw_and_in_model_space():
 
 def test_from_samples_by_default_divides_by_255():
   made = from_samples(
-    _RAW[:2], [0, 1], class_names=("no", "yes"), raw=True, step_sizes=[0.1, 0.2]
-  )
+      _RAW[:2], [0, 1],
+      class_names=("no", "yes"),
+      raw=True,
+      step_sizes=[0.1, 0.2])
   np.testing.assert_allclose(made.inputs, _RAW[:2] / 255, rtol=1e-6)
   np.testing.assert_array_equal(made.labels, [[0], [1]])
   assert made.recipe == {"name": "in_order"}
 
 
-@pytest.mark.parametrize("change, message", [
-  (dict(inputs=_RAW), r"`inputs` must be .* raw=True; got uint8"),
-  (dict(inputs=np.array(["a", "b"])), "`inputs` must be .* got <U1"),
-  (dict(labels=[0, 3]), r"`labels` must be 0..1 for 2 class names; got 0..3"),
-  (dict(labels=[[0, 1]]), r"`labels` must be \[M\] .*Soft labels"),
-  (dict(labels=[0, 1, 1]), r"`labels` must have shape \(2, 1\)"),
-  (dict(labels=np.eye(2)), r"`labels` must have shape \(2, 1\) .* \(2, 2\)"),
-  (dict(step_sizes=[0.1], order=[[0], [1]]), "T a multiple of the 2 steps"),
-  (dict(step_sizes=[-0.1]), "`step_sizes` must not be negative"),
-  (dict(order=[[0, 2]]), "`order` must name samples 0..1; got 0..2"),
-  (dict(order=[0, 1]), r"`order` must be int32 \[S, n\]"),
-  (dict(inputs=np.full((2, 3), np.nan)), "`inputs` must be finite; got 6"),
-  (dict(class_names=("a", "a")), "`class_names` must be two or more"),
-  (dict(label_space="odds"), "`label_space` must be one of raw, .*; got odds"),
-  (dict(recipe={"steps": 1}), '`recipe` must have a "name"'),
-  (dict(recipe={"name": np.zeros(1)}), "`recipe` must hold JSON values"),
-  (dict(preprocessing=preprocessing.Standardise(
-    jnp.zeros(4), jnp.ones(4))), r"`preprocessing` must fit .*\(3,\)"),
-  (dict(preprocessing=object()),
-   "`preprocessing` must be one of averaged_vectors"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [(dict(inputs=_RAW), r"`inputs` must be .* raw=True; got uint8"),
+     (dict(inputs=np.array(["a", "b"])), "`inputs` must be .* got <U1"),
+     (
+         dict(labels=[0, 3]),
+         r"`labels` must be 0..1 for 2 class names; got 0..3"),
+     (dict(labels=[[0, 1]]), r"`labels` must be \[M\] .*Soft labels"),
+     (dict(labels=[0, 1, 1]), r"`labels` must have shape \(2, 1\)"),
+     (dict(labels=np.eye(2)), r"`labels` must have shape \(2, 1\) .* \(2, 2\)"),
+     (dict(step_sizes=[0.1], order=[[0], [1]]), "T a multiple of the 2 steps"),
+     (dict(step_sizes=[-0.1]), "`step_sizes` must not be negative"),
+     (dict(order=[[0, 2]]), "`order` must name samples 0..1; got 0..2"),
+     (dict(order=[0, 1]), r"`order` must be int32 \[S, n\]"),
+     (dict(inputs=np.full((2, 3), np.nan)), "`inputs` must be finite; got 6"),
+     (dict(class_names=("a", "a")), "`class_names` must be two or more"),
+     (
+         dict(label_space="odds"),
+         "`label_space` must be one of raw, .*; got odds"),
+     (dict(recipe={"steps": 1}), '`recipe` must have a "name"'),
+     (dict(recipe={"name": np.zeros(1)}), "`recipe` must hold JSON values"),
+     (
+         dict(
+             preprocessing=preprocessing.Standardise(jnp.zeros(4), jnp.ones(
+                 4))), r"`preprocessing` must fit .*\(3,\)"),
+     (
+         dict(preprocessing=object()),
+         "`preprocessing` must be one of averaged_vectors")])
 def test_from_samples_names_what_is_wrong(change, message):
   arguments = dict(
-    inputs=np.zeros((2, 3)), labels=[0, 1], class_names=("no", "yes")
-  ) | change
-  with pytest.raises(ArtifactError if "object" not in str(change) else
-                     ValueError, match=message) as failure:
+      inputs=np.zeros(
+          (2, 3)), labels=[0, 1], class_names=("no", "yes")) | change
+  with pytest.raises(
+      ArtifactError if "object" not in str(change) else ValueError,
+      match=message) as failure:
     from_samples(**arguments)
   assert "\n" not in str(failure.value)
 
@@ -257,6 +289,7 @@ def _rewrite(path, change):
 
 
 def _set(target, **values):
+
   def change(tensors, document):
     (document if target == "document" else tensors).update(values)
 
@@ -264,6 +297,7 @@ def _set(target, **values):
 
 
 def _pop(target, name):
+
   def change(tensors, document):
     (document if target == "document" else tensors).pop(name)
 
@@ -275,38 +309,55 @@ def _nan(tensors, document):
   tensors["preprocessing/mean"][0] = np.nan
 
 
-@pytest.mark.parametrize("change, message", [
-  (_set("document", schema_version=2), "at most 1; got 2. Upgrade distill_jax"),
-  (_set("document", schema_version="1"), "`schema_version` must be 1; got '1'"),
-  (_pop("document", "schema_version"), "`schema_version` must be 1; got None"),
-  (_set("document", raw_dtype="int8"), "`raw_dtype` must be one of uint8"),
-  (_pop("document", "recipe"), "it lacks recipe"),
-  (_set("document", colour=1), "has unknown colour"),
-  (_pop("tensors", "labels"), "labels is missing"),
-  (_pop("tensors", "preprocessing/std"), "preprocessing/std is missing"),
-  (_pop("tensors", "initial/params/head/bias"), "head/bias is missing"),
-  (_set("tensors", more=np.zeros(1)), "got also more"),
-  (_set("tensors", labels=np.zeros((5, 3), np.float32)), r"\(6, 3\) .*\(5, "),
-  (_set("tensors", inputs=np.zeros((6, 4), np.float32)), "`modality` must be"),
-  (_set("tensors", inputs=np.zeros((6, 4, 4, 1))), "`inputs` must be float32"),
-  (_set("document", class_names=["a", "b"]), "for 6 inputs and 2 class names"),
-  (_set("document", class_names=3), "`class_names` must be two or more"),
-  (_set("document", order=[[0, 1, 2], [3, 4, 4]]), "`order` must be the same"),
-  (
-    _set("tensors", step_sizes=np.ones(3, np.float32)),
-    "T a multiple of the 2 steps",
-  ),
-  (_nan, "`preprocessing/mean` must be finite; got 1 NaN"),
-  (_set("document", preprocessing="pca"), "`preprocessing` must be one of"),
-  (_set("document", label_space="x"), "`label_space` must be one of raw"),
-  (_set("document", label_regime=[]), "`label_regime` must be one of hard"),
-  (_set("document", modality="audio"), "`modality` must be one of image"),
-  (_set("document", student_init="random"), "`student_init` must be fixed"),
-  (_set("document", network=[]), "`network` must be a dict"),
-  (_set("document", storage_bytes={}), "`storage_bytes` must count samples"),
-  (_set("document", initial={"params": 3}), "`initial/params` must be nested"),
-  (_set("document", label_scale="1"), "`label_scale` must be a positive"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [(
+        _set("document",
+             schema_version=2), "at most 1; got 2. Upgrade distill_jax"),
+     (
+         _set("document",
+              schema_version="1"), "`schema_version` must be 1; got '1'"),
+     (
+         _pop("document",
+              "schema_version"), "`schema_version` must be 1; got None"),
+     (_set("document", raw_dtype="int8"), "`raw_dtype` must be one of uint8"),
+     (_pop("document", "recipe"), "it lacks recipe"),
+     (_set("document", colour=1), "has unknown colour"),
+     (_pop("tensors", "labels"), "labels is missing"),
+     (_pop("tensors", "preprocessing/std"), "preprocessing/std is missing"),
+     (_pop("tensors", "initial/params/head/bias"), "head/bias is missing"),
+     (_set("tensors", more=np.zeros(1)), "got also more"),
+     (
+         _set("tensors", labels=np.zeros(
+             (5, 3), np.float32)), r"\(6, 3\) .*\(5, "),
+     (
+         _set("tensors", inputs=np.zeros(
+             (6, 4), np.float32)), "`modality` must be"),
+     (
+         _set("tensors", inputs=np.zeros(
+             (6, 4, 4, 1))), "`inputs` must be float32"),
+     (
+         _set("document", class_names=["a", "b"
+                                      ]), "for 6 inputs and 2 class names"),
+     (_set("document", class_names=3), "`class_names` must be two or more"),
+     (
+         _set("document", order=[[0, 1, 2], [3, 4, 4]
+                                ]), "`order` must be the same"),
+     (
+         _set("tensors", step_sizes=np.ones(
+             3, np.float32)), "T a multiple of the 2 steps"),
+     (_nan, "`preprocessing/mean` must be finite; got 1 NaN"),
+     (_set("document", preprocessing="pca"), "`preprocessing` must be one of"),
+     (_set("document", label_space="x"), "`label_space` must be one of raw"),
+     (_set("document", label_regime=[]), "`label_regime` must be one of hard"),
+     (_set("document", modality="audio"), "`modality` must be one of image"),
+     (_set("document", student_init="random"), "`student_init` must be fixed"),
+     (_set("document", network=[]), "`network` must be a dict"),
+     (_set("document", storage_bytes={}), "`storage_bytes` must count samples"),
+     (
+         _set("document", initial={"params": 3
+                                  }), "`initial/params` must be nested"),
+     (_set("document", label_scale="1"), "`label_scale` must be a positive")])
 def test_a_broken_file_is_refused(tmp_path, change, message):
   path = tmp_path / "set.safetensors"
   save(_artifact(), path)
@@ -317,30 +368,29 @@ def test_a_broken_file_is_refused(tmp_path, change, message):
 
 
 def _flip(content, place):
-  return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+  return content[:place] + bytes([content[place] ^ 1]) + content[place + 1:]
 
 
-@pytest.mark.parametrize("damage, message", [
-  (lambda c: _flip(c, -2 % len(c)), "checksum does not fit"),
-  (lambda c: c.replace(b"sldd", b"SLDD"), "checksum does not fit"),
-  (lambda c: c[:-1], "not a safetensors file, or cut short"),
-  (lambda c: c[:5], "not a safetensors file, or cut short"),
-  (lambda c: b"", "not a safetensors file, or cut short"),
-  (lambda c: pickle.dumps({"inputs": [1]}), "not a safetensors file"),
-  (
-    lambda c: safetensors.numpy.save({"x": np.zeros(2)}, {"by": "me"}),
-    "has no metadata .*from_samples",
-  ),
-  (
-    lambda c: safetensors.numpy.save({}, {"distill_jax": "{"}),
-    "metadata is not JSON",
-  ),
-  (
-    lambda c: safetensors.numpy.save({}, {"distill_jax": "[" * 100_000}),
-    "metadata is not JSON",
-  ),
-  (lambda c: safetensors.numpy.save({}, {"distill_jax": "[]"}), "JSON object"),
-])
+@pytest.mark.parametrize(
+    "damage, message",
+    [(lambda c: _flip(c, -2 % len(c)), "checksum does not fit"),
+     (lambda c: c.replace(b"sldd", b"SLDD"), "checksum does not fit"),
+     (lambda c: c[:-1], "not a safetensors file, or cut short"),
+     (lambda c: c[:5], "not a safetensors file, or cut short"),
+     (lambda c: b"", "not a safetensors file, or cut short"),
+     (lambda c: pickle.dumps({"inputs": [1]}), "not a safetensors file"),
+     (
+         lambda c: safetensors.numpy.save({"x": np.zeros(2)}, {"by": "me"}),
+         "has no metadata .*from_samples"),
+     (
+         lambda c: safetensors.numpy.save({}, {"distill_jax": "{"}),
+         "metadata is not JSON"),
+     (
+         lambda c: safetensors.numpy.save({}, {"distill_jax": "[" * 100_000}),
+         "metadata is not JSON"),
+     (
+         lambda c: safetensors.numpy.save({}, {"distill_jax": "[]"}),
+         "JSON object")])
 def test_a_damaged_file_is_refused(tmp_path, damage, message):
   path = tmp_path / "set.safetensors"
   save(_artifact(), path)
@@ -357,10 +407,11 @@ def test_no_such_file(tmp_path):
     load(tmp_path)
 
 
-@pytest.mark.parametrize("write", [
-  lambda made, path: save(made, path.with_suffix(".safetensors")),
-  lambda made, path: exchange.export(made, path.with_suffix(".npz")),
-])
+@pytest.mark.parametrize(
+    "write", [
+        lambda made, path: save(made, path.with_suffix(".safetensors")),
+        lambda made, path: exchange.export(made, path.with_suffix(".npz"))
+    ])
 def test_a_full_disk_leaves_the_old_file(tmp_path, write):
   write(_artifact(), tmp_path / "set")
   (path,) = tmp_path.iterdir()
@@ -389,8 +440,7 @@ def test_an_older_file(tmp_path):
   _rewrite(path, _pop("document", "raw_dtype"))
   _assert_same(load(path), made)
   series = from_samples(
-    np.zeros((2, 3, 4), np.float32), [0, 1], class_names="ab"
-  )
+      np.zeros((2, 3, 4), np.float32), [0, 1], class_names="ab")
   assert (series.modality, series.raw_dtype) == ("series", "float32")
   series._replace(modality="text").save(path)
   assert load(path).inputs.shape == (2, 3, 4)
@@ -406,12 +456,13 @@ def test_to_numpy_is_in_the_units_of_the_data(raw, encoded):
   source = source.encoded() if encoded else source
   train = source.train
   made = to_artifact(
-    backprop(Objective(None, None, None), pixels()),
-    Distilled(
-      train.encode(train.inputs), jnp.eye(3)[train.labels], jnp.zeros((0,))
-    ),
-    source, method="toy", order=np.arange(30)[None],
-  )
+      backprop(Objective(None, None, None), pixels()),
+      Distilled(
+          train.encode(train.inputs),
+          jnp.eye(3)[train.labels], jnp.zeros((0,))),
+      source,
+      method="toy",
+      order=np.arange(30)[None])
   x, y = made.to_numpy()
   assert x.dtype == raw.dtype and y.dtype == np.int32
   np.testing.assert_allclose(x, raw, atol=0 if raw is _RAW else 1e-5)
@@ -421,8 +472,10 @@ def test_to_numpy_is_in_the_units_of_the_data(raw, encoded):
 def test_to_numpy_clips_and_says_what_labels_are():
   logits = np.float32([[0, 1, 2], [3, 0, 0]])
   made = from_samples(
-    np.full((2, 2, 2, 1), 3.0), logits, class_names="abc", label_space="logits"
-  )
+      np.full((2, 2, 2, 1), 3.0),
+      logits,
+      class_names="abc",
+      label_space="logits")
   x, y = made.to_numpy()
   assert x.dtype == np.uint8 and (x == 255).all()
   np.testing.assert_allclose(y, jax.nn.softmax(logits), rtol=1e-6)
@@ -436,9 +489,12 @@ def test_to_numpy_clips_and_says_what_labels_are():
 
 def _part(classes, **settings):
   settings = dict(
-    inputs=np.float32(classes)[:, None], labels=classes, class_names="abc",
-    recipe={"name": "converged"}, method="dm", provenance={"data": "toy"},
-  ) | settings
+      inputs=np.float32(classes)[:, None],
+      labels=classes,
+      class_names="abc",
+      recipe={"name": "converged"},
+      method="dm",
+      provenance={"data": "toy"}) | settings
   return from_samples(**settings)
 
 
@@ -459,26 +515,27 @@ def test_merge():
 def test_merge_of_step_sizes():
   recipe = {"name": "in_order"}
   one, two = (
-    _part([0, 1], step_sizes=[size], recipe=recipe) for size in (0.1, 0.3)
-  )
+      _part([0, 1], step_sizes=[size], recipe=recipe) for size in (0.1, 0.3))
   assert "step_size" not in merge([one, one]).provenance
   union = merge([one, two])
   np.testing.assert_allclose(union.step_sizes, [0.2])
   assert union.provenance["step_sizes"] == "mean of 2 sets"
 
 
-@pytest.mark.parametrize("change, message", [
-  (dict(class_names="abd"), "agree in class_names; got .* in set 2, .*'d'"),
-  (dict(label_space="probabilities"), "agree in label_space; got raw"),
-  (dict(recipe={"name": "dm"}), "agree in recipe"),
-  (dict(network={"name": "mlp"}), "agree in network"),
-  (dict(inputs=np.zeros((2, 2))), "agree in the shape of a sample"),
-  (dict(preprocessing=preprocessing.Standardise(
-    jnp.ones(1), jnp.ones(1))), "agree in preprocessing; set 2"),
-  (dict(step_sizes=[0.1]), "agree in step_sizes; set 2"),
-  (dict(order=[[0], [1]]), "have one step .*; set 2 has 2 and random"),
-  (dict(initial={"params": jnp.ones(1)}), "has 1 and fixed"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [(dict(class_names="abd"), "agree in class_names; got .* in set 2, .*'d'"),
+     (dict(label_space="probabilities"), "agree in label_space; got raw"),
+     (dict(recipe={"name": "dm"}), "agree in recipe"),
+     (dict(network={"name": "mlp"}), "agree in network"),
+     (dict(inputs=np.zeros((2, 2))), "agree in the shape of a sample"),
+     (
+         dict(
+             preprocessing=preprocessing.Standardise(jnp.ones(1), jnp.ones(1))),
+         "agree in preprocessing; set 2"),
+     (dict(step_sizes=[0.1]), "agree in step_sizes; set 2"),
+     (dict(order=[[0], [1]]), "have one step .*; set 2 has 2 and random"),
+     (dict(initial={"params": jnp.ones(1)}), "has 1 and fixed")])
 def test_merge_refuses(change, message):
   with pytest.raises(ArtifactError, match=message) as failure:
     merge([_part([0, 1]), _part([0, 1], **change)])
@@ -509,12 +566,11 @@ def test_a_broken_npz_is_refused(tmp_path):
   exchange.export(_artifact(), path)
   with np.load(path) as archive:
     arrays = dict(archive)
-  for change, message in (
-    ({"y": arrays["y"] + 1}, "checksum"),
-    ({"distill_jax": np.array("{")}, "must name an exported set"),
-    ({"distill_jax": np.array("3")}, "Wrap its arrays with `from_samples`"),
-    ({"x": np.array([{}])}, "allow_pickle"),
-  ):
+  for change, message in (({"y": arrays["y"] + 1}, "checksum"), ({
+      "distill_jax": np.array("{")
+  }, "must name an exported set"), ({"distill_jax": np.array("3")},
+                                    "Wrap its arrays with `from_samples`"),
+                          ({"x": np.array([{}])}, "allow_pickle")):
     np.savez(path, **(arrays | change))
     with pytest.raises(ArtifactError, match=message):
       exchange.import_npz(path)
@@ -530,28 +586,29 @@ def test_a_broken_npz_is_refused(tmp_path):
 
 def test_pixels_by_preprocessing():
   names = ("a", "b", "c")
-  shown = lambda images, record: exchange.to_pixels(from_samples(
-    np.asarray(images, np.float32).reshape(3, 2, 2, 1), [0, 1, 2],
-    class_names=names, preprocessing=record,
-  ))[..., 0].reshape(3, 4)
+  shown = lambda images, record: exchange.to_pixels(
+      from_samples(
+          np.asarray(images, np.float32).reshape(3, 2, 2, 1), [0, 1, 2],
+          class_names=names,
+          preprocessing=record))[..., 0].reshape(3, 4)
   inside, beyond, flat = [0, 0.2, 0.4, 1.001], [-1, 0, 1, 3], [2, 2, 2, 2]
   record = preprocessing.Standardise(jnp.array([0.5]), jnp.array([0.5]))
   images = (np.array([inside, beyond, flat]) - 0.5) / 0.5
   np.testing.assert_allclose(
-    shown(images, record),
-    [[0, 0.2, 0.4, 1], [0, 0.25, 0.5, 1], [1, 1, 1, 1]], atol=1e-6,
-  )
+      shown(images, record),
+      [[0, 0.2, 0.4, 1], [0, 0.25, 0.5, 1], [1, 1, 1, 1]],
+      atol=1e-6)
   # NumPy's own: one outlier of sixteen lies beyond mean + 2.5 std.
   image = np.zeros(16)
   image[0], image[1] = 10, -1
   limit = image.mean() + 2.5 * image.std()
   record = preprocessing.ZCA(
-    jnp.full((16,), 2.0), 2 * jnp.eye(16), jnp.eye(16) / 2
-  )
-  made = from_samples(
-    (np.stack([image, image]) - 2).reshape(2, 4, 4, 1) * 2, [0, 1],
-    class_names=names[:2], preprocessing=record,
-  )
+      jnp.full((16,), 2.0), 2 * jnp.eye(16),
+      jnp.eye(16) / 2)
+  made = from_samples((np.stack([image, image]) - 2).reshape(2, 4, 4, 1) * 2,
+                      [0, 1],
+                      class_names=names[:2],
+                      preprocessing=record)
   pixels = exchange.to_pixels(made).reshape(2, 16)
   np.testing.assert_allclose(pixels[0, :3], [1, 0, 1 / (limit + 1)], rtol=1e-5)
 
@@ -560,10 +617,10 @@ def test_png_has_a_row_per_step(tmp_path):
   image = pytest.importorskip("PIL.Image")
   pixels = np.linspace(0, 1, 6, dtype=np.float32)
   made = from_samples(
-    np.broadcast_to(pixels[:, None, None, None], (6, 4, 4, 3)),
-    np.arange(6) % 3, class_names=("a", "b", "c"),
-    order=[[5, 1, 2], [3, 4, 0]],
-  )
+      np.broadcast_to(pixels[:, None, None, None], (6, 4, 4, 3)),
+      np.arange(6) % 3,
+      class_names=("a", "b", "c"),
+      order=[[5, 1, 2], [3, 4, 0]])
   exchange.export(made, tmp_path / "set.png")
   picture = np.asarray(image.open(tmp_path / "set.png"))
   assert picture.shape == (2 + 2 * 66, 2 + 3 * 66, 3)
@@ -584,23 +641,22 @@ def test_export_refuses_other_endings(tmp_path):
     exchange.export(features, tmp_path / "set.png")
   exchange.export(features, tmp_path / "set.npz")
   _assert_same(features, exchange.import_npz(tmp_path / "set.npz"))
-  five = from_samples(
-    np.zeros((2, 4, 4, 5)), [0, 1], class_names=("a", "b")
-  )
+  five = from_samples(np.zeros((2, 4, 4, 5)), [0, 1], class_names=("a", "b"))
   with pytest.raises(ValueError, match="1 or 3 channels .* got 5"):
     exchange.export(five, tmp_path / "set.png")
 
 
 def test_modules_import_nothing_heavy():
   code = (
-    "import sys, distill_jax.artifact, distill_jax.exchange, "
-    "distill_jax.checkpoint; print(sorted({'PIL', 'matplotlib', 'orbax', "
-    "'sklearn', 'tensorflow', 'torch', 'neural_tangents'} & set(sys.modules)))"
-  )
-  out = subprocess.run(
-    [sys.executable, "-c", code], capture_output=True, text=True, check=True,
-    cwd=Path(artifacts.__file__).parents[1],
-  )
+      "import sys, distill_jax.artifact, distill_jax.exchange, "
+      "distill_jax.checkpoint; print(sorted({'PIL', 'matplotlib', 'orbax', "
+      "'sklearn', 'tensorflow', 'torch', 'neural_tangents'} & "
+      "set(sys.modules)))")
+  out = subprocess.run([sys.executable, "-c", code],
+                       capture_output=True,
+                       text=True,
+                       check=True,
+                       cwd=Path(artifacts.__file__).parents[1])
   assert out.stdout.strip() == "[]"
 
 

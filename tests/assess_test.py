@@ -25,10 +25,12 @@ def _source():
 
 def _set(source, **fields):
   return artifact.from_samples(
-      source.train.encode(2 * np.eye(3, dtype=np.float32)), np.arange(3),
-      class_names=source.class_names, preprocessing=source.preprocessing,
-      recipe=recipes.converged(50, step_size=0.1).spec, **fields,
-  )
+      source.train.encode(2 * np.eye(3, dtype=np.float32)),
+      np.arange(3),
+      class_names=source.class_names,
+      preprocessing=source.preprocessing,
+      recipe=recipes.converged(50, step_size=0.1).spec,
+      **fields)
 
 
 SOURCE = _source()
@@ -42,8 +44,7 @@ def test_says_how_the_set_compares_with_real_data(tmp_path):
   gain = 100 * (report.mean - random_real["mean"])
   assert str(report).splitlines()[-1] in (
       f"{gain:.1f} points better than {WORDS}",
-      f"{-gain:.1f} points worse than {WORDS}", f"as good as {WORDS}",
-  )
+      f"{-gain:.1f} points worse than {WORDS}", f"as good as {WORDS}")
   assert report["data"]["spec"] == SOURCE.name
   assert json.loads(json.dumps(report)) == report
   again = evaluate(MADE, SOURCE, **FEW, key=jax.random.key(0))
@@ -55,9 +56,13 @@ def test_says_how_the_set_compares_with_real_data(tmp_path):
 def test_several_networks_on_real_data_beside_the_set():
   by_hand = nn.mlp(3, widths=(5,))._replace(spec=())
   report = evaluate(
-      MADE, SOURCE, network=("mlp", by_hand), recipe="dc", baselines="",
-      **FEW, full_data=True,
-  )
+      MADE,
+      SOURCE,
+      network=("mlp", by_hand),
+      recipe="dc",
+      baselines="",
+      **FEW,
+      full_data=True)
   assert report["recipe"]["name"] == "dc" and not report["baselines"]
   assert list(report["networks"]) == ["mlp", "network"]
   assert all("ratio" in block for block in report["networks"].values())
@@ -74,11 +79,11 @@ def test_the_names_of_networks():
   assert not kernel.trained and kernel.learner().regression
 
 
-@pytest.mark.parametrize("changes, message", [
-    (dict(network="mpl"), "Did you mean 'mlp'"),
-    (dict(baselines="kmean"), "`baselines` must be 'all' or among"),
-    (dict(network="kernel_ridge", full_data=True), "`full_data` must be off"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [(dict(network="mpl"), "Did you mean 'mlp'"),
+     (dict(baselines="kmean"), "`baselines` must be 'all' or among"),
+     (dict(network="kernel_ridge", full_data=True), "`full_data` must be off")])
 def test_what_is_refused(changes, message):
   with pytest.raises(ConfigError, match=message):
     evaluate(MADE, SOURCE, **changes)

@@ -12,13 +12,13 @@ from distill_jax import augmentation
 
 # PyTorch 2.13.0, float64: tests/goldens/make_augmentation.py.
 GOLDENS = np.load(
-    pathlib.Path(__file__).parent / "goldens" / "augmentation.npz"
-)
+    pathlib.Path(__file__).parent / "goldens" / "augmentation.npz")
 SHAPE = (4, 28, 28, 1)
 DSA = "color_crop_cutout_flip_scale_rotate"
 
 
 class OperationsTest(parameterized.TestCase):
+
   def setUp(self):
     super().setUp()
     self.enter_context(jax.enable_x64(True))
@@ -36,8 +36,7 @@ class OperationsTest(parameterized.TestCase):
     gradient, value = jax.grad(total, has_aux=True)(x)
     for key, ours in (("value", value), ("gradient", gradient)):
       np.testing.assert_allclose(
-          ours, GOLDENS[f"{case}/{name}/{key}"], rtol=1e-10, atol=1e-12
-      )
+          ours, GOLDENS[f"{case}/{name}/{key}"], rtol=1e-10, atol=1e-12)
 
   @parameterized.parameters(*PARAMETERS)
   def test_a_shared_draw_treats_every_image_as_the_first_of_its_own(self, name):
@@ -50,15 +49,11 @@ class OperationsTest(parameterized.TestCase):
 
 
 class DrawsTest(parameterized.TestCase):
-  @parameterized.parameters(
-      ("brightness", -0.5, 0.5),
-      ("saturation", 0, 2),
-      ("contrast", 0.5, 1.5),
-      ("crop", -4, 4),
-      ("cutout", 0, 28),
-      ("scale", 1 / 1.2, 1.2),
-      ("rotate", np.deg2rad(-15), np.deg2rad(15)),
-  )
+
+  @parameterized.parameters(("brightness", -0.5, 0.5), ("saturation", 0, 2),
+                            ("contrast", 0.5, 1.5), ("crop", -4, 4),
+                            ("cutout", 0, 28), ("scale", 1 / 1.2, 1.2),
+                            ("rotate", np.deg2rad(-15), np.deg2rad(15)))
   def test_draws_fill_their_range(self, name, low, high):
     operation = getattr(augmentation, name)()
     drawn = np.asarray(operation.draw(jax.random.key(0), SHAPE, 2000))
@@ -87,11 +82,9 @@ class DrawsTest(parameterized.TestCase):
     x = jax.random.normal(jax.random.key(1), SHAPE)
     both = strategy.apply(parameters, jnp.concatenate([x, x[:2]]))
     np.testing.assert_allclose(
-        both[:4], strategy.apply(parameters, x), rtol=1e-6, atol=1e-6
-    )
+        both[:4], strategy.apply(parameters, x), rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(
-        both[4:], strategy.apply(parameters, x[:2]), rtol=1e-6, atol=1e-6
-    )
+        both[4:], strategy.apply(parameters, x[:2]), rtol=1e-6, atol=1e-6)
 
   def test_images_of_a_batch_differ_when_each_has_its_draw(self):
     rotate = augmentation.rotate()
@@ -101,6 +94,7 @@ class DrawsTest(parameterized.TestCase):
 
 
 class StrategiesTest(parameterized.TestCase):
+
   def test_the_empty_strategy_does_nothing(self):
     strategy = augmentation.dsa("")
     x = jnp.ones(SHAPE)
@@ -113,8 +107,7 @@ class StrategiesTest(parameterized.TestCase):
     for i in range(5):
       parameters = strategy.draw(jax.random.key(i), x.shape, 1)
       self.assertGreaterEqual(
-          int((strategy.apply(parameters, x) == 0).sum()), 4
-      )
+          int((strategy.apply(parameters, x) == 0).sum()), 4)
 
   def test_idc_applies_one_geometric_operation_between_color_and_cutout(self):
     strategy = augmentation.idc("scale_cutout_crop_color_rotate")
@@ -133,4 +126,3 @@ class StrategiesTest(parameterized.TestCase):
     for factory in (augmentation.dsa, augmentation.idc):
       with self.assertRaisesRegex(ValueError, "`strategy` must join"):
         factory(strategy)
-

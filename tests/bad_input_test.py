@@ -35,43 +35,37 @@ def _with(value, row=3):
 
 
 ARRAYS = [
-  ("no samples", (X[:0], Y[:0]), ["`x_train`", "must hold", "(0, 8, 8)"]),
-  ("one class", (X, 0 * Y), ["`y_train`", "at least two", "('0',)"]),
-  ("empty class", (X, 2 * Y), ["`y_train`", "every class", "'1'", "number"]),
-  ("negative label", (X, Y - 1), ["`y_train`", "0..", "-1", "row 0"]),
-  (
-    "test label out of range", (X, Y, X, Y + 5),
-    ["`y_test`", "0..1", "5", "row 0"],
-  ),
-  (
-    "several labels", (X, np.eye(2)[Y]),
-    ["`y_train`", "one class per sample", "(8, 2)", "argmax"],
-  ),
-  (
-    "regression", (X, Y + 0.5),
-    ["`y_train`", "classes", "0.5", "Regression"],
-  ),
-  ("NaN", (_with(np.nan), Y), ["`x_train`", "finite", "row 3", "Drop"]),
-  ("infinite", (_with(np.inf, 5), Y), ["`x_train`", "finite", "row 5"]),
-  ("rank", (X[..., None, None], Y), ["`x_train`", "[N, H, W, C]", "8, 1, 1)"]),
-  ("complex", (X * 1j, Y), ["`x_train`", "floats", "complex128"]),
-  ("text", (X.astype(str), Y), ["`x_train`", "floats", "<U", "Convert"]),
-  (
-    "pixels over 255", (X.astype(int) * 9, Y),
-    ["`x_train`", "0..255", "Rescale"],
-  ),
-  ("lengths", (X, Y[:7]), ["`x_train`", "`y_train`", "8", "7"]),
-  ("half a test part", (X, Y, X), ["`x_test`", "`y_test`", "together"]),
-  (
-    "test images of another size", (X, Y, X[:, :4], Y),
-    ["`x_test`", "(8, 8, 1)", "(4, 8, 1)"],
-  ),
+    ("no samples", (X[:0], Y[:0]), ["`x_train`", "must hold", "(0, 8, 8)"]),
+    ("one class", (X, 0 * Y), ["`y_train`", "at least two", "('0',)"]),
+    ("empty class", (X, 2 * Y), ["`y_train`", "every class", "'1'", "number"]),
+    ("negative label", (X, Y - 1), ["`y_train`", "0..", "-1", "row 0"]),
+    (
+        "test label out of range", (X, Y, X, Y + 5),
+        ["`y_test`", "0..1", "5", "row 0"]),
+    (
+        "several labels", (X, np.eye(2)[Y]),
+        ["`y_train`", "one class per sample", "(8, 2)", "argmax"]),
+    ("regression", (X, Y + 0.5), ["`y_train`", "classes", "0.5", "Regression"]),
+    ("NaN", (_with(np.nan), Y), ["`x_train`", "finite", "row 3", "Drop"]),
+    ("infinite", (_with(np.inf, 5), Y), ["`x_train`", "finite", "row 5"]),
+    (
+        "rank", (X[..., None,
+                   None], Y), ["`x_train`", "[N, H, W, C]", "8, 1, 1)"]),
+    ("complex", (X * 1j, Y), ["`x_train`", "floats", "complex128"]),
+    ("text", (X.astype(str), Y), ["`x_train`", "floats", "<U", "Convert"]),
+    (
+        "pixels over 255", (X.astype(int) * 9, Y),
+        ["`x_train`", "0..255", "Rescale"]),
+    ("lengths", (X, Y[:7]), ["`x_train`", "`y_train`", "8", "7"]),
+    ("half a test part", (X, Y, X), ["`x_test`", "`y_test`", "together"]),
+    (
+        "test images of another size", (X, Y, X[:, :4], Y),
+        ["`x_test`", "(8, 8, 1)", "(4, 8, 1)"])
 ]
 
 
 @pytest.mark.parametrize(
-  "arrays, parts", [case[1:] for case in ARRAYS], ids=[c[0] for c in ARRAYS]
-)
+    "arrays, parts", [case[1:] for case in ARRAYS], ids=[c[0] for c in ARRAYS])
 def test_arrays(arrays, parts):
   with pytest.raises(DataError) as caught:
     data.from_arrays(*arrays)
@@ -112,9 +106,8 @@ def _idx(place, cut=None, magic=b"\0\0\x08\x03"):
     images = magic + np.array(X.shape, ">u4").tobytes() + X.tobytes()
     (place / f"{part}-images-idx3-ubyte").write_bytes(images[:cut])
     labels = b"\0\0\x08\x01" + np.array([8], ">u4").tobytes()
-    (place / f"{part}-labels-idx1-ubyte").write_bytes(
-      labels + Y.astype(np.uint8).tobytes()
-    )
+    (place / f"{part}-labels-idx1-ubyte"
+    ).write_bytes(labels + Y.astype(np.uint8).tobytes())
   return f"idx:{place}"
 
 
@@ -149,27 +142,26 @@ def _not_a_number(place):
 
 
 DATA = [
-  ("images of two sizes", _folder_of_two_sizes, ["9x9", "odd.png", "resize"]),
-  ("unreadable image", _folder_with_text, ["readable", "broken.png"]),
-  ("truncated idx", _truncated_idx, ["train-images", "528", "100", "again"]),
-  ("foreign idx", _foreign_idx, ["train-images", "00000803", "89504e47"]),
-  ("npz with a pickle", _pickle, ["x_train", "pickle", "set.npz", "Save"]),
-  ("npz without labels", _no_labels, ["must hold y_train", "x_train"]),
-  ("no test part", _no_test_part, ["`source`", "test part", "x_test"]),
-  ("NaN pixels", _not_a_number, ["`x_train`", "finite", "row 3"]),
-  ("unknown kind", lambda place: f"hdf5:{place}", ["`spec`", "npz:", "hdf5"]),
-  ("nothing there", lambda place: f"npz:{place}", ["exists", "--data_dir"]),
+    ("images of two sizes", _folder_of_two_sizes, ["9x9", "odd.png", "resize"]),
+    ("unreadable image", _folder_with_text, ["readable", "broken.png"]),
+    ("truncated idx", _truncated_idx, ["train-images", "528", "100", "again"]),
+    ("foreign idx", _foreign_idx, ["train-images", "00000803", "89504e47"]),
+    ("npz with a pickle", _pickle, ["x_train", "pickle", "set.npz", "Save"]),
+    ("npz without labels", _no_labels, ["must hold y_train", "x_train"]),
+    ("no test part", _no_test_part, ["`source`", "test part", "x_test"]),
+    ("NaN pixels", _not_a_number, ["`x_train`", "finite", "row 3"]),
+    ("unknown kind", lambda place: f"hdf5:{place}", ["`spec`", "npz:", "hdf5"]),
+    ("nothing there", lambda place: f"npz:{place}", ["exists", "--data_dir"])
 ]
 
 
 @pytest.mark.parametrize(
-  "make, parts", [case[1:] for case in DATA], ids=[case[0] for case in DATA]
-)
+    "make, parts", [case[1:] for case in DATA], ids=[case[0] for case in DATA])
 def test_data(tmp_path, make, parts):
   spec = make(tmp_path / "data")
-  _refused(tmp_path, [
-    *RUN, f"--workdir={tmp_path / 'run'}", f"--data={spec}"
-  ], parts)
+  _refused(
+      tmp_path, [*RUN, f"--workdir={tmp_path / 'run'}", f"--data={spec}"],
+      parts)
 
 
 FIELDS = [
@@ -186,57 +178,50 @@ FIELDS = [
     ("method.num_steps=1.5", ["--config.method.num_steps", "'1.5'", "--help"]),
     ("nofield=1", ["`--config`", "nofield", "what it imports"]),
     ("method.learning_rat=1", ["got learning_rat, not `learning_rate`"]),
-    ("method.start=nosie", ["`start`", "Did you mean 'noise'"]),
+    ("method.start=nosie", ["`start`", "Did you mean 'noise'"])
 ]
 
 
 @pytest.mark.parametrize(
-  "change, parts", FIELDS, ids=[case[0] for case in FIELDS]
-)
+    "change, parts", FIELDS, ids=[case[0] for case in FIELDS])
 def test_fields(tmp_path, change, parts):
   more = ["--config.per_class=0"] if "num_rows" in change else []
-  _refused(tmp_path, [
-    *RUN, f"--workdir={tmp_path / 'run'}", f"--config.{change}", *more
-  ], parts)
+  _refused(
+      tmp_path,
+      [*RUN, f"--workdir={tmp_path / 'run'}", f"--config.{change}", *more],
+      parts)
 
 
 COMMANDS = [
-  (
-    "unknown option", [f"{DIGITS},step=2", "--workdir=W"],
-    ["'step'", "Did you mean 'steps'"],
-  ),
-  (
-    "option of another type", [f"{DIGITS},rows=few", "--workdir=W"],
-    ["'rows'", "int", "'few'", "rows=0"],
-  ),
-  (
-    "no such configuration", ["--config=W/none.py", "--workdir=W"],
-    ["`--config`", "none.py", "experiments/configs"],
-  ),
-  (
-    "configuration in prose",
-    [f"--config={Path(__file__).parents[1] / 'LICENSE'}", "--workdir=W"],
-    ["`--config`", "LICENSE", "experiments/configs"],
-  ),
-  ("no configuration", ["--workdir=W"], ["--config", "None"]),
-  ("no workdir", [DIGITS], ["`--workdir`", "must be given", "--help"]),
-  (
-    "unknown field", [DIGITS, "--workdir=W", "--config.per_clas=3"],
-    ["`--config`", "got per_clas, not `per_class`."],
-  ),
-  ("unknown flag", [DIGITS, "--workdir=W", "--fast"], ["fast", "--help"]),
-  ("stray word", [DIGITS, "--workdir=W", "fast"], ["--", "'fast'", "--help"]),
-  (
-    "LeNet on 8x8",
-    [f"{DIGITS},data=mnist", "--data=digits", "--workdir=W"],
-    ["28 pixels", "LeNet", "(1, 8, 8, 1)", "ConvNet"],
-  ),
+    (
+        "unknown option", [f"{DIGITS},step=2",
+                           "--workdir=W"], ["'step'", "Did you mean 'steps'"]),
+    (
+        "option of another type", [f"{DIGITS},rows=few", "--workdir=W"],
+        ["'rows'", "int", "'few'", "rows=0"]),
+    (
+        "no such configuration", ["--config=W/none.py", "--workdir=W"],
+        ["`--config`", "none.py", "experiments/configs"]),
+    (
+        "configuration in prose",
+        [f"--config={Path(__file__).parents[1] / 'LICENSE'}",
+         "--workdir=W"], ["`--config`", "LICENSE", "experiments/configs"]),
+    ("no configuration", ["--workdir=W"], ["--config", "None"]),
+    ("no workdir", [DIGITS], ["`--workdir`", "must be given", "--help"]),
+    (
+        "unknown field", [DIGITS, "--workdir=W", "--config.per_clas=3"],
+        ["`--config`", "got per_clas, not `per_class`."]),
+    ("unknown flag", [DIGITS, "--workdir=W", "--fast"], ["fast", "--help"]),
+    ("stray word", [DIGITS, "--workdir=W", "fast"], ["--", "'fast'", "--help"]),
+    (
+        "LeNet on 8x8",
+        [f"{DIGITS},data=mnist", "--data=digits",
+         "--workdir=W"], ["28 pixels", "LeNet", "(1, 8, 8, 1)", "ConvNet"])
 ]
 
 
 @pytest.mark.parametrize(
-  "arguments, parts", [c[1:] for c in COMMANDS], ids=[c[0] for c in COMMANDS]
-)
+    "arguments, parts", [c[1:] for c in COMMANDS], ids=[c[0] for c in COMMANDS])
 def test_commands(tmp_path, arguments, parts):
   arguments = [a.replace("=W", f"={tmp_path / 'run'}") for a in arguments]
   _refused(tmp_path, arguments, parts)
@@ -248,10 +233,14 @@ def test_commands(tmp_path, arguments, parts):
 def _artifact(**changes):
   """A set of four 8x8 images that LeNet cannot take."""
   arrays = dict(inputs=X[:4, ..., None] / np.float32(255), labels=Y[:4])
-  return artifact.from_samples(**{
-    **arrays, "class_names": ("even", "odd"), "network": {"name": "mlp"},
-    **changes,
-  })  # fmt: skip
+  return artifact.from_samples(
+      **{
+          **arrays, "class_names": ("even", "odd"),
+          "network": {
+              "name": "mlp"
+          },
+          **changes
+      })  # fmt: skip
 
 
 def _saved(path):
@@ -286,19 +275,18 @@ def _picture(path):
   path.write_bytes(b"\x89PNG\r\n\x1a\n")
 
 
-ARTIFACTS = [
-  ("missing", _missing, ["there is no"]),
-  ("truncated", _truncated, ["cut short", "again"]),
-  ("tampered", _tampered, ["checksum", "set.safetensors"]),
-  ("future", _from_the_future, ["`schema_version`", "at most 1", "2", "Upgr"]),
-  ("no metadata", _bare, ["metadata", "from_samples"]),
-  ("another format", _picture, ["not a safetensors file", "again"]),
-]
+ARTIFACTS = [("missing", _missing, ["there is no"]),
+             ("truncated", _truncated, ["cut short", "again"]),
+             ("tampered", _tampered, ["checksum", "set.safetensors"]),
+             (
+                 "future", _from_the_future,
+                 ["`schema_version`", "at most 1", "2", "Upgr"]),
+             ("no metadata", _bare, ["metadata", "from_samples"]),
+             ("another format", _picture, ["not a safetensors file", "again"])]
 
 
 @pytest.mark.parametrize(
-  "make, parts", [c[1:] for c in ARTIFACTS], ids=[c[0] for c in ARTIFACTS]
-)
+    "make, parts", [c[1:] for c in ARTIFACTS], ids=[c[0] for c in ARTIFACTS])
 def test_artifacts(tmp_path, make, parts):
   path = tmp_path / "set.safetensors"
   make(path)
@@ -307,12 +295,13 @@ def test_artifacts(tmp_path, make, parts):
   _check(caught.value, parts)
 
 
-@pytest.mark.parametrize("changes, parts", [
-  (dict(labels=np.array([0, 1, 2, 0])), ["`labels`", "0..1", "0..2"]),
-  (dict(class_names=("a", "a")), ["`class_names`", "different"]),
-  (dict(inputs=_with(np.nan)[:4]), ["`inputs`", "finite"]),
-  (dict(order=np.array([[0, 4]])), ["`order`", "0..3", "0..4"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes, parts", [
+        (dict(labels=np.array([0, 1, 2, 0])), ["`labels`", "0..1", "0..2"]),
+        (dict(class_names=("a", "a")), ["`class_names`", "different"]),
+        (dict(inputs=_with(np.nan)[:4]), ["`inputs`", "finite"]),
+        (dict(order=np.array([[0, 4]])), ["`order`", "0..3", "0..4"])
+    ])  # fmt: skip
 def test_samples_from_elsewhere(changes, parts):
   with pytest.raises(ArtifactError) as caught:
     _artifact(**changes)
@@ -337,24 +326,21 @@ def test_evaluate_launcher(tmp_path):
   good, spec = f"--artifact={tmp_path / 'good'}", f"npz:{tmp_path / 'set.npz'}"
   out = tmp_path / "report.json"
   out.write_text("precious")
-  cases = [
-    ([f"--artifact={tmp_path / 'cut'}"], ["`path`", "cut short"]),
-    ([f"--artifact={tmp_path / 'none'}"], ["`path`", "there is no"]),
-    ([good, "--data=digits"], ["`y_train`", "0..1"]),
-    ([good, "--networks=resnet"], ["`network`", "lenet", "'resnet'"]),
-    ([good, "--networks=lenet"], ["28 pixels", "LeNet", "(1, 8, 8, 1)"]),
-    ([good, "--recipe=magic"], ["`recipe`", "in_order", "'magic'"]),
-    ([good, "--baselines=median"], ["`baselines`", "kmeans", "median"]),
-    ([good, "--num_networks=0"], ["num_networks=0", "positive", "--help"]),
-    ([good, f"--out={tmp_path}/x.png"], ["`out`", "x.png", ".json"]),
-    ([good, f"--out={tmp_path}/no/report.json"], ["`out`", "folder"]),
-    ([], ["--artifact", "None"]),
-  ]
+  cases = [([f"--artifact={tmp_path / 'cut'}"], ["`path`", "cut short"]),
+           ([f"--artifact={tmp_path / 'none'}"], ["`path`", "there is no"]),
+           ([good, "--data=digits"], ["`y_train`", "0..1"]),
+           ([good, "--networks=resnet"], ["`network`", "lenet", "'resnet'"]),
+           ([good, "--networks=lenet"], ["28 pixels", "LeNet", "(1, 8, 8, 1)"]),
+           ([good, "--recipe=magic"], ["`recipe`", "in_order", "'magic'"]),
+           ([good, "--baselines=median"], ["`baselines`", "kmeans", "median"]),
+           ([good,
+             "--num_networks=0"], ["num_networks=0", "positive", "--help"]),
+           ([good, f"--out={tmp_path}/x.png"], ["`out`", "x.png", ".json"]),
+           ([good, f"--out={tmp_path}/no/report.json"], ["`out`", "folder"]),
+           ([], ["--artifact", "None"])]
   before = launching.contents(tmp_path)
-  commands = [
-    [f"--data={spec}", f"--out={out}", "--num_networks=1", *case]
-    for case, _ in cases
-  ]
+  commands = [[f"--data={spec}", f"--out={out}", "--num_networks=1", *case]
+              for case, _ in cases]
   results = launching.elsewhere("evaluate", *commands, cache=tmp_path / "cache")
   shutil.rmtree(tmp_path / "cache", ignore_errors=True)
   assert len(results) == len(cases)
@@ -368,47 +354,51 @@ def test_evaluate_launcher(tmp_path):
 
 
 def test_workdir_of_another_run(tmp_path):
-  workdir.open_workdir(
-      tmp_path, dict(fingerprint="another"), {}, num_steps=2
-  )
-  _refused(tmp_path, [*RUN, f"--workdir={tmp_path}"], [
-      "`workdir`", "another run", "fingerprint (another there",
-      " more. Choose another folder",
-  ])
+  workdir.open_workdir(tmp_path, dict(fingerprint="another"), {}, num_steps=2)
+  _refused(
+      tmp_path, [*RUN, f"--workdir={tmp_path}"], [
+          "`workdir`", "another run", "fingerprint (another there",
+          " more. Choose another folder"
+      ])
 
 
 def test_workdir_of_an_earlier_version(tmp_path):
-  (tmp_path / "config.json").write_text(json.dumps(dict(
-      config=dict(method="sldd", num_samples=10), data="digits", seed=0,
-  )))
-  _refused(tmp_path, [*RUN, f"--workdir={tmp_path}"], [
-      "`workdir`", "earlier version", str(tmp_path), "Choose another folder",
-  ])
+  (tmp_path / "config.json").write_text(
+      json.dumps(
+          dict(
+              config=dict(method="sldd", num_samples=10), data="digits",
+              seed=0)))
+  _refused(
+      tmp_path, [*RUN, f"--workdir={tmp_path}"],
+      ["`workdir`", "earlier version",
+       str(tmp_path), "Choose another folder"])
 
 
 def test_workdir_with_other_files(tmp_path):
   (tmp_path / "thesis.tex").write_text("precious")
-  _refused(tmp_path, [*RUN, f"--workdir={tmp_path}"], [
-    "`workdir`", "other files", str(tmp_path), "Choose another",
-  ])
+  _refused(
+      tmp_path, [*RUN, f"--workdir={tmp_path}"],
+      ["`workdir`", "other files",
+       str(tmp_path), "Choose another"])
 
 
 @pytest.mark.parametrize("below", ["", "run"])
 def test_workdir_where_a_file_is(tmp_path, below):
   (tmp_path / "file").write_text("precious")
   place = tmp_path / "file" / below
-  _refused(tmp_path, [*RUN, f"--workdir={place}"], [
-    "`workdir`", "writable", str(place), "Choose another",
-  ])
+  _refused(
+      tmp_path, [*RUN, f"--workdir={place}"],
+      ["`workdir`", "writable",
+       str(place), "Choose another"])
 
 
 def test_full_disk(tmp_path):
   run = tmp_path / "run"
   run.mkdir()
   with mock.patch.object(os, "replace", side_effect=FULL):
-    _refused(tmp_path, [*RUN, f"--workdir={run}"], [
-      "`workdir`", "No space left", str(run),
-    ])
+    _refused(
+        tmp_path, [*RUN, f"--workdir={run}"],
+        ["`workdir`", "No space left", str(run)])
 
 
 def test_lenet_on_small_images():

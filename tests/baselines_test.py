@@ -27,8 +27,7 @@ def _source(size=60, validation_fraction=0.2):
   labels = generator.permutation(np.arange(size) % K)
   x = CENTRES[labels] + generator.normal(0, 1, (size, 2)).astype(np.float32)
   return from_arrays(
-      x, labels, x, labels, validation_fraction=validation_fraction
-  )
+      x, labels, x, labels, validation_fraction=validation_fraction)
 
 
 SOURCE = _source()
@@ -38,8 +37,7 @@ def _set(num_samples=8, num_steps=2, initial=(), epochs=2):
   order = step_order(num_samples, num_steps)
   samples = Samples(
       jnp.zeros((num_samples, 2)), jnp.zeros((num_samples, K)),
-      jnp.full(epochs * num_steps, 0.1),
-  )
+      jnp.full(epochs * num_steps, 0.1))
   return TrainingSet(samples, order, initial)
 
 
@@ -52,10 +50,9 @@ def _build(name, classes):
 
 
 class BuildersTest(parameterized.TestCase):
+
   @parameterized.product(
-      name=("random_real", "class_mean", "kmeans"),
-      layout=((12, 2), (6, 3)),
-  )
+      name=("random_real", "class_mean", "kmeans"), layout=((12, 2), (6, 3)))
   def test_rows_are_of_the_class_they_are_labelled(self, name, layout):
     training_set = _set(*layout)
     classes = baselines.classes_of_rows(training_set.order, K)
@@ -66,8 +63,7 @@ class BuildersTest(parameterized.TestCase):
     true = (inputs[..., 0] < 0) * 2 + (inputs[..., 1] < 0)
     np.testing.assert_array_equal(true, labels)
     one = training_set._replace(
-        samples=jax.tree.map(lambda leaf: leaf[0], sets.samples)
-    )
+        samples=jax.tree.map(lambda leaf: leaf[0], sets.samples))
     predict = nearest_neighbours().fit(jax.random.key(0), one)
     np.testing.assert_array_equal(predict(one.samples.inputs), labels[0])
     np.testing.assert_allclose(sets.samples.step_sizes, 0.3)
@@ -76,20 +72,16 @@ class BuildersTest(parameterized.TestCase):
   def test_classes_are_the_start_classes(self, num_samples, num_steps):
     np.testing.assert_array_equal(
         baselines.classes_of_rows(step_order(num_samples, num_steps), K),
-        start_classes(num_samples, num_steps, K),
-    )
+        start_classes(num_samples, num_steps, K))
 
   def test_classes_follow_the_order(self):
     order = np.array([[3, 1], [0, 2]])
     np.testing.assert_array_equal(
-        baselines.classes_of_rows(order, K), [2, 1, 3, 0]
-    )
+        baselines.classes_of_rows(order, K), [2, 1, 3, 0])
 
   def test_unbalanced_steps_are_nearly_balanced(self):
     classes = baselines.classes_of_rows(step_order(12, 2), K)
-    np.testing.assert_array_equal(
-        classes, [0, 0, 1, 1, 2, 3, 0, 1, 2, 2, 3, 3]
-    )
+    np.testing.assert_array_equal(classes, [0, 0, 1, 1, 2, 3, 0, 1, 2, 2, 3, 3])
 
   def test_random_rows_are_real_distinct_and_new_in_each_set(self):
     classes = np.repeat(np.arange(K), 3)
@@ -121,16 +113,14 @@ class BuildersTest(parameterized.TestCase):
     chex.assert_shape(centroids, (3, 8, 2))
     for c in range(K):  # a centroid is the mean of what is nearest to it
       own, points = centroids[0, twice == c], x[labels == c]
-      nearest = ((points[:, None] - own) ** 2).sum(-1).argmin(1)
+      nearest = ((points[:, None] - own)**2).sum(-1).argmin(1)
       for i in range(2):
         np.testing.assert_allclose(
-            own[i], points[nearest == i].mean(0), rtol=1e-4
-        )
+            own[i], points[nearest == i].mean(0), rtol=1e-4)
 
   def test_fewer_distinct_points_than_centroids(self):
     source = from_arrays(
-        np.repeat(CENTRES, 5, 0), np.repeat(np.arange(K), 5), test_fraction=0
-    )
+        np.repeat(CENTRES, 5, 0), np.repeat(np.arange(K), 5), test_fraction=0)
     classes = np.repeat(np.arange(K), 3)
     with warnings.catch_warnings():
       warnings.simplefilter("error")
@@ -140,24 +130,35 @@ class BuildersTest(parameterized.TestCase):
 
 
 class RunTest(parameterized.TestCase):
+
   def _run(self, training_set, *names, source=SOURCE, **settings):
     settings = {
-        "num_sets": 2, "networks_per_set": 2, "num_candidates": 10,
-        "step_sizes": (1e-4, 0.3), **settings,
+        "num_sets": 2,
+        "networks_per_set": 2,
+        "num_candidates": 10,
+        "step_sizes": (1e-4, 0.3),
+        **settings
     }
     return baselines.run_baselines(
-        jax.random.key(0), training_set, source, network=NETWORK,
-        names=names or None, **settings,
-    )
+        jax.random.key(0),
+        training_set,
+        source,
+        network=NETWORK,
+        names=names or None,
+        **settings)
 
   def test_the_others(self):
     names = [n for n in baselines.BASELINES if n != "optimised_real"]
     results = self._run(_set(epochs=10), *names)
     shapes = {name: r.accuracy.shape for name, r in results.items()}
     assert shapes == {
-        "random_real": (2, 2), "class_mean": (1, 4), "kmeans": (2, 2),
-        "knn_random": (2, 1), "knn_kmeans": (2, 1),
-        "byte_matched_real": (2, 2), "random_real_converged": (2, 2),
+        "random_real": (2, 2),
+        "class_mean": (1, 4),
+        "kmeans": (2, 2),
+        "knn_random": (2, 1),
+        "knn_kmeans": (2, 1),
+        "byte_matched_real": (2, 2),
+        "random_real_converged": (2, 2)
     }
     for name in ("random_real", "class_mean", "kmeans"):
       # 1e-4 is too small to learn anything in 20 steps.
@@ -177,15 +178,17 @@ class RunTest(parameterized.TestCase):
   def test_fixed_initialisation_and_few_samples(self):
     initial = NETWORK.init(jax.random.key(1), jnp.zeros((1, 2)))
     results = self._run(
-        _set(2, 1, initial), "class_mean", "knn_random",
-        source=_source(validation_fraction=0.0),
-    )
+        _set(2, 1, initial),
+        "class_mean",
+        "knn_random",
+        source=_source(validation_fraction=0.0))
     assert results["class_mean"].accuracy.shape == (1, 1)
     assert results["class_mean"].selected_on == "train"
     assert results["class_mean"].num_classes == 2
     np.testing.assert_allclose(results["knn_random"].mean, 0.5, atol=0.01)
 
   def test_a_set_without_step_sizes_brings_its_recipe(self):
+
     class Artifact:
       training_set = _set(4, 1, epochs=0)
       recipe = {"name": "converged", "num_steps": 20, "step_size": 0.5}
@@ -201,9 +204,12 @@ class RunTest(parameterized.TestCase):
     x[:5] = CENTRES[3]
     source = from_arrays(x, labels, x, labels)
     results = self._run(
-        _set(4, 1, epochs=30), "random_real", "optimised_real", source=source,
-        num_sets=6, num_candidates=30,
-    )
+        _set(4, 1, epochs=30),
+        "random_real",
+        "optimised_real",
+        source=source,
+        num_sets=6,
+        num_candidates=30)
     assert results["optimised_real"].accuracy.shape == (6, 2)
     assert results["optimised_real"].accuracy.min() == 0.875
     assert results["random_real"].accuracy.min() < 0.8

@@ -33,14 +33,13 @@ BENCHMARKS = pathlib.Path(__file__).parents[1] / "benchmarks"
 
 SCRIPTS = (
     commits, conv_scan, evaluation, frepo_step, frozen_features, kip_step,
-    matching_step, memory, sldd_step, text_step, trajectory_step,
-)
+    matching_step, memory, sldd_step, text_step, trajectory_step)
 needs_torch = absltest.skipIf(
-    importlib.util.find_spec("torch") is None, "PyTorch is not installed"
-)
+    importlib.util.find_spec("torch") is None, "PyTorch is not installed")
 
 
 class TimingTest(parameterized.TestCase):
+
   def test_alternates_after_warming_up(self):
     calls = []
     candidates = {name: lambda n=name: calls.append(n) for name in "ab"}
@@ -52,9 +51,9 @@ class TimingTest(parameterized.TestCase):
     ticks = iter(np.arange(0, 100, 0.5))  # every call takes half a second
     calls = []
     with mock.patch.object(timing.time, "perf_counter", lambda: next(ticks)):
-      samples = timing.alternate(
-          {"a": lambda: calls.append(1)}, rounds=1, seconds=2.0
-      )
+      samples = timing.alternate({"a": lambda: calls.append(1)},
+                                 rounds=1,
+                                 seconds=2.0)
     assert len(calls) == 2 + 4
     assert samples == {"a": [0.5 / 4]}
 
@@ -64,9 +63,12 @@ class TimingTest(parameterized.TestCase):
 
   @parameterized.parameters((3.0, True), (2.9, False), (None, "-"))
   def test_columns_of_two_candidates(self, bar, met):
-    row = timing.columns(
-        {"a": [2.0, 9.0, 40.0], "b": [1.0, 3.0, 10.0]}, bar=bar, per_call=10
-    )
+    row = timing.columns({
+        "a": [2.0, 9.0, 40.0],
+        "b": [1.0, 3.0, 10.0]
+    },
+                         bar=bar,
+                         per_call=10)
     assert row["a_ms"] == 900 and row["b_seconds"] == [1.0, 3.0, 10.0]
     assert row["a/b"] == 3.0 and row["met"] == met
 
@@ -84,11 +86,11 @@ class TimingTest(parameterized.TestCase):
 
 
 class ScriptsTest(parameterized.TestCase):
+
   def setUp(self):
     super().setUp()
     self.folder = pathlib.Path(
-        self.enter_context(tempfile.TemporaryDirectory())
-    )
+        self.enter_context(tempfile.TemporaryDirectory()))
 
   def test_one_round_of_conv_scan(self):
     out = self.folder / "result.json"
@@ -98,8 +100,7 @@ class ScriptsTest(parameterized.TestCase):
     document = json.loads(out.read_text())
     assert document["command"] == (
         "python benchmarks/conv_scan.py --rounds=2 --seconds=0.0 --length=2 "
-        "--batch_size=1"
-    )
+        "--batch_size=1")
     machine = document["machine"]
     assert machine["cores"] >= 1
     assert machine["versions"]["jax"] == jax.__version__
@@ -107,8 +108,7 @@ class ScriptsTest(parameterized.TestCase):
     assert [ours["form"], plain["form"]] == ["conv2d", "lax"]
     assert ours["met"] == (ours["scan/top"] <= 1.3)
     assert ours["scan/top"] == pytest.approx(
-        np.median(np.divide(ours["scan_seconds"], ours["top_seconds"]))
-    )
+        np.median(np.divide(ours["scan_seconds"], ours["top_seconds"])))
     assert len(plain["top_seconds"]) == 2
 
   def test_chains_of_convolutions_agree(self):
@@ -123,8 +123,9 @@ class ScriptsTest(parameterized.TestCase):
 
   def test_evaluation_counts_alike(self):
     one_call, loop = evaluation.candidates(
-        nn.mlp(evaluation.NUM_CLASSES, widths=(4,)), num_networks=2, num_test=12
-    )
+        nn.mlp(evaluation.NUM_CLASSES, widths=(4,)),
+        num_networks=2,
+        num_test=12)
     counts = one_call()
     np.testing.assert_array_equal(counts, loop())
     np.testing.assert_array_equal(counts.sum((1, 2)), [12, 12])
@@ -144,7 +145,7 @@ class ScriptsTest(parameterized.TestCase):
     out = self.folder / "result.json"
     frepo_step.main([
         "--width=4", "--num_samples=10", "--num_real=16", "--steps=1",
-        "--rounds=1", "--seconds=0", f"--out={out}",
+        "--rounds=1", "--seconds=0", f"--out={out}"
     ])
     (row,) = json.loads(out.read_text())["results"]
     assert row["difference"] < 1e-4
@@ -154,7 +155,7 @@ class ScriptsTest(parameterized.TestCase):
     out = self.folder / "result.json"
     kip_step.main([
         "--num_samples=10", "--num_targets=20", "--rounds=1", "--seconds=0",
-        f"--out={out}",
+        f"--out={out}"
     ])
     (row,) = json.loads(out.read_text())["results"]
     assert row["samples x targets"] == "10 x 20" and row["ours_ms"] > 0
@@ -162,11 +163,8 @@ class ScriptsTest(parameterized.TestCase):
   @needs_torch
   def test_torch_has_the_same_gradient(self):
     plan = unrolled.sldd(
-        unrolled.random_images(16), num_epochs=2, batch_size=8, fixed=True
-    )
-    difference = unrolled.gradient_difference(
-        "lenet", plan, steps.find_torch()
-    )
+        unrolled.random_images(16), num_epochs=2, batch_size=8, fixed=True)
+    difference = unrolled.gradient_difference("lenet", plan, steps.find_torch())
     assert difference < 1e-4
 
   @needs_torch
@@ -174,9 +172,12 @@ class ScriptsTest(parameterized.TestCase):
   def test_text_has_torchs_gradient(self, name):
     num_steps, num_epochs = text_step.SIZES[name]
     plan = unrolled.tdd(
-        name, length=6, num_steps=num_steps, num_epochs=num_epochs,
-        batch_size=4, fixed=True,
-    )
+        name,
+        length=6,
+        num_steps=num_steps,
+        num_epochs=num_epochs,
+        batch_size=4,
+        fixed=True)
     difference = unrolled.gradient_difference(name, plan, steps.find_torch())
     assert difference < 1e-4
 
@@ -185,7 +186,7 @@ class ScriptsTest(parameterized.TestCase):
     out = self.folder / "result.json"
     memory.main([
         "text", "--length=100", "--num_epochs=1", "--batch_size=4",
-        f"--out={out}",
+        f"--out={out}"
     ])
     parts, kept = json.loads(out.read_text())["results"]
     assert parts["met"] and parts["temporary_bytes"] < kept["temporary_bytes"]
@@ -196,7 +197,7 @@ class ScriptsTest(parameterized.TestCase):
     out = self.folder / "result.json"
     matching_step.main([
         "--width=4", "--samples_per_class=1", "--batch_size=2", "--num_real=4",
-        "--rounds=2", "--seconds=0", f"--out={out}",
+        "--rounds=2", "--seconds=0", f"--out={out}"
     ])
     rows = {row["work"]: row for row in json.loads(out.read_text())["results"]}
     assert rows["dc"]["difference"] < 1e-3 > rows["dm"]["difference"]
@@ -207,7 +208,7 @@ class ScriptsTest(parameterized.TestCase):
     out = self.folder / "result.json"
     trajectory_step.main([
         "--width=4", "--samples_per_class=1", "--rounds=2", "--seconds=0",
-        f"--out={out}",
+        f"--out={out}"
     ])
     for row in json.loads(out.read_text())["results"]:
       assert row["difference"] < 1e-9
@@ -217,9 +218,8 @@ class ScriptsTest(parameterized.TestCase):
   def test_bars_of_trajectory_memory(self, beyond, met):
     sizes = iter([(1000, 10), (1000 + 4 * 10 * 30 + beyond, 10)] * 3)
     out = self.folder / "result.json"
-    with mock.patch.object(
-        memory, "of_trajectory", lambda *_, **__: next(sizes)
-    ):
+    with mock.patch.object(memory, "of_trajectory",
+                           lambda *_, **__: next(sizes)):
       memory.main(["trajectory", f"--out={out}"])
     rows = json.loads(out.read_text())["results"]
     assert [row["met"] for row in rows] == [True, met, "-", "-", "-", "-"]
@@ -230,27 +230,24 @@ class ScriptsTest(parameterized.TestCase):
 
   def test_memory_bar(self):
     weights = 4 * 61_706
-    sizes = iter([
-        (size, weights, 7)
-        for size in (1000, 1000 + 9 * weights, 1000 + 99 * weights + 2**20)
-    ] * 2)
+    sizes = iter(
+        [(size, weights, 7)
+         for size in (1000, 1000 + 9 * weights, 1000 + 99 * weights + 2**20)] *
+        2)
     out = self.folder / "result.json"
     with mock.patch.object(memory, "of_unroll", lambda *_: next(sizes)):
       memory.main(["unroll", "--num_steps=1,10,100", f"--out={out}"])
     document = json.loads(out.read_text())
     assert document["command"] == (
         "python benchmarks/memory.py unroll --num_steps=1,10,100 "
-        "--batch_size=1024"
-    )
+        "--batch_size=1024")
     rows = document["results"]
     assert [row["met"] for row in rows] == [True, True, False, "-", "-", "-"]
     assert rows[1]["weights_bytes"] == 10 * weights
 
   def test_memory_of_an_unroll(self):
     out = self.folder / "result.json"
-    memory.main([
-        "unroll", "--num_steps=1,3", "--batch_size=4", f"--out={out}"
-    ])
+    memory.main(["unroll", "--num_steps=1,3", "--batch_size=4", f"--out={out}"])
     rows = json.loads(out.read_text())["results"]
     assert [row["met"] for row in rows] == [True, True, "-", "-"]
     assert rows[3]["temporary_bytes"] > rows[1]["temporary_bytes"]
@@ -259,9 +256,8 @@ class ScriptsTest(parameterized.TestCase):
     options = mock.Mock(width=4, steps=1)
     assert commits.seconds("dm", options) > 0
     without_methods = mock.Mock(spec=[n for n in dir(dd) if n != "methods"])
-    without_methods.configure_mock(**{
-        name: getattr(dd, name) for name in dd.__all__ if name != "methods"
-    })
+    without_methods.configure_mock(
+        **{name: getattr(dd, name) for name in dd.__all__ if name != "methods"})
     with mock.patch.object(commits, "dd", without_methods):
       assert commits.seconds("dm", options) > 0
 
@@ -270,13 +266,14 @@ class ScriptsTest(parameterized.TestCase):
 
     def in_checkout(folder, options):
       asked.append(folder)
-      return {name: 2.0 if folder == "new" else 1.0
-              for name in ("import", *commits.WORK)}
+      return {
+          name: 2.0 if folder == "new" else 1.0
+          for name in ("import", *commits.WORK)
+      }
 
     with mock.patch.object(commits, "in_checkout", in_checkout):
-      commits.main([
-          "--before=old", "--after=new", "--rounds=2", f"--out={out}"
-      ])
+      commits.main(
+          ["--before=old", "--after=new", "--rounds=2", f"--out={out}"])
     rows = json.loads(out.read_text())["results"]
     assert asked == ["new", "old"] * 2
     assert [row["work"] for row in rows] == ["import", *commits.WORK]
@@ -286,7 +283,6 @@ class ScriptsTest(parameterized.TestCase):
 def test_classes_are_matched_in_the_memory_of_one():
   options = mock.Mock(width=4, samples_per_class=1, batch_size=64)
   small, large = (
-      memory.of_matching(num_classes, options) for num_classes in (4, 40)
-  )
+      memory.of_matching(num_classes, options) for num_classes in (4, 40))
   batch = 36 * 64 * np.prod(memory.SHAPE) * 4  # of 36 classes more
   assert large - small < batch / 4

@@ -37,19 +37,22 @@ while True:
 
 def _state(fill=0.1, shape=(2, 3)):
   distilled = Distilled(
-    codes=jnp.full(shape, fill),
-    labels=jnp.array([[jnp.pi, -0.0]], jnp.bfloat16),
-    raw_step_sizes=jnp.zeros((0,)),
-  )
+      codes=jnp.full(shape, fill),
+      labels=jnp.array([[jnp.pi, -0.0]], jnp.bfloat16),
+      raw_step_sizes=jnp.zeros((0,)))
   optimizer = learn(codes=optax.adam(0.1))
-  objective = {"key": jax.random.key(3), "keys": jax.random.split(
-    jax.random.key(4, impl="rbg"), 2
-  ), "host": np.arange(3, dtype=np.int8), "on": jnp.array(True)}
+  objective = {
+      "key": jax.random.key(3),
+      "keys": jax.random.split(jax.random.key(4, impl="rbg"), 2),
+      "host": np.arange(3, dtype=np.int8),
+      "on": jnp.array(True)
+  }
   state = optimizer.init(distilled)
   return State(jnp.int32(7), distilled, state, objective, ())
 
 
 def _bits(tree):
+
   def bits(x):
     if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
       return str(jax.random.key_impl(x)), np.asarray(jax.random.key_data(x))
@@ -75,8 +78,7 @@ def test_restore_is_bit_exact(tmp_path):
   chex.assert_trees_all_equal_structs(restored, state)
   chex.assert_trees_all_equal(_bits(restored), _bits(state))
   same_class = lambda a, b: isinstance(a, np.ndarray) == isinstance(
-    b, np.ndarray
-  )
+      b, np.ndarray)
   assert all(jax.tree.leaves(jax.tree.map(same_class, restored, state)))
 
 
@@ -108,17 +110,20 @@ def test_a_damaged_newest_is_passed_over(tmp_path):
     checkpoints.restore(0, like)
 
 
-@pytest.mark.parametrize("like, message", [
-  (_state(shape=(2, 4)), r"codes is float32 \(2, 4\) and .* float32 \(2, 3\)"),
-  (_state()._replace(tracked=(jnp.zeros(()),)), r"tracked\[0\] is .* has none"),
-  (_state()._replace(objective=()), r"objective\['host'\] is absent"),
-  (
-    _state()._replace(objective=_state().objective | {
-      "key": jax.random.key_data(jax.random.key(3))
-    }),
-    r"objective\['key'\] is uint32 \(2,\) and .* \(2,\) threefry2x32",
-  ),
-])
+@pytest.mark.parametrize(
+    "like, message",
+    [(
+        _state(shape=(2, 4)),
+        r"codes is float32 \(2, 4\) and .* float32 \(2, 3\)"),
+     (
+         _state()._replace(tracked=(jnp.zeros(()),)),
+         r"tracked\[0\] is .* has none"),
+     (_state()._replace(objective=()), r"objective\['host'\] is absent"),
+     (
+         _state()._replace(
+             objective=_state().objective |
+             {"key": jax.random.key_data(jax.random.key(3))}),
+         r"objective\['key'\] is uint32 \(2,\) and .* \(2,\) threefry2x32")])
 def test_the_state_of_another_run_is_refused(tmp_path, like, message):
   checkpoints = Checkpoints(tmp_path)
   checkpoints.save(1, _state())
@@ -145,9 +150,9 @@ def test_bad_arguments(tmp_path):
 
 
 def test_sigkill_during_saves(tmp_path):
-  child = subprocess.Popen(
-    [sys.executable, "-c", _CHILD, tmp_path], stdout=subprocess.PIPE, text=True
-  )
+  child = subprocess.Popen([sys.executable, "-c", _CHILD, tmp_path],
+                           stdout=subprocess.PIPE,
+                           text=True)
   try:
     for _ in range(3):
       child.stdout.readline()

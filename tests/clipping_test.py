@@ -15,10 +15,9 @@ from distill_jax.types import Distilled
 def _gradients(scales):
   generator = np.random.default_rng(0)
   shapes = (("a", (3, 2)), ("b", (4,)))
-  return [
-      {name: scale * generator.normal(size=size) for name, size in shapes}
-      for scale in scales
-  ]
+  return [{
+      name: scale * generator.normal(size=size) for name, size in shapes
+  } for scale in scales]
 
 
 def _published(gradients, factor, decay):
@@ -74,8 +73,7 @@ class ClippingTest(parameterized.TestCase):
     distilled = Distilled(jnp.ones(4), jnp.ones((2, 2)), jnp.zeros(0))
     optimizer = learn(
         codes=optax.chain(clip_by_average_norm(), optax.sgd(1.0)),
-        labels=optax.sgd(1.0),
-    )
+        labels=optax.sgd(1.0))
     state = optimizer.init(distilled)
     for scale, shrunk in ((1.0, 1.0), (100.0, 2 * (0.9 + 10) / 100)):
       gradient = jax.tree.map(lambda x, s=scale: s * x, distilled)

@@ -15,9 +15,9 @@ from distill_jax.errors import ConfigError, DataError
 from distill_jax.methods import outer
 
 FILES = sorted(
-    path.stem for path in launching.CONFIGS.glob("*.py")
-    if path.stem not in ("common", "data_sets", "students")
-)
+    path.stem
+    for path in launching.CONFIGS.glob("*.py")
+    if path.stem not in ("common", "data_sets", "students"))
 IMAGES = [name for name, d in DATA_SETS.items() if d.traits is not None]
 
 
@@ -44,46 +44,54 @@ def test_loads(name):
       assert config.data == DATA_SETS[data].spec
       assert method_of(config).name == name
   assert method_of(config).num_steps <= 100
-  commands = re.findall(r"configs/(\w+)\.py:(\S+) ",
-                        importlib.import_module(f"configs.{name}").__doc__)
+  commands = re.findall(
+      r"configs/(\w+)\.py:(\S+) ",
+      importlib.import_module(f"configs.{name}").__doc__)
   assert [of for of, _ in commands] == [name], "one example in the docstring"
   load(*commands[0])
 
 
-@pytest.mark.parametrize("name, text, fields", [
-    ("sldd", "", dict(per_class=1, method__epochs=20, network__width=32)),
-    ("sldd", "data=mnist,fixed,rows=5,steps=1", dict(
-        num_rows=5, per_class=0, method__steps=1, method__num_steps=60_000,
-        method__fixed=True, network__name="lenet",
-    )),
-    ("sldd", "data=table,ipc=3", dict(per_class=3, num_rows=0)),
-    ("tdd", "data=trec50", dict(per_class=20, method__start="noise")),
-    ("tdd", "data=sst5", dict(method__step_size=0.5)),
-    ("tdd", "data=sst5,step_size=0.2", dict(method__step_size=0.2)),
-    ("dsa", "data=mnist,recipe=dc", dict(method__recipe__num_epochs=1_000)),
-    ("dm", "recipe.num_epochs=7", dict(method__recipe__num_epochs=7)),
-    ("idc", "data=mnist", dict(method__clamp=True)),
-    ("idc", "data=mnist,parameterization.name=linear_bases", dict(
-        method__clamp=False, method__parameterization__num_bases=16,
-    )),
-    ("edd", "data=mnist,ipc=10", dict(method__segments__num=5)),
-    ("mtt", "data=cifar10,experts.num=3,quick,width=20", dict(
-        method__experts__num=3, network__width=20,
-    )),
-    ("mtt", "data=cifar10", dict(preprocessing="zca")),
-    ("kip", "data=cifar10,network=conv3", dict(
-        preprocessing="standardise", validation_fraction=0.0,
-        network__kernel="convolutional",
-    )),
-    ("kip", "data=trec6", dict(preprocessing="averaged_vectors")),
-    ("rfad", "data=mnist,network=lenet,features=convnet,width=32", dict(
-        network__name="lenet", method__network__width=32,
-    )),
-    ("rat_bptt", "regression", dict(method__recipe__name="frepo")),
-    ("frepo", "data=cifar10,ipc=10", dict(
-        preprocessing="relative_zca", method__recipe__num_steps=2_000,
-    )),
-])
+@pytest.mark.parametrize(
+    "name, text, fields",
+    [("sldd", "", dict(per_class=1, method__epochs=20, network__width=32)),
+     (
+         "sldd", "data=mnist,fixed,rows=5,steps=1",
+         dict(
+             num_rows=5,
+             per_class=0,
+             method__steps=1,
+             method__num_steps=60_000,
+             method__fixed=True,
+             network__name="lenet")),
+     ("sldd", "data=table,ipc=3", dict(per_class=3, num_rows=0)),
+     ("tdd", "data=trec50", dict(per_class=20, method__start="noise")),
+     ("tdd", "data=sst5", dict(method__step_size=0.5)),
+     ("tdd", "data=sst5,step_size=0.2", dict(method__step_size=0.2)),
+     ("dsa", "data=mnist,recipe=dc", dict(method__recipe__num_epochs=1_000)),
+     ("dm", "recipe.num_epochs=7", dict(method__recipe__num_epochs=7)),
+     ("idc", "data=mnist", dict(method__clamp=True)),
+     (
+         "idc", "data=mnist,parameterization.name=linear_bases",
+         dict(method__clamp=False, method__parameterization__num_bases=16)),
+     ("edd", "data=mnist,ipc=10", dict(method__segments__num=5)),
+     (
+         "mtt", "data=cifar10,experts.num=3,quick,width=20",
+         dict(method__experts__num=3, network__width=20)),
+     ("mtt", "data=cifar10", dict(preprocessing="zca")),
+     (
+         "kip", "data=cifar10,network=conv3",
+         dict(
+             preprocessing="standardise",
+             validation_fraction=0.0,
+             network__kernel="convolutional")),
+     ("kip", "data=trec6", dict(preprocessing="averaged_vectors")),
+     (
+         "rfad", "data=mnist,network=lenet,features=convnet,width=32",
+         dict(network__name="lenet", method__network__width=32)),
+     ("rat_bptt", "regression", dict(method__recipe__name="frepo")),
+     (
+         "frepo", "data=cifar10,ipc=10",
+         dict(preprocessing="relative_zca", method__recipe__num_steps=2_000))])
 def test_options(name, text, fields):
   config = load(name, text)
   for field, value in fields.items():
@@ -96,61 +104,71 @@ def test_what_was_published():
   assert published(load("dm")) is None
 
 
-@pytest.mark.parametrize("name, text, message", [
-    ("dm", "ipc=0", "`ipc` and `rows` must be at least 1; got 0"),
-    ("dm", "rows=-1", "`ipc` and `rows`"),
-    ("dm", "data=mnits", "Did you mean 'mnist'"),
-    ("dm", "learning_rat=3", "Did you mean 'learning_rate'"),
-    ("kip", "network=fc2", "`network` must be one of conv3"),
-    ("frepo", "network=resnet99", "`network` must be one of"),
-    ("sldd", "data=mnist,width=3", "`width` must be left out with lenet"),
-    ("tdd", "own,vectors=a.txt", "one of the options own, vectors"),
-    ("dm", "parameterization.name=gan", "`parameterization.name` must be"),
-])
+@pytest.mark.parametrize(
+    "name, text, message",
+    [("dm", "ipc=0", "`ipc` and `rows` must be at least 1; got 0"),
+     ("dm", "rows=-1", "`ipc` and `rows`"),
+     ("dm", "data=mnits", "Did you mean 'mnist'"),
+     ("dm", "learning_rat=3", "Did you mean 'learning_rate'"),
+     ("kip", "network=fc2", "`network` must be one of conv3"),
+     ("frepo", "network=resnet99", "`network` must be one of"),
+     ("sldd", "data=mnist,width=3", "`width` must be left out with lenet"),
+     ("tdd", "own,vectors=a.txt", "one of the options own, vectors"),
+     ("dm", "parameterization.name=gan", "`parameterization.name` must be")])
 def test_options_are_refused(name, text, message):
   with pytest.raises(ConfigError, match=message):
     load(name, text)
 
 
-@pytest.mark.parametrize("name, settings, message", [
-    ("dm", dict(optimizer="lbfgs"), "`optimizer` must be one of adabelief"),
-    ("dm", dict(schedule="linear"), "`schedule` must be one of constant"),
-    ("dm", dict(learning_rate=-1), "`learning_rate` must be positive; got -1"),
-    ("dm", dict(num_steps=0), "`num_steps` must be at least 1; got 0"),
-    ("dm", dict(batch_size=0), "`batch_size` must be at least 1; got 0"),
-    ("dm", dict(clip_norm=-1.0), "`clip_norm` must be at least 0"),
-    ("dm", dict(start="image"), "`start` must be one of class_mean"),
-    ("dm", dict(parameterization=dict(name="gan")), "`parameterization`"),
-    ("dm", dict(recipe=dict(name="magic")), "`recipe` must be one of"),
-    ("dm", dict(learn_labels=True), "got 'learn_labels'"),
-    ("ncfm", dict(learn_labels=True, calibration=0), "`learn_labels` must be"),
-    ("sldd", dict(fixed=True, num_initialisations=2), "`num_initialisations`"),
-    ("sldd", dict(momentum=1.5), r"`momentum` must be in \[0, 1\)"),
-    ("sldd", dict(step_size=0), "`step_size` must be positive"),
-    ("sldd", dict(start="a/b.safetensors"), "`start` must be a name with"),
-    ("tdd", dict(snap=1, learn_labels=False), "`snap` must be 0 but for"),
-    ("edd", dict(segments=dict(num=3)), "`segments.num` must divide"),
-    ("edd", dict(segments=dict(anchor_weight=-1)), "`segments.anchor_weight`"),
-    ("edd", dict(segments=dict(drop_correct=2)), "`segments.drop_correct`"),
-    ("edd", dict(parameterization=dict(name="hallucinator", num_styles=2)),
-     "keep classes apart for segments"),
-    ("mtt", dict(segment=dict(highest=50)), "end within the experts' 8 epochs"),
-    ("mtt", dict(segment=dict(lowest=5)), "must have 0 <= lowest < first"),
-    ("mtt", dict(segment=dict(growth="fast")), "`segment.growth` must be one"),
-    ("mtt", dict(student=dict(num_steps=0)), "`student.num_steps` must be at"),
-    ("mtt", dict(experts=dict(dtype="float64")), "`experts.dtype` must be one"),
-    ("mtt", dict(experts=dict(step_size=-0.1)), "`experts.step_size` must be"),
-    ("mtt", dict(rollbacks=-1), "`rollbacks` must be at least 0"),
-    ("mtt", dict(label_space="soft"), "`label_space` must be one of"),
-    ("rat_bptt", dict(student=dict(target_scale=5.0)), "must be 1 without"),
-    ("rat_bptt", dict(student=dict(optimizer="lion")), "`student.optimizer`"),
-    ("rat_bptt", dict(unit_norm=True, parameterization=dict(
-        name="linear_bases", num_bases=4)), "`unit_norm` must be off"),
-    ("rcig", dict(solver=dict(name="lbfgs")), "`solver.name` must be one of"),
-    ("frepo", dict(network_pool=dict(step_size=-1.0)), "`network_pool.step_s"),
-    ("label_solve", dict(parameterization=dict(name="multi_formation")),
-     "must be pixels for label_solve"),
-])
+@pytest.mark.parametrize(
+    "name, settings, message",
+    [("dm", dict(optimizer="lbfgs"), "`optimizer` must be one of adabelief"),
+     ("dm", dict(schedule="linear"), "`schedule` must be one of constant"),
+     ("dm", dict(learning_rate=-1), "`learning_rate` must be positive; got -1"),
+     ("dm", dict(num_steps=0), "`num_steps` must be at least 1; got 0"),
+     ("dm", dict(batch_size=0), "`batch_size` must be at least 1; got 0"),
+     ("dm", dict(clip_norm=-1.0), "`clip_norm` must be at least 0"),
+     ("dm", dict(start="image"), "`start` must be one of class_mean"),
+     ("dm", dict(parameterization=dict(name="gan")), "`parameterization`"),
+     ("dm", dict(recipe=dict(name="magic")), "`recipe` must be one of"),
+     ("dm", dict(learn_labels=True), "got 'learn_labels'"),
+     ("ncfm", dict(learn_labels=True, calibration=0), "`learn_labels` must be"),
+     ("sldd", dict(fixed=True, num_initialisations=2), "`num_initialisations`"),
+     ("sldd", dict(momentum=1.5), r"`momentum` must be in \[0, 1\)"),
+     ("sldd", dict(step_size=0), "`step_size` must be positive"),
+     ("sldd", dict(start="a/b.safetensors"), "`start` must be a name with"),
+     ("tdd", dict(snap=1, learn_labels=False), "`snap` must be 0 but for"),
+     ("edd", dict(segments=dict(num=3)), "`segments.num` must divide"),
+     ("edd", dict(segments=dict(anchor_weight=-1)), "`segments.anchor_weight`"),
+     ("edd", dict(segments=dict(drop_correct=2)), "`segments.drop_correct`"),
+     (
+         "edd", dict(parameterization=dict(name="hallucinator", num_styles=2)),
+         "keep classes apart for segments"),
+     (
+         "mtt", dict(segment=dict(highest=50)),
+         "end within the experts' 8 epochs"),
+     ("mtt", dict(segment=dict(lowest=5)), "must have 0 <= lowest < first"),
+     ("mtt", dict(segment=dict(growth="fast")), "`segment.growth` must be one"),
+     ("mtt", dict(student=dict(num_steps=0)), "`student.num_steps` must be at"),
+     (
+         "mtt", dict(experts=dict(dtype="float64")),
+         "`experts.dtype` must be one"),
+     ("mtt", dict(experts=dict(step_size=-0.1)), "`experts.step_size` must be"),
+     ("mtt", dict(rollbacks=-1), "`rollbacks` must be at least 0"),
+     ("mtt", dict(label_space="soft"), "`label_space` must be one of"),
+     ("rat_bptt", dict(student=dict(target_scale=5.0)), "must be 1 without"),
+     ("rat_bptt", dict(student=dict(optimizer="lion")), "`student.optimizer`"),
+     (
+         "rat_bptt",
+         dict(
+             unit_norm=True,
+             parameterization=dict(name="linear_bases",
+                                   num_bases=4)), "`unit_norm` must be off"),
+     ("rcig", dict(solver=dict(name="lbfgs")), "`solver.name` must be one of"),
+     ("frepo", dict(network_pool=dict(step_size=-1.0)), "`network_pool.step_s"),
+     (
+         "label_solve", dict(parameterization=dict(name="multi_formation")),
+         "must be pixels for label_solve")])
 def test_settings_are_refused(name, settings, message):
   with pytest.raises(ValueError, match=message):
     methods.ENTRIES[name].make(**settings)
@@ -172,16 +190,19 @@ def _rates(num_steps, **settings):
 
 
 def test_a_run_prolonged_by_restarts_keeps_its_rates():
-  rates = {n: _rates(n, restart_after=30, restart_every=20)
-           for n in (30, 50, 70)}
+  rates = {
+      n: _rates(n, restart_after=30, restart_every=20) for n in (30, 50, 70)
+  }
   assert rates[70][:50] == rates[50] and rates[50][:30] == rates[30]
   assert max(rates[70][:30]) == 1 and max(rates[70][30:]) == 0.5
   assert rates[70][29] < 0.02 and rates[70][49] < 0.02
 
 
 def test_cosine_and_halving_and_constant():
-  ends = {name: (rates[50], rates[99]) for name in outer.SCHEDULES
-          for rates in [_rates(100, schedule=name)]}
+  ends = {
+      name: (rates[50], rates[99]) for name in outer.SCHEDULES
+      for rates in [_rates(100, schedule=name)]
+  }
   assert ends["constant"] == (1, 1)
   assert ends["halving"] == (2**-5, 2**-9)
   assert 0.4 < ends["cosine"][0] < 0.6 and ends["cosine"][1] < 0.02

@@ -17,10 +17,11 @@ FLAGS = "--xla_cpu_use_fusion_emitters=false"
 
 def pytest_configure(config):
   settings = {
-    "jax_compilation_cache_dir": str(config.rootpath / ".pytest_cache" / "jax"),
-    "jax_persistent_cache_min_compile_time_secs": 0,
-    "jax_persistent_cache_min_entry_size_bytes": -1,
-    "jax_disable_most_optimizations": True,
+      "jax_compilation_cache_dir":
+          str(config.rootpath / ".pytest_cache" / "jax"),
+      "jax_persistent_cache_min_compile_time_secs": 0,
+      "jax_persistent_cache_min_entry_size_bytes": -1,
+      "jax_disable_most_optimizations": True
   }
   for name, value in settings.items():
     os.environ.setdefault(name.upper(), str(value))  # for child processes

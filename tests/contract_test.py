@@ -51,8 +51,7 @@ NETWORK = mlp(CLASSES, widths=(8,))
 ORDER = initialisation.step_order(CLASSES * STEPS, STEPS)
 KEY = jax.random.key(0)
 MEMBERS = initialisation.class_members(
-    initialisation.start_classes(CLASSES * STEPS, STEPS, CLASSES), CLASSES
-)
+    initialisation.start_classes(CLASSES * STEPS, STEPS, CLASSES), CLASSES)
 
 
 def _pooled(key, data):
@@ -66,67 +65,80 @@ def _pooled(key, data):
 def _unrolled(order, members, fixed=False):
   del members
   return dd.unrolled(
-      NETWORK, order, sample=sampling.mixed(16), num_classes=CLASSES,
-      fixed=fixed,
-  )
+      NETWORK,
+      order,
+      sample=sampling.mixed(16),
+      num_classes=CLASSES,
+      fixed=fixed)
 
 
 def _gradients(order, members):
   del order
   return dc.gradient_matching(
-      NETWORK, members, sample=sampling.per_class(8), num_classes=CLASSES,
-      steps_per_network=3, training=on_samples(NETWORK, num_epochs=2),
-  )
+      NETWORK,
+      members,
+      sample=sampling.per_class(8),
+      num_classes=CLASSES,
+      steps_per_network=3,
+      training=on_samples(NETWORK, num_epochs=2))
 
 
 def _gradients_on_real(order, members):
   del order
   return dc.gradient_matching(
-      NETWORK, members, num_classes=CLASSES, distance=distances.squared,
+      NETWORK,
+      members,
+      num_classes=CLASSES,
+      distance=distances.squared,
       sample=sampling.with_extra(
-          sampling.per_class(8), sampling.mixed(8, num_batches=2)
-      ),
+          sampling.per_class(8), sampling.mixed(8, num_batches=2)),
       training=on_real(NETWORK, num_classes=CLASSES, mixing=cutmix()),
-      steps_per_network=2, at_most=4,
-  )
+      steps_per_network=2,
+      at_most=4)
 
 
 def _distributions(order, members):
   del order
   return dm.distribution_matching(
-      NETWORK, members, sample=sampling.per_class(8)
-  )
+      NETWORK, members, sample=sampling.per_class(8))
 
 
 def _characteristics(order, members):
   del order
   return ncfm.characteristic_matching(
-      NETWORK, members, sample=_pooled, num_frequencies=16
-  )
+      NETWORK, members, sample=_pooled, num_frequencies=16)
 
 
 def _features(order, members):
   del order
   return cafe.feature_alignment(
-      NETWORK, members, weights=(0.1, 1.0), window=2, max_epochs=3,
-      sample=sampling.with_extra(sampling.per_class(8), sampling.per_class(4)),
-  )
+      NETWORK,
+      members,
+      weights=(0.1, 1.0),
+      window=2,
+      max_epochs=3,
+      sample=sampling.with_extra(sampling.per_class(8), sampling.per_class(4)))
 
 
 def _hybrid(order, members):
   return combine.weighted_sum(
-      _gradients(order, members), _distributions(order, members),
-      weights=(0.5, 0.5),
-  )
+      _gradients(order, members),
+      _distributions(order, members),
+      weights=(0.5, 0.5))
 
 
 def _stretch(key, data):
   """An expert's first epoch."""
   start = NETWORK.init(key, jnp.zeros((1, 8, 8, 1)))
   trained = train_epochs(
-      key, NETWORK, start, data.inputs, label_rows(data.labels, CLASSES),
-      optimizer=optax.sgd(0.3), num_epochs=1, batch_size=40,
-  )
+      key,
+      NETWORK,
+      start,
+      data.inputs,
+      label_rows(data.labels, CLASSES),
+      optimizer=optax.sgd(0.3),
+      num_epochs=1,
+      batch_size=40)
   return mtt.Segment(*(vector.flatten(v["params"]) for v in (start, trained)))
 
 
@@ -144,44 +156,53 @@ def _trajectories(order, members):
 def _truncated(order, members):
   del order
   return rat_bptt.truncated_unroll(
-      NETWORK, sample=sampling.mixed(16), num_classes=CLASSES, window=2,
-      highest=4, optimizer=optax.adam(0.05, eps_root=1e-8), members=members,
-      batch_per_class=1,
-  )
+      NETWORK,
+      sample=sampling.mixed(16),
+      num_classes=CLASSES,
+      window=2,
+      highest=4,
+      optimizer=optax.adam(0.05, eps_root=1e-8),
+      members=members,
+      batch_per_class=1)
 
 
 def _kernels(order, members):
   del order, members
   return kip.kernel_regression(
-      kernels.fully_connected(1), sample=sampling.mixed(16),
-      num_classes=CLASSES, ridge=1e-3,
-  )
+      kernels.fully_connected(1),
+      sample=sampling.mixed(16),
+      num_classes=CLASSES,
+      ridge=1e-3)
 
 
 def _feature_regression(order, members):
   del order, members
   network = mlp(CLASSES, widths=(32,))  # eight features are too few
   return frepo.feature_regression(
-      network, sample=sampling.mixed(16), num_classes=CLASSES, ridge=0.1,
-      margin=0.1, pool=network_pool(
-          network, size=3, max_age=6, optimizer=optax.adam(0.01),
-          batch_size=6, num_steps=(1, 2),
-      ),
-  )
+      network,
+      sample=sampling.mixed(16),
+      num_classes=CLASSES,
+      ridge=0.1,
+      margin=0.1,
+      pool=network_pool(
+          network,
+          size=3,
+          max_age=6,
+          optimizer=optax.adam(0.01),
+          batch_size=6,
+          num_steps=(1, 2)))
 
 
 def _random_features(order, members):
   del order, members
   return rfad.random_feature_regression(
-      NETWORK, sample=sampling.mixed(16), num_classes=CLASSES, num_networks=3,
-  )
+      NETWORK, sample=sampling.mixed(16), num_classes=CLASSES, num_networks=3)
 
 
 def _neighbours(order, members):
   del order, members
   return soft_neighbours.soft_neighbours(
-      sample=sampling.mixed(16), num_classes=CLASSES, k=4
-  )
+      sample=sampling.mixed(16), num_classes=CLASSES, k=4)
 
 
 class Entry(NamedTuple):
@@ -205,40 +226,31 @@ class Entry(NamedTuple):
 
 OBJECTIVES = {
     "unrolled": Entry(_unrolled, "multi_formation", True),
-    "unrolled_fixed": Entry(
-        partial(_unrolled, fixed=True), "linear_bases", False
-    ),
+    "unrolled_fixed":
+        Entry(partial(_unrolled, fixed=True), "linear_bases", False),
     "gradient_matching": Entry(_gradients, "hallucinator", True),
-    "gradient_matching_on_real": Entry(
-        _gradients_on_real, "preconditioned", False
-    ),
-    "distribution_matching": Entry(
-        _distributions, "pixels", True, reads_labels=False, eager=True
-    ),
+    "gradient_matching_on_real":
+        Entry(_gradients_on_real, "preconditioned", False),
+    "distribution_matching":
+        Entry(_distributions, "pixels", True, reads_labels=False, eager=True),
     "characteristic_matching": Entry(
-        _characteristics, "multi_formation", False
-    ),
-    "feature_alignment": Entry(
-        _features, "linear_bases", True, reads_labels=False
-    ),
+        _characteristics, "multi_formation", False),
+    "feature_alignment":
+        Entry(_features, "linear_bases", True, reads_labels=False),
     "weighted_sum": Entry(_hybrid, "hallucinator", False),
     "trajectory_matching": Entry(_trajectories, "preconditioned", True),
     "truncated_unroll": Entry(_truncated, "pixels", False),
-    "kernel_regression": Entry(
-        _kernels, "multi_formation", True, eager=True
-    ),
+    "kernel_regression": Entry(_kernels, "multi_formation", True, eager=True),
     "feature_regression": Entry(_feature_regression, "linear_bases", False),
     "random_feature_regression": Entry(_random_features, "hallucinator", True),
-    "soft_neighbours": Entry(
-        _neighbours, "preconditioned", False, eager=True
-    ),
+    "soft_neighbours": Entry(_neighbours, "preconditioned", False, eager=True)
 }
 PARAMETERIZATIONS = {
     "pixels": pixels(),
     "multi_formation": multi_formation(2),
     "linear_bases": linear_bases(3, reduction=2),
     "hallucinator": hallucinator(2),
-    "preconditioned": preconditioned(),
+    "preconditioned": preconditioned()
 }
 
 
@@ -250,7 +262,7 @@ def _source():
   images = 0.3 * generator.normal(size=(80, 8, 8, 1))
   for image, label in zip(images, labels, strict=True):
     row, column = 4 * (label // 2), 4 * (label % 2)
-    image[row : row + 4, column : column + 4] += 1
+    image[row:row + 4, column:column + 4] += 1
   return from_arrays(images.astype(np.float32), labels, test_fraction=0)
 
 
@@ -258,10 +270,12 @@ def _source():
 def _start():
   classes = initialisation.start_classes(len(ORDER.ravel()), STEPS, CLASSES)
   return initialisation.start(
-      KEY, initialisation.noise(KEY, len(classes), (8, 8, 1)),
-      initialisation.one_hot(classes, CLASSES), pixels(), step_size=0.05,
-      num_inner_steps=STEPS * EPOCHS,
-  )
+      KEY,
+      initialisation.noise(KEY, len(classes), (8, 8, 1)),
+      initialisation.one_hot(classes, CLASSES),
+      pixels(),
+      step_size=0.05,
+      num_inner_steps=STEPS * EPOCHS)
 
 
 def _bits(tree):
@@ -304,8 +318,7 @@ def _steps(step, state, num_steps, key=KEY):
 def case(request):
   outer = distiller(
       backprop(OBJECTIVES[request.param].make(ORDER, MEMBERS), pixels()),
-      learn(codes=optax.adam(0.05), step_sizes=optax.adam(0.02)),
-  )
+      learn(codes=optax.adam(0.05), step_sizes=optax.adam(0.02)))
   traces = []
 
   @jax.jit
@@ -367,9 +380,8 @@ def test_without_jit(case):
 def test_two_halves_equal_one(case):
   half, whole = (
       partial(
-          distill, KEY, data=_source().train, step=case.plain, num_steps=steps
-      ) for steps in (25, 50)
-  )
+          distill, KEY, data=_source().train, step=case.plain, num_steps=steps)
+      for steps in (25, 50))
   middle, first = half(state=case.before)
   end, second = half(state=middle)
   info = jax.tree.map(lambda *x: jnp.concatenate(x), first, second)
@@ -383,14 +395,17 @@ def _run_stored(name, stored, learned):
   if learned:
     fields["labels"] = optax.sgd(0.01)
   start = initialisation.from_real(
-      KEY, _source(), parameterization, num_samples=CLASSES * STEPS,
-      num_steps=STEPS, num_epochs=EPOCHS, step_size=0.05,
-  )
+      KEY,
+      _source(),
+      parameterization,
+      num_samples=CLASSES * STEPS,
+      num_steps=STEPS,
+      num_epochs=EPOCHS,
+      step_size=0.05)
   owner = parameterization.owner(start.codes)
   objective = entry.make(
       initialisation.samples_of(ORDER, owner),
-      initialisation.samples_of(MEMBERS, owner),
-  )
+      initialisation.samples_of(MEMBERS, owner))
   outer = distiller(backprop(objective, parameterization), learn(**fields))
   traces = []
 
@@ -404,10 +419,8 @@ def _run_stored(name, stored, learned):
   assert len(traces) == 1
   again, _ = distill(KEY, state, data, step=step, num_steps=2)
   assert _bits(again) == _bits(after)
-  for before, now in zip(
-      jax.tree.leaves(start.codes), jax.tree.leaves(after.distilled.codes),
-      strict=True,
-  ):
+  for before, now in zip(jax.tree.leaves(start.codes),
+                         jax.tree.leaves(after.distilled.codes), strict=True):
     assert (before != now).any()
   same = _bits(after.distilled.labels) == _bits(start.labels)
   assert same == (not learned or not entry.reads_labels)
@@ -431,5 +444,4 @@ def test_all_parameterizations_without_jit(name, stored, learned):
     for _ in range(2):
       state, _ = outer.step(KEY, state, _source().train)
   chex.assert_trees_all_close(
-      state.distilled, after.distilled, rtol=1e-4, atol=1e-5
-  )
+      state.distilled, after.distilled, rtol=1e-4, atol=1e-5)

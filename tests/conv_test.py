@@ -25,8 +25,7 @@ def _reference(x, w, stride, padding):
   if isinstance(padding, int):
     padding = ((padding, padding),) * 2
   return lax.conv_general_dilated(
-      x, w, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
-  )
+      x, w, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
 def _derivatives(f, x, w):
@@ -47,22 +46,16 @@ def _derivatives(f, x, w):
 
 
 class Conv2dTest(parameterized.TestCase):
+
   def setUp(self):
     super().setUp()
     self.enter_context(jax.enable_x64(True))
 
   @parameterized.product(
       form=FORMS,
-      case=(
-          (1, "SAME"),
-          (1, "VALID"),
-          (1, 2),
-          (1, ((0, 2), (3, 1))),
-          (2, "SAME"),
-          ((3, 2), "VALID"),
-          (2, ((1, 0), (2, 1))),
-      ),
-      channels=(2, 16),  # `patches` copies few channels in another way
+      case=((1, "SAME"), (1, "VALID"), (1, 2), (1, ((0, 2), (3, 1))),
+            (2, "SAME"), ((3, 2), "VALID"), (2, ((1, 0), (2, 1)))),
+      channels=(2, 16)  # `patches` copies few channels in another way
   )
   def test_values(self, form, case, channels):
     stride, padding = case
@@ -71,26 +64,24 @@ class Conv2dTest(parameterized.TestCase):
     x, w = _operands(channels=channels)
     np.testing.assert_allclose(
         conv.conv2d(x, w, stride=stride, padding=padding, form=form),
-        _reference(x, w, stride, padding), rtol=1e-10, atol=1e-12,
-    )
+        _reference(x, w, stride, padding),
+        rtol=1e-10,
+        atol=1e-12)
 
   @parameterized.named_parameters(
-      ("same", 1, "SAME"),
-      ("asymmetric", 1, ((0, 2), (3, 1))),
+      ("same", 1, "SAME"), ("asymmetric", 1, ((0, 2), (3, 1))),
       ("strided", (2, 1), ((1, 0), (2, 1))),
-      ("strided_many_channels", (2, 1), ((1, 0), (2, 1)), 16),
-  )
+      ("strided_many_channels", (2, 1), ((1, 0), (2, 1)), 16))
   def test_gradients_to_third_order(self, stride, padding, channels=2):
     x, w = _operands(channels=channels)
     expected = _derivatives(
-        lambda x, w: _reference(x, w, stride, padding), x, w
-    )
+        lambda x, w: _reference(x, w, stride, padding), x, w)
     for form in ("patches", "canonical") if stride == 1 else ("patches",):
       got = _derivatives(
           lambda x, w, form=form: conv.conv2d(
-              x, w, stride=stride, padding=padding, form=form
-          ), x, w,
-      )
+              x, w, stride=stride, padding=padding, form=form),
+          x,
+          w)
       chex.assert_trees_all_close(got, expected, rtol=1e-9, atol=1e-10)
 
   @parameterized.parameters("patches", "canonical")
@@ -112,16 +103,13 @@ class Conv2dTest(parameterized.TestCase):
       return (w**2).sum()
 
     np.testing.assert_allclose(
-        jax.jit(jax.grad(loss))(w), jax.jit(jax.grad(unrolled))(w), rtol=1e-10
-    )
+        jax.jit(jax.grad(loss))(w), jax.jit(jax.grad(unrolled))(w), rtol=1e-10)
 
   @parameterized.parameters("patches", "canonical")
   def test_under_vmap_over_weights(self, form):
     x, w = _operands()
     weights = jnp.stack([w, 2 * w, w + 1])
-    gradient = jax.grad(
-        lambda w: jnp.sin(conv.conv2d(x, w, form=form)).sum()
-    )
+    gradient = jax.grad(lambda w: jnp.sin(conv.conv2d(x, w, form=form)).sum())
     stacked = jax.jit(jax.vmap(gradient))(weights)
     reference = jax.grad(lambda w: jnp.sin(_reference(x, w, 1, "SAME")).sum())
     for got, weight in zip(stacked, weights, strict=True):
@@ -138,12 +126,23 @@ class Conv2dTest(parameterized.TestCase):
       assert conv.platform() == "cpu"
 
   @parameterized.named_parameters(
-      ("channels", {"channels": 3}, "`x` and `w` must be"),
-      ("padding", {"padding": "HALF"}, "`padding` must be 'SAME'"),
-      ("form", {"form": "fft"}, "`form` must be one of"),
-      ("stride", {"form": "canonical", "stride": 2}, "`stride` must be 1"),
-      ("window", {"size": 8, "padding": "VALID"}, "`w` must fit"),
-  )
+      ("channels", {
+          "channels": 3
+      }, "`x` and `w` must be"),
+      ("padding", {
+          "padding": "HALF"
+      }, "`padding` must be 'SAME'"),
+      ("form", {
+          "form": "fft"
+      }, "`form` must be one of"),
+      ("stride", {
+          "form": "canonical",
+          "stride": 2
+      }, "`stride` must be 1"),
+      ("window", {
+          "size": 8,
+          "padding": "VALID"
+      }, "`w` must fit"))
   def test_errors(self, options, message):
     size, channels = options.pop("size", 3), options.pop("channels", 2)
     x, _ = _operands()
@@ -152,39 +151,34 @@ class Conv2dTest(parameterized.TestCase):
 
 
 class PoolTest(parameterized.TestCase):
+
   def setUp(self):
     super().setUp()
     self.enter_context(jax.enable_x64(True))
 
   @parameterized.named_parameters(
-      ("tiles", 2, None, 0, (6, 8)),
-      ("odd_size", 2, None, 0, (7, 5)),
-      ("alexnet", 3, 2, 1, (8, 7)),
-      ("overlapping", 3, 1, 0, (5, 6)),
-      ("padded_tiles", 2, 2, 1, (6, 5)),
-  )
+      ("tiles", 2, None, 0, (6, 8)), ("odd_size", 2, None, 0, (7, 5)),
+      ("alexnet", 3, 2, 1, (8, 7)), ("overlapping", 3, 1, 0, (5, 6)),
+      ("padded_tiles", 2, 2, 1, (6, 5)))
   def test_max_pool(self, window, stride, padding, size):
     x = np.random.default_rng(1).normal(size=(2, *size, 3)) - 5
     pads = ((0, 0), (padding, padding), (padding, padding), (0, 0))
     steps = stride or window
     reference = lambda x: lax.reduce_window(
-        x, -jnp.inf, lax.max, (1, window, window, 1), (1, steps, steps, 1),
-        pads,
-    )
+        x, -jnp.inf, lax.max, (1, window, window, 1),
+        (1, steps, steps, 1), pads)
     ours = lambda x: conv.max_pool(x, window, stride=stride, padding=padding)
     np.testing.assert_array_equal(ours(x), reference(x))
     weights = np.random.default_rng(2).normal(size=ours(x).shape)
     chex.assert_trees_all_close(
         jax.grad(lambda x: (weights * ours(x)).sum())(x),
         jax.grad(lambda x: (weights * reference(x)).sum())(x),
-        rtol=1e-12,
-    )
+        rtol=1e-12)
 
   @parameterized.parameters((3, 2, 1), (2, None, 0))
   def test_ties_share_the_gradient(self, window, stride, padding):
     pool = lambda x: conv.max_pool(
-        x, window, stride=stride, padding=padding
-    ).sum()
+        x, window, stride=stride, padding=padding).sum()
     gradient = jax.grad(pool)(jnp.zeros((1, 4, 4, 1)))
     np.testing.assert_allclose(gradient.sum(), 4.0)
     assert (gradient > 0).sum() > 4
@@ -197,6 +191,5 @@ class PoolTest(parameterized.TestCase):
     chex.assert_shape(got, (2, height, width, 3))
     for i in range(height):
       for j in range(width):
-        tile = x[:, i * window : (i + 1) * window,
-                 j * window : (j + 1) * window]
+        tile = x[:, i * window:(i + 1) * window, j * window:(j + 1) * window]
         np.testing.assert_allclose(got[:, i, j], tile.mean((1, 2)))

@@ -11,8 +11,8 @@ from distill_jax.data.delimited import Columns, columns
 from distill_jax.errors import DataError
 
 TEXTS = "text,label\nGood film!, pos\n\"Bad, bad film\",neg\n"
-ROWS = "".join(f"word{i % 3} film,{'pos' if i % 2 else 'neg'}\n"
-               for i in range(20))
+ROWS = "".join(
+    f"word{i % 3} film,{'pos' if i % 2 else 'neg'}\n" for i in range(20))
 TABLE = "label,a,b\n" + "".join(f"{'xy'[i % 2]},{i},{-i}.5\n" for i in range(8))
 
 
@@ -32,27 +32,27 @@ def _read(place, query="?text=text", **options):
 
 def test_spec():
   assert columns("a/b.csv?text=t&label=l&tokens=spaces") == (
-      "a/b.csv", Columns(text="t", label="l", tokens="spaces")
-  )
+      "a/b.csv", Columns(text="t", label="l", tokens="spaces"))
   assert columns("a?features=x, y&test=0.25")[1] == Columns(
-      features=("x", "y"), test=0.25
-  )
+      features=("x", "y"), test=0.25)
   assert columns("a?text=C++ %26 D")[1].text == "C++ & D"
-  for query, message in (
-      ("txt=a", "got 'txt=a'"), ("text", "got 'text'"), ("text=", "after its"),
-      ("text=a&features=b", "not both"), ("test=1", r"test in \[0, 1\)"),
-      ("test=x", r"test in \[0, 1\)"), ("text=label", "another column"),
-  ):
+  for query, message in (("txt=a", "got 'txt=a'"), ("text", "got 'text'"),
+                         ("text=", "after its"), ("text=a&features=b",
+                                                  "not both"),
+                         ("test=1", r"test in \[0, 1\)"),
+                         ("test=x", r"test in \[0, 1\)"), ("text=label",
+                                                           "another column")):
     with pytest.raises(DataError, match=message):
       columns(f"a?{query}")
 
 
 def test_texts_in_parts(tmp_path):
   folder = _folder(
-      tmp_path, train__csv="text,label\n" + ROWS, dev__csv=TEXTS,
+      tmp_path,
+      train__csv="text,label\n" + ROWS,
+      dev__csv=TEXTS,
       test__tsv="label\ttext\npos\t\"Good, film\nneg\tends\"\n",
-      notes__md="x",
-  )
+      notes__md="x")
   source = _read(folder)
   assert source.train.num_samples == 20
   assert source.validation.num_samples == 2 and source.test.num_samples == 2
@@ -91,8 +91,7 @@ def test_tables(tmp_path):
   assert source.train.inputs.shape == (8, 2)
   assert source.train.inputs[3].tolist() == [3, -3.5]
   np.testing.assert_allclose(
-      source.train.encode(source.train.inputs).std(0), 1, rtol=1e-5
-  )
+      source.train.encode(source.train.inputs).std(0), 1, rtol=1e-5)
   one = data.read(f"csv:{folder}?features=b")
   assert one.train.inputs.shape == (8, 1)
 
@@ -101,32 +100,35 @@ def test_tables(tmp_path):
     (TEXTS, "?text=body", "no 'body', only text, label"),
     (TEXTS, "?text=text&label=class", "no 'class'"),
     ("text,label\n", "?text=text", "rows below column names"),
-    ("text,label\na,pos\n ,neg\n", "?text=text",
-     "'text' of every row.*nothing in line 3"),
+    (
+        "text,label\na,pos\n ,neg\n", "?text=text",
+        "'text' of every row.*nothing in line 3"),
     ("text,label\na,pos\nb,\n", "?text=text", "'label' of every row.*line 3"),
     ("text,label\na,b,c\n", "?text=text", "2 cells.*has 3 in line 2"),
     ('text,label\na,b\n"c"d,e\n', "?text=text", "well-formed.*in line 3"),
-    ("text,label\na,b\nc,d\ne\xff,f\n".encode("latin-1"), "?text=text",
-     "UTF-8.*in line 4"),
-    ("text,label\na,pos\n\"" + "x" * 10_000_000, "?text=text",
-     "in line 3.*quote not closed"),
-    ('text,label\n\n"a\nb",pos\n"c,neg\nd,neg\n', "?text=text",
-     "in line 5.*quote not closed"),
+    (
+        "text,label\na,b\nc,d\ne\xff,f\n".encode("latin-1"), "?text=text",
+        "UTF-8.*in line 4"),
+    (
+        "text,label\na,pos\n\"" + "x" * 10_000_000, "?text=text",
+        "in line 3.*quote not closed"),
+    (
+        'text,label\n\n"a\nb",pos\n"c,neg\nd,neg\n', "?text=text",
+        "in line 5.*quote not closed"),
     ('text,label\n"c,neg\n"d",pos\n', "?text=text", "line 2.*quote not closed"),
     ('text,label\n"a\nb",pos\n"c\nd"\n', "?text=text", "has 1 in line 4"),
     ("text,label\na,pos\nb,pos\n", "?text=text", "two classes"),
     ("text,text\na,b\n", "?text=text", "different names"),
     ("text,label\na,pos\n--,neg\n", "", "numbers in the column 'text'.*line 2"),
     ("label\na\nb\n", "", "columns besides the label"),
-    ("a,label\n1,x\nnan,y\n", "", "NaN"),
+    ("a,label\n1,x\nnan,y\n", "", "NaN")
 ])
 def test_mistakes_are_named(tmp_path, content, query, message):
   file = _folder(tmp_path, t__csv=content) / "t.csv"
   with pytest.raises(DataError, match=message) as caught:
     data.read(
         f"csv:{file}{query}",
-        preprocessing="word_vectors" if query else "standardise",
-    )
+        preprocessing="word_vectors" if query else "standardise")
   assert "\n" not in str(caught.value)
 
 

@@ -17,13 +17,16 @@ from distill_jax.methods.method import Keys
 
 NETWORK = dict(name="convnet", depth=1, width=4)
 COMMAND = (
-    DIGITS, *TINY, "--config.method.num_steps=40", "--config.log_every=20",
-    "--config.evaluation.num_networks=4", "--config.figures=true",
+    DIGITS,
+    *TINY,
+    "--config.method.num_steps=40",
+    "--config.log_every=20",
+    "--config.evaluation.num_networks=4",
+    "--config.figures=true",
     "--config.evaluation.baselines=random_real",
     "--config.evaluation.full_data=true",
     # Prolonging then compiles nothing anew.
-    "--config.method.schedule=constant",
-)
+    "--config.method.schedule=constant")
 
 
 class Trained(NamedTuple):
@@ -57,9 +60,11 @@ def _evaluated_here(key, trained):
   distilled = trained.artifact
   source = data.read("digits", preprocessing=distilled.preprocessing)
   report = distill_jax.evaluate_set(
-    key, distilled, source.test, num_networks=4,
-    network=models.from_spec(distilled.network, 10),
-  )  # fmt: skip
+      key,
+      distilled,
+      source.test,
+      num_networks=4,
+      network=models.from_spec(distilled.network, 10))  # fmt: skip
   return report.accuracy
 
 
@@ -67,9 +72,9 @@ def test_files(trained):
   assert trained.result.code == 0, trained.result.err
   names = set(launching.contents(trained.folder))
   assert names >= {
-    "config.json", "metrics.jsonl", "distilled.safetensors", "report.json",
-    "checkpoints", "figures/curves.png", "figures/samples.png",
-    "figures/baselines.png",
+      "config.json", "metrics.jsonl", "distilled.safetensors", "report.json",
+      "checkpoints", "figures/curves.png", "figures/samples.png",
+      "figures/baselines.png"
   }  # fmt: skip
   assert any(name.startswith("checkpoints/") for name in names)
   for figure in (trained.folder / "figures").iterdir():
@@ -79,8 +84,8 @@ def test_files(trained):
 def test_config(trained):
   record = trained.json("config.json")
   assert record.keys() >= {
-    "config", "data", "fingerprint", "seed", "versions", "device",
-    "git_revision", "command",
+      "config", "data", "fingerprint", "seed", "versions", "device",
+      "git_revision", "command"
   }  # fmt: skip
   assert record["config"]["network"].items() >= NETWORK.items()
   assert record["data"] == "digits" and record["seed"] == 0
@@ -101,11 +106,11 @@ def test_report(trained):
   report = trained.json("report.json")
   assert report["schema_version"] == 1
   assert report.keys() >= {
-    "accuracy", "student_init", "num_networks", "network", "recipe",
-    "label_regime", "selection", "baselines", "macro_f1", "majority_rate",
-    "accuracy_on_set", "full_data_accuracy", "ratio", "num_samples",
-    "storage_bytes", "seconds", "data", "seed", "device", "versions",
-    "command",
+      "accuracy", "student_init", "num_networks", "network", "recipe",
+      "label_regime", "selection", "baselines", "macro_f1", "majority_rate",
+      "accuracy_on_set", "full_data_accuracy", "ratio", "num_samples",
+      "storage_bytes", "seconds", "data", "seed", "device", "versions",
+      "command"
   }  # fmt: skip
   for block in (report["accuracy"], *report["baselines"].values()):
     assert block.keys() >= {"mean", "std", "stderr", "per_network"}
@@ -118,12 +123,11 @@ def test_report(trained):
   assert report["selection"] == "last"
   assert report["num_samples"] == 10 and report["seed"] == 0
   assert report["storage_bytes"].keys() >= {
-    "samples", "labels", "decoder", "total"
+      "samples", "labels", "decoder", "total"
   }
   assert report["seconds"].keys() == {"distill", "evaluate"}
   assert report["data"] == dict(
-    spec="digits", fingerprint=trained.json("config.json")["fingerprint"]
-  )
+      spec="digits", fingerprint=trained.json("config.json")["fingerprint"])
   for name in ("distilled set", "random real", "all data"):
     assert name in trained.result.out
 
@@ -142,8 +146,7 @@ def test_artifact(trained):
 def test_report_is_what_the_saved_set_gives(trained):
   key = Keys.of(jax.random.key(0)).evaluate
   np.testing.assert_allclose(
-    _accuracies(trained.json("report.json")), _evaluated_here(key, trained)
-  )
+      _accuracies(trained.json("report.json")), _evaluated_here(key, trained))
 
 
 def test_second_run_changes_nothing(trained):
@@ -166,10 +169,9 @@ def test_second_run_changes_nothing(trained):
 def test_prolonged(trained, tmp_path):
   folder = shutil.copytree(trained.folder, tmp_path / "run")
   result = launching.distil(
-    *COMMAND, f"--workdir={folder}", "--config.method.num_steps=60",
-    "--config.evaluation.baselines=", "--config.figures=false",
-    "--config.evaluation.full_data=false",
-  )  # fmt: skip
+      *COMMAND, f"--workdir={folder}", "--config.method.num_steps=60",
+      "--config.evaluation.baselines=", "--config.figures=false",
+      "--config.evaluation.full_data=false")  # fmt: skip
   assert result.code == 0 and "resumed at step 40 of 60" in result.err
   rows = (folder / "metrics.jsonl").read_text().splitlines()
   assert [json.loads(row)["step"] for row in rows] == [20, 40, 60]
@@ -183,21 +185,21 @@ def test_prolonged(trained, tmp_path):
 
 def test_evaluate_agrees(trained, tmp_path):
   out = tmp_path / "report.json"
-  (result,) = launching.elsewhere("evaluate", [
-    f"--artifact={trained.folder / 'distilled.safetensors'}", "--data=digits",
-    "--num_networks=4", f"--out={out}",
-  ], cache=trained.cache)  # fmt: skip
+  (result,) = launching.elsewhere(
+      "evaluate", [
+          f"--artifact={trained.folder / 'distilled.safetensors'}",
+          "--data=digits", "--num_networks=4", f"--out={out}"
+      ],
+      cache=trained.cache)  # fmt: skip
   assert result.code == 0, result.err
   assert "distilled set" in result.out
   own, other = trained.json("report.json"), json.loads(out.read_text())
-  for name in (
-    "schema_version", "student_init", "num_networks", "network", "recipe",
-    "label_regime", "num_samples", "storage_bytes", "data", "majority_rate",
-  ):  # fmt: skip
+  for name in ("schema_version", "student_init", "num_networks", "network",
+               "recipe", "label_regime", "num_samples", "storage_bytes", "data",
+               "majority_rate"):  # fmt: skip
     assert other[name] == own[name], name
   np.testing.assert_allclose(
-    _accuracies(other), _evaluated_here(jax.random.key(0), trained)
-  )
+      _accuracies(other), _evaluated_here(jax.random.key(0), trained))
   error = np.hypot(own["accuracy"]["stderr"], other["accuracy"]["stderr"])
   difference = own["accuracy"]["mean"] - other["accuracy"]["mean"]
   assert abs(difference) < 5 * error
@@ -206,8 +208,7 @@ def test_evaluate_agrees(trained, tmp_path):
 def test_a_loss_that_is_not_finite(trained, tmp_path):
   folder = tmp_path / "run"
   result = launching.distil(
-    *COMMAND, f"--workdir={folder}", "--config.method.step_size=1e30"
-  )
+      *COMMAND, f"--workdir={folder}", "--config.method.step_size=1e30")
   assert result.code == 3
   error = result.err.splitlines()[-1]
   for part in ("error: ", "not finite at step 1;", "the start", "clip_norm"):
@@ -220,8 +221,7 @@ def test_print_config_shows_what_was_published():
   config = launching.CONFIGS / "dm.py"
   result = launching.distil(
       f"--config={config}:data=mnist,ipc=1", "--print_config",
-      "--config.method.learning_rate=2",
-  )
+      "--config.method.learning_rate=2")
   assert result.code == 0, result.err
   lines = [line.split() for line in result.out.splitlines()]
   assert "method.learning_rate = 2.0 published 1.0".split() in lines

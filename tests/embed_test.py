@@ -21,21 +21,22 @@ def embedded(tmp_path_factory):
   ])
   segments = dict(segment_of_sample=[0, 0, 1, 1] * 10)
   for name, provenance in (("plain", {}), ("segmented", segments)):
-    artifact.save(artifact.from_samples(
-        source.train.encode(source.train.inputs[rows]),
-        source.train.labels[rows], class_names=source.class_names,
-        preprocessing=source.preprocessing,
-        network=dict(name="mlp", widths=[8]),
-        provenance=provenance,
-    ), home / f"{name}.safetensors")
+    artifact.save(
+        artifact.from_samples(
+            source.train.encode(source.train.inputs[rows]),
+            source.train.labels[rows],
+            class_names=source.class_names,
+            preprocessing=source.preprocessing,
+            network=dict(name="mlp", widths=[8]),
+            provenance=provenance), home / f"{name}.safetensors")
   sets = f"--sets=one={home}/plain.safetensors,two={home}/segmented.safetensors"
   common = sets, "--data=digits", "--num_real=100", "--num_epochs=1"
   return home, launching.elsewhere(
       "embed", (*common, f"--out={home / 'tsne.png'}"),
       (*common, f"--sets={home}/plain.safetensors", f"--out={home / 'a.png'}"),
       (*common, f"--out={home / 'none' / 'a.png'}"),
-      (*common, f"--out={home / 'a.json'}"), cache=home / "cache",
-  )
+      (*common, f"--out={home / 'a.json'}"),
+      cache=home / "cache")
 
 
 def test_picture_and_distances(embedded):
@@ -47,10 +48,10 @@ def test_picture_and_distances(embedded):
   assert distances["one"] == distances["two"] > 0  # the same samples
 
 
-@pytest.mark.parametrize("i, message", [
-    (1, "`sets` must be NAME=FILE"), (2, "`out` must be in an existing"),
-    (3, "`out` must end in .png"),
-])
+@pytest.mark.parametrize(
+    "i, message", [(1, "`sets` must be NAME=FILE"),
+                   (2, "`out` must be in an existing"),
+                   (3, "`out` must end in .png")])
 def test_mistakes(embedded, i, message):
   result = embedded[1][i]
   assert result.code == launch.MISTAKE and message in result.err

@@ -46,9 +46,11 @@ def experts(num=2, **settings):
   settings = dict(num_epochs=3, batch_size=20, step_size=1.0) | settings
   data = source()
   return train_experts(
-      jax.random.split(jax.random.key(1), num), NETWORK, data.train,
-      held_out=data.train, **settings,
-  )
+      jax.random.split(jax.random.key(1), num),
+      NETWORK,
+      data.train,
+      held_out=data.train,
+      **settings)
 
 
 class FlatnessTest(parameterized.TestCase):
@@ -79,9 +81,9 @@ class FlatnessTest(parameterized.TestCase):
     cosine = g @ there / np.linalg.norm(g) / np.linalg.norm(there)
     orthogonal = g - cosine * np.linalg.norm(g) * unit
     np.testing.assert_allclose(
-        np.concatenate([found["a"], found["b"]]), there - gap * orthogonal,
-        rtol=1e-9,
-    )
+        np.concatenate([found["a"], found["b"]]),
+        there - gap * orthogonal,
+        rtol=1e-9)
     np.testing.assert_allclose(value, theta @ matrix @ theta / 2)
     self.assertEqual(aux, "aux")
 
@@ -108,23 +110,30 @@ class ExpertsTest(absltest.TestCase):
     state = optimizer.init(variables["params"])
     for epoch in range(4):
       np.testing.assert_allclose(
-          second.weights[epoch], vector.flatten(variables["params"]), rtol=1e-5,
-          atol=1e-6,
-      )
+          second.weights[epoch],
+          vector.flatten(variables["params"]),
+          rtol=1e-5,
+          atol=1e-6)
       variables, state = jax.jit(
           lambda key, *carry: train_epoch_on(
-              key, *carry, data.train, network=NETWORK, optimizer=optimizer,
-              batch_size=20,
-          )
-      )(jax.random.fold_in(k_epochs, epoch), variables, state)
+              key,
+              *carry,
+              data.train,
+              network=NETWORK,
+              optimizer=optimizer,
+              batch_size=20))(
+                  jax.random.fold_in(k_epochs, epoch), variables, state)
     self.assertGreater(second.accuracy[-1], 0.8)
     self.assertLess(second.accuracy[0], second.accuracy[-1])
 
   def test_an_expert_depends_on_its_own_key_alone(self):
     alone = train_experts(
-        jax.random.split(jax.random.key(1), 2)[1:], NETWORK, source().train,
-        num_epochs=3, batch_size=20, step_size=1.0,
-    )
+        jax.random.split(jax.random.key(1), 2)[1:],
+        NETWORK,
+        source().train,
+        num_epochs=3,
+        batch_size=20,
+        step_size=1.0)
     np.testing.assert_array_equal(alone[0].weights, experts()[1].weights)
     self.assertEmpty(alone[0].accuracy)
 
@@ -134,17 +143,15 @@ class ExpertsTest(absltest.TestCase):
     size = data.train.num_samples
     decay, beta, rate = 0.1, 0.5, 0.3
     expert = experts(
-        1, batch_size=size, step_size=rate, weight_decay=decay, momentum=beta
-    )[0]
+        1, batch_size=size, step_size=rate, weight_decay=decay,
+        momentum=beta)[0]
     like, moving = shapes(), 0.0
     inputs = data.train.encode(data.train.inputs)
 
     def loss(weights):
       variables = {"params": vector.unflatten(weights, like)}
       return cross_entropy(
-          NETWORK.apply(variables, inputs)[0],
-          label_rows(data.train.labels, 3),
-      )
+          NETWORK.apply(variables, inputs)[0], label_rows(data.train.labels, 3))
 
     for before, after in zip(expert.weights, expert.weights[1:], strict=False):
       gradient = np.asarray(jax.grad(loss)(jnp.asarray(before)))
@@ -159,9 +166,9 @@ class ExpertsTest(absltest.TestCase):
   def test_says_how_far_it_is(self):
     said = []
     experts(
-        num_epochs=2, at_once=1,
-        on_epoch=lambda *place: said.append((*place[:2], len(place[2]))),
-    )
+        num_epochs=2,
+        at_once=1,
+        on_epoch=lambda *place: said.append((*place[:2], len(place[2]))))
     self.assertEqual(said, [(0, 1, 1), (0, 2, 1), (1, 1, 1), (1, 2, 1)])
 
   def test_refuses(self):
@@ -177,16 +184,18 @@ class BufferTest(parameterized.TestCase):
     self.identity = dict(data="abc", recipe=dict(step_size=0.1, momentum=0.0))
     size = sum(leaf.size for leaf in jax.tree.leaves(shapes()))
     self.weights = np.random.default_rng(0).normal(size=(2, 5, size)).astype(
-        np.float32
-    )
+        np.float32)
     for number, weights in enumerate(self.weights):
       self.save(number, weights)
 
   def save(self, number, weights, **settings):
     buffer.save_expert(
-        self.folder, number, Expert(weights, np.linspace(0, 1, len(weights))),
-        like=shapes(), identity=self.identity, **settings,
-    )
+        self.folder,
+        number,
+        Expert(weights, np.linspace(0, 1, len(weights))),
+        like=shapes(),
+        identity=self.identity,
+        **settings)
 
   def open(self, **settings):
     settings = dict(like=shapes(), identity=self.identity) | settings
@@ -208,8 +217,7 @@ class BufferTest(parameterized.TestCase):
     np.testing.assert_allclose(row, self.weights[0, 2], rtol=2**-8)
     self.assertLess(
         buffer.path_of(self.folder, 0).stat().st_size,
-        0.7 * buffer.path_of(self.folder, 1).stat().st_size,
-    )
+        0.7 * buffer.path_of(self.folder, 1).stat().st_size)
 
   def test_a_row_is_read_without_the_rest(self):
     """Damage elsewhere in the file does not touch it, and is found there."""
@@ -219,9 +227,8 @@ class BufferTest(parameterized.TestCase):
     file.write_bytes(content)
     opened = self.open()
     np.testing.assert_array_equal(opened.weights(0, 3), self.weights[0, 3])
-    with self.assertRaisesRegex(
-        WorkdirError, "expert_000.*after epoch 4 are damaged"
-    ):
+    with self.assertRaisesRegex(WorkdirError,
+                                "expert_000.*after epoch 4 are damaged"):
       opened.weights(0, 4)
 
   def test_refuses_what_is_cut_short(self):
@@ -232,8 +239,7 @@ class BufferTest(parameterized.TestCase):
 
   def test_refuses_a_foreign_file(self):
     storage.write(
-        buffer.path_of(self.folder, 1), {"weights": self.weights[1]}, {}
-    )
+        buffer.path_of(self.folder, 1), {"weights": self.weights[1]}, {})
     with self.assertRaisesRegex(WorkdirError, "expert_001.*it is no expert"):
       self.open()
     buffer.path_of(self.folder, 1).write_text("no safetensors")
@@ -241,18 +247,17 @@ class BufferTest(parameterized.TestCase):
       self.open()
 
   @parameterized.parameters(
-      (dict(data="xyz"), "data is 'xyz' and .*expert_000.* has 'abc'"),
-      (dict(recipe=dict(step_size=0.2, momentum=0.0)),
-       "recipe.step_size is 0.2 and .* has 0.1"),
-  )
+      (dict(data="xyz"), "data is 'xyz' and .*expert_000.* has 'abc'"), (
+          dict(recipe=dict(step_size=0.2, momentum=0.0)),
+          "recipe.step_size is 0.2 and .* has 0.1"))
   def test_refuses_experts_of_another_run(self, change, message):
     with self.assertRaisesRegex(WorkdirError, message):
       self.open(identity=self.identity | change)
 
   def test_refuses_another_network(self):
     other = jax.eval_shape(
-        mlp(3, widths=(6,)).init, jax.random.key(0), source().example
-    )["params"]
+        mlp(3, widths=(6,)).init, jax.random.key(0),
+        source().example)["params"]
     with self.assertRaisesRegex(WorkdirError, r"bias is \[6\] there and \[5\]"):
       self.open(like=other)
 
@@ -272,9 +277,7 @@ class BufferTest(parameterized.TestCase):
     self.assertLen(list(self.folder.iterdir()), 2)
 
   def feed(self, **settings):
-    settings = dict(
-        seed=0, span=2, epochs=datm.constant(0, 3)
-    ) | settings
+    settings = dict(seed=0, span=2, epochs=datm.constant(0, 3)) | settings
     feed = Feed(self.open(), **settings)
     self.addCleanup(feed.close)
     return feed
@@ -290,11 +293,9 @@ class BufferTest(parameterized.TestCase):
       expert, epoch = feed.draw(step)
       found = (first, second)[step // 4]
       np.testing.assert_array_equal(
-          found.start[step % 4], self.weights[expert, epoch]
-      )
+          found.start[step % 4], self.weights[expert, epoch])
       np.testing.assert_array_equal(
-          found.target[step % 4], self.weights[expert, epoch + 2]
-      )
+          found.target[step % 4], self.weights[expert, epoch + 2])
 
   def test_another_attempt_is_not_what_was_read_ahead(self):
     feed = self.feed()
@@ -303,8 +304,7 @@ class BufferTest(parameterized.TestCase):
     for place in range(9):
       expert, epoch = feed.draw(9 + place, attempt=1)
       np.testing.assert_array_equal(
-          found.start[place], self.weights[expert, epoch]
-      )
+          found.start[place], self.weights[expert, epoch])
 
   def test_draws_depend_on_the_step_alone(self):
     feed, other = self.feed(), self.feed()
@@ -313,10 +313,8 @@ class BufferTest(parameterized.TestCase):
       np.testing.assert_array_equal(a, b)
     drawn = {feed.draw(step) for step in range(100)}
     self.assertEqual(drawn, {(e, t) for e in range(2) for t in range(3)})
-    self.assertNotEqual(
-        [feed.draw(step) for step in range(9)],
-        [feed.draw(step, attempt=1) for step in range(9)],
-    )
+    self.assertNotEqual([feed.draw(step) for step in range(9)],
+                        [feed.draw(step, attempt=1) for step in range(9)])
 
   def test_feed_refuses_segments_beyond_the_end(self):
     with self.assertRaisesRegex(ValueError, "4 epochs; got 2 from epoch 3"):
@@ -329,15 +327,13 @@ class DatmTest(parameterized.TestCase):
     epochs = datm.interpolated(0, 10, 20, 1000)
     self.assertEqual(
         [epochs.bounds(step) for step in (0, 99, 100, 999, 1000, 5000)],
-        [(0, 10), (0, 10), (0, 11), (0, 19), (0, 20), (0, 20)],
-    )
+        [(0, 10), (0, 10), (0, 11), (0, 19), (0, 20), (0, 20)])
 
   def test_bounds_as_in_the_paper(self):
     epochs = datm.one_by_one(5, 10, 12, 100)
     self.assertEqual(
         [epochs.bounds(step)[1] for step in (0, 99, 100, 200, 900)],
-        [10, 10, 11, 12, 12],
-    )
+        [10, 10, 11, 12, 12])
 
   @parameterized.parameters((-1, 2, 3), (2, 2, 3), (0, 4, 3))
   def test_refuses_bounds(self, lowest, first, highest):
@@ -353,41 +349,39 @@ class DatmTest(parameterized.TestCase):
     network = _table(x, np.where(right, labels, (labels + 1) % 3))
     classes = np.repeat(np.arange(3), 5)
     rows = agreement.correct_rows(
-        jax.random.key(0), [{"params": ()}], network, data.train, classes
-    )
+        jax.random.key(0), [{
+            "params": ()
+        }], network, data.train, classes)
     self.assertTrue(right[rows].all())
     np.testing.assert_array_equal(labels[rows], classes)
     self.assertLen(set(rows.tolist()), 15)
     # More than it gets right: the others follow.
     many = np.repeat(np.arange(3), 20)
     rows = agreement.correct_rows(
-        jax.random.key(0), [{"params": ()}], network, data.train, many
-    )
+        jax.random.key(0), [{
+            "params": ()
+        }], network, data.train, many)
     self.assertLen(set(rows.tolist()), 60)
     self.assertEqual(right[rows].sum(), 45)
     with self.assertRaisesRegex(ValueError, "class 0 has 30 and 31 were"):
       agreement.correct_rows(
-          jax.random.key(0), [], network, data.train, np.repeat(range(3), 31)
-      )
+          jax.random.key(0), [], network, data.train, np.repeat(range(3), 31))
 
   def test_labels_are_the_logits_of_those_that_are_right(self):
     logits = np.random.default_rng(0).normal(size=(4, 6, 3)).astype(np.float32)
     classes = np.arange(6) % 3
     logits[:, 5] = [[9, 0, 0]] * 4  # which no expert gets right
     network = _of_params()
-    found = agreement.expert_logits(
-        [{"params": each} for each in logits], network, np.zeros((6, 1)),
-        classes,
-    )
+    found = agreement.expert_logits([{
+        "params": each
+    } for each in logits], network, np.zeros((6, 1)), classes)
     for i in range(5):
       right = [e[i] for e in logits if e[i].argmax() == classes[i]]
       expected = np.mean(right, 0) if right else np.log(
-          np.where(np.arange(3) == classes[i], 0.9, 0.05)
-      )
+          np.where(np.arange(3) == classes[i], 0.9, 0.05))
       np.testing.assert_allclose(found[i], expected, rtol=1e-5)
     np.testing.assert_allclose(
-        jax.nn.softmax(found[5]), [0.05, 0.05, 0.9], rtol=1e-5
-    )
+        jax.nn.softmax(found[5]), [0.05, 0.05, 0.9], rtol=1e-5)
 
   def test_labels_of_a_row_are_the_mean_of_its_samples(self):
     logits = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
@@ -396,24 +390,20 @@ class DatmTest(parameterized.TestCase):
     start = Distilled(jnp.zeros((4, 1)), jnp.zeros((2, 3)), jnp.zeros(0))
     classes = np.array([2, 0])
     found = agreement.with_logits(
-        start, stored, experts, _of_params(), classes
-    ).labels
+        start, stored, experts, _of_params(), classes).labels
     each = agreement.expert_logits(
-        experts, _of_params(), np.zeros((4, 1)), classes[[0, 1, 0, 1]]
-    )
+        experts, _of_params(), np.zeros((4, 1)), classes[[0, 1, 0, 1]])
     np.testing.assert_allclose(found, (each[:2] + each[2:]) / 2, rtol=1e-5)
     found = agreement.with_probabilities(
-        start, stored, experts, _of_params()
-    ).labels
+        start, stored, experts, _of_params()).labels
     mean = np.asarray(jax.nn.softmax(logits)).mean(0)
     np.testing.assert_allclose(found, (mean[:2] + mean[2:]) / 2, rtol=1e-5)
 
   def test_a_binary_task_has_one_logit(self):
     logits = np.array([[2.0], [-1.0], [-3.0]], np.float32)
-    found = agreement.expert_logits(
-        [{"params": logits}], _of_params(), np.zeros((3, 1)),
-        np.array([1, 0, 1]),
-    )
+    found = agreement.expert_logits([{
+        "params": logits
+    }], _of_params(), np.zeros((3, 1)), np.array([1, 0, 1]))
     np.testing.assert_allclose(found[:2], logits[:2])
     np.testing.assert_allclose(jax.nn.sigmoid(found[2]), 0.9, rtol=1e-5)
 
@@ -433,7 +423,7 @@ def _of_params():
   """A network whose weights are its logits."""
 
   def apply(variables, x, **_):
-    return jnp.asarray(variables["params"])[: len(x)], variables
+    return jnp.asarray(variables["params"])[:len(x)], variables
 
   return Network(lambda key, x: {"params": ()}, apply, apply)
 

@@ -17,16 +17,14 @@ from distill_jax.evaluation import recipes
 PAGE = Path(__file__).parent.parent / "docs/extending.md"
 REGISTRIES = (
     methods.ENTRIES, models.NETWORKS, parameterization.FACTORIES,
-    recipes.RECIPES,
-)
+    recipes.RECIPES)
 
 
 def blocks(marker: str) -> list[tuple[str, str]]:
   """What follows a marker, and the code below it."""
   return re.findall(
       rf"<!-- {marker}:? ?(\S*) -->\n```python\n(.*?)```", PAGE.read_text(),
-      re.S,
-  )
+      re.S)
 
 
 @pytest.fixture
@@ -46,8 +44,7 @@ def package(tmp_path, monkeypatch):
 
 def test_code_of_the_page_runs_in_its_order(package):
   (package / "page.py").write_text(
-      "\n\n".join(text for _, text in blocks("run"))
-  )
+      "\n\n".join(text for _, text in blocks("run")))
   runpy.run_path(str(package / "page.py"))
 
 
@@ -86,7 +83,7 @@ def test_a_method_takes_four_files_and_few_lines():
 
 def test_every_field_of_a_method_is_explained():
   table = PAGE.read_text().partition("### The fields of `Method`")[2]
-  named = re.findall(r"`(\w+)`", "".join(
-      row.split("|")[1] for row in re.findall(r"^\|.*$", table, re.M)
-  ))
+  named = re.findall(
+      r"`(\w+)`",
+      "".join(row.split("|")[1] for row in re.findall(r"^\|.*$", table, re.M)))
   assert sorted(named) == sorted(methods.Method._fields)

@@ -40,6 +40,7 @@ def _lengths(texts):
 
 
 class FeaturesSourceTest(parameterized.TestCase):
+
   @parameterized.parameters(4, 256)
   def test_every_split(self, rows):
     source = _source(validation_fraction=0.3)
@@ -57,10 +58,8 @@ class FeaturesSourceTest(parameterized.TestCase):
       assert of.inputs.dtype == jnp.float32
       np.testing.assert_allclose(of.inputs, expected, rtol=1e-6)
       chex.assert_trees_all_equal(of.encode(of.inputs), of.inputs)
-      chex.assert_trees_all_equal(
-          (own.labels, own.members, own.counts),
-          (of.labels, of.members, of.counts),
-      )
+      chex.assert_trees_all_equal((own.labels, own.members, own.counts),
+                                  (of.labels, of.members, of.counts))
     assert made.class_names == ("a", "b", "c")
     assert made.name == "features of arrays"
     chex.assert_shape(made.example, (1, 3))
@@ -76,8 +75,7 @@ class FeaturesSourceTest(parameterized.TestCase):
     held = made.validation
     assert np.abs(held.encode(held.inputs).mean(0)).max() > 1e-3
     chex.assert_trees_all_equal(
-        made.preprocessing, made.test.preprocessing, held.preprocessing
-    )
+        made.preprocessing, made.test.preprocessing, held.preprocessing)
     assert made.name == "three"
     given = preprocessing.Standardise(jnp.ones(3), 2 * jnp.ones(3))
     made = with_features(source, _summary, preprocessing=given)
@@ -103,16 +101,20 @@ class FeaturesSourceTest(parameterized.TestCase):
 
   def test_of_texts(self):
     made = from_features(
-        _lengths, TEXTS, NAMES, TEXTS[:2], NAMES[:2], rows=4,
-        preprocessing=unchanged, name="texts",
-    )
+        _lengths,
+        TEXTS,
+        NAMES,
+        TEXTS[:2],
+        NAMES[:2],
+        rows=4,
+        preprocessing=unchanged,
+        name="texts")
     np.testing.assert_array_equal(made.train.inputs, _lengths(TEXTS))
     np.testing.assert_array_equal(made.test.inputs, _lengths(TEXTS[:2]))
     assert made.class_names == ("x", "y") and made.name == "texts"
     np.testing.assert_array_equal(made.train.labels, [0, 1, 1, 0, 0, 1])
     held = from_features(
-        _lengths, TEXTS, NAMES, test_fraction=0, validation_fraction=0.3
-    )
+        _lengths, TEXTS, NAMES, test_fraction=0, validation_fraction=0.3)
     assert held.validation.num_samples == 2 and held.test is None
     assert from_features(_lengths, TEXTS, NAMES).test.num_samples == 2
     assert held.name == "features"
@@ -125,18 +127,18 @@ class FeaturesSourceTest(parameterized.TestCase):
     chex.assert_trees_all_close(one.train, other.train, rtol=1e-6)
 
   @parameterized.named_parameters(
-      ("rank", lambda x: x,
-       r"\[9, d\] for 9 samples; got shape \(9, 4, 4, 1\)"),
+      (
+          "rank", lambda x: x,
+          r"\[9, d\] for 9 samples; got shape \(9, 4, 4, 1\)"),
       ("length", lambda x: _summary(x)[:1], r"\[9, d\].*\(1, 3\)"),
       ("pooled", lambda x: x.mean(), r"got shape \(\)"),
       ("empty", lambda x: _summary(x)[:, :0], r"got shape \(9, 0\)"),
-      ("text", lambda x: np.full((len(x), 2), "a"), "numbers; got <U1"),
-      ("nan", lambda x: np.where(
-          np.arange(len(x))[:, None] == 5, np.nan, _summary(x)),
-       "got 3 NaN or infinite values, the first for train sample 5"),
+      ("text", lambda x: np.full((len(x), 2), "a"), "numbers; got <U1"), (
+          "nan", lambda x: np.where(
+              np.arange(len(x))[:, None] == 5, np.nan, _summary(x)),
+          "got 3 NaN or infinite values, the first for train sample 5"),
       ("float32", lambda x: _summary(x) + 1e39, "finite float32; got 27 NaN"),
-      ("calls", lambda x: np.ones((len(x), len(x))), "got 9, then 7"),
-  )
+      ("calls", lambda x: np.ones((len(x), len(x))), "got 9, then 7"))
   def test_refused(self, features, message):
     with pytest.raises(DataError, match=message) as caught:
       with_features(_source(), features, rows=9)
@@ -146,8 +148,7 @@ class FeaturesSourceTest(parameterized.TestCase):
     counts = iter([2, 3])
     with pytest.raises(DataError, match="'train': 2, 'test': 3"):
       from_features(
-          lambda x: np.ones((len(x), next(counts))), TEXTS, NAMES, TEXTS, NAMES
-      )
+          lambda x: np.ones((len(x), next(counts))), TEXTS, NAMES, TEXTS, NAMES)
     with pytest.raises(DataError, match="at least one train sample; got none"):
       from_features(_lengths, [], [])
     with pytest.raises(DataError, match="`rows` must be at least 1; got 0"):
@@ -155,7 +156,10 @@ class FeaturesSourceTest(parameterized.TestCase):
     with pytest.raises(DataError, match="got 5 NaN.*test sample 4"):
       from_features(
           lambda x: np.full((len(x), 5), np.nan if x == ["ff"] else 1.0),
-          TEXTS[:4], NAMES[:4], TEXTS, NAMES, rows=1,
-      )
+          TEXTS[:4],
+          NAMES[:4],
+          TEXTS,
+          NAMES,
+          rows=1)
     with pytest.raises(DataError, match="given together"):
       from_features(_lengths, TEXTS, NAMES, TEXTS)

@@ -36,9 +36,8 @@ def _boxes(figure, kind):
 
 def _overlap(a, b):
   return (
-      min(a.x1, b.x1) - max(a.x0, b.x0) > 1
-      and min(a.y1, b.y1) - max(a.y0, b.y0) > 1
-  )
+      min(a.x1, b.x1) - max(a.x0, b.x0) > 1 and
+      min(a.y1, b.y1) - max(a.y0, b.y0) > 1)
 
 
 def _check_whole(figure):
@@ -54,23 +53,24 @@ def _texts(figure):
 
 
 class SampleGridTest(parameterized.TestCase):
+
   @parameterized.named_parameters(
       ("one", 1, (28, 28, 1), DIGITS, None, True),
       ("one_of_two_classes", 1, (8, 8, 3), ("no", "yes"), None, False),
-      ("five_steps_of_one", 5, (8, 8, 1), LONG, 5, False),
-      ("wide", 7, (4, 16, 3), DIGITS, None, True),
-      ("tall", 12, (16, 4, 1), LONG, 6, False),
-      ("many", 50, (4, 4, 1), LONG, None, False),
+      ("five_steps_of_one", 5,
+       (8, 8, 1), LONG, 5, False), ("wide", 7, (4, 16, 3), DIGITS, None, True),
+      ("tall", 12,
+       (16, 4, 1), LONG, 6, False), ("many", 50, (4, 4, 1), LONG, None, False),
       ("a_hundred", 100, (32, 32, 3), LONG, 10, True),
-      ("a_hundred_steps", 103, (4, 4, 1), LONG, 103, False),
-  )
+      ("a_hundred_steps", 103, (4, 4, 1), LONG, 103, False))
   def test_is_whole_and_legible(self, num, shape, names, steps, start):
     figure = figures.sample_grid(
-        _noise(num, *shape), 10 * _labels(num, names), names,
+        _noise(num, *shape),
+        10 * _labels(num, names),
+        names,
         start=_noise(num, *shape, seed=2) if start else None,
         order=np.arange(num).reshape(steps, -1) if steps else None,
-        title="A title that is quite long " * 3,
-    )
+        title="A title that is quite long " * 3)
     _check_whole(figure)
     pictures = _boxes(figure, AxesImage)
     assert len(pictures) == num * (1 + start)
@@ -81,12 +81,9 @@ class SampleGridTest(parameterized.TestCase):
 
   def test_two_classes_with_one_output(self):
     figure = figures.sample_grid(
-        _noise(3, 4, 4, 1), np.array([[0.9], [-0.2], [0.0]]), ("no", "yes")
-    )
+        _noise(3, 4, 4, 1), np.array([[0.9], [-0.2], [0.0]]), ("no", "yes"))
     shown = [text for text in _texts(figure) if ": " in text[:5]]
-    assert shown == [
-        "yes: 0.9", "no: 0.1", "no: 1.2", "yes: -0.2", "no: 1.0"
-    ]
+    assert shown == ["yes: 0.9", "no: 0.1", "no: 1.2", "yes: -0.2", "no: 1.0"]
 
   @parameterized.parameters((20, 3), (21, 2), (51, 1))
   def test_largest_values_come_first(self, num, lines):
@@ -99,8 +96,9 @@ class SampleGridTest(parameterized.TestCase):
     labels = np.eye(4) + 0.25 * np.eye(4)[1]
     figure = figures.sample_grid(_noise(4, 2, 2, 1), labels, list("abcd"))
     shown = [text for text in _texts(figure) if text[1] == ":"]
-    assert shown == ["a: 1.0", "b: 0.2", "b: 1.2", "c: 1.0", "b: 0.2",
-                     "d: 1.0", "b: 0.2"]
+    assert shown == [
+        "a: 1.0", "b: 0.2", "b: 1.2", "c: 1.0", "b: 0.2", "d: 1.0", "b: 0.2"
+    ]
 
   def test_hard_labels_are_names(self):
     figure = figures.sample_grid(_noise(4, 2, 2, 1), np.eye(4), list("abcd"))
@@ -125,8 +123,7 @@ class SampleGridTest(parameterized.TestCase):
   def test_order(self):
     images = np.arange(4.0)[:, None, None, None] * np.ones((4, 2, 2, 1))
     figure = figures.sample_grid(
-        images, np.eye(4), list("abcd"), order=[[2, 0], [3, 1]]
-    )
+        images, np.eye(4), list("abcd"), order=[[2, 0], [3, 1]])
     greys = [a.get_array()[0, 0, 0] for a in figure.findobj(AxesImage)]
     np.testing.assert_array_equal(np.argsort(greys), [1, 3, 0, 2])
     assert "steps 1–2" in _texts(figure)
@@ -138,27 +135,27 @@ class SampleGridTest(parameterized.TestCase):
       ("nan", dict(images=np.full((2, 4, 4, 1), np.nan)), "must be finite"),
       ("labels", dict(labels=np.eye(3)), "for 2 samples"),
       ("names", dict(class_names=("a",)), "must have 3 names; got 1"),
-      ("start", dict(start=np.ones((2, 3, 3, 1))), "`start` must have"),
-  )
+      ("start", dict(start=np.ones((2, 3, 3, 1))), "`start` must have"))
   def test_refuses(self, changes, message):
     given = dict(
-        images=_noise(2, 4, 4, 1), labels=np.ones((2, 3)), class_names="abc"
-    )
+        images=_noise(2, 4, 4, 1), labels=np.ones((2, 3)), class_names="abc")
     with pytest.raises(ValueError, match=message):
       figures.sample_grid(**{**given, **changes})
 
 
 class ChartsTest(parameterized.TestCase):
+
   @parameterized.parameters(1, 3, 200)
   def test_curves(self, num):
-    log = [dict(step=20 * i, loss=2.0 / (1 + i), accuracy=0.25, grad_norm=1)
-           for i in range(num)]
+    log = [
+        dict(step=20 * i, loss=2.0 / (1 + i), accuracy=0.25, grad_norm=1)
+        for i in range(num)
+    ]
     figure = figures.curves(log)
     _check_whole(figure)
     loss, accuracy = figure.axes
     np.testing.assert_allclose(
-        loss.lines[0].get_xydata(), [(m["step"], m["loss"]) for m in log]
-    )
+        loss.lines[0].get_xydata(), [(m["step"], m["loss"]) for m in log])
     np.testing.assert_allclose(accuracy.lines[0].get_ydata(), 25)
     assert accuracy.get_xlabel() and "%" in accuracy.get_ylabel()
 
@@ -167,8 +164,10 @@ class ChartsTest(parameterized.TestCase):
     assert len(figure.axes) == 1 and figure.axes[0].get_xlabel()
 
   def test_accuracy_against(self):
-    rows = [dict(num_samples=m, mean=0.5, std=0.1, label="SLDD, random")
-            for m in (100, 1, 10)]
+    rows = [
+        dict(num_samples=m, mean=0.5, std=0.1, label="SLDD, random")
+        for m in (100, 1, 10)
+    ]
     rows.append(dict(num_samples=5, mean=0.25, std=None, label="DD"))
     figure = figures.accuracy_against(rows, full_data=0.9)
     _check_whole(figure)
@@ -177,8 +176,10 @@ class ChartsTest(parameterized.TestCase):
     assert any(np.array_equal(x, [(1, 50), (10, 50), (100, 50)]) for x in lines)
     assert axes.get_xscale() == "log"
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend == ["SLDD, random", "DD", "all real data: 90.0 %",
-                      "90 % of all real data: 81.0 %"]
+    assert legend == [
+        "SLDD, random", "DD", "all real data: 90.0 %",
+        "90 % of all real data: 81.0 %"
+    ]
 
   def test_accuracy_against_bytes(self):
     rows = [dict(bytes=b, mean=0.5, std=0.1, label="DM") for b in (784, 78_400)]
@@ -209,8 +210,12 @@ class ChartsTest(parameterized.TestCase):
       return figures.Points(features, classes, groups)
 
     real = points(60)
-    sets = {"plain": points(6), "in segments": points(6, np.arange(6) // 3),
-            "third": points(3)}
+    sets = {
+        "plain": points(6),
+        "in segments": points(6,
+                              np.arange(6) // 3),
+        "third": points(3)
+    }
     sets = dict(list(sets.items())[:num_sets])
     names = ["ankle boot", "bag", "pullover"]
     figure = figures.t_sne(real, sets, names)
@@ -239,19 +244,18 @@ class ChartsTest(parameterized.TestCase):
         baselines=dict(
             random_real=dict(mean=0.6, std=0.05),
             random_real_converged=dict(mean=1.0, std=0.0),
-            knn_random=dict(mean=0.7, std=None),
-        ),
-        full_data_accuracy=0.98,
-    )
+            knn_random=dict(mean=0.7, std=None)),
+        full_data_accuracy=0.98)
     figure = figures.accuracy_bars(report)
     _check_whole(figure)
     axes = figure.axes[0]
     names = [label.get_text() for label in axes.get_yticklabels()]
-    assert names == ["random real", "kNN on random real", "distilled",
-                     "random real, converged"]
-    np.testing.assert_allclose(
-        [bar.get_width() for bar in axes.patches], [60, 70, 80, 100]
-    )
+    assert names == [
+        "random real", "kNN on random real", "distilled",
+        "random real, converged"
+    ]
+    np.testing.assert_allclose([bar.get_width() for bar in axes.patches],
+                               [60, 70, 80, 100])
     colours = [bar.get_facecolor() for bar in axes.patches]
     assert colours[2] not in colours[:2] and colours[0] == colours[1]
     assert {"80.0 ± 1.0", "70.0", "60.0 ± 5.0"} <= set(_texts(figure))
@@ -261,14 +265,17 @@ class ChartsTest(parameterized.TestCase):
     _check_whole(figure)
 
   def test_transfer_matrix(self):
+
     def networks(mean):
-      block = dict(accuracy=dict(mean=mean, std=0.02),
-                   random_real=dict(mean=0.3, std=None))
+      block = dict(
+          accuracy=dict(mean=mean, std=0.02),
+          random_real=dict(mean=0.3, std=None))
       return {"convnet": block, "mobilenet_v2": block}
 
-    figure = figures.transfer_matrix(
-        {"dc": networks(0.915), "dm": networks(0.5)}
-    )
+    figure = figures.transfer_matrix({
+        "dc": networks(0.915),
+        "dm": networks(0.5)
+    })
     _check_whole(figure)
     axes = figure.axes[0]
     rows = [label.get_text() for label in axes.get_yticklabels()]
@@ -276,15 +283,12 @@ class ChartsTest(parameterized.TestCase):
     assert rows == ["dc", "dm", "random real"]
     assert columns == ["convnet", "mobilenet_v2"]
     np.testing.assert_allclose(
-        axes.images[0].get_array(), [[91.5] * 2, [50] * 2, [30] * 2]
-    )
+        axes.images[0].get_array(), [[91.5] * 2, [50] * 2, [30] * 2])
     assert {"91.5\n± 2.0", "30.0"} <= set(_texts(figure))
     with pytest.raises(ValueError, match="`sets` must be of the same"):
       figures.transfer_matrix({"dc": networks(0.9), "dm": {}})
 
-  @parameterized.parameters(
-      figures.curves, figures.accuracy_against
-  )
+  @parameterized.parameters(figures.curves, figures.accuracy_against)
   def test_refuses_nothing(self, draw):
     with pytest.raises(ValueError, match="at least one"):
       draw([])

@@ -15,7 +15,7 @@ def _tissue(generator, dense: bool):
   image = np.full((SIDE, SIDE, 3), (225, 170, 200), float)
   image += generator.normal(0, 8, image.shape)
   for y, x in generator.integers(0, SIDE - 1, (12 if dense else 4, 2)):
-    image[y : y + 2, x : x + 2] = (90, 40, 120)
+    image[y:y + 2, x:x + 2] = (90, 40, 120)
   return Image.fromarray(image.clip(0, 255).astype(np.uint8))
 
 
@@ -41,8 +41,7 @@ def test_two_classes_of_unequal_size(slides, tmp_path):
       *launching.FEW, "--config.network.depth=1", "--config.figures=true",
       "--config.method.batch_size=16", "--config.method.num_steps=4",
       "--config.method.recipe.num_epochs=1", "--config.method.strategy=",
-      "--config.evaluation.baselines=random_real", f"--workdir={tmp_path}/run",
-  )
+      "--config.evaluation.baselines=random_real", f"--workdir={tmp_path}/run")
   assert result.code == 0, result.err
   assert "4 samples" in result.out
   report = json.loads((tmp_path / "run" / "report.json").read_text())

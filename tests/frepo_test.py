@@ -22,8 +22,7 @@ CLASSES, OWN, REAL = 3, 6, 10
 KEY = jax.random.key(0)
 # Of tanh and means, so that finite differences are valid everywhere.
 NETWORK = frepo_convnet(
-    CLASSES, depth=2, width=3, norm=norms.fast_batch_norm, activation=jnp.tanh
-)
+    CLASSES, depth=2, width=3, norm=norms.fast_batch_norm, activation=jnp.tanh)
 
 
 def _problem():
@@ -31,9 +30,7 @@ def _problem():
   generator = np.random.default_rng(0)
   samples = Samples(
       jnp.asarray(generator.normal(size=(OWN, 4, 4, 1))),
-      jnp.asarray(0.3 * generator.normal(size=(OWN, CLASSES))),
-      jnp.zeros((0,)),
-  )
+      jnp.asarray(0.3 * generator.normal(size=(OWN, CLASSES))), jnp.zeros((0,)))
   inputs = jnp.asarray(generator.normal(size=(REAL, 4, 4, 1)))
   classes = jnp.asarray(generator.integers(0, CLASSES, REAL), jnp.int32)
   return samples, Batch(inputs, classes)
@@ -62,8 +59,7 @@ def _regression(network=NETWORK, **settings):
 
 def _loss(objective, samples, batch):
   return jax.jit(objective.loss)(
-      KEY, samples, objective.init(KEY, samples), batch
-  )
+      KEY, samples, objective.init(KEY, samples), batch)
 
 
 def _literal(variables, x, y, batch, ridge, mirrored=False, margin=1.0):
@@ -74,8 +70,7 @@ def _literal(variables, x, y, batch, ridge, mirrored=False, margin=1.0):
     x, y = jnp.concatenate([x, x[:, :, ::-1]]), jnp.concatenate([y, y])
   phi, phi_t = (
       NETWORK.stages(variables, z)[0][-1].reshape(len(z), -1)
-      for z in (x, batch.inputs)
-  )
+      for z in (x, batch.inputs))
   gram = phi @ phi.T
   gram += ridge * jnp.trace(gram) / len(gram) * jnp.eye(len(gram))
   predictions = phi_t @ phi.T @ jnp.linalg.inv(gram) @ y
@@ -98,12 +93,13 @@ class FeatureRegressionTest(parameterized.TestCase):
     settings = dict(size=size, max_age=limit + 1, optimizer=optax.adam(0.05))
     network = NETWORK._replace(init=lambda key, x: _variables())
     outer = distiller(
-        backprop(_regression(
-            network, pool=network_pool(network, **settings), ridge=ridge,
-            mirrored=True,
-        ), pixels()),
-        learn(codes=optax.sgd(rate), labels=optax.sgd(rate)),
-    )
+        backprop(
+            _regression(
+                network,
+                pool=network_pool(network, **settings),
+                ridge=ridge,
+                mirrored=True), pixels()),
+        learn(codes=optax.sgd(rate), labels=optax.sgd(rate)))
     start = Distilled(samples.inputs, samples.labels, jnp.zeros((0,)))
     state, step = outer.init(KEY, start), jax.jit(outer.step)
 
@@ -111,15 +107,18 @@ class FeatureRegressionTest(parameterized.TestCase):
     def meta(x, y, variables):
       return jax.value_and_grad(
           lambda x, y: _literal(variables, x, y, batch, ridge, True),
-          argnums=(0, 1), has_aux=True,
-      )(x, y)
+          argnums=(0, 1),
+          has_aux=True)(x, y)
 
     @jax.jit
     def train(variables, moments, x, y):
+
       def error(params):
-        outputs, updated = NETWORK.apply(
-            {**variables, "params": params}, x, train=True
-        )
+        outputs, updated = NETWORK.apply({
+            **variables, "params": params
+        },
+                                         x,
+                                         train=True)
         return jnp.square(outputs - y).sum(1).mean() / 2, updated
 
       gradient, updated = jax.grad(error, has_aux=True)(variables["params"])
@@ -164,27 +163,26 @@ class FeatureRegressionTest(parameterized.TestCase):
       way = jnp.asarray(generator.normal(size=value.shape))
       ahead, behind = (
           loss(samples._replace(**{field: value + h * way}))
-          for h in (1e-5, -1e-5)
-      )
+          for h in (1e-5, -1e-5))
       np.testing.assert_allclose(
           jnp.vdot(getattr(gradient, field), way), (ahead - behind) / 2e-5,
-          rtol=1e-6,
-      )
+          rtol=1e-6)
 
   def test_real_samples_carry_no_gradient(self):
     samples, batch = _problem()
     objective = _regression()
-    gradient = jax.jit(jax.grad(lambda inputs: objective.loss(
-        KEY, samples, (), batch._replace(inputs=inputs)
-    )[0]))(batch.inputs)
+    gradient = jax.jit(
+        jax.grad(
+            lambda inputs: objective.loss(
+                KEY, samples, (), batch._replace(inputs=inputs))[0]))(
+                    batch.inputs)
     self.assertFalse(bool(gradient.any()))
 
   def test_mirrored_is_a_set_with_its_mirror_images(self):
     samples, batch = _problem()
     both = samples._replace(
         inputs=jnp.concatenate([samples.inputs, samples.inputs[:, :, ::-1]]),
-        labels=jnp.concatenate([samples.labels] * 2),
-    )
+        labels=jnp.concatenate([samples.labels] * 2))
     alone, _ = _loss(_regression(ridge=0.1, mirrored=True), samples, batch)
     together, _ = _loss(_regression(ridge=0.1), both, batch)
     without, _ = _loss(_regression(ridge=0.1), samples, batch)
@@ -199,8 +197,7 @@ class FeatureRegressionTest(parameterized.TestCase):
     labels = jnp.eye(CLASSES)[batch.labels] - 1 / CLASSES
     itself = samples._replace(inputs=batch.inputs, labels=labels)
     value, (_, metrics) = _loss(
-        _regression(ridge=1e-12, margin=0.0), itself, batch
-    )
+        _regression(ridge=1e-12, margin=0.0), itself, batch)
     self.assertLess(float(value), 1e-12)
     self.assertEqual(float(metrics["accuracy"]), 1)
 
@@ -210,14 +207,12 @@ class FeatureRegressionTest(parameterized.TestCase):
     value, gradient = jax.value_and_grad(label_margin)(labels, at_most=1 / 3)
     np.testing.assert_allclose(value, (0.3 + 0 + 1 / 3) / 3)
     np.testing.assert_allclose(
-        3 * gradient, [[-1, 1, 0], [1, -1, 0], [0, 0, 0]]
-    )
+        3 * gradient, [[-1, 1, 0], [1, -1, 0], [0, 0, 0]])
     samples, batch = _problem()
     samples = samples._replace(labels=jnp.concatenate([labels, labels]))
     plain, with_margin = (
         _loss(_regression(margin=weight, mirrored=True), samples, batch)
-        for weight in (0.0, 2.0)
-    )
+        for weight in (0.0, 2.0))
     np.testing.assert_allclose(plain[0] - with_margin[0], 2 * value, rtol=1e-9)
     np.testing.assert_allclose(with_margin[1][1]["margin"], value)
 
@@ -239,8 +234,7 @@ class FeatureRegressionTest(parameterized.TestCase):
       y = jnp.concatenate([-column, column], 1)
       phi, phi_t = (
           embeddings(NETWORK, _variables(), z)
-          for z in (samples.inputs, batch.inputs)
-      )
+          for z in (samples.inputs, batch.inputs))
       gram = phi @ phi.T
       gram += 0.1 * jnp.trace(gram) / len(gram) * jnp.eye(len(gram))
       error = phi_t @ phi.T @ jnp.linalg.inv(gram) @ y
@@ -268,11 +262,10 @@ class FeatureRegressionTest(parameterized.TestCase):
     chex.assert_shape(rows, (198, 6))
     for i in (0, 64, 197):
       alone, back = jax.vjp(
-          lambda x: NETWORK.stages(variables, x)[0][-1], x[i : i + 1]
-      )
-      np.testing.assert_allclose(rows[i : i + 1], alone, rtol=1e-9)
+          lambda x: NETWORK.stages(variables, x)[0][-1], x[i:i + 1])
+      np.testing.assert_allclose(rows[i:i + 1], alone, rtol=1e-9)
       slope, = back(jnp.full_like(alone, i))
-      np.testing.assert_allclose(gradient[i : i + 1], slope, rtol=1e-7)
+      np.testing.assert_allclose(gradient[i:i + 1], slope, rtol=1e-7)
 
   def test_default_pool(self):
     network = mlp(CLASSES, widths=(4,))

@@ -46,8 +46,7 @@ def _toy(num_classes: int = C, size: int = N, features: int = D):
   shares = np.arange(1, num_classes + 1) / np.arange(1, num_classes + 1).sum()
   means = generator.normal(size=(num_classes, features))
   mix = np.eye(features) + 0.5 * generator.normal(
-      size=(features, features)
-  ) / np.sqrt(features)
+      size=(features, features)) / np.sqrt(features)
 
   def draw(size):
     y = generator.choice(num_classes, size, p=shares)
@@ -77,8 +76,8 @@ def _error(probe: Probe, other: Probe, scale: float = 1.0) -> float:
   """Largest relative difference of weights and offset."""
   return max(
       np.linalg.norm(scale * a - b) / np.linalg.norm(b)
-      for a, b in ((probe.weights, other.weights), (probe.y_mean, other.y_mean))
-  )
+      for a, b in ((probe.weights, other.weights), (probe.y_mean,
+                                                    other.y_mean)))
 
 
 def _accuracy(probe: Probe, num_classes: int = C) -> float:
@@ -87,6 +86,7 @@ def _accuracy(probe: Probe, num_classes: int = C) -> float:
 
 
 class MomentsTest(parameterized.TestCase):
+
   @parameterized.product(num_classes=(2, 3, C), ridge=RIDGES)
   def test_probe_is_ridge_regression(self, num_classes, ridge):
     z, y, *_ = _toy(num_classes)
@@ -94,9 +94,8 @@ class MomentsTest(parameterized.TestCase):
     probe = ridge_probe(_moments(num_classes), ridge)
     assert _error(probe, direct) < 1e-11
     np.testing.assert_allclose(
-        probe.outputs(z[:5]), (z[:5] - z.mean(0)) @ direct.weights
-        + direct.y_mean,
-    )
+        probe.outputs(z[:5]),
+        (z[:5] - z.mean(0)) @ direct.weights + direct.y_mean)
     outputs = 1 if num_classes == 2 else num_classes
     chex.assert_shape(probe.weights, (D, outputs))
 
@@ -106,15 +105,12 @@ class MomentsTest(parameterized.TestCase):
     rows = np.eye(C)[y]
     np.testing.assert_allclose(moments.gram, (N - 1) * np.cov(z.T), atol=1e-8)
     np.testing.assert_allclose(
-        moments.cross, (z - z.mean(0)).T @ (rows - rows.mean(0)), atol=1e-8
-    )
+        moments.cross, (z - z.mean(0)).T @ (rows - rows.mean(0)), atol=1e-8)
     np.testing.assert_allclose(
-        moments.class_means[3], z[y == 3].mean(0), rtol=1e-12
-    )
+        moments.class_means[3], z[y == 3].mean(0), rtol=1e-12)
     np.testing.assert_allclose(moments.y_mean, rows.mean(0) - 0.1, atol=1e-14)
-    assert moments.scale == pytest.approx(
-        (N - 1) * z.var(0, ddof=1).mean(), rel=1e-10
-    )
+    assert moments.scale == pytest.approx((N - 1) * z.var(0, ddof=1).mean(),
+                                          rel=1e-10)
 
   def test_added_and_withdrawn(self):
     z, y, *_ = _toy()
@@ -124,8 +120,7 @@ class MomentsTest(parameterized.TestCase):
     ]
     whole = moments_of(z, y, num_classes=C, rows=N)
     chex.assert_trees_all_close(
-        sum(parts[1:], parts[0]), whole, _moments(), rtol=1e-12
-    )
+        sum(parts[1:], parts[0]), whole, _moments(), rtol=1e-12)
     left = whole - parts[1]
     chex.assert_trees_all_close(left, parts[0] + parts[2], rtol=1e-9)
     kept = np.r_[:7, 1000:N]
@@ -158,35 +153,43 @@ class MomentsTest(parameterized.TestCase):
     assert abs(float(encoded.mean())) < 1e-3
     chex.assert_trees_all_close(
         split_moments(split, rows=999),
-        moments_of(encoded, y, num_classes=C), rtol=1e-5, atol=1e-2,
-    )
+        moments_of(encoded, y, num_classes=C),
+        rtol=1e-5,
+        atol=1e-2)
 
   @parameterized.named_parameters(
       ("shape", lambda: moments_of(np.ones(3), [0], num_classes=2), "N, D"),
-      ("length", lambda: moments_of(np.ones((3, 2)), [0], num_classes=2), "N"),
-      ("class", lambda: moments_of(np.ones((1, 2)), [2], num_classes=2),
-       r"0\.\.1; got 2"),
-      ("float", lambda: moments_of(np.ones((1, 2)), [.5], num_classes=2),
-       "integers; got float64"),
-      ("one", lambda: moments_of(np.ones((1, 2)), [0], num_classes=1),
-       "at least 2; got 1"),
-      ("nan", lambda: moments_of(np.full((1, 2), np.nan), [0], num_classes=2),
-       r"finite; got NaN or infinity in rows 0\.\.0"),
-      ("rows", lambda: moments_of(np.ones((1, 2)), [0], num_classes=2, rows=0),
-       "`rows` must be at least 1; got 0"),
+      ("length", lambda: moments_of(np.ones(
+          (3, 2)), [0], num_classes=2), "N"), (
+              "class", lambda: moments_of(np.ones(
+                  (1, 2)), [2], num_classes=2), r"0\.\.1; got 2"),
+      (
+          "float", lambda: moments_of(np.ones(
+              (1, 2)), [.5], num_classes=2), "integers; got float64"),
+      (
+          "one", lambda: moments_of(np.ones(
+              (1, 2)), [0], num_classes=1), "at least 2; got 1"),
+      (
+          "nan",
+          lambda: moments_of(np.full((1, 2), np.nan), [0], num_classes=2),
+          r"finite; got NaN or infinity in rows 0\.\.0"), (
+              "rows",
+              lambda: moments_of(np.ones((1, 2)), [0], num_classes=2, rows=0),
+              "`rows` must be at least 1; got 0"),
       ("added", lambda: _moments() + _moments(3), r"\(10, 64\); got \(3, 64\)"),
-      ("tuple", lambda: _moments() + (1,), "got tuple"),
-      ("withdrawn", lambda: moments_of(
-          np.ones((1, D)), [0], num_classes=C) - _moments(), "were added"),
-      ("empty", lambda: ridge_probe(
-          moments_of(np.ones((0, 2)), np.zeros(0, int), num_classes=2), 1.0),
-       "at least one sample"),
-      ("images", lambda: split_moments(
-          from_arrays(
-              np.ones((2, 4, 4, 1)), [0, 1], test_fraction=0
-          ).train), r"\(2, 4, 4, 1\)"),
-      ("ridge", lambda: ridge_probe(_moments(), 0.0), "positive.*; got 0"),
-  )
+      ("tuple", lambda: _moments() + (1,), "got tuple"), (
+          "withdrawn", lambda: moments_of(np.ones(
+              (1, D)), [0], num_classes=C) - _moments(), "were added"),
+      (
+          "empty", lambda: ridge_probe(
+              moments_of(np.ones(
+                  (0, 2)), np.zeros(0, int), num_classes=2), 1.0),
+          "at least one sample"), (
+              "images", lambda: split_moments(
+                  from_arrays(np.ones(
+                      (2, 4, 4, 1)), [0, 1], test_fraction=0).train),
+              r"\(2, 4, 4, 1\)"),
+      ("ridge", lambda: ridge_probe(_moments(), 0.0), "positive.*; got 0"))
   def test_refused(self, make, message):
     with pytest.raises(ValueError, match=message) as caught:
       make()
@@ -194,6 +197,7 @@ class MomentsTest(parameterized.TestCase):
 
 
 class ClosedFormsTest(parameterized.TestCase):
+
   @parameterized.parameters(2, 3, C)
   def test_sufficient_statistics(self, num_classes):
     moments = _moments(num_classes)
@@ -237,16 +241,15 @@ class ClosedFormsTest(parameterized.TestCase):
     np.testing.assert_allclose(length, typical)
 
   @parameterized.product(
-      num_classes=(2, 3, C), ridge=(1.0, 1e4), set_ridge=(None, 1e-3, 1e6)
-  )
+      num_classes=(2, 3, C), ridge=(1.0, 1e4), set_ridge=(None, 1e-3, 1e6))
   def test_hard_labelled(self, num_classes, ridge, set_ridge):
     moments = _moments(num_classes)
     made = hard_labelled_points(moments, ridge, set_ridge=set_ridge)
     assert made.inputs.shape == (num_classes, D)
     np.testing.assert_allclose(
-        made.labels, centred_rows(np.arange(num_classes), num_classes),
-        rtol=1e-6,
-    )
+        made.labels,
+        centred_rows(np.arange(num_classes), num_classes),
+        rtol=1e-6)
     full, probe = ridge_probe(moments, ridge), fit_probe(made)
     weights = full.weights
     if num_classes == 2:
@@ -273,8 +276,7 @@ class ClosedFormsTest(parameterized.TestCase):
     assert made.weights.sum() == pytest.approx(N)
     np.testing.assert_array_equal(
         classes_of_labels(uncentred(made.labels)),
-        np.repeat(np.arange(num_classes), k),
-    )
+        np.repeat(np.arange(num_classes), k))
     more = class_means_and_covariance(moments, 1.0, samples_per_class=k + 2)
     assert _error(fit_probe(more), ridge_probe(moments, 1.0)) < 1e-12
 
@@ -287,8 +289,7 @@ class ClosedFormsTest(parameterized.TestCase):
       spread = made.weights @ np.square(made.inputs - moments.z_mean).sum(1)
       # What is left out of the scatter is in the ridge.
       assert spread + D * (made.ridge - ridge) == pytest.approx(
-          np.trace(moments.gram)
-      )
+          np.trace(moments.gram))
       errors.append(_error(fit_probe(made), full))
       accuracies.append(_accuracy(fit_probe(made)))
     assert errors == sorted(errors, reverse=True) and errors[-1] < 1e-12
@@ -300,11 +301,9 @@ class ClosedFormsTest(parameterized.TestCase):
   def test_solved_labels(self, num_classes, pull):
     z, y, *_ = _toy(num_classes)
     rows = np.concatenate(
-        [np.flatnonzero(y == c)[:5] for c in range(num_classes)]
-    )
+        [np.flatnonzero(y == c)[:5] for c in range(num_classes)])
     made = solved_labels(
-        _moments(num_classes), z[rows], y[rows], 40.0, pull=pull
-    )
+        _moments(num_classes), z[rows], y[rows], 40.0, pull=pull)
     # The same by least squares on all predictions, stacked with the pull.
     targets = np.eye(num_classes)[y][:, -len(made.labels[0]):]
     hard = targets[rows] - targets.mean(0)
@@ -316,11 +315,9 @@ class ClosedFormsTest(parameterized.TestCase):
     root = np.sqrt(pull * np.square(a).sum() / len(rows))
     direct = np.linalg.lstsq(
         np.concatenate([a, root * np.eye(len(rows))]),
-        np.concatenate([targets, root * hard]),
-    )[0]
+        np.concatenate([targets, root * hard]))[0]
     np.testing.assert_allclose(
-        made.labels - made.label_offset, direct, rtol=1e-6, atol=1e-8
-    )
+        made.labels - made.label_offset, direct, rtol=1e-6, atol=1e-8)
     np.testing.assert_allclose(made.inputs, z[rows], atol=1e-12)
 
   def test_solved_labels_are_better(self):
@@ -329,34 +326,40 @@ class ClosedFormsTest(parameterized.TestCase):
     moments = _moments()
     solved = solved_labels(moments, z[rows], y[rows], 40.0)
     hard = solved_labels(moments, z[rows], y[rows], 40.0, pull=1e9)
-    np.testing.assert_allclose(
-        hard.labels, np.eye(C)[y[rows]] - 0.1, atol=1e-6
-    )
+    np.testing.assert_allclose(hard.labels, np.eye(C)[y[rows]] - 0.1, atol=1e-6)
     assert _accuracy(fit_probe(solved)) > _accuracy(fit_probe(hard)) + 0.1
 
   @parameterized.named_parameters(
-      ("ridge", lambda m: smallest_set(m, -1.0), "`ridge` must be positive"),
-      ("set_ridge", lambda m: hard_labelled_points(m, 1.0, set_ridge=0.0),
-       "must be positive.*; got 0"),
-      ("at_most", lambda m: sufficient_statistics_set(m, 1.0, at_most=0),
-       "`at_most` must be at least 1; got 0"),
-      ("per_class", lambda m: class_means_and_covariance(
-          m, 1.0, samples_per_class=0), "`samples_per_class`.*; got 0"),
-      ("absent", lambda m: class_means_and_covariance(
-          m._replace(counts=m.counts * (np.arange(C) > 0)), 1.0),
-       r"every class; got \[0, "),
-      ("alike", lambda m: smallest_set(
-          m._replace(sums=0 * m.sums), 1.0),
-       "tell classes apart"),
-      ("points", lambda m: solved_labels(m, np.ones((2, 3)), [0, 1], 1.0),
-       r"\[M, 64\].*\(2, 3\)"),
-      ("none", lambda m: solved_labels(
-          m, np.ones((0, D)), np.zeros(0, int), 1.0), r"\(0, 64\)"),
-      ("class", lambda m: solved_labels(m, np.ones((1, D)), [10], 1.0),
-       r"0\.\.9; got 10\.\.10"),
-      ("pull", lambda m: solved_labels(m, np.ones((1, D)), [1], 1.0, pull=0.0),
-       "`pull` must be positive; got 0"),
-  )
+      ("ridge", lambda m: smallest_set(m, -1.0), "`ridge` must be positive"), (
+          "set_ridge", lambda m: hard_labelled_points(m, 1.0, set_ridge=0.0),
+          "must be positive.*; got 0"), (
+              "at_most", lambda m: sufficient_statistics_set(m, 1.0, at_most=0),
+              "`at_most` must be at least 1; got 0"),
+      (
+          "per_class",
+          lambda m: class_means_and_covariance(m, 1.0, samples_per_class=0),
+          "`samples_per_class`.*; got 0"),
+      (
+          "absent", lambda m: class_means_and_covariance(
+              m._replace(counts=m.counts *
+                         (np.arange(C) > 0)), 1.0), r"every class; got \[0, "),
+      (
+          "alike", lambda m: smallest_set(m._replace(sums=0 * m.sums), 1.0),
+          "tell classes apart"),
+      (
+          "points", lambda m: solved_labels(m, np.ones(
+              (2, 3)), [0, 1], 1.0), r"\[M, 64\].*\(2, 3\)"),
+      (
+          "none",
+          lambda m: solved_labels(m, np.ones(
+              (0, D)), np.zeros(0, int), 1.0), r"\(0, 64\)"),
+      (
+          "class", lambda m: solved_labels(m, np.ones(
+              (1, D)), [10], 1.0), r"0\.\.9; got 10\.\.10"),
+      (
+          "pull",
+          lambda m: solved_labels(m, np.ones(
+              (1, D)), [1], 1.0, pull=0.0), "`pull` must be positive; got 0"))
   def test_refused(self, make, message):
     with pytest.raises(ValueError, match=message) as caught:
       make(_moments())
@@ -367,16 +370,15 @@ FORMS = {
     "all": sufficient_statistics_set,
     "smallest": smallest_set,
     "hard": hard_labelled_points,
-    "moments": class_means_and_covariance,
+    "moments": class_means_and_covariance
 }
 
 
 class EvaluatedTest(parameterized.TestCase):
   """Sets as artifacts, through the one evaluator."""
 
-  @parameterized.parameters(
-      ("all", 3), ("smallest", 2), ("hard", 2), ("hard", 3), ("moments", 2)
-  )
+  @parameterized.parameters(("all", 3), ("smallest", 2), ("hard", 2),
+                            ("hard", 3), ("moments", 2))
   def test_a_set_is_worth_all_data(self, form, num_classes):
     z, y, z_test, y_test = _toy(num_classes)
     source = from_arrays(z, y, z_test, y_test)
@@ -387,16 +389,14 @@ class EvaluatedTest(parameterized.TestCase):
     hard = form in ("hard", "moments")
     assert made.label_regime == ("hard" if hard else "soft_fixed")
     assert made.storage_bytes["total"] == (
-        made.inputs.nbytes + made.labels.nbytes
-        + 4 * (len(made.inputs) + 1 + D + made.labels.shape[1])
-    )
+        made.inputs.nbytes + made.labels.nbytes + 4 *
+        (len(made.inputs) + 1 + D + made.labels.shape[1]))
     with tempfile.TemporaryDirectory() as folder:
       path = pathlib.Path(folder) / "set.safetensors"
       artifact.save(made, path)
       made = artifact.load(path)
     report = evaluate_set(
-        jax.random.key(0), made, source.test, learner=linear_probe()
-    )
+        jax.random.key(0), made, source.test, learner=linear_probe())
     assert report.num_networks == 1
     x = source.test.encode(source.test.inputs)
     full = (ridge_probe(moments, ridge).classes(x) == y_test).mean()
@@ -414,23 +414,23 @@ class EvaluatedTest(parameterized.TestCase):
 
     def classes(probe_set):
       samples = Samples(
-          probe_set.inputs, probe_set.labels, np.zeros(0),
-          {"probe": {
-              name: np.asarray(getattr(probe_set, name))
-              for name in ("weights", "ridge", "input_offset", "label_offset")
-          }},
-      )
+          probe_set.inputs, probe_set.labels, np.zeros(0), {
+              "probe": {
+                  name: np.asarray(getattr(probe_set, name)) for name in (
+                      "weights", "ridge", "input_offset", "label_offset")
+              }
+          })
       order = np.arange(len(probe_set.inputs))[None]
       return fitted(jax.tree.map(jnp.asarray, TrainingSet(samples, order)))
 
     with jax.enable_x64(True):
       for other in (
-          made, made._replace(weights=np.ones(2 * C)),
+          made,
+          made._replace(weights=np.ones(2 * C)),
           made._replace(ridge=1e5),
           class_means_and_covariance(moments, 1e5),  # more than D points
           made._replace(label_offset=np.r_[1.0, np.zeros(C - 1)]),
-          made._replace(input_offset=np.zeros(D)),
-      ):
+          made._replace(input_offset=np.zeros(D))):
         found = classes(other)
         np.testing.assert_array_equal(found, fit_probe(other).classes(x))
         assert other is made or (found != classes(made)).any()
@@ -441,17 +441,18 @@ class EvaluatedTest(parameterized.TestCase):
     z, y = z[:50], y[:50]
     source = from_arrays(z, y, z_test, y_test, preprocessing=unchanged)
     made = artifact.from_samples(
-        z, np.asarray(centred_rows(y, num_classes)), label_space="centred",
-        class_names=source.class_names, preprocessing=unchanged(z),
-    )
+        z,
+        np.asarray(centred_rows(y, num_classes)),
+        label_space="centred",
+        class_names=source.class_names,
+        preprocessing=unchanged(z))
     with jax.enable_x64(True):
       report = evaluate_set(
-          jax.random.key(0), made, source.test, learner=linear_probe(0.1)
-      )
+          jax.random.key(0), made, source.test, learner=linear_probe(0.1))
     ridge = 0.1 * np.square(z - z.mean(0)).sum() / len(z)
     direct = _direct(z, y, num_classes, ridge)
-    assert report.mean == pytest.approx((direct.classes(z_test) == y_test)
-                                        .mean(), abs=1e-3)
+    assert report.mean == pytest.approx(
+        (direct.classes(z_test) == y_test).mean(), abs=1e-3)
 
   def test_raw_labels_are_refused(self):
     z, y, z_test, y_test = _toy(3)

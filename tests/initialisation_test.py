@@ -22,6 +22,7 @@ def _shard():
 
 
 class LayoutTest(parameterized.TestCase):
+
   def test_step_order_is_step_major(self):
     order = initialisation.step_order(6, 3)
     np.testing.assert_array_equal(order, [[0, 1], [2, 3], [4, 5]])
@@ -32,8 +33,7 @@ class LayoutTest(parameterized.TestCase):
       ("class_major", 12, 2, 3, [0, 0, 1, 1, 2, 2, 0, 0, 1, 1, 2, 2]),
       ("fewer_than_classes", 4, 2, 3, [0, 1, 2, 0]),
       ("one_step", 2, 1, 5, [0, 1]),
-      ("no_multiple", 8, 2, 3, [0, 0, 1, 2, 0, 1, 1, 2]),
-  )
+      ("no_multiple", 8, 2, 3, [0, 0, 1, 2, 0, 1, 1, 2]))
   def test_start_classes(self, num_samples, num_steps, num_classes, expected):
     classes = initialisation.start_classes(num_samples, num_steps, num_classes)
     np.testing.assert_array_equal(classes, expected)
@@ -55,8 +55,7 @@ class LayoutTest(parameterized.TestCase):
     np.testing.assert_array_equal(made.order, [[0, 4, 1, 5], [2, 6, 3, 7]])
     np.testing.assert_array_equal(made.members, [[0, 4, 2, 6], [1, 5, 3, 7]])
     uneven = initialisation.layout(
-        source, np.arange(3), num_rows=3, num_steps=1
-    )
+        source, np.arange(3), num_rows=3, num_steps=1)
     np.testing.assert_array_equal(uneven.classes, [0, 0, 2])
     assert uneven.members is None and made.classes.dtype == np.int32
 
@@ -67,6 +66,7 @@ class LayoutTest(parameterized.TestCase):
 
 
 class StartTest(parameterized.TestCase):
+
   @parameterized.parameters(1e-6, 0.02, 1.0, 100.0)
   def test_raw_step_sizes_invert_softplus(self, step_size):
     raw = initialisation.raw_step_sizes(step_size, 3)
@@ -89,24 +89,21 @@ class StartTest(parameterized.TestCase):
     np.testing.assert_allclose(
         initialisation.shared_labels(np.array([0, 1, 0]), 6),
         [[1 / 3, 0, 1 / 3, 0, 0, 1 / 3], [0, 0.5, 0, 0.5, 0, 0],
-         [0.5, 0, 0, 0, 0.5, 0]], rtol=1e-6,
-    )
+         [0.5, 0, 0, 0, 0.5, 0]],
+        rtol=1e-6)
     np.testing.assert_allclose(
         initialisation.shared_labels(np.array([0]), 3, np.array([0, 2])),
-        [[0.5, 0, 0.5]],
-    )
+        [[0.5, 0, 0.5]])
     for classes, num_classes in (([0, 1, 2, 0], 3), ([0, 1], 2), ([0], 2)):
       np.testing.assert_array_equal(
           initialisation.shared_labels(np.array(classes), num_classes),
-          initialisation.one_hot(np.array(classes), num_classes),
-      )
+          initialisation.one_hot(np.array(classes), num_classes))
 
   def test_owned_samples_stand_where_their_rows_do(self):
     owner = np.tile(np.arange(3), 2)  # style-major
     np.testing.assert_array_equal(
         initialisation.samples_of(np.array([[2, 0], [1, 1]]), owner),
-        [[2, 5, 0, 3], [1, 4, 1, 4]],
-    )
+        [[2, 5, 0, 3], [1, 4, 1, 4]])
 
   def test_real_samples_are_distinct_and_of_their_class(self):
     rows = np.arange(20, dtype=np.float32)[:, None]
@@ -125,40 +122,47 @@ class StartTest(parameterized.TestCase):
 
   def test_real_refuses_what_is_not_there(self):
     split = from_arrays(
-        np.zeros((20, 1), np.float32), CLASSES, test_fraction=0
-    ).train
+        np.zeros((20, 1), np.float32), CLASSES, test_fraction=0).train
     with pytest.raises(ValueError, match="class 2 has 5 and 6 were asked"):
       initialisation.real(jax.random.key(0), split, np.repeat([0, 1, 2], 6))
 
   def test_start(self):
     inputs, labels = jnp.ones((4, 3)), initialisation.one_hot([0, 1, 2, 0], 3)
     made = initialisation.start(
-        jax.random.key(0), inputs, labels, pixels(), step_size=0.1,
-        num_inner_steps=6,
-    )
+        jax.random.key(0),
+        inputs,
+        labels,
+        pixels(),
+        step_size=0.1,
+        num_inner_steps=6)
     np.testing.assert_array_equal(made.codes, inputs)
     np.testing.assert_array_equal(made.labels, np.eye(3)[[0, 1, 2, 0]])
     chex.assert_shape(made.raw_step_sizes, (6,))
     with pytest.raises(ValueError, match="1 for each of 3 label rows; got 4"):
       initialisation.start(
-          jax.random.key(0), inputs, labels[:3], pixels(), step_size=0.1,
-          num_inner_steps=6,
-      )
+          jax.random.key(0),
+          inputs,
+          labels[:3],
+          pixels(),
+          step_size=0.1,
+          num_inner_steps=6)
 
   @parameterized.parameters(
       initialisation.from_class_means, initialisation.from_herding,
       initialisation.from_kmeans, initialisation.from_noise,
-      initialisation.from_real,
-  )
+      initialisation.from_real)
   def test_starts_of_one_signature(self, begin):
     rows = np.random.RandomState(0).normal(size=(20, 2)) + CLASSES[:, None]
     source = from_arrays(rows.astype(np.float32), CLASSES, test_fraction=0)
     some = begin(jax.random.key(0), _shard(), pixels(), num_samples=4)
     np.testing.assert_array_equal(some.labels, np.eye(3)[[0, 0, 2, 2]])
     made = begin(
-        jax.random.key(0), source, pixels(), num_samples=6, num_steps=2,
-        num_epochs=3,
-    )
+        jax.random.key(0),
+        source,
+        pixels(),
+        num_samples=6,
+        num_steps=2,
+        num_epochs=3)
     chex.assert_shape(made.codes, (6, 2))
     chex.assert_shape(made.raw_step_sizes, (6,))
     np.testing.assert_array_equal(made.labels, np.eye(3)[[0, 1, 2, 0, 1, 2]])

@@ -23,30 +23,35 @@ def _samples(*shape, num_steps=4):
   return Samples(
       inputs=jnp.asarray(generator.normal(size=(4, *shape))),
       labels=jnp.asarray(generator.normal(size=(4, 3))),
-      step_sizes=jnp.linspace(0.1, 0.4, num_steps),
-  )
+      step_sizes=jnp.linspace(0.1, 0.4, num_steps))
 
 
 class _Dropout(nn.Module):
+
   @nn.compact
   def __call__(self, x, train=False):
     return nn.Dense(3)(nn.Dropout(0.5, deterministic=not train)(x))
 
 
 class TrainInOrderTest(parameterized.TestCase):
+
   def setUp(self):
     super().setUp()
     self.enter_context(jax.enable_x64(True))
 
-  @parameterized.named_parameters(
-      ("plain", None, 0.0), ("momentum", optax.trace(0.9), 0.9)
-  )
+  @parameterized.named_parameters(("plain", None, 0.0),
+                                  ("momentum", optax.trace(0.9), 0.9))
   def test_equals_the_literal_loop(self, optimizer, decay):
     network, samples = mlp(3, widths=(5,)), _samples(6)
     start = network.init(jax.random.key(0), samples.inputs)
-    trained = jax.jit(lambda: train_in_order(
-        jax.random.key(1), network, start, samples, ORDER, optimizer=optimizer
-    ))()
+    trained = jax.jit(
+        lambda: train_in_order(
+            jax.random.key(1),
+            network,
+            start,
+            samples,
+            ORDER,
+            optimizer=optimizer))()
 
     def loss(params, x, y):
       return cross_entropy(network.apply({"params": params}, x)[0], y)
@@ -65,21 +70,17 @@ class TrainInOrderTest(parameterized.TestCase):
     network = convnet(3, depth=1, width=2, norm=norms.batch_norm)
     samples = _samples(4, 4, 1, num_steps=2)
     start = network.init(jax.random.key(0), samples.inputs)
-    trained = jax.jit(lambda: train_in_order(
-        jax.random.key(1), network, start, samples, ORDER
-    ))()
+    trained = jax.jit(
+        lambda: train_in_order(
+            jax.random.key(1), network, start, samples, ORDER))()
     once = network.apply(start, samples.inputs[ORDER[0]], train=True)[1]
     short = samples._replace(step_sizes=samples.step_sizes[:1])
-    after = train_in_order(
-        jax.random.key(1), network, start, short, ORDER[:1]
-    )
+    after = train_in_order(jax.random.key(1), network, start, short, ORDER[:1])
     chex.assert_trees_all_close(
-        after["batch_stats"], once["batch_stats"], rtol=1e-10
-    )
+        after["batch_stats"], once["batch_stats"], rtol=1e-10)
     twice = network.apply(after, samples.inputs[ORDER[1]], train=True)[1]
     chex.assert_trees_all_close(
-        trained["batch_stats"], twice["batch_stats"], rtol=1e-10
-    )
+        trained["batch_stats"], twice["batch_stats"], rtol=1e-10)
 
   def test_dropout_is_fresh_each_step_and_the_same_again(self):
     network = from_linen(_Dropout())
@@ -87,10 +88,10 @@ class TrainInOrderTest(parameterized.TestCase):
     start = network.init(jax.random.key(0), samples.inputs)
 
     def run(seed, remat=True):
+
       def trained(samples):
         variables = train_in_order(
-            jax.random.key(seed), network, start, samples, ORDER, remat=remat
-        )
+            jax.random.key(seed), network, start, samples, ORDER, remat=remat)
         return sum((p**2).sum() for p in jax.tree.leaves(variables))
 
       return jax.jit(jax.grad(trained))(samples).inputs
@@ -128,15 +129,17 @@ class TrainEpochsTest(parameterized.TestCase):
     network = Network(
         init=None,
         apply=lambda variables, x, **_: (x @ variables["params"], variables),
-        stages=None,
-    )
+        stages=None)
     return train_epochs(
-        jax.random.key(0), network, {"params": jnp.zeros((size, 1))},
-        jnp.eye(size), jnp.zeros((size, 1)), optimizer=optax.sgd(1.0),
-        num_epochs=num_epochs, batch_size=batch_size,
+        jax.random.key(0),
+        network, {"params": jnp.zeros((size, 1))},
+        jnp.eye(size),
+        jnp.zeros((size, 1)),
+        optimizer=optax.sgd(1.0),
+        num_epochs=num_epochs,
+        batch_size=batch_size,
         augmentation=augmentation,
-        loss=lambda logits, labels: -len(logits) * logits.sum(),
-    )["params"][:, 0]
+        loss=lambda logits, labels: -len(logits) * logits.sum())["params"][:, 0]
 
   @parameterized.parameters((2, [1, 2, 2, 2, 2]), (3, [2, 2, 3, 3, 3]),
                             (5, [5] * 5), (9, [5] * 5))
@@ -146,9 +149,7 @@ class TrainEpochsTest(parameterized.TestCase):
     np.testing.assert_array_equal(np.sort(visits), expected)
 
   def test_epochs_are_shuffled_anew(self):
-    alone = np.stack([
-        self.train(2, num_epochs=n) for n in range(12)
-    ])
+    alone = np.stack([self.train(2, num_epochs=n) for n in range(12)])
     each = np.diff(alone, axis=0)
     self.assertEqual(alone[0].sum(), 0)
     np.testing.assert_array_equal(np.sort(each, axis=1), [[1, 2, 2, 2, 2]] * 11)

@@ -20,9 +20,8 @@ KERNELS = {
     "conv1": lambda **k: closed_form.convolutional(1, **k),
     "conv3": lambda **k: closed_form.convolutional(3, **k),
     "pool3_flatten": lambda **k: closed_form.convolutional_pooled(3, **k),
-    "pool3_gap": lambda **k: closed_form.convolutional_pooled(
-        3, global_pool=True, **k
-    ),
+    "pool3_gap":
+        lambda **k: closed_form.convolutional_pooled(3, global_pool=True, **k)
 }
 BOTH = parameterized.product(name=list(KERNELS), get=["ntk", "nngp"])
 
@@ -42,6 +41,7 @@ class ClosedFormTest(parameterized.TestCase):
 
       @jax.jit
       def both(x):
+
         def weighted(x):
           cross = kernel_fn(x, x2)
           return (cross * GOLDENS["cotangent"]).sum(), cross
@@ -78,8 +78,7 @@ class ClosedFormTest(parameterized.TestCase):
 
   @parameterized.parameters(
       closed_form.fully_connected(3), closed_form.convolutional(2),
-      closed_form.convolutional_pooled(1),
-  )
+      closed_form.convolutional_pooled(1))
   def test_duplicates_have_finite_gradients(self, kernel_fn):
     x = jnp.asarray(GOLDENS["x1"], jnp.float32)
     x = jnp.concatenate([x, x, jnp.zeros_like(x[:1])])
@@ -108,21 +107,19 @@ class ClosedFormTest(parameterized.TestCase):
       (lambda: closed_form.fully_connected(-1), "of at least 0; got -1"),
       (lambda: closed_form.fully_connected(1.5), "`depth` must be a whole"),
       (lambda: closed_form.convolutional(0, size=1), "of at least 1; got 0"),
-      (lambda: closed_form.convolutional_pooled(1, pool=0), "`pool` must be"),
-      (
+      (lambda: closed_form.convolutional_pooled(1, pool=0), "`pool` must be"), (
           lambda: closed_form.convolutional_pooled(1, before=-1),
-          "`before` must be",
-      ),
+          "`before` must be"),
       (lambda: closed_form.convolutional(1, size=2), "`size` must be odd"),
       (lambda: closed_form.fully_connected(1, get="ntkk"), "`get` must be one"),
-      (lambda: closed_form.fully_connected(1, weight_std=0), "`weight_std`"),
-      (lambda: closed_form.fully_connected(1)(
-          jnp.ones((1, 2)), jnp.ones((1, 3))), r"shape; got \(2,\) and"),
-      (lambda: closed_form.convolutional(1)(
-          jnp.ones((1, 2)), jnp.ones((1, 2))), "must be images"),
-      (lambda: closed_form.convolutional_pooled(3)(
-          jnp.ones((1, 4, 4, 1)), jnp.ones((1, 4, 4, 1))), "2 divides 3 times"),
-  )
+      (lambda: closed_form.fully_connected(1, weight_std=0), "`weight_std`"), (
+          lambda: closed_form.fully_connected(1)
+          (jnp.ones((1, 2)), jnp.ones((1, 3))), r"shape; got \(2,\) and"), (
+              lambda: closed_form.convolutional(1)
+              (jnp.ones((1, 2)), jnp.ones((1, 2))), "must be images"), (
+                  lambda: closed_form.convolutional_pooled(3)
+                  (jnp.ones((1, 4, 4, 1)), jnp.ones(
+                      (1, 4, 4, 1))), "2 divides 3 times"))
   def test_what_is_refused(self, call, message):
     with pytest.raises(ValueError, match=message):
       call()
@@ -138,15 +135,18 @@ class MonteCarloTest(parameterized.TestCase):
     if name == "fc":
       return nn.mlp(3, widths=(width,) * 2, initialisation=init)
     return nn.convnet(
-        3, depth=2, width=width, norm=None, initialisation=init,
-        pool=None if name == "pooled" else lambda x: x,
-    )
+        3,
+        depth=2,
+        width=width,
+        norm=None,
+        initialisation=init,
+        pool=None if name == "pooled" else lambda x: x)
 
   def kernel(self, name, get):
     make = dict(
-        conv=closed_form.convolutional, fc=closed_form.fully_connected,
-        pooled=closed_form.convolutional_pooled,
-    )[name]
+        conv=closed_form.convolutional,
+        fc=closed_form.fully_connected,
+        pooled=closed_form.convolutional_pooled)[name]
     return make(2, get=get)
 
   def estimates(self, name, width):
@@ -160,8 +160,8 @@ class MonteCarloTest(parameterized.TestCase):
       variables = network.init(key, x)
       outputs = network.apply(variables, x)[0]  # [3, 3]
       jacobian = jax.jacrev(
-          lambda params: network.apply({"params": params}, x)[0][:, 0]
-      )(variables["params"])
+          lambda params: network.apply({"params": params}, x)[0][:, 0])(
+              variables["params"])
 
       def product(path, leaf):
         fan_in = np.prod(leaf.shape[1:-1])
@@ -170,8 +170,7 @@ class MonteCarloTest(parameterized.TestCase):
         return scale * flat @ flat.T
 
       parts = jax.tree.leaves(
-          jax.tree_util.tree_map_with_path(product, jacobian)
-      )
+          jax.tree_util.tree_map_with_path(product, jacobian))
       return outputs @ outputs.T / 3, sum(parts)
 
     keys = jax.random.split(jax.random.key(2), self.NUM)
@@ -195,12 +194,13 @@ class MonteCarloTest(parameterized.TestCase):
 
 
 class TilesTest(parameterized.TestCase):
+
   @parameterized.product(
       kernel_fn=[
-          closed_form.fully_connected(1), closed_form.convolutional_pooled(1)
+          closed_form.fully_connected(1),
+          closed_form.convolutional_pooled(1)
       ],
-      tile=[(1, 1), (2, 3), (4, 2), None],
-  )
+      tile=[(1, 1), (2, 3), (4, 2), None])
   def test_equal_the_whole(self, kernel_fn, tile):
     with jax.enable_x64(True):
       k_first, k_second, k_weights = jax.random.split(jax.random.key(0), 3)
@@ -210,21 +210,18 @@ class TilesTest(parameterized.TestCase):
 
       def loss(kernel_fn, x1, x2):
         return (kernel_fn(x1, x2) * weights).sum() + jnp.square(
-            kernel_fn(x2, x2)
-        ).sum()
+            kernel_fn(x2, x2)).sum()
 
       def both(kernel_fn):
         by = jax.value_and_grad(loss, (1, 2))
         one = jax.grad(loss, 2)
-        return jax.jit(lambda a, b: (
-            by(kernel_fn, a, b), one(kernel_fn, a, b)
-        ))(x1, x2)
+        return jax.jit(
+            lambda a, b: (by(kernel_fn, a, b), one(kernel_fn, a, b)))(x1, x2)
 
       found = both(tiles.tiled(kernel_fn, tile=tile))
       jax.tree.map(
-          lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12),
-          found, both(kernel_fn),
-      )
+          lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), found,
+          both(kernel_fn))
 
   def test_sharded(self):
     kernel_fn = closed_form.fully_connected(1)
@@ -233,20 +230,21 @@ class TilesTest(parameterized.TestCase):
     sharded = tiles.tiled(kernel_fn, tile=(2, 2), mesh=mesh)
 
     def gradients(kernel_fn):
-      return jax.jit(jax.grad(
-          lambda a, b: jnp.sin(kernel_fn(a, b)).sum(), (0, 1)
-      ))(x1, x2)
+      return jax.jit(
+          jax.grad(lambda a, b: jnp.sin(kernel_fn(a, b)).sum(),
+                   (0, 1)))(x1, x2)
 
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5),
-        gradients(sharded), gradients(kernel_fn),
-    )
+        gradients(sharded), gradients(kernel_fn))
 
   def test_memory_is_that_of_a_tile(self):
+
     def temporary(num, tile):
       kernel_fn = tiles.tiled(closed_form.convolutional_pooled(1), tile=tile)
-      shapes = [jax.ShapeDtypeStruct((n, 8, 8, 1), jnp.float32)
-                for n in (num, 2)]
+      shapes = [
+          jax.ShapeDtypeStruct((n, 8, 8, 1), jnp.float32) for n in (num, 2)
+      ]
 
       def loss(x1, x2):
         return jnp.square(kernel_fn(x1, x2)).sum()
@@ -259,8 +257,9 @@ class TilesTest(parameterized.TestCase):
     assert temporary(64, (64, 2)) > 10 * many
 
   def test_a_tile_is_as_large_as_pairs_ask(self):
-    shapes = [jax.ShapeDtypeStruct((n, 16, 16, 1), jnp.float32)
-              for n in (5_000, 100)]
+    shapes = [
+        jax.ShapeDtypeStruct((n, 16, 16, 1), jnp.float32) for n in (5_000, 100)
+    ]
     rows, columns = tiles.tile_size(closed_form.convolutional(1), *shapes)
     small = tiles.tile_size(closed_form.convolutional_pooled(1), *shapes)
     assert 1 <= small[0] * small[1] < rows * columns < 500_000
@@ -272,6 +271,7 @@ class TilesTest(parameterized.TestCase):
 
 
 class SolveTest(parameterized.TestCase):
+
   def problem(self, size=6, rank=4):
     features = jax.random.normal(jax.random.key(0), (size, rank))
     return features, jax.random.normal(jax.random.key(1), (size, 2))
@@ -295,25 +295,24 @@ class SolveTest(parameterized.TestCase):
         gradient = jax.grad(squared(f))
         return jax.grad(lambda a, b: jnp.square(gradient(a, b)).sum())
 
-      for make in (
-          lambda f: f, lambda f: jax.grad(squared(f), (0, 1)), twice,
-      ):
+      for make in (lambda f: f, lambda f: jax.grad(squared(f), (0, 1)), twice):
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8),
-            make(mine)(features, targets), make(plain)(features, targets),
-        )
+            make(mine)(features, targets),
+            make(plain)(features, targets))
       np.testing.assert_allclose(
-          *(jax.grad(lambda ridge, f=f: squared(f)(features, targets, ridge))(
-              0.1) for f in (mine, plain)), rtol=1e-8,
-      )
+          *(
+              jax.grad(lambda ridge, f=f: squared(f)(features, targets, ridge))(
+                  0.1) for f in (mine, plain)),
+          rtol=1e-8)
 
   def test_the_ridge_does_not_depend_on_the_scale(self):
     features, targets = self.problem()
     gram = features @ features.T
     np.testing.assert_allclose(
         regression.predict(9 * gram, 9 * gram, targets, ridge=0.01),
-        regression.predict(gram, gram, targets, ridge=0.01), atol=1e-4,
-    )
+        regression.predict(gram, gram, targets, ridge=0.01),
+        atol=1e-4)
 
   def test_ridges_from_nothing_to_all(self):
     features, targets = self.problem(4, 4)
@@ -331,8 +330,8 @@ class SolveTest(parameterized.TestCase):
     @jax.jit
     def solved(gram):
       return jax.value_and_grad(
-          lambda gram: regression.solve(gram, targets, ridge=1e-9).sum()
-      )(gram)
+          lambda gram: regression.solve(gram, targets, ridge=1e-9).sum())(
+              gram)
 
     value, gradient = solved(gram)
     assert np.isfinite(value) and np.isfinite(gradient).all()

@@ -50,10 +50,11 @@ def wrap(inputs, labels, data_source=None, **settings):
   """An artifact, centred by default."""
   data_source = data_source or source()
   return from_samples(
-      inputs, labels, class_names=data_source.class_names,
+      inputs,
+      labels,
+      class_names=data_source.class_names,
       preprocessing=data_source.preprocessing,
-      **dict(label_space="centred", recipe=dict(name="kip")) | settings,
-  )
+      **dict(label_space="centred", recipe=dict(name="kip")) | settings)
 
 
 def start(num_classes=CLASSES, size=SIZE, dtype=jnp.float32):
@@ -61,32 +62,29 @@ def start(num_classes=CLASSES, size=SIZE, dtype=jnp.float32):
   classes = np.arange(size) % num_classes
   return Distilled(
       jnp.asarray(generator.normal(size=(size, 4, 4, 1)), dtype),
-      centred_rows(classes, num_classes, dtype), jnp.zeros((0,)),
-  )
+      centred_rows(classes, num_classes, dtype), jnp.zeros((0,)))
 
 
 def batch(num_classes=CLASSES):
   generator = np.random.default_rng(2)
   return Batch(
       jnp.asarray(generator.normal(size=(10, 4, 4, 1))),
-      jnp.arange(10) % num_classes,
-  )
+      jnp.arange(10) % num_classes)
 
 
 def objective(num_classes=CLASSES, kernel_fn=KERNEL, **settings):
   return kernel_regression(
-      kernel_fn, sample=data.mixed(20), num_classes=num_classes, **settings
-  )
+      kernel_fn, sample=data.mixed(20), num_classes=num_classes, **settings)
 
 
 class ObjectiveTest(parameterized.TestCase):
+
   @parameterized.parameters(CLASSES, 2)
   def test_the_loss_by_hand(self, num_classes):
     with jax.enable_x64(True):
       set_, real = start(num_classes, dtype=jnp.float64), batch(num_classes)
       value, ((), metrics) = jax.jit(objective(num_classes, ridge=0.01).loss)(
-          jax.random.key(0), Samples(*set_), (), real
-      )
+          jax.random.key(0), Samples(*set_), (), real)
       gram = np.asarray(KERNEL(set_.codes, set_.codes))
       cross = np.asarray(KERNEL(real.inputs, set_.codes))
       gram = gram + 0.01 * np.trace(gram) / SIZE * np.eye(SIZE)
@@ -106,14 +104,15 @@ class ObjectiveTest(parameterized.TestCase):
       @jax.jit
       def loss(codes, labels):
         samples = Samples(codes, labels, jnp.zeros(0))
-        return objective(ridge=0.01).loss(
-            jax.random.key(0), samples, (), real
-        )[0]
+        return objective(ridge=0.01).loss(jax.random.key(0), samples, (),
+                                          real)[0]
 
       jax.test_util.check_grads(
-          loss, (set_.codes, set_.labels), order=1, modes=["rev"], rtol=1e-5,
-          atol=1e-7,
-      )
+          loss, (set_.codes, set_.labels),
+          order=1,
+          modes=["rev"],
+          rtol=1e-5,
+          atol=1e-7)
 
   def test_the_order_of_samples_and_targets_does_not_matter(self):
     set_, real = start(), batch()
@@ -122,28 +121,23 @@ class ObjectiveTest(parameterized.TestCase):
     moved = jax.tree.map(lambda leaf: leaf[::-1], (samples, real))
     np.testing.assert_allclose(
         loss(jax.random.key(0), samples, (), real)[0],
-        loss(jax.random.key(0), moved[0], (), moved[1])[0], rtol=1e-5,
-    )
+        loss(jax.random.key(0), moved[0], (), moved[1])[0],
+        rtol=1e-5)
 
   def test_a_set_that_is_the_targets_has_no_loss(self):
     real = batch()
     samples = Samples(
         jnp.float32(real.inputs), centred_rows(real.labels, CLASSES),
-        jnp.zeros(0),
-    )
+        jnp.zeros(0))
     value, (_, metrics) = jax.jit(objective(ridge=1e-5).loss)(
-        jax.random.key(0), samples, (), real
-    )
+        jax.random.key(0), samples, (), real)
     assert value < 1e-5 and metrics["accuracy"] == 1
 
   def test_targets_are_augmented(self):
-    loss = jax.jit(
-        objective(augmentation=augmentation.dsa("crop_rotate")).loss
-    )
+    loss = jax.jit(objective(augmentation=augmentation.dsa("crop_rotate")).loss)
     samples = Samples(*start())
     first, second = (
-        loss(jax.random.key(i), samples, (), batch())[0] for i in (0, 1)
-    )
+        loss(jax.random.key(i), samples, (), batch())[0] for i in (0, 1))
     assert first != second
 
   @parameterized.parameters(True, False)
@@ -156,9 +150,11 @@ class ObjectiveTest(parameterized.TestCase):
     begun = start()
     state = loop.init(jax.random.key(0), begun)
     state, info = distill(
-        jax.random.key(1), state, data_source.train, step=loop.step,
-        num_steps=40,
-    )
+        jax.random.key(1),
+        state,
+        data_source.train,
+        step=loop.step,
+        num_steps=40)
     assert info.loss[-5:].mean() < 0.7 * info.loss[:5].mean()
     same = np.array_equal(state.distilled.labels, begun.labels)
     assert same is not learn_labels
@@ -169,23 +165,21 @@ class ObjectiveTest(parameterized.TestCase):
 
 
 class LabelSolveTest(parameterized.TestCase):
+
   @parameterized.parameters((7, CLASSES), (1_000, CLASSES), (13, 2))
   def test_equals_the_least_squares_of_all_targets(self, rows, num_classes):
     with jax.enable_x64(True):
       split = source(num_classes).train
       inputs = start(dtype=jnp.float64).codes
       found = label_solve(
-          KERNEL, inputs, split, ridge=1e-3, label_ridge=1e-14, rows=rows
-      )
+          KERNEL, inputs, split, ridge=1e-3, label_ridge=1e-14, rows=rows)
       gram = np.asarray(KERNEL(inputs, inputs))
-      cross = np.asarray(KERNEL(
-          split.encode(split.inputs).astype(float), inputs
-      ))
+      cross = np.asarray(
+          KERNEL(split.encode(split.inputs).astype(float), inputs))
       gram = gram + 1e-3 * np.trace(gram) / SIZE * np.eye(SIZE)
       wanted = centred_rows(split.labels, num_classes, float)
       by_hand = np.linalg.lstsq(
-          cross @ np.linalg.inv(gram), np.asarray(wanted), rcond=None
-      )[0]
+          cross @ np.linalg.inv(gram), np.asarray(wanted), rcond=None)[0]
       np.testing.assert_allclose(found, by_hand, rtol=1e-5, atol=1e-8)
 
   def test_labels_beat_hard_ones(self):
@@ -196,9 +190,10 @@ class LabelSolveTest(parameterized.TestCase):
     def accuracy(labels):
       artifact = wrap(inputs, labels, data_source)
       return evaluate_set(
-          jax.random.key(0), artifact, data_source.train,
-          learner=kernel_ridge(KERNEL),
-      ).mean
+          jax.random.key(0),
+          artifact,
+          data_source.train,
+          learner=kernel_ridge(KERNEL)).mean
 
     solved = label_solve(KERNEL, inputs, data_source.train)
     assert accuracy(solved) > accuracy(centred_rows(classes, CLASSES)) + 0.05
@@ -209,6 +204,7 @@ class LabelSolveTest(parameterized.TestCase):
 
 
 class LearnersTest(parameterized.TestCase):
+
   def artifact(self, num_classes=CLASSES, **settings):
     set_ = start(num_classes)
     return wrap(set_.codes, set_.labels, source(num_classes), **settings)
@@ -218,9 +214,10 @@ class LearnersTest(parameterized.TestCase):
     artifact = self.artifact(num_classes)
     split = source(num_classes).test
     report = evaluate_set(
-        jax.random.key(0), artifact, split,
-        learner=kernel_ridge(linear, ridge=0.1),
-    )
+        jax.random.key(0),
+        artifact,
+        split,
+        learner=kernel_ridge(linear, ridge=0.1))
     x, z = np.float64(artifact.inputs.reshape(SIZE, -1)), split.encode(
         split.inputs).reshape(split.num_samples, -1)
     gram = x @ x.T
@@ -248,9 +245,10 @@ class LearnersTest(parameterized.TestCase):
   def test_neighbours_read_centred_labels_of_two_classes(self):
     artifact = self.artifact(2)
     report = evaluate_set(
-        jax.random.key(0), artifact, source(2).test,
-        learner=nearest_neighbours(),
-    )
+        jax.random.key(0),
+        artifact,
+        source(2).test,
+        learner=nearest_neighbours())
     assert report.accuracy_on_set[0] == 1
 
   def test_regimes(self):
@@ -263,17 +261,22 @@ class LearnersTest(parameterized.TestCase):
   def test_baselines_of_a_kernel_have_centred_labels(self):
     data_source = source()
     results = run_baselines(
-        jax.random.key(0), self.artifact(), data_source,
-        learner=kernel_ridge(KERNEL), num_sets=2, networks_per_set=1,
-    )
+        jax.random.key(0),
+        self.artifact(),
+        data_source,
+        learner=kernel_ridge(KERNEL),
+        num_sets=2,
+        networks_per_set=1)
     assert "random_real_converged" not in results
     assert results["random_real"].mean > 0.5
     assert results["random_real"].accuracy.shape == (2, 1)
     with pytest.raises(ValueError, match="`names` must be among random_real,"):
       run_baselines(
-          jax.random.key(0), self.artifact(), data_source,
-          learner=kernel_ridge(KERNEL), names=("random_real_converged",),
-      )
+          jax.random.key(0),
+          self.artifact(),
+          data_source,
+          learner=kernel_ridge(KERNEL),
+          names=("random_real_converged",))
     with pytest.raises(ValueError, match="exactly one of `learner` and"):
       run_baselines(jax.random.key(0), self.artifact(), data_source)
 
@@ -281,14 +284,18 @@ class LearnersTest(parameterized.TestCase):
     data_source = source()
     estimator = backprop(objective(), pixels())
     artifact = to_artifact(
-        estimator, start(), data_source, method="kip",
-        order=np.arange(SIZE)[None], recipe=dict(name="kip"),
-        label_space="centred",
-    )
+        estimator,
+        start(),
+        data_source,
+        method="kip",
+        order=np.arange(SIZE)[None],
+        recipe=dict(name="kip"),
+        label_space="centred")
     assert artifact.label_regime == "hard"
 
 
 class LabelsTest(parameterized.TestCase):
+
   @parameterized.parameters(2, 3)
   def test_centred_rows(self, num_classes):
     classes = jnp.arange(num_classes)
@@ -309,16 +316,16 @@ class LabelsTest(parameterized.TestCase):
 class UpdatesTest(parameterized.TestCase):
   """Recipes that count updates, by a literal loop."""
 
-  @parameterized.parameters(
-      (kip(4, step_size=0.1), optax.chain(
+  @parameterized.parameters((
+      kip(4, step_size=0.1),
+      optax.chain(
           optax.add_decayed_weights(1e-3),
-          optax.sgd(optax.cosine_decay_schedule(0.1, 4), 0.9))),
-      (frepo(4, step_size=0.1, warm_up=2), optax.adam(
-          lambda t: jnp.array([0.05, 0.075, 0.1, 0.0505])[t])),
-      (frepo(4, step_size=0.1, warm_up=0, target_scale=3.0), optax.adam(
-          optax.cosine_decay_schedule(0.1, 4, 0.01)), 3.0),
-      (rat_bptt(4, step_size=0.1), optax.adam(0.1)),
-  )
+          optax.sgd(optax.cosine_decay_schedule(0.1, 4), 0.9))), (
+              frepo(4, step_size=0.1, warm_up=2),
+              optax.adam(lambda t: jnp.array([0.05, 0.075, 0.1, 0.0505])[t])), (
+                  frepo(4, step_size=0.1, warm_up=0, target_scale=3.0),
+                  optax.adam(optax.cosine_decay_schedule(0.1, 4, 0.01)), 3.0),
+                            (rat_bptt(4, step_size=0.1), optax.adam(0.1)))
   def test_follows_its_optimizer(self, recipe, optimizer, target_scale=1.0):
     network = nn.mlp(CLASSES, widths=())
     set_ = start()
@@ -338,12 +345,10 @@ class UpdatesTest(parameterized.TestCase):
       change, state = optimizer.update(jax.grad(loss)(params), state, params)
       params = optax.apply_updates(params, change)
     found = recipe.train(
-        jax.random.key(1), network, variables, artifact.training_set
-    )["params"]
+        jax.random.key(1), network, variables, artifact.training_set)["params"]
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
-        found, params,
-    )
+        found, params)
 
   def test_batches_of_a_larger_set(self):
     network = nn.mlp(CLASSES, widths=())
@@ -352,9 +357,8 @@ class UpdatesTest(parameterized.TestCase):
     variables = network.init(jax.random.key(0), set_.codes)
     whole, part = (
         kip(3, batch_size=size).train(
-            jax.random.key(1), network, variables, artifact.training_set
-        ) for size in (SIZE, 2)
-    )
+            jax.random.key(1), network, variables, artifact.training_set)
+        for size in (SIZE, 2))
     first, second = (jax.tree.leaves(v)[0] for v in (whole, part))
     assert not np.allclose(first, second)
 
@@ -372,6 +376,7 @@ class UpdatesTest(parameterized.TestCase):
 
 
 class StartTest(absltest.TestCase):
+
   def test_start_classes_go_with_centred_rows(self):
     classes = initialisation.start_classes(20, 1, 10)
     rows = np.asarray(centred_rows(classes, 10))

@@ -13,6 +13,7 @@ LOGITS = np.random.default_rng(0).normal(size=(5, 3)) * 4
 
 
 class LabelsTest(parameterized.TestCase):
+
   @parameterized.parameters((2, 1), (3, 3), (10, 10))
   def test_num_outputs(self, classes, outputs):
     assert labels.num_outputs(classes) == outputs
@@ -40,22 +41,17 @@ class LabelsTest(parameterized.TestCase):
     log_p = LOGITS - np.log(np.exp(LOGITS).sum(1, keepdims=True))
     expected = np.mean(np.sum(-y * log_p, axis=1))
     np.testing.assert_allclose(
-        labels.cross_entropy(LOGITS, y), expected, rtol=1e-12
-    )
+        labels.cross_entropy(LOGITS, y), expected, rtol=1e-12)
     gradient = jax.grad(labels.cross_entropy)(jnp.asarray(LOGITS), y)
     np.testing.assert_allclose(
-        gradient, (y.sum(1, keepdims=True) * np.exp(log_p) - y) / 5,
-        rtol=1e-10,
-    )
+        gradient, (y.sum(1, keepdims=True) * np.exp(log_p) - y) / 5, rtol=1e-10)
 
   def test_binary_soft_labels(self):
     self.enter_context(jax.enable_x64(True))
     z, y = LOGITS[:, :1], np.array([[1.0], [0.0], [0.3], [1.7], [-0.4]])
     p = 1 / (1 + np.exp(-z))
     expected = np.mean(-y * np.log(p) - (1 - y) * np.log(1 - p))
-    np.testing.assert_allclose(
-        labels.cross_entropy(z, y), expected, rtol=1e-12
-    )
+    np.testing.assert_allclose(labels.cross_entropy(z, y), expected, rtol=1e-12)
 
   def test_large_logits_stay_finite(self):
     z = jnp.array([[1e4, -1e4, 0.0]])

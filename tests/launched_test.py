@@ -26,27 +26,30 @@ def run(tmp_path):
   folder = tmp_path / "my run"
   folder.mkdir()
   command = _launch(folder, ARGUMENTS + PLACES).command
-  (folder / "report.json").write_text(json.dumps(dict(
-      command=shlex.join(["python", *command])
-  )))
+  (folder / "report.json").write_text(
+      json.dumps(dict(command=shlex.join(["python", *command]))))
   return folder
 
 
-@pytest.mark.parametrize("arguments", [
-    ARGUMENTS,
-    ARGUMENTS[::-1],
-    ["--config.seed=2", *ARGUMENTS],  # the last one counts
-    [*ARGUMENTS, "--data_dir=elsewhere"],
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ARGUMENTS,
+        ARGUMENTS[::-1],
+        ["--config.seed=2", *ARGUMENTS],  # the last one counts
+        [*ARGUMENTS, "--data_dir=elsewhere"]
+    ])
 def test_the_same_command(run, arguments):
   assert _launch(run, arguments).finished()
 
 
-@pytest.mark.parametrize("arguments", [
-    ARGUMENTS[:1],  # made with more than is asked for
-    [*ARGUMENTS, "--config.method.num_steps=5"],
-    [*ARGUMENTS, "--config.seed=2"],
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ARGUMENTS[:1],  # made with more than is asked for
+        [*ARGUMENTS, "--config.method.num_steps=5"],
+        [*ARGUMENTS, "--config.seed=2"]
+    ])
 def test_another_command(run, arguments):
   assert not _launch(run, arguments).finished()
 
@@ -61,33 +64,40 @@ def test_every_field_that_is_set_counts_in_its_order():
   first, second = "--set=num_steps=5", "--set=dm:num_steps=1"
   assert launched.meaning([first, second]) != launched.meaning([second])
   assert launched.meaning([first, second]) != launched.meaning([second, first])
-  assert launched.meaning([first, "--a=1"]) == launched.meaning(
-      ["--a=1", first]
-  )
+  assert launched.meaning([first,
+                           "--a=1"]) == launched.meaning(["--a=1", first])
 
 
-@pytest.mark.parametrize("program, sets, places", [
-    ("distill", {}, ["--workdir=runs/row"]),
-    ("distill", {"method.start": "a.safetensors"},
-     ["--config.method.start=a.safetensors", "--workdir=runs/row"]),
-    ("sweep", {}, ["--workdir=runs/row"]),
-    ("evaluate", {"artifact": "a.safetensors"},
-     ["--artifact=a.safetensors", "--out=runs/row/report.json"]),
-    ("embed", {"A": "a.safetensors", "B": "b.safetensors"},
-     ["--sets=A=a.safetensors,B=b.safetensors", "--out=runs/row/tsne.png"]),
-])
+@pytest.mark.parametrize(
+    "program, sets, places",
+    [("distill", {}, ["--workdir=runs/row"]),
+     (
+         "distill", {
+             "method.start": "a.safetensors"
+         }, ["--config.method.start=a.safetensors", "--workdir=runs/row"]),
+     ("sweep", {}, ["--workdir=runs/row"]),
+     (
+         "evaluate", {
+             "artifact": "a.safetensors"
+         }, ["--artifact=a.safetensors", "--out=runs/row/report.json"]),
+     (
+         "embed", {
+             "A": "a.safetensors",
+             "B": "b.safetensors"
+         }, [
+             "--sets=A=a.safetensors,B=b.safetensors", "--out=runs/row/tsne.png"
+         ])])
 def test_a_launch_says_where_it_reads_and_writes(program, sets, places):
   run = launched.Launch(program, Path("runs/row"), ["--x=1"], sets)
   assert run.command == [f"experiments/{program}.py", "--x=1", *places]
 
 
-@pytest.mark.parametrize("code, error, message", [
-    (0, Interrupted, "row did not finish; the same command goes on"),
-    (launch.MISTAKE, ConfigError, "row was refused, as is said above"),
-])
+@pytest.mark.parametrize(
+    "code, error, message",
+    [(0, Interrupted, "row did not finish; the same command goes on"),
+     (launch.MISTAKE, ConfigError, "row was refused, as is said above")])
 def test_a_launch_that_does_not_finish(
-    monkeypatch, tmp_path, code, error, message
-):
+    monkeypatch, tmp_path, code, error, message):
   monkeypatch.setattr(launched, "_run", lambda command: code)
   with pytest.raises(error, match=message):
     launched.Launch("distill", tmp_path / "row", []).run()
@@ -101,9 +111,8 @@ def test_a_set_that_is_newer_than_its_report(run, tmp_path):
   artifact, report = tmp_path / "distilled.safetensors", run / "report.json"
   artifact.touch()
   launch_ = _launch(run, program="evaluate", sets=dict(artifact=artifact))
-  report.write_text(json.dumps(dict(
-      command=shlex.join(["python", *launch_.command])
-  )))
+  report.write_text(
+      json.dumps(dict(command=shlex.join(["python", *launch_.command]))))
   now = report.stat().st_mtime
   os.utime(artifact, (now - 5, now - 5))
   assert launch_.finished()

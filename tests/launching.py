@@ -24,12 +24,10 @@ DIGITS = f"--config={CONFIGS / 'sldd.py'}:quick"
 FEW = (
     "--config.log_every=2", "--config.evaluation.num_networks=1",
     "--config.evaluation.num_sets=1", "--config.evaluation.baselines=",
-    "--config.evaluation.full_data=false", "--config.figures=false",
-)
+    "--config.evaluation.full_data=false", "--config.figures=false")
 TINY = (
     "--config.network.depth=1", "--config.network.width=4",
-    "--config.method.epochs=2", "--config.method.batch_size=64", *FEW,
-)
+    "--config.method.epochs=2", "--config.method.batch_size=64", *FEW)
 
 # Launchers define flags of the same names: another process for each.
 _ELSEWHERE = """
@@ -63,18 +61,18 @@ def distil(*arguments) -> Result:
   """`python experiments/distill.py ARGUMENTS`, in this process."""
   argv = ["experiments/distill.py", *map(str, arguments)]
   out, err = io.StringIO(), io.StringIO()
-  with (
-    flagsaver.flagsaver(), mock.patch.object(sys, "argv", argv),
-    contextlib.redirect_stdout(out), contextlib.redirect_stderr(err),
-  ):  # fmt: skip
+  with (flagsaver.flagsaver(), mock.patch.object(sys, "argv", argv),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err)):  # fmt: skip
     flags.FLAGS.unparse_flags()
     code = launch.run(distill.main, argv)
   return Result(code, out.getvalue(), err.getvalue())
 
 
-def elsewhere(
-  launcher: str, *commands, cache: Path, before: str = ""
-) -> list[Result]:
+def elsewhere(launcher: str,
+              *commands,
+              cache: Path,
+              before: str = "") -> list[Result]:
   """`python experiments/LAUNCHER.py ARGUMENTS` for each of several commands.
 
   Args:
@@ -83,11 +81,13 @@ def elsewhere(
     cache: of compiled programs.
     before: code that runs first, with the module as `launcher`.
   """
-  done = subprocess.run(
-    [sys.executable, "-c", _ELSEWHERE, launcher, before],
-    input=json.dumps([list(map(str, command)) for command in commands]),
-    cwd=ROOT, env=environment(cache), text=True, capture_output=True,
-  )
+  done = subprocess.run([sys.executable, "-c", _ELSEWHERE, launcher, before],
+                        input=json.dumps(
+                            [list(map(str, command)) for command in commands]),
+                        cwd=ROOT,
+                        env=environment(cache),
+                        text=True,
+                        capture_output=True)
   assert done.returncode == 0, done.stderr
   return [Result(*json.loads(line)) for line in done.stdout.splitlines()]
 
@@ -96,8 +96,8 @@ def elsewhere(
 def compiling_once(cache: Path):
   """Keeps compiled programs, so that a run repeated here starts quickly."""
   settings = {
-    "jax_compilation_cache_dir": str(cache),
-    "jax_persistent_cache_min_compile_time_secs": 0.0,
+      "jax_compilation_cache_dir": str(cache),
+      "jax_persistent_cache_min_compile_time_secs": 0.0
   }
   before = {name: getattr(jax.config, name) for name in settings}
   try:
@@ -114,16 +114,17 @@ def compiling_once(cache: Path):
 def contents(folder: Path) -> dict:
   """Every path below a folder, with the bytes of files."""
   return {
-    str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
-    for path in sorted(folder.rglob("*"))
+      str(path.relative_to(folder)):
+          path.read_bytes() if path.is_file() else None
+      for path in sorted(folder.rglob("*"))
   }
 
 
 def environment(cache: Path) -> dict:
   """Of a process that runs launchers and keeps what it compiles."""
   return {
-    **os.environ,
-    "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "experiments")]),
-    "JAX_COMPILATION_CACHE_DIR": str(cache),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+      **os.environ, "PYTHONPATH":
+          os.pathsep.join([str(ROOT), str(ROOT / "experiments")]),
+      "JAX_COMPILATION_CACHE_DIR": str(cache),
+      "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"
   }

@@ -29,15 +29,20 @@ _REGRESSION = dict(network_pool=dict(size=2))
 # Settings that keep a method small, and its network where it is another.
 SMALL = {
     "cafe": dict(max_epochs=2, watched=4),
-    "datm": dict(experts=dict(num=1, num_epochs=2, batch_size=8),
-                 segment=dict(lowest=0, first=1, highest=1),
-                 student=dict(num_steps=2), learning_rate=0.1),
+    "datm":
+        dict(
+            experts=dict(num=1, num_epochs=2, batch_size=8),
+            segment=dict(lowest=0, first=1, highest=1),
+            student=dict(num_steps=2),
+            learning_rate=0.1),
     "dc": dict(steps_per_network=2, epochs_between=1),
     "dd": dict(epochs=2),
     "dsa": dict(steps_per_network=2, epochs_between=1),
     "edd": dict(batches_between=1, segments=dict(recipe=dict(num_epochs=2))),
-    "exclusive": dict(of=dict(name="dm", num_steps=STEPS, batch_size=8),
-                      segments=dict(recipe=dict(num_epochs=2))),
+    "exclusive":
+        dict(
+            of=dict(name="dm", num_steps=STEPS, batch_size=8),
+            segments=dict(recipe=dict(num_epochs=2))),
     "frepo": _REGRESSION,
     "hybrid": dict(steps_per_network=2, epochs_between=1),
     "idc": dict(batches_between=1),
@@ -47,16 +52,15 @@ SMALL = {
     "rfad": dict(num_initialisations=1),
     "sldd": dict(epochs=2, fixed=True),
     "tdd": dict(snap=1, snap_steps=2),
-    "weighted": dict(parts=[dict(name="dm", num_steps=STEPS)], weights=[1.0]),
+    "weighted": dict(parts=[dict(name="dm", num_steps=STEPS)], weights=[1.0])
 }
 for _name in ("mtt", "ftd", "tesla"):
   SMALL[_name] = SMALL["datm"]
 # Each method is tested with one of these, chosen by its name.
 STORED = (
-    dict(name="pixels"), dict(name="multi_formation", factor=2),
-    dict(name="linear_bases", num_bases=4),
-    dict(name="hallucinator", num_styles=2),
-)
+    dict(name="pixels"), dict(name="multi_formation",
+                              factor=2), dict(name="linear_bases", num_bases=4),
+    dict(name="hallucinator", num_styles=2))
 PLAIN = dict(parameterization=dict(name="pixels"))
 # Whose work is not one loop of outer steps.
 PARTS = ("edd", "exclusive", "tdd")
@@ -81,9 +85,7 @@ def images():
   rng = np.random.default_rng(0)
   y = np.arange(60) % CLASSES
   x = rng.uniform(size=(60, 4, 4, 1)) + np.eye(4)[y][:, :, None, None]
-  return from_arrays(
-      x.astype(np.float32), y, x[:12].astype(np.float32), y[:12]
-  )
+  return from_arrays(x.astype(np.float32), y, x[:12].astype(np.float32), y[:12])
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +103,11 @@ def texts():
   words = [f"w{i}" for i in range(9)]
   table = np.random.default_rng(0).normal(size=(9, 6)).astype(np.float32)
   y = np.arange(30) % CLASSES
-  x = [" ".join(words[3 * c + (i + j) % 3] for j in range(4))
-       for i, c in enumerate(y)]
+  x = [
+      " ".join(words[3 * c + (i + j) % 3]
+               for j in range(4))
+      for i, c in enumerate(y)
+  ]
   return from_texts(x, y, x[:6], y[:6], vectors=Vectors(words, table, "test"))
 
 
@@ -128,9 +133,12 @@ def test_method(name, images, table, texts, tmp_path):
   def planned(method, folder):
     folder.mkdir(exist_ok=True)
     return plan(
-        source, method, network, per_class=2, keys=Keys.of(jax.random.key(0)),
-        store=Store(folder, folder),
-    )
+        source,
+        method,
+        network,
+        per_class=2,
+        keys=Keys.of(jax.random.key(0)),
+        store=Store(folder, folder))
 
   whole = planned(again, tmp_path / "whole")
   outcome = train(whole, tmp_path / "whole", log_every=2, checkpoint_every=2)
@@ -141,20 +149,18 @@ def test_method(name, images, table, texts, tmp_path):
   if name not in CLOSED + PARTS:
     halves = tmp_path / "halves"
     first = method._replace(
-        num_steps=2, learned=lambda num_steps: method.learned(STEPS)
-    )
+        num_steps=2, learned=lambda num_steps: method.learned(STEPS))
     train(planned(first, halves), halves, log_every=2, checkpoint_every=2)
     resumed = planned(again, halves)
     outcome = train(resumed, halves, log_every=2, checkpoint_every=2)
-    for one, other in zip(jax.tree.leaves(made[:6]), jax.tree.leaves(
-        resumed.artifact(outcome)[:6]
-    ), strict=True):
+    for one, other in zip(jax.tree.leaves(made[:6]),
+                          jax.tree.leaves(resumed.artifact(outcome)[:6]),
+                          strict=True):
       np.testing.assert_array_equal(one, other)
     settings = dict(method.settings)
     if not settings.get("learn_labels") and method.label_space != "logits":
       np.testing.assert_array_equal(
-          outcome.distilled.labels, whole.start.labels
-      )
+          outcome.distilled.labels, whole.start.labels)
 
   save(made, tmp_path / "set.safetensors")
   loaded = load(tmp_path / "set.safetensors")
@@ -163,9 +169,11 @@ def test_method(name, images, table, texts, tmp_path):
     if field in recipe:
       recipe[field] = 2
   report = evaluate_set(
-      jax.random.key(0), loaded, source.test, num_networks=1,
-      learner=learner_of(loaded.network, recipe_of(recipe), CLASSES),
-  )
+      jax.random.key(0),
+      loaded,
+      source.test,
+      num_networks=1,
+      learner=learner_of(loaded.network, recipe_of(recipe), CLASSES))
   assert 0 <= report.mean <= 1
 
 
@@ -174,9 +182,12 @@ def test_a_shard_that_lacks_a_class(name, images, tmp_path):
   shard = images.take(np.flatnonzero(np.asarray(images.train.labels) != 1))
   network = NETWORK if methods.ENTRIES[name].make().model == "network" else None
   made = plan(
-      shard, small(name, num_steps=2, **PLAIN), network, per_class=2,
-      keys=Keys.of(jax.random.key(0)), store=Store(tmp_path, tmp_path),
-  )
+      shard,
+      small(name, num_steps=2, **PLAIN),
+      network,
+      per_class=2,
+      keys=Keys.of(jax.random.key(0)),
+      store=Store(tmp_path, tmp_path))
   artifact = made.artifact(carry_out(made))
   assert artifact.num_samples == 4 and artifact.num_classes == CLASSES
   classes = np.asarray(made.task.layout.classes)
@@ -190,17 +201,18 @@ def test_clients_distil_and_the_union_is_evaluated(images):
   for c in range(CLASSES):
     rows = np.flatnonzero(labels == c)
     cuts = np.cumsum(rng.dirichlet([0.3] * 3))[:-1] * len(rows)
-    for shard, part in zip(
-        shards, np.split(rows, cuts.astype(int)), strict=True
-    ):
+    for shard, part in zip(shards, np.split(rows, cuts.astype(int)),
+                           strict=True):
       shard.extend(part)
-  for method, network in (
-      (small("dm", **PLAIN), NETWORK),
-      (small("kip", ridge=1e-3, **PLAIN), None),
-      (small("rfad", recipe=dict(num_steps=2), **PLAIN), NETWORK),
-  ):
-    sets = [dd.condense(images.take(rows), method, network, per_class=1)
-            for rows in shards]
+  for method, network in ((small("dm",
+                                 **PLAIN), NETWORK), (small("kip", ridge=1e-3,
+                                                            **PLAIN), None),
+                          (small("rfad", recipe=dict(num_steps=2),
+                                 **PLAIN), NETWORK)):
+    sets = [
+        dd.condense(images.take(rows), method, network, per_class=1)
+        for rows in shards
+    ]
     assert min(a.num_samples for a in sets) < CLASSES
     union = dd.merge(sets)
     report = dd.evaluate(union, images, num_networks=1, baselines="")
@@ -217,5 +229,3 @@ def test_misspelt_settings_are_refused_with_the_nearest_name():
     methods.mtt(experts=dict(num=0))
   with pytest.raises(ConfigError, match="of type float"):
     methods.dm(learning_rate="fast")
-
-

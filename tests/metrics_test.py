@@ -13,11 +13,11 @@ PREDICTED = np.array([0, 1, 0, 1, 1, 0, 2, 3])
 
 
 class ConfusionTest(parameterized.TestCase):
+
   def setUp(self):
     super().setUp()
     self.confusion = metrics.confusion_matrix(
-        jnp.array(LABELS), jnp.array(PREDICTED), 5
-    )
+        jnp.array(LABELS), jnp.array(PREDICTED), 5)
 
   def test_counts(self):
     expected = np.zeros((5, 5), int)
@@ -31,12 +31,10 @@ class ConfusionTest(parameterized.TestCase):
     np.testing.assert_allclose(metrics.majority_rate(stacked), [3 / 8, 3 / 8])
     np.testing.assert_allclose(
         metrics.macro_f1(stacked),
-        [f1_score(LABELS, PREDICTED, average="macro"), 1],
-    )
+        [f1_score(LABELS, PREDICTED, average="macro"), 1])
     np.testing.assert_allclose(
         metrics.class_accuracy(self.confusion),
-        [2 / 3, 1, 1 / 3, np.nan, np.nan],
-    )
+        [2 / 3, 1, 1 / 3, np.nan, np.nan])
 
 
 def test_percent_is_refused():
@@ -59,6 +57,5 @@ def test_distance_to_nearest_is_of_the_same_class():
   of_set = np.array([[0, 1], [10, 1], [3, 4], [0, 0]], float)
   # The third sample has a twin of no class of its own; the fourth has none.
   distance = metrics.distance_to_nearest(
-      features, [0, 0, 1, 2], of_set, [0, 1, 1, 0]
-  )
+      features, [0, 0, 1, 2], of_set, [0, 1, 1, 0])
   np.testing.assert_allclose(distance, (0 + np.hypot(3, 3) + 1) / 3)

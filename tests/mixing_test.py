@@ -12,6 +12,7 @@ IMAGES = jnp.broadcast_to(jnp.arange(4.0)[:, None, None, None], (4, 9, 6, 2))
 
 
 class CutmixTest(parameterized.TestCase):
+
   def test_labels_follow_the_area_of_one_box(self):
     mixed = set()
     for seed in range(12):
@@ -25,7 +26,7 @@ class CutmixTest(parameterized.TestCase):
       box = changed.any(0)
       rows, columns = np.flatnonzero(box.any(1)), np.flatnonzero(box.any(0))
       if len(rows):
-        inside = box[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        inside = box[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
         self.assertTrue(inside.all())
     self.assertGreater(len(mixed), 5)
 

@@ -14,7 +14,7 @@ SMALL = {  # settings in place of the defaults
     "bi_lstm": dict(hidden=3), "bi_rnn": dict(hidden=3, masked=True),
     "mlp": dict(widths=[4, 3]), "text_convnet": dict(windows=[1, 2]),
     "convnet": dict(norm="none", activation="swish", pool="max"),
-    "frepo_convnet": dict(norm="fast_batch", initialisation="he_normal"),
+    "frepo_convnet": dict(norm="fast_batch", initialisation="he_normal")
 }
 OF_SENTENCES = {"bi_lstm", "bi_rnn", "conv_lstm", "text_convnet", "transformer"}
 
@@ -42,9 +42,12 @@ def test_networks(name):
 def test_factories_record_arguments_and_defaults():
   network = nn.convnet(3, width=8, norm=None)
   assert models.spec_of(network) == dict(
-      name="convnet", depth=3, width=8, norm="none", activation="relu",
-      initialisation="torch_uniform",
-  )
+      name="convnet",
+      depth=3,
+      width=8,
+      norm="none",
+      activation="relu",
+      initialisation="torch_uniform")
   assert hash(network.spec) == hash(nn.convnet(3, width=8, norm=None).spec)
   unnamed = nn.convnet(3, activation=lambda x: x)
   assert models.spec_of(unnamed) == {}
@@ -71,33 +74,31 @@ def test_kernels_by_default():
   assert models.spec_of(lambda x1, x2: x1 @ x2.T) == {}
 
 
-@pytest.mark.parametrize("spec, separates", [
-    (dict(name="hallucinator", num_styles=2), False),
-    (dict(name="linear_bases", num_bases=3, reduction=1), False),
-    (dict(name="multi_formation", factor=2, fill=[.1, .2]), True),
-    (dict(name="pixels"), True),
-    (dict(name="preconditioned"), False),
-])
+@pytest.mark.parametrize(
+    "spec, separates",
+    [(dict(name="hallucinator", num_styles=2), False),
+     (dict(name="linear_bases", num_bases=3, reduction=1), False),
+     (dict(name="multi_formation", factor=2, fill=[.1, .2]), True),
+     (dict(name="pixels"), True), (dict(name="preconditioned"), False)])
 def test_parameterizations(spec, separates):
   made = parameterization.from_spec(spec)
   assert models.spec_of(made) == spec
   assert made.separates_classes == separates
 
 
-@pytest.mark.parametrize("shape, spec", [
-    ((8, 8, 1), dict(name="convnet", depth=2, width=32)),
-    ((4, 9, 3), dict(name="convnet", depth=1, width=32)),
-    ((2, 2, 3), dict(name="convnet", depth=1, width=32)),
-    ((28, 28, 1), dict(name="convnet", depth=3, width=32)),
-    ((32, 32, 3), dict(name="convnet", depth=3, width=32)),
-    ((64, 64, 3), dict(name="convnet", depth=4, width=32)),
-    ((300, 400, 3), dict(name="convnet", depth=5, width=32)),
-    ((1, 9, 3), dict(name="mlp", widths=[128])),
-    ((30,), dict(name="mlp", widths=[128])),
-    ((30, 50), dict(name="text_convnet", windows=[3, 4, 5])),
-    ((4, 50), dict(name="text_convnet", windows=[3, 4])),
-    ((2, 50), dict(name="text_convnet", windows=[2])),
-])
+@pytest.mark.parametrize(
+    "shape, spec", [((8, 8, 1), dict(name="convnet", depth=2, width=32)),
+                    ((4, 9, 3), dict(name="convnet", depth=1, width=32)),
+                    ((2, 2, 3), dict(name="convnet", depth=1, width=32)),
+                    ((28, 28, 1), dict(name="convnet", depth=3, width=32)),
+                    ((32, 32, 3), dict(name="convnet", depth=3, width=32)),
+                    ((64, 64, 3), dict(name="convnet", depth=4, width=32)),
+                    ((300, 400, 3), dict(name="convnet", depth=5, width=32)),
+                    ((1, 9, 3), dict(name="mlp", widths=[128])),
+                    ((30,), dict(name="mlp", widths=[128])),
+                    ((30, 50), dict(name="text_convnet", windows=[3, 4, 5])),
+                    ((4, 50), dict(name="text_convnet", windows=[3, 4])),
+                    ((2, 50), dict(name="text_convnet", windows=[2]))])
 def test_default(shape, spec):
   source = _source(*shape)
   assert models.default(source) == spec
@@ -105,18 +106,19 @@ def test_default(shape, spec):
   jax.eval_shape(network.init, jax.random.key(0), source.example)
 
 
-@pytest.mark.parametrize("spec, message", [
-    (dict(name="convent"),
-     "`network` must be one of alex_.*; got 'convent'. Did .* 'convnet'?"),
-    (dict(), "`network` must be one of .*; got None."),
-    (dict(name="convnet", widht=3), "'convnet' has no .* mean 'width'"),
-    (dict(name="convnet", norm="bach"), "`network norm` .* mean 'batch'"),
-    (dict(name="convnet", width="3"), "`network` 'convnet': "),
-    (dict(name="convnet", width={}), "must hold JSON values; got {}"),
-    (dict(name="kernel_ridge", kernel="conv"), "`network kernel` must be one"),
-    (dict(name="kernel_ridge", deph=2), "has no setting .*'depth'"),
-    (dict(name="kernel_ridge", kernel="convolutional"), "missing .*'depth'"),
-])
+@pytest.mark.parametrize(
+    "spec, message",
+    [(
+        dict(name="convent"),
+        "`network` must be one of alex_.*; got 'convent'. Did .* 'convnet'?"),
+     (dict(), "`network` must be one of .*; got None."),
+     (dict(name="convnet", widht=3), "'convnet' has no .* mean 'width'"),
+     (dict(name="convnet", norm="bach"), "`network norm` .* mean 'batch'"),
+     (dict(name="convnet", width="3"), "`network` 'convnet': "),
+     (dict(name="convnet", width={}), "must hold JSON values; got {}"),
+     (dict(name="kernel_ridge", kernel="conv"), "`network kernel` must be one"),
+     (dict(name="kernel_ridge", deph=2), "has no setting .*'depth'"),
+     (dict(name="kernel_ridge", kernel="convolutional"), "missing .*'depth'")])
 def test_refuses(spec, message):
   with pytest.raises(ConfigError, match=message):
     models.from_spec(spec, 3)
@@ -134,5 +136,4 @@ def test_learners():
   assert learner is fitting.from_spec(dict(name="lenet"), None, 3)
   kernel = fitting.from_spec(dict(name="kernel_ridge", ridge=.1), None, 3)
   assert dict(kernel.recipe) == dict(
-      name="kernel_ridge", kernel="fully_connected", ridge=.1
-  )
+      name="kernel_ridge", kernel="fully_connected", ridge=.1)

@@ -36,14 +36,11 @@ def test_by_hand():
 def test_hard_labels_and_one_neighbour_are_nearest_neighbours():
   generator = np.random.default_rng(0)
   points = generator.normal(size=(9, 4)).astype(np.float32)
-  made = artifact.from_samples(
-      points, np.arange(9) % 3, class_names="abc"
-  )
+  made = artifact.from_samples(points, np.arange(9) % 3, class_names="abc")
   x = jnp.asarray(generator.normal(size=(50, 4)), jnp.float32)
   one, other = (
       learner(1).fit(None, made.training_set)(x)
-      for learner in (nearest_neighbours, soft_nearest_neighbours)
-  )
+      for learner in (nearest_neighbours, soft_nearest_neighbours))
   np.testing.assert_array_equal(one, other)
 
 
@@ -52,11 +49,8 @@ def test_gradients_against_finite_differences():
     generator = np.random.default_rng(1)
     batch = Batch(
         jnp.asarray(generator.normal(size=(6, 3))),
-        jnp.asarray(generator.integers(0, 3, 6)),
-    )
-    objective = soft_neighbours(
-        sample=sampling.mixed(6), num_classes=3, k=2
-    )
+        jnp.asarray(generator.integers(0, 3, 6)))
+    objective = soft_neighbours(sample=sampling.mixed(6), num_classes=3, k=2)
 
     def loss(points, labels):
       samples = Samples(points, labels, jnp.zeros(0))
@@ -74,8 +68,7 @@ def test_gradients_against_finite_differences():
           ends.append(loss(*moved))
         slope = (ends[0] - ends[1]) / 2e-6
         np.testing.assert_allclose(
-            gradients[i][index], slope, rtol=1e-5, atol=1e-8
-        )
+            gradients[i][index], slope, rtol=1e-5, atol=1e-8)
 
 
 @pytest.mark.parametrize("classes", [3, 2])
@@ -84,29 +77,34 @@ def test_two_prototypes_separate_flowers(classes):
   x, y = x[y < classes, 2:], y[y < classes]
   source = from_arrays(x, y, x, y)
   objective = soft_neighbours(
-      sample=sampling.mixed(len(x)), num_classes=classes, k=2
-  )
+      sample=sampling.mixed(len(x)), num_classes=classes, k=2)
   estimator = backprop(objective, pixels())
   outer = distiller(
-      estimator, learn(codes=optax.adam(0.05), labels=optax.adam(0.05))
-  )
+      estimator, learn(codes=optax.adam(0.05), labels=optax.adam(0.05)))
   k_start, k_init, k_run = jax.random.split(jax.random.key(0), 3)
   ends = source.train.encode(source.train.inputs)[jnp.array([0, -1])]
   start = initialisation.start(
-      k_start, ends, jnp.zeros((2, num_outputs(classes))), pixels(),
-      step_size=None, num_inner_steps=0,
-  )
+      k_start,
+      ends,
+      jnp.zeros((2, num_outputs(classes))),
+      pixels(),
+      step_size=None,
+      num_inner_steps=0)
   state, _ = distill(
-      k_run, outer.init(k_init, start), source.train, step=outer.step,
-      num_steps=600,
-  )
+      k_run,
+      outer.init(k_init, start),
+      source.train,
+      step=outer.step,
+      num_steps=600)
   made = artifact.to_artifact(
-      estimator, outer.result(state), source, method="soft_neighbours",
-      order=step_order(2, 1), label_space="logits",
-  )
+      estimator,
+      outer.result(state),
+      source,
+      method="soft_neighbours",
+      order=step_order(2, 1),
+      label_space="logits")
   report = evaluate_set(
-      k_run, made, source.test, learner=soft_nearest_neighbours(2)
-  )
+      k_run, made, source.test, learner=soft_nearest_neighbours(2))
   assert report.num_networks == 1 and report.mean > 0.93
 
 
@@ -115,19 +113,14 @@ def test_what_is_refused():
     soft_predictions(jnp.ones((1, 2)), jnp.ones((2, 2)), jnp.ones((2, 2)), 3)
   for make in (
       soft_nearest_neighbours,
-      lambda k: soft_neighbours(
-          sample=sampling.mixed(1), num_classes=2, k=k
-      ),
-  ):
+      lambda k: soft_neighbours(sample=sampling.mixed(1), num_classes=2, k=k)):
     with pytest.raises(ValueError, match="`k` must be at least 1"):
       make(0)
   objective = soft_neighbours(sample=sampling.mixed(1), num_classes=2, k=1)
   with pytest.raises(ValueError, match="`labels` must have 1 columns"):
     objective.loss(
         None, Samples(jnp.ones((2, 2)), jnp.eye(2), jnp.zeros(0)), (),
-        Batch(jnp.ones((1, 2)), jnp.zeros(1, int)),
-    )
+        Batch(jnp.ones((1, 2)), jnp.zeros(1, int)))
   with pytest.raises(ValueError, match="`temperature`"):
     soft_neighbours(
-        sample=sampling.mixed(1), num_classes=2, k=1, temperature=0.0
-    )
+        sample=sampling.mixed(1), num_classes=2, k=1, temperature=0.0)

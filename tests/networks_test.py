@@ -58,25 +58,24 @@ def _filled(network, x):
 class SizesTest(parameterized.TestCase):
   # Counts from the papers' code, biases included.
   @parameterized.named_parameters(
-      ("lenet_mnist", lenet(10), (28, 28, 1), 61_706),
-      ("lenet_cifar", lenet(10), (32, 32, 3), 62_006),
+      ("lenet_mnist", lenet(10),
+       (28, 28, 1), 61_706), ("lenet_cifar", lenet(10), (32, 32, 3), 62_006),
       ("alex_cifar_net", alex_cifar_net(10), (32, 32, 3), 1_756_426),
       ("convnet_mnist", convnet(10), (28, 28, 1), 317_706),
       ("convnet_cifar10", convnet(10), (32, 32, 3), 320_010),
       ("convnet_cifar100", convnet(100), (32, 32, 3), 504_420),
       ("convnet_tiny", convnet(200, depth=4), (64, 64, 3), 857_160),
-      ("convnet_128", convnet(10, depth=5), (128, 128, 3), 615_690),
-      ("mlp_cifar", mlp(10), (32, 32, 3), 411_146),
-      ("mlp_mnist", mlp(10), (28, 28, 1), 118_282),
-      ("alexnet", alexnet(10), (32, 32, 3), 1_872_202),
+      ("convnet_128", convnet(10, depth=5),
+       (128, 128, 3), 615_690), ("mlp_cifar", mlp(10), (32, 32, 3), 411_146),
+      ("mlp_mnist", mlp(10),
+       (28, 28, 1), 118_282), ("alexnet", alexnet(10), (32, 32, 3), 1_872_202),
       ("vgg11", vgg11(10), (32, 32, 3), 9_231_114),
-      ("resnet18", resnet18(10), (32, 32, 3), 11_173_962),
-      ("resnet18_ap", resnet18(10, average_pooling=True), (32, 32, 3),
-       11_250_762),
+      ("resnet18", resnet18(10), (32, 32, 3), 11_173_962), (
+          "resnet18_ap", resnet18(10, average_pooling=True),
+          (32, 32, 3), 11_250_762),
       ("resnet10", resnet10(10), (32, 32, 3), 1_228_970),
-      ("mobilenet_v2", mobilenet_v2(10), (32, 32, 3), 2_296_922),
-      ("linear", mlp(10, widths=()), (8, 8, 1), 650),
-  )
+      ("mobilenet_v2", mobilenet_v2(10),
+       (32, 32, 3), 2_296_922), ("linear", mlp(10, widths=()), (8, 8, 1), 650))
   def test_parameter_count(self, network, shape, count):
     assert _count(_shapes(network, 1, *shape)) == count
 
@@ -84,27 +83,26 @@ class SizesTest(parameterized.TestCase):
       ("lenet", lenet(4), (28, 28, 1), 84),
       ("alex_cifar_net", alex_cifar_net(4), (32, 32, 3), 192),
       ("convnet", convnet(4, depth=2, width=8), (9, 8, 3), 32),
-      ("mlp", mlp(4, widths=(7, 5)), (3, 3, 1), 5),
-  )
+      ("mlp", mlp(4, widths=(7, 5)), (3, 3, 1), 5))
   def test_head_reads_the_last_stage(self, network, shape, size):
     x = jnp.asarray(images(2, *shape), jnp.float32)
     shapes = _shapes(network, *x.shape)
     variables = jax.tree.map(lambda v: jnp.asarray(images(*v.shape)), shapes)
-    features, logits = jax.jit(lambda v: (
-        network.stages(v, x)[0], network.apply(v, x)[0]
-    ))(variables)
+    features, logits = jax.jit(
+        lambda v: (network.stages(v, x)[0], network.apply(v, x)[0]))(
+            variables)
     chex.assert_shape(features[-1], (2, size))
     head = variables["params"]["head"]
     np.testing.assert_allclose(
-        features[-1] @ head["kernel"] + head["bias"], logits, rtol=1e-5,
-        atol=1e-5,
-    )
+        features[-1] @ head["kernel"] + head["bias"],
+        logits,
+        rtol=1e-5,
+        atol=1e-5)
 
   @parameterized.named_parameters(
       ("lenet", lenet(4), (27, 27, 1), "at least 28 pixels"),
       ("convnet", convnet(4), (7, 7, 3), "at least 8 pixels"),
-      ("features", convnet(4), (7,), r"must be \[B, H, W, C\]"),
-  )
+      ("features", convnet(4), (7,), r"must be \[B, H, W, C\]"))
   def test_refuses_images(self, network, shape, message):
     with pytest.raises(ValueError, match=message):
       _shapes(network, 1, *shape)
@@ -115,22 +113,21 @@ class SizesTest(parameterized.TestCase):
 
 
 class GoldensTest(parameterized.TestCase):
+
   @parameterized.named_parameters(
       ("lenet_28", lenet(3), (2, 28, 28, 1)),
       ("lenet_32", lenet(3), (1, 32, 32, 3)),
       ("alex_cifar_net", alex_cifar_net(3), (1, 32, 32, 3)),
       ("convnet_28", convnet(3, width=4), (2, 28, 28, 1)),
-      *(
-          (f"convnet_{name}", convnet(3, depth=2, width=8, norm=norm),
-           (2, 10, 9, 3))
-          for name, norm in {
-              "instance": norms.instance_norm,
-              "layer": norms.layer_norm,
-              "group": norms.group_norm,
-              "none": None,
-          }.items()
-      ),
-  )
+      *((
+          f"convnet_{name}", convnet(3, depth=2, width=8,
+                                     norm=norm), (2, 10, 9, 3))
+        for name, norm in {
+            "instance": norms.instance_norm,
+            "layer": norms.layer_norm,
+            "group": norms.group_norm,
+            "none": None
+        }.items()))
   def test_equals_pytorch(self, network, shape):
     name = self._testMethodName.removeprefix("test_equals_pytorch_")
     self.enter_context(jax.enable_x64(True))
@@ -143,37 +140,35 @@ class GoldensTest(parameterized.TestCase):
 
     gradient, logits = jax.jit(jax.grad(score, has_aux=True))(x)
     golden = GOLDENS[f"{name}/logits"], GOLDENS[f"{name}/gradient"]
-    chex.assert_trees_all_close(
-        (logits, gradient), golden, rtol=1e-9, atol=1e-11
-    )
-
+    chex.assert_trees_all_close((logits, gradient),
+                                golden,
+                                rtol=1e-9,
+                                atol=1e-11)
 
   @parameterized.named_parameters(
       ("alexnet", alexnet(3), (1, 12, 12, 3)),
       ("vgg11", vgg11(3), (1, 28, 28, 1)),
       ("resnet18", resnet18(3), (1, 16, 16, 3)),
-      ("resnet18_ap", resnet18(3, average_pooling=True), (1, 16, 16, 3)),
-      ("mobilenet_v2", mobilenet_v2(3, norm=norms.instance_norm),
-       (1, 16, 16, 3)),
-  )
+      ("resnet18_ap", resnet18(3, average_pooling=True), (1, 16, 16, 3)), (
+          "mobilenet_v2", mobilenet_v2(3, norm=norms.instance_norm),
+          (1, 16, 16, 3)))
   def test_logits_equal_pytorch(self, network, shape):
     name = self._testMethodName.removeprefix("test_logits_equal_pytorch_")
     self.enter_context(jax.enable_x64(True))
     x = jnp.asarray(images(*shape))
     logits, _ = jax.jit(network.apply)(_filled(network, x), x)
     np.testing.assert_allclose(
-        logits, GOLDENS[f"{name}/logits"], rtol=1e-9, atol=1e-11
-    )
+        logits, GOLDENS[f"{name}/logits"], rtol=1e-9, atol=1e-11)
 
 
 class TransferTest(parameterized.TestCase):
+
   def test_fan_out_normal_is_of_convolutions_alone(self):
     init = jax.jit(resnet10(7).init)
     params = init(jax.random.key(0), jnp.ones((1, 16, 16, 3)))["params"]
     kernel = params["body"]["_Block_3"]["Conv_1"]["kernel"]
     np.testing.assert_allclose(
-        kernel.std(), np.sqrt(2 / (9 * kernel.shape[-1])), rtol=0.01
-    )
+        kernel.std(), np.sqrt(2 / (9 * kernel.shape[-1])), rtol=0.01)
     assert np.abs(params["head"]["kernel"]).max() <= 1 / np.sqrt(256)
 
   def test_attention_sees_all_patches_and_their_places(self):
@@ -196,18 +191,17 @@ class TransferTest(parameterized.TestCase):
       ("vgg", vgg11, (16, 16, 3), "at least 32 pixels"),
       ("resnet", resnet18, (8, 8, 3), "at least 16 pixels"),
       ("alexnet", alexnet, (4, 4, 3), "at least 8 pixels"),
-      ("mobilenet", mobilenet_v2, (8, 8, 3), "at least 16 pixels"),
-  )
+      ("mobilenet", mobilenet_v2, (8, 8, 3), "at least 16 pixels"))
   def test_refuses_images(self, factory, shape, message):
     with pytest.raises(ValueError, match=message):
       _shapes(factory(4), 1, *shape)
 
 
 class InitialisationTest(parameterized.TestCase):
+
   def _params(self, initialisation):
     network = convnet(
-        64, depth=1, width=64, norm=None, initialisation=initialisation
-    )
+        64, depth=1, width=64, norm=None, initialisation=initialisation)
     params = network.init(jax.random.key(3), jnp.ones((1, 8, 8, 16)))["params"]
     return params["body"]["Conv_0"], params["head"]
 
@@ -228,27 +222,24 @@ class InitialisationTest(parameterized.TestCase):
         assert 0.9 * bound < largest <= bound * (1 + 1e-6)
         assert (values < 0).any() and (values > 0).any()
       np.testing.assert_allclose(
-          layer["kernel"].std(), bound / np.sqrt(3), rtol=0.03
-      )
+          layer["kernel"].std(), bound / np.sqrt(3), rtol=0.03)
 
   def test_one_key_one_draw(self):
     network, x = mlp(3, widths=(4,)), jnp.ones((1, 5))
     first, again, other = (
-        network.init(jax.random.key(seed), x) for seed in (0, 0, 1)
-    )
+        network.init(jax.random.key(seed), x) for seed in (0, 0, 1))
     chex.assert_trees_all_equal(first, again)
-    assert (first["params"]["head"]["kernel"]
-            != other["params"]["head"]["kernel"]).all()
+    assert (
+        first["params"]["head"]["kernel"]
+        != other["params"]["head"]["kernel"]).all()
 
-  @parameterized.named_parameters(
-      ("instance", norms.instance_norm), ("batch", norms.batch_norm)
-  )
+  @parameterized.named_parameters(("instance", norms.instance_norm),
+                                  ("batch", norms.batch_norm))
   def test_variables_are_as_wide_as_the_inputs(self, norm):
     network = convnet(2, depth=1, width=2, norm=norm)
     with jax.enable_x64(True):
       variables = jax.eval_shape(
-          network.init, jax.random.key(0), jnp.ones((1, 4, 4, 1))
-      )
+          network.init, jax.random.key(0), jnp.ones((1, 4, 4, 1)))
     chex.assert_type(jax.tree.leaves(variables), jnp.float64)
 
 
@@ -261,6 +252,7 @@ class _Dropout(nn.Module):
 
 
 class _Nnx(nnx.Module):
+
   def __init__(self, rngs):
     self.hidden = nnx.Linear(3, 8, rngs=rngs)
     self.norm = nnx.BatchNorm(8, rngs=rngs)
@@ -275,15 +267,14 @@ class _Nnx(nnx.Module):
 
 
 class DropoutTest(parameterized.TestCase):
-  @parameterized.named_parameters(
-      ("linen", from_linen(_Dropout())), ("nnx", from_nnx(_Nnx))
-  )
+
+  @parameterized.named_parameters(("linen", from_linen(_Dropout())),
+                                  ("nnx", from_nnx(_Nnx)))
   def test_follows_its_key(self, network):
     x = jnp.ones((16, 3)) * jnp.arange(1.0, 17)[:, None]
     variables = network.init(jax.random.key(0), x)
     run = jax.jit(
-        lambda key: network.apply(variables, x, key=key, train=True)[0]
-    )
+        lambda key: network.apply(variables, x, key=key, train=True)[0])
     first, again, other = (run(jax.random.key(s)) for s in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
@@ -293,6 +284,7 @@ class DropoutTest(parameterized.TestCase):
 
 
 class NnxTest(parameterized.TestCase):
+
   def setUp(self):
     super().setUp()
     self.network = from_nnx(_Nnx)
@@ -314,15 +306,15 @@ class NnxTest(parameterized.TestCase):
 
   def test_running_statistics(self):
     _, updated = self.network.apply(
-        self.variables, self.x, key=jax.random.key(0), train=True
-    )
+        self.variables, self.x, key=jax.random.key(0), train=True)
     chex.assert_trees_all_equal_shapes_and_dtypes(updated, self.variables)
     hidden = self.variables["params"]["hidden"]
     h = self.x @ hidden["kernel"][...] + hidden["bias"][...]
     np.testing.assert_allclose(
-        updated["rest"]["norm"]["mean"][...], 0.01 * h.mean(0), rtol=1e-4,
-        atol=1e-6,
-    )
+        updated["rest"]["norm"]["mean"][...],
+        0.01 * h.mean(0),
+        rtol=1e-4,
+        atol=1e-6)
 
   def test_trains_in_a_scan_and_differentiates(self):
     order = jnp.arange(6).reshape(2, 3)
@@ -332,9 +324,12 @@ class NnxTest(parameterized.TestCase):
     def loss(x, key):
       samples = Samples(x, labels, jnp.full((4,), 0.1))
       trained = train_in_order(
-          key, self.network, self.variables, samples, order,
-          optimizer=optax.trace(0.9),
-      )
+          key,
+          self.network,
+          self.variables,
+          samples,
+          order,
+          optimizer=optax.trace(0.9))
       logits, _ = self.network.apply(trained, x)
       return (logits**2).sum()
 

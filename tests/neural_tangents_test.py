@@ -64,11 +64,11 @@ def _names():
 
 
 class ImportTest(parameterized.TestCase):
+
   def setUp(self):
     super().setUp()
     self.folder = pathlib.Path(
-        self.enter_context(tempfile.TemporaryDirectory())
-    )
+        self.enter_context(tempfile.TemporaryDirectory()))
     self.enter_context(mock.patch.dict(sys.modules))
     for name in list(sys.modules):
       if name.partition(".")[0] == "neural_tangents":
@@ -79,8 +79,7 @@ class ImportTest(parameterized.TestCase):
     package.mkdir()
     (package / "__init__.py").write_text(text)
     self.enter_context(
-        mock.patch.object(sys, "path", [str(self.folder), *sys.path])
-    )
+        mock.patch.object(sys, "path", [str(self.folder), *sys.path]))
 
   def test_absent(self):
     sys.modules["neural_tangents"] = None  # Python's mark for "not there"
@@ -114,28 +113,30 @@ class ImportTest(parameterized.TestCase):
 
   @needs_package
   def test_leaves_jax_alone_and_tensorflow_out(self):
-    run = subprocess.run(
-        [sys.executable, "-c", IN_A_NEW_PROCESS], capture_output=True,
-        text=True,
-    )
+    run = subprocess.run([sys.executable, "-c", IN_A_NEW_PROCESS],
+                         capture_output=True,
+                         text=True)
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout)
     modules = set(found.pop("modules"))
-    assert found == {
-        "same": True, "left_behind": False, "experimental": False
-    }
+    assert found == {"same": True, "left_behind": False, "experimental": False}
     assert not modules & {
         "jax.util", "neural_tangents.experimental", "tensorflow", "tf2jax"
     }
 
 
 class ArgumentsTest(parameterized.TestCase):
-  @parameterized.parameters(
-      ({"get": "cntk"}, "nngp, ntk; got 'cntk'"),
-      ({"batch_size": -1}, "at least 0; got -1"),
-      ({"num_devices": 0, "batch_size": 1}, "got 0"),
-      ({"num_devices": 2}, "without a `batch_size`; got 2"),
-  )
+
+  @parameterized.parameters(({
+      "get": "cntk"
+  }, "nngp, ntk; got 'cntk'"), ({
+      "batch_size": -1
+  }, "at least 0; got -1"), ({
+      "num_devices": 0,
+      "batch_size": 1
+  }, "got 0"), ({
+      "num_devices": 2
+  }, "without a `batch_size`; got 2"))
   def test_refused(self, settings, message):
     with pytest.raises(ValueError, match=message):
       from_stax(lambda x1, x2, get: None, **settings)
@@ -151,15 +152,18 @@ class ArgumentsTest(parameterized.TestCase):
 
   def test_passes_its_choice_on(self):
     chosen = from_stax(
-        lambda x1, x2, get: jnp.full((3, 2), {"nngp": 1, "ntk": 2}[get]),
-        get="nngp",
-    )
+        lambda x1, x2, get: jnp.full((3, 2), {
+            "nngp": 1,
+            "ntk": 2
+        }[get]),
+        get="nngp")
     values = chosen(jnp.zeros((3, 8)), jnp.zeros((2, 8)))
     np.testing.assert_array_equal(values, np.ones((3, 2)))
 
 
 @needs_package
 class KernelsTest(parameterized.TestCase):
+
   def setUp(self):
     super().setUp()
     self.enter_context(jax.enable_x64(True))
@@ -175,8 +179,7 @@ class KernelsTest(parameterized.TestCase):
     values = from_stax(self._stax(name), get=kind)(self.x1, self.x2)
     assert values.dtype == jnp.float64
     np.testing.assert_allclose(
-        values, self.goldens[f"{name}/{kind}/cross"], rtol=1e-10
-    )
+        values, self.goldens[f"{name}/{kind}/cross"], rtol=1e-10)
 
   @parameterized.parameters(*make_kernels.KINDS)
   def test_stored_values_of_one_batch(self, kind):
@@ -199,8 +202,10 @@ class KernelsTest(parameterized.TestCase):
     expected = self.goldens[f"{name}/ntk/gradient"]
     assert np.isfinite(expected).all()
     np.testing.assert_allclose(
-        gradient(self.x1), expected, rtol=0, atol=1e-10 * np.abs(expected).max()
-    )
+        gradient(self.x1),
+        expected,
+        rtol=0,
+        atol=1e-10 * np.abs(expected).max())
 
   @parameterized.parameters(2, 50)
   def test_tiles_change_nothing(self, batch_size):
@@ -219,14 +224,11 @@ class KernelsTest(parameterized.TestCase):
     assert set(seen) == {(min(batch_size, 5),) * 2}
 
   def test_tiles_in_host_memory(self):
-    kernel = from_stax(
-        self._stax("fc1"), batch_size=2, store_on_device=False
-    )
+    kernel = from_stax(self._stax("fc1"), batch_size=2, store_on_device=False)
     values = kernel(self.x1, self.x2)
     assert values.devices() == {jax.devices("cpu")[0]}
     np.testing.assert_allclose(
-        values, self.goldens["fc1/ntk/cross"], rtol=1e-10
-    )
+        values, self.goldens["fc1/ntk/cross"], rtol=1e-10)
 
   def test_keeps_the_dtype(self):
     x1, x2 = self.x1.astype(np.float32), self.x2.astype(np.float32)
@@ -237,15 +239,14 @@ class KernelsTest(parameterized.TestCase):
     init, apply, _ = make_kernels.networks(self.nt.stax)["conv1"]
     _, variables = init(jax.random.key(0), (1, *make_kernels.SHAPE))
     kernel_fn = self.nt.empirical_ntk_fn(
-        apply, trace_axes=(-1,),
-        implementation=getattr(self.nt.NtkImplementation, name),
-    )
+        apply,
+        trace_axes=(-1,),
+        implementation=getattr(self.nt.NtkImplementation, name))
     values = kernel_fn(jnp.asarray(self.x1), jnp.asarray(self.x2), variables)
 
     def of_one(x):
       return jax.flatten_util.ravel_pytree(
-          jax.grad(lambda v: apply(v, x[None])[0, 0])(variables)
-      )[0]
+          jax.grad(lambda v: apply(v, x[None])[0, 0])(variables))[0]
 
     rows = [jnp.stack([of_one(x) for x in xs]) for xs in (self.x1, self.x2)]
     np.testing.assert_allclose(values, rows[0] @ rows[1].T, rtol=1e-5)

@@ -10,20 +10,21 @@ def test_parse():
   chosen = options.parse("a, b=3,c.d=x=y", a=False, b=1, d=0.5, **{"c.d": ""})
   assert vars(chosen) == {"a": True, "b": 3, "c.d": "x=y", "d": 0.5}
   assert vars(options.parse("a=false,b=1,b=2", a=True, b=0)) == dict(
-      a=False, b=2
-  )
-  assert options.nested({"a.b": 1, "a.c": 2, "d": 3}) == dict(
-      a=dict(b=1, c=2), d=3
-  )
+      a=False, b=2)
+  assert options.nested({
+      "a.b": 1,
+      "a.c": 2,
+      "d": 3
+  }) == dict(
+      a=dict(b=1, c=2), d=3)
   assert options.named("a,b=3") == {"a", "b"}
 
 
-@pytest.mark.parametrize("text, parts", [
-    ("abcf", ["'abcf'", "Did you mean 'abcd'?"]),
-    ("b=many", ["'b'", "int", "'many'", "Write b=1"]),
-    ("b", ["'b'", "int", "''"]),
-    ("abcd=1", ["'abcd'", "switch", "'1'"]),
-])
+@pytest.mark.parametrize(
+    "text, parts", [("abcf", ["'abcf'", "Did you mean 'abcd'?"]),
+                    ("b=many", ["'b'", "int", "'many'", "Write b=1"]),
+                    ("b", ["'b'", "int", "''"]),
+                    ("abcd=1", ["'abcd'", "switch", "'1'"])])
 def test_parse_refuses(text, parts):
   with pytest.raises(ConfigError) as caught:
     options.parse(text, abcd=False, b=1)

@@ -14,10 +14,12 @@ from distill_jax.types import Distilled, Estimator
 
 KEY = jax.random.key(0)
 START = Distilled(
-    codes={"a": jnp.array([1.0, -2.0]), "b": jnp.array([[0.5]])},
+    codes={
+        "a": jnp.array([1.0, -2.0]),
+        "b": jnp.array([[0.5]])
+    },
     labels=jnp.array([[-0.0, 1e-30, jnp.inf], [0.0, 1.0, -1.0]]),
-    raw_step_sizes=jnp.array([-3.0, -0.0]),
-)
+    raw_step_sizes=jnp.array([-3.0, -0.0]))
 
 
 def _toward(data_of=lambda data, noise: data + 0.1 * noise) -> Estimator:
@@ -31,9 +33,10 @@ def _toward(data_of=lambda data, noise: data + 0.1 * noise) -> Estimator:
     return jnp.zeros((), jnp.int32)
 
   def estimate(key, distilled, state, batch):
+
     def loss(distilled):
       leaves = jax.tree.leaves((distilled.codes, distilled.raw_step_sizes))
-      return 0.5 * sum(((leaf - batch) ** 2).sum() for leaf in leaves)
+      return 0.5 * sum(((leaf - batch)**2).sum() for leaf in leaves)
 
     value, gradients = jax.value_and_grad(loss)(distilled)
     jitter = 0.01 * jax.random.normal(key, ())
@@ -50,8 +53,7 @@ def _outer(optimizer=None, **options):
 def _run(outer, num_steps, state=None, key=KEY, data=2.0):
   state = outer.init(key, START) if state is None else state
   return distill(
-      key, state, jnp.float32(data), step=outer.step, num_steps=num_steps
-  )
+      key, state, jnp.float32(data), step=outer.step, num_steps=num_steps)
 
 
 def _bits(tree):
@@ -59,6 +61,7 @@ def _bits(tree):
 
 
 class DistillTest(parameterized.TestCase):
+
   def test_two_halves_equal_one(self):
     outer = _outer(tracker=running_average(0.9))
     whole, info = _run(outer, 6)
@@ -73,9 +76,11 @@ class DistillTest(parameterized.TestCase):
     outer = _outer()
     with self.assertRaisesRegex(ValueError, "`per_step` must have .* 2 for 3"):
       distill(
-          KEY, outer.init(KEY, START), (), step=outer.step, num_steps=3,
-          per_step=jnp.zeros(2),
-      )
+          KEY,
+          outer.init(KEY, START), (),
+          step=outer.step,
+          num_steps=3,
+          per_step=jnp.zeros(2))
 
   def test_the_state_given_is_kept(self):
     outer = _outer()
@@ -117,11 +122,9 @@ class DistillTest(parameterized.TestCase):
     steps = START.raw_step_sizes
     distance = jnp.append(codes, steps) - batch
     np.testing.assert_allclose(
-        info.grad_norm[0], jnp.linalg.norm(distance), rtol=1e-5
-    )
+        info.grad_norm[0], jnp.linalg.norm(distance), rtol=1e-5)
     np.testing.assert_allclose(
-        info.loss[0], 0.5 * (distance**2).sum(), atol=0.1
-    )
+        info.loss[0], 0.5 * (distance**2).sum(), atol=0.1)
     assert info.finite.all()
 
   def test_not_finite_is_recorded(self):
@@ -133,9 +136,7 @@ class DistillTest(parameterized.TestCase):
     estimator = _toward()
 
     def estimate(key, distilled, state, batch):
-      loss, gradients, *rest = estimator.estimate(
-          key, distilled, state, batch
-      )
+      loss, gradients, *rest = estimator.estimate(key, distilled, state, batch)
       bad = jax.tree.map(lambda g: g * jnp.inf, gradients)
       return loss, bad, *rest
 
@@ -144,6 +145,7 @@ class DistillTest(parameterized.TestCase):
 
 
 class UpdateTest(parameterized.TestCase):
+
   def test_what_is_not_learned_stays_bit_equal(self):
     outer = _outer(learn(codes=optax.sgd(0.1)))
     compiled, _ = _run(outer, 3)
@@ -159,13 +161,12 @@ class UpdateTest(parameterized.TestCase):
     outer = _outer(learn(codes=optax.sgd(0.5), step_sizes=optax.sgd(0.1)))
     state, info = _run(outer, 1)
     batch = info.metrics["batch"][0]
-    for rate, before, after in (
-        (0.5, START.codes["a"], state.distilled.codes["a"]),
-        (0.1, START.raw_step_sizes, state.distilled.raw_step_sizes),
-    ):
+    for rate, before, after in ((0.5, START.codes["a"],
+                                 state.distilled.codes["a"]),
+                                (0.1, START.raw_step_sizes,
+                                 state.distilled.raw_step_sizes)):
       np.testing.assert_allclose(
-          after, before - rate * (before - batch), rtol=1e-6
-      )
+          after, before - rate * (before - batch), rtol=1e-6)
 
   def test_schedule_advances_across_calls(self):
     rates = optax.piecewise_constant_schedule(0.5, {2: 0.0})
@@ -179,27 +180,21 @@ class UpdateTest(parameterized.TestCase):
 
   def test_clipping_is_chained(self):
     optimizer = optax.chain(
-        optax.clip_by_global_norm(1e-3), learn(codes=optax.sgd(1.0))
-    )
+        optax.clip_by_global_norm(1e-3), learn(codes=optax.sgd(1.0)))
     state, _ = _run(_outer(optimizer), 1)
-    change = jax.tree.map(
-        jnp.subtract, state.distilled.codes, START.codes
-    )
+    change = jax.tree.map(jnp.subtract, state.distilled.codes, START.codes)
     moved = np.concatenate([np.ravel(x) for x in jax.tree.leaves(change)])
     assert 0 < np.linalg.norm(moved) < 1.001e-3
 
   def test_projection_follows_the_update(self):
     project = lambda d: d._replace(
-        codes=jax.tree.map(lambda x: jnp.clip(x, -1.0, 1.0), d.codes)
-    )
+        codes=jax.tree.map(lambda x: jnp.clip(x, -1.0, 1.0), d.codes))
     outer = _outer(learn(codes=optax.sgd(0.9)), project=project)
     state, _ = _run(outer, 1)
     np.testing.assert_array_equal(state.distilled.codes["a"], [1.0, 1.0])
 
   def test_average_equals_the_literal_loop(self):
-    outer = _outer(
-        learn(codes=optax.sgd(0.2)), tracker=running_average(0.8)
-    )
+    outer = _outer(learn(codes=optax.sgd(0.2)), tracker=running_average(0.8))
     state = outer.init(KEY, START)
     chex.assert_trees_all_equal(outer.result(state), START)
     running = np.zeros(2)
@@ -207,23 +202,19 @@ class UpdateTest(parameterized.TestCase):
       state, _ = _run(outer, 1, state=state)
       running = 0.8 * running + 0.2 * np.asarray(state.distilled.codes["a"])
       np.testing.assert_allclose(
-          outer.result(state).codes["a"], running / (1 - 0.8**t), rtol=1e-5
-      )
+          outer.result(state).codes["a"], running / (1 - 0.8**t), rtol=1e-5)
 
   def test_average_has_the_last_step_sizes(self):
     outer = _outer(
         learn(codes=optax.sgd(0.1), step_sizes=optax.sgd(0.1)),
-        tracker=running_average(0.9),
-    )
+        tracker=running_average(0.9))
     state, _ = _run(outer, 3)
     last = state.distilled.raw_step_sizes
     self.assertTrue((last != START.raw_step_sizes).any())
     chex.assert_trees_all_equal(outer.result(state).raw_step_sizes, last)
 
   def test_average_leaves_what_is_not_learned(self):
-    outer = _outer(
-        learn(codes=optax.sgd(0.2)), tracker=running_average(0.9)
-    )
+    outer = _outer(learn(codes=optax.sgd(0.2)), tracker=running_average(0.9))
     labels = jnp.array([[0.1, 1.0, -2.3], [0.0, 1e9, 7.7]])
     start = START._replace(labels=labels)
     state = outer.init(KEY, start)
@@ -257,10 +248,12 @@ class UpdateTest(parameterized.TestCase):
 
 
 class LearnTest(parameterized.TestCase):
+
   @parameterized.named_parameters(
       ("nothing", {}, "got none"),
-      ("unknown", {"images": optax.sgd(1.0)}, r"got \['images'\]"),
-  )
+      ("unknown", {
+          "images": optax.sgd(1.0)
+      }, r"got \['images'\]"))
   def test_errors(self, optimizers, message):
     with pytest.raises(ValueError, match=message):
       learn(**optimizers)
@@ -268,9 +261,10 @@ class LearnTest(parameterized.TestCase):
   def test_every_field(self):
     distilled = START._replace(labels=jnp.ones(2), extra={"t": jnp.ones(())})
     optimizer = learn(
-        codes=optax.sgd(1.0), labels=optax.sgd(2.0), step_sizes=optax.sgd(3.0),
-        extra=optax.sgd(4.0),
-    )
+        codes=optax.sgd(1.0),
+        labels=optax.sgd(2.0),
+        step_sizes=optax.sgd(3.0),
+        extra=optax.sgd(4.0))
     ones = jax.tree.map(jnp.ones_like, distilled)
     updates, _ = optimizer.update(ones, optimizer.init(distilled), distilled)
     assert updates.codes["a"][0] == -1 and updates.labels[0] == -2

@@ -54,16 +54,15 @@ def _args():
 def _check_map(**options):
   scale = jnp.float32(1.5)
   run = jax.jit(
-      lambda scale: parallel.batch_map(partial(_item, scale), _items(),
-                                       **options)
-  )
+      lambda scale: parallel.batch_map(
+          partial(_item, scale), _items(), **options))
   chex.assert_trees_all_close(run(scale), _plain(scale), rtol=1e-5, atol=1e-5)
 
-  total = lambda rows: rows["sum"].sum() + (rows["sin"] ** 2).sum()
+  total = lambda rows: rows["sum"].sum() + (rows["sin"]**2).sum()
   chex.assert_trees_all_close(
       jax.grad(lambda s: total(run(s)))(scale),
-      jax.grad(lambda s: total(_plain(s)))(scale), rtol=1e-5,
-  )
+      jax.grad(lambda s: total(_plain(s)))(scale),
+      rtol=1e-5)
 
 
 def _check_mean(**options):
@@ -81,8 +80,7 @@ def _check_mean(**options):
 
     def nested_ours(args):
       inner = lambda args, scale: parallel.batch_mean(
-          _loss, {"w": jnp.sin(scale * args["w"])}, xs
-      )
+          _loss, {"w": jnp.sin(scale * args["w"])}, xs)
       return parallel.batch_mean(inner, args, scales, **options)
 
     def nested_plain(args):
@@ -92,12 +90,10 @@ def _check_mean(**options):
 
     for f, reference in ((ours, plain), (nested_ours, nested_plain)):
       chex.assert_trees_all_close(
-          jax.jit(f)(_args()), reference(_args()), rtol=1e-12
-      )
+          jax.jit(f)(_args()), reference(_args()), rtol=1e-12)
       both = [
-          jax.jit(jax.value_and_grad(
-              lambda args, g=g: 3 * g(args)[0] ** 2
-          ))(_args()) for g in (f, reference)
+          jax.jit(jax.value_and_grad(lambda args, g=g: 3 * g(args)[0]**2))(
+              _args()) for g in (f, reference)
       ]
       chex.assert_trees_all_close(*both, rtol=1e-12)
 
@@ -119,14 +115,17 @@ def _check_losses(**options):
       losses = jax.vmap(item)(own, xs)
       return jnp.sin(losses).sum(), losses
 
-    chex.assert_trees_all_close(*(
-        jax.jit(jax.value_and_grad(f, has_aux=True))(own)
-        for f in (ours, plain)
-    ), rtol=1e-12, atol=1e-15)
+    chex.assert_trees_all_close(
+        *(
+            jax.jit(jax.value_and_grad(f, has_aux=True))(own)
+            for f in (ours, plain)),
+        rtol=1e-12,
+        atol=1e-15)
     chex.assert_trees_all_close(ours(own), plain(own), rtol=1e-12)
 
 
 class BatchMapTest(parameterized.TestCase):
+
   @parameterized.parameters(None, 1, 4, 11, 100)
   def test_same_result(self, chunk):
     _check_map(chunk=chunk)
@@ -138,14 +137,14 @@ class BatchMapTest(parameterized.TestCase):
   @parameterized.named_parameters(
       ("sizes", (jnp.ones(2), jnp.ones(3)), None, r"got sizes \[2, 3\]"),
       ("empty", jnp.ones((0, 2)), None, r"at least 1; got sizes \[0\]"),
-      ("chunk", jnp.ones(2), 0, "`chunk` must be at least 1; got 0"),
-  )
+      ("chunk", jnp.ones(2), 0, "`chunk` must be at least 1; got 0"))
   def test_errors(self, xs, chunk, message):
     with pytest.raises(ValueError, match=message):
       parallel.batch_map(lambda x: x, xs, chunk=chunk)
 
 
 class BatchMeanTest(parameterized.TestCase):
+
   @parameterized.parameters(None, 4)
   def test_value_and_gradient(self, chunk):
     _check_mean(chunk=chunk)
@@ -172,12 +171,14 @@ class BatchMeanTest(parameterized.TestCase):
 
 
 class BatchLossesTest(parameterized.TestCase):
+
   @parameterized.parameters(None, 4)
   def test_value_and_gradient(self, chunk):
     _check_losses(chunk=chunk)
 
 
 class PiecesTest(parameterized.TestCase):
+
   @parameterized.parameters((1024, 64), (100, 50), (67, 67), (300, 60))
   def test_rows_divide_the_batch(self, size, rows):
     tree = {"x": jnp.arange(2.0 * size).reshape(size, 2)}
@@ -187,6 +188,7 @@ class PiecesTest(parameterized.TestCase):
     np.testing.assert_array_equal(got["x"].reshape(size, 2), tree["x"])
 
   def test_rows_follow_what_is_computed(self):
+
     def wide(x):  # two values of 1.2 MB a row
       y = jnp.broadcast_to(x[..., None], (*x.shape, 100_000))
       return jax.jit(jnp.sin)(y).sum()
@@ -210,6 +212,7 @@ class PiecesTest(parameterized.TestCase):
 
 @unittest.skipIf(jax.device_count() < 2, "needs devices; run by DevicesTest")
 class ShardedTest(parameterized.TestCase):
+
   @parameterized.parameters(None, 3)
   def test_map(self, chunk):
     _check_map(mesh=_mesh(), chunk=chunk)
@@ -222,26 +225,31 @@ class ShardedTest(parameterized.TestCase):
 
   def test_items_are_spread(self):
     rows = parallel.batch_map(
-        lambda x: jax.lax.axis_index("items") + 0 * x, jnp.zeros(16),
-        mesh=_mesh(),
-    )
+        lambda x: jax.lax.axis_index("items") + 0 * x,
+        jnp.zeros(16),
+        mesh=_mesh())
     np.testing.assert_array_equal(rows, np.arange(16) // 2)
 
 
 @unittest.skipIf(jax.device_count() > 1, "is itself the inner run")
 class DevicesTest(parameterized.TestCase):
+
   def test_sharded_over_simulated_devices(self):
     flags = f"--xla_force_host_platform_device_count={DEVICES}"
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-vv", "-k", "ShardedTest", __file__],
-        env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
-        capture_output=True, text=True,
-    )
+        env={
+            **os.environ, "XLA_FLAGS": flags,
+            "JAX_PLATFORMS": "cpu"
+        },
+        capture_output=True,
+        text=True)
     assert run.returncode == 0, run.stdout + run.stderr
     assert run.stdout.count(" PASSED") == 5, run.stdout
 
 
 class MeanInPiecesTest(parameterized.TestCase):
+
   @parameterized.parameters(1, 2, 3)
   def test_equals_the_whole_whatever_is_side_by_side(self, cores):
     x = jax.random.normal(jax.random.key(0), (7 * 64, 5))
@@ -252,19 +260,19 @@ class MeanInPiecesTest(parameterized.TestCase):
       return losses.mean(), {"largest": losses.max()}
 
     with mock.patch.object(parallel, "num_cores", return_value=cores):
-      (value, metrics), gradient = jax.jit(jax.value_and_grad(
-          lambda w: parallel.mean_in_pieces(loss, w, x), has_aux=True
-      ))(weights)
+      (value, metrics), gradient = jax.jit(
+          jax.value_and_grad(
+              lambda w: parallel.mean_in_pieces(loss, w, x), has_aux=True))(
+                  weights)
     (whole, _), expected = jax.value_and_grad(loss, has_aux=True)(weights, x)
-    chex.assert_trees_all_close(
-        (value, gradient), (whole, expected), rtol=1e-5, atol=1e-6
-    )
+    chex.assert_trees_all_close((value, gradient), (whole, expected),
+                                rtol=1e-5,
+                                atol=1e-6)
     each = x.reshape(7, 64, 5)
     np.testing.assert_allclose(
         metrics["largest"],
         np.mean([loss(weights, part)[1]["largest"] for part in each]),
-        rtol=1e-6,
-    )
+        rtol=1e-6)
 
   @parameterized.parameters(1, 2, 3)
   def test_pieces_computed_again_equal_the_whole_twice(self, cores):
@@ -284,9 +292,7 @@ class MeanInPiecesTest(parameterized.TestCase):
     assert len(parallel.pieces(lambda x: gradient_on(weights, x), x)) == 7
     with mock.patch.object(parallel, "num_cores", return_value=cores):
       found = in_pieces(weights, x), jax.jit(
-          jax.grad(square(in_pieces), argnums=(0, 1))
-      )(weights, x)
+          jax.grad(square(in_pieces), argnums=(0, 1)))(weights, x)
     expected = gradient_on(weights, x), jax.grad(
-        square(gradient_on), argnums=(0, 1)
-    )(weights, x)
+        square(gradient_on), argnums=(0, 1))(weights, x)
     chex.assert_trees_all_close(found, expected, rtol=1e-4, atol=1e-6)

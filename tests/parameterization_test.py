@@ -16,7 +16,7 @@ ALL = {
     "pixels": (pixels(), 6, 6),
     "multi_formation": (multi_formation(2), 24, 24),
     "linear_bases": (linear_bases(3, reduction=2), 6, 6),
-    "hallucinator": (hallucinator(4), 6, 24),
+    "hallucinator": (hallucinator(4), 6, 24)
 }
 
 
@@ -32,18 +32,16 @@ def _enlarged(tile, size):
     for j in range(size):
       y, x = (max((k + 0.5) * scale - 0.5, 0) for k in (i, j))
       top, left = int(y), int(x)
-      below, right = (
-          min(k + 1, tile.shape[0] - 1) for k in (top, left)
-      )
+      below, right = (min(k + 1, tile.shape[0] - 1) for k in (top, left))
       v, u = y - top, x - left
-      out[i, j] = (
-          (1 - v) * ((1 - u) * tile[top, left] + u * tile[top, right])
-          + v * ((1 - u) * tile[below, left] + u * tile[below, right])
-      )
+      out[i,
+          j] = ((1 - v) * ((1 - u) * tile[top, left] + u * tile[top, right]) +
+                v * ((1 - u) * tile[below, left] + u * tile[below, right]))
   return out
 
 
 class AllTest(parameterized.TestCase):
+
   @parameterized.parameters(*ALL)
   def test_shapes_owners_and_rows(self, name):
     parameterization, given, decoded = ALL[name]
@@ -62,20 +60,24 @@ class AllTest(parameterized.TestCase):
     codes = parameterization.init(KEY, inputs)
     weight = jnp.asarray(_images(decoded, 8, 8, 3), jnp.float32)
     gradient = jax.grad(
-        lambda codes: (weight * parameterization.decode(codes)).sum()
-    )(codes)
+        lambda codes: (weight * parameterization.decode(codes)).sum())(
+            codes)
     for leaf in jax.tree.leaves(gradient):
       self.assertTrue(bool((leaf != 0).all()))
 
   def test_start_refuses_too_few_inputs(self):
     with self.assertRaisesRegex(ValueError, "4 for each of 2 label rows"):
       initialisation.start(
-          KEY, jnp.zeros((2, 8, 8, 1)), jnp.zeros((2, 3)), multi_formation(2),
-          step_size=0.1, num_inner_steps=1,
-      )
+          KEY,
+          jnp.zeros((2, 8, 8, 1)),
+          jnp.zeros((2, 3)),
+          multi_formation(2),
+          step_size=0.1,
+          num_inner_steps=1)
 
 
 class MultiFormationTest(parameterized.TestCase):
+
   @parameterized.parameters((2, 8), (3, 9), (2, 7), (3, 8))
   def test_decoding_equals_a_loop(self, factor, side):
     codes = _images(2, side, side, 2)
@@ -84,9 +86,10 @@ class MultiFormationTest(parameterized.TestCase):
     padded[:, :side, :side] = codes
     expected = [
         _enlarged(
-            code[small * i : small * (i + 1), small * j : small * (j + 1)], side
-        )
-        for i in range(factor) for j in range(factor) for code in padded
+            code[small * i:small * (i + 1), small * j:small * (j + 1)], side)
+        for i in range(factor)
+        for j in range(factor)
+        for code in padded
     ]
     got = multi_formation(factor, fill=0.25).decode(jnp.asarray(codes))
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
@@ -98,9 +101,8 @@ class MultiFormationTest(parameterized.TestCase):
       for i in range(2):
         for j in range(2):
           np.testing.assert_allclose(
-              codes[row, 3 * i : 3 * i + 3, 3 * j : 3 * j + 3],
-              images[4 * row + 2 * i + j, ::2, ::2],
-          )
+              codes[row, 3 * i:3 * i + 3, 3 * j:3 * j + 3],
+              images[4 * row + 2 * i + j, ::2, ::2])
 
   def test_factor_one_is_pixels(self):
     images = jnp.asarray(_images(3, 5, 5, 2))
@@ -108,22 +110,22 @@ class MultiFormationTest(parameterized.TestCase):
     np.testing.assert_array_equal(one.decode(one.init(KEY, images)), images)
 
   def test_tiles_lie_on_one_grid_where_the_factor_does_not_divide(self):
-    images = jnp.broadcast_to(jnp.arange(1.0, 10)[:, None, None, None],
-                              (9, 8, 8, 1))
+    images = jnp.broadcast_to(
+        jnp.arange(1.0, 10)[:, None, None, None], (9, 8, 8, 1))
     codes = multi_formation(3).init(KEY, images)
     self.assertEqual(codes.shape, (1, 8, 8, 1))
     np.testing.assert_array_equal(
-        codes[0, ::3, ::3, 0], np.arange(1.0, 10).reshape(3, 3)
-    )
+        codes[0, ::3, ::3, 0],
+        np.arange(1.0, 10).reshape(3, 3))
 
 
 class FormulasTest(parameterized.TestCase):
+
   def test_bases_are_combined_then_enlarged(self):
-    codes = {
-        "bases": _images(3, 4, 4, 2), "coefficients": _images(5, 3),
-    }
+    codes = {"bases": _images(3, 4, 4, 2), "coefficients": _images(5, 3)}
     expected = [
-        _enlarged(sum(row[b] * codes["bases"][b] for b in range(3)), 8)
+        _enlarged(sum(row[b] * codes["bases"][b]
+                      for b in range(3)), 8)
         for row in codes["coefficients"]
     ]
     got = linear_bases(3, reduction=2).decode(jax.tree.map(jnp.asarray, codes))
@@ -135,38 +137,40 @@ class FormulasTest(parameterized.TestCase):
     inner = (styles, side - 2, side - 2, channels)
     layer = lambda scale: {
         "kernel": scale * _images(styles, 3, 3, channels, channels),
-        "bias": scale * _images(styles, channels),
+        "bias": scale * _images(styles, channels)
     }
     decoder = {
-        "conv": layer(1.0), "scale": _images(*inner),
-        "shift": 2 * _images(*inner), "deconv": layer(0.5),
+        "conv": layer(1.0),
+        "scale": _images(*inner),
+        "shift": 2 * _images(*inner),
+        "deconv": layer(0.5)
     }
     bases = _images(2, side, side, channels)
     expected = []
     for j in range(styles):
-      conv, deconv = (
-          (decoder[name]["kernel"][j], decoder[name]["bias"][j])
-          for name in ("conv", "deconv")
-      )
+      conv, deconv = ((decoder[name]["kernel"][j], decoder[name]["bias"][j])
+                      for name in ("conv", "deconv"))
       for base in bases:
         out = np.zeros_like(base) + deconv[1]
         for y in range(side - 2):
           for x in range(side - 2):
-            window = base[y : y + 3, x : x + 3]
+            window = base[y:y + 3, x:x + 3]
             value = np.einsum("ijc,ijco->o", window, conv[0]) + conv[1]
             value = decoder["scale"][j, y, x] * value
             value = value + decoder["shift"][j, y, x]
-            out[y : y + 3, x : x + 3] += np.einsum(
-                "c,ijco->ijo", value, deconv[0][::-1, ::-1]
-            )
+            out[y:y + 3, x:x + 3] += np.einsum(
+                "c,ijco->ijo", value, deconv[0][::-1, ::-1])
         expected.append(out)
     got = hallucinator(styles).decode(
-        jax.tree.map(jnp.asarray, {"bases": bases, "decoder": decoder})
-    )
+        jax.tree.map(jnp.asarray, {
+            "bases": bases,
+            "decoder": decoder
+        }))
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
 
 
 class CostTest(parameterized.TestCase):
+
   def test_hallucinators_of_the_paper(self):
     codes = hallucinator(5).init(KEY, jnp.zeros((1, 32, 32, 3)))
     sizes = [x.size for x in jax.tree.leaves(codes["decoder"])]
@@ -180,16 +184,17 @@ class CostTest(parameterized.TestCase):
 
 
 class BadArgumentsTest(parameterized.TestCase):
+
   @parameterized.parameters(
       (lambda: multi_formation(0), "`factor`"),
       (lambda: linear_bases(0), "`num_bases`"),
       (lambda: hallucinator(0), "`num_styles`"),
-      (lambda: multi_formation(2).init(KEY, jnp.zeros((3, 8, 8, 1))), "tiles"),
-      (lambda: linear_bases(2, reduction=3).init(KEY, jnp.zeros((3, 8, 8, 1))),
-       "`reduction` must divide"),
+      (lambda: multi_formation(2).init(KEY, jnp.zeros(
+          (3, 8, 8, 1))), "tiles"), (
+              lambda: linear_bases(2, reduction=3).init(
+                  KEY, jnp.zeros((3, 8, 8, 1))), "`reduction` must divide"),
       (lambda: hallucinator().init(KEY, jnp.zeros((3, 2, 8, 1))), "3 pixels"),
-      (lambda: hallucinator().init(KEY, jnp.zeros((3, 8))), "images"),
-  )
+      (lambda: hallucinator().init(KEY, jnp.zeros((3, 8))), "images"))
   def test_one_clear_line(self, call, text):
     with self.assertRaisesRegex(ValueError, text):
       call()

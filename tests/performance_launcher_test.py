@@ -16,8 +16,7 @@ def kip(tmp_path_factory):
   folder = tmp_path_factory.mktemp("kip") / "run"
   result = launching.distil(
       f"--config={launching.CONFIGS / 'kip.py'}:quick,rows=10,learn_labels",
-      f"--workdir={folder}", "--config.figures=false",
-  )
+      f"--workdir={folder}", "--config.figures=false")
   yield folder, result
   jax.config.update("jax_enable_x64", False)
 
@@ -41,20 +40,20 @@ def test_a_kernel_and_a_network_judge_it(kip, tmp_path):
   folder, _ = kip
   set_ = f"--artifact={folder / 'distilled.safetensors'}"
   both, wrong = launching.elsewhere(
-      "evaluate",
-      [set_, "--data=digits", "--networks=kernel_ridge,mlp",
-       "--num_networks=2", f"--out={tmp_path / 'both.json'}",
-       "--recipe=kip:num_steps=20"],
-      [set_, "--data=digits", "--networks=mlp", "--recipe=dsa:num_epochs=1",
-       f"--out={tmp_path / 'wrong.json'}"],
-      cache=tmp_path / "cache",
-  )
+      "evaluate", [
+          set_, "--data=digits", "--networks=kernel_ridge,mlp",
+          "--num_networks=2", f"--out={tmp_path / 'both.json'}",
+          "--recipe=kip:num_steps=20"
+      ], [
+          set_, "--data=digits", "--networks=mlp", "--recipe=dsa:num_epochs=1",
+          f"--out={tmp_path / 'wrong.json'}"
+      ],
+      cache=tmp_path / "cache")
   assert both.code == 0, both.err
   found = json.loads((tmp_path / "both.json").read_text())["networks"]
   _, report = _read(folder)
   assert found["kernel_ridge"]["accuracy"]["mean"] == pytest.approx(
-      report["accuracy"]["mean"], abs=0.01
-  )
+      report["accuracy"]["mean"], abs=0.01)
   assert len(found["mlp"]["accuracy"]["per_network"]) == 2
   assert wrong.code == 2 and wrong.err.count("\n") <= 3
   assert "must not have centred labels" in wrong.err
@@ -75,8 +74,7 @@ def test_it_is_learned_further(kip, tmp_path):
         "--config.method.recipe.target_scale=5",
         "--config.method.student.target_scale=5",
         "--config.method.label_learning_rate=0.001",
-        f"--workdir={tmp_path}/second",
-    )
+        f"--workdir={tmp_path}/second")
 
   done = go_on()
   assert done.code == 0, done.err

@@ -21,9 +21,8 @@ def _samples(step=0, rows=6):
   generator = np.random.default_rng(step)
   labels = jax.nn.one_hot(np.arange(rows) % CLASSES, CLASSES) - 1 / CLASSES
   return Samples(
-      jnp.asarray(generator.normal(size=(rows, 4, 4, 1)), jnp.float32),
-      labels, jnp.zeros((0,)),
-  )
+      jnp.asarray(generator.normal(size=(rows, 4, 4, 1)), jnp.float32), labels,
+      jnp.zeros((0,)))
 
 
 def _same_start(network):
@@ -32,9 +31,7 @@ def _same_start(network):
 
 
 def _member(state, i):
-  return jax.tree.map(
-      lambda leaf: leaf[i], (state.variables, state.optimizer)
-  )
+  return jax.tree.map(lambda leaf: leaf[i], (state.variables, state.optimizer))
 
 
 class PoolTest(parameterized.TestCase):
@@ -45,12 +42,10 @@ class PoolTest(parameterized.TestCase):
     """
     limit = 3
     network = _same_start(
-        frepo_convnet(CLASSES, depth=2, width=2, norm=norms.fast_batch_norm)
-    )
+        frepo_convnet(CLASSES, depth=2, width=2, norm=norms.fast_batch_norm))
     optimizer = optax.adam(0.1)
     pool = network_pool(
-        network, size=SIZE, max_age=limit + 1, optimizer=optimizer
-    )
+        network, size=SIZE, max_age=limit + 1, optimizer=optimizer)
     state, draw = pool.init(KEY, _samples()), jax.jit(pool.draw)
 
     @jax.jit
@@ -63,9 +58,11 @@ class PoolTest(parameterized.TestCase):
       variables, moments = member
 
       def error(params):
-        outputs, updated = network.apply(
-            {**variables, "params": params}, samples.inputs, train=True
-        )
+        outputs, updated = network.apply({
+            **variables, "params": params
+        },
+                                         samples.inputs,
+                                         train=True)
         rows = jnp.square(outputs - samples.labels).sum(1) / 2
         return rows.mean(), updated
 
@@ -88,16 +85,13 @@ class PoolTest(parameterized.TestCase):
       np.testing.assert_array_equal(state.ages, ages)
       for i in range(SIZE):
         chex.assert_trees_all_close(
-            _member(state, i), members[i], rtol=1e-4, atol=1e-5
-        )
+            _member(state, i), members[i], rtol=1e-4, atol=1e-5)
       chex.assert_trees_all_equal(variables, _member(state, used)[0])
     self.assertGreater(replaced, 2)
 
   def test_starts_apart_and_staggered(self):
     network = mlp(CLASSES, widths=(4,))
-    pool = network_pool(
-        network, size=4, max_age=10, optimizer=optax.sgd(0.1)
-    )
+    pool = network_pool(network, size=4, max_age=10, optimizer=optax.sgd(0.1))
     state = pool.init(KEY, _samples())
     np.testing.assert_array_equal(state.ages, [0, 2, 4, 6])
     kernels = state.variables["params"]["head"]["kernel"]
@@ -109,13 +103,12 @@ class PoolTest(parameterized.TestCase):
 
   def test_draws_every_member_equally_often(self):
     pool = network_pool(
-        mlp(CLASSES, widths=()), size=4, max_age=10, optimizer=optax.sgd(0.1)
-    )
+        mlp(CLASSES, widths=()), size=4, max_age=10, optimizer=optax.sgd(0.1))
     state = pool.init(KEY, _samples())
     keys = jax.random.split(KEY, 800)
-    drawn = jax.jit(jax.vmap(
-        lambda k: pool.draw(k, state, _samples())[1].last
-    ))(keys)
+    drawn = jax.jit(
+        jax.vmap(lambda k: pool.draw(k, state, _samples())[1].last))(
+            keys)
     counts = np.bincount(drawn, minlength=4)
     self.assertLess(np.abs(counts - 200).max(), 5 * np.sqrt(150))
 
@@ -124,14 +117,15 @@ class PoolTest(parameterized.TestCase):
     network = _same_start(mlp(1, widths=()))
     samples = _samples(rows=1)._replace(labels=jnp.ones((1, 1)))
     pool = network_pool(
-        network, size=1, max_age=100, optimizer=optax.sgd(0.01),
-        num_steps=(2, 4), loss=lambda outputs, labels: outputs.mean(),
-    )
+        network,
+        size=1,
+        max_age=100,
+        optimizer=optax.sgd(0.01),
+        num_steps=(2, 4),
+        loss=lambda outputs, labels: outputs.mean())
     state = pool.init(KEY, samples)._replace(last=jnp.zeros((), jnp.int32))
     keys = jax.random.split(KEY, 600)
-    after = jax.jit(jax.vmap(
-        lambda k: pool.draw(k, state, samples)[1]
-    ))(keys)
+    after = jax.jit(jax.vmap(lambda k: pool.draw(k, state, samples)[1]))(keys)
     counts = np.bincount(after.ages[:, 0], minlength=6)
     self.assertEqual(counts[[0, 1, 5]].sum(), 0)
     self.assertLess(np.abs(counts[2:5] - 200).max(), 5 * np.sqrt(133))
@@ -141,8 +135,7 @@ class PoolTest(parameterized.TestCase):
 
   def test_replaced_beyond_the_age_and_anew_each_time(self):
     pool = network_pool(
-        mlp(CLASSES, widths=()), size=1, max_age=0, optimizer=optax.adam(0.1)
-    )
+        mlp(CLASSES, widths=()), size=1, max_age=0, optimizer=optax.adam(0.1))
     state, draw = pool.init(KEY, _samples()), jax.jit(pool.draw)
     seen = set()
     for t in range(5):
@@ -157,16 +150,20 @@ class PoolTest(parameterized.TestCase):
     samples = Samples(jnp.eye(6), jnp.zeros((6, 1)), jnp.zeros((0,)))
     network = _same_start(mlp(1, widths=()))
     pool = network_pool(
-        network, size=1, max_age=100, optimizer=optax.sgd(1.0), batch_size=4,
-        loss=lambda outputs, labels: outputs.mean(),
-    )
+        network,
+        size=1,
+        max_age=100,
+        optimizer=optax.sgd(1.0),
+        batch_size=4,
+        loss=lambda outputs, labels: outputs.mean())
     start = pool.init(KEY, samples)._replace(last=jnp.zeros((), jnp.int32))
     draw = jax.jit(pool.draw)
     chosen = set()
     for t in range(8):
       _, state = draw(jax.random.key(t), start, samples)
-      moved = (start.variables["params"]["head"]["kernel"]
-               - state.variables["params"]["head"]["kernel"]).ravel()
+      moved = (
+          start.variables["params"]["head"]["kernel"] -
+          state.variables["params"]["head"]["kernel"]).ravel()
       rows = np.flatnonzero(moved)
       np.testing.assert_allclose(moved[rows], np.full(4, 0.25), rtol=1e-5)
       chosen.add(tuple(rows))
@@ -174,15 +171,13 @@ class PoolTest(parameterized.TestCase):
 
   def test_carries_no_gradient(self):
     pool = network_pool(
-        mlp(CLASSES, widths=()), size=2, max_age=9, optimizer=optax.sgd(0.1)
-    )
+        mlp(CLASSES, widths=()), size=2, max_age=9, optimizer=optax.sgd(0.1))
     state = pool.init(KEY, _samples())._replace(last=jnp.ones((), jnp.int32))
 
     def total(samples):
       variables, after = pool.draw(KEY, state, samples)
-      return sum(leaf.sum() for leaf in jax.tree.leaves(
-          (variables, after.variables)
-      ))
+      return sum(
+          leaf.sum() for leaf in jax.tree.leaves((variables, after.variables)))
 
     run = jax.jit(jax.value_and_grad(total))
     value, gradient = run(_samples())
@@ -191,11 +186,7 @@ class PoolTest(parameterized.TestCase):
 
   def test_bad_arguments(self):
     good = dict(size=2, max_age=3, optimizer=optax.sgd(0.1))
-    for name, value in (
-        ("size", 0), ("max_age", -1), ("batch_size", 0),
-        ("num_steps", (0, 1)), ("num_steps", (3, 2)),
-    ):
+    for name, value in (("size", 0), ("max_age", -1), ("batch_size", 0),
+                        ("num_steps", (0, 1)), ("num_steps", (3, 2))):
       with self.assertRaisesRegex(ValueError, f"`{name}`"):
-        network_pool(
-            mlp(2), **{**good, name: value}, loss=squared_error
-        )
+        network_pool(mlp(2), **{**good, name: value}, loss=squared_error)

@@ -18,6 +18,7 @@ def _images(dtype=np.uint8, shape=(40, 3, 3, 2)):
 
 
 class PreprocessingTest(parameterized.TestCase):
+
   def test_unit_scale(self):
     raw = jnp.array([0, 51, 255], jnp.uint8)
     scaled = preprocessing.unit_scale(raw)
@@ -27,20 +28,18 @@ class PreprocessingTest(parameterized.TestCase):
     assert preprocessing.unit_scale(floats) is floats
 
   @parameterized.product(
-    fit=[
-      preprocessing.standardise, preprocessing.zca, preprocessing.relative_zca
-    ],
-    dtype=[np.uint8, np.float32],
-  )
+      fit=[
+          preprocessing.standardise, preprocessing.zca,
+          preprocessing.relative_zca
+      ],
+      dtype=[np.uint8, np.float32])
   def test_invert_undoes_apply_under_jit(self, fit, dtype):
     raw = jnp.asarray(_images(dtype))
     record = fit(raw)
     there = jax.jit(lambda record, raw: record.apply(raw))(record, raw)
     assert there.dtype == jnp.float32
     back = jax.jit(lambda record, x: record.invert(x))(record, there)
-    chex.assert_trees_all_close(
-      back, preprocessing.unit_scale(raw), atol=2e-6
-    )
+    chex.assert_trees_all_close(back, preprocessing.unit_scale(raw), atol=2e-6)
 
   def test_standardised_moments(self):
     raw = _images()
@@ -59,7 +58,7 @@ class PreprocessingTest(parameterized.TestCase):
     raw = _images(np.float32)
     flat = raw.reshape(40, -1)
     u, s, _ = np.linalg.svd(np.cov(flat.T))
-    whiten = u @ np.diag((s + 0.1) ** -0.5) @ u.T
+    whiten = u @ np.diag((s + 0.1)**-0.5) @ u.T
     expected = (flat - flat.mean(0)) @ whiten
     x = preprocessing.zca(raw).apply(jnp.asarray(raw, jnp.float32))
     np.testing.assert_allclose(x.reshape(40, -1), expected, atol=1e-5)
@@ -69,13 +68,13 @@ class PreprocessingTest(parameterized.TestCase):
     first = preprocessing.standardise(raw).apply(jnp.asarray(raw))
     flat = np.float64(first).reshape(40, -1)
     u, s, _ = np.linalg.svd(np.cov(flat.T))
-    whiten = u @ np.diag((s + 0.1 * s.mean()) ** -0.5) @ u.T
+    whiten = u @ np.diag((s + 0.1 * s.mean())**-0.5) @ u.T
     record = preprocessing.relative_zca(raw)
     assert preprocessing.name_of(record) == "zca"
     np.testing.assert_allclose(
-      record.apply(jnp.asarray(raw)).reshape(40, -1),
-      (flat - flat.mean(0)) @ whiten, atol=1e-4,
-    )
+        record.apply(jnp.asarray(raw)).reshape(40, -1),
+        (flat - flat.mean(0)) @ whiten,
+        atol=1e-4)
     with pytest.raises(ValueError, match="`regulariser` must be positive; got"):
       preprocessing.relative_zca(raw, regulariser=0.0)
 

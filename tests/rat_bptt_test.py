@@ -31,8 +31,7 @@ CUT = dict(window=2, lowest=1, highest=5)
 # One number an image, so that every draw tells in the loss.
 SCALING = Augmentation(
     lambda key, shape, rows: jax.random.uniform(key, (rows, 1, 1, 1), float),
-    lambda factor, images: images * (0.5 + factor),
-)
+    lambda factor, images: images * (0.5 + factor))
 
 
 def _sample(key, data):
@@ -45,16 +44,14 @@ def _distilled():
   return Distilled(
       codes=jnp.asarray(generator.normal(size=(SAMPLES, 4, 4, 1))),
       labels=jnp.asarray(generator.normal(size=(SAMPLES, CLASSES))),
-      raw_step_sizes=jnp.zeros((0,)),
-  )
+      raw_step_sizes=jnp.zeros((0,)))
 
 
 def _batch(size=6):
   generator = np.random.default_rng(1)
   return Batch(
       jnp.asarray(generator.normal(size=(size, 4, 4, 1))),
-      jnp.arange(size, dtype=jnp.int32) % CLASSES,
-  )
+      jnp.arange(size, dtype=jnp.int32) % CLASSES)
 
 
 def _estimator(network=NETWORK, **settings):
@@ -65,8 +62,7 @@ def _estimator(network=NETWORK, **settings):
 def _estimate(distilled, key=0, batch=None, **settings):
   """Loss, gradients and metrics at one key, compiled."""
   loss, gradients, _, metrics = jax.jit(_estimator(**settings).estimate)(
-      jax.random.key(key), distilled, (), _batch() if batch is None else batch
-  )
+      jax.random.key(key), distilled, (), _batch() if batch is None else batch)
   return loss, gradients, metrics
 
 
@@ -77,8 +73,7 @@ def _full(optimizer):
 
   def run(distilled):
     loss, gradients, _, metrics = estimator.estimate(
-        jax.random.key(0), distilled, (), _batch()
-    )
+        jax.random.key(0), distilled, (), _batch())
     return loss, gradients, metrics
 
   run = jax.jit(run)
@@ -89,9 +84,9 @@ def _full(optimizer):
 def _one():
   """One step of the default optimizer: `(distilled, batch) -> ...`."""
   estimator = _estimator(window=1, highest=1)
-  return jax.jit(lambda distilled, batch: estimator.estimate(
-      jax.random.key(0), distilled, (), batch
-  )[:2])
+  return jax.jit(
+      lambda distilled, batch: estimator.estimate(
+          jax.random.key(0), distilled, (), batch)[:2])
 
 
 @cache
@@ -102,8 +97,7 @@ def _cut():
   def run(key):
     traces.append(key)
     loss, gradients, _, metrics = estimator.estimate(
-        key, _distilled(), (), _batch()
-    )
+        key, _distilled(), (), _batch())
     return loss, gradients, metrics
 
   return jax.jit(run), traces
@@ -155,15 +149,15 @@ class TruncatedUnrollTest(parameterized.TestCase):
     self.enter_context(jax.enable_x64(True))
 
   def assert_equals_literal(self, found, distilled, *args, **settings):
-    expected = jax.jit(jax.value_and_grad(
-        lambda distilled: _literal(distilled, *args, **settings)
-    ))(distilled)
+    expected = jax.jit(
+        jax.value_and_grad(
+            lambda distilled: _literal(distilled, *args, **settings)))(
+                distilled)
     chex.assert_trees_all_close(found, expected, rtol=1e-10, atol=1e-13)
     self.assertGreater(float(jnp.abs(expected[1].labels).min()), 0)
 
-  @parameterized.named_parameters(
-      ("adam", ADAM, _adam), ("momentum", MOMENTUM, _momentum)
-  )
+  @parameterized.named_parameters(("adam", ADAM, _adam),
+                                  ("momentum", MOMENTUM, _momentum))
   def test_full_unroll_is_the_literal_loop(self, optimizer, update):
     found = _full(optimizer)[1]
     self.assertEqual(int(found[2]["plain_steps"]), 0)
@@ -174,16 +168,23 @@ class TruncatedUnrollTest(parameterized.TestCase):
     """Weights and moments both: either's gradient would show."""
     loss, gradients, metrics = _cut()[0](jax.random.key(key))
     first = int(metrics["plain_steps"])
-    self.assert_equals_literal(
-        (loss, gradients), _distilled(), _adam, first, first + 2, key=key
-    )
+    self.assert_equals_literal((loss, gradients),
+                               _distilled(),
+                               _adam,
+                               first,
+                               first + 2,
+                               key=key)
 
   @parameterized.parameters(False, True)
   def test_augmentation_is_fresh_each_step_or_one_draw(self, one_draw):
     loss, gradients, metrics = _estimate(
-        _distilled(), optimizer=ADAM, augmentation=SCALING, one_draw=one_draw,
-        window=1, lowest=1, highest=2,
-    )
+        _distilled(),
+        optimizer=ADAM,
+        augmentation=SCALING,
+        one_draw=one_draw,
+        window=1,
+        lowest=1,
+        highest=2)
     _, _, k_steps, k_draw, _ = jax.random.split(jax.random.key(0), 5)
 
     def scale(t, images):
@@ -191,9 +192,12 @@ class TruncatedUnrollTest(parameterized.TestCase):
       factor = SCALING.draw(k_draw if one_draw else key, images.shape, SAMPLES)
       return SCALING.apply(factor, images)
 
-    self.assert_equals_literal(
-        (loss, gradients), _distilled(), _adam, 1, 2, scale=scale
-    )
+    self.assert_equals_literal((loss, gradients),
+                               _distilled(),
+                               _adam,
+                               1,
+                               2,
+                               scale=scale)
 
   def test_finite_differences(self):
     distilled = _distilled()
@@ -204,8 +208,7 @@ class TruncatedUnrollTest(parameterized.TestCase):
       for index in np.ndindex(*start.shape):
         up, down = (
             run(distilled._replace(**{field: start.at[index].add(h)}))[0]
-            for h in (1e-6, -1e-6)
-        )
+            for h in (1e-6, -1e-6))
         expected[index] = (up - down) / 2e-6
       error = np.abs(getattr(gradients, field) - expected).max()
       self.assertLess(error / np.abs(expected).max(), 1e-5, field)
@@ -225,18 +228,17 @@ class TruncatedUnrollTest(parameterized.TestCase):
   @parameterized.parameters((1, 3), (5, 6))
   def test_a_step_sees_some_of_every_class(self, each, seen):
     """One step: what it does not see has no gradient."""
-    estimate = jax.jit(_estimator(
-        members=MEMBERS, batch_per_class=each, window=1, highest=1,
-    ).estimate)
+    estimate = jax.jit(
+        _estimator(members=MEMBERS, batch_per_class=each, window=1,
+                   highest=1).estimate)
     chosen = set()
     for key in range(12):
       _, gradients, *_ = estimate(
-          jax.random.key(key), _distilled(), (), _batch()
-      )
+          jax.random.key(key), _distilled(), (), _batch())
       visited = np.abs(gradients.codes).sum((1, 2, 3)) > 0
       np.testing.assert_array_equal(
-          visited, np.abs(gradients.labels).sum(1) > 0
-      )
+          visited,
+          np.abs(gradients.labels).sum(1) > 0)
       per_class = visited[np.asarray(MEMBERS)].sum(1)
       self.assertEqual(visited.sum(), seen)
       self.assertLen(set(per_class[per_class > 0]), 1)
@@ -246,17 +248,14 @@ class TruncatedUnrollTest(parameterized.TestCase):
 
   def test_each_step_draws_its_own_samples(self):
     _, gradients, _ = _estimate(
-        _distilled(), members=MEMBERS, batch_per_class=1, window=8, highest=8
-    )
+        _distilled(), members=MEMBERS, batch_per_class=1, window=8, highest=8)
     self.assertTrue((jnp.abs(gradients.codes).sum((1, 2, 3)) > 0).all())
 
   def test_real_batch_is_augmented(self):
     nothing = Augmentation(
-        lambda key, shape, rows: (), lambda _, images: 0 * images
-    )
+        lambda key, shape, rows: (), lambda _, images: 0 * images)
     found, *_ = _estimate(
-        _distilled(), real_augmentation=nothing, window=1, highest=1
-    )
+        _distilled(), real_augmentation=nothing, window=1, highest=1)
     dark = _batch()._replace(inputs=jnp.zeros_like(_batch().inputs))
     expected, bright = (_one()(_distilled(), b)[0] for b in (dark, _batch()))
     np.testing.assert_allclose(found, expected, rtol=1e-12)
@@ -270,26 +269,25 @@ class TruncatedUnrollTest(parameterized.TestCase):
     chex.assert_tree_all_finite(gradients)
     self.assertGreater(float(jnp.abs(gradients.codes[:, 0, 0]).min()), 0)
     _, without, _ = _estimate(
-        distilled, optimizer=optax.adam(1e-3), window=1, highest=1
-    )
+        distilled, optimizer=optax.adam(1e-3), window=1, highest=1)
     self.assertFalse(bool(jnp.isfinite(without.codes).all()))
 
   def test_running_statistics_pass_through_both_parts(self):
     network = convnet(CLASSES, depth=1, width=2, norm=norms.batch_norm)
     distilled = _distilled()
     found, *_ = _estimate(
-        distilled, network=network, optimizer=optax.sgd(0.0), window=1,
-        lowest=1, highest=2,
-    )
+        distilled,
+        network=network,
+        optimizer=optax.sgd(0.0),
+        window=1,
+        lowest=1,
+        highest=2)
     k_init, *_ = jax.random.split(jax.random.key(0), 5)
     variables = jax.jit(network.init)(k_init, distilled.codes[:1])
     train = jax.jit(lambda v: network.apply(v, distilled.codes, train=True)[1])
-    logits, _ = jax.jit(network.apply)(
-        train(train(variables)), _batch().inputs
-    )
+    logits, _ = jax.jit(network.apply)(train(train(variables)), _batch().inputs)
     expected = cross_entropy(
-        logits, label_rows(_batch().labels, CLASSES, logits.dtype)
-    )
+        logits, label_rows(_batch().labels, CLASSES, logits.dtype))
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
@@ -306,12 +304,14 @@ class MemoryTest(parameterized.TestCase):
 
     def temp(window):
       estimator = _estimator(
-          network=network, num_classes=10, window=window, highest=60,
-          augmentation=SCALING,
-      )
+          network=network,
+          num_classes=10,
+          window=window,
+          highest=60,
+          augmentation=SCALING)
       compiled = jax.jit(
-          lambda d: estimator.estimate(jax.random.key(0), d, (), batch)
-      ).lower(distilled).compile()
+          lambda d: estimator.estimate(jax.random.key(0), d, (), batch)).lower(
+              distilled).compile()
       return compiled.memory_analysis().temp_size_in_bytes
 
     short, long = temp(10), temp(40)
@@ -325,12 +325,11 @@ class OuterLoopTest(parameterized.TestCase):
     distilled = _distilled()
     outer = distiller(
         _estimator(window=1, highest=1),
-        learn(labels=optax.sgd(1.0)), project=label_floor(),
-    )
+        learn(labels=optax.sgd(1.0)),
+        project=label_floor())
     state = outer.init(jax.random.key(0), distilled)
     after, _ = distill(
-        jax.random.key(0), state, _batch(), step=outer.step, num_steps=2
-    )
+        jax.random.key(0), state, _batch(), step=outer.step, num_steps=2)
     labels = np.asarray(after.distilled.labels)
     self.assertEqual(labels.min(), 0)
     self.assertFalse(np.allclose(labels.sum(1), 1, atol=0.1))
@@ -346,8 +345,7 @@ class OuterLoopTest(parameterized.TestCase):
       (dict(window=3, lowest=2, highest=4), "got 3 and 2 with `highest` 4"),
       (dict(window=3, lowest=-1, highest=4), "`lowest` 0 to"),
       (dict(FULL, batch_per_class=1), "`members` must name the samples of"),
-      (dict(FULL, members=MEMBERS, batch_per_class=0), "must be at least 1"),
-  )
+      (dict(FULL, members=MEMBERS, batch_per_class=0), "must be at least 1"))
   def test_refuses(self, settings, message):
     with pytest.raises(ValueError, match=message):
       _estimator(**settings)

@@ -48,8 +48,7 @@ class _Body(nn.Module):
 
 NETWORK = from_linen(Classifier(_Body(), CLASSES))
 CONVNET = convnet(
-    CLASSES, depth=1, width=3, norm=None, activation=softplus(10.0)
-)
+    CLASSES, depth=1, width=3, norm=None, activation=softplus(10.0))
 EXACT = by_conjugate_gradients(300)
 
 
@@ -59,9 +58,7 @@ def _given(key, data):
 
 
 def _problem(network=NETWORK, **settings):
-  settings = dict(
-      sample=_given, num_classes=CLASSES, l2_rate=L2
-  ) | settings
+  settings = dict(sample=_given, num_classes=CLASSES, l2_rate=L2) | settings
   return convexified_regression(network, **settings)
 
 
@@ -75,8 +72,7 @@ def _setting(network=NETWORK, dtype=np.float64):
   labels = centred_rows(np.arange(SAMPLES) % CLASSES, CLASSES, dtype)
   distilled = Distilled(
       normal(SAMPLES, 4, 4, 1), labels + 0.3 * normal(SAMPLES, CLASSES),
-      jnp.zeros((0,), dtype), jnp.asarray(0.3, dtype),
-  )
+      jnp.zeros((0,), dtype), jnp.asarray(0.3, dtype))
   batch = Batch(normal(8, 4, 4, 1), jnp.arange(8) % CLASSES)
   variables = jax.jit(network.init)(KEY, distilled.codes[:1])
   v = jax.tree.map(lambda leaf: 0.3 * normal(*leaf.shape), variables["params"])
@@ -86,8 +82,7 @@ def _setting(network=NETWORK, dtype=np.float64):
 def _samples(distilled):
   return Samples(
       distilled.codes, distilled.labels, distilled.raw_step_sizes,
-      distilled.extra,
-  )
+      distilled.extra)
 
 
 def _by_hand(network, variables, inputs, v):
@@ -96,20 +91,17 @@ def _by_hand(network, variables, inputs, v):
   v = {**v, "head": head}
 
   def outputs(step):
-    params = jax.tree.map(
-        lambda p, t: p + step * t, variables["params"], v
-    )
+    params = jax.tree.map(lambda p, t: p + step * t, variables["params"], v)
     return network.apply({"params": params}, inputs)[0]
 
   features = network.stages(variables, inputs)[0][-1]
   step = 1e-5
   return np.asarray(features), np.asarray(
-      (outputs(step) - outputs(-step)) / (2 * step)
-  )
+      (outputs(step) - outputs(-step)) / (2 * step))
 
 
 def _square(x):
-  return (x ** 2).sum()
+  return (x**2).sum()
 
 
 class EquationsTest(parameterized.TestCase):
@@ -143,6 +135,7 @@ class EquationsTest(parameterized.TestCase):
     from flax import nnx
 
     class Net(nnx.Module):
+
       def __init__(self, rngs):
         self.body = nnx.Linear(16, 5, rngs=rngs)
         self.last = nnx.Linear(5, CLASSES, rngs=rngs)
@@ -155,9 +148,7 @@ class EquationsTest(parameterized.TestCase):
 
     network = from_nnx(Net)
     distilled, _, variables, v = _setting(network)
-    _, tangent = linearised(
-        network, variables, distilled.codes, head="last"
-    )
+    _, tangent = linearised(network, variables, distilled.codes, head="last")
     still = jax.tree.map(jnp.zeros_like, v)
     still["last"]["kernel"] = v["last"]["kernel"]
     np.testing.assert_array_equal(tangent(still), 0)
@@ -178,22 +169,20 @@ class EquationsTest(parameterized.TestCase):
     gram = phi @ phi.T
     weights = np.linalg.solve(gram + l2 * np.eye(len(y)), y - out)
     np.testing.assert_allclose(
-        head_weights(jnp.asarray(phi), jnp.asarray(y - out), l2), weights,
-        rtol=1e-8,
-    )
+        head_weights(jnp.asarray(phi), jnp.asarray(y - out), l2),
+        weights,
+        rtol=1e-8)
     squares = sum(map(_square, jax.tree.leaves(v)))
     expected = 0.5 * _square(y - out - gram @ weights)
     expected += 0.5 * l2 * (np.trace(weights.T @ gram @ weights) + squares)
-    inner = jax.jit(
-        lambda s, v: problem.inner_loss(s, variables)(v)
-    )(samples, v)
+    inner = jax.jit(lambda s, v: problem.inner_loss(s, variables)(v))(
+        samples, v)
     np.testing.assert_allclose(inner, expected / y.size, rtol=1e-7)
 
     phi_t, out_t = _by_hand(network, variables, batch.inputs, v)
     predicted = np.exp(0.3) * (out_t + phi_t @ phi.T @ weights)
     likelihood = predicted[np.arange(8), batch.labels] - np.log(
-        np.exp(predicted).sum(1)
-    )
+        np.exp(predicted).sum(1))
     ranked = np.sort(np.asarray(distilled.labels), 1)
     margin = np.minimum(ranked[:, -1] - ranked[:, -2], 1 / 6).mean()
     outer, metrics = jax.jit(problem.outer_loss)(v, samples, variables, batch)
@@ -209,15 +198,12 @@ class EquationsTest(parameterized.TestCase):
     at_v, elsewhere = hessian(flat), hessian(-2 * flat)
     np.testing.assert_allclose(at_v, elsewhere, rtol=1e-8, atol=1e-13)
     floor = L2 * SAMPLES / (SAMPLES * CLASSES)
-    np.testing.assert_allclose(
-        np.linalg.eigvalsh(at_v)[0], floor, rtol=1e-8
-    )
+    np.testing.assert_allclose(np.linalg.eigvalsh(at_v)[0], floor, rtol=1e-8)
 
   def test_softplus_nears_a_relu(self):
     x = jnp.linspace(-3.0, 3.0, 13)
     np.testing.assert_allclose(
-        softplus(2.0)(x), np.log1p(np.exp(2 * x)) / 2, rtol=1e-9
-    )
+        softplus(2.0)(x), np.log1p(np.exp(2 * x)) / 2, rtol=1e-9)
     np.testing.assert_allclose(softplus(60.0)(x), nn.relu(x), atol=0.012)
     self.assertIs(softplus(3.0), softplus(3.0))
 
@@ -232,8 +218,7 @@ class ImplicitTest(parameterized.TestCase):
     """With one network in place of the pool."""
     return problem._replace(
         init=lambda key, samples: (),
-        draw=lambda key, samples, state: (variables, state),
-    )
+        draw=lambda key, samples, state: (variables, state))
 
   @parameterized.parameters((NETWORK, False), (CONVNET, True))
   def test_gradient_is_that_of_finite_differences(self, network, mirrored):
@@ -241,8 +226,7 @@ class ImplicitTest(parameterized.TestCase):
     distilled, batch, variables, _ = _setting(network)
     problem = self._fixed(_problem(network, mirrored=mirrored), variables)
     estimator = implicit(
-        problem, pixels(), inner=EXACT, hessian=EXACT, limit=None
-    )
+        problem, pixels(), inner=EXACT, hessian=EXACT, limit=None)
     estimate = jax.jit(estimator.estimate)
     state = estimator.init(KEY, distilled)
     _, gradients, _, metrics = estimate(KEY, distilled, state, batch)
@@ -257,13 +241,10 @@ class ImplicitTest(parameterized.TestCase):
       ahead, behind = (
           estimate(
               KEY, distilled._replace(**{field: value + step * way}), state,
-              batch,
-          )[0] for step in (1e-5, -1e-5)
-      )
-      np.testing.assert_allclose(
-          (getattr(gradients, field) * way).sum(), (ahead - behind) / 2e-5,
-          rtol=1e-5,
-      )
+              batch)[0] for step in (1e-5, -1e-5))
+      np.testing.assert_allclose((getattr(gradients, field) * way).sum(),
+                                 (ahead - behind) / 2e-5,
+                                 rtol=1e-5)
 
   def _on_ridge(self, **settings):
     """Estimator of a ridge regression, decoded, with a closed form."""
@@ -273,8 +254,7 @@ class ImplicitTest(parameterized.TestCase):
     def fit(samples):
       x = flatten(samples.inputs)
       return jnp.linalg.solve(
-          x.T @ x + 0.5 * jnp.eye(x.shape[1]), x.T @ samples.labels
-      )
+          x.T @ x + 0.5 * jnp.eye(x.shape[1]), x.T @ samples.labels)
 
     def outer_loss(v, samples, context, batch):
       del context, batch
@@ -288,12 +268,10 @@ class ImplicitTest(parameterized.TestCase):
 
     problem = InnerProblem(
         _given, lambda key, samples: (), lambda key, samples, state: ((), ()),
-        lambda samples, context: jnp.zeros((16, CLASSES)), inner_loss,
-        outer_loss,
-    )
+        lambda samples, context: jnp.zeros(
+            (16, CLASSES)), inner_loss, outer_loss)
     estimator = implicit(
-        problem, pixels()._replace(decode=jnp.tanh), inner=EXACT, **settings
-    )
+        problem, pixels()._replace(decode=jnp.tanh), inner=EXACT, **settings)
 
     def loss(distilled, constant):
       samples = estimator.samples(distilled)
@@ -310,17 +288,17 @@ class ImplicitTest(parameterized.TestCase):
   def test_gradient_is_that_of_the_optimum_in_closed_form(self):
     estimator, gradient = self._on_ridge(hessian=EXACT, limit=None)
     chex.assert_trees_all_close(
-        self._estimate(estimator), gradient(_setting()[0], False), rtol=1e-8,
-        atol=1e-12,
-    )
+        self._estimate(estimator),
+        gradient(_setting()[0], False),
+        rtol=1e-8,
+        atol=1e-12)
 
   def test_implicit_part_is_no_longer_than_the_direct_one(self):
     generator = np.random.default_rng(0)
     shapes = dict(short=(3, 2), long=(4,), none=(2,), broken=(3,), empty=(0,))
-    direct, follows = (
-        {name: generator.normal(size=s) for name, s in shapes.items()}
-        for _ in range(2)
-    )
+    direct, follows = ({
+        name: generator.normal(size=s) for name, s in shapes.items()
+    } for _ in range(2))
     follows["long"] *= 100
     follows["short"] *= 0.01
     follows["none"] *= 0
@@ -329,24 +307,25 @@ class ImplicitTest(parameterized.TestCase):
     for name in ("short", "none", "empty"):
       np.testing.assert_array_equal(found[name], follows[name])
     np.testing.assert_allclose(
-        found["long"], follows["long"] * np.linalg.norm(direct["long"])
-        / np.linalg.norm(follows["long"]), rtol=1e-12,
-    )
+        found["long"],
+        follows["long"] * np.linalg.norm(direct["long"]) /
+        np.linalg.norm(follows["long"]),
+        rtol=1e-12)
     self.assertEqual(float(jnp.isnan(found["broken"]).sum()), 0)
     self.assertEqual(float(found["broken"][0]), 0)
     self.assertAlmostEqual(
-        *(float(jnp.linalg.norm(x["broken"])) for x in (found, direct))
-    )
+        *(float(jnp.linalg.norm(x["broken"])) for x in (found, direct)))
 
   def test_a_failed_solve_leaves_the_direct_part(self):
-    broken = EXACT._replace(solve=lambda gradient_of, start, state: (
-        jnp.full_like(start, jnp.nan), state
-    ))
+    broken = EXACT._replace(
+        solve=lambda gradient_of, start, state:
+        (jnp.full_like(start, jnp.nan), state))
     estimator, gradient = self._on_ridge(hessian=broken)
     chex.assert_trees_all_close(
-        self._estimate(estimator), gradient(_setting()[0], True), rtol=1e-8,
-        atol=1e-12,
-    )
+        self._estimate(estimator),
+        gradient(_setting()[0], True),
+        rtol=1e-8,
+        atol=1e-12)
     estimator, _ = self._on_ridge(hessian=broken, limit=None)
     found = self._estimate(estimator)
     self.assertTrue(bool(jnp.isnan(found.codes).any()))
@@ -355,8 +334,7 @@ class ImplicitTest(parameterized.TestCase):
 def _bowl(curvature):
   """`(v -> value, gradient)` of a quadratic."""
   return jax.value_and_grad(
-      lambda v: 0.5 * (curvature * jnp.square(v - 1)).sum()
-  )
+      lambda v: 0.5 * (curvature * jnp.square(v - 1)).sum())
 
 
 class SolverTest(parameterized.TestCase):
@@ -373,17 +351,15 @@ class SolverTest(parameterized.TestCase):
     for t in range(1, 8):
       g = curvature * (expected - 1)
       m, s = 0.9 * m + 0.1 * g, 0.999 * s + 0.001 * g * g
-      expected -= 0.05 * (m / (1 - 0.9 ** t)) / (
-          np.sqrt(s / (1 - 0.999 ** t)) + 1e-8
-      )
+      expected -= 0.05 * (m / (1 - 0.9**t)) / (
+          np.sqrt(s / (1 - 0.999**t)) + 1e-8)
     np.testing.assert_allclose(v, expected, rtol=1e-9)
 
   def test_conjugate_gradients_are_exact_after_as_many_steps_as_values(self):
     curvature = jnp.asarray([1.0, 10.0, 10.0, 0.1])
     for steps, distance in ((3, 1e-10), (2, None)):
       v, _ = by_conjugate_gradients(steps).solve(
-          _bowl(curvature), jnp.full(4, 3.0), ()
-      )
+          _bowl(curvature), jnp.full(4, 3.0), ())
       away = float(jnp.abs(v - 1).max())
       self.assertTrue(away > 1e-3 if distance is None else away < distance)
 
@@ -413,18 +389,20 @@ class SolverTest(parameterized.TestCase):
 
   @parameterized.parameters(
       # Of seven solves 29 % are three, and 70 % are five.
-      (2, 0, 1.0), (3, 0, 0.9), (0, 5, 1.05), (0, 4, 1.0), (3, 4, 0.9)
-  )
+      (2, 0, 1.0),
+      (3, 0, 0.9),
+      (0, 5, 1.05),
+      (0, 4, 1.0),
+      (3, 4, 0.9))
   def test_the_rate_is_reconsidered(self, failed, monotone, factor):
     solver = by_adam(20, rate=0.01, window=7)
     # From beside its optimum Adam passes it, yet ends nearer.
     problems = dict(
         failed=(lambda v: (v.sum(), -jnp.ones(1)), 0.0),
-        monotone=(_bowl(1.0), 0.0), neither=(_bowl(400.0), 0.96),
-    )
+        monotone=(_bowl(1.0), 0.0),
+        neither=(_bowl(400.0), 0.96))
     counts = dict(
-        failed=failed, monotone=monotone, neither=7 - failed - monotone
-    )
+        failed=failed, monotone=monotone, neither=7 - failed - monotone)
     state = solver.init()
     for name, count in counts.items():
       gradient_of, start = problems[name]
@@ -438,20 +416,23 @@ class SolverTest(parameterized.TestCase):
     self.assertEqual([int(c) for c in state[1:]], [0, 0, 0])
 
   def test_refuses(self):
-    for make, message in (
-        (lambda: by_adam(1), "`num_steps` must be at least 2; got 1"),
-        (lambda: by_adam(rate=0.0), "`rate` must be positive or None"),
-        (lambda: by_adam(window=0), "`window` must be at least 1 or None"),
-        (lambda: by_conjugate_gradients(0), "`num_steps` must be at least 1"),
-        (lambda: softplus(0.0), "`temperature` must be positive"),
-        (lambda: _problem(l2_rate=0.0), "`l2_rate` must be positive"),
-    ):
+    for make, message in ((lambda: by_adam(1),
+                           "`num_steps` must be at least 2; got 1"),
+                          (lambda: by_adam(rate=0.0),
+                           "`rate` must be positive or None"),
+                          (lambda: by_adam(window=0),
+                           "`window` must be at least 1 or None"),
+                          (lambda: by_conjugate_gradients(0),
+                           "`num_steps` must be at least 1"),
+                          (lambda: softplus(0.0),
+                           "`temperature` must be positive"),
+                          (lambda: _problem(l2_rate=0.0),
+                           "`l2_rate` must be positive")):
       with self.assertRaisesRegex(ValueError, message):
         make()
     distilled, batch, variables, v = _setting()
     with self.assertRaisesRegex(
-        ValueError, "`head` must name the last layer.*'last'.*'body', 'head'"
-    ):
+        ValueError, "`head` must name the last layer.*'last'.*'body', 'head'"):
       linearised(NETWORK, variables, distilled.codes, head="last")
     samples = _samples(distilled)._replace(extra=())
     with self.assertRaisesRegex(ValueError, "`extra` must be the log-temp"):
@@ -469,7 +450,7 @@ def _source():
   images = 0.5 * generator.normal(size=(80, 8, 8, 1))
   for image, label in zip(images, labels, strict=True):
     row, column = 4 * (label // 2), 4 * (label % 2)
-    image[row : row + 4, column : column + 4] += 1
+    image[row:row + 4, column:column + 4] += 1
   return from_arrays(images.astype(np.float32), labels, test_fraction=0)
 
 
@@ -477,17 +458,13 @@ def _source():
 def _outer(inner):
   network = from_linen(Classifier(_Body(), TOY_CLASSES))
   pool = network_pool(
-      network, size=3, max_age=20, optimizer=optax.adam(5e-5),
-      num_steps=(1, 3),
-  )
+      network, size=3, max_age=20, optimizer=optax.adam(5e-5), num_steps=(1, 3))
   problem = convexified_regression(
-      network, sample=sampling.mixed(16), num_classes=TOY_CLASSES, pool=pool,
-  )
+      network, sample=sampling.mixed(16), num_classes=TOY_CLASSES, pool=pool)
   belief = optax.adabelief
   return distiller(
       implicit(problem, pixels(), inner=inner),
-      learn(codes=belief(0.03), labels=belief(0.03), extra=belief(0.03)),
-  )
+      learn(codes=belief(0.03), labels=belief(0.03), extra=belief(0.03)))
 
 
 class DistillTest(parameterized.TestCase):
@@ -497,13 +474,14 @@ class DistillTest(parameterized.TestCase):
     noise = initialisation.noise(KEY, TOY_CLASSES, (8, 8, 1))
     start = Distilled(
         noise, centred_rows(jnp.arange(TOY_CLASSES), TOY_CLASSES),
-        jnp.zeros((0,)), jnp.zeros(()),
-    )
+        jnp.zeros((0,)), jnp.zeros(()))
     state = outer.init(KEY, start)
     after, info = distill(
-        jax.random.key(key), state, _source().train, step=outer.step,
-        num_steps=40,
-    )
+        jax.random.key(key),
+        state,
+        _source().train,
+        step=outer.step,
+        num_steps=40)
     chex.assert_trees_all_equal_shapes_and_dtypes(after, state)
     return after, info
 
@@ -512,8 +490,7 @@ class DistillTest(parameterized.TestCase):
     after, info = self._run(inner)
     self.assertTrue(bool(info.finite.all()))
     self.assertLess(
-        float(info.loss[-10:].mean()), 0.7 * float(info.loss[:10].mean())
-    )
+        float(info.loss[-10:].mean()), 0.7 * float(info.loss[:10].mean()))
     self.assertGreater(float(after.distilled.extra), 0.05)
     for name in ("inner_residual", "hessian_residual"):
       self.assertLess(float(info.metrics[name].mean()), 0.2)

@@ -12,10 +12,10 @@ from distill_jax.errors import DataError
 Y = np.array([0, 1, 2, 0, 1, 2], np.uint8)
 X = np.random.default_rng(0).integers(0, 256, (6, 5, 4)).astype(np.uint8)
 IDX = {
-  "train-images-idx3-ubyte": X,
-  "train-labels-idx1-ubyte": Y,
-  "t10k-images-idx3-ubyte": X[:3],
-  "t10k-labels-idx1-ubyte": Y[:3],
+    "train-images-idx3-ubyte": X,
+    "train-labels-idx1-ubyte": Y,
+    "t10k-images-idx3-ubyte": X[:3],
+    "t10k-labels-idx1-ubyte": Y[:3]
 }
 
 
@@ -162,8 +162,7 @@ def test_folder_with_parts_and_colour(tmp_path):
   np.testing.assert_array_equal(source.test.inputs[0], colour)
   np.testing.assert_array_equal(source.test.labels, [1])
   np.testing.assert_array_equal(
-    source.train.inputs[0], np.repeat(X[0][..., None], 3, -1)
-  )
+      source.train.inputs[0], np.repeat(X[0][..., None], 3, -1))
 
 
 def test_folder_sizes(tmp_path):

@@ -37,7 +37,7 @@ def frame():
   return Frame({
       "age": generator.integers(18, 90, 60),
       "height": generator.normal(size=60),
-      "kind": np.array(["cat", "dog", "fox"] * 20),
+      "kind": np.array(["cat", "dog", "fox"] * 20)
   })
 
 
@@ -46,16 +46,14 @@ def test_library_example(page, frame):
   text = page.read_text()
   found = re.findall(r"<!-- doctest -->\n```python\n(.*?)```", text, re.S)
   test = doctest.DocTestParser().get_doctest(
-      "".join(found), {"frame": frame}, page.stem, str(page), 0
-  )
+      "".join(found), {"frame": frame}, page.stem, str(page), 0)
   assert len(test.examples) > 5
   outcome = doctest.DocTestRunner().run(test)
   assert not outcome.failed
 
 
 @pytest.mark.parametrize(
-    "page", [README, *sorted(DOCS.glob("*.md"))], ids=lambda p: p.stem
-)
+    "page", [README, *sorted(DOCS.glob("*.md"))], ids=lambda p: p.stem)
 def test_linked_files_exist(page):
   for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
     if not target.startswith("http"):

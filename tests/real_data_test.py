@@ -21,10 +21,11 @@ def setting():
   """A set of ten digits, and its source."""
   source = data.read("digits")
   distilled = artifact.from_samples(
-      source.train.encode(source.train.inputs[:10]), source.train.labels[:10],
-      class_names=source.class_names, preprocessing=source.preprocessing,
-      recipe=untrained().spec,
-  )
+      source.train.encode(source.train.inputs[:10]),
+      source.train.labels[:10],
+      class_names=source.class_names,
+      preprocessing=source.preprocessing,
+      recipe=untrained().spec)
   return distilled, source
 
 
@@ -32,12 +33,15 @@ def _measure(setting, cache, names=NAMES, seed=0, **changes):
   distilled, source = setting
   student, = students(SPEC, distilled, source)
   settings = dict(
-      num_samples=10, num_sets=2, networks_per_set=2, storage_bytes=8_000
-  )
+      num_samples=10, num_sets=2, networks_per_set=2, storage_bytes=8_000)
   return real_data.baselines(
-      jax.random.key(seed), distilled, source, student, cache=cache,
-      names=names, **settings | changes,
-  )
+      jax.random.key(seed),
+      distilled,
+      source,
+      student,
+      cache=cache,
+      names=names,
+      **settings | changes)
 
 
 def _interrupted_by(title):
@@ -62,11 +66,8 @@ def test_baselines_are_measured_once(setting, tmp_path, monkeypatch):
   asked = []
   original = real_data.run_baselines
   monkeypatch.setattr(
-      real_data, "run_baselines",
-      lambda *args, names, **settings: asked.append(names) or original(
-          *args, names=names, **settings
-      ),
-  )
+      real_data, "run_baselines", lambda *args, names, **settings: asked.append(
+          names) or original(*args, names=names, **settings))
   both = _measure(setting, cache)
   assert asked == [("byte_matched_real",)]
   _assert_same(first, {name: both[name] for name in first})
@@ -74,14 +75,11 @@ def test_baselines_are_measured_once(setting, tmp_path, monkeypatch):
   _assert_same(both, _measure(setting, tmp_path / "new.json"))
 
 
-@pytest.mark.parametrize("change, again", [
-    (dict(seed=1), NAMES),
-    (dict(num_sets=3), NAMES),
-    (dict(storage_bytes=9_000), ("byte_matched_real",)),
-])
+@pytest.mark.parametrize(
+    "change, again", [(dict(seed=1), NAMES), (dict(num_sets=3), NAMES),
+                      (dict(storage_bytes=9_000), ("byte_matched_real",))])
 def test_anything_else_is_measured_anew(
-    setting, tmp_path, monkeypatch, change, again
-):
+    setting, tmp_path, monkeypatch, change, again):
   cache = tmp_path / real_data.FILE
   results = _measure(setting, cache)
   asked = []
@@ -97,8 +95,7 @@ def test_anything_else_is_measured_anew(
 
 
 def test_what_was_measured_before_an_interruption_is_kept(
-    setting, tmp_path, monkeypatch
-):
+    setting, tmp_path, monkeypatch):
   cache = tmp_path / real_data.FILE
   monkeypatch.setattr(real_data, "say", _interrupted_by("class mean"))
   with pytest.raises(KeyboardInterrupt):
@@ -117,14 +114,13 @@ def test_another_recipe_is_another_value(setting, tmp_path, monkeypatch):
 
 
 def test_a_set_that_decodes_into_more_shares_with_one_that_stores_as_many(
-    setting, tmp_path, monkeypatch
-):
+    setting, tmp_path, monkeypatch):
   cache = tmp_path / real_data.FILE
   distilled, source = setting
   first = _measure(setting, cache, NAMES[:1])
   monkeypatch.setattr(
-      real_data, "run_baselines", lambda *args, **settings: pytest.fail("again")
-  )
+      real_data, "run_baselines",
+      lambda *args, **settings: pytest.fail("again"))
   more = distilled._replace(order=np.arange(40)[None])
   _assert_same(first, _measure((more, source), cache, NAMES[:1]))
 
@@ -132,8 +128,7 @@ def test_a_set_that_decodes_into_more_shares_with_one_that_stores_as_many(
 def test_without_a_file_everything_is_measured(setting, tmp_path):
   _assert_same(
       _measure(setting, None, NAMES[:1]),
-      _measure(setting, tmp_path / "new.json", NAMES[:1]),
-  )
+      _measure(setting, tmp_path / "new.json", NAMES[:1]))
 
 
 def test_a_damaged_file_is_named(setting, tmp_path):

@@ -28,7 +28,7 @@ SCHEMA = {
     "schema_version", "accuracy", "student_init", "num_networks", "network",
     "recipe", "label_regime", "selection", "baselines", "macro_f1",
     "majority_rate", "accuracy_on_set", "num_samples", "storage_bytes",
-    "seconds", "data", "seed", "device", "versions", "command",
+    "seconds", "data", "seed", "device", "versions", "command"
 }
 
 
@@ -37,28 +37,27 @@ def _set(n=16, num_steps=2, epochs=3, width=64, num_classes=10):
   return TrainingSet(
       Samples(
           jnp.ones((size, width)), jnp.ones((size, num_classes)),
-          jnp.full(epochs * num_steps, 0.1),
-      ),
-      jnp.arange(size).reshape(num_steps, n),
-  )
+          jnp.full(epochs * num_steps, 0.1)),
+      jnp.arange(size).reshape(num_steps, n))
 
 
 def _artifact():
   training_set = _set()
   return artifact.from_samples(
-      training_set.samples.inputs, training_set.samples.labels / 10,
-      class_names=[str(i) for i in range(10)], order=training_set.order,
-      step_sizes=training_set.samples.step_sizes, provenance={"seed": 0},
-  )
+      training_set.samples.inputs,
+      training_set.samples.labels / 10,
+      class_names=[str(i) for i in range(10)],
+      order=training_set.order,
+      step_sizes=training_set.samples.step_sizes,
+      provenance={"seed": 0})
 
 
 class CostTest(parameterized.TestCase):
+
   @parameterized.parameters((1,), (5,))
   def test_set_against_a_hand_count(self, epochs):
     network = mlp(10, widths=(128,))
-    result = cost.cost_of_set(
-        jax.random.key(0), network, _set(epochs=epochs)
-    )
+    result = cost.cost_of_set(jax.random.key(0), network, _set(epochs=epochs))
     # Products of each layer: forward, weights' gradient, and inputs' gradient
     # for the second one.
     step = 2 * 16 * (2 * 64 * 128 + 3 * 128 * 10)
@@ -67,6 +66,7 @@ class CostTest(parameterized.TestCase):
 
 
 class FullDataTest(parameterized.TestCase):
+
   def test_learns_what_can_be_learned(self):
     generator = np.random.default_rng(0)
     labels = np.arange(70) % 3
@@ -74,9 +74,12 @@ class FullDataTest(parameterized.TestCase):
     source = from_arrays(x, labels, x, labels)
     network = mlp(3, widths=(16,))
     result = train_on_all(
-        jax.random.key(0), network, source, num_epochs=20, batch_size=16,
-        learning_rate=0.01,
-    )
+        jax.random.key(0),
+        network,
+        source,
+        num_epochs=20,
+        batch_size=16,
+        learning_rate=0.01)
     assert result.accuracy > 0.95
     # 4 whole batches an epoch.
     each = cost.step_flops(network, jnp.zeros((16, 3)), 3)
@@ -89,19 +92,26 @@ class FullDataTest(parameterized.TestCase):
 
 
 class ReportTest(parameterized.TestCase):
+
   def setUp(self):
     super().setUp()
     confusion = np.array([[[8, 2], [1, 9]], [[9, 1], [1, 9]]])
     self.report = Report(
-        confusion, np.array([1.0, 0.5]), "random", "student, in_order",
-        {"name": "in_order", "momentum": 0.0},
-    )
+        confusion, np.array([1.0, 0.5]), "random", "student, in_order", {
+            "name": "in_order",
+            "momentum": 0.0
+        })
     self.plain = Measurements(self.report, "lenet")
     self.pieces = dict(
-        data={"spec": "digits", "fingerprint": "0" * 16},
-        seconds={"distill": 1.0, "evaluate": 2.0},
-        command="python distill.py",
-    )
+        data={
+            "spec": "digits",
+            "fingerprint": "0" * 16
+        },
+        seconds={
+            "distill": 1.0,
+            "evaluate": 2.0
+        },
+        command="python distill.py")
 
   def _report(self, measured):
     return report_dict(measured, _artifact(), **self.pieces)
@@ -109,22 +119,21 @@ class ReportTest(parameterized.TestCase):
   def _full(self):
     accuracy = np.array([[0.5, 0.6], [0.7, 0.8]])
     random_real = Baseline(
-        accuracy, 10, 10, "student, in_order", 0.03, "validation"
-    )
+        accuracy, 10, 10, "student, in_order", 0.03, "validation")
     full_data = FullData(0.95, cost.Cost(1e9, 3.0))
-    return self._report(self.plain._replace(
-        baselines={
-            "random_real": random_real,
-            "random_real_converged": Baseline(
-                accuracy[:1, :1], 10, 10, "student, converged", 0.01
-            ),
-            "knn_random": Baseline(accuracy[:, :1], 10, 10, "1 nearest"),
-        },
-        hard_labels=self.report,
-        full_data=full_data,
-        cost=cost.Cost(1e6, 0.1),
-        networks={"mlp": Transfer(self.report, random_real, full_data)},
-    ))
+    return self._report(
+        self.plain._replace(
+            baselines={
+                "random_real": random_real,
+                "random_real_converged":
+                    Baseline(
+                        accuracy[:1, :1], 10, 10, "student, converged", 0.01),
+                "knn_random": Baseline(accuracy[:, :1], 10, 10, "1 nearest")
+            },
+            hard_labels=self.report,
+            full_data=full_data,
+            cost=cost.Cost(1e6, 0.1),
+            networks={"mlp": Transfer(self.report, random_real, full_data)}))
 
   def test_schema(self):
     plain = self._report(self.plain)
@@ -148,9 +157,7 @@ class ReportTest(parameterized.TestCase):
     # Gains [[35, 30], [15, 10]]: of sets 32.5 and 12.5, of networks 25 and 20.
     gain = random["gain"]
     np.testing.assert_allclose(gain["mean"], 0.225)
-    np.testing.assert_allclose(
-        gain["stderr"], np.hypot(0.1, 0.025), rtol=1e-9
-    )
+    np.testing.assert_allclose(gain["stderr"], np.hypot(0.1, 0.025), rtol=1e-9)
     assert full["cost"]["set"] == {"flops": 1e6, "seconds": 0.1}
 
   def test_table(self):
@@ -163,8 +170,7 @@ class ReportTest(parameterized.TestCase):
     assert rows["distilled set"][:3] == ["87.50", "3.54", "2.50"]
     assert rows["with hard labels"][-1] == "+0.00"
     assert rows["random real"] == (
-        "65.00 12.91 10.00 - 2 x 2 0.03 +22.50".split()
-    )
+        "65.00 12.91 10.00 - 2 x 2 0.03 +22.50".split())
     assert rows["kNN on random real"][-2:] == ["-", "+27.50"]
     assert rows["random real, converged"][1:3] == ["-", "-"]  # one number
     ends = {len(line) for line in lines if line.endswith(".50")}
@@ -175,20 +181,21 @@ class ReportTest(parameterized.TestCase):
     assert max(map(len, lines)) <= 80
     (row,) = (line for line in lines if line.startswith("mlp"))
     assert row.split() == (
-        "mlp 87.50 ± 3.54 65.00 ± 12.91 22.50 ± 10.31 95.00 92.1".split()
-    )
+        "mlp 87.50 ± 3.54 65.00 ± 12.91 22.50 ± 10.31 95.00 92.1".split())
 
   def test_prints_tables_and_a_line_in_words(self):
     report = self._full()
     assert (report.mean, report.std) == (self.report.mean, self.report.std)
     assert str(report) == "\n\n".join([
-        table(report), transfer_table(report),
-        "22.5 points better than random real data of this size",
+        table(report),
+        transfer_table(report),
+        "22.5 points better than random real data of this size"
     ])
     assert str(self._report(self.plain)) == table(self._report(self.plain))
     report["baselines"]["random_real"]["gain"]["mean"] = -0.011
-    assert str(report).endswith("1.1 points worse than random real data of "
-                                "this size")
+    assert str(report).endswith(
+        "1.1 points worse than random real data of "
+        "this size")
 
   def test_long_names_stay_in_the_table(self):
     self.pieces["data"] = {"spec": "folder:" + "x" * 90, "fingerprint": ""}

@@ -60,16 +60,15 @@ def reproduced(tmp_path_factory):
   (home / "docs").mkdir()
   runs, set_of = f"--workdir={home}/runs", "width32_{}_fashion_mnist_20"
   results = launching.elsewhere(
-      "reproduce",
-      ("--rows=sldd_digits", runs, "--data_dir=/data"),
+      "reproduce", ("--rows=sldd_digits", runs, "--data_dir=/data"),
       ("--rows=sldd_digits", f"--workdir={home}/other"),
       ("--rows=tsne_fashion_mnist_20", runs),
       (f"--rows={set_of.format('idc')},{set_of.format('edd')}", runs),
       ("--rows=tsne_fashion_mnist_20,sweep_samples", runs),
       ("--rows=width32_dsa_mnist_10,width32_dsa_mnist_10_transfer", runs),
       ("--list",),
-      cache=home / "cache", before=FAKE.format(home=str(home)),
-  )
+      cache=home / "cache",
+      before=FAKE.format(home=str(home)))
   return home, results
 
 
@@ -88,11 +87,9 @@ def test_a_row_is_recorded_once(reproduced):
   assert record["command"] == (
       "python experiments/distill.py "
       "--config=experiments/configs/sldd.py:data=digits --cache_dir=other "
-      "--workdir=other/sldd_digits"
-  )
+      "--workdir=other/sldd_digits")
   assert "| `sldd_digits` | 10 | random | hard | **50.00 ± 10.00** |" in (
-      _page(home)
-  )
+      _page(home))
 
 
 def test_places_are_passed_on(reproduced):
@@ -107,20 +104,20 @@ def test_a_row_takes_sets_of_rows_that_are_finished(reproduced):
   assert missing.err == (
       "error: row tsne_fashion_mnist_20 takes the set of "
       "width32_idc_fashion_mnist_20, which is not finished; run that one "
-      "first.\n"
-  )
+      "first.\n")
   assert (sets.code, there.code) == (0, 0), sets.err + there.err
   record, = _records(home, "embeddings")
   assert ",EDD=runs/width32_edd_fashion_mnist_20/" in record["command"]
 
 
-@pytest.mark.parametrize("row, text", [
-    ("tsne_fashion_mnist_20", "IDC 1.00, EDD 2.00. Seed 0, cpu"),
-    ("sweep_samples", "- DSA over DM by samples per class: 1: +0.00 ± 0.00"),
-    ("sweep_samples", "| DSA | 1 | 1,000 | **50.00 ± 10.00** | - | 2 |"),
-    ("width32_dsa_mnist_10_transfer",
-     "| mlp | **50.00 ± 10.00** | 50.00 ± 10.00 | +25.00 ± 1.00 | 2 |"),
-])
+@pytest.mark.parametrize(
+    "row, text",
+    [("tsne_fashion_mnist_20", "IDC 1.00, EDD 2.00. Seed 0, cpu"),
+     ("sweep_samples", "- DSA over DM by samples per class: 1: +0.00 ± 0.00"),
+     ("sweep_samples", "| DSA | 1 | 1,000 | **50.00 ± 10.00** | - | 2 |"),
+     (
+         "width32_dsa_mnist_10_transfer",
+         "| mlp | **50.00 ± 10.00** | 50.00 ± 10.00 | +25.00 ± 1.00 | 2 |")])
 def test_pictures_and_tables(reproduced, row, text):
   home, results = reproduced
   assert results[5].code == 0, results[5].err
@@ -135,5 +132,4 @@ def test_the_list_names_what_a_row_is_of(reproduced):
   assert row.split()[1:] == ["evaluate", "width32_dsa_mnist_10"]
   assert any(
       line.split() == ["sldd_digits", "distill", "sldd.py:data=digits"]
-      for line in lines
-  )
+      for line in lines)

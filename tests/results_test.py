@@ -24,8 +24,7 @@ def test_every_row_of_distil_is_a_method():
 
 
 @pytest.mark.parametrize(
-    "row", [row for row in TABLE.values() if row.program == "sweep"]
-)
+    "row", [row for row in TABLE.values() if row.program == "sweep"])
 def test_sweeps_set_fields_of_their_configurations(row):
   given = launched.meaning(row.arguments)
   for method in given["--methods"].split(","):
@@ -35,9 +34,10 @@ def test_sweeps_set_fields_of_their_configurations(row):
         for value in [setting.partition("=")[2]] if of in ("", method)
     ]
     options = f"data={given['--dataset']},ipc=1,{given['--options']}"
-    config = rows.configuration(rows.Row("", "distill", (
-        f"--config=experiments/configs/{method}.py:{options}", *settings
-    )))
+    config = rows.configuration(
+        rows.Row(
+            "", "distill",
+            (f"--config=experiments/configs/{method}.py:{options}", *settings)))
     assert methods.from_spec(config.method.to_dict()).num_steps == 400
 
 
@@ -78,8 +78,7 @@ def test_records_are_of_what_their_rows_run_today():
   for name, record in records.items():
     found = launched.meaning(shlex.split(results_page.today(record))[1:])
     wanted = launched.meaning(
-        launched.of_row(name, TABLE, ROOT / "runs").command
-    )
+        launched.of_row(name, TABLE, ROOT / "runs").command)
     if name == "sldd_mnist_fixed_5_seed1":  # half of the steps, as it says
       del wanted["--config.method.num_steps"]
     assert found == wanted, name

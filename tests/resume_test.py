@@ -22,9 +22,12 @@ def test_killed_and_resumed_is_bit_identical(tmp_path, env):
   quiet, killed = tmp_path / "quiet", tmp_path / "killed"
   kill_resume.finish(RUN, quiet, env)
   rows = kill_resume.kill(
-    RUN, killed, num_kills=2, num_steps=STEPS, env=env,
-    generator=np.random.default_rng(3),
-  )  # fmt: skip
+      RUN,
+      killed,
+      num_kills=2,
+      num_steps=STEPS,
+      env=env,
+      generator=np.random.default_rng(3))  # fmt: skip
   assert any(row["killed"] for row in rows)
   said = kill_resume.finish(RUN, killed, env)
   reached = [row["logged_step"] for row in rows]
@@ -37,8 +40,10 @@ def test_killed_and_resumed_is_bit_identical(tmp_path, env):
 
 
 def test_asked_to_stop(tmp_path, env):
-  run = [*RUN, "--config.method.num_steps=1000000",
-         "--config.method.schedule=constant"]
+  run = [
+      *RUN, "--config.method.num_steps=1000000",
+      "--config.method.schedule=constant"
+  ]
   process = kill_resume.start(run, tmp_path / "run", env)
   try:
     while process.poll() is None and not kill_resume.log(tmp_path / "run"):

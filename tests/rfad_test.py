@@ -23,9 +23,12 @@ KEY = jax.random.key(0)
 
 def _network(outputs=CLASSES, width=4, depth=1, **settings):
   return convnet(
-      outputs, depth=depth, width=width, norm=None,
-      initialisation=he_normal(), **settings,
-  )
+      outputs,
+      depth=depth,
+      width=width,
+      norm=None,
+      initialisation=he_normal(),
+      **settings)
 
 
 # Of tanh and means, so that finite differences are valid everywhere.
@@ -36,14 +39,12 @@ def _problem():
   """Codes, the rest of a set, and a real batch, in float64."""
   generator = np.random.default_rng(0)
   codes = preconditioned().init(
-      KEY, jnp.asarray(generator.normal(size=(OWN, 4, 4, 1)))
-  )
+      KEY, jnp.asarray(generator.normal(size=(OWN, 4, 4, 1))))
   codes["decoder"] += 0.1 * generator.normal(size=codes["decoder"].shape)
   samples = Samples(
       preconditioned().decode(codes),
       jnp.asarray(generator.normal(size=(OWN, CLASSES))), jnp.zeros((0,)),
-      jnp.asarray(0.7),
-  )
+      jnp.asarray(0.7))
   inputs = jnp.asarray(generator.normal(size=(REAL, 4, 4, 1)))
   classes = jnp.asarray(generator.integers(0, CLASSES, REAL), jnp.int32)
   return codes, samples, Batch(inputs, classes)
@@ -56,15 +57,12 @@ def _data(key, data):
 
 def _regression(network=NETWORK, **settings):
   settings = dict(
-      sample=_data, num_classes=CLASSES, num_networks=NETWORKS
-  ) | settings
+      sample=_data, num_classes=CLASSES, num_networks=NETWORKS) | settings
   return random_feature_regression(network, **settings)
 
 
 def _loss(objective, samples, batch):
-  value, (state, metrics) = jax.jit(objective.loss)(
-      KEY, samples, (), batch
-  )
+  value, (state, metrics) = jax.jit(objective.loss)(KEY, samples, (), batch)
   assert state == ()
   return value, metrics
 
@@ -80,9 +78,10 @@ def _literal_predictions(samples, batch, ridge):
   own, real = (np.concatenate(rows, 1) for rows in (own, real))
   scale = own.shape[1]
   gram, cross = (
-      np.array([[2 * a @ b / scale + 0.01 for b in own] for a in rows])
-      for rows in (own, real)
-  )
+      np.array([[2 * a @ b / scale + 0.01
+                 for b in own]
+                for a in rows])
+      for rows in (own, real))
   gram += ridge * np.trace(gram) / OWN * np.eye(OWN)
   return cross @ np.linalg.solve(gram, np.asarray(samples.labels))
 
@@ -97,7 +96,7 @@ class RandomFeaturesTest(parameterized.TestCase):
     _, samples, batch = _problem()
     p = _literal_predictions(samples, batch, 5e-3)
     classes = np.asarray(batch.labels)
-    squared = 0.5 * ((p - (np.eye(CLASSES)[classes] - 1 / 3)) ** 2).mean()
+    squared = 0.5 * ((p - (np.eye(CLASSES)[classes] - 1 / 3))**2).mean()
     logits = np.exp(0.7) * p
     log_sums = np.log(np.exp(logits).sum(1))
     entropy = (log_sums - logits[np.arange(REAL), classes]).mean()
@@ -105,8 +104,7 @@ class RandomFeaturesTest(parameterized.TestCase):
       value, metrics = _loss(_regression(loss=loss), samples, batch)
       np.testing.assert_allclose(value, expected, rtol=1e-10)
       np.testing.assert_allclose(
-          metrics["accuracy"], (p.argmax(1) == classes).mean()
-      )
+          metrics["accuracy"], (p.argmax(1) == classes).mean())
 
   @parameterized.parameters(mean_squared, platt)
   def test_gradient_is_that_of_finite_differences(self, function):
@@ -117,8 +115,7 @@ class RandomFeaturesTest(parameterized.TestCase):
     def loss(learned):
       codes, labels, extra = learned
       own = samples._replace(
-          inputs=preconditioned().decode(codes), labels=labels, extra=extra
-      )
+          inputs=preconditioned().decode(codes), labels=labels, extra=extra)
       return objective.loss(KEY, own, (), batch)[0]
 
     learned = (codes, samples.labels, samples.extra)
@@ -129,31 +126,33 @@ class RandomFeaturesTest(parameterized.TestCase):
     for i, leaf in enumerate(leaves):
       way = jnp.asarray(generator.normal(size=leaf.shape))
       ahead, behind = (
-          loss(jax.tree.unflatten(structure, [
-              *leaves[:i], leaf + h * way, *leaves[i + 1 :]
-          ])) for h in (1e-5, -1e-5)
-      )
+          loss(
+              jax.tree.unflatten(
+                  structure, [*leaves[:i], leaf + h * way, *leaves[i + 1:]]))
+          for h in (1e-5, -1e-5))
       np.testing.assert_allclose(
-          jnp.vdot(gradient[i], way), (ahead - behind) / 2e-5, rtol=1e-6,
-          atol=1e-10,
-      )
+          jnp.vdot(gradient[i], way), (ahead - behind) / 2e-5,
+          rtol=1e-6,
+          atol=1e-10)
     scale = gradient[-1]
     self.assertEqual(bool(scale != 0), function is platt)
 
   def test_real_samples_carry_no_gradient(self):
     _, samples, batch = _problem()
     objective = _regression()
-    gradient = jax.jit(jax.grad(lambda inputs: objective.loss(
-        KEY, samples, (), batch._replace(inputs=inputs)
-    )[0]))(batch.inputs)
+    gradient = jax.jit(
+        jax.grad(
+            lambda inputs: objective.loss(
+                KEY, samples, (), batch._replace(inputs=inputs))[0]))(
+                    batch.inputs)
     self.assertFalse(bool(gradient.any()))
 
   def test_networks_are_new_in_every_step(self):
     _, samples, batch = _problem()
     run = jax.jit(_regression().loss)
     first, again, other = (
-        run(key, samples, (), batch)[0] for key in (KEY, KEY, jax.random.key(1))
-    )
+        run(key, samples, (), batch)[0]
+        for key in (KEY, KEY, jax.random.key(1)))
     self.assertEqual(first, again)
     self.assertNotEqual(first, other)
 
@@ -171,13 +170,11 @@ class RandomFeaturesTest(parameterized.TestCase):
     predictions = jnp.asarray([[0.4], [-0.1]])
     classes = jnp.asarray([1, 1])
     np.testing.assert_allclose(
-        mean_squared(predictions, classes, ()), (0.1**2 + 0.6**2) / 4
-    )
+        mean_squared(predictions, classes, ()), (0.1**2 + 0.6**2) / 4)
     logits = 2 * np.asarray([0.4, -0.1])
     np.testing.assert_allclose(
         platt(predictions, classes, jnp.log(2.0)),
-        np.log1p(np.exp(-logits)).mean(),
-    )
+        np.log1p(np.exp(-logits)).mean())
 
   def test_chunks_change_nothing(self):
     _, samples, _ = _problem()
@@ -185,7 +182,7 @@ class RandomFeaturesTest(parameterized.TestCase):
 
     def total(inputs, chunk):
       features = random_features(keys, NETWORK, inputs, chunk=chunk)
-      return (features ** 3).sum()
+      return (features**3).sum()
 
     run = jax.jit(jax.value_and_grad(total), static_argnums=1)
     loop, *chunked = (run(samples.inputs, chunk) for chunk in (1, 3, NETWORKS))
@@ -211,14 +208,12 @@ class LimitTest(parameterized.TestCase):
     generator = np.random.default_rng(0)
     x1, x2 = (
         jnp.asarray(generator.normal(size=(n, 4, 4, 2)), jnp.float32)
-        for n in (5, 4)
-    )
+        for n in (5, 4))
     exact = jax.jit(convolutional_pooled(2, get="nngp"))(x1, x2)
     errors = []
     for num_networks, width in ((16, 8), (64, 32)):
       keys, network = jax.random.split(KEY, num_networks), _network(
-          2, width, depth=2
-      )
+          2, width, depth=2)
       a, b = (random_features(keys, network, x) for x in (x1, x2))
       kernel = 2 * jnp.einsum("jnd,jmd->nm", a, b) + 0.1**2
       error = (kernel - exact) / np.abs(exact).mean()
@@ -243,6 +238,7 @@ class PreconditionedTest(parameterized.TestCase):
     codes = {"pixels": jnp.asarray(z), "decoder": jnp.asarray(a)}
     for got, sample in zip(preconditioned().decode(codes), z, strict=True):
       np.testing.assert_allclose(
-          got.ravel(), sum(sample.ravel()[i] * a[i] for i in range(8)),
-          rtol=1e-4, atol=1e-5,
-      )
+          got.ravel(),
+          sum(sample.ravel()[i] * a[i] for i in range(8)),
+          rtol=1e-4,
+          atol=1e-5)

@@ -27,6 +27,7 @@ def _rows(split, inputs):
 
 
 class SamplingTest(parameterized.TestCase):
+
   @parameterized.parameters(1, 7, 20)
   def test_mixed(self, batch_size):
     split = _split()
@@ -57,12 +58,10 @@ class SamplingTest(parameterized.TestCase):
     chex.assert_shape(batch.inputs, (2, 2, 1))
     np.testing.assert_array_equal(batch.labels, [[0, 0], [2, 2]])
     np.testing.assert_array_equal(
-      LABELS[_rows(split, batch.inputs)], batch.labels
-    )
+        LABELS[_rows(split, batch.inputs)], batch.labels)
     chex.assert_trees_all_equal(
-      sampling.per_class(2)(key, everything),
-      sampling.per_class(2, classes=np.arange(3))(key, everything),
-    )
+        sampling.per_class(2)(key, everything),
+        sampling.per_class(2, classes=np.arange(3))(key, everything))
     sampling.check_per_class(split, 5, classes=split.present)
     with pytest.raises(DataError, match="5 samples of class 2; got 6"):
       sampling.check_per_class(split, 6, classes=split.present)
@@ -83,8 +82,7 @@ class SamplingTest(parameterized.TestCase):
   def test_beside(self):
     split, key = _split(), jax.random.key(0)
     both = sampling.with_extra(
-        sampling.per_class(2), sampling.mixed(4, num_batches=2)
-    )
+        sampling.per_class(2), sampling.mixed(4, num_batches=2))
     batch = both(key, split)
     chex.assert_shape(batch.inputs, (3, 2, 1))
     chex.assert_shape(batch.extra.inputs, (2, 4, 1))
@@ -95,23 +93,19 @@ class SamplingTest(parameterized.TestCase):
   def test_images_keep_their_shape_under_zca(self):
     images = np.random.default_rng(0).random((20, 2, 3, 1))
     split = from_arrays(
-      images, LABELS, preprocessing="zca", test_fraction=0
-    ).train
+        images, LABELS, preprocessing="zca", test_fraction=0).train
     batch = sampling.per_class(2)(jax.random.key(0), split)
     chex.assert_shape(batch.inputs, (3, 2, 2, 3, 1))
 
   def test_keys(self):
     sample = jax.jit(sampling.mixed(4))
     one, same, other = (
-      sample(jax.random.key(seed), _split()) for seed in (0, 0, 1)
-    )
+        sample(jax.random.key(seed), _split()) for seed in (0, 0, 1))
     chex.assert_trees_all_equal(one, same)
     assert not np.array_equal(one.inputs, other.inputs)
 
-  @parameterized.named_parameters(
-    ("redrawn", sampling._redrawn, 12),
-    ("ranked", sampling._ranked, 5),
-  )
+  @parameterized.named_parameters(("redrawn", sampling._redrawn, 12),
+                                  ("ranked", sampling._ranked, 5))
   def test_every_ordered_tuple_is_equally_likely(self, draw, count):
     # Chi-squared over ordered pairs of `count` values; row 1 has fewer.
     counts, num_draws = jnp.array([count, count - 1]), 20_000
@@ -131,8 +125,7 @@ class SamplingTest(parameterized.TestCase):
   @parameterized.parameters((12, 6), (12, 7), (12, 12))
   def test_distinct_on_both_sides_of_half(self, size, num):
     drawn = sampling._distinct(
-      jax.random.key(3), jnp.array([size, size]), size, num
-    )
+        jax.random.key(3), jnp.array([size, size]), size, num)
     for row in np.asarray(drawn):
       assert len(set(row)) == num and row.min() >= 0 and row.max() < size
 

@@ -13,22 +13,24 @@ STORED = {
     "hallucinator": dict(num_styles=2),
     "linear_bases": dict(num_bases=4, reduction=2),
     "multi_formation": dict(factor=2),
-    "pixels": {},
+    "pixels": {}
 }
 
 
 def _plan(method, per_class=2, seed=0, **reading):
   source = data.read("digits", **reading)
   return plan(
-      source, method, NETWORK, per_class=per_class,
-      keys=Keys.of(jax.random.key(seed)), store=Store("", ""),
-  )
+      source,
+      method,
+      NETWORK,
+      per_class=per_class,
+      keys=Keys.of(jax.random.key(seed)),
+      store=Store("", ""))
 
 
 def _rat_bptt(stored="pixels", **settings):
   return methods.rat_bptt(
-      parameterization=dict(name=stored, **STORED[stored]), **settings
-  )
+      parameterization=dict(name=stored, **STORED[stored]), **settings)
 
 
 def _saved(path, method):
@@ -56,29 +58,31 @@ def test_a_start_keeps_its_norm(tmp_path):
   np.testing.assert_array_equal(_plan(method).start.codes, begun.codes)
 
 
-@pytest.mark.parametrize("name, settings, changes, message", [
-    ("rfad", {}, {}, "a set of label_space 'centred'; .* has 'raw'"),
-    ("rat_bptt", {}, dict(per_class=1), r"own size, codes \(10, 8, 8, 1\)"),
-    ("dm", dict(parameterization=dict(name="multi_formation", factor=2)), {},
-     "of parameterization 'multi_formation'"),
-    ("dm", {}, dict(preprocessing="zca"), "run's own preprocessing"),
-    ("dm", {}, dict(validation_fraction=0.5), "run's own preprocessing"),
-])
+@pytest.mark.parametrize(
+    "name, settings, changes, message",
+    [("rfad", {}, {}, "a set of label_space 'centred'; .* has 'raw'"),
+     ("rat_bptt", {}, dict(per_class=1), r"own size, codes \(10, 8, 8, 1\)"),
+     (
+         "dm", dict(parameterization=dict(name="multi_formation", factor=2)),
+         {}, "of parameterization 'multi_formation'"),
+     ("dm", {}, dict(preprocessing="zca"), "run's own preprocessing"),
+     ("dm", {}, dict(validation_fraction=0.5), "run's own preprocessing")])
 def test_what_does_not_go_with_a_run(
-    tmp_path, name, settings, changes, message
-):
+    tmp_path, name, settings, changes, message):
   _, path = _saved(tmp_path / "set.safetensors", _rat_bptt())
   method = methods.ENTRIES[name].make(start=path, **settings)
   with pytest.raises(ConfigError, match=message):
     _plan(method, **changes)
 
 
-@pytest.mark.parametrize("change, message", [
-    (lambda a: dict(class_names=tuple("abcdefghij")), "of class_names"),
-    (lambda a: dict(labels=a.labels[::-1]), "in the order of classes"),
-    (lambda a: dict(preprocessing=a.preprocessing._replace(
-        std=2 * a.preprocessing.std)), "run's own preprocessing"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [(lambda a: dict(class_names=tuple("abcdefghij")), "of class_names"),
+     (lambda a: dict(labels=a.labels[::-1]), "in the order of classes"),
+     (
+         lambda a: dict(
+             preprocessing=a.preprocessing._replace(
+                 std=2 * a.preprocessing.std)), "run's own preprocessing")])
 def test_another_set(tmp_path, change, message):
   path = tmp_path / "set.safetensors"
   _saved(path, _rat_bptt())

@@ -11,16 +11,14 @@ from distill_jax import artifact
 
 COMMAND = (
     f"--config={launching.CONFIGS / 'edd.py'}:quick,ipc=2,network=mlp",
-    "--config.method.strategy=",
-    *launching.FEW, "--config.method.batch_size=8",
+    "--config.method.strategy=", *launching.FEW, "--config.method.batch_size=8",
     "--config.method.num_steps=4", "--config.method.batches_between=1",
     "--config.method.mix=0", "--config.method.recipe.num_epochs=2",
     "--config.method.recipe.mix=0", "--config.method.recipe.strategy=",
     "--config.method.segments.at_least=8",
     "--config.method.segments.recipe.num_epochs=2",
     "--config.method.segments.recipe.mix=0",
-    "--config.method.segments.recipe.strategy=",
-)
+    "--config.method.segments.recipe.strategy=")
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +66,7 @@ def test_goes_on_after_a_segment(done):
 
 def test_segments_that_do_not_divide_the_rows(tmp_path):
   result = launching.distil(
-      *COMMAND, f"--workdir={tmp_path}/run", "--config.per_class=3"
-  )
+      *COMMAND, f"--workdir={tmp_path}/run", "--config.per_class=3")
   assert result.code == 2
   assert "`segments.num` must divide the rows of each class" in result.err
   assert not (tmp_path / "run").exists()

@@ -20,9 +20,9 @@ def test_herding_keeps_the_running_mean_nearest():
     own, free = model[labels == c], list(range((labels == c).sum()))
     picked = []
     for _ in range(wanted):
-      best = min(free, key=lambda i: np.linalg.norm(
-          own.mean(0) - own[[*picked, i]].mean(0)
-      ))
+      best = min(
+          free,
+          key=lambda i: np.linalg.norm(own.mean(0) - own[[*picked, i]].mean(0)))
       picked.append(best)
       free.remove(best)
     np.testing.assert_allclose(chosen[classes == c], own[picked], rtol=1e-6)
@@ -35,16 +35,13 @@ def test_herding_repeats_a_class_that_is_used_up():
   assert len(np.unique(chosen[:3])) == 2
 
 
-@pytest.mark.parametrize("select", [
-    lambda split, classes: selection.random_real(
-        jax.random.key(0), split, classes, 1
-    ),
-    selection.class_mean,
-    lambda split, classes: selection.kmeans(
-        jax.random.key(0), split, classes, 1
-    ),
-    selection.herding,
-])
+@pytest.mark.parametrize(
+    "select", [
+        lambda split, classes: selection.random_real(
+            jax.random.key(0), split, classes, 1), selection.class_mean,
+        lambda split, classes: selection.kmeans(
+            jax.random.key(0), split, classes, 1), selection.herding
+    ])
 def test_absent_classes(select):
   points = np.arange(6, dtype=np.float32)[:, None]
   source = from_arrays(points, [0, 0, 1, 1, 2, 2], test_fraction=0)

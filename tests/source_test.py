@@ -38,6 +38,7 @@ def _nan():
 
 
 class SourceTest(parameterized.TestCase):
+
   def test_split(self):
     source = _whole(X, Y, X[:4], Y[:4])
     train = source.train
@@ -45,9 +46,8 @@ class SourceTest(parameterized.TestCase):
     assert (train.num_classes, train.num_samples) == (3, 12)
     np.testing.assert_array_equal(train.counts, [6, 4, 2])
     np.testing.assert_array_equal(
-      train.members,
-      [[0, 3, 6, 8, 9, 10], [1, 4, 7, 11, 1, 4], [2, 5, 2, 5, 2, 5]],
-    )
+        train.members,
+        [[0, 3, 6, 8, 9, 10], [1, 4, 7, 11, 1, 4], [2, 5, 2, 5, 2, 5]])
     assert source.class_names == ("0", "1", "2")
     assert source.validation is None and source.test.num_samples == 4
     chex.assert_shape(source.example, (1, 4, 4, 1))
@@ -55,12 +55,11 @@ class SourceTest(parameterized.TestCase):
     assert x.dtype == jnp.float32 and abs(float(x.mean())) < 1e-5
 
   @parameterized.named_parameters(
-    ("grey", X[..., 0], (4, 4, 1), jnp.uint8),
-    ("colour", np.repeat(X, 3, -1), (4, 4, 3), jnp.uint8),
-    ("int64_pixels", X.astype(np.int64), (4, 4, 1), jnp.uint8),
-    ("features", X.reshape(12, -1) / 7, (16,), jnp.float32),
-    ("int_features", X.reshape(12, -1).astype(int), (16,), jnp.float32),
-  )
+      ("grey", X[..., 0], (4, 4, 1), jnp.uint8),
+      ("colour", np.repeat(X, 3, -1), (4, 4, 3), jnp.uint8),
+      ("int64_pixels", X.astype(np.int64), (4, 4, 1), jnp.uint8),
+      ("features", X.reshape(12, -1) / 7, (16,), jnp.float32),
+      ("int_features", X.reshape(12, -1).astype(int), (16,), jnp.float32))
   def test_shapes(self, inputs, shape, dtype):
     train = _whole(inputs, Y).train
     assert train.inputs.shape[1:] == shape and train.inputs.dtype == dtype
@@ -74,8 +73,7 @@ class SourceTest(parameterized.TestCase):
     parts = [source.train.inputs, source.validation.inputs, source.test.inputs]
     np.testing.assert_array_equal(np.sort(np.concatenate(parts), 0), x)
     np.testing.assert_allclose(
-      source.preprocessing.mean, [source.train.inputs.mean()], rtol=1e-6
-    )
+        source.preprocessing.mean, [source.train.inputs.mean()], rtol=1e-6)
     assert from_arrays(x, y, seed=1).fingerprint() != source.fingerprint()
     assert from_arrays(x, y, test_fraction=0.5).test.num_samples == 20
     assert from_arrays(x, y, x[:3], y[:3]).test.num_samples == 3
@@ -90,24 +88,19 @@ class SourceTest(parameterized.TestCase):
     chex.assert_shape(source.preprocessing.mean, (2,))
     z = np.asarray(train.encode(train.inputs))
     np.testing.assert_allclose(z[..., 1], 0, atol=1e-5)
-    np.testing.assert_allclose(
-      (z[..., 0].mean(), z[..., 0].std()), (0, 1), atol=1e-5
-    )
+    np.testing.assert_allclose((z[..., 0].mean(), z[..., 0].std()), (0, 1),
+                               atol=1e-5)
     grey = from_arrays(x, Y, kind="image", test_fraction=0)
     chex.assert_shape(grey.train.inputs, (12, 5, 2, 1))
-    counts = from_arrays(
-      X[..., 0], Y, kind="series", test_fraction=0
-    )
+    counts = from_arrays(X[..., 0], Y, kind="series", test_fraction=0)
     assert counts.raw_dtype == "float32" and _whole(X, Y).raw_dtype == "uint8"
 
   def test_data_frames(self):
     frame = _Frame(a=[1, 2, 3, 4], b=[0.5, 0.5, 2, 1])
     source = from_arrays(
-      frame, [0, 1, 0, 1], _Frame(b=[9.0], a=[1], c=["x"]), [1]
-    )
+        frame, [0, 1, 0, 1], _Frame(b=[9.0], a=[1], c=["x"]), [1])
     np.testing.assert_array_equal(
-      source.train.inputs, [[1, 0.5], [2, 0.5], [3, 2], [4, 1]]
-    )
+        source.train.inputs, [[1, 0.5], [2, 0.5], [3, 2], [4, 1]])
     np.testing.assert_array_equal(source.test.inputs, [[1, 9]])
     with pytest.raises(DataError, match="`x_train` .* <U1 in column 'c'"):
       from_arrays(_Frame(a=[1, 2], c=["x", "y"]), [0, 1])
@@ -134,8 +127,7 @@ class SourceTest(parameterized.TestCase):
     both = [source.train.inputs, source.validation.inputs]
     np.testing.assert_array_equal(np.sort(np.concatenate(both), 0), x)
     np.testing.assert_allclose(
-      source.preprocessing.mean, [source.train.inputs.mean()], rtol=1e-6
-    )
+        source.preprocessing.mean, [source.train.inputs.mean()], rtol=1e-6)
     assert _whole(x, y, validation_fraction=0.01).validation.counts.min()
     again = _whole(x, y, validation_fraction=0.2)
     other = _whole(x, y, validation_fraction=0.2, seed=1)
@@ -147,15 +139,9 @@ class SourceTest(parameterized.TestCase):
     y = Y.copy()
     y[0] = 1
     prints = [
-      source.fingerprint()
-      for source in (
-        _whole(X, Y),
-        _whole(x, Y),
-        _whole(X, y),
-        _whole(X, Y, X, Y),
-        _whole(X, Y, x, Y),
-        _whole(X, Y, class_names="abc"),
-      )
+        source.fingerprint() for source in (
+            _whole(X, Y), _whole(x, Y), _whole(X, y), _whole(X, Y, X, Y),
+            _whole(X, Y, x, Y), _whole(X, Y, class_names="abc"))
     ]
     assert len(set(prints)) == 6 and len(prints[0]) == 16
 
@@ -182,9 +168,7 @@ class SourceTest(parameterized.TestCase):
     np.testing.assert_array_equal(shard.train.counts, [3, 0, 1])
     np.testing.assert_array_equal(shard.train.present, [0, 2])
     assert shard.num_classes == 3 and shard.test is source.test
-    named = _whole(
-      X, Y, X, Y, class_names="abcd", validation_fraction=0.5
-    )
+    named = _whole(X, Y, X, Y, class_names="abcd", validation_fraction=0.5)
     np.testing.assert_array_equal(named.train.present, [0, 1, 2])
     np.testing.assert_array_equal(named.validation.counts, [3, 2, 1, 0])
 
@@ -196,8 +180,7 @@ class SourceTest(parameterized.TestCase):
     np.testing.assert_array_equal(narrow.counts, [1, 1, 1])
     drawn = sampling.per_class(1)(jax.random.key(0), narrow)
     chex.assert_trees_all_close(
-      drawn.inputs[:, 0], source.train.encode(jnp.asarray(X[rows]))
-    )
+        drawn.inputs[:, 0], source.train.encode(jnp.asarray(X[rows])))
     np.testing.assert_array_equal(drawn.labels[:, 0], [0, 1, 2])
     uneven = source.narrow([0, 3, 1, 2]).train  # two of class 0
     np.testing.assert_array_equal(uneven.counts, [2, 1, 1])
@@ -211,51 +194,83 @@ class SourceTest(parameterized.TestCase):
     encoded = source.encoded()
     raw, held = source.train, encoded.train
     chex.assert_trees_all_close(
-      held.encode(held.inputs), raw.encode(raw.inputs), atol=1e-6
-    )
+        held.encode(held.inputs), raw.encode(raw.inputs), atol=1e-6)
     chex.assert_trees_all_close(
-      held.preprocessing.invert(held.inputs), X / 255.0, atol=1e-5
-    )
+        held.preprocessing.invert(held.inputs), X / 255.0, atol=1e-5)
     assert encoded.preprocessing is source.preprocessing
     assert encoded.test.inputs.dtype == jnp.float32
     assert encoded.encoded() is encoded
 
   @parameterized.named_parameters(
-    ("empty_index", X, np.where(Y == 1, 3, Y), {}, "empty class '1'"),
-    ("one_class", X, 0 * Y, {}, "at least two classes"),
-    ("negative", X, Y - 1, {}, r"must be 0\.\..*got -1 in row 0"),
-    ("large", X, Y, {"class_names": "ab"}, r"0\.\.1; got 2 in row 2"),
-    ("same_names", X, Y, {"class_names": "aba"}, "must differ"),
-    ("one_hot", X, np.eye(3)[Y], {}, r"one class per sample; got .*\(12, 3\)"),
-    ("regression", X, Y + 0.5, {}, r"not real numbers; got 0\.5 in row 0"),
-    ("nan_label", X, np.where(Y == 2, np.nan, Y), {}, "got nan in row 2"),
-    ("object_label", X, np.array([None] * 12), {}, "integers or strings"),
-    ("nan", _nan(), Y, {}, "got 2 NaN or infinite values, the first in row 3"),
-    ("rank", X[None], Y, {}, r"must be \[N, H, W\].*\(1, 12, 4, 4, 1\)"),
-    ("object", X.astype(object), Y, {}, "integers or floats; got object"),
-    ("complex", X.astype(complex), Y, {}, "got complex128"),
-    ("bool", X > 0, Y, {}, "got bool"),
-    ("pixels", X.astype(int) + 300, Y, {}, r"pixels 0\.\.255"),
-    ("length", X[:5], Y, {}, "equal length; got 5 and 12"),
-    ("none", X[:0], Y[:0], {}, "must hold samples"),
-    ("half_test", X, Y, {"x_test": X}, "given together"),
-    ("test_shape", X, Y, {"x_test": X[:, :3], "y_test": Y}, r"got \(3, 4, 1\)"),
-    ("test_class", X, Y, {"x_test": X, "y_test": Y + 1}, "got 3 in row 2"),
-    ("test_word", X, np.array(["a", "b"])[Y % 2],
-     {"x_test": X[:1], "y_test": ["z"]}, "got 'z' in row 0"),
-    ("fraction", X, Y, {"validation_fraction": 1.0}, r"in \[0, 1\); got 1"),
-    ("small_class", X[:5], Y[:5], {"validation_fraction": 0.5}, "class '2'"),
-    ("test_fraction", X, Y, {"test_fraction": -0.1}, "`test_fraction` must be"),
-    ("both_tests", X, Y, {"x_test": X, "y_test": Y, "test_fraction": 0.2},
-     "must be 0 beside `x_test`; got 0.2"),
-    ("small_for_test", X[:5], Y[:5], {"test_fraction": None}, "class '2'"),
-    ("ambiguous", X[..., 0] / 255, Y, {}, 'kind="series".*kind="image"'),
-    ("kind", X, Y, {"kind": "series"}, "must be one of image.*got 'series'"),
-    ("unknown_kind", X, Y, {"kind": "movie"}, "got 'movie'"),
-    ("unknown", X, Y, {"preprocessing": "pca"}, "standardise, zca.*'pca'"),
-    ("unfit", X, Y, {"preprocessing": preprocessing.Standardise(
-      jnp.zeros(3), jnp.ones(3))}, "must keep the shape"),
-  )
+      ("empty_index", X, np.where(Y == 1, 3, Y), {}, "empty class '1'"),
+      ("one_class", X, 0 * Y, {}, "at least two classes"),
+      ("negative", X, Y - 1, {}, r"must be 0\.\..*got -1 in row 0"),
+      ("large", X, Y, {
+          "class_names": "ab"
+      }, r"0\.\.1; got 2 in row 2"),
+      ("same_names", X, Y, {
+          "class_names": "aba"
+      }, "must differ"), (
+          "one_hot", X, np.eye(3)[Y], {},
+          r"one class per sample; got .*\(12, 3\)"),
+      ("regression", X, Y + 0.5, {}, r"not real numbers; got 0\.5 in row 0"),
+      ("nan_label", X, np.where(Y == 2, np.nan, Y), {}, "got nan in row 2"),
+      ("object_label", X, np.array([None] * 12), {}, "integers or strings"), (
+          "nan", _nan(), Y, {},
+          "got 2 NaN or infinite values, the first in row 3"),
+      ("rank", X[None], Y, {}, r"must be \[N, H, W\].*\(1, 12, 4, 4, 1\)"),
+      ("object", X.astype(object), Y, {}, "integers or floats; got object"),
+      ("complex", X.astype(complex), Y, {}, "got complex128"),
+      ("bool", X > 0, Y, {}, "got bool"),
+      ("pixels", X.astype(int) + 300, Y, {}, r"pixels 0\.\.255"),
+      ("length", X[:5], Y, {}, "equal length; got 5 and 12"),
+      ("none", X[:0], Y[:0], {}, "must hold samples"),
+      ("half_test", X, Y, {
+          "x_test": X
+      }, "given together"), (
+          "test_shape", X, Y, {
+              "x_test": X[:, :3],
+              "y_test": Y
+          }, r"got \(3, 4, 1\)"),
+      ("test_class", X, Y, {
+          "x_test": X,
+          "y_test": Y + 1
+      }, "got 3 in row 2"), (
+          "test_word", X, np.array(["a", "b"])[Y % 2], {
+              "x_test": X[:1],
+              "y_test": ["z"]
+          }, "got 'z' in row 0"),
+      ("fraction", X, Y, {
+          "validation_fraction": 1.0
+      }, r"in \[0, 1\); got 1"),
+      ("small_class", X[:5], Y[:5], {
+          "validation_fraction": 0.5
+      }, "class '2'"), (
+          "test_fraction", X, Y, {
+              "test_fraction": -0.1
+          }, "`test_fraction` must be"), (
+              "both_tests", X, Y, {
+                  "x_test": X,
+                  "y_test": Y,
+                  "test_fraction": 0.2
+              }, "must be 0 beside `x_test`; got 0.2"),
+      ("small_for_test", X[:5], Y[:5], {
+          "test_fraction": None
+      }, "class '2'"),
+      ("ambiguous", X[..., 0] / 255, Y, {}, 'kind="series".*kind="image"'),
+      ("kind", X, Y, {
+          "kind": "series"
+      }, "must be one of image.*got 'series'"),
+      ("unknown_kind", X, Y, {
+          "kind": "movie"
+      }, "got 'movie'"),
+      ("unknown", X, Y, {
+          "preprocessing": "pca"
+      }, "standardise, zca.*'pca'"), (
+          "unfit", X, Y, {
+              "preprocessing":
+                  preprocessing.Standardise(jnp.zeros(3), jnp.ones(3))
+          }, "must keep the shape"))
   def test_refused(self, x, y, options, message):
     with pytest.raises(DataError, match=message) as caught:
       _whole(x, y, **options)

@@ -30,12 +30,10 @@ def _plan(num_steps, rollbacks=0, skips=False):
   return SimpleNamespace(
       keys=SimpleNamespace(run=jax.random.key(0), retry=jax.random.key(1)),
       method=SimpleNamespace(
-          parts=None, num_steps=num_steps, spike=10.0, rollbacks=rollbacks
-      ),
+          parts=None, num_steps=num_steps, spike=10.0, rollbacks=rollbacks),
       prepared=Prepared(data=()),
       outer=Distiller(None, step, lambda state: state.distilled),
-      state=State(jnp.zeros((), jnp.int32), set_, (), (), ()),
-  )
+      state=State(jnp.zeros((), jnp.int32), set_, (), (), ()))
 
 
 def _log(folder):

@@ -6,9 +6,10 @@ import launch
 import launching
 import pytest
 
-COMMAND = ("--methods=dm,dsa", "--dataset=mnist", "--ipc=1,10",
-           "--options=width=8", "--set=method.num_steps=5",
-           "--set=dm:method.learning_rate=5", "--data=digits")
+COMMAND = (
+    "--methods=dm,dsa", "--dataset=mnist", "--ipc=1,10", "--options=width=8",
+    "--set=method.num_steps=5", "--set=dm:method.learning_rate=5",
+    "--data=digits")
 # Reports instead of runs: accuracies of three networks, by method and samples
 # per class. What was asked for is written beside them.
 FAKE = """
@@ -45,7 +46,7 @@ MISTAKES = {
     "--parameterizations=pixel": "`--parameterizations` must be one of",
     "--set=num_steps": "`--set` must be field=value or METHOD:field=value; got",
     "--set=ncfm:num_steps=5": "`METHOD of --set` must be one of dm, dsa; got",
-    "--ipc=1,two": "`--ipc` must be whole numbers above 0; got 'two'",
+    "--ipc=1,two": "`--ipc` must be whole numbers above 0; got 'two'"
 }
 
 
@@ -53,18 +54,18 @@ MISTAKES = {
 def swept(tmp_path_factory):
   """(folder, result) of a sweep, one against bytes, and the mistakes."""
   home = tmp_path_factory.mktemp("sweep")
-  changes = [
-      (), ("--methods=dm", "--against=bytes",
-           "--parameterizations=pixels,linear_bases"),
-      *((change,) for change in MISTAKES),
-  ]
+  changes = [(),
+             (
+                 "--methods=dm", "--against=bytes",
+                 "--parameterizations=pixels,linear_bases"),
+             *((change,) for change in MISTAKES)]
   folders = [home / str(i) for i in range(len(changes))]
   results = launching.elsewhere(
-      "sweep", *(
-          (*COMMAND, f"--workdir={folder}", *change)
-          for folder, change in zip(folders, changes, strict=True)
-      ), cache=home / "cache", before=FAKE,
-  )
+      "sweep",
+      *((*COMMAND, f"--workdir={folder}", *change)
+        for folder, change in zip(folders, changes, strict=True)),
+      cache=home / "cache",
+      before=FAKE)
   return list(zip(folders, results, strict=True))
 
 
@@ -80,17 +81,15 @@ def test_each_point_is_a_run_of_its_own(swept):
   home, result = swept[0]
   assert result.code == 0, result.err
   asked = _asked(home)
-  assert [folder for folder, _ in asked] == [
-      "dm_1", "dm_10", "dsa_1", "dsa_10"
-  ]
+  assert [folder for folder, _ in asked] == ["dm_1", "dm_10", "dsa_1", "dsa_10"]
   assert asked[1][1] == [
       "--config=experiments/configs/dm.py:data=mnist,ipc=10,width=8",
       "--config.method.num_steps=5", "--config.method.learning_rate=5",
-      f"--cache_dir={home}", "--data=digits",
+      f"--cache_dir={home}", "--data=digits"
   ]
   assert asked[3][1] == [
       "--config=experiments/configs/dsa.py:data=mnist,ipc=10,width=8",
-      "--config.method.num_steps=5", f"--cache_dir={home}", "--data=digits",
+      "--config.method.num_steps=5", f"--cache_dir={home}", "--data=digits"
   ]
 
 
@@ -103,8 +102,7 @@ def test_table_and_files(swept):
   assert lines[2].split() == "DM 1 7,840 60.00 ± 10.00 30.00 ± 10.00".split()
   # On the same networks the difference at 1 is 10 each: no error.
   assert "DM over DSA by samples per class:\n  1: +10.00 ± 0.00, 10: -9" in (
-      result.out
-  )
+      result.out)
   assert [p["num_samples"] for p in _points(home)] == [10, 100] * 2
   assert (home / "sweep.png").read_bytes().startswith(b"\x89PNG")
 

@@ -17,8 +17,7 @@ TINY = (
     "--config.network.width=4", "--config.text.dim=6", "--config.text.length=8",
     "--config.method.num_steps=40", "--config.log_every=20",
     "--config.evaluation.num_networks=4", "--config.evaluation.num_sets=2",
-    "--config.method.learning_rate=0.1",
-)
+    "--config.method.learning_rate=0.1")
 
 
 def _write(folder, classes=3):
@@ -45,8 +44,7 @@ def trained(tmp_path_factory):
       f"{CONFIG},rows=3,epochs=2,snap=2,fixed", *TINY, f"--data={spec}",
       "--config.method.snap_steps=20", "--config.method.sample_length=5",
       "--config.evaluation.baselines=random_real,byte_matched_real",
-      "--config.evaluation.full_data=true", f"--workdir={folder / 'run'}",
-  )
+      "--config.evaluation.full_data=true", f"--workdir={folder / 'run'}")
   result = launching.distil(*command)
   assert result.code == 0, result.err
   return folder / "run", result, spec, command
@@ -81,8 +79,7 @@ def test_the_set_is_of_words(trained):
   known = {f"w{i}" for i in range(12)} | {"up", "down", "side"}
   assert {word for line in lines for word in line.split()} <= known
   np.testing.assert_array_equal(
-      words.snapped(distilled).inputs, distilled.inputs
-  )
+      words.snapped(distilled).inputs, distilled.inputs)
   assert not np.array_equal(distilled.labels, np.eye(3, dtype=np.float32))
   assert not np.allclose(distilled.step_sizes, 0.1)
 
@@ -107,30 +104,27 @@ def test_goes_on_within_its_parts(trained):
   shutil.rmtree(folder / "parts" / "2_words")
   again = launching.distil(
       *command, "--config.figures=false", "--config.evaluation.baselines=",
-      "--config.evaluation.full_data=false",
-  )
+      "--config.evaluation.full_data=false")
   assert again.code == 0, again.err
   assert again.err.count("resumed at step 40 of 40") == 1
   assert again.err.count("resumed at step 20 of 20") == 2
   resumed = artifact.load(folder / "distilled.safetensors")
   chex.assert_trees_all_equal(
-      resumed.training_set.samples, before.training_set.samples
-  )
+      resumed.training_set.samples, before.training_set.samples)
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (("--config.text.vectors=absent.txt",), "no absent.txt"),
-    (("--config.method.sample_length=3",), "must suit the network; got 3"),
-    (("--config.method.sample_length=9",), "must be at most the length of"),
-    (("--config.preprocessing=standardise",), "must be word_vectors"),
-    (("--config.text.corpora=('digits',)",), "must be SPECs of texts"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(("--config.text.vectors=absent.txt",), "no absent.txt"),
+     (("--config.method.sample_length=3",), "must suit the network; got 3"),
+     (("--config.method.sample_length=9",), "must be at most the length of"),
+     (("--config.preprocessing=standardise",), "must be word_vectors"),
+     (("--config.text.corpora=('digits',)",), "must be SPECs of texts")])
 def test_mistakes_cost_a_line(tmp_path, arguments, message):
   spec = _write(tmp_path)
   result = launching.distil(
       CONFIG, *TINY, *arguments, f"--data={spec}",
-      f"--workdir={tmp_path / 'run'}",
-  )
+      f"--workdir={tmp_path / 'run'}")
   assert result.code == 2, result.err
   assert message in result.err and "Traceback" not in result.err
   assert not (tmp_path / "run" / "config.json").exists()
@@ -148,8 +142,7 @@ def test_a_table_of_two_classes_has_one_logit(tmp_path):
       f"--config={launching.CONFIGS / 'sldd.py'}:data=table,rows=2,epochs=5",
       f"--data=csv:{tmp_path}?label=kind", *launching.FEW,
       f"--workdir={tmp_path / 'run'}", "--config.method.num_steps=200",
-      "--config.log_every=100",
-  )
+      "--config.log_every=100")
   assert result.code == 0, result.err
   distilled = artifact.load(tmp_path / "run" / "distilled.safetensors")
   assert distilled.labels.shape == (2, 1)

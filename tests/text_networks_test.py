@@ -23,7 +23,7 @@ NETWORKS = {
     "text_convnet": nn.text_convnet(CLASSES, width=WIDTH),
     "bi_rnn": nn.bi_rnn(CLASSES, hidden=HIDDEN),
     "bi_lstm": nn.bi_lstm(CLASSES, hidden=HIDDEN),
-    "conv_lstm": nn.conv_lstm(CLASSES, channels=WIDTH, hidden=HIDDEN),
+    "conv_lstm": nn.conv_lstm(CLASSES, channels=WIDTH, hidden=HIDDEN)
 }
 TRANSFORMER = nn.transformer(CLASSES, depth=1, width=8, heads=2)
 
@@ -40,6 +40,7 @@ def _filled(network, x):
 
 
 class TextNetworksTest(parameterized.TestCase):
+
   @parameterized.named_parameters((name, name) for name in NETWORKS)
   def test_equals_pytorch(self, name):
     self.enter_context(jax.enable_x64(True))
@@ -52,32 +53,26 @@ class TextNetworksTest(parameterized.TestCase):
 
     (_, logits), gradient = jax.value_and_grad(score, has_aux=True)(x)
     np.testing.assert_allclose(
-        logits, GOLDENS[f"{name}/logits"], rtol=1e-10, atol=1e-12
-    )
+        logits, GOLDENS[f"{name}/logits"], rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(
-        gradient, GOLDENS[f"{name}/gradient"], rtol=1e-9, atol=1e-12
-    )
+        gradient, GOLDENS[f"{name}/gradient"], rtol=1e-9, atol=1e-12)
 
-  @parameterized.parameters(
-      ("text_convnet", 122_106), ("bi_rnn", 102_006), ("bi_lstm", 404_406),
-  )
+  @parameterized.parameters(("text_convnet", 122_106), ("bi_rnn", 102_006),
+                            ("bi_lstm", 404_406))
   def test_published_sizes(self, name, count):
     network = getattr(nn, name)(6)
     shapes = jax.eval_shape(
-        network.init, jax.random.key(0), jnp.zeros((1, 30, 100))
-    )
+        network.init, jax.random.key(0), jnp.zeros((1, 30, 100)))
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == count
 
   def test_first_weights_have_pytorchs_xavier_spread(self):
     variables = nn.text_convnet(2).init(
-        jax.random.key(0), jnp.zeros((1, 9, 100))
-    )
+        jax.random.key(0), jnp.zeros((1, 9, 100)))
     std = np.asarray(variables["params"]["body"]["kernel_4"]).std()
     np.testing.assert_allclose(std, np.sqrt(2 / (400 * 101)), rtol=0.02)
     variables = nn.bi_lstm(2).init(jax.random.key(0), jnp.zeros((1, 9, 100)))
     std = np.asarray(
-        variables["params"]["body"]["forward_0"]["recurrent"]
-    ).std()
+        variables["params"]["body"]["forward_0"]["recurrent"]).std()
     np.testing.assert_allclose(std, np.sqrt(2 / 500), rtol=0.02)
 
   @parameterized.parameters("bi_rnn", "bi_lstm")
@@ -88,8 +83,7 @@ class TextNetworksTest(parameterized.TestCase):
     short = network.apply(variables, x[:, :4])[0]
     padded = x.at[:, 4:].set(0)
     np.testing.assert_allclose(
-        network.apply(variables, padded)[0], short, rtol=1e-5
-    )
+        network.apply(variables, padded)[0], short, rtol=1e-5)
     unmasked = NETWORKS[name].apply(variables, padded)[0]
     assert jnp.abs(unmasked - short).max() > 1e-3
 
@@ -99,8 +93,7 @@ class TextNetworksTest(parameterized.TestCase):
     short = TRANSFORMER.apply(variables, x[:, :4])[0]
     padded = x.at[:, 4:].set(0)
     np.testing.assert_allclose(
-        TRANSFORMER.apply(variables, padded)[0], short, rtol=1e-4, atol=1e-6
-    )
+        TRANSFORMER.apply(variables, padded)[0], short, rtol=1e-4, atol=1e-6)
     swapped = TRANSFORMER.apply(variables, x[:, ::-1])[0]
     whole = TRANSFORMER.apply(variables, x)[0]
     assert jnp.abs(swapped - whole).max() > 1e-3  # positions matter
@@ -108,10 +101,8 @@ class TextNetworksTest(parameterized.TestCase):
   def test_long_sentences_have_the_same_maps(self):
     x = jnp.asarray(images(2, 9, 4), jnp.float32)
     kernels = [jnp.asarray(images(k, 4, 1, 5), jnp.float32) for k in (2, 3)]
-    for few, many in zip(
-        _of_few_words(x, kernels),
-        _of_many_words(x, kernels), strict=True,
-    ):
+    for few, many in zip(_of_few_words(x, kernels), _of_many_words(x, kernels),
+                         strict=True):
       np.testing.assert_allclose(few, many, rtol=1e-4, atol=1e-4)
 
   @parameterized.parameters(7, 9, 11)
@@ -137,8 +128,7 @@ class TextNetworksTest(parameterized.TestCase):
     variables = _filled(network, x)
     first, again, other = (
         network.apply(variables, x, key=jax.random.key(k), train=True)[0]
-        for k in (0, 0, 1)
-    )
+        for k in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
     still = network.apply(variables, x, key=jax.random.key(0))[0]
@@ -152,16 +142,18 @@ class TextNetworksTest(parameterized.TestCase):
     def trained(x, remat):
       samples = Samples(x, jnp.eye(3), jnp.full((4,), 0.3))
       return train_in_order(
-          jax.random.key(0), network, variables, samples,
-          jnp.arange(3).reshape(1, 3), remat=remat,
-      )["params"]["head"]["bias"]
+          jax.random.key(0),
+          network,
+          variables,
+          samples,
+          jnp.arange(3).reshape(1, 3),
+          remat=remat)["params"]["head"]["bias"]
 
     def gradient(remat):
       return jax.jit(jax.grad(lambda x: jnp.sin(trained(x, remat)).sum()))(x)
 
     np.testing.assert_allclose(
-        gradient(True), gradient(False), rtol=1e-4, atol=1e-7
-    )
+        gradient(True), gradient(False), rtol=1e-4, atol=1e-7)
     steps = [trained(x, True), jax.jit(lambda x: trained(x, True))(x)]
     np.testing.assert_allclose(*steps, rtol=1e-5)
 
@@ -170,22 +162,18 @@ class TextNetworksTest(parameterized.TestCase):
     assert cost.step_flops(NETWORKS["bi_lstm"], shape, 3) is None
     assert cost.step_flops(NETWORKS["text_convnet"], shape, 3) > 0
 
-  @parameterized.parameters(
-      ("text_convnet", (1, 4, 8), "at least 5 words"),
-      ("bi_lstm", (1, 8), r"must be \[B, s, d\]"),
-      ("conv_lstm", (1, 9, 7), "at least 8 entries"),
-  )
+  @parameterized.parameters(("text_convnet", (1, 4, 8), "at least 5 words"),
+                            ("bi_lstm", (1, 8), r"must be \[B, s, d\]"),
+                            ("conv_lstm", (1, 9, 7), "at least 8 entries"))
   def test_refuses_sentences(self, name, shape, message):
     with pytest.raises(ValueError, match=message):
       NETWORKS[name].init(jax.random.key(0), jnp.zeros(shape))
 
-  @parameterized.parameters(
-      (nn.text_convnet, dict(dropout=1.0), "`dropout`"),
-      (nn.bi_rnn, dict(hidden=0), "`hidden`"),
-      (nn.conv_lstm, dict(channels=0), "`channels`"),
-      (nn.transformer, dict(width=6), "multiple of"),
-      (nn.transformer, dict(width=5, heads=1), "even"),
-  )
+  @parameterized.parameters((nn.text_convnet, dict(dropout=1.0), "`dropout`"),
+                            (nn.bi_rnn, dict(hidden=0), "`hidden`"),
+                            (nn.conv_lstm, dict(channels=0), "`channels`"),
+                            (nn.transformer, dict(width=6), "multiple of"),
+                            (nn.transformer, dict(width=5, heads=1), "even"))
   def test_refuses_sizes(self, network, arguments, message):
     with pytest.raises(ValueError, match=message):
       network(3, **arguments)

@@ -20,9 +20,8 @@ LABELS = ["cat", "dog", "dog", "cat"] * 3
 TEST, TEST_LABELS = ["the dog sat", "a bird ran"], ["dog", "cat"]
 WORDS = ("the", "a", "cat", "dog", "sat", "ran", "far")
 VECTORS = Vectors(
-    WORDS, np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32),
-    "by hand",
-)
+    WORDS,
+    np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32), "by hand")
 
 
 def _source(**options):
@@ -76,8 +75,13 @@ def test_vocabulary_is_of_the_texts_that_stay(part):
     seen.extend(w for tokens in sentences for w in tokens)
     return Vectors(("same",), np.ones((1, 3), np.float32), "")
 
-  source = from_texts(texts, [0, 1] * 10, vectors=learn,
-                      **{"test_fraction": 0, f"{part}_fraction": 0.2})
+  source = from_texts(
+      texts, [0, 1] * 10,
+      vectors=learn,
+      **{
+          "test_fraction": 0,
+          f"{part}_fraction": 0.2
+      })
   known = set(embedding.vocabulary(source.preprocessing))
   held = np.asarray(getattr(source, part).inputs)
   assert (held[:, 0] == embedding.UNKNOWN).all()
@@ -92,13 +96,15 @@ def test_two_lists_are_enough():
 
 
 def test_a_validation_part_of_its_own():
-  source = _source(x_validation=TEST, y_validation=TEST_LABELS,
-                   validation_fraction=0.5)
+  source = _source(
+      x_validation=TEST, y_validation=TEST_LABELS, validation_fraction=0.5)
   assert source.validation.num_samples == 2 and source.train.num_samples == 12
   images = from_arrays(
-      np.eye(4), [0, 1, 0, 1], x_validation=np.eye(4)[:1], y_validation=[1],
-      validation_fraction=0.5, test_fraction=0,
-  )
+      np.eye(4), [0, 1, 0, 1],
+      x_validation=np.eye(4)[:1],
+      y_validation=[1],
+      validation_fraction=0.5,
+      test_fraction=0)
   assert images.validation.labels.tolist() == [1]
   assert images.train.num_samples == 4
 
@@ -110,9 +116,9 @@ def test_max_words_keeps_the_commonest():
 
 def test_a_record_of_another_source():
   record = _source().preprocessing
-  source = from_texts(
-      ["dog dog", "cat"], [0, 1], preprocessing=record, test_fraction=0
-  )
+  source = from_texts(["dog dog", "cat"], [0, 1],
+                      preprocessing=record,
+                      test_fraction=0)
   known = embedding.vocabulary(record)
   assert [known[i] for i in np.asarray(source.train.inputs)[0]] == ["dog"] * 2
 
@@ -147,8 +153,7 @@ def test_nearest_words_by_hand():
   table[:2] = 0
   x = generator.normal(size=(300, 3, 6)).astype(np.float32)
   distance = np.linalg.norm(
-      x[:, :, None].astype(np.float64) - table.astype(np.float64), axis=-1
-  )
+      x[:, :, None].astype(np.float64) - table.astype(np.float64), axis=-1)
   distance[..., :2] = np.inf
   found = embedding.nearest_words(jnp.asarray(table), jnp.asarray(x))
   np.testing.assert_array_equal(found, distance.argmin(-1))
@@ -166,9 +171,10 @@ def test_near_twins_are_told_apart():
 def test_sets_are_tested_in_their_own_vectors():
   source = _source(length=4)
   made = artifact.from_samples(
-      source.train.inputs[:2], [0, 1], class_names=source.class_names,
-      preprocessing=source.preprocessing, raw=True,
-  )
+      source.train.inputs[:2], [0, 1],
+      class_names=source.class_names,
+      preprocessing=source.preprocessing,
+      raw=True)
   learner = nearest_neighbours()
   key = jax.random.key(0)
   evaluate_set(key, made, source.test, learner=learner)
@@ -183,8 +189,8 @@ def test_vectors_from_a_file(tmp_path):
     source = _source(vectors=place)
     assert source.facts["vectors"] == "by hand"
     np.testing.assert_array_equal(
-        source.preprocessing.table, _source().preprocessing.table
-    )
+        source.preprocessing.table,
+        _source().preprocessing.table)
   (tmp_path / "empty.txt").write_text("")
   with pytest.raises(DataError, match="has none"):
     _source(vectors=tmp_path / "empty.txt")
@@ -199,9 +205,10 @@ def test_the_fingerprint_knows_the_vectors():
 def test_a_set_of_sentences_in_a_file(tmp_path):
   source = _source()
   made = artifact.from_samples(
-      source.train.inputs[:2], [0, 1], class_names=source.class_names,
-      preprocessing=source.preprocessing, raw=True,
-  )
+      source.train.inputs[:2], [0, 1],
+      class_names=source.class_names,
+      preprocessing=source.preprocessing,
+      raw=True)
   assert made.modality == "text" and made.storage_bytes["vectors"] > 0
   assert made.raw_dtype == "int32"
   assert made.to_numpy()[0].tolist() == ["the cat sat", "a dog ran far"]
@@ -214,12 +221,14 @@ def test_a_set_of_sentences_in_a_file(tmp_path):
   imported = import_npz(tmp_path / "set.npz")
   assert words.sentences(imported) == words.sentences(again)
   record = source.preprocessing
-  for change, message in (
-      (record._replace(words=record.words[:-4]), "of the table"),
-      (record._replace(table=record.table[:, :3]), "word vectors of 5"),
-      (record._replace(words=record.words.at[0].set(255)), "no UTF-8"),
-      (_source(preprocessing="averaged_vectors").preprocessing, r"\[M, d\]"),
-  ):
+  for change, message in ((record._replace(words=record.words[:-4]),
+                           "of the table"),
+                          (record._replace(table=record.table[:, :3]),
+                           "word vectors of 5"),
+                          (record._replace(words=record.words.at[0].set(255)),
+                           "no UTF-8"), (_source(
+                               preprocessing="averaged_vectors").preprocessing,
+                                         r"\[M, d\]")):
     with pytest.raises(ArtifactError, match=message):
       schema.check(made._replace(preprocessing=change))
 
@@ -231,15 +240,16 @@ def test_encoding_under_jit_takes_the_table_as_an_argument():
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    (dict(length=0), "`length`"),
-    (dict(max_words=2), "`max_words`"),
+    (dict(length=0), "`length`"), (dict(max_words=2), "`max_words`"),
     (dict(preprocessing="zca"), "one of word_vectors, averaged_vectors"),
-    (dict(preprocessing=from_arrays(
-        np.eye(2), [0, 1], test_fraction=0).preprocessing),
-     "record of word vectors"),
-    (dict(vectors=Vectors(("chat",), np.ones((1, 2), np.float32), "French")),
-     "cover some words.*French"),
-    (dict(validation_fraction=1.0), "`validation_fraction`"),
+    (
+        dict(
+            preprocessing=from_arrays(np.eye(2), [0, 1], test_fraction=0).
+            preprocessing), "record of word vectors"),
+    (
+        dict(vectors=Vectors(("chat",), np.ones((1, 2), np.float32), "French")),
+        "cover some words.*French"),
+    (dict(validation_fraction=1.0), "`validation_fraction`")
 ])
 def test_what_is_refused(options, message):
   with pytest.raises(DataError, match=message) as caught:
@@ -264,14 +274,13 @@ def test_summaries_of_sentences():
   encoded = np.asarray(source.train.encode(source.train.inputs))
   cats = np.asarray(source.train.labels) == 0
   np.testing.assert_allclose(means[0, 0], encoded[cats].mean(0), atol=1e-6)
-  for found in (
-      selection.kmeans(jax.random.key(0), source.train, classes, 2),
-      selection.random_real(jax.random.key(0), source.train, classes, 2),
-  ):
+  for found in (selection.kmeans(jax.random.key(0), source.train, classes,
+                                 2), selection.random_real(jax.random.key(0),
+                                                           source.train,
+                                                           classes, 2)):
     assert found.shape == (2, 4, 5, 5)
   centroids = np.asarray(
-      selection.kmeans(jax.random.key(0), source.train, classes, 1)[0, :2]
-  )
+      selection.kmeans(jax.random.key(0), source.train, classes, 1)[0, :2])
   kinds = np.unique(encoded[cats], axis=0)  # two different sentences
   distance = np.abs(centroids[:, None] - kinds).max((2, 3))
   np.testing.assert_allclose(distance.min(1), 0, atol=1e-5)

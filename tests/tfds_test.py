@@ -18,20 +18,20 @@ def mocked(tmp_path):
   """MNIST with a train and a test split of 60 random images each."""
   folder = tmp_path / "metadata" / "mnist" / "3.0.1"
   folder.mkdir(parents=True)
-  splits = [
-    {"name": name, "shardLengths": ["60"], "numBytes": "1"}
-    for name in ("train", "test")
-  ]
+  splits = [{
+      "name": name,
+      "shardLengths": ["60"],
+      "numBytes": "1"
+  } for name in ("train", "test")]
   info = {
-    "name": "mnist",
-    "version": "3.0.1",
-    "fileFormat": "array_record",
-    "splits": splits,
+      "name": "mnist",
+      "version": "3.0.1",
+      "fileFormat": "array_record",
+      "splits": splits
   }
   (folder / "dataset_info.json").write_text(json.dumps(info))
-  with tensorflow_datasets.testing.mock_data(
-    num_examples=60, data_dir=str(tmp_path / "metadata")
-  ):
+  with tensorflow_datasets.testing.mock_data(num_examples=60, data_dir=str(
+      tmp_path / "metadata")):
     yield tmp_path / "data"
 
 
@@ -74,10 +74,7 @@ def test_refused(tmp_path):
 
 def test_unprepared(tmp_path):
   prepare = "download_and_prepare"
-  with mock.patch.object(
-    tensorflow_datasets.core.DatasetBuilder,
-    prepare,
-    side_effect=ConnectionError("no network\nat all"),
-  ):
+  with mock.patch.object(tensorflow_datasets.core.DatasetBuilder, prepare,
+                         side_effect=ConnectionError("no network\nat all")):
     with pytest.raises(DataError, match="failed: no network. Prep.*manual"):
       tfds.arrays("mnist", tmp_path)

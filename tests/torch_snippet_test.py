@@ -46,13 +46,17 @@ def _artifact(side, channels, fit, recipe, fixed=True):
   variables = network.init(jax.random.key(1), example)
   # Zero biases would hide a bias that the snippet forgets.
   variables = jax.tree.map(
-    lambda p: p if p.ndim > 1 else jnp.linspace(-0.1, 0.1, p.size), variables
-  )
+      lambda p: p if p.ndim > 1 else jnp.linspace(-0.1, 0.1, p.size), variables)
   return network, raw, from_samples(
-    raw, rng.uniform(-0.2, 1, (4, 3)), raw=True, class_names=("a", "b", "c"),
-    preprocessing=fit(raw), step_sizes=[0.05, 0.02, 0.01, 0.03],
-    order=[[3, 1], [0, 2]], recipe=recipe, initial=variables if fixed else (),
-  )
+      raw,
+      rng.uniform(-0.2, 1, (4, 3)),
+      raw=True,
+      class_names=("a", "b", "c"),
+      preprocessing=fit(raw),
+      step_sizes=[0.05, 0.02, 0.01, 0.03],
+      order=[[3, 1], [0, 2]],
+      recipe=recipe,
+      initial=variables if fixed else ())
 
 
 def _run(artifact, folder, monkeypatch, page="docs/artifact.md"):
@@ -67,19 +71,22 @@ def test_every_page_has_a_snippet():
   assert set(_snippets()) == set(_PAGES)
 
 
-@pytest.mark.parametrize("side, channels, fit, momentum", [
-  (28, 1, _zca, 0.9), (32, 3, standardise, 0.0),
-])
+@pytest.mark.parametrize(
+    "side, channels, fit, momentum", [(28, 1, _zca, 0.9),
+                                      (32, 3, standardise, 0.0)])
 def test_same_logits_as_the_library(
-  tmp_path, monkeypatch, side, channels, fit, momentum
-):
+    tmp_path, monkeypatch, side, channels, fit, momentum):
   recipe = {"name": "in_order", "momentum": momentum}
   network, raw, artifact = _artifact(side, channels, fit, recipe)
   given = artifact.training_set
   trained = train_in_order(
-    jax.random.key(0), network, given.initial, given.samples, given.order,
-    optimizer=optax.trace(momentum), remat=False,
-  )
+      jax.random.key(0),
+      network,
+      given.initial,
+      given.samples,
+      given.order,
+      optimizer=optax.trace(momentum),
+      remat=False)
   x = artifact.preprocessing.apply(jnp.asarray(raw))
   expected = network.apply(trained, x)[0]
   assert np.abs(expected - network.apply(given.initial, x)[0]).max() > 0.1
@@ -91,22 +98,18 @@ def test_same_logits_as_the_library(
   logits = names["network"](prepared)
   np.testing.assert_allclose(logits.detach().numpy(), expected, atol=1e-4)
   np.testing.assert_array_equal(
-    names["predict"](names["network"], prepared), classes_of(expected)
-  )
+      names["predict"](names["network"], prepared), classes_of(expected))
 
 
-@pytest.mark.parametrize("recipe, num", [
-  ("in_order", 4), ("dsa", 0), ("mtt", 1),
-])
+@pytest.mark.parametrize(
+    "recipe, num", [("in_order", 4), ("dsa", 0), ("mtt", 1)])
 def test_readme_trains_a_network_of_ones_own(
-  tmp_path, monkeypatch, recipe, num
-):
+    tmp_path, monkeypatch, recipe, num):
   _, raw, artifact = _artifact(28, 1, standardise, {"name": recipe}, False)
   artifact = artifact._replace(step_sizes=artifact.step_sizes[:num])
   if recipe == "mtt":
     artifact = artifact._replace(
-      label_space="logits", order=artifact.order.reshape(1, -1)
-    )
+        label_space="logits", order=artifact.order.reshape(1, -1))
   torch.manual_seed(0)
   names = _run(artifact, tmp_path, monkeypatch, "README.md")
   torch.manual_seed(0)
@@ -116,13 +119,16 @@ def test_readme_trains_a_network_of_ones_own(
   if recipe != "in_order":
     step_size = samples.step_sizes[0] if num else 0.01
     samples = samples._replace(step_sizes=jnp.full(1_000, step_size))
-  start = {"params": {"head": {
-    "kernel": jnp.asarray(layer.weight.detach().numpy().T),
-    "bias": jnp.asarray(layer.bias.detach().numpy()),
-  }}}
+  start = {
+      "params": {
+          "head": {
+              "kernel": jnp.asarray(layer.weight.detach().numpy().T),
+              "bias": jnp.asarray(layer.bias.detach().numpy())
+          }
+      }
+  }
   trained = train_in_order(
-    jax.random.key(0), network, start, samples, given.order, remat=False
-  )
+      jax.random.key(0), network, start, samples, given.order, remat=False)
   x = artifact.preprocessing.apply(jnp.asarray(raw))
   expected = network.apply(trained, x)[0]
   assert np.abs(expected - network.apply(start, x)[0]).max() > 0.1
@@ -132,16 +138,17 @@ def test_readme_trains_a_network_of_ones_own(
 
 def test_random_initialisation_and_binary_tasks(tmp_path, monkeypatch):
   _, _, artifact = _artifact(28, 1, standardise, {"name": "in_order"}, False)
-  names = _run(artifact._replace(step_sizes=artifact.step_sizes[:0]),
-               tmp_path, monkeypatch)
+  names = _run(
+      artifact._replace(step_sizes=artifact.step_sizes[:0]), tmp_path,
+      monkeypatch)
   weight = names["network"].dense1.weight.detach().numpy()
-  np.testing.assert_allclose(weight.std(), (2 / 520) ** 0.5, rtol=0.02)
+  np.testing.assert_allclose(weight.std(), (2 / 520)**0.5, rtol=0.02)
   assert not names["network"].dense1.bias.any()
   for outputs in (1, 3):
     logits, labels = np.random.default_rng(1).normal(size=(2, 5, outputs))
     np.testing.assert_allclose(
-      names["loss"](torch.tensor(logits), torch.tensor(labels)),
-      cross_entropy(jnp.asarray(logits), jnp.asarray(labels)), rtol=1e-5,
-    )
+        names["loss"](torch.tensor(logits), torch.tensor(labels)),
+        cross_entropy(jnp.asarray(logits), jnp.asarray(labels)),
+        rtol=1e-5)
   one = names["predict"](lambda x: x, torch.tensor([[0.1], [-0.1]]))
   assert one.tolist() == [1, 0]

@@ -16,8 +16,7 @@ FIELDS = (
     "--config.method.experts.num_epochs=4", "--config.method.experts.strategy=",
     "--config.method.strategy=", "--config.method.student.num_steps=2",
     "--config.method.segment.highest=3", "--config.method.num_steps=4",
-    "--config.method.recipe.num_epochs=2", "--config.method.recipe.strategy=",
-)
+    "--config.method.recipe.num_epochs=2", "--config.method.recipe.strategy=")
 
 
 def _config(method):
@@ -28,8 +27,7 @@ def _config(method):
 def _distil(folder, method, *more):
   return launching.distil(
       *_config(method), *launching.FEW, f"--workdir={folder / method}",
-      f"--cache_dir={folder}", *more,
-  )
+      f"--cache_dir={folder}", *more)
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +36,7 @@ def run(tmp_path_factory):
   folder = tmp_path_factory.mktemp("trajectories")
   result = _distil(
       folder, "datm", "--config.method.learning_rate=1e-12",
-      "--config.method.label_learning_rate=1e-12",
-  )
+      "--config.method.label_learning_rate=1e-12")
   return folder, result
 
 
@@ -54,8 +51,10 @@ def test_distils(run):
   experts = report["experts"]
   assert experts["num"] == 2 and experts["num_epochs"] == 4
   assert len(experts["accuracy"]) == len(experts["seconds"]) == 2
-  log = [json.loads(line) for line in
-         (folder / "datm" / "metrics.jsonl").read_text().splitlines()]
+  log = [
+      json.loads(line)
+      for line in (folder / "datm" / "metrics.jsonl").read_text().splitlines()
+  ]
   assert [line["step"] for line in log] == [2, 4]
   assert all({"loss", "step_size", "rollbacks"} <= set(line) for line in log)
 
@@ -88,11 +87,11 @@ def test_experts_alone(run, tmp_path):
   folder, _ = run
   command = (*_config("datm"), f"--out={tmp_path}/experts")
   first, more, other, none = launching.elsewhere(
-      "experts", command, (*command, "--config.method.experts.num=3"),
+      "experts",
+      command, (*command, "--config.method.experts.num=3"),
       (*command, "--config.method.experts.step_size=0.2"),
       (f"--config={launching.CONFIGS / 'dm.py'}", f"--out={tmp_path}/none"),
-      cache=folder / "cache",
-  )
+      cache=folder / "cache")
   assert first.code == 0, first.err
   assert "2 experts of 4 epochs in" in first.out
   assert "% on validation" in first.out
@@ -103,8 +102,7 @@ def test_experts_alone(run, tmp_path):
   for number in range(2):  # as those that a run trains itself
     one, two = (
         storage.read(buffer.path_of(place, number))[0]["weights"]
-        for place in (tmp_path / "experts", own)
-    )
+        for place in (tmp_path / "experts", own))
     np.testing.assert_array_equal(one, two)
 
 
@@ -113,10 +111,8 @@ def test_experts_given_must_fit(run, tmp_path):
   own, = (folder / "experts").iterdir()
   refused = _distil(
       folder, "mtt", f"--workdir={tmp_path}/other", f"--experts={own}",
-      "--config.method.experts.radius=0.01",
-  )
+      "--config.method.experts.radius=0.01")
   assert refused.code == 2 and "recipe.radius is 0.01" in refused.err
   none = _distil(
-      folder, "datm", f"--workdir={tmp_path}/none", f"--experts={tmp_path}"
-  )
+      folder, "datm", f"--workdir={tmp_path}/none", f"--experts={tmp_path}")
   assert none.code == 2 and "has 0. Train more of them" in none.err

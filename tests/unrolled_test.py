@@ -35,24 +35,20 @@ def _distilled(per_step=2, num_steps=STEPS, epochs=EPOCHS):
   return Distilled(
       codes=jnp.asarray(generator.normal(size=(rows, 4, 4, 1))),
       labels=jnp.asarray(generator.normal(size=(rows, CLASSES))),
-      raw_step_sizes=jnp.asarray(generator.normal(size=epochs * num_steps)),
-  )
+      raw_step_sizes=jnp.asarray(generator.normal(size=epochs * num_steps)))
 
 
 def _batch(size=6):
   generator = np.random.default_rng(1)
   return Batch(
       jnp.asarray(generator.normal(size=(size, 4, 4, 1))),
-      jnp.arange(size, dtype=jnp.int32) % CLASSES,
-  )
+      jnp.arange(size, dtype=jnp.int32) % CLASSES)
 
 
 def _estimator(distilled, num_steps=STEPS, network=NETWORK, **options):
   order = step_order(len(distilled.codes), num_steps)
   options.setdefault("num_classes", CLASSES)
-  return backprop(
-      unrolled(network, order, sample=_sample, **options), pixels()
-  )
+  return backprop(unrolled(network, order, sample=_sample, **options), pixels())
 
 
 def _estimate(distilled, key=0, **options):
@@ -63,8 +59,7 @@ def _estimate(distilled, key=0, **options):
   def run(distilled):
     state = estimator.init(jax.random.key(7), distilled)
     loss, gradients, *_ = estimator.estimate(
-        jax.random.key(key), distilled, state, _batch()
-    )
+        jax.random.key(key), distilled, state, _batch())
     return loss, gradients
 
   return run(distilled)
@@ -84,8 +79,7 @@ def _start(distilled, key=0):
 def _real_loss(params):
   logits, _ = NETWORK.apply({"params": params}, _batch().inputs)
   return cross_entropy(
-      logits, label_rows(_batch().labels, CLASSES, logits.dtype)
-  )
+      logits, label_rows(_batch().labels, CLASSES, logits.dtype))
 
 
 def _descent(params, x, y, eta):
@@ -114,8 +108,7 @@ def _by_hand(distilled, params):
   ]
   path, step = [params], jax.jit(_descent)
   for t, row in enumerate(rows):
-    g = step(path[-1], distilled.codes[row], distilled.labels[row],
-             etas[t])
+    g = step(path[-1], distilled.codes[row], distilled.labels[row], etas[t])
     path.append(jax.tree.map(jnp.subtract, path[-1], g))
 
   loss, dw = jax.jit(jax.value_and_grad(_real_loss))(path[-1])
@@ -126,8 +119,7 @@ def _by_hand(distilled, params):
     row = rows[t]
     change, dx_t, dy_t, d_eta[t] = _pull_back(
         path[t], distilled.codes[row], distilled.labels[row], etas[t],
-        adjoints[t],
-    )
+        adjoints[t])
     dx[row] += dx_t
     dy[row] += dy_t
     dw = jax.tree.map(jnp.add, dw, change)
@@ -136,6 +128,7 @@ def _by_hand(distilled, params):
 
 
 class MetaGradientTest(parameterized.TestCase):
+
   def setUp(self):
     super().setUp()
     self.enter_context(jax.enable_x64(True))
@@ -145,9 +138,8 @@ class MetaGradientTest(parameterized.TestCase):
     distilled = _distilled()
     estimator = _estimator(distilled, network=network)
     _, gradients = (
-        _baseline() if network is NETWORK
-        else _estimate(distilled, network=network)
-    )
+        _baseline() if network is NETWORK else _estimate(
+            distilled, network=network))
 
     @jax.jit
     def loss(distilled):
@@ -160,8 +152,7 @@ class MetaGradientTest(parameterized.TestCase):
       for index in np.ndindex(*start.shape):
         up, down = (
             loss(distilled._replace(**{field: start.at[index].add(h)}))
-            for h in (step, -step)
-        )
+            for h in (step, -step))
         expected[index] = (up - down) / (2 * step)
       got = np.asarray(getattr(gradients, field))
       error = np.abs(got - expected).max() / np.abs(expected).max()
@@ -184,16 +175,14 @@ class MetaGradientTest(parameterized.TestCase):
     @jax.jit
     def slope(params, direction, x):
       surprise = lambda params: -jax.nn.log_softmax(
-          NETWORK.apply({"params": params}, x)[0]
-      )
+          NETWORK.apply({"params": params}, x)[0])
       return jax.jvp(surprise, (params,), (direction,))[1]
 
     for t, eta in enumerate(jax.nn.softplus(distilled.raw_step_sizes)):
       rows = slice(2 * t, 2 * t + 2)
       along = slope(path[t], adjoints[t], distilled.codes[rows])
       np.testing.assert_allclose(
-          gradients.labels[rows], eta / 2 * along, rtol=1e-9, atol=1e-14
-      )
+          gradients.labels[rows], eta / 2 * along, rtol=1e-9, atol=1e-14)
 
   def test_recomputation_changes_nothing(self):
     plain = _estimate(_distilled(), remat=False)
@@ -202,8 +191,7 @@ class MetaGradientTest(parameterized.TestCase):
   def test_momentum(self):
     distilled = _distilled(num_steps=2)
     loss, gradients = _estimate(
-        distilled, num_steps=2, optimizer=optax.trace(0.9)
-    )
+        distilled, num_steps=2, optimizer=optax.trace(0.9))
 
     @jax.jit
     @jax.value_and_grad
@@ -212,27 +200,24 @@ class MetaGradientTest(parameterized.TestCase):
       velocity = jax.tree.map(jnp.zeros_like, params)
       for t, raw in enumerate(distilled.raw_step_sizes):
         rows = slice(2 * (t % 2), 2 * (t % 2) + 2)
-        g = _descent(
-            params, distilled.codes[rows], distilled.labels[rows], 1.0
-        )
+        g = _descent(params, distilled.codes[rows], distilled.labels[rows], 1.0)
         velocity = jax.tree.map(lambda v, g: 0.9 * v + g, velocity, g)
         eta = jax.nn.softplus(raw)
         params = jax.tree.map(
-            lambda p, v, eta=eta: p - eta * v, params, velocity
-        )
+            lambda p, v, eta=eta: p - eta * v, params, velocity)
       return _real_loss(params)
 
-    chex.assert_trees_all_close(
-        (loss, gradients), expected(distilled), rtol=1e-9, atol=1e-13
-    )
+    chex.assert_trees_all_close((loss, gradients),
+                                expected(distilled),
+                                rtol=1e-9,
+                                atol=1e-13)
 
   def test_networks_are_averaged(self):
     distilled = _distilled()
     got = _estimate(distilled, num_networks=3)
     estimator = _estimator(distilled)
-    one = jax.jit(lambda key: estimator.estimate(
-        key, distilled, (), _batch()
-    )[:2])
+    one = jax.jit(
+        lambda key: estimator.estimate(key, distilled, (), _batch())[:2])
     each = [one(key) for key in jax.random.split(jax.random.key(0), 3)]
     mean = jax.tree.map(lambda *leaves: sum(leaves) / 3, *each)
     chex.assert_trees_all_close(got, mean, rtol=1e-9, atol=1e-13)
@@ -248,35 +233,31 @@ class MetaGradientTest(parameterized.TestCase):
     distilled = _distilled()
     swap = np.arange(8).reshape(4, 2)[:, ::-1].ravel()
     swapped = distilled._replace(
-        codes=distilled.codes[swap], labels=distilled.labels[swap]
-    )
+        codes=distilled.codes[swap], labels=distilled.labels[swap])
     estimator = _estimator(distilled)
-    run = jax.jit(lambda distilled: estimator.estimate(
-        jax.random.key(0), distilled, (), _batch()
-    )[:2])
+    run = jax.jit(
+        lambda distilled: estimator.estimate(
+            jax.random.key(0), distilled, (), _batch())[:2])
     loss, gradients = run(distilled)
     same, other = run(swapped)
     np.testing.assert_allclose(same, loss, rtol=1e-12)
     np.testing.assert_allclose(
-        other.codes[swap], gradients.codes, rtol=1e-9, atol=1e-14
-    )
+        other.codes[swap], gradients.codes, rtol=1e-9, atol=1e-14)
     # Across steps the order does matter.
     rolled = distilled._replace(codes=jnp.roll(distilled.codes, 2, 0))
     assert abs(run(rolled)[0] - loss) > 1e-4
 
 
 class FixedTest(parameterized.TestCase):
+
   def test_initial_weights_are_kept_and_used(self):
     distilled = jax.tree.map(lambda x: x.astype(jnp.float32), _distilled())
     estimator = _estimator(distilled, fixed=True)
     state = estimator.init(jax.random.key(3), distilled)
     chex.assert_trees_all_equal(
-        state, NETWORK.init(jax.random.key(3), distilled.codes[:1])
-    )
+        state, NETWORK.init(jax.random.key(3), distilled.codes[:1]))
     run = jax.jit(estimator.estimate)
-    first, _, kept, metrics = run(
-        jax.random.key(0), distilled, state, _batch()
-    )
+    first, _, kept, metrics = run(jax.random.key(0), distilled, state, _batch())
     other, *_ = run(jax.random.key(1), distilled, state, _batch())
     chex.assert_trees_all_equal(kept, state)
     assert first == other
@@ -293,40 +274,37 @@ class FixedTest(parameterized.TestCase):
     distilled = jax.tree.map(lambda x: x.astype(jnp.float32), _distilled())
     estimator = _estimator(distilled)
     outer = distiller(
-        estimator, learn(codes=optax.adam(0.1), step_sizes=optax.adam(0.1))
-    )
+        estimator, learn(codes=optax.adam(0.1), step_sizes=optax.adam(0.1)))
     state = outer.init(jax.random.key(0), distilled)
     data = jax.tree.map(
-        lambda x: x.astype(jnp.float32) if x.ndim > 1 else x, _batch()
-    )
+        lambda x: x.astype(jnp.float32) if x.ndim > 1 else x, _batch())
     after, _ = distill(
-        jax.random.key(0), state, data, step=outer.step, num_steps=3
-    )
-    assert (np.asarray(after.distilled.labels).tobytes()
-            == np.asarray(distilled.labels).tobytes())
+        jax.random.key(0), state, data, step=outer.step, num_steps=3)
+    assert (
+        np.asarray(after.distilled.labels).tobytes() == np.asarray(
+            distilled.labels).tobytes())
     assert (after.distilled.codes != distilled.codes).any()
     assert (after.distilled.raw_step_sizes != distilled.raw_step_sizes).all()
 
 
 class BinaryTest(parameterized.TestCase):
+
   def test_one_output_learns_two_classes(self):
     network = mlp(1, widths=())
     distilled = Distilled(
         jnp.ones((2, 4, 4, 1)), jnp.array([[0.0], [1.0]]),
-        raw_step_sizes(0.1, 1),
-    )
+        raw_step_sizes(0.1, 1))
     estimator = _estimator(
-        distilled, num_steps=1, network=network, num_classes=2
-    )
+        distilled, num_steps=1, network=network, num_classes=2)
     batch = Batch(jnp.ones((4, 4, 4, 1)), jnp.array([0, 1, 1, 0]))
     loss, gradients, _, metrics = estimator.estimate(
-        jax.random.key(0), distilled, (), batch
-    )
+        jax.random.key(0), distilled, (), batch)
     assert jnp.isfinite(loss) and metrics["accuracy"] == 0.5
     chex.assert_equal_shape([gradients.labels, distilled.labels])
 
 
 class MemoryTest(parameterized.TestCase):
+
   def test_unroll_keeps_weights_and_one_steps_activations(self):
     """100 steps of LeNet: T * P floats and what a single step needs."""
 
@@ -334,16 +312,13 @@ class MemoryTest(parameterized.TestCase):
       network = lenet(10)
       distilled = Distilled(
           jnp.zeros((10, 28, 28, 1)), jnp.zeros((10, 10)),
-          raw_step_sizes(0.02, num_steps),
-      )
+          raw_step_sizes(0.02, num_steps))
       estimator = _estimator(
-          distilled, num_steps=1, network=network, num_classes=10,
-          remat=remat,
-      )
+          distilled, num_steps=1, network=network, num_classes=10, remat=remat)
       batch = Batch(jnp.zeros((10, 28, 28, 1)), jnp.zeros(10, jnp.int32))
       lowered = jax.jit(
-          lambda d: estimator.estimate(jax.random.key(0), d, (), batch)
-      ).lower(distilled)
+          lambda d: estimator.estimate(jax.random.key(0), d, (), batch)).lower(
+              distilled)
       # Buffers are the same, compilation several times faster.
       compiled = lowered.compile({"xla_backend_optimization_level": 0})
       return compiled.memory_analysis().temp_size_in_bytes
@@ -354,9 +329,7 @@ class MemoryTest(parameterized.TestCase):
 
 
 def test_order_beyond_the_samples_is_refused():
-  objective = unrolled(
-      mlp(3), step_order(6, 1), sample=None, num_classes=3
-  )
+  objective = unrolled(mlp(3), step_order(6, 1), sample=None, num_classes=3)
   samples = Samples(jnp.zeros((3, 2)), jnp.zeros((3, 3)), jnp.ones(1))
   batch = Batch(jnp.zeros((4, 2)), jnp.zeros(4, jnp.int32))
   with pytest.raises(ValueError, match="rows of the 3 samples; got 5"):

@@ -23,12 +23,10 @@ WORDS = ("the", "cat", "naïve")
 TABLE = np.array([[1, 2.5], [-3, 0.25], [0, 4]], np.float32)
 TEXT = "".join(
     f"{word} {' '.join(map(str, row))}\n"
-    for word, row in zip(WORDS, TABLE.tolist(), strict=True)
-)
+    for word, row in zip(WORDS, TABLE.tolist(), strict=True))
 BINARY = b"3 2\n" + b"".join(
     word.encode() + b" " + row.tobytes() + b"\n"
-    for word, row in zip(WORDS, TABLE, strict=True)
-)
+    for word, row in zip(WORDS, TABLE, strict=True))
 
 
 def test_examples():
@@ -43,12 +41,9 @@ def test_tokens_of_raw_text():
 
 
 def test_tokenised_refuses_what_has_no_words():
-  for texts, message in (
-      ("one string", "several texts"),
-      ([], "got none"),
-      (["a", 3], "int in row 1"),
-      (["a", " \t "], "in row 1"),
-  ):
+  for texts, message in (("one string", "several texts"), ([], "got none"),
+                         (["a", 3], "int in row 1"), (["a",
+                                                       " \t "], "in row 1")):
     with pytest.raises(DataError, match=message):
       tokenised("x_train", texts, "words")
   with pytest.raises(DataError, match="line ends; got one in row 1"):
@@ -97,18 +92,17 @@ def test_saved_vectors_come_back(tmp_path):
   np.testing.assert_array_equal(found.table, TABLE)
 
 
-@pytest.mark.parametrize(("name", "content", "message"), [
-    ("v.txt", TEXT.encode()[:-4] + b"\n", "in line 3"),
-    ("v.txt", TEXT.replace("0.25", "z").encode(), "numbers.*in line 2"),
-    ("v.txt", TEXT.encode("latin-1"), "UTF-8.*in line 3"),
-    ("v.txt", BINARY, "must"),
-    ("v.txt", TEXT.replace("2.5", "nan").encode(), "finite.*'the'"),
-    ("v.txt.gz", b"no gzip", "readable"),
-    ("v.zip", b"no zip", "readable"),
-    ("v.bin", BINARY[:-5], "ends within word 3"),
-    ("v.bin", b"word " + struct.pack("<f", 1), "begins with"),
-    ("v.npz", b"no archive", "plain arrays"),
-])
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [("v.txt", TEXT.encode()[:-4] + b"\n", "in line 3"),
+     ("v.txt", TEXT.replace("0.25", "z").encode(), "numbers.*in line 2"),
+     ("v.txt", TEXT.encode("latin-1"), "UTF-8.*in line 3"),
+     ("v.txt", BINARY, "must"),
+     ("v.txt", TEXT.replace("2.5", "nan").encode(), "finite.*'the'"),
+     ("v.txt.gz", b"no gzip", "readable"), ("v.zip", b"no zip", "readable"),
+     ("v.bin", BINARY[:-5], "ends within word 3"),
+     ("v.bin", b"word " + struct.pack("<f", 1), "begins with"),
+     ("v.npz", b"no archive", "plain arrays")])
 def test_broken_files_are_refused(tmp_path, name, content, message):
   (tmp_path / name).write_bytes(content)
   with pytest.raises(DataError, match=message) as caught:
@@ -131,10 +125,9 @@ def _sentences(number=400):
   generator = np.random.default_rng(0)
   topics = [[f"{t}{i}" for i in range(6)] for t in "ab"]
   common = ["the", "of"]
-  return [
-      [str(w) for w in generator.choice(topics[i % 2] + common, 8)]
-      for i in range(number)
-  ]
+  return [[str(w)
+           for w in generator.choice(topics[i % 2] + common, 8)]
+          for i in range(number)]
 
 
 def test_learned_vectors_know_topics():
@@ -163,12 +156,11 @@ def test_ppmi_by_hand():
   counts = vectors._counts([["a", "b", "c"], ["a", "b"]], ("a", "b", "c"), 2)
   expected = np.array([[0, 2, 0.5], [2, 0, 1], [0.5, 1, 0]])
   np.testing.assert_allclose(counts.toarray(), expected)
-  of_word, smooth = expected.sum(1), expected.sum(1) ** 0.75
+  of_word, smooth = expected.sum(1), expected.sum(1)**0.75
   with np.errstate(divide="ignore"):
     pmi = np.log(expected * smooth.sum() / np.outer(of_word, smooth))
   np.testing.assert_allclose(
-      vectors._ppmi(counts).toarray(), np.maximum(pmi, 0), rtol=1e-12
-  )
+      vectors._ppmi(counts).toarray(), np.maximum(pmi, 0), rtol=1e-12)
 
 
 def test_no_window_spans_two_sentences():

@@ -20,9 +20,12 @@ FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 def _open(path, *, num_steps=20, record=None, **changes):
   workdir.open_workdir(
-      path, {**IDENTITY, **changes}, record or dict(config="c"),
-      num_steps=num_steps,
-  )
+      path, {
+          **IDENTITY,
+          **changes
+      },
+      record or dict(config="c"),
+      num_steps=num_steps)
   return path
 
 
@@ -41,11 +44,11 @@ def test_reenters_the_same_run(tmp_path):
   assert json.loads((folder / "config.json").read_text())["config"] == "d"
 
 
-@pytest.mark.parametrize("change, said", [
-    (dict(seed=5), "differing: seed (3 there, 5 here). Choose"),
-    (dict(method=dict(name="dm", k=[1])), "method.k ([1, 2] there, [1] here)"),
-    (dict(added=1), "added (None there, 1 here)"),
-])
+@pytest.mark.parametrize(
+    "change, said",
+    [(dict(seed=5), "differing: seed (3 there, 5 here). Choose"),
+     (dict(method=dict(name="dm", k=[1])), "method.k ([1, 2] there, [1] here)"),
+     (dict(added=1), "added (None there, 1 here)")])
 def test_refuses_another_run(tmp_path, change, said):
   _open(tmp_path)
   before = launching.contents(tmp_path)
@@ -107,8 +110,9 @@ def test_log_goes_on_from_a_step(tmp_path):
   assert log.seconds == 2.0
   log.write(step=6, seconds=9.0)
   assert files.MetricsLog.read(tmp_path) == [
-    dict(step=2, seconds=1.0), dict(step=4, seconds=2.0),
-    dict(step=6, seconds=9.0),
+      dict(step=2, seconds=1.0),
+      dict(step=4, seconds=2.0),
+      dict(step=6, seconds=9.0)
   ]
 
 
@@ -128,13 +132,12 @@ def test_a_shared_file_loses_nothing(tmp_path):
       "from distill_jax.runs.files import update_json\n"
       "file, name = pathlib.Path(sys.argv[1]), sys.argv[2]\n"
       "for i in range(20):\n"
-      "  update_json(file, lambda old: old | {f'{name}{i}': i}, {})\n"
-  )
+      "  update_json(file, lambda old: old | {f'{name}{i}': i}, {})\n")
   environment = launching.environment(tmp_path / "cache")
   writers = [
-      subprocess.Popen([sys.executable, "-c", code, str(file), name],
-                       env=environment)
-      for name in "ab"
+      subprocess.Popen([sys.executable, "-c", code,
+                        str(file), name],
+                       env=environment) for name in "ab"
   ]
   assert [writer.wait() for writer in writers] == [0, 0]
   assert len(json.loads(file.read_text())) == 40

@@ -6,13 +6,6 @@ from distill_jax.data.sampling import check_per_class, mixed, per_class
 from distill_jax.data.source import Source, Split, from_arrays
 
 __all__ = [
-  "Source",
-  "Split",
-  "check_per_class",
-  "digits",
-  "from_arrays",
-  "mixed",
-  "per_class",
-  "read",
-  "texts",
+    "Source", "Split", "check_per_class", "digits", "from_arrays", "mixed",
+    "per_class", "read", "texts"
 ]

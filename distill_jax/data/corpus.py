@@ -43,8 +43,8 @@ def from_texts(
     x_validation: Sequence[str] | None = None,
     y_validation: ArrayLike | None = None,
     vectors: (
-        Vectors | str | os.PathLike | Callable[[list[list[str]]], Vectors]
-    ) = fit_vectors,
+        Vectors | str | os.PathLike |
+        Callable[[list[list[str]]], Vectors]) = fit_vectors,
     length: int | None = None,
     max_words: int | None = None,
     tokens: str | Tokeniser = "words",
@@ -54,8 +54,7 @@ def from_texts(
     test_fraction: float | None = None,
     validation_fraction: float = 0.0,
     seed: int = 0,
-    name: str = "texts",
-) -> Source:
+    name: str = "texts") -> Source:
   """Makes a `Source` of texts.
 
   Args:
@@ -97,7 +96,7 @@ def from_texts(
   parts = given_parts({
       "train": (x_train, y_train),
       "validation": (x_validation, y_validation),
-      "test": (x_test, y_test),
+      "test": (x_test, y_test)
   })
   found = {
       part: tokenised(f"x_{part}", texts, tokens)
@@ -105,12 +104,11 @@ def from_texts(
   }
   labels = {part: np.asarray(y) for part, (_, y) in parts.items()}
   check_lengths(found, labels)
-  facts: dict[str, Any] = {
-      "tokens": getattr(tokens, "__name__", tokens)
-  }
+  facts: dict[str, Any] = {"tokens": getattr(tokens, "__name__", tokens)}
   repeats = {
       part: repeated(texts, found["train"])
-      for part, texts in found.items() if part != "train"
+      for part, texts in found.items()
+      if part != "train"
   }
   facts["duplicates"] = {part: len(rows) for part, rows in repeats.items()}
   if drop_duplicates:
@@ -123,20 +121,17 @@ def from_texts(
     if not kept:
       raise DataError(
           "`drop_duplicates` must leave training texts; all of them also occur "
-          "in another part."
-      )
+          "in another part.")
   if isinstance(preprocessing, str) and preprocessing not in PREPROCESSING:
     raise DataError(
         f"`preprocessing` must be one of {', '.join(PREPROCESSING)}, or a "
-        f"record of word vectors; got {preprocessing!r}."
-    )
+        f"record of word vectors; got {preprocessing!r}.")
   if length is None:
     length = min(max(map(len, found["train"])), _LONGEST)
   if length < 1 or (max_words is not None and max_words < 3):
     raise DataError(
         "`length` must be at least 1 and `max_words` at least 3; got "
-        f"{length} and {max_words}."
-    )
+        f"{length} and {max_words}.")
 
   def fit(kept):
     record = preprocessing
@@ -152,15 +147,18 @@ def from_texts(
     return record, raw
 
   made = assemble(
-      labels, fit, class_names=class_names, test_fraction=test_fraction,
-      validation_fraction=validation_fraction, seed=seed, name=name,
-  )
+      labels,
+      fit,
+      class_names=class_names,
+      test_fraction=test_fraction,
+      validation_fraction=validation_fraction,
+      seed=seed,
+      name=name)
   return made._replace(facts=facts)
 
 
-def with_facts(
-    source: Source, *, per_class: int | None, num_rows: int | None
-) -> tuple[Source, list[str]]:
+def with_facts(source: Source, *, per_class: int | None,
+               num_rows: int | None) -> tuple[Source, list[str]]:
   """A source whose facts name classes with fewer texts than the set has rows.
 
   Args:
@@ -177,32 +175,32 @@ def with_facts(
   counts = np.asarray(source.train.counts)
   each = per_class or -(-num_rows // source.num_classes)
   small = {
-      name: int(n) for name, n in zip(source.class_names, counts, strict=True)
+      name: int(n)
+      for name, n in zip(source.class_names, counts, strict=True)
       if n < each
   }
   covered = ", ".join(
       f"{100 * share:.1f} % of {part}"
-      for part, share in facts["tokens_with_vectors"].items()
-  )
+      for part, share in facts["tokens_with_vectors"].items())
   lines = [
       f"{facts['words']:,} words, {facts['vectors']}: "
       f"{100 * facts['words_with_vectors']:.1f} % have a vector; of all tokens "
-      f"{covered}",
+      f"{covered}"
   ]
   hint = "; `drop_duplicates` drops them there"
   if "dropped" in facts:
     hint = ", which lacks them now"
   lines += [
       f"{number} texts of the {part} part also occur in train{hint}"
-      for part, number in facts["duplicates"].items() if number
+      for part, number in facts["duplicates"].items()
+      if number
   ]
   if small:
     facts["small_classes"] = small
     names = ", ".join(f"{name} ({n})" for name, n in small.items())
     lines.append(
         f"classes with fewer texts than the {each} rows a class of the set, "
-        f"which baselines repeat: {names}"
-    )
+        f"which baselines repeat: {names}")
   return source._replace(facts=facts), lines
 
 
@@ -222,8 +220,7 @@ def _vectors_of(texts, vectors, max_words) -> tuple[WordVectors, str]:
     raise DataError(
         "`vectors` must cover some words of the training texts; got "
         f"{vectors} for texts of {', '.join(words[:5])}, ... Take vectors of "
-        "the same language, in lower case."
-    )
+        "the same language, in lower case.")
   return WordVectors(jnp.asarray(table), packed(words)), vectors.name
 
 
@@ -231,10 +228,10 @@ def _places(record) -> dict[str, int]:
   if not embedding.is_of_words(record):
     raise DataError(
         "`preprocessing` must be a record of word vectors for texts; got "
-        f"{type(record).__name__}."
-    )
+        f"{type(record).__name__}.")
   return {
-      word: i for i, word in enumerate(embedding.vocabulary(record))
+      word: i
+      for i, word in enumerate(embedding.vocabulary(record))
       if i > embedding.UNKNOWN
   }
 
@@ -244,7 +241,7 @@ def _ids(texts, places: dict[str, int], length: int) -> np.ndarray:
   ids = np.full((len(texts), length), embedding.PADDING, np.int32)
   for row, tokens in enumerate(texts):
     found = [places.get(t, embedding.UNKNOWN) for t in tokens[:length]]
-    ids[row, : len(found)] = found
+    ids[row, :len(found)] = found
   return ids
 
 
@@ -266,7 +263,7 @@ def _counted(record, found, kept, length) -> dict[str, Any]:
       "texts_cut": {
           part: sum(len(tokens) > length for tokens in of)
           for part, of in texts.items()
-      },
+      }
   }
 
 

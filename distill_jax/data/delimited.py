@@ -29,7 +29,7 @@ from distill_jax.errors import DataError
 _PARTS = {
     "train": ("train",),
     "validation": ("validation", "valid", "dev"),
-    "test": ("test",),
+    "test": ("test",)
 }
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _UNPACK = {"": bytes, ".gz": gzip.decompress, ".xz": lzma.decompress}
@@ -71,8 +71,7 @@ def columns(spec: str) -> tuple[str, Columns]:
   if unknown or not all(options.values()):
     raise DataError(
         f"`spec` must go on with {', '.join(f'{o}=...' for o in _OPTIONS)} "
-        f"after its ?, joined by &; got {query!r}."
-    )
+        f"after its ?, joined by &; got {query!r}.")
   if "text" in options and "features" in options:
     raise DataError("`spec` must name text or features, not both.")
   try:
@@ -87,14 +86,14 @@ def columns(spec: str) -> tuple[str, Columns]:
   if found.label in (found.text, *features):
     raise DataError(
         f"`spec` must name another column as label; got {found.label!r} for "
-        "both."
-    )
+        "both.")
   return place, found
 
 
-def read_table(
-    path: Path, wanted: Columns, *, check_labels: bool = True
-) -> dict[str, Any]:
+def read_table(path: Path,
+               wanted: Columns,
+               *,
+               check_labels: bool = True) -> dict[str, Any]:
   """Inputs and labels of every part.
 
   Args:
@@ -121,8 +120,7 @@ def read_table(
   if "x_test" in found:
     raise DataError(
         "`spec` must not have test=... where there is a test file; got "
-        f"{wanted.test} and {path}."
-    )
+        f"{wanted.test} and {path}.")
   labels = np.array(found["y_train"])
   parts = stratified(labels, np.unique(labels), wanted.test, 0, name="test")
   for letter, values in ("x", found["x_train"]), ("y", found["y_train"]):
@@ -143,13 +141,11 @@ def _files(path: Path) -> dict[str, Path]:
     if len(files) > 1:
       raise DataError(
           f"`spec` must hold one file for {part}; {path} has "
-          f"{' and '.join(file.name for file in files)}."
-      )
+          f"{' and '.join(file.name for file in files)}.")
     found |= dict.fromkeys([part] * len(files), *files)
   if "train" not in found:
     raise DataError(
-        f"`spec` must hold train.csv or train.tsv; {path} has none."
-    )
+        f"`spec` must hold train.csv or train.tsv; {path} has none.")
   return found
 
 
@@ -173,23 +169,21 @@ def _read(file: Path, wanted: Columns):
     if name not in places:
       raise DataError(
           f"`spec` must name columns that are there; {file} has no {name!r}, "
-          f"only {', '.join(header)}. Say text=COLUMN&label=COLUMN."
-      )
+          f"only {', '.join(header)}. Say text=COLUMN&label=COLUMN.")
   if not named:
-    raise DataError(f"`spec` must have columns besides the label; {file} has "
-                    "none.")
-  labels = [
-      (line, _cell(file, line, cells, wanted.label, places).strip())
-      for line, cells in rows
-  ]
+    raise DataError(
+        f"`spec` must have columns besides the label; {file} has "
+        "none.")
+  labels = [(line, _cell(file, line, cells, wanted.label, places).strip())
+            for line, cells in rows]
   if wanted.text is not None:
     return [
         _cell(file, line, cells, wanted.text, places) for line, cells in rows
     ], labels
-  return np.array([
-      [_number(file, line, cells, name, places) for name in features]
-      for line, cells in rows
-  ]), labels
+  return np.array(
+      [[_number(file, line, cells, name, places)
+        for name in features]
+       for line, cells in rows]), labels
 
 
 def _rows(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -197,9 +191,10 @@ def _rows(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
   text = _text(file)
   delimiter = _delimiter(file) or ","
   reader = csv.reader(
-      io.StringIO(text, newline=""), delimiter=delimiter, strict=True,
-      quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL,
-  )
+      io.StringIO(text, newline=""),
+      delimiter=delimiter,
+      strict=True,
+      quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL)
   limit = csv.field_size_limit(_LARGEST_CELL)
   table, line = [], 1
   try:
@@ -211,25 +206,23 @@ def _rows(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     hint = " Is a quote not closed?" if delimiter == "," else ""
     raise DataError(
         f"`spec` must hold well-formed rows; {file} has not in line {line}: "
-        f"{error}.{hint}"
-    ) from error
+        f"{error}.{hint}") from error
   finally:
     csv.field_size_limit(limit)
   if len(table) < 2:
-    raise DataError(f"`spec` must hold rows below column names; {file} has "
-                    "none.")
+    raise DataError(
+        f"`spec` must hold rows below column names; {file} has "
+        "none.")
   header = [name.strip() for name in table[0][1]]
   if len(set(header)) < len(header):
     raise DataError(
         f"`spec` must have columns of different names; {file} has "
-        f"{', '.join(header)}."
-    )
+        f"{', '.join(header)}.")
   for line, cells in table[1:]:
     if len(cells) != len(header):
       raise DataError(
           f"`spec` must hold rows of {len(header)} cells; {file} has "
-          f"{len(cells)} in line {line}. Quote cells that hold the separator."
-      )
+          f"{len(cells)} in line {line}. Quote cells that hold the separator.")
   return header, table[1:]
 
 
@@ -239,8 +232,7 @@ def _check_known(file: Path, labels, known) -> None:
     if label not in known:
       raise DataError(
           f"`spec` must have the labels of the training part; {file} has "
-          f"{label!r} in line {line}. Drop the row."
-      )
+          f"{label!r} in line {line}. Drop the row.")
 
 
 def _text(file: Path) -> str:
@@ -249,16 +241,14 @@ def _text(file: Path) -> str:
     content = unpack(file.read_bytes())
   except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
     raise DataError(
-        f"`spec` must hold readable files; got {file}: {error}."
-    ) from error
+        f"`spec` must hold readable files; got {file}: {error}.") from error
   try:
     return content.decode("utf-8-sig")
   except UnicodeDecodeError as error:
-    line = content[: error.start].count(b"\n") + 1
+    line = content[:error.start].count(b"\n") + 1
     raise DataError(
         f"`spec` must hold UTF-8; {file} does not in line {line}: "
-        f"{error.reason}. Convert it."
-    ) from error
+        f"{error.reason}. Convert it.") from error
 
 
 def _cell(file, line, cells: Sequence[str], name: str, places) -> str:
@@ -266,8 +256,7 @@ def _cell(file, line, cells: Sequence[str], name: str, places) -> str:
   if not cell.strip():
     raise DataError(
         f"`spec` must have something in column {name!r} of every row; {file} "
-        f"has nothing in line {line}. Drop the row."
-    )
+        f"has nothing in line {line}. Drop the row.")
   return cell
 
 
@@ -279,5 +268,4 @@ def _number(file, line, cells, name, places) -> float:
     raise DataError(
         f"`spec` must hold numbers in the column {name!r}; {file} has "
         f"{cell[:40]!r} in line {line}. Name the columns of numbers with "
-        "features=A,B, or one of text with text=."
-    ) from None
+        "features=A,B, or one of text with text=.") from None

@@ -27,8 +27,7 @@ def with_features(
     *,
     rows: int = 256,
     preprocessing: str | Preprocessing = "standardise",
-    name: str | None = None,
-) -> Source:
+    name: str | None = None) -> Source:
   """A source whose samples are features of those of another one.
 
   Args:
@@ -46,26 +45,26 @@ def with_features(
   splits = {part: getattr(source, part) for part in _PARTS}
   splits = {part: split for part, split in splits.items() if split is not None}
   found = {
-      part: _features(
-          features, split.inputs, rows, f"{part} sample", split.encode
-      )
+      part:
+          _features(
+              features, split.inputs, rows, f"{part} sample", split.encode)
       for part, split in splits.items()
   }
   _check_alike(found)
   labels = np.asarray(source.train.labels)
   record = from_arrays(
-      found["train"], labels, class_names=source.class_names,
-      preprocessing=preprocessing, test_fraction=0,
-  ).preprocessing
+      found["train"],
+      labels,
+      class_names=source.class_names,
+      preprocessing=preprocessing,
+      test_fraction=0).preprocessing
   made = {
-      part: split._replace(
-          inputs=jnp.asarray(found[part]), preprocessing=record
-      )
+      part:
+          split._replace(inputs=jnp.asarray(found[part]), preprocessing=record)
       for part, split in splits.items()
   }
   return source._replace(
-      name=name or f"features of {source.name}", raw_dtype="float32", **made
-  )
+      name=name or f"features of {source.name}", raw_dtype="float32", **made)
 
 
 def from_features(
@@ -76,8 +75,7 @@ def from_features(
     y_test: ArrayLike | None = None,
     *,
     rows: int = 256,
-    **options,
-) -> Source:
+    **options) -> Source:
   """A source of features of anything that can be sliced, texts for instance.
 
   Args:
@@ -97,17 +95,16 @@ def from_features(
     found["test"] = _features(features, x_test, rows, "test sample")
   _check_alike(found)
   return from_arrays(
-      found["train"], y_train, found.get("test"), y_test,
-      **{"name": "features", **options},
-  )
+      found["train"], y_train, found.get("test"), y_test, **{
+          "name": "features",
+          **options
+      })
 
 
 def unchanged(inputs: np.ndarray) -> Standardise:
   """The preprocessing that leaves features [N, d] as they are."""
   size = inputs.shape[-1:]
-  return Standardise(
-      jnp.zeros(size, jnp.float32), jnp.ones(size, jnp.float32)
-  )
+  return Standardise(jnp.zeros(size, jnp.float32), jnp.ones(size, jnp.float32))
 
 
 def _features(features, samples, rows, noun, encode=lambda raw: raw):
@@ -118,7 +115,7 @@ def _features(features, samples, rows, noun, encode=lambda raw: raw):
     raise DataError(f"there must be at least one {noun}; got none.")
   chunks = []
   for start in range(0, len(samples), rows):
-    chunk = samples[start : start + rows]
+    chunk = samples[start:start + rows]
     found = np.asarray(features(encode(chunk)))
     size = chunks[0].shape[1] if chunks else None
     chunks.append(_checked(found, len(chunk), size, start, noun))
@@ -130,13 +127,11 @@ def _checked(found, rows, size, start, noun):
   if found.ndim != 2 or len(found) != rows or not found.size:
     raise DataError(
         f"`features` must return [{rows}, d] for {rows} samples; got shape "
-        f"{found.shape}. Flatten or pool what it returns."
-    )
+        f"{found.shape}. Flatten or pool what it returns.")
   if size is not None and found.shape[1] != size:
     raise DataError(
         f"`features` must return as many features at every call; got {size}, "
-        f"then {found.shape[1]}."
-    )
+        f"then {found.shape[1]}.")
   if found.dtype.kind not in "uif" and found.dtype.name != "bfloat16":
     raise DataError(f"`features` must return numbers; got {found.dtype}.")
   with np.errstate(over="ignore"):
@@ -146,8 +141,7 @@ def _checked(found, rows, size, start, noun):
     raise DataError(
         f"`features` must return finite float32; got {len(bad)} NaN or "
         f"infinite values, the first for {noun} {start + bad[0, 0]}. Drop "
-        "such samples or mend the extractor."
-    )
+        "such samples or mend the extractor.")
   return found
 
 
@@ -155,5 +149,4 @@ def _check_alike(found) -> None:
   sizes = {part: inputs.shape[1] for part, inputs in found.items()}
   if len(set(sizes.values())) > 1:
     raise DataError(
-        f"`features` must return as many features for every part; got {sizes}."
-    )
+        f"`features` must return as many features for every part; got {sizes}.")

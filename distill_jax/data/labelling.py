@@ -23,10 +23,9 @@ def as_labels(argument: str, labels):
     labels = labels[:, 0]
   if labels.ndim != 1:
     raise DataError(
-      f"`{argument}` must be [N], one class per sample; got shape "
-      f"{labels.shape}. Take the argmax of one-hot labels; several labels per "
-      "sample are not supported."
-    )
+        f"`{argument}` must be [N], one class per sample; got shape "
+        f"{labels.shape}. Take the argmax of one-hot labels; several labels "
+        "per sample are not supported.")
   if labels.dtype.kind == "f":
     _check_whole(argument, labels)
   if labels.dtype.kind in "biuf":
@@ -34,8 +33,7 @@ def as_labels(argument: str, labels):
   if labels.dtype.kind == "U" or all(isinstance(name, str) for name in labels):
     return labels.astype(str)
   raise DataError(
-    f"`{argument}` must be integers or strings; got {labels.dtype}."
-  )
+      f"`{argument}` must be integers or strings; got {labels.dtype}.")
 
 
 def name_classes(labels, class_names=None) -> tuple[str, ...]:
@@ -63,10 +61,9 @@ def name_classes(labels, class_names=None) -> tuple[str, ...]:
   absent = np.flatnonzero(present != np.arange(len(present)))
   if len(absent):
     raise DataError(
-      "`y_train` must hold samples of every class; got an empty class "
-      f"'{absent[0]}'. Add samples of it, number the classes 0, 1, 2, ..., or "
-      "name them all in `class_names`."
-    )
+        "`y_train` must hold samples of every class; got an empty class "
+        f"'{absent[0]}'. Add samples of it, number the classes 0, 1, 2, ..., "
+        "or name them all in `class_names`.")
   return tuple(str(label) for label in range(len(present)))
 
 
@@ -93,9 +90,8 @@ def indices(argument: str, labels, class_names):
   bad = np.flatnonzero((found < 0) | (found >= len(class_names)))
   if len(bad):
     raise DataError(
-      f"`{argument}` must be {rule}; got {labels[bad[0]].item()!r} in row "
-      f"{bad[0]}."
-    )
+        f"`{argument}` must be {rule}; got {labels[bad[0]].item()!r} in row "
+        f"{bad[0]}.")
   return found.astype(np.int32)
 
 
@@ -105,6 +101,5 @@ def _check_whole(argument, labels):
   wrong = wrong if len(wrong) else infinite
   if len(wrong):
     raise DataError(
-      f"`{argument}` must be classes, not real numbers; got "
-      f"{labels[wrong[0]]} in row {wrong[0]}. Regression is not supported."
-    )
+        f"`{argument}` must be classes, not real numbers; got "
+        f"{labels[wrong[0]]} in row {wrong[0]}. Regression is not supported.")

@@ -33,20 +33,17 @@ from distill_jax.errors import DataError
 
 _KINDS = "digits, idx:DIR, npz:FILE, folder:DIR, csv:PLACE, tfds:NAME"
 _PARTS = ("x_train", "y_train", "x_test", "y_test")
-_TEXT_OPTIONS = (
-  "vectors", "length", "max_words", "tokens", "drop_duplicates"
-)
+_TEXT_OPTIONS = ("vectors", "length", "max_words", "tokens", "drop_duplicates")
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 _GREY_MODES = ("1", "L", "LA")
 
 
 def read(
-  spec: str,
-  *,
-  data_dir: str | os.PathLike | None = None,
-  text: Mapping[str, Any] = MappingProxyType({}),
-  **options,
-) -> Source:
+    spec: str,
+    *,
+    data_dir: str | os.PathLike | None = None,
+    text: Mapping[str, Any] = MappingProxyType({}),
+    **options) -> Source:
   """Reads the data set that a specification names.
 
   Args:
@@ -74,9 +71,9 @@ def read(
   if kind == "folder":
     place, resize = _sized(spec, place)
   files = {
-    "idx": _idx,
-    "npz": _npz,
-    "folder": functools.partial(_folder, resize=resize),
+      "idx": _idx,
+      "npz": _npz,
+      "folder": functools.partial(_folder, resize=resize)
   }
   if spec == "digits":
     arrays = dict(zip(_PARTS, digits(), strict=True))
@@ -91,9 +88,9 @@ def read(
   return from_arrays(**{**arrays, **options})
 
 
-def texts(
-  spec: str, *, data_dir: str | os.PathLike | None = None
-) -> dict[str, Any] | None:
+def texts(spec: str,
+          *,
+          data_dir: str | os.PathLike | None = None) -> dict[str, Any] | None:
   """The raw texts and labels of a SPEC, and how to cut them into tokens.
 
   Labels are not checked: texts that vectors are learned on need none.
@@ -110,8 +107,7 @@ def texts(
     return None
   data_dir = data_dir or os.environ.get("DISTILL_JAX_DATA")
   found = delimited.read_table(
-    _find(spec, place, data_dir), wanted, check_labels=False
-  )
+      _find(spec, place, data_dir), wanted, check_labels=False)
   return found | ({"tokens": wanted.tokens} if wanted.tokens else {})
 
 
@@ -123,15 +119,13 @@ def _table(spec, place, data_dir, text, options):
     return from_arrays(**delimited.read_table(place, wanted), **options)
   if options.get("preprocessing") == "standardise":
     raise DataError(
-      "`preprocessing` must be word_vectors or averaged_vectors for texts; got "
-      "'standardise'."
-    )
+        "`preprocessing` must be word_vectors or averaged_vectors for texts; "
+        "got 'standardise'.")
   unknown = sorted(set(text) - set(_TEXT_OPTIONS))
   if unknown:
     raise DataError(
-      f"`text` must have keys among {', '.join(_TEXT_OPTIONS)}; got "
-      f"{', '.join(unknown)}."
-    )
+        f"`text` must have keys among {', '.join(_TEXT_OPTIONS)}; got "
+        f"{', '.join(unknown)}.")
   if wanted.tokens is not None:
     text = {**text, "tokens": wanted.tokens}
   return from_texts(**delimited.read_table(place, wanted), **text, **options)
@@ -145,8 +139,8 @@ def _sized(spec, place):
   size = re.fullmatch(r"resize=([1-9]\d*)x([1-9]\d*)", option)
   if not size:
     raise DataError(
-      f"`spec` must end in ?resize=HxW, pixels, where it has a ?; got {spec!r}."
-    )
+        f"`spec` must end in ?resize=HxW, pixels, where it has a ?; got "
+        f"{spec!r}.")
   return place, (int(size[1]), int(size[2]))
 
 
@@ -159,10 +153,9 @@ def _find(spec, place, data_dir):
     if path.exists():
       return path
   raise DataError(
-    f"`spec` must name what exists; got {spec!r}, and there is no "
-    f"{' or '.join(map(str, dict.fromkeys(paths)))}. Correct it or set "
-    "--data_dir or $DISTILL_JAX_DATA."
-  )
+      f"`spec` must name what exists; got {spec!r}, and there is no "
+      f"{' or '.join(map(str, dict.fromkeys(paths)))}. Correct it or set "
+      "--data_dir or $DISTILL_JAX_DATA.")
 
 
 def _require_folder(path):
@@ -177,10 +170,10 @@ def _idx(folder):
   """The four files by their published names."""
   _require_folder(folder)
   names = {
-    "x_train": "train-images-idx3-ubyte",
-    "y_train": "train-labels-idx1-ubyte",
-    "x_test": "t10k-images-idx3-ubyte",
-    "y_test": "t10k-labels-idx1-ubyte",
+      "x_train": "train-images-idx3-ubyte",
+      "y_train": "train-labels-idx1-ubyte",
+      "x_test": "t10k-images-idx3-ubyte",
+      "y_test": "t10k-labels-idx1-ubyte"
   }
   return {part: _idx_array(folder, name) for part, name in names.items()}
 
@@ -197,23 +190,20 @@ def _idx_array(folder, name):
     content = gzip.decompress(content) if path.suffix == ".gz" else content
   except (OSError, EOFError, zlib.error) as error:
     raise DataError(
-      f"`spec` must hold readable files; got {path} of "
-      f"{path.stat().st_size} bytes: {error}. Fetch it again."
-    ) from error
+        f"`spec` must hold readable files; got {path} of "
+        f"{path.stat().st_size} bytes: {error}. Fetch it again.") from error
   rank = 3 if "idx3" in name else 1
   magic, header = bytes([0, 0, 8, rank]), 4 + 4 * rank
   if content[:4] != magic:
     raise DataError(
-      f"`spec` must hold idx files; {path} should begin with the bytes "
-      f"{magic.hex()}, got {content[:4].hex() or 'none'}. Fetch it again."
-    )
+        f"`spec` must hold idx files; {path} should begin with the bytes "
+        f"{magic.hex()}, got {content[:4].hex() or 'none'}. Fetch it again.")
   shape = np.frombuffer(content[4:header].ljust(4 * rank, b"\0"), ">u4")
   expected = header + int(np.prod(shape, dtype=np.int64))
   if len(content) != expected:
     raise DataError(
-      f"`spec` must hold whole files; {path} should have {expected} bytes "
-      f"unpacked, got {len(content)}. Fetch it again."
-    )
+        f"`spec` must hold whole files; {path} should have {expected} bytes "
+        f"unpacked, got {len(content)}. Fetch it again.")
   return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
@@ -224,17 +214,15 @@ def _npz(path):
   """Arrays by name, none of them a pickle."""
   if path.is_dir() or not zipfile.is_zipfile(path):
     raise DataError(
-      f"`spec` must name an .npz file; got {path}, which is none. Write it "
-      "with numpy.savez."
-    )
+        f"`spec` must name an .npz file; got {path}, which is none. Write it "
+        "with numpy.savez.")
   arrays = {}
   with np.load(path, allow_pickle=False) as archive:
     missing = {"x_train", "y_train"} - set(archive.files)
     if missing:
       raise DataError(
-        f"`spec` must hold {' and '.join(sorted(missing))}; {path} holds "
-        f"{', '.join(archive.files) or 'nothing'}."
-      )
+          f"`spec` must hold {' and '.join(sorted(missing))}; {path} holds "
+          f"{', '.join(archive.files) or 'nothing'}.")
     for part in {*_PARTS, "class_names"} & set(archive.files):
       arrays[part] = _npz_array(path, archive, part)
   return arrays
@@ -246,12 +234,11 @@ def _npz_array(path, archive, part):
   except (ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
     if "allow_pickle" not in str(error):
       raise DataError(
-        f"`spec` must hold readable arrays; {part} of {path} fails: {error}."
+          f"`spec` must hold readable arrays; {part} of {path} fails: {error}."
       ) from error
     raise DataError(
-      f"`spec` must hold plain arrays; {part} of {path} is a pickle, which "
-      "could run code. Save numbers or fixed-length strings."
-    ) from error
+        f"`spec` must hold plain arrays; {part} of {path} is a pickle, which "
+        "could run code. Save numbers or fixed-length strings.") from error
 
 
 # ------------------------------------------------------------------- folder
@@ -281,14 +268,11 @@ def _folder(root, resize):
 
 def _class_folders(folder):
   folders = sorted(
-    path
-    for path in folder.iterdir()
-    if path.is_dir() and not path.name.startswith(".")
-  )
+      path for path in folder.iterdir()
+      if path.is_dir() and not path.name.startswith("."))
   if not folders:
     raise DataError(
-      f"`spec` must hold one folder of images per class; {folder} has none."
-    )
+        f"`spec` must hold one folder of images per class; {folder} has none.")
   return folders
 
 
@@ -297,15 +281,13 @@ def _image_files(folder):
   files = []
   for class_folder in _class_folders(folder):
     found = [
-      path
-      for path in sorted(class_folder.iterdir())
-      if path.suffix.lower() in _SUFFIXES
+        path for path in sorted(class_folder.iterdir())
+        if path.suffix.lower() in _SUFFIXES
     ]
     if not found:
       raise DataError(
-        f"`spec` must hold images ({', '.join(_SUFFIXES)}) of every class; "
-        f"{class_folder} has none."
-      )
+          f"`spec` must hold images ({', '.join(_SUFFIXES)}) of every class; "
+          f"{class_folder} has none.")
     files += found
   return files
 
@@ -316,21 +298,18 @@ def _image(path, resize):
     from PIL import Image
   except ImportError as error:
     raise DataError(
-      "`spec` must not be a folder without Pillow. Install it: pip install "
-      "'distill_jax[data]'."
-    ) from error
+        "`spec` must not be a folder without Pillow. Install it: pip install "
+        "'distill_jax[data]'.") from error
   try:
     with Image.open(path) as image:
       image.load()
   except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises
     raise DataError(
-      f"`spec` must hold readable images; got {path}: {error}."
-    ) from error
+        f"`spec` must hold readable images; got {path}: {error}.") from error
   if image.mode in ("I", "F") or image.mode.startswith("I;"):
     raise DataError(
-      f"`spec` must hold images of 8 bits per channel; got {path} in mode "
-      f"{image.mode}. Convert it."
-    )
+        f"`spec` must hold images of 8 bits per channel; got {path} in mode "
+        f"{image.mode}. Convert it.")
   if resize is None:
     return image
   image = image.convert("L" if image.mode in _GREY_MODES else "RGB")
@@ -342,10 +321,9 @@ def _check_sizes(images):
   for file, image in images.items():
     if image.size != images[first].size:
       raise DataError(
-        "`spec` must say a size where images differ in theirs; got "
-        f"{_size(images[first])} in {first} and {_size(image)} in {file}. Add "
-        "?resize=HxW to it."
-      )
+          "`spec` must say a size where images differ in theirs; "
+          f"got {_size(images[first])} in {first} and {_size(image)} in "
+          f"{file}. Add ?resize=HxW to it.")
 
 
 def _size(image):

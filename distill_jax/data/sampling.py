@@ -40,16 +40,14 @@ def mixed(batch_size: int, *, num_batches: int | None = None) -> Sampler:
     size = split.num_samples
     if wanted > size:
       raise DataError(
-        f"`batch_size` must be at most the {size} samples of the split; got "
-        f"{wanted}{' in all batches' if num_batches else ''}. Lower it."
-      )
+          f"`batch_size` must be at most the {size} samples of the split; got "
+          f"{wanted}{' in all batches' if num_batches else ''}. Lower it.")
     rows = _distinct(key, jnp.array([size]), size, wanted)[0]
     batch = Batch(split.encode(split.inputs[rows]), split.labels[rows])
     if num_batches is None:
       return batch
     return jax.tree.map(
-        lambda x: x.reshape(num_batches, batch_size, *x.shape[1:]), batch
-    )
+        lambda x: x.reshape(num_batches, batch_size, *x.shape[1:]), batch)
 
   return sample
 
@@ -58,8 +56,7 @@ def per_class(
     samples_per_class: int,
     *,
     lazy: bool = False,
-    classes: np.ndarray | None = None,
-) -> Sampler:
+    classes: np.ndarray | None = None) -> Sampler:
   """Batches with the same number of samples of every class.
 
   How many samples each class has is known only on the device: call
@@ -108,9 +105,12 @@ def with_extra(sample: Sampler, other: Callable[[Array, Any], Any]) -> Sampler:
 
 
 def check_per_class(
-    split: Split, samples_per_class: int, class_names: Sequence[str] = (),
-    *, argument: str = "samples_per_class", classes: np.ndarray | None = None,
-):
+    split: Split,
+    samples_per_class: int,
+    class_names: Sequence[str] = (),
+    *,
+    argument: str = "samples_per_class",
+    classes: np.ndarray | None = None):
   """Checks on the host that every class can serve `per_class`.
 
   Args:
@@ -129,15 +129,13 @@ def check_per_class(
   if samples_per_class > counts[smallest]:
     name = class_names[smallest] if class_names else smallest
     raise _too_few(
-        samples_per_class, counts[smallest], f"class {name!r}", argument
-    )
+        samples_per_class, counts[smallest], f"class {name!r}", argument)
 
 
 def _too_few(samples_per_class, count, holder, argument="samples_per_class"):
   return DataError(
-    f"`{argument}` must be at most the {count} samples of {holder}; "
-    f"got {samples_per_class}. Lower it or add data."
-  )
+      f"`{argument}` must be at most the {count} samples of {holder}; "
+      f"got {samples_per_class}. Lower it or add data.")
 
 
 def _check_positive(name, value):
@@ -165,10 +163,8 @@ def _distinct(key, counts, size, num):
     [K, num] int32.
   """
   return lax.cond(
-    jnp.any(counts < 2 * num),
-    lambda: _ranked(key, counts, size, num),
-    lambda: _redrawn(key, counts, size, num),
-  )
+      jnp.any(counts < 2 * num), lambda: _ranked(key, counts, size, num),
+      lambda: _redrawn(key, counts, size, num))
 
 
 def _ranked(key, counts, size, num):
@@ -197,9 +193,7 @@ def _redrawn(key, counts, size, num):
   def redraw(carry):
     key, drawn, wrong = carry
     key, k_draw = jax.random.split(key)
-    fresh = jax.random.randint(
-        k_draw, shape, 0, counts[:, None], jnp.int32
-    )
+    fresh = jax.random.randint(k_draw, shape, 0, counts[:, None], jnp.int32)
     drawn = jnp.where(wrong, fresh, drawn)
     return key, drawn, repeats(drawn)
 

@@ -22,9 +22,9 @@ from distill_jax.text.embedding import is_of_words
 from distill_jax.types import Array, Preprocessing
 
 _FITS = {
-  "relative_zca": preprocessing_lib.relative_zca,
-  "standardise": preprocessing_lib.standardise,
-  "zca": preprocessing_lib.zca,
+    "relative_zca": preprocessing_lib.relative_zca,
+    "standardise": preprocessing_lib.standardise,
+    "zca": preprocessing_lib.zca
 }
 _ENCODE_ROWS = 1024  # encoded at once by `Source.encoded`
 _TEST_FRACTION = 0.2  # held out where there is no test part
@@ -53,8 +53,7 @@ class Split(NamedTuple):
   def __repr__(self) -> str:
     return (
         f"Split: {self.num_samples:,} samples {self.inputs.shape[1:]} "
-        f"{self.inputs.dtype} of {self.num_classes} classes"
-    )
+        f"{self.inputs.dtype} of {self.num_classes} classes")
 
   def encode(self, raw: Array) -> Array:
     """Takes raw inputs [B, ...] to model space."""
@@ -106,12 +105,11 @@ class Source(NamedTuple):
   def __repr__(self) -> str:
     sizes = ", ".join(
         f"{split.num_samples:,} {part}"
-        for part, split in self._asdict().items() if isinstance(split, Split)
-    )
+        for part, split in self._asdict().items()
+        if isinstance(split, Split))
     return (
         f"Source {self.name}: {sizes} samples {self.train.inputs.shape[1:]} of "
-        f"{self.num_classes} classes"
-    )
+        f"{self.num_classes} classes")
 
   @property
   def num_classes(self) -> int:
@@ -164,11 +162,8 @@ class Source(NamedTuple):
     """
     indices, labels = self._rows(indices)
     train = _split(
-      self.train.inputs[indices],
-      labels,
-      self.num_classes,
-      self.train.preprocessing,
-    )
+        self.train.inputs[indices], labels, self.num_classes,
+        self.train.preprocessing)
     return self._replace(train=train)
 
   def narrow(self, indices: ArrayLike) -> "Source":
@@ -188,9 +183,9 @@ class Source(NamedTuple):
     """
     indices, labels = self._rows(indices)
     members, counts = _members(labels, self.num_classes)
-    return self._replace(train=self.train._replace(
-      members=jnp.asarray(indices[members], jnp.int32), counts=counts
-    ))
+    return self._replace(
+        train=self.train._replace(
+            members=jnp.asarray(indices[members], jnp.int32), counts=counts))
 
   def _rows(self, indices):
     """Rows of the training split and their labels, checked."""
@@ -201,9 +196,8 @@ class Source(NamedTuple):
     bad = np.flatnonzero((indices < 0) | (indices >= size))
     if len(bad):
       raise DataError(
-        f"`indices` must be rows 0..{size - 1} of the training split; got "
-        f"{indices[bad[0]]}."
-      )
+          f"`indices` must be rows 0..{size - 1} of the training split; got "
+          f"{indices[bad[0]]}.")
     return indices, np.asarray(self.train.labels)[indices]
 
   def encoded(self) -> "Source":
@@ -220,36 +214,34 @@ class Source(NamedTuple):
       if split is None:
         return None
       starts = range(0, split.num_samples, _ENCODE_ROWS)
-      parts = [split.inputs[s : s + _ENCODE_ROWS] for s in starts]
+      parts = [split.inputs[s:s + _ENCODE_ROWS] for s in starts]
       inputs = jnp.concatenate([split.encode(part) for part in parts])
       record = preprocessing_lib.Encoded(split.preprocessing)
       return split._replace(inputs=inputs, preprocessing=record)
 
     return self._replace(
-      train=encode(self.train),
-      validation=encode(self.validation),
-      test=encode(self.test),
-    )
+        train=encode(self.train),
+        validation=encode(self.validation),
+        test=encode(self.test))
 
 
 def from_arrays(
-  x_train: ArrayLike,
-  y_train: ArrayLike,
-  x_test: ArrayLike | None = None,
-  y_test: ArrayLike | None = None,
-  *,
-  x_validation: ArrayLike | None = None,
-  y_validation: ArrayLike | None = None,
-  class_names: Sequence[str] | None = None,
-  preprocessing: (
-    str | Preprocessing | Callable[[np.ndarray], Preprocessing]
-  ) = "standardise",
-  kind: str | None = None,
-  test_fraction: float | None = None,
-  validation_fraction: float = 0.0,
-  seed: int = 0,
-  name: str = "arrays",
-) -> Source:
+    x_train: ArrayLike,
+    y_train: ArrayLike,
+    x_test: ArrayLike | None = None,
+    y_test: ArrayLike | None = None,
+    *,
+    x_validation: ArrayLike | None = None,
+    y_validation: ArrayLike | None = None,
+    class_names: Sequence[str] | None = None,
+    preprocessing: (
+        str | Preprocessing |
+        Callable[[np.ndarray], Preprocessing]) = "standardise",
+    kind: str | None = None,
+    test_fraction: float | None = None,
+    validation_fraction: float = 0.0,
+    seed: int = 0,
+    name: str = "arrays") -> Source:
   """Makes a `Source` of NumPy arrays, or anything NumPy can read.
 
   Args:
@@ -287,14 +279,14 @@ def from_arrays(
     DataError: the arrays are not a classification data set, and why.
   """
   parts = given_parts({
-    "train": (x_train, y_train),
-    "validation": (x_validation, y_validation),
-    "test": (x_test, y_test),
+      "train": (x_train, y_train),
+      "validation": (x_validation, y_validation),
+      "test": (x_test, y_test)
   })
   columns = getattr(x_train, "columns", None)
   arrays = {
-    part: _inputs(f"x_{part}", _numbers(f"x_{part}", x, columns), kind)
-    for part, (x, _) in parts.items()
+      part: _inputs(f"x_{part}", _numbers(f"x_{part}", x, columns), kind)
+      for part, (x, _) in parts.items()
   }
   labels = {part: y for part, (_, y) in parts.items()}
   check_lengths(arrays, labels)
@@ -306,9 +298,13 @@ def from_arrays(
     return record, arrays
 
   return assemble(
-    labels, fit, class_names=class_names, test_fraction=test_fraction,
-    validation_fraction=validation_fraction, seed=seed, name=name,
-  )
+      labels,
+      fit,
+      class_names=class_names,
+      test_fraction=test_fraction,
+      validation_fraction=validation_fraction,
+      seed=seed,
+      name=name)
 
 
 def given_parts(parts):
@@ -329,21 +325,14 @@ def check_lengths(inputs, labels) -> None:
     y = labelling.as_labels(f"y_{part}", labels[part])
     if len(x) != len(y):
       raise DataError(
-        f"`x_{part}` and `y_{part}` must be of equal length; got {len(x)} and "
-        f"{len(y)}."
-      )
+          f"`x_{part}` and `y_{part}` must be of equal length; got {len(x)} "
+          f"and {len(y)}.")
 
 
 def assemble(
-    labels: Mapping[str, Any],
-    fit: Callable,
-    *,
-    class_names: Sequence[str] | None,
-    test_fraction: float | None,
-    validation_fraction: float,
-    seed: int,
-    name: str,
-) -> Source:
+    labels: Mapping[str, Any], fit: Callable, *,
+    class_names: Sequence[str] | None, test_fraction: float | None,
+    validation_fraction: float, seed: int, name: str) -> Source:
   """A source of labels, and of inputs that are fitted to the kept rows.
 
   What is fitted must not see the other parts, which are chosen by labels.
@@ -363,30 +352,29 @@ def assemble(
     test_fraction = 0 if "test" in labels else _TEST_FRACTION
   if test_fraction and "test" in labels:
     raise DataError(
-      f"`test_fraction` must be 0 beside `x_test`; got {test_fraction}."
-    )
+        f"`test_fraction` must be 0 beside `x_test`; got {test_fraction}.")
   labels = {
-    part: labelling.as_labels(f"y_{part}", y) for part, y in labels.items()
+      part: labelling.as_labels(f"y_{part}", y) for part, y in labels.items()
   }
   class_names = labelling.name_classes(labels["train"], class_names)
   labels = {
-    part: labelling.indices(f"y_{part}", y, class_names)
-    for part, y in labels.items()
+      part: labelling.indices(f"y_{part}", y, class_names)
+      for part, y in labels.items()
   }
   train = labels["train"]
   if len(class_names) < 2:
     raise DataError(
-      f"`y_train` must hold at least two classes; got only {class_names}."
-    )
+        f"`y_train` must hold at least two classes; got only {class_names}.")
   named, kept = np.asarray(class_names), np.arange(len(train))
   rows = {part: np.arange(len(y)) for part, y in labels.items()}
-  for part, fraction in (
-    ("test", test_fraction), ("validation", validation_fraction)
-  ):
+  for part, fraction in (("test", test_fraction), ("validation",
+                                                   validation_fraction)):
     stay, held = stratified(
-      named[train[kept]], named, 0 if part in labels else fraction, seed,
-      name=f"{part}_fraction",
-    )
+        named[train[kept]],
+        named,
+        0 if part in labels else fraction,
+        seed,
+        name=f"{part}_fraction")
     if len(held):
       rows[part] = kept[held]
     kept = kept[stay]
@@ -398,28 +386,25 @@ def assemble(
       return None
     given = part if part in labels else "train"
     return _split(
-      inputs[given][rows[part]], labels[given][rows[part]], len(class_names),
-      record,
-    )
+        inputs[given][rows[part]], labels[given][rows[part]], len(class_names),
+        record)
 
   return Source(
-    **{part: split(part) for part in ("train", "validation", "test")},
-    class_names=class_names,
-    name=name,
-    raw_dtype=str(inputs["train"].dtype),
-  )
+      **{part: split(part) for part in ("train", "validation", "test")},
+      class_names=class_names,
+      name=name,
+      raw_dtype=str(inputs["train"].dtype))
 
 
 def _split(inputs, labels, num_classes, preprocessing):
   """Puts arrays on the device and builds the index table."""
   members, counts = _members(labels, num_classes)
   return Split(
-    inputs=jnp.asarray(inputs),
-    labels=jnp.asarray(labels, jnp.int32),
-    members=jnp.asarray(members),
-    counts=counts,
-    preprocessing=preprocessing,
-  )
+      inputs=jnp.asarray(inputs),
+      labels=jnp.asarray(labels, jnp.int32),
+      members=jnp.asarray(members),
+      counts=counts,
+      preprocessing=preprocessing)
 
 
 def _members(labels, num_classes):
@@ -442,9 +427,8 @@ def _numbers(argument, inputs, columns):
     array = np.asarray(inputs[name])
     if array.dtype.kind not in "buif":
       raise DataError(
-        f"`{argument}` must have numeric columns; got {array.dtype} in column "
-        f"{name!r}. Drop or encode it."
-      )
+          f"`{argument}` must have numeric columns; got {array.dtype} in "
+          f"column {name!r}. Drop or encode it.")
     arrays.append(array)
   return np.stack(arrays, axis=1, dtype=np.float32, casting="same_kind")
 
@@ -453,22 +437,19 @@ def _inputs(argument, inputs, kind):
   """Checks inputs; returns uint8 or float32, images with a channel axis."""
   if inputs.dtype.kind not in "uif":
     raise DataError(
-      f"`{argument}` must be integers or floats; got {inputs.dtype}. Convert "
-      "it, and make samples equal in shape."
-    )
+        f"`{argument}` must be integers or floats; got {inputs.dtype}. Convert "
+        "it, and make samples equal in shape.")
   if inputs.ndim not in (2, 3, 4):
     raise DataError(f"`{argument}` must be {_AXES}; got shape {inputs.shape}.")
   if kind is None and inputs.ndim == 3 and inputs.dtype.kind == "f":
     raise DataError(
-      f"`kind` must be given for floats [N, ., .]: kind=\"series\" for time "
-      f"series [N, T, C], kind=\"image\" for grey images [N, H, W]; got "
-      f"`{argument}` of shape {inputs.shape}."
-    )
+        f"`kind` must be given for floats [N, ., .]: kind=\"series\" for time "
+        f"series [N, T, C], kind=\"image\" for grey images [N, H, W]; got "
+        f"`{argument}` of shape {inputs.shape}.")
   if kind is not None and inputs.ndim not in _KINDS.get(kind, ()):
     raise DataError(
-      f"`kind` must be one of {', '.join(_KINDS)}, and fit {_AXES}; got "
-      f"{kind!r} for `{argument}` of shape {inputs.shape}."
-    )
+        f"`kind` must be one of {', '.join(_KINDS)}, and fit {_AXES}; got "
+        f"{kind!r} for `{argument}` of shape {inputs.shape}.")
   if inputs.size == 0:
     raise DataError(f"`{argument}` must hold samples; got {inputs.shape}.")
   if inputs.dtype.kind == "f" or kind == "series":
@@ -486,9 +467,8 @@ def _integers(argument, inputs):
     return inputs.astype(np.float32)
   if inputs.min() < 0 or inputs.max() > 255:
     raise DataError(
-      f"`{argument}` must be pixels 0..255 where it is integer; got "
-      f"{inputs.min()}..{inputs.max()}. Rescale it to floats in [0, 1]."
-    )
+        f"`{argument}` must be pixels 0..255 where it is integer; got "
+        f"{inputs.min()}..{inputs.max()}. Rescale it to floats in [0, 1].")
   return inputs.astype(np.uint8)
 
 
@@ -497,23 +477,25 @@ def _check_finite(argument, inputs):
   if not finite.all():
     row = np.argwhere(~finite)[0, 0]
     raise DataError(
-      f"`{argument}` must be finite float32; got {np.sum(~finite)} NaN or "
-      f"infinite values, the first in row {row}. Drop or fill these rows."
-    )
+        f"`{argument}` must be finite float32; got {np.sum(~finite)} NaN or "
+        f"infinite values, the first in row {row}. Drop or fill these rows.")
 
 
 def _check_alike(part, train, other):
   if train.shape[1:] != other.shape[1:] or train.dtype != other.dtype:
     raise DataError(
-      f"`x_{part}` must have samples like those of `x_train`, "
-      f"{train.shape[1:]} {train.dtype}; got {other.shape[1:]} {other.dtype}."
+        f"`x_{part}` must have samples like those of `x_train`, "
+        f"{train.shape[1:]} {train.dtype}; got {other.shape[1:]} {other.dtype}."
     )
 
 
 def stratified(
-    labels: np.ndarray, classes: Sequence[str], fraction: float, seed: int,
-    *, name: str = "validation_fraction",
-):
+    labels: np.ndarray,
+    classes: Sequence[str],
+    fraction: float,
+    seed: int,
+    *,
+    name: str = "validation_fraction"):
   """Rows that stay and rows held out, both in ascending order.
 
   Args:
@@ -536,9 +518,8 @@ def stratified(
     rows = np.flatnonzero(labels == label)
     if len(rows) == 1:
       raise DataError(
-        f"`{name}` must be 0 for a class of one sample; got {fraction} and "
-        f"class {str(label)!r}. Add samples of it."
-      )
+          f"`{name}` must be 0 for a class of one sample; got {fraction} and "
+          f"class {str(label)!r}. Add samples of it.")
     num = min(max(1, round(fraction * len(rows))), len(rows) - 1)
     held.append(generator.permutation(rows)[:num])
   held = np.sort(np.concatenate(held))
@@ -550,9 +531,8 @@ def _preprocessing(preprocessing, inputs):
   if isinstance(preprocessing, str):
     if preprocessing not in _FITS:
       raise DataError(
-        f"`preprocessing` must be one of {', '.join(_FITS)}, a function or a "
-        f"record; got {preprocessing!r}."
-      )
+          f"`preprocessing` must be one of {', '.join(_FITS)}, a function or a "
+          f"record; got {preprocessing!r}.")
     preprocessing = _FITS[preprocessing]
   record = preprocessing
   if not hasattr(record, "apply"):
@@ -564,7 +544,6 @@ def _preprocessing(preprocessing, inputs):
     fits = False
   if not fits:
     raise DataError(
-      "`preprocessing` must keep the shape of the inputs; got a record that "
-      f"does not fit samples of shape {inputs.shape[1:]}."
-    )
+        "`preprocessing` must keep the shape of the inputs; got a record that "
+        f"does not fit samples of shape {inputs.shape[1:]}.")
   return record

@@ -46,19 +46,16 @@ def _builder(name, folder):
     import tensorflow_datasets
   except ImportError as error:
     raise DataError(
-      f"`spec` must not be tfds:{name} without tensorflow_datasets. Install "
-      "it: pip install 'distill_jax[data]'."
-    ) from error
+        f"`spec` must not be tfds:{name} without tensorflow_datasets. Install "
+        "it: pip install 'distill_jax[data]'.") from error
   try:
     builder = tensorflow_datasets.builder(
-      name, data_dir=folder, file_format="array_record"
-    )
+        name, data_dir=folder, file_format="array_record")
   except ValueError as error:  # its message lists hundreds of names
     reason = str(error).splitlines()[0]
     raise DataError(
-      f"`spec` must name a data set of TensorFlow Datasets; got {name!r}: "
-      f"{reason}"
-    ) from error
+        f"`spec` must name a data set of TensorFlow Datasets; got {name!r}: "
+        f"{reason}") from error
   _image_and_label(builder.info, name)
   manual = folder / "downloads" / "manual"
   if (manual / builder.name).is_dir():  # several sets share file names
@@ -68,10 +65,9 @@ def _builder(name, folder):
     builder.download_and_prepare(download_config=config)
   except (AssertionError, ImportError, OSError) as error:
     raise DataError(
-      f"`spec` must name a data set that can be prepared; {name} failed: "
-      f"{str(error).splitlines()[0]}. Preparing needs TensorFlow and the "
-      f"original files, from the network or in {manual}."
-    ) from error
+        f"`spec` must name a data set that can be prepared; {name} failed: "
+        f"{str(error).splitlines()[0]}. Preparing needs TensorFlow and the "
+        f"original files, from the network or in {manual}.") from error
   return builder
 
 
@@ -84,9 +80,8 @@ def _image_and_label(info, name):
   if kinds != [features.Image, features.ClassLabel]:
     found = ", ".join(kind.__name__ for kind in kinds) or "neither"
     raise DataError(
-      f"`spec` must name a data set of images with one class label each; "
-      f"{name} offers {found}."
-    )
+        f"`spec` must name a data set of images with one class label each; "
+        f"{name} offers {found}.")
   return keys
 
 
@@ -95,9 +90,8 @@ def _decode(builder, name):
   splits = builder.info.splits
   if "train" not in splits:
     raise DataError(
-      f"`spec` must name a data set with a split train; {name} has "
-      f"{', '.join(splits)}."
-    )
+        f"`spec` must name a data set with a split train; {name} has "
+        f"{', '.join(splits)}.")
   parts = {"train": "train"}
   for split in ("validation", "test"):  # the latter wins
     if split in splits:
@@ -109,9 +103,8 @@ def _decode(builder, name):
     shapes = sorted({picture.shape for picture in images})
     if len(shapes) > 1:
       raise DataError(
-        f"`spec` must name images of one size; {name} has {shapes[0]} and "
-        f"{shapes[1]}. Resize them into an .npz file."
-      )
+          f"`spec` must name images of one size; {name} has {shapes[0]} and "
+          f"{shapes[1]}. Resize them into an .npz file.")
     result[f"x_{part}"] = np.stack(images)
     labels = [sample[label] for sample in samples]
     result[f"y_{part}"] = np.array(labels, np.int32)

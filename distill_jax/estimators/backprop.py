@@ -18,8 +18,7 @@ def backprop(
     objective: Objective,
     parameterization: Parameterization,
     *,
-    positive: Callable[[Array], Array] = jax.nn.softplus,
-) -> Estimator:
+    positive: Callable[[Array], Array] = jax.nn.softplus) -> Estimator:
   """Differentiates `objective` of the decoded set.
 
   Args:
@@ -35,6 +34,7 @@ def backprop(
     return objective.init(key, samples_of(distilled))
 
   def estimate(key, distilled, state, batch):
+
     def loss(distilled):
       return objective.loss(key, samples_of(distilled), state, batch)
 
@@ -43,13 +43,12 @@ def backprop(
     return value, gradients, state, metrics
 
   return Estimator(
-      objective.sample, init, estimate, samples_of, parameterization
-  )
+      objective.sample, init, estimate, samples_of, parameterization)
 
 
 def decoder(
-    parameterization: Parameterization, positive: Callable[[Array], Array]
-) -> Callable[[Distilled], Samples]:
+    parameterization: Parameterization,
+    positive: Callable[[Array], Array]) -> Callable[[Distilled], Samples]:
   """`(distilled) -> Samples`, the set as objectives and students see it.
 
   Args:
@@ -63,7 +62,6 @@ def decoder(
         inputs=parameterization.decode(distilled.codes),
         labels=distilled.labels[owner],
         step_sizes=positive(distilled.raw_step_sizes),
-        extra=distilled.extra,
-    )
+        extra=distilled.extra)
 
   return samples_of

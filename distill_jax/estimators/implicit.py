@@ -74,7 +74,7 @@ def implicit(
     positive: Callable[[Array], Array] = jax.nn.softplus,
     inner: Solver | None = None,
     hessian: Solver | None = None,
-    limit: Callable[[PyTree, PyTree], PyTree] | None = no_longer_than_direct,
+    limit: Callable[[PyTree, PyTree], PyTree] | None = no_longer_than_direct
 ) -> Estimator:
   """Direct and implicit gradient of the outer loss at the inner optimum.
 
@@ -110,12 +110,11 @@ def implicit(
     inner_loss = problem.inner_loss(samples, context)
     start = problem.start(samples, context)
     v, inner_state = inner.solve(
-        jax.value_and_grad(inner_loss), start, state.inner
-    )
+        jax.value_and_grad(inner_loss), start, state.inner)
 
     (value, metrics), (g, direct) = jax.value_and_grad(
-        problem.outer_loss, argnums=(0, 1), has_aux=True
-    )(v, samples, context, batch)
+        problem.outer_loss, argnums=(0, 1),
+        has_aux=True)(v, samples, context, batch)
 
     left, product = jax.linearize(jax.grad(inner_loss), v)
 
@@ -125,8 +124,7 @@ def implicit(
       return value, missed
 
     u, hessian_state = hessian.solve(
-        quadratic, jax.tree.map(jnp.zeros_like, g), state.hessian
-    )
+        quadratic, jax.tree.map(jnp.zeros_like, g), state.hessian)
 
     def along(samples):
       return jax.jvp(problem.inner_loss(samples, context), (v,), (u,))[1]
@@ -134,10 +132,10 @@ def implicit(
     follows = jax.tree.map(jnp.negative, jax.grad(along)(samples))
     (direct,), (follows,) = pull_back(direct), pull_back(follows)
     metrics = {
-        **metrics,
-        "inner_residual": _ratio(left, jax.grad(inner_loss)(start)),
+        **metrics, "inner_residual": _ratio(left,
+                                            jax.grad(inner_loss)(start)),
         "hessian_residual": _ratio(quadratic(u)[1], g),
-        "implicit_ratio": _ratio(follows, direct),
+        "implicit_ratio": _ratio(follows, direct)
     }
     if limit is not None:
       follows = limit(direct, follows)
@@ -145,9 +143,7 @@ def implicit(
     state = ImplicitState(problem_state, inner_state, hessian_state)
     return value, gradients, state, metrics
 
-  return Estimator(
-      problem.sample, init, estimate, samples_of, parameterization
-  )
+  return Estimator(problem.sample, init, estimate, samples_of, parameterization)
 
 
 def _ratio(tree: PyTree, other: PyTree) -> Array:

@@ -50,9 +50,10 @@ def by_conjugate_gradients(num_steps: int = 20) -> Solver:
   def solve(gradient_of, start, state):
     gradient, product = jax.linearize(lambda v: gradient_of(v)[1], start)
     step, _ = jax.scipy.sparse.linalg.cg(
-        product, gradient, maxiter=num_steps,
-        tol=jnp.finfo(jax.tree.leaves(start)[0].dtype).eps,
-    )
+        product,
+        gradient,
+        maxiter=num_steps,
+        tol=jnp.finfo(jax.tree.leaves(start)[0].dtype).eps)
     return jax.tree.map(jnp.subtract, start, step), state
 
   return Solver(lambda: (), solve)
@@ -73,8 +74,10 @@ class Rate(NamedTuple):
 
 
 def by_adam(
-    num_steps: int = 20, *, rate: float | None = None, window: int | None = 50
-) -> Solver:
+    num_steps: int = 20,
+    *,
+    rate: float | None = None,
+    window: int | None = 50) -> Solver:
   """Steps of Adam, at a rate that tunes itself as published.
 
   The first solve finds the rate: from 1e-5, 1.2 times more for as long as the
@@ -100,21 +103,19 @@ def by_adam(
     return Rate(jnp.asarray(rate or 0.0, float), zero, zero, zero)
 
   def descend(gradient_of, start, rate):
+
     def step(carry, _):
       v, state = carry
       loss, gradient = gradient_of(v)
       direction, state = adam.update(gradient, state)
-      v = jax.tree.map(
-          lambda p, d: p - rate.astype(p.dtype) * d, v, direction
-      )
+      v = jax.tree.map(lambda p, d: p - rate.astype(p.dtype) * d, v, direction)
       return (v, state), loss
 
-    (v, _), losses = lax.scan(
-        step, (start, adam.init(start)), length=num_steps
-    )
+    (v, _), losses = lax.scan(step, (start, adam.init(start)), length=num_steps)
     return v, losses
 
   def tuned(gradient_of, start):
+
     def falling(carry):
       trials, _, losses = carry
       return (trials < _MOST_TRIALS) & _is_monotone(losses)
@@ -130,14 +131,11 @@ def by_adam(
 
   def solve(gradient_of, start, state: Rate):
     current = lax.cond(
-        state.rate > 0, lambda: state.rate, lambda: tuned(gradient_of, start)
-    )
+        state.rate > 0, lambda: state.rate, lambda: tuned(gradient_of, start))
     v, losses = descend(gradient_of, start, current)
     state = Rate(
-        current, state.solves + 1,
-        state.failed + ~(losses[-1] <= losses[0]),
-        state.monotone + _is_monotone(losses),
-    )
+        current, state.solves + 1, state.failed + ~(losses[-1] <= losses[0]),
+        state.monotone + _is_monotone(losses))
     return v, state if window is None else _reconsidered(state, window)
 
   return Solver(init, solve)
@@ -152,14 +150,11 @@ def _reconsidered(state: Rate, window: int) -> Rate:
   due = state.solves >= window
   factor = jnp.where(
       state.failed >= _FAILED * window, 0.9,
-      jnp.where(state.monotone >= _MONOTONE * window, 1.05, 1.0),
-  )
+      jnp.where(state.monotone >= _MONOTONE * window, 1.05, 1.0))
   rate = state.rate * jnp.where(due, factor, 1.0)
   return Rate(rate, *(jnp.where(due, 0, count) for count in state[1:]))
 
 
 def _check_steps(num_steps: int, least: int = 1):
   if num_steps < least:
-    raise ValueError(
-        f"`num_steps` must be at least {least}; got {num_steps}."
-    )
+    raise ValueError(f"`num_steps` must be at least {least}; got {num_steps}.")

@@ -14,17 +14,7 @@ from distill_jax.evaluation.report import (
 )
 
 __all__ = [
-    "Transfer",
-    "cost_of_set",
-    "evaluate_set",
-    "evaluate_sets",
-    "hard_labels",
-    "in_order",
-    "nearest_neighbours",
-    "report_dict",
-    "run_baselines",
-    "student",
-    "table",
-    "train_on_all",
-    "transfer_table",
+    "Transfer", "cost_of_set", "evaluate_set", "evaluate_sets", "hard_labels",
+    "in_order", "nearest_neighbours", "report_dict", "run_baselines", "student",
+    "table", "train_on_all", "transfer_table"
 ]

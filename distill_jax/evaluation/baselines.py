@@ -48,7 +48,7 @@ TITLES = {
     "knn_random": "kNN on random real",
     "knn_kmeans": "kNN on k-means",
     "byte_matched_real": "real, same bytes",
-    "random_real_converged": "random real, converged",
+    "random_real_converged": "random real, converged"
 }
 STEP_SIZES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 _SELECTION_ROWS = 2_000  # real samples that a choice is made on, at most
@@ -100,7 +100,7 @@ def run_baselines(
     step_sizes: tuple[float, ...] = STEP_SIZES,
     num_samples: int | None = None,
     storage_bytes: int | None = None,
-    on_result: Callable[[str, Baseline], None] | None = None,
+    on_result: Callable[[str, Baseline], None] | None = None
 ) -> dict[str, Baseline]:
   """Builds the baselines of a set and evaluates them on the test split.
 
@@ -136,15 +136,13 @@ def run_baselines(
   if (learner is None) == (network is None):
     raise ValueError(
         "exactly one of `learner` and `network` must be given; got "
-        f"{'neither' if network is None else 'both'}."
-    )
+        f"{'neither' if network is None else 'both'}.")
   known = possible(trained=network is not None)
   names = known if names is None else tuple(names)
   unknown = sorted(set(names) - set(known))
   if unknown:
     raise ValueError(
-        f"`names` must be among {', '.join(known)}; got {unknown}."
-    )
+        f"`names` must be among {', '.join(known)}; got {unknown}.")
   if source.test is None:
     raise ValueError("`source` must have a test split; got none.")
   recipe = from_spec(getattr(training_set, "recipe", None) or in_order().spec)
@@ -156,11 +154,10 @@ def run_baselines(
   present = source.train.present
   classes = present[classes_of_rows(training_set.order, len(present))]
   setting = _Setting(
-      key, k_draw, k_choose, training_set, source, classes,
-      learner or student(network, recipe), network, num_sets, networks_per_set,
-      num_candidates, tuple(step_sizes),
-      storage_bytes or _float32_bytes(training_set),
-  )
+      key, k_draw, k_choose, training_set, source, classes, learner or
+      student(network, recipe), network, num_sets, networks_per_set,
+      num_candidates, tuple(step_sizes), storage_bytes or
+      _float32_bytes(training_set))
   if {"kmeans", "knn_kmeans"} & set(names):
     centroids = kmeans(k_draw, source.train, classes, num_sets)
     setting = setting._replace(centroids=centroids)
@@ -182,8 +179,7 @@ def classes_of_rows(order: Array, num_classes: int) -> np.ndarray:
   order = np.asarray(order)
   classes = np.zeros(order.max() + 1, np.int32)
   classes[order.ravel()] = start_classes(
-      order.size, order.shape[0], num_classes
-  )
+      order.size, order.shape[0], num_classes)
   return classes
 
 
@@ -194,8 +190,7 @@ def labelled(
     num_classes: int,
     step_size: float,
     *,
-    centred: bool = False,
-) -> TrainingSet:
+    centred: bool = False) -> TrainingSet:
   """A stack of hard-labelled sets with one step size, laid out like a set.
 
   Args:
@@ -215,11 +210,8 @@ def labelled(
   samples = Samples(
       inputs=inputs,
       labels=jnp.broadcast_to(labels, (num_sets, *labels.shape)),
-      step_sizes=jnp.full(
-          (num_sets, *training_set.samples.step_sizes.shape), step_size,
-          jnp.float32,
-      ),
-  )
+      step_sizes=jnp.full((num_sets, *training_set.samples.step_sizes.shape),
+                          step_size, jnp.float32))
   return training_set._replace(samples=samples)
 
 
@@ -244,10 +236,12 @@ class _Setting(NamedTuple):
   def sets(self, inputs, step_size, learner):
     """A stack of sets with these inputs; None where nothing takes steps."""
     return labelled(
-        self.training_set, inputs, self.classes, self.source.num_classes,
+        self.training_set,
+        inputs,
+        self.classes,
+        self.source.num_classes,
         1.0 if step_size is None else step_size,
-        centred=bool(learner.regression),
-    )
+        centred=bool(learner.regression))
 
   def result(self, inputs, learner=None, **fields) -> Baseline:
     """The baseline with these inputs, on the test split."""
@@ -256,20 +250,23 @@ class _Setting(NamedTuple):
     # A baseline without chance has one set, and all the networks on it.
     alone = self.num_sets if len(inputs) == 1 else 1
     confusion = evaluate_sets(
-        self.key, sets, self.source.test, learner=learner,
-        num_networks=alone * self.networks_per_set,
-    )
+        self.key,
+        sets,
+        self.source.test,
+        learner=learner,
+        num_networks=alone * self.networks_per_set)
     return Baseline(
-        metrics.accuracy(confusion), len(self.classes),
-        len(np.unique(self.classes)), learner.name, **fields,
-        macro_f1=float(metrics.macro_f1(confusion).mean()),
-    )
+        metrics.accuracy(confusion),
+        len(self.classes),
+        len(np.unique(self.classes)),
+        learner.name,
+        **fields,
+        macro_f1=float(metrics.macro_f1(confusion).mean()))
 
   def random(self):
     """The random sets that several baselines share."""
     return random_real(
-        self.k_draw, self.source.train, self.classes, self.num_sets
-    )
+        self.k_draw, self.source.train, self.classes, self.num_sets)
 
   def choose(self, inputs) -> dict[str, Any]:
     """The step size that a few sets and networks prefer, if they use one."""
@@ -281,10 +278,13 @@ class _Setting(NamedTuple):
     split = _some(self.k_choose, split)
     inputs = inputs[:_SELECTION_SETS]
     scores = [
-        metrics.accuracy(evaluate_sets(
-            self.k_choose, self.sets(inputs, step_size, self.learner), split,
-            learner=self.learner, num_networks=_SELECTION_NETWORKS,
-        )).mean()
+        metrics.accuracy(
+            evaluate_sets(
+                self.k_choose,
+                self.sets(inputs, step_size, self.learner),
+                split,
+                learner=self.learner,
+                num_networks=_SELECTION_NETWORKS)).mean()
         for step_size in self.step_sizes
     ]
     best = self.step_sizes[int(np.argmax(scores))]
@@ -299,16 +299,16 @@ def _optimised(setting: _Setting):
   num = min(setting.num_candidates, 5 * setting.num_sets)
   candidates = random_real(
       jax.random.fold_in(setting.k_draw, _REST), setting.source.train,
-      setting.classes, num,
-  )
+      setting.classes, num)
   chosen = setting.choose(candidates)
-  scores = metrics.accuracy(evaluate_sets(
-      setting.k_choose,
-      setting.sets(candidates, chosen.get("step_size"), setting.learner),
-      _some(setting.k_choose, setting.source.train),
-      learner=setting.learner, num_networks=_SCORING_NETWORKS,
-  )).mean(1)
-  best = np.argsort(-scores, kind="stable")[: max(1, num // 5)]
+  scores = metrics.accuracy(
+      evaluate_sets(
+          setting.k_choose,
+          setting.sets(candidates, chosen.get("step_size"), setting.learner),
+          _some(setting.k_choose, setting.source.train),
+          learner=setting.learner,
+          num_networks=_SCORING_NETWORKS)).mean(1)
+  best = np.argsort(-scores, kind="stable")[:max(1, num // 5)]
   return setting.result(candidates[best], **chosen)
 
 
@@ -323,20 +323,17 @@ def _byte_matched(setting: _Setting):
   order, present = step_order(num, num_steps), split.present
   larger = setting._replace(
       training_set=setting.training_set._replace(order=order),
-      classes=present[classes_of_rows(order, len(present))],
-  )
+      classes=present[classes_of_rows(order, len(present))])
   return _trained(larger, larger.random())
 
 
 def _converged(setting: _Setting):
   # Training is long: fewer sets and networks than of the others.
   recipe = converged()
-  few = setting._replace(networks_per_set=min(
-      setting.networks_per_set, _SELECTION_NETWORKS
-  ))
+  few = setting._replace(
+      networks_per_set=min(setting.networks_per_set, _SELECTION_NETWORKS))
   result = few.result(
-      few.random()[:_CONVERGED_SETS], student(setting.network, recipe)
-  )
+      few.random()[:_CONVERGED_SETS], student(setting.network, recipe))
   return result._replace(step_size=recipe.spec["step_size"])
 
 
@@ -348,7 +345,7 @@ BASELINES = {
     "knn_random": lambda s: s.result(s.random(), nearest_neighbours()),
     "knn_kmeans": lambda s: s.result(s.centroids, nearest_neighbours()),
     "byte_matched_real": _byte_matched,
-    "random_real_converged": _converged,
+    "random_real_converged": _converged
 }
 OF_NETWORKS = ("random_real_converged",)
 

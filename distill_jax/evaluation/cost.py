@@ -48,17 +48,15 @@ def has_loops(f: Callable, *args) -> bool:
 
   def looped(jaxpr):
     return any(
-        equation.primitive.name in ("scan", "while")
-        or any(map(looped, jaxprs_in_params(equation.params)))
-        for equation in jaxpr.eqns
-    )
+        equation.primitive.name in ("scan", "while") or
+        any(map(looped, jaxprs_in_params(equation.params)))
+        for equation in jaxpr.eqns)
 
   return looped(jax.make_jaxpr(f)(*args).jaxpr)
 
 
 def step_flops(
-    network: Network, inputs: Array, num_outputs: int
-) -> float | None:
+    network: Network, inputs: Array, num_outputs: int) -> float | None:
   """Operations of one gradient of the loss on a batch.
 
   Args:
@@ -75,10 +73,14 @@ def step_flops(
   labels = jax.ShapeDtypeStruct((inputs.shape[0], num_outputs), inputs.dtype)
 
   def gradient(variables, x, y):
+
     def loss(params):
-      logits, _ = network.apply(
-          {**variables, "params": params}, x, key=key, train=True
-      )
+      logits, _ = network.apply({
+          **variables, "params": params
+      },
+                                x,
+                                key=key,
+                                train=True)
       return cross_entropy(logits, y)
 
     return jax.grad(loss)(variables["params"])
@@ -94,8 +96,7 @@ def cost_of_set(
     network: Network,
     training_set: TrainingSet,
     *,
-    recipe: Recipe | None = None,
-) -> Cost:
+    recipe: Recipe | None = None) -> Cost:
   """Operations and seconds of training one network on a distilled set.
 
   Args:
@@ -112,16 +113,14 @@ def cost_of_set(
   samples, order = training_set.samples, training_set.order
   flops = None
   if recipe.name == "in_order":
-    batch = jax.ShapeDtypeStruct(
-        (order.shape[1], *samples.inputs.shape[1:]), samples.inputs.dtype
-    )
+    batch = jax.ShapeDtypeStruct((order.shape[1], *samples.inputs.shape[1:]),
+                                 samples.inputs.dtype)
     each = step_flops(network, batch, samples.labels.shape[1])
     flops = each and samples.step_sizes.shape[0] * each
   k_init, k_train = jax.random.split(key)
   variables = network.init(k_init, samples.inputs[:1])
   train = jax.jit(
-      lambda variables: recipe.train(k_train, network, variables, training_set)
-  )
+      lambda variables: recipe.train(k_train, network, variables, training_set))
   _wait(train(variables))
   start = time.perf_counter()
   _wait(train(variables))
@@ -130,8 +129,7 @@ def cost_of_set(
 
 def cost_of_all(
     network: Network, source: Source, *, num_steps: int, batch_size: int,
-    seconds: float,
-) -> Cost:
+    seconds: float) -> Cost:
   """Operations of training on real batches, beside the seconds it took.
 
   Args:
@@ -141,9 +139,7 @@ def cost_of_all(
     batch_size: B.
     seconds: measured.
   """
-  x = jax.ShapeDtypeStruct(
-      (batch_size, *source.example.shape[1:]), jnp.float32
-  )
+  x = jax.ShapeDtypeStruct((batch_size, *source.example.shape[1:]), jnp.float32)
   variables = jax.eval_shape(network.init, jax.random.key(0), x)
   logits, _ = jax.eval_shape(network.apply, variables, x)
   each = step_flops(network, x, logits.shape[1])

@@ -61,8 +61,7 @@ class Report(_Fields, metrics.Accuracies):
     return (
         f"Report: accuracy {self.mean:.4f} ± {self.std:.4f}, macro F1 "
         f"{self.macro_f1:.4f}; {self.num_networks} {networks} "
-        f"({self.learner}), {self.student_init} initialisation"
-    )
+        f"({self.learner}), {self.student_init} initialisation")
 
   @property
   def num_networks(self) -> int:
@@ -99,8 +98,7 @@ def evaluate_set(
     network: Network | None = None,
     num_networks: int = 20,
     rows: int | None = None,
-    mesh: Mesh | None = None,
-) -> Report:
+    mesh: Mesh | None = None) -> Report:
   """Trains fresh learners on a set and tests each on a real split.
 
   Compiles once for a learner and shapes; build networks and learners once.
@@ -128,8 +126,7 @@ def evaluate_set(
   if (learner is None) == (network is None):
     raise ValueError(
         "exactly one of `learner` and `network` must be given; got "
-        f"{'neither' if network is None else 'both'}."
-    )
+        f"{'neither' if network is None else 'both'}.")
   if network is not None:
     spec = getattr(training_set, "recipe", None)
     learner = student(network, from_spec(spec) if spec else in_order())
@@ -140,20 +137,21 @@ def evaluate_set(
   if space == "centred" and not learner.regression:
     samples = training_set.samples
     training_set = training_set._replace(
-        samples=samples._replace(labels=uncentred(samples.labels))
-    )
+        samples=samples._replace(labels=uncentred(samples.labels)))
   _check(training_set, split, num_networks, rows)
   confusion, on_set = _run(
-      key, training_set, split, learner=learner, mesh=mesh,
+      key,
+      training_set,
+      split,
+      learner=learner,
+      mesh=mesh,
       num_networks=_num_networks(learner, training_set, num_networks),
-      rows=rows,
-  )
+      rows=rows)
   fixed = fixes_initialisation(training_set)
   return Report(
       np.asarray(confusion), np.asarray(on_set, np.float64),
       "fixed" if fixed else "random", learner.name,
-      dict(learner.recipe) or None,
-  )
+      dict(learner.recipe) or None)
 
 
 def evaluate_sets(
@@ -163,8 +161,7 @@ def evaluate_sets(
     *,
     learner: Learner,
     num_networks: int = 10,
-    mesh: Mesh | None = None,
-) -> np.ndarray:
+    mesh: Mesh | None = None) -> np.ndarray:
   """Tests several sets of one shape, with the same networks for each.
 
   Args:
@@ -183,17 +180,22 @@ def evaluate_sets(
   one = training_sets._replace(samples=first)
   _check(one, split, num_networks, None)
   run = partial(
-      _run_set, key, training_sets, split, learner=learner, mesh=mesh,
+      _run_set,
+      key,
+      training_sets,
+      split,
+      learner=learner,
+      mesh=mesh,
       num_networks=_num_networks(learner, one, num_networks),
-      rows=None,
-  )
+      rows=None)
   num_sets = len(training_sets.samples.inputs)
   return np.stack([run(i) for i in range(num_sets)])
 
 
 def classify(
-    predict: Callable[[Array], Array], split: Split, rows: int | None = None
-) -> Array:
+    predict: Callable[[Array], Array],
+    split: Split,
+    rows: int | None = None) -> Array:
   """[N] int32, what a classifier says of a split, `rows` samples at a time.
 
   Args:
@@ -214,18 +216,17 @@ def classify(
   rows = min(rows, size)
   index = jnp.minimum(jnp.arange(-(-size // rows) * rows), size - 1)
   found = jax.lax.map(
-      lambda index: of_raw(split.inputs[index]), index.reshape(-1, rows)
-  )
+      lambda index: of_raw(split.inputs[index]), index.reshape(-1, rows))
   return found.ravel()[:size]
 
 
 def confusion_on(
-    predict: Callable[[Array], Array], split: Split, rows: int | None = None
-) -> Array:
+    predict: Callable[[Array], Array],
+    split: Split,
+    rows: int | None = None) -> Array:
   """Confusion matrix [K, K] of a classifier on a split; see `classify`."""
   return metrics.confusion_matrix(
-      split.labels, classify(predict, split, rows), split.num_classes
-  )
+      split.labels, classify(predict, split, rows), split.num_classes)
 
 
 @partial(jax.jit, static_argnames=("learner", "num_networks", "rows", "mesh"))
@@ -246,8 +247,7 @@ def _run(key, training_set, split, *, learner, num_networks, rows, mesh):
 
 @partial(jax.jit, static_argnames=("learner", "num_networks", "rows", "mesh"))
 def _run_set(
-    key, training_sets, split, i, *, learner, num_networks, rows, mesh
-):
+    key, training_sets, split, i, *, learner, num_networks, rows, mesh):
   """Confusion matrices of the networks trained on set i of a stack."""
 
   def one(training_set, split, key):
@@ -265,14 +265,11 @@ def _map_networks(one, key, training_set, split, num_networks, mesh):
   if platform() != "cpu":
     shapes = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(
-            (num_networks, *leaf.shape), leaf.dtype
-        ),
-        (training_set, split, key),
-    )
+            (num_networks, *leaf.shape), leaf.dtype),
+        (training_set, split, key))
     chunk = chunk_size(lambda args: one(*args), shapes)
   return batch_map(
-      partial(one, training_set, split), keys, chunk=chunk, mesh=mesh
-  )
+      partial(one, training_set, split), keys, chunk=chunk, mesh=mesh)
 
 
 def _num_networks(learner, training_set, num_networks):
@@ -288,13 +285,11 @@ def _check_words(record, split) -> None:
   theirs = split.preprocessing
   theirs = getattr(theirs, "original", theirs)
   same = type(theirs) is type(record) and all(
-      jnp.array_equal(a, b) for a, b in zip(theirs, record, strict=True)
-  )
+      jnp.array_equal(a, b) for a, b in zip(theirs, record, strict=True))
   if not same:
     raise ValueError(
         "`split` must be in the words and vectors of the set; got others. Read "
-        "the texts with preprocessing=artifact.preprocessing."
-    )
+        "the texts with preprocessing=artifact.preprocessing.")
 
 
 def _check_labels(learner: Learner, space: str | None) -> None:
@@ -303,13 +298,11 @@ def _check_labels(learner: Learner, space: str | None) -> None:
   if learner.regression and space != "centred":
     raise ValueError(
         f"`learner` {learner.name!r} must have centred labels; the set's are "
-        f"{space}. Choose a recipe of cross-entropy, such as dsa."
-    )
+        f"{space}. Choose a recipe of cross-entropy, such as dsa.")
   if not learner.regression and space == "centred":
     raise ValueError(
         f"`learner` {learner.name!r} must not have centred labels, which the "
-        "set has. Choose a recipe of regression, such as kip or frepo."
-    )
+        "set has. Choose a recipe of regression, such as kip or frepo.")
 
 
 def _check(training_set, split, num_networks, rows):
@@ -320,15 +313,13 @@ def _check(training_set, split, num_networks, rows):
   if split is None:
     raise ValueError(
         "`split` must be a split of real data; got None. Give the source a "
-        "test part (`x_test` and `y_test`, or a folder test)."
-    )
+        "test part (`x_test` and `y_test`, or a folder test).")
   shape = split.sample_shape
   outputs = training_set.samples.labels.shape[1]
   if outputs != num_outputs(split.num_classes):
     raise ValueError(
         "`split` must have the classes of the set, whose labels have "
-        f"{outputs} columns; got {split.num_classes} classes."
-    )
+        f"{outputs} columns; got {split.num_classes} classes.")
   own = training_set.samples.inputs.shape[1:]
   # Distilled sentences may be of another length than real ones.
   if len(own) == 2:
@@ -336,5 +327,4 @@ def _check(training_set, split, num_networks, rows):
   if shape != own:
     raise ValueError(
         "`split` must hold samples shaped like those of the set, "
-        f"{own}; got {shape}."
-    )
+        f"{own}; got {shape}.")

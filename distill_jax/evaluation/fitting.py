@@ -15,8 +15,8 @@ from distill_jax.evaluation.recipe import Recipe
 
 
 def from_spec(
-    spec: Mapping[str, Any], recipe: Recipe | None, num_classes: int
-) -> Learner:
+    spec: Mapping[str, Any], recipe: Recipe | None,
+    num_classes: int) -> Learner:
   """A network trained by a recipe, or what is fitted in closed form.
 
   Args:
@@ -35,11 +35,12 @@ def from_spec(
     return _CLOSED[spec["name"]](**settings)
   kernel = models.from_spec(spec, num_classes)
   made = kernel_ridge(kernel, ridge=spec.get("ridge", 1e-6))
-  return made._replace(recipe=tuple(
-      (dict(made.recipe) | {"kernel": "fully_connected"} | dict(spec)).items()
-  ))
+  return made._replace(
+      recipe=tuple((
+          dict(made.recipe) | {
+              "kernel": "fully_connected"
+          } | dict(spec)).items()))
 
 
 _CLOSED = dict(
-    linear_probe=linear_probe, soft_neighbours=soft_nearest_neighbours
-)
+    linear_probe=linear_probe, soft_neighbours=soft_nearest_neighbours)

@@ -38,8 +38,7 @@ def train_on_all(
     *,
     num_epochs: int | None = None,
     batch_size: int = 256,
-    learning_rate: float = 1e-3,
-) -> FullData:
+    learning_rate: float = 1e-3) -> FullData:
   """Trains one network on the train split and tests it.
 
   Args:
@@ -63,8 +62,7 @@ def train_on_all(
   if batch_size < 1 or (num_epochs is not None and num_epochs < 1):
     raise ValueError(
         "`num_epochs` and `batch_size` must be at least 1; got "
-        f"{num_epochs} and {batch_size}."
-    )
+        f"{num_epochs} and {batch_size}.")
   batch_size = min(batch_size, source.train.num_samples)
   per_epoch = source.train.num_samples // batch_size
   num_epochs = num_epochs or max(10, -(-500 // per_epoch))
@@ -73,25 +71,28 @@ def train_on_all(
   k_init, k_train = jax.random.split(key)
   variables = network.init(k_init, source.example)
   state = optimizer.init(variables["params"])
-  epoch = jax.jit(partial(
-      train_epoch_on, network=network, optimizer=optimizer,
-      batch_size=batch_size,
-  )).lower(k_train, variables, state, source.train).compile()
+  epoch = jax.jit(
+      partial(
+          train_epoch_on,
+          network=network,
+          optimizer=optimizer,
+          batch_size=batch_size)).lower(
+              k_train, variables, state, source.train).compile()
   start = time.perf_counter()
   for i in range(num_epochs):
     variables, state = epoch(
-        jax.random.fold_in(k_train, i), variables, state, source.train
-    )
+        jax.random.fold_in(k_train, i), variables, state, source.train)
   jax.block_until_ready(variables)
   seconds = time.perf_counter() - start
-  confusion = jax.jit(lambda variables, split: confusion_on(
-      classifier(network, variables), split
-  ))(variables, source.test)
+  confusion = jax.jit(
+      lambda variables, split: confusion_on(
+          classifier(network, variables), split))(variables, source.test)
   cost = cost_of_all(
-      network, source, num_steps=num_steps, batch_size=batch_size,
-      seconds=seconds,
-  )
+      network,
+      source,
+      num_steps=num_steps,
+      batch_size=batch_size,
+      seconds=seconds)
   return FullData(
       float(metrics.accuracy(confusion)), cost,
-      float(metrics.macro_f1(confusion)),
-  )
+      float(metrics.macro_f1(confusion)))

@@ -70,8 +70,7 @@ def student(network: Network, recipe: Recipe | None = None) -> Learner:
 
   return Learner(
       fit, f"student, {recipe.name}", True, recipe.regression,
-      tuple(recipe.spec.items()),
-  )
+      tuple(recipe.spec.items()))
 
 
 def classifier(network: Network, variables: PyTree) -> Predict:
@@ -93,9 +92,7 @@ def kernel_ridge(kernel_fn: Kernel, *, ridge: float = 1e-6) -> Learner:
   def fit(key, training_set: TrainingSet):
     del key
     inputs, labels = training_set.samples.inputs, training_set.samples.labels
-    weights = regression.solve(
-        kernel_fn(inputs, inputs), labels, ridge=ridge
-    )
+    weights = regression.solve(kernel_fn(inputs, inputs), labels, ridge=ridge)
 
     def predict(x):
       cross = kernel_fn(x.astype(inputs.dtype), inputs)
@@ -105,8 +102,7 @@ def kernel_ridge(kernel_fn: Kernel, *, ridge: float = 1e-6) -> Learner:
 
   return Learner(
       fit, "kernel ridge regression", False, True,
-      (("name", "kernel_ridge"), ("ridge", ridge)),
-  )
+      (("name", "kernel_ridge"), ("ridge", ridge)))
 
 
 @functools.cache
@@ -126,8 +122,7 @@ def nearest_neighbours(k: int = 1) -> Learner:
     inputs, labels = training_set.samples.inputs, training_set.samples.labels
     if k > len(inputs):
       raise ValueError(
-          f"`k` must be at most the {len(inputs)} samples of the set; got {k}."
-      )
+          f"`k` must be at most the {len(inputs)} samples of the set; got {k}.")
     classes = classes_of_labels(labels)
     by_class = jnp.argsort(classes, stable=True)  # `top_k` prefers early rows
     classes = classes[by_class]
@@ -184,12 +179,11 @@ def _check_initial(network, key, example, variables: PyTree):
   expected = jax.eval_shape(network.init, key, example)
   same = jax.tree.structure(expected) == jax.tree.structure(variables)
   if same:
-    same = all(jax.tree.leaves(jax.tree.map(
-        lambda a, b: a.shape == b.shape, expected, variables
-    )))
+    same = all(
+        jax.tree.leaves(
+            jax.tree.map(lambda a, b: a.shape == b.shape, expected, variables)))
   if not same:
     raise ValueError(
         "`network` must be the one the set was distilled with: its fixed "
         "initialisation belongs to another network. Evaluate it with that "
-        "network, or distil with random initialisations."
-    )
+        "network, or distil with random initialisations.")

@@ -48,7 +48,7 @@ class Accuracies:
         "std": self.std,
         "stderr": self.stderr,
         "macro_f1": self.macro_f1,
-        "per_network": np.ravel(self.accuracy).tolist(),
+        "per_network": np.ravel(self.accuracy).tolist()
     }
 
 
@@ -57,8 +57,7 @@ def _std(values: np.ndarray) -> float:
 
 
 def confusion_matrix(
-    labels: Array, predicted: Array, num_classes: int
-) -> Array:
+    labels: Array, predicted: Array, num_classes: int) -> Array:
   """Counts [K, K] int32 of samples by true (row) and predicted class.
 
   Args:
@@ -110,8 +109,7 @@ class Gain(NamedTuple):
 
 
 def gain_over(
-    accuracy_of_set: ArrayLike, accuracy_of_baseline: ArrayLike
-) -> Gain:
+    accuracy_of_set: ArrayLike, accuracy_of_baseline: ArrayLike) -> Gain:
   """A distilled set against a baseline of several sets, on the same networks.
 
   Networks and sets are crossed, so the variances of both means add up. Where
@@ -129,18 +127,18 @@ def gain_over(
     by_network, ours = by_network - ours, ours[:0]
   variances = [
       means.var(ddof=1) / len(means)
-      for means in (ours, by_network, baseline.mean(1)) if len(means) > 1
+      for means in (ours, by_network, baseline.mean(1))
+      if len(means) > 1
   ]
   mean = np.mean(accuracy_of_set) - baseline.mean()
   return Gain(
-      float(mean), float(np.sqrt(sum(variances))) if variances else None
-  )
+      float(mean),
+      float(np.sqrt(sum(variances))) if variances else None)
 
 
 def distance_to_nearest(
     features: ArrayLike, classes: ArrayLike, of_set: ArrayLike,
-    classes_of_set: ArrayLike,
-) -> float:
+    classes_of_set: ArrayLike) -> float:
   """How far samples are from the nearest one of their class in a set.
 
   Small where a set covers what the samples cover.
@@ -163,15 +161,13 @@ def distance_to_nearest(
   if not common.size:
     raise ValueError(
         "`classes_of_set` must have a class of `classes`; got "
-        f"{np.unique(classes_of_set)} and {np.unique(classes)}."
-    )
+        f"{np.unique(classes_of_set)} and {np.unique(classes)}.")
   distances = []
   for c in common:
     ours = np.asarray(features)[np.asarray(classes) == c]
     theirs = np.asarray(of_set)[np.asarray(classes_of_set) == c]
-    distances.append(NearestNeighbors(n_neighbors=1).fit(theirs).kneighbors(
-        ours
-    )[0].ravel())
+    distances.append(
+        NearestNeighbors(n_neighbors=1).fit(theirs).kneighbors(ours)[0].ravel())
   return float(np.concatenate(distances).mean())
 
 
@@ -182,18 +178,17 @@ def distillation_ratio(accuracy_of_set: ArrayLike, accuracy_of_all: float):
     accuracy_of_set: fraction or array of fractions.
     accuracy_of_all: fraction, positive; same network and test split.
   """
-  _check_fractions(accuracy_of_set=accuracy_of_set,
-                   accuracy_of_all=accuracy_of_all)
+  _check_fractions(
+      accuracy_of_set=accuracy_of_set, accuracy_of_all=accuracy_of_all)
   if not accuracy_of_all > 0:
     raise ValueError(
-        f"`accuracy_of_all` must be positive; got {accuracy_of_all}."
-    )
+        f"`accuracy_of_all` must be positive; got {accuracy_of_all}.")
   return 100 * np.asarray(accuracy_of_set) / accuracy_of_all
 
 
 def distillation_size(
-    num_samples: Sequence[int], ratios: Sequence[float], percent: float
-) -> float:
+    num_samples: Sequence[int], ratios: Sequence[float],
+    percent: float) -> float:
   """d_A = min { M : r_M >= A }; inf where no M of the sweep reaches A.
 
   Args:
@@ -204,8 +199,7 @@ def distillation_size(
   if len(num_samples) != len(ratios):
     raise ValueError(
         "`ratios` must have one entry a set; got "
-        f"{len(ratios)} for {len(num_samples)} sets."
-    )
+        f"{len(ratios)} for {len(num_samples)} sets.")
   reached = [
       m for m, r in zip(num_samples, ratios, strict=True) if r >= percent
   ]
@@ -217,5 +211,4 @@ def _check_fractions(**values):
     if not np.all((np.asarray(value) >= 0) & (np.asarray(value) <= 1)):
       raise ValueError(
           f"`{name}` must be a fraction in [0, 1]; got {value}. Divide percent "
-          "by 100."
-      )
+          "by 100.")

@@ -51,13 +51,12 @@ def linear_probe(ridge: float = 1e-3) -> Learner:
       relative = own["ridge"] * len(z) / jnp.square(z).sum()
     if len(z) <= z.shape[1]:
       weights = regression.product(
-          z.T, regression.solve(regression.product(z, z.T), y, ridge=relative)
-      )
+          z.T, regression.solve(regression.product(z, z.T), y, ridge=relative))
     else:  # more points than features, hence a singular Z Z'
       weights = regression.solve(
-          regression.product(z.T, z), regression.product(z.T, y),
-          ridge=relative * z.shape[1] / len(z),
-      )
+          regression.product(z.T, z),
+          regression.product(z.T, y),
+          ridge=relative * z.shape[1] / len(z))
 
     def predict(inputs):
       x = inputs.reshape(len(inputs), -1) - mean
@@ -67,8 +66,7 @@ def linear_probe(ridge: float = 1e-3) -> Learner:
 
   return Learner(
       fit, "linear probe", False, True,
-      (("name", "linear_probe"), ("ridge", ridge)),
-  )
+      (("name", "linear_probe"), ("ridge", ridge)))
 
 
 def _own(extra):

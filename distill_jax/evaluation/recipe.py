@@ -31,13 +31,11 @@ def check_counts(**counts: int) -> None:
     names = " and ".join(f"`{name}`" for name in counts)
     raise ValueError(
         f"{names} must be at least 1; got "
-        f"{' and '.join(map(str, counts.values()))}."
-    )
+        f"{' and '.join(map(str, counts.values()))}.")
 
 
 def check_rule(
-    step_size: float, momentum: float = 0.0, weight_decay: float = 0.0
-) -> None:
+    step_size: float, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
   """Refuses what no update can be made with."""
   if not step_size > 0:
     raise ValueError(f"`step_size` must be positive; got {step_size}.")

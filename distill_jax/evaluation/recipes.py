@@ -56,16 +56,19 @@ def in_order(momentum: float = 0.0) -> Recipe:
 
   def train(key, network, variables, training_set: TrainingSet):
     return train_in_order(
-        key, network, variables, training_set.samples, training_set.order,
-        optimizer=optimizer, remat=False,
-    )
+        key,
+        network,
+        variables,
+        training_set.samples,
+        training_set.order,
+        optimizer=optimizer,
+        remat=False)
 
   return Recipe("in_order", train, (("momentum", momentum),))
 
 
-def _by_epochs(
-    name: str, make_train: Callable, doc: str, **defaults
-) -> Callable[..., Recipe]:
+def _by_epochs(name: str, make_train: Callable, doc: str,
+               **defaults) -> Callable[..., Recipe]:
   """A memoised factory of recipes: `name(num_epochs, *, other settings)`.
 
   Args:
@@ -77,8 +80,7 @@ def _by_epochs(
   kind = inspect.Parameter
   first, *others = (
       kind(setting, kind.KEYWORD_ONLY, default=value)
-      for setting, value in defaults.items()
-  )
+      for setting, value in defaults.items())
   first = first.replace(kind=kind.POSITIONAL_OR_KEYWORD)
   signature = inspect.Signature([first, *others], return_annotation=Recipe)
 
@@ -95,9 +97,8 @@ def _by_epochs(
 
   factory.__name__ = factory.__qualname__ = name
   factory.__signature__ = signature
-  factory.__doc__ = "\n".join([
-      doc, "", "  Args:", *(f"    {k}: {_MEANING[k]}" for k in defaults)
-  ])
+  factory.__doc__ = "\n".join(
+      [doc, "", "  Args:", *(f"    {k}: {_MEANING[k]}" for k in defaults)])
   return factory
 
 
@@ -108,7 +109,7 @@ _MEANING = {
     "step_size": "the first, positive.",
     "momentum": "in [0, 1).",
     "weight_decay": "added to the gradient, times the weights.",
-    "batch_size": "of shuffled batches; the last holds what is left over.",
+    "batch_size": "of shuffled batches; the last holds what is left over."
 }
 _SGD = dict(step_size=0.01, momentum=0.9, weight_decay=5e-4)
 _DSA = "color_crop_cutout_flip_scale_rotate"
@@ -116,8 +117,7 @@ _DSA = "color_crop_cutout_flip_scale_rotate"
 
 def _sgd(step_size, momentum, weight_decay) -> optax.GradientTransformation:
   return optax.chain(
-      optax.add_decayed_weights(weight_decay), optax.sgd(step_size, momentum)
-  )
+      optax.add_decayed_weights(weight_decay), optax.sgd(step_size, momentum))
 
 
 def _halves(name: str, augment: Callable | None, learned: bool = False):
@@ -130,8 +130,7 @@ def _halves(name: str, augment: Callable | None, learned: bool = False):
   """
 
   def make_train(
-      num_epochs, step_size, momentum, weight_decay, batch_size, strategy=""
-  ):
+      num_epochs, step_size, momentum, weight_decay, batch_size, strategy=""):
     augmentation = augment and augment(strategy)
     early = num_epochs // 2 + 2
 
@@ -141,22 +140,25 @@ def _halves(name: str, augment: Callable | None, learned: bool = False):
       if own.size > 1:
         raise ValueError(
             f"`recipe` {name} takes sets with one step size; got {own.size}. "
-            "Use in_order."
-        )
+            "Use in_order.")
       return own[0]
 
     def train(key, network, variables, training_set: TrainingSet):
       samples = training_set.samples
       rate = first_step_size(samples.step_sizes)
       phases = ((early, rate), (num_epochs + 1 - early, rate / 10))
-      for k_phase, (epochs, rate) in zip(
-          jax.random.split(key), phases, strict=True
-      ):
+      for k_phase, (epochs, rate) in zip(jax.random.split(key), phases,
+                                         strict=True):
         variables = train_epochs(
-            k_phase, network, variables, samples.inputs, samples.labels,
-            optimizer=_sgd(rate, momentum, weight_decay), num_epochs=epochs,
-            batch_size=batch_size, augmentation=augmentation,
-        )
+            k_phase,
+            network,
+            variables,
+            samples.inputs,
+            samples.labels,
+            optimizer=_sgd(rate, momentum, weight_decay),
+            num_epochs=epochs,
+            batch_size=batch_size,
+            augmentation=augmentation)
       return variables
 
     return train
@@ -165,8 +167,7 @@ def _halves(name: str, augment: Callable | None, learned: bool = False):
 
 
 def _thirds(
-    num_epochs, strategy, mix, step_size, momentum, weight_decay, batch_size
-):
+    num_epochs, strategy, mix, step_size, momentum, weight_decay, batch_size):
   """SGD, five times slower from 2/3 on and again from 5/6 on."""
   augmentation = augmentations.idc(strategy) if strategy else None
   mixing = cutmix(mix) if mix else None
@@ -174,71 +175,95 @@ def _thirds(
   def train(key, network, variables, training_set: TrainingSet):
     samples = training_set.samples
     steps = -(-len(samples.inputs) // min(batch_size, len(samples.inputs)))
-    schedule = optax.piecewise_constant_schedule(step_size, {
-        steps * (2 * num_epochs // 3): 0.2, steps * (5 * num_epochs // 6): 0.2,
-    })
+    schedule = optax.piecewise_constant_schedule(
+        step_size, {
+            steps * (2 * num_epochs // 3): 0.2,
+            steps * (5 * num_epochs // 6): 0.2
+        })
     return train_epochs(
-        key, network, variables, samples.inputs, samples.labels,
+        key,
+        network,
+        variables,
+        samples.inputs,
+        samples.labels,
         optimizer=_sgd(schedule, momentum, weight_decay),
-        num_epochs=num_epochs, batch_size=batch_size,
-        augmentation=augmentation, mixing=mixing,
-    )
+        num_epochs=num_epochs,
+        batch_size=batch_size,
+        augmentation=augmentation,
+        mixing=mixing)
 
   return train
 
 
 dc = _by_epochs(
-    "dc", _halves("dc", augmentations.dc),
+    "dc",
+    _halves("dc", augmentations.dc),
     """The recipe of gradient matching.
 
   Zhao, Mopuri & Bilen, "Dataset Condensation with Gradient Matching", 2020,
   arXiv 2006.05929. As in the published code there are E + 1 epochs, and after
   epoch E // 2 + 1 the step size falls to a tenth and momentum starts anew. It
   augments MNIST alone, and has 1,000 epochs there.""",
-    num_epochs=300, strategy="", **_SGD, batch_size=256,
-)
+    num_epochs=300,
+    strategy="",
+    **_SGD,
+    batch_size=256)
 dsa = _by_epochs(
-    "dsa", _halves("dsa", augmentations.dsa),
+    "dsa",
+    _halves("dsa", augmentations.dsa),
     """As `dc`, with DSA's augmentation of every batch, one draw an image.
 
   Zhao & Bilen, "Dataset Condensation with Differentiable Siamese
   Augmentation", 2021, arXiv 2102.08259.""",
-    num_epochs=1_000, strategy=_DSA, **_SGD, batch_size=256,
-)
+    num_epochs=1_000,
+    strategy=_DSA,
+    **_SGD,
+    batch_size=256)
 cafe = _by_epochs(
-    "cafe", _halves("cafe", None),
+    "cafe",
+    _halves("cafe", None),
     """As `dc` for twice the epochs, without augmentation.
 
   Wang et al., "CAFE: Learning to Condense Dataset by Aligning Features", 2022,
   arXiv 2203.01531.""",
-    num_epochs=600, **_SGD, batch_size=256,
-)
+    num_epochs=600,
+    **_SGD,
+    batch_size=256)
 mtt = _by_epochs(
-    "mtt", _halves("mtt", augmentations.dsa, learned=True),
+    "mtt",
+    _halves("mtt", augmentations.dsa, learned=True),
     """As `dsa`, with the one step size that the set has learned.
 
   Cazenavette et al., "Dataset Distillation by Matching Training Trajectories",
   2022, arXiv 2203.11932. `step_size` is for sets that have none.""",
-    num_epochs=1_000, strategy=_DSA, **_SGD, batch_size=256,
-)
+    num_epochs=1_000,
+    strategy=_DSA,
+    **_SGD,
+    batch_size=256)
 datm = _by_epochs(
-    "datm", _halves("datm", augmentations.dsa, learned=True),
+    "datm",
+    _halves("datm", augmentations.dsa, learned=True),
     """As `mtt`, on smaller batches.
 
   Guo et al., "Towards Lossless Dataset Distillation via Difficulty-Aligned
   Trajectory Matching", 2023, arXiv 2310.05773.""",
-    num_epochs=1_000, strategy=_DSA, **_SGD, batch_size=128,
-)
+    num_epochs=1_000,
+    strategy=_DSA,
+    **_SGD,
+    batch_size=128)
 idc = _by_epochs(
-    "idc", _thirds,
+    "idc",
+    _thirds,
     """Augmentation, CutMix, and a step size that falls at 2/3 and 5/6.
 
   Kim et al., "Dataset Condensation via Efficient Synthetic-Data
   Parameterization", 2022, arXiv 2205.14959. The step size falls to a fifth,
   then to a 25th.""",
-    num_epochs=1_000, strategy="color_crop_flip_scale_rotate", mix=0.5, **_SGD,
-    batch_size=64,
-)
+    num_epochs=1_000,
+    strategy="color_crop_flip_scale_rotate",
+    mix=0.5,
+    **_SGD,
+    batch_size=64)
 
 
 @functools.cache
@@ -249,8 +274,7 @@ def converged(
     momentum: float = 0.9,
     weight_decay: float = 5e-4,
     batch_size: int = 256,
-    tolerance: float = 0.01,
-) -> Recipe:
+    tolerance: float = 0.01) -> Recipe:
   """SGD on the set until its loss is small; order and step sizes are unused.
 
   Args:
@@ -281,8 +305,7 @@ def converged(
       x, y = batch(k_rows)
 
       variables, state, loss = training_step(
-          k_apply, network, variables, state, x, y, optimizer=optimizer
-      )
+          k_apply, network, variables, state, x, y, optimizer=optimizer)
       return t + 1, variables, state, loss
 
     def unfinished(carry):
@@ -293,11 +316,11 @@ def converged(
     start = (jnp.zeros((), jnp.int32), variables, state, infinite)
     return jax.lax.while_loop(unfinished, step, start)[1]
 
-  return Recipe("converged", train, (
-      ("num_steps", num_steps), ("step_size", step_size),
-      ("momentum", momentum), ("weight_decay", weight_decay),
-      ("batch_size", batch_size), ("tolerance", tolerance),
-  ))
+  return Recipe(
+      "converged", train,
+      (("num_steps", num_steps), ("step_size", step_size),
+       ("momentum", momentum), ("weight_decay", weight_decay),
+       ("batch_size", batch_size), ("tolerance", tolerance)))
 
 
 @functools.cache
@@ -323,7 +346,7 @@ RECIPES = {
     "kip": kip,
     "mtt": mtt,
     "rat_bptt": rat_bptt,
-    "untrained": untrained,
+    "untrained": untrained
 }
 
 
@@ -338,15 +361,13 @@ def from_spec(spec: dict[str, Any]) -> Recipe:
   name = settings.pop("name", None)
   if name not in RECIPES:
     raise ValueError(
-        f"`recipe` must be one of {', '.join(RECIPES)}; got {name!r}."
-    )
+        f"`recipe` must be one of {', '.join(RECIPES)}; got {name!r}.")
   known = RECIPES[name]().spec
   unknown = sorted(set(settings) - set(known))
   if unknown:
     raise ValueError(
         f"`recipe` {name} must have settings among "
-        f"{', '.join(sorted(set(known) - {'name'})) or 'none'}; got {unknown}."
-    )
+        f"{', '.join(sorted(set(known) - {'name'})) or 'none'}; got {unknown}.")
   for setting, value in settings.items():
     kind = str if isinstance(known[setting], str) else int | float
     if not isinstance(value, kind):
@@ -356,8 +377,7 @@ def from_spec(spec: dict[str, Any]) -> Recipe:
 
 
 def hard_labels(
-    training_set: TrainingSet, *, centred: bool = False
-) -> TrainingSet:
+    training_set: TrainingSet, *, centred: bool = False) -> TrainingSet:
   """The set with each label row replaced by the one-hot row of its class.
 
   Args:
@@ -367,8 +387,6 @@ def hard_labels(
   labels = training_set.samples.labels
   classes = classes_of_labels(uncentred(labels) if centred else labels)
   rows = (centred_rows if centred else label_rows)(
-      classes, max(labels.shape[-1], 2), labels.dtype
-  )
+      classes, max(labels.shape[-1], 2), labels.dtype)
   return training_set._replace(
-      samples=training_set.samples._replace(labels=rows)
-  )
+      samples=training_set.samples._replace(labels=rows))

@@ -87,8 +87,7 @@ def report_dict(
     *,
     data: Mapping[str, Any],
     seconds: Mapping[str, float | None],
-    command: str = "",
-) -> Evaluation:
+    command: str = "") -> Evaluation:
   """Everything a result must say, ready for `json.dump`.
 
   Accuracies are fractions of 1, `ratio` is percent.
@@ -119,8 +118,7 @@ def report_dict(
       seed=artifact.provenance.get("seed"),
       device=environment.device(),
       versions=environment.versions(),
-      command=command,
-  )
+      command=command)
   if measured.hard_labels is not None:
     document["hard_label_accuracy"] = measured.hard_labels.summary()
   if measured.snapped is not None:
@@ -134,9 +132,9 @@ def report_dict(
   if measured.networks:
     document["networks"] = {
         name: {
-            **_block(target.report),
-            "random_real": _baseline(target.random_real, target.report),
-            **_full_data_block(target.report, target.full_data),
+            **_block(target.report), "random_real":
+                _baseline(target.random_real, target.report),
+            **_full_data_block(target.report, target.full_data)
         } for name, target in measured.networks.items()
     }
   return document
@@ -145,7 +143,7 @@ def report_dict(
 # The set changed in one thing.
 _VARIANTS = {
     "hard_label_accuracy": "  with hard labels",
-    "snapped_accuracy": "  as its nearest words",
+    "snapped_accuracy": "  as its nearest words"
 }
 
 
@@ -168,8 +166,7 @@ def table(report: dict[str, Any]) -> str:
     rows.append(_row(label, entry, step_size, best))
   head = (
       f"{'':<22}{'accuracy %':>10}{'std':>6}{'stderr':>7}{'F1 %':>7}"
-      f"{'nets x sets':>12}{'step':>8}{'gain':>8}"
-  )
+      f"{'nets x sets':>12}{'step':>8}{'gain':>8}")
   rule = "-" * len(head)
   lines = [*_heading(report, len(head)), rule, head, rule, *rows, rule]
   return "\n".join(lines + _footer(report))
@@ -184,8 +181,7 @@ def transfer_table(report: dict[str, Any]) -> str:
   full = any("ratio" in block for block in report["networks"].values())
   head = (
       f"{'network':<16}{'distilled %':>16}{'random real %':>16}"
-      f"{'gain':>16}" + f"{'all data':>9}{'kept %':>7}" * full
-  )
+      f"{'gain':>16}" + f"{'all data':>9}{'kept %':>7}" * full)
   rule = "-" * len(head)
   rows, counts = [], set()
   for name, block in report["networks"].items():
@@ -193,23 +189,21 @@ def transfer_table(report: dict[str, Any]) -> str:
     cells = [
         _with_error(block["accuracy"]["mean"], _std(block["accuracy"])),
         _with_error(random["mean"], _std(random)),
-        _with_error(**random["gain"]),
+        _with_error(**random["gain"])
     ]
     counts.add(
         f"{block['num_networks']} networks each, on random real data "
-        f"{random['num_networks']} on each of {random['num_sets']} sets"
-    )
+        f"{random['num_networks']} on each of {random['num_sets']} sets")
     rows.append(f"{name[:16]:<16}" + "".join(f"{c:>16}" for c in cells))
     if "ratio" in block:
-      rows[-1] += (f"{100 * block['full_data_accuracy']:>9.2f}"
-                   f"{block['ratio']:>7.1f}")
+      rows[-1] += (
+          f"{100 * block['full_data_accuracy']:>9.2f}"
+          f"{block['ratio']:>7.1f}")
   note = (
       f"{'; '.join(sorted(counts))}; ± is the standard deviation, for gains "
-      "the standard error"
-  )
+      "the standard error")
   return "\n".join(
-      [rule, head, rule, *rows, rule, *textwrap.wrap(note, len(head))]
-  )
+      [rule, head, rule, *rows, rule, *textwrap.wrap(note, len(head))])
 
 
 def _with_error(mean: float, stderr: float | None) -> str:
@@ -224,8 +218,7 @@ def _std(entry) -> float | None:
 def _heading(report, width):
   parts = [
       f"{report['num_samples']} samples for {report['data']['spec']}",
-      f"network {report['network']}",
-      f"{report['student_init']} initialisation",
+      f"network {report['network']}", f"{report['student_init']} initialisation"
   ]
   steps, recipe = report["num_inner_steps"], report["recipe"]
   if recipe and recipe["name"] != "in_order":
@@ -245,18 +238,15 @@ def _footer(report):
     f1 = "" if f1 is None else f" (F1 {100 * f1:.2f})"
     lines.append(
         f"all data: {100 * report['full_data_accuracy']:.2f}{f1}, of which the "
-        f"set keeps {report['ratio']:.1f} %"
-    )
+        f"set keeps {report['ratio']:.1f} %")
   for name, entry in report.get("references", {}).items():
     lines.append(
         f"{name} on all data: {100 * entry['accuracy']:.2f} "
-        f"(F1 {100 * entry['macro_f1']:.2f})"
-    )
+        f"(F1 {100 * entry['macro_f1']:.2f})")
   splits = {b["selected_on"] for b in report["baselines"].values()} - {None}
   if splits:
     lines.append(
-        f"step sizes of baselines chosen on {' and '.join(sorted(splits))}"
-    )
+        f"step sizes of baselines chosen on {' and '.join(sorted(splits))}")
   if report["baselines"]:
     lines.append("gain of the distilled set over each, in percent points")
   lines.append("F1: mean over classes, then over networks")
@@ -268,8 +258,7 @@ def _row(name, entry, step_size, best):
   if best is not None:
     gain = f"{100 * (best - entry['mean']):+.2f}"
   counts = f"{entry.get('num_networks', len(entry['per_network']))} x " + str(
-      entry.get("num_sets", 1)
-  )
+      entry.get("num_sets", 1))
   std = stderr = "-"
   if len(entry["per_network"]) > 1:
     std, stderr = f"{100 * entry['std']:.2f}", f"{100 * entry['stderr']:.2f}"
@@ -277,8 +266,7 @@ def _row(name, entry, step_size, best):
   f1 = "-" if f1 is None else f"{100 * f1:.2f}"
   return (
       f"{name[:22]:<22}{100 * entry['mean']:>10.2f}{std:>6}{stderr:>7}{f1:>7}"
-      f"{counts:>12}{step_size:>8}{gain:>8}"
-  ).rstrip()
+      f"{counts:>12}{step_size:>8}{gain:>8}").rstrip()
 
 
 def _block(report: Report) -> dict[str, Any]:
@@ -289,7 +277,7 @@ def _block(report: Report) -> dict[str, Any]:
       "num_networks": report.num_networks,
       "macro_f1": report.macro_f1,
       "majority_rate": report.majority_rate,
-      "accuracy_on_set": float(report.accuracy_on_set.mean()),
+      "accuracy_on_set": float(report.accuracy_on_set.mean())
   }
 
 
@@ -302,9 +290,8 @@ def _in_words(gain: float) -> str:
   return f"{points} points {better} than random real data of this size"
 
 
-def _full_data_block(
-    report: Report, full_data: FullData | None
-) -> dict[str, float]:
+def _full_data_block(report: Report,
+                     full_data: FullData | None) -> dict[str, float]:
   """Accuracy on all data and the share of it that the set keeps, in %."""
   if full_data is None:
     return {}
@@ -319,15 +306,12 @@ def _baseline(baseline: Baseline, report: Report) -> dict[str, Any]:
   """As `accuracy`; `gain` is what the distilled set is better by."""
   num_sets, num_networks = baseline.accuracy.shape
   return {
-      **baseline.summary(),
-      "num_sets": num_sets,
+      **baseline.summary(), "num_sets": num_sets,
       "num_networks": num_networks,
       "num_samples": baseline.num_samples,
       "num_classes": baseline.num_classes,
       "learner": baseline.learner,
       "step_size": baseline.step_size,
       "selected_on": baseline.selected_on,
-      "gain": metrics.gain_over(
-          report.accuracy, baseline.accuracy
-      )._asdict(),
+      "gain": metrics.gain_over(report.accuracy, baseline.accuracy)._asdict()
   }

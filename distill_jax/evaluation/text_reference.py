@@ -43,8 +43,7 @@ def tfidf_linear(
     drop_duplicates: bool = False,
     validation_fraction: float = 0.1,
     seed: int = 0,
-    costs: tuple[float, ...] = COSTS,
-) -> LinearReference:
+    costs: tuple[float, ...] = COSTS) -> LinearReference:
   """Fits the training texts without the validation part, as all else is.
 
   Args:
@@ -74,21 +73,23 @@ def tfidf_linear(
     x_train, y_train = [x_train[i] for i in rows], np.asarray(y_train)[rows]
   names = np.array(labelling.name_classes(np.asarray(y_train).astype(str)))
   y_train, y_test = (
-      labelling.indices(argument, np.asarray(y).astype(str), names)
-      for argument, y in (("y_train", y_train), ("y_test", y_test))
-  )
+      labelling.indices(argument,
+                        np.asarray(y).astype(str), names)
+      for argument, y in (("y_train", y_train), ("y_test", y_test)))
   if x_validation is None:
     kept, held = stratified(names[y_train], names, validation_fraction, seed)
     x_validation, y_validation = [x_train[i] for i in held], y_train[held]
     x_train, y_train = [x_train[i] for i in kept], y_train[kept]
   else:
     y_validation = labelling.indices(
-        "y_validation", np.asarray(y_validation).astype(str), names
-    )
+        "y_validation",
+        np.asarray(y_validation).astype(str), names)
   features = TfidfVectorizer(
-      tokenizer=tokeniser(tokens), token_pattern=None, lowercase=False,
-      ngram_range=(1, 2), sublinear_tf=True,
-  )
+      tokenizer=tokeniser(tokens),
+      token_pattern=None,
+      lowercase=False,
+      ngram_range=(1, 2),
+      sublinear_tf=True)
   train = features.fit_transform(x_train)
   costs = costs if len(x_validation) else (1.0,)
   fitted = {
@@ -103,5 +104,4 @@ def tfidf_linear(
   confusion = metrics.confusion_matrix(y_test, predicted, len(names))
   return LinearReference(
       float(metrics.accuracy(confusion)), float(metrics.macro_f1(confusion)),
-      best,
-  )
+      best)

@@ -30,8 +30,7 @@ def rat_bptt(
     step_size: float = 1e-3,
     last_rate: float = 1.0,
     batch_size: int = 5_000,
-    strategy: str = "",
-) -> Recipe:
+    strategy: str = "") -> Recipe:
   """Adam at one step size, as in the inner loop of RaT-BPTT, or on a cosine.
 
   Feng, Vedantam & Kempe, "Embarrassingly Simple Dataset Distillation", 2023,
@@ -49,14 +48,17 @@ def rat_bptt(
 
   def optimizer(step_size):
     return optax.adam(
-        optax.cosine_decay_schedule(step_size, num_steps, last_rate)
-    )
+        optax.cosine_decay_schedule(step_size, num_steps, last_rate))
 
   return _recipe(
-      "rat_bptt", optimizer, loss=cross_entropy, num_steps=num_steps,
-      step_size=step_size, batch_size=batch_size, strategy=strategy,
-      last_rate=last_rate,
-  )
+      "rat_bptt",
+      optimizer,
+      loss=cross_entropy,
+      num_steps=num_steps,
+      step_size=step_size,
+      batch_size=batch_size,
+      strategy=strategy,
+      last_rate=last_rate)
 
 
 @functools.cache
@@ -67,8 +69,7 @@ def frepo(
     warm_up: int = 500,
     target_scale: float = 1.0,
     batch_size: int = 500,
-    strategy: str = "",
-) -> Recipe:
+    strategy: str = "") -> Recipe:
   """Regression by Adam: a linear rise, then a cosine to a hundredth.
 
   Zhou, Nezhadarya & Ba, "Dataset Distillation using Neural Feature
@@ -93,12 +94,16 @@ def frepo(
     return optax.adam(_cosine(step_size, num_steps, warm_up))
 
   return _recipe(
-      "frepo", optimizer,
+      "frepo",
+      optimizer,
       loss=functools.partial(squared_error, target_scale=target_scale),
-      num_steps=num_steps, step_size=step_size, batch_size=batch_size,
-      strategy=strategy, regression=True, warm_up=warm_up,
-      target_scale=target_scale,
-  )
+      num_steps=num_steps,
+      step_size=step_size,
+      batch_size=batch_size,
+      strategy=strategy,
+      regression=True,
+      warm_up=warm_up,
+      target_scale=target_scale)
 
 
 @functools.cache
@@ -109,8 +114,7 @@ def kip(
     momentum: float = 0.9,
     weight_decay: float = 1e-3,
     batch_size: int = 100,
-    strategy: str = "",
-) -> Recipe:
+    strategy: str = "") -> Recipe:
   """Regression by SGD with momentum and a cosine to zero.
 
   Nguyen et al., "Dataset Distillation with Infinitely Wide Convolutional
@@ -130,14 +134,19 @@ def kip(
   def optimizer(step_size):
     schedule = optax.cosine_decay_schedule(step_size, num_steps)
     return optax.chain(
-        optax.add_decayed_weights(weight_decay), optax.sgd(schedule, momentum)
-    )
+        optax.add_decayed_weights(weight_decay), optax.sgd(schedule, momentum))
 
   return _recipe(
-      "kip", optimizer, loss=squared_error, num_steps=num_steps,
-      step_size=step_size, batch_size=batch_size, strategy=strategy,
-      regression=True, momentum=momentum, weight_decay=weight_decay,
-  )
+      "kip",
+      optimizer,
+      loss=squared_error,
+      num_steps=num_steps,
+      step_size=step_size,
+      batch_size=batch_size,
+      strategy=strategy,
+      regression=True,
+      momentum=momentum,
+      weight_decay=weight_decay)
 
 
 def _recipe(
@@ -150,8 +159,7 @@ def _recipe(
     batch_size: int,
     strategy: str,
     regression: bool = False,
-    **others,
-) -> Recipe:
+    **others) -> Recipe:
   check_counts(num_steps=num_steps, batch_size=batch_size)
   check_rule(step_size)
   rule = optimizer(step_size)
@@ -169,25 +177,33 @@ def _recipe(
         rows = jax.random.choice(k_rows, size, (batch_size,), replace=False)
         x, y = inputs[rows], labels[rows]
       return training_step(
-          k_step, network, variables, state, x, y, optimizer=rule,
-          augmentation=augmentation, loss=loss,
-      )[:2], None
+          k_step,
+          network,
+          variables,
+          state,
+          x,
+          y,
+          optimizer=rule,
+          augmentation=augmentation,
+          loss=loss)[:2], None
 
     start = (variables, rule.init(variables["params"]))
     return jax.lax.scan(step, start, jnp.arange(num_steps))[0][0]
 
   return Recipe(
-      name, train,
-      tuple(dict(
-          num_steps=num_steps, step_size=step_size, batch_size=batch_size,
-          strategy=strategy, **others,
-      ).items()),
-      regression=regression,
-  )
+      name,
+      train,
+      tuple(
+          dict(
+              num_steps=num_steps,
+              step_size=step_size,
+              batch_size=batch_size,
+              strategy=strategy,
+              **others).items()),
+      regression=regression)
 
 
 def _cosine(peak: float, num_steps: int, warm_up: int) -> optax.Schedule:
   rise = min(warm_up, num_steps // 2)
   return optax.warmup_cosine_decay_schedule(
-      peak / max(rise, 1), peak, rise, num_steps, peak / 100
-  )
+      peak / max(rise, 1), peak, rise, num_steps, peak / 100)

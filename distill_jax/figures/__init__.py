@@ -19,15 +19,7 @@ from distill_jax.figures.theme import save
 from distill_jax.figures.words import decoded_sentences, heat_maps
 
 __all__ = [
-    "AXES",
-    "Points",
-    "accuracy_against",
-    "accuracy_bars",
-    "curves",
-    "decoded_sentences",
-    "heat_maps",
-    "sample_grid",
-    "save",
-    "t_sne",
-    "transfer_matrix",
+    "AXES", "Points", "accuracy_against", "accuracy_bars", "curves",
+    "decoded_sentences", "heat_maps", "sample_grid", "save", "t_sne",
+    "transfer_matrix"
 ]

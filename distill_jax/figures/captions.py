@@ -20,19 +20,17 @@ def label_texts(labels, class_names, num: int, *, room: float):
     return [[names[c]] for c in labels.argmax(1)]
   decimals = 1 if np.abs(labels).max() >= 1.05 else 2
   largest = np.argsort(-labels, axis=1, kind="stable")[:, :num]
-  values = [
-      [f"{row[c]:z.{decimals}f}" for c in places]
-      for row, places in zip(labels, largest, strict=True)
-  ]
+  values = [[f"{row[c]:z.{decimals}f}"
+             for c in places]
+            for row, places in zip(labels, largest, strict=True)]
   longest = ": " + max((value for row in values for value in row), key=len)
   names = [_shortened(str(name), longest, room) for name in class_names]
-  return [
-      [
-          f"{names[c]}: {value}"
-          for c, value in zip(places, row, strict=True)
-          if c == places[0] or float(value)
-      ] for places, row in zip(largest, values, strict=True)
+  return [[
+      f"{names[c]}: {value}"
+      for c, value in zip(places, row, strict=True)
+      if c == places[0] or float(value)
   ]
+          for places, row in zip(largest, values, strict=True)]
 
 
 def _shortened(name: str, rest: str, room: float) -> str:
@@ -53,17 +51,13 @@ def _inches(text: str) -> float:
   return 1.05 / 72 * TextPath((0, 0), plain, size=TEXT).get_extents().width
 
 
-def check_labels(
-    labels, num_samples: int, class_names: Sequence[str]
-) -> None:
+def check_labels(labels, num_samples: int, class_names: Sequence[str]) -> None:
   """Refuses labels or names that do not fit the samples."""
   if labels.ndim != 2 or len(labels) != num_samples:
     raise ValueError(
         f"`labels` must be [M, K] for {num_samples} samples; got shape "
-        f"{labels.shape}."
-    )
+        f"{labels.shape}.")
   expected = 2 if labels.shape[1] == 1 else labels.shape[1]
   if len(class_names) != expected:
     raise ValueError(
-        f"`class_names` must have {expected} names; got {len(class_names)}."
-    )
+        f"`class_names` must have {expected} names; got {len(class_names)}.")

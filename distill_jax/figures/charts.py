@@ -15,7 +15,7 @@ _FEW = 8  # sizes that are labelled one by one
 # Horizontal axes: the field of a row, its title, its unit.
 AXES = {
     "samples": ("num_samples", "distilled samples", ""),
-    "bytes": ("bytes", "size of the set", "B"),
+    "bytes": ("bytes", "size of the set", "B")
 }
 
 
@@ -40,9 +40,8 @@ def curves(metrics: Sequence[Mapping[str, float]]):
   figure = theme.figure(6.5, 0.6 + 1.9 * len(shown))
   panels = figure.subplots(len(shown), sharex=True, squeeze=False)[:, 0]
   steps = [line["step"] for line in metrics]
-  for axes, (name, label, scale), colour in zip(
-      panels, shown, theme.COLOURS, strict=False
-  ):
+  for axes, (name, label, scale), colour in zip(panels, shown, theme.COLOURS,
+                                                strict=False):
     values = [scale * line[name] for line in metrics]
     axes.plot(steps, values, color=colour, marker="o" * (len(steps) < 15))
     axes.xaxis.get_major_locator().set_params(integer=True)
@@ -57,8 +56,7 @@ def accuracy_against(
     rows: Sequence[Mapping[str, Any]],
     axis: str = "samples",
     *,
-    full_data: float | None = None,
-):
+    full_data: float | None = None):
   """Test accuracy against the size of the set, a line for each label.
 
   Args:
@@ -83,26 +81,29 @@ def accuracy_against(
   axes = figure.subplots()
   shown = []
   for i, label in enumerate(dict.fromkeys(row["label"] for row in rows)):
-    line = sorted(
-        (row for row in rows if row["label"] == label),
-        key=lambda row: row[size],
-    )
-    shown.append(axes.errorbar(
-        [row[size] for row in line],
-        [100 * row["mean"] for row in line],
-        yerr=[100 * _std(row) for row in line],
-        color=theme.colour(i), marker=theme.marker(i), markersize=5,
-        capsize=3, linewidth=1.5, label=label,
-    ))
+    line = sorted((row for row in rows if row["label"] == label),
+                  key=lambda row: row[size])
+    shown.append(
+        axes.errorbar([row[size] for row in line],
+                      [100 * row["mean"] for row in line],
+                      yerr=[100 * _std(row) for row in line],
+                      color=theme.colour(i),
+                      marker=theme.marker(i),
+                      markersize=5,
+                      capsize=3,
+                      linewidth=1.5,
+                      label=label))
   if full_data is not None:
-    for share, style, text in (
-        (100, "--", "all real data"), (90, ":", "90 % of all real data"),
-    ):
+    for share, style, text in ((100, "--", "all real data"),
+                               (90, ":", "90 % of all real data")):
       level = share * full_data
-      shown.append(axes.axhline(
-          level, color=theme.GREY, linestyle=style, linewidth=1.2,
-          label=f"{text}: {level:.1f} %",
-      ))
+      shown.append(
+          axes.axhline(
+              level,
+              color=theme.GREY,
+              linestyle=style,
+              linewidth=1.2,
+              label=f"{text}: {level:.1f} %"))
   _log_axis(axes, [row[size] for row in rows], unit)
   theme.dress(axes, "both")
   axes.set_xlabel(title, fontsize=10)
@@ -113,9 +114,11 @@ def accuracy_against(
   axes.set_ylim(max(10 * np.floor((lowest - 2) / 10), 0), 103)
   longest = max(len(handle.get_label()) for handle in shown)
   figure.legend(
-      handles=shown, loc="outside lower center", fontsize=9, frameon=False,
-      ncols=min(4 if longest < 12 else 2, len(shown)),
-  )
+      handles=shown,
+      loc="outside lower center",
+      fontsize=9,
+      frameon=False,
+      ncols=min(4 if longest < 12 else 2, len(shown)))
   return figure
 
 
@@ -133,8 +136,10 @@ def accuracy_bars(report: Mapping[str, Any]):
   """
   from distill_jax.evaluation.baselines import TITLES
 
-  bars = {TITLES.get(name, name): block
-          for name, block in report.get("baselines", {}).items()}
+  bars = {
+      TITLES.get(name, name): block
+      for name, block in report.get("baselines", {}).items()
+  }
   bars["distilled"] = report["accuracy"]
   bars = dict(sorted(bars.items(), key=lambda bar: bar[1]["mean"]))
   means = np.array([100 * block["mean"] for block in bars.values()])
@@ -146,15 +151,23 @@ def accuracy_bars(report: Mapping[str, Any]):
   axes = figure.subplots()
   whiskers = [np.minimum(stds, means), np.minimum(stds, 100 - means)]
   axes.barh(
-      list(bars), means, xerr=whiskers, height=0.68, color=colours,
-      ecolor=theme.DARK, capsize=2.5, error_kw={"linewidth": 1},
-  )
+      list(bars),
+      means,
+      xerr=whiskers,
+      height=0.68,
+      color=colours,
+      ecolor=theme.DARK,
+      capsize=2.5,
+      error_kw={"linewidth": 1})
   for y, (name, mean, std) in enumerate(zip(bars, means, stds, strict=True)):
     axes.text(
-        105, y, f"{mean:.1f} ± {std:.1f}" if std else f"{mean:.1f}",
-        va="center", fontsize=9, color=theme.DARK,
-        weight="bold" if name == "distilled" else "normal",
-    )
+        105,
+        y,
+        f"{mean:.1f} ± {std:.1f}" if std else f"{mean:.1f}",
+        va="center",
+        fontsize=9,
+        color=theme.DARK,
+        weight="bold" if name == "distilled" else "normal")
   theme.dress(axes, "x")
   axes.tick_params(axis="y", length=0)
   # The scale ends at 100 %; the numbers stand right of it.
@@ -164,8 +177,11 @@ def accuracy_bars(report: Mapping[str, Any]):
   if full_data is not None:
     full_data *= 100
     axes.axvline(full_data, color=theme.GREY, linestyle="--", linewidth=1.2)
-    axes.set_title(f"dashed: all real data, {full_data:.1f} %", fontsize=9,
-                   color=theme.GREY, loc="right")
+    axes.set_title(
+        f"dashed: all real data, {full_data:.1f} %",
+        fontsize=9,
+        color=theme.GREY,
+        loc="right")
   return figure
 
 
@@ -186,11 +202,11 @@ def transfer_matrix(sets: Mapping[str, Mapping[str, Any]]):
   if not targets or any(list(row) != targets for row in sets.values()):
     raise ValueError(
         "`sets` must be of the same networks; got "
-        f"{ {name: list(row) for name, row in sets.items()} }."
-    )
+        f"{ {name: list(row) for name, row in sets.items()} }.")
   first = next(iter(sets.values()))
-  rows = {name: [row[t]["accuracy"] for t in targets]
-          for name, row in sets.items()}
+  rows = {
+      name: [row[t]["accuracy"] for t in targets] for name, row in sets.items()
+  }
   rows["random real"] = [first[t]["random_real"] for t in targets]
   means = np.array([[100 * b["mean"] for b in row] for row in rows.values()])
   figure = theme.figure(1.6 + 0.95 * len(targets), 1.3 + 0.55 * len(rows))
@@ -201,12 +217,19 @@ def transfer_matrix(sets: Mapping[str, Mapping[str, Any]]):
     for x, block in enumerate(row):
       text, std = f"{means[y, x]:.1f}", 100 * _std(block)
       axes.text(
-          x, y, f"{text}\n± {std:.1f}" if std else text, ha="center",
-          va="center", fontsize=9,
-          color="white" if means[y, x] > (low + high) / 2 else theme.DARK,
-      )
-  axes.set_xticks(range(len(targets)), targets, rotation=30, ha="right",
-                  rotation_mode="anchor")
+          x,
+          y,
+          f"{text}\n± {std:.1f}" if std else text,
+          ha="center",
+          va="center",
+          fontsize=9,
+          color="white" if means[y, x] > (low + high) / 2 else theme.DARK)
+  axes.set_xticks(
+      range(len(targets)),
+      targets,
+      rotation=30,
+      ha="right",
+      rotation_mode="anchor")
   axes.set_yticks(range(len(rows)), list(rows))
   axes.tick_params(labelsize=9, length=0)
   axes.spines[:].set_visible(False)

@@ -22,8 +22,7 @@ def sample_grid(
     *,
     start=None,
     order=None,
-    title: str = "Distilled samples",
-):
+    title: str = "Distilled samples"):
   """The samples in a grid, below each its largest label values.
 
   Black to white is one range for all pictures of a panel: the mean of their
@@ -55,17 +54,17 @@ def sample_grid(
   left = _MARGIN if steps is None else _STEPS
   breadth = min(columns * _LARGEST, _WIDEST - left - _MARGIN)
   texts = label_texts(
-      labels[rows], class_names, 1 if len(rows) > 50 else 3 - many,
-      room=breadth / columns - _GAP / 2,
-  )
+      labels[rows],
+      class_names,
+      1 if len(rows) > 50 else 3 - many,
+      room=breadth / columns - _GAP / 2)
   panels = [_Panel("", images[rows], columns, texts, steps)]
   if start is not None:
     start = _images("start", start)
     if start.shape != images.shape:
       raise ValueError(
           f"`start` must have the shape of `images`, {images.shape}; got "
-          f"{start.shape}."
-      )
+          f"{start.shape}.")
     before = _Panel("Before", start[rows], columns * (1 + many))
     panels = [before, panels[0]._replace(heading="After")]
   return _draw(panels, title, left, breadth)
@@ -132,17 +131,28 @@ def _draw_panel(axes, panel: _Panel, left, y, cell) -> float:
     members = range(row, min(row + panel.columns, len(pictures)))
     if panel.steps is not None:
       text = _step_text(panel.steps[members[0]], panel.steps[members[-1]])
-      _write(axes, left - _GAP, y + height / 2, text, ha="right", va="center",
-             color=theme.GREY)
+      _write(
+          axes,
+          left - _GAP,
+          y + height / 2,
+          text,
+          ha="right",
+          va="center",
+          color=theme.GREY)
     for column, i in enumerate(members):
       x = left + (column + 0.5) * cell
       axes.imshow(
-          pictures[i], interpolation="nearest", aspect="auto",
-          extent=(x - width / 2, x + width / 2, y + height, y),
-      )
+          pictures[i],
+          interpolation="nearest",
+          aspect="auto",
+          extent=(x - width / 2, x + width / 2, y + height, y))
       for line, text in enumerate(panel.texts[i] if panel.texts else ()):
-        _write(axes, x, y + height + 0.03 + line * _LINE, text,
-               color=theme.GREY if line else theme.DARK)
+        _write(
+            axes,
+            x,
+            y + height + 0.03 + line * _LINE,
+            text,
+            color=theme.GREY if line else theme.DARK)
     y += height + _GAP
     if panel.texts:
       y += _LINE * max(map(len, panel.texts)) + 0.03
@@ -150,8 +160,13 @@ def _draw_panel(axes, panel: _Panel, left, y, cell) -> float:
 
 
 def _write(axes, x, y, text, **style):
-  style = {"ha": "center", "va": "top", "fontsize": TEXT, "color": theme.DARK,
-           **style}
+  style = {
+      "ha": "center",
+      "va": "top",
+      "fontsize": TEXT,
+      "color": theme.DARK,
+      **style
+  }
   axes.text(x, y, text, parse_math=False, **style)
 
 
@@ -162,6 +177,7 @@ def _range(images) -> tuple[float, float]:
 
 
 def _caption(panels: Sequence[_Panel]) -> str:
+
   def text(panel):
     mean, reach = _range(panel.images)
     return f"{mean - reach:z.2f} to {mean + reach:.2f} {panel.heading.lower()}"
@@ -179,8 +195,7 @@ def _images(argument: str, images) -> np.ndarray:
   if images.ndim != 4 or not images.size or images.shape[-1] not in (1, 3):
     raise ValueError(
         f"`{argument}` must be images [M, H, W, C] with C = 1 or 3; got shape "
-        f"{images.shape}. Other samples have no pictures."
-    )
+        f"{images.shape}. Other samples have no pictures.")
   if not np.isfinite(images).all():
     raise ValueError(f"`{argument}` must be finite; got NaN or infinity.")
   return images

@@ -27,8 +27,7 @@ def t_sne(
     sets: Mapping[str, Points],
     class_names: Sequence[str],
     *,
-    seed: int = 0,
-):
+    seed: int = 0):
   """Real samples and sets of them in one plane, a panel for each set.
 
   One t-SNE (van der Maaten & Hinton, 2008) of all points together, so the
@@ -55,39 +54,44 @@ def t_sne(
   if not sets or num_classes > 20:
     raise ValueError(
         "`sets` must hold a set of at most 20 classes; got "
-        f"{len(sets)} of {num_classes}."
-    )
+        f"{len(sets)} of {num_classes}.")
   points = (real, *sets.values())
   features = np.concatenate([np.asarray(p.features) for p in points])
   if len(features) < 10:
     raise ValueError(
         "`real` and `sets` must hold ten points together; got "
-        f"{len(features)}."
-    )
+        f"{len(features)}.")
   plane = TSNE(
-      init="pca", random_state=seed, perplexity=min(30, len(features) / 4),
-  ).fit_transform(features)
+      init="pca", random_state=seed,
+      perplexity=min(30,
+                     len(features) / 4)).fit_transform(features)
   real_at, *sets_at = np.split(
-      plane, np.cumsum([len(p.features) for p in points])[:-1]
-  )
+      plane,
+      np.cumsum([len(p.features) for p in points])[:-1])
   palette = colormaps["tab10" if num_classes <= 10 else "tab20"]
   colours = np.array([palette(c) for c in range(num_classes)])
   width = 4.5 if len(sets) == 1 else 8.0
   figure = theme.figure(width, 1.0 + width / len(sets))
   panels = np.ravel(figure.subplots(1, len(sets), sharex=True, sharey=True))
   for axes, (title, p), at in zip(panels, sets.items(), sets_at, strict=True):
-    axes.scatter(*real_at.T, s=5, c=colours[np.asarray(real.classes)],
-                 alpha=0.25, linewidths=0)
+    axes.scatter(
+        *real_at.T,
+        s=5,
+        c=colours[np.asarray(real.classes)],
+        alpha=0.25,
+        linewidths=0)
     segments = np.zeros(len(at), int)
     if p.segments is not None:
       segments = np.asarray(p.segments)
     for segment in np.unique(segments):
       own = segments == segment
       axes.scatter(
-          *at[own].T, s=26, c=colours[np.asarray(p.classes)[own]],
-          marker=theme.marker(segment), edgecolors=theme.DARK,
-          linewidths=0.8,
-      )
+          *at[own].T,
+          s=26,
+          c=colours[np.asarray(p.classes)[own]],
+          marker=theme.marker(segment),
+          edgecolors=theme.DARK,
+          linewidths=0.8)
     axes.set_title(title, fontsize=10)
     axes.set(xticks=(), yticks=())
   handles = [
@@ -99,10 +103,18 @@ def t_sne(
       for g in np.unique(p.segments)
   })
   handles += [
-      Line2D([], [], marker=theme.marker(g), linestyle="", color="white",
-             markeredgecolor=theme.DARK, label=f"segment {g + 1}")
-      for g in numbers
+      Line2D([], [],
+             marker=theme.marker(g),
+             linestyle="",
+             color="white",
+             markeredgecolor=theme.DARK,
+             label=f"segment {g + 1}") for g in numbers
   ]
-  figure.legend(handles=handles, loc="outside lower center", ncols=5,
-                fontsize=8, frameon=False, columnspacing=1.0)
+  figure.legend(
+      handles=handles,
+      loc="outside lower center",
+      ncols=5,
+      fontsize=8,
+      frameon=False,
+      columnspacing=1.0)
   return figure

@@ -26,8 +26,7 @@ def decoded_sentences(
     *,
     order=None,
     of_words: bool = False,
-    title: str = "Nearest words of the distilled sentences",
-):
+    title: str = "Nearest words of the distilled sentences"):
   """Every sentence in its nearest words, above it its largest label values.
 
   Args:
@@ -52,17 +51,14 @@ def decoded_sentences(
     if each < len(rows):
       head = f"step {place // each + 1}   {head}"
     body = textwrap.wrap(
-        " ".join(sentences[row]), _COLUMNS, max_lines=_LINES, placeholder=" …"
-    )
+        " ".join(sentences[row]), _COLUMNS, max_lines=_LINES, placeholder=" …")
     blocks.append((head, body))
   note = "Training used the vectors, not these words."
   if of_words:
     note = "The set consists of these words."
   if len(rows) > _SHOWN:
     note = f"The first {_SHOWN} of {len(rows)}. {note}"
-  height = 0.62 + sum(
-      (1 + len(body)) * _LINE + _GAP for _, body in blocks
-  )
+  height = 0.62 + sum((1 + len(body)) * _LINE + _GAP for _, body in blocks)
   figure = theme.figure(_WIDTH, height, layout=None)
   axes = figure.add_axes((0, 0, 1, 1))
   axes.set_axis_off()
@@ -89,8 +85,7 @@ def heat_maps(
     labels,
     class_names: Sequence[str],
     *,
-    title: str = "Distilled sentences, their vectors",
-):
+    title: str = "Distilled sentences, their vectors"):
   """The numbers of distilled sentences: words to the right, vectors upwards.
 
   Args:
@@ -122,9 +117,13 @@ def heat_maps(
       axes.set_axis_off()
       continue
     image = axes.imshow(
-        shown[place].T, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto",
-        origin="lower", interpolation="nearest",
-    )
+        shown[place].T,
+        cmap="RdBu_r",
+        vmin=-reach,
+        vmax=reach,
+        aspect="auto",
+        origin="lower",
+        interpolation="nearest")
     axes.set_title(", ".join(captions[place]), fontsize=8, parse_math=False)
     axes.tick_params(labelsize=7)
     for axis in (axes.xaxis, axes.yaxis):

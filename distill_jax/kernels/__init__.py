@@ -13,12 +13,6 @@ from distill_jax.kernels.regression import predict, solve
 from distill_jax.kernels.tiles import tiled
 
 __all__ = [
-    "convolutional",
-    "convolutional_pooled",
-    "from_stax",
-    "fully_connected",
-    "import_neural_tangents",
-    "predict",
-    "solve",
-    "tiled",
+    "convolutional", "convolutional_pooled", "from_stax", "fully_connected",
+    "import_neural_tangents", "predict", "solve", "tiled"
 ]

@@ -52,10 +52,13 @@ class Covariances(NamedTuple):
 
 Layer = Callable[[Covariances], Covariances]
 # `kind` in specifications: `get` is a method of configurations.
-_specified = specified(lambda name, settings: {
-    "name": "kernel_ridge", "kernel": name, "kind": settings.pop("get"),
-    **settings,
-})
+_specified = specified(
+    lambda name, settings: {
+        "name": "kernel_ridge",
+        "kernel": name,
+        "kind": settings.pop("get"),
+        **settings
+    })
 
 
 @_specified
@@ -64,8 +67,7 @@ def fully_connected(
     *,
     get: str = "ntk",
     weight_std: float = np.sqrt(2),
-    bias_std: float = 0.1,
-) -> Kernel:
+    bias_std: float = 0.1) -> Kernel:
   """Kernel of `depth` hidden dense ReLU layers on flattened inputs.
 
   Args:
@@ -90,8 +92,7 @@ def convolutional(
     size: int = 3,
     get: str = "ntk",
     weight_std: float = np.sqrt(2),
-    bias_std: float = 0.1,
-) -> Kernel:
+    bias_std: float = 0.1) -> Kernel:
   """Kernel of `depth` convolutions with ReLU, then flatten and dense.
 
   Strides are 1 and padding is SAME. Linear in the pixels.
@@ -122,8 +123,7 @@ def convolutional_pooled(
     global_pool: bool = False,
     get: str = "ntk",
     weight_std: float = np.sqrt(2),
-    bias_std: float = 0.1,
-) -> Kernel:
+    bias_std: float = 0.1) -> Kernel:
   """Kernel of a ConvNet: blocks of convolution, ReLU and average pooling.
 
   Then flatten, or the mean over space, and dense. Quadratic in the pixels, in
@@ -152,31 +152,28 @@ def convolutional_pooled(
   conv = affine(lambda x: _window_mean(x, size, (-4, -2), (-3, -1)))
   halve = _everywhere(lambda x: _pair_pool(x, pool))
   flatten = _everywhere(_all_pairs_mean if global_pool else _equal_pairs_mean)
-  layers = (
-      [conv, _relu_of_pairs] * before
-      + [conv, _relu_of_pairs, halve] * depth
-      + [flatten, affine(_same)]
-  )
+  layers = ([conv, _relu_of_pairs] * before +
+            [conv, _relu_of_pairs, halve] * depth +
+            [flatten, affine(_same)])
 
   def start(x1, x2):
     for x in (x1, x2):
       if x.ndim == 4 and any(side % pool**depth for side in x.shape[1:3]):
         raise ValueError(
             f"`x1` and `x2` must have sides that {pool} divides {depth} times; "
-            f"got {x.shape}. Pad them, or lower `depth`."
-        )
+            f"got {x.shape}. Pad them, or lower `depth`.")
     return _pair_start(x1, x2)
 
   return _kernel(start, layers, get)
 
 
 def _kernel(start, layers: list[Layer], get: str) -> Kernel:
+
   def kernel_fn(x1: Array, x2: Array) -> Array:
     if x1.shape[1:] != x2.shape[1:]:
       raise ValueError(
           "`x1` and `x2` must hold inputs of one shape; got "
-          f"{x1.shape[1:]} and {x2.shape[1:]}."
-      )
+          f"{x1.shape[1:]} and {x2.shape[1:]}.")
     covariances = start(x1, x2)
     for layer in layers:
       covariances = layer(covariances)
@@ -195,15 +192,14 @@ def _checked(depth, get, weight_std, bias_std, size=None):
   if not weight_std > 0 or not bias_std >= 0:
     raise ValueError(
         "`weight_std` must be positive and `bias_std` at least 0; got "
-        f"{weight_std} and {bias_std}."
-    )
-  weights, biases = float(weight_std) ** 2, float(bias_std) ** 2
+        f"{weight_std} and {bias_std}.")
+  weights, biases = float(weight_std)**2, float(bias_std)**2
 
   def affine(mean: Callable[[Array], Array]) -> Layer:
+
     def layer(c: Covariances) -> Covariances:
       nngp, first, second = (
-          weights * mean(x) + biases for x in (c.nngp, c.first, c.second)
-      )
+          weights * mean(x) + biases for x in (c.nngp, c.first, c.second))
       return Covariances(nngp, nngp + weights * mean(c.ntk), first, second)
 
     return layer
@@ -214,8 +210,7 @@ def _checked(depth, get, weight_std, bias_std, size=None):
 def _check_count(name: str, value: int, least: int) -> None:
   if not isinstance(value, int | np.integer) or value < least:
     raise ValueError(
-        f"`{name}` must be a whole number of at least {least}; got {value}."
-    )
+        f"`{name}` must be a whole number of at least {least}; got {value}.")
 
 
 def _same(x: Array) -> Array:
@@ -248,8 +243,7 @@ def _pair_start(x1, x2):
   channels = x1.shape[-1]
   nngp = _product("ihwc,jHWc->ijhwHW", x1, x2) / channels
   first, second = (
-      _product("ihwc,iHWc->ihwHW", x, x) / channels for x in (x1, x2)
-  )
+      _product("ihwc,iHWc->ihwHW", x, x) / channels for x in (x1, x2))
   return Covariances(nngp, jnp.zeros_like(nngp), first, second)
 
 
@@ -332,22 +326,19 @@ def _relu_of_pairs(c: Covariances) -> Covariances:
 
   def expectations(covariance, first, second):
     return _expectations(
-        covariance, first[..., None, None], second[..., None, None, :, :]
-    )
+        covariance, first[..., None, None], second[..., None, None, :, :])
 
   first, second = _variances(c.first), _variances(c.second)
   nngp, slope = expectations(c.nngp, first[:, None], second)
   return Covariances(
       nngp, c.ntk * slope,
       expectations(c.first, first, first)[0],
-      expectations(c.second, second, second)[0],
-  )
+      expectations(c.second, second, second)[0])
 
 
 @jax.custom_jvp
-def _expectations(
-    covariance: Array, first: Array, second: Array
-) -> tuple[Array, Array]:
+def _expectations(covariance: Array, first: Array,
+                  second: Array) -> tuple[Array, Array]:
   """`E[relu(u) relu(v)]` and `E[relu'(u) relu'(v)]` of centred Gaussians.
 
   Args:
@@ -370,13 +361,11 @@ def _expectations_jvp(primals, tangents):
   # Of log sqrt(product), by the factors, which are small.
   by_product = sum(
       jnp.where(v > 0, d / (2 * jnp.where(v > 0, v, 1)), 0)
-      for v, d in zip(variances, d_variances, strict=True)
-  )
+      for v, d in zip(variances, d_variances, strict=True))
   d_nngp = slope * d_covariance + root / (2 * np.pi) * by_product
   d_slope = (
-      jnp.where(apart, 1 / (2 * np.pi) / jnp.where(apart, root, 1), 0)
-      * (d_covariance - covariance * by_product)
-  )
+      jnp.where(apart, 1 / (2 * np.pi) / jnp.where(apart, root, 1), 0) *
+      (d_covariance - covariance * by_product))
   return (nngp, slope), (d_nngp, d_slope)
 
 
@@ -393,6 +382,5 @@ def _arc(covariance, product):
   # (pi - a) / 2 pi, with the angle by one arctan: a second argument costs.
   slope = jnp.where(
       apart, 1 / 4 + jnp.arctan(covariance / safe) / (2 * np.pi),
-      jnp.where(covariance < 0, 0, 1 / 2),
-  )
+      jnp.where(covariance < 0, 0, 1 / 2))
   return root / (2 * np.pi) + slope * covariance, slope, root

@@ -60,8 +60,7 @@ def import_neural_tangents() -> types.ModuleType:
         raise
       raise ImportError(
           "neural_tangents must be installed for its kernels; it is not. "
-          "Install it: pip install 'distill_jax[kernels]'."
-      ) from error
+          "Install it: pip install 'distill_jax[kernels]'.") from error
   if vars(neural_tangents).get("experimental") is stand_in:
     del neural_tangents.experimental
   return neural_tangents
@@ -73,8 +72,7 @@ def from_stax(
     get: str = "ntk",
     batch_size: int = 0,
     num_devices: int = 1,
-    store_on_device: bool = True,
-) -> Kernel:
+    store_on_device: bool = True) -> Kernel:
   """The kernel of a stax network as a plain function of two batches.
 
   With a batch size it is computed by `neural_tangents.batch`, tile after tile:
@@ -99,8 +97,7 @@ def from_stax(
     raise ValueError(
         "`kernel_fn` must be a function; got a "
         f"{type(kernel_fn).__name__}. It is the last of the three that stax "
-        "gives."
-    )
+        "gives.")
   if get not in _KINDS:
     raise ValueError(f"`get` must be one of {', '.join(_KINDS)}; got {get!r}.")
   if batch_size < 0:
@@ -108,8 +105,7 @@ def from_stax(
   if num_devices < 1 or num_devices > 1 and not batch_size:
     raise ValueError(
         "`num_devices` must be at least 1, and 1 without a `batch_size`; got "
-        f"{num_devices}."
-    )
+        f"{num_devices}.")
 
   def whole(x1: Array, x2: Array) -> Array:
     values = kernel_fn(x1, x2, get=get)
@@ -117,8 +113,7 @@ def from_stax(
       raise ValueError(
           "`kernel_fn` must give [n1, n2]; got shape "
           f"{values.shape} for {len(x1)} and {len(x2)} inputs. End the network "
-          "with Flatten or GlobalAvgPool, and Dense."
-      )
+          "with Flatten or GlobalAvgPool, and Dense.")
     return values.astype(jnp.result_type(x1, x2))
 
   if not batch_size:
@@ -130,10 +125,10 @@ def from_stax(
     # falls back to the sides' common divisor, which may be 1.
     size = min(batch_size, len(x1), len(x2))
     devices = num_devices if num_devices > 1 else 0
-    values = batch(whole, size, devices, store_on_device)(
-        *(_padded(x, size * num_devices) for x in (x1, x2))
-    )
-    return values[: len(x1), : len(x2)]
+    values = batch(
+        whole, size, devices,
+        store_on_device)(*(_padded(x, size * num_devices) for x in (x1, x2)))
+    return values[:len(x1), :len(x2)]
 
   return tiled
 
@@ -151,10 +146,8 @@ def _names_of_older_jax() -> Iterator[types.ModuleType]:
   Yields:
     The empty module that stands in for its experimental part.
   """
-  names = [
-      (jax.core, name, getattr(jax.extend.core, name))
-      for name in ("Jaxpr", "JaxprEqn", "Literal", "Primitive", "Var")
-  ]
+  names = [(jax.core, name, getattr(jax.extend.core, name))
+           for name in ("Jaxpr", "JaxprEqn", "Literal", "Primitive", "Var")]
   # Only the key of a table of an implementation that fails on current JAX.
   zeros_like_p = jax.extend.core.Primitive("zeros_like")
   names.append((ad, "zeros_like_p", zeros_like_p))

@@ -35,8 +35,7 @@ def solve(gram: Array, targets: Array, *, ridge: Array | float) -> Array:
   if gram.ndim != 2 or gram.shape != (len(targets),) * 2:
     raise ValueError(
         "`gram` must be [n, n] with a row for each of the "
-        f"{len(targets)} targets; got shape {gram.shape}."
-    )
+        f"{len(targets)} targets; got shape {gram.shape}.")
   wide = widest()
   gram = gram.astype(wide)
   eye = jnp.eye(len(gram), dtype=wide)
@@ -56,19 +55,17 @@ def solve(gram: Array, targets: Array, *, ridge: Array | float) -> Array:
 
   first = (0, ridge, jnp.linalg.cholesky(with_ridge(ridge)))
   tries, raised, factor = lax.stop_gradient(
-      lax.while_loop(failed, again, lax.stop_gradient(first))
-  )
+      lax.while_loop(failed, again, lax.stop_gradient(first)))
   matrix = with_ridge(jnp.where(tries == 0, ridge, raised))
   return lax.custom_linear_solve(
-      lambda x: _product(matrix, x), targets.astype(wide),
+      lambda x: _product(matrix, x),
+      targets.astype(wide),
       lambda _, b: jax.scipy.linalg.cho_solve((factor, True), b),
-      symmetric=True,
-  )
+      symmetric=True)
 
 
 def predict(
-    cross: Array, gram: Array, labels: Array, *, ridge: Array | float
-) -> Array:
+    cross: Array, gram: Array, labels: Array, *, ridge: Array | float) -> Array:
   """What kernel ridge regression on a set says of other samples.
 
   Args:

@@ -27,8 +27,7 @@ def tiled(
     kernel_fn: Kernel,
     *,
     tile: tuple[int, int] | None = None,
-    mesh: Mesh | None = None,
-) -> Kernel:
+    mesh: Mesh | None = None) -> Kernel:
   """The same kernel with the memory of one tile.
 
   Differentiable once, in reverse. Beside the tile stand the Gram matrix and
@@ -56,7 +55,7 @@ def tiled(
       return jnp.moveaxis(parts, 0, 1).reshape(len(a), -1)
 
     gram = batch_map(row, x1_tiles, chunk=1, mesh=mesh)
-    return gram.reshape(-1, gram.shape[-1])[: len(x1), : len(x2)]
+    return gram.reshape(-1, gram.shape[-1])[:len(x1), :len(x2)]
 
   def forward(x1, x2):
     # What is not differentiated is known now, and costs nothing later.
@@ -95,9 +94,8 @@ def tiled(
     items = _inputs(x1_tiles, each), _cotangents(blocks, each)
     d_x2, d_x1 = batch_map(share, items, chunk=1, mesh=mesh)
     return (
-        d_x1.reshape(-1, *x1.shape[1:])[: len(x1)] if wanted_1 else None,
-        d_x2.sum(0).reshape(-1, *x2.shape[1:])[: len(x2)] if wanted_2 else None,
-    )
+        d_x1.reshape(-1, *x1.shape[1:])[:len(x1)] if wanted_1 else None,
+        d_x2.sum(0).reshape(-1, *x2.shape[1:])[:len(x2)] if wanted_2 else None)
 
   by_tiles.defvjp(forward, backward, symbolic_zeros=True)
 
@@ -122,8 +120,7 @@ def tile_size(kernel_fn: Kernel, x1: Array, x2: Array) -> tuple[int, int]:
   def bytes_of(rows, columns):
     shapes = (
         jax.ShapeDtypeStruct((n, *x.shape[1:]), x.dtype)
-        for x, n in ((x1, rows), (x2, columns))
-    )
+        for x, n in ((x1, rows), (x2, columns)))
     return value_bytes(kernel_fn, *shapes)
 
   # Bytes are bilinear in rows and columns; pairs are what makes a tile large.

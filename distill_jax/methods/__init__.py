@@ -32,45 +32,12 @@ from distill_jax.methods.unrolled import dd, sldd, tdd
 from distill_jax.methods.weighting import hybrid, weighted
 
 __all__ = [
-    "ENTRIES",
-    "Method",
-    "NonFinite",
-    "Plan",
-    "Task",
-    "Traits",
-    "cafe",
-    "carry_out",
-    "datm",
-    "dc",
-    "dd",
-    "dm",
-    "dsa",
-    "edd",
-    "exclusive",
-    "frepo",
-    "from_saved",
-    "from_spec",
-    "frozen_features",
-    "ftd",
-    "hybrid",
-    "idc",
-    "kip",
-    "label_solve",
-    "mtt",
-    "ncfm",
-    "plan",
-    "published",
-    "rat_bptt",
-    "rcig",
-    "rfad",
-    "sldd",
-    "soft_neighbours",
-    "table",
-    "tdd",
-    "tesla",
-    "traits_of",
-    "weighted",
-    "with_settings",
+    "ENTRIES", "Method", "NonFinite", "Plan", "Task", "Traits", "cafe",
+    "carry_out", "datm", "dc", "dd", "dm", "dsa", "edd", "exclusive", "frepo",
+    "from_saved", "from_spec", "frozen_features", "ftd", "hybrid", "idc", "kip",
+    "label_solve", "mtt", "ncfm", "plan", "published", "rat_bptt", "rcig",
+    "rfad", "sldd", "soft_neighbours", "table", "tdd", "tesla", "traits_of",
+    "weighted", "with_settings"
 ]
 
 
@@ -90,8 +57,7 @@ def published(
     per_class: int,
     traits: Traits,
     quick: bool = False,
-    **given,
-) -> Method:
+    **given) -> Method:
   """A method with the settings that its paper published.
 
   What a paper leaves open has the factory's default.
@@ -128,9 +94,11 @@ def table() -> str:
   lines = []
   for name, entry in sorted(ENTRIES.items()):
     what = (entry.make.__doc__ or "").strip().splitlines()[0]
-    lines += [f"{name:<17}{what}", f"{'':<17}{entry.paper}",
-              f"{'':<17}cost: {entry.cost}"
-              + f"; needs {entry.needs}" * bool(entry.needs)]
+    lines += [
+        f"{name:<17}{what}", f"{'':<17}{entry.paper}",
+        f"{'':<17}cost: {entry.cost}" +
+        f"; needs {entry.needs}" * bool(entry.needs)
+    ]
   return "\n".join(lines)
 
 

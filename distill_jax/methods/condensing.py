@@ -18,8 +18,7 @@ def condense(
     *,
     per_class: int | None = None,
     num_rows: int | None = None,
-    key: Array | None = None,
-) -> Artifact:
+    key: Array | None = None) -> Artifact:
   """Distils a data set in memory.
 
   The same settings and key give the same set as `runs.Run` and the launcher.
@@ -45,7 +44,11 @@ def condense(
   keys = Keys.of(jax.random.key(0) if key is None else key)
   with tempfile.TemporaryDirectory() as folder:
     made = plan(
-        source, method, network, per_class=per_class, num_rows=num_rows,
-        keys=keys, store=Store(Path(folder), Path(folder)),
-    )
+        source,
+        method,
+        network,
+        per_class=per_class,
+        num_rows=num_rows,
+        keys=keys,
+        store=Store(Path(folder), Path(folder)))
     return made.artifact(carry_out(made))

@@ -28,9 +28,11 @@ from distill_jax.methods.shared import by_data
 from distill_jax.types import Anchor
 
 _SEGMENTS = dict(
-    num=2, drop_correct=0.5, at_least=64, anchor_weight=0.1,
-    recipe=dict(name="idc", num_epochs=300, mix=0.5, strategy=None),
-)
+    num=2,
+    drop_correct=0.5,
+    at_least=64,
+    anchor_weight=0.1,
+    recipe=dict(name="idc", num_epochs=300, mix=0.5, strategy=None))
 
 
 def exclusive(method: Method, **settings) -> Method:
@@ -48,11 +50,14 @@ def exclusive(method: Method, **settings) -> Method:
 
 
 @declare(
-    dict(of={"name": "dm", "num_steps": 1_500}, segments=_SEGMENTS),
+    dict(of={
+        "name": "dm",
+        "num_steps": 1_500
+    }, segments=_SEGMENTS),
     name="exclusive",
     paper="an anonymous draft, Dataset Distillation by Learning Exclusive "
-    "Information", cost="that of the method",
-)
+    "Information",
+    cost="that of the method")
 def _exclusive(s: SimpleNamespace) -> Method:
   """Any method, segment by segment, as in EDD."""
   from distill_jax.methods import from_spec
@@ -63,29 +68,25 @@ def _exclusive(s: SimpleNamespace) -> Method:
 def _published_edd(per_class, traits, given):
   """IDC in segments; what the draft leaves open is a setting here."""
   idc_settings = published_idc(per_class, traits, given)
-  number = given.get("segments", {}).get("num") or (
-      5 if per_class % 5 == 0 else 1
-  )
+  number = given.get("segments",
+                     {}).get("num") or (5 if per_class % 5 == 0 else 1)
   idc_settings["learning_rate"] /= number  # of the samples of a segment
-  return idc_settings | dict(segments=dict(
-      num=number, recipe=recipes_of(traits)["idc"] | dict(num_epochs=300),
-  ))
+  return idc_settings | dict(
+      segments=dict(
+          num=number, recipe=recipes_of(traits)["idc"] | dict(num_epochs=300)))
 
 
 @declare(
     IDC | dict(segments=_SEGMENTS, learning_rate=0.026),
     paper="an anonymous draft, Dataset Distillation by Learning Exclusive "
-    "Information", cost="as idc", published=_published_edd,
-    quick=QUICK | dict(
-        segments=dict(at_least=32, recipe=dict(num_epochs=20))
-    ),
-)
+    "Information",
+    cost="as idc",
+    published=_published_edd,
+    quick=QUICK | dict(segments=dict(at_least=32, recipe=dict(num_epochs=20))))
 def edd(s: SimpleNamespace) -> Method:
   """IDC, segment by segment, each on what the earlier ones get wrong."""
   settings = vars(s) | {}
-  return in_segments(
-      idc(**{name: settings[name] for name in IDC}), s.segments
-  )
+  return in_segments(idc(**{name: settings[name] for name in IDC}), s.segments)
 
 
 def in_segments(method: Method, settings: dict) -> Method:
@@ -100,14 +101,12 @@ def in_segments(method: Method, settings: dict) -> Method:
   if method.num_steps % number:
     raise ConfigError(
         "`segments.num` must divide `num_steps`; got "
-        f"{number} for {method.num_steps}. Change one of them."
-    )
+        f"{number} for {method.num_steps}. Change one of them.")
   if not method.parameterization.separates_classes or method.parts:
     raise ConfigError(
         "`parameterization` must keep classes apart for segments: pixels or "
         "multi_formation, of a method in one piece; got "
-        f"{dict(method.parameterization.spec)['name']}."
-    )
+        f"{dict(method.parameterization.spec)['name']}.")
 
   def check(task) -> None:
     method.check(task)
@@ -115,8 +114,7 @@ def in_segments(method: Method, settings: dict) -> Method:
     if rows % number:
       raise ConfigError(
           f"`segments.num` must divide the rows of each class; got {number} "
-          f"for {rows}. Change one of them."
-      )
+          f"for {rows}. Change one of them.")
 
   def parts(whole: Plan, carry_out) -> Outcome:
     return _Segments(whole, method, settings).carry_out(carry_out)
@@ -131,12 +129,10 @@ class _Segments:
     number = settings["num"]
     self._whole, self._settings = whole, settings
     self._part = method._replace(
-        num_steps=method.num_steps // number, name=whole.method.name
-    )
+        num_steps=method.num_steps // number, name=whole.method.name)
     classes = whole.task.layout.classes
-    by_class = np.argsort(classes, kind="stable").reshape(
-        len(whole.task.layout.present), -1
-    )
+    by_class = np.argsort(
+        classes, kind="stable").reshape(len(whole.task.layout.present), -1)
     shares = np.split(by_class, number, axis=1)
     self._shares = np.stack([share.ravel() for share in shares])
     self._plans, self._outcomes, self._seconds = [], [], 0.0
@@ -147,44 +143,43 @@ class _Segments:
     task, began = whole.task, time.perf_counter()
     recipe = recipe_of(by_data(settings["recipe"], task.source))
     made = segments.exclusive_segments(
-        whole.keys.parts, task.source.train,
+        whole.keys.parts,
+        task.source.train,
         distil=lambda *each: self._distil(carry_out, *each),
         decode=whole.estimator.samples,
         learner=student(task.model, recipe),
         num_segments=settings["num"],
         drop_correct=settings["drop_correct"],
-        at_least=settings["at_least"],
-    )
+        at_least=settings["at_least"])
     filtering = time.perf_counter() - began - self._seconds
     return Outcome(
         self._joined(made), self._outcomes[-1].objective,
         sum(outcome.seconds for outcome in self._outcomes) + filtering,
         dict(segments=_measured(made, task.source)),
-        dict(segment_of_sample=self._segment_of_sample()),
-    )
+        dict(segment_of_sample=self._segment_of_sample()))
 
   def _distil(self, carry_out, key, rows, earlier):
     number, began = len(earlier) + 1, time.perf_counter()
     whole, share = self._whole, self._shares[len(earlier)]
     whole.store.say(
         f"segment {number} of {self._settings['num']}, on {len(rows):,} real "
-        "samples"
-    )
+        "samples")
     start = whole.start
     # One segment is the method itself, with the keys of the whole run.
     keys = whole.keys._replace(run=key) if earlier else whole.keys
-    self._plans.append(plan(
-        whole.task.source.narrow(rows), self._part,
-        whole.task.spec or whole.task.model, num_rows=len(share), keys=keys,
-        store=whole.store._replace(
-            folder=whole.store.folder / "parts" / str(number)
-        ),
-        start=start._replace(
-            codes=jax.tree.map(lambda codes: codes[share], start.codes),
-            labels=start.labels[share],
-        ),
-        anchor=self._anchor(earlier),
-    ))
+    self._plans.append(
+        plan(
+            whole.task.source.narrow(rows),
+            self._part,
+            whole.task.spec or whole.task.model,
+            num_rows=len(share),
+            keys=keys,
+            store=whole.store._replace(
+                folder=whole.store.folder / "parts" / str(number)),
+            start=start._replace(
+                codes=jax.tree.map(lambda codes: codes[share], start.codes),
+                labels=start.labels[share]),
+            anchor=self._anchor(earlier)))
     self._outcomes.append(carry_out(str(number), self._plans[-1]))
     self._seconds += time.perf_counter() - began
     return self._outcomes[-1].distilled
@@ -198,8 +193,7 @@ class _Segments:
     def by_class(field):
       return jnp.concatenate(
           [getattr(segment.samples, field)[members] for segment in earlier],
-          axis=1,
-      )
+          axis=1)
 
     return Anchor(by_class("inputs"), by_class("labels"), weight)
 
@@ -210,9 +204,7 @@ class _Segments:
     for segment, rows in zip(made, self._shares, strict=True):
       codes, labels = jax.tree.map(
           lambda whole, part, rows=rows: whole.at[rows].set(part),
-          (codes, labels),
-          (segment.distilled.codes, segment.distilled.labels),
-      )
+          (codes, labels), (segment.distilled.codes, segment.distilled.labels))
     return start._replace(codes=codes, labels=labels)
 
   def _segment_of_sample(self) -> list[int]:
@@ -231,7 +223,6 @@ def _measured(made, source) -> dict:
       forgotten=segments.forgotten(made).tolist(),
       correct=[int(segment.correct.sum()) for segment in made],
       real_samples=[
-          np.bincount(labels[segment.rows], minlength=source.num_classes)
-          .tolist() for segment in made
-      ],
-  )
+          np.bincount(labels[segment.rows],
+                      minlength=source.num_classes).tolist() for segment in made
+      ])

@@ -16,22 +16,19 @@ from distill_jax.moments import split_moments
 from distill_jax.probe_set import probe_artifact
 
 SETS = {
-    "class_means_and_covariance": lambda moments, ridge, task: (
-        closed_form.class_means_and_covariance(
-            moments, ridge, samples_per_class=_per_class(task)
-        )
-    ),
-    "hard_labelled_points": lambda moments, ridge, task: (
-        closed_form.hard_labelled_points(moments, ridge)
-    ),
-    "smallest_set": lambda moments, ridge, task: (
-        closed_form.smallest_set(moments, ridge)
-    ),
-    "sufficient_statistics_set": lambda moments, ridge, task: (
-        closed_form.sufficient_statistics_set(
-            moments, ridge, at_most=len(task.layout.classes)
-        )
-    ),
+    "class_means_and_covariance":
+        lambda moments, ridge, task: (
+            closed_form.class_means_and_covariance(
+                moments, ridge, samples_per_class=_per_class(task))),
+    "hard_labelled_points":
+        lambda moments, ridge, task:
+        (closed_form.hard_labelled_points(moments, ridge)),
+    "smallest_set":
+        lambda moments, ridge, task: (closed_form.smallest_set(moments, ridge)),
+    "sufficient_statistics_set":
+        lambda moments, ridge, task: (
+            closed_form.sufficient_statistics_set(
+                moments, ridge, at_most=len(task.layout.classes)))
 }
 
 
@@ -40,8 +37,7 @@ SETS = {
     paper="algebra on the normal equations of ridge regression; label solve "
     "after Nguyen, Chen & Lee, 2020, arXiv 2011.00050",
     cost="one pass over the data and one factorisation, in closed form",
-    quick={},
-)
+    quick={})
 def frozen_features(s: SimpleNamespace) -> Method:
   """The linear probe of features, or of a table, kept in a few points.
 
@@ -58,27 +54,31 @@ def frozen_features(s: SimpleNamespace) -> Method:
     moments = split_moments(source.train)
     made = make(moments, s.ridge * moments.scale, plan.task)
     artifact = probe_artifact(made, source)
-    return Outcome(
-        None, seconds=time.perf_counter() - began, artifact=artifact
-    )
+    return Outcome(None, seconds=time.perf_counter() - began, artifact=artifact)
 
   def check(task: Task) -> None:
     if len(task.source.example.shape) != 2:
       raise ConfigError(
           "`source` must hold features [N, D] for frozen_features; got samples "
           f"{task.source.example.shape[1:]}. Extract features with "
-          "`data.with_features`."
-      )
+          "`data.with_features`.")
 
   def network(source, given):
     del source
     return given or dict(name="linear_probe", ridge=s.ridge)
 
   return Method(
-      objective=None, begin=None, learned=None, num_steps=0,
-      recipe=lambda task: {"name": "kip"}, label_space="centred",
-      by_class=False, model="none", network=network, parts=parts, check=check,
-  )
+      objective=None,
+      begin=None,
+      learned=None,
+      num_steps=0,
+      recipe=lambda task: {"name": "kip"},
+      label_space="centred",
+      by_class=False,
+      model="none",
+      network=network,
+      parts=parts,
+      check=check)
 
 
 def _per_class(task: Task) -> int:

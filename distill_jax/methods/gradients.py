@@ -31,25 +31,39 @@ DISTANCES = {
     "cosine": distances.cosine,
     "kernels_absolute": distances.of_kernels(distances.absolute),
     "kernels_squared": distances.of_kernels(distances.squared),
-    "squared": distances.squared,
+    "squared": distances.squared
 }
 _MIXED = 64  # real samples in a batch that IDC trains networks on
 # Matches for a fresh network, and epochs between them, by samples per class.
-_PUBLISHED = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20),
-              40: (40, 15), 50: (50, 10)}
+_PUBLISHED = {
+    1: (1, 1),
+    10: (10, 50),
+    20: (20, 25),
+    30: (30, 20),
+    40: (40, 15),
+    50: (50, 10)
+}
 # What the matching family published for its outer optimizer.
 SGD = dict(
-    optimizer="sgd", learning_rate=0.1, label_learning_rate=0.01,
-    schedule="constant", beta1=0.5,
-)
+    optimizer="sgd",
+    learning_rate=0.1,
+    label_learning_rate=0.01,
+    schedule="constant",
+    beta1=0.5)
 # Of a trial run of a minute.
 QUICK = dict(num_steps=20, batch_size=32, recipe=dict(num_epochs=20))
 
 GRADIENTS = dict(
-    **STORED, **USE, **OUTER, **LABELS, num_steps=600, batch_size=64,
-    distance="by_output", steps_per_network=10, epochs_between=5,
-    network_step_size=0.01,
-)
+    **STORED,
+    **USE,
+    **OUTER,
+    **LABELS,
+    num_steps=600,
+    batch_size=64,
+    distance="by_output",
+    steps_per_network=10,
+    epochs_between=5,
+    network_step_size=0.01)
 
 
 def recipes_of(traits: Traits) -> dict[str, dict[str, Any]]:
@@ -62,52 +76,56 @@ def recipes_of(traits: Traits) -> dict[str, dict[str, Any]]:
       "cafe": dict(name="cafe", num_epochs=600),
       "dc": dict(name="dc", **dc),
       "dsa": dict(name="dsa", num_epochs=1_000, strategy=usual),
-      "idc": dict(name="idc", num_epochs=1_000, mix=0.5,
-                  strategy=usual.replace("_cutout", "")),
+      "idc":
+          dict(
+              name="idc",
+              num_epochs=1_000,
+              mix=0.5,
+              strategy=usual.replace("_cutout", ""))
   } | {
       name: dict(name=name, num_epochs=1_000, strategy=usual)
       for name in ("datm", "mtt")
   }
 
 
-def published_dsa(
-    per_class: int, traits: Traits, given: Mapping
-) -> dict[str, Any]:
+def published_dsa(per_class: int, traits: Traits,
+                  given: Mapping) -> dict[str, Any]:
   """DSA's settings; a size that was not published is between its neighbours."""
   del given
   steps, epochs = _PUBLISHED.get(
-      per_class, (per_class, max(500 // per_class, 1))
-  )
+      per_class, (per_class, max(500 // per_class, 1)))
   return SGD | dict(
-      batch_size=256, strategy=traits.strategy, steps_per_network=steps,
-      epochs_between=epochs, num_steps=1_000 * steps,
-      recipe=recipes_of(traits)["dsa"],
-  )
+      batch_size=256,
+      strategy=traits.strategy,
+      steps_per_network=steps,
+      epochs_between=epochs,
+      num_steps=1_000 * steps,
+      recipe=recipes_of(traits)["dsa"])
 
 
 def published_dc(per_class, traits, given):
   """DC's settings: no augmentation, and a start from noise."""
   return published_dsa(per_class, traits, given) | dict(
-      strategy="", start="noise", recipe=recipes_of(traits)["dc"],
-  )
+      strategy="", start="noise", recipe=recipes_of(traits)["dc"])
 
 
 def matched_gradients(s: SimpleNamespace, task: Task):
   """The objective of DC, and of DSA where the augmentation is not empty."""
   augment = augmented(s.strategy, task)
   return gradient_matching(
-      task.model, task.layout.members,
+      task.model,
+      task.layout.members,
       sample=drawn_per_class(s.batch_size, task),
       num_classes=task.source.num_classes,
       distance=one_of(DISTANCES, "distance", s.distance),
       augmentation=augment,
       training=network_training.on_samples(
-          task.model, num_epochs=s.epochs_between,
-          step_size=s.network_step_size, augmentation=augment,
-      ),
+          task.model,
+          num_epochs=s.epochs_between,
+          step_size=s.network_step_size,
+          augmentation=augment),
       steps_per_network=s.steps_per_network,
-      anchor=task.anchor,
-  )
+      anchor=task.anchor)
 
 
 @declare(
@@ -115,61 +133,73 @@ def matched_gradients(s: SimpleNamespace, task: Task):
     paper="Zhao & Bilen, Dataset Condensation with Differentiable Siamese "
     "Augmentation, 2021, arXiv 2102.08259",
     cost="second derivatives; training of a network between steps",
-    published=published_dsa, quick=QUICK,
-)
+    published=published_dsa,
+    quick=QUICK)
 def dsa(s: SimpleNamespace) -> Method:
   """Matches gradients of real and distilled samples under one augmentation."""
   return built(
-      s, lambda task: matched_gradients(s, task),
-      recipe=dict(name="dsa", num_epochs=300, strategy=None),
-  )
+      s,
+      lambda task: matched_gradients(s, task),
+      recipe=dict(name="dsa", num_epochs=300, strategy=None))
 
 
 @declare(
     GRADIENTS | dict(strategy=""),
     paper="Zhao, Mopuri & Bilen, Dataset Condensation with Gradient Matching, "
     "2020, arXiv 2006.05929",
-    cost="as dsa", published=published_dc, quick=QUICK,
-)
+    cost="as dsa",
+    published=published_dc,
+    quick=QUICK)
 def dc(s: SimpleNamespace) -> Method:
   """Matches gradients of real and distilled samples, class by class."""
   return built(
-      s, lambda task: matched_gradients(s, task),
-      recipe=dict(name="dc", num_epochs=300, strategy=""),
-  )
+      s,
+      lambda task: matched_gradients(s, task),
+      recipe=dict(name="dc", num_epochs=300, strategy=""))
 
 
 def published_idc(per_class, traits: Traits, given) -> dict[str, Any]:
   """IDC's settings, its rate for pixels in [0, 1] in units of model space."""
   del given
   rate = (1e-4 if traits.grey else 5e-3) * (per_class / 10)
-  rate *= (traits.side / traits.reference_side) ** 2
+  rate *= (traits.side / traits.reference_side)**2
   mixes = not (traits.grey and not traits.mirrored)
   return SGD | dict(
-      batch_size=64, strategy="color_crop_cutout",
+      batch_size=64,
+      strategy="color_crop_cutout",
       parameterization=dict(name="multi_formation", factor=2),
       distance="kernels_absolute" if traits.grey else "kernels_squared",
-      steps_per_network=100, batches_between=8 if traits.grey else 32,
-      mix=0.5 if mixes else 0.0, learning_rate=rate / traits.std**2,
-      clamp=True, num_steps=200_000, recipe=recipes_of(traits)["idc"],
-  )
+      steps_per_network=100,
+      batches_between=8 if traits.grey else 32,
+      mix=0.5 if mixes else 0.0,
+      learning_rate=rate / traits.std**2,
+      clamp=True,
+      num_steps=200_000,
+      recipe=recipes_of(traits)["idc"])
 
 
 IDC = dict(
-    **STORED, **USE, **OUTER, **LABELS, num_steps=800, batch_size=64,
-    steps_per_network=100, batches_between=2, mix=0.5,
-) | dict(
-    distance=None,
-    parameterization={"name": "multi_formation", "factor": 2},
-    learning_rate=0.03,
-)
+    **STORED,
+    **USE,
+    **OUTER,
+    **LABELS,
+    num_steps=800,
+    batch_size=64,
+    steps_per_network=100,
+    batches_between=2,
+    mix=0.5) | dict(
+        distance=None,
+        parameterization={
+            "name": "multi_formation",
+            "factor": 2
+        },
+        learning_rate=0.03)
 
 
 def _squared(task: Task) -> str:
   """The squared distance, of convolution kernels alone where there are any."""
   shapes = jax.eval_shape(
-      task.model.init, jax.random.key(0), task.source.example
-  )["params"]
+      task.model.init, jax.random.key(0), task.source.example)["params"]
   convolves = any(leaf.ndim == 4 for leaf in jax.tree.leaves(shapes))
   return "kernels_squared" if convolves else "squared"
 
@@ -184,25 +214,22 @@ def matched_on_real(s: SimpleNamespace, task: Task):
   trained = "_".join(n for n in strategy.split("_") if n and n != "cutout")
   size = min(_MIXED, task.source.train.num_samples)
   return gradient_matching(
-      task.model, task.layout.members,
+      task.model,
+      task.layout.members,
       sample=with_extra(
           drawn_per_class(s.batch_size, task),
-          data.mixed(size, num_batches=s.batches_between),
-      ),
+          data.mixed(size, num_batches=s.batches_between)),
       num_classes=task.source.num_classes,
-      distance=one_of(
-          DISTANCES, "distance", s.distance or _squared(task)
-      ),
+      distance=one_of(DISTANCES, "distance", s.distance or _squared(task)),
       augmentation=own,
       training=network_training.on_real(
-          task.model, num_classes=task.source.num_classes,
+          task.model,
+          num_classes=task.source.num_classes,
           augmentation=augmented(trained, task, augmentation.idc),
-          mixing=cutmix(s.mix) if s.mix and images else None,
-      ),
+          mixing=cutmix(s.mix) if s.mix and images else None),
       steps_per_network=s.steps_per_network,
       at_most=128,
-      anchor=task.anchor,
-  )
+      anchor=task.anchor)
 
 
 def check_idc(s: SimpleNamespace, task: Task) -> None:
@@ -211,8 +238,7 @@ def check_idc(s: SimpleNamespace, task: Task) -> None:
   if s.batches_between > 1 and wanted > there:
     raise ConfigError(
         f"`batches_between` must be batches of {_MIXED} of the {there} "
-        f"training samples; got {s.batches_between}. Lower it."
-    )
+        f"training samples; got {s.batches_between}. Lower it.")
 
 
 @declare(
@@ -220,14 +246,15 @@ def check_idc(s: SimpleNamespace, task: Task) -> None:
     paper="Kim et al., Dataset Condensation via Efficient Synthetic-Data "
     "Parameterization, 2022, arXiv 2205.14959",
     cost="as dsa, on four times the samples",
-    published=published_idc, quick=QUICK,
-)
+    published=published_idc,
+    quick=QUICK)
 def idc(s: SimpleNamespace) -> Method:
   """Matches gradients on networks that train on real data; stores small images.
 
   Other data than images need `parameterization={"name": "pixels"}`.
   """
   return built(
-      s, lambda task: matched_on_real(s, task), check=lambda t: check_idc(s, t),
-      recipe=dict(name="idc", num_epochs=300, mix=0.5, strategy=None),
-  )
+      s,
+      lambda task: matched_on_real(s, task),
+      check=lambda t: check_idc(s, t),
+      recipe=dict(name="idc", num_epochs=300, mix=0.5, strategy=None))

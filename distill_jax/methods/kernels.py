@@ -23,22 +23,20 @@ from distill_jax.objectives import kip as kip_lib
 
 _PAPER = (
     "Nguyen, Chen & Lee, Dataset Meta-Learning from Kernel Ridge-Regression, "
-    "2020, arXiv 2011.00050"
-)
+    "2020, arXiv 2011.00050")
 _REGRESSION = dict(name="kip", num_steps=5_000)
 _SOLVE = dict(**STORED, **USE, ridge=1e-6) | dict(strategy="")
 _LABELS = {k: v for k, v in LABELS.items() if k != "start_labels"}
-_KIP = dict(**_SOLVE, **OUTER, **_LABELS, num_steps=300, batch_size=50) | dict(
-    learning_rate=0.04, label_learning_rate=0.04, schedule="constant"
-)
+_KIP = dict(
+    **_SOLVE, **OUTER, **_LABELS, num_steps=300, batch_size=50) | dict(
+        learning_rate=0.04, label_learning_rate=0.04, schedule="constant")
 
 
 def _kernel(s: SimpleNamespace, source, given) -> Mapping:
   """A kernel's specification with the ridge of the settings."""
   del source
   spec = given or dict(
-      name="kernel_ridge", kernel="fully_connected", depth=1, kind="ntk"
-  )
+      name="kernel_ridge", kernel="fully_connected", depth=1, kind="ntk")
   return {**spec, "ridge": s.ridge} if models.is_kernel(spec) else spec
 
 
@@ -49,11 +47,12 @@ def _fitted(per_class, traits) -> str:
 
 
 @declare(
-    _KIP, paper=_PAPER, cost="one solve of the set's kernel matrix, float64",
+    _KIP,
+    paper=_PAPER,
+    cost="one solve of the set's kernel matrix, float64",
     preprocessing=_fitted,
     published=lambda per_class, traits, given: dict(batch_size=500),
-    quick=dict(num_steps=20, batch_size=20, recipe=dict(num_steps=50)),
-)
+    quick=dict(num_steps=20, batch_size=20, recipe=dict(num_steps=50)))
 def kip(s: SimpleNamespace) -> Method:
   """Minimises the loss of kernel ridge regression on real data.
 
@@ -64,50 +63,57 @@ def kip(s: SimpleNamespace) -> Method:
   def objective(task: Task):
     augment = augmented(s.strategy, task) if s.strategy else None
     return kip_lib.kernel_regression(
-        task.model, sample=drawn_per_class(s.batch_size, task, lazy=False),
-        num_classes=task.source.num_classes, ridge=s.ridge,
-        augmentation=augment,
-    )
+        task.model,
+        sample=drawn_per_class(s.batch_size, task, lazy=False),
+        num_classes=task.source.num_classes,
+        ridge=s.ridge,
+        augmentation=augment)
 
   return _with_kernel(s, objective)
 
 
 def _with_kernel(s: SimpleNamespace, objective, **others) -> Method:
   return built(
-      s, objective, recipe=_REGRESSION,
+      s,
+      objective,
+      recipe=_REGRESSION,
       begin=start(s, labels="centred", label_space="centred"),
-      label_space="centred", by_class=False, model="kernel",
-      network=lambda source, given: _kernel(s, source, given), **others,
-  )
+      label_space="centred",
+      by_class=False,
+      model="kernel",
+      network=lambda source, given: _kernel(s, source, given),
+      **others)
 
 
 @declare(
-    _SOLVE, paper=_PAPER, cost="one solve, in closed form",
+    _SOLVE,
+    paper=_PAPER,
+    cost="one solve, in closed form",
     preprocessing=_fitted,
-    quick=dict(recipe=dict(num_steps=50)),
-)
+    quick=dict(recipe=dict(num_steps=50)))
 def label_solve(s: SimpleNamespace) -> Method:
   """Gives real samples the labels that kernel ridge regression does best with.
   """
   if s.parameterization != {"name": "pixels"}:
     raise ValueError(
         "`parameterization` must be pixels for label_solve, which solves a "
-        f"label for each sample; got {s.parameterization['name']}."
-    )
+        f"label for each sample; got {s.parameterization['name']}.")
 
   def objective(task: Task):
     return kip_lib.kernel_regression(
-        task.model, sample=drawn_mixed(1, task),
-        num_classes=task.source.num_classes, ridge=s.ridge,
-    )
+        task.model,
+        sample=drawn_mixed(1, task),
+        num_classes=task.source.num_classes,
+        ridge=s.ridge)
 
   def parts(plan: Plan, carry_out) -> Outcome:
     del carry_out
     began, begun = time.perf_counter(), plan.start
     labels = kip_lib.label_solve(
-        plan.task.model, plan.estimator.samples(begun).inputs,
-        plan.task.source.train, ridge=s.ridge,
-    )
+        plan.task.model,
+        plan.estimator.samples(begun).inputs,
+        plan.task.source.train,
+        ridge=s.ridge)
     solved = begun._replace(labels=jnp.asarray(labels, begun.labels.dtype))
     return Outcome(solved, (), time.perf_counter() - began)
 

@@ -181,9 +181,8 @@ class Method(NamedTuple):
   skip_above: float | None = None
   spike: float = 0.0
   rollbacks: int = 0
-  prepare: Callable[[Array, Task, Store], Prepared] = (
-      lambda key, task, store: Prepared()
-  )
+  prepare: Callable[[Array, Task, Store],
+                    Prepared] = (lambda key, task, store: Prepared())
   initial: Callable[[PyTree], PyTree] = lambda objective: ()
   parts: Callable[..., Outcome] | None = None
   check: Callable[[Task], None] = lambda task: None
@@ -235,21 +234,29 @@ class Plan(NamedTuple):
     """
     method, task = self.method, self.task
     provenance = dict(
-        method=method.spec, seconds=round(outcome.seconds, 1),
-        **outcome.provenance, **provenance,
-    )
+        method=method.spec,
+        seconds=round(outcome.seconds, 1),
+        **outcome.provenance,
+        **provenance)
     if outcome.artifact is not None:
       return outcome.artifact._replace(
-          method=method.name, network=dict(task.spec),
-          provenance={**outcome.artifact.provenance, **provenance},
-      )
+          method=method.name,
+          network=dict(task.spec),
+          provenance={
+              **outcome.artifact.provenance,
+              **provenance
+          })
     return to_artifact(
-        self.estimator, outcome.distilled, task.source,
-        method=method.name, order=task.layout.order,
-        recipe=method.recipe(task), network=task.spec,
+        self.estimator,
+        outcome.distilled,
+        task.source,
+        method=method.name,
+        order=task.layout.order,
+        recipe=method.recipe(task),
+        network=task.spec,
         initial=method.initial(outcome.objective),
-        label_space=method.label_space, provenance=provenance,
-    )
+        label_space=method.label_space,
+        provenance=provenance)
 
 
 def plan(
@@ -262,8 +269,7 @@ def plan(
     keys: Keys,
     store: Store | Callable[[Task], Store],
     start: Distilled | None = None,
-    anchor: Anchor | None = None,
-) -> Plan:
+    anchor: Anchor | None = None) -> Plan:
   """Puts a method together with data and a network.
 
   Args:
@@ -287,36 +293,33 @@ def plan(
   spec, model = student_of(source, method, network)
   if method.begin is None:
     layout = initialisation.layout(
-        source, jnp.arange(size), num_rows=size, num_steps=1
-    )
+        source, jnp.arange(size), num_rows=size, num_steps=1)
     task = Task(source, model, spec, layout, anchor)
     return Plan(
         keys, method, task, Prepared(), None, None, None,
-        _opened(store, method, task),
-    )
+        _opened(store, method, task))
   if start is None:
     start = method.begin(keys.start, source, size)
   stored = method.parameterization
   layout = initialisation.layout(
-      source, stored.owner(start.codes), num_rows=size, num_steps=method.steps
-  )
+      source, stored.owner(start.codes), num_rows=size, num_steps=method.steps)
   task = Task(source, model, spec, layout, anchor)
   if method.by_class and layout.members is None:
     raise ConfigError(
         f"`num_rows` must be a multiple of the {len(layout.present)} classes "
-        f"for {method.name}, which matches class by class; got {size}."
-    )
+        f"for {method.name}, which matches class by class; got {size}.")
   store = _opened(store, method, task)
   prepared = method.prepare(keys.prepare, task, store)
   estimator = method.estimator(method.objective(task), stored)
   outer = distiller(
-      estimator, method.learned(method.num_steps), project=method.project(task),
-      tracker=method.tracker, skip_above=method.skip_above,
-  )
+      estimator,
+      method.learned(method.num_steps),
+      project=method.project(task),
+      tracker=method.tracker,
+      skip_above=method.skip_above)
   return Plan(
       keys, method, task, prepared, estimator, outer,
-      outer.init(keys.init, prepared.start(start)), store,
-  )
+      outer.init(keys.init, prepared.start(start)), store)
 
 
 def _opened(store, method: Method, task: Task) -> Store:
@@ -328,19 +331,16 @@ def _num_rows(source, per_class, num_rows) -> int:
   if (per_class is None) == (num_rows is None):
     raise ConfigError(
         "exactly one of `per_class` and `num_rows` must be given; got "
-        f"{per_class} and {num_rows}."
-    )
-  name, value = ("per_class", per_class) if num_rows is None else (
-      "num_rows", num_rows
-  )
+        f"{per_class} and {num_rows}.")
+  name, value = ("per_class",
+                 per_class) if num_rows is None else ("num_rows", num_rows)
   if value < 1:
     raise ConfigError(f"`{name}` must be at least 1; got {value}.")
   size = num_rows or per_class * len(source.train.present)
   if size > source.train.num_samples:
     raise ConfigError(
         f"`{name}` must ask for at most the real samples; got {size:,} rows "
-        f"for {source.train.num_samples:,} samples. Ask for fewer."
-    )
+        f"for {source.train.num_samples:,} samples. Ask for fewer.")
   return size
 
 
@@ -353,8 +353,7 @@ def student_of(source, method: Method, given=None):
     if not spec and method.model == "network":
       _check_size(given, source)
     fits = method.model == (
-        "network" if isinstance(given, Network) else "kernel"
-    )
+        "network" if isinstance(given, Network) else "kernel")
     _check_model(method, fits, type(given).__name__)
     return (method.network(source, spec) if spec else {}), given
   spec = dict(method.network(source, given))
@@ -371,11 +370,9 @@ def student_of(source, method: Method, given=None):
 def _check_model(method, fits: bool, found: str) -> None:
   if not fits:
     raise ConfigError(
-        f"`network` must be a {method.model} for {method.name}; got {found}."
-    )
+        f"`network` must be a {method.model} for {method.name}; got {found}.")
 
 
 def _check_size(network: Network, source) -> None:
   """Refuses a network that cannot read the data or has other outputs."""
   jax.eval_shape(network.init, jax.random.key(0), source.example)
-

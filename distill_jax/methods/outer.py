@@ -16,13 +16,18 @@ _LOSSES = 1_000  # steps over which the loss is averaged before comparing
 
 # Settings of the outer optimizer that every method has.
 OUTER = dict(
-    optimizer="adam", learning_rate=0.02, schedule="cosine", last_rate=0.01,
-    beta1=0.9, beta2=0.999, clip_norm=0.0, weight_decay=0.0, average=0.0,
-)
+    optimizer="adam",
+    learning_rate=0.02,
+    schedule="cosine",
+    last_rate=0.01,
+    beta1=0.9,
+    beta2=0.999,
+    clip_norm=0.0,
+    weight_decay=0.0,
+    average=0.0)
 # Of methods whose loss depends on the labels of the set.
 LABELS = dict(
-    learn_labels=False, label_learning_rate=0.02, start_labels="one_hot"
-)
+    learn_labels=False, label_learning_rate=0.02, start_labels="one_hot")
 
 
 def learned(s: SimpleNamespace, **rates: float):
@@ -40,10 +45,10 @@ def learned(s: SimpleNamespace, **rates: float):
   if s.average and restart_after:
     raise ConfigError(
         "`average` must be 0 with `restart_after`, which keeps the lowest "
-        f"loss; got {s.average}."
-    )
+        f"loss; got {s.average}.")
 
   def transformation(num_steps: int) -> optax.GradientTransformation:
+
     def rule(rate, weight_decay=0.0, beta1=s.beta1):
       if s.optimizer == "sgd":
         scale = optax.trace(beta1) if beta1 else optax.identity()
@@ -56,24 +61,20 @@ def learned(s: SimpleNamespace, **rates: float):
         decay.append(optax.scale_by_trust_ratio())
       return optax.chain(
           scale, *decay,
-          optax.scale_by_learning_rate(schedule(s, rate, num_steps)),
-      )
+          optax.scale_by_learning_rate(schedule(s, rate, num_steps)))
 
     fields = {name: rule(rate) for name, rate in rates.items() if rate}
     if getattr(s, "learn_codes", True):
       fields["codes"] = rule(s.learning_rate, s.weight_decay)
       if getattr(s, "clip_average", 0):
         fields["codes"] = optax.chain(
-            clip_by_average_norm(s.clip_average), fields["codes"]
-        )
+            clip_by_average_norm(s.clip_average), fields["codes"])
     if getattr(s, "learn_labels", False):
       beta1 = getattr(s, "label_beta1", s.beta1)
       fields["labels"] = rule(s.label_learning_rate, beta1=beta1)
     if not s.clip_norm:
       return learn(**fields)
-    return optax.chain(
-        optax.clip_by_global_norm(s.clip_norm), learn(**fields)
-    )
+    return optax.chain(optax.clip_by_global_norm(s.clip_norm), learn(**fields))
 
   return transformation
 
@@ -107,12 +108,10 @@ def schedule(s: SimpleNamespace, learning_rate: float, num_steps: int):
   every = s.restart_every
   starts = range(first, num_steps, every)
   again = [_cosine(learning_rate / 2, every, last)] * len(starts)
-  return optax.join_schedules(
-      [_cosine(learning_rate, first, last), *again], list(starts)
-  )
+  return optax.join_schedules([_cosine(learning_rate, first, last), *again],
+                              list(starts))
 
 
 def _cosine(peak: float, num_steps: int, last: float):
   return optax.warmup_cosine_decay_schedule(
-      0.0, peak, max(num_steps // 100, 1), max(num_steps, 2), last
-  )
+      0.0, peak, max(num_steps // 100, 1), max(num_steps, 2), last)

@@ -31,42 +31,64 @@ def _published(per_class, traits, given):
   window, steps, batch = _WINDOWS[max(n for n in _WINDOWS if n <= per_class)]
   strategy = "flip_rotate" if traits.mirrored else ""
   recipe = dict(
-      name="rat_bptt", num_steps=300, step_size=1e-3, last_rate=1.0,
-      batch_size=5_000, strategy=strategy,
-  )
+      name="rat_bptt",
+      num_steps=300,
+      step_size=1e-3,
+      last_rate=1.0,
+      batch_size=5_000,
+      strategy=strategy)
   if given.get("regression"):
     recipe = regression_recipe(1e-3, 300, strategy)
   return dict(
       student=dict(
-          window=window, num_steps=steps, step_size=1e-3, batch_per_class=batch,
-          augment_real=True,
-      ),
-      strategy=strategy, batch_size=5_000, learning_rate=1e-3,
-      label_learning_rate=1e-3, schedule="constant", num_steps=60_000,
-      recipe=recipe,
-  )
+          window=window,
+          num_steps=steps,
+          step_size=1e-3,
+          batch_per_class=batch,
+          augment_real=True),
+      strategy=strategy,
+      batch_size=5_000,
+      learning_rate=1e-3,
+      label_learning_rate=1e-3,
+      schedule="constant",
+      num_steps=60_000,
+      recipe=recipe)
 
 
 @declare(
     dict(
-        **STORED, **USE, **OUTER, **LABELS, num_steps=600, batch_size=512,
-        regression=False, unit_norm=False, clip_average=2.0,
+        **STORED,
+        **USE,
+        **OUTER,
+        **LABELS,
+        num_steps=600,
+        batch_size=512,
+        regression=False,
+        unit_norm=False,
+        clip_average=2.0,
         student=dict(
-            window=15, lowest=0, num_steps=60, optimizer="adam",
-            step_size=5e-3, momentum=0.0, batch_per_class=0, one_draw=False,
-            augment_real=False, target_scale=1.0,
-        ),
-    ) | dict(strategy="", learning_rate=0.01, label_learning_rate=0.002),
+            window=15,
+            lowest=0,
+            num_steps=60,
+            optimizer="adam",
+            step_size=5e-3,
+            momentum=0.0,
+            batch_per_class=0,
+            one_draw=False,
+            augment_real=False,
+            target_scale=1.0)) |
+    dict(strategy="", learning_rate=0.01, label_learning_rate=0.002),
     paper="Feng, Vedantam & Kempe, Embarrassingly Simple Dataset Distillation, "
     "2023, arXiv 2311.07025",
     cost="a long training with backpropagation through its window",
-    published=_published, preprocessing=whitened,
+    published=_published,
+    preprocessing=whitened,
     quick=dict(
-        num_steps=20, batch_size=64, strategy="",
+        num_steps=20,
+        batch_size=64,
+        strategy="",
         student=dict(window=3, num_steps=8),
-        recipe=dict(num_steps=50, step_size=0.01, strategy=""),
-    ),
-)
+        recipe=dict(num_steps=50, step_size=0.01, strategy="")))
 def rat_bptt(s: SimpleNamespace) -> Method:
   """Minimises the loss on real data after long training, by a random window.
 
@@ -77,17 +99,14 @@ def rat_bptt(s: SimpleNamespace) -> Method:
   if not s.regression and student.target_scale != 1:
     raise ConfigError(
         "`student.target_scale` must be 1 without `regression`; got "
-        f"{student.target_scale}."
-    )
+        f"{student.target_scale}.")
   if s.unit_norm and s.parameterization != {"name": "pixels"}:
     raise ConfigError(
         "`unit_norm` must be off where codes are no pixels; got "
-        f"{s.parameterization['name']}."
-    )
+        f"{s.parameterization['name']}.")
   rules = dict(
       adam=lambda: optax.adam(student.step_size, eps_root=1e-8),
-      sgd=lambda: optax.sgd(student.step_size, student.momentum or None),
-  )
+      sgd=lambda: optax.sgd(student.step_size, student.momentum or None))
   optimizer = one_of(rules, "student.optimizer", student.optimizer)()
   loss = cross_entropy
   if s.regression:
@@ -96,24 +115,31 @@ def rat_bptt(s: SimpleNamespace) -> Method:
   def objective(task: Task):
     augment = augmented(s.strategy, task) if s.strategy else None
     return truncated_unroll(
-        task.model, sample=drawn_mixed(s.batch_size, task),
-        num_classes=task.source.num_classes, window=student.window,
-        lowest=student.lowest, highest=student.num_steps, optimizer=optimizer,
+        task.model,
+        sample=drawn_mixed(s.batch_size, task),
+        num_classes=task.source.num_classes,
+        window=student.window,
+        lowest=student.lowest,
+        highest=student.num_steps,
+        optimizer=optimizer,
         members=task.layout.members,
         batch_per_class=student.batch_per_class or None,
-        augmentation=augment, one_draw=student.one_draw,
+        augmentation=augment,
+        one_draw=student.one_draw,
         real_augmentation=augment if student.augment_real else None,
-        loss=loss,
-    )
+        loss=loss)
 
   space = "centred" if s.regression else "raw"
   if s.regression:
     recipe = regression_recipe(1e-3, 300)
   else:
     recipe = dict(
-        name="rat_bptt", num_steps=300, step_size=5e-3, last_rate=1.0,
-        batch_size=5_000, strategy="",
-    )
+        name="rat_bptt",
+        num_steps=300,
+        step_size=5e-3,
+        last_rate=1.0,
+        batch_size=5_000,
+        strategy="")
 
   def change(begun):
     if not s.unit_norm:
@@ -121,12 +147,14 @@ def rat_bptt(s: SimpleNamespace) -> Method:
     return begun._replace(codes=unit_norm(begun.codes))
 
   return built(
-      s, objective, recipe=recipe, label_space=space,
+      s,
+      objective,
+      recipe=recipe,
+      label_space=space,
       begin=start(
-          s, labels="centred" if s.regression else None, change=change,
-          label_space=space,
-      ),
+          s,
+          labels="centred" if s.regression else None,
+          change=change,
+          label_space=space),
       constraint=(
-          label_floor() if s.learn_labels and not s.regression else None
-      ),
-  )
+          label_floor() if s.learn_labels and not s.regression else None))

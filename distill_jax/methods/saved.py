@@ -48,13 +48,8 @@ def identity(start: str) -> str:
 
 
 def continued(
-    path: str,
-    source,
-    stored: Parameterization,
-    begun: Distilled,
-    *,
-    label_space: str,
-) -> Distilled:
+    path: str, source, stored: Parameterization, begun: Distilled, *,
+    label_space: str) -> Distilled:
   """A saved set's codes and labels.
 
   Args:
@@ -70,18 +65,14 @@ def continued(
   if not Path(path).is_file():
     raise ConfigError(
         "`start` must be a name or the file of a saved set; there is no file "
-        f"{path}."
-    )
+        f"{path}.")
   try:
     saved = artifact.load(path)
   except ArtifactError as error:
     raise ConfigError(f"`start` must be a saved set; {error}") from None
-  for field, wanted in (
-      ("parameterization", dict(stored.spec)["name"]),
-      ("label_space", label_space),
-      ("class_names", tuple(source.class_names)),
-      ("student_init", "random"),
-  ):
+  for field, wanted in (("parameterization", dict(stored.spec)["name"]),
+                        ("label_space", label_space), ("class_names", tuple(
+                            source.class_names)), ("student_init", "random")):
     if (found := getattr(saved, field)) != wanted:
       remedy = ""
       if (field, found) == ("label_space", "centred"):
@@ -91,36 +82,30 @@ def continued(
   if _shapes(codes) != _shapes(begun.codes):
     raise _wrong(
         path, f"of the run's own size, codes {_shapes(begun.codes)}",
-        str(_shapes(codes)),
-    )
+        str(_shapes(codes)))
   decoded = stored.decode(jax.tree.map(jnp.asarray, codes))
-  if (decoded.shape != saved.inputs.shape
-      or not np.allclose(decoded, saved.inputs, rtol=1e-3, atol=1e-4)):
+  if (decoded.shape != saved.inputs.shape or
+      not np.allclose(decoded, saved.inputs, rtol=1e-3, atol=1e-4)):
     raise _wrong(
-        path, "that the `parameterization` of the run decodes", "another one"
-    )
+        path, "that the `parameterization` of the run decodes", "another one")
   if not _alike(source.preprocessing, saved.preprocessing):
     raise _wrong(
         path, "of the run's own preprocessing",
         "another one. Take its data, `preprocessing`, `validation_fraction` "
-        "and `seed`",
-    )
+        "and `seed`")
   _, first = np.unique(stored.owner(codes), return_index=True)
   labels = saved.labels[first]
   centred = label_space == "centred"
   rows = uncentred(labels) if centred else labels
   wanted = uncentred(begun.labels) if centred else begun.labels
   if saved.label_regime == "hard" and not np.array_equal(
-      classes_of_labels(rows), classes_of_labels(wanted)
-  ):
+      classes_of_labels(rows), classes_of_labels(wanted)):
     raise _wrong(
         path, "with as many samples of each class, in the order of classes",
-        "another order",
-    )
+        "another order")
   return begun._replace(
       codes=jax.tree.map(_like, begun.codes, codes),
-      labels=_like(begun.labels, labels),
-  )
+      labels=_like(begun.labels, labels))
 
 
 def _wrong(path: str, rule: str, found: str) -> ConfigError:
@@ -138,10 +123,6 @@ def _like(array, value):
 def _alike(one, other) -> bool:
   """Whether two preprocessings are of one kind and of the same numbers."""
   return (
-      type(one) is type(other) and _shapes(one) == _shapes(other)
-      and all(
+      type(one) is type(other) and _shapes(one) == _shapes(other) and all(
           np.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in zip(
-              jax.tree.leaves(one), jax.tree.leaves(other), strict=True
-          )
-      )
-  )
+              jax.tree.leaves(one), jax.tree.leaves(other), strict=True)))

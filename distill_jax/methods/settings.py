@@ -26,34 +26,31 @@ _FREE = ("network", "of", "parameterization", "recipe")
 # Settings whose range is not that of others of their name.
 _OWN = ("student.batch_size",)
 # Names of settings by the range that each must lie in.
-_RANGES = (
-    (lambda v: v >= 1, "at least 1", (
+_RANGES = ((
+    lambda v: v >= 1, "at least 1", (
         "batch_size", "batches_between", "epochs", "max_epochs", "max_age",
         "most_steps", "num", "num_bases", "num_epochs", "num_frequencies",
         "num_initialisations", "num_segments", "num_steps", "restart_every",
         "size", "snap_steps", "span", "steps", "steps_per_network", "watched",
-        "window", "at_least", "k",
-    )),
-    (lambda v: v >= 0, "at least 0", (
-        "anchor_weight", "at_once", "average", "batch_per_class", "calibration",
-        "clip_average", "clip_norm", "covariances", "discrimination",
-        "epochs_between", "least_steps", "lowest", "margin", "radius",
-        "restart_after", "rollbacks", "sample_length", "skip_above", "snap",
-        "spike", "student.batch_size", "surrogate_gap", "weight_decay",
-    )),
-    (lambda v: v > 0, "positive", (
-        "extra_learning_rate", "frequency_scale", "l2_rate",
-        "label_learning_rate", "learning_rate", "network_step_size", "ridge",
-        "step_size", "step_size_floor", "step_size_learning_rate",
-        "target_scale", "temperature",
-    )),
-    (lambda v: 0 <= v < 1, "in [0, 1)", (
-        "average", "beta1", "beta2", "label_beta1", "momentum",
-    )),
-    (lambda v: 0 <= v <= 1, "in [0, 1]", (
-        "amplitude", "drop_correct", "last_rate", "mix",
-    )),
-)
+        "window", "at_least", "k")), (
+            lambda v: v >= 0, "at least 0", (
+                "anchor_weight", "at_once", "average", "batch_per_class",
+                "calibration", "clip_average", "clip_norm", "covariances",
+                "discrimination", "epochs_between", "least_steps", "lowest",
+                "margin", "radius", "restart_after", "rollbacks",
+                "sample_length", "skip_above", "snap", "spike",
+                "student.batch_size", "surrogate_gap", "weight_decay")),
+           (
+               lambda v: v > 0, "positive", (
+                   "extra_learning_rate", "frequency_scale", "l2_rate",
+                   "label_learning_rate", "learning_rate", "network_step_size",
+                   "ridge", "step_size", "step_size_floor",
+                   "step_size_learning_rate", "target_scale", "temperature")), (
+                       lambda v: 0 <= v < 1, "in [0, 1)",
+                       ("average", "beta1", "beta2", "label_beta1",
+                        "momentum")), (
+                            lambda v: 0 <= v <= 1, "in [0, 1]",
+                            ("amplitude", "drop_correct", "last_rate", "mix")))
 
 
 class Entry(NamedTuple):
@@ -94,8 +91,7 @@ def declare(
     published: Callable = lambda per_class, traits, given: {},
     quick: Mapping[str, Any] | None = None,
     preprocessing: Callable[[int, Traits], str] = lambda size, traits: "",
-    name: str | None = None,
-):
+    name: str | None = None):
   """Decorates `(settings) -> Method` into a factory with keyword arguments.
 
   Args:
@@ -123,19 +119,18 @@ def declare(
     factory.__signature__ = inspect.Signature([
         inspect.Parameter(field, inspect.Parameter.KEYWORD_ONLY, default=value)
         for field, value in defaults.items()
-    ], return_annotation=Method)
+    ],
+                                              return_annotation=Method)
     ENTRIES[own] = Entry(
         factory, defaults, paper, cost, needs, published,
-        {"num_steps": 20} if quick is None else quick, preprocessing,
-    )
+        {"num_steps": 20} if quick is None else quick, preprocessing)
     return factory
 
   return decorate
 
 
-def complete(
-    where: str, defaults: Mapping[str, Any], given: Mapping[str, Any]
-) -> dict[str, Any]:
+def complete(where: str, defaults: Mapping[str, Any],
+             given: Mapping[str, Any]) -> dict[str, Any]:
   """The defaults with what was given in their place, as JSON values.
 
   Args:
@@ -153,18 +148,16 @@ def complete(
       hint = f" Did you mean `{near[0]}`?" if near else ""
       raise ConfigError(
           f"`{where}` must have settings among {', '.join(sorted(defaults))}; "
-          f"got {field!r}.{hint}"
-      )
+          f"got {field!r}.{hint}")
     default, value = values[field], _plain(value)
     if isinstance(default, dict) and isinstance(value, dict):
       free = field in _FREE
       renamed = free and value.get("name", default.get("name")) != (
-          default.get("name")
-      )
-      value = value if renamed else (
-          {**default, **value} if free
-          else complete(f"{where}.{field}", default, value)
-      )
+          default.get("name"))
+      value = value if renamed else ({
+          **default,
+          **value
+      } if free else complete(f"{where}.{field}", default, value))
     _check_kind(where, field, value, default)
     as_float = isinstance(default, float) and isinstance(value, int)
     values[field] = float(value) if as_float else value
@@ -196,8 +189,7 @@ def _check_kind(where, field, value, default) -> None:
   if kind is float and isinstance(value, int) and not isinstance(value, bool):
     return
   raise ConfigError(
-      f"`{where}` must have `{field}` of type {kind.__name__}; got {value!r}."
-  )
+      f"`{where}` must have `{field}` of type {kind.__name__}; got {value!r}.")
 
 
 def _plain(value):

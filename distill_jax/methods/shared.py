@@ -27,7 +27,7 @@ STARTS = {
     "herding": initialisation.from_herding,
     "kmeans": initialisation.from_kmeans,
     "noise": initialisation.from_noise,
-    "real": initialisation.from_real,
+    "real": initialisation.from_real
 }
 # Settings of what is stored and where it starts; `clamp` keeps codes between
 # black and white.
@@ -45,8 +45,7 @@ def built(
     begin: Callable | None = None,
     rates: Mapping[str, float] | None = None,
     constraint: Callable[[Distilled], Distilled] | None = None,
-    **others,
-) -> Method:
+    **others) -> Method:
   """A `Method` of settings: what all methods do alike.
 
   Args:
@@ -77,14 +76,12 @@ def built(
       begin=begin or start(s),
       learned=learned(s, **(rates or {})),
       num_steps=s.num_steps,
-      recipe=lambda task: (
-          by_data(wanted, task.source) if task else dict(wanted)
-      ),
+      recipe=lambda task:
+      (by_data(wanted, task.source) if task else dict(wanted)),
       parameterization=stored,
       project=project,
       tracker=tracker(s),
-      **others,
-  )
+      **others)
 
 
 def start(
@@ -97,8 +94,7 @@ def start(
     epochs: int = 1,
     step_size: float | None = None,
     label_space: str = "raw",
-    saved: bool = True,
-) -> Callable[[Array, Any, int], Distilled]:
+    saved: bool = True) -> Callable[[Array, Any, int], Distilled]:
   """`Method.begin` by the names of settings.
 
   Args:
@@ -117,8 +113,7 @@ def start(
   if file and not saved:
     raise ConfigError(
         "`start` must be a name with methods whose sets have steps, experts or "
-        f"segments of their own; got the file {s.start}."
-    )
+        f"segments of their own; got the file {s.start}.")
   draw = one_of(names, "start", "noise" if file else s.start)
   wanted = labels or getattr(s, "start_labels", "one_hot")
   one_of(("centred", "noise", "one_hot", "shared"), "start_labels", wanted)
@@ -130,15 +125,19 @@ def start(
     rows = dict(
         centred=lambda: centred_rows(jnp.asarray(classes), num_classes),
         noise=lambda: initialisation.noise_labels(
-            k_labels, num_rows, num_classes
-        ),
+            k_labels, num_rows, num_classes),
         one_hot=lambda: initialisation.one_hot(classes, num_classes),
-        shared=lambda: initialisation.shared_labels(classes, num_classes),
+        shared=lambda: initialisation.shared_labels(classes, num_classes)
     )[wanted]()
     begun = draw(
-        k_set, source, stored, num_samples=num_rows, num_steps=steps,
-        num_epochs=epochs, step_size=step_size, labels=rows,
-    )
+        k_set,
+        source,
+        stored,
+        num_samples=num_rows,
+        num_steps=steps,
+        num_epochs=epochs,
+        step_size=step_size,
+        labels=rows)
     if file:
       return continued(s.start, source, stored, begun, label_space=label_space)
     return change(begun)
@@ -156,13 +155,11 @@ def in_range(s: SimpleNamespace, task: Task) -> Callable:
   if not isinstance(record, Standardise):
     raise ConfigError(
         "`clamp` must be off where `preprocessing` is not by mean and std; got "
-        f"{type(record).__name__}."
-    )
+        f"{type(record).__name__}.")
   if not parameterization_of(s.parameterization).separates_classes:
     raise ConfigError(
         "`clamp` must be off where codes are no pixels; got "
-        f"{s.parameterization['name']}."
-    )
+        f"{s.parameterization['name']}.")
   low, high = ((value - record.mean) / record.std for value in (0.0, 1.0))
 
   def project(distilled: Distilled) -> Distilled:
@@ -176,9 +173,9 @@ def drawn_per_class(batch_size: int, task: Task, lazy: bool = True):
   split = task.source.train
   present = task.layout.present
   return data.per_class(
-      min(batch_size, split.members.shape[1]), lazy=lazy,
-      classes=None if len(present) == split.num_classes else present,
-  )
+      min(batch_size, split.members.shape[1]),
+      lazy=lazy,
+      classes=None if len(present) == split.num_classes else present)
 
 
 def drawn_mixed(batch_size: int, task: Task):
@@ -189,15 +186,13 @@ def drawn_mixed(batch_size: int, task: Task):
 def augmented(
     strategy: str | None,
     task: Task,
-    kind: Callable[[str], Augmentation] = augmentations.dsa,
-) -> Augmentation:
+    kind: Callable[[str], Augmentation] = augmentations.dsa) -> Augmentation:
   """The augmentation of a strategy; None for the usual one of the data."""
   usual = traits_of(task.source).strategy
   if strategy and not usual:
     raise ConfigError(
         f"`strategy` must be empty for data that are no images; got "
-        f"{strategy!r}."
-    )
+        f"{strategy!r}.")
   try:
     return kind(usual if strategy is None else strategy)
   except ValueError as error:

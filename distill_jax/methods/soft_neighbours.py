@@ -6,28 +6,31 @@ from distill_jax.methods.method import Method, Task
 from distill_jax.methods.outer import LABELS, OUTER
 from distill_jax.methods.settings import declare
 from distill_jax.methods.shared import STORED, built, drawn_mixed, start
-from distill_jax.objectives.soft_neighbours import (
-    soft_neighbours as neighbours_objective,
-)
+from distill_jax.objectives import soft_neighbours as objectives
 
 
 @declare(
-    dict(**STORED, **OUTER, **LABELS, num_steps=300, batch_size=256, k=3,
-         temperature=0.1) | dict(
-             learning_rate=0.05, label_learning_rate=0.05, learn_labels=True),
+    dict(
+        **STORED,
+        **OUTER,
+        **LABELS,
+        num_steps=300,
+        batch_size=256,
+        k=3,
+        temperature=0.1) |
+    dict(learning_rate=0.05, label_learning_rate=0.05, learn_labels=True),
     paper="after Sucholutsky & Schonlau, 'Less Than One'-Shot Learning, 2020, "
     "arXiv 2009.08449",
-    cost="distances to the set",
-)
+    cost="distances to the set")
 def soft_neighbours(s: SimpleNamespace) -> Method:
   """Points and soft labels whose k nearest neighbours classify real data."""
 
   def objective(task: Task):
-    return neighbours_objective(
+    return objectives.soft_neighbours(
         sample=drawn_mixed(s.batch_size, task),
         num_classes=task.source.num_classes,
-        k=min(s.k, task.layout.order.size), temperature=s.temperature,
-    )
+        k=min(s.k, task.layout.order.size),
+        temperature=s.temperature)
 
   def sure(begun):
     """Logits of 0 and 4, of which a softmax makes soft labels."""
@@ -38,7 +41,11 @@ def soft_neighbours(s: SimpleNamespace) -> Method:
     return given or dict(name="soft_neighbours", k=s.k)
 
   return built(
-      s, objective, recipe=dict(name="converged"), label_space="logits",
-      begin=start(s, change=sure, label_space="logits"), by_class=False,
-      model="none", network=network,
-  )
+      s,
+      objective,
+      recipe=dict(name="converged"),
+      label_space="logits",
+      begin=start(s, change=sure, label_space="logits"),
+      by_class=False,
+      model="none",
+      network=network)

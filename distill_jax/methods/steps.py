@@ -94,8 +94,7 @@ def carry_out(plan: Plan, watch: Watch | None = None) -> Outcome:
   watch, method = watch or Watch(), plan.method
   if method.parts is not None:
     return method.parts(
-        plan, lambda name, part: carry_out(part, watch.part(name))
-    )
+        plan, lambda name, part: carry_out(part, watch.part(name)))
   state, attempt, seconds = watch.begin(plan)
   most = watch.log_every or chunk_size(method.num_steps)
   chunks, started = _Chunks(plan, watch), time.perf_counter() - seconds
@@ -109,24 +108,24 @@ def carry_out(plan: Plan, watch: Watch | None = None) -> Outcome:
       trouble = _trouble(info, step, method.spike)
       if not trouble:
         state = following
-        watch.chunk(plan, Progress(
-            state, info, attempt, seconds, chunks.seconds_per_step
-        ))
+        watch.chunk(
+            plan,
+            Progress(state, info, attempt, seconds, chunks.seconds_per_step))
         continue
       if attempt == method.rollbacks:
         again = f", after {attempt} rollbacks" * bool(attempt)
         raise NonFinite(watch.gave_up(f"{trouble}{again}"))
       attempt += 1
-      watch.again(f"{trouble}: back to step {step}, with other draws "
-                  f"({attempt} of {method.rollbacks} times)")
+      watch.again(
+          f"{trouble}: back to step {step}, with other draws "
+          f"({attempt} of {method.rollbacks} times)")
   finally:
     if plan.prepared.feed is not None:
       plan.prepared.feed.close()
     watch.end()
   return Outcome(
       plan.prepared.finish(plan.outer.result(state)), state.objective, seconds,
-      dict(plan.prepared.measured),
-  )
+      dict(plan.prepared.measured))
 
 
 class _Chunks:
@@ -149,8 +148,7 @@ class _Chunks:
     args = key, state, data
     if size not in self._compiled:
       lowered = distill.lower(
-          *args, step=self._plan.outer.step, num_steps=size, per_step=per_step
-      )
+          *args, step=self._plan.outer.step, num_steps=size, per_step=per_step)
       compiled = lowered.compile()
       if not self._compiled:
         self._watch.compiled(compiled.memory_analysis())

@@ -46,35 +46,53 @@ from distill_jax.types import Array, Distilled, PyTree
 # Fields that do not change an expert.
 _OUTSIDE = ("at_once", "dtype", "num")
 _GROWTH = dict(
-    interpolated=datm_lib.interpolated, one_by_one=datm_lib.one_by_one
-)
+    interpolated=datm_lib.interpolated, one_by_one=datm_lib.one_by_one)
 _EXPERTS = dict(
-    num=5, num_epochs=8, step_size=0.01, momentum=0.0, weight_decay=0.0,
-    batch_size=256, strategy=None, radius=0.0, surrogate_gap=0.0,
-    dtype="float32", seed=0, at_once=0,
-)
+    num=5,
+    num_epochs=8,
+    step_size=0.01,
+    momentum=0.0,
+    weight_decay=0.0,
+    batch_size=256,
+    strategy=None,
+    radius=0.0,
+    surrogate_gap=0.0,
+    dtype="float32",
+    seed=0,
+    at_once=0)
 _MTT = dict(
-    **STORED, **USE, **OUTER, **LABELS, label_beta1=0.9, num_steps=100,
+    **STORED,
+    **USE,
+    **OUTER,
+    **LABELS,
+    label_beta1=0.9,
+    num_steps=100,
     experts=_EXPERTS,
     student=dict(num_steps=10, batch_size=0, freeze=False),
     segment=dict(
-        span=1, lowest=1, first=4, highest=4, growth="interpolated", until=1
-    ),
-    label_space="raw", step_size=0.02, step_size_learning_rate=1e-5,
-    step_size_floor=1e-6, skip_above=0.0, spike=10.0, rollbacks=5,
-) | dict(optimizer="sgd", beta1=0.5, learning_rate=300.0)
+        span=1, lowest=1, first=4, highest=4, growth="interpolated", until=1),
+    label_space="raw",
+    step_size=0.02,
+    step_size_learning_rate=1e-5,
+    step_size_floor=1e-6,
+    skip_above=0.0,
+    spike=10.0,
+    rollbacks=5) | dict(
+        optimizer="sgd", beta1=0.5, learning_rate=300.0)
 _DATM = _MTT | dict(
-    start="correct", label_space="logits", learn_labels=True,
-    label_learning_rate=0.2, skip_above=2.0,
-    segment=_MTT["segment"] | dict(first=3, until=50),
-)
+    start="correct",
+    label_space="logits",
+    learn_labels=True,
+    label_learning_rate=0.2,
+    skip_above=2.0,
+    segment=_MTT["segment"] | dict(first=3, until=50))
 
 # Published for CIFAR-10, by samples per class: the student's steps, first epoch
 # that is never a start, rate of samples and of the step size, first step size.
 _CIFAR = {
     1: (50, 2, 100.0, 1e-7, 0.01),
     10: (30, 20, 100.0, 1e-5, 0.001),
-    50: (30, 40, 1000.0, 1e-5, 0.001),
+    50: (30, 40, 1000.0, 1e-5, 0.001)
 }
 # The released code of TESLA halves the gradient of the samples: 1000 is 500 of
 # ours. Its settings beyond one sample a class are those of MTT.
@@ -83,11 +101,12 @@ _TABLES = dict(
     ftd=_CIFAR | {50: (30, 40, 1000.0, 1e-5, 0.01)},
     tesla=_CIFAR | {1: (50, 5, 500.0, 1e-7, 0.01)},
     datm={
-        1: (80, 4, 100.0, 1e-7, 0.01), 10: (80, 20, 100.0, 1e-5, 0.01),
-        50: (80, 40, 1000.0, 1e-5, 0.01), 500: (40, 60, 50.0, 1e-5, 0.01),
-        1000: (100, 60, 50.0, 1e-5, 0.01),
-    },
-)
+        1: (80, 4, 100.0, 1e-7, 0.01),
+        10: (80, 20, 100.0, 1e-5, 0.01),
+        50: (80, 40, 1000.0, 1e-5, 0.01),
+        500: (40, 60, 50.0, 1e-5, 0.01),
+        1000: (100, 60, 50.0, 1e-5, 0.01)
+    })
 # FTD's weight of the surrogate gap, and decay of the average of its samples.
 _FLAT = {1: (0.3, 0.9999), 10: (0.3, 0.9995), 50: (1.0, 0.999)}
 # DATM's lowest start, first bound, steps until the last, batch of the student,
@@ -97,15 +116,17 @@ _ALIGNED = {
     10: (0, 10, 1_000, 0, 2.0, 1.0),
     50: (0, 20, 2_000, 0, 2.0, 1.0),
     500: (40, 60, 1, 1_000, 10.0, 1.0),
-    1000: (40, 60, 1, 1_000, 10.0, 1.0),
+    1000: (40, 60, 1, 1_000, 10.0, 1.0)
 }
 _QUICK = dict(
     experts=dict(num=2, num_epochs=6, batch_size=64, step_size=0.1),
     segment=dict(lowest=0, first=2, highest=4, until=20),
-    student=dict(num_steps=5, batch_size=0), step_size=0.1,
-    step_size_learning_rate=1e-3, learning_rate=10.0, num_steps=40,
-    recipe=dict(num_epochs=60),
-)
+    student=dict(num_steps=5, batch_size=0),
+    step_size=0.1,
+    step_size_learning_rate=1e-3,
+    learning_rate=10.0,
+    num_steps=40,
+    recipe=dict(num_epochs=60))
 
 
 def _row(table: Mapping[int, Any], per_class: int):
@@ -123,18 +144,19 @@ def _zca(sizes: tuple[int, ...], per_class: int, traits: Traits) -> str:
 def _published(name: str, per_class: int, traits: Traits, given) -> dict:
   del given
   steps, highest, rate, step_size_rate, step_size = _row(
-      _TABLES[name], per_class
-  )
+      _TABLES[name], per_class)
   return dict(
-      strategy=traits.strategy, schedule="constant", learning_rate=rate,
+      strategy=traits.strategy,
+      schedule="constant",
+      learning_rate=rate,
       label_learning_rate=0.01,
       experts=dict(num=100, num_epochs=50, strategy=traits.strategy),
       student=dict(num_steps=steps),
       segment=dict(span=2, lowest=0, first=highest, highest=highest),
-      step_size=step_size, step_size_learning_rate=step_size_rate,
+      step_size=step_size,
+      step_size_learning_rate=step_size_rate,
       num_steps=5_000,
-      recipe=dict(name="mtt", num_epochs=1_000, strategy=traits.strategy),
-  )
+      recipe=dict(name="mtt", num_epochs=1_000, strategy=traits.strategy))
 
 
 def _published_ftd(per_class, traits, given):
@@ -158,8 +180,7 @@ def _published_datm(per_class, traits, given):
   settings["student"]["batch_size"] = batch
   settings["recipe"]["name"] = "datm"
   return settings | dict(
-      label_learning_rate=rate, skip_above=threshold, num_steps=10_000,
-  )
+      label_learning_rate=rate, skip_above=threshold, num_steps=10_000)
 
 
 def start_epochs(s: SimpleNamespace) -> datm_lib.StartEpochs:
@@ -167,8 +188,7 @@ def start_epochs(s: SimpleNamespace) -> datm_lib.StartEpochs:
   segment = s.segment
   grow = one_of(_GROWTH, "segment.growth", segment["growth"])
   return grow(
-      segment["lowest"], segment["first"], segment["highest"], segment["until"]
-  )
+      segment["lowest"], segment["first"], segment["highest"], segment["until"])
 
 
 def _built(s: SimpleNamespace, recipe: str = "mtt") -> Method:
@@ -183,44 +203,43 @@ def _built(s: SimpleNamespace, recipe: str = "mtt") -> Method:
         augmentation=augmented(s.strategy, task),
         loss=cross_entropy_of_logits if logits else cross_entropy,
         teacher=s.label_space == "probabilities",
-        freeze=s.student["freeze"],
-    )
+        freeze=s.student["freeze"])
 
   def learned_as_it_is(begun: Distilled) -> Distilled:
     return begun._replace(raw_step_sizes=jnp.full((1,), s.step_size))
 
   return built(
-      s, objective,
+      s,
+      objective,
       recipe=dict(name=recipe, num_epochs=300, strategy=None),
       begin=start(
-          s, names=STARTS | {"correct": STARTS["real"]},
-          change=learned_as_it_is, saved=False,
-      ),
+          s,
+          names=STARTS | {"correct": STARTS["real"]},
+          change=learned_as_it_is,
+          saved=False),
       rates=dict(step_sizes=s.step_size_learning_rate),
       estimator=partial(backprop, positive=lambda raw: raw),
       label_space=s.label_space,
       constraint=step_size_floor(s.step_size_floor),
-      skip_above=s.skip_above or None, spike=s.spike, rollbacks=s.rollbacks,
-      prepare=partial(prepare, s),
-  )
+      skip_above=s.skip_above or None,
+      spike=s.spike,
+      rollbacks=s.rollbacks,
+      prepare=partial(prepare, s))
 
 
 def _check(s: SimpleNamespace) -> None:
   datm_lib.check_span(
-      start_epochs(s), s.segment["span"], s.experts["num_epochs"]
-  )
+      start_epochs(s), s.segment["span"], s.experts["num_epochs"])
   one_of(("logits", "probabilities", "raw"), "label_space", s.label_space)
   one_of(buffer.DTYPES, "experts.dtype", s.experts["dtype"])
   if s.learn_labels and s.label_space == "probabilities":
     raise ConfigError(
         "`learn_labels` must be off with `label_space` probabilities, which "
-        "are a teacher's; got True. Learn logits."
-    )
+        "are a teacher's; got True. Learn logits.")
 
 
 def prepare(
-    s: SimpleNamespace, key: Array, task: Task, store: Store
-) -> Prepared:
+    s: SimpleNamespace, key: Array, task: Task, store: Store) -> Prepared:
   """Experts, what is fed of them, and a start that they agree on."""
   folder = store.experts
   if folder is None:
@@ -228,21 +247,24 @@ def prepare(
     train(s, task, folder, store.say)
   opened = open_experts(s, task, Path(folder), s.experts["num"])
   feed = Feed(
-      opened, seed=s.experts["seed"], span=s.segment["span"],
-      epochs=start_epochs(s),
-  )
+      opened,
+      seed=s.experts["seed"],
+      span=s.segment["span"],
+      epochs=start_epochs(s))
   finish = Prepared().finish
   if s.label_space == "probabilities":
     epoch = start_epochs(s).last_target(s.segment["span"])
     finish = partial(_taught, s, task, opened, epoch)
   return Prepared(
-      feed=feed, start=partial(_start, s, key, task, opened), finish=finish,
-      measured=dict(experts=dict(
-          num=opened.num_experts, num_epochs=opened.num_epochs,
-          accuracy=opened.accuracy,
-          seconds=[d["about"]["seconds"] for d in opened.documents],
-      )),
-  )
+      feed=feed,
+      start=partial(_start, s, key, task, opened),
+      finish=finish,
+      measured=dict(
+          experts=dict(
+              num=opened.num_experts,
+              num_epochs=opened.num_epochs,
+              accuracy=opened.accuracy,
+              seconds=[d["about"]["seconds"] for d in opened.documents])))
 
 
 def experts_for(source, method: Method, network, folder: Path, say):
@@ -265,8 +287,7 @@ def experts_for(source, method: Method, network, folder: Path, say):
   if "experts" not in method.settings:
     raise ConfigError(
         "`method` must follow experts: mtt, ftd, tesla or datm; got "
-        f"{method.name}."
-    )
+        f"{method.name}.")
   spec, model = student_of(source, method, network)
   task, s = Task(source, model, spec, None), SimpleNamespace(**method.settings)
   train(s, task, folder, say)
@@ -297,10 +318,11 @@ def _train(s, task: Task, folder: Path, numbers: list[int], say) -> None:
   began = time.perf_counter()
 
   def report(first, epoch, accuracies):
-    group = numbers[first : first + at_once]
+    group = numbers[first:first + at_once]
     names = ", ".join(str(number + 1) for number in group)
     right = ", ".join(f"{100 * accuracy:.1f} %" for accuracy in accuracies)
-    say(f"expert {names} of {experts.num}: epoch {epoch}/"
+    say(
+        f"expert {names} of {experts.num}: epoch {epoch}/"
         f"{experts.num_epochs}  {right}")
 
   rule = plain
@@ -309,30 +331,36 @@ def _train(s, task: Task, folder: Path, numbers: list[int], say) -> None:
   key = jax.random.key(experts.seed)
   trained = each_expert(
       jnp.stack([jax.random.fold_in(key, number) for number in numbers]),
-      task.model, source.train,
-      num_epochs=experts.num_epochs, step_size=experts.step_size,
-      momentum=experts.momentum, weight_decay=experts.weight_decay,
+      task.model,
+      source.train,
+      num_epochs=experts.num_epochs,
+      step_size=experts.step_size,
+      momentum=experts.momentum,
+      weight_decay=experts.weight_decay,
       batch_size=experts.batch_size,
       augmentation=augmented(experts.strategy, task),
-      gradient_rule=rule, held_out=source.validation or source.test,
-      on_epoch=report, at_once=at_once,
-  )
+      gradient_rule=rule,
+      held_out=source.validation or source.test,
+      on_epoch=report,
+      at_once=at_once)
   for place, (number, expert) in enumerate(zip(numbers, trained, strict=True)):
     there = min((place // at_once + 1) * at_once, len(numbers))
     seconds = (time.perf_counter() - began) / there
     buffer.save_expert(
-        folder, number, expert, like=_like(task), identity=identity,
+        folder,
+        number,
+        expert,
+        like=_like(task),
+        identity=identity,
         dtype=experts.dtype,
         about=dict(
             seconds=round(seconds, 1),
-            held_out="test" if source.validation is None else "validation",
-        ),
-    )
+            held_out="test" if source.validation is None else "validation"))
 
 
 def open_experts(
-    s: SimpleNamespace, task: Task, folder: Path, num_experts: int | None
-) -> buffer.Buffer:
+    s: SimpleNamespace, task: Task, folder: Path,
+    num_experts: int | None) -> buffer.Buffer:
   """The experts of a folder, which must be those of the settings.
 
   Args:
@@ -342,9 +370,10 @@ def open_experts(
     num_experts: the first so many; None for all there are.
   """
   return buffer.open_buffer(
-      folder, like=_like(task), identity=_identity(s, task),
-      num_experts=num_experts,
-  )
+      folder,
+      like=_like(task),
+      identity=_identity(s, task),
+      num_experts=num_experts)
 
 
 def _start(s, key, task: Task, opened: buffer.Buffer, begun: Distilled):
@@ -356,10 +385,15 @@ def _start(s, key, task: Task, opened: buffer.Buffer, begun: Distilled):
     return _experts(key, task, opened, opened.num_epochs)
 
   if s.start == "correct":
-    begun = begun._replace(codes=agreement.from_correct(
-        key, task.source, method, last(), task.model,
-        num_samples=len(classes), step_size=None,
-    ).codes)
+    begun = begun._replace(
+        codes=agreement.from_correct(
+            key,
+            task.source,
+            method,
+            last(),
+            task.model,
+            num_samples=len(classes),
+            step_size=None).codes)
   if s.label_space == "logits":
     begun = agreement.with_logits(begun, method, last(), task.model, classes)
   return begun
@@ -369,8 +403,7 @@ def _taught(s, task: Task, opened, epoch: int, distilled: Distilled):
   """The set with the labels that experts give it at the last target epoch."""
   return agreement.with_probabilities(
       distilled, _parameterization(s),
-      _experts(jax.random.key(0), task, opened, epoch), task.model,
-  )
+      _experts(jax.random.key(0), task, opened, epoch), task.model)
 
 
 def _parameterization(s):
@@ -386,8 +419,7 @@ def _experts(key, task: Task, opened, epoch: int) -> Iterator[PyTree]:
 
 def _like(task: Task) -> PyTree:
   return jax.eval_shape(
-      task.model.init, jax.random.key(0), task.source.example
-  )["params"]
+      task.model.init, jax.random.key(0), task.source.example)["params"]
 
 
 def _identity(s: SimpleNamespace, task: Task) -> dict:
@@ -395,11 +427,13 @@ def _identity(s: SimpleNamespace, task: Task) -> dict:
   record = task.source.preprocessing
   arrays = b"".join(np.asarray(a).tobytes() for a in jax.tree.leaves(record))
   recipe = {k: v for k, v in s.experts.items() if k not in _OUTSIDE}
-  return json.loads(json.dumps(dict(
-      data=task.source.fingerprint(), network=dict(task.spec),
-      preprocessing=f"{type(record).__name__} {zlib.crc32(arrays):08x}",
-      recipe=recipe,
-  )))
+  return json.loads(
+      json.dumps(
+          dict(
+              data=task.source.fingerprint(),
+              network=dict(task.spec),
+              preprocessing=f"{type(record).__name__} {zlib.crc32(arrays):08x}",
+              recipe=recipe)))
 
 
 def _name(s: SimpleNamespace, task: Task) -> str:
@@ -414,24 +448,24 @@ def _name(s: SimpleNamespace, task: Task) -> str:
     "Trajectories, 2022, arXiv 2203.11932",
     cost="backpropagation through the student's steps",
     needs="experts, trained on the real data",
-    published=partial(_published, "mtt"), quick=_QUICK,
-    preprocessing=partial(_zca, (1, 10)),
-)
+    published=partial(_published, "mtt"),
+    quick=_QUICK,
+    preprocessing=partial(_zca, (1, 10)))
 def mtt(s: SimpleNamespace) -> Method:
   """Matches where experts' training leads."""
   return _built(s)
 
 
 @declare(
-    _MTT | dict(
-        average=0.9, experts=_EXPERTS | dict(radius=0.01, surrogate_gap=0.3)
-    ),
+    _MTT |
+    dict(average=0.9, experts=_EXPERTS | dict(radius=0.01, surrogate_gap=0.3)),
     paper="Du et al., Minimizing the Accumulated Trajectory Error to Improve "
     "Dataset Distillation, 2023, arXiv 2211.11004",
-    cost="as mtt", needs="experts in flat minima",
-    published=_published_ftd, quick=_QUICK,
-    preprocessing=partial(_zca, (1, 10, 50)),
-)
+    cost="as mtt",
+    needs="experts in flat minima",
+    published=_published_ftd,
+    quick=_QUICK,
+    preprocessing=partial(_zca, (1, 10, 50)))
 def ftd(s: SimpleNamespace) -> Method:
   """As `mtt`, with experts in flat minima and averaged samples."""
   return _built(s)
@@ -441,10 +475,11 @@ def ftd(s: SimpleNamespace) -> Method:
     _MTT | dict(student=_MTT["student"] | dict(freeze=True)),
     paper="Cui et al., Scaling Up Dataset Distillation to ImageNet-1K with "
     "Constant Memory, 2023, arXiv 2211.10586",
-    cost="as mtt, with a cheaper backward pass", needs="as mtt",
-    published=_published_tesla, quick=_QUICK,
-    preprocessing=partial(_zca, (10,)),
-)
+    cost="as mtt, with a cheaper backward pass",
+    needs="as mtt",
+    published=_published_tesla,
+    quick=_QUICK,
+    preprocessing=partial(_zca, (10,)))
 def tesla(s: SimpleNamespace) -> Method:
   """As `mtt`, by an approximate gradient: weights on the way are constants."""
   return _built(s)
@@ -454,10 +489,11 @@ def tesla(s: SimpleNamespace) -> Method:
     _DATM,
     paper="Guo et al., Towards Lossless Dataset Distillation via "
     "Difficulty-Aligned Trajectory Matching, 2023, arXiv 2310.05773",
-    cost="as mtt", needs="as mtt",
-    published=_published_datm, quick=_QUICK,
-    preprocessing=partial(_zca, (1, 10, 50)),
-)
+    cost="as mtt",
+    needs="as mtt",
+    published=_published_datm,
+    quick=_QUICK,
+    preprocessing=partial(_zca, (1, 10, 50)))
 def datm(s: SimpleNamespace) -> Method:
   """As `mtt`, from early stretches of training to late ones, soft labels."""
   return _built(s, recipe="datm")

@@ -16,22 +16,34 @@ from distill_jax.methods.traits import Traits
 from distill_jax.objectives.dd import unrolled
 
 _UNROLLED = dict(
-    **STORED, **OUTER, num_steps=2_000, batch_size=256, steps=1, epochs=20,
-    fixed=False, num_initialisations=1, step_size=0.1,
-    step_size_learning_rate=0.03, momentum=0.0, restart_after=0,
-    restart_every=20_000,
-) | dict(learning_rate=0.03, clip_norm=1.0)
+    **STORED,
+    **OUTER,
+    num_steps=2_000,
+    batch_size=256,
+    steps=1,
+    epochs=20,
+    fixed=False,
+    num_initialisations=1,
+    step_size=0.1,
+    step_size_learning_rate=0.03,
+    momentum=0.0,
+    restart_after=0,
+    restart_every=20_000) | dict(
+        learning_rate=0.03, clip_norm=1.0)
 _SOFT = _UNROLLED | LABELS | dict(learn_labels=True, label_learning_rate=0.03)
 _TEXT = _SOFT | dict(
-    learning_rate=0.05, label_learning_rate=0.05, step_size_learning_rate=0.05,
-    batch_size=128, epochs=1, sample_length=0, snap=0, snap_steps=300,
-)
+    learning_rate=0.05,
+    label_learning_rate=0.05,
+    step_size_learning_rate=0.05,
+    batch_size=128,
+    epochs=1,
+    sample_length=0,
+    snap=0,
+    snap_steps=300)
 _QUICK = dict(num_steps=20)
 
 
-def published(
-    per_class: int, traits: Traits, given: Mapping
-) -> dict[str, Any]:
+def published(per_class: int, traits: Traits, given: Mapping) -> dict[str, Any]:
   """Settings for 28 and 32 pixels, where the papers leave them open.
 
   Chosen by loss on training batches of MNIST, LeNet. With a fixed
@@ -48,13 +60,16 @@ def published(
   rate = 0.05 if fixed else 0.002
   step_size = 0.02 if fixed else 0.03
   return dict(
-      steps=10, epochs=3, batch_size=64 if fixed else 128, learning_rate=rate,
-      label_learning_rate=rate, beta1=0.5 if fixed else 0.9,
+      steps=10,
+      epochs=3,
+      batch_size=64 if fixed else 128,
+      learning_rate=rate,
+      label_learning_rate=rate,
+      beta1=0.5 if fixed else 0.9,
       step_size=0.001 if traits.channels == 3 else step_size,
       step_size_learning_rate=0.02 if fixed else 0.0005,
       restart_after=60_000 if fixed else 0,
-      num_steps=60_000 if fixed else 8_000,
-  )
+      num_steps=60_000 if fixed else 8_000)
 
 
 def _published_dd(per_class, traits, given):
@@ -67,40 +82,46 @@ def _built(s: SimpleNamespace, **others) -> Method:
   if s.fixed and s.num_initialisations != 1:
     raise ConfigError(
         "`num_initialisations` must be 1 with a fixed initialisation; got "
-        f"{s.num_initialisations}."
-    )
+        f"{s.num_initialisations}.")
 
   def objective(task: Task):
     return unrolled(
-        task.model, task.layout.order,
+        task.model,
+        task.layout.order,
         sample=drawn_mixed(s.batch_size, task),
-        num_classes=task.source.num_classes, fixed=s.fixed,
+        num_classes=task.source.num_classes,
+        fixed=s.fixed,
         num_networks=s.num_initialisations,
-        optimizer=optax.trace(s.momentum) if s.momentum else None,
-    )
+        optimizer=optax.trace(s.momentum) if s.momentum else None)
 
   others = {"begin": _start(s), **others}
   return built(
-      s, objective, recipe=dict(name="in_order", momentum=s.momentum),
+      s,
+      objective,
+      recipe=dict(name="in_order", momentum=s.momentum),
       rates=dict(step_sizes=s.step_size_learning_rate),
       initial=(lambda state: state) if s.fixed else (lambda state: ()),
-      steps=s.steps, by_class=False, **others,
-  )
+      steps=s.steps,
+      by_class=False,
+      **others)
 
 
 def _start(s: SimpleNamespace, **others):
   return start(
-      s, steps=s.steps, epochs=s.epochs, step_size=s.step_size, saved=False,
-      **others,
-  )
+      s,
+      steps=s.steps,
+      epochs=s.epochs,
+      step_size=s.step_size,
+      saved=False,
+      **others)
 
 
 @declare(
     _UNROLLED,
     paper="Wang et al., Dataset Distillation, 2018, arXiv 1811.10959",
     cost="backpropagation through all inner steps",
-    published=_published_dd, quick=_QUICK,
-)
+    published=_published_dd,
+    quick=_QUICK)
 def dd(s: SimpleNamespace) -> Method:
   """Minimises the loss on real data after training on the set; hard labels."""
   return _built(s)
@@ -110,8 +131,9 @@ def dd(s: SimpleNamespace) -> Method:
     _SOFT,
     paper="Sucholutsky & Schonlau, Soft-Label Dataset Distillation and Text "
     "Dataset Distillation, 2019, arXiv 1910.02551",
-    cost="as dd", published=published, quick=_QUICK,
-)
+    cost="as dd",
+    published=published,
+    quick=_QUICK)
 def sldd(s: SimpleNamespace) -> Method:
   """As `dd`, with labels that are learned too."""
   return _built(s)
@@ -122,19 +144,25 @@ def _published_tdd(per_class, traits, given):
   fixed = bool(given.get("fixed"))
   # Chosen on validation parts of TREC and SST in runs of 300 steps.
   return dict(
-      steps=1, epochs=1, batch_size=128, learning_rate=0.05,
-      label_learning_rate=0.05, step_size_learning_rate=0.05, beta1=0.9,
-      restart_after=0, num_steps=2_000, fixed=fixed,
-  )
+      steps=1,
+      epochs=1,
+      batch_size=128,
+      learning_rate=0.05,
+      label_learning_rate=0.05,
+      step_size_learning_rate=0.05,
+      beta1=0.9,
+      restart_after=0,
+      num_steps=2_000,
+      fixed=fixed)
 
 
 @declare(
     _TEXT,
     paper="Sucholutsky & Schonlau, Soft-Label Dataset Distillation and Text "
     "Dataset Distillation, 2019, arXiv 1910.02551",
-    cost="as dd", published=_published_tdd,
-    quick=_QUICK | dict(batch_size=32, snap_steps=20),
-)
+    cost="as dd",
+    published=_published_tdd,
+    quick=_QUICK | dict(batch_size=32, snap_steps=20))
 def tdd(s: SimpleNamespace) -> Method:
   """As `sldd`, on sentences of word vectors.
 
@@ -151,6 +179,5 @@ def tdd(s: SimpleNamespace) -> Method:
   if s.parameterization != {"name": "pixels"} or not s.learn_labels:
     raise ConfigError(
         "`snap` must be 0 but for word vectors that are stored as they are "
-        f"(pixels) and learned labels; got {s.snap}."
-    )
+        f"(pixels) and learned labels; got {s.snap}.")
   return words.snapped(method, s)

@@ -27,14 +27,16 @@ def weighted(*methods: Method, weights) -> Method:
       the first step before it is weighted.
   """
   return _weighted(
-      parts=[method.spec for method in methods], weights=list(weights)
-  )
+      parts=[method.spec for method in methods], weights=list(weights))
 
 
 @declare(
-    dict(parts=[{"name": "dm"}], weights=[1.0]), name="weighted",
-    paper="see the methods that are summed", cost="that of all parts",
-)
+    dict(parts=[{
+        "name": "dm"
+    }], weights=[1.0]),
+    name="weighted",
+    paper="see the methods that are summed",
+    cost="that of all parts")
 def _weighted(s: SimpleNamespace) -> Method:
   """A weighted sum of the objectives of several methods."""
   from distill_jax.methods import from_spec
@@ -42,25 +44,26 @@ def _weighted(s: SimpleNamespace) -> Method:
   if len(s.parts) != len(s.weights) or not s.parts:
     raise ValueError(
         "`weights` must be one for each of at least one method; got "
-        f"{len(s.weights)} for {len(s.parts)}."
-    )
+        f"{len(s.weights)} for {len(s.parts)}.")
   methods = [from_spec(spec) for spec in s.parts]
-  return methods[0]._replace(objective=lambda task: weighted_sum(
-      *(method.objective(task) for method in methods), weights=tuple(s.weights)
-  ))
+  return methods[0]._replace(
+      objective=lambda task: weighted_sum(
+          *(method.objective(task) for method in methods),
+          weights=tuple(s.weights)))
 
 
 @declare(
     GRADIENTS | dict(covariances=0.0, weights=[0.5, 0.5]),
-    paper="the sum of dsa and dm", cost="that of both",
-    published=published_dsa, quick=QUICK,
-)
+    paper="the sum of dsa and dm",
+    cost="that of both",
+    published=published_dsa,
+    quick=QUICK)
 def hybrid(s: SimpleNamespace) -> Method:
   """Matches gradients and distributions at once, on the same settings."""
   return built(
-      s, lambda task: weighted_sum(
-          matched_gradients(s, task), matched_means(s, task),
-          weights=tuple(s.weights),
-      ),
-      recipe=dict(name="dsa", num_epochs=300, strategy=None),
-  )
+      s,
+      lambda task: weighted_sum(
+          matched_gradients(s, task),
+          matched_means(s, task),
+          weights=tuple(s.weights)),
+      recipe=dict(name="dsa", num_epochs=300, strategy=None))

@@ -35,15 +35,19 @@ def snapped(method: Method, s: SimpleNamespace) -> Method:
     def learn_on(name, distilled, codes: bool):
       part = elementary._replace(
           num_steps=s.snap_steps,
-          learned=learned(s if codes else held, **rates),
-      )
+          learned=learned(s if codes else held, **rates))
       key = jax.random.fold_in(whole.keys.parts, len(outcomes))
-      outcomes.append(carry_out(name, plan(
-          whole.task.source, part, whole.task.spec or whole.task.model,
-          num_rows=len(whole.task.layout.classes),
-          keys=whole.keys._replace(run=key), store=whole.store,
-          start=distilled,
-      )))
+      outcomes.append(
+          carry_out(
+              name,
+              plan(
+                  whole.task.source,
+                  part,
+                  whole.task.spec or whole.task.model,
+                  num_rows=len(whole.task.layout.classes),
+                  keys=whole.keys._replace(run=key),
+                  store=whole.store,
+                  start=distilled)))
       return outcomes[-1].distilled
 
     distilled = outcomes[0].distilled
@@ -52,23 +56,19 @@ def snapped(method: Method, s: SimpleNamespace) -> Method:
         distilled = learn_on(f"{number}_vectors", distilled, codes=True)
       whole.store.say(
           f"round {number} of {s.snap}: words in place of vectors, learning "
-          "labels and step sizes for them"
-      )
+          "labels and step sizes for them")
       codes = snap(whole.task.source.preprocessing, distilled.codes)
       distilled = learn_on(
-          f"{number}_words", distilled._replace(codes=codes), codes=False
-      )
+          f"{number}_words", distilled._replace(codes=codes), codes=False)
     return outcomes[-1]._replace(
         seconds=sum(outcome.seconds for outcome in outcomes),
-        measured=outcomes[0].measured,
-    )
+        measured=outcomes[0].measured)
 
   def check(task: Task) -> None:
     method.check(task)
     if not isinstance(task.source.preprocessing, WordVectors):
       raise ConfigError(
-          f"`snap` must be 0 for data that are no word vectors; got {s.snap}."
-      )
+          f"`snap` must be 0 for data that are no word vectors; got {s.snap}.")
 
   return method._replace(parts=parts, check=check, prolongable=False)
 
@@ -81,8 +81,7 @@ def cut(begin: Callable, length: int) -> Callable:
     if getattr(begun.codes, "ndim", 0) != 3 or length > begun.codes.shape[1]:
       raise ConfigError(
           "`sample_length` must be at most the length of real sentences, "
-          f"{source.example.shape[1]}, and of pixels; got {length}."
-      )
+          f"{source.example.shape[1]}, and of pixels; got {length}.")
     return begun._replace(codes=begun.codes[:, :length])
 
   return shorter
@@ -93,14 +92,11 @@ def check_length(s: SimpleNamespace, task: Task) -> None:
   if not s.sample_length:
     return
   variables = jax.eval_shape(
-      task.model.init, jax.random.key(0), task.source.example
-  )
+      task.model.init, jax.random.key(0), task.source.example)
   try:
     jax.eval_shape(
-        task.model.apply, variables, task.source.example[:, :s.sample_length]
-    )
+        task.model.apply, variables, task.source.example[:, :s.sample_length])
   except (TypeError, ValueError, flax.errors.FlaxError) as error:
     raise ConfigError(
         f"`sample_length` must suit the network; got {s.sample_length}: "
-        f"{str(error).splitlines()[0]}"
-    ) from None
+        f"{str(error).splitlines()[0]}") from None

@@ -17,23 +17,8 @@ from distill_jax.nn.vgg import vgg11
 from distill_jax.nn.vit import vit
 
 __all__ = [
-    "alex_cifar_net",
-    "alexnet",
-    "bi_lstm",
-    "bi_rnn",
-    "conv_lstm",
-    "conv2d",
-    "convnet",
-    "frepo_convnet",
-    "from_linen",
-    "from_nnx",
-    "lenet",
-    "mlp",
-    "mobilenet_v2",
-    "resnet10",
-    "resnet18",
-    "text_convnet",
-    "transformer",
-    "vgg11",
-    "vit",
+    "alex_cifar_net", "alexnet", "bi_lstm", "bi_rnn", "conv_lstm", "conv2d",
+    "convnet", "frepo_convnet", "from_linen", "from_nnx", "lenet", "mlp",
+    "mobilenet_v2", "resnet10", "resnet18", "text_convnet", "transformer",
+    "vgg11", "vit"
 ]

@@ -19,8 +19,8 @@ from distill_jax.types import Network
 
 @specified
 def alex_cifar_net(
-    num_outputs: int, *, initialisation: Initialisation = xavier_normal()
-) -> Network:
+    num_outputs: int, *,
+    initialisation: Initialisation = xavier_normal()) -> Network:
   """Two conv5-64 with local response norm, dense 384-192; for 32 pixels.
 
   Args:
@@ -28,8 +28,7 @@ def alex_cifar_net(
     initialisation: of all weights and biases.
   """
   return from_linen(
-      Classifier(_AlexCifarNet(initialisation), num_outputs, initialisation)
-  )
+      Classifier(_AlexCifarNet(initialisation), num_outputs, initialisation))
 
 
 class _AlexCifarNet(nn.Module):

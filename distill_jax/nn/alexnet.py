@@ -23,7 +23,7 @@ def alexnet(
     num_outputs: int,
     *,
     norm: Callable[[bool], nn.Module] | None = None,
-    initialisation: Initialisation = torch_uniform(),
+    initialisation: Initialisation = torch_uniform()
 ) -> Network:
   """Five convolutions, three poolings, one linear layer; no dropout.
 
@@ -35,8 +35,7 @@ def alexnet(
     initialisation: of all weights and biases.
   """
   return from_linen(
-      Classifier(_AlexNet(norm, initialisation), num_outputs, initialisation)
-  )
+      Classifier(_AlexNet(norm, initialisation), num_outputs, initialisation))
 
 
 class _AlexNet(nn.Module):
@@ -48,14 +47,12 @@ class _AlexNet(nn.Module):
     if x.ndim != 4 or x.shape[1] < 8:
       raise ValueError(
           "`images` must be [B, H, W, C] of at least 8 pixels for AlexNet; got "
-          f"{x.shape}."
-      )
+          f"{x.shape}.")
     first = 4 if x.shape[1:] == (28, 28, 1) else 2
     features = []
-    for width, size, padding, halve in (
-        (128, 5, first, True), (192, 5, 2, True), (256, 3, 1, False),
-        (192, 3, 1, False), (192, 3, 1, True),
-    ):
+    for width, size, padding, halve in ((128, 5, first, True),
+                                        (192, 5, 2, True), (256, 3, 1, False),
+                                        (192, 3, 1, False), (192, 3, 1, True)):
       x = Conv(width, size, padding, 1, self.initialisation)(x)
       if self.norm is not None:
         x = self.norm(train)(x)

@@ -34,8 +34,7 @@ def conv2d(
     *,
     stride: int | tuple[int, int] = 1,
     padding: Padding = "SAME",
-    form: str | None = None,
-) -> Array:
+    form: str | None = None) -> Array:
   """Two-dimensional convolution (cross-correlation, as networks mean it).
 
   Args:
@@ -56,27 +55,27 @@ def conv2d(
   if x.ndim != 4 or w.ndim != 4 or x.shape[3] != w.shape[2]:
     raise ValueError(
         "`x` and `w` must be [B, H, W, C] and [h, w, C, O] with equal C; got "
-        f"{x.shape} and {w.shape}."
-    )
+        f"{x.shape} and {w.shape}.")
   form = form or ("patches" if platform() == "cpu" else "lax")
   if form not in _FORMS:
     raise ValueError(f"`form` must be one of {sorted(_FORMS)}; got {form!r}.")
   stride = _pair(stride)
   pads = _pads(x.shape[1:3], w.shape[:2], stride, padding)
   size = tuple(
-      s + lo + hi for s, (lo, hi) in zip(x.shape[1:3], pads, strict=True)
-  )
+      s + lo + hi for s, (lo, hi) in zip(x.shape[1:3], pads, strict=True))
   if size[0] < w.shape[0] or size[1] < w.shape[1]:
     raise ValueError(
         f"`w` must fit into the padded image of {size} pixels; got "
-        f"{w.shape[:2]}. Use larger images or more padding."
-    )
+        f"{w.shape[:2]}. Use larger images or more padding.")
   return _FORMS[form](x, w, stride, pads)
 
 
 def max_pool(
-    x: Array, window: int, *, stride: int | None = None, padding: int = 0
-) -> Array:
+    x: Array,
+    window: int,
+    *,
+    stride: int | None = None,
+    padding: int = 0) -> Array:
   """Largest value of each window: [B, H, W, C] -> [B, H', W', C].
 
   Ties share the gradient. Write `relu(max_pool(x))` rather than
@@ -102,7 +101,7 @@ def _tiles(x: Array, window: int) -> Array:
   over strided slices (LeNet, 1,024 images: 87 ms against 130 ms in all).
   """
   height, width = (s // window for s in x.shape[1:3])
-  x = x[:, : height * window, : width * window]
+  x = x[:, :height * window, :width * window]
   return x.reshape(len(x), height, window, width, window, x.shape[3])
 
 
@@ -115,8 +114,7 @@ def _pads(size, window, stride, padding: Padding):
   if isinstance(padding, str):
     if padding not in ("SAME", "VALID"):
       raise ValueError(
-          f"`padding` must be 'SAME', 'VALID' or pixels; got {padding!r}."
-      )
+          f"`padding` must be 'SAME', 'VALID' or pixels; got {padding!r}.")
     return tuple(lax.padtype_to_pads(size, window, stride, padding))
   if isinstance(padding, int):
     return ((padding, padding),) * 2
@@ -133,11 +131,10 @@ def _shifted(x: Array, window, stride) -> list[Array]:
   """The h * w strided slices of x that a window sees, row by row."""
   height, width = (
       (s - k) // t + 1
-      for s, k, t in zip(x.shape[1:3], window, stride, strict=True)
-  )
+      for s, k, t in zip(x.shape[1:3], window, stride, strict=True))
   return [
-      x[:, i : i + (height - 1) * stride[0] + 1 : stride[0],
-        j : j + (width - 1) * stride[1] + 1 : stride[1]]
+      x[:, i:i + (height - 1) * stride[0] + 1:stride[0],
+        j:j + (width - 1) * stride[1] + 1:stride[1]]
       for i in range(window[0])
       for j in range(window[1])
   ]
@@ -176,8 +173,7 @@ def _product_jvp(primals, tangents):
   (x, w), (dx, dw) = primals, tangents
   images = x.reshape(len(x), -1, x.shape[-1])
   by_image = jnp.einsum(
-      "bnk,bko->bno", images, jnp.broadcast_to(dw, (len(x), *dw.shape))
-  )
+      "bnk,bko->bno", images, jnp.broadcast_to(dw, (len(x), *dw.shape)))
   product = _product(x, w)
   return product, _product(dx, w) + by_image.reshape(product.shape)
 
@@ -203,14 +199,11 @@ def _unit_stride_forward(x, w, pads):
 
 def _unit_stride_backward(pads, residuals, g):
   x, w = residuals
-  reach = [
-      (k - 1 - lo, k - 1 - hi)
-      for k, (lo, hi) in zip(w.shape[:2], pads, strict=True)
-  ]
+  reach = [(k - 1 - lo, k - 1 - hi)
+           for k, (lo, hi) in zip(w.shape[:2], pads, strict=True)]
   dx = _unit_stride(g, jnp.flip(w, (0, 1)).swapaxes(2, 3), tuple(reach))
-  dw = _unit_stride(
-      x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3), pads
-  ).transpose(1, 2, 0, 3)
+  dw = _unit_stride(x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3),
+                    pads).transpose(1, 2, 0, 3)
   return dx, dw
 
 
@@ -219,5 +212,5 @@ _unit_stride.defvjp(_unit_stride_forward, _unit_stride_backward)
 _FORMS: dict[str, Callable] = {
     "patches": _patches,
     "canonical": _canonical,
-    "lax": _lax,
+    "lax": _lax
 }

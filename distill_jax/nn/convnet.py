@@ -29,7 +29,7 @@ def convnet(
     norm: Callable[[bool], nn.Module] | None = instance_norm,
     activation: Callable[[Array], Array] = nn.relu,
     pool: Callable[[Array], Array] | None = None,
-    initialisation: Initialisation = torch_uniform(),
+    initialisation: Initialisation = torch_uniform()
 ) -> Network:
   """`depth` blocks of conv3, norm, activation, pooling; then linear.
 
@@ -45,20 +45,18 @@ def convnet(
     pool: of every block; average pooling 2x2 by default.
     initialisation: of all weights and biases.
   """
-  return from_linen(Classifier(
-      Blocks(
-          widths(depth, width), norm, activation, pool or halve, initialisation
-      ),
-      num_outputs, initialisation,
-  ))
+  return from_linen(
+      Classifier(
+          Blocks(
+              widths(depth, width), norm, activation, pool or halve,
+              initialisation), num_outputs, initialisation))
 
 
 def widths(depth: int, width: int, growth: int = 1) -> tuple[int, ...]:
   """Channels of each block, each `growth` times those of the one before."""
   if depth < 1 or width < 1:
     raise ValueError(
-        f"`depth` and `width` must be positive; got {depth} and {width}."
-    )
+        f"`depth` and `width` must be positive; got {depth} and {width}.")
   return tuple(width * growth**block for block in range(depth))
 
 
@@ -89,13 +87,12 @@ class Blocks(nn.Module):
 
   @nn.compact
   def __call__(self, x, train):
-    least = 2 ** len(self.widths)
+    least = 2**len(self.widths)
     if x.ndim != 4 or x.shape[1] < least:
       raise ValueError(
           f"`images` must be [B, H, W, C] of at least {least} pixels a side "
           f"for a ConvNet of depth {len(self.widths)}; got {x.shape}. Lower "
-          "`depth`."
-      )
+          "`depth`.")
     features = []
     for block, width in enumerate(self.widths):
       padding = 3 if block == 0 and x.shape[1:] == (28, 28, 1) else 1

@@ -24,8 +24,7 @@ def frepo_convnet(
     width: int = 128,
     norm: Callable[[bool], nn.Module] | None = None,
     activation: Callable[[Array], Array] = nn.relu,
-    initialisation: Initialisation | None = None,
-) -> Network:
+    initialisation: Initialisation | None = None) -> Network:
   """`depth` blocks of norm, conv3, activation, average pooling; then linear.
 
   The first block has no norm. Grey images of 28 pixels are padded to 32 by it.
@@ -41,7 +40,10 @@ def frepo_convnet(
   """
   initialisation = initialisation or lecun_normal()
   blocks = Blocks(
-      widths(depth, width, growth=2), norm, activation, halve, initialisation,
-      norm_first=True,
-  )
+      widths(depth, width, growth=2),
+      norm,
+      activation,
+      halve,
+      initialisation,
+      norm_first=True)
   return from_linen(Classifier(blocks, num_outputs, initialisation))

@@ -33,8 +33,7 @@ class Initialisation(NamedTuple):
 def xavier_normal() -> Initialisation:
   """Weights N(0, 2 / (fan_in + fan_out)), zero biases."""
   return Initialisation(
-      nn.initializers.glorot_normal(), lambda fan_in: nn.initializers.zeros
-  )
+      nn.initializers.glorot_normal(), lambda fan_in: nn.initializers.zeros)
 
 
 @functools.cache
@@ -50,8 +49,7 @@ def torch_uniform() -> Initialisation:
     return draw
 
   return Initialisation(
-      nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"), bias
-  )
+      nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"), bias)
 
 
 @functools.cache
@@ -61,8 +59,7 @@ def lecun_normal() -> Initialisation:
   Flax's default, whose deviation before the cut makes up for it.
   """
   return Initialisation(
-      nn.initializers.lecun_normal(), lambda fan_in: nn.initializers.zeros
-  )
+      nn.initializers.lecun_normal(), lambda fan_in: nn.initializers.zeros)
 
 
 @functools.cache
@@ -73,8 +70,7 @@ def he_normal(bias_std: float = 0.1) -> Initialisation:
   """
   return Initialisation(
       nn.initializers.variance_scaling(2.0, "fan_in", "normal"),
-      lambda fan_in: nn.initializers.normal(bias_std),
-  )
+      lambda fan_in: nn.initializers.normal(bias_std))
 
 
 class Conv(nn.Module):
@@ -95,8 +91,7 @@ class Conv(nn.Module):
       return conv2d(x, kernel, stride=self.stride, padding=self.padding)
     bias = self.param(
         "bias", self.initialisation.bias(int(np.prod(shape[:3]))),
-        (self.features,), x.dtype,
-    )
+        (self.features,), x.dtype)
     x = conv2d(x, kernel, stride=self.stride, padding=self.padding)
     return x + bias
 
@@ -112,8 +107,7 @@ class Dense(nn.Module):
     shape = (x.shape[-1], self.features)
     kernel = self.param("kernel", self.initialisation.kernel, shape, x.dtype)
     bias = self.param(
-        "bias", self.initialisation.bias(shape[0]), (self.features,), x.dtype
-    )
+        "bias", self.initialisation.bias(shape[0]), (self.features,), x.dtype)
     return x @ kernel + bias
 
 
@@ -148,5 +142,4 @@ def check_sentences(x: Array, windows: tuple[int, ...] = (1,)) -> None:
   if x.ndim != 3 or x.shape[1] < max(windows):
     raise ValueError(
         f"`sentences` must be [B, s, d] of at least {max(windows)} words for "
-        f"this network; got {x.shape}."
-    )
+        f"this network; got {x.shape}.")

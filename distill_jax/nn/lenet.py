@@ -21,8 +21,7 @@ def lenet(
     num_outputs: int,
     *,
     width: int = 1,
-    initialisation: Initialisation = xavier_normal(),
-) -> Network:
+    initialisation: Initialisation = xavier_normal()) -> Network:
   """conv5-6, conv5-16 with max-pooling, dense 120-84; 61,706 parameters.
 
   Images of 28 pixels are padded by 2; larger ones (32) are not.
@@ -35,8 +34,7 @@ def lenet(
   if width < 1:
     raise ValueError(f"`width` must be at least 1; got {width}.")
   return from_linen(
-      Classifier(_LeNet(width, initialisation), num_outputs, initialisation)
-  )
+      Classifier(_LeNet(width, initialisation), num_outputs, initialisation))
 
 
 class _LeNet(nn.Module):
@@ -49,8 +47,7 @@ class _LeNet(nn.Module):
     if x.ndim != 4 or x.shape[1] < 28:
       raise ValueError(
           "`images` must be [B, H, W, C] of at least 28 pixels for LeNet; got "
-          f"{x.shape}. Use a ConvNet or an MLP."
-      )
+          f"{x.shape}. Use a ConvNet or an MLP.")
     init, w = self.initialisation, self.width
     padding = 2 if x.shape[1] == 28 else 0
     first = nn.relu(max_pool(Conv(6 * w, 5, padding, 1, init)(x), 2))

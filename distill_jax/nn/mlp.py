@@ -19,7 +19,7 @@ def mlp(
     num_outputs: int,
     *,
     widths: tuple[int, ...] = (128, 128),
-    initialisation: Initialisation = torch_uniform(),
+    initialisation: Initialisation = torch_uniform()
 ) -> Network:
   """Flatten, then dense layers with ReLU between, then linear.
 
@@ -29,9 +29,8 @@ def mlp(
     initialisation: of all weights and biases.
   """
   return from_linen(
-      Classifier(_MLP(tuple(widths), initialisation), num_outputs,
-                 initialisation)
-  )
+      Classifier(
+          _MLP(tuple(widths), initialisation), num_outputs, initialisation))
 
 
 class _MLP(nn.Module):

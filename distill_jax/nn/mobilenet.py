@@ -21,10 +21,8 @@ from distill_jax.nn.specification import specified
 from distill_jax.types import Network
 
 # Expansion, channels, blocks, stride of the first.
-_STAGES = (
-    (1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1),
-    (6, 160, 3, 2), (6, 320, 1, 1),
-)
+_STAGES = ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2),
+           (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 
 
 @specified
@@ -32,7 +30,7 @@ def mobilenet_v2(
     num_outputs: int,
     *,
     norm: Callable[[bool], nn.Module] = batch_norm,
-    initialisation: Initialisation = torch_uniform(),
+    initialisation: Initialisation = torch_uniform()
 ) -> Network:
   """Seventeen inverted residuals; 2.3 M parameters.
 
@@ -45,8 +43,7 @@ def mobilenet_v2(
     initialisation: of all weights and biases.
   """
   return from_linen(
-      Classifier(_MobileNet(norm, initialisation), num_outputs, initialisation)
-  )
+      Classifier(_MobileNet(norm, initialisation), num_outputs, initialisation))
 
 
 class _MobileNet(nn.Module):
@@ -58,16 +55,15 @@ class _MobileNet(nn.Module):
     if x.ndim != 4 or x.shape[1] < 16:
       raise ValueError(
           "`images` must be [B, H, W, C] of at least 16 pixels for MobileNetV2;"
-          f" got {x.shape}."
-      )
+          f" got {x.shape}.")
     init, features = self.initialisation, []
     x = Conv(32, 3, 1, 1, init, use_bias=False)(x)
     x = nn.relu(self.norm(train)(x))
     for expansion, width, blocks, stride in _STAGES:
       for block in range(blocks):
         x = _InvertedResidual(
-            expansion, width, stride if block == 0 else 1, self.norm, init
-        )(x, train)
+            expansion, width, stride if block == 0 else 1, self.norm,
+            init)(x, train)
       features.append(x)
     x = Conv(1280, 1, 0, 1, init, use_bias=False)(x)
     x = nn.relu(self.norm(train)(x))
@@ -110,12 +106,9 @@ class _Depthwise(nn.Module):
   def __call__(self, x):
     channels = x.shape[-1]
     kernel = self.param(
-        "kernel", self.initialisation.kernel, (3, 3, 1, channels), x.dtype
-    )
+        "kernel", self.initialisation.kernel, (3, 3, 1, channels), x.dtype)
     _, height, width, _ = x.shape
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     return sum(
-        padded[:, i : i + height : self.stride, j : j + width : self.stride]
-        * kernel[i, j, 0]
-        for i in range(3) for j in range(3)
-    )
+        padded[:, i:i + height:self.stride, j:j + width:self.stride] *
+        kernel[i, j, 0] for i in range(3) for j in range(3))

@@ -17,12 +17,12 @@ def from_linen(module: nn.Module) -> Network:
   """
 
   def run(method):
+
     def call(variables, x, *, key=None, train=False):
       rngs = {} if key is None else {"dropout": key}
       mutable = sorted(set(variables) - {"params"}) if train else []
       out, updated = module.apply(
-          variables, x, train=train, rngs=rngs, mutable=mutable, method=method
-      )
+          variables, x, train=train, rngs=rngs, mutable=mutable, method=method)
       return out, {**variables, **updated}
 
     return call
@@ -51,6 +51,7 @@ def from_nnx(build: Callable) -> Network:
     return _at_least(example.dtype, {"params": params, "rest": rest})
 
   def run(method):
+
     def call(variables, x, *, key=None, train=False):
       # The structure alone is taken from this build: nothing is computed.
       module = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
@@ -65,8 +66,7 @@ def from_nnx(build: Callable) -> Network:
     return call
 
   return Network(
-      init, run(lambda module: module), run(lambda module: module.stages)
-  )
+      init, run(lambda module: module), run(lambda module: module.stages))
 
 
 def _at_least(dtype, variables: PyTree) -> PyTree:

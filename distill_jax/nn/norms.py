@@ -25,22 +25,17 @@ def layer_norm(train: bool) -> nn.Module:
   """Per sample over space and channels, with an affine map of that shape."""
   del train
   return nn.LayerNorm(
-      epsilon=1e-5, reduction_axes=(-3, -2, -1), feature_axes=(-3, -2, -1)
-  )
+      epsilon=1e-5, reduction_axes=(-3, -2, -1), feature_axes=(-3, -2, -1))
 
 
 def batch_norm(train: bool) -> nn.Module:
   """BatchNorm with running statistics (PyTorch momentum 0.1)."""
-  return nn.BatchNorm(
-      use_running_average=not train, momentum=0.9, epsilon=1e-5
-  )
+  return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5)
 
 
 def fast_batch_norm(train: bool) -> nn.Module:
   """BatchNorm whose old statistics keep a tenth of their weight (FRePo)."""
-  return nn.BatchNorm(
-      use_running_average=not train, momentum=0.1, epsilon=1e-5
-  )
+  return nn.BatchNorm(use_running_average=not train, momentum=0.1, epsilon=1e-5)
 
 
 def local_response_norm(
@@ -49,8 +44,7 @@ def local_response_norm(
     window: int = 4,
     alpha: float = 0.001 / 9,
     beta: float = 0.75,
-    k: float = 1.0,
-) -> Array:
+    k: float = 1.0) -> Array:
   """`x / (k + alpha * mean_window(x^2)) ** beta` across channels.
 
   The window reaches `window // 2` channels back; absent channels count as
@@ -66,5 +60,5 @@ def local_response_norm(
   back, ahead = window // 2, (window - 1) // 2
   squares = jnp.pad(x * x, ((0, 0),) * (x.ndim - 1) + ((back, ahead),))
   channels = x.shape[-1]
-  total = sum(squares[..., i : i + channels] for i in range(window))
-  return x * (k + alpha * total / window) ** -beta
+  total = sum(squares[..., i:i + channels] for i in range(window))
+  return x * (k + alpha * total / window)**-beta

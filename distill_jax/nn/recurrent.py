@@ -47,12 +47,11 @@ def bi_rnn(
     num_layers: int = 2,
     dropout: float = 0.0,
     masked: bool = False,
-    initialisation: Initialisation = xavier_normal(),
+    initialisation: Initialisation = xavier_normal()
 ) -> Network:
   """Two bidirectional layers of tanh units; arguments as of `bi_lstm`."""
   return _recurrent(
-      num_outputs, _RNN, hidden, num_layers, dropout, masked, initialisation
-  )
+      num_outputs, _RNN, hidden, num_layers, dropout, masked, initialisation)
 
 
 @specified
@@ -63,7 +62,7 @@ def bi_lstm(
     num_layers: int = 2,
     dropout: float = 0.0,
     masked: bool = False,
-    initialisation: Initialisation = xavier_normal(),
+    initialisation: Initialisation = xavier_normal()
 ) -> Network:
   """Two bidirectional layers of LSTM units, then linear on the last states.
 
@@ -80,8 +79,7 @@ def bi_lstm(
     initialisation: of all weights and biases.
   """
   return _recurrent(
-      num_outputs, _LSTM, hidden, num_layers, dropout, masked, initialisation
-  )
+      num_outputs, _LSTM, hidden, num_layers, dropout, masked, initialisation)
 
 
 @specified
@@ -90,8 +88,7 @@ def conv_lstm(
     *,
     channels: int = 16,
     hidden: int = 10,
-    initialisation: Initialisation = xavier_normal(),
-) -> Network:
+    initialisation: Initialisation = xavier_normal()) -> Network:
   """A convolution along the embedding, pooling, one LSTM, then linear.
 
   The s positions of a sentence are the input channels, the window spans 5
@@ -107,23 +104,18 @@ def conv_lstm(
   if min(channels, hidden) < 1:
     raise ValueError(
         "`channels` and `hidden` must be at least 1; got "
-        f"{channels} and {hidden}."
-    )
+        f"{channels} and {hidden}.")
   body = _ConvLSTM(channels, hidden, initialisation)
   return from_linen(Classifier(body, num_outputs, initialisation))
 
 
 def _recurrent(
-    num_outputs, cell, hidden, num_layers, dropout, masked, initialisation
-):
+    num_outputs, cell, hidden, num_layers, dropout, masked, initialisation):
   if min(hidden, num_layers) < 1 or not 0 <= dropout < 1:
     raise ValueError(
         "`hidden` and `num_layers` must be at least 1 and `dropout` in [0, 1);"
-        f" got {hidden}, {num_layers} and {dropout}."
-    )
-  body = _BiRecurrent(
-      cell, hidden, num_layers, dropout, masked, initialisation
-  )
+        f" got {hidden}, {num_layers} and {dropout}.")
+  body = _BiRecurrent(cell, hidden, num_layers, dropout, masked, initialisation)
   return from_linen(Classifier(body, num_outputs, initialisation))
 
 
@@ -192,15 +184,12 @@ class _ConvLSTM(nn.Module):
     if size < 8:
       raise ValueError(
           "`sentences` must have vectors of at least 8 entries for a Conv-LSTM;"
-          f" got {x.shape}."
-      )
+          f" got {x.shape}.")
     x = x.swapaxes(1, 2)  # [B, d, s]: positions are channels
-    windows = jnp.concatenate(
-        [x[:, i : size - 4 + i] for i in range(5)], axis=-1
-    )
+    windows = jnp.concatenate([x[:, i:size - 4 + i] for i in range(5)], axis=-1)
     found = nn.relu(Dense(self.channels, self.initialisation)(windows))
     steps = found.shape[1] // 4
-    pooled = found[:, : 4 * steps].reshape(len(x), steps, 4, -1).max(2)
+    pooled = found[:, :4 * steps].reshape(len(x), steps, 4, -1).max(2)
     pooled = pooled.transpose(2, 0, 1)  # [channels, B, (d - 4) // 4]
     weights = _Weights(4, self.hidden, self.initialisation, name="lstm")(pooled)
     _, (last,) = _run(_LSTM, [weights], [pooled], None)
@@ -221,8 +210,7 @@ class _Weights(nn.Module):
         self.param("kernel", init.kernel, (x.shape[-1], wide), x.dtype),
         self.param("bias", init.bias(self.hidden), (wide,), x.dtype),
         self.param("recurrent", init.kernel, (self.hidden, wide), x.dtype),
-        self.param("recurrent_bias", init.bias(self.hidden), (wide,), x.dtype),
-    )
+        self.param("recurrent_bias", init.bias(self.hidden), (wide,), x.dtype))
 
 
 class _Direction(NamedTuple):
@@ -245,9 +233,8 @@ def _both_ways(cell, ways, x: Array, present) -> tuple[Array, Array]:
   outputs, last = _run(cell, ways, [x, jnp.flip(x, 0)], flipped)
   forwards, backwards = outputs
   return (
-      jnp.concatenate([forwards, jnp.flip(backwards, 0)], axis=-1),
-      jnp.concatenate(last, axis=-1),
-  )
+      jnp.concatenate([forwards, jnp.flip(backwards, 0)],
+                      axis=-1), jnp.concatenate(last, axis=-1))
 
 
 def _run(cell, ways, inputs, present):
@@ -272,8 +259,7 @@ def _run(cell, ways, inputs, present):
     if moves is None:
       return following
     return jax.tree.map(
-        lambda new, old: jnp.where(moves, new, old), following, state
-    )
+        lambda new, old: jnp.where(moves, new, old), following, state)
 
   def step(states, now):
     moves = now[1] or [None] * len(ways)
@@ -302,18 +288,14 @@ def _over_time(step, state: PyTree, xs: PyTree):
   size = math.isqrt(length)
   whole = length // size * size
   parts = jax.tree.map(
-      lambda leaf: leaf[:whole].reshape(-1, size, *leaf.shape[1:]), xs
-  )
+      lambda leaf: leaf[:whole].reshape(-1, size, *leaf.shape[1:]), xs)
   state, outputs = jax.lax.scan(part, state, parts)
   outputs = jax.tree.map(
-      lambda leaf: leaf.reshape(whole, *leaf.shape[2:]), outputs
-  )
+      lambda leaf: leaf.reshape(whole, *leaf.shape[2:]), outputs)
   if whole == length:
     return state, outputs
   state, rest = part(state, jax.tree.map(lambda leaf: leaf[whole:], xs))
-  return state, jax.tree.map(
-      lambda *both: jnp.concatenate(both), outputs, rest
-  )
+  return state, jax.tree.map(lambda *both: jnp.concatenate(both), outputs, rest)
 
 
 def _present(x: Array) -> Array:

@@ -42,7 +42,7 @@ def resnet18(
     *,
     norm: Callable[[bool], nn.Module] = instance_norm,
     average_pooling: bool = False,
-    initialisation: Initialisation = torch_uniform(),
+    initialisation: Initialisation = torch_uniform()
 ) -> Network:
   """Four stages of two blocks, of 64 to 512 channels; 11.2 M parameters.
 
@@ -53,9 +53,7 @@ def resnet18(
       the classifier reads the last map whole, not its mean.
     initialisation: of all weights and biases.
   """
-  return _resnet(
-      num_outputs, 64, 2, norm, average_pooling, initialisation
-  )
+  return _resnet(num_outputs, 64, 2, norm, average_pooling, initialisation)
 
 
 @specified
@@ -63,8 +61,7 @@ def resnet10(
     num_outputs: int,
     *,
     norm: Callable[[bool], nn.Module] = instance_norm,
-    initialisation: Initialisation | None = None,
-) -> Network:
+    initialisation: Initialisation | None = None) -> Network:
   """Four stages of one block, of 32 to 256 channels.
 
   Args:
@@ -73,8 +70,7 @@ def resnet10(
     initialisation: of all weights and biases; `fan_out_normal` by default.
   """
   return _resnet(
-      num_outputs, 32, 1, norm, False, initialisation or fan_out_normal()
-  )
+      num_outputs, 32, 1, norm, False, initialisation or fan_out_normal())
 
 
 def _resnet(num_outputs, width, blocks, norm, average_pooling, initialisation):
@@ -94,8 +90,7 @@ class _ResNet(nn.Module):
     if x.ndim != 4 or x.shape[1] < 16:
       raise ValueError(
           "`images` must be [B, H, W, C] of at least 16 pixels for a ResNet; "
-          f"got {x.shape}."
-      )
+          f"got {x.shape}.")
     x = Conv(self.width, 3, 1, 1, self.initialisation, use_bias=False)(x)
     x = nn.relu(self.norm(train)(x))
     features = []
@@ -103,8 +98,7 @@ class _ResNet(nn.Module):
       for block in range(self.blocks):
         x = _Block(
             self.width * 2**stage, stage > 0 and block == 0, self.norm,
-            self.average_pooling, self.initialisation,
-        )(x, train)
+            self.average_pooling, self.initialisation)(x, train)
       features.append(x)
     if not self.average_pooling:
       features.append(x.mean((1, 2)))
@@ -126,9 +120,13 @@ class _Block(nn.Module):
 
     def conv(x, size, stride):
       return Conv(
-          self.width, size, size // 2, stride, self.initialisation,
-          use_bias=False,
-      )(x)
+          self.width,
+          size,
+          size // 2,
+          stride,
+          self.initialisation,
+          use_bias=False)(
+              x)
 
     def pool(x):
       return avg_pool(x, 2) if self.halve and self.average_pooling else x

@@ -18,13 +18,13 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
         "relu": nn.relu,
         "sigmoid": nn.sigmoid,
         "softplus": activations.softplus(),
-        "swish": nn.swish,
+        "swish": nn.swish
     },
     "initialisation": {
         "he_normal": layers.he_normal(),
         "lecun_normal": layers.lecun_normal(),
         "torch_uniform": layers.torch_uniform(),
-        "xavier_normal": layers.xavier_normal(),
+        "xavier_normal": layers.xavier_normal()
     },
     "norm": {
         "batch": norms.batch_norm,
@@ -32,13 +32,13 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
         "group": norms.group_norm,
         "instance": norms.instance_norm,
         "layer": norms.layer_norm,
-        "none": None,
+        "none": None
     },
     "pool": {
         "average": partial(conv.avg_pool, window=2),
         "max": partial(conv.max_pool, window=2),
-        "none": lambda x: x,
-    },
+        "none": lambda x: x
+    }
 }
 
 
@@ -68,7 +68,7 @@ def functions(settings: Mapping[str, Any]) -> dict[str, Any]:
     ConfigError: an unknown name.
   """
   return {
-      name: one_of(FUNCTIONS[name], f"network {name}", value)
-      if name in FUNCTIONS else value
-      for name, value in settings.items()
+      name:
+          one_of(FUNCTIONS[name], f"network {name}", value)
+          if name in FUNCTIONS else value for name, value in settings.items()
   }

@@ -33,7 +33,7 @@ def text_convnet(
     width: int = 100,
     windows: tuple[int, ...] = (3, 4, 5),
     dropout: float = 0.5,
-    initialisation: Initialisation = xavier_normal(),
+    initialisation: Initialisation = xavier_normal()
 ) -> Network:
   """Convolutions over words, ReLU, largest over time, dropout, linear.
 
@@ -50,8 +50,7 @@ def text_convnet(
   if width < 1 or not windows or min(windows) < 1 or not 0 <= dropout < 1:
     raise ValueError(
         "`width` and `windows` must be at least 1 and `dropout` in [0, 1); got "
-        f"{width}, {windows} and {dropout}."
-    )
+        f"{width}, {windows} and {dropout}.")
   body = _TextConvNet(width, tuple(windows), dropout, initialisation)
   return from_linen(Classifier(body, num_outputs, initialisation))
 
@@ -68,14 +67,14 @@ class _TextConvNet(nn.Module):
     size = x.shape[-1]
     kernels, biases = [], []
     for window in self.windows:
-      kernels.append(self.param(
-          f"kernel_{window}", self.initialisation.kernel,
-          (window, size, 1, self.width), x.dtype,
-      ))
-      biases.append(self.param(
-          f"bias_{window}", self.initialisation.bias(window * size),
-          (self.width,), x.dtype,
-      ))
+      kernels.append(
+          self.param(
+              f"kernel_{window}", self.initialisation.kernel,
+              (window, size, 1, self.width), x.dtype))
+      biases.append(
+          self.param(
+              f"bias_{window}", self.initialisation.bias(window * size),
+              (self.width,), x.dtype))
     maps = _of_few_words if x.shape[1] <= _FEW else _of_many_words
     # relu(max) is max(relu) of fewer values.
     features = [
@@ -98,9 +97,9 @@ def _of_few_words(x: Array, kernels: list[Array]) -> list[Array]:
   products = iter(jnp.split(x @ flat, len(rows), axis=-1))
   return [
       sum(
-          next(products)[:, i : x.shape[1] - len(kernel) + 1 + i]
-          for i in range(len(kernel))
-      ) for kernel in kernels
+          next(products)[:, i:x.shape[1] - len(kernel) + 1 + i]
+          for i in range(len(kernel)))
+      for kernel in kernels
   ]
 
 

@@ -21,8 +21,7 @@ def transformer(
     depth: int = 2,
     width: int = 64,
     heads: int = 4,
-    masked: bool = True,
-) -> Network:
+    masked: bool = True) -> Network:
   """Vectors of words and of positions, `depth` blocks, their mean, linear.
 
   Positions are sines and cosines, so that sentences have any length. Trains
@@ -39,8 +38,7 @@ def transformer(
   if width % 2:
     raise ValueError(f"`width` must be even; got {width}.")
   return from_linen(
-      Classifier(_Transformer(depth, width, heads, masked), num_outputs)
-  )
+      Classifier(_Transformer(depth, width, heads, masked), num_outputs))
 
 
 def check_width(depth: int, width: int, heads: int) -> None:
@@ -48,8 +46,7 @@ def check_width(depth: int, width: int, heads: int) -> None:
   if min(depth, heads, width) < 1 or width % heads:
     raise ValueError(
         "`depth`, `heads` must be at least 1 and `width` a multiple of "
-        f"`heads`; got {depth}, {heads} and {width}."
-    )
+        f"`heads`; got {depth}, {heads} and {width}.")
 
 
 class TransformerBlock(nn.Module):
@@ -60,13 +57,14 @@ class TransformerBlock(nn.Module):
 
   @nn.compact
   def __call__(self, x, mask=None):
+
     def norm(x):
       return nn.LayerNorm(param_dtype=x.dtype)(x)
 
     y = norm(x)
     x += nn.MultiHeadDotProductAttention(
-        self.heads, qkv_features=self.width, param_dtype=x.dtype
-    )(y, y, mask=mask)
+        self.heads, qkv_features=self.width, param_dtype=x.dtype)(
+            y, y, mask=mask)
     y = nn.Dense(4 * self.width, param_dtype=x.dtype)(norm(x))
     return x + nn.Dense(self.width, param_dtype=x.dtype)(nn.gelu(y))
 
@@ -95,6 +93,6 @@ class _Transformer(nn.Module):
 
 def _positions(length: int, width: int, dtype) -> Array:
   """[s, width]: sines and cosines of wavelengths from 2 pi to 20,000 pi."""
-  rates = 10_000.0 ** (-jnp.arange(0, width, 2, dtype=dtype) / width)
+  rates = 10_000.0**(-jnp.arange(0, width, 2, dtype=dtype) / width)
   angles = jnp.arange(length, dtype=dtype)[:, None] * rates
   return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)

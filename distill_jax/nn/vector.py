@@ -28,11 +28,10 @@ def unflatten(vector: Array, like: PyTree) -> PyTree:
   if vector.shape != (sum(sizes),):
     raise ValueError(
         f"`vector` must hold the network's {sum(sizes):,} weights; got shape "
-        f"{vector.shape}."
-    )
+        f"{vector.shape}.")
   parts, place = [], 0
   for leaf, size in zip(leaves, sizes, strict=True):
-    parts.append(vector[place : place + size].reshape(leaf.shape))
+    parts.append(vector[place:place + size].reshape(leaf.shape))
     place += size
   return jax.tree.unflatten(structure, parts)
 
@@ -44,7 +43,6 @@ def layout(like: PyTree) -> list[tuple[str, list[int]]]:
     like: weights, or their shapes.
   """
   leaves, _ = jax.tree.flatten_with_path(like)
-  return [
-      (jax.tree_util.keystr(path, simple=True, separator="/"), list(leaf.shape))
-      for path, leaf in leaves
-  ]
+  return [(
+      jax.tree_util.keystr(path, simple=True, separator="/"), list(leaf.shape))
+          for path, leaf in leaves]

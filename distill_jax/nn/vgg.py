@@ -29,7 +29,7 @@ def vgg11(
     num_outputs: int,
     *,
     norm: Callable[[bool], nn.Module] | None = instance_norm,
-    initialisation: Initialisation = torch_uniform(),
+    initialisation: Initialisation = torch_uniform()
 ) -> Network:
   """Eight convolutions in five stages that each halve the image; then linear.
 
@@ -41,8 +41,7 @@ def vgg11(
     initialisation: of all weights and biases.
   """
   return from_linen(
-      Classifier(_VGG(norm, initialisation), num_outputs, initialisation)
-  )
+      Classifier(_VGG(norm, initialisation), num_outputs, initialisation))
 
 
 class _VGG(nn.Module):
@@ -55,8 +54,7 @@ class _VGG(nn.Module):
     if x.ndim != 4 or (x.shape[1] < 32 and not grey):
       raise ValueError(
           "`images` must be [B, H, W, C] of at least 32 pixels for VGG11, or "
-          f"grey of 28; got {x.shape}. Use a ConvNet."
-      )
+          f"grey of 28; got {x.shape}. Use a ConvNet.")
     features = []
     for i, widths in enumerate(_STAGES):
       for width in widths:

@@ -21,8 +21,7 @@ def vit(
     patch: int = 4,
     depth: int = 6,
     width: int = 128,
-    heads: int = 4,
-) -> Network:
+    heads: int = 4) -> Network:
   """`depth` blocks of attention and a hidden layer, 4 `width` wide.
 
   Trains poorly by plain gradient descent on few samples, as transformers do.
@@ -54,8 +53,7 @@ class _ViT(nn.Module):
     if height % p or width % p:
       raise ValueError(
           f"`images` must have sides that are multiples of {p} pixels for this "
-          f"ViT; got {x.shape}. Give `patch`."
-      )
+          f"ViT; got {x.shape}. Give `patch`.")
     x = x.reshape(size, height // p, p, width // p, p, channels)
     x = x.transpose(0, 1, 3, 2, 4, 5).reshape(size, -1, p * p * channels)
     x = nn.Dense(self.width, param_dtype=x.dtype)(x)

@@ -89,8 +89,7 @@ def feature_alignment(
     settled: float = 0.04,
     moved: float = 0.03,
     window: int = 10,
-    max_epochs: int = 50,
-) -> Objective:
+    max_epochs: int = 50) -> Objective:
   """Aligns the class means of every stage's features.
 
   Args:
@@ -121,8 +120,7 @@ def feature_alignment(
   if window < 2 or max_epochs < 1:
     raise ValueError(
         "`window` must be at least 2 and `max_epochs` at least 1; got "
-        f"{window} and {max_epochs}."
-    )
+        f"{window} and {max_epochs}.")
   augmentation = augmentation or identity()
   members = checked_members(members)
 
@@ -146,10 +144,15 @@ def feature_alignment(
     def epoch(carry):
       variables, seen = carry
       variables = train_epochs(
-          jax.random.fold_in(key, seen.count), network, variables,
-          samples.inputs, samples.labels, optimizer=optax.sgd(step_size),
-          num_epochs=1, batch_size=batch_size, augmentation=augmentation,
-      )
+          jax.random.fold_in(key, seen.count),
+          network,
+          variables,
+          samples.inputs,
+          samples.labels,
+          optimizer=optax.sgd(step_size),
+          num_epochs=1,
+          batch_size=batch_size,
+          augmentation=augmentation)
       return variables, seen.push(watched(variables, batch))
 
     def goes_on(carry):
@@ -166,16 +169,14 @@ def feature_alignment(
     return lax.cond(
         state.outer.count == 0,
         lambda: network.init(k_init, samples.inputs[:1]),
-        lambda: learn(k_learn, state.variables, samples, batch),
-    )
+        lambda: learn(k_learn, state.variables, samples, batch))
 
   def loss(key, samples: Samples, state: AlignmentState, batch: Batch):
     check(members, samples.inputs, batch.inputs)
     if isinstance(batch.inputs, LazyInputs):
       raise ValueError(
           "`sample` must draw inputs for feature alignment, which sees all "
-          "classes at once; got LazyInputs. Leave `lazy` out of `per_class`."
-      )
+          "classes at once; got LazyInputs. Leave `lazy` out of `per_class`.")
     k_advance, k_augment, k_apply = jax.random.split(key, 3)
     variables = advance(k_advance, samples, state, batch)
 
@@ -188,30 +189,27 @@ def feature_alignment(
       """Of each stage [K, n, ...]."""
       augmented = jax.vmap(augmentation.apply)(draws, inputs)
       stages, _ = network.stages(
-          variables, augmented.reshape(-1, *inputs.shape[2:]), key=k_apply,
-          train=True,
-      )
+          variables,
+          augmented.reshape(-1, *inputs.shape[2:]),
+          key=k_apply,
+          train=True)
       if len(stages) != len(weights):
         raise ValueError(
             f"`weights` must be one for each of the {len(stages)} stages of "
-            f"the network; got {len(weights)}."
-        )
+            f"the network; got {len(weights)}.")
       return [x.reshape(*inputs.shape[:2], *x.shape[1:]) for x in stages]
 
     real = lax.stop_gradient(features(batch.inputs))
     own = [stage.mean(1) for stage in features(samples.inputs[members])]
     alignment = sum(
         weight * jnp.square(a.mean(1) - b).sum()
-        for weight, a, b in zip(weights, real, own, strict=True)
-    )
+        for weight, a, b in zip(weights, real, own, strict=True))
     scores = jnp.einsum(
-        "knd,cd->knc", real[-1], own[-1], precision=lax.Precision.HIGHEST
-    )
+        "knd,cd->knc", real[-1], own[-1], precision=lax.Precision.HIGHEST)
     own_class = jnp.arange(len(members))[:, None, None]
     right = jnp.take_along_axis(
         jax.nn.log_softmax(scores),
-        jnp.broadcast_to(own_class, (*scores.shape[:2], 1)), -1,
-    )
+        jnp.broadcast_to(own_class, (*scores.shape[:2], 1)), -1)
     discriminated = -right.sum()
 
     accuracy = watched(variables, batch)
@@ -219,12 +217,13 @@ def feature_alignment(
     done = outer.full() & (outer.spread() < settled)
     outer = jax.tree.map(
         lambda new, old: jnp.where(done, old, new), outer,
-        empty(samples.inputs.dtype),
-    )
+        empty(samples.inputs.dtype))
     value = alignment + discrimination * discriminated
-    return value, (AlignmentState(variables, outer), {
-        "watched": accuracy, "alignment": alignment,
-        "discrimination": discriminated,
-    })
+    return value, (
+        AlignmentState(variables, outer), {
+            "watched": accuracy,
+            "alignment": alignment,
+            "discrimination": discriminated
+        })
 
   return Objective(sample, init, loss)

@@ -32,14 +32,12 @@ def checked_members(members: ArrayLike) -> np.ndarray:
   if members.ndim != 2:
     raise ValueError(
         "`members` must be [K, m], the rows of each class; got shape "
-        f"{members.shape}. `class_members` makes it."
-    )
+        f"{members.shape}. `class_members` makes it.")
   return members
 
 
 def check(
-    members: np.ndarray, samples: Array, real: Array | LazyInputs
-) -> None:
+    members: np.ndarray, samples: Array, real: Array | LazyInputs) -> None:
   """Refuses samples or real data that do not fit the classes.
 
   Args:
@@ -55,13 +53,11 @@ def check(
     raise ValueError(
         f"`members` must name each of the {len(samples)} samples once; got "
         f"{members.size} of 0..{members.max()}. Give `class_members` the "
-        "classes of this set."
-    )
+        "classes of this set.")
   if len(real.shape) != samples.ndim + 1 or real.shape[0] != len(members):
     raise ValueError(
         f"`sample` must draw [{len(members)}, n, ...], as `per_class` does; "
-        f"got {real.shape}."
-    )
+        f"got {real.shape}.")
 
 
 class Target(NamedTuple):
@@ -83,8 +79,7 @@ def targets(
     batch: Batch,
     samples: Samples,
     anchor: Anchor | None,
-    label_rows: Callable[[Array], Array] | None = None,
-) -> list[Target]:
+    label_rows: Callable[[Array], Array] | None = None) -> list[Target]:
   """The real batch, and the anchor, in the dtypes of the samples.
 
   Args:
@@ -112,21 +107,16 @@ def targets(
     if len(anchor.inputs) != len(inputs):
       raise ValueError(
           f"`anchor` must hold samples of all {len(inputs)} classes; got "
-          f"{len(anchor.inputs)}."
-      )
+          f"{len(anchor.inputs)}.")
     frozen = lax.stop_gradient((
-        anchor.inputs.astype(samples.inputs.dtype),
-        () if label_rows is None else anchor.labels.astype(
-            samples.labels.dtype
-        ),
-    ))
+        anchor.inputs.astype(samples.inputs.dtype), ()
+        if label_rows is None else anchor.labels.astype(samples.labels.dtype)))
     found.append(Target(anchor.weight, frozen, lambda items: items))
   return found
 
 
 def with_statistics(
-    key: Array, network: Network, variables: PyTree, real: Target
-) -> PyTree:
+    key: Array, network: Network, variables: PyTree, real: Target) -> PyTree:
   """Variables whose running statistics have seen real samples of all classes.
 
   Args:

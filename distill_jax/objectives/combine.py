@@ -11,8 +11,7 @@ from distill_jax.types import Array, Objective, PyTree, Samples
 
 
 def weighted_sum(
-    *objectives: Objective, weights: tuple[float, ...]
-) -> Objective:
+    *objectives: Objective, weights: tuple[float, ...]) -> Objective:
   """`sum_i w_i L_i / |grad L_i|`, gradient norms taken at the first step.
 
   Gradient matching's loss runs to thousands and distribution matching's to
@@ -30,20 +29,17 @@ def weighted_sum(
   if len(weights) != len(objectives) or not weights or min(weights) <= 0:
     raise ValueError(
         "`weights` must be positive, one for each objective; got "
-        f"{weights} for {len(objectives)}."
-    )
+        f"{weights} for {len(objectives)}.")
 
   def sample(key, data):
     keys = jax.random.split(key, len(objectives))
     return tuple(
-        o.sample(k, data) for o, k in zip(objectives, keys, strict=True)
-    )
+        o.sample(k, data) for o, k in zip(objectives, keys, strict=True))
 
   def init(key, samples):
     keys = jax.random.split(key, len(objectives))
     states = tuple(
-        o.init(k, samples) for o, k in zip(objectives, keys, strict=True)
-    )
+        o.init(k, samples) for o, k in zip(objectives, keys, strict=True))
     return states, jnp.zeros((len(objectives),), samples.inputs.dtype)
 
   def loss(key, samples: Samples, state, batches):
@@ -52,8 +48,7 @@ def weighted_sum(
     total, after, used, metrics = 0.0, [], [], {}
     for i, objective in enumerate(objectives):
       value, gradient, (own, info) = _with_gradient(
-          objective.loss, keys[i], samples, states[i], batches[i]
-      )
+          objective.loss, keys[i], samples, states[i], batches[i])
       norm = optax.tree.norm(gradient).astype(scales.dtype)
       scale = jnp.where(scales[i] > 0, scales[i], norm)
       scale = jnp.where(scale > 0, scale, 1)  # a part without gradient
@@ -68,12 +63,11 @@ def weighted_sum(
 
 
 def _with_gradient(
-    loss: Callable, key: Array, samples: Samples, state: PyTree, batch: PyTree
-) -> tuple[Array, Samples, tuple]:
+    loss: Callable, key: Array, samples: Samples, state: PyTree,
+    batch: PyTree) -> tuple[Array, Samples, tuple]:
   gradient_of = jax.value_and_grad(loss, argnums=1, has_aux=True)
-  (value, aux), gradient = gradient_of(
-      key, lax.stop_gradient(samples), state, batch
-  )
+  (value,
+   aux), gradient = gradient_of(key, lax.stop_gradient(samples), state, batch)
   return value, gradient, aux
 
 
@@ -81,7 +75,6 @@ def _tangent(value: Array, gradient: Samples, samples: Samples) -> Array:
   """`value`, with `gradient` as its derivative; not differentiable twice."""
   here = lax.stop_gradient(samples)
   slopes = jax.tree.map(
-      lambda g, x, x0: jnp.vdot(lax.stop_gradient(g), x - x0),
-      gradient, samples, here,
-  )
+      lambda g, x, x0: jnp.vdot(lax.stop_gradient(g), x - x0), gradient,
+      samples, here)
   return lax.stop_gradient(value) + sum(jax.tree.leaves(slopes))

@@ -46,8 +46,7 @@ def check_span(epochs: StartEpochs, span: int, num_epochs: int) -> None:
     raise ValueError(
         "`span` must be at least 1 and segments must end within the experts' "
         f"{num_epochs} epochs; got {span} from epoch {epochs.highest - 1} on, "
-        f"which ends at {last}. Train longer, or start earlier."
-    )
+        f"which ends at {last}. Train longer, or start earlier.")
 
 
 def constant(lowest: int, highest: int) -> StartEpochs:
@@ -56,24 +55,20 @@ def constant(lowest: int, highest: int) -> StartEpochs:
 
 
 def interpolated(
-    lowest: int, first: int, highest: int, num_steps: int
-) -> StartEpochs:
+    lowest: int, first: int, highest: int, num_steps: int) -> StartEpochs:
   """The upper bound rises from `first` to `highest` within `num_steps`."""
   _check_steps("num_steps", num_steps)
   return _range(
       lowest, first, highest,
-      lambda step: min(first + (highest - first) * step // num_steps, highest),
-  )
+      lambda step: min(first + (highest - first) * step // num_steps, highest))
 
 
 def one_by_one(
-    lowest: int, first: int, highest: int, every: int
-) -> StartEpochs:
+    lowest: int, first: int, highest: int, every: int) -> StartEpochs:
   """The upper bound rises by 1 every so many steps, as the paper has it."""
   _check_steps("every", every)
   return _range(
-      lowest, first, highest, lambda step: min(first + step // every, highest)
-  )
+      lowest, first, highest, lambda step: min(first + step // every, highest))
 
 
 def _range(lowest, first, highest, upper) -> StartEpochs:
@@ -81,8 +76,7 @@ def _range(lowest, first, highest, upper) -> StartEpochs:
     raise ValueError(
         "`lowest`, `first` and `highest`, the bounds of epochs to start from, "
         "must have 0 <= lowest < first <= highest; got "
-        f"{lowest}, {first} and {highest}."
-    )
+        f"{lowest}, {first} and {highest}.")
   return StartEpochs(lowest, highest, upper)
 
 
@@ -90,5 +84,4 @@ def _check_steps(name: str, number: int) -> None:
   if number < 1:
     raise ValueError(
         f"`{name}`, within which the bound of epochs to start from rises, must "
-        f"be at least 1; got {number}."
-    )
+        f"be at least 1; got {number}.")

@@ -75,8 +75,7 @@ def gradient_matching(
     at_most: int | None = None,
     anchor: Anchor | None = None,
     chunk: int | None = None,
-    mesh: jax.sharding.Mesh | None = None,
-) -> Objective:
+    mesh: jax.sharding.Mesh | None = None) -> Objective:
   """Matches the gradients that real and distilled samples of a class give.
 
   Args:
@@ -106,8 +105,7 @@ def gradient_matching(
   if steps_per_network < 1 or (at_most is not None and at_most < 1):
     raise ValueError(
         "`steps_per_network` and `at_most` must be at least 1; got "
-        f"{steps_per_network} and {at_most}."
-    )
+        f"{steps_per_network} and {at_most}.")
   training = training or on_samples(network, augmentation=augmentation)
   augmentation = augmentation or identity()
   members = checked_members(members)
@@ -126,12 +124,8 @@ def gradient_matching(
     if steps_per_network == 1:
       return fresh(k_init, samples)
     return lax.cond(
-        state.step == 0,
-        lambda: fresh(k_init, samples),
-        lambda: training.train(
-            k_train, state.variables, state.training, samples, batch
-        ),
-    )
+        state.step == 0, lambda: fresh(k_init, samples), lambda: training.train(
+            k_train, state.variables, state.training, samples, batch))
 
   def loss(key, samples: Samples, state: MatchingState, batch: Batch):
     check(members, samples.inputs, batch.inputs)
@@ -139,16 +133,14 @@ def gradient_matching(
     variables, trained = advance(k_advance, samples, state, batch)
     matched_with = targets(
         batch, samples, anchor,
-        lambda classes: label_rows(classes, num_classes, samples.labels.dtype),
-    )
+        lambda classes: label_rows(classes, num_classes, samples.labels.dtype))
     variables = with_statistics(
-        k_statistics, network, variables, matched_with[0]
-    )
+        k_statistics, network, variables, matched_with[0])
 
     def objective(params, draw, inputs, labels):
-      logits, _ = network.apply(
-          {**variables, "params": params}, augmentation.apply(draw, inputs)
-      )
+      logits, _ = network.apply({
+          **variables, "params": params
+      }, augmentation.apply(draw, inputs))
       return cross_entropy(logits, labels)
 
     # A cosine of gradients is a sum of small differences: no TF32.
@@ -164,10 +156,9 @@ def gradient_matching(
 
       with jax.default_matmul_precision("highest"):
         gradient = jax.grad(
-            lambda params: mean_in_pieces(
-                of_piece, params, (inputs, labels)
-            )[0]
-        )(variables["params"])
+            lambda params: mean_in_pieces(of_piece, params,
+                                          (inputs, labels))[0])(
+                                              variables["params"])
       return lax.stop_gradient(gradient)
 
     def of_class(own, other):
@@ -176,8 +167,7 @@ def gradient_matching(
       matched = gradient(draw, *own)
       return sum(
           target.weight * distance(target_of(draw, *target.fetch(x)), matched)
-          for target, x in zip(matched_with, items, strict=True)
-      )
+          for target, x in zip(matched_with, items, strict=True))
 
     rows = members
     if at_most is not None and at_most < members.shape[1]:
@@ -186,9 +176,10 @@ def gradient_matching(
     own = (samples.inputs[rows], samples.labels[rows])
     keys = jax.random.split(k_augment, len(members))
     value = batch_losses(
-        of_class, own, (keys, [target.items for target in matched_with]),
-        chunk=chunk, mesh=mesh,
-    ).sum()
+        of_class,
+        own, (keys, [target.items for target in matched_with]),
+        chunk=chunk,
+        mesh=mesh).sum()
     step = (state.step + 1) % steps_per_network
     return value, (MatchingState(variables, trained, step), {})
 

@@ -47,8 +47,7 @@ def unrolled(
     optimizer: optax.GradientTransformation | None = None,
     loss: Loss = cross_entropy,
     remat: bool = True,
-    mesh: jax.sharding.Mesh | None = None,
-) -> Objective:
+    mesh: jax.sharding.Mesh | None = None) -> Objective:
   """Loss on real data after training on the distilled set.
 
   Args:
@@ -71,8 +70,7 @@ def unrolled(
   if num_networks < 1 or (fixed and num_networks != 1):
     raise ValueError(
         "`num_networks` must be at least 1, and 1 with a fixed "
-        f"initialisation; got {num_networks}."
-    )
+        f"initialisation; got {num_networks}.")
 
   last_row = int(np.max(order))
   on_real = loss_on_real(network, num_classes)
@@ -86,15 +84,20 @@ def unrolled(
     if last_row >= len(samples.inputs):
       raise ValueError(
           f"`order` must name rows of the {len(samples.inputs)} samples; got "
-          f"{last_row}. Give `step_order` the number of samples of the set."
-      )
+          f"{last_row}. Give `step_order` the number of samples of the set.")
+
     def after_training(samples, key):
       k_init, k_train = jax.random.split(key)
       start = state if fixed else network.init(k_init, samples.inputs[:1])
       trained = train_in_order(
-          k_train, network, start, samples, order,
-          optimizer=optimizer, loss=loss, remat=remat,
-      )
+          k_train,
+          network,
+          start,
+          samples,
+          order,
+          optimizer=optimizer,
+          loss=loss,
+          remat=remat)
       return mean_in_pieces(on_real, trained, batch)
 
     if num_networks == 1:

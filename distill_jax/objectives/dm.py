@@ -52,8 +52,7 @@ def distribution_matching(
     member: Callable[[Batch], PyTree] | None = None,
     anchor: Anchor | None = None,
     chunk: int | None = None,
-    mesh: jax.sharding.Mesh | None = None,
-) -> Objective:
+    mesh: jax.sharding.Mesh | None = None) -> Objective:
   """Matches the embeddings of real and distilled samples class by class.
 
   Args:
@@ -88,8 +87,8 @@ def distribution_matching(
     else:
       variables = lax.stop_gradient(member(batch))
     draws = jax.vmap(
-        lambda key: augmentation.draw(key, batch.inputs.shape[1:], 1)
-    )(jax.random.split(k_augment, len(members)))
+        lambda key: augmentation.draw(key, batch.inputs.shape[1:], 1))(
+            jax.random.split(k_augment, len(members)))
     keys = jax.random.split(k_features, len(members))
     own = samples.inputs[members]
 
@@ -100,14 +99,14 @@ def distribution_matching(
     matched_with = targets(batch, samples, anchor)
 
     def compare(key, embeddings, own):
+
       def seen(embedding):
         return embedding if features is None else features(key, embedding)
 
       own = seen(own)
       return sum(
           target.weight * distance(seen(lax.stop_gradient(embedding)), own)
-          for target, embedding in zip(matched_with, embeddings, strict=True)
-      )
+          for target, embedding in zip(matched_with, embeddings, strict=True))
 
     def fetched(items):
       return [
@@ -135,12 +134,10 @@ def distribution_matching(
     items = [target.items for target in matched_with]
     if keeps_statistics(variables):
       losses = jax.vmap(compare)(
-          keys, [together(x) for x in fetched(items)], together(own)
-      )
+          keys, [together(x) for x in fetched(items)], together(own))
     else:
       losses = batch_losses(
-          apart, own, (keys, draws, items), chunk=chunk, mesh=mesh
-      )
+          apart, own, (keys, draws, items), chunk=chunk, mesh=mesh)
     return losses.sum(), (state, {})
 
   return Objective(sample, lambda key, samples: (), loss)

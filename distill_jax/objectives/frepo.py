@@ -45,8 +45,7 @@ def feature_regression(
     pool: Pool | None = None,
     ridge: float = 1e-6,
     mirrored: bool = False,
-    margin: float = 1.0,
-) -> Objective:
+    margin: float = 1.0) -> Objective:
   """Error on real data of ridge regression on a pool's features of the set.
 
   Args:
@@ -67,11 +66,9 @@ def feature_regression(
   if not ridge > 0 or not margin >= 0:
     raise ValueError(
         "`ridge` must be positive and `margin` at least 0; got "
-        f"{ridge} and {margin}."
-    )
+        f"{ridge} and {margin}.")
   pool = pool or network_pool(
-      network, size=10, max_age=101, optimizer=optax.adam(3e-4)
-  )
+      network, size=10, max_age=101, optimizer=optax.adam(3e-4))
 
   def loss(key, samples: Samples, state, batch: Batch):
     variables, state = pool.draw(key, state, samples)
@@ -82,8 +79,7 @@ def feature_regression(
     own = embeddings(network, variables, inputs)
     real = embeddings(network, variables, lax.stop_gradient(batch.inputs))
     predictions = predict(
-        _product(real, own), _product(own, own), labels, ridge=ridge
-    )
+        _product(real, own), _product(own, own), labels, ridge=ridge)
     targets = centred_rows(batch.labels, num_classes, predictions.dtype)
     ahead = label_margin(samples.labels, at_most=1 / num_classes)
     value = squared_error(predictions, targets) - margin * ahead
@@ -119,8 +115,7 @@ def mirror_images(inputs: Array) -> Array:
   if inputs.ndim != 4:
     raise ValueError(
         "`mirrored` must be False for inputs that are no images [n, H, W, C]; "
-        f"got shape {inputs.shape}."
-    )
+        f"got shape {inputs.shape}.")
   return jnp.flip(inputs, 2)
 
 

@@ -45,8 +45,7 @@ def kernel_regression(
     sample: Sampler,
     num_classes: int,
     ridge: float = 1e-6,
-    augmentation: Augmentation | None = None,
-) -> Objective:
+    augmentation: Augmentation | None = None) -> Objective:
   """Loss on real data of kernel ridge regression on the distilled set.
 
   Labels of the set are centred (`labels.centred_rows`), learned or not. The
@@ -82,8 +81,8 @@ def kernel_regression(
     outputs = predict(
         kernel_fn(targets, samples.inputs),
         kernel_fn(samples.inputs, samples.inputs),
-        samples.labels, ridge=ridge,
-    )
+        samples.labels,
+        ridge=ridge)
     wanted = centred_rows(classes, num_classes, outputs.dtype)
     accuracy = (classes_of(outputs) == classes).mean(dtype=outputs.dtype)
     value = squared_error(outputs, wanted) / wanted.shape[-1]
@@ -99,8 +98,7 @@ def label_solve(
     *,
     ridge: float = 1e-6,
     label_ridge: float = _LABEL_RIDGE,
-    rows: int = 1_000,
-) -> np.ndarray:
+    rows: int = 1_000) -> np.ndarray:
   """The labels with which some samples predict a whole split best.
 
   Args:
@@ -118,8 +116,7 @@ def label_solve(
   if not (ridge > 0 and label_ridge > 0 and rows > 0):
     raise ValueError(
         "`ridge`, `label_ridge` and `rows` must be positive; got "
-        f"{ridge}, {label_ridge} and {rows}."
-    )
+        f"{ridge}, {label_ridge} and {rows}.")
 
   @jax.jit
   def chunk(inputs, raw):
@@ -136,12 +133,11 @@ def label_solve(
   scale = np.square(triangle[:, :size]).sum() / size
   penalty = np.hstack([
       np.sqrt(label_ridge * scale) * np.eye(size),
-      np.zeros((size, triangle.shape[1] - size)),
+      np.zeros((size, triangle.shape[1] - size))
   ])
   triangle = _triangle(np.vstack([triangle, penalty]))
   weights = scipy.linalg.solve_triangular(
-      triangle[:size, :size], triangle[:size, size:]
-  )
+      triangle[:size, :size], triangle[:size, size:])
   gram = np.float64(jax.jit(kernel_fn)(inputs, inputs))
   return gram @ weights + ridge * gram.trace() / size * weights
 
@@ -149,4 +145,4 @@ def label_solve(
 def _triangle(stacked: np.ndarray) -> np.ndarray:
   """R of a QR decomposition, which has the least squares of all rows."""
   (factor,) = scipy.linalg.qr(stacked, mode="r", overwrite_a=True)
-  return factor[: stacked.shape[1]]
+  return factor[:stacked.shape[1]]

@@ -70,8 +70,7 @@ def trajectory_matching(
     loss: Loss = cross_entropy,
     teacher: bool = False,
     remat: bool = True,
-    freeze: bool = False,
-) -> Objective:
+    freeze: bool = False) -> Objective:
   """Distance from an expert's weights after training on the distilled set.
 
   The set has one step size (`raw_step_sizes` [1]), which all steps share. The
@@ -97,8 +96,7 @@ def trajectory_matching(
   if num_steps < 1 or (batch_size is not None and batch_size < 1):
     raise ValueError(
         "`num_steps` and `batch_size` must be at least 1; got "
-        f"{num_steps} and {batch_size}."
-    )
+        f"{num_steps} and {batch_size}.")
 
   def init(key, samples):
     del key, samples
@@ -108,8 +106,7 @@ def trajectory_matching(
     if samples.step_sizes.shape != (1,):
       raise ValueError(
           "`raw_step_sizes` must hold the one step size of all steps; got "
-          f"shape {samples.step_sizes.shape}."
-      )
+          f"shape {samples.step_sizes.shape}.")
     k_init, k_rows, k_train = jax.random.split(key, 3)
     # Statistics start anew; the weights drawn beside them are never computed.
     fresh = network.init(k_init, samples.inputs[:1])
@@ -119,19 +116,22 @@ def trajectory_matching(
 
     step_size, = samples.step_sizes
     samples = samples._replace(
-        step_sizes=jnp.broadcast_to(step_size, num_steps)
-    )
+        step_sizes=jnp.broadcast_to(step_size, num_steps))
     if teacher:
       logits, _ = network.apply(with_weights(segment.target), samples.inputs)
       labels = jax.lax.stop_gradient(probabilities(logits))
       samples = samples._replace(labels=labels)
-    order = random_batches(
-        k_rows, len(samples.inputs), batch_size, num_steps
-    )
+    order = random_batches(k_rows, len(samples.inputs), batch_size, num_steps)
     trained = train_in_order(
-        k_train, network, with_weights(segment.start), samples, order,
-        augmentation=augmentation, loss=loss, remat=remat, freeze=freeze,
-    )
+        k_train,
+        network,
+        with_weights(segment.start),
+        samples,
+        order,
+        augmentation=augmentation,
+        loss=loss,
+        remat=remat,
+        freeze=freeze)
     missed = _squares(vector.flatten(trained["params"]) - segment.target)
     value = missed / _squares(segment.start - segment.target)
     return value, (state, {"step_size": step_size})
@@ -140,8 +140,8 @@ def trajectory_matching(
 
 
 def random_batches(
-    key: Array, num_samples: int, batch_size: int | None, num_steps: int
-) -> Array:
+    key: Array, num_samples: int, batch_size: int | None,
+    num_steps: int) -> Array:
   """[N, n] int32, the samples of each step: pass after pass, each shuffled.
 
   Args:
@@ -158,7 +158,7 @@ def random_batches(
   keys = jax.random.split(key, -(-num_steps // each))
   rows = jnp.arange(num_samples, dtype=jnp.int32)
   passes = jax.vmap(lambda key: jax.random.permutation(key, rows))(keys)
-  return passes[:, : each * size].reshape(-1, size)[:num_steps]
+  return passes[:, :each * size].reshape(-1, size)[:num_steps]
 
 
 def _squares(difference: Array) -> Array:

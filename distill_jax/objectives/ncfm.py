@@ -80,8 +80,7 @@ def train_member(
     step_size: float = 0.01,
     batch_size: int = 128,
     augmentation: Augmentation | None = None,
-    mixing: Mixing | None = None,
-) -> Members:
+    mixing: Mixing | None = None) -> Members:
   """One network of a pool, before and after training on real data.
 
   Steps with momentum 0.9 and weight decay 5e-4, five times smaller from 2/3 and
@@ -104,21 +103,25 @@ def train_member(
     raise ValueError(f"`num_epochs` must be at least 1; got {num_epochs}.")
   batch_size = min(batch_size, split.num_samples)
   per_epoch = split.num_samples // batch_size
-  rate = optax.piecewise_constant_schedule(step_size, {
-      per_epoch * (2 * num_epochs // 3): 0.2,
-      per_epoch * (5 * num_epochs // 6): 0.2,
-  })
-  optimizer = optax.chain(
-      optax.add_decayed_weights(5e-4), optax.sgd(rate, 0.9)
-  )
+  rate = optax.piecewise_constant_schedule(
+      step_size, {
+          per_epoch * (2 * num_epochs // 3): 0.2,
+          per_epoch * (5 * num_epochs // 6): 0.2
+      })
+  optimizer = optax.chain(optax.add_decayed_weights(5e-4), optax.sgd(rate, 0.9))
   k_init, k_epochs = jax.random.split(key)
   start = network.init(k_init, split.encode(split.inputs[:1]))
 
   def epoch(carry, key):
     return train_epoch_on(
-        key, *carry, split, network=network, optimizer=optimizer,
-        batch_size=batch_size, augmentation=augmentation, mixing=mixing,
-    ), None
+        key,
+        *carry,
+        split,
+        network=network,
+        optimizer=optimizer,
+        batch_size=batch_size,
+        augmentation=augmentation,
+        mixing=mixing), None
 
   carry = start, optimizer.init(start["params"])
   keys = jax.random.split(k_epochs, num_epochs)
@@ -126,9 +129,7 @@ def train_member(
   return Members(start, end)
 
 
-def with_member(
-    sample: Sampler
-) -> Callable[[Array, PooledData], Batch]:
+def with_member(sample: Sampler) -> Callable[[Array, PooledData], Batch]:
   """Batches of a sampler, with one network of the pool as their `extra`.
 
   That is a `Members` without the leading axis: `start` lies on the line between
@@ -158,8 +159,7 @@ def characteristic_matching(
     calibration: float = 1.0,
     augmentation: Augmentation | None = None,
     chunk: int | None = None,
-    mesh: jax.sharding.Mesh | None = None,
-) -> Objective:
+    mesh: jax.sharding.Mesh | None = None) -> Objective:
   """Matches characteristic functions class by class, under a pool's networks.
 
   Args:
@@ -183,8 +183,7 @@ def characteristic_matching(
   if num_frequencies < 1 or not scale > 0 or not 0 <= amplitude <= 1:
     raise ValueError(
         "`num_frequencies` must be at least 1, `scale` positive, `amplitude` "
-        f"in [0, 1]; got {num_frequencies}, {scale} and {amplitude}."
-    )
+        f"in [0, 1]; got {num_frequencies}, {scale} and {amplitude}.")
 
   def features(key, embedding):
     squares = jnp.square(embedding).sum(-1, keepdims=True)
@@ -195,18 +194,22 @@ def characteristic_matching(
     return jnp.concatenate([jnp.cos(phase), jnp.sin(phase)], -1)
 
   matching = distribution_matching(
-      network, members, sample=sample, features=features,
-      distance=distances.characteristic(amplitude), augmentation=augmentation,
-      member=lambda batch: batch.extra.start, chunk=chunk, mesh=mesh,
-  )
+      network,
+      members,
+      sample=sample,
+      features=features,
+      distance=distances.characteristic(amplitude),
+      augmentation=augmentation,
+      member=lambda batch: batch.extra.start,
+      chunk=chunk,
+      mesh=mesh)
   augmentation = augmentation or identity()
 
   def classified(key, samples: Samples, batch: Batch):
     k_draw, k_apply = jax.random.split(key)
     draw = augmentation.draw(k_draw, samples.inputs.shape, 1)
     logits, _ = network.apply(
-        batch.extra.end, augmentation.apply(draw, samples.inputs), key=k_apply
-    )
+        batch.extra.end, augmentation.apply(draw, samples.inputs), key=k_apply)
     return len(members) * cross_entropy(logits, samples.labels)
 
   def loss(key, samples: Samples, state, batch: Batch):

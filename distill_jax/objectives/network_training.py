@@ -35,8 +35,7 @@ def on_samples(
     num_epochs: int = 50,
     step_size: float = 0.01,
     batch_size: int = 256,
-    augmentation: Augmentation | None = None,
-) -> Training:
+    augmentation: Augmentation | None = None) -> Training:
   """Epochs of plain gradient descent on the set (DC's `inner_loop`).
 
   Args:
@@ -52,10 +51,15 @@ def on_samples(
   def train(key, variables, state, samples, batch):
     del batch
     return train_epochs(
-        key, network, variables, samples.inputs, samples.labels,
-        optimizer=optax.sgd(step_size), num_epochs=num_epochs,
-        batch_size=batch_size, augmentation=augmentation,
-    ), state
+        key,
+        network,
+        variables,
+        samples.inputs,
+        samples.labels,
+        optimizer=optax.sgd(step_size),
+        num_epochs=num_epochs,
+        batch_size=batch_size,
+        augmentation=augmentation), state
 
   return Training(lambda params: (), train)
 
@@ -66,8 +70,7 @@ def on_real(
     num_classes: int,
     optimizer: optax.GradientTransformation | None = None,
     augmentation: Augmentation | None = None,
-    mixing: Mixing | None = None,
-) -> Training:
+    mixing: Mixing | None = None) -> Training:
   """One pass over real batches, which are the `extra` of the matched batch.
 
   `sampling.with_extra(per_class(n), mixed(B, num_batches=T))` draws both.
@@ -82,25 +85,28 @@ def on_real(
   """
   if optimizer is None:
     optimizer = optax.chain(
-        optax.add_decayed_weights(5e-4), optax.sgd(0.01, 0.9)
-    )
+        optax.add_decayed_weights(5e-4), optax.sgd(0.01, 0.9))
 
   def step(carry, item):
     variables, state = carry
     key, (inputs, labels, _) = item
     return training_step(
-        key, network, variables, state, inputs,
-        label_rows(labels, num_classes, inputs.dtype), optimizer=optimizer,
-        augmentation=augmentation, mixing=mixing,
-    )[:2], None
+        key,
+        network,
+        variables,
+        state,
+        inputs,
+        label_rows(labels, num_classes, inputs.dtype),
+        optimizer=optimizer,
+        augmentation=augmentation,
+        mixing=mixing)[:2], None
 
   def train(key, variables, state, samples, batch):
     del samples
     if not jax.tree.leaves(batch.extra):
       raise ValueError(
           "`sample` must draw batches to train on beside those to match; give "
-          "`with_extra(per_class(n), mixed(B, num_batches=T))`."
-      )
+          "`with_extra(per_class(n), mixed(B, num_batches=T))`.")
     keys = jax.random.split(key, len(batch.extra.labels))
     return jax.lax.scan(step, (variables, state), (keys, batch.extra))[0]
 

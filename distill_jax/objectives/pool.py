@@ -60,8 +60,7 @@ def network_pool(
     optimizer: optax.GradientTransformation,
     loss: Loss = squared_error,
     batch_size: int = 1000,
-    num_steps: tuple[int, int] = (1, 1),
-) -> Pool:
+    num_steps: tuple[int, int] = (1, 1)) -> Pool:
   """Networks of different ages, trained on the set between draws.
 
   Args:
@@ -81,14 +80,12 @@ def network_pool(
   if size < 1 or max_age < 0 or batch_size < 1:
     raise ValueError(
         "`size` and `batch_size` must be at least 1 and `max_age` at least 0; "
-        f"got {size}, {batch_size} and {max_age}."
-    )
+        f"got {size}, {batch_size} and {max_age}.")
   fewest, most = num_steps
   if not 1 <= fewest <= most:
     raise ValueError(
         "`num_steps` must be (fewest, most) with 1 <= fewest <= most; got "
-        f"{num_steps}."
-    )
+        f"{num_steps}.")
 
   def fresh(key, samples):
     variables = network.init(key, samples.inputs[:1])
@@ -102,6 +99,7 @@ def network_pool(
     return PoolState(variables, states, ages, jnp.full((), -1, jnp.int32))
 
   def train(key, member, samples, count):
+
     def step(t, member):
       k_rows, k_step = jax.random.split(jax.random.fold_in(key, t))
       inputs, labels = samples.inputs, samples.labels
@@ -109,9 +107,13 @@ def network_pool(
         rows = jax.random.permutation(k_rows, len(inputs))[:batch_size]
         inputs, labels = inputs[rows], labels[rows]
       return training_step(
-          k_step, network, *member, inputs, labels,
-          optimizer=optimizer, loss=loss,
-      )[:2]
+          k_step,
+          network,
+          *member,
+          inputs,
+          labels,
+          optimizer=optimizer,
+          loss=loss)[:2]
 
     return lax.fori_loop(0, count, step, member)
 
@@ -122,28 +124,21 @@ def network_pool(
     stacked = (state.variables, state.optimizer)
     # A number that is known makes a loop that the compiler can unroll.
     count = fewest if fewest == most else jax.random.randint(
-        k_count, (), fewest, most + 1, jnp.int32
-    )
+        k_count, (), fewest, most + 1, jnp.int32)
     age = state.ages[last] + count
     old, none = age > max_age, state.last < 0
     # Of one member, so that the others are neither computed nor copied. One
     # that is replaced is not trained before.
     member = lax.switch(
-        jnp.where(none, 0, 1 + old),
-        (
+        jnp.where(none, 0, 1 + old), (
             lambda member: member,
             lambda member: train(k_train, member, samples, count),
-            lambda member: fresh(k_fresh, samples),
-        ),
-        _member(stacked, last),
-    )
+            lambda member: fresh(k_fresh, samples)), _member(stacked, last))
     variables, states = jax.tree.map(
-        lambda leaf, new: leaf.at[last].set(new), stacked, member
-    )
+        lambda leaf, new: leaf.at[last].set(new), stacked, member)
     age = jnp.where(none, state.ages[last], jnp.where(old, 0, age))
     return PoolState(
-        variables, states, state.ages.at[last].set(age), state.last
-    )
+        variables, states, state.ages.at[last].set(age), state.last)
 
   def draw(key, state: PoolState, samples: Samples):
     k_advance, k_member = jax.random.split(key)

@@ -72,8 +72,7 @@ def truncated_unroll(
     augmentation: Augmentation | None = None,
     one_draw: bool = False,
     real_augmentation: Augmentation | None = None,
-    loss: Loss = cross_entropy,
-) -> Objective:
+    loss: Loss = cross_entropy) -> Objective:
   """Loss on real data after training of which the end is differentiated.
 
   A step of the window costs about three of the plain ones. Memory is four
@@ -106,8 +105,7 @@ def truncated_unroll(
   if window < 1 or not 0 <= lowest <= highest - window:
     raise ValueError(
         "`window` must be at least 1 and `lowest` 0 to `highest` - `window`; "
-        f"got {window} and {lowest} with `highest` {highest}."
-    )
+        f"got {window} and {lowest} with `highest` {highest}.")
   rows_of = _rows(members, batch_per_class)
   last_row = -1 if rows_of is None else int(checked_members(members).max())
   if optimizer is None:
@@ -119,8 +117,7 @@ def truncated_unroll(
     variables, state = carry
     k_steps, k_draw = keys
     k_rows, k_augment, k_apply = jax.random.split(
-        jax.random.fold_in(k_steps, t), 3
-    )
+        jax.random.fold_in(k_steps, t), 3)
     x, y = samples.inputs, samples.labels
     if rows_of is not None:
       rows = rows_of(k_rows)
@@ -129,8 +126,7 @@ def truncated_unroll(
       k_augment = k_draw if one_draw else k_augment
       x = augmentation.apply(augmentation.draw(k_augment, x.shape, len(x)), x)
     gradient, updated = differentiable_gradient(
-        k_apply, network, variables, x, y, loss=loss
-    )
+        k_apply, network, variables, x, y, loss=loss)
     # Kept for the way back, where taking it a third time is a quarter of all.
     gradient = checkpoint_name(gradient, "gradient")
     params = variables["params"]
@@ -142,13 +138,11 @@ def truncated_unroll(
     fixed = lax.stop_gradient(samples)
     start = (variables, optimizer.init(variables["params"]))
     carry = lax.fori_loop(
-        0, first, lambda t, carry: step(keys, fixed, t, carry), start
-    )
+        0, first, lambda t, carry: step(keys, fixed, t, carry), start)
     body = jax.checkpoint(
         lambda carry, t: (step(keys, samples, t, carry), None),
         prevent_cse=False,
-        policy=jax.checkpoint_policies.save_only_these_names("gradient"),
-    )
+        policy=jax.checkpoint_policies.save_only_these_names("gradient"))
     (variables, _), _ = lax.scan(body, carry, first + jnp.arange(window))
     return variables
 
@@ -162,8 +156,7 @@ def truncated_unroll(
     if last_row >= len(samples.inputs):
       raise ValueError(
           f"`members` must name rows of the {len(samples.inputs)} samples; "
-          f"got {last_row}. Give `class_members` the classes of this set."
-      )
+          f"got {last_row}. Give `class_members` the classes of this set.")
     k_init, k_first, k_steps, k_draw, k_real = jax.random.split(key, 5)
     first = jax.random.randint(k_first, (), lowest, highest - window + 1)
     start = network.init(k_init, lax.stop_gradient(samples.inputs[:1]))
@@ -188,30 +181,28 @@ def unit_norm(inputs: Array) -> Array:
   return inputs / jnp.sqrt(jnp.square(inputs).sum(axes, keepdims=True))
 
 
-def _rows(
-    members: Array | None, batch_per_class: int | None
-) -> Callable[[Array], Array] | None:
+def _rows(members: Array | None,
+          batch_per_class: int | None) -> Callable[[Array], Array] | None:
   """`(key) -> [n] int`, the samples of a step; None for always all."""
   if batch_per_class is None:
     return None
   if members is None:
     raise ValueError(
         "`members` must name the samples of each class where a step sees "
-        "some; got None. `class_members` makes it."
-    )
+        "some; got None. `class_members` makes it.")
   members = checked_members(members)
   if batch_per_class < 1:
     raise ValueError(
-        f"`batch_per_class` must be at least 1; got {batch_per_class}."
-    )
+        f"`batch_per_class` must be at least 1; got {batch_per_class}.")
   if batch_per_class >= members.shape[1]:
     return None
 
   def rows(key):
     k_classes, k_samples = jax.random.split(key)
     return jax.random.permutation(
-        k_samples, jax.random.permutation(k_classes, members), axis=1,
-        independent=True,
-    )[:, :batch_per_class].ravel()
+        k_samples,
+        jax.random.permutation(k_classes, members),
+        axis=1,
+        independent=True)[:, :batch_per_class].ravel()
 
   return rows

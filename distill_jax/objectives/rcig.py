@@ -73,8 +73,11 @@ class Linearised(NamedTuple):
 
 
 def linearised(
-    network: Network, variables: PyTree, inputs: Array, *, head: str = "head"
-) -> Linearised:
+    network: Network,
+    variables: PyTree,
+    inputs: Array,
+    *,
+    head: str = "head") -> Linearised:
   """Embedding at theta_0, and how outputs change with all but the last kernel.
 
   The network runs in evaluation mode.
@@ -92,8 +95,7 @@ def linearised(
   if head not in params:
     raise ValueError(
         f"`head` must name the last layer in `params`; got {head!r}. They have "
-        f"{', '.join(map(repr, params))}."
-    )
+        f"{', '.join(map(repr, params))}.")
 
   def outputs(params):
     return network.apply({**variables, "params": params}, inputs)[0]
@@ -135,8 +137,7 @@ def convexified_regression(
     pool: Pool | None = None,
     l2_rate: float = 5e-4,
     mirrored: bool = False,
-    head: str = "head",
-) -> InnerProblem:
+    head: str = "head") -> InnerProblem:
   """RCIG's inner problem and outer loss, for `estimators.implicit`.
 
   Args:
@@ -157,9 +158,11 @@ def convexified_regression(
     raise ValueError(f"`l2_rate` must be positive; got {l2_rate}.")
 
   pool = pool or network_pool(
-      network, size=30, max_age=99, optimizer=optax.adam(5e-5),
-      num_steps=(1, 15),
-  )
+      network,
+      size=30,
+      max_age=99,
+      optimizer=optax.adam(5e-5),
+      num_steps=(1, 15))
 
   def support(samples: Samples) -> Samples:
     """The rows of the regression."""
@@ -168,8 +171,7 @@ def convexified_regression(
     inputs, labels, *_ = samples
     return samples._replace(
         inputs=jnp.concatenate([inputs, mirror_images(inputs)]),
-        labels=jnp.concatenate([labels, labels]),
-    )
+        labels=jnp.concatenate([labels, labels]))
 
   def linear(variables, inputs):
     return linearised(network, variables, inputs, head=head)
@@ -203,13 +205,11 @@ def convexified_regression(
       raise ValueError(
           "`extra` must be the log-temperature tau, a scalar; got shape "
           f"{np.shape(samples.extra)}. Start the set with "
-          "`extra=jnp.zeros(())`."
-      )
+          "`extra=jnp.zeros(())`.")
     inputs, labels, *_ = support(samples)
     features, tangent = linear(variables, inputs)
     weights = head_weights(
-        features, labels - tangent(v), l2_rate * len(samples.inputs)
-    )
+        features, labels - tangent(v), l2_rate * len(samples.inputs))
     kernel = _product(features.T, weights)
 
     def real(args, batch):

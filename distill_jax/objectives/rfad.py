@@ -78,8 +78,7 @@ def platt(predictions: Array, classes: Array, extra: PyTree) -> Array:
   if np.shape(extra) != ():
     raise ValueError(
         "`extra` must be the scalar s of Platt scaling; got shape "
-        f"{np.shape(extra)}. Start the set with `extra=jnp.zeros(())`."
-    )
+        f"{np.shape(extra)}. Start the set with `extra=jnp.zeros(())`.")
   rows = label_rows(classes, _num_classes(predictions), predictions.dtype)
   return cross_entropy(jnp.exp(extra) * predictions, rows)
 
@@ -95,8 +94,7 @@ def random_feature_regression(
     weight_std: float = np.sqrt(2),
     bias_std: float = 0.1,
     chunk: int | None = None,
-    mesh: jax.sharding.Mesh | None = None,
-) -> Objective:
+    mesh: jax.sharding.Mesh | None = None) -> Objective:
   """Error on real data of ridge regression on random features of the set.
 
   Args:
@@ -120,8 +118,7 @@ def random_feature_regression(
   if num_networks < 1 or not ridge > 0:
     raise ValueError(
         "`num_networks` must be at least 1 and `ridge` positive; got "
-        f"{num_networks} and {ridge}."
-    )
+        f"{num_networks} and {ridge}.")
 
   def features(keys, inputs):
     return random_features(keys, network, inputs, chunk=chunk, mesh=mesh)
@@ -134,13 +131,11 @@ def random_feature_regression(
     own = features(keys, samples.inputs)
     real = features(keys, lax.stop_gradient(batch.inputs))
     predictions = predict(
-        kernel(real, own), kernel(own, own), samples.labels, ridge=ridge
-    )
+        kernel(real, own), kernel(own, own), samples.labels, ridge=ridge)
     if _num_classes(predictions) != num_classes:
       raise ValueError(
           f"`num_classes` must be that of the set's labels; got {num_classes} "
-          f"for {predictions.shape[-1]} columns. Two classes are one column."
-      )
+          f"for {predictions.shape[-1]} columns. Two classes are one column.")
     value = loss(predictions, batch.labels, samples.extra)
     right = classes_of(predictions) == batch.labels
     return value, (state, {"accuracy": right.mean(dtype=value.dtype)})
@@ -154,8 +149,7 @@ def random_features(
     inputs: Array,
     *,
     chunk: int | None = None,
-    mesh: jax.sharding.Mesh | None = None,
-) -> Array:
+    mesh: jax.sharding.Mesh | None = None) -> Array:
   """F: embeddings of fresh networks, times (N D)^-1/2.
 
   Differentiable with respect to the inputs, with the memory of `chunk` networks
@@ -173,6 +167,7 @@ def random_features(
   """
 
   def of_network(key):
+
     def embedded(inputs):
       variables = network.init(key, lax.stop_gradient(inputs[:1]))
       return embeddings(network, variables, inputs)

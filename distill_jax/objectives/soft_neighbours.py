@@ -25,8 +25,7 @@ def soft_neighbours(
     sample: Sampler,
     num_classes: int,
     k: int,
-    temperature: float = 0.1,
-) -> Objective:
+    temperature: float = 0.1) -> Objective:
   """Cross-entropy of real data under what their soft neighbours favour.
 
   Args:
@@ -55,8 +54,7 @@ def soft_neighbours(
     if samples.labels.shape[1] != num_outputs(num_classes):
       raise ValueError(
           f"`labels` must have {num_outputs(num_classes)} columns for "
-          f"{num_classes} classes; got {samples.labels.shape[1]}."
-      )
+          f"{num_classes} classes; got {samples.labels.shape[1]}.")
     labels = probabilities(samples.labels)
     found = soft_predictions(batch.inputs, samples.inputs, labels, k)
     if num_classes == 2:

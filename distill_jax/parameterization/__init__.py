@@ -13,7 +13,7 @@ FACTORIES = {
     "linear_bases": linear_bases,
     "multi_formation": multi_formation,
     "pixels": pixels,
-    "preconditioned": preconditioned,
+    "preconditioned": preconditioned
 }
 
 

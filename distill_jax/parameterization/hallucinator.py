@@ -40,8 +40,7 @@ def hallucinator(num_styles: int = 5) -> Parameterization:
     _, height, width, channels = inputs.shape
     if min(height, width) < 3:
       raise ValueError(
-          f"`inputs` must be at least 3 pixels a side; got {inputs.shape}."
-      )
+          f"`inputs` must be at least 3 pixels a side; got {inputs.shape}.")
     maps = (num_styles, height - 2, width - 2, channels)
 
     def layer(key):
@@ -51,12 +50,12 @@ def hallucinator(num_styles: int = 5) -> Parameterization:
       keys = jax.random.split(k_kernel, num_styles)
       shape = (3, 3, channels, channels)
       return {
-          "kernel": jax.vmap(
-              lambda k: initialisation.kernel(k, shape, inputs.dtype)
-          )(keys),
-          "bias": initialisation.bias(fan_in)(
-              k_bias, (num_styles, channels), inputs.dtype
-          ),
+          "kernel":
+              jax.vmap(lambda k: initialisation.kernel(k, shape, inputs.dtype))
+              (keys),
+          "bias":
+              initialisation.bias(fan_in)
+              (k_bias, (num_styles, channels), inputs.dtype)
       }
 
     k_conv, k_deconv = jax.random.split(key)
@@ -66,11 +65,12 @@ def hallucinator(num_styles: int = 5) -> Parameterization:
             "conv": layer(k_conv),
             "scale": jnp.ones(maps, inputs.dtype),
             "shift": jnp.zeros(maps, inputs.dtype),
-            "deconv": layer(k_deconv),
-        },
+            "deconv": layer(k_deconv)
+        }
     }
 
   def decode(codes):
+
     def style(decoder):
       conv, deconv = decoder["conv"], decoder["deconv"]
       inner = conv2d(codes["bases"], conv["kernel"], padding="VALID")

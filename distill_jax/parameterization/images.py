@@ -11,5 +11,4 @@ def check_images(inputs: Array) -> None:
   """
   if inputs.ndim != 4:
     raise ValueError(
-        f"`inputs` must be images [R, H, W, C]; got shape {inputs.shape}."
-    )
+        f"`inputs` must be images [R, H, W, C]; got shape {inputs.shape}.")

@@ -30,8 +30,7 @@ def linear_bases(num_bases: int, *, reduction: int = 1) -> Parameterization:
   if num_bases < 1 or reduction < 1:
     raise ValueError(
         "`num_bases` and `reduction` must be at least 1; got "
-        f"{num_bases} and {reduction}."
-    )
+        f"{num_bases} and {reduction}.")
 
   def init(key, inputs):
     check_images(inputs)
@@ -39,27 +38,26 @@ def linear_bases(num_bases: int, *, reduction: int = 1) -> Parameterization:
     if height % reduction or width % reduction:
       raise ValueError(
           f"`reduction` must divide the sides {height} x {width}; got "
-          f"{reduction}."
-      )
+          f"{reduction}.")
     shape = (num_bases, height // reduction, width // reduction, channels)
     k_bases, k_coefficients = jax.random.split(key)
     xavier = nn.initializers.glorot_uniform()
     flat = (num_bases, shape[1] * shape[2] * channels)
     return {
         "bases": xavier(k_bases, flat, inputs.dtype).reshape(shape),
-        "coefficients": xavier(k_coefficients, (rows, num_bases), inputs.dtype),
+        "coefficients": xavier(k_coefficients, (rows, num_bases), inputs.dtype)
     }
 
   def decode(codes):
     images = jnp.tensordot(
-        codes["coefficients"], codes["bases"], 1,
-        precision=jax.lax.Precision.HIGHEST,
-    )
+        codes["coefficients"],
+        codes["bases"],
+        1,
+        precision=jax.lax.Precision.HIGHEST)
     size, height, width, channels = images.shape
     return jax.image.resize(
         images, (size, height * reduction, width * reduction, channels),
-        "bilinear",
-    )
+        "bilinear")
 
   def owner(codes):
     return jnp.arange(len(codes["coefficients"]), dtype=jnp.int32)

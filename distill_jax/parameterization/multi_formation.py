@@ -40,15 +40,13 @@ def multi_formation(factor: int = 2, *, fill=0.0) -> Parameterization:
     if len(inputs) % factor**2:
       raise ValueError(
           f"`inputs` must be a multiple of the {factor**2} tiles of a code; "
-          f"got {len(inputs)}."
-      )
+          f"got {len(inputs)}.")
     _, height, width, channels = inputs.shape
     for side in (height, width):
       if (factor - 1) * -(-side // factor) >= side:
         raise ValueError(
             "`factor` must leave every tile some pixels of an image that is "
-            f"{height} by {width}; got {factor}."
-        )
+            f"{height} by {width}; got {factor}.")
     tiles = inputs[:, _nearest(height, factor)][:, :, _nearest(width, factor)]
     tiles = tiles.reshape(-1, factor, factor, *tiles.shape[1:])
     codes = tiles.transpose(0, 1, 3, 2, 4, 5)  # [R, f, h, f, w, C]
@@ -60,21 +58,19 @@ def multi_formation(factor: int = 2, *, fill=0.0) -> Parameterization:
     tall, wide = -(-height // factor), -(-width // factor)
     padded = jnp.broadcast_to(
         jnp.asarray(fill, codes.dtype),
-        (len(codes), factor * tall, factor * wide, channels),
-    ).at[:, :height, :width].set(codes)
+        (len(codes), factor * tall, factor * wide,
+         channels)).at[:, :height, :width].set(codes)
     tiles = padded.reshape(-1, factor, tall, factor, wide, channels)
     tiles = tiles.transpose(1, 3, 0, 2, 4, 5)  # [f, f, R, h, w, C]
     return jax.image.resize(
         tiles.reshape(-1, tall, wide, channels),
-        (factor**2 * len(codes), height, width, channels), "bilinear",
-    )
+        (factor**2 * len(codes), height, width, channels), "bilinear")
 
   def owner(codes):
     return jnp.tile(jnp.arange(len(codes), dtype=jnp.int32), factor**2)
 
   return Parameterization(
-      init, decode, owner, inputs_per_row=factor**2, separates_classes=True
-  )
+      init, decode, owner, inputs_per_row=factor**2, separates_classes=True)
 
 
 def _nearest(size: int, factor: int) -> np.ndarray:

@@ -34,9 +34,9 @@ def preconditioned() -> Parameterization:
   def decode(codes):
     pixels = codes["pixels"]
     flat = jnp.matmul(
-        pixels.reshape(len(pixels), -1), codes["decoder"],
-        precision=jax.lax.Precision.HIGHEST,
-    )
+        pixels.reshape(len(pixels), -1),
+        codes["decoder"],
+        precision=jax.lax.Precision.HIGHEST)
     return flat.reshape(pixels.shape)
 
   def owner(codes):

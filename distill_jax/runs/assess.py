@@ -60,8 +60,7 @@ def evaluate(
     num_sets: int = 5,
     networks_per_set: int = 2,
     full_data: bool = False,
-    cache: str | Path | None = None,
-) -> Evaluation:
+    cache: str | Path | None = None) -> Evaluation:
   """Trains fresh networks on a distilled set, and on real data beside it.
 
   Args:
@@ -88,12 +87,14 @@ def evaluate(
     ValueError: no test part, other classes or shapes, an unknown name.
   """
   return assess(
-      jax.random.key(0) if key is None else key, artifact, source,
+      jax.random.key(0) if key is None else key,
+      artifact,
+      source,
       settings=Settings(
-          num_networks, baselines, num_sets, networks_per_set, full_data
-      ),
-      network=network, recipe=recipe, cache=cache and Path(cache),
-  )
+          num_networks, baselines, num_sets, networks_per_set, full_data),
+      network=network,
+      recipe=recipe,
+      cache=cache and Path(cache))
 
 
 def assess(
@@ -108,8 +109,7 @@ def assess(
     spec: str | None = None,
     reading: Mapping[str, Any] | None = None,
     seconds: float | None = None,
-    command: str = "",
-) -> Evaluation:
+    command: str = "") -> Evaluation:
   """The report of a distilled set on real data; see `evaluate`.
 
   Args:
@@ -129,8 +129,7 @@ def assess(
   if source.test is None:
     raise ValueError(
         f"`source` must have a test part to evaluate on; {source.name} has "
-        "none. Give it one (`x_test` and `y_test`, or a folder test)."
-    )
+        "none. Give it one (`x_test` and `y_test`, or a folder test).")
   settings = settings or Settings()
   chosen = students(network, artifact, source)
   if recipe is not None:
@@ -142,17 +141,16 @@ def assess(
     found = real_data.linear(spec, source, cache, **reading)
     measured = measured._replace(references={TFIDF: found} if found else {})
   return report_dict(
-      measured, artifact,
+      measured,
+      artifact,
       data=dict(
-          spec=spec or source.name, fingerprint=source.fingerprint(),
-          **source.facts,
-      ),
+          spec=spec or source.name,
+          fingerprint=source.fingerprint(),
+          **source.facts),
       seconds=dict(
           distill=seconds and round(seconds, 1),
-          evaluate=round(time.perf_counter() - began, 1),
-      ),
-      command=command,
-  )
+          evaluate=round(time.perf_counter() - began, 1)),
+      command=command)
 
 
 def check_evaluation(settings: Settings, *specs: Mapping[str, Any]) -> None:
@@ -169,8 +167,7 @@ def check_evaluation(settings: Settings, *specs: Mapping[str, Any]) -> None:
   if settings.full_data and not any(map(models.is_network, specs)):
     raise ConfigError(
         "`full_data` must be off where no network is trained; got True for "
-        f"{specs[0].get('name')}."
-    )
+        f"{specs[0].get('name')}.")
 
 
 def hardened(artifact: Artifact) -> Artifact:
@@ -178,8 +175,7 @@ def hardened(artifact: Artifact) -> Artifact:
   centred = artifact.label_space == "centred"
   labels = hard_labels(artifact.training_set, centred=centred).samples.labels
   return artifact._replace(
-      labels=labels, label_space="centred" if centred else "raw"
-  )
+      labels=labels, label_space="centred" if centred else "raw")
 
 
 class _Measuring(NamedTuple):
@@ -197,7 +193,8 @@ class _Measuring(NamedTuple):
     trained = [student for student in chosen if student.trained]
     for student in trained:  # refuses the wrong size
       jax.eval_shape(student.model.init, self.key, self.artifact.inputs[:1])
-    say(f"evaluating on {self.source.test.num_samples:,} test samples, at most "
+    say(
+        f"evaluating on {self.source.test.num_samples:,} test samples, at most "
         f"{self.settings.num_networks} networks")
     reports = {s.name: self.report(s, self.artifact) for s in chosen}
     hard = words = None
@@ -216,17 +213,23 @@ class _Measuring(NamedTuple):
     if chosen[1:]:
       networks = self.transfers(chosen, reports, baselines, full)
     return Measurements(
-        reports[first.name], first.name, baselines, hard, words,
-        full.get(first.name), self.cost(first), networks=networks,
-    )
+        reports[first.name],
+        first.name,
+        baselines,
+        hard,
+        words,
+        full.get(first.name),
+        self.cost(first),
+        networks=networks)
 
   def report(self, student: Student, artifact: Artifact) -> Report:
     """Of students trained on a set."""
     return evaluate_set(
-        self.key, artifact, self.source.test,
+        self.key,
+        artifact,
+        self.source.test,
         learner=student.learner(from_spec(artifact.recipe)),
-        num_networks=self.settings.num_networks,
-    )
+        num_networks=self.settings.num_networks)
 
   def baselines(self, student: Student) -> dict[str, Baseline]:
     """Those of the settings."""
@@ -234,43 +237,53 @@ class _Measuring(NamedTuple):
     if names:
       say(f"baselines: {', '.join(names)}")
     return real_data.baselines(
-        self.key, self.artifact, self.source, student, cache=self.cache,
-        names=names, num_sets=self.settings.num_sets,
+        self.key,
+        self.artifact,
+        self.source,
+        student,
+        cache=self.cache,
+        names=names,
+        num_sets=self.settings.num_sets,
         networks_per_set=self.settings.networks_per_set,
         num_samples=self.artifact.num_rows,
-        storage_bytes=self.artifact.storage_bytes["total"],
-    )
+        storage_bytes=self.artifact.storage_bytes["total"])
 
   def transfers(self, chosen, reports, baselines, full) -> dict[str, Transfer]:
     """Each student on the set, and on random real data."""
     say(f"random real data on {', '.join(reports)}")
     own = {chosen[0].name: baselines.get("random_real")}
     return {
-        s.name: Transfer(
-            reports[s.name],
-            own.get(s.name)
-            or self.random_real(s, reports[s.name].num_networks),
-            full.get(s.name),
-        ) for s in chosen
+        s.name:
+            Transfer(
+                reports[s.name],
+                own.get(s.name) or
+                self.random_real(s, reports[s.name].num_networks),
+                full.get(s.name)) for s in chosen
     }
 
   def random_real(self, student: Student, num_networks: int) -> Baseline:
     """Three or more sets, with at least as many networks together."""
     each = min(num_networks, 5)
     return real_data.baselines(
-        self.key, self.artifact, self.source, student, cache=self.cache,
-        names=("random_real",), num_sets=max(3, -(-num_networks // each)),
-        networks_per_set=each, num_samples=self.artifact.num_rows,
-    )["random_real"]
+        self.key,
+        self.artifact,
+        self.source,
+        student,
+        cache=self.cache,
+        names=("random_real",),
+        num_sets=max(3, -(-num_networks // each)),
+        networks_per_set=each,
+        num_samples=self.artifact.num_rows)["random_real"]
 
   def cost(self, student: Student):
     """Of training the student on the set; None for a kernel."""
     if not student.trained:
       return None
     return cost_of_set(
-        self.key, student.model, self.artifact.training_set,
-        recipe=from_spec(self.artifact.recipe),
-    )
+        self.key,
+        student.model,
+        self.artifact.training_set,
+        recipe=from_spec(self.artifact.recipe))
 
 
 def _baseline_names(text: str, *, trained: bool) -> tuple[str, ...]:
@@ -283,8 +296,7 @@ def _baseline_names(text: str, *, trained: bool) -> tuple[str, ...]:
   if unknown:
     raise ConfigError(
         f"`baselines` must be 'all' or among {', '.join(known)}; got "
-        f"{', '.join(unknown)}."
-    )
+        f"{', '.join(unknown)}.")
   return names
 
 

@@ -32,8 +32,7 @@ def train(
     folder: Path,
     *,
     log_every: int | None = None,
-    checkpoint_every: int | None = None,
-) -> Outcome:
+    checkpoint_every: int | None = None) -> Outcome:
   """Carries out a plan, from the last checkpoint if there is one.
 
   Args:
@@ -60,8 +59,7 @@ class FolderWatch(Watch):
   """Logs and saves the chunks of a plan, and stops when asked to."""
 
   def __init__(
-      self, folder: Path, log_every: int | None, checkpoint_every: int | None
-  ):
+      self, folder: Path, log_every: int | None, checkpoint_every: int | None):
     self.log_every = log_every
     self.parts: list[Path] = []
     self._folder, self._checkpoint_every = folder, checkpoint_every
@@ -85,9 +83,11 @@ class FolderWatch(Watch):
     self._log = MetricsLog(self._folder, int(state.step))
     self._stop = _Stop()
     self._bar = tqdm(
-        total=total, initial=int(state.step), unit="step",
-        disable=not sys.stderr.isatty(), dynamic_ncols=True,
-    )
+        total=total,
+        initial=int(state.step),
+        unit="step",
+        disable=not sys.stderr.isatty(),
+        dynamic_ncols=True)
     return state, attempt, self._log.seconds
 
   def compiled(self, memory) -> None:
@@ -101,24 +101,22 @@ class FolderWatch(Watch):
     where = f"step {latest}" if latest is not None else "the start"
     return (
         f"{line}; the last good checkpoint is {where}. Lower the learning "
-        "rates or set `clip_norm`, in a new workdir"
-    )
+        "rates or set `clip_norm`, in a new workdir")
 
   def chunk(self, plan: Plan, progress: Progress) -> None:
     method, state = plan.method, progress.state
     step, total = int(state.step), method.num_steps
     rolled = dict(rollbacks=progress.attempt) if method.rollbacks else {}
     self._log.write(**_summary(step, progress.seconds, progress.info), **rolled)
-    if (step >= total or self._stop.asked
-        or step % (self._checkpoint_every or step) == 0):
+    if (step >= total or self._stop.asked or
+        step % (self._checkpoint_every or step) == 0):
       self._checkpoints.save(step, state, dict(attempt=progress.attempt))
     self._bar.update(len(progress.info.loss))
     self._report(step, total, progress)
     if self._stop.asked:
       raise Interrupted(
           f"stopped at step {step} of {total}; the same command goes on from "
-          "there", self._stop.signal,
-      )
+          "there", self._stop.signal)
 
   def end(self) -> None:
     self._bar.close()
@@ -128,7 +126,8 @@ class FolderWatch(Watch):
     loss = mean_loss(progress.info)
     left = (total - step) * progress.seconds_per_step
     if self._bar.disable:
-      say(f"step {step}/{total}  loss {loss:.4f}  "
+      say(
+          f"step {step}/{total}  loss {loss:.4f}  "
           f"{1000 * progress.seconds_per_step:.0f} ms/step  "
           f"{_duration(left)} left")
     else:
@@ -180,8 +179,9 @@ def _summary(step: int, seconds: float, info) -> dict:
       seconds=seconds,
       loss=mean_loss(info),
       grad_norm=float(np.median(info.grad_norm)),
-      **{name: float(values.mean()) for name, values in info.metrics.items()},
-  )
+      **{
+          name: float(values.mean()) for name, values in info.metrics.items()
+      })
 
 
 def _duration(seconds: float) -> str:
@@ -196,9 +196,9 @@ def _join_logs(folder: Path, parts: list[Path]) -> None:
   for part in parts:
     lines = MetricsLog.read(part)
     for line in lines:
-      log.write(**line | dict(
-          step=line["step"] + steps,
-          seconds=round(line["seconds"] + seconds, 3),
-      ))
+      log.write(
+          **line | dict(
+              step=line["step"] + steps,
+              seconds=round(line["seconds"] + seconds, 3)))
     if lines:
       steps, seconds = steps + lines[-1]["step"], seconds + lines[-1]["seconds"]

@@ -49,8 +49,7 @@ def read_json(file: Path, empty) -> Any:
     return json.loads(file.read_text())
   except ValueError as error:
     raise WorkdirError(
-        f"{file} must hold JSON; {error}. Delete it to measure anew."
-    ) from None
+        f"{file} must hold JSON; {error}. Delete it to measure anew.") from None
 
 
 def write_json(file: Path, content) -> None:

@@ -33,16 +33,9 @@ FILE = "real_data.json"
 
 
 def baselines(
-    key: Array,
-    artifact,
-    source,
-    student: Student,
-    *,
-    cache: Path | None,
-    names: tuple[str, ...],
-    num_samples: int,
-    **sizes: int,
-) -> dict[str, Baseline]:
+    key: Array, artifact, source, student: Student, *, cache: Path | None,
+    names: tuple[str,
+                 ...], num_samples: int, **sizes: int) -> dict[str, Baseline]:
   """`run_baselines` of an artifact; only those not in `cache` are measured.
 
   Each is kept and reported as soon as it is measured. With a fixed
@@ -61,13 +54,16 @@ def baselines(
   if not names:
     return {}
   model = (
-      dict(network=student.model) if student.trained
-      else dict(learner=student.learner())
-  )
+      dict(network=student.model) if student.trained else dict(
+          learner=student.learner()))
   measure = partial(
-      run_baselines, key, artifact, source, **model, num_samples=num_samples,
-      **sizes,
-  )
+      run_baselines,
+      key,
+      artifact,
+      source,
+      **model,
+      num_samples=num_samples,
+      **sizes)
   report_progress = partial(_report_progress, student.name)
   if cache is None or artifact.student_init == "fixed" or not student.spec:
     return measure(names=names, on_result=report_progress)
@@ -75,11 +71,13 @@ def baselines(
   if num_samples != order.size:
     order = step_order(num_samples, len(order))
   common = dict(
-      **_setting(source, student), **sizes, num_samples=num_samples,
+      **_setting(source, student),
+      **sizes,
+      num_samples=num_samples,
       recipe=from_spec(artifact.recipe).spec,
       key=np.asarray(jax.random.key_data(key)).tolist(),
-      order=_checksum(order), steps=np.shape(artifact.step_sizes),
-  )
+      order=_checksum(order),
+      steps=np.shape(artifact.step_sizes))
   fields = {name: common | dict(baseline=name) for name in names}
   for name in set(names) - {"byte_matched_real"}:
     fields[name].pop("storage_bytes", None)
@@ -102,15 +100,13 @@ def baselines(
 
 
 def full_data(
-    key: Array, source, student: Student, cache: Path | None
-) -> FullData:
+    key: Array, source, student: Student, cache: Path | None) -> FullData:
   """Accuracy of a network trained on all data; see `baselines`."""
 
   def measure():
     say(f"training {student.name} on all data")
     measured = train_on_all(
-        jax.random.fold_in(key, 2**30), student.model, source
-    )
+        jax.random.fold_in(key, 2**30), student.model, source)
     return measured._replace(cost=measured.cost._asdict())._asdict()
 
   if not student.spec:
@@ -119,9 +115,12 @@ def full_data(
   return FullData(**found | dict(cost=Cost(**found["cost"])))
 
 
-def linear(
-    spec: str, source, cache: Path | None, *, data_dir=None, **settings
-) -> dict[str, float] | None:
+def linear(spec: str,
+           source,
+           cache: Path | None,
+           *,
+           data_dir=None,
+           **settings) -> dict[str, float] | None:
   """TF-IDF and a linear classifier on all texts; None for other data.
 
   Args:
@@ -137,9 +136,11 @@ def linear(
   settings["drop_duplicates"] = "dropped" in source.facts
   texts = {"tokens": source.facts.get("tokens", "words"), **texts}
   return _once(
-      cache, lambda: tfidf_linear(**texts, **settings)._asdict(),
-      data=source.fingerprint(), spec=spec, tfidf_linear=settings,
-  )
+      cache,
+      lambda: tfidf_linear(**texts, **settings)._asdict(),
+      data=source.fingerprint(),
+      spec=spec,
+      tfidf_linear=settings)
 
 
 def _once(cache: Path | None, measure, **fields) -> dict[str, Any]:
@@ -159,17 +160,16 @@ def _report_progress(network: str, name: str, result: Baseline) -> None:
 
 def _setting(source, student: Student) -> dict[str, Any]:
   return dict(
-      network=student.spec, data=source.fingerprint(),
+      network=student.spec,
+      data=source.fingerprint(),
       preprocessing=_checksum(*source.preprocessing),
-      version=environment.versions()["distill_jax"],
-  )
+      version=environment.versions()["distill_jax"])
 
 
 def _checksum(*arrays) -> int:
   whole = [np.ascontiguousarray(array) for array in arrays]
-  return zlib.crc32(b"".join(
-      f"{a.dtype}{a.shape}".encode() + a.tobytes() for a in whole
-  ))
+  return zlib.crc32(
+      b"".join(f"{a.dtype}{a.shape}".encode() + a.tobytes() for a in whole))
 
 
 def _name(fields: Mapping[str, Any]) -> str:

@@ -14,8 +14,7 @@ def source_of(
     spec: str,
     *,
     data_dir: str | None = None,
-    validation_fraction: float = 0.0,
-):
+    validation_fraction: float = 0.0):
   """Reads the real data of a set.
 
   Args:
@@ -32,10 +31,12 @@ def source_of(
   """
   try:
     return data.read(
-        spec, data_dir=data_dir, preprocessing=artifact.preprocessing,
+        spec,
+        data_dir=data_dir,
+        preprocessing=artifact.preprocessing,
         validation_fraction=validation_fraction,
-        class_names=artifact.class_names, text=_text(artifact),
-    )
+        class_names=artifact.class_names,
+        text=_text(artifact))
   except DataError as error:
     classes = textwrap.shorten(", ".join(artifact.class_names), 60)
     raise DataError(f"{error} The set's classes are {classes}.") from error

@@ -12,8 +12,9 @@ from distill_jax.runs.files import MetricsLog, write_json
 from distill_jax.text.words import is_text, sentences, snapped
 from distill_jax.types import Array
 
-FILES = ("distilled.safetensors", "report.json", "metrics.jsonl", "words.txt",
-         "figures")
+FILES = (
+    "distilled.safetensors", "report.json", "metrics.jsonl", "words.txt",
+    "figures")
 
 
 def write_results(
@@ -22,8 +23,7 @@ def write_results(
     report: Evaluation,
     *,
     start: Array | None = None,
-    draw: bool = True,
-) -> None:
+    draw: bool = True) -> None:
   """Writes the report, the words of texts and figures; prints the report.
 
   Args:
@@ -50,10 +50,10 @@ def write_results(
 def _write_words(file: Path, artifact: Artifact, words) -> None:
   """The class and the nearest words of every sentence, a line each."""
   classes = classes_of_labels(artifact.training_set.samples.labels)
-  storage.replace(file, "".join(
-      f"{artifact.class_names[c]}\t{' '.join(line)}\n"
-      for c, line in zip(classes, words, strict=True)
-  ).encode())
+  storage.replace(
+      file, "".join(
+          f"{artifact.class_names[c]}\t{' '.join(line)}\n"
+          for c, line in zip(classes, words, strict=True)).encode())
 
 
 def _figures(folder: Path, artifact: Artifact, report, start, words):
@@ -67,12 +67,13 @@ def _figures(folder: Path, artifact: Artifact, report, start, words):
   if artifact.modality == "image" and artifact.inputs.shape[3] in (1, 3):
     invert = artifact.preprocessing.invert
     yield "samples", figures.sample_grid(
-        invert(artifact.inputs), labels, names,
-        start=None if start is None else invert(start), order=artifact.order,
-    )
+        invert(artifact.inputs),
+        labels,
+        names,
+        start=None if start is None else invert(start),
+        order=artifact.order)
   if words is not None:
     of_words = np.array_equal(snapped(artifact).inputs, artifact.inputs)
     yield "samples", figures.decoded_sentences(
-        words, labels, names, order=artifact.order, of_words=of_words
-    )
+        words, labels, names, order=artifact.order, of_words=of_words)
     yield "heat_maps", figures.heat_maps(artifact.inputs, labels, names)

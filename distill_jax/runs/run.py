@@ -14,13 +14,13 @@ from distill_jax.data.corpus import with_facts
 from distill_jax.errors import ConfigError
 from distill_jax.methods import saved
 from distill_jax.methods.method import (
-  Keys,
-  Method,
-  Outcome,
-  Plan,
-  Store,
-  Task,
-  plan,
+    Keys,
+    Method,
+    Outcome,
+    Plan,
+    Store,
+    Task,
+    plan,
 )
 from distill_jax.runs import driver, real_data, workdir
 from distill_jax.runs.assess import Settings, assess, check_evaluation
@@ -59,8 +59,7 @@ class Run:
       experts=None,
       data: str = "",
       reading: Mapping[str, Any] | None = None,
-      record: Mapping[str, Any] | None = None,
-  ):
+      record: Mapping[str, Any] | None = None):
     """Says what to run; nothing is written before `go`.
 
     Args:
@@ -131,26 +130,33 @@ class Run:
       raise ConfigError(
           f"`source` must have a test part to evaluate on; {self.source.name} "
           "has none. Add x_test and y_test, a folder test, or &test=0.2 to a "
-          "csv SPEC."
-      )
+          "csv SPEC.")
     workdir.check_own(self.folder)
     with contextlib.ExitStack() as held:
       made = self._plan(held)
       outcome = driver.train(made, self.folder, **self._every)
       distilled = made.artifact(
-          outcome, seed=self._seed, fingerprint=self._fingerprint,
-          **{k: v for k, v in self._size.items() if v},
-      )
+          outcome,
+          seed=self._seed,
+          fingerprint=self._fingerprint,
+          **{
+              k: v for k, v in self._size.items() if v
+          })
       artifacts.save(distilled, self.folder / "distilled.safetensors")
       return self._finish(made, distilled, outcome)
 
   def _finish(self, made: Plan, distilled: Artifact, outcome: Outcome):
     report = assess(
-        made.keys.evaluate, distilled, made.task.source,
-        settings=self._evaluation, cache=self._shared / real_data.FILE,
-        network=made.task.spec or made.task.model, spec=self._data or None,
-        reading=self._reading, seconds=outcome.seconds, command=command(),
-    )
+        made.keys.evaluate,
+        distilled,
+        made.task.source,
+        settings=self._evaluation,
+        cache=self._shared / real_data.FILE,
+        network=made.task.spec or made.task.model,
+        spec=self._data or None,
+        reading=self._reading,
+        seconds=outcome.seconds,
+        command=command())
     report.update(outcome.measured)
     start, members = None, made.task.layout.members
     if made.estimator is not None:
@@ -159,8 +165,7 @@ class Run:
         moved = updates(start, distilled.inputs, members)
         report["updates"] = moved._asdict()
     write_results(
-        self.folder, distilled, report, start=start, draw=self._figures
-    )
+        self.folder, distilled, report, start=start, draw=self._figures)
     return report
 
   def _plan(self, held: contextlib.ExitStack) -> Plan:
@@ -177,9 +182,12 @@ class Run:
     source, lines = with_facts(self.source, **self._size)
     self._fingerprint = source.fingerprint()
     return plan(
-        source, self.method, self._network, **self._size,
-        keys=Keys.of(jax.random.key(self._seed)), store=store,
-    )
+        source,
+        self.method,
+        self._network,
+        **self._size,
+        keys=Keys.of(jax.random.key(self._seed)),
+        store=store)
 
   def _open(self, task: Task) -> None:
     check_evaluation(self._evaluation, task.spec)
@@ -189,25 +197,29 @@ class Run:
     if "start" in method:
       method["start"] = saved.identity(method["start"])
     identity = dict(
-        method=method, network=dict(task.spec), **self._size, seed=self._seed,
-        data=self._data, fingerprint=self._fingerprint,
-    )
+        method=method,
+        network=dict(task.spec),
+        **self._size,
+        seed=self._seed,
+        data=self._data,
+        fingerprint=self._fingerprint)
     workdir.open_workdir(
-        self.folder, identity, dict(
+        self.folder,
+        identity,
+        dict(
             config=self._record or dict(identity, method=self.method.spec),
-            data=self._data, fingerprint=self._fingerprint, seed=self._seed,
-        ),
-        num_steps=self.method.num_steps if self.method.prolongable else None,
-    )
+            data=self._data,
+            fingerprint=self._fingerprint,
+            seed=self._seed),
+        num_steps=self.method.num_steps if self.method.prolongable else None)
 
 
 def _check_every(log_every: int | None, checkpoint_every: int | None) -> None:
-  for name, value in (("log_every", log_every),
-                      ("checkpoint_every", checkpoint_every)):
+  for name, value in (("log_every", log_every), ("checkpoint_every",
+                                                 checkpoint_every)):
     if value is not None and value < 1:
       raise ConfigError(f"`{name}` must be at least 1; got {value}.")
   if checkpoint_every and (not log_every or checkpoint_every % log_every):
     raise ConfigError(
         "`checkpoint_every` must be a multiple of `log_every`; got "
-        f"{checkpoint_every} and {log_every}."
-    )
+        f"{checkpoint_every} and {log_every}.")

@@ -42,9 +42,8 @@ def spec_of(named: Named, artifact) -> Mapping[str, Any]:
   return models.spec_of(named) if isinstance(named, Network) else named
 
 
-def students(
-    named: Named | Sequence[Named] | None, artifact, source
-) -> tuple[Student, ...]:
+def students(named: Named | Sequence[Named] | None, artifact,
+             source) -> tuple[Student, ...]:
   """Those that are named; by default the artifact's own, or one for the data.
 
   Raises:
@@ -56,8 +55,8 @@ def students(
     named = (named,)
   specs = [spec_of(one, artifact) for one in named]
   built = [
-      one if isinstance(one, Network)
-      else models.from_spec(spec, source.num_classes)
+      one if isinstance(one, Network) else
+      models.from_spec(spec, source.num_classes)
       if models.is_network(spec) or models.is_kernel(spec) else None
       for one, spec in zip(named, specs, strict=True)
   ]
@@ -65,8 +64,6 @@ def students(
   return tuple(
       Student(
           name if names.count(name) == 1 else f"{name} {i + 1}", model,
-          spec if model is None else models.spec_of(model),
-      ) for i, (name, model, spec) in enumerate(
-          zip(names, built, specs, strict=True)
-      )
-  )
+          spec if model is None else models.spec_of(model))
+      for i, (name, model,
+              spec) in enumerate(zip(names, built, specs, strict=True)))

@@ -23,12 +23,8 @@ _VECTORS = re.compile(r"vectors_[0-9a-f]{12}\.npz")
 
 
 def open_workdir(
-    folder: Path,
-    identity: Mapping[str, Any],
-    record: Mapping[str, Any],
-    *,
-    num_steps: int | None,
-) -> None:
+    folder: Path, identity: Mapping[str, Any], record: Mapping[str, Any], *,
+    num_steps: int | None) -> None:
   """Creates or re-enters the folder of a run and writes its `config.json`.
 
   Args:
@@ -53,16 +49,19 @@ def open_workdir(
     check_own(folder)
   try:
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(file, dict(
-        record, identity=identity, versions=environment.versions(),
-        device=environment.device(), git_revision=git_revision(),
-        command=command(),
-    ))
+    write_json(
+        file,
+        dict(
+            record,
+            identity=identity,
+            versions=environment.versions(),
+            device=environment.device(),
+            git_revision=git_revision(),
+            command=command()))
   except OSError as error:
     raise WorkdirError(
         f"`workdir` must be writable; {folder}: {error.strerror}. Choose "
-        "another folder."
-    ) from None
+        "another folder.") from None
 
 
 def check_own(folder: Path) -> None:
@@ -72,8 +71,7 @@ def check_own(folder: Path) -> None:
   if any(map(_foreign, folder.iterdir())):
     raise WorkdirError(
         f"`workdir` must be empty or hold a run; {folder} holds other files. "
-        "Choose another folder."
-    )
+        "Choose another folder.")
 
 
 def _check_same(file: Path, identity: Mapping) -> None:
@@ -82,8 +80,7 @@ def _check_same(file: Path, identity: Mapping) -> None:
     if "config" in record and "identity" not in record:
       raise WorkdirError(
           f"`workdir` {file.parent} holds a run of an earlier version, which "
-          "only that version can go on with. Choose another folder."
-      )
+          "only that version can go on with. Choose another folder.")
     there = flat(record["identity"])
   except WorkdirError:
     raise
@@ -103,8 +100,7 @@ def _check_same(file: Path, identity: Mapping) -> None:
       shown += f" and {len(differing) - _SHOWN} more"
     raise WorkdirError(
         f"`workdir` {file.parent} holds another run; differing: {shown}. "
-        "Choose another folder."
-    )
+        "Choose another folder.")
 
 
 def flat(document: Mapping, name: str = "") -> dict[str, Any]:
@@ -123,8 +119,7 @@ def _check_ahead(folder: Path, num_steps: int | None) -> None:
   if num_steps is not None and num_steps < made:
     raise WorkdirError(
         f"`num_steps` must be at least the steps made; {folder} holds {made}, "
-        f"got {num_steps}. Ask for more, or choose another folder."
-    )
+        f"got {num_steps}. Ask for more, or choose another folder.")
 
 
 def _foreign(file: Path) -> bool:
@@ -135,10 +130,11 @@ def _foreign(file: Path) -> bool:
 def git_revision() -> str | None:
   """Of the repository that the package lies in, marked if it has changes."""
   try:
-    out = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], text=True, check=True,
-        capture_output=True, cwd=Path(__file__).parent,
-    )
+    out = subprocess.run(["git", "describe", "--always", "--dirty"],
+                         text=True,
+                         check=True,
+                         capture_output=True,
+                         cwd=Path(__file__).parent)
   except (OSError, subprocess.CalledProcessError):
     return None
   return out.stdout.strip()
@@ -154,8 +150,7 @@ def output(file: str, suffix: str) -> Path:
   file = Path(file)
   if not file.resolve().parent.is_dir():
     raise WorkdirError(
-        f"`out` must be in an existing folder; got {file}. Create the folder."
-    )
+        f"`out` must be in an existing folder; got {file}. Create the folder.")
   if file.suffix != suffix:
     raise ConfigError(f"`out` must end in {suffix}; got {file}.")
   return file

@@ -99,14 +99,13 @@ def averaged(vectors: WordVectors, ids) -> AveragedVectors:
   """
   of_chunk = jax.jit(averages)
   means = np.concatenate([
-      np.asarray(of_chunk(vectors.table, ids[i : i + 1024]), np.float64)
+      np.asarray(of_chunk(vectors.table, ids[i:i + 1024]), np.float64)
       for i in range(0, len(ids), 1024)
   ])
   std = means.std(0)
   return AveragedVectors(
       vectors.table, vectors.words, jnp.asarray(means.mean(0), jnp.float32),
-      jnp.asarray(np.where(std > 0, std, 1.0), jnp.float32),
-  )
+      jnp.asarray(np.where(std > 0, std, 1.0), jnp.float32))
 
 
 def nearest_words(table: Array, x: Array) -> Array:
@@ -144,7 +143,7 @@ def nearest_words(table: Array, x: Array) -> Array:
   rows = min(_ROWS, len(flat))
   index = jnp.minimum(jnp.arange(-(-len(flat) // rows) * rows), len(flat) - 1)
   found = jax.lax.map(nearest, flat[index].reshape(-1, rows, x.shape[-1]))
-  return found.ravel()[: len(flat)].reshape(x.shape[:-1]).astype(jnp.int32)
+  return found.ravel()[:len(flat)].reshape(x.shape[:-1]).astype(jnp.int32)
 
 
 def packed(words: Sequence[str]) -> Array:

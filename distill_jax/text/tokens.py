@@ -12,8 +12,7 @@ from distill_jax.errors import DataError
 # As in corpora that come as tokens: a word, with its @ or #; n't, 's, 're, 've,
 # 'll, 'd and 'm apart from it; else one other character. HTML counts as space.
 WORD = re.compile(
-    r"[@#]?\w+?(?=n't\b)|n't\b|'(?:s|re|ve|ll|d|m)\b|[@#]?\w+|[^\w\s]"
-)
+    r"[@#]?\w+?(?=n't\b)|n't\b|'(?:s|re|ve|ll|d|m)\b|[@#]?\w+|[^\w\s]")
 _TAG = re.compile(r"</?[a-z][^<>]{0,40}>", re.IGNORECASE)
 
 Tokeniser = Callable[[str], list[str]]
@@ -52,14 +51,12 @@ def tokeniser(tokens: str | Tokeniser) -> Tokeniser:
   if tokens not in TOKENISERS:
     raise DataError(
         f"`tokens` must be one of {', '.join(TOKENISERS)}, or a function; got "
-        f"{tokens!r}."
-    )
+        f"{tokens!r}.")
   return TOKENISERS[tokens]
 
 
-def tokenised(
-    argument: str, texts: Iterable[str], tokens: str | Tokeniser
-) -> list[list[str]]:
+def tokenised(argument: str, texts: Iterable[str],
+              tokens: str | Tokeniser) -> list[list[str]]:
   """The tokens of every text.
 
   Args:
@@ -83,13 +80,11 @@ def tokenised(
     if not found[-1]:
       raise DataError(
           f"`{argument}` must hold words in every text; got {text[:40]!r} in "
-          f"row {row}. Drop it."
-      )
+          f"row {row}. Drop it.")
     if "\n" in "".join(found[-1]):
       raise DataError(
           f"`tokens` must not make words of line ends; got one in row {row} of "
-          f"`{argument}`. Let the tokeniser drop white space."
-      )
+          f"`{argument}`. Let the tokeniser drop white space.")
   if not found:
     raise DataError(f"`{argument}` must hold texts; got none.")
   return found

@@ -60,8 +60,7 @@ def fit_vectors(
     min_count: int = 2,
     max_words: int = 50_000,
     power: float = 0.5,
-    name: str = "the training texts",
-) -> Vectors:
+    name: str = "the training texts") -> Vectors:
   """Learns word vectors on tokenised sentences; the same ones every time.
 
   Args:
@@ -86,33 +85,29 @@ def fit_vectors(
     raise ValueError(
         "`dim`, `window`, `min_count` must be at least 1, `max_words` 2 and "
         f"`power` in [0, 1]; got {dim}, {window}, {min_count}, {max_words} and "
-        f"{power}."
-    )
+        f"{power}.")
   sentences = [list(tokens) for tokens in sentences]
   words = common_words(sentences, min_count=min_count, max_words=max_words)
   if len(words) < 2:
     raise DataError(
         f"`sentences` must hold two words that occur {min_count} times or more;"
-        f" got {len(words)} in {len(sentences)} sentences. Lower `min_count`."
-    )
+        f" got {len(words)} in {len(sentences)} sentences. Lower `min_count`.")
   matrix = _ppmi(_counts(sentences, words, window))
   if not matrix.nnz:
     raise DataError(
         "`sentences` must hold words beside each other to learn vectors; got "
-        "none. Give `vectors`."
-    )
+        "none. Give `vectors`.")
   table = _factorised(matrix, dim, power)
   return Vectors(words, table, f"PPMI and SVD, learned on {name}")
 
 
 def common_words(
-    sentences: Iterable[Sequence[str]], *, min_count: int = 1,
-    max_words: int | None = None,
-) -> tuple[str, ...]:
+    sentences: Iterable[Sequence[str]],
+    *,
+    min_count: int = 1,
+    max_words: int | None = None) -> tuple[str, ...]:
   """Words from the commonest to the rarest, of equals in alphabetical order."""
-  counts = collections.Counter(
-      word for tokens in sentences for word in tokens
-  )
+  counts = collections.Counter(word for tokens in sentences for word in tokens)
   frequent = (item for item in counts.items() if item[1] >= min_count)
   ordered = sorted(frequent, key=lambda item: (-item[1], item[0]))
   return tuple(word for word, _ in ordered[:max_words])
@@ -138,9 +133,8 @@ def _counts(sentences, words: Sequence[str], window: int):
     for start in range(0, len(left), _CHUNK):
       part = slice(start, start + _CHUNK)
       pairs = np.full(len(left[part]), 1 / distance)
-      total += scipy.sparse.csr_array(
-          (pairs, (left[part], right[part])), shape=(size, size)
-      )
+      total += scipy.sparse.csr_array((pairs, (left[part], right[part])),
+                                      shape=(size, size))
   return (total + total.T).tocoo()
 
 
@@ -154,8 +148,7 @@ def _ppmi(counts):
   values = np.log(counts.data / expected)
   kept = values > 0
   return scipy.sparse.csr_array(
-      (values[kept], (counts.row[kept], counts.col[kept])), shape=counts.shape
-  )
+      (values[kept], (counts.row[kept], counts.col[kept])), shape=counts.shape)
 
 
 def _factorised(matrix, dim: int, power: float) -> np.ndarray:
@@ -164,8 +157,7 @@ def _factorised(matrix, dim: int, power: float) -> np.ndarray:
 
   dim = min(dim, matrix.shape[0] - 1)
   left, values, _ = svds(
-      matrix, k=dim, v0=np.ones(matrix.shape[0]), random_state=0
-  )
+      matrix, k=dim, v0=np.ones(matrix.shape[0]), random_state=0)
   found = values > 1e-6 * max(values.max(), 1e-6)
   left, values = left[:, found][:, ::-1], values[found][::-1]
   # A singular vector has no sign of its own: its largest entry is positive.
@@ -183,8 +175,7 @@ def read_vectors(
     path: str | os.PathLike,
     *,
     dim: int | None = None,
-    wanted: Collection[str] | None = None,
-) -> Vectors:
+    wanted: Collection[str] | None = None) -> Vectors:
   """Reads word vectors.
 
   Args:
@@ -214,14 +205,12 @@ def read_vectors(
   if dim is not None and found.dim != dim:
     raise DataError(
         f"`vectors` must have dimension {dim}; {path} has {found.dim}. Set "
-        "`dim` (of a configuration `text.dim`), or take another file."
-    )
+        "`dim` (of a configuration `text.dim`), or take another file.")
   if not np.isfinite(found.table).all():
     bad = int(np.argmin(np.isfinite(found.table).all(1)))
     raise DataError(
         f"`vectors` must be finite; {path} has NaN or infinite numbers for "
-        f"{found.words[bad]!r}."
-    )
+        f"{found.words[bad]!r}.")
   if wanted is not None:
     found = _kept(found, wanted)
   return found
@@ -232,17 +221,17 @@ def save_vectors(vectors: Vectors, path: str | os.PathLike) -> None:
   """
   buffer = io.BytesIO()
   np.savez(
-      buffer, words=np.array(vectors.words), table=vectors.table,
-      name=np.array(vectors.name),
-  )
+      buffer,
+      words=np.array(vectors.words),
+      table=vectors.table,
+      name=np.array(vectors.name))
   storage.replace(Path(path), buffer.getvalue())
 
 
 def _kept(found: Vectors, wanted: Collection[str]) -> Vectors:
   rows = [i for i, word in enumerate(found.words) if word in wanted]
   return found._replace(
-      words=tuple(found.words[i] for i in rows), table=found.table[rows]
-  )
+      words=tuple(found.words[i] for i in rows), table=found.table[rows])
 
 
 def _from_npz(path: Path) -> Vectors:
@@ -258,11 +247,9 @@ def _from_npz(path: Path) -> Vectors:
   if table.ndim != 2 or words.shape != table.shape[:1] or not table.size:
     raise DataError(
         "`vectors` must hold words [V] and table [V, d]; "
-        f"{path} has {words.shape} and {table.shape}."
-    )
+        f"{path} has {words.shape} and {table.shape}.")
   return Vectors(
-      tuple(words.astype(str).tolist()), table.astype(np.float32), name
-  )
+      tuple(words.astype(str).tolist()), table.astype(np.float32), name)
 
 
 @contextlib.contextmanager
@@ -294,8 +281,7 @@ def _member(path: Path, archive: zipfile.ZipFile, dim: int | None) -> str:
     raise DataError(
         "`vectors` must be an archive of one text file, or of one for `dim`; "
         f"{path} holds {', '.join(archive.namelist())}. Set `dim`, or unpack "
-        "it and name the file."
-    )
+        "it and name the file.")
   return names[0]
 
 
@@ -310,8 +296,7 @@ def _from_text(path: Path, stream, wanted) -> Vectors:
     if not size or not word:
       raise DataError(
           f"`vectors` must have a word and its {size or ''} numbers in every "
-          f"line; {path} has not in line {number}."
-      )
+          f"line; {path} has not in line {number}.")
     if word in words or (wanted is not None and word not in wanted):
       continue
     try:
@@ -319,8 +304,7 @@ def _from_text(path: Path, stream, wanted) -> Vectors:
     except ValueError:
       raise DataError(
           f"`vectors` must have {size} numbers after every word; {path} has "
-          f"not in line {number}."
-      ) from None
+          f"not in line {number}.") from None
     words[word] = None
   return _gathered(path, words, rows, size or 0)
 
@@ -344,8 +328,7 @@ def _from_binary(path: Path, wanted) -> Vectors:
   except ValueError:
     raise DataError(
         "`vectors` must begin with the number of words and the dimension where "
-        f"they are binary; {path} begins with {head[:40]!r}."
-    ) from None
+        f"they are binary; {path} begins with {head[:40]!r}.") from None
   words, rows, place = {}, [], len(head) + 1
   for index in range(number):
     end = content.find(b" ", place)
@@ -353,8 +336,7 @@ def _from_binary(path: Path, wanted) -> Vectors:
     if end < 0 or place > len(content):
       raise DataError(
           f"`vectors` must hold {number} words x {size}; {path} ends within "
-          f"word {index + 1}. Fetch it again."
-      )
+          f"word {index + 1}. Fetch it again.")
     word = content[begin:end].lstrip(b"\n").decode("utf-8", "replace")
     if word not in words and (wanted is None or word in wanted):
       words[word] = None

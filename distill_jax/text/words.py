@@ -51,5 +51,4 @@ def _check(artifact) -> None:
   if not is_text(artifact):
     raise ValueError(
         "`artifact` must hold sentences of word vectors; got "
-        f"{artifact.modality} with {type(artifact.preprocessing).__name__}."
-    )
+        f"{artifact.modality} with {type(artifact.preprocessing).__name__}.")

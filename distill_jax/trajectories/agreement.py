@@ -28,12 +28,8 @@ _SURE = 0.9  # of its class, a sample that no expert gets right
 
 
 def correct_rows(
-    key: Array,
-    experts: Iterable[PyTree],
-    network: Network,
-    split: Split,
-    classes: np.ndarray,
-) -> np.ndarray:
+    key: Array, experts: Iterable[PyTree], network: Network, split: Split,
+    classes: np.ndarray) -> np.ndarray:
   """Real samples that experts classify correctly, distinct within a class.
 
   Each class is gone through in random order, with the first expert, then with
@@ -61,11 +57,10 @@ def correct_rows(
     for c in np.flatnonzero(wanted):
       free = order[(labels[order] == c) & right[order]]
       free = free[~np.isin(free, chosen[c])]
-      chosen[c] += free[: wanted[c] - len(chosen[c])].tolist()
+      chosen[c] += free[:wanted[c] - len(chosen[c])].tolist()
 
-  found = jax.jit(lambda variables, split: classify(
-      classifier(network, variables), split
-  ))
+  found = jax.jit(
+      lambda variables, split: classify(classifier(network, variables), split))
   for variables in experts:
     add(np.asarray(found(variables, split)) == labels)
     if all(len(c) == n for c, n in zip(chosen, wanted, strict=True)):
@@ -78,11 +73,8 @@ def correct_rows(
 
 
 def expert_logits(
-    experts: Iterable[PyTree],
-    network: Network,
-    inputs: Array,
-    classes: np.ndarray,
-) -> Array:
+    experts: Iterable[PyTree], network: Network, inputs: Array,
+    classes: np.ndarray) -> Array:
   """[M, K] the mean logits of the experts that classify a sample correctly.
 
   Where none does, they are those of a class at nine tenths.
@@ -112,13 +104,8 @@ def expert_logits(
 
 
 def from_correct(
-    key: Array,
-    source: Source,
-    parameterization: Parameterization,
-    experts: Iterable[PyTree],
-    network: Network,
-    **settings,
-) -> Distilled:
+    key: Array, source: Source, parameterization: Parameterization,
+    experts: Iterable[PyTree], network: Network, **settings) -> Distilled:
   """A set from real samples that experts classify correctly.
 
   Args:
@@ -135,17 +122,13 @@ def from_correct(
     return source.train.encode(source.train.inputs[rows])
 
   return initialisation.from_drawn(
-      key, source, parameterization, draw, **settings
-  )
+      key, source, parameterization, draw, **settings)
 
 
 def with_logits(
-    distilled: Distilled,
-    parameterization: Parameterization,
-    experts: Iterable[PyTree],
-    network: Network,
-    classes: np.ndarray,
-) -> Distilled:
+    distilled: Distilled, parameterization: Parameterization,
+    experts: Iterable[PyTree], network: Network,
+    classes: np.ndarray) -> Distilled:
   """The set with labels that are `expert_logits`, where DATM's start.
 
   Args:
@@ -158,17 +141,14 @@ def with_logits(
   """
   owner = parameterization.owner(distilled.codes)
   logits = expert_logits(
-      experts, network, parameterization.decode(distilled.codes), classes[owner]
-  )
+      experts, network, parameterization.decode(distilled.codes),
+      classes[owner])
   return distilled._replace(labels=_of_rows(logits, owner, len(classes)))
 
 
 def with_probabilities(
-    distilled: Distilled,
-    parameterization: Parameterization,
-    experts: Iterable[PyTree],
-    network: Network,
-) -> Distilled:
+    distilled: Distilled, parameterization: Parameterization,
+    experts: Iterable[PyTree], network: Network) -> Distilled:
   """The set with a teacher's labels: the mean probabilities of the experts.
 
   Args:
@@ -183,9 +163,8 @@ def with_probabilities(
       for variables in experts
   ]
   owner = parameterization.owner(distilled.codes)
-  return distilled._replace(labels=_of_rows(
-      sum(rows) / len(rows), owner, len(distilled.labels)
-  ))
+  return distilled._replace(
+      labels=_of_rows(sum(rows) / len(rows), owner, len(distilled.labels)))
 
 
 def _of_rows(values: Array, owner: Array, num_rows: int) -> Array:

@@ -61,7 +61,7 @@ class Buffer(NamedTuple):
     file = self.files[expert]
     try:
       with safe_open(file, framework="np") as opened:
-        row = opened.get_slice("weights")[epoch : epoch + 1]
+        row = opened.get_slice("weights")[epoch:epoch + 1]
     except (OSError, SafetensorError) as error:
       raise _bad(file, str(error)) from error
     if _checksum(row) != self.documents[expert]["rows"][epoch]:
@@ -82,8 +82,7 @@ class Buffer(NamedTuple):
       raise ValueError(
           "`fresh` must be variables of a network without statistics of "
           "batches, which experts do not keep; got "
-          f"{', '.join(sorted(fresh))}. Take instance norm."
-      )
+          f"{', '.join(sorted(fresh))}. Take instance norm.")
     for expert in range(self.num_experts):
       weights = jnp.asarray(self.weights(expert, epoch))
       params = vector.unflatten(weights, fresh["params"])
@@ -92,8 +91,7 @@ class Buffer(NamedTuple):
   def segment(self, expert: int, epoch: int, span: int) -> Segment:
     """An expert's stretch of `span` epochs from an epoch on."""
     return Segment(
-        self.weights(expert, epoch), self.weights(expert, epoch + span)
-    )
+        self.weights(expert, epoch), self.weights(expert, epoch + span))
 
 
 def path_of(folder: FilePath, number: int) -> Path:
@@ -128,8 +126,7 @@ def save_expert(
     like: PyTree,
     identity: Mapping[str, Any],
     dtype: str = "float32",
-    about: Mapping[str, Any] | None = None,
-) -> None:
+    about: Mapping[str, Any] | None = None) -> None:
   """Writes the file of an expert.
 
   Args:
@@ -148,8 +145,7 @@ def save_expert(
   """
   if dtype not in DTYPES:
     raise ValueError(
-        f"`dtype` must be one of {', '.join(DTYPES)}; got {dtype!r}."
-    )
+        f"`dtype` must be one of {', '.join(DTYPES)}; got {dtype!r}.")
   weights = np.asarray(expert.weights, DTYPES[dtype])
   document = dict(
       schema_version=_SCHEMA,
@@ -157,8 +153,7 @@ def save_expert(
       identity=dict(identity),
       about=dict(about or {}),
       rows=[_checksum(row[None]) for row in weights],
-      accuracy=[round(float(value), 6) for value in expert.accuracy],
-  )
+      accuracy=[round(float(value), 6) for value in expert.accuracy])
   file = path_of(folder, number)
   try:
     storage.write(file, {"weights": weights}, document)
@@ -166,8 +161,7 @@ def save_expert(
     raise WorkdirError(
         f"`folder` must take an expert; saving {file} failed: "
         f"{error.strerror}. Free some space and run again: finished experts "
-        "are intact."
-    ) from error
+        "are intact.") from error
 
 
 def open_buffer(
@@ -175,8 +169,7 @@ def open_buffer(
     *,
     like: PyTree,
     identity: Mapping[str, Any] | None = None,
-    num_experts: int | None = None,
-) -> Buffer:
+    num_experts: int | None = None) -> Buffer:
   """Opens experts, reading what their files say but not the weights.
 
   Args:
@@ -193,16 +186,14 @@ def open_buffer(
   if not found or (num_experts and len(found) < num_experts):
     raise WorkdirError(
         f"`folder` must hold {num_experts or 'some'} experts; {folder} has "
-        f"{len(found)}. Train more of them with experiments/experts.py."
-    )
+        f"{len(found)}. Train more of them with experiments/experts.py.")
   files = tuple(path_of(folder, number) for number in found)
   documents = tuple(_document(file, like, identity) for file in files)
   lengths = {len(document["rows"]) for document in documents}
   if len(lengths) != 1:
     raise WorkdirError(
         f"`folder` must hold experts of one number of epochs; those in "
-        f"{folder} have {', '.join(str(n - 1) for n in sorted(lengths))}."
-    )
+        f"{folder} have {', '.join(str(n - 1) for n in sorted(lengths))}.")
   return Buffer(files, lengths.pop() - 1, documents)
 
 
@@ -233,8 +224,7 @@ def _check_layout(file: Path, found, wanted) -> None:
       raise WorkdirError(
           f"`folder` must hold experts of the network that follows; {name} is "
           f"{wanted.get(name, 'absent')} there and {found.get(name, 'absent')} "
-          f"in {file}. Train experts of this network in another folder."
-      )
+          f"in {file}. Train experts of this network in another folder.")
 
 
 def _check_same(file: Path, field: str, found, wanted) -> None:
@@ -245,8 +235,7 @@ def _check_same(file: Path, field: str, found, wanted) -> None:
   elif found != wanted:
     raise WorkdirError(
         f"`folder` must hold experts trained as this run says; {field} is "
-        f"{wanted!r} and {file} has {found!r}. Train others in another folder."
-    )
+        f"{wanted!r} and {file} has {found!r}. Train others in another folder.")
 
 
 def _checksum(row: np.ndarray) -> int:
@@ -256,5 +245,4 @@ def _checksum(row: np.ndarray) -> int:
 def _bad(file: Path, why: str) -> WorkdirError:
   return WorkdirError(
       f"`folder` must hold sound experts; {file}: {why}. Delete it to train it "
-      "again."
-  )
+      "again.")

@@ -38,9 +38,8 @@ class Expert(NamedTuple):
   accuracy: np.ndarray
 
 
-def train_experts(
-    keys: Array, network: Network, split: Split, **settings
-) -> list[Expert]:
+def train_experts(keys: Array, network: Network, split: Split,
+                  **settings) -> list[Expert]:
   """All experts of `trajectories.experts.each_expert`, as it is called."""
   return list(each_expert(keys, network, split, **settings))
 
@@ -60,8 +59,7 @@ def each_expert(
     held_out: Split | None = None,
     on_epoch: Callable[[int, int, np.ndarray], None] | None = None,
     at_once: int | None = None,
-    mesh: Mesh | None = None,
-) -> Iterator[Expert]:
+    mesh: Mesh | None = None) -> Iterator[Expert]:
   """Trains experts, each by its own key, some at once.
 
   Args:
@@ -92,17 +90,17 @@ def each_expert(
   if num_epochs < 1 or batch_size < 1 or not step_size > 0:
     raise ValueError(
         "`num_epochs` and `batch_size` must be at least 1 and `step_size` "
-        f"positive; got {num_epochs}, {batch_size} and {step_size}."
-    )
+        f"positive; got {num_epochs}, {batch_size} and {step_size}.")
   optimizer = optax.chain(
       optax.add_decayed_weights(weight_decay),
-      optax.sgd(step_size, momentum or None),
-  )
+      optax.sgd(step_size, momentum or None))
   run_epoch = partial(
-      train_epoch_on, network=network, optimizer=optimizer,
+      train_epoch_on,
+      network=network,
+      optimizer=optimizer,
       batch_size=min(batch_size, split.num_samples),
-      augmentation=augmentation, gradient_rule=gradient_rule,
-  )
+      augmentation=augmentation,
+      gradient_rule=gradient_rule)
 
   def measured(variables, held_out):
     predicted = classify(classifier(network, variables), held_out)
@@ -125,18 +123,19 @@ def each_expert(
   @jax.jit
   def begin_all(keys, split, held_out):
     return batch_map(
-        lambda key: begin(key, split, held_out), keys, chunk=len(keys),
-        mesh=mesh,
-    )
+        lambda key: begin(key, split, held_out),
+        keys,
+        chunk=len(keys),
+        mesh=mesh)
 
   @jax.jit
   def go_on_all(keys, epoch, carries, split, held_out):
     return batch_map(
         lambda item: go_on(
-            jax.random.fold_in(item[0], epoch), item[1], split, held_out
-        ),
-        (keys, carries), chunk=len(keys), mesh=mesh,
-    )
+            jax.random.fold_in(item[0], epoch), item[1], split, held_out),
+        (keys, carries),
+        chunk=len(keys),
+        mesh=mesh)
 
   def together(first, keys):
     k_init, k_epochs = jax.vmap(jax.random.split, out_axes=1)(keys)
@@ -156,4 +155,4 @@ def each_expert(
   if at_once is None:
     at_once = 1 if platform() == "cpu" and mesh is None else len(keys)
   for first in range(0, len(keys), at_once):
-    yield from together(first, keys[first : first + at_once])
+    yield from together(first, keys[first:first + at_once])

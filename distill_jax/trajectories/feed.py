@@ -34,8 +34,8 @@ class Feed:
   Memory: two chunks of `size` segments, 8 n bytes a segment.
   """
 
-  def __init__(self, buffer: Buffer, *, seed: int, span: int,
-               epochs: StartEpochs):
+  def __init__(
+      self, buffer: Buffer, *, seed: int, span: int, epochs: StartEpochs):
     """Says which segments are drawn.
 
     Args:

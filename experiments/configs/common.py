@@ -41,23 +41,29 @@ from distill_jax.evaluation import recipes
 from distill_jax.runs import workdir
 
 _EVALUATION = dict(
-    num_networks=20, baselines="random_real,byte_matched_real", num_sets=5,
-    networks_per_set=4, full_data=False,
-)
+    num_networks=20,
+    baselines="random_real,byte_matched_real",
+    num_sets=5,
+    networks_per_set=4,
+    full_data=False)
 _OF_KERNELS = dict(
-    num_networks=1, baselines="random_real", num_sets=3, networks_per_set=1,
-    full_data=False,
-)
+    num_networks=1,
+    baselines="random_real",
+    num_sets=3,
+    networks_per_set=1,
+    full_data=False)
 _PARAMETERIZATIONS = {
     "hallucinator": dict(num_styles=5),
     "linear_bases": dict(num_bases=16, reduction=2),
     "multi_formation": dict(factor=2),
-    "pixels": {},
+    "pixels": {}
 }
 _QUICK = dict(
-    num_networks=2, baselines="random_real", num_sets=2, networks_per_set=1,
-    full_data=False,
-)
+    num_networks=2,
+    baselines="random_real",
+    num_sets=2,
+    networks_per_set=1,
+    full_data=False)
 
 
 def configure(
@@ -67,7 +73,7 @@ def configure(
     ipc: int = 10,
     usual: Mapping[str, str] = MappingProxyType({}),
     students: Mapping[str, str] = MappingProxyType({}),
-    convnet: Mapping[str, Any] = MappingProxyType({}),
+    convnet: Mapping[str, Any] = MappingProxyType({})
 ) -> Callable:
   """`get_config` of a method.
 
@@ -90,8 +96,7 @@ def configure(
     if (chosen.ipc < 1 and not chosen.rows) or chosen.rows < 0:
       raise ConfigError(
           "`ipc` and `rows` must be at least 1; got "
-          f"{chosen.ipc} and {chosen.rows}."
-      )
+          f"{chosen.ipc} and {chosen.rows}.")
     student, features = network_of(chosen, data_set, model, students, convnet)
     if features:
       given["network"] = features
@@ -103,21 +108,19 @@ def configure(
     config.seed = 0
     config.data = data_set.spec
     config.preprocessing = chosen.preprocessing or _preprocessing(
-        entry, chosen, data_set, model
-    )
+        entry, chosen, data_set, model)
     # A kernel's regression is exact: nothing is chosen on validation.
     config.validation_fraction = 0.0 if model == "kernel" else 0.1
     config.per_class = 0 if chosen.rows else chosen.ipc
     config.num_rows = chosen.rows
     # All settings of the network, so that each is a field.
-    config.network = _fields(models.spec_of(
-        models.from_spec(student, num_classes=2)
-    )) if student else {}
+    config.network = _fields(
+        models.spec_of(models.from_spec(student,
+                                        num_classes=2))) if student else {}
     if data_set.length:
       config.text = _fields(text_fields(chosen.data, chosen))
     config.evaluation = (_OF_KERNELS if model == "kernel" else _EVALUATION) | (
-        dict(data_set.evaluation)
-    )
+        dict(data_set.evaluation))
     if chosen.quick:
       config.evaluation.update(_QUICK)
     config.figures = True
@@ -137,14 +140,15 @@ def published(config) -> dict[str, Any] | None:
     Fields of the same file without other options, or None where nothing was
     published for these data.
   """
-  names = [name for name, data_set in DATA_SETS.items()
-           if data_set.spec == config.data and data_set.traits is not None]
+  names = [
+      name for name, data_set in DATA_SETS.items()
+      if data_set.spec == config.data and data_set.traits is not None
+  ]
   file = f"configs.{config.method.name}"
   if not names or importlib.util.find_spec(file) is None:
     return None
   return importlib.import_module(file).get_config(
-      f"data={names[0]},ipc={config.per_class or 10}"
-  ).to_dict()
+      f"data={names[0]},ipc={config.per_class or 10}").to_dict()
 
 
 def _named(given: dict, defaults: Mapping) -> dict:
@@ -154,11 +158,10 @@ def _named(given: dict, defaults: Mapping) -> dict:
   if stored:
     given["parameterization"] = {
         **one_of(_PARAMETERIZATIONS, "parameterization.name", stored),
-        **given["parameterization"],
+        **given["parameterization"]
     }
     if "clamp" in defaults and not parameterization.from_spec(
-        given["parameterization"]
-    ).separates_classes:
+        given["parameterization"]).separates_classes:
       given["clamp"] = False
   return given
 
@@ -170,9 +173,11 @@ def _method(name, chosen, given: Mapping, data_set) -> methods.Method:
     base = entry.quick if chosen.quick else {}
     return methods.with_settings(entry.make(**base), given)
   return methods.published(
-      name, per_class=max(chosen.ipc, 1), traits=data_set.traits,
-      quick=chosen.quick, **given,
-  )
+      name,
+      per_class=max(chosen.ipc, 1),
+      traits=data_set.traits,
+      quick=chosen.quick,
+      **given)
 
 
 def _with_recipe(method: methods.Method) -> dict[str, Any]:
@@ -210,13 +215,22 @@ def _preprocessing(entry, chosen, data_set, model: str):
 def _options(text, settings: Mapping, usual: Mapping, **defaults):
   """Options of the configuration, and those that are settings."""
   own = dict(
-      **defaults, rows=0, width=0, network="", preprocessing="", vectors="",
-      own=False, quick=False, features="",
-  )
+      **defaults,
+      rows=0,
+      width=0,
+      network="",
+      preprocessing="",
+      vectors="",
+      own=False,
+      quick=False,
+      features="")
   if "network" not in settings:
     del own["features"]
-  known = {name: value for name, value in workdir.flat(settings).items()
-           if not isinstance(value, dict | list)} | own
+  known = {
+      name: value
+      for name, value in workdir.flat(settings).items()
+      if not isinstance(value, dict | list)
+  } | own
   if "recipe" in settings:
     known["recipe"] = None
   parsed = vars(options.parse(text, **known))
@@ -224,12 +238,17 @@ def _options(text, settings: Mapping, usual: Mapping, **defaults):
     raise ConfigError("`--config` must have one of the options own, vectors.")
   if parsed["data"] in usual:
     sized = options.named(text) & {"ipc", "rows"}
-    before = [item for item in usual[parsed["data"]].split(",")
-              if not (sized and item.startswith(("ipc=", "rows=")))]
+    before = [
+        item for item in usual[parsed["data"]].split(",")
+        if not (sized and item.startswith(("ipc=", "rows=")))
+    ]
     text = ",".join([*before, text or ""])
     parsed = vars(options.parse(text, **known))
   named = options.named(text)
-  given = {"recipe.name" if k == "recipe" else k: v
-           for k, v in parsed.items() if k in named and k not in own}
+  given = {
+      "recipe.name" if k == "recipe" else k: v
+      for k, v in parsed.items()
+      if k in named and k not in own
+  }
   chosen = SimpleNamespace(**{"features": "", **{k: parsed[k] for k in own}})
   return chosen, _named(options.nested(given), settings)

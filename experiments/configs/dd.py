@@ -13,6 +13,11 @@ batches are not augmented here; the published ones of CIFAR-10 are.
 
 from configs.common import configure
 
-get_config = configure("dd", usual={"digits": "ipc=1"}, students={
-    "mnist": "lenet", "fashion_mnist": "lenet", "cifar10": "alex_cifar_net"
-})
+get_config = configure(
+    "dd",
+    usual={"digits": "ipc=1"},
+    students={
+        "mnist": "lenet",
+        "fashion_mnist": "lenet",
+        "cifar10": "alex_cifar_net"
+    })

@@ -7,6 +7,10 @@
 
 from configs.common import configure
 
-get_config = configure("rfad", convnet={
-    "norm": "none", "initialisation": "he_normal", "width": 256
-})
+get_config = configure(
+    "rfad",
+    convnet={
+        "norm": "none",
+        "initialisation": "he_normal",
+        "width": 256
+    })

@@ -14,8 +14,14 @@ Published, MNIST, LeNet: fixed initialisation 96.13 (10 images), 91.56 (5), 98.6
 
 from configs.common import configure
 
-get_config = configure("sldd", usual={
-    "digits": "ipc=1", "table": "rows=10,epochs=10,batch_size=64"
-}, students={
-    "mnist": "lenet", "fashion_mnist": "lenet", "cifar10": "alex_cifar_net"
-})
+get_config = configure(
+    "sldd",
+    usual={
+        "digits": "ipc=1",
+        "table": "rows=10,epochs=10,batch_size=64"
+    },
+    students={
+        "mnist": "lenet",
+        "fashion_mnist": "lenet",
+        "cifar10": "alex_cifar_net"
+    })

@@ -10,7 +10,7 @@ _SIZES = {
     "bi_rnn": dict(hidden=100),
     "conv_lstm": dict(hidden=10),
     "text_convnet": dict(width=100),
-    "transformer": dict(width=64),
+    "transformer": dict(width=64)
 }
 # Where inner step sizes start with them, in place of the method's.
 STEP_SIZES = {"bi_lstm": 1.5, "bi_rnn": 0.5, "conv_lstm": 1.5}
@@ -18,7 +18,7 @@ KERNELS = {
     "fc1": dict(kernel="fully_connected", depth=1, kind="ntk"),
     "fc3": dict(kernel="fully_connected", depth=3, kind="ntk"),
     "conv3": dict(kernel="convolutional", depth=3, kind="ntk"),
-    "convnet3": dict(kernel="convolutional_pooled", depth=3, kind="ntk"),
+    "convnet3": dict(kernel="convolutional_pooled", depth=3, kind="ntk")
 }
 
 
@@ -49,8 +49,7 @@ def network_of(chosen, data_set, model: str, students, convnet):
     if name not in ("convnet", "frepo_convnet"):
       if chosen.width and not chosen.features:
         raise ConfigError(
-            f"`width` must be left out with {name}; got {chosen.width}."
-        )
+            f"`width` must be left out with {name}; got {chosen.width}.")
       same = name == spec["name"]
       return spec if same else dict(name=name, **_SIZES.get(name, {}))
     width = convnet.get("width", data_set.width)

@@ -9,7 +9,12 @@ Options: `configs/common.py`.
 
 from configs.common import configure
 
-get_config = configure("tdd", data="trec6", ipc=1, usual={
-    "trec6": "epochs=2", "trec50": "ipc=20,steps=5,start=noise",
-    "tweets": "epochs=5",
-})
+get_config = configure(
+    "tdd",
+    data="trec6",
+    ipc=1,
+    usual={
+        "trec6": "epochs=2",
+        "trec50": "ipc=20,steps=5,start=noise",
+        "tweets": "epochs=5"
+    })
