@@ -30,17 +30,11 @@ def main(argv=None) -> None:
   options = parser.parse_args(argv)
   rows = []
   for name, batch, *sizes in WORK:
-    sizes = (options.batch_size or batch, *sizes)
-    for form, function in (("conv2d", conv2d), ("lax", plain)):
-      rows.append({
-          "work": name,
-          "form": form,
-          **timing.compare(
-              candidates(function, options.length, *sizes),
-              options,
-              bar=BAR if form == "conv2d" else None,
-              per_call=options.length)
-      })
+    sizes = (options.length, options.batch_size or batch, *sizes)
+    for form, function, bar in (("conv2d", conv2d, BAR), ("lax", plain, None)):
+      pair = candidates(function, *sizes)
+      row = timing.compare(options, bar, options.length, **pair)
+      rows.append({"work": name, "form": form, **row})
   timing.report("conv_scan", options, rows)
 
 

@@ -164,7 +164,7 @@ class Trajectory:
   of our ConvNet; each of N = `num_steps` steps takes all images.
   """
 
-  def __init__(self, codes, start, target, *, step_size, num_steps, device):
+  def __init__(self, codes, start, target, step_size, num_steps, device):
     self.learned = (
         images(codes, device).requires_grad_(),
         torch.tensor(step_size, device=device, requires_grad=True))

@@ -34,13 +34,8 @@ def main(argv=None) -> None:
       nn.lenet(NUM_CLASSES), options.num_networks, options.num_test)
   if not np.array_equal(one_call(), loop()):
     print("note: some predictions differ between the two, by rounding.")
-  row = {
-      "networks": options.num_networks,
-      **timing.compare({
-          "one_call": one_call,
-          "loop": loop
-      }, options, bar=BAR)
-  }
+  row = timing.compare(options, BAR, one_call=one_call, loop=loop)
+  row = {"networks": options.num_networks, **row}
   timing.report("evaluation", options, [row])
 
 

@@ -33,16 +33,10 @@ def main(argv=None) -> None:
       __doc__, width=128, num_samples=100, num_real=1024,
       steps=5).parse_args(argv)
   problem = Problem(options)
-  row = {
-      "difference": problem.difference(),
-      **timing.compare({
-          "ours": problem.scanned,
-          "python": problem.looped
-      },
-                       options,
-                       bar=BARS.get(platform(), ACCELERATOR_BAR),
-                       per_call=options.steps)
-  }
+  row, bar = {"difference": problem.difference()}, ACCELERATOR_BAR
+  sides = dict(ours=problem.scanned, python=problem.looped)
+  row |= timing.compare(
+      options, BARS.get(platform(), bar), options.steps, **sides)
   timing.report("frepo_step", options, [row])
 
 
@@ -56,16 +50,17 @@ class Problem:
     self.y = np.arange(REAL) % CLASSES
     source = data.from_arrays(self.x, self.y, test_fraction=0)
     self.network = nn.convnet(CLASSES, width=options.width, norm=None)
+    rates = dict(learning_rate=3e-4, label_learning_rate=3e-4)
+    pool = dict(size=POOL, max_age=MAX_AGE, step_size=3e-4)
     method = methods.frepo(
+        **rates,
         start="noise",
-        batch_size=options.num_real,
-        optimizer="lamb",
-        learning_rate=3e-4,
-        label_learning_rate=3e-4,
         schedule="constant",
-        network_pool=dict(size=POOL, max_age=MAX_AGE, step_size=3e-4))
-    self.plan = steps.planned(
-        source, method, self.network, num_rows=options.num_samples)
+        optimizer="lamb",
+        batch_size=options.num_real,
+        network_pool=pool)
+    size = options.num_samples
+    self.plan = steps.planned(source, method, self.network, num_rows=size)
     self.state, self.start = self.plan.state, self.plan.start
     self.rule = method.learned(method.num_steps)
     self.of_network = optax.adam(3e-4)

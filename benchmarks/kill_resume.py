@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,21 +32,18 @@ _START, _EXPERT = 4.0, 6.0  # seconds in which a start, or an expert, is hit
 
 
 def main(argv=None) -> None:
-  parser = timing.with_settings(
-      argparse.ArgumentParser(description=__doc__, formatter_class=timing.RAW),
-      kills=10,
-      steps=400,
-      options="fixed",
-      epochs=6)
+  parser = argparse.ArgumentParser(
+      description=__doc__, formatter_class=timing.RAW)
+  settings = dict(kills=10, steps=400, options="fixed", epochs=6)
+  timing.with_settings(parser, **settings)
   parser.add_argument("--experts", type=int, default=0, help="not a run")
   parser.add_argument("--seed", type=int, default=0, help="of the moments")
   options = parser.parse_args(argv)
   generator = np.random.default_rng(options.seed)
   with TemporaryDirectory() as folder:
     work = _experts if options.experts else _run
-    verdict, rows = work(
-        Path(folder) / "quiet",
-        Path(folder) / "killed", options, generator)
+    folders = [Path(folder) / name for name in ("quiet", "killed")]
+    verdict, rows = work(*folders, options, generator)
   verdict = {"kills": sum(row["killed"] for row in rows), **verdict}
   timing.show(rows)
   print(", ".join(f"{name}: {value}" for name, value in verdict.items()))
@@ -59,12 +55,8 @@ def main(argv=None) -> None:
 def _run(quiet, killed, options, generator):
   run = command(options.options, options.steps)
   finish(run, quiet)
-  rows = kill(
-      run,
-      killed,
-      num_kills=options.kills,
-      num_steps=options.steps,
-      generator=generator)
+  sizes = dict(num_kills=options.kills, num_steps=options.steps)
+  rows = kill(run, killed, **sizes, generator=generator)
   finish(run, killed)
   unequal = differences(quiet, killed)
   return {"unequal": unequal, "met": not unequal}, rows
@@ -82,14 +74,9 @@ def _experts(quiet, killed, options, generator):
   rows = kill_experts(run, killed, options, generator)
   before = times(killed)
   finish(run, killed)
-  sound = all(row["sound"] and row["kept"]
-              for row in rows) and (before.items() <= times(killed).items())
-  weights = [{
-      file.name: storage.read(file)[0]["weights"].tobytes()
-      for file in folder.glob("expert_*")
-  }
-             for folder in (quiet, killed)]
-  equal = weights[0] == weights[1]
+  sound = before.items() <= times(killed).items()
+  sound = sound and all(row["sound"] and row["kept"] for row in rows)
+  equal = weights(quiet) == weights(killed)
   return {"sound": sound, "equal": equal, "met": sound and equal}, rows
 
 
@@ -112,11 +99,9 @@ def command(options: str, num_steps: int) -> list[str]:
 def start(run: list[str], folder: Path, env=None) -> subprocess.Popen:
   """Starts a run, or resumes it, in a process of its own."""
   flag = "out" if run[1].endswith("experts.py") else "workdir"
-  return subprocess.Popen([*run, f"--{flag}={folder}"],
-                          env=env,
-                          text=True,
-                          stdout=subprocess.DEVNULL,
-                          stderr=subprocess.PIPE)
+  pipes = dict(stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+  command = [*run, f"--{flag}={folder}"]
+  return subprocess.Popen(command, env=env, text=True, **pipes)
 
 
 def finish(run: list[str], folder: Path, env=None) -> str:
@@ -128,12 +113,7 @@ def finish(run: list[str], folder: Path, env=None) -> str:
   return said
 
 
-def hit(
-    run: list[str],
-    folder: Path,
-    reached: Callable[[], bool],
-    delay,
-    env=None) -> bool:
+def hit(run: list[str], folder: Path, reached, delay, env=None) -> bool:
   """Kills a process some seconds after `reached()`; False if it had ended."""
   process = start(run, folder, env)
   try:
@@ -146,14 +126,7 @@ def hit(
   return process.returncode == -signal.SIGKILL
 
 
-def kill(
-    run: list[str],
-    folder: Path,
-    *,
-    num_kills: int,
-    num_steps: int,
-    generator: np.random.Generator,
-    env=None) -> list[dict[str, Any]]:
+def kill(run, folder, *, num_kills, num_steps, generator, env=None) -> list:
   """Kills a run at random moments, resuming it in between; a row for each.
 
   A moment is a number of new log lines, such that all of them fit into half
@@ -179,13 +152,9 @@ def kill(
 
 def kill_experts(run, folder: Path, options, generator) -> list[dict[str, Any]]:
   """Kills the training of experts: after some more of them, and a while."""
-  rows = []
+  rows, most = [], max((options.experts - 1) // options.kills, 1)
   for _ in range(options.kills):
-    before = times(folder)
-    more = int(
-        generator.integers(
-            0,
-            max((options.experts - 1) // options.kills, 1) + 1))
+    before, more = times(folder), int(generator.integers(0, most + 1))
     delay = generator.uniform(0, 0.3 if more else _EXPERT)
     wanted = len(before) + more
     killed = hit(run, folder, lambda n=wanted: len(times(folder)) >= n, delay)
@@ -213,18 +182,22 @@ def times(folder: Path) -> dict[str, int]:
   return {file.name: file.stat().st_mtime_ns for file in files}
 
 
+def weights(folder: Path) -> dict[str, bytes]:
+  """The weights of each expert."""
+  files = folder.glob("expert_*")
+  return {f.name: storage.read(f)[0]["weights"].tobytes() for f in files}
+
+
 def differences(a: Path, b: Path) -> list[str]:
-  """Names of tensors and of log columns that differ in any bit."""
-  tensors = [storage.read(run / "distilled.safetensors")[0] for run in (a, b)]
-  found = [
-      name for name in sorted(tensors[0].keys() | tensors[1].keys())
-      if not all(name in one for one in tensors) or
-      tensors[0][name].tobytes() != tensors[1][name].tobytes()
+  """Names of tensors that differ in any bit, and the log where it differs."""
+  one, other = (
+      storage.read(run / "distilled.safetensors")[0] for run in (a, b))
+  found = sorted(one.keys() ^ other.keys()) + [
+      name for name in sorted(one.keys() & other.keys())
+      if one[name].tobytes() != other[name].tobytes()
   ]
-  logs = [[{
-      k: v for k, v in row.items() if k != "seconds"
-  } for row in log(run)] for run in (a, b)]
-  return found if logs[0] == logs[1] else [*found, "metrics.jsonl"]
+  rows = [[row | {"seconds": 0} for row in log(run)] for run in (a, b)]
+  return found if rows[0] == rows[1] else [*found, "metrics.jsonl"]
 
 
 def _is_sound(file: Path) -> bool:

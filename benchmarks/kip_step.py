@@ -71,7 +71,7 @@ def _compared(kernels, num_targets, options):
         *(
             dict(codes=found.codes, labels=found.labels)
             for _, found in (run() for run in candidates.values())))
-  return row | timing.compare(candidates, options, bar=BAR)
+  return row | timing.compare(options, BAR, **candidates)
 
 
 if __name__ == "__main__":

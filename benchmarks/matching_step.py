@@ -26,6 +26,8 @@ ACCELERATOR_BAR = 0.25
 CLASSES, SHAPE = 10, (32, 32, 3)
 RATES = {"dc": 0.1, "dm": 1.0}
 INNER_RATE = 0.01
+_COMMON = dict(
+    optimizer="sgd", beta1=0.5, schedule="constant", start="noise", strategy="")
 
 
 def main(argv=None) -> None:
@@ -33,11 +35,7 @@ def main(argv=None) -> None:
       __doc__, width=128, samples_per_class=10, batch_size=256,
       num_real=512).parse_args(argv)
   device = steps.find_torch()
-  rows = [{
-      "work": work,
-      **_compared(work, device, options),
-      **steps.named(device)
-  } for work in ("dc", "dm", "epoch")]
+  rows = [_compared(work, device, options) for work in ("dc", "dm", "epoch")]
   timing.report("matching_step", options, rows)
 
 
@@ -45,23 +43,22 @@ def problem(work: str, network, options, num_real: int):
   """A plan of "dc" or "dm", and its real images [K, N, 32, 32, 3] uint8."""
   shape = (CLASSES, num_real, *SHAPE)
   images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+  record = Standardise(np.float32([0] * 3), np.float32([1] * 3))
   source = data.from_arrays(
       images.reshape(-1, *SHAPE),
       np.repeat(np.arange(CLASSES), num_real),
-      preprocessing=Standardise(np.float32([0] * 3), np.float32([1] * 3)),
+      preprocessing=record,
       test_fraction=0)
-  settings = dict(
-      optimizer="sgd",
-      learning_rate=RATES[work],
-      beta1=0.5,
-      strategy="",
-      schedule="constant",
-      start="noise",
-      batch_size=options.batch_size)
-  method = methods.dm(**settings) if work == "dm" else methods.dc(
-      **settings, steps_per_network=1)
-  return steps.planned(
-      source, method, network, per_class=options.samples_per_class), images
+  own = {"dc": dict(steps_per_network=1), "dm": {}}[work]
+  method = methods.from_spec(
+      dict(
+          _COMMON,
+          **own,
+          name=work,
+          learning_rate=RATES[work],
+          batch_size=options.batch_size))
+  size = options.samples_per_class
+  return steps.planned(source, method, network, per_class=size), images
 
 
 def gradient_difference(work: str, options, device) -> float:
@@ -91,7 +88,7 @@ def _compared(work, device, options):
   plan, images = problem(
       "dc" if work == "epoch" else work, network, options, options.num_real)
   variables = network.init(plan.keys.init, plan.start.codes[:1])
-  row, theirs = {}, None
+  row, theirs = {"work": work}, None
   if device is not None:
     import convnet_torch
 
@@ -106,12 +103,9 @@ def _compared(work, device, options):
   ours = steps.stepper(plan, 1)
   if work == "epoch":
     ours = _epoch(network, variables, plan)
-  return row | timing.compare({
-      "ours": ours,
-      "torch": theirs
-  },
-                              options,
-                              bar=BARS.get(platform(), ACCELERATOR_BAR))
+  bar = BARS.get(platform(), ACCELERATOR_BAR)
+  row |= timing.compare(options, bar, ours=ours, torch=theirs)
+  return row | steps.named(device)
 
 
 def _epoch(network, variables, plan):

@@ -35,6 +35,8 @@ from distill_jax.types import Distilled
 MATCHING_BAR, EXACT_BAR, TEXT_BAR = 1.5, int(1.1 * 2**30), 4 * 2**30
 UNROLL_MARGIN = 1.01
 SHAPE = (32, 32, 3)
+_MATCHING = dict(width=128, samples_per_class=10, batch_size=256)
+_TRAJECTORY = dict(width=128, num_samples=100)
 _FLOAT = 4  # bytes
 _STRATEGY = "color_crop_cutout_flip_scale_rotate"
 
@@ -49,7 +51,13 @@ def main(argv=None) -> None:
   work = vars(options).pop("work")
   if work == "unroll" and options.num_steps[0] != 1:
     parser.error(f"`num_steps` must start with 1; got {options.num_steps}.")
-  timing.report(f"memory {work}", options, WORK[work][0](options))
+  rows = []
+  for columns, temporary, bar in WORK[work][0](options):
+    met = "-" if bar is None else temporary <= bar
+    bar = "-" if bar is None else columns.get("bar", bar)
+    columns = {"temporary_bytes": temporary, **columns}
+    rows.append({**columns, "bar": bar, "met": met})
+  timing.report(f"memory {work}", options, rows)
 
 
 def of_estimate(estimator, plan) -> int:
@@ -60,9 +68,8 @@ def of_estimate(estimator, plan) -> int:
       estimator.estimate, key, plan.start, plan.state.objective, batch)
 
 
-def unroll(options) -> list[dict]:
-  """Rows of T inner steps of SLDD, with rematerialisation and without."""
-  rows = []
+def unroll(options):
+  """T inner steps of SLDD, with rematerialisation and without."""
   for remat in (True, False):
     first = None
     for num_steps in options.num_steps:
@@ -70,15 +77,12 @@ def unroll(options) -> list[dict]:
           num_steps, options.batch_size, remat)
       first = first or temporary
       bar = int(UNROLL_MARGIN * (first + weights * (num_steps - 1)))
-      rows.append({
+      yield {
           "steps": num_steps,
           "remat": remat,
-          "temporary_bytes": temporary,
           "weights_bytes": weights * num_steps,
           "one_step_bytes": one_step,
-          **_barred(temporary, bar if remat else None)
-      })
-  return rows
+      }, temporary, bar if remat else None
 
 
 def of_unroll(num_steps: int, batch_size: int, remat: bool):
@@ -103,20 +107,14 @@ def of_unroll(num_steps: int, batch_size: int, remat: bool):
       jax.grad(loss), variables, start.codes, start.labels)
 
 
-def matching(options) -> list[dict]:
-  """Rows of gradient matching of so many classes."""
-  rows = []
+def matching(options):
+  """Gradient matching of so many classes; the bar is a ratio."""
+  first = None
   for num_classes in options.num_classes:
     temporary = of_matching(num_classes, options)
-    first = rows[0]["temporary_bytes"] if rows else temporary
-    rows.append({
-        "classes": num_classes,
-        "temporary_bytes": temporary,
-        "to the first": temporary / first,
-        "bar": MATCHING_BAR,
-        "met": temporary <= MATCHING_BAR * first
-    })
-  return rows
+    first = first or temporary
+    share = {"to the first": temporary / first, "bar": MATCHING_BAR}
+    yield {"classes": num_classes, **share}, temporary, MATCHING_BAR * first
 
 
 def of_matching(num_classes: int, options) -> int:
@@ -124,40 +122,28 @@ def of_matching(num_classes: int, options) -> int:
   labels = np.repeat(np.arange(num_classes), options.batch_size)
   source = data.from_arrays(
       np.zeros((len(labels), *SHAPE), np.uint8), labels, test_fraction=0)
-  method = methods.dc(
-      batch_size=options.batch_size,
-      epochs_between=1,
-      start="noise",
-      optimizer="sgd",
-      beta1=0.0)
-  plan = steps.planned(
-      source,
-      method,
-      nn.convnet(num_classes, width=options.width),
-      per_class=options.samples_per_class)
+  sgd = dict(optimizer="sgd", beta1=0.0)
+  size, network = options.batch_size, nn.convnet(
+      num_classes, width=options.width)
+  method = methods.dc(batch_size=size, epochs_between=1, start="noise", **sgd)
+  per_class = options.samples_per_class
+  plan = steps.planned(source, method, network, per_class=per_class)
   return steps.temporary_bytes(
       plan.outer.step, plan.keys.run, plan.state, source.train)
 
 
-def trajectory(options) -> list[dict]:
-  """Rows of N student steps: exact, TESLA's, and without rematerialisation."""
-  rows = []
-  for name, settings in (("exact", {}), ("tesla", dict(freeze=True)),
-                         ("kept", dict(remat=False))):
+def trajectory(options):
+  """N student steps: exact, TESLA's, and without rematerialisation."""
+  kinds = dict(exact={}, tesla=dict(freeze=True), kept=dict(remat=False))
+  for name, settings in kinds.items():
     first = None
     for num_steps in options.num_steps:
       temporary, weights = of_trajectory(
           options.width, options.num_samples, num_steps, **settings)
       more = _FLOAT * weights * (num_steps - options.num_steps[0])
       bar, first = first + more if first else EXACT_BAR, first or temporary
-      rows.append({
-          "gradient": name,
-          "steps": num_steps,
-          "temporary_bytes": temporary,
-          "weights": weights,
-          **_barred(temporary, bar if name == "exact" else None)
-      })
-  return rows
+      columns = {"gradient": name, "steps": num_steps, "weights": weights}
+      yield columns, temporary, bar if name == "exact" else None
 
 
 def of_trajectory(width, num_samples, num_steps, **settings) -> tuple[int, int]:
@@ -174,51 +160,26 @@ def of_trajectory(width, num_samples, num_steps, **settings) -> tuple[int, int]:
   key = jax.random.key(0)
   params = jax.eval_shape(network.init, key, distilled.codes[:1])["params"]
   weights = jax.eval_shape(vector.flatten, params)
-  return steps.temporary_bytes(
-      estimator.estimate, key, distilled, (), Segment(weights,
-                                                      weights)), weights.size
+  args = key, distilled, (), Segment(weights, weights)
+  return steps.temporary_bytes(estimator.estimate, *args), weights.size
 
 
-def text(options) -> list[dict]:
-  """Rows of TDD with the time loop in parts, and with all states kept."""
-  rows = []
-  for name, whole in (("in parts", recurrent.WHOLE), ("kept", options.length)):
+def text(options):
+  """TDD with the time loop in parts, and with all states kept."""
+  length, epochs = options.length, options.num_epochs
+  for name, whole in (("in parts", recurrent.WHOLE), ("kept", length)):
     with mock.patch.object(recurrent, "WHOLE", whole):
-      plan = unrolled.tdd(
-          "bi_lstm",
-          length=options.length,
-          num_steps=1,
-          num_epochs=options.num_epochs,
-          batch_size=options.batch_size)
+      plan = unrolled.tdd("bi_lstm", length, 1, epochs, options.batch_size)
       temporary = of_estimate(plan.estimator, plan)
-    rows.append({
-        "states": name,
-        "words": options.length,
-        "inner_steps": options.num_epochs,
-        "temporary_bytes": temporary,
-        "GiB": temporary / 2**30,
-        **_barred(temporary, TEXT_BAR if name == "in parts" else None)
-    })
-  return rows
-
-
-def _barred(temporary: int, bar: int | None) -> dict:
-  if bar is None:
-    return {"bar": "-", "met": "-"}
-  return {"bar": bar, "met": temporary <= bar}
+    columns = {"states": name, "words": length, "inner_steps": epochs}
+    columns["GiB"] = temporary / 2**30
+    yield columns, temporary, TEXT_BAR if name == "in parts" else None
 
 
 WORK = {
     "unroll": (unroll, dict(num_steps=(1, 10, 50, 100), batch_size=1024)),
-    "matching": (
-        matching,
-        dict(
-            num_classes=(10, 100),
-            width=128,
-            samples_per_class=10,
-            batch_size=256)),
-    "trajectory":
-        (trajectory, dict(num_steps=(20, 50), width=128, num_samples=100)),
+    "matching": (matching, dict(num_classes=(10, 100), **_MATCHING)),
+    "trajectory": (trajectory, dict(num_steps=(20, 50), **_TRAJECTORY)),
     "text": (text, dict(length=400, num_epochs=5, batch_size=128))
 }
 

@@ -15,22 +15,16 @@ import unrolled
 
 
 def main(argv=None) -> None:
-  options = timing.parser(
-      __doc__,
-      num_epochs=(3, 5),
-      batch_size=1024,
-      num_real=60_000,
-      num_steps=10).parse_args(argv)
+  settings = dict(num_epochs=(3, 5), batch_size=1024, num_real=60_000)
+  parser = timing.parser(__doc__, **settings, num_steps=10)
+  options = parser.parse_args(argv)
   device, rows = steps.find_torch(), []
   source = unrolled.random_images(max(options.num_real, options.batch_size))
-  problem = partial(unrolled.sldd, source)
   for num_epochs in options.num_epochs:
-    row = {
-        "steps x epochs": f"1 x {num_epochs}",
-        **unrolled.compared(
-            "lenet", partial(problem, num_epochs=num_epochs), device, options)
-    }
-    rows.append(row | steps.named(device))
+    problem = partial(unrolled.sldd, source, num_epochs)
+    row = unrolled.compared("lenet", problem, device, options)
+    rows.append({"steps x epochs": f"1 x {num_epochs}", **row})
+    rows[-1] |= steps.named(device)
   timing.report("sldd_step", options, rows)
 
 

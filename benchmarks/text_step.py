@@ -25,18 +25,10 @@ def main(argv=None) -> None:
     parser.error(f"`networks` must be among {', '.join(SIZES)}; got {names}.")
   device, rows = steps.find_torch(), []
   for name in names:
-    num_steps, num_epochs = SIZES[name]
-    problem = partial(
-        unrolled.tdd,
-        name,
-        length=options.length,
-        num_steps=num_steps,
-        num_epochs=num_epochs)
-    rows.append({
-        "network": name,
-        "steps x epochs": f"{num_steps} x {num_epochs}",
-        **unrolled.compared(name, problem, device, options)
-    })
+    sizes = SIZES[name]
+    problem = partial(unrolled.tdd, name, options.length, *sizes)
+    row = {"network": name, "steps x epochs": "{} x {}".format(*sizes)}
+    rows.append(row | unrolled.compared(name, problem, device, options))
   timing.report("text_step", options, rows)
 
 

@@ -12,7 +12,6 @@ import math
 import pathlib
 import platform
 import time
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -22,7 +21,9 @@ from distill_jax import environment
 
 RAW = argparse.RawDescriptionHelpFormatter  # docstrings as they are
 _PAUSE = 0.1  # seconds in which one runtime's idle threads go to sleep
-_PACKAGES = "jax jaxlib numpy flax optax torch neural-tangents".split()
+_PACKAGES = (
+    "python", "jax", "jaxlib", "numpy", "flax", "optax", "torch",
+    "neural-tangents")
 
 
 def parser(description: str, **settings) -> argparse.ArgumentParser:
@@ -34,19 +35,15 @@ def parser(description: str, **settings) -> argparse.ArgumentParser:
   return with_settings(result, **settings)
 
 
-def with_settings(
-    parser: argparse.ArgumentParser, **settings) -> argparse.ArgumentParser:
-  """Adds `--out` and an option for each setting, with its default.
+def with_settings(parser: argparse.ArgumentParser, **settings):
+  """The parser with `--out` and an option for each setting, its default.
 
   A setting is text, a number of at least 1, or a tuple of such numbers.
   """
   for name, value in settings.items():
     kind = {str: str, tuple: positives}.get(type(value), positive)
-    parser.add_argument(
-        f"--{name}",
-        type=kind,
-        default=value,
-        help=f"default: {_joined(value)}")
+    shown = f"default: {_joined(value)}"
+    parser.add_argument(f"--{name}", type=kind, default=value, help=shown)
   parser.add_argument("--out", default="", help="JSON file to write")
   return parser
 
@@ -64,11 +61,7 @@ def positives(text: str) -> tuple[int, ...]:
   return tuple(positive(part) for part in text.split(","))
 
 
-def alternate(
-    candidates: dict[str, Callable[[], Any]],
-    *,
-    rounds: int,
-    seconds: float = 1.0) -> dict[str, list[float]]:
+def alternate(candidates: dict, *, rounds: int, seconds: float = 1.0) -> dict:
   """Times candidates in turn, after a warm-up of each.
 
   Args:
@@ -91,23 +84,15 @@ def alternate(
   return samples
 
 
-def compare(
-    candidates: dict[str, Callable[[], Any] | None], options,
-    **settings) -> dict[str, Any]:
+def compare(options, bar: float | None, per_call: int = 1, **candidates):
   """Times candidates, but those that are None; `columns` of their samples."""
-  samples = alternate({
-      name: run for name, run in candidates.items() if run
-  },
-                      rounds=options.rounds,
-                      seconds=options.seconds)
-  return columns(samples, **settings)
+  candidates = {name: run for name, run in candidates.items() if run}
+  samples = alternate(
+      candidates, rounds=options.rounds, seconds=options.seconds)
+  return columns(samples, bar, per_call)
 
 
-def columns(
-    samples: dict[str, list[float]],
-    *,
-    bar: float | None = None,
-    per_call: int = 1) -> dict[str, Any]:
+def columns(samples: dict, bar: float | None = None, per_call: int = 1) -> dict:
   """Columns of a result: `A_ms`, `A_seconds`, and of A and B `A/B`, `met`.
 
   Args:
@@ -150,10 +135,9 @@ def show(rows: list[dict[str, Any]]) -> None:
 def describe_machine() -> dict[str, Any]:
   """Device, processor, cores, versions and date: what a timing depends on."""
   device = jax.devices()[0]
-  installed = {
-      found.name.lower().replace("_", "-"): found.version
-      for found in importlib.metadata.distributions()
-  }
+  installed = {"python": platform.python_version()}
+  for found in importlib.metadata.distributions():
+    installed[found.name.lower().replace("_", "-")] = found.version
   return {
       "platform": device.platform,
       "device": device.device_kind,
@@ -161,10 +145,7 @@ def describe_machine() -> dict[str, Any]:
       "cpu": _cpu_model(),
       "cores": environment.num_cores(),
       "versions": {
-          "python": platform.python_version(),
-          **{
-              package: installed.get(package) for package in _PACKAGES
-          }
+          name: installed.get(name) for name in _PACKAGES
       },
       "date": datetime.datetime.now(datetime.UTC).isoformat("T", "seconds")
   }
@@ -179,10 +160,7 @@ def report(script: str, options, rows: list[dict[str, Any]]) -> None:
 def write(script: str, options, rows: list[dict[str, Any]]) -> None:
   """Writes the results as JSON to `options.out`, if that was given.
 
-  Args:
-    script: its name without `.py`, and its command if it has several.
-    options: as parsed; all but `out` are recorded as the command.
-    rows: the results, lists of samples included.
+  `script` is a name without `.py`, with the command if there are several.
   """
   if not options.out:
     return

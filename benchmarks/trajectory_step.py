@@ -33,15 +33,11 @@ _AGREE = 1e-9
 
 
 def main(argv=None) -> None:
-  options = timing.parser(
-      __doc__, num_steps=(5, 20), width=128,
-      samples_per_class=10).parse_args(argv)
+  settings = dict(num_steps=(5, 20), width=128, samples_per_class=10)
+  options = timing.parser(__doc__, **settings).parse_args(argv)
   device = steps.find_torch()
-  rows = [{
-      "steps": work[0],
-      "remat": work[1],
-      **_compared(*work, device, options)
-  } for work in WORKS if work[0] in options.num_steps]
+  works = [work for work in WORKS if work[0] in options.num_steps]
+  rows = [_compared(*work, device, options) for work in works]
   timing.report("trajectory_step", options, rows)
 
 
@@ -89,21 +85,14 @@ class Problem:
         project=step_size_floor(1e-6))
     key, distilled, _, segment = self.arguments
     state = outer.init(key, distilled)
-    per_step = jax.tree.map(lambda leaf: leaf[None], segment)
-    return lambda: distill(
-        key, state, (), step=outer.step, num_steps=1, per_step=per_step)
+    return lambda: distill(key, state, segment, step=outer.step, num_steps=1)
 
   def in_torch(self, device):
     """The same in PyTorch."""
     import convnet_torch
 
-    return convnet_torch.Trajectory(
-        self.distilled.codes,
-        self.start,
-        self.target,
-        step_size=STEP_SIZE,
-        num_steps=self.num_steps,
-        device=device)
+    ends = self.distilled.codes, self.start, self.target
+    return convnet_torch.Trajectory(*ends, STEP_SIZE, self.num_steps, device)
 
 
 def gradient_difference(width: int, num_steps, remat, device) -> float:
@@ -126,17 +115,14 @@ def gradient_difference(width: int, num_steps, remat, device) -> float:
 
 def _compared(num_steps, remat, bar, device, options):
   problem = Problem(options.width, options.samples_per_class, num_steps, remat)
-  row, theirs = {}, None
+  row, theirs = {"steps": num_steps, "remat": remat}, None
   if device is not None:
     row["difference"] = gradient_difference(
         options.width, num_steps, remat, device)
     theirs = problem.in_torch(device)
-  row |= timing.compare({
-      "ours": problem.stepper(),
-      "torch": theirs and theirs.stepper(RATES)
-  },
-                        options,
-                        bar=bar if platform() == "cpu" else _ACCELERATOR_BAR)
+  bar = bar if platform() == "cpu" else _ACCELERATOR_BAR
+  step = theirs and theirs.stepper(RATES)
+  row |= timing.compare(options, bar, ours=problem.stepper(), torch=step)
   row["ours_bytes"] = steps.temporary_bytes(
       problem.estimator.estimate, *problem.arguments)
   if theirs:

@@ -48,42 +48,27 @@ def random_texts(num_texts: int, length: int) -> data.Source:
   words = np.array([f"word{i}" for i in range(NUM_WORDS)])
   drawn = generator.choice(words, (num_texts, length))
   table = generator.normal(size=(NUM_WORDS, DIM)).astype(np.float32)
-  return from_texts([" ".join(row) for row in drawn],
-                    np.arange(num_texts) % NUM_KINDS,
-                    tokens="spaces",
-                    length=length,
-                    test_fraction=0,
-                    vectors=Vectors(tuple(words.tolist()), table, "random"))
+  texts, classes = map(" ".join, drawn), np.arange(num_texts) % NUM_KINDS
+  vectors = Vectors(tuple(words.tolist()), table, "random")
+  settings = dict(tokens="spaces", length=length, vectors=vectors)
+  return from_texts(list(texts), classes, **settings, test_fraction=0)
 
 
-def sldd(source, *, num_epochs: int, batch_size: int, fixed=False) -> Plan:
+def sldd(source, num_epochs: int, batch_size: int, fixed=False) -> Plan:
   """SLDD with S x E = 1 x `num_epochs`; `fixed` keeps one theta_0."""
-  method = methods.sldd(
-      **_COMMON,
-      epochs=num_epochs,
-      batch_size=batch_size,
-      fixed=fixed,
-      step_size=STEP_SIZE)
-  return steps.planned(
-      source, method, nn.lenet(NUM_CLASSES), num_rows=NUM_CLASSES)
+  settings = dict(epochs=num_epochs, batch_size=batch_size, fixed=fixed)
+  method = methods.sldd(**_COMMON, **settings, step_size=STEP_SIZE)
+  network = nn.lenet(NUM_CLASSES)
+  return steps.planned(source, method, network, num_rows=NUM_CLASSES)
 
 
-def tdd(
-    name: str,
-    *,
-    length: int,
-    num_steps: int,
-    num_epochs: int,
-    batch_size: int,
-    fixed=False) -> Plan:
-  """TDD with six sentences a step, for "text_convnet" or "bi_lstm"."""
-  method = methods.tdd(
-      **_COMMON,
-      steps=num_steps,
-      epochs=num_epochs,
-      batch_size=batch_size,
-      fixed=fixed,
-      step_size=0.1)
+def tdd(name, length, num_steps, num_epochs, batch_size, fixed=False) -> Plan:
+  """TDD with S x E steps of six sentences of `length` words.
+
+  `name` is "text_convnet" or "bi_lstm".
+  """
+  settings = dict(epochs=num_epochs, batch_size=batch_size, fixed=fixed)
+  method = methods.tdd(**_COMMON, **settings, steps=num_steps, step_size=0.1)
   network = nn.bi_lstm(NUM_KINDS)
   if name == "text_convnet":
     network = nn.text_convnet(NUM_KINDS, dropout=0.0)
@@ -113,10 +98,5 @@ def compared(name: str, problem, device, options) -> dict:
     row["difference"] = gradient_difference(
         name, problem(batch_size=size, fixed=True), device)
     theirs = unrolled_torch.trainer(name, plan, size, num_steps, device)
-  return row | timing.compare({
-      "ours": steps.stepper(plan, num_steps),
-      "torch": theirs
-  },
-                              options,
-                              bar=BAR,
-                              per_call=num_steps)
+  ours = steps.stepper(plan, num_steps)
+  return row | timing.compare(options, BAR, num_steps, ours=ours, torch=theirs)

@@ -74,7 +74,7 @@ class TimingTest(parameterized.TestCase):
 
   def test_a_candidate_that_is_missing_is_not_compared(self):
     options = mock.Mock(rounds=1, seconds=0)
-    row = timing.compare({"ours": lambda: 0, "torch": None}, options, bar=1.0)
+    row = timing.compare(options, 1.0, ours=lambda: 0, torch=None)
     assert list(row) == ["ours_ms", "ours_seconds"]
 
   @parameterized.parameters(*SCRIPTS)
