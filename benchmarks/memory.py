@@ -55,7 +55,7 @@ def main(argv=None) -> None:
   for columns, temporary, bar in WORK[work][0](options):
     met = "-" if bar is None else temporary <= bar
     bar = "-" if bar is None else columns.get("bar", bar)
-    columns = {"temporary_bytes": temporary, **columns}
+    columns = {**columns, "temporary_bytes": temporary}
     rows.append({**columns, "bar": bar, "met": met})
   timing.report(f"memory {work}", options, rows)
 
