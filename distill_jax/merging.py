@@ -35,7 +35,13 @@ def merge(artifacts: Sequence[Artifact]) -> Artifact:
   Raises:
     ArtifactError: naming what differs, or what cannot be merged.
   """
-  artifacts = list(artifacts)
+  artifacts = [artifacts] if isinstance(artifacts,
+                                        Artifact) else list(artifacts)
+  for one in artifacts:
+    if not isinstance(one, Artifact):
+      raise ArtifactError(
+          f"`artifacts` must hold artifacts; got {type(one).__name__}. `load` "
+          "reads files.")
   if not artifacts:
     raise ArtifactError("`artifacts` must hold at least one set; got none.")
   first = artifacts[0]

@@ -177,6 +177,41 @@ def test_method(name, images, table, texts, tmp_path):
   assert 0 <= report.mean <= 1
 
 
+def test_experts_of_whitened_data_are_found_again(images, tmp_path):
+  x, y = np.asarray(images.train.inputs), np.asarray(images.train.labels)
+  source = from_arrays(x, y, x[:12], y[:12], preprocessing="zca")
+  for _ in range(2):  # trained, then read
+    made = plan(
+        source,
+        small("mtt", **PLAIN),
+        NETWORK,
+        per_class=1,
+        keys=Keys.of(jax.random.key(0)),
+        store=Store(tmp_path, tmp_path))
+    assert made.prepared.measured["experts"]["num"] == 1
+    made.prepared.feed.close()
+
+
+def test_what_does_not_go_together_is_refused(images):
+  wrong = (
+      lambda: methods.exclusive(methods.kip()),
+      lambda: methods.exclusive(methods.mtt()),
+      lambda: methods.exclusive(methods.cafe()),  # matches no anchor
+      lambda: methods.weighted(
+          methods.dm(), methods.ncfm(), weights=(0.5, 0.5)),
+      lambda: methods.weighted(methods.edd(), methods.dm(), weights=(0.5, 0.5)),
+      lambda: dd.condense(images, methods.dm, per_class=1),
+      lambda: dd.condense(images, methods.dm(), dd.mlp(7), per_class=1),
+      lambda: dd.condense(images, methods.dm(), per_class=2.5),
+      lambda: dd.condense(
+          images, methods.dm(recipe=dict(num_epoch=3)), NETWORK, per_class=1),
+      lambda: dd.Run("nowhere", images, methods.dm(), evaluation=dict(nets=1)),
+  )
+  for call in wrong:
+    with pytest.raises(ValueError, match="must"):
+      call()
+
+
 @pytest.mark.parametrize("name", ("cafe", "dc", "dm", "kip", "ncfm", "sldd"))
 def test_a_shard_that_lacks_a_class(name, images, tmp_path):
   shard = images.take(np.flatnonzero(np.asarray(images.train.labels) != 1))

@@ -107,3 +107,10 @@ class PreprocessingTest(parameterized.TestCase):
       preprocessing.zca(_images()[:1])
     with pytest.raises(ValueError, match="must be one of.*got tuple"):
       preprocessing.name_of(())
+
+
+def test_identity_tells_records_apart():
+  x = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+  records = preprocessing.standardise(x), preprocessing.zca(x)
+  one, other = map(preprocessing.identity, records)
+  assert one != other and preprocessing.identity(records[0]) == one

@@ -19,6 +19,7 @@ FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _open(path, *, num_steps=20, record=None, **changes):
+  workdir.create(path)
   workdir.open_workdir(
       path, {
           **IDENTITY,

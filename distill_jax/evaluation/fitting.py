@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from distill_jax import models
+from distill_jax.errors import ConfigError
 from distill_jax.evaluation.learners import (
     Learner,
     kernel_ridge,
@@ -32,7 +33,10 @@ def from_spec(
     return student(models.from_spec(spec, num_classes), recipe)
   if not models.is_kernel(spec):
     settings = {k: v for k, v in spec.items() if k != "name"}
-    return _CLOSED[spec["name"]](**settings)
+    try:
+      return _CLOSED[spec["name"]](**settings)
+    except TypeError as error:
+      raise ConfigError(f"`network` {spec['name']!r}: {error}.") from None
   kernel = models.from_spec(spec, num_classes)
   made = kernel_ridge(kernel, ridge=spec.get("ridge", 1e-6))
   return made._replace(

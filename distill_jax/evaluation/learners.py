@@ -149,16 +149,17 @@ def soft_nearest_neighbours(k: int) -> Learner:
   `nearest_neighbours`.
 
   Args:
-    k: neighbours, at least 1 and at most M.
+    k: neighbours, at least 1; at most all M are asked.
   """
   _check_neighbours(k)
 
   def fit(key, training_set: TrainingSet):
     del key
     inputs, labels = training_set.samples.inputs, training_set.samples.labels
+    asked = min(k, len(inputs))
 
     def predict(x):
-      return classes_of_labels(soft_predictions(x, inputs, labels, k))
+      return classes_of_labels(soft_predictions(x, inputs, labels, asked))
 
     return predict
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from distill_jax.choices import one_of
+from distill_jax.errors import ConfigError
 from distill_jax.methods.distributions import cafe, dm, ncfm
 from distill_jax.methods.exclusive import edd, exclusive
 from distill_jax.methods.frozen_features import frozen_features
@@ -73,10 +74,12 @@ def published(
     ConfigError: as `from_spec`.
   """
   entry = one_of(ENTRIES, "method", name)
-  recipe = given.get("recipe", {})
-  if "name" in recipe:
-    given["recipe"] = {**recipes_of(traits).get(recipe["name"], {}), **recipe}
-  values = entry.published(per_class, traits, given)
+  if per_class < 1:
+    raise ConfigError(f"`per_class` must be at least 1; got {per_class}.")
+  values = dict(entry.published(per_class, traits, given))
+  recipe = (given.get("recipe") or {}).get("name")
+  if recipe:  # as published too
+    values["recipe"] = recipes_of(traits).get(recipe, {"name": recipe})
   for more in (entry.quick if quick else {}, given):
     complete(name, entry.defaults, more)  # refuses what is misspelt
     values = _merged(values, more)

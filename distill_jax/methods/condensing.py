@@ -21,7 +21,8 @@ def condense(
     key: Array | None = None) -> Artifact:
   """Distils a data set in memory.
 
-  The same settings and key give the same set as `runs.Run` and the launcher.
+  The same settings and key give the same set as `runs.Run` and the launcher
+  (which computes methods of kernels in float64).
 
   Args:
     source: a `data.Source`; its train split is distilled.

@@ -77,6 +77,7 @@ def dm(s: SimpleNamespace) -> Method:
   return built(
       s,
       lambda task: matched_means(s, task),
+      anchors=True,
       recipe=dict(name="dsa", num_epochs=300, strategy=None))
 
 

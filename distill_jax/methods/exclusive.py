@@ -23,7 +23,7 @@ from distill_jax.methods.gradients import (
     recipes_of,
 )
 from distill_jax.methods.method import Method, Outcome, Plan, plan
-from distill_jax.methods.settings import complete, declare
+from distill_jax.methods.settings import check_ranges, complete, declare
 from distill_jax.methods.shared import by_data
 from distill_jax.types import Anchor
 
@@ -39,14 +39,18 @@ def exclusive(method: Method, **settings) -> Method:
   """A method in segments, each on what the earlier ones get wrong.
 
   Args:
-    method: any that keeps the classes of its codes apart.
+    method: one that matches class by class on a network, with labels used as
+      they are and without learned step sizes.
     **settings: `num` segments, which must divide the rows of a class and the
       outer steps; `drop_correct`, the share of correctly classified real
       samples that later segments do not see; `at_least` so many samples stay
       of each class; `anchor_weight` of earlier segments in the matching, 0 for
       none; `recipe` of the network that says what is wrong.
   """
-  return _exclusive(of=method.spec, segments=settings)
+  settings = complete("exclusive", _SEGMENTS, settings)
+  check_ranges(settings, "segments.")
+  return in_segments(method, settings)._replace(
+      name="exclusive", settings=dict(of=method.spec, segments=settings))
 
 
 @declare(
@@ -85,8 +89,8 @@ def _published_edd(per_class, traits, given):
     quick=QUICK | dict(segments=dict(at_least=32, recipe=dict(num_epochs=20))))
 def edd(s: SimpleNamespace) -> Method:
   """IDC, segment by segment, each on what the earlier ones get wrong."""
-  settings = vars(s) | {}
-  return in_segments(idc(**{name: settings[name] for name in IDC}), s.segments)
+  own = {name: value for name, value in vars(s).items() if name in IDC}
+  return in_segments(idc(**own), s.segments)
 
 
 def in_segments(method: Method, settings: dict) -> Method:
@@ -96,8 +100,16 @@ def in_segments(method: Method, settings: dict) -> Method:
     ConfigError: segments that do not divide the outer steps, or codes that
       mix classes.
   """
-  settings = complete("segments", _SEGMENTS, settings)
   number = settings["num"]
+  whole = method.model == "network" and method.label_space == "raw"
+  if not whole or not method.by_class or "step_size" in method.settings:
+    raise ConfigError(
+        "`method` must match class by class on a network, without step sizes "
+        f"of its own; got {method.name}.")
+  if settings["anchor_weight"] and not method.anchors:
+    raise ConfigError(
+        f"`anchor_weight` must be 0 with {method.name}, which does not match "
+        f"earlier segments; got {settings['anchor_weight']}.")
   if method.num_steps % number:
     raise ConfigError(
         "`segments.num` must divide `num_steps`; got "
@@ -110,6 +122,7 @@ def in_segments(method: Method, settings: dict) -> Method:
 
   def check(task) -> None:
     method.check(task)
+    recipe_of(by_data(settings["recipe"], task.source))
     rows = len(task.layout.classes) // len(task.layout.present)
     if rows % number:
       raise ConfigError(

@@ -140,6 +140,7 @@ def dsa(s: SimpleNamespace) -> Method:
   return built(
       s,
       lambda task: matched_gradients(s, task),
+      anchors=True,
       recipe=dict(name="dsa", num_epochs=300, strategy=None))
 
 
@@ -155,6 +156,7 @@ def dc(s: SimpleNamespace) -> Method:
   return built(
       s,
       lambda task: matched_gradients(s, task),
+      anchors=True,
       recipe=dict(name="dc", num_epochs=300, strategy=""))
 
 
@@ -257,4 +259,5 @@ def idc(s: SimpleNamespace) -> Method:
       s,
       lambda task: matched_on_real(s, task),
       check=lambda t: check_idc(s, t),
+      anchors=True,
       recipe=dict(name="idc", num_epochs=300, mix=0.5, strategy=None))

@@ -25,11 +25,21 @@ _PAPER = (
     "Nguyen, Chen & Lee, Dataset Meta-Learning from Kernel Ridge-Regression, "
     "2020, arXiv 2011.00050")
 _REGRESSION = dict(name="kip", num_steps=5_000)
-_SOLVE = dict(**STORED, **USE, ridge=1e-6) | dict(strategy="")
+_SOLVE = dict(
+    parameterization={"name": "pixels"}, start="real", recipe=None, ridge=1e-6)
 _LABELS = {k: v for k, v in LABELS.items() if k != "start_labels"}
 _KIP = dict(
-    **_SOLVE, **OUTER, **_LABELS, num_steps=300, batch_size=50) | dict(
-        learning_rate=0.04, label_learning_rate=0.04, schedule="constant")
+    **STORED,
+    **USE,
+    **OUTER,
+    **_LABELS,
+    ridge=1e-6,
+    num_steps=300,
+    batch_size=50) | dict(
+        strategy="",
+        learning_rate=0.04,
+        label_learning_rate=0.04,
+        schedule="constant")
 
 
 def _kernel(s: SimpleNamespace, source, given) -> Mapping:

@@ -17,8 +17,11 @@ import optax
 
 from distill_jax import initialisation, models
 from distill_jax.artifact import Artifact, to_artifact
+from distill_jax.data import Source
 from distill_jax.errors import ConfigError
 from distill_jax.estimators.backprop import backprop
+from distill_jax.evaluation import recipes
+from distill_jax.labels import num_outputs
 from distill_jax.outer_loop import Distiller, State, distiller
 from distill_jax.parameterization.pixels import pixels
 from distill_jax.tracking import Tracker
@@ -126,6 +129,12 @@ class Keys(NamedTuple):
     return cls(*jax.random.split(key, len(cls._fields)))
 
 
+def prepare_nothing(key: Array, task: Task, store: Store) -> Prepared:
+  """`Method.prepare` of methods that need nothing before the first step."""
+  del key, task, store
+  return Prepared()
+
+
 def _own_network(source, given):
   return given or models.default(source)
 
@@ -160,6 +169,7 @@ class Method(NamedTuple):
       plans or of none; `carry_out(name, plan, start=None) -> Outcome`.
     check: `(task)`, raises what can be known before the first step.
     prolongable: whether more steps can be added to a finished run.
+    anchors: whether the objective matches the anchor of a task.
   """
 
   objective: Callable[[Task], Any] | None
@@ -181,12 +191,12 @@ class Method(NamedTuple):
   skip_above: float | None = None
   spike: float = 0.0
   rollbacks: int = 0
-  prepare: Callable[[Array, Task, Store],
-                    Prepared] = (lambda key, task, store: Prepared())
+  prepare: Callable[[Array, Task, Store], Prepared] = prepare_nothing
   initial: Callable[[PyTree], PyTree] = lambda objective: ()
   parts: Callable[..., Outcome] | None = None
   check: Callable[[Task], None] = lambda task: None
   prolongable: bool = True
+  anchors: bool = False
 
   def __repr__(self) -> str:
     return f"Method {self.name}: {self.num_steps:,} outer steps"
@@ -289,6 +299,12 @@ def plan(
     ConfigError, DataError, ValueError: what the method cannot do with these
       data, known before the first step.
   """
+  for name, value, kind in (("source", source, Source), ("method", method,
+                                                         Method)):
+    if not isinstance(value, kind):
+      raise ConfigError(
+          f"`{name}` must be a {kind.__name__}; got {type(value).__name__}. "
+          "`from_arrays` makes a source; methods.dm() a method.")
   size = _num_rows(source, per_class, num_rows)
   spec, model = student_of(source, method, network)
   if method.begin is None:
@@ -308,8 +324,6 @@ def plan(
     raise ConfigError(
         f"`num_rows` must be a multiple of the {len(layout.present)} classes "
         f"for {method.name}, which matches class by class; got {size}.")
-  store = _opened(store, method, task)
-  prepared = method.prepare(keys.prepare, task, store)
   estimator = method.estimator(method.objective(task), stored)
   outer = distiller(
       estimator,
@@ -317,6 +331,8 @@ def plan(
       project=method.project(task),
       tracker=method.tracker,
       skip_above=method.skip_above)
+  store = _opened(store, method, task)
+  prepared = method.prepare(keys.prepare, task, store)
   return Plan(
       keys, method, task, prepared, estimator, outer,
       outer.init(keys.init, prepared.start(start)), store)
@@ -324,6 +340,7 @@ def plan(
 
 def _opened(store, method: Method, task: Task) -> Store:
   method.check(task)
+  recipes.from_spec(method.recipe(task))  # refuses what it does not know
   return store if isinstance(store, Store) else store(task)
 
 
@@ -334,8 +351,9 @@ def _num_rows(source, per_class, num_rows) -> int:
         f"{per_class} and {num_rows}.")
   name, value = ("per_class",
                  per_class) if num_rows is None else ("num_rows", num_rows)
-  if value < 1:
-    raise ConfigError(f"`{name}` must be at least 1; got {value}.")
+  if not isinstance(value, int) or value < 1:
+    raise ConfigError(
+        f"`{name}` must be a whole number of at least 1; got {value!r}.")
   size = num_rows or per_class * len(source.train.present)
   if size > source.train.num_samples:
     raise ConfigError(
@@ -350,11 +368,11 @@ def student_of(source, method: Method, given=None):
     given = {"name": given}
   if given is not None and not isinstance(given, Mapping):
     spec = models.spec_of(given)
-    if not spec and method.model == "network":
-      _check_size(given, source)
     fits = method.model == (
         "network" if isinstance(given, Network) else "kernel")
     _check_model(method, fits, type(given).__name__)
+    if method.model == "network":
+      _check_size(given, source)
     return (method.network(source, spec) if spec else {}), given
   spec = dict(method.network(source, given))
   if method.model == "none":
@@ -375,4 +393,13 @@ def _check_model(method, fits: bool, found: str) -> None:
 
 def _check_size(network: Network, source) -> None:
   """Refuses a network that cannot read the data or has other outputs."""
-  jax.eval_shape(network.init, jax.random.key(0), source.example)
+
+  def outputs(key, x):
+    return network.apply(network.init(key, x), x)[0]
+
+  found = jax.eval_shape(outputs, jax.random.key(0), source.example).shape[-1]
+  wanted = num_outputs(source.num_classes)
+  if found != wanted:
+    raise ConfigError(
+        f"`network` must have {wanted} outputs for {source.num_classes} "
+        f"classes; got {found}. Binary tasks use a single logit.")

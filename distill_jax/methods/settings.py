@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from distill_jax.errors import ConfigError
 from distill_jax.methods.method import Method
 from distill_jax.methods.traits import Traits
@@ -29,16 +31,16 @@ _OWN = ("student.batch_size",)
 _RANGES = ((
     lambda v: v >= 1, "at least 1", (
         "batch_size", "batches_between", "epochs", "max_epochs", "max_age",
-        "most_steps", "num", "num_bases", "num_epochs", "num_frequencies",
-        "num_initialisations", "num_segments", "num_steps", "restart_every",
-        "size", "snap_steps", "span", "steps", "steps_per_network", "watched",
-        "window", "at_least", "k")), (
+        "most_steps", "num", "num_epochs", "num_frequencies",
+        "num_initialisations", "num_steps", "restart_every", "size",
+        "snap_steps", "span", "steps", "steps_per_network", "watched", "window",
+        "at_least", "k")), (
             lambda v: v >= 0, "at least 0", (
                 "anchor_weight", "at_once", "average", "batch_per_class",
                 "calibration", "clip_average", "clip_norm", "covariances",
                 "discrimination", "epochs_between", "least_steps", "lowest",
                 "margin", "radius", "restart_after", "rollbacks",
-                "sample_length", "skip_above", "snap", "spike",
+                "sample_length", "seed", "skip_above", "snap", "spike",
                 "student.batch_size", "surrogate_gap", "weight_decay")),
            (
                lambda v: v > 0, "positive", (
@@ -107,6 +109,11 @@ def declare(
 
   def decorate(make: Callable[[SimpleNamespace], Method]):
     own = name or make.__name__
+    for field, value in defaults.items():
+      if value is None and field not in _KINDS:
+        raise ValueError(
+            f"`{field}` of {own} must have a default that shows its type; got "
+            f"None. None is for {', '.join(sorted(_KINDS))}.")
 
     def factory(**given) -> Method:
       values = complete(own, defaults, given)
@@ -198,4 +205,4 @@ def _plain(value):
     return {k: _plain(v) for k, v in value.items()}
   if isinstance(value, list | tuple):
     return [_plain(v) for v in value]
-  return value
+  return value.item() if isinstance(value, np.generic) else value

@@ -64,7 +64,7 @@ def built(
     recipes.from_spec(wanted)  # refuses what it does not know
 
   def project(task: Task):
-    if not s.clamp:
+    if not getattr(s, "clamp", False):
       return constraint
     clamp = in_range(s, task)
     if constraint is None:
@@ -127,8 +127,8 @@ def start(
         noise=lambda: initialisation.noise_labels(
             k_labels, num_rows, num_classes),
         one_hot=lambda: initialisation.one_hot(classes, num_classes),
-        shared=lambda: initialisation.shared_labels(classes, num_classes)
-    )[wanted]()
+        shared=lambda: initialisation.shared_labels(
+            classes, num_classes, source.train.present))[wanted]()
     begun = draw(
         k_set,
         source,

@@ -34,7 +34,10 @@ def soft_neighbours(s: SimpleNamespace) -> Method:
 
   def sure(begun):
     """Logits of 0 and 4, of which a softmax makes soft labels."""
-    return begun._replace(labels=4 * begun.labels)
+    rows = begun.labels
+    if rows.shape[1] == 1:  # one logit, of class 1
+      rows = 2 * rows - 1
+    return begun._replace(labels=4 * rows)
 
   def network(source, given):
     del source

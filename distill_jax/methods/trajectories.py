@@ -15,7 +15,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from distill_jax import preprocessing, storage
 from distill_jax.choices import one_of
@@ -246,9 +245,10 @@ def prepare(
     folder = store.shared / "experts" / _name(s, task)
     train(s, task, folder, store.say)
   opened = open_experts(s, task, Path(folder), s.experts["num"])
+  key, k_feed = jax.random.split(key)
   feed = Feed(
       opened,
-      seed=s.experts["seed"],
+      seed=int(jax.random.bits(k_feed, dtype=jnp.uint32)),
       span=s.segment["span"],
       epochs=start_epochs(s))
   finish = Prepared().finish
@@ -305,14 +305,14 @@ def train(s: SimpleNamespace, task: Task, folder: Path, say) -> None:
       return
     if there:  # refuses to mix
       open_experts(s, task, folder, num_experts=None)
-    if isinstance(task.source.preprocessing, preprocessing.ZCA):
-      task = task._replace(source=task.source.encoded())  # dear, and fits
     _train(s, task, folder, wanted, say)
 
 
 def _train(s, task: Task, folder: Path, numbers: list[int], say) -> None:
   experts = SimpleNamespace(**s.experts)
   source, identity = task.source, _identity(s, task)
+  if isinstance(source.preprocessing, preprocessing.ZCA):
+    source = source.encoded()  # dear, and fits
   on_cpu = jax.default_backend() == "cpu"
   at_once = experts.at_once or (1 if on_cpu else 10)
   began = time.perf_counter()
@@ -424,15 +424,13 @@ def _like(task: Task) -> PyTree:
 
 def _identity(s: SimpleNamespace, task: Task) -> dict:
   """All that an expert depends on."""
-  record = task.source.preprocessing
-  arrays = b"".join(np.asarray(a).tobytes() for a in jax.tree.leaves(record))
   recipe = {k: v for k, v in s.experts.items() if k not in _OUTSIDE}
   return json.loads(
       json.dumps(
           dict(
               data=task.source.fingerprint(),
               network=dict(task.spec),
-              preprocessing=f"{type(record).__name__} {zlib.crc32(arrays):08x}",
+              preprocessing=preprocessing.identity(task.source.preprocessing),
               recipe=recipe)))
 
 

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+from distill_jax.errors import ConfigError
 from distill_jax.methods.distributions import matched_means
 from distill_jax.methods.gradients import (
     GRADIENTS,
@@ -9,7 +10,7 @@ from distill_jax.methods.gradients import (
     matched_gradients,
     published_dsa,
 )
-from distill_jax.methods.method import Method
+from distill_jax.methods.method import Method, prepare_nothing
 from distill_jax.methods.settings import declare
 from distill_jax.methods.shared import built
 from distill_jax.objectives.combine import weighted_sum
@@ -26,8 +27,9 @@ def weighted(*methods: Method, weights) -> Method:
     weights: one for each; every part is scaled to a gradient of norm one at
       the first step before it is weighted.
   """
-  return _weighted(
-      parts=[method.spec for method in methods], weights=list(weights))
+  parts, weights = [method.spec for method in methods], list(weights)
+  return _summed(methods, weights)._replace(
+      name="weighted", settings=dict(parts=parts, weights=weights))
 
 
 @declare(
@@ -41,15 +43,40 @@ def _weighted(s: SimpleNamespace) -> Method:
   """A weighted sum of the objectives of several methods."""
   from distill_jax.methods import from_spec
 
-  if len(s.parts) != len(s.weights) or not s.parts:
-    raise ValueError(
+  return _summed([from_spec(spec) for spec in s.parts], s.weights)
+
+
+def _summed(methods, weights) -> Method:
+  """The first method with the sum of all objectives.
+
+  Raises:
+    ConfigError: other numbers of weights, or methods that do not go together.
+  """
+  if len(methods) != len(weights) or not methods:
+    raise ConfigError(
         "`weights` must be one for each of at least one method; got "
-        f"{len(s.weights)} for {len(s.parts)}.")
-  methods = [from_spec(spec) for spec in s.parts]
-  return methods[0]._replace(
+        f"{len(weights)} for {len(methods)}.")
+  first = methods[0]
+  for method in methods:
+    alike = all(
+        getattr(method, field) == getattr(first, field)
+        for field in ("model", "label_space", "by_class", "estimator"))
+    if method.parts or method.prepare is not prepare_nothing or not alike:
+      raise ConfigError(
+          "`methods` must sample and be learned alike, in one piece and "
+          f"without experts or a pool; got {first.name} and {method.name}.")
+
+  def check(task) -> None:
+    for method in methods:
+      method.check(task)
+
+  return first._replace(
       objective=lambda task: weighted_sum(
           *(method.objective(task) for method in methods),
-          weights=tuple(s.weights)))
+          weights=tuple(weights)),
+      initial=lambda state: first.initial(state[0][0]),
+      check=check,
+      anchors=all(method.anchors for method in methods))
 
 
 @declare(
@@ -66,4 +93,5 @@ def hybrid(s: SimpleNamespace) -> Method:
           matched_gradients(s, task),
           matched_means(s, task),
           weights=tuple(s.weights)),
-      recipe=dict(name="dsa", num_epochs=300, strategy=None))
+      recipe=dict(name="dsa", num_epochs=300, strategy=None),
+      anchors=True)

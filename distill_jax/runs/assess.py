@@ -9,6 +9,7 @@ import jax
 
 from distill_jax import models
 from distill_jax.artifact import Artifact
+from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation import (
     Transfer,
@@ -41,11 +42,22 @@ class Settings(NamedTuple):
     full_data: whether to train on all data too.
   """
 
-  num_networks: int = 20
-  baselines: str = ""
-  num_sets: int = 20
-  networks_per_set: int = 10
+  num_networks: int = 5
+  baselines: str = "random_real"
+  num_sets: int = 5
+  networks_per_set: int = 2
   full_data: bool = False
+
+  @classmethod
+  def of(cls, fields: Mapping[str, Any]) -> "Settings":
+    """The settings with some fields changed.
+
+    Raises:
+      ConfigError: an unknown field.
+    """
+    for name in fields:
+      one_of(cls._fields, "evaluation", name)
+    return cls(**fields)
 
 
 def evaluate(
@@ -163,6 +175,10 @@ def check_evaluation(settings: Settings, *specs: Mapping[str, Any]) -> None:
   Raises:
     ConfigError: an unknown baseline; kernels alone, trained on all data.
   """
+  for name in ("num_networks", "num_sets", "networks_per_set"):
+    if getattr(settings, name) < 1:
+      raise ConfigError(
+          f"`{name}` must be at least 1; got {getattr(settings, name)}.")
   _baseline_names(settings.baselines, trained=models.is_network(specs[0]))
   if settings.full_data and not any(map(models.is_network, specs)):
     raise ConfigError(

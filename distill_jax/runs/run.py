@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from distill_jax import artifact as artifacts
+from distill_jax import preprocessing
 from distill_jax.artifact import Artifact
 from distill_jax.data.corpus import with_facts
 from distill_jax.errors import ConfigError
@@ -91,10 +92,8 @@ class Run:
     if seed < 0:
       raise ConfigError(f"`seed` must be at least 0; got {seed}.")
     _check_every(log_every, checkpoint_every)
-    if evaluation is None:
-      evaluation = Settings(5, "random_real", 5, 2)
-    elif not isinstance(evaluation, Settings):
-      evaluation = Settings(**evaluation)
+    if not isinstance(evaluation, Settings):
+      evaluation = Settings.of(evaluation or {})
     self.folder, self.source, self.method = Path(folder), source, method
     self._network = network
     self._size = dict(per_class=per_class, num_rows=num_rows)
@@ -174,8 +173,15 @@ class Run:
     def store(task: Task) -> Store:
       for line in lines:
         say(line)
-      self._open(task)
+      check_evaluation(
+          self._evaluation, task.spec or {
+              "name": {
+                  "kernel": "kernel_ridge"
+              }.get(self.method.model, "network")
+          })
+      workdir.create(self.folder)
       held.enter_context(alone(self.folder))
+      self._open(task)
       experts = None if self._experts is None else Path(self._experts)
       return Store(self.folder, self._shared, experts, say)
 
@@ -190,7 +196,6 @@ class Run:
         store=store)
 
   def _open(self, task: Task) -> None:
-    check_evaluation(self._evaluation, task.spec)
     method = self.method.spec
     if self.method.prolongable:
       method.pop("num_steps", None)
@@ -200,6 +205,7 @@ class Run:
         method=method,
         network=dict(task.spec),
         **self._size,
+        preprocessing=preprocessing.identity(task.source.preprocessing),
         seed=self._seed,
         data=self._data,
         fingerprint=self._fingerprint)

@@ -8,7 +8,7 @@ from distill_jax.evaluation import fitting, learners
 from distill_jax.evaluation.recipe import Recipe
 from distill_jax.types import Kernel, Network
 
-Named = str | Mapping[str, Any] | Network
+Named = str | Mapping[str, Any] | Network | Kernel
 
 
 class Student(NamedTuple):
@@ -31,6 +31,8 @@ class Student(NamedTuple):
     """The network trained by a recipe, or what is fitted in closed form."""
     if self.trained:
       return learners.student(self.model, recipe)
+    if self.model is not None and not self.spec:  # a kernel of one's own
+      return learners.kernel_ridge(self.model)
     return fitting.from_spec(self.spec, None, 0)
 
 
@@ -39,7 +41,7 @@ def spec_of(named: Named, artifact) -> Mapping[str, Any]:
   if isinstance(named, str):
     own = artifact.network
     return own if own.get("name") == named else {"name": named}
-  return models.spec_of(named) if isinstance(named, Network) else named
+  return named if isinstance(named, Mapping) else models.spec_of(named)
 
 
 def students(named: Named | Sequence[Named] | None, artifact,
@@ -51,11 +53,11 @@ def students(named: Named | Sequence[Named] | None, artifact,
   """
   if named is None:
     named = artifact.network or models.default(source)
-  if isinstance(named, str | Mapping | Network):
+  if isinstance(named, str | Mapping | Network) or callable(named):
     named = (named,)
   specs = [spec_of(one, artifact) for one in named]
   built = [
-      one if isinstance(one, Network) else
+      one if isinstance(one, Network) or callable(one) else
       models.from_spec(spec, source.num_classes)
       if models.is_network(spec) or models.is_kernel(spec) else None
       for one, spec in zip(named, specs, strict=True)

@@ -15,7 +15,6 @@ from typing import Any
 from distill_jax import environment
 from distill_jax.errors import ConfigError, WorkdirError
 from distill_jax.runs.files import MetricsLog, command, write_json
-from distill_jax.storage import alone
 
 _SHOWN = 5  # fields that a message names
 # Word vectors that were learned for a run.
@@ -25,7 +24,7 @@ _VECTORS = re.compile(r"vectors_[0-9a-f]{12}\.npz")
 def open_workdir(
     folder: Path, identity: Mapping[str, Any], record: Mapping[str, Any], *,
     num_steps: int | None) -> None:
-  """Creates or re-enters the folder of a run and writes its `config.json`.
+  """Enters the folder of a run, which this process holds; writes `config.json`.
 
   Args:
     folder: of the run.
@@ -39,16 +38,10 @@ def open_workdir(
   """
   identity = json.loads(json.dumps(identity))
   file = folder / "config.json"
-  if folder.is_dir():
-    with alone(folder):
-      pass
   if file.exists():
     _check_same(file, identity)
     _check_ahead(folder, num_steps)
-  else:
-    check_own(folder)
   try:
-    folder.mkdir(parents=True, exist_ok=True)
     write_json(
         file,
         dict(
@@ -58,6 +51,21 @@ def open_workdir(
             device=environment.device(),
             git_revision=git_revision(),
             command=command()))
+  except OSError as error:
+    raise WorkdirError(
+        f"`workdir` must be writable; {folder}: {error.strerror}. Choose "
+        "another folder.") from None
+
+
+def create(folder: Path) -> None:
+  """Makes the folder of a run, unless it exists.
+
+  Raises:
+    WorkdirError: it holds other files, or cannot be made.
+  """
+  check_own(folder)
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
   except OSError as error:
     raise WorkdirError(
         f"`workdir` must be writable; {folder}: {error.strerror}. Choose "
