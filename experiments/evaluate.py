@@ -84,11 +84,13 @@ def main(argv):
 
 
 def _recipe(text: str) -> dict:
-  """The recipe that a flag names; fields have the types of its defaults."""
+  """The recipe that a flag names, with the fields that it gives."""
   name, _, fields = text.partition(":")
   defaults = recipes.from_spec(dict(name=name)).spec
   del defaults["name"]
-  return dict(name=name, **vars(options.parse(fields, "--recipe", **defaults)))
+  chosen = vars(options.parse(fields, "--recipe", **defaults))
+  given = {field: chosen[field] for field in options.named(fields)}
+  return dict(name=name, **given)
 
 
 if __name__ == "__main__":

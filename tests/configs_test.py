@@ -100,7 +100,7 @@ def test_options(name, text, fields):
 
 
 def test_what_was_published():
-  assert published(load("dm", "data=mnist"))["learning_rate"] == 1.0
+  assert published(load("dm", "data=mnist"))["method"]["learning_rate"] == 1.0
   assert published(load("dm")) is None
 
 

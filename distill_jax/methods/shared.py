@@ -152,6 +152,9 @@ def in_range(s: SimpleNamespace, task: Task) -> Callable:
     ConfigError: codes that are no pixels, or another preprocessing.
   """
   record = task.source.preprocessing
+  if len(task.source.example.shape) != 4:
+    raise ConfigError(
+        "`clamp` must be off for data that are no images; got True.")
   if not isinstance(record, Standardise):
     raise ConfigError(
         "`clamp` must be off where `preprocessing` is not by mean and std; got "

@@ -10,6 +10,7 @@ import jax
 from distill_jax import models
 from distill_jax.artifact import Artifact
 from distill_jax.choices import one_of
+from distill_jax.data import Source
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation import (
     Transfer,
@@ -24,6 +25,7 @@ from distill_jax.evaluation.recipe import Recipe
 from distill_jax.evaluation.recipes import from_spec
 from distill_jax.evaluation.report import Evaluation, Measurements
 from distill_jax.evaluation.text_reference import TITLE as TFIDF
+from distill_jax.methods.shared import by_data
 from distill_jax.runs import real_data
 from distill_jax.runs.console import say
 from distill_jax.runs.students import Named, Student, students
@@ -138,14 +140,11 @@ def assess(
     seconds: that distilling took; None where unknown.
     command: that started it.
   """
-  if source.test is None:
-    raise ValueError(
-        f"`source` must have a test part to evaluate on; {source.name} has "
-        "none. Give it one (`x_test` and `y_test`, or a folder test).")
+  _check_data(artifact, source)
   settings = settings or Settings()
   chosen = students(network, artifact, source)
   if recipe is not None:
-    artifact = artifact._replace(recipe=_spec(recipe))
+    artifact = artifact._replace(recipe=_spec(recipe, source))
   check_evaluation(settings, *(student.spec for student in chosen))
   began = time.perf_counter()
   measured = _Measuring(key, artifact, source, settings, cache).of(chosen)
@@ -316,7 +315,35 @@ def _baseline_names(text: str, *, trained: bool) -> tuple[str, ...]:
   return names
 
 
-def _spec(recipe: Recipe | Mapping[str, Any] | str) -> Mapping[str, Any]:
+def _spec(recipe: Recipe | Mapping[str, Any] | str,
+          source) -> Mapping[str, Any]:
+  """A recipe's settings; without augmentation for data that are no images."""
   if isinstance(recipe, Recipe):
     return recipe.spec
-  return from_spec({"name": recipe} if isinstance(recipe, str) else recipe).spec
+  spec = {"name": recipe} if isinstance(recipe, str) else recipe
+  if len(source.example.shape) != 4:
+    spec = by_data(spec, source)
+  return from_spec(spec).spec
+
+
+def _check_data(artifact: Artifact, source) -> None:
+  """Refuses data that the set cannot be evaluated on.
+
+  Raises:
+    ConfigError: other types, no test part, other classes or another order.
+  """
+  for name, value, kind in (("artifact", artifact, Artifact), ("source", source,
+                                                               Source)):
+    if not isinstance(value, kind):
+      raise ConfigError(
+          f"`{name}` must be a {kind.__name__}; got {type(value).__name__}.")
+  if source.test is None:
+    raise ConfigError(
+        f"`source` must have a test part to evaluate on; {source.name} has "
+        "none. Give it one (`x_test` and `y_test`, or a folder test).")
+  ours, theirs = artifact.class_names, tuple(source.class_names)
+  if ours != theirs:
+    raise ConfigError(
+        "`source` must have the classes of the set in the same order, "
+        f"{', '.join(ours)}; got {', '.join(theirs)}. Give `from_arrays` the "
+        "set's `class_names`.")

@@ -123,6 +123,8 @@ def configure(
         dict(data_set.evaluation))
     if chosen.quick:
       config.evaluation.update(_QUICK)
+    if model != "network":  # which alone is trained on all data
+      config.evaluation.full_data = False
     config.figures = True
     config.log_every = config.checkpoint_every = 0
     return config
