@@ -256,7 +256,7 @@ def test_clients_distil_and_the_union_is_evaluated(images):
 
 
 def test_misspelt_settings_are_refused_with_the_nearest_name():
-  with pytest.raises(ConfigError, match="Did you mean `learning_rate`"):
+  with pytest.raises(ConfigError, match="Did you mean 'learning_rate'"):
     methods.dm(learning_rat=0.1)
   with pytest.raises(ConfigError, match="Did you mean 'dsa'"):
     methods.from_spec(dict(name="dsaa"))

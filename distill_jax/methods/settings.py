@@ -7,7 +7,6 @@ of another kind and a number out of its range, and records what was given so
 that the method can be rebuilt from JSON.
 """
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from distill_jax.choices import nearest
 from distill_jax.errors import ConfigError
 from distill_jax.methods.method import Method
 from distill_jax.methods.traits import Traits
@@ -151,11 +151,9 @@ def complete(where: str, defaults: Mapping[str, Any],
   values = {field: _plain(value) for field, value in defaults.items()}
   for field, value in given.items():
     if field not in defaults:
-      near = difflib.get_close_matches(field, defaults, 1)
-      hint = f" Did you mean `{near[0]}`?" if near else ""
       raise ConfigError(
           f"`{where}` must have settings among {', '.join(sorted(defaults))}; "
-          f"got {field!r}.{hint}")
+          f"got {field!r}.{nearest(defaults, field)}")
     default, value = values[field], _plain(value)
     if isinstance(default, dict) and isinstance(value, dict):
       free = field in _FREE

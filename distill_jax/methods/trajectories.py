@@ -37,6 +37,7 @@ from distill_jax.methods.traits import Traits
 from distill_jax.objectives import datm as datm_lib
 from distill_jax.objectives import mtt as mtt_lib
 from distill_jax.outer_loop import step_size_floor
+from distill_jax.parameterization import from_spec as parameterization_of
 from distill_jax.trajectories import agreement, buffer
 from distill_jax.trajectories.experts import each_expert
 from distill_jax.trajectories.feed import Feed
@@ -378,7 +379,7 @@ def open_experts(
 
 def _start(s, key, task: Task, opened: buffer.Buffer, begun: Distilled):
   """Samples and labels that experts agree on, where settings ask for them."""
-  method = _parameterization(s)
+  method = parameterization_of(s.parameterization)
   classes = task.layout.classes
 
   def last():
@@ -402,14 +403,8 @@ def _start(s, key, task: Task, opened: buffer.Buffer, begun: Distilled):
 def _taught(s, task: Task, opened, epoch: int, distilled: Distilled):
   """The set with the labels that experts give it at the last target epoch."""
   return agreement.with_probabilities(
-      distilled, _parameterization(s),
+      distilled, parameterization_of(s.parameterization),
       _experts(jax.random.key(0), task, opened, epoch), task.model)
-
-
-def _parameterization(s):
-  from distill_jax.parameterization import from_spec
-
-  return from_spec(s.parameterization)
 
 
 def _experts(key, task: Task, opened, epoch: int) -> Iterator[PyTree]:

@@ -170,7 +170,7 @@ def tdd(s: SimpleNamespace) -> Method:
   have). `snap` rounds put the nearest words in place of the vectors and learn
   labels and step sizes for them, in `snap_steps` outer steps each.
   """
-  begin, method = _start(s), None
+  begin = _start(s)
   if s.sample_length:
     begin = words.cut(begin, s.sample_length)
   method = _built(s, begin=begin, check=lambda t: words.check_length(s, t))
