@@ -21,8 +21,13 @@ import timing
 import distill_jax as dd
 from distill_jax.nn import vector
 from distill_jax.objectives import frepo, mtt, pool
+from distill_jax.outer_loop import step_size_floor
 
-_MTT = dict(strategy="", optimizer="adam", student=dict(num_steps=5))
+_MTT = dict(
+    strategy="",
+    optimizer="adam",
+    student=dict(num_steps=5),
+    step_size_learning_rate=0.02)
 WORK = dict(  # settings, learned fields, step sizes
     dm=(dict(strategy="", batch_size=64), ["codes"], 0),
     sldd=(dict(epochs=3, clip_norm=0.0), ["codes", "labels", "step_sizes"], 3),
@@ -100,10 +105,13 @@ def outer(name: str, source, network, start):
           pool=pool.network_pool(
               network, size=10, max_age=101, optimizer=adam(3e-4))),
       mtt=mtt.trajectory_matching(network, num_steps=5))[name]
-  raw = dict(positive=lambda x: x) if name == "mtt" else {}
+  raw, project = {}, None
+  if name == "mtt":
+    raw, project = dict(positive=lambda x: x), step_size_floor(1e-6)
   made = dd.distiller(
       dd.backprop(objective, dd.pixels(), **raw),
-      dd.learn(**dict.fromkeys(fields, adam(0.02))))
+      dd.learn(**dict.fromkeys(fields, adam(0.02))),
+      project=project)
   return made.step, made.init(jax.random.key(0), start)
 
 
