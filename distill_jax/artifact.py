@@ -26,6 +26,7 @@ from distill_jax.labels import (
     probabilities,
     uncentred,
 )
+from distill_jax.outer_loop import check_read
 from distill_jax.preprocessing import Standardise
 from distill_jax.text.embedding import is_of_words
 from distill_jax.types import (
@@ -188,8 +189,11 @@ def to_artifact(
       versions; its own entries win.
 
   Raises:
-    ArtifactError: a rule of the schema is broken.
+    ArtifactError: a rule of the schema is broken, or the recipe does not fit
+      the set.
+    ConfigError: step sizes that the objective does not read.
   """
+  check_read(distilled, estimator)
   samples = jax.device_get(estimator.samples(distilled))
   given = schema.json_copy("provenance", provenance)
   known = {"data": source.name, "versions": environment.versions()}
@@ -384,6 +388,7 @@ def _make(
     sizes["initial"] = _bytes(initial)
   if is_of_words(rest["preprocessing"]):
     sizes["vectors"] = _bytes(schema.plain("", rest["preprocessing"]))
+  _check_use(labels, step_sizes, recipe, rest["label_space"])
   rest["raw_dtype"] = rest["raw_dtype"] or schema.default_raw_dtype(
       inputs, rest["preprocessing"])
   rest["extra"] = schema.plain("extra", rest["extra"])
@@ -405,6 +410,25 @@ def _make(
           provenance=schema.json_copy("provenance", provenance),
           storage_bytes=sizes,
           **rest))
+
+
+def _check_use(labels, step_sizes, recipe, space) -> None:
+  """Refuses a recipe or a label space that belong to sets of another kind."""
+  name = dict(recipe).get("name")
+  if step_sizes.size > 1 and name != "in_order":
+    raise ArtifactError(
+        f"`recipe` must be in_order for a set with {step_sizes.size} learned "
+        f"step sizes, which no other recipe takes; got {name!r}.")
+  if name == "in_order" and not step_sizes.size:
+    raise ArtifactError(
+        "`recipe` must not be in_order for a set without step sizes; give the "
+        "method's own, for example recipes.dsa(300).spec.")
+  centred = labels.ndim == 2 and labels.shape[1] > 1 and labels.size and (
+      np.abs(labels.sum(1)) < 1e-5).all() and labels.any()
+  if centred and space == "raw":
+    raise ArtifactError(
+        "`label_space` must be 'centred' for labels whose rows sum to zero, "
+        "targets of a regression; got 'raw'.")
 
 
 def _name_of(parameterization: Parameterization | None) -> str:

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from distill_jax import selection
-from distill_jax.data.source import Source, Split
+from distill_jax.data.source import Source, Split, check_source
+from distill_jax.keys import check_key
 from distill_jax.labels import label_rows, num_outputs
 from distill_jax.types import Array, Distilled, Layout, Parameterization
 
@@ -242,7 +243,7 @@ def from_drawn(
     num_samples: int,
     num_steps: int = 1,
     num_epochs: int = 1,
-    step_size: float | None = 0.02,
+    step_size: float | None = None,
     labels: Array | None = None) -> Distilled:
   """A set that starts from whatever inputs are drawn for its classes.
 
@@ -260,6 +261,8 @@ def from_drawn(
     step_size: where every inner step size starts; None for a method without.
     labels: [R, K]; by default one-hot rows of the start classes.
   """
+  check_key(key)
+  check_source(source)
   k_inputs, k_codes = jax.random.split(key)
   present = source.train.present
   classes = present[start_classes(num_samples, num_steps, len(present))]
@@ -275,62 +278,71 @@ def from_drawn(
       num_inner_steps=num_epochs * num_steps)
 
 
-def from_noise(
-    key: Array, source: Source, parameterization: Parameterization,
-    **settings) -> Distilled:
+def _from(draw: Callable) -> Callable[..., Distilled]:
+  """A start by `draw(key, source, classes [n]) -> inputs [n, ...]`."""
+
+  def begin(
+      key: Array,
+      source: Source,
+      parameterization: Parameterization,
+      *,
+      num_samples: int,
+      num_steps: int = 1,
+      num_epochs: int = 1,
+      step_size: float | None = None,
+      labels: Array | None = None) -> Distilled:
+    return from_drawn(
+        key,
+        source,
+        parameterization,
+        lambda key, classes: draw(key, source, classes),
+        num_samples=num_samples,
+        num_steps=num_steps,
+        num_epochs=num_epochs,
+        step_size=step_size,
+        labels=labels)
+
+  begin.__name__ = begin.__qualname__ = draw.__name__
+  begin.__doc__ = draw.__doc__
+  begin.__module__ = draw.__module__
+  return begin
+
+
+@_from
+def from_noise(key, source, classes):
   """Standard normal inputs; arguments as of `from_drawn`."""
-
-  def draw(key, classes):
-    return noise(key, len(classes), source.example.shape[1:])
-
-  return from_drawn(key, source, parameterization, draw, **settings)
+  return noise(key, len(classes), source.example.shape[1:])
 
 
-def from_real(
-    key: Array, source: Source, parameterization: Parameterization,
-    **settings) -> Distilled:
-  """Random real samples of each class; arguments as of `from_drawn`."""
+@_from
+def from_real(key, source, classes):
+  """Random real samples of each class; arguments as of `from_drawn`.
 
-  def draw(key, classes):
-    return real(key, source.train, classes)
+  Example:
+    start = from_real(key, source, pixels(), num_samples=10)
+  """
+  return real(key, source.train, classes)
 
-  return from_drawn(key, source, parameterization, draw, **settings)
 
-
-def from_class_means(
-    key: Array, source: Source, parameterization: Parameterization,
-    **settings) -> Distilled:
+@_from
+def from_class_means(key, source, classes):
   """The mean of each class, plus a little noise so that rows of one class part.
 
   Its standard deviation is a hundredth, in model space. Arguments as of
   `from_drawn`.
   """
-
-  def draw(key, classes):
-    means = selection.class_mean(source.train, classes)[0]
-    return means + 0.01 * noise(key, len(classes), means.shape[1:])
-
-  return from_drawn(key, source, parameterization, draw, **settings)
+  means = selection.class_mean(source.train, classes)[0]
+  return means + 0.01 * noise(key, len(classes), means.shape[1:])
 
 
-def from_kmeans(
-    key: Array, source: Source, parameterization: Parameterization,
-    **settings) -> Distilled:
+@_from
+def from_kmeans(key, source, classes):
   """Centroids of each class, by k-means; arguments as of `from_drawn`."""
-
-  def draw(key, classes):
-    return selection.kmeans(key, source.train, classes, 1)[0]
-
-  return from_drawn(key, source, parameterization, draw, **settings)
+  return selection.kmeans(key, source.train, classes, 1)[0]
 
 
-def from_herding(
-    key: Array, source: Source, parameterization: Parameterization,
-    **settings) -> Distilled:
+@_from
+def from_herding(key, source, classes):
   """Real samples chosen by herding; arguments as of `from_drawn`."""
-
-  def draw(key, classes):
-    del key
-    return selection.herding(source.train, classes)[0]
-
-  return from_drawn(key, source, parameterization, draw, **settings)
+  del key
+  return selection.herding(source.train, classes)[0]

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from distill_jax.errors import ConfigError
+from distill_jax.keys import check_key
 from distill_jax.tracking import Tracker
 from distill_jax.types import Array, Distilled, Estimator, PyTree
 
@@ -104,19 +106,27 @@ def distiller(
 
   Args:
     estimator: gives the loss and its gradient.
-    optimizer: over `Distilled`, usually `learn(...)`, with
-      `optax.clip_by_global_norm` chained before it where wanted.
+    optimizer: `learn(...)`, with `optax.clip_by_global_norm` chained before
+      it where wanted.
     project: a constraint, applied after each update.
     tracker: what `result` returns, see `tracking`; the last iterate by default.
     skip_above: a step of higher loss, or of none (NaN), leaves set, optimizer
       and tracker as they are; `Info.metrics` then has `skipped`, 0 or 1.
+
+  Returns:
+    The functions of the outer loop. `init` raises `ConfigError` for an
+    optimizer that was not made by `learn`, and for labels or step sizes that
+    the objective does not read.
   """
 
   def init(key, distilled):
+    check_key(key)
+    optimizer_state = optimizer.init(distilled)
+    check_read(distilled, estimator, _fields_of(optimizer_state))
     return State(
         step=jnp.zeros((), jnp.int32),
         distilled=distilled,
-        optimizer=optimizer.init(distilled),
+        optimizer=optimizer_state,
         objective=estimator.init(key, distilled),
         tracked=tracker.init(distilled) if tracker else ())
 
@@ -150,6 +160,51 @@ def distiller(
   return Distiller(init, step, result)
 
 
+def check_read(
+    distilled: Distilled, estimator: Estimator,
+    learned: tuple[str, ...] = ()) -> None:
+  """Refuses what the objective of an estimator does not look at.
+
+  Args:
+    distilled: must have no step sizes that the objective does not read: nobody
+      would learn them, and students would train with them.
+    estimator: knows what its objective reads.
+    learned: fields that an optimizer changes.
+
+  Raises:
+    ConfigError: with the field and the remedy.
+  """
+  unread = [field for field in learned if field not in estimator.reads]
+  reads = ", ".join(estimator.reads)
+  if unread:
+    raise ConfigError(
+        f"`learn` must name fields that the objective reads: {reads}; got "
+        f"{', '.join(unread)}, whose gradient would be zero.")
+  if distilled.raw_step_sizes.size and "step_sizes" not in estimator.reads:
+    raise ConfigError(
+        "`step_size` must be None for an objective that reads no step sizes "
+        f"(it reads {reads}); got {distilled.raw_step_sizes.size} of them, "
+        "which nothing would learn.")
+
+
+def _fields_of(optimizer_state: PyTree) -> tuple[str, ...]:
+  """Fields that an optimizer made with `learn` changes."""
+
+  def is_parts(node):
+    return isinstance(node, optax.PartitionState)
+
+  for part in jax.tree.leaves(optimizer_state, is_leaf=is_parts):
+    if is_parts(part) and "frozen" in part.inner_states:
+      return tuple(
+          "step_sizes" if name == "raw_step_sizes" else name
+          for name in part.inner_states
+          if name != "frozen")
+  raise ConfigError(
+      "`optimizer` must name the fields that are learned, "
+      "learn(codes=optax.adam(0.01)); got one for all fields, which would "
+      "change labels and step sizes too.")
+
+
 @partial(jax.jit, static_argnames=("step", "num_steps"))
 def distill(
     key: Array,
@@ -175,6 +230,7 @@ def distill(
   Returns:
     The new state, and `Info` with a leading axis [num_steps].
   """
+  check_key(key)
   rows = {len(leaf) for leaf in jax.tree.leaves(per_step)}
   if rows - {num_steps}:
     raise ValueError(

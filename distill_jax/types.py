@@ -27,6 +27,7 @@ PyTree = Any
 FilePath = str | os.PathLike[str]
 Kernel = Callable[[Array, Array], Array]  # (x1, x2) -> [n1, n2]
 Spec = tuple[tuple[str, Any], ...]  # name and JSON settings
+FIELDS = ("codes", "labels", "step_sizes", "extra")  # of a set, as learned
 
 
 class Distilled(NamedTuple):
@@ -236,11 +237,14 @@ class Objective(NamedTuple):
     init: `(key, samples) -> state`.
     loss: `(key, samples, state, batch) -> loss, (state, metrics)`; `metrics`
       is a dict of scalars.
+    reads: fields of a set that the loss depends on. Other fields cannot be
+      learned, and a set has no step sizes that its objective does not read.
   """
 
   sample: Sampler
   init: Callable[[Array, Samples], PyTree]
   loss: Callable[..., tuple[Array, tuple[PyTree, dict[str, Array]]]]
+  reads: tuple[str, ...] = FIELDS
 
 
 class InnerProblem(NamedTuple):
@@ -275,6 +279,7 @@ class Estimator(NamedTuple):
       metrics`; `gradients` is a `Distilled`.
     samples: `(distilled) -> Samples`, the set as a student sees it.
     parameterization: of the codes; None where it is unknown.
+    reads: as in `Objective`.
   """
 
   sample: Sampler
@@ -282,3 +287,4 @@ class Estimator(NamedTuple):
   estimate: Callable[..., tuple[Array, Distilled, PyTree, dict[str, Array]]]
   samples: Callable[[Distilled], Samples]
   parameterization: Parameterization | None = None
+  reads: tuple[str, ...] = FIELDS

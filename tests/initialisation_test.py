@@ -162,7 +162,9 @@ class StartTest(parameterized.TestCase):
         pixels(),
         num_samples=6,
         num_steps=2,
-        num_epochs=3)
+        num_epochs=3,
+        step_size=0.1)
+    assert not some.raw_step_sizes.size
     chex.assert_shape(made.codes, (6, 2))
     chex.assert_shape(made.raw_step_sizes, (6,))
     np.testing.assert_array_equal(made.labels, np.eye(3)[[0, 1, 2, 0, 1, 2]])

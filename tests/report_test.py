@@ -20,6 +20,7 @@ from distill_jax.evaluation.report import (
     report_dict,
     table,
     transfer_table,
+    verdict,
 )
 from distill_jax.nn import mlp
 from distill_jax.types import Samples, TrainingSet
@@ -138,7 +139,7 @@ class ReportTest(parameterized.TestCase):
   def test_schema(self):
     plain = self._report(self.plain)
     assert SCHEMA - set(plain) == set()
-    assert set(plain) - SCHEMA == {"num_inner_steps"}
+    assert set(plain) - SCHEMA == {"num_inner_steps", "verdict"}
     assert plain["baselines"] == {}
     full = json.loads(json.dumps(self._full(), allow_nan=False))
     np.testing.assert_allclose(full["accuracy"]["mean"], 0.875)
@@ -189,13 +190,28 @@ class ReportTest(parameterized.TestCase):
     assert str(report) == "\n\n".join([
         table(report),
         transfer_table(report),
-        "22.5 points better than random real data of this size"
+        "Verdict: 22.5 points better than random real data of the same size "
+        "(standard\nerror 10.3)."
     ])
-    assert str(self._report(self.plain)) == table(self._report(self.plain))
-    report["baselines"]["random_real"]["gain"]["mean"] = -0.011
-    assert str(report).endswith(
-        "1.1 points worse than random real data of "
-        "this size")
+    assert "not compared" in str(self._report(self.plain)).splitlines()[-1]
+
+  @parameterized.parameters(
+      (0.1, 0.02, "10.0 points better than", False, False),
+      (0.03, 0.02, "3.0 points better than", True, False),
+      (-0.011, 0.02, "1.1 points worse than", True, True),
+      (-0.3, None, "30.0 points worse than", False, True))
+  def test_verdict(self, mean, stderr, words, unclear, advice):
+    report = self._full()
+    report["baselines"]["random_real"]["gain"] = dict(mean=mean, stderr=stderr)
+    line = verdict(report)
+    assert words in line
+    assert ("within the noise" in line) == unclear
+    assert ("num_steps" in line) == advice
+
+  def test_findings_come_before_the_verdict(self):
+    report = self._full()
+    report["findings"] = ["The samples did not move."]
+    assert str(report).splitlines()[-3] == "The samples did not move."
 
   def test_long_names_stay_in_the_table(self):
     self.pieces["data"] = {"spec": "folder:" + "x" * 90, "fingerprint": ""}

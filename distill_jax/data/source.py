@@ -225,6 +225,18 @@ class Source(NamedTuple):
         test=encode(self.test))
 
 
+def check_source(source) -> None:
+  """Refuses what is not a `Source`, such as a pair of arrays.
+
+  Raises:
+    DataError: with the function that makes one.
+  """
+  if not isinstance(source, Source):
+    raise DataError(
+        f"`source` must be a Source; got {type(source).__name__}. Make one of "
+        "arrays with from_arrays(x, y), or of files with read.")
+
+
 def from_arrays(
     x_train: ArrayLike,
     y_train: ArrayLike,

@@ -43,7 +43,8 @@ def backprop(
     return value, gradients, state, metrics
 
   return Estimator(
-      objective.sample, init, estimate, samples_of, parameterization)
+      objective.sample, init, estimate, samples_of, parameterization,
+      objective.reads)
 
 
 def decoder(

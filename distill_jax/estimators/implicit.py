@@ -143,7 +143,9 @@ def implicit(
     state = ImplicitState(problem_state, inner_state, hessian_state)
     return value, gradients, state, metrics
 
-  return Estimator(problem.sample, init, estimate, samples_of, parameterization)
+  reads = ("codes", "labels", "extra")  # no inner problem has step sizes
+  return Estimator(
+      problem.sample, init, estimate, samples_of, parameterization, reads)
 
 
 def _ratio(tree: PyTree, other: PyTree) -> Array:

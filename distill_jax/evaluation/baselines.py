@@ -23,6 +23,7 @@ real samples are not augmented.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -100,7 +101,8 @@ def run_baselines(
     step_sizes: tuple[float, ...] = STEP_SIZES,
     num_samples: int | None = None,
     storage_bytes: int | None = None,
-    on_result: Callable[[str, Baseline], None] | None = None
+    on_result: Callable[[str, Baseline], None] | None = None,
+    on_progress: Callable[[str, int, int], None] | None = None
 ) -> dict[str, Baseline]:
   """Builds the baselines of a set and evaluates them on the test split.
 
@@ -126,6 +128,8 @@ def run_baselines(
     storage_bytes: of the set, for `byte_matched_real`; by default what its
       samples and labels take as float32.
     on_result: called with the name and result of each as soon as it is there.
+    on_progress: called with the name of a baseline and how many of how many
+      sets are evaluated.
 
   Returns:
     Results by name.
@@ -163,7 +167,10 @@ def run_baselines(
     setting = setting._replace(centroids=centroids)
   results = {}
   for name in names:
-    results[name] = BASELINES[name](setting)
+    own = setting
+    if on_progress is not None:
+      own = setting._replace(on_progress=partial(on_progress, name))
+    results[name] = BASELINES[name](own)
     if on_result is not None:
       on_result(name, results[name])
   return results
@@ -232,6 +239,7 @@ class _Setting(NamedTuple):
   step_sizes: tuple[float, ...]
   storage_bytes: int
   centroids: Array | None = None
+  on_progress: Callable[[int, int], None] = lambda done, total: None
 
   def sets(self, inputs, step_size, learner):
     """A stack of sets with these inputs; None where nothing takes steps."""
@@ -254,7 +262,8 @@ class _Setting(NamedTuple):
         sets,
         self.source.test,
         learner=learner,
-        num_networks=alone * self.networks_per_set)
+        num_networks=alone * self.networks_per_set,
+        on_progress=lambda done: self.on_progress(done, len(inputs)))
     return Baseline(
         metrics.accuracy(confusion),
         len(self.classes),

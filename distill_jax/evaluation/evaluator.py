@@ -24,11 +24,13 @@ from distill_jax.evaluation.learners import (
     student,
 )
 from distill_jax.evaluation.recipes import from_spec, in_order
+from distill_jax.keys import check_key
 from distill_jax.labels import classes_of_labels, num_outputs, uncentred
 from distill_jax.parallel import batch_map, chunk_size, cpu_rows
 from distill_jax.text.embedding import is_of_words
 from distill_jax.types import Array, Network, TrainingSet
 
+_CALLS = 10  # that the networks of a set are trained in, at most
 _ACCELERATOR_ROWS = 1024  # samples classified at once by one network
 
 
@@ -58,8 +60,9 @@ class Report(_Fields, metrics.Accuracies):
 
   def __repr__(self) -> str:
     networks = "network" if self.num_networks == 1 else "networks"
+    spread = "" if self.num_networks == 1 else f" ± {self.std:.4f}"
     return (
-        f"Report: accuracy {self.mean:.4f} ± {self.std:.4f}, macro F1 "
+        f"Report: accuracy {self.mean:.4f}{spread}, macro F1 "
         f"{self.macro_f1:.4f}; {self.num_networks} {networks} "
         f"({self.learner}), {self.student_init} initialisation")
 
@@ -98,7 +101,8 @@ def evaluate_set(
     network: Network | None = None,
     num_networks: int = 20,
     rows: int | None = None,
-    mesh: Mesh | None = None) -> Report:
+    mesh: Mesh | None = None,
+    on_progress: Callable[[int], None] | None = None) -> Report:
   """Trains fresh learners on a set and tests each on a real split.
 
   Compiles once for a learner and shapes; build networks and learners once.
@@ -115,6 +119,8 @@ def evaluate_set(
       learner, or a set with a fixed initialisation.
     rows: samples classified at once; the result does not depend on it.
     mesh: shards the networks; see `parallel.batch_map`.
+    on_progress: called with the number of finished networks, on a CPU at most
+      ten times; otherwise once.
 
   Returns:
     A `Report`.
@@ -123,6 +129,7 @@ def evaluate_set(
     ValueError: not exactly one of `learner` and `network`; no network; a
       fixed initialisation that belongs to another network.
   """
+  check_key(key)
   if (learner is None) == (network is None):
     raise ValueError(
         "exactly one of `learner` and `network` must be given; got "
@@ -139,14 +146,24 @@ def evaluate_set(
     training_set = training_set._replace(
         samples=samples._replace(labels=uncentred(samples.labels)))
   _check(training_set, split, num_networks, rows)
-  confusion, on_set = _run(
-      key,
-      training_set,
-      split,
-      learner=learner,
-      mesh=mesh,
-      num_networks=_num_networks(learner, training_set, num_networks),
-      rows=rows)
+  total = _num_networks(learner, training_set, num_networks)
+  group = total if mesh is not None else _group(total)
+  found = []
+  for first in range(0, total, group):
+    found.append(
+        jax.device_get(
+            _run(
+                key,
+                training_set,
+                split,
+                first,
+                learner=learner,
+                mesh=mesh,
+                num_networks=group,
+                rows=rows)))
+    if on_progress is not None:
+      on_progress(first + group)
+  confusion, on_set = map(np.concatenate, zip(*found, strict=True))
   fixed = fixes_initialisation(training_set)
   return Report(
       np.asarray(confusion), np.asarray(on_set, np.float64),
@@ -161,7 +178,8 @@ def evaluate_sets(
     *,
     learner: Learner,
     num_networks: int = 10,
-    mesh: Mesh | None = None) -> np.ndarray:
+    mesh: Mesh | None = None,
+    on_progress: Callable[[int], None] | None = None) -> np.ndarray:
   """Tests several sets of one shape, with the same networks for each.
 
   Args:
@@ -172,6 +190,7 @@ def evaluate_sets(
     learner: as in `evaluate_set`.
     num_networks: R, for each set.
     mesh: as in `evaluate_set`.
+    on_progress: called with the number of finished sets.
 
   Returns:
     [sets, R, K, K] confusion matrices; R = 1 where nothing is random.
@@ -188,8 +207,12 @@ def evaluate_sets(
       mesh=mesh,
       num_networks=_num_networks(learner, one, num_networks),
       rows=None)
-  num_sets = len(training_sets.samples.inputs)
-  return np.stack([run(i) for i in range(num_sets)])
+  found = []
+  for i in range(len(training_sets.samples.inputs)):
+    found.append(np.asarray(run(i)))
+    if on_progress is not None:
+      on_progress(i + 1)
+  return np.stack(found)
 
 
 def classify(
@@ -230,8 +253,8 @@ def confusion_on(
 
 
 @partial(jax.jit, static_argnames=("learner", "num_networks", "rows", "mesh"))
-def _run(key, training_set, split, *, learner, num_networks, rows, mesh):
-  """Of each network: its confusion matrix and its accuracy on the set."""
+def _run(key, training_set, split, first, *, learner, num_networks, rows, mesh):
+  """Of networks from `first` on: confusion matrix and accuracy on the set."""
 
   def one(training_set, split, key):
     predict = learner.fit(key, training_set)
@@ -242,7 +265,7 @@ def _run(key, training_set, split, *, learner, num_networks, rows, mesh):
     right = predict(samples.inputs) == classes_of_labels(labels)
     return confusion_on(predict, split, rows), right.mean()
 
-  return _map_networks(one, key, training_set, split, num_networks, mesh)
+  return _map_networks(one, key, training_set, split, num_networks, mesh, first)
 
 
 @partial(jax.jit, static_argnames=("learner", "num_networks", "rows", "mesh"))
@@ -258,9 +281,20 @@ def _run_set(
   return _map_networks(one, key, training_set, split, num_networks, mesh)
 
 
-def _map_networks(one, key, training_set, split, num_networks, mesh):
+def _group(num_networks: int) -> int:
+  """Networks in one call: on a CPU a tenth of all, where that divides them."""
+  if platform() != "cpu":
+    return num_networks
+  wanted = -(-num_networks // _CALLS)
+  return next(
+      size for size in range(wanted, num_networks + 1)
+      if num_networks % size == 0)
+
+
+def _map_networks(one, key, training_set, split, num_networks, mesh, first=0):
   """`one` for every network, as many at once as memory allows."""
-  keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(num_networks))
+  numbers = first + jnp.arange(num_networks)
+  keys = jax.vmap(partial(jax.random.fold_in, key))(numbers)
   chunk = None
   if platform() != "cpu":
     shapes = jax.tree.map(
@@ -314,6 +348,10 @@ def _check(training_set, split, num_networks, rows):
     raise ValueError(
         "`split` must be a split of real data; got None. Give the source a "
         "test part (`x_test` and `y_test`, or a folder test).")
+  if not isinstance(split, Split):
+    raise ValueError(
+        f"`split` must be a split of a source, such as source.test; got "
+        f"{type(split).__name__}.")
   shape = split.sample_shape
   outputs = training_set.samples.labels.shape[1]
   if outputs != num_outputs(split.num_classes):

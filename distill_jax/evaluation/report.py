@@ -76,8 +76,8 @@ class Evaluation(dict):
     parts = [table(self)]
     if "networks" in self:
       parts.append(transfer_table(self))
-    if "random_real" in self["baselines"]:
-      parts.append(_in_words(self["baselines"]["random_real"]["gain"]["mean"]))
+    last = [*self.get("findings", ()), self["verdict"]]
+    parts.append("\n".join(_wrapped(line) for line in last))
     return "\n\n".join(parts)
 
 
@@ -119,6 +119,9 @@ def report_dict(
       device=environment.device(),
       versions=environment.versions(),
       command=command)
+  document["verdict"] = verdict(document)
+  if artifact.provenance.get("findings"):
+    document["findings"] = list(artifact.provenance["findings"])
   if measured.hard_labels is not None:
     document["hard_label_accuracy"] = measured.hard_labels.summary()
   if measured.snapped is not None:
@@ -207,8 +210,8 @@ def transfer_table(report: dict[str, Any]) -> str:
 
 
 def _with_error(mean: float, stderr: float | None) -> str:
-  error = "-" if stderr is None else f"{100 * stderr:.2f}"
-  return f"{100 * mean:.2f} ± {error}"
+  error = "" if stderr is None else f" ± {100 * stderr:.2f}"
+  return f"{100 * mean:.2f}{error}"
 
 
 def _std(entry) -> float | None:
@@ -226,6 +229,14 @@ def _heading(report, width):
   elif steps:
     parts.append(f"{steps} inner step{'s' * (steps > 1)}")
   return textwrap.wrap(", ".join(parts), width)
+
+
+_LEGEND = (
+    "std: standard deviation over networks and sets; stderr: standard error of "
+    "the mean; F1: mean over classes, then over networks; nets x sets: "
+    "networks trained on each of so many sets; step: step size of training; "
+    "gain: of the distilled set over this row, in points; on the set itself: "
+    "accuracy on the samples that networks were trained on")
 
 
 def _footer(report):
@@ -247,10 +258,7 @@ def _footer(report):
   if splits:
     lines.append(
         f"step sizes of baselines chosen on {' and '.join(sorted(splits))}")
-  if report["baselines"]:
-    lines.append("gain of the distilled set over each, in percent points")
-  lines.append("F1: mean over classes, then over networks")
-  return lines
+  return lines + textwrap.wrap(_LEGEND, 80)
 
 
 def _row(name, entry, step_size, best):
@@ -281,13 +289,41 @@ def _block(report: Report) -> dict[str, Any]:
   }
 
 
-def _in_words(gain: float) -> str:
-  """How the set compares with random real data."""
-  points = f"{100 * abs(gain):.1f}"
-  if points == "0.0":
-    return "as good as random real data of this size"
-  better = "better" if gain > 0 else "worse"
-  return f"{points} points {better} than random real data of this size"
+def verdict(report: Mapping[str, Any]) -> str:
+  """One line: better or worse than random real data, and what to try.
+
+  A difference below two standard errors is within the noise.
+
+  Args:
+    report: of `report_dict`.
+  """
+  if "random_real" not in report["baselines"]:
+    return (
+        "Verdict: not compared with random real data; add the baseline "
+        "random_real.")
+  gain = report["baselines"]["random_real"]["gain"]
+  points, error = 100 * gain["mean"], gain["stderr"]
+  unclear = error is not None and abs(points) < 200 * error
+  better = "worse" if points < 0 else "better"
+  line = (
+      f"Verdict: {abs(points):.1f} points {better} than random real data of "
+      "the same size")
+  if error is not None:
+    line += ", within the noise" * unclear + (
+        f" (standard error {100 * error:.1f})")
+  if points < 0:
+    return f"{line}. {_WORSE}"
+  return f"{line}. {_UNCLEAR}" if unclear or not points else f"{line}."
+
+
+_UNCLEAR = "More networks or sets, or more outer steps, may show one."
+_WORSE = (
+    "Try more outer steps (num_steps), a start from real samples (start=real), "
+    "lower learning rates, hard labels, or the method dm.")
+
+
+def _wrapped(text: str) -> str:
+  return "\n".join(textwrap.wrap(text, 80))
 
 
 def _full_data_block(report: Report,

@@ -1,6 +1,7 @@
 """A distilled set in one call, in memory."""
 
 import tempfile
+import warnings
 from pathlib import Path
 
 import jax
@@ -35,7 +36,9 @@ def condense(
     key: consumed; `jax.random.key(0)` by default.
 
   Returns:
-    The set with all that is needed to train on it.
+    The set with all that is needed to train on it. A warning names what is
+    suspicious about it: samples that did not move, a step size at its bound,
+    labels that name other classes.
 
   Raises:
     ConfigError, DataError, ValueError: what the method cannot do with these
@@ -52,4 +55,7 @@ def condense(
         num_rows=num_rows,
         keys=keys,
         store=Store(Path(folder), Path(folder)))
-    return made.artifact(carry_out(made))
+    artifact = made.artifact(carry_out(made))
+  for line in artifact.provenance.get("findings", ()):
+    warnings.warn(line, stacklevel=2)
+  return artifact

@@ -17,10 +17,11 @@ import optax
 
 from distill_jax import initialisation, models
 from distill_jax.artifact import Artifact, to_artifact
-from distill_jax.data import Source
+from distill_jax.data.source import check_source
 from distill_jax.errors import ConfigError
 from distill_jax.estimators.backprop import backprop
 from distill_jax.evaluation import recipes
+from distill_jax.keys import check_key
 from distill_jax.labels import num_outputs
 from distill_jax.outer_loop import Distiller, State, distiller
 from distill_jax.parameterization.pixels import pixels
@@ -126,6 +127,7 @@ class Keys(NamedTuple):
   @classmethod
   def of(cls, key: Array) -> "Keys":
     """Splits a key; it is consumed."""
+    check_key(key)
     return cls(*jax.random.split(key, len(cls._fields)))
 
 
@@ -299,12 +301,13 @@ def plan(
     ConfigError, DataError, ValueError: what the method cannot do with these
       data, known before the first step.
   """
-  for name, value, kind in (("source", source, Source), ("method", method,
-                                                         Method)):
-    if not isinstance(value, kind):
-      raise ConfigError(
-          f"`{name}` must be a {kind.__name__}; got {type(value).__name__}. "
-          "`from_arrays` makes a source; methods.dm() a method.")
+  check_source(source)
+  if not isinstance(method, Method):
+    called = f"methods.{method.__name__}()" if callable(method) else (
+        "methods.dm()")
+    raise ConfigError(
+        f"`method` must be a Method, such as {called}; got "
+        f"{type(method).__name__}.")
   size = _num_rows(source, per_class, num_rows)
   spec, model = student_of(source, method, network)
   if method.begin is None:

@@ -25,6 +25,7 @@ from distill_jax.methods.traits import Traits
 _KINDS = {"distance": str, "network": dict, "recipe": dict, "strategy": str}
 # Documents that another module checks.
 _FREE = ("network", "of", "parameterization", "recipe")
+_OF_LABELS = ("learn_labels", "label_learning_rate", "start_labels")
 # Settings whose range is not that of others of their name.
 _OWN = ("student.batch_size",)
 # Names of settings by the range that each must lie in.
@@ -150,6 +151,10 @@ def complete(where: str, defaults: Mapping[str, Any],
   """
   values = {field: _plain(value) for field, value in defaults.items()}
   for field, value in given.items():
+    if field in _OF_LABELS and field not in defaults:
+      raise ConfigError(
+          f"`{where}` must not have the setting {field!r}: its objective does "
+          "not read labels, so they cannot be learned. Labels stay one-hot.")
     if field not in defaults:
       raise ConfigError(
           f"`{where}` must have settings among {', '.join(sorted(defaults))}; "

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from distill_jax.methods.findings import findings
 from distill_jax.methods.method import Outcome, Plan
 from distill_jax.outer_loop import Info, State, distill
 
@@ -123,9 +124,14 @@ def carry_out(plan: Plan, watch: Watch | None = None) -> Outcome:
     if plan.prepared.feed is not None:
       plan.prepared.feed.close()
     watch.end()
+  distilled = plan.prepared.finish(plan.outer.result(state))
+  found = findings(plan, distilled)
   return Outcome(
-      plan.prepared.finish(plan.outer.result(state)), state.objective, seconds,
-      dict(plan.prepared.measured))
+      distilled,
+      state.objective,
+      seconds,
+      dict(plan.prepared.measured),
+      provenance=dict(findings=found) if found else {})
 
 
 class _Chunks:

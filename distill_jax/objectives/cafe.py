@@ -226,4 +226,4 @@ def feature_alignment(
             "discrimination": discriminated
         })
 
-  return Objective(sample, init, loss)
+  return Objective(sample, init, loss, ("codes",))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from distill_jax.types import Array, Objective, PyTree, Samples
+from distill_jax.types import FIELDS, Array, Objective, PyTree, Samples
 
 
 def weighted_sum(
@@ -59,7 +59,8 @@ def weighted_sum(
       metrics |= {f"part{i}/{name}": value for name, value in info.items()}
     return total, ((tuple(after), jnp.stack(used)), metrics)
 
-  return Objective(sample, init, loss)
+  reads = tuple(f for f in FIELDS if any(f in o.reads for o in objectives))
+  return Objective(sample, init, loss, reads)
 
 
 def _with_gradient(

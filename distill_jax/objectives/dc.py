@@ -183,4 +183,4 @@ def gradient_matching(
     step = (state.step + 1) % steps_per_network
     return value, (MatchingState(variables, trained, step), {})
 
-  return Objective(sample, init, loss)
+  return Objective(sample, init, loss, ("codes", "labels"))

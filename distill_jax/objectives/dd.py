@@ -21,6 +21,7 @@ import jax
 import numpy as np
 import optax
 
+from distill_jax.errors import ConfigError
 from distill_jax.inner_loop import train_in_order
 from distill_jax.labels import classes_of, cross_entropy, label_rows
 from distill_jax.parallel import batch_mean, mean_in_pieces
@@ -76,6 +77,11 @@ def unrolled(
   on_real = loss_on_real(network, num_classes)
 
   def init(key, samples):
+    if not samples.step_sizes.size:
+      raise ConfigError(
+          "`step_size` must be a number for an unrolled objective, whose inner "
+          "steps it starts; got a set without step sizes. Start it with "
+          "from_real(..., step_size=0.02).")
     return network.init(key, samples.inputs[:1]) if fixed else ()
 
   def objective(key, samples: Samples, state, batch: Batch):

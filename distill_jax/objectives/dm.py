@@ -140,4 +140,4 @@ def distribution_matching(
           apart, own, (keys, draws, items), chunk=chunk, mesh=mesh)
     return losses.sum(), (state, {})
 
-  return Objective(sample, lambda key, samples: (), loss)
+  return Objective(sample, lambda key, samples: (), loss, ("codes",))

@@ -87,7 +87,7 @@ def feature_regression(
     accuracy = right.mean(dtype=predictions.dtype)
     return value, (state, {"accuracy": accuracy, "margin": ahead})
 
-  return Objective(sample, pool.init, loss)
+  return Objective(sample, pool.init, loss, ("codes", "labels"))
 
 
 def label_margin(labels: Array, *, at_most: float) -> Array:

@@ -88,7 +88,7 @@ def kernel_regression(
     value = squared_error(outputs, wanted) / wanted.shape[-1]
     return value, (state, {"accuracy": accuracy})
 
-  return Objective(sample, init, loss)
+  return Objective(sample, init, loss, ("codes", "labels"))
 
 
 def label_solve(

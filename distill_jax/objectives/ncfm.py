@@ -222,4 +222,4 @@ def characteristic_matching(
       total += calibration * parts["calibration"]
     return total, (state, parts)
 
-  return Objective(sample, matching.init, loss)
+  return Objective(sample, matching.init, loss, ("codes", "labels"))

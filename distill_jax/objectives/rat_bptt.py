@@ -168,7 +168,7 @@ def truncated_unroll(
     value, metrics = mean_in_pieces(on_real, trained, batch)
     return value, (state, {**metrics, "plain_steps": first})
 
-  return Objective(sample, init, objective)
+  return Objective(sample, init, objective, ("codes", "labels"))
 
 
 def unit_norm(inputs: Array) -> Array:

@@ -140,7 +140,8 @@ def random_feature_regression(
     right = classes_of(predictions) == batch.labels
     return value, (state, {"accuracy": right.mean(dtype=value.dtype)})
 
-  return Objective(sample, lambda key, samples: (), objective)
+  return Objective(
+      sample, lambda key, samples: (), objective, ("codes", "labels", "extra"))
 
 
 def random_features(

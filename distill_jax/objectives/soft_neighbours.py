@@ -65,4 +65,4 @@ def soft_neighbours(
     metrics = {"accuracy": right.mean(dtype=found.dtype)}
     return -favoured.mean(), (state, metrics)
 
-  return Objective(sample, init, loss)
+  return Objective(sample, init, loss, ("codes", "labels"))

@@ -10,7 +10,7 @@ import jax
 from distill_jax import models
 from distill_jax.artifact import Artifact
 from distill_jax.choices import one_of
-from distill_jax.data import Source
+from distill_jax.data.source import check_source
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation import (
     Transfer,
@@ -25,9 +25,10 @@ from distill_jax.evaluation.recipe import Recipe
 from distill_jax.evaluation.recipes import from_spec
 from distill_jax.evaluation.report import Evaluation, Measurements
 from distill_jax.evaluation.text_reference import TITLE as TFIDF
+from distill_jax.keys import check_key
 from distill_jax.methods.shared import by_data
 from distill_jax.runs import real_data
-from distill_jax.runs.console import say
+from distill_jax.runs.console import Countdown, say, working
 from distill_jax.runs.students import Named, Student, students
 from distill_jax.text.words import is_text, snapped
 from distill_jax.types import Array
@@ -140,6 +141,7 @@ def assess(
     seconds: that distilling took; None where unknown.
     command: that started it.
   """
+  check_key(key)
   _check_data(artifact, source)
   settings = settings or Settings()
   chosen = students(network, artifact, source)
@@ -147,10 +149,11 @@ def assess(
     artifact = artifact._replace(recipe=_spec(recipe, source))
   check_evaluation(settings, *(student.spec for student in chosen))
   began = time.perf_counter()
-  measured = _Measuring(key, artifact, source, settings, cache).of(chosen)
-  if settings.full_data and reading is not None:
-    found = real_data.linear(spec, source, cache, **reading)
-    measured = measured._replace(references={TFIDF: found} if found else {})
+  with working("evaluating"):
+    measured = _Measuring(key, artifact, source, settings, cache).of(chosen)
+    if settings.full_data and reading is not None:
+      found = real_data.linear(spec, source, cache, **reading)
+      measured = measured._replace(references={TFIDF: found} if found else {})
   return report_dict(
       measured,
       artifact,
@@ -214,9 +217,9 @@ class _Measuring(NamedTuple):
     reports = {s.name: self.report(s, self.artifact) for s in chosen}
     hard = words = None
     if self.artifact.label_regime != "hard":
-      hard = self.report(first, hardened(self.artifact))
+      hard = self.report(first, hardened(self.artifact), "with hard labels")
     if is_text(self.artifact):
-      words = self.report(first, snapped(self.artifact))
+      words = self.report(first, snapped(self.artifact), "as nearest words")
     baselines = self.baselines(first)
     full = {}
     if self.settings.full_data:
@@ -237,14 +240,23 @@ class _Measuring(NamedTuple):
         self.cost(first),
         networks=networks)
 
-  def report(self, student: Student, artifact: Artifact) -> Report:
+  def report(
+      self,
+      student: Student,
+      artifact: Artifact,
+      title: str = "the distilled set") -> Report:
     """Of students trained on a set."""
-    return evaluate_set(
+    total = self.settings.num_networks
+    found = evaluate_set(
         self.key,
         artifact,
         self.source.test,
         learner=student.learner(from_spec(artifact.recipe)),
-        num_networks=self.settings.num_networks)
+        num_networks=total,
+        on_progress=Countdown(f"{title}, {student.name}, networks", total))
+    spread = "" if found.num_networks == 1 else f" ± {100 * found.std:.2f}"
+    say(f"  {title}, {student.name}: {100 * found.mean:.2f}{spread} %")
+    return found
 
   def baselines(self, student: Student) -> dict[str, Baseline]:
     """Those of the settings."""
@@ -332,11 +344,11 @@ def _check_data(artifact: Artifact, source) -> None:
   Raises:
     ConfigError: other types, no test part, other classes or another order.
   """
-  for name, value, kind in (("artifact", artifact, Artifact), ("source", source,
-                                                               Source)):
-    if not isinstance(value, kind):
-      raise ConfigError(
-          f"`{name}` must be a {kind.__name__}; got {type(value).__name__}.")
+  if not isinstance(artifact, Artifact):
+    raise ConfigError(
+        "`artifact` must be a distilled set, as condense and load return it; "
+        f"got {type(artifact).__name__}. from_samples wraps arrays.")
+  check_source(source)
   if source.test is None:
     raise ConfigError(
         f"`source` must have a test part to evaluate on; {source.name} has "

@@ -11,7 +11,7 @@ import numpy as np
 from distill_jax.checkpoint import Checkpoints
 from distill_jax.methods.method import Outcome, Plan
 from distill_jax.methods.steps import Progress, Watch, carry_out, mean_loss
-from distill_jax.runs.console import say
+from distill_jax.runs.console import duration, say
 from distill_jax.runs.files import MetricsLog
 
 
@@ -129,7 +129,7 @@ class FolderWatch(Watch):
       say(
           f"step {step}/{total}  loss {loss:.4f}  "
           f"{1000 * progress.seconds_per_step:.0f} ms/step  "
-          f"{_duration(left)} left")
+          f"{duration(left)} of distilling left")
     else:
       self._bar.set_postfix(loss=f"{loss:.4f}")
 
@@ -182,12 +182,6 @@ def _summary(step: int, seconds: float, info) -> dict:
       **{
           name: float(values.mean()) for name, values in info.metrics.items()
       })
-
-
-def _duration(seconds: float) -> str:
-  minutes, seconds = divmod(round(seconds), 60)
-  hours, minutes = divmod(minutes, 60)
-  return f"{hours}:{minutes:02}:{seconds:02}"
 
 
 def _join_logs(folder: Path, parts: list[Path]) -> None:

@@ -24,7 +24,7 @@ from distill_jax.evaluation.full_data import FullData
 from distill_jax.evaluation.recipes import from_spec
 from distill_jax.evaluation.text_reference import tfidf_linear
 from distill_jax.initialisation import step_order
-from distill_jax.runs.console import say
+from distill_jax.runs.console import Countdown, say
 from distill_jax.runs.files import read_json, update_json
 from distill_jax.runs.students import Student
 from distill_jax.types import Array
@@ -64,6 +64,13 @@ def baselines(
       **model,
       num_samples=num_samples,
       **sizes)
+  countdowns = {}
+
+  def count(name, done, total):
+    title = f"{TITLES[name]}, {student.name}, sets"
+    countdowns.setdefault(name, Countdown(title, total))(done)
+
+  measure = partial(measure, on_progress=count)
   report_progress = partial(_report_progress, student.name)
   if cache is None or artifact.student_init == "fixed" or not student.spec:
     return measure(names=names, on_result=report_progress)

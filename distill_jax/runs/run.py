@@ -12,6 +12,7 @@ from distill_jax import artifact as artifacts
 from distill_jax import preprocessing
 from distill_jax.artifact import Artifact
 from distill_jax.data.corpus import with_facts
+from distill_jax.data.source import check_source
 from distill_jax.errors import ConfigError
 from distill_jax.methods import saved
 from distill_jax.methods.method import (
@@ -25,7 +26,7 @@ from distill_jax.methods.method import (
 )
 from distill_jax.runs import driver, real_data, workdir
 from distill_jax.runs.assess import Settings, assess, check_evaluation
-from distill_jax.runs.console import say
+from distill_jax.runs.console import say, working
 from distill_jax.runs.files import command
 from distill_jax.runs.results import write_results
 from distill_jax.segments import updates
@@ -89,6 +90,7 @@ class Run:
     Raises:
       ConfigError: a number out of its range.
     """
+    check_source(source)
     if seed < 0:
       raise ConfigError(f"`seed` must be at least 0; got {seed}.")
     _check_every(log_every, checkpoint_every)
@@ -132,8 +134,9 @@ class Run:
           "csv SPEC.")
     workdir.check_own(self.folder)
     with contextlib.ExitStack() as held:
-      made = self._plan(held)
-      outcome = driver.train(made, self.folder, **self._every)
+      with working("preparing and distilling"):
+        made = self._plan(held)
+        outcome = driver.train(made, self.folder, **self._every)
       distilled = made.artifact(
           outcome,
           seed=self._seed,
