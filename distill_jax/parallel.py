@@ -322,6 +322,9 @@ def _length(xs: PyTree) -> int:
 
 
 def _sharded(f, xs, size, chunk, mesh):
+  # The axes of `jax.make_mesh` are explicit: their inputs must be sharded
+  # already. This mesh of the same devices takes inputs as they are.
+  mesh = Mesh(mesh.devices, mesh.axis_names)
   axis = mesh.axis_names[0]
   shards = mesh.shape[axis]
   # The last item is repeated to fill the last shard, and dropped again.

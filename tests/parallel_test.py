@@ -21,7 +21,10 @@ DEVICES = 8
 INPUTS = jnp.asarray(np.random.default_rng(0).normal(size=(11, 3)), jnp.float32)
 
 
-def _mesh():
+def _mesh(explicit=False):
+  """A mesh of all devices; with explicit axes, JAX's own way to make one."""
+  if explicit:
+    return jax.make_mesh((jax.device_count(),), ("items",))
   return Mesh(np.array(jax.devices()), ("items",))
 
 
@@ -213,12 +216,13 @@ class PiecesTest(parameterized.TestCase):
 @unittest.skipIf(jax.device_count() < 2, "needs devices; run by DevicesTest")
 class ShardedTest(parameterized.TestCase):
 
-  @parameterized.parameters(None, 3)
-  def test_map(self, chunk):
-    _check_map(mesh=_mesh(), chunk=chunk)
+  @parameterized.parameters((None, False), (3, False), (3, True))
+  def test_map(self, chunk, explicit):
+    _check_map(mesh=_mesh(explicit), chunk=chunk)
 
-  def test_mean(self):
-    _check_mean(mesh=_mesh())
+  @parameterized.parameters(False, True)
+  def test_mean(self, explicit):
+    _check_mean(mesh=_mesh(explicit))
 
   def test_losses(self):
     _check_losses(mesh=_mesh())
@@ -245,7 +249,7 @@ class DevicesTest(parameterized.TestCase):
         capture_output=True,
         text=True)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert run.stdout.count(" PASSED") == 5, run.stdout
+    assert run.stdout.count(" PASSED") == 7, run.stdout
 
 
 class MeanInPiecesTest(parameterized.TestCase):
