@@ -133,6 +133,39 @@ class Artifact(NamedTuple):
       y = classes_of_labels(y)
     return x, np.asarray(y)
 
+  def to_torch(self):
+    """The set for PyTorch: `(x, y, prepare)`.
+
+    Train any network with one output for each class, also of two:
+
+        x, y, prepare = made.to_torch()
+        loss = torch.nn.functional.cross_entropy(network(x), y)
+        logits = network(prepare(test_images))
+
+    `x` is float32 in model space, images as [M, C, H, W]. `y` has class indices
+    [M] int64 where `label_regime` is "hard", otherwise rows [M, K] float32 as
+    in `to_numpy`. `prepare` takes real data, in the units of the data that the
+    set was made of, to the space of `x`.
+
+    Raises:
+      ImportError: PyTorch is not installed.
+    """
+    import torch
+
+    def first(x):
+      x = np.moveaxis(x, -1, 1) if self.modality == "image" else x
+      return torch.from_numpy(np.array(x, np.float32))
+
+    def prepare(raw):
+      return first(self.preprocessing.apply(jnp.asarray(np.asarray(raw))))
+
+    _, y = self.to_numpy()
+    if self.label_regime == "hard":
+      return first(self.inputs), torch.from_numpy(y.astype(np.int64)), prepare
+    if y.shape[1] == 1:
+      y = np.concatenate([1 - y, y], axis=1)
+    return first(self.inputs), torch.from_numpy(np.array(y)), prepare
+
   @property
   def training_set(self) -> TrainingSet:
     """What a learner is given, on the default device; logits softmaxed."""

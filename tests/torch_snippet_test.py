@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from distill_jax.artifact import from_samples, save
+from distill_jax.data import from_arrays
 from distill_jax.inner_loop import train_in_order
 from distill_jax.labels import classes_of, cross_entropy
 from distill_jax.nn import lenet, mlp
@@ -105,8 +106,10 @@ def test_same_logits_as_the_library(
     "recipe, num", [("in_order", 4), ("dsa", 0), ("mtt", 1)])
 def test_readme_trains_a_network_of_ones_own(
     tmp_path, monkeypatch, recipe, num):
-  _, raw, artifact = _artifact(28, 1, standardise, {"name": recipe}, False)
-  artifact = artifact._replace(step_sizes=artifact.step_sizes[:num])
+  in_order = {"name": "in_order"}
+  _, raw, artifact = _artifact(28, 1, standardise, in_order, False)
+  artifact = artifact._replace(
+      step_sizes=artifact.step_sizes[:num], recipe={"name": recipe})
   if recipe == "mtt":
     artifact = artifact._replace(
         label_space="logits", order=artifact.order.reshape(1, -1))
@@ -152,3 +155,47 @@ def test_random_initialisation_and_binary_tasks(tmp_path, monkeypatch):
         rtol=1e-5)
   one = names["predict"](lambda x: x, torch.tensor([[0.1], [-0.1]]))
   assert one.tolist() == [1, 0]
+
+
+def _task(kind, num_classes, dtype):
+  """Raw data of classes that differ in their means, and labels."""
+  rng = np.random.default_rng(0)
+  labels = np.arange(40) % num_classes
+  shape = dict(image=(4, 4, 1), series=(6, 2), features=(5,))[kind]
+  means = 0.2 + 0.6 * rng.integers(0, 2, (num_classes, *shape))
+  x = np.clip(means[labels] + rng.normal(0, 0.05, (40, *shape)), 0, 1)
+  x = np.round(255 * x).astype(
+      np.uint8) if dtype == "uint8" else (x.astype(np.float32))
+  return x, labels, from_arrays(x, labels, test_fraction=0, kind=kind)
+
+
+@pytest.mark.parametrize("num_classes", (2, 3))
+@pytest.mark.parametrize(
+    "kind, dtype", (("image", "uint8"), ("image", "float32"),
+                    ("series", "float32"), ("features", "float32")))
+def test_readme_and_to_torch_classify_raw_data(
+    tmp_path, monkeypatch, kind, dtype, num_classes):
+  x, labels, source = _task(kind, num_classes, dtype)
+  made = from_samples(
+      x[:2 * num_classes],
+      labels[:2 * num_classes],
+      raw=True,
+      class_names=source.class_names,
+      preprocessing=source.preprocessing)
+  torch.manual_seed(0)
+  names = _run(made, tmp_path, monkeypatch, "README.md")
+  logits = names["network"](names["prepare"](torch.from_numpy(x)))
+  found = logits.argmax(1) if num_classes > 2 else (logits[:, 0] > 0).long()
+  assert (found.numpy() == labels).mean() > 0.9
+  rows, targets, prepare = made.to_torch()
+  assert targets.tolist() == labels[:2 * num_classes].tolist()
+  np.testing.assert_allclose(rows, names["x"], atol=1e-6)
+  np.testing.assert_allclose(
+      prepare(x), names["prepare"](torch.from_numpy(x)), atol=1e-5)
+
+
+def test_soft_labels_of_two_classes_have_two_columns():
+  made = from_samples(
+      np.eye(2, dtype=np.float32), [[0.2], [0.9]], class_names=("a", "b"))
+  _, y, _ = made.to_torch()
+  np.testing.assert_allclose(y, [[0.8, 0.2], [0.1, 0.9]], rtol=1e-6)
