@@ -112,7 +112,9 @@ def test_readme_trains_a_network_of_ones_own(
       step_sizes=artifact.step_sizes[:num], recipe={"name": recipe})
   if recipe == "mtt":
     artifact = artifact._replace(
-        label_space="logits", order=artifact.order.reshape(1, -1))
+        step_sizes=artifact.step_sizes / 50,  # larger ones diverge in a layer
+        label_space="logits",
+        order=artifact.order.reshape(1, -1))
   torch.manual_seed(0)
   names = _run(artifact, tmp_path, monkeypatch, "README.md")
   torch.manual_seed(0)
