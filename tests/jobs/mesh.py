@@ -1,0 +1,10 @@
+"""Networks shared out over all devices. Given: `made` and its `source`."""
+
+import jax
+
+import distill_jax as dd
+
+mesh = jax.make_mesh((jax.device_count(),), ("networks",))
+key, network = jax.random.key(0), dd.mlp(num_outputs)
+report = dd.evaluate_set(
+    key, made, source.test, network=network, num_networks=3, mesh=mesh)

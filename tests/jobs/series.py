@@ -1,0 +1,8 @@
+"""Time series. Given: `x` [N, T, C], labels `y`."""
+
+import distill_jax as dd
+
+source = dd.from_arrays(x, y, kind="series")
+made = dd.condense(source, dd.methods.dm(num_steps=50), per_class=1)
+report = dd.evaluate(made, source, num_networks=2, baselines="")
+waves, classes = made.to_numpy()
