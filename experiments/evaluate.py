@@ -78,7 +78,9 @@ def main(argv):
   if "networks" in report:
     made.append(out.with_suffix(".png"))
     figures.save(
-        figures.transfer_matrix({artifact.method: report["networks"]}),
+        figures.transfer_matrix(
+            {figures.method_name(artifact.method): report["networks"]},
+            title=f"{figures.set_title(artifact)}: accuracy by network"),
         made[-1])
   print("\nwritten to", " and ".join(map(str, made)))
 

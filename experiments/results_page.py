@@ -54,7 +54,11 @@ def write(docs: Path, table: dict[str, Row]) -> None:
                 mean=r["accuracy"]["mean"],
                 std=r["accuracy"]["std"]) for r in sizes
         ],
-                                 full_data=sizes[0]["full_data_accuracy"]),
+                                 full_data=sizes[0]["full_data_accuracy"],
+                                 title="mnist by SLDD, "
+                                 f"{min(r['num_samples'] for r in sizes)} to "
+                                 f"{max(r['num_samples'] for r in sizes)} "
+                                 "samples, network lenet"),
         docs / "figures" / f"{SIZES}.png")
 
 

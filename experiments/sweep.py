@@ -73,8 +73,12 @@ def main(argv):
     run = launched.Launch("distill", home / p.folder, [*p.arguments, *common])
     found.append(points.point(p.line, p.ipc, run.run(), FLAGS.against))
   file = launched.ROOT / home / launched.PROGRAMS["sweep"].report
+  names = ", ".join(map(figures.method_name, FLAGS.methods))
   figures.save(
-      figures.accuracy_against(points.drawn(found), FLAGS.against),
+      figures.accuracy_against(
+          points.drawn(found),
+          FLAGS.against,
+          title=f"{FLAGS.dataset} by {names}, {_sizes()} per class"),
       file.with_suffix(".png"))
   write_json(file, dict(against=FLAGS.against, points=found, command=command()))
   print(points.table(found, FLAGS.against))
@@ -96,7 +100,8 @@ def planned() -> list[Planned]:
                                              FLAGS.ipc):
     if not ipc.isdecimal() or int(ipc) < 1:
       raise ConfigError(f"`--ipc` must be whole numbers above 0; got {ipc!r}.")
-    line = ", ".join(filter(None, (method.upper(), name.replace("_", " "))))
+    line = ", ".join(
+        filter(None, (figures.method_name(method), name.replace("_", " "))))
     options = ",".join(
         filter(
             None, (
@@ -109,6 +114,14 @@ def planned() -> list[Planned]:
             line, int(ipc), folder,
             (f"--config={file}:{options}", *_settings(method))))
   return runs
+
+
+def _sizes() -> str:
+  """Samples per class, from the fewest to the most."""
+  sizes = sorted(set(map(int, FLAGS.ipc)))
+  if len(sizes) == 1:
+    return f"{sizes[0]} sample{'s' * (sizes[0] > 1)}"
+  return f"{sizes[0]} to {sizes[-1]} samples"
 
 
 def _settings(method: str) -> list[str]:

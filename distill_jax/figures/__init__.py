@@ -15,11 +15,21 @@ from distill_jax.figures.charts import (
 )
 from distill_jax.figures.grid import sample_grid
 from distill_jax.figures.scatter import Points, t_sne
+from distill_jax.figures.series import series_lines
+from distill_jax.figures.table import feature_table
 from distill_jax.figures.theme import save
+from distill_jax.figures.titles import (
+    data_name,
+    loss_name,
+    method_name,
+    set_size,
+    set_title,
+)
 from distill_jax.figures.words import decoded_sentences, heat_maps
 
 __all__ = [
     "AXES", "Points", "accuracy_against", "accuracy_bars", "curves",
-    "decoded_sentences", "heat_maps", "sample_grid", "save", "t_sne",
-    "transfer_matrix"
+    "data_name", "decoded_sentences", "feature_table", "heat_maps", "loss_name",
+    "method_name", "sample_grid", "save", "series_lines", "set_size",
+    "set_title", "t_sne", "transfer_matrix"
 ]

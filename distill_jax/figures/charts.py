@@ -10,42 +10,58 @@ from typing import Any
 import numpy as np
 
 from distill_jax.figures import theme
+from distill_jax.figures.titles import data_name
 
 _FEW = 8  # sizes that are labelled one by one
+_OVER_NETWORKS = "one standard deviation over networks"
 # Horizontal axes: the field of a row, its title, its unit.
 AXES = {
-    "samples": ("num_samples", "distilled samples", ""),
+    "samples": ("num_samples", "number of distilled samples", ""),
     "bytes": ("bytes", "size of the set", "B")
 }
 
 
-def curves(metrics: Sequence[Mapping[str, float]]):
+def curves(
+    metrics: Sequence[Mapping[str, float]],
+    *,
+    loss: str = "outer loss",
+    title: str = "Distillation"):
   """Loss and, where it was logged, accuracy against outer steps.
 
   Args:
     metrics: lines of `metrics.jsonl`: `step`, `loss` and `accuracy`, a
       fraction of real batches.
+    loss: which loss it is, such as `loss_name("sldd")`.
+    title: above all.
 
   Returns:
-    A `Figure` with one or two panels.
+    A `Figure` with one or two panels. A point is the mean of the steps since
+    the point before.
 
   Raises:
     ValueError: no lines.
   """
   if not len(metrics):
     raise ValueError("`metrics` must hold at least one line; got none.")
-  shown = [("loss", "loss", 1)]
+  name, _, rest = loss.partition(": ")
+  shown = [("loss", "outer loss", f"{name}: {rest}" if rest else name, 1)]
   if "accuracy" in metrics[0]:
-    shown.append(("accuracy", "accuracy on\nreal data (%)", 100))
-  figure = theme.figure(6.5, 0.6 + 1.9 * len(shown))
+    shown.append((
+        "accuracy", "accuracy (%)",
+        "accuracy on batches of real training data, after training on the set",
+        100))
+  figure = theme.figure(6.5, 1.0 + 2.1 * len(shown))
+  theme.entitle(figure, title)
   panels = figure.subplots(len(shown), sharex=True, squeeze=False)[:, 0]
   steps = [line["step"] for line in metrics]
-  for axes, (name, label, scale), colour in zip(panels, shown, theme.COLOURS,
-                                                strict=False):
-    values = [scale * line[name] for line in metrics]
+  for axes, (field, label, note, scale), colour in zip(panels, shown,
+                                                       theme.COLOURS,
+                                                       strict=False):
+    values = [scale * line[field] for line in metrics]
     axes.plot(steps, values, color=colour, marker="o" * (len(steps) < 15))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylabel(label, fontsize=10)
+    theme.note(axes, figure, note)
     theme.dress(axes, "both")
   panels[-1].set_xlabel("outer step", fontsize=10)
   figure.align_ylabels()
@@ -56,15 +72,18 @@ def accuracy_against(
     rows: Sequence[Mapping[str, Any]],
     axis: str = "samples",
     *,
-    full_data: float | None = None):
+    full_data: float | None = None,
+    title: str = "Test accuracy against the size of the set"):
   """Test accuracy against the size of the set, a line for each label.
 
   Args:
     rows: `label` (of the line), `num_samples` or `bytes`, `mean` and `std`
-      (fractions; the std may be missing).
+      (fractions; the std may be missing, and is not drawn where `per_network`
+      holds one network).
     axis: "samples" or "bytes".
     full_data: accuracy from all real data, a fraction; drawn dashed, and
       dotted 90 % of it.
+    title: above all; it names data and methods.
 
   Returns:
     A `Figure`.
@@ -76,8 +95,9 @@ def accuracy_against(
     raise ValueError("`rows` must hold at least one point; got none.")
   if axis not in AXES:
     raise ValueError(f"`axis` must be {' or '.join(AXES)}; got {axis!r}.")
-  size, title, unit = AXES[axis]
-  figure = theme.figure(6.5, 4.2)
+  size, name, unit = AXES[axis]
+  figure = theme.figure(6.5, 4.6)
+  theme.entitle(figure, title)
   axes = figure.subplots()
   shown = []
   for i, label in enumerate(dict.fromkeys(row["label"] for row in rows)):
@@ -86,7 +106,7 @@ def accuracy_against(
     shown.append(
         axes.errorbar([row[size] for row in line],
                       [100 * row["mean"] for row in line],
-                      yerr=[100 * _std(row) for row in line],
+                      yerr=_whiskers([100 * _std(row) for row in line]),
                       color=theme.colour(i),
                       marker=theme.marker(i),
                       markersize=5,
@@ -106,33 +126,35 @@ def accuracy_against(
               label=f"{text}: {level:.1f} %"))
   _log_axis(axes, [row[size] for row in rows], unit)
   theme.dress(axes, "both")
-  axes.set_xlabel(title, fontsize=10)
-  axes.set_ylabel("test accuracy (%) ± std", fontsize=10)
+  axes.set_xlabel(name, fontsize=10)
+  axes.set_ylabel("test accuracy (%)", fontsize=10)
+  if any(map(_std, rows)):
+    theme.note(axes, figure, f"bars: ± {_OVER_NETWORKS}")
   lowest = 100 * min(row["mean"] - _std(row) for row in rows)
   if full_data is not None:
     lowest = min(lowest, 90 * full_data)
   axes.set_ylim(max(10 * np.floor((lowest - 2) / 10), 0), 103)
   longest = max(len(handle.get_label()) for handle in shown)
-  figure.legend(
+  theme.legend(
+      figure,
       handles=shown,
-      loc="outside lower center",
       fontsize=9,
-      frameon=False,
       ncols=min(4 if longest < 12 else 2, len(shown)))
   return figure
 
 
-def accuracy_bars(report: Mapping[str, Any]):
+def accuracy_bars(report: Mapping[str, Any], *, title: str = ""):
   """The distilled set and its baselines as bars, the best on top.
 
   Args:
     report: `accuracy` and `baselines`, {name: the same}; each a mapping with
       `mean` and `std` in fractions. `full_data_accuracy` is drawn as a line
       where there is one.
+    title: above all; by default it names data and size, as the report knows.
 
   Returns:
     A `Figure`; whiskers are one standard deviation over networks, cut at 0 and
-    100 %.
+    100 %. There are none for one network.
   """
   from distill_jax.evaluation.baselines import TITLES
 
@@ -147,13 +169,17 @@ def accuracy_bars(report: Mapping[str, Any]):
   colours = [
       theme.colour(0) if name == "distilled" else theme.PALE for name in bars
   ]
-  figure = theme.figure(6.5, 0.9 + 0.34 * len(bars))
+  figure = theme.figure(6.5, 1.6 + 0.34 * len(bars))
+  theme.entitle(figure, title or _title(report))
   axes = figure.subplots()
-  whiskers = [np.minimum(stds, means), np.minimum(stds, 100 - means)]
+  whiskers = [
+      _whiskers(np.minimum(stds, means)),
+      _whiskers(np.minimum(stds, 100 - means))
+  ]
   axes.barh(
       list(bars),
       means,
-      xerr=whiskers,
+      xerr=None if whiskers[0] is None else np.array(whiskers),
       height=0.68,
       color=colours,
       ecolor=theme.DARK,
@@ -172,25 +198,33 @@ def accuracy_bars(report: Mapping[str, Any]):
   axes.tick_params(axis="y", length=0)
   # The scale ends at 100 %; the numbers stand right of it.
   axes.set(xlim=(0, 124), xticks=range(0, 101, 20))
-  axes.set_xlabel("test accuracy (%)", fontsize=10)
+  judge = report.get("network", "").replace("_", " ")
+  axes.set_xlabel(
+      f"test accuracy of {judge} (%)" if judge else "test accuracy (%)",
+      fontsize=10)
+  notes = []
+  if stds.any():
+    notes.append(
+        f"± and whiskers: {_OVER_NETWORKS} (baselines: over sets and networks)")
   full_data = report.get("full_data_accuracy")
   if full_data is not None:
     full_data *= 100
     axes.axvline(full_data, color=theme.GREY, linestyle="--", linewidth=1.2)
-    axes.set_title(
-        f"dashed: all real data, {full_data:.1f} %",
-        fontsize=9,
-        color=theme.GREY,
-        loc="right")
+    notes.append(f"dashed line: trained on all real data, {full_data:.1f} %")
+  theme.note(axes, figure, "\n".join(notes))
   return figure
 
 
-def transfer_matrix(sets: Mapping[str, Mapping[str, Any]]):
+def transfer_matrix(
+    sets: Mapping[str, Mapping[str, Any]],
+    *,
+    title: str = "Accuracy by network trained on the set"):
   """Accuracy of sets on networks as a matrix, random real data as last row.
 
   Args:
     sets: {name of a set: `networks` of its report}, all of the same
       networks, which become the columns.
+    title: above all; it names data, methods and size.
 
   Returns:
     A `Figure`.
@@ -207,11 +241,19 @@ def transfer_matrix(sets: Mapping[str, Mapping[str, Any]]):
   rows = {
       name: [row[t]["accuracy"] for t in targets] for name, row in sets.items()
   }
-  rows["random real"] = [first[t]["random_real"] for t in targets]
+  rows["random real data"] = [first[t]["random_real"] for t in targets]
   means = np.array([[100 * b["mean"] for b in row] for row in rows.values()])
-  figure = theme.figure(1.6 + 0.95 * len(targets), 1.3 + 0.55 * len(rows))
+  figure = theme.figure(
+      max(5.0, 1.9 + 0.95 * len(targets)), 1.9 + 0.55 * len(rows))
+  theme.entitle(figure, title)
   axes = figure.subplots()
   low, high = 10 * np.floor(means.min() / 10), 10 * np.ceil(means.max() / 10)
+  low = min(low, high - 10)
+  if any(_std(block)
+         for row in sets.values()
+         for n in row.values()
+         for block in (n["accuracy"], n["random_real"])):
+    theme.note(axes, figure, f"± {_OVER_NETWORKS}")
   image = axes.imshow(means, cmap="Blues", vmin=low, vmax=high, aspect="auto")
   for y, row in enumerate(rows.values()):
     for x, block in enumerate(row):
@@ -230,12 +272,13 @@ def transfer_matrix(sets: Mapping[str, Mapping[str, Any]]):
       rotation=30,
       ha="right",
       rotation_mode="anchor")
-  axes.set_yticks(range(len(rows)), list(rows))
+  axes.set_yticks(range(len(rows)), list(rows), parse_math=False)
+  axes.set_ylabel("training set", fontsize=10)
   axes.tick_params(labelsize=9, length=0)
   axes.spines[:].set_visible(False)
-  axes.set_xlabel("network trained on the set", fontsize=10)
+  axes.set_xlabel("network", fontsize=10)
   bar = figure.colorbar(image, ax=axes)
-  bar.set_label("test accuracy (%) ± std", fontsize=9)
+  bar.set_label("test accuracy (%)", fontsize=9)
   bar.ax.tick_params(labelsize=8)
   bar.outline.set_visible(False)
   return figure
@@ -260,4 +303,25 @@ def _log_axis(axes, sizes: Sequence[int], unit: str):
 def _std(block: Mapping[str, Any]) -> float:
   """The standard deviation, 0 where there is none (one network)."""
   std = block.get("std")
-  return std if std is not None and np.isfinite(std) else 0.0
+  if std is None or not np.isfinite(std) or len(block.get("per_network",
+                                                          ())) == 1:
+    return 0.0
+  return std
+
+
+def _whiskers(stds):
+  """Standard deviations for error bars: none where they are 0."""
+  stds = np.asarray(stds, float)
+  return np.where(stds > 0, stds, np.nan) if stds.any() else None
+
+
+def _title(report: Mapping[str, Any]) -> str:
+  """What a report knows of data, size and network."""
+  title = "Distilled set and baselines"
+  parts = []
+  if "spec" in report.get("data", {}):
+    parts.append(data_name(report["data"]["spec"]))
+  if "num_samples" in report:
+    num = report["num_samples"]
+    parts.append(f"{num:,} sample{'s' * (num > 1)}")
+  return f"{title}: {', '.join(parts)}" if parts else title

@@ -1,11 +1,15 @@
 """Real and distilled samples in one plane (t-SNE)."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from distill_jax.figures import theme
+from distill_jax.figures.captions import shortened
+
+_CLASSES = 20  # as many as there are colours
 
 
 class Points(NamedTuple):
@@ -27,34 +31,39 @@ def t_sne(
     sets: Mapping[str, Points],
     class_names: Sequence[str],
     *,
-    seed: int = 0):
+    seed: int = 0,
+    title: str = "Real and distilled samples (t-SNE)"):
   """Real samples and sets of them in one plane, a panel for each set.
 
   One t-SNE (van der Maaten & Hinton, 2008) of all points together, so the
   real samples lie alike in all panels. Colours are classes; real samples are
-  small and pale; markers tell segments apart, and repeat after six.
+  small points, distilled ones large markers with a dark edge, as the legend
+  says; markers tell segments apart, and repeat after six. Of more than 20
+  classes the first 20 that have samples are drawn, and the figure says so.
 
   Args:
     real: real samples.
-    sets: by title.
-    class_names: K of them, at most 20.
+    sets: by the title of their panel.
+    class_names: K of them.
     seed: of t-SNE.
+    title: above all.
 
   Returns:
     A `Figure`.
 
   Raises:
-    ValueError: no sets, more classes than colours, or too few points.
+    ValueError: no sets, or too few points.
   """
   from matplotlib import colormaps
-  from matplotlib.lines import Line2D
   from sklearn.manifold import TSNE
 
-  num_classes = len(class_names)
-  if not sets or num_classes > 20:
-    raise ValueError(
-        "`sets` must hold a set of at most 20 classes; got "
-        f"{len(sets)} of {num_classes}.")
+  if not sets:
+    raise ValueError("`sets` must hold at least one set; got none.")
+  found = np.unique(np.concatenate([p.classes for p in sets.values()]))
+  others = np.setdiff1d(real.classes, found)
+  shown = sorted(int(c) for c in (*found, *others)[:_CLASSES])
+  real = _of_classes(real, shown)
+  sets = {name: _of_classes(p, shown) for name, p in sets.items()}
   points = (real, *sets.values())
   features = np.concatenate([np.asarray(p.features) for p in points])
   if len(features) < 10:
@@ -68,17 +77,19 @@ def t_sne(
   real_at, *sets_at = np.split(
       plane,
       np.cumsum([len(p.features) for p in points])[:-1])
-  palette = colormaps["tab10" if num_classes <= 10 else "tab20"]
-  colours = np.array([palette(c) for c in range(num_classes)])
-  width = 4.5 if len(sets) == 1 else 8.0
-  figure = theme.figure(width, 1.0 + width / len(sets))
+  palette = colormaps["tab10" if len(shown) <= 10 else "tab20"]
+  colours = np.zeros((len(class_names), 4))
+  colours[shown] = [palette(i) for i in range(len(shown))]
+  width = 5.5 if len(sets) == 1 else 8.0
+  figure = theme.figure(width, 1.9 + 0.9 * width / len(sets))
+  theme.entitle(figure, title)
   panels = np.ravel(figure.subplots(1, len(sets), sharex=True, sharey=True))
-  for axes, (title, p), at in zip(panels, sets.items(), sets_at, strict=True):
+  for axes, (name, p), at in zip(panels, sets.items(), sets_at, strict=True):
     axes.scatter(
         *real_at.T,
-        s=5,
+        s=11,
         c=colours[np.asarray(real.classes)],
-        alpha=0.25,
+        alpha=0.55,
         linewidths=0)
     segments = np.zeros(len(at), int)
     if p.segments is not None:
@@ -87,34 +98,72 @@ def t_sne(
       own = segments == segment
       axes.scatter(
           *at[own].T,
-          s=26,
+          s=46,
           c=colours[np.asarray(p.classes)[own]],
           marker=theme.marker(segment),
           edgecolors=theme.DARK,
-          linewidths=0.8)
-    axes.set_title(title, fontsize=10)
+          linewidths=1.1)
+    room = int(12 * width / len(sets))
+    lines = [textwrap.fill(line, room) for line in name.split("\n")]
+    axes.set_title("\n".join(lines), fontsize=9, parse_math=False)
     axes.set(xticks=(), yticks=())
+    axes.set_xlabel("t-SNE 1 (no unit)", fontsize=9)
+  panels[0].set_ylabel("t-SNE 2 (no unit)", fontsize=9)
+  _legend(figure, sets, class_names, shown, colours, width)
+  return figure
+
+
+def _of_classes(points: Points, shown: Sequence[int]) -> Points:
+  kept = np.isin(np.asarray(points.classes), shown)
+  return Points(
+      *(None if part is None else np.asarray(part)[kept] for part in points))
+
+
+def _legend(figure, sets, class_names, shown, colours, width) -> None:
+  """Kinds of points, then classes, then segments."""
+  from matplotlib.lines import Line2D
+
+  def entry(label, **style):
+    style = {"marker": "o", "linestyle": "", **style}
+    return Line2D([], [], label=label, **style)
+
+  columns = 5 if width > 6 else 4
+  edge = dict(markeredgecolor=theme.DARK, markeredgewidth=1.1)
   handles = [
-      Line2D([], [], marker="o", linestyle="", color=colours[c], label=name)
-      for c, name in enumerate(class_names)
+      entry("real sample", color=theme.GREY, markersize=3.5),
+      entry("distilled sample", color=theme.PALE, markersize=7, **edge)
   ]
   numbers = sorted({
       int(g) for p in sets.values() if p.segments is not None
       for g in np.unique(p.segments)
   })
   handles += [
-      Line2D([], [],
-             marker=theme.marker(g),
-             linestyle="",
-             color="white",
-             markeredgecolor=theme.DARK,
-             label=f"segment {g + 1}") for g in numbers
+      entry(
+          f"distilled, segment {g + 1}",
+          marker=theme.marker(g),
+          color="white",
+          markersize=7,
+          **edge) for g in numbers
   ]
-  figure.legend(
+  if numbers:
+    del handles[1]  # The markers of segments say it.
+  room = width / columns - 0.45
+  classes = [
+      entry(shortened(str(class_names[c]), room), color=colours[c])
+      for c in shown
+  ]
+  # Entries fill columns: kinds of points have the first one for themselves.
+  rows = max(len(handles), -(-len(classes) // (columns - 1)))
+  columns = 1 + -(-len(classes) // rows)
+  handles += [entry("", color="none")] * (rows - len(handles)) + classes
+  handles += [entry("", color="none")] * (rows * columns - len(handles))
+  cut = len(class_names) > len(shown) == _CLASSES
+  theme.legend(
+      figure,
       handles=handles,
-      loc="outside lower center",
-      ncols=5,
+      ncols=columns,
       fontsize=8,
-      frameon=False,
-      columnspacing=1.0)
-  return figure
+      columnspacing=1.0,
+      title=f"colours are classes: {len(shown)} of {len(class_names)}"
+      if cut else "colours are classes",
+      title_fontsize=8)

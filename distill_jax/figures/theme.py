@@ -1,6 +1,7 @@
 """The common look of the figures, and how one is written."""
 
 import io
+import textwrap
 
 from distill_jax import storage
 from distill_jax.types import FilePath
@@ -47,3 +48,38 @@ def dress(axes, grid: str):
   axes.tick_params(labelsize=9)
   axes.set_axisbelow(True)
   axes.grid(axis=grid, color="#E6E6E6", linewidth=0.8)
+
+
+def entitle(figure, title: str):
+  """The title of a figure, broken to its width; "" for none."""
+  if title:
+    width = figure.get_size_inches()[0]
+    lines = textwrap.fill(title, int(10 * width))
+    figure.suptitle(
+        lines, fontsize=11, weight="bold", color=DARK, parse_math=False)
+
+
+def note(axes, figure, text: str):
+  """A grey line above some axes that says how they are read; "" for none."""
+  if text:
+    width = figure.get_size_inches()[0]
+    lines = [textwrap.fill(line, int(13 * width)) for line in text.split("\n")]
+    axes.set_title("\n".join(lines), fontsize=8.5, color=GREY, parse_math=False)
+
+
+def legend(figure, **options):
+  """A legend below the panels, its names as they are written."""
+  found = figure.legend(loc="outside lower center", frameon=False, **options)
+  for text in found.get_texts():
+    text.set_parse_math(False)
+  return found
+
+
+def foot(figure, text: str):
+  """A grey note below the panels."""
+  width = figure.get_size_inches()[0]
+  figure.supxlabel(
+      textwrap.fill(text, int(13 * width)),
+      fontsize=8.5,
+      color=GREY,
+      parse_math=False)

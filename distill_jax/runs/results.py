@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from distill_jax import figures, storage
-from distill_jax.artifact import Artifact
+from distill_jax.artifact import Artifact, inverted
 from distill_jax.evaluation.report import Evaluation
 from distill_jax.labels import classes_of_labels
+from distill_jax.preprocessing import Standardise
 from distill_jax.runs.files import MetricsLog, write_json
+from distill_jax.text.embedding import AveragedVectors
 from distill_jax.text.words import is_text, sentences, snapped
 from distill_jax.types import Array
 
@@ -58,22 +60,85 @@ def _write_words(file: Path, artifact: Artifact, words) -> None:
 
 def _figures(folder: Path, artifact: Artifact, report, start, words):
   """Pairs of name and figure: curves, baselines, samples."""
+  title = figures.set_title(artifact)
   log = MetricsLog.read(folder)
   if log:
-    yield "curves", figures.curves(log)
+    yield "curves", figures.curves(
+        log, loss=figures.loss_name(artifact.method), title=title)
   if report["baselines"]:
-    yield "baselines", figures.accuracy_bars(report)
-  labels, names = artifact.training_set.samples.labels, artifact.class_names
+    yield "baselines", figures.accuracy_bars(
+        report, title=f"{title}, and baselines")
+  labels, names = artifact.labels, artifact.class_names
+  common = dict(title=title, label_space=artifact.label_space)
   if artifact.modality == "image" and artifact.inputs.shape[3] in (1, 3):
-    invert = artifact.preprocessing.invert
     yield "samples", figures.sample_grid(
-        invert(artifact.inputs),
+        inverted(artifact),
         labels,
         names,
-        start=None if start is None else invert(start),
-        order=artifact.order)
+        start=_inverted_start(artifact, start),
+        order=artifact.order,
+        limits=_limits(artifact),
+        **common)
+  if artifact.modality == "features":
+    yield "samples", figures.feature_table(
+        _original(artifact),
+        labels,
+        names,
+        columns=_columns(artifact),
+        standardised=artifact.inputs if _is_standardised(artifact) else None,
+        order=artifact.order,
+        **common)
+  if artifact.modality == "series":
+    yield "samples", figures.series_lines(
+        inverted(artifact),
+        labels,
+        names,
+        start=_inverted_start(artifact, start),
+        order=artifact.order,
+        **common)
   if words is not None:
     of_words = np.array_equal(snapped(artifact).inputs, artifact.inputs)
     yield "samples", figures.decoded_sentences(
-        words, labels, names, order=artifact.order, of_words=of_words)
-    yield "heat_maps", figures.heat_maps(artifact.inputs, labels, names)
+        words, labels, names, order=artifact.order, of_words=of_words, **common)
+    yield "heat_maps", figures.heat_maps(
+        artifact.inputs, labels, names, **common)
+
+
+def _inverted_start(artifact: Artifact, start: Array | None):
+  """What the samples started from, in the units of the data."""
+  return None if start is None else artifact.preprocessing.invert(start)
+
+
+def _is_standardised(artifact: Artifact) -> bool:
+  """Whether inputs are in standard deviations from the mean, entry by entry."""
+  return isinstance(artifact.preprocessing, Standardise | AveragedVectors)
+
+
+def _limits(artifact: Artifact) -> tuple[float, float]:
+  """Black and white of the real images, as far as the set knows them.
+
+  Data in [0, 1] have a mean in it and a deviation of at most 1/2. Of others,
+  95 % of a normal distribution lie within two deviations from the mean.
+  """
+  record = artifact.preprocessing
+  if artifact.raw_dtype == "uint8" or not isinstance(record, Standardise):
+    return 0.0, 1.0
+  mean, std = np.asarray(record.mean), np.asarray(record.std)
+  if (mean >= 0).all() and (mean <= 1).all() and (std <= 0.5).all():
+    return 0.0, 1.0
+  return float((mean - 2 * std).min()), float((mean + 2 * std).max())
+
+
+def _original(artifact: Artifact) -> np.ndarray:
+  """Features [M, D] in the units of the data; of texts, averaged vectors."""
+  record = artifact.preprocessing
+  if isinstance(record, AveragedVectors):
+    return np.asarray(artifact.inputs * record.std + record.mean)
+  return inverted(artifact)
+
+
+def _columns(artifact: Artifact) -> list[str] | None:
+  """Names of features, where the data had some."""
+  names = artifact.provenance.get("facts", {}).get("columns")
+  fits = isinstance(names, list) and len(names) == artifact.inputs.shape[1]
+  return names if fits else None
