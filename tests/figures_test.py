@@ -12,7 +12,7 @@ from matplotlib.image import AxesImage
 from matplotlib.text import Text
 from PIL import Image
 
-from distill_jax import figures
+from distill_jax import artifact, data, figures, methods
 
 DIGITS = tuple("0123456789")
 LONG = ("aeroplane in the clouds", 24 * "W", "cat", "$x$ + $y$")
@@ -52,18 +52,23 @@ def _texts(figure):
   return [t.get_text() for t in figure.findobj(Text) if t.get_text()]
 
 
+def _note(figure):
+  """All texts as one, whatever lines they were broken into."""
+  return " ".join(" ".join(_texts(figure)).split())
+
+
 class SampleGridTest(parameterized.TestCase):
 
   @parameterized.named_parameters(
-      ("one", 1, (28, 28, 1), DIGITS, None, True),
-      ("one_of_two_classes", 1, (8, 8, 3), ("no", "yes"), None, False),
-      ("five_steps_of_one", 5,
-       (8, 8, 1), LONG, 5, False), ("wide", 7, (4, 16, 3), DIGITS, None, True),
-      ("tall", 12,
-       (16, 4, 1), LONG, 6, False), ("many", 50, (4, 4, 1), LONG, None, False),
-      ("a_hundred", 100, (32, 32, 3), LONG, 10, True),
-      ("a_hundred_steps", 103, (4, 4, 1), LONG, 103, False))
-  def test_is_whole_and_legible(self, num, shape, names, steps, start):
+      ("one", 1, (28, 28, 1), DIGITS, None, True, 1),
+      ("one_of_two_classes", 1, (8, 8, 3), ("no", "yes"), None, False, 1),
+      ("five_steps_of_one", 5, (8, 8, 1), LONG, 5, False, 5),
+      ("wide", 7, (4, 16, 3), DIGITS, None, True, 7),
+      ("tall", 12, (16, 4, 1), LONG, 6, False, 12),
+      ("many", 50, (4, 4, 1), LONG, None, False, 39),
+      ("a_hundred", 100, (32, 32, 3), LONG, 10, True, 40),
+      ("a_hundred_steps", 103, (4, 4, 1), LONG, 103, False, 40))
+  def test_is_whole_and_legible(self, num, shape, names, steps, start, shown):
     figure = figures.sample_grid(
         _noise(num, *shape),
         10 * _labels(num, names),
@@ -73,29 +78,95 @@ class SampleGridTest(parameterized.TestCase):
         title="A title that is quite long " * 3)
     _check_whole(figure)
     pictures = _boxes(figure, AxesImage)
-    assert len(pictures) == num * (1 + start)
+    assert len(pictures) == shown * (1 + start)
     boxes = pictures + _boxes(figure, Text)
     for i, box in enumerate(boxes):
       assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
       assert not any(_overlap(box, other) for other in boxes[:i])
 
+  @parameterized.parameters((1, False), (3, True), (12, True))
+  def test_a_hundred_classes_are_cut(self, each, start):
+    images = _noise(100 * each, 4, 4, 3)
+    figure = figures.sample_grid(
+        images,
+        np.tile(np.eye(100), (each, 1)), [f"class {i}" for i in range(100)],
+        start=images if start else None)
+    _check_whole(figure)
+    rows = {1: 40, 3: 33, 12: 10}[each]
+    assert f"the first {rows} of 100" in _note(figure)
+    assert ("up to 10 of 12 samples" in _note(figure)) == (each == 12)
+    width, height = figure.get_size_inches()
+    assert width <= 8.01 and height < 13
+
+  def test_rows_are_classes_and_columns_their_samples(self):
+    values = np.arange(6) / 10
+    images = values[:, None, None, None] * np.ones((6, 2, 2, 1))
+    classes = [2, 0, 2, 0, 2, 0]
+    figure = figures.sample_grid(images, np.eye(3)[classes], list("abc"))
+    pictures = figure.findobj(AxesImage)
+    greys = [a.get_array()[0, 0, 0] for a in pictures]
+    np.testing.assert_allclose(greys, [0.1, 0.3, 0.5, 0, 0.2, 0.4], atol=1e-6)
+    extents = np.array([a.get_extent() for a in pictures])
+    assert len(set(extents[:3, 3])) == len(set(extents[3:, 3])) == 1
+    np.testing.assert_allclose(extents[:3, 0], extents[3:, 0])
+    names = [t for t in figure.findobj(Text) if t.get_text() in ("a", "c")]
+    middle = extents[:, 2:].mean(1)
+    np.testing.assert_allclose([t.get_position()[1] for t in names],
+                               [middle[0], middle[3]])
+    assert "none of b" in _note(figure)
+
+  def test_a_class_of_the_largest_label_value_is_said(self):
+    soft = np.eye(2) + 0.1
+    shown = _note(figures.sample_grid(_noise(2, 2, 2, 1), soft, list("ab")))
+    assert "by the largest label value" in shown
+    hard = _note(figures.sample_grid(_noise(2, 2, 2, 1), np.eye(2), list("ab")))
+    assert "by the largest" not in hard and "Labels are hard" in hard
+
   def test_two_classes_with_one_output(self):
     figure = figures.sample_grid(
         _noise(3, 4, 4, 1), np.array([[0.9], [-0.2], [0.0]]), ("no", "yes"))
     shown = [text for text in _texts(figure) if ": " in text[:5]]
-    assert shown == ["yes: 0.9", "no: 0.1", "no: 1.2", "yes: -0.2", "no: 1.0"]
+    assert shown == ["no: 1.2", "yes: -0.2", "no: 1.0", "yes: 0.9", "no: 0.1"]
+
+  def test_logits_of_two_classes_are_probabilities(self):
+    logits = np.log([[3.0], [0.25]])
+    figure = figures.sample_grid(
+        _noise(2, 4, 4, 1), logits, ("no", "yes"), label_space="logits")
+    shown = [text for text in _texts(figure) if ": 0" in text[:5]]
+    assert shown == ["no: 0.80", "yes: 0.20", "yes: 0.75", "no: 0.25"]
+    assert "label probabilities" in _note(figure)
+
+  @parameterized.parameters(
+      ("raw", [[1.5, -0.2, 0.1]], "targets of the cross-entropy", "a: 1.5"),
+      ("raw", [[0.5, 0.2, 0.3]], "label probabilities", "a: 0.50"),
+      ("probabilities", [[0.5, 0.2, 0.3]], "label probabilities", "a: 0.50"),
+      ("logits", [[2.0, 2.0, -9.0]], "label probabilities", "a: 0.50"),
+      ("centred", [[0.5, -0.2, -0.3]], "targets of a regression", "a: 0.50"))
+  def test_the_figure_says_what_label_values_are(
+      self, space, labels, words, value):
+    figure = figures.sample_grid(
+        _noise(1, 4, 4, 1), np.array(labels), list("abc"), label_space=space)
+    assert words in _note(figure) and value in _texts(figure)
+
+  @parameterized.parameters(2, 3)
+  def test_centred_labels_of_classes_are_hard(self, num):
+    labels = np.eye(num) - 1 / num if num > 2 else np.array([[-0.5], [0.5]])
+    figure = figures.sample_grid(
+        _noise(num, 4, 4, 1), labels, "abc"[:num], label_space="centred")
+    assert "Labels are hard" in _note(figure)
+    assert [t for t in _texts(figure) if len(t) == 1] == list("abc"[:num])
 
   @parameterized.parameters((20, 3), (21, 2), (51, 1))
   def test_largest_values_come_first(self, num, lines):
     labels = np.tile([0.5, 2.04, -3.0, 1.0], (num, 1))
     figure = figures.sample_grid(_noise(num, 2, 2, 1), labels, list("abcd"))
-    shown = [text for text in _texts(figure) if text[1] == ":"]
-    assert shown == ["b: 2.0", "d: 1.0", "a: 0.5"][:lines] * num
+    shown = [text for text in _texts(figure) if text[1:2] == ":"]
+    assert shown == ["b: 2.0", "d: 1.0", "a: 0.5"][:lines] * 10
 
   def test_zeros_are_left_out(self):
     labels = np.eye(4) + 0.25 * np.eye(4)[1]
     figure = figures.sample_grid(_noise(4, 2, 2, 1), labels, list("abcd"))
-    shown = [text for text in _texts(figure) if text[1] == ":"]
+    shown = [text for text in _texts(figure) if text[1:2] == ":"]
     assert shown == [
         "a: 1.0", "b: 0.2", "b: 1.2", "c: 1.0", "b: 0.2", "d: 1.0", "b: 0.2"
     ]
@@ -109,24 +180,41 @@ class SampleGridTest(parameterized.TestCase):
     assert any(t.startswith("aero") and "…: 1.00" in t for t in _texts(figure))
     assert "cat: 1.00" in _texts(figure)
 
-  def test_one_symmetric_range_for_all_pictures(self):
-    # Of 1,200 pixels 2 % are at 2 either side, and 2 single ones far outside.
-    images = np.zeros((3, 20, 20, 1))
-    images[1, :12, 0], images[2, :12, 0] = -2, 2
-    images[1, 19, 0], images[2, 19, 0] = 50, -50
-    figure = figures.sample_grid(images, np.eye(3), list("abc"))
-    shown = [a.get_array()[:, 0, 0] for a in figure.findobj(AxesImage)]
-    np.testing.assert_allclose([a[0] for a in shown], [0.5, 0, 1])
-    np.testing.assert_allclose([a[19] for a in shown], [0.5, 1, 0])
-    assert any("-2.00 to 2.00" in text for text in _texts(figure))
+  def test_pixels_are_drawn_as_they_are(self):
+    images = np.full((2, 2, 2, 1), 0.25)
+    images[1] = 0.5
+    figure = figures.sample_grid(images, np.eye(2), list("ab"))
+    shown = [a.get_array()[0, 0, 0] for a in figure.findobj(AxesImage)]
+    np.testing.assert_allclose(shown, [0.25, 0.5])
+    assert "0 is black, 1 is white" in _note(figure)
+    assert "clipped" not in _note(figure)
 
-  def test_order(self):
-    images = np.arange(4.0)[:, None, None, None] * np.ones((4, 2, 2, 1))
+  def test_pixels_outside_are_clipped_and_counted(self):
+    images = np.full((2, 2, 2, 1), 0.5)
+    images[0, 0], images[1, 1, 1] = -2, 1.5
+    figure = figures.sample_grid(images, np.eye(2), list("ab"))
+    shown = [a.get_array()[..., 0] for a in figure.findobj(AxesImage)]
+    np.testing.assert_allclose(shown[0], [[0, 0], [0.5, 0.5]])
+    np.testing.assert_allclose(shown[1], [[0.5, 0.5], [0.5, 1]])
+    assert "from -2.00 to 1.50, and 38 % of them are clipped" in _note(figure)
+
+  def test_limits(self):
+    images = np.full((1, 2, 2, 3), 3.0)
+    figure = figures.sample_grid(images, np.eye(2)[:1], "ab", limits=(1, 5))
+    assert figure.findobj(AxesImage)[0].get_array()[0, 0, 0] == 0.5
+    assert "each colour from 1 to 5" in _note(figure)
+
+  def test_steps_are_named_and_in_order(self):
+    values = np.arange(4.0)[:, None, None, None] / 10
     figure = figures.sample_grid(
-        images, np.eye(4), list("abcd"), order=[[2, 0], [3, 1]])
+        values * np.ones((4, 2, 2, 1)),
+        np.eye(2)[[0, 1, 0, 1]],
+        list("ab"),
+        order=[[2, 3], [0, 3]])
     greys = [a.get_array()[0, 0, 0] for a in figure.findobj(AxesImage)]
-    np.testing.assert_array_equal(np.argsort(greys), [1, 3, 0, 2])
-    assert "steps 1–2" in _texts(figure)
+    np.testing.assert_allclose(greys, [0.2, 0, 0.3, 0.1], atol=1e-6)
+    steps = [t for t in _texts(figure) if "step" in t]
+    assert steps == ["step 1", "step 2", "steps 1, 2", "in no step"]
 
   @parameterized.named_parameters(
       ("features", dict(images=np.ones((2, 5))), "`images` must be images"),
@@ -135,6 +223,8 @@ class SampleGridTest(parameterized.TestCase):
       ("nan", dict(images=np.full((2, 4, 4, 1), np.nan)), "must be finite"),
       ("labels", dict(labels=np.eye(3)), "for 2 samples"),
       ("names", dict(class_names=("a",)), "must have 3 names; got 1"),
+      ("space", dict(label_space="odds"), "`label_space` must be one of raw"),
+      ("limits", dict(limits=(1, 1)), "`limits` must be"),
       ("start", dict(start=np.ones((2, 3, 3, 1))), "`start` must have"))
   def test_refuses(self, changes, message):
     given = dict(
@@ -159,6 +249,15 @@ class ChartsTest(parameterized.TestCase):
     np.testing.assert_allclose(accuracy.lines[0].get_ydata(), 25)
     assert accuracy.get_xlabel() and "%" in accuracy.get_ylabel()
 
+  def test_curves_say_whose_loss_is_drawn(self):
+    figure = figures.curves([dict(step=0, loss=1.0)],
+                            loss=figures.loss_name("sldd"),
+                            title="digits by SLDD")
+    assert figure.get_suptitle() == "digits by SLDD"
+    assert "outer loss of SLDD: cross-entropy on real data" in _texts(figure)
+    assert figure.axes[0].get_ylabel() == "outer loss"
+    assert figure.axes[0].get_xlabel() == "outer step"
+
   def test_curves_without_accuracy(self):
     figure = figures.curves([dict(step=0, loss=1.0), dict(step=1, loss=0.5)])
     assert len(figure.axes) == 1 and figure.axes[0].get_xlabel()
@@ -169,9 +268,12 @@ class ChartsTest(parameterized.TestCase):
         for m in (100, 1, 10)
     ]
     rows.append(dict(num_samples=5, mean=0.25, std=None, label="DD"))
-    figure = figures.accuracy_against(rows, full_data=0.9)
+    figure = figures.accuracy_against(rows, full_data=0.9, title="by SLDD, DD")
     _check_whole(figure)
+    assert figure.get_suptitle() == "by SLDD, DD"
+    assert "± one standard deviation over networks" in _note(figure)
     axes = figure.axes[0]
+    assert axes.get_xlabel() == "number of distilled samples"
     lines = [line.get_xydata() for line in axes.lines if line.get_marker()]
     assert any(np.array_equal(x, [(1, 50), (10, 50), (100, 50)]) for x in lines)
     assert axes.get_xscale() == "log"
@@ -228,15 +330,33 @@ class ChartsTest(parameterized.TestCase):
     distances = np.linalg.norm(at[:, None] - background[0][None], axis=2)
     np.testing.assert_array_equal(distances.argmin(1) % 3, np.arange(6) % 3)
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend[:3] == names
-    assert ("segment 2" in legend) == (num_sets > 1)
+    assert legend[0] == "real sample" and set(names) < set(legend)
+    assert ("distilled sample" in legend) == (num_sets == 1)
+    assert ("distilled, segment 2" in legend) == (num_sets > 1)
+    assert figure.axes[0].get_xlabel() == "t-SNE 1 (no unit)"
+    assert figure.axes[0].get_ylabel() == "t-SNE 2 (no unit)"
+    small, large = figure.axes[0].collections[:2]
+    assert 0.5 <= small.get_alpha() and 10 < small.get_sizes()[0] < (
+        large.get_sizes()[0] / 2)
+
+  def test_t_sne_of_many_classes_is_cut(self):
+    names = [f"class {i} {'x' * i}" for i in range(60)]
+
+    def points(num):
+      features = np.random.default_rng(num).normal(size=(num, 4))
+      return figures.Points(features, np.arange(num) % 60)
+
+    figure = figures.t_sne(points(240), {"a": points(60)}, names)
+    _check_whole(figure)
+    assert [len(c.get_offsets()) for c in figure.axes[0].collections
+           ] == [80, 20]
+    assert "20 of 60" in figure.legends[0].get_title().get_text()
 
   def test_t_sne_refuses(self):
     few = figures.Points(np.eye(3), np.arange(3))
-    one = {"a": few}
-    for sets, names in (({}, "abc"), (one, "x" * 21), (one, "abc")):
+    for sets in ({}, {"a": few}):
       with pytest.raises(ValueError, match="must hold"):
-        figures.t_sne(few, sets, list(names))
+        figures.t_sne(few, sets, list("abc"))
 
   def test_accuracy_bars(self):
     report = dict(
@@ -259,6 +379,24 @@ class ChartsTest(parameterized.TestCase):
     colours = [bar.get_facecolor() for bar in axes.patches]
     assert colours[2] not in colours[:2] and colours[0] == colours[1]
     assert {"80.0 ± 1.0", "70.0", "60.0 ± 5.0"} <= set(_texts(figure))
+    assert "whiskers: one standard deviation over networks" in _note(figure)
+    assert "dashed line: trained on all real data, 98.0 %" in _note(figure)
+
+  def test_accuracy_bars_of_one_network_have_no_deviation(self):
+    one = dict(mean=0.8, std=0.01, per_network=[0.8])
+    report = dict(
+        accuracy=one,
+        baselines=dict(random_real=one),
+        network="conv_net",
+        data=dict(spec="csv:/data/irises.csv?label=kind"),
+        num_samples=1)
+    figure = figures.accuracy_bars(report)
+    _check_whole(figure)
+    assert "±" not in _note(figure)
+    assert "irises.csv, 1 sample" in figure.get_suptitle()
+    assert figure.axes[0].get_xlabel() == "test accuracy of conv net (%)"
+    figure = figures.accuracy_bars(report, title="irises by DM")
+    assert figure.get_suptitle() == "irises by DM"
 
   def test_accuracy_bars_alone(self):
     figure = figures.accuracy_bars(dict(accuracy=dict(mean=1.0, std=0.02)))
@@ -280,7 +418,9 @@ class ChartsTest(parameterized.TestCase):
     axes = figure.axes[0]
     rows = [label.get_text() for label in axes.get_yticklabels()]
     columns = [label.get_text() for label in axes.get_xticklabels()]
-    assert rows == ["dc", "dm", "random real"]
+    assert rows == ["dc", "dm", "random real data"]
+    assert "± one standard deviation over networks" in _note(figure)
+    assert figure.get_suptitle() and axes.get_ylabel() == "training set"
     assert columns == ["convnet", "mobilenet_v2"]
     np.testing.assert_allclose(
         axes.images[0].get_array(), [[91.5] * 2, [50] * 2, [30] * 2])
@@ -292,6 +432,181 @@ class ChartsTest(parameterized.TestCase):
   def test_refuses_nothing(self, draw):
     with pytest.raises(ValueError, match="at least one"):
       draw([])
+
+
+class FeatureTableTest(parameterized.TestCase):
+
+  def test_rows_are_samples_and_columns_features(self):
+    features = np.array([[1.0, 2e3], [-0.5, 1e6], [0.25, 0]])
+    figure = figures.feature_table(
+        features,
+        np.eye(2)[[1, 0, 1]], ["größer", "$x$"],
+        columns=["age", "pay in €"],
+        standardised=[[0, 1], [2, -1], [0.5, 0]],
+        title="t by DM")
+    _check_whole(figure)
+    axes = figure.axes[0]
+    rows = [label.get_text() for label in axes.get_yticklabels()]
+    columns = [label.get_text() for label in axes.get_xticklabels()]
+    assert rows == ["größer", "$x$", "$x$"] and columns == ["age", "pay in €"]
+    values = [text.get_text() for text in axes.texts]
+    assert values == ["-0.5", "1e6", "1", "2,000", "0.25", "0"]
+    np.testing.assert_allclose(
+        axes.images[0].get_array(), [[2, -1], [0, 1], [0.5, 0]])
+    assert "original units" in axes.get_xlabel()
+    assert "real mean" in figure.axes[1].get_ylabel().replace("\n", " ")
+    assert figure.get_suptitle() == "t by DM"
+
+  def test_features_without_names_are_numbered(self):
+    figure = figures.feature_table(
+        np.ones((1, 3)), [[0.7]], ("no", "a name that goes on " * 4))
+    _check_whole(figure)
+    columns = figure.axes[0].get_xticklabels()
+    assert [c.get_text() for c in columns] == ["x1", "x2", "x3"]
+    assert "label probabilities" in _note(figure)
+
+  def test_many_are_cut(self):
+    figure = figures.feature_table(
+        _noise(100, 70), np.eye(100), [f"class {i}" for i in range(100)])
+    _check_whole(figure)
+    assert figure.axes[0].images[0].get_array().shape == (30, 20)
+    assert "30 of 100 samples" in _note(figure)
+    assert "20 of 70 features" in _note(figure)
+
+  def test_steps(self):
+    figure = figures.feature_table(
+        np.ones((2, 3)), np.eye(2), list("ab"), order=[[1], [0]])
+    rows = [t.get_text() for t in figure.axes[0].get_yticklabels()]
+    assert rows == ["a, step 2", "b, step 1"]
+
+  @parameterized.parameters(
+      (np.ones((2, 3, 4)), None, "must be \\[M, D\\]"),
+      (np.ones((2, 3)), ["a"], "must name 3 features; got 1"))
+  def test_refuses(self, features, columns, message):
+    with pytest.raises(ValueError, match=message):
+      figures.feature_table(features, np.eye(2), list("ab"), columns=columns)
+
+
+class SeriesLinesTest(parameterized.TestCase):
+
+  def test_rows_are_classes_in_original_units(self):
+    series = _noise(4, 9, 2)
+    figure = figures.series_lines(
+        series,
+        np.eye(3)[[2, 0, 2, 0]], ["größer", "$b$", "c" * 50],
+        start=series + 1,
+        title="pulses by DM")
+    _check_whole(figure)
+    assert figure.get_suptitle() == "pulses by DM"
+    panels = np.reshape(figure.axes, (2, 2))
+    assert panels[0, 0].get_ylabel() == "größer"
+    assert panels[1, 0].get_ylabel().endswith("…")
+    assert [a.get_title() for a in panels[0]] == ["channel 1", "channel 2"]
+    assert panels[1, 1].get_xlabel() == "time step"
+    before, after = (line.get_ydata() for line in panels[0, 1].lines[:2])
+    np.testing.assert_allclose(after, series[1, :, 1], rtol=1e-6)
+    np.testing.assert_allclose(before, series[1, :, 1] + 1, rtol=1e-6)
+    assert "none of $b$" in _note(figure)
+    assert "original units" in _note(figure)
+
+  def test_many_are_cut(self):
+    figure = figures.series_lines(
+        _noise(700, 4, 5), np.tile(np.eye(100), (7, 1)),
+        [f"class {i}" for i in range(100)])
+    _check_whole(figure)
+    assert len(figure.axes) == 10 * 3 and len(figure.axes[0].lines) == 5
+    for words in ("the first 10 of 100", "up to 5 of 7", "first 3 of 5"):
+      assert words in _note(figure)
+
+  def test_soft_labels_and_steps_are_named(self):
+    figure = figures.series_lines(
+        _noise(2, 4, 1), [[1.5], [-0.5]], ("no", "yes"), order=[[1], [0]])
+    _check_whole(figure)
+    assert {"yes: 1.5, step 2", "no: 1.5, step 1"} <= set(_texts(figure))
+    assert "targets of the cross-entropy" in _note(figure)
+
+  def test_refuses(self):
+    with pytest.raises(ValueError, match="`series` must be"):
+      figures.series_lines(np.ones((2, 3)), np.eye(2), "ab")
+    for name in ("start", "channels"):
+      with pytest.raises(ValueError, match=f"`{name}` must"):
+        figures.series_lines(
+            np.ones((2, 3, 1)), np.eye(2), "ab", **{name: np.ones((2, 2))})
+
+
+class WordsTest(parameterized.TestCase):
+
+  def test_sentences_stand_by_class_with_their_steps(self):
+    figure = figures.decoded_sentences([["one", "$1$"], ["two"]],
+                                       np.array([[0.8], [0.1]]), ("no", "yes"),
+                                       order=[[0], [1]],
+                                       title="questions by TDD, 2 samples")
+    _check_whole(figure)
+    texts = _texts(figure)
+    assert texts[0] == "questions by TDD, 2 samples"
+    assert texts[-4:] == [
+        "no: 0.90   yes: 0.10   step 2", "two", "yes: 0.80   no: 0.20   step 1",
+        "one $1$"
+    ]
+    assert "label probabilities" in _note(figure)
+
+  def test_as_many_of_each_class_as_fit(self):
+    labels = np.eye(2)[[0] * 20 + [1] * 20]
+    words = [[f"w{i}"] for i in range(40)]
+    texts = _texts(figures.decoded_sentences(words, labels, ("no", "yes")))
+    assert [t for t in texts if t[0] == "w"
+           ] == [f"w{i}" for i in (*range(6), *range(20, 26))]
+    assert any("12 of 40 sentences" in text for text in texts)
+
+  @parameterized.parameters(1, 7)
+  def test_heat_maps(self, num):
+    labels = np.full((num, 1), 1.5)
+    figure = figures.heat_maps(
+        _noise(num, 5, 4), labels, ("no", "yes"), title="questions by TDD")
+    _check_whole(figure)
+    assert figure.get_suptitle() == "questions by TDD"
+    assert figure.axes[0].get_xlabel() or num > 3
+    assert "targets of the cross-entropy" in _note(figure)
+    assert ("6 of 7 sentences" in _note(figure)) == (num == 7)
+
+
+class TitlesTest(parameterized.TestCase):
+
+  @parameterized.parameters(
+      (1, 1, "digits by SLDD, 10 samples (1 per class)"),
+      (2, 1, "digits by SLDD, 20 samples (2 per class)"),
+      (2, 2, "digits by SLDD, 20 samples (2 per class, 2 steps)"))
+  def test_data_method_and_size(self, each, steps, title):
+    made = _artifact(np.tile(np.eye(10), (each, 1)), steps=steps)
+    assert figures.set_title(made) == title
+
+  def test_classes_of_different_sizes(self):
+    made = _artifact(np.eye(10)[[0, 0, 1]])
+    assert figures.set_title(made) == "digits by SLDD, 3 samples"
+    made = _artifact(np.eye(10)[[3]])
+    assert figures.set_title(made) == "digits by SLDD, 1 sample (1 per class)"
+
+  def test_names(self):
+    assert figures.method_name("frepo") == "FRePo"
+    assert figures.method_name("my_own") == "my_own"
+    assert figures.loss_name("my_own") == "outer loss of my_own"
+    names = map(figures.data_name, ("digits", "idx:/d/mnist/", "tfds:x/y:1"))
+    assert list(names) == ["digits", "mnist", "y:1"]
+
+  def test_every_method_has_a_name(self):
+    for name in methods.ENTRIES:
+      assert "_" not in figures.method_name(name)
+
+
+def _artifact(labels, steps=1):
+  return artifact.from_samples(
+      np.zeros((len(labels), 3)),
+      labels,
+      class_names=DIGITS,
+      preprocessing=data.features.unchanged(np.zeros((1, 3))),
+      order=np.arange(len(labels)).reshape(steps, -1),
+      method="sldd",
+      provenance=dict(data="digits"))
 
 
 def test_save_writes_a_png_and_leaves_no_part(tmp_path):

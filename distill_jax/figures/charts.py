@@ -204,8 +204,7 @@ def accuracy_bars(report: Mapping[str, Any], *, title: str = ""):
       fontsize=10)
   notes = []
   if stds.any():
-    notes.append(
-        f"± and whiskers: {_OVER_NETWORKS} (baselines: over sets and networks)")
+    notes.append(f"± and whiskers: {_OVER_NETWORKS} (and sets of a baseline)")
   full_data = report.get("full_data_accuracy")
   if full_data is not None:
     full_data *= 100

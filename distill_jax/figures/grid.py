@@ -11,7 +11,7 @@ from distill_jax.figures.captions import TEXT
 
 # In inches; text in points.
 _WIDEST, _NARROWEST, _TALLEST, _PAGE = 8.0, 4.5, 5.2, 9.0
-_CELLS, _LARGEST, _NAMES = (0.82, 0.7, 0.58), 1.6, 1.4
+_CELLS, _LARGEST, _NAMES, _TEXTS = (0.82, 0.7, 0.58), 1.6, 1.4, 0.8
 _COLUMNS, _PICTURES, _ROWS = 10, 100, 40
 _MARGIN, _GAP, _BEFORE, _BETWEEN = 0.1, 0.08, 0.12, 0.3
 _LINE, _HEADING, _NAME_SIZE = 0.15, 0.24, 9
@@ -31,7 +31,7 @@ def sample_grid(
 
   The class is that of the largest label value. Pixels are drawn as they are,
   in one range for all pictures; the figure says how many pixels leave the
-  range and are clipped. Soft labels stand below each sample.
+  range and are clipped. Soft labels stand by each sample.
 
   Args:
     images: [M, H, W, C] pixels with C = 1 or 3.
@@ -39,7 +39,7 @@ def sample_grid(
     class_names: of every class; two where labels are [M, 1].
     start: [M, H, W, C] pixels that the samples started from, shown before.
     order: [S, n] int; with several steps, samples of a class stand in the
-      order of their steps, and below each is its step.
+      order of their steps, each with its step.
     title: above all.
     label_space: of the labels, see `artifact.Artifact`. Logits are shown as
       probabilities.
@@ -70,8 +70,13 @@ def sample_grid(
   rows = [(str(class_names[c]), groups[c][:columns]) for c in kept]
   for cell in _CELLS:  # the largest that keeps the figure on a page
     layout = _layout(rows, columns, cell, start is not None, read.hard)
-    texts = _texts(read, class_names, steps, room=layout.cell - _GAP / 2)
-    lines = max(len(texts[i]) for _, samples in rows for i in samples)
+    texts = _texts(
+        read, class_names, steps, room=layout.texts or layout.cell - _GAP / 2)
+    shown = [texts[i] for _, samples in rows for i in samples]
+    lines = max(map(len, shown))
+    if layout.texts:
+      widths = [captions.inches(text) for own in shown for text, _ in own]
+      layout = layout._replace(texts=max(widths))
     panels = _panels(images, start, texts, layout, lines)
     num_blocks, height = _blocks(len(rows), layout, panels)
     if height <= _PAGE:
@@ -86,12 +91,14 @@ class _Layout(NamedTuple):
     beside: whether "before" and "after" stand side by side.
     names: width of the names, in inches.
     cell: of a picture, in inches.
+    texts: kept right of a picture for its texts, in inches; 0 for texts below.
   """
 
   columns: int
   beside: bool
   names: float
   cell: float
+  texts: float
 
 
 class _Panel(NamedTuple):
@@ -100,9 +107,10 @@ class _Panel(NamedTuple):
   Attributes:
     heading: above them, or "".
     images: [M, H, W, C] pixels.
-    texts: M lists of lines below the pictures; None for none.
+    texts: M lists of lines below or beside the pictures; None for none.
     cell: side of a picture and the gap, in inches.
-    lines: room kept below each row.
+    lines: room kept below each row, or at least as high as a row.
+    right: whether texts stand right of the pictures.
   """
 
   heading: str
@@ -110,6 +118,7 @@ class _Panel(NamedTuple):
   texts: Sequence[Sequence[tuple[str, str]]] | None
   cell: float
   lines: int
+  right: bool
 
 
 def _layout(rows, columns, cell, before: bool, hard: bool) -> _Layout:
@@ -118,18 +127,21 @@ def _layout(rows, columns, cell, before: bool, hard: bool) -> _Layout:
   beside = before and columns <= (6 if hard else 4)
   wide = columns * (1 + beside)
   few = len(rows) * columns <= 4
-  room = _WIDEST - 2 * _MARGIN - names - beside * _BEFORE
+  texts = _TEXTS * (columns == 1 and not hard)
+  room = _WIDEST - 2 * _MARGIN - names - beside * _BEFORE - texts
   cell = min(room / wide, _LARGEST if few else cell)
-  return _Layout(columns, beside, names, cell)
+  return _Layout(columns, beside, names, cell, texts)
 
 
 def _panels(images, start, texts, layout: _Layout, lines: int):
   """One panel, or those before and after; before is small above the other."""
-  after = _Panel("", images, texts, layout.cell, lines)
+  right = layout.texts > 0
+  after = _Panel("", images, texts, layout.cell, lines, right)
   if start is None:
     return [after]
   cell = layout.cell if layout.beside else layout.cell / 2
-  before = _Panel("Before", start, None, cell, lines if layout.beside else 0)
+  before = _Panel(
+      "Before", start, None, cell, lines if layout.beside else 0, right)
   return [before, after._replace(heading="After")]
 
 
@@ -149,7 +161,7 @@ def _blocks(num_rows: int, layout: _Layout, panels) -> tuple[int, float]:
 def _breadth(layout: _Layout, cell: float) -> float:
   """Inches that a row takes, its name included."""
   pictures = layout.columns * (1 + layout.beside) * cell
-  return layout.names + pictures + layout.beside * _BEFORE
+  return layout.names + pictures + layout.beside * _BEFORE + layout.texts
 
 
 def _texts(read, class_names, steps, *, room: float):
@@ -209,6 +221,8 @@ def _draw(panels, rows, layout: _Layout, num_blocks, title, note, limits):
 def _row_height(panel: _Panel) -> float:
   shape = np.array(panel.images.shape[1:3])
   height = shape[0] * (panel.cell - _GAP) / shape.max()
+  if panel.right:
+    return max(height, _LINE * panel.lines) + _GAP
   return height + _GAP + _LINE * panel.lines
 
 
@@ -225,8 +239,8 @@ def _draw_block(axes, panels, rows, layout: _Layout, left, y, limits) -> float:
   for name, samples in rows:
     for x, panel in zip(starts, panels, strict=True):
       _draw_row(axes, panel, samples, x, y, limits)
-    height = _row_height(panels[-1])
-    middle = (height - _GAP - _LINE * panels[-1].lines) / 2
+    height, last = _row_height(panels[-1]), panels[-1]
+    middle = (height - _GAP - _LINE * last.lines * (not last.right)) / 2
     _write(
         axes,
         left + layout.names - _GAP,
@@ -243,6 +257,8 @@ def _draw_row(axes, panel: _Panel, samples, left, y, limits) -> None:
   shape = np.array(panel.images.shape[1:3])
   height, width = shape * (panel.cell - _GAP) / shape.max()
   low, high = limits
+  if panel.right:
+    y += (_row_height(panel) - _GAP - height) / 2
   for column, i in enumerate(samples):
     x = left + (column + 0.5) * panel.cell
     picture = np.clip((panel.images[i] - low) / (high - low), 0, 1)
@@ -251,9 +267,13 @@ def _draw_row(axes, panel: _Panel, samples, left, y, limits) -> None:
         interpolation="nearest",
         aspect="auto",
         extent=(x - width / 2, x + width / 2, y + height, y))
-    for line, (text,
-               colour) in enumerate(panel.texts[i] if panel.texts else ()):
-      _write(axes, x, y + height + 0.03 + line * _LINE, text, color=colour)
+    texts = panel.texts[i] if panel.texts else ()
+    for line, (text, colour) in enumerate(texts):
+      at = (x, y + height + 0.03, "center")
+      if panel.right:
+        above = (height - _LINE * len(texts)) / 2
+        at = (left + panel.cell, y + above + 0.02, "left")
+      _write(axes, at[0], at[1] + line * _LINE, text, ha=at[2], color=colour)
 
 
 def _write(axes, x, y, text, **style):
