@@ -12,7 +12,8 @@ from matplotlib.image import AxesImage
 from matplotlib.text import Text
 from PIL import Image
 
-from distill_jax import artifact, data, figures, methods
+from distill_jax import artifact, data, figures, methods, preprocessing
+from distill_jax.runs import results
 
 DIGITS = tuple("0123456789")
 LONG = ("aeroplane in the clouds", 24 * "W", "cat", "$x$ + $y$")
@@ -607,6 +608,51 @@ def _artifact(labels, steps=1):
       order=np.arange(len(labels)).reshape(steps, -1),
       method="sldd",
       provenance=dict(data="digits"))
+
+
+@pytest.mark.parametrize(
+    "shape, axis, unit", [((3,), "feature (original units)", "1,020"),
+                          ((6, 2), "time step", "value (original units)")])
+def test_runs_draw_tables_and_series_in_original_units(
+    tmp_path, monkeypatch, shape, axis, unit):
+  drawn = {}
+  monkeypatch.setattr(
+      figures, "save", lambda figure, path: drawn.update({path.name: figure}))
+  size = np.ones(shape[-1])
+  made = artifact.from_samples(
+      np.full((4, *shape), 2.0),
+      np.eye(10)[[1, 1, 0, 0]],
+      class_names=DIGITS,
+      preprocessing=preprocessing.Standardise(1000 * size, 10 * size),
+      method="dm",
+      provenance=dict(data="csv:/data/blood.csv"))
+  results.write_results(tmp_path, made, {"baselines": {}})
+  figure = drawn["samples.png"]
+  assert figure.get_suptitle() == "blood.csv by DM, 4 samples (2 per class)"
+  assert {axis, unit} <= set(_texts(figure))
+  if len(shape) == 2:
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), 1020)
+
+
+@pytest.mark.parametrize(
+    "raw_dtype, mean, std, black_and_white",
+    [("uint8", 0.5, 0.2, "0 is black, 1 is white"),
+     ("float32", 0.5, 0.2, "0 is black, 1 is white"),
+     ("float32", 10.0, 5.0, "0 is black, 20 is white")])
+def test_runs_draw_images_in_the_range_of_real_ones(
+    tmp_path, monkeypatch, raw_dtype, mean, std, black_and_white):
+  drawn = {}
+  monkeypatch.setattr(
+      figures, "save", lambda figure, path: drawn.update({path.name: figure}))
+  made = artifact.from_samples(
+      np.zeros((10, 4, 4, 1)),
+      np.eye(10),
+      class_names=DIGITS,
+      preprocessing=preprocessing.Standardise(
+          np.array([mean]), np.array([std])))
+  made = made._replace(raw_dtype=raw_dtype)
+  results.write_results(tmp_path, made, {"baselines": {}})
+  assert black_and_white in _note(drawn["samples.png"])
 
 
 def test_save_writes_a_png_and_leaves_no_part(tmp_path):
