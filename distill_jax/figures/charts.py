@@ -128,7 +128,7 @@ def accuracy_against(
   theme.dress(axes, "both")
   axes.set_xlabel(name, fontsize=10)
   axes.set_ylabel("test accuracy (%)", fontsize=10)
-  if any(map(_std, rows)):
+  if any(map(_has_std, rows)):
     theme.note(axes, figure, f"bars: ± {_OVER_NETWORKS}")
   lowest = 100 * min(row["mean"] - _std(row) for row in rows)
   if full_data is not None:
@@ -172,14 +172,12 @@ def accuracy_bars(report: Mapping[str, Any], *, title: str = ""):
   figure = theme.figure(6.5, 1.6 + 0.34 * len(bars))
   theme.entitle(figure, title or _title(report))
   axes = figure.subplots()
-  whiskers = [
-      _whiskers(np.minimum(stds, means)),
-      _whiskers(np.minimum(stds, 100 - means))
-  ]
+  whiskers = np.where(stds > 0, stds, np.nan)
+  whiskers = [np.minimum(whiskers, means), np.minimum(whiskers, 100 - means)]
   axes.barh(
       list(bars),
       means,
-      xerr=None if whiskers[0] is None else np.array(whiskers),
+      xerr=whiskers if stds.any() else None,
       height=0.68,
       color=colours,
       ecolor=theme.DARK,
@@ -189,7 +187,7 @@ def accuracy_bars(report: Mapping[str, Any], *, title: str = ""):
     axes.text(
         105,
         y,
-        f"{mean:.1f} ± {std:.1f}" if std else f"{mean:.1f}",
+        f"{mean:.1f} ± {std:.1f}" if _has_std(bars[name]) else f"{mean:.1f}",
         va="center",
         fontsize=9,
         color=theme.DARK,
@@ -203,7 +201,7 @@ def accuracy_bars(report: Mapping[str, Any], *, title: str = ""):
       f"test accuracy of {judge} (%)" if judge else "test accuracy (%)",
       fontsize=10)
   notes = []
-  if stds.any():
+  if any(map(_has_std, bars.values())):
     notes.append(f"± and whiskers: {_OVER_NETWORKS} (and sets of a baseline)")
   full_data = report.get("full_data_accuracy")
   if full_data is not None:
@@ -248,7 +246,7 @@ def transfer_matrix(
   axes = figure.subplots()
   low, high = 10 * np.floor(means.min() / 10), 10 * np.ceil(means.max() / 10)
   low = min(low, high - 10)
-  if any(_std(block)
+  if any(_has_std(block)
          for row in sets.values()
          for n in row.values()
          for block in (n["accuracy"], n["random_real"])):
@@ -260,7 +258,7 @@ def transfer_matrix(
       axes.text(
           x,
           y,
-          f"{text}\n± {std:.1f}" if std else text,
+          f"{text}\n± {std:.1f}" if _has_std(block) else text,
           ha="center",
           va="center",
           fontsize=9,
@@ -300,12 +298,18 @@ def _log_axis(axes, sizes: Sequence[int], unit: str):
 
 
 def _std(block: Mapping[str, Any]) -> float:
-  """The standard deviation, 0 where there is none (one network)."""
+  """The standard deviation, 0 where there is none."""
+  return block["std"] if _has_std(block) else 0.0
+
+
+def _has_std(block: Mapping[str, Any]) -> bool:
+  """Whether several networks were trained, as far as is known."""
   std = block.get("std")
-  if std is None or not np.isfinite(std) or len(block.get("per_network",
-                                                          ())) == 1:
-    return 0.0
-  return std
+  if std is None or not np.isfinite(std):
+    return False
+  if "per_network" in block:
+    return len(block["per_network"]) > 1
+  return std > 0
 
 
 def _whiskers(stds):

@@ -1,6 +1,5 @@
 """The pictures of a set: rows are classes, columns the samples of a class."""
 
-import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -81,7 +80,9 @@ def sample_grid(
     num_blocks, height = _blocks(len(rows), layout, panels)
     if height <= _PAGE:
       break
-  note = _note(images, read, class_names, groups, columns, len(kept), limits)
+  each = int(-(-len(rows) // num_blocks) * min(_PAGE / height, 1))
+  rows = rows[:max(10, each * num_blocks)]
+  note = _note(images, read, class_names, groups, columns, len(rows), limits)
   return _draw(panels, rows, layout, num_blocks, title, note, limits)
 
 
@@ -198,10 +199,10 @@ def _draw(panels, rows, layout: _Layout, num_blocks, title, note, limits):
   width = num_blocks * _breadth(layout, layout.cell) + between + 2 * _MARGIN
   width = max(_NARROWEST, width)
   y = _MARGIN
-  for line in textwrap.wrap(title, int(width * 9.5)):
+  for line in theme.wrapped(title, int(width * 9.5)):
     _write(axes, width / 2, y, line, fontsize=11, weight="bold")
     y += _HEADING
-  for line in textwrap.wrap(note, int(width * 15)):
+  for line in theme.wrapped(note, int(width * 15)):
     _write(axes, width / 2, y, line, color=theme.GREY)
     y += _LINE
   y += _GAP

@@ -1,6 +1,5 @@
 """Real and distilled samples in one plane (t-SNE)."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -103,8 +102,7 @@ def t_sne(
           marker=theme.marker(segment),
           edgecolors=theme.DARK,
           linewidths=1.1)
-    room = int(12 * width / len(sets))
-    lines = [textwrap.fill(line, room) for line in name.split("\n")]
+    lines = theme.wrapped(name, int(12 * width / len(sets)))
     axes.set_title("\n".join(lines), fontsize=9, parse_math=False)
     axes.set(xticks=(), yticks=())
     axes.set_xlabel("t-SNE 1 (no unit)", fontsize=9)

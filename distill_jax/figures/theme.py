@@ -54,16 +54,20 @@ def entitle(figure, title: str):
   """The title of a figure, broken to its width; "" for none."""
   if title:
     width = figure.get_size_inches()[0]
-    lines = textwrap.fill(title, int(10 * width))
+    lines = wrapped(title, int(10 * width))
     figure.suptitle(
-        lines, fontsize=11, weight="bold", color=DARK, parse_math=False)
+        "\n".join(lines),
+        fontsize=11,
+        weight="bold",
+        color=DARK,
+        parse_math=False)
 
 
 def note(axes, figure, text: str):
   """A grey line above some axes that says how they are read; "" for none."""
   if text:
     width = figure.get_size_inches()[0]
-    lines = [textwrap.fill(line, int(13 * width)) for line in text.split("\n")]
+    lines = wrapped(text, int(13 * width))
     axes.set_title("\n".join(lines), fontsize=8.5, color=GREY, parse_math=False)
 
 
@@ -79,7 +83,15 @@ def foot(figure, text: str):
   """A grey note below the panels."""
   width = figure.get_size_inches()[0]
   figure.supxlabel(
-      textwrap.fill(text, int(13 * width)),
+      "\n".join(wrapped(text, int(13 * width))),
       fontsize=8.5,
       color=GREY,
       parse_math=False)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+  """Its lines, broken at spaces to so many characters."""
+  return [
+      part for line in text.split("\n")
+      for part in textwrap.wrap(line, width, break_on_hyphens=False)
+  ]

@@ -62,8 +62,8 @@ def decoded_sentences(
   note += f" In blue: {'class' if read.hard else read.note}."
   if len(rows) < len(sentences):
     note = f"{len(rows)} of {len(sentences)} sentences. {note}"
-  heading = textwrap.wrap(title, 78)
-  notes = textwrap.wrap(note, _COLUMNS)
+  heading = theme.wrapped(title, 78)
+  notes = theme.wrapped(note, _COLUMNS)
   top = 0.1 + 0.23 * len(heading) + _LINE * len(notes)
   height = top + 0.18 + sum(
       (1 + len(body)) * _LINE + _GAP for _, body in blocks)
