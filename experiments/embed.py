@@ -22,7 +22,7 @@ from distill_jax import artifact as artifacts
 from distill_jax import environment, figures, models
 from distill_jax.errors import ConfigError, DataError
 from distill_jax.evaluation import metrics
-from distill_jax.labels import classes_of_labels
+from distill_jax.figures.captions import classes_of_rows
 from distill_jax.objectives import ncfm
 from distill_jax.runs import source_of, workdir
 from distill_jax.runs.console import say
@@ -58,7 +58,7 @@ def main(argv):
   points = {
       name:
           figures.Points(
-              features(a.inputs), np.asarray(classes_of_labels(a.labels)),
+              features(a.inputs), classes_of_rows(a.labels, a.label_space),
               a.provenance.get("segment_of_sample")) for name, a in sets.items()
   }
   distances = {

@@ -14,6 +14,7 @@ from PIL import Image
 
 from distill_jax import artifact, figures, methods, preprocessing
 from distill_jax.data.features import unchanged
+from distill_jax.figures.captions import classes_of_rows
 from distill_jax.runs import results
 
 DIGITS = tuple("0123456789")
@@ -663,6 +664,14 @@ def test_runs_draw_images_in_the_range_of_real_ones(
   made = made._replace(raw_dtype=raw_dtype)
   results.write_results(tmp_path, made, {"baselines": {}})
   assert black_and_white in _note(drawn["samples.png"])
+
+
+@pytest.mark.parametrize(
+    "space, labels", [("centred", [-0.5, 0.4]), ("logits", [-2.0, 0.3]),
+                      ("raw", [0.4, 0.6])])
+def test_the_class_of_one_column_depends_on_the_label_space(space, labels):
+  classes = classes_of_rows(np.array(labels)[:, None], space)
+  np.testing.assert_array_equal(classes, [0, 1])
 
 
 def test_save_writes_a_png_and_leaves_no_part(tmp_path):

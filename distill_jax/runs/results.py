@@ -7,7 +7,7 @@ import numpy as np
 from distill_jax import figures, storage
 from distill_jax.artifact import Artifact, inverted
 from distill_jax.evaluation.report import Evaluation
-from distill_jax.labels import classes_of_labels
+from distill_jax.figures.captions import classes_of_rows
 from distill_jax.preprocessing import Standardise
 from distill_jax.runs.files import MetricsLog, write_json
 from distill_jax.text.embedding import AveragedVectors
@@ -51,7 +51,7 @@ def write_results(
 
 def _write_words(file: Path, artifact: Artifact, words) -> None:
   """The class and the nearest words of every sentence, a line each."""
-  classes = classes_of_labels(artifact.training_set.samples.labels)
+  classes = classes_of_rows(artifact.labels, artifact.label_space)
   storage.replace(
       file, "".join(
           f"{artifact.class_names[c]}\t{' '.join(line)}\n"
