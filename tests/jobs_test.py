@@ -28,9 +28,10 @@ def _data(num_classes, dtype="float32", shape=(6,)):
   means = rng.integers(0, 2, (num_classes, *shape))
   means.reshape(num_classes, -1)[np.arange(num_classes), :4] = (
       np.arange(num_classes)[:, None] >> np.arange(4)) % 2
-  x = np.clip(0.2 + 0.6 * means[y] + rng.normal(0, 0.05, (len(y), *shape)), 0, 1)
-  x = np.round(255 * x).astype(np.uint8) if dtype == "uint8" else (
-      x.astype(np.float32))
+  x = np.clip(
+      0.2 + 0.6 * means[y] + rng.normal(0, 0.05, (len(y), *shape)), 0, 1)
+  x = np.round(255 * x).astype(
+      np.uint8) if dtype == "uint8" else (x.astype(np.float32))
   return dict(x=x, y=y, num_outputs=num_outputs(num_classes))
 
 
@@ -108,7 +109,7 @@ def test_in_pytorch(num_classes, dtype):
 
 @pytest.mark.parametrize("num_classes, dtype", [KINDS[1], KINDS[4]])
 def test_other_network(num_classes, dtype):
-  given = _set(num_classes, dtype=dtype, shape=(12, 12, 1))
+  given = _set(num_classes, dtype=dtype, **IMAGES)
   job = _run("other_network", **given)
   assert len(job["accuracies"]) == 2 and min(job["accuracies"]) > 0.5
 

@@ -2,10 +2,12 @@
 
 import torch
 
-rows, targets, prepare = made.to_torch()
-classes = len(made.class_names)
-network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(classes))
-loss = lambda: torch.nn.functional.cross_entropy(network(rows), targets)
-adam = torch.optim.Adam((network(rows), network)[1].parameters(), 0.01)
-[adam.step(lambda: (adam.zero_grad(), loss().backward())) for _ in range(200)]
+x, y, prepare = made.to_torch()
+layer = torch.nn.Linear(x[0].numel(), len(made.class_names))
+network = torch.nn.Sequential(torch.nn.Flatten(), layer)
+sgd = torch.optim.SGD(network.parameters(), 0.05)
+for _ in range(200):
+  sgd.zero_grad()
+  torch.nn.functional.cross_entropy(network(x), y).backward()
+  sgd.step()
 predicted = network(prepare(x_test)).argmax(1).numpy()
