@@ -25,7 +25,7 @@ from distill_jax.initialisation import (
 )
 from distill_jax.merging import merge
 from distill_jax.methods.condensing import condense
-from distill_jax.nn import convnet, from_linen, lenet, mlp
+from distill_jax.nn import convnet, from_functions, from_linen, from_nnx, lenet, mlp
 from distill_jax.objectives.combine import weighted_sum
 from distill_jax.objectives.dc import gradient_matching
 from distill_jax.objectives.dd import unrolled
@@ -42,8 +42,9 @@ __all__ = [
     "Source", "TrainingSet", "__version__", "backprop", "batch_map",
     "class_members", "condense", "convnet", "distill", "distiller",
     "distribution_matching", "evaluate", "evaluate_set", "export",
-    "from_arrays", "from_linen", "from_noise", "from_real", "from_samples",
-    "from_texts", "gradient_matching", "learn", "lenet", "load", "merge",
-    "methods", "mixed", "mlp", "per_class", "pixels", "read", "save",
-    "step_order", "student", "to_artifact", "unrolled", "weighted_sum"
+    "from_arrays", "from_functions", "from_linen", "from_nnx", "from_noise",
+    "from_real", "from_samples", "from_texts", "gradient_matching", "learn",
+    "lenet", "load", "merge", "methods", "mixed", "mlp", "per_class", "pixels",
+    "read", "save", "step_order", "student", "to_artifact", "unrolled",
+    "weighted_sum"
 ]

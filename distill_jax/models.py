@@ -12,8 +12,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+
 from distill_jax import nn
 from distill_jax.data.source import Source
+from distill_jax.errors import ConfigError
 from distill_jax.kernels import closed_form, tiles
 from distill_jax.labels import num_outputs
 from distill_jax.nn.specification import functions
@@ -104,6 +107,60 @@ def default(source: Source, *, width: int = 32) -> dict[str, Any]:
     windows = [w for w in _WINDOWS if w <= shape[0]] or [shape[0]]
     return dict(name="text_convnet", windows=windows)
   return dict(name="mlp", widths=[128])
+
+
+def check_fits(network: Network, source: Source, *, reader: str = "") -> None:
+  """Refuses a network that cannot be used on these data.
+
+  Nothing is computed: shapes alone are followed.
+
+  Args:
+    network: the network.
+    source: the data.
+    reader: what reads the network's stages, by name; "" for nothing.
+
+  Raises:
+    ConfigError: a wrong number of outputs; no stages that `reader` could read.
+  """
+  example = jax.ShapeDtypeStruct(source.example.shape, source.example.dtype)
+  _check_outputs(network, example, source.num_classes)
+  if reader:
+    _check_stages(network, example, reader)
+
+
+@functools.cache
+def _check_outputs(network: Network, example, num_classes: int) -> None:
+
+  def outputs(key, x):
+    return network.apply(network.init(key, x), x)[0]
+
+  logits = jax.eval_shape(outputs, jax.random.key(0), example)
+  if getattr(logits, "shape", ())[:-1] != example.shape[:1]:
+    raise ConfigError(
+        "`network` must return logits [B, K]; got "
+        f"{jax.tree.map(lambda leaf: leaf.shape, logits)} for inputs "
+        f"{example.shape}.")
+  found, wanted = logits.shape[-1], num_outputs(num_classes)
+  if found != wanted:
+    noun, binary = "outputs", ""
+    if num_classes == 2:
+      noun, binary = "output", " Use one output, a single logit."
+    raise ConfigError(
+        f"`network` must have {wanted} {noun} for {num_classes} classes; got "
+        f"{found}.{binary}")
+
+
+@functools.cache
+def _check_stages(network: Network, example, reader: str) -> None:
+
+  def stages(key, x):
+    return network.stages(network.init(key, x), x)[0]
+
+  try:
+    jax.eval_shape(stages, jax.random.key(0), example)
+  except ConfigError as error:
+    raise ConfigError(
+        f"`network` must show its features to {reader}; {error}") from None
 
 
 @functools.cache

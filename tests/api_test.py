@@ -8,8 +8,9 @@ NAMES = """
     Artifact ArtifactError ConfigError DataError Distilled Run Source
     TrainingSet __version__ backprop batch_map class_members condense
     convnet distill distiller distribution_matching evaluate evaluate_set
-    export from_arrays from_linen from_noise from_real from_samples
-    from_texts gradient_matching learn lenet load merge methods mixed mlp
+    export from_arrays from_functions from_linen from_nnx from_noise
+    from_real from_samples from_texts gradient_matching learn lenet load
+    merge methods mixed mlp
     per_class pixels read save step_order student to_artifact unrolled
     weighted_sum
 """.split()

@@ -28,9 +28,11 @@ def condense(
   Args:
     source: a `data.Source`; its train split is distilled.
     method: of `methods`, for instance `methods.dm()`.
-    network: the student: a `Network`, `{"name": ..., settings}`, a name of
-      `models.NETWORKS`, or a kernel for methods of kernels; by default a small
-      network that suits the shape of the data.
+    network: the student: a name of `models.NETWORKS`, `{"name": ..., settings}`
+      or a `Network`; a flax linen module, an NNX module or a function that
+      builds one, or a pair of functions as in `from_functions`; or a kernel for
+      methods of kernels. By default a small network that suits the shape of the
+      data.
     per_class: label rows of each class, usually distilled samples; or
     num_rows: label rows of the whole set.
     key: consumed; `jax.random.key(0)` by default.

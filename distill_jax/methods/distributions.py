@@ -78,6 +78,7 @@ def dm(s: SimpleNamespace) -> Method:
       s,
       lambda task: matched_means(s, task),
       anchors=True,
+      stages=True,
       recipe=dict(name="dsa", num_epochs=300, strategy=None))
 
 
@@ -169,6 +170,7 @@ def ncfm(s: SimpleNamespace) -> Method:
       s,
       objective,
       prepare=partial(_pool, s),
+      stages=True,
       recipe=dict(name="dsa", num_epochs=300, strategy=None))
 
 
@@ -231,4 +233,5 @@ def cafe(s: SimpleNamespace) -> Method:
         moved=s.moved,
         max_epochs=s.max_epochs)
 
-  return built(s, objective, recipe=dict(name="cafe", num_epochs=300))
+  return built(
+      s, objective, recipe=dict(name="cafe", num_epochs=300), stages=True)

@@ -15,14 +15,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from distill_jax import initialisation, models
+from distill_jax import initialisation, models, nn
 from distill_jax.artifact import Artifact, to_artifact
 from distill_jax.data.source import check_source
 from distill_jax.errors import ConfigError
 from distill_jax.estimators.backprop import backprop
 from distill_jax.evaluation import recipes
 from distill_jax.keys import check_key
-from distill_jax.labels import num_outputs
 from distill_jax.outer_loop import Distiller, State, distiller
 from distill_jax.parameterization.pixels import pixels
 from distill_jax.tracking import Tracker
@@ -172,6 +171,7 @@ class Method(NamedTuple):
     check: `(task)`, raises what can be known before the first step.
     prolongable: whether more steps can be added to a finished run.
     anchors: whether the objective matches the anchor of a task.
+    stages: whether the objective reads `Network.stages` of the student.
   """
 
   objective: Callable[[Task], Any] | None
@@ -199,6 +199,7 @@ class Method(NamedTuple):
   check: Callable[[Task], None] = lambda task: None
   prolongable: bool = True
   anchors: bool = False
+  stages: bool = False
 
   def __repr__(self) -> str:
     return f"Method {self.name}: {self.num_steps:,} outer steps"
@@ -287,8 +288,7 @@ def plan(
   Args:
     source: the data.
     method: what is done.
-    network: the student: a `Network`, `{"name": ..., settings}`, a name, or a
-      kernel for methods of kernels; by default what suits the data.
+    network: the student, as in `condense`; by default what suits the data.
     per_class: label rows of each class that the data hold; or
     num_rows: label rows of the whole set.
     keys: of the run.
@@ -369,13 +369,14 @@ def student_of(source, method: Method, given=None):
   """The specification of the student, and the student; see `plan`."""
   if isinstance(given, str):
     given = {"name": given}
+  given = nn.as_network(given)
   if given is not None and not isinstance(given, Mapping):
     spec = models.spec_of(given)
     fits = method.model == (
         "network" if isinstance(given, Network) else "kernel")
     _check_model(method, fits, type(given).__name__)
     if method.model == "network":
-      _check_size(given, source)
+      _check_fits(given, source, method)
     return (method.network(source, spec) if spec else {}), given
   spec = dict(method.network(source, given))
   if method.model == "none":
@@ -384,7 +385,7 @@ def student_of(source, method: Method, given=None):
   _check_model(method, is_kernel == (method.model == "kernel"), spec["name"])
   model = models.from_spec(spec, source.num_classes)
   if not is_kernel:
-    _check_size(model, source)
+    _check_fits(model, source, method)
   return models.spec_of(model), model
 
 
@@ -394,15 +395,6 @@ def _check_model(method, fits: bool, found: str) -> None:
         f"`network` must be a {method.model} for {method.name}; got {found}.")
 
 
-def _check_size(network: Network, source) -> None:
-  """Refuses a network that cannot read the data or has other outputs."""
-
-  def outputs(key, x):
-    return network.apply(network.init(key, x), x)[0]
-
-  found = jax.eval_shape(outputs, jax.random.key(0), source.example).shape[-1]
-  wanted = num_outputs(source.num_classes)
-  if found != wanted:
-    raise ConfigError(
-        f"`network` must have {wanted} outputs for {source.num_classes} "
-        f"classes; got {found}. Binary tasks use a single logit.")
+def _check_fits(network: Network, source, method: Method) -> None:
+  models.check_fits(
+      network, source, reader=method.name if method.stages else "")

@@ -68,6 +68,7 @@ def _built(s: SimpleNamespace, objective, **others) -> Method:
           "begin", start(s, labels="centred", label_space="centred")),
       label_space="centred",
       by_class=False,
+      stages=s.network is None,
       **others)
 
 

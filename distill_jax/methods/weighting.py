@@ -76,7 +76,8 @@ def _summed(methods, weights) -> Method:
           weights=tuple(weights)),
       initial=lambda state: first.initial(state[0][0]),
       check=check,
-      anchors=all(method.anchors for method in methods))
+      anchors=all(method.anchors for method in methods),
+      stages=any(method.stages for method in methods))
 
 
 @declare(
@@ -94,4 +95,5 @@ def hybrid(s: SimpleNamespace) -> Method:
           matched_means(s, task),
           weights=tuple(s.weights)),
       recipe=dict(name="dsa", num_epochs=300, strategy=None),
-      anchors=True)
+      anchors=True,
+      stages=True)

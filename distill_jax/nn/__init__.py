@@ -8,7 +8,12 @@ from distill_jax.nn.frepo_convnet import frepo_convnet
 from distill_jax.nn.lenet import lenet
 from distill_jax.nn.mlp import mlp
 from distill_jax.nn.mobilenet import mobilenet_v2
-from distill_jax.nn.network import from_linen, from_nnx
+from distill_jax.nn.network import (
+    as_network,
+    from_functions,
+    from_linen,
+    from_nnx,
+)
 from distill_jax.nn.recurrent import bi_lstm, bi_rnn, conv_lstm
 from distill_jax.nn.resnet import resnet10, resnet18
 from distill_jax.nn.text_convnet import text_convnet
@@ -17,8 +22,8 @@ from distill_jax.nn.vgg import vgg11
 from distill_jax.nn.vit import vit
 
 __all__ = [
-    "alex_cifar_net", "alexnet", "bi_lstm", "bi_rnn", "conv_lstm", "conv2d",
-    "convnet", "frepo_convnet", "from_linen", "from_nnx", "lenet", "mlp",
-    "mobilenet_v2", "resnet10", "resnet18", "text_convnet", "transformer",
-    "vgg11", "vit"
+    "alex_cifar_net", "alexnet", "as_network", "bi_lstm", "bi_rnn", "conv_lstm",
+    "conv2d", "convnet", "frepo_convnet", "from_functions", "from_linen",
+    "from_nnx", "lenet", "mlp", "mobilenet_v2", "resnet10", "resnet18",
+    "text_convnet", "transformer", "vgg11", "vit"
 ]

@@ -1,49 +1,140 @@
-"""Adapters: framework modules as the `Network` record of pure functions."""
+"""Adapters: framework modules as the `Network` record of pure functions.
 
-from collections.abc import Callable
+Equal modules, and equal arguments, give one network, so that it compiles once.
+"""
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from distill_jax.types import Network, PyTree
+from distill_jax.errors import ConfigError
+from distill_jax.nn import capture
+from distill_jax.types import Array, Network, PyTree
+
+_TRAINING = ("train", "training", "is_training")
+_EVALUATING = ("deterministic", "use_running_average")
 
 
-def from_linen(module: nn.Module) -> Network:
-  """A linen module called as `module(x, train=...)`.
+def as_network(given: Any) -> Any:
+  """A `Network` of what people have; anything else is returned as it is.
 
-  `stages` needs a method `stages(x, train=...)` that returns a tuple of
-  features. Dropout draws from the collection `dropout`.
+  Args:
+    given: a linen module, an NNX module or a function `(rngs) -> NNX module`,
+      or a pair of functions as in `from_functions`.
+
+  Raises:
+    ConfigError: a class in place of a linen module.
   """
+  nnx = sys.modules.get("flax.nnx")  # whoever has a module has imported it
+  if isinstance(given, nn.Module):
+    return from_linen(given)
+  if isinstance(given, type) and issubclass(given, nn.Module):
+    raise ConfigError(
+        f"`network` must be a module; got the class {given.__name__}. Call it: "
+        f"{given.__name__}(...).")
+  if nnx and (isinstance(given, nnx.Module) or _builds(given)):
+    return from_nnx(given)
+  if _is_pair(given):
+    return from_functions(*given)
+  return given
+
+
+def from_linen(
+    module: nn.Module, stages: Sequence[str] | None = None) -> Network:
+  """A linen module, called as `module(x)`.
+
+  It is told whether it trains through an argument `train`, `training` or
+  `is_training`, or `deterministic` or `use_running_average`, where it has one.
+  Dropout draws from the collection `dropout`.
+
+  Stages are those of its method `stages`, called like the module, which returns
+  a tuple of features. Without one they are what its layers read; see
+  `nn.capture`.
+
+  Args:
+    module: the module.
+    stages: names of the submodules whose inputs are the stages, such as
+      `("Conv_1", "Dense_0")`, slashes between levels; the classifier last.
+  """
+  stages = None if stages is None else tuple(stages)
+  try:
+    return _from_linen(module, stages)
+  except TypeError:  # fields that cannot be hashed
+    return _from_linen.__wrapped__(module, stages)
+
+
+@functools.cache
+def _from_linen(module, stages) -> Network:
+  own = getattr(type(module), "stages", None) if stages is None else None
+
+  def init(key, example):
+    rngs = {"params": key, "dropout": key}
+    variables = module.init(rngs, example, **_mode(module.__call__, False))
+    return _at_least(example.dtype, dict(variables))
+
+  def arguments(variables, key, train):
+    return dict(
+        rngs={} if key is None else {"dropout": key},
+        mutable=sorted(set(variables) - {"params"}) if train else [])
 
   def run(method):
+    function = getattr(module, method)
 
     def call(variables, x, *, key=None, train=False):
-      rngs = {} if key is None else {"dropout": key}
-      mutable = sorted(set(variables) - {"params"}) if train else []
       out, updated = module.apply(
-          variables, x, train=train, rngs=rngs, mutable=mutable, method=method)
+          variables,
+          x,
+          method=method,
+          **arguments(variables, key, train),
+          **_mode(function, train))
       return out, {**variables, **updated}
 
     return call
 
-  def init(key, example):
-    variables = module.init(key, example, train=False)
-    return _at_least(example.dtype, dict(variables))
+  def captured(variables, x, *, key=None, train=False):
+    features, updated = capture.of_linen(
+        module, stages, variables, x, **arguments(variables, key, train),
+        **_mode(module.__call__, train))
+    return features, {**variables, **updated}
 
-  return Network(init, run("__call__"), run("stages"))
+  return Network(
+      init, run("__call__"), _flat(run("stages") if own else captured))
 
 
-def from_nnx(build: Callable) -> Network:
-  """An NNX module, built by `build(rngs)` and called as `module(x)`.
+def from_nnx(build: Any, stages: Sequence[str] | None = None) -> Network:
+  """An NNX module, called as `module(x)`.
 
-  `stages` needs a method `stages(x)`. Its random streams are no part of
-  `variables`: `key` seeds them at every call.
+  `module.train()` and `module.eval()` tell it whether it trains, and an
+  argument as in `from_linen` where it has one. Its random streams are no part
+  of `variables`: `key` seeds them at every call.
+
+  Stages are those of its method `stages(x)`; without one they are what its
+  layers read, see `nn.capture`.
 
   Args:
-    build: `(nnx.Rngs) -> nnx.Module`.
+    build: `(nnx.Rngs) -> nnx.Module`; or a module. A module does not keep its
+      initialisers, so fresh networks have the entries of each of its weight
+      arrays in a random order.
+    stages: as in `from_linen`.
   """
+  stages = None if stages is None else tuple(stages)
+  return _from_nnx(build, stages)
+
+
+@functools.cache
+def _from_nnx(build, stages) -> Network:
   from flax import nnx  # half a second that few need
+
+  if isinstance(build, nnx.Module):
+    build = _shuffled(build)
+  elif "rngs" in _parameters(_constructor(build)):
+    build = functools.partial(_by_keyword, build)
 
   def init(key, example):
     module = build(nnx.Rngs(key))
@@ -59,14 +150,147 @@ def from_nnx(build: Callable) -> Network:
       if key is not None:
         nnx.reseed(module, default=key, dropout=key)
       module.train() if train else module.eval()
-      out = method(module)(x)
+      out = method(module, x, train)
       rest = nnx.state(module, (nnx.Not(nnx.Any(nnx.Param, nnx.RngState))))
       return out, {**variables, "rest": rest} if train else variables
 
     return call
 
+  def logits(module, x, train):
+    return module(x, **_mode(module.__call__, train))
+
+  def features(module, x, train):
+    if stages is None and hasattr(module, "stages"):
+      return module.stages(x, **_mode(module.stages, train))
+    return capture.of_nnx(module, stages, lambda: logits(module, x, train))
+
+  return Network(init, run(logits), _flat(run(features)))
+
+
+@functools.cache
+def from_functions(
+    init: Callable[[Array, Array], PyTree],
+    apply: Callable[..., Array],
+    stages: Callable[..., tuple[Array, ...]] | None = None) -> Network:
+  """A network of two functions, or three.
+
+  Where `apply` and `stages` have arguments `key` and `train`, as dropout needs,
+  they get them. A network with running statistics is a `types.Network`.
+
+  Args:
+    init: `(key, example [B, ...]) -> params`, any pytree of arrays.
+    apply: `(params, x [B, ...]) -> logits [B, K]`.
+    stages: `(params, x) -> tuple of features [B, ...]`, the last of which the
+      classifier reads; methods that match features need it.
+  """
+
+  def run(function):
+    parameters = _parameters(function)
+
+    def call(variables, x, *, key=None, train=False):
+      given = dict(key=key) if "key" in parameters else {}
+      out = function(variables["params"], x, **given, **_mode(function, train))
+      return out, variables
+
+    return call
+
+  def missing(variables, x, *, key=None, train=False):
+    del variables, x, key, train
+    raise ConfigError(
+        "functions do not show them. Give `dd.from_functions(init, apply, "
+        "stages)` a function `stages(params, x) -> (features, ..., embedding)`."
+    )
+
   return Network(
-      init, run(lambda module: module), run(lambda module: module.stages))
+      lambda key, example: {"params": init(key, example)}, run(apply),
+      _flat(run(stages)) if stages else missing)
+
+
+def _parameters(function) -> tuple[str, ...]:
+  """Names of parameters, none where they are unknown."""
+  try:
+    return tuple(inspect.signature(function).parameters)
+  except (TypeError, ValueError):
+    return ()
+
+
+def _mode(function, train: bool) -> dict[str, bool]:
+  """Arguments of a function that say whether it trains."""
+  there = _parameters(function)
+  return {
+      **{
+          name: train for name in _TRAINING if name in there
+      },
+      **{
+          name: not train for name in _EVALUATING if name in there
+      }
+  }
+
+
+def _builds(given) -> bool:
+  """Whether this is `(rngs) -> NNX module`: no kernel takes one input alone."""
+  if not callable(given) or hasattr(given, "spec"):
+    return False
+  if "rngs" in _parameters(_constructor(given)):
+    return True
+  return _takes(given, 1) and not _takes(given, 2)
+
+
+def _constructor(build):
+  """What a partial call, or a class, calls."""
+  while isinstance(build, functools.partial):
+    build = build.func
+  return build.__init__ if isinstance(build, type) else build
+
+
+def _is_pair(given) -> bool:
+  """Whether these are `init` and `apply`, not two networks or kernels."""
+  return type(given) is tuple and len(given) == 2 and all(
+      inspect.isroutine(one) and not hasattr(one, "spec") and _takes(one, 2)
+      for one in given)
+
+
+def _takes(function, number: int) -> bool:
+  try:
+    inspect.signature(function).bind(*range(number))
+  except (TypeError, ValueError):
+    return False
+  return True
+
+
+def _by_keyword(build, rngs):
+  return build(rngs=rngs)
+
+
+def _shuffled(module) -> Callable:
+  """Builds copies of an NNX module with each weight array in another order."""
+  from flax import nnx
+
+  graph, params, rest = nnx.split(module, nnx.Param, ...)
+
+  def build(rngs):
+    leaves, structure = jax.tree.flatten(params)
+    keys = jax.random.split(rngs.params(), len(leaves))
+    leaves = [
+        jax.random.permutation(key, leaf.ravel()).reshape(leaf.shape)
+        for key, leaf in zip(keys, leaves, strict=True)
+    ]
+    return nnx.merge(graph, jax.tree.unflatten(structure, leaves), rest)
+
+  return build
+
+
+def _flat(stages: Callable) -> Callable:
+  """Stages whose last feature, the embedding, is [B, D]."""
+
+  def call(variables, x, *, key=None, train=False):
+    features, variables = stages(variables, x, key=key, train=train)
+    *others, last = features
+    if last.ndim != 2:
+      last = last.reshape(len(x), -1)
+    return (*others, last), variables
+
+  return call
 
 
 def _at_least(dtype, variables: PyTree) -> PyTree:

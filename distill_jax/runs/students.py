@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from distill_jax import models
+from distill_jax import models, nn
 from distill_jax.evaluation import fitting, learners
 from distill_jax.evaluation.recipe import Recipe
+from distill_jax.runs.console import say
 from distill_jax.types import Kernel, Network
 
-Named = str | Mapping[str, Any] | Network | Kernel
+Named = Any  # a name, a specification, a kernel or what `as_network` takes
 
 
 class Student(NamedTuple):
@@ -49,12 +50,14 @@ def students(named: Named | Sequence[Named] | None, artifact,
   """Those that are named; by default the artifact's own, or one for the data.
 
   Raises:
-    ConfigError: an unknown name or setting.
+    ConfigError: an unknown name or setting; other outputs than the classes.
   """
   if named is None:
-    named = artifact.network or models.default(source)
+    named = artifact.network or _default(source)
+  named = nn.as_network(named)  # a pair of functions is no sequence
   if isinstance(named, str | Mapping | Network) or callable(named):
     named = (named,)
+  named = tuple(map(nn.as_network, named))
   specs = [spec_of(one, artifact) for one in named]
   built = [
       one if isinstance(one, Network) or callable(one) else
@@ -62,6 +65,9 @@ def students(named: Named | Sequence[Named] | None, artifact,
       if models.is_network(spec) or models.is_kernel(spec) else None
       for one, spec in zip(named, specs, strict=True)
   ]
+  for model in built:
+    if isinstance(model, Network):
+      models.check_fits(model, source)
   names = [spec.get("name", "network") for spec in specs]
   return tuple(
       Student(
@@ -69,3 +75,11 @@ def students(named: Named | Sequence[Named] | None, artifact,
           spec if model is None else models.spec_of(model))
       for i, (name, model,
               spec) in enumerate(zip(names, built, specs, strict=True)))
+
+
+def _default(source) -> Mapping[str, Any]:
+  spec = models.default(source)
+  say(
+      f"the set names no network; evaluating on {spec['name']}, the default for "
+      "these data. `network=` chooses another")
+  return spec

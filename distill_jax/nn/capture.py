@@ -1,0 +1,206 @@
+"""Stages of modules that have no method `stages`: what their layers read.
+
+A layer is a submodule that holds a matrix or a larger array of weights and has
+no submodules of its own, such as a dense layer or a convolution. A stage is the
+input of a layer, so activation, norm and pooling after the layer before are
+part of it. The last stage is the input of the classifier, the layer that makes
+the logits: the embedding. What the first layer reads is a stage if it is [B,
+D], as in `nn.mlp`; images are none, as in `nn.convnet`.
+"""
+
+import contextvars
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from distill_jax.choices import nearest
+from distill_jax.errors import ConfigError
+from distill_jax.types import Array, PyTree
+
+_COLLECTION, _NAME = "captured_stages", "read"
+_RECORDER = contextvars.ContextVar("recorder", default=None)
+
+
+class Call(NamedTuple):
+  """One call of a submodule.
+
+  Attributes:
+    name: of the submodule, its path with slashes.
+    read: its first argument.
+    made: its output, for comparison only.
+    is_layer: whether it is a layer, see above.
+  """
+
+  name: str
+  read: Array
+  made: Any
+  is_layer: bool
+
+
+def of_linen(
+    module: nn.Module, names: Sequence[str] | None, variables: PyTree, *args,
+    **kwargs) -> tuple[tuple[Array, ...], PyTree]:
+  """Stages of a linen module, and the collections that changed.
+
+  The inputs are sown, which carries them out of lifted transformations.
+
+  Args:
+    module: the module.
+    names: of submodules whose inputs are the stages; None to find them.
+    variables: of the module.
+    *args: of `module.apply`.
+    **kwargs: of `module.apply`.
+  """
+  seen = {}
+
+  def record(call, args, kwargs, context):
+    path = context.module.path
+    if context.method_name != "__call__" or not path or not args:
+      return call(*args, **kwargs)
+    context.module.sow(_COLLECTION, _NAME, args[0])
+    made = call(*args, **kwargs)
+    seen.pop(path, None)  # a layer that is called twice counts the last time
+    seen[path] = made
+    return made
+
+  mutable = [*kwargs.pop("mutable"), _COLLECTION]
+  with nn.intercept_methods(record):
+    logits, updated = module.apply(variables, *args, mutable=mutable, **kwargs)
+  read = updated.pop(_COLLECTION, {})
+  params = variables["params"]
+  calls = [
+      Call("/".join(path), values[-1], made, _is_layer(_at(params, path)))
+      for path, made in seen.items()
+      if (values := (_at(read, path) or {}).get(_NAME))
+  ]
+  opaque = any(
+      _holds_matrix(_at(params, path)) and not _is_layer(_at(params, path))
+      for path in [(), *seen])
+  return chosen(calls, logits, names, opaque=opaque), updated
+
+
+def of_nnx(module, names: Sequence[str] | None, call: Callable):
+  """Stages of an NNX module that this call may change.
+
+  Args:
+    module: the module.
+    names: of submodules whose inputs are the stages; None to find them.
+    call: `() -> logits`, calls the module.
+  """
+  from flax import nnx
+
+  calls = []
+  inside = {
+      id(part): ("/".join(map(str, path)), part, type(part))
+      for path, part in nnx.iter_modules(module)
+      if path and callable(part)
+  }
+
+  def has_matrix(part):
+    return any(
+        isinstance(value, nnx.Param) and value.ndim > 1
+        for value in vars(part).values())
+
+  def is_leaf(part):
+    return len(list(nnx.iter_modules(part))) == 1
+
+  def record(part, read, made):
+    if id(part) in inside:  # not a copy inside a transformation
+      name = inside[id(part)][0]
+      calls[:] = [one for one in calls if one.name != name]
+      calls.append(Call(name, read, made, has_matrix(part) and is_leaf(part)))
+
+  token = _RECORDER.set(record)
+  try:
+    for _, part, kind in inside.values():
+      part.__class__ = _recorded(kind)
+    logits = call()
+  finally:
+    _RECORDER.reset(token)
+    for _, part, kind in inside.values():
+      part.__class__ = kind
+  parts = [module, *(part for _, part, _ in inside.values())]
+  opaque = any(has_matrix(part) and not is_leaf(part) for part in parts)
+  return chosen(calls, logits, names, opaque=opaque)
+
+
+def chosen(
+    calls: Sequence[Call],
+    logits: Array,
+    names: Sequence[str] | None,
+    *,
+    opaque: bool = False) -> tuple[Array, ...]:
+  """The stages among what submodules read.
+
+  Args:
+    calls: in their order.
+    logits: [B, K], what the whole module returned.
+    names: of submodules whose inputs are the stages; None to find them.
+    opaque: whether weights are also used outside of layers, so that only the
+      layer that returns the logits themselves is known to be the classifier.
+
+  Raises:
+    ConfigError: an unknown name, or no layer makes the logits.
+  """
+  if names is not None:
+    by_name = {call.name: call.read for call in calls}
+    for name in names:
+      if name not in by_name:
+        raise ConfigError(
+            "`stages` must name submodules that the network calls, "
+            f"{', '.join(by_name) or 'of which there are none'}; got {name!r}."
+            f"{nearest(by_name, name)}")
+    return tuple(by_name[name] for name in names)
+  layers = [call for call in calls if call.is_layer]
+  heads = [i for i, call in enumerate(layers) if call.made is logits]
+  if not heads and not opaque:
+    heads = [
+        i for i, call in enumerate(layers)
+        if getattr(call.made, "shape", None) == logits.shape
+    ]
+  if not heads:
+    raise ConfigError(
+        "the classifier is not found: no layer of the network makes the "
+        "logits. Name the layers whose inputs to match, the classifier last "
+        "(`from_linen(module, stages=...)`, `from_nnx(build, stages=...)`), or "
+        "give the module a method `stages`.")
+  first, *rest = (call.read for call in layers[:heads[-1] + 1])
+  reads = [first, *rest] if not rest or first.ndim == 2 else rest
+  return tuple({id(read): read for read in reads}.values())
+
+
+def _at(tree, path):
+  """The subtree at a path, None where there is none."""
+  for name in path:
+    tree = tree.get(name) if hasattr(tree, "get") else None
+  return tree
+
+
+def _arrays(tree) -> list:
+  values = tree.values() if hasattr(tree, "values") else ()
+  return [value for value in values if not hasattr(value, "values")]
+
+
+def _holds_matrix(tree) -> bool:
+  return any(np.ndim(leaf) > 1 for leaf in jax.tree.leaves(_arrays(tree)))
+
+
+def _is_layer(tree) -> bool:
+  return _holds_matrix(tree) and len(_arrays(tree)) == len(tree)
+
+
+@functools.cache
+def _recorded(kind: type) -> type:
+  """A class of NNX modules whose calls are recorded."""
+
+  def call(self, *args, **kwargs):
+    made = kind.__call__(self, *args, **kwargs)
+    if args and (record := _RECORDER.get()) is not None:
+      record(self, args[0], made)
+    return made
+
+  return type(kind.__name__, (kind,), {"__call__": call})
