@@ -25,7 +25,14 @@ from distill_jax.initialisation import (
 )
 from distill_jax.merging import merge
 from distill_jax.methods.condensing import condense
-from distill_jax.nn import convnet, from_functions, from_linen, from_nnx, lenet, mlp
+from distill_jax.nn import (
+    convnet,
+    from_functions,
+    from_linen,
+    from_nnx,
+    lenet,
+    mlp,
+)
 from distill_jax.objectives.combine import weighted_sum
 from distill_jax.objectives.dc import gradient_matching
 from distill_jax.objectives.dd import unrolled

@@ -6,7 +6,7 @@ Equal modules, and equal arguments, give one network, so that it compiles once.
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -139,19 +139,27 @@ def _from_nnx(build, stages) -> Network:
   def init(key, example):
     module = build(nnx.Rngs(key))
     _, params, _, rest = nnx.split(module, nnx.Param, nnx.RngState, ...)
-    return _at_least(example.dtype, {"params": params, "rest": rest})
+    return _at_least(
+        example.dtype, {
+            "params": _by_text(params),
+            "rest": _by_text(rest)
+        })
 
   def run(method):
 
     def call(variables, x, *, key=None, train=False):
       # The structure alone is taken from this build: nothing is computed.
       module = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
-      nnx.update(module, variables["params"], variables["rest"])
+      _, params, _, rest = nnx.split(module, nnx.Param, nnx.RngState, ...)
+      nnx.replace_by_pure_dict(params, variables["params"])
+      nnx.replace_by_pure_dict(rest, variables["rest"])
+      nnx.update(module, params, rest)
       if key is not None:
         nnx.reseed(module, default=key, dropout=key)
       module.train() if train else module.eval()
       out = method(module, x, train)
       rest = nnx.state(module, (nnx.Not(nnx.Any(nnx.Param, nnx.RngState))))
+      rest = _by_text(rest)
       return out, {**variables, "rest": rest} if train else variables
 
     return call
@@ -260,6 +268,18 @@ def _takes(function, number: int) -> bool:
 
 def _by_keyword(build, rngs):
   return build(rngs=rngs)
+
+
+def _by_text(state) -> PyTree:
+  """Arrays of an NNX state in dicts, by texts as in files: no list indices."""
+  from flax import nnx
+
+  def texts(tree):
+    if not isinstance(tree, Mapping):
+      return tree
+    return {str(name): texts(part) for name, part in tree.items()}
+
+  return texts(nnx.to_pure_dict(state))
 
 
 def _shuffled(module) -> Callable:

@@ -43,6 +43,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
+from jax.extend.core import Var
 
 from distill_jax.kernels.regression import solve
 from distill_jax.labels import classes_of, cross_entropy, label_rows
@@ -50,13 +51,13 @@ from distill_jax.objectives.frepo import label_margin, mirror_images
 from distill_jax.objectives.pool import Pool, network_pool
 from distill_jax.parallel import mean_in_pieces
 from distill_jax.types import (
-    Array,
-    Batch,
-    InnerProblem,
-    Network,
-    PyTree,
-    Sampler,
-    Samples,
+  Array,
+  Batch,
+  InnerProblem,
+  Network,
+  PyTree,
+  Sampler,
+  Samples,
 )
 
 
@@ -77,7 +78,7 @@ def linearised(
     variables: PyTree,
     inputs: Array,
     *,
-    head: str = "head") -> Linearised:
+    head: str | None = None) -> Linearised:
   """Embedding at theta_0, and how outputs change with all but the last kernel.
 
   The network runs in evaluation mode.
@@ -86,13 +87,19 @@ def linearised(
     network: what is linearised.
     variables: theta_0, with the key `params`.
     inputs: [B, ...] in model space.
-    head: name of the last layer in `params`. Its matrices stay, its bias moves.
+    head: name of the last layer in `params`; by default the weights that the
+      embedding does not depend on. Its matrices stay, its bias moves.
 
   Raises:
     ValueError: `params` have no such layer.
   """
   params = variables["params"]
-  if head not in params:
+  if head is None:
+    of_head = _after_embedding(network, variables, inputs)
+  elif head in params:
+    of_head = jax.tree_util.tree_map_with_path(
+        lambda path, _: path[0].key == head, params)
+  else:
     raise ValueError(
         f"`head` must name the last layer in `params`; got {head!r}. They have "
         f"{', '.join(map(repr, params))}.")
@@ -100,17 +107,41 @@ def linearised(
   def outputs(params):
     return network.apply({**variables, "params": params}, inputs)[0]
 
-  def freed(path, leaf):
-    masked = path[0].key == head and leaf.ndim > 1
-    return jnp.zeros_like(leaf) if masked else leaf
+  def freed(leaf, masked):
+    return jnp.zeros_like(leaf) if masked and leaf.ndim > 1 else leaf
 
   def free(v):
-    return jax.tree_util.tree_map_with_path(freed, v)
+    return jax.tree.map(freed, v, of_head)
 
   stages, _ = network.stages(variables, inputs)
   _, tangent = jax.linearize(outputs, params)
   features = stages[-1].reshape(len(inputs), -1)
   return Linearised(features, lambda v: tangent(free(v)))
+
+
+def _after_embedding(network, variables, inputs) -> PyTree:
+  """Which of the parameters the embedding does not depend on.
+
+  Raises:
+    ValueError: it depends on all matrices.
+  """
+
+  def embedding(params):
+    return network.stages({**variables, "params": params}, inputs)[0][-1]
+
+  params = variables["params"]
+  program = jax.make_jaxpr(embedding)(params).jaxpr
+  needed = {v for v in program.outvars if isinstance(v, Var)}
+  for equation in reversed(program.eqns):
+    if not needed.isdisjoint(equation.outvars):
+      needed.update(v for v in equation.invars if isinstance(v, Var))
+  unused = [v not in needed for v in program.invars]
+  if not any(free and v.aval.ndim > 1
+             for free, v in zip(unused, program.invars, strict=True)):
+    raise ValueError(
+        "`network` must have a last layer that reads its last stage; its "
+        "embedding depends on all weights. Give it a method `stages`.")
+  return jax.tree.unflatten(jax.tree.structure(params), unused)
 
 
 def head_weights(features: Array, residual: Array, l2: Array | float) -> Array:
@@ -137,7 +168,7 @@ def convexified_regression(
     pool: Pool | None = None,
     l2_rate: float = 5e-4,
     mirrored: bool = False,
-    head: str = "head") -> InnerProblem:
+    head: str | None = None) -> InnerProblem:
   """RCIG's inner problem and outer loss, for `estimators.implicit`.
 
   Args:

@@ -80,6 +80,6 @@ def students(named: Named | Sequence[Named] | None, artifact,
 def _default(source) -> Mapping[str, Any]:
   spec = models.default(source)
   say(
-      f"the set names no network; evaluating on {spec['name']}, the default for "
-      "these data. `network=` chooses another")
+      f"the set names no network; evaluating on {spec['name']}, the default "
+      "for these data. `network=` chooses another")
   return spec
