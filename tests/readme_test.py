@@ -10,8 +10,8 @@ import pytest
 README = Path(__file__).parent.parent / "README.md"
 DOCS = README.parent / "docs"
 PAGES = [README] + [
-    DOCS / f"{name}.md"
-    for name in ("own_data", "condense", "trajectories", "kernels", "text")
+    DOCS / f"{name}.md" for name in
+    ("own_data", "own_networks", "condense", "trajectories", "kernels", "text")
 ]
 
 

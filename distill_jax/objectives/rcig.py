@@ -51,13 +51,13 @@ from distill_jax.objectives.frepo import label_margin, mirror_images
 from distill_jax.objectives.pool import Pool, network_pool
 from distill_jax.parallel import mean_in_pieces
 from distill_jax.types import (
-  Array,
-  Batch,
-  InnerProblem,
-  Network,
-  PyTree,
-  Sampler,
-  Samples,
+    Array,
+    Batch,
+    InnerProblem,
+    Network,
+    PyTree,
+    Sampler,
+    Samples,
 )
 
 
