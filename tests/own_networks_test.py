@@ -62,6 +62,12 @@ class Staged(MLP):
     return x[:, None], 2 * x
 
 
+class Needy(MLP):
+
+  def __call__(self, x, is_train):
+    return x
+
+
 class Functional(nn.Module):
   """A classifier that is no submodule, as wide as what it reads."""
 
@@ -238,6 +244,40 @@ def test_a_head_within_and_layers_in_a_transformation():
       rtol=1e-5)
 
 
+class _Recurrent(nn.Module):
+  """Layers whose weights are shared over words, or stacked, in scans."""
+
+  @nn.compact
+  def __call__(self, x):
+    x = nn.MultiHeadDotProductAttention(num_heads=2)(x)
+    x = nn.RNN(nn.LSTMCell(6))(x)
+    stack = nn.scan(
+        _Block,
+        variable_axes={"params": 0},
+        split_rngs={"params": True},
+        length=2)
+    x, _ = stack()(x[:, -1], None)
+    return nn.Dense(3)(x)
+
+
+class _Block(nn.Module):
+
+  @nn.compact
+  def __call__(self, x, _):
+    return nn.relu(nn.Dense(6)(x)), None
+
+
+def test_scans_keep_their_stages_to_themselves():
+  network = from_linen(_Recurrent())
+  variables, x = _drawn(network, 5, 4)
+  features, _ = jax.jit(network.stages)(variables, x)
+  head = {"params": variables["params"]["Dense_0"]}
+  np.testing.assert_allclose(
+      nn.Dense(3).apply(head, features[-1]),
+      network.apply(variables, x)[0],
+      rtol=1e-5)
+
+
 def test_a_method_stages_wins():
   variables, x = _drawn(from_linen(Staged(3)), 8)
   features, _ = from_linen(Staged(3)).stages(variables, x, train=True)
@@ -299,6 +339,8 @@ def test_equal_modules_are_one_network():
      ((_weights, _logits), "frepo",
       "features to frepo; .*function `stages.params, x"),
      (from_linen(MLP(3), ("Dense_3",)), "cafe", "to cafe; .*got 'Dense_3'"),
+     (Needy(3), "dc", r"inputs alone, .*Needy.__call__ also needs `is_train`"),
+     (lambda rngs: 3, "dc", "returns an NNX module; got .* returns int"),
      (nn.Conv(3, (2,)), "dc", r"must return logits \[B, K\]; got .* \(1, 8"),
      (lambda x1, x2: x1 @ x2.T, "dm", "must be a network for dm; got function"),
      (MLP(3), "kip", "must be a kernel for kip; got Network")])

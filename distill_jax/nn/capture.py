@@ -21,7 +21,7 @@ from distill_jax.choices import nearest
 from distill_jax.errors import ConfigError
 from distill_jax.types import Array, PyTree
 
-_COLLECTION, _NAME = "captured_stages", "read"
+_COLLECTION, _NAME = "captured_stages", "distill_jax_read"
 _RECORDER = contextvars.ContextVar("recorder", default=None)
 
 

@@ -138,6 +138,10 @@ def _from_nnx(build, stages) -> Network:
 
   def init(key, example):
     module = build(nnx.Rngs(key))
+    if not isinstance(module, nnx.Module):
+      raise ConfigError(
+          "`network` must be a function of random streams that returns an NNX "
+          f"module; got one that returns {type(module).__name__}.")
     _, params, _, rest = nnx.split(module, nnx.Param, nnx.RngState, ...)
     return _at_least(
         example.dtype, {
@@ -193,12 +197,10 @@ def from_functions(
   """
 
   def run(function):
-    parameters = _parameters(function)
 
     def call(variables, x, *, key=None, train=False):
-      given = dict(key=key) if "key" in parameters else {}
-      out = function(variables["params"], x, **given, **_mode(function, train))
-      return out, variables
+      more = _mode(function, train, key=key)
+      return function(variables["params"], x, **more), variables
 
     return call
 
@@ -222,17 +224,34 @@ def _parameters(function) -> tuple[str, ...]:
     return ()
 
 
-def _mode(function, train: bool) -> dict[str, bool]:
-  """Arguments of a function that say whether it trains."""
-  there = _parameters(function)
-  return {
-      **{
-          name: train for name in _TRAINING if name in there
-      },
-      **{
-          name: not train for name in _EVALUATING if name in there
-      }
+def _mode(function, train: bool, **more) -> dict[str, Any]:
+  """Arguments of a function that say whether it trains, and others it has.
+
+  Raises:
+    ConfigError: it needs arguments besides its inputs and these.
+  """
+  known = {
+      **dict.fromkeys(_TRAINING, train),
+      **dict.fromkeys(_EVALUATING, not train),
+      **more
   }
+  there = _parameters(function)
+  given = {name: value for name, value in known.items() if name in there}
+  try:
+    signature = inspect.signature(function)
+  except (TypeError, ValueError):
+    return given
+  inputs = [
+      name for name, one in signature.parameters.items()
+      if one.default is one.empty and one.kind is not one.VAR_KEYWORD and
+      one.kind is not one.VAR_POSITIONAL and name not in given
+  ]
+  if len(inputs) > (2 if more else 1):
+    raise ConfigError(
+        "`network` must be called with its inputs alone, and `train` or "
+        f"`deterministic`; {function.__qualname__} also needs "
+        f"`{inputs[-1]}`. Give it a default.")
+  return given
 
 
 def _builds(given) -> bool:
