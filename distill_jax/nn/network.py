@@ -65,8 +65,26 @@ def from_linen(
   stages = None if stages is None else tuple(stages)
   try:
     return _from_linen(module, stages)
-  except TypeError:  # fields that cannot be hashed
-    return _from_linen.__wrapped__(module, stages)
+  except TypeError:  # a field that cannot be hashed, such as a list
+    return _from_itself(_Itself(module), stages)
+
+
+class _Itself:
+  """A module that equals itself alone; compared by identity."""
+
+  def __init__(self, module: nn.Module):
+    self.module = module
+
+  def __hash__(self) -> int:
+    return id(self.module)
+
+  def __eq__(self, other) -> bool:
+    return self.module is other.module
+
+
+@functools.cache
+def _from_itself(one: _Itself, stages) -> Network:
+  return _from_linen.__wrapped__(one.module, stages)
 
 
 @functools.cache
