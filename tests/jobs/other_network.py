@@ -2,6 +2,9 @@
 
 import distill_jax as dd
 
-names = ("mlp", "convnet")
-report = dd.evaluate(made, source, network=names, num_networks=1, num_sets=1)
-accuracies = [report["networks"][name]["accuracy"]["mean"] for name in names]
+small = dict(name="convnet", depth=2, width=8)
+report = dd.evaluate(
+    made, source, network=("mlp", small), num_networks=1, num_sets=1)
+found = {
+    name: row["accuracy"]["mean"] for name, row in report["networks"].items()
+}
