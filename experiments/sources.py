@@ -120,7 +120,7 @@ def _learned(text, sentences, data_dir, cache: Path | None) -> Vectors:
 def _corpus(spec: str, data_dir) -> list[list[str]]:
   """The tokens of a corpus that vectors are learned on too."""
   try:
-    found = data.texts(spec, data_dir=data_dir)
+    found = data.texts(spec, data_dir=data_dir, hold_out=False)
   except DataError as error:
     raise ConfigError(
         f"`text.corpora` must exist to learn vectors on: {error} The option "

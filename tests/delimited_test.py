@@ -69,7 +69,7 @@ def test_packed(tmp_path, pack):
   end = {gzip: "gz", lzma: "xz"}[pack]
   content = pack.compress(("\ufefftext,label\n" + ROWS).encode())
   folder = _folder(tmp_path, **{f"t__csv__{end}": content})
-  assert _read(folder / f"t.csv.{end}").train.num_samples == 20
+  assert _read(folder / f"t.csv.{end}").train.num_samples == 16
 
 
 def test_unknown_options_are_named(tmp_path):
@@ -82,6 +82,12 @@ def test_a_part_for_testing_is_held_out(tmp_path):
   file = _folder(tmp_path, t__csv="text,label\n" + ROWS) / "t.csv"
   source = _read(file, "?text=text&test=0.2")
   assert (source.train.num_samples, source.test.num_samples) == (16, 4)
+  usual = _read(file, "?text=text")
+  np.testing.assert_array_equal(source.test.inputs, usual.test.inputs)
+  assert usual.facts["test_part"] == (
+      "a fifth of every class became the test part: 4 of 20")
+  whole = data.texts(f"csv:{file}?text=text", hold_out=False)
+  assert len(whole["x_train"]) == 20
   assert np.bincount(source.test.labels).tolist() == [2, 2]
 
 
@@ -121,7 +127,7 @@ def test_tables(tmp_path):
     ("text,text\na,b\n", "?text=text", "different names"),
     ("text,label\na,pos\n--,neg\n", "", "numbers in the column 'text'.*line 2"),
     ("label\na\nb\n", "", "columns besides the label"),
-    ("a,label\n1,x\nnan,y\n", "", "NaN")
+    ("a,label\n1,x\nnan,y\n", "?test=0", "NaN")
 ])
 def test_mistakes_are_named(tmp_path, content, query, message):
   file = _folder(tmp_path, t__csv=content) / "t.csv"

@@ -96,7 +96,7 @@ def test_idx_refused(tmp_path):
 def test_npz(tmp_path):
   path = tmp_path / "set.npz"
   np.savez(path, x_train=X, y_train=Y, class_names=["a", "b", "c"])
-  source = read(f"npz:{path}")
+  source = read(f"npz:{path}?test=0")
   assert source.class_names == ("a", "b", "c") and source.test is None
   np.savez(path, x_train=X, y_train=Y, x_test=X[:3], y_test=Y[:3])
   source = read(f"npz:{path}", preprocessing="zca")
@@ -135,8 +135,9 @@ def test_relative_paths(tmp_path, monkeypatch):
 def test_specifications_refused(tmp_path):
   for spec in ("zip:a", "mnist", "idx", "npz:", "digits:3", ""):
     _fails(spec, "folder:DIR, csv:PLACE, tfds:NAME", repr(spec))
-  for size in ("?", "?resize=0x4", "?resize=4", "?size=4x4"):
-    _fails(f"folder:{tmp_path}{size}", "?resize=HxW", size)
+  for query in ("?", "?size=0x4", "?size=4x", "?test=1", "?size=4,test=0"):
+    _fails(f"folder:{tmp_path}{query}", "?size=HxW", query)
+  _fails(f"npz:{tmp_path}?size=4", "must end in ?test=0.2 where")
   file = tmp_path / "file"
   file.write_text("")
   _fails(f"idx:{file}", "folder", file)
@@ -145,7 +146,7 @@ def test_specifications_refused(tmp_path):
 
 
 def test_folder(tmp_path):
-  source = read(f"folder:{_write_folder(tmp_path)}")
+  source = read(f"folder:{_write_folder(tmp_path)}?test=0")
   order = np.argsort(Y, kind="stable")
   assert source.class_names == ("a", "b", "c") and source.test is None
   np.testing.assert_array_equal(source.train.inputs[..., 0], X[order])
@@ -170,9 +171,92 @@ def test_folder_sizes(tmp_path):
   other = tmp_path / "c" / "9.jpg"
   _write_image(other, np.zeros((3, 7), np.uint8))
   spec = f"folder:{tmp_path}"
-  _fails(spec, "5x4", tmp_path / "a" / "0.png", "3x7", other, "?resize=HxW")
-  source = read(f"{spec}?resize=6x2")
-  assert source.train.inputs.shape == (7, 6, 2, 1)
+  _fails(spec, "5x4", tmp_path / "a" / "0.png", "3x7", other, "?size=32")
+  for query, shape in (("size=6", (6, 6)), ("size=6x2", (6, 2)), ("resize=6x2",
+                                                                  (6, 2))):
+    source = read(f"{spec}?{query}&test=0")
+    assert source.train.inputs.shape == (7, *shape, 1)
+
+
+def test_a_fifth_of_every_class_is_held_out(tmp_path):
+  images = np.random.default_rng(0).integers(0, 256, (30, 4, 4), np.uint8)
+  labels = np.repeat(np.arange(3), 10)
+  for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+    _write_image(tmp_path / "pictures" / "abc"[label] / f"{i}.png", image)
+  np.savez(tmp_path / "set.npz", x_train=images, y_train=labels)
+  source = read("folder:pictures", data_dir=tmp_path)
+  assert np.bincount(source.test.labels).tolist() == [2, 2, 2]
+  assert np.bincount(source.train.labels).tolist() == [8, 8, 8]
+  assert source.facts["test_part"] == (
+      "a fifth of every class became the test part: 6 of 30")
+  # Other choices of validation samples, and other readers, test on the same.
+  other = read("npz:set.npz", data_dir=tmp_path, seed=3)
+  np.testing.assert_array_equal(source.test.inputs, other.test.inputs)
+  source = read("npz:set.npz?test=0.3", data_dir=tmp_path)
+  assert source.test.num_samples == 9
+  assert source.facts["test_part"].startswith("0.3 of every class")
+  source = read("npz:set.npz", data_dir=tmp_path, test_fraction=0)
+  assert source.test is None and not source.facts
+  source = read("npz:set.npz", data_dir=tmp_path, test_fraction=0.5)
+  assert source.test.num_samples == 15
+
+
+def test_a_share_is_refused_beside_a_test_part(tmp_path):
+  _write_idx(tmp_path)
+  _fails(f"idx:{tmp_path}?test=0.2", "where there is a test part", "0.2")
+  for name in ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
+    (tmp_path / name).unlink()
+  assert read(f"idx:{tmp_path}").test.num_samples == 3
+
+
+def test_folder_formats(tmp_path):
+  from PIL import Image
+
+  colour = Image.fromarray(np.stack([X[0], X[1], X[2]], -1))
+  grey = Image.fromarray(X[0])
+  deep = Image.fromarray(X[0].astype(np.uint16) * 257)
+  veil = colour.convert("RGBA")
+  veil.putalpha(0)
+  palette = grey.convert("P")
+  wide = Image.fromarray(np.rot90(X[0]).copy())
+  turned = wide.getexif()
+  turned[0x112] = 6  # shown turned by 90 degrees to the right
+  (tmp_path / "a").mkdir()
+  (tmp_path / "b").mkdir()
+  white, black = np.full((5, 4), 255), np.zeros((5, 4))
+  expected = []
+
+  def add(name, image, pixels, **options):
+    image.save(tmp_path / "a" / name, **options)
+    expected.append((
+        name,
+        np.broadcast_to(
+            pixels if np.ndim(pixels) == 3 else pixels[..., None], (5, 4, 3))))
+
+  add("00.BMP", colour, np.asarray(colour))
+  add("01.tif", colour, np.asarray(colour))
+  add("02.tiff", deep, X[0])
+  add("03.webp", colour, np.asarray(colour), lossless=True)
+  add("04.ppm", colour, np.asarray(colour))
+  add("05.pgm", deep, X[0])
+  add("06.png", deep, X[0])
+  add("07.png", veil, white)
+  add("08.png", palette, X[0])
+  add("09.png", Image.fromarray(black.astype(bool)), black)
+  add("10.png", Image.fromarray(np.stack([X[0], 255 + 0 * X[0]], -1)), X[0])
+  add("11.gif", grey, X[0], save_all=True, append_images=[veil])
+  add("12.tif", colour.convert("CMYK"), np.asarray(colour))
+  add("13.png", wide, X[0], exif=turned)
+  grey.save(tmp_path / "b" / "0.png")
+  for junk in ("a/._00.png", "a/.DS_Store", "b/Thumbs.db"):
+    (tmp_path / junk).write_bytes(b"junk")
+  (tmp_path / "__MACOSX" / "a").mkdir(parents=True)
+  (tmp_path / "b" / "more.png").mkdir()
+  source = read(f"folder:{tmp_path}?test=0")
+  assert source.class_names == ("a", "b")
+  assert source.train.num_samples == len(expected) + 1
+  for image, (name, pixels) in zip(source.train.inputs, expected, strict=False):
+    np.testing.assert_allclose(image, pixels, atol=1, err_msg=name)
 
 
 def test_folder_refused(tmp_path):
@@ -184,11 +268,27 @@ def test_folder_refused(tmp_path):
   for content in (b"text", whole[:45], whole[:-30]):
     broken.write_bytes(content)
     _fails(spec, broken, "readable")
-  _write_image(broken, X[0].astype(np.uint16))
-  _fails(spec, broken, "8 bits")
   broken.unlink()
+  deep = broken.with_suffix(".tif")
+  for dtype in (np.int32, np.float32):
+    _write_image(deep, X[0].astype(dtype))
+    _fails(spec, deep, "8 or 16 bits")
+  deep.unlink()
   (tmp_path / "d").mkdir()
   _fails(spec, tmp_path / "d", "has none")
+
+
+def test_a_class_called_train_and_a_part_called_val(tmp_path):
+  _write_folder(tmp_path / "cars")
+  (tmp_path / "cars" / "a").rename(tmp_path / "cars" / "train")
+  source = read(f"folder:{tmp_path / 'cars'}?test=0")
+  assert source.class_names == ("b", "c", "train")
+  for part in ("train", "val", "test"):
+    _write_folder(tmp_path / "parts" / part)
+  source = read(f"folder:{tmp_path / 'parts'}", validation_fraction=0.5)
+  assert source.validation.num_samples == source.train.num_samples == 6
+  (tmp_path / "parts" / "valid").mkdir()
+  _fails(f"folder:{tmp_path / 'parts'}", "one folder for validation")
 
 
 def test_folder_test_class_unknown_to_train(tmp_path):

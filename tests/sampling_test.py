@@ -104,6 +104,19 @@ class SamplingTest(parameterized.TestCase):
     chex.assert_trees_all_equal(one, same)
     assert not np.array_equal(one.inputs, other.inputs)
 
+  def test_a_small_class_is_drawn_whole_and_without_bias(self):
+    labels = np.repeat([0, 1], [3, 12])
+    split = from_arrays(np.arange(15.0)[:, None], labels, test_fraction=0).train
+    sample = sampling.per_class(8)
+    draw = jax.jit(jax.vmap(lambda key: sample(key, split).inputs[..., 0]))
+    raw = draw(jax.random.split(jax.random.key(0), 3_000))[:, 0]
+    _, counts = zip(
+        *(np.unique(one, return_counts=True) for one in np.asarray(raw)),
+        strict=True)
+    counts = np.array(counts)  # of the three samples, in each draw
+    assert counts.min() == 2 and counts.max() == 3
+    np.testing.assert_allclose(counts.mean(0), 8 / 3, atol=0.04)
+
   @parameterized.named_parameters(("redrawn", sampling._redrawn, 12),
                                   ("ranked", sampling._ranked, 5))
   def test_every_ordered_tuple_is_equally_likely(self, draw, count):

@@ -170,8 +170,9 @@ def with_facts(source: Source, *, per_class: int | None,
     The source, and lines to print.
   """
   facts = dict(source.facts)
+  lines = [facts["test_part"]] if "test_part" in facts else []
   if "vectors" not in facts:
-    return source, []
+    return source, lines
   counts = np.asarray(source.train.counts)
   each = per_class or -(-num_rows // source.num_classes)
   small = {
@@ -182,7 +183,7 @@ def with_facts(source: Source, *, per_class: int | None,
   covered = ", ".join(
       f"{100 * share:.1f} % of {part}"
       for part, share in facts["tokens_with_vectors"].items())
-  lines = [
+  lines += [
       f"{facts['words']:,} words, {facts['vectors']}: "
       f"{100 * facts['words_with_vectors']:.1f} % have a vector; of all tokens "
       f"{covered}"

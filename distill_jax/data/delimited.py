@@ -3,7 +3,9 @@
   csv:PLACE?text=COLUMN[&label=COLUMN]         texts; &tokens=spaces where they
                                                are tokens already
   csv:PLACE[?features=A,B][&label=COLUMN]      numbers, of all other columns
-  csv:PLACE?...&test=0.2                       a fifth of each class for testing
+  csv:PLACE?...&test=0.3                       that share of each class for
+                                               testing, where there is no test
+                                               file; a fifth if nothing is said
 
 PLACE is a file, or a folder with train.csv and maybe test.csv and
 validation.csv (or valid, dev); `.tsv`, whose quotes are characters as every
@@ -46,14 +48,15 @@ class Columns(NamedTuple):
     tokens: how texts are cut into tokens, see `text.tokens`; None for unsaid.
     label: of the classes.
     features: of the numbers; () for all but the label.
-    test: share of every class that is held out where there is no test file.
+    test: share of every class that is held out where there is no test file;
+      None for unsaid.
   """
 
   text: str | None = None
   tokens: str | None = None
   label: str = "label"
   features: tuple[str, ...] = ()
-  test: float = 0.0
+  test: float | None = None
 
 
 def columns(spec: str) -> tuple[str, Columns]:
@@ -75,10 +78,10 @@ def columns(spec: str) -> tuple[str, Columns]:
   if "text" in options and "features" in options:
     raise DataError("`spec` must name text or features, not both.")
   try:
-    test = float(options.pop("test", 0))
+    test = float(options.pop("test")) if "test" in options else None
   except ValueError:
     test = -1.0
-  if not 0 <= test < 1:
+  if test is not None and not 0 <= test < 1:
     raise DataError(f"`spec` must have test in [0, 1); got {query!r}.")
   features = options.pop("features", "").split(",")
   features = tuple(filter(None, map(str.strip, features)))
@@ -90,20 +93,25 @@ def columns(spec: str) -> tuple[str, Columns]:
   return place, found
 
 
-def read_table(path: Path,
-               wanted: Columns,
-               *,
-               check_labels: bool = True) -> dict[str, Any]:
+def read_table(
+    path: Path,
+    wanted: Columns,
+    *,
+    check_labels: bool = True,
+    usual_test: float = 0.0) -> tuple[dict[str, Any], str]:
   """Inputs and labels of every part.
 
   Args:
     path: a file, or a folder of parts.
     wanted: which columns.
     check_labels: whether those of the training part must be all there are.
+    usual_test: share of every class that is held out where there is no test
+      file and `wanted` says nothing.
 
   Returns:
     `x_train`, `y_train` and those of the other parts: lists of strings, or
-    [N, D] float64 arrays and lists of strings.
+    [N, D] float64 arrays and lists of strings. Then what became the test part,
+    in words; "" where there was one, or none is wanted.
 
   Raises:
     DataError: a file or column that is missing, or a line that cannot be read
@@ -115,18 +123,35 @@ def read_table(path: Path,
     found[f"y_{part}"] = [label for _, label in labels]
     if check_labels:
       _check_known(file, labels, known=set(found["y_train"]))
-  if not wanted.test:
-    return found
   if "x_test" in found:
-    raise DataError(
-        "`spec` must not have test=... where there is a test file; got "
-        f"{wanted.test} and {path}.")
+    if wanted.test:
+      raise DataError(
+          "`spec` must not have test=... where there is a test file; got "
+          f"{wanted.test} and {path}.")
+    return found, ""
+  share = usual_test if wanted.test is None else wanted.test
+  if not share:
+    return found, ""
   labels = np.array(found["y_train"])
-  parts = stratified(labels, np.unique(labels), wanted.test, 0, name="test")
+  parts = stratified(labels, np.unique(labels), share, 0, name="test")
   for letter, values in ("x", found["x_train"]), ("y", found["y_train"]):
     for part, rows in zip(("train", "test"), parts, strict=True):
       found[f"{letter}_{part}"] = [values[row] for row in rows]
-  return found
+  return found, became_test(share, parts)
+
+
+def became_test(share: float, parts: Sequence[np.ndarray]) -> str:
+  """What became the test part, in words.
+
+  Args:
+    share: of every class.
+    parts: rows that stayed and rows held out.
+  """
+  name = "a fifth" if share == 0.2 else f"{share:g}"
+  stayed, held = map(len, parts)
+  return (
+      f"{name} of every class became the test part: {held:,} of "
+      f"{stayed + held:,}")
 
 
 def _files(path: Path) -> dict[str, Path]:

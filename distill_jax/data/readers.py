@@ -4,15 +4,18 @@
   idx:DIR         the four files of MNIST and its relatives, gzipped or not
   npz:FILE        arrays x_train, y_train and optionally x_test, y_test,
                   class_names
-  folder:DIR      class_name/*.png|jpg|jpeg, also below train/ and test/;
-                  folder:DIR?resize=HxW where they differ in size
+  folder:DIR      CLASS/FILE, also below train/ and test/, see `image_folder`;
+                  folder:DIR?size=32 or size=HxW resizes
   csv:PLACE?...   texts or tables of numbers, see `delimited`
   tfds:NAME       TensorFlow Datasets
 
-Each reader returns the arguments of `from_arrays`, which does the checking.
+Where there is no test part, a fifth of every class becomes it; ?test=0.3 (or
+&test=0.3 after another option) is another share, ?test=0 none. The choice
+follows from the data alone, so that all who read a SPEC test on the same
+samples. Each reader returns the arguments of `from_arrays`, which does the
+checking.
 """
 
-import functools
 import gzip
 import os
 import re
@@ -25,17 +28,23 @@ from typing import Any
 
 import numpy as np
 
-from distill_jax.data import delimited, tfds
+from distill_jax.data import delimited, labelling, tfds
 from distill_jax.data.corpus import from_texts
 from distill_jax.data.embedded import digits
-from distill_jax.data.source import Source, from_arrays
+from distill_jax.data.image_folder import read_folder
+from distill_jax.data.source import Source, from_arrays, stratified
 from distill_jax.errors import DataError
 
 _KINDS = "digits, idx:DIR, npz:FILE, folder:DIR, csv:PLACE, tfds:NAME"
 _PARTS = ("x_train", "y_train", "x_test", "y_test")
 _TEXT_OPTIONS = ("vectors", "length", "max_words", "tokens", "drop_duplicates")
-_SUFFIXES = (".png", ".jpg", ".jpeg")
-_GREY_MODES = ("1", "L", "LA")
+# After the ? of a SPEC; those of csv are `delimited`'s.
+_OPTIONS = {
+    "folder": ("size", "resize", "test"),
+    "idx": ("test",),
+    "npz": ("test",)
+}
+_TEST = 0.2  # of every class, where nothing is said
 
 
 def read(
@@ -54,46 +63,60 @@ def read(
     text: further options of `from_texts`, where the data are texts: vectors,
       length, max_words, tokens, drop_duplicates.
     **options: of `from_arrays` and `from_texts`: class_names, preprocessing,
-      test_fraction (0 by default), validation_fraction, seed.
+      test_fraction (in place of the SPEC's test part), validation_fraction,
+      seed.
 
   Returns:
-    The source, named `spec`.
+    The source, named `spec`. `facts["test_part"]` says in words what became the
+    test part, where there was none.
 
   Raises:
     DataError: an unknown kind, nothing there, or unusable content.
   """
   data_dir = data_dir or os.environ.get("DISTILL_JAX_DATA")
   kind, _, place = spec.partition(":")
-  options = {"test_fraction": 0, **options, "name": spec}
+  # Whoever says `test_fraction` wants no other test part.
+  usual = _TEST if options.get("test_fraction") is None else 0.0
+  options = {**options, "name": spec}
   if kind == "csv" and place:
-    return _table(spec, place, data_dir, text, options)
-  resize = None
-  if kind == "folder":
-    place, resize = _sized(spec, place)
-  files = {
-      "idx": _idx,
-      "npz": _npz,
-      "folder": functools.partial(_folder, resize=resize)
-  }
+    return _table(spec, place, data_dir, text, options, usual)
+  share = None
   if spec == "digits":
     arrays = dict(zip(_PARTS, digits(), strict=True))
   elif kind == "tfds" and place:
     arrays = tfds.arrays(place, data_dir)
-  elif kind in files and place:
-    arrays = files[kind](_find(spec, place, data_dir))
+  elif kind in _OPTIONS and place:
+    place, size, share = _said(spec, kind, place)
+    path = _find(spec, place, data_dir)
+    if kind != "npz":
+      _require_folder(path)
+    arrays = {
+        "idx": _idx,
+        "npz": _npz,
+        "folder": lambda path: read_folder(path, size)
+    }[kind](
+        path)
   else:
     raise DataError(f"`spec` must be one of {_KINDS}; got {spec!r}.")
   if kind == "npz" and np.ndim(arrays["x_train"]) == 3:
     options.setdefault("kind", "image")
-  return from_arrays(**{**arrays, **options})
+  arrays, held = _held_out(arrays, usual if share is None else share, share)
+  return _noted(from_arrays(**{**arrays, **_tested(options)}), held)
 
 
-def texts(spec: str,
-          *,
-          data_dir: str | os.PathLike | None = None) -> dict[str, Any] | None:
+def texts(
+    spec: str,
+    *,
+    data_dir: str | os.PathLike | None = None,
+    hold_out: bool = True) -> dict[str, Any] | None:
   """The raw texts and labels of a SPEC, and how to cut them into tokens.
 
   Labels are not checked: texts that vectors are learned on need none.
+
+  Args:
+    spec: as of `read`.
+    data_dir: as of `read`.
+    hold_out: whether texts without a test part are split as by `read`.
 
   Returns:
     `x_train`, `y_train`, those of the other parts, and `tokens` where the SPEC
@@ -106,17 +129,22 @@ def texts(spec: str,
   if wanted.text is None:
     return None
   data_dir = data_dir or os.environ.get("DISTILL_JAX_DATA")
-  found = delimited.read_table(
-      _find(spec, place, data_dir), wanted, check_labels=False)
+  found, _ = delimited.read_table(
+      _find(spec, place, data_dir),
+      wanted,
+      check_labels=False,
+      usual_test=_TEST if hold_out else 0.0)
   return found | ({"tokens": wanted.tokens} if wanted.tokens else {})
 
 
-def _table(spec, place, data_dir, text, options):
+def _table(spec, place, data_dir, text, options, usual):
   """A source of texts, or of columns of numbers."""
   place, wanted = delimited.columns(place)
   place = _find(spec, place, data_dir)
+  options = _tested(options)
   if wanted.text is None:
-    return from_arrays(**delimited.read_table(place, wanted), **options)
+    found, held = delimited.read_table(place, wanted, usual_test=usual)
+    return _noted(from_arrays(**found, **options), held)
   if options.get("preprocessing") == "standardise":
     raise DataError(
         "`preprocessing` must be word_vectors or averaged_vectors for texts; "
@@ -128,20 +156,66 @@ def _table(spec, place, data_dir, text, options):
         f"{', '.join(unknown)}.")
   if wanted.tokens is not None:
     text = {**text, "tokens": wanted.tokens}
-  return from_texts(**delimited.read_table(place, wanted), **text, **options)
+  found, held = delimited.read_table(place, wanted, usual_test=usual)
+  return _noted(from_texts(**found, **text, **options), held)
 
 
-def _sized(spec, place):
-  """DIR and the (H, W) asked for after it, if any."""
-  place, marked, option = place.partition("?")
-  if not marked:
-    return place, None
-  size = re.fullmatch(r"resize=([1-9]\d*)x([1-9]\d*)", option)
-  if not size:
+def _tested(options: Mapping[str, Any]) -> dict[str, Any]:
+  """Options without a test part but the SPEC's, unless they ask for one."""
+  return {**options, "test_fraction": options.get("test_fraction") or 0}
+
+
+def _held_out(arrays, share: float, said: float | None):
+  """Arrays with a test part, and the words for it where it was made here."""
+  if "x_test" in arrays:
+    if said:
+      raise DataError(
+          "`spec` must not have test=... where there is a test part; got "
+          f"{said}.")
+    return arrays, ""
+  if not share:
+    return arrays, ""
+  labels = labelling.as_labels("y_train", arrays["y_train"])
+  inputs = np.asarray(arrays["x_train"])
+  if len(inputs) != len(labels):
+    return arrays, ""  # which `from_arrays` refuses
+  rows = stratified(labels, np.unique(labels), share, 0, name="test")
+  split = {
+      f"{letter}_{part}": values[kept]
+      for letter, values in (("x", inputs), ("y", labels))
+      for part, kept in zip(("train", "test"), rows, strict=True)
+  }
+  return {**arrays, **split}, delimited.became_test(share, rows)
+
+
+def _noted(source: Source, held: str) -> Source:
+  """The source, its facts with what became the test part."""
+  if not held:
+    return source
+  return source._replace(facts={**source.facts, "test_part": held})
+
+
+def _said(spec, kind, place):
+  """PLACE, the (H, W) and the share of a test part that come after it."""
+  place, marked, query = place.partition("?")
+  given = dict(item.partition("=")[::2] for item in query.split("&") if item)
+  known = _OPTIONS[kind]
+  size = given.get("size", given.get("resize"))
+  sides = re.fullmatch(r"([1-9]\d*)(?:x([1-9]\d*))?", size or "1")
+  try:
+    test = float(given["test"]) if "test" in given else None
+  except ValueError:
+    test = -1.0
+  if (bool(marked) != bool(given) or not set(given) <= set(known) or
+      not sides or (test is not None and not 0 <= test < 1)):
+    allowed = "?test=0.2"
+    if kind == "folder":
+      allowed = "?size=32 or ?size=HxW, pixels, ?test=0.2, or both with &,"
     raise DataError(
-        f"`spec` must end in ?resize=HxW, pixels, where it has a ?; got "
-        f"{spec!r}.")
-  return place, (int(size[1]), int(size[2]))
+        f"`spec` must end in {allowed} where it has a ?; got {spec!r}.")
+  if size is None:
+    return place, None, test
+  return place, (int(sides[1]), int(sides[2] or sides[1])), test
 
 
 def _find(spec, place, data_dir):
@@ -167,14 +241,15 @@ def _require_folder(path):
 
 
 def _idx(folder):
-  """The four files by their published names."""
-  _require_folder(folder)
+  """The four files by their published names; those of the test may lack."""
   names = {
       "x_train": "train-images-idx3-ubyte",
       "y_train": "train-labels-idx1-ubyte",
       "x_test": "t10k-images-idx3-ubyte",
       "y_test": "t10k-labels-idx1-ubyte"
   }
+  if not any(folder.glob("t10k-*")):
+    names = {part: names[part] for part in ("x_train", "y_train")}
   return {part: _idx_array(folder, name) for part, name in names.items()}
 
 
@@ -239,92 +314,3 @@ def _npz_array(path, archive, part):
     raise DataError(
         f"`spec` must hold plain arrays; {part} of {path} is a pickle, which "
         "could run code. Save numbers or fixed-length strings.") from error
-
-
-# ------------------------------------------------------------------- folder
-
-
-def _folder(root, resize):
-  """Images by class, below `root` or below its train/ and test/."""
-  _require_folder(root)
-  parts = {"train": root}
-  if (root / "train").is_dir():
-    parts = {p: root / p for p in ("train", "test") if (root / p).is_dir()}
-  arrays = {"class_names": [f.name for f in _class_folders(parts["train"])]}
-  images = {}
-  for part, folder in parts.items():
-    files = _image_files(folder)
-    images |= {file: _image(file, resize) for file in files}
-    arrays[f"y_{part}"] = [file.parent.name for file in files]
-    arrays[f"x_{part}"] = files
-  _check_sizes(images)
-  grey = all(image.mode in _GREY_MODES for image in images.values())
-  mode = "L" if grey else "RGB"
-  for part in parts:
-    files = arrays[f"x_{part}"]
-    arrays[f"x_{part}"] = np.stack([images[f].convert(mode) for f in files])
-  return arrays
-
-
-def _class_folders(folder):
-  folders = sorted(
-      path for path in folder.iterdir()
-      if path.is_dir() and not path.name.startswith("."))
-  if not folders:
-    raise DataError(
-        f"`spec` must hold one folder of images per class; {folder} has none.")
-  return folders
-
-
-def _image_files(folder):
-  """The images of all classes, in order of class and file name."""
-  files = []
-  for class_folder in _class_folders(folder):
-    found = [
-        path for path in sorted(class_folder.iterdir())
-        if path.suffix.lower() in _SUFFIXES
-    ]
-    if not found:
-      raise DataError(
-          f"`spec` must hold images ({', '.join(_SUFFIXES)}) of every class; "
-          f"{class_folder} has none.")
-    files += found
-  return files
-
-
-def _image(path, resize):
-  """A decoded PIL image of 8 bits per channel."""
-  try:
-    from PIL import Image
-  except ImportError as error:
-    raise DataError(
-        "`spec` must not be a folder without Pillow. Install it: pip install "
-        "'distill_jax[data]'.") from error
-  try:
-    with Image.open(path) as image:
-      image.load()
-  except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises
-    raise DataError(
-        f"`spec` must hold readable images; got {path}: {error}.") from error
-  if image.mode in ("I", "F") or image.mode.startswith("I;"):
-    raise DataError(
-        f"`spec` must hold images of 8 bits per channel; got {path} in mode "
-        f"{image.mode}. Convert it.")
-  if resize is None:
-    return image
-  image = image.convert("L" if image.mode in _GREY_MODES else "RGB")
-  return image.resize(resize[::-1], Image.Resampling.BILINEAR)
-
-
-def _check_sizes(images):
-  first = next(iter(images))
-  for file, image in images.items():
-    if image.size != images[first].size:
-      raise DataError(
-          "`spec` must say a size where images differ in theirs; "
-          f"got {_size(images[first])} in {first} and {_size(image)} in "
-          f"{file}. Add ?resize=HxW to it.")
-
-
-def _size(image):
-  return f"{image.height}x{image.width}"

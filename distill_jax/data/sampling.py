@@ -61,10 +61,12 @@ def per_class(
 
   How many samples each class has is known only on the device: call
   `check_per_class` on the split once before tracing. A class that is too
-  small contributes some of its samples twice.
+  small is drawn whole, every sample floor(n / size) times and the rest of the
+  draw at random, so that means over the class stay unbiased.
 
   Args:
-    samples_per_class: n, samples per class and draw, all different.
+    samples_per_class: n, samples per class and draw, all different where the
+      class has so many.
     lazy: draws `types.LazyInputs`; gradient, distribution and characteristic
       matching gather the inputs of a class when its turn comes. The same draw;
       it saves memory where classes are many and matched one after the other.
@@ -153,6 +155,8 @@ def _check_positive(name, value):
 def _distinct(key, counts, size, num):
   """Draws `num` different integers below `counts[k]`, for every k.
 
+  Where a count is smaller, all below it come in random order, again and again.
+
   Args:
     key: consumed.
     counts: [K] int32, at most `size`.
@@ -171,7 +175,9 @@ def _ranked(key, counts, size, num):
   """The places of the largest of `size` random scores."""
   scores = jax.random.uniform(key, (len(counts), size))
   scores = jnp.where(jnp.arange(size) < counts[:, None], scores, -1.0)
-  return lax.top_k(scores, num)[1]
+  ranked = lax.top_k(scores, num)[1]
+  again = jnp.arange(num) % jnp.maximum(counts, 1)[:, None]
+  return jnp.take_along_axis(ranked, again, axis=1)
 
 
 def _redrawn(key, counts, size, num):

@@ -79,6 +79,7 @@ def dm(s: SimpleNamespace) -> Method:
       lambda task: matched_means(s, task),
       anchors=True,
       stages=True,
+      drawn=s.batch_size,
       recipe=dict(name="dsa", num_epochs=300, strategy=None))
 
 
@@ -171,6 +172,7 @@ def ncfm(s: SimpleNamespace) -> Method:
       objective,
       prepare=partial(_pool, s),
       stages=True,
+      drawn=s.batch_size,
       recipe=dict(name="dsa", num_epochs=300, strategy=None))
 
 
@@ -234,4 +236,8 @@ def cafe(s: SimpleNamespace) -> Method:
         max_epochs=s.max_epochs)
 
   return built(
-      s, objective, recipe=dict(name="cafe", num_epochs=300), stages=True)
+      s,
+      objective,
+      drawn=s.batch_size,
+      stages=True,
+      recipe=dict(name="cafe", num_epochs=300))

@@ -141,6 +141,7 @@ def dsa(s: SimpleNamespace) -> Method:
       s,
       lambda task: matched_gradients(s, task),
       anchors=True,
+      drawn=s.batch_size,
       recipe=dict(name="dsa", num_epochs=300, strategy=None))
 
 
@@ -157,6 +158,7 @@ def dc(s: SimpleNamespace) -> Method:
       s,
       lambda task: matched_gradients(s, task),
       anchors=True,
+      drawn=s.batch_size,
       recipe=dict(name="dc", num_epochs=300, strategy=""))
 
 
@@ -260,4 +262,5 @@ def idc(s: SimpleNamespace) -> Method:
       lambda task: matched_on_real(s, task),
       check=lambda t: check_idc(s, t),
       anchors=True,
+      drawn=s.batch_size,
       recipe=dict(name="idc", num_epochs=300, mix=0.5, strategy=None))

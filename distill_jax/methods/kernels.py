@@ -79,7 +79,7 @@ def kip(s: SimpleNamespace) -> Method:
         ridge=s.ridge,
         augmentation=augment)
 
-  return _with_kernel(s, objective)
+  return _with_kernel(s, objective, drawn=s.batch_size)
 
 
 def _with_kernel(s: SimpleNamespace, objective, **others) -> Method:

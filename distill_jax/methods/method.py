@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from distill_jax import initialisation, models, nn
@@ -36,6 +37,8 @@ from distill_jax.types import (
     Parameterization,
     PyTree,
 )
+
+_NAMED = 5  # classes that a line names
 
 
 class Task(NamedTuple):
@@ -172,6 +175,8 @@ class Method(NamedTuple):
     prolongable: whether more steps can be added to a finished run.
     anchors: whether the objective matches the anchor of a task.
     stages: whether the objective reads `Network.stages` of the student.
+    drawn: real samples of each class that a step draws; 0 for methods that draw
+      of all classes together, or not at all.
   """
 
   objective: Callable[[Task], Any] | None
@@ -200,6 +205,7 @@ class Method(NamedTuple):
   prolongable: bool = True
   anchors: bool = False
   stages: bool = False
+  drawn: int = 0
 
   def __repr__(self) -> str:
     return f"Method {self.name}: {self.num_steps:,} outer steps"
@@ -344,7 +350,31 @@ def plan(
 def _opened(store, method: Method, task: Task) -> Store:
   method.check(task)
   recipes.from_spec(method.recipe(task))  # refuses what it does not know
-  return store if isinstance(store, Store) else store(task)
+  if isinstance(store, Store):
+    return store
+  opened = store(task)
+  if small := _drawn_whole(method, task):
+    opened.say(small)
+  return opened
+
+
+def _drawn_whole(method: Method, task: Task) -> str:
+  """Names classes that are smaller than what a step draws of each."""
+  counts = np.asarray(task.source.train.counts)
+  each = min(method.drawn, int(counts.max()))
+  small = [
+      f"{name} ({n:,})"
+      for name, n in zip(task.source.class_names, counts, strict=True)
+      if 0 < n < each
+  ]
+  if not small:
+    return ""
+  shown = ", ".join(small[:_NAMED])
+  if len(small) > _NAMED:
+    shown += f" and {len(small) - _NAMED:,} more"
+  return (
+      f"a step draws {each:,} real samples of each class; smaller classes are "
+      f"drawn whole, with repeats: {shown}")
 
 
 def _num_rows(source, per_class, num_rows) -> int:

@@ -76,6 +76,7 @@ def _summed(methods, weights) -> Method:
           weights=tuple(weights)),
       initial=lambda state: first.initial(state[0][0]),
       check=check,
+      drawn=max(method.drawn for method in methods),
       anchors=all(method.anchors for method in methods),
       stages=any(method.stages for method in methods))
 
@@ -95,5 +96,6 @@ def hybrid(s: SimpleNamespace) -> Method:
           matched_means(s, task),
           weights=tuple(s.weights)),
       recipe=dict(name="dsa", num_epochs=300, strategy=None),
+      drawn=s.batch_size,
       anchors=True,
       stages=True)

@@ -6,6 +6,7 @@ from typing import Any
 from distill_jax import data
 from distill_jax.artifact import Artifact
 from distill_jax.errors import DataError
+from distill_jax.runs.console import say
 from distill_jax.text.embedding import is_of_words
 
 
@@ -30,7 +31,7 @@ def source_of(
     DataError: the data cannot be read, or have other classes.
   """
   try:
-    return data.read(
+    read = data.read(
         spec,
         data_dir=data_dir,
         preprocessing=artifact.preprocessing,
@@ -40,6 +41,9 @@ def source_of(
   except DataError as error:
     classes = textwrap.shorten(", ".join(artifact.class_names), 60)
     raise DataError(f"{error} The set's classes are {classes}.") from error
+  if "test_part" in read.facts:
+    say(read.facts["test_part"])
+  return read
 
 
 def _text(artifact: Artifact) -> dict[str, Any]:

@@ -130,8 +130,8 @@ class Run:
     if self.source.test is None:
       raise ConfigError(
           f"`source` must have a test part to evaluate on; {self.source.name} "
-          "has none. Add x_test and y_test, a folder test, or &test=0.2 to a "
-          "csv SPEC.")
+          "has none. Add x_test and y_test, a folder test, or leave test=0 out "
+          "of the SPEC.")
     workdir.check_own(self.folder)
     with contextlib.ExitStack() as held:
       with working("preparing and distilling"):
