@@ -4,14 +4,18 @@
     [--data=SPEC] [--data_dir=DIR] [--config.field=value ...]
 
 DIR then holds config.json, metrics.jsonl, checkpoints/, distilled.safetensors,
-report.json and figures/. The same command resumes an interrupted run. Exit
-codes: 0 done; 2 a mistake in the arguments or the data, told in one line; 3 the
-loss was not finite; 128 and the signal's number, stopped with a checkpoint.
+report.json and figures/. The same command resumes an interrupted run. With
+`--data` and no `data=NAME` among the options, the network suits the shape of
+the data. Exit codes: 0 done; 2 a mistake in the arguments or the data, told in
+one line; 3 the loss was not finite; 128 and the signal's number, stopped, with
+a checkpoint if there were steps.
 """
 
 from pathlib import Path
 
+import baseline_sizes
 import launch
+import own_data
 import sources
 from absl import flags
 from configs.common import published
@@ -40,21 +44,22 @@ flags.mark_flags_as_required(["config"])
 
 def main(argv):
   del argv
-  config = FLAGS.config
+  config = own_data.settled(FLAGS["config"], FLAGS.data)
   method = methods.from_spec(config.method.to_dict())
   if FLAGS.print_config:
-    print(described(config))
+    print(described(config, published(FLAGS.config)))
     return
   if FLAGS.workdir is None:
     raise launch.missing("workdir", "a folder for the run")
   launch.widen(config.network)
-  folder, spec = Path(FLAGS.workdir), FLAGS.data or config.data
+  folder = Path(FLAGS.workdir)
   workdir.check_own(folder)
   source = sources.source(
-      config,
-      spec=spec,
-      data_dir=FLAGS.data_dir,
-      cache=Path(FLAGS.cache_dir or folder))
+      config, data_dir=FLAGS.data_dir, cache=Path(FLAGS.cache_dir or folder))
+  evaluation = config.evaluation.to_dict()
+  if not evaluation["num_sets"]:
+    evaluation |= baseline_sizes.as_many(
+        evaluation["num_networks"], chance=method.model == "network")
   Run(
       folder,
       source,
@@ -63,13 +68,13 @@ def main(argv):
       per_class=config.per_class or None,
       num_rows=config.num_rows or None,
       seed=config.seed,
-      evaluation=config.evaluation.to_dict(),
+      evaluation=evaluation,
       figures=config.figures,
       log_every=config.log_every or None,
       checkpoint_every=config.checkpoint_every or None,
       cache_dir=FLAGS.cache_dir,
       experts=FLAGS.experts,
-      data=spec,
+      data=config.data,
       reading=dict(
           data_dir=FLAGS.data_dir,
           seed=config.seed,
@@ -77,9 +82,13 @@ def main(argv):
       record=config.to_dict()).go()
 
 
-def described(config) -> str:
-  """Every field, its value and what was published for it, a line each."""
-  there = published(config)
+def described(config, there) -> str:
+  """Every field, its value and what was published for it, a line each.
+
+  Args:
+    config: what would be run.
+    there: fields that were published, or None.
+  """
   known, lines = flat(there or {}), []
   for name, value in flat(config.to_dict()).items():
     line = f"{name} = {value!r}"

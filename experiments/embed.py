@@ -4,7 +4,8 @@
     --sets=IDC=DIR/distilled.safetensors,EDD=DIR/distilled.safetensors
 
 The points are features of the first set's network after some epochs on the real
-training data. Real samples are small points, distilled ones large markers, one
+training data; of the usual network for their shape where the set has a kernel
+or names none. Real samples are small points, distilled ones large markers, one
 shape for each segment where a set was made in segments. Above each panel: the
 distance of a real sample to the nearest distilled one of its class, in the
 space of features, on average over the test samples drawn. Of more than 20
@@ -49,7 +50,8 @@ def main(argv):
   if source.test is None:
     raise DataError(f"`data` must have a test part; got none in {FLAGS.data}.")
   k_train, k_rows = jax.random.split(jax.random.key(FLAGS.seed))
-  features = _features(k_train, first, source)
+  network = _network(first, source)
+  features = _features(k_train, network, source)
   rows = np.asarray(jax.random.permutation(
       k_rows, source.test.num_samples))[:FLAGS.num_real]
   real = figures.Points(
@@ -89,7 +91,7 @@ def main(argv):
       dict(
           distance_to_nearest=distances,
           num_real=len(rows),
-          network=first.network,
+          network=network,
           num_epochs=FLAGS.num_epochs,
           seed=FLAGS.seed,
           device=environment.device(),
@@ -107,10 +109,6 @@ def _sets() -> dict:
           f"`sets` must be NAME=FILE,... with a name for each; got {text!r}.")
     sets[name] = artifacts.load(file)
   first, *others = sets.values()
-  if "name" not in first.network:
-    raise ConfigError(
-        "`sets` must begin with one that names its network; got none in "
-        f"{next(iter(sets))}. Give `network=` to `to_artifact`.")
   for other in others:
     if _space(other) != _space(first):
       raise ConfigError(
@@ -127,11 +125,17 @@ def _space(artifact):
       *(np.asarray(a).tobytes() for a in artifact.preprocessing))
 
 
-def _features(key, artifact, source):
+def _network(artifact, source) -> dict:
+  """The specification of a network that has features."""
+  named = "name" in artifact.network and models.is_network(artifact.network)
+  return artifact.network if named else models.default(source)
+
+
+def _features(key, spec, source):
   """What a network trained on the real data sees in samples."""
-  network = models.from_spec(artifact.network, source.num_classes)
+  network = models.from_spec(spec, source.num_classes)
   say(
-      f"training {artifact.network['name']} on {source.train.num_samples:,} "
+      f"training {spec['name']} on {source.train.num_samples:,} "
       "real samples")
   train = jax.jit(
       lambda key, split: ncfm.train_member(

@@ -9,19 +9,21 @@ preprocessing that the real data is put through. Networks that are not the
 artifact's own take their default size; one for the shape of the data stands in
 where the artifact names none. Several networks give a table and a matrix beside
 `--out`, random real data of the same budget in both, and with `--full_data` the
-share of each network's full accuracy that the set keeps. Exit codes as in
-`distill.py`.
+share of each network's full accuracy that the set keeps. Baselines train as
+many networks as the set, unless `--num_sets` and `--networks_per_set` say
+otherwise. Exit codes as in `distill.py`.
 """
 
 from pathlib import Path
 
+import baseline_sizes
 import jax
 import launch
 import options
 from absl import flags
 
 from distill_jax import artifact as artifacts
-from distill_jax import figures
+from distill_jax import figures, models
 from distill_jax.evaluation import recipes
 from distill_jax.runs import real_data, source_of, workdir
 from distill_jax.runs.assess import Settings, assess, check_evaluation
@@ -40,9 +42,9 @@ flags.DEFINE_string(
     "cache_dir", None, "Where accuracies of real data are kept; beside --out.")
 flags.DEFINE_string("baselines", "", "'all', or names with commas.")
 flags.DEFINE_integer(
-    "num_sets", 20, "Sets of each of --baselines.", lower_bound=1)
+    "num_sets", None, "Sets of each of --baselines.", lower_bound=1)
 flags.DEFINE_integer(
-    "networks_per_set", 10, "Networks trained on each.", lower_bound=1)
+    "networks_per_set", None, "Networks trained on each.", lower_bound=1)
 flags.DEFINE_bool("full_data", False, "Train on all data too, for the ratio.")
 flags.DEFINE_integer("seed", 0, "Of the networks.")
 flags.DEFINE_string("out", "report.json", "Where the report goes.")
@@ -55,8 +57,10 @@ def main(argv):
   artifact = artifacts.load(FLAGS.artifact)
   specs = [spec_of(name, artifact) for name in FLAGS.networks]
   settings = Settings(
-      FLAGS.num_networks, FLAGS.baselines, FLAGS.num_sets,
-      FLAGS.networks_per_set, FLAGS.full_data)
+      FLAGS.num_networks,
+      FLAGS.baselines,
+      full_data=FLAGS.full_data,
+      **_baseline_sizes(*specs or [artifact.network]))
   check_evaluation(settings, *specs or [artifact.network])
   launch.widen(*specs or [artifact.network])
   reading = dict(data_dir=FLAGS.data_dir, validation_fraction=0.1)
@@ -83,6 +87,17 @@ def main(argv):
             title=f"{figures.set_title(artifact)}: accuracy by network"),
         made[-1])
   print("\nwritten to", " and ".join(map(str, made)))
+
+
+def _baseline_sizes(first, *others) -> dict[str, int]:
+  """What the flags say of baselines; one of them alone is completed."""
+  del others  # baselines are of the first student
+  sets, each, num = FLAGS.num_sets, FLAGS.networks_per_set, FLAGS.num_networks
+  if sets is None and each is None:
+    return baseline_sizes.as_many(num, chance=models.is_network(first))
+  return dict(
+      num_sets=sets or max(1, round(num / each)),
+      networks_per_set=each or max(1, round(num / sets)))
 
 
 def _recipe(text: str) -> dict:

@@ -13,6 +13,7 @@ them are added. Without `--experts`, `distill.py` trains its own.
 from pathlib import Path
 
 import launch
+import own_data
 import sources
 from absl import flags
 from ml_collections import config_flags
@@ -31,12 +32,12 @@ flags.mark_flags_as_required(["config", "out"])
 
 def main(argv):
   del argv
-  config, folder = FLAGS.config, Path(FLAGS.out)
-  source = sources.source(
-      config, spec=FLAGS.data or config.data, data_dir=FLAGS.data_dir)
+  config = own_data.settled(FLAGS["config"], FLAGS.data)
+  folder = Path(FLAGS.out)
+  source = sources.source(config, data_dir=FLAGS.data_dir)
   found = experts_for(
       source, methods.from_spec(config.method.to_dict()),
-      config.network.to_dict(), folder, say)
+      config.network.to_dict() or None, folder, say)
   print(
       f"{found.num_experts} experts of {found.num_epochs} epochs in {folder}"
       f"{_accuracy(found)}")

@@ -21,16 +21,11 @@ from distill_jax.text.vectors import (
 
 
 def source(
-    config,
-    *,
-    spec: str,
-    data_dir: str | None,
-    cache: Path | None = None) -> data.Source:
+    config, *, data_dir: str | None, cache: Path | None = None) -> data.Source:
   """The data set, preprocessed as the configuration says.
 
   Args:
-    config: what to run.
-    spec: SPEC of the data.
+    config: what to run, `data` its SPEC.
     data_dir: a folder of data sets, or None.
     cache: a folder for word vectors that are learned, or None.
   """
@@ -40,7 +35,7 @@ def source(
   if not isinstance(preprocessing, str):
     preprocessing = _constants(preprocessing)
   read = data.read(
-      spec,
+      config.data,
       data_dir=data_dir,
       preprocessing=preprocessing,
       validation_fraction=config.validation_fraction,

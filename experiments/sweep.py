@@ -5,12 +5,16 @@
   python experiments/sweep.py --methods=dm --dataset=mnist --against=bytes \\
     --parameterizations=pixels,multi_formation,linear_bases --ipc=1,10 \\
     --set=method.num_steps=2000 --workdir=DIR
+  python experiments/sweep.py --methods=dm,kip --data=folder:pictures \\
+    --ipc=1,5 --workdir=DIR
 
-A point is a run of `distill.py` in a folder of its own below DIR, so the same
-command goes on where it was interrupted, and a later one with more points takes
-over those that are there. DIR then holds sweep.json and sweep.png of the last
+Data of your own need no `--dataset`, which chooses published settings. A point
+is a run of `distill.py` in a folder of its own below DIR, so the same command
+goes on where it was interrupted, and a later one with more points takes over
+those that are there. DIR then holds sweep.json and sweep.png of the last
 command, and real_data.json with the baselines. Random real data of as many
-samples, or of as many bytes, is a line of its own.
+samples, or of as many bytes, is a line of its own, measured with as many
+networks as a set.
 """
 
 import itertools
@@ -30,8 +34,11 @@ from distill_jax.runs.files import command, write_json
 
 FLAGS = flags.FLAGS
 _METHODS = ', '.join(sorted(methods.ENTRIES))
+# A baseline as many networks as a set; `--set` may say otherwise.
+_AS_MANY = "--config.evaluation.num_sets=0"
 flags.DEFINE_list("methods", None, f"Among {_METHODS}.")
-flags.DEFINE_string("dataset", None, f"Of {', '.join(sorted(DATA_SETS))}.")
+flags.DEFINE_string(
+    "dataset", None, f"Of {', '.join(sorted(DATA_SETS))}; or give --data.")
 flags.DEFINE_list("ipc", None, "Samples per class.")
 flags.DEFINE_list(
     "parameterizations", [], "One line for each; by default the method's own.")
@@ -42,7 +49,7 @@ flags.DEFINE_multi_string(
 flags.DEFINE_enum("against", "samples", figures.AXES, "The horizontal axis.")
 flags.DEFINE_string("workdir", None, "Where the runs and the figure live.")
 flags.DEFINE_string("data", None, "SPEC of a data set, not the dataset's.")
-flags.mark_flags_as_required(["methods", "dataset", "ipc", "workdir"])
+flags.mark_flags_as_required(["methods", "ipc", "workdir"])
 
 
 class Planned(NamedTuple):
@@ -89,7 +96,10 @@ def main(argv):
 
 def planned() -> list[Planned]:
   """The runs that the flags ask for."""
-  one_of(DATA_SETS, "--dataset", FLAGS.dataset)
+  if FLAGS.dataset is not None:
+    one_of(DATA_SETS, "--dataset", FLAGS.dataset)
+  elif FLAGS.data is None:
+    raise launch.missing("dataset", "or --data, SPEC of your own data")
   for method in FLAGS.methods:
     one_of(methods.ENTRIES, "--methods", method)
   for name in FLAGS.parameterizations:
@@ -105,14 +115,14 @@ def planned() -> list[Planned]:
     options = ",".join(
         filter(
             None, (
-                f"data={FLAGS.dataset}", f"ipc={ipc}", name and
-                f"parameterization.name={name}", FLAGS.options)))
+                FLAGS.dataset and f"data={FLAGS.dataset}", f"ipc={ipc}",
+                name and f"parameterization.name={name}", FLAGS.options)))
     folder = "_".join(filter(None, (method, name, ipc)))
     file = f"experiments/configs/{method}.py"
     runs.append(
         Planned(
             line, int(ipc), folder,
-            (f"--config={file}:{options}", *_settings(method))))
+            (f"--config={file}:{options}", _AS_MANY, *_settings(method))))
   return runs
 
 

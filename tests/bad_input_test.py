@@ -134,7 +134,7 @@ def _no_labels(place):
 
 
 def _no_test_part(place):
-  return _npz(place, x_train=X, y_train=Y)
+  return _npz(place, x_train=X, y_train=Y) + "?test=0"
 
 
 def _not_a_number(place):
@@ -142,7 +142,9 @@ def _not_a_number(place):
 
 
 DATA = [
-    ("images of two sizes", _folder_of_two_sizes, ["9x9", "odd.png", "resize"]),
+    (
+        "images of two sizes", _folder_of_two_sizes,
+        ["9x9", "odd.png", "?size=32"]),
     ("unreadable image", _folder_with_text, ["readable", "broken.png"]),
     ("truncated idx", _truncated_idx, ["train-images", "528", "100", "again"]),
     ("foreign idx", _foreign_idx, ["train-images", "00000803", "89504e47"]),

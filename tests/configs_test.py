@@ -176,10 +176,12 @@ def test_settings_are_refused(name, settings, message):
 
 def test_constants_of_each_channel():
   config = load("dm", "data=cifar10")
+  config.data = "digits"
   with pytest.raises(DataError, match="`preprocessing` must keep the shape"):
-    sources.source(config, spec="digits", data_dir=None)
+    sources.source(config, data_dir=None)
   config = load("dm", "data=cifar10,preprocessing=standardise")
-  read = sources.source(config, spec="digits", data_dir=None)
+  config.data = "digits"
+  read = sources.source(config, data_dir=None)
   assert read.preprocessing.mean.shape == (1,)
 
 

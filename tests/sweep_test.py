@@ -59,11 +59,13 @@ def swept(tmp_path_factory):
                  "--methods=dm", "--against=bytes",
                  "--parameterizations=pixels,linear_bases"),
              *((change,) for change in MISTAKES)]
-  folders = [home / str(i) for i in range(len(changes))]
+  own = "--methods=dm", "--ipc=1", "--data=folder:pictures"
+  folders = [home / str(i) for i in range(len(changes) + 2)]
+  commands = [*((*COMMAND, *change) for change in changes), own, own[:2]]
   results = launching.elsewhere(
       "sweep",
-      *((*COMMAND, f"--workdir={folder}", *change)
-        for folder, change in zip(folders, changes, strict=True)),
+      *((*command, f"--workdir={folder}")
+        for folder, command in zip(folders, commands, strict=True)),
       cache=home / "cache",
       before=FAKE)
   return list(zip(folders, results, strict=True))
@@ -84,12 +86,13 @@ def test_each_point_is_a_run_of_its_own(swept):
   assert [folder for folder, _ in asked] == ["dm_1", "dm_10", "dsa_1", "dsa_10"]
   assert asked[1][1] == [
       "--config=experiments/configs/dm.py:data=mnist,ipc=10,width=8",
-      "--config.method.num_steps=5", "--config.method.learning_rate=5",
-      f"--cache_dir={home}", "--data=digits"
+      "--config.evaluation.num_sets=0", "--config.method.num_steps=5",
+      "--config.method.learning_rate=5", f"--cache_dir={home}", "--data=digits"
   ]
   assert asked[3][1] == [
       "--config=experiments/configs/dsa.py:data=mnist,ipc=10,width=8",
-      "--config.method.num_steps=5", f"--cache_dir={home}", "--data=digits"
+      "--config.evaluation.num_sets=0", "--config.method.num_steps=5",
+      f"--cache_dir={home}", "--data=digits"
   ]
 
 
@@ -125,6 +128,19 @@ def test_against_bytes_each_parameterization_is_a_line(swept):
 
 
 def test_mistakes_are_told_before_any_run(swept):
-  for (home, result), message in zip(swept[2:], MISTAKES.values(), strict=True):
+  for (home, result), message in zip(swept[2:-2], MISTAKES.values(),
+                                     strict=True):
     assert result.code == launch.MISTAKE and message in result.err
     assert not home.exists()
+
+
+def test_own_data_need_no_data_set(swept):
+  (home, result), (none, refused) = swept[-2:]
+  assert result.code == 0, result.err
+  assert _asked(home)[0][1] == [
+      "--config=experiments/configs/dm.py:ipc=1",
+      "--config.evaluation.num_sets=0", f"--cache_dir={home}",
+      "--data=folder:pictures"
+  ]
+  assert refused.code == launch.MISTAKE and not none.exists()
+  assert "`--dataset` must be given: or --data" in refused.err

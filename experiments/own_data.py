@@ -1,0 +1,79 @@
+"""Configurations for data other than those that they name."""
+
+from pathlib import Path
+
+import options
+from ml_collections import ConfigDict, config_flags
+
+from distill_jax import methods
+from distill_jax.runs.console import say
+
+# Of texts about which nothing is known: all words of each, vectors learned on
+# them alone.
+_TEXTS = dict(length=0, max_words=0, corpora=())
+
+
+def settled(flag, spec: str | None) -> ConfigDict:
+  """The configuration of a flag, for the data of `--data`.
+
+  Constants of preprocessing belong to one data set: others are standardised by
+  their own mean and std. Where the options name no data set, the network suits
+  the shape of the data, and words have vectors of these data alone. What flags
+  or options say stays as they say it.
+
+  Args:
+    flag: of the configuration, parsed.
+    spec: SPEC that `--data` gives, or None.
+  """
+  config = flag.value
+  if spec is None or _name(spec) == _name(config.data):
+    return _changed(config, {} if spec is None else dict(data=spec))
+  _, _, text = flag.config_filename.partition(":")
+  said = options.named(text) | set(config_flags.get_override_values(flag))
+
+  def free(*names: str) -> bool:
+    """Whether nobody said anything of these, or of fields below them."""
+    return not any(
+        item == name or item.startswith(f"{name}.")
+        for item in said
+        for name in names)
+
+  model = methods.from_spec(config.method.to_dict()).model
+  changes: dict = dict(data=spec)
+  if free("preprocessing"):
+    fitted = _preprocessing(config.preprocessing, model, spec)
+    if not isinstance(config.preprocessing, str):
+      say(
+          f"preprocessing: standardised by mean and std of {spec}, not by "
+          f"those published for {config.data}")
+    changes["preprocessing"] = fitted
+  if free("data"):
+    if model == "network" and free("network", "features", "width"):
+      changes["network"] = {}
+    if "text" in config:
+      changes["text"] = config.text.to_dict() | {
+          field: value
+          for field, value in _TEXTS.items()
+          if free(f"text.{field}")
+      }
+  return _changed(config, changes)
+
+
+def _name(spec: str) -> str:
+  """Of a data set, wherever it lies and in whatever files."""
+  kind, _, place = spec.partition(":")
+  return Path(place.partition("?")[0] or kind).stem
+
+
+def _preprocessing(known, model: str, spec: str) -> str:
+  """Fitted to the data; of a kind that suits them."""
+  kind, _, place = spec.partition(":")
+  query = place.partition("?")[2]
+  if kind == "csv" and any(o.startswith("text=") for o in query.split("&")):
+    return "averaged_vectors" if model == "kernel" else "word_vectors"
+  whitens = isinstance(known, str) and "vectors" not in known
+  return known if whitens else "standardise"
+
+
+def _changed(config: ConfigDict, changes: dict) -> ConfigDict:
+  return ConfigDict({**config.to_dict(), **changes})

@@ -1,0 +1,100 @@
+"""Data of one's own with the configurations of known data sets."""
+
+import baseline_sizes
+import launching
+import numpy as np
+import own_data
+import pytest
+from absl import flags
+from ml_collections import config_flags
+
+PICTURES, TEXTS = "folder:pictures", "csv:a.csv?text=words"
+
+
+def _settled(name, spec, *fields):
+  """The configuration of `--config=NAME FIELDS --data=SPEC`, settled."""
+  argv = ["", f"--config={launching.CONFIGS / name}", *fields]
+  values = flags.FlagValues()
+  config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
+  values(argv)
+  return own_data.settled(values["config"], spec)
+
+
+def test_constants_are_those_of_their_own_data(capsys):
+  constants = dict(mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010))
+  for spec in (None, "npz:elsewhere/cifar10.npz", "tfds:cifar10"):
+    config = _settled("dsa.py:data=cifar10", spec)
+    assert config.preprocessing.to_dict() == constants
+    assert config.data == spec or spec is None
+  assert not capsys.readouterr().err
+  config = _settled("dsa.py:data=cifar10", PICTURES)
+  assert config.preprocessing == "standardise" and config.data == PICTURES
+  assert (
+      "preprocessing: standardised by mean and std of folder:pictures, not by "
+      "those published for npz:cifar10.npz") in capsys.readouterr().err
+  given = "--config.preprocessing.mean=(0.5,0.5,0.5)"
+  config = _settled("dsa.py:data=cifar10", PICTURES, given)
+  assert config.preprocessing.mean == (0.5, 0.5, 0.5)
+  assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name, spec, preprocessing, shaped",
+    [("dsa.py", PICTURES, "standardise", True),
+     ("dsa.py:network=mlp", PICTURES, "standardise", False),
+     ("dsa.py:width=8", PICTURES, "standardise", False),
+     ("dsa.py:data=cifar10", PICTURES, "standardise", False),
+     ("mtt.py:data=cifar10", PICTURES, "zca", False),
+     ("dm.py", TEXTS, "word_vectors", True),
+     ("kip.py", TEXTS, "averaged_vectors", False),
+     ("tdd.py", TEXTS, "word_vectors", True),
+     ("tdd.py", PICTURES, "standardise", True),
+     ("dm.py:preprocessing=zca", TEXTS, "zca", True)])
+def test_what_data_decide(name, spec, preprocessing, shaped):
+  config = _settled(name, spec)
+  assert config.preprocessing == preprocessing
+  assert (config.network.to_dict() == {}) == shaped
+
+
+def test_words_have_vectors_of_these_data_alone():
+  config = _settled("tdd.py", TEXTS)
+  assert config.text.corpora == () and config.text.length == 0
+  config = _settled("tdd.py", TEXTS, "--config.text.length=7")
+  assert config.text.corpora == () and config.text.length == 7
+  config = _settled("tdd.py:data=sst5", TEXTS)
+  assert config.text.corpora and config.text.length == 56
+
+
+def test_print_config_shows_the_data(tmp_path):
+  result = launching.distil(
+      f"--config={launching.CONFIGS / 'dm.py'}:data=mnist", "--print_config",
+      f"--data=npz:{tmp_path / 'mine.npz'}")
+  assert result.code == 0, result.err
+  lines = [line.split() for line in result.out.splitlines()]
+  assert f"data = 'npz:{tmp_path / 'mine.npz'}' published 'idx:mnist'".split(
+  ) in lines
+  assert ["preprocessing", "=", "'standardise'"] in lines
+
+
+def test_a_table_with_the_configuration_of_images(tmp_path):
+  y = np.arange(60) % 3
+  x = np.random.default_rng(0).normal(size=(60, 4)) + 3 * np.eye(4)[y]
+  np.savez(tmp_path / "mine.npz", x_train=x, y_train=y)
+  result = launching.distil(
+      f"--config={launching.CONFIGS / 'dm.py'}:ipc=1,num_steps=2",
+      f"--data=npz:{tmp_path / 'mine.npz'}", *launching.FEW,
+      "--config.evaluation.num_networks=2", "--config.evaluation.num_sets=0",
+      "--config.evaluation.baselines=random_real",
+      "--config.method.recipe.num_epochs=2", f"--workdir={tmp_path / 'run'}")
+  assert result.code == 0, result.err
+  assert ("a fifth of every class became the test part: 12 of 60" in result.err)
+  assert "2 x 1" in result.out  # as many networks as the set has
+
+
+@pytest.mark.parametrize(
+    "networks, sizes", [(1, (1, 1)), (2, (2, 1)), (7, (7, 1)), (20, (5, 4))])
+def test_baselines_have_as_many_networks(networks, sizes):
+  found = baseline_sizes.as_many(networks)
+  assert (found["num_sets"], found["networks_per_set"]) == sizes
+  alone = baseline_sizes.as_many(1, chance=False)
+  assert alone == dict(num_sets=3, networks_per_set=1)
