@@ -14,6 +14,7 @@ a checkpoint if there were steps.
 from pathlib import Path
 
 import baseline_sizes
+import begin
 import launch
 import own_data
 import sources
@@ -101,4 +102,4 @@ def described(config, there) -> str:
 
 
 if __name__ == "__main__":
-  launch.start(main)
+  begin.start(main)

@@ -12,9 +12,9 @@ space of features, on average over the test samples drawn. Of more than 20
 classes the first 20 are drawn; the distances are of all.
 """
 
+import begin
 import jax
 import jax.numpy as jnp
-import launch
 import numpy as np
 from absl import flags
 from jax import lax
@@ -153,4 +153,4 @@ def _features(key, spec, source):
 
 
 if __name__ == "__main__":
-  launch.start(main)
+  begin.start(main)

@@ -17,6 +17,7 @@ otherwise. Exit codes as in `distill.py`.
 from pathlib import Path
 
 import baseline_sizes
+import begin
 import jax
 import launch
 import options
@@ -111,4 +112,4 @@ def _recipe(text: str) -> dict:
 
 
 if __name__ == "__main__":
-  launch.start(main)
+  begin.start(main)

@@ -12,7 +12,7 @@ them are added. Without `--experts`, `distill.py` trains its own.
 
 from pathlib import Path
 
-import launch
+import begin
 import own_data
 import sources
 from absl import flags
@@ -52,4 +52,4 @@ def _accuracy(found) -> str:
 
 
 if __name__ == "__main__":
-  launch.start(main)
+  begin.start(main)

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 
+import begin
 import jax
 from absl import app, flags
 
@@ -15,8 +16,20 @@ from distill_jax.errors import ConfigError
 from distill_jax.methods import NonFinite
 from distill_jax.runs import Interrupted
 
-MISTAKE, NOT_FINITE, STOPPED = 2, 3, 130
+MISTAKE, NOT_FINITE = 2, 3
 QUOTES = "'\""
+
+
+class Stopped(KeyboardInterrupt):
+  """SIGTERM or Ctrl-C outside the steps of a run.
+
+  Attributes:
+    signal: its number.
+  """
+
+  def __init__(self, number: int):
+    super().__init__()
+    self.signal = number
 
 
 def start(main: Callable) -> None:
@@ -28,7 +41,7 @@ def start(main: Callable) -> None:
   code = run(main)
   sys.stdout.flush()
   sys.stderr.flush()
-  if code == STOPPED:
+  if code > 128:
     os._exit(code)
   sys.exit(code)
 
@@ -41,15 +54,15 @@ def run(main: Callable, argv: list[str] | None = None) -> int:
   """
   argv = sys.argv if argv is None else argv
   if threading.current_thread() is threading.main_thread():
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    begin.handle(_stop)
   try:
     main(_parse(argv))
   except Interrupted as stopped:
     print(stopped, file=sys.stderr)
     return 128 + stopped.signal
-  except KeyboardInterrupt:
-    print("stopped; the same command goes on", file=sys.stderr)
-    return STOPPED
+  except KeyboardInterrupt as stopped:
+    print(begin.LINE, file=sys.stderr)
+    return 128 + getattr(stopped, "signal", signal.SIGINT)
   except NonFinite as error:
     return _fail(error, NOT_FINITE)
   except (ValueError, OSError, flags.Error) as error:
@@ -57,6 +70,13 @@ def run(main: Callable, argv: list[str] | None = None) -> int:
       raise
     return _fail(error, MISTAKE)
   return 0
+
+
+def _stop(number, frame):
+  """Unwinds; another signal on the way ends the process."""
+  del frame
+  begin.handle(lambda number, frame: os._exit(128 + number))
+  raise Stopped(number)
 
 
 def widen(*specs) -> None:

@@ -1,6 +1,7 @@
 """Commands as other launchers start them, each once."""
 
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ import launch
 from rows import Row
 
 from distill_jax.errors import ConfigError
+from distill_jax.methods import NonFinite
 from distill_jax.runs import Interrupted
 from distill_jax.runs.files import read_json
 
@@ -103,16 +105,21 @@ class Launch(NamedTuple):
 
     Raises:
       ConfigError: it was refused.
-      Interrupted: it did not finish.
+      NonFinite: its loss was not finite.
+      Interrupted: it did not finish, with the signal that it was stopped by.
     """
     if not self.finished():
       self.report.parent.mkdir(parents=True, exist_ok=True)
       code = _run([sys.executable, *self.command])
       if code == launch.MISTAKE:
         raise ConfigError(f"{self.folder.name} was refused, as is said above.")
+      if code == launch.NOT_FINITE:
+        raise NonFinite(f"{self.folder.name} failed, as is said above.")
       if not self.finished():
+        number = -code if code < 0 else code - 128
         raise Interrupted(
-            f"{self.folder.name} did not finish; the same command goes on")
+            f"{self.folder.name} did not finish; the same command goes on",
+            number if number > 0 else signal.SIGINT)
     return read_json(self.report, {})
 
 

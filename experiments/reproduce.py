@@ -16,7 +16,7 @@ import datetime
 import shutil
 from pathlib import Path
 
-import launch
+import begin
 import launched
 import results_page
 import rows
@@ -89,4 +89,4 @@ def append(group: str, record: dict) -> None:
 
 
 if __name__ == "__main__":
-  launch.start(main)
+  begin.start(main)

@@ -21,6 +21,7 @@ import itertools
 from pathlib import Path
 from typing import NamedTuple
 
+import begin
 import launch
 import launched
 import points
@@ -160,4 +161,4 @@ def _absolute(spec: str) -> str:
 
 
 if __name__ == "__main__":
-  launch.start(main)
+  begin.start(main)

@@ -10,6 +10,7 @@ import launched
 import pytest
 
 from distill_jax.errors import ConfigError
+from distill_jax.methods import NonFinite
 from distill_jax.runs import Interrupted
 
 ARGUMENTS = ["--config=a.py:ipc=1", "--config.seed=1"]
@@ -95,6 +96,7 @@ def test_a_launch_says_where_it_reads_and_writes(program, sets, places):
 @pytest.mark.parametrize(
     "code, error, message",
     [(0, Interrupted, "row did not finish; the same command goes on"),
+     (3, NonFinite, "row failed, as is said above"),
      (launch.MISTAKE, ConfigError, "row was refused, as is said above")])
 def test_a_launch_that_does_not_finish(
     monkeypatch, tmp_path, code, error, message):
