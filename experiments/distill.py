@@ -45,7 +45,7 @@ flags.mark_flags_as_required(["config"])
 
 def main(argv):
   del argv
-  config = own_data.settled(FLAGS["config"], FLAGS.data)
+  config, note = own_data.settled(FLAGS["config"], FLAGS.data)
   method = methods.from_spec(config.method.to_dict())
   if FLAGS.print_config:
     print(described(config, published(FLAGS.config)))
@@ -57,6 +57,8 @@ def main(argv):
   workdir.check_own(folder)
   source = sources.source(
       config, data_dir=FLAGS.data_dir, cache=Path(FLAGS.cache_dir or folder))
+  if note:
+    source = source._replace(facts={**source.facts, "preprocessing": note})
   evaluation = config.evaluation.to_dict()
   if not evaluation["num_sets"]:
     evaluation |= baseline_sizes.as_many(

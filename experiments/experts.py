@@ -32,9 +32,11 @@ flags.mark_flags_as_required(["config", "out"])
 
 def main(argv):
   del argv
-  config = own_data.settled(FLAGS["config"], FLAGS.data)
+  config, note = own_data.settled(FLAGS["config"], FLAGS.data)
   folder = Path(FLAGS.out)
   source = sources.source(config, data_dir=FLAGS.data_dir)
+  if note:
+    say(note)
   found = experts_for(
       source, methods.from_spec(config.method.to_dict()),
       config.network.to_dict() or None, folder, say)

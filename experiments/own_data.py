@@ -6,14 +6,13 @@ import options
 from ml_collections import ConfigDict, config_flags
 
 from distill_jax import methods
-from distill_jax.runs.console import say
 
 # Of texts about which nothing is known: all words of each, vectors learned on
 # them alone.
 _TEXTS = dict(length=0, max_words=0, corpora=())
 
 
-def settled(flag, spec: str | None) -> ConfigDict:
+def settled(flag, spec: str | None) -> tuple[ConfigDict, str]:
   """The configuration of a flag, for the data of `--data`.
 
   Constants of preprocessing belong to one data set: others are standardised by
@@ -24,10 +23,13 @@ def settled(flag, spec: str | None) -> ConfigDict:
   Args:
     flag: of the configuration, parsed.
     spec: SPEC that `--data` gives, or None.
+
+  Returns:
+    The configuration, and a line on constants that were not taken, or "".
   """
-  config = flag.value
+  config, note = flag.value, ""
   if spec is None or _name(spec) == _name(config.data):
-    return _changed(config, {} if spec is None else dict(data=spec))
+    return _changed(config, {} if spec is None else dict(data=spec)), note
   _, _, text = flag.config_filename.partition(":")
   said = options.named(text) | set(config_flags.get_override_values(flag))
 
@@ -41,12 +43,11 @@ def settled(flag, spec: str | None) -> ConfigDict:
   model = methods.from_spec(config.method.to_dict()).model
   changes: dict = dict(data=spec)
   if free("preprocessing"):
-    fitted = _preprocessing(config.preprocessing, model, spec)
     if not isinstance(config.preprocessing, str):
-      say(
+      note = (
           f"preprocessing: standardised by mean and std of {spec}, not by "
           f"those published for {config.data}")
-    changes["preprocessing"] = fitted
+    changes["preprocessing"] = _preprocessing(config.preprocessing, model, spec)
   if free("data"):
     if model == "network" and free("network", "features", "width"):
       changes["network"] = {}
@@ -56,7 +57,7 @@ def settled(flag, spec: str | None) -> ConfigDict:
           for field, value in _TEXTS.items()
           if free(f"text.{field}")
       }
-  return _changed(config, changes)
+  return _changed(config, changes), note
 
 
 def _name(spec: str) -> str:

@@ -36,12 +36,12 @@ def slides(tmp_path_factory):
 def test_two_classes_of_unequal_size(slides, tmp_path):
   config = launching.CONFIGS / "dm.py"
   result = launching.distil(
-      f"--config={config}:data=cifar10,quick,ipc=2,width=4,start=noise,"
-      "preprocessing=standardise,recipe=dc", f"--data=folder:{slides}",
-      *launching.FEW, "--config.network.depth=1", "--config.figures=true",
-      "--config.method.batch_size=32", "--config.method.num_steps=4",
-      "--config.method.recipe.num_epochs=1", "--config.method.strategy=",
-      "--config.evaluation.baselines=random_real", f"--workdir={tmp_path}/run")
+      f"--config={config}:data=cifar10,quick,ipc=2,width=4,start=noise,recipe=dc",
+      f"--data=folder:{slides}", *launching.FEW, "--config.network.depth=1",
+      "--config.figures=true", "--config.method.batch_size=32",
+      "--config.method.num_steps=4", "--config.method.recipe.num_epochs=1",
+      "--config.method.strategy=", "--config.evaluation.baselines=random_real",
+      f"--workdir={tmp_path}/run")
   assert result.code == 0, result.err
   assert "4 samples" in result.out
   # A tenth of the 20 is for validation.
@@ -49,6 +49,7 @@ def test_two_classes_of_unequal_size(slides, tmp_path):
       "a step draws 32 real samples of each class; smaller classes are drawn "
       "whole, with repeats: tumour (18)") in result.err
   assert result.err.count("drawn whole") == 1
+  assert "standardised by mean and std of folder:" in result.err
   report = json.loads((tmp_path / "run" / "report.json").read_text())
   assert report["majority_rate"] == 0.75
   assert report["baselines"]["random_real"]["num_samples"] == 4

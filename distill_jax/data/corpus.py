@@ -30,6 +30,7 @@ from distill_jax.text.vectors import (
     read_vectors,
 )
 
+_LINES = ("test_part", "preprocessing")  # facts in words, of any data
 _LONGEST = 400  # tokens, where no length is given
 PREPROCESSING = ("word_vectors", "averaged_vectors")
 
@@ -170,7 +171,7 @@ def with_facts(source: Source, *, per_class: int | None,
     The source, and lines to print.
   """
   facts = dict(source.facts)
-  lines = [facts["test_part"]] if "test_part" in facts else []
+  lines = [facts[name] for name in _LINES if name in facts]
   if "vectors" not in facts:
     return source, lines
   counts = np.asarray(source.train.counts)
