@@ -13,6 +13,7 @@ distilled images leave the range of real ones:
 
 import io
 import json
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -22,6 +23,7 @@ import numpy as np
 from distill_jax import schema, storage
 from distill_jax.artifact import Artifact, build, inverted, unwritable
 from distill_jax.errors import ArtifactError
+from distill_jax.labels import classes_of_labels
 from distill_jax.preprocessing import ZCA
 from distill_jax.types import FilePath
 
@@ -42,8 +44,9 @@ def export(artifact: Artifact, path: FilePath) -> None:
       `class_names`, the arrays of the preprocessing (`mean`, `std`), theta_0 as
       `initial/...`, for images `pixels` in [0, 1], and the metadata as JSON
       text in `distill_jax`; read it with `numpy.load(path)`, no pickle.
-      FILE.png: a grid of images, one row per step, going on below where a step
-      has more than 20.
+      FILE.png: a grid of images, one row per class, in the order of their
+      steps, going on below where a class has more than 20; in one line if no
+      class has more than one. It is written without Pillow.
 
   Raises:
     ValueError: another ending, or a picture of what is not images.
@@ -146,26 +149,48 @@ def _png(artifact: Artifact) -> bytes:
     raise ValueError(
         "`artifact` must hold images of 1 or 3 channels for a .png; got "
         f"{images.shape[-1]}. Export it as .npz.")
-  from PIL import Image
+  picture = np.round(255 * _grid(images, _rows(artifact))).astype(np.uint8)
+  height, width, channels = picture.shape
+  header = struct.pack(
+      ">IIBBBBB", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)
+  # Each line begins with its filter, 0 for none.
+  lines = np.insert(picture.reshape(height, -1), 0, 0, axis=1)
+  return b"\x89PNG\r\n\x1a\n" + b"".join(
+      _chunk(name, content)
+      for name, content in ((b"IHDR", header),
+                            (b"IDAT", zlib.compress(lines.tobytes())),
+                            (b"IEND", b"")))
 
-  picture = np.round(255 * _grid(images, artifact.order)).astype(np.uint8)
-  content = io.BytesIO()
-  grey = picture.shape[-1] == 1
-  Image.fromarray(picture[..., 0] if grey else picture).save(content, "png")
-  return content.getvalue()
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+  """Of a PNG file: length, name, content and checksum."""
+  whole = name + content
+  return (
+      struct.pack(">I", len(content)) + whole +
+      struct.pack(">I", zlib.crc32(whole)))
 
 
-def _grid(images, order):
+def _rows(artifact: Artifact) -> list[np.ndarray]:
+  """Samples of each row of the picture."""
+  used = np.asarray(artifact.order).ravel()
+  used = used[np.sort(np.unique(used, return_index=True)[1])]
+  classes = np.asarray(classes_of_labels(np.asarray(artifact.labels)))[used]
+  rows = [used[classes == name] for name in np.unique(classes)]
+  if all(len(row) == 1 for row in rows):
+    rows = [np.concatenate(rows)]
+  return [
+      row[start:start + _WIDEST]
+      for row in rows
+      for start in range(0, len(row), _WIDEST)
+  ]
+
+
+def _grid(images, rows):
   """White paper with the images on it, small ones enlarged."""
   scale = max(1, -(-_SMALLEST // max(images.shape[1:3])))
   images = images.repeat(scale, 1).repeat(scale, 2)
   _, height, width, channels = images.shape
-  columns = min(order.shape[1], _WIDEST)
-  rows = [
-      step[start:start + columns]
-      for step in order
-      for start in range(0, len(step), columns)
-  ]
+  columns = max(map(len, rows))
   height, width = height + _GAP, width + _GAP
   paper = np.ones((_GAP + height * len(rows), _GAP + width * columns, channels))
   for i, row in enumerate(rows):

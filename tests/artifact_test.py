@@ -613,24 +613,30 @@ def test_pixels_by_preprocessing():
   np.testing.assert_allclose(pixels[0, :3], [1, 0, 1 / (limit + 1)], rtol=1e-5)
 
 
-def test_png_has_a_row_per_step(tmp_path):
+def test_png_has_a_row_per_class(tmp_path, monkeypatch):
   image = pytest.importorskip("PIL.Image")
-  pixels = np.linspace(0, 1, 6, dtype=np.float32)
-  made = from_samples(
-      np.broadcast_to(pixels[:, None, None, None], (6, 4, 4, 3)),
-      np.arange(6) % 3,
-      class_names=("a", "b", "c"),
-      order=[[5, 1, 2], [3, 4, 0]])
-  exchange.export(made, tmp_path / "set.png")
-  picture = np.asarray(image.open(tmp_path / "set.png"))
-  assert picture.shape == (2 + 2 * 66, 2 + 3 * 66, 3)
+  pixels = np.linspace(0, 1, 46, dtype=np.float32)
+  classes = np.array([0, 1, 2, 0, 1, 2, *[3] * 40])
+
+  def drawn(num, order=None, channels=3):
+    made = from_samples(
+        np.broadcast_to(pixels[:num, None, None, None], (num, 4, 4, channels)),
+        classes[:num],
+        class_names=("a", "b", "c", "d"),
+        order=order)
+    with monkeypatch.context() as without:
+      without.setitem(sys.modules, "PIL", None)
+      exchange.export(made, tmp_path / "set.png")
+    return np.asarray(image.open(tmp_path / "set.png"))
+
+  picture = drawn(6, [[5, 1, 0], [2, 4, 3]])
+  assert picture.shape == (2 + 3 * 66, 2 + 2 * 66, 3)
   centres = picture[34::66, 34::66, 0]
-  expected = np.round(255 * pixels)[np.array([[5, 1, 2], [3, 4, 0]])]
+  expected = np.round(255 * pixels)[np.array([[0, 3], [1, 4], [5, 2]])]
   np.testing.assert_array_equal(centres, expected)
   assert (picture[0] == 255).all()
-  wide = made._replace(order=np.resize(np.arange(6), (1, 45)).astype(np.int32))
-  exchange.export(wide, tmp_path / "set.png")
-  assert image.open(tmp_path / "set.png").size == (2 + 20 * 66, 2 + 3 * 66)
+  assert drawn(46).shape == (2 + 5 * 66, 2 + 20 * 66, 3)
+  assert drawn(3, channels=1).shape == (2 + 66, 2 + 3 * 66)
 
 
 def test_export_refuses_other_endings(tmp_path):
