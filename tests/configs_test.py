@@ -17,7 +17,7 @@ from distill_jax.methods import outer
 FILES = sorted(
     path.stem
     for path in launching.CONFIGS.glob("*.py")
-    if path.stem not in ("common", "data_sets", "students"))
+    if path.stem not in ("combined", "common", "data_sets", "students"))
 IMAGES = [name for name, d in DATA_SETS.items() if d.traits is not None]
 
 
@@ -30,8 +30,22 @@ def method_of(config):
 
 
 def test_every_method_has_a_configuration():
-  wrappers = {"exclusive", "weighted"}
-  assert set(FILES) == set(methods.ENTRIES) - wrappers
+  assert set(FILES) == set(methods.ENTRIES)
+
+
+def test_combined_methods():
+  config = load("exclusive", "of=dsa,ipc=6,segments.num=3,num_steps=30")
+  assert config.per_class == 6 and config.method.segments.num == 3
+  assert config.method.of.name == "dsa" and config.method.of.num_steps == 30
+  config = load("weighted", "parts=dm+idc,weights=1+3,quick,batch_size=9")
+  dm, idc = config.method.parts
+  assert config.method.weights == (1, 3) and config.per_class == 10
+  assert (dm["name"], dm["batch_size"]) == ("dm", 9)
+  assert (idc["name"], idc["batch_size"]) == ("idc", 32)
+  with pytest.raises(ConfigError, match="Did you mean 'dsa'"):
+    load("exclusive", "of=das")
+  with pytest.raises(ConfigError, match="joined by [+]; got x"):
+    load("weighted", "weights=x")
 
 
 @pytest.mark.parametrize("name", FILES)

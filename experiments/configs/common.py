@@ -3,7 +3,8 @@
     experiments/configs/METHOD.py:OPTION,OPTION=VALUE,...
 
   data=NAME           of `data_sets.DATA_SETS`, with what was published for it;
-                      `--data=SPEC` reads other data with the same settings
+                      `--data=SPEC` reads other data with the same settings,
+                      but standardised by their own mean and std
   ipc=N, rows=N       label rows of each class, or of the whole set
   width=W             of the ConvNet
   network=NAME        student, or kernel: fc1, fc3, conv3, convnet3
@@ -104,7 +105,7 @@ def configure(
       given = {"step_size": STEP_SIZES[student["name"]], **given}
     method = _method(name, chosen, given, data_set)
     config = ml_collections.ConfigDict()
-    config.method = _fields(_with_recipe(method))
+    config.method = fields(_with_recipe(method))
     config.seed = 0
     config.data = data_set.spec
     config.preprocessing = chosen.preprocessing or _preprocessing(
@@ -114,11 +115,11 @@ def configure(
     config.per_class = 0 if chosen.rows else chosen.ipc
     config.num_rows = chosen.rows
     # All settings of the network, so that each is a field.
-    config.network = _fields(
+    config.network = fields(
         models.spec_of(models.from_spec(student,
                                         num_classes=2))) if student else {}
     if data_set.length:
-      config.text = _fields(text_fields(chosen.data, chosen))
+      config.text = fields(text_fields(chosen.data, chosen))
     config.evaluation = (_OF_KERNELS if model == "kernel" else _EVALUATION) | (
         dict(data_set.evaluation))
     if chosen.quick:
@@ -194,12 +195,12 @@ def _with_recipe(method: methods.Method) -> dict[str, Any]:
   return spec
 
 
-def _fields(document):
+def fields(document):
   """A document that flags can change: lists are tuples, None may be text."""
   if document is None:
     return ml_collections.config_dict.placeholder(str)
   if isinstance(document, Mapping):
-    return {name: _fields(value) for name, value in document.items()}
+    return {name: fields(value) for name, value in document.items()}
   return tuple(document) if isinstance(document, list) else document
 
 
