@@ -20,14 +20,17 @@ def embedded(tmp_path_factory):
       for c in range(10)
   ])
   segments = dict(segment_of_sample=[0, 0, 1, 1] * 10)
-  for name, provenance in (("plain", {}), ("segmented", segments)):
+  mlp, kernel = dict(name="mlp", widths=[8]), dict(name="kernel_ridge")
+  for name, provenance, network in (("plain", {}, mlp), ("segmented", segments,
+                                                         mlp), ("kernel", {},
+                                                                kernel)):
     artifact.save(
         artifact.from_samples(
             source.train.encode(source.train.inputs[rows]),
             source.train.labels[rows],
             class_names=source.class_names,
             preprocessing=source.preprocessing,
-            network=dict(name="mlp", widths=[8]),
+            network=network,
             provenance=provenance), home / f"{name}.safetensors")
   sets = f"--sets=one={home}/plain.safetensors,two={home}/segmented.safetensors"
   common = sets, "--data=digits", "--num_real=100", "--num_epochs=1"
@@ -35,7 +38,9 @@ def embedded(tmp_path_factory):
       "embed", (*common, f"--out={home / 'tsne.png'}"),
       (*common, f"--sets={home}/plain.safetensors", f"--out={home / 'a.png'}"),
       (*common, f"--out={home / 'none' / 'a.png'}"),
-      (*common, f"--out={home / 'a.json'}"),
+      (*common, f"--out={home / 'a.json'}"), (
+          *common, f"--sets=K={home}/kernel.safetensors",
+          f"--out={home / 'kernel.png'}"),
       cache=home / "cache")
 
 
@@ -55,3 +60,10 @@ def test_picture_and_distances(embedded):
 def test_mistakes(embedded, i, message):
   result = embedded[1][i]
   assert result.code == launch.MISTAKE and message in result.err
+
+
+def test_sets_of_kernels_are_drawn_by_the_usual_network(embedded):
+  home, results = embedded
+  assert results[-1].code == 0, results[-1].err
+  document = json.loads((home / "kernel.json").read_text())
+  assert document["network"]["name"] == "convnet"
