@@ -39,11 +39,7 @@ _KINDS = "digits, idx:DIR, npz:FILE, folder:DIR, csv:PLACE, tfds:NAME"
 _PARTS = ("x_train", "y_train", "x_test", "y_test")
 _TEXT_OPTIONS = ("vectors", "length", "max_words", "tokens", "drop_duplicates")
 # After the ? of a SPEC; those of csv are `delimited`'s.
-_OPTIONS = {
-    "folder": ("size", "resize", "test"),
-    "idx": ("test",),
-    "npz": ("test",)
-}
+_OPTIONS = {"folder": ("size", "resize", "test")}
 _TEST = 0.2  # of every class, where nothing is said
 
 
@@ -80,22 +76,22 @@ def read(
   options = {**options, "name": spec}
   if kind == "csv" and place:
     return _table(spec, place, data_dir, text, options, usual)
-  share = None
+  size = share = None
+  files = {
+      "idx": _idx,
+      "npz": _npz,
+      "folder": lambda path: read_folder(path, size)
+  }
   if spec == "digits":
     arrays = dict(zip(_PARTS, digits(), strict=True))
   elif kind == "tfds" and place:
     arrays = tfds.arrays(place, data_dir)
-  elif kind in _OPTIONS and place:
+  elif kind in files and place:
     place, size, share = _said(spec, kind, place)
     path = _find(spec, place, data_dir)
-    if kind != "npz":
+    if kind in ("idx", "folder"):
       _require_folder(path)
-    arrays = {
-        "idx": _idx,
-        "npz": _npz,
-        "folder": lambda path: read_folder(path, size)
-    }[kind](
-        path)
+    arrays = files[kind](path)
   else:
     raise DataError(f"`spec` must be one of {_KINDS}; got {spec!r}.")
   if kind == "npz" and np.ndim(arrays["x_train"]) == 3:
@@ -199,7 +195,7 @@ def _said(spec, kind, place):
   """PLACE, the (H, W) and the share of a test part that come after it."""
   place, marked, query = place.partition("?")
   given = dict(item.partition("=")[::2] for item in query.split("&") if item)
-  known = _OPTIONS[kind]
+  known = _OPTIONS.get(kind, ("test",))
   size = given.get("size", given.get("resize"))
   sides = re.fullmatch(r"([1-9]\d*)(?:x([1-9]\d*))?", size or "1")
   try:
