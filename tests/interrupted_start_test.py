@@ -14,17 +14,20 @@ SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 
 
 def _start(*arguments):
-  return subprocess.Popen(
-      [sys.executable, *map(str, arguments)],
-      cwd=launching.ROOT,
-      stdout=subprocess.DEVNULL,
-      stderr=subprocess.PIPE,
-      text=True,
-      # As from a terminal, also where these tests run behind `nohup`.
-      preexec_fn=lambda: [
-          signal.signal(number, signal.SIG_DFL)
-          for number in (signal.SIGINT, signal.SIGTERM)
-      ])
+  """Starts it as from a terminal, also where tests run behind `nohup`."""
+  before = {
+      number: signal.signal(number, signal.SIG_DFL)
+      for number in (signal.SIGINT, signal.SIGTERM)
+  }
+  try:
+    return subprocess.Popen([sys.executable, *map(str, arguments)],
+                            cwd=launching.ROOT,
+                            stdout=subprocess.DEVNULL,
+                            stderr=subprocess.PIPE,
+                            text=True)
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)
 
 
 def _stopped(process, number) -> None:
