@@ -23,7 +23,7 @@ import numpy as np
 from distill_jax import schema, storage
 from distill_jax.artifact import Artifact, build, inverted, unwritable
 from distill_jax.errors import ArtifactError
-from distill_jax.figures.captions import classes_of_rows
+from distill_jax.labels import classes_of, classes_of_labels
 from distill_jax.preprocessing import ZCA
 from distill_jax.types import FilePath
 
@@ -174,7 +174,9 @@ def _rows(artifact: Artifact) -> list[np.ndarray]:
   """Samples of each row of the picture."""
   used = np.asarray(artifact.order).ravel()
   used = used[np.sort(np.unique(used, return_index=True)[1])]
-  classes = classes_of_rows(artifact.labels, artifact.label_space)[used]
+  # One column says the second class above 1/2, or above 0 as a logit.
+  of = classes_of_labels if artifact.label_space == "raw" else classes_of
+  classes = np.asarray(of(np.asarray(artifact.labels)))[used]
   rows = [used[classes == name] for name in np.unique(classes)]
   if all(len(row) == 1 for row in rows):
     rows = [np.concatenate(rows)]
