@@ -86,7 +86,7 @@ def _published_edd(per_class, traits, given):
     "Information",
     cost="as idc",
     published=_published_edd,
-    quick=QUICK | dict(segments=dict(at_least=32, recipe=dict(num_epochs=20))))
+    quick=QUICK | dict(segments=dict(at_least=32, recipe=dict(num_epochs=150))))
 def edd(s: SimpleNamespace) -> Method:
   """IDC, segment by segment, each on what the earlier ones get wrong."""
   own = {name: value for name, value in vars(s).items() if name in IDC}

@@ -50,8 +50,8 @@ SGD = dict(
     label_learning_rate=0.01,
     schedule="constant",
     beta1=0.5)
-# Of a trial run of a minute.
-QUICK = dict(num_steps=20, batch_size=32, recipe=dict(num_epochs=20))
+# Of a trial run of a minute, long enough for networks to learn the set.
+QUICK = dict(num_steps=30, batch_size=32, recipe=dict(num_epochs=150))
 
 GRADIENTS = dict(
     **STORED,

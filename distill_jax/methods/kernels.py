@@ -62,7 +62,7 @@ def _fitted(per_class, traits) -> str:
     cost="one solve of the set's kernel matrix, float64",
     preprocessing=_fitted,
     published=lambda per_class, traits, given: dict(batch_size=500),
-    quick=dict(num_steps=20, batch_size=20, recipe=dict(num_steps=50)))
+    quick=dict(num_steps=20, batch_size=20, recipe=dict(num_steps=300)))
 def kip(s: SimpleNamespace) -> Method:
   """Minimises the loss of kernel ridge regression on real data.
 
@@ -100,7 +100,7 @@ def _with_kernel(s: SimpleNamespace, objective, **others) -> Method:
     paper=_PAPER,
     cost="one solve, in closed form",
     preprocessing=_fitted,
-    quick=dict(recipe=dict(num_steps=50)))
+    quick=dict(recipe=dict(num_steps=300)))
 def label_solve(s: SimpleNamespace) -> Method:
   """Gives real samples the labels that kernel ridge regression does best with.
   """

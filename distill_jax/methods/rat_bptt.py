@@ -88,7 +88,7 @@ def _published(per_class, traits, given):
         batch_size=64,
         strategy="",
         student=dict(window=3, num_steps=8),
-        recipe=dict(num_steps=50, step_size=0.01, strategy="")))
+        recipe=dict(num_steps=200, step_size=0.01, strategy="")))
 def rat_bptt(s: SimpleNamespace) -> Method:
   """Minimises the loss on real data after long training, by a random window.
 

@@ -37,7 +37,7 @@ del _SHARED["start_labels"]
 _QUICK = dict(
     num_steps=20,
     batch_size=64,
-    recipe=dict(num_steps=50, step_size=0.01, strategy=""))
+    recipe=dict(num_steps=200, step_size=0.01, strategy=""))
 
 
 def regression_recipe(step_size: float,
