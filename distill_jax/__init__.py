@@ -1,11 +1,20 @@
-"""Dataset distillation in JAX: the field as composable pure functions.
+"""Dataset distillation in JAX: a small synthetic set in place of a data set.
 
-    argmin_S E[ objective(S, real) ]
+    import distill_jax as dd
 
-In one call: `condense(source, methods.dm(), per_class=10)`; in a folder:
-`Run`. Beneath: what is stored (parameterization) x what is matched (objective)
-x how its gradient is estimated x how the outer problem is optimised, over one
-outer loop, one artifact and one evaluator.
+    source = dd.from_arrays(x, y)      # images, a table, time series; labels
+    made = dd.condense(source, dd.methods.dm(), per_class=10)
+    print(dd.evaluate(made, source))   # next to random real samples
+    x_small, y_small = made.to_numpy()
+    made.save("ten.safetensors")       # and dd.load
+
+`print(dd.methods.table())` lists the methods, `help(dd.methods.dm)` the
+settings of one. `Run` distils in a folder, with a log, checkpoints, a report
+and figures.
+
+A set solves `argmin_S E[ objective(S, real) ]`. Beneath the one call are pure
+functions: what is stored (parameterization) x what is matched (objective) x how
+its gradient is estimated x how the outer problem is optimised.
 """
 
 from distill_jax import methods

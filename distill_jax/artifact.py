@@ -225,6 +225,11 @@ def to_artifact(
     ArtifactError: a rule of the schema is broken, or the recipe does not fit
       the set.
     ConfigError: step sizes that the objective does not read.
+
+  Example:
+    made = dd.to_artifact(
+        estimator, outer.result(state), source, method="dm",
+        order=dd.step_order(6, 1))
   """
   check_read(distilled, estimator)
   samples = jax.device_get(estimator.samples(distilled))
@@ -294,6 +299,11 @@ def from_samples(
 
   Raises:
     ArtifactError: the arrays do not fit each other or the names.
+
+  Example:
+    made = dd.from_samples(
+        x[:3], y[:3], raw=True, class_names=source.class_names,
+        preprocessing=source.preprocessing)
   """
   inputs, labels = np.asarray(inputs), np.asarray(labels)
   if inputs.dtype.kind not in ("uif" if raw else "f") or inputs.ndim < 2:
@@ -348,6 +358,9 @@ def save(artifact: Artifact, path: FilePath) -> None:
   Raises:
     ArtifactError: a rule of the schema is broken, or the disk refused; an
       older file is untouched.
+
+  Example:
+    dd.save(made, "set.safetensors")
   """
   tensors, document = schema.split(schema.check(artifact))
   try:
@@ -364,6 +377,9 @@ def load(path: FilePath) -> Artifact:
   Raises:
     ArtifactError: no such file, not a distilled set, one of a later version,
       damaged, or one that breaks a rule of the schema.
+
+  Example:
+    made = dd.load("set.safetensors")
   """
   try:
     tensors, document = storage.read(path)

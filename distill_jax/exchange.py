@@ -51,6 +51,9 @@ def export(artifact: Artifact, path: FilePath) -> None:
   Raises:
     ValueError: another ending, or a picture of what is not images.
     ArtifactError: the file could not be written; an older one is untouched.
+
+  Example:
+    dd.export(made, "set.npz")
   """
   writers = {".npz": _npz, ".png": _png}
   suffix = Path(path).suffix.lower()

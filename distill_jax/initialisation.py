@@ -24,6 +24,9 @@ def step_order(num_samples: int, num_steps: int) -> Array:
 
   Raises:
     ValueError: `num_samples` is not a positive multiple of `num_steps`.
+
+  Example:
+    order = dd.step_order(6, num_steps=2)  # [[0, 1, 2], [3, 4, 5]]
   """
   if num_steps < 1 or num_samples < 1 or num_samples % num_steps:
     raise ValueError(
@@ -55,6 +58,9 @@ def class_members(classes: np.ndarray, num_classes: int) -> Array:
 
   Raises:
     ValueError: the classes that occur do so in different numbers.
+
+  Example:
+    members = dd.class_members([0, 0, 1, 1, 2, 2], 3)  # [3, 2]
   """
   classes = np.asarray(classes)
   present, counts = np.unique(classes, return_counts=True)
@@ -310,7 +316,11 @@ def _from(draw: Callable) -> Callable[..., Distilled]:
 
 @_from
 def from_noise(key, source, classes):
-  """Standard normal inputs; arguments as of `from_drawn`."""
+  """Standard normal inputs; arguments as of `from_drawn`.
+
+  Example:
+    start = dd.from_noise(key, source, dd.pixels(), num_samples=6)
+  """
   return noise(key, len(classes), source.example.shape[1:])
 
 
@@ -319,7 +329,7 @@ def from_real(key, source, classes):
   """Random real samples of each class; arguments as of `from_drawn`.
 
   Example:
-    start = from_real(key, source, pixels(), num_samples=10)
+    start = dd.from_real(key, source, dd.pixels(), num_samples=6)
   """
   return real(key, source.train, classes)
 

@@ -34,6 +34,9 @@ def merge(artifacts: Sequence[Artifact]) -> Artifact:
 
   Raises:
     ArtifactError: naming what differs, or what cannot be merged.
+
+  Example:
+    both = dd.merge([made, made])
   """
   artifacts = [artifacts] if isinstance(artifacts,
                                         Artifact) else list(artifacts)

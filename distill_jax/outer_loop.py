@@ -78,6 +78,9 @@ def learn(**optimizers: optax.GradientTransformation):
 
   Raises:
     ValueError: an unknown field, or none.
+
+  Example:
+    optimizer = dd.learn(codes=optax.adam(0.01), labels=optax.sgd(0.1))
   """
   if "step_sizes" in optimizers:
     optimizers["raw_step_sizes"] = optimizers.pop("step_sizes")
@@ -117,6 +120,10 @@ def distiller(
     The functions of the outer loop. `init` raises `ConfigError` for an
     optimizer that was not made by `learn`, and for labels or step sizes that
     the objective does not read.
+
+  Example:
+    outer = dd.distiller(estimator, dd.learn(codes=optax.adam(0.01)))
+    state = outer.init(key, start)
   """
 
   def init(key, distilled):
@@ -229,6 +236,10 @@ def distill(
 
   Returns:
     The new state, and `Info` with a leading axis [num_steps].
+
+  Example:
+    state, info = dd.distill(
+        key, state, source.train, step=outer.step, num_steps=10)
   """
   check_key(key)
   rows = {len(leaf) for leaf in jax.tree.leaves(per_step)}

@@ -49,6 +49,9 @@ def batch_map(
 
   Returns:
     The stacked results of `f`.
+
+  Example:
+    dd.batch_map(jnp.sin, jnp.arange(3.0))
   """
   size = _length(xs)
   if mesh is not None:

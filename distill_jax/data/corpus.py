@@ -93,6 +93,9 @@ def from_texts(
   Raises:
     DataError: the texts are no classification data set, and why; no word of
       theirs has a vector.
+
+  Example:
+    source = dd.from_texts(["who is it", "how many"] * 9, ["who", "number"] * 9)
   """
   parts = given_parts({
       "train": (x_train, y_train),

@@ -21,7 +21,7 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -34,6 +34,7 @@ from distill_jax.data.embedded import digits
 from distill_jax.data.image_folder import read_folder
 from distill_jax.data.source import Source, from_arrays, stratified
 from distill_jax.errors import DataError
+from distill_jax.types import Preprocessing
 
 _KINDS = "digits, idx:DIR, npz:FILE, folder:DIR, csv:PLACE, tfds:NAME"
 _PARTS = ("x_train", "y_train", "x_test", "y_test")
@@ -48,7 +49,13 @@ def read(
     *,
     data_dir: str | os.PathLike | None = None,
     text: Mapping[str, Any] = MappingProxyType({}),
-    **options) -> Source:
+    class_names: Sequence[str] | None = None,
+    preprocessing: (
+        str | Preprocessing | Callable[[np.ndarray], Preprocessing] |
+        None) = None,
+    test_fraction: float | None = None,
+    validation_fraction: float = 0.0,
+    seed: int = 0) -> Source:
   """Reads the data set that a specification names.
 
   Args:
@@ -58,9 +65,12 @@ def read(
       DISTILL_JAX_DATA.
     text: further options of `from_texts`, where the data are texts: vectors,
       length, max_words, tokens, drop_duplicates.
-    **options: of `from_arrays` and `from_texts`: class_names, preprocessing,
-      test_fraction (in place of the SPEC's test part), validation_fraction,
-      seed.
+    class_names: as in `from_arrays`.
+    preprocessing: as in `from_arrays`; of texts as in `from_texts`.
+    test_fraction: share of every class that becomes the test part, in place of
+      the SPEC's own test part.
+    validation_fraction: as in `from_arrays`.
+    seed: as in `from_arrays`.
 
   Returns:
     The source, named `spec`. `facts["test_part"]` says in words what became the
@@ -68,12 +78,22 @@ def read(
 
   Raises:
     DataError: an unknown kind, nothing there, or unusable content.
+
+  Example:
+    source = dd.read("digits")
   """
   data_dir = data_dir or os.environ.get("DISTILL_JAX_DATA")
   kind, _, place = spec.partition(":")
   # Whoever says `test_fraction` wants no other test part.
-  usual = _TEST if options.get("test_fraction") is None else 0.0
-  options = {**options, "name": spec}
+  usual = _TEST if test_fraction is None else 0.0
+  given = dict(
+      class_names=class_names,
+      preprocessing=preprocessing,
+      test_fraction=test_fraction,
+      validation_fraction=validation_fraction,
+      seed=seed,
+      name=spec)
+  options = {name: value for name, value in given.items() if value is not None}
   if kind == "csv" and place:
     return _table(spec, place, data_dir, text, options, usual)
   size = share = None

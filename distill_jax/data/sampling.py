@@ -30,6 +30,10 @@ def mixed(batch_size: int, *, num_batches: int | None = None) -> Sampler:
     `sample(key, split) -> Batch` of inputs [B, ...] in model space and labels
     [B] int32. It raises `DataError` when traced on a split with fewer than B
     samples.
+
+  Example:
+    sample = dd.mixed(32)
+    batch = sample(key, source.train)
   """
   _check_positive("batch_size", batch_size)
   if num_batches is not None:
@@ -78,6 +82,10 @@ def per_class(
     stands for them, and labels [K, n] int32; K' in place of K with `classes`.
     It raises `DataError` when traced
     on a split whose largest class has fewer than n samples.
+
+  Example:
+    sample = dd.per_class(16)
+    batch = sample(key, source.train)  # inputs [K, 16, ...]
   """
   _check_positive("samples_per_class", samples_per_class)
 

@@ -289,6 +289,9 @@ def from_arrays(
 
   Raises:
     DataError: the arrays are not a classification data set, and why.
+
+  Example:
+    source = dd.from_arrays(x, y)
   """
   parts = given_parts({
       "train": (x_train, y_train),

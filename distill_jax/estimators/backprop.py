@@ -26,6 +26,9 @@ def backprop(
     parameterization: decodes once, here, whatever the objective.
     positive: raw step sizes -> step sizes. Softplus (DD, arXiv 1811.10959) for
       the unrolled family; `initialisation.raw_step_sizes` is its inverse.
+
+  Example:
+    estimator = dd.backprop(objective, dd.pixels())
   """
 
   samples_of = decoder(parameterization, positive)

@@ -128,6 +128,9 @@ def evaluate_set(
   Raises:
     ValueError: not exactly one of `learner` and `network`; no network; a
       fixed initialisation that belongs to another network.
+
+  Example:
+    report = dd.evaluate_set(key, made, source.test, network=dd.mlp(3))
   """
   check_key(key)
   if (learner is None) == (network is None):

@@ -54,6 +54,9 @@ def student(network: Network, recipe: Recipe | None = None) -> Learner:
   Returns:
     A learner whose `fit` raises `ValueError` for a set with the fixed
     initialisation of another network.
+
+  Example:
+    learner = dd.student(dd.mlp(3))
   """
   recipe = recipe or in_order()
 

@@ -46,6 +46,9 @@ def condense(
     ConfigError, DataError, ValueError: what the method cannot do with these
       data, before the first step.
     NonFinite: the loss stopped being a number.
+
+  Example:
+    made = dd.condense(source, dd.methods.dm(), per_class=1)
   """
   keys = Keys.of(jax.random.key(0) if key is None else key)
   with tempfile.TemporaryDirectory() as folder:

@@ -44,6 +44,9 @@ def convnet(
     activation: after the norm.
     pool: of every block; average pooling 2x2 by default.
     initialisation: of all weights and biases.
+
+  Example:
+    network = dd.convnet(10, depth=2, width=32)
   """
   return from_linen(
       Classifier(

@@ -30,6 +30,9 @@ def lenet(
     num_outputs: K: one per class, but 1 for two classes.
     width: times which all those layers are wide, for features of LeNet's kind.
     initialisation: of all weights and biases.
+
+  Example:
+    network = dd.lenet(10)
   """
   if width < 1:
     raise ValueError(f"`width` must be at least 1; got {width}.")

@@ -27,6 +27,9 @@ def mlp(
     num_outputs: K: one per class, but 1 for two classes.
     widths: of the hidden layers; () is a linear model.
     initialisation: of all weights and biases.
+
+  Example:
+    network = dd.mlp(3, widths=(64, 64))
   """
   return from_linen(
       Classifier(

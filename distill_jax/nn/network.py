@@ -61,6 +61,9 @@ def from_linen(
     module: the module.
     stages: names of the submodules whose inputs are the stages, such as
       `("Conv_1", "Dense_0")`, slashes between levels; the classifier last.
+
+  Example:
+    network = dd.from_linen(nn.Sequential([nn.Dense(8), nn.relu, nn.Dense(3)]))
   """
   stages = None if stages is None else tuple(stages)
   try:
@@ -140,6 +143,9 @@ def from_nnx(build: Any, stages: Sequence[str] | None = None) -> Network:
       initialisers, so fresh networks have the entries of each of its weight
       arrays in a random order.
     stages: as in `from_linen`.
+
+  Example:
+    network = dd.from_nnx(lambda rngs: nnx.Linear(8, 3, rngs=rngs))
   """
   stages = None if stages is None else tuple(stages)
   return _from_nnx(build, stages)

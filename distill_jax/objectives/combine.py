@@ -25,6 +25,9 @@ def weighted_sum(
   Returns:
     An `Objective`. Metrics are `part0`, `part1`, ... before weighting, and
     those of each part under `part0/`, ...
+
+  Example:
+    objective = dd.weighted_sum(objective, objective, weights=(1.0, 0.5))
   """
   if len(weights) != len(objectives) or not weights or min(weights) <= 0:
     raise ValueError(

@@ -101,6 +101,10 @@ def gradient_matching(
 
   Returns:
     An `Objective` without metrics.
+
+  Example:
+    objective = dd.gradient_matching(
+        dd.mlp(3), members, sample=dd.per_class(64), num_classes=3)
   """
   if steps_per_network < 1 or (at_most is not None and at_most < 1):
     raise ValueError(

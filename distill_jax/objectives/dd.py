@@ -67,6 +67,10 @@ def unrolled(
 
   Returns:
     An `Objective`. Metrics: `accuracy` on the real batch.
+
+  Example:
+    objective = dd.unrolled(
+        dd.mlp(3), dd.step_order(6, 2), sample=dd.mixed(64), num_classes=3)
   """
   if num_networks < 1 or (fixed and num_networks != 1):
     raise ValueError(

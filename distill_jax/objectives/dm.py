@@ -75,6 +75,10 @@ def distribution_matching(
 
   Returns:
     An `Objective` without state or metrics.
+
+  Example:
+    objective = dd.distribution_matching(
+        dd.mlp(3), members, sample=dd.per_class(64))
   """
   augmentation = augmentation or identity()
   members = checked_members(members)

@@ -8,7 +8,11 @@ from distill_jax.types import Parameterization
 
 @specified()
 def pixels() -> Parameterization:
-  """The plain parameterization: codes are the inputs [M, ...] themselves."""
+  """The plain parameterization: codes are the inputs [M, ...] themselves.
+
+  Example:
+    parameterization = dd.pixels()
+  """
 
   def init(key, inputs):
     del key

@@ -100,6 +100,9 @@ def evaluate(
 
   Raises:
     ValueError: no test part, other classes or shapes, an unknown name.
+
+  Example:
+    print(dd.evaluate(made, source))
   """
   return assess(
       jax.random.key(0) if key is None else key,
