@@ -21,7 +21,7 @@ from distill_jax.kernels import closed_form, tiles
 from distill_jax.labels import num_outputs
 from distill_jax.nn.specification import functions
 from distill_jax.specification import build, frozen, thawed, with_spec
-from distill_jax.types import Network, Spec
+from distill_jax.types import Array, Network, Spec
 
 NETWORKS = {
     "alex_cifar_net": nn.alex_cifar_net,
@@ -85,6 +85,24 @@ def is_network(spec: Mapping[str, Any]) -> bool:
   probe and soft-label neighbours; see `evaluation.fitting`.
   """
   return spec.get("name") not in _FITTED
+
+
+def identity(spec: Mapping[str, Any], model, example: Array) -> dict[str, Any]:
+  """What tells networks apart, in JSON: the specification, or the weights.
+
+  Args:
+    spec: of the model, `{}` for one of the user's own.
+    model: a network, a kernel or None.
+    example: [1, ...], one sample in model space.
+
+  Returns:
+    The specification; without one, the shapes of a network's variables by name.
+  """
+  if spec or not isinstance(model, Network):
+    return dict(spec)
+  shapes = jax.eval_shape(model.init, jax.random.key(0), example)
+  leaves = jax.tree_util.tree_leaves_with_path(shapes)
+  return {jax.tree_util.keystr(path): list(leaf.shape) for path, leaf in leaves}
 
 
 def default(source: Source, *, width: int = 32) -> dict[str, Any]:

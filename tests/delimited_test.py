@@ -155,3 +155,17 @@ def test_mistakes_of_folders(tmp_path):
     _read(tmp_path / "absent")
   with pytest.raises(DataError, match="word_vectors or averaged_vectors"):
     _read(folder, preprocessing="standardise")
+
+
+def test_columns_of_a_table_have_names_and_the_order_of_train(tmp_path):
+  rows = "\n".join(f"{i},{-i},{'xy'[i % 2]}" for i in range(8))
+  turned = "\n".join(f"{'xy'[i % 2]},{-i},{i}" for i in range(8))
+  folder = _folder(
+      tmp_path,
+      train__csv=f"a,b,label\n{rows}\n",
+      test__csv=f"label,b,a\n{turned}\n")
+  source = data.read(f"csv:{folder}")
+  assert source.facts["columns"] == ["a", "b"]
+  np.testing.assert_array_equal(source.test.inputs, source.train.inputs)
+  with pytest.raises(DataError, match="`columns` must name"):
+    data.from_arrays(np.eye(3), [0, 1, 0], columns="ab", test_fraction=0)

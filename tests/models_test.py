@@ -1,5 +1,6 @@
 """Specifications of networks, kernels and parameterizations, and back."""
 
+import json
 from types import SimpleNamespace
 
 import jax
@@ -137,3 +138,14 @@ def test_learners():
   kernel = fitting.from_spec(dict(name="kernel_ridge", ridge=.1), None, 3)
   assert dict(kernel.recipe) == dict(
       name="kernel_ridge", kernel="fully_connected", ridge=.1)
+
+
+def test_networks_without_a_name_are_told_apart_by_their_weights():
+  example = jnp.zeros((1, 4))
+  named, wide = nn.mlp(3, widths=(5,)), nn.mlp(3, widths=(6,))
+  own, other = (network._replace(spec=()) for network in (named, wide))
+  assert models.identity(models.spec_of(named), named, example)["name"] == "mlp"
+  found = models.identity({}, own, example)
+  assert [4, 5] in found.values() and json.loads(json.dumps(found)) == found
+  assert found != models.identity({}, other, example)
+  assert models.identity({}, None, example) == {}

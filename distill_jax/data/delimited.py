@@ -110,7 +110,8 @@ def read_table(
 
   Returns:
     `x_train`, `y_train` and those of the other parts: lists of strings, or
-    [N, D] float64 arrays and lists of strings. Then what became the test part,
+    [N, D] float64 arrays and lists of strings; of tables also `columns`, D
+    names. Then what became the test part,
     in words; "" where there was one, or none is wanted.
 
   Raises:
@@ -119,7 +120,10 @@ def read_table(
   """
   found = {}
   for part, file in _files(path).items():
-    found[f"x_{part}"], labels = _read(file, wanted)
+    found[f"x_{part}"], labels, names = _read(file, wanted)
+    if wanted.text is None:  # of the training part, in its order
+      found["columns"] = names
+      wanted = wanted._replace(features=names)
     found[f"y_{part}"] = [label for _, label in labels]
     if check_labels:
       _check_known(file, labels, known=set(found["y_train"]))
@@ -183,7 +187,7 @@ def _delimiter(file: Path) -> str | None:
 
 
 def _read(file: Path, wanted: Columns):
-  """Inputs of a file, and the lines and values of its labels."""
+  """Inputs of a file, lines and values of its labels, names of its columns."""
   header, rows = _rows(file)
   places = {name: i for i, name in enumerate(header)}
   features = wanted.features
@@ -204,11 +208,11 @@ def _read(file: Path, wanted: Columns):
   if wanted.text is not None:
     return [
         _cell(file, line, cells, wanted.text, places) for line, cells in rows
-    ], labels
+    ], labels, named
   return np.array(
       [[_number(file, line, cells, name, places)
         for name in features]
-       for line, cells in rows]), labels
+       for line, cells in rows]), labels, named
 
 
 def _rows(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:

@@ -250,6 +250,7 @@ def from_arrays(
         str | Preprocessing |
         Callable[[np.ndarray], Preprocessing]) = "standardise",
     kind: str | None = None,
+    columns: Sequence[str] | None = None,
     test_fraction: float | None = None,
     validation_fraction: float = 0.0,
     seed: int = 0,
@@ -276,6 +277,8 @@ def from_arrays(
     kind: "image", "series" or "features", to tell float images [N, H, W] from
       series [N, T, C]; otherwise it follows from the shape, and integers
       [N, H, W] are images. Series are standardised per channel.
+    columns: D names of features, for figures; by default those of a data
+      frame.
     test_fraction: share of every class moved from train to test, in [0, 1);
       at least one sample of each class unless 0. By default 0.2 where `x_test`
       is None; 0 for a source without a test part.
@@ -298,11 +301,17 @@ def from_arrays(
       "validation": (x_validation, y_validation),
       "test": (x_test, y_test)
   })
-  columns = getattr(x_train, "columns", None)
+  own = getattr(x_train, "columns", None)
   arrays = {
-      part: _inputs(f"x_{part}", _numbers(f"x_{part}", x, columns), kind)
+      part: _inputs(f"x_{part}", _numbers(f"x_{part}", x, own), kind)
       for part, (x, _) in parts.items()
   }
+  names = own if columns is None else columns
+  named = [] if names is None else [str(name) for name in names]
+  if named and arrays["train"].shape[1:] != (len(named),):
+    raise DataError(
+        f"`columns` must name the features of one sample, "
+        f"{arrays['train'].shape[1:]}; got {len(named)} names.")
   labels = {part: y for part, (_, y) in parts.items()}
   check_lengths(arrays, labels)
   for part, inputs in arrays.items():
@@ -312,7 +321,7 @@ def from_arrays(
     record = _preprocessing(preprocessing, arrays["train"][kept])
     return record, arrays
 
-  return assemble(
+  source = assemble(
       labels,
       fit,
       class_names=class_names,
@@ -320,6 +329,7 @@ def from_arrays(
       validation_fraction=validation_fraction,
       seed=seed,
       name=name)
+  return source._replace(facts=dict(columns=named)) if named else source
 
 
 def given_parts(parts):

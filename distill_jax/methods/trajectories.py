@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from distill_jax import preprocessing, storage
+from distill_jax import models, preprocessing, storage
 from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError
 from distill_jax.estimators.backprop import backprop
@@ -424,7 +424,8 @@ def _identity(s: SimpleNamespace, task: Task) -> dict:
       json.dumps(
           dict(
               data=task.source.fingerprint(),
-              network=dict(task.spec),
+              network=models.identity(
+                  task.spec, task.model, task.source.example),
               preprocessing=preprocessing.identity(task.source.preprocessing),
               recipe=recipe)))
 

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from distill_jax import artifact as artifacts
-from distill_jax import preprocessing
+from distill_jax import models, preprocessing
 from distill_jax.artifact import Artifact
 from distill_jax.data.corpus import with_facts
 from distill_jax.data.source import check_source
@@ -206,7 +206,7 @@ class Run:
       method["start"] = saved.identity(method["start"])
     identity = dict(
         method=method,
-        network=dict(task.spec),
+        network=models.identity(task.spec, task.model, task.source.example),
         **self._size,
         preprocessing=preprocessing.identity(task.source.preprocessing),
         seed=self._seed,
