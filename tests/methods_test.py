@@ -4,6 +4,7 @@ A new method is tested by its entry in the registry alone; `SMALL` has what
 keeps it small.
 """
 
+import inspect
 import json
 import zlib
 
@@ -19,6 +20,7 @@ from distill_jax.errors import ConfigError
 from distill_jax.evaluation import evaluate_set
 from distill_jax.evaluation.fitting import from_spec as learner_of
 from distill_jax.evaluation.recipes import from_spec as recipe_of
+from distill_jax.methods.meanings import MEANINGS
 from distill_jax.methods.method import Keys, Store, plan
 from distill_jax.methods.steps import carry_out
 from distill_jax.runs.driver import train
@@ -264,3 +266,14 @@ def test_misspelt_settings_are_refused_with_the_nearest_name():
     methods.mtt(experts=dict(num=0))
   with pytest.raises(ConfigError, match="of type float"):
     methods.dm(learning_rate="fast")
+
+
+def test_help_explains_every_setting():
+  settings = {name for e in methods.ENTRIES.values() for name in e.defaults}
+  assert settings == set(MEANINGS)
+  for name, entry in methods.ENTRIES.items():
+    text = inspect.getdoc(entry.make)
+    assert f"dd.methods.{name}()" in text and entry.paper in text.replace(
+        "\n  ", " ")
+    for setting in entry.defaults:
+      assert f"\n  {setting}: " in text, (name, setting)

@@ -17,6 +17,7 @@ import numpy as np
 
 from distill_jax.choices import nearest
 from distill_jax.errors import ConfigError
+from distill_jax.methods.meanings import docstring
 from distill_jax.methods.method import Method
 from distill_jax.methods.traits import Traits
 
@@ -124,6 +125,7 @@ def declare(
 
     functools.update_wrapper(factory, make)
     factory.__name__ = own
+    factory.__doc__ = docstring(make.__doc__, own, paper, cost, defaults)
     factory.__signature__ = inspect.Signature([
         inspect.Parameter(field, inspect.Parameter.KEYWORD_ONLY, default=value)
         for field, value in defaults.items()
