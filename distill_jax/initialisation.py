@@ -170,25 +170,29 @@ def noise_labels(key: Array, num_samples: int, num_classes: int) -> Array:
   return jax.random.normal(key, shape, jnp.float32)
 
 
-def real(key: Array, split: Split, classes: np.ndarray) -> Array:
+def real(
+    key: Array, split: Split, classes: np.ndarray, per_row: int = 1) -> Array:
   """Real samples [M, ...] of the given classes, in model space.
 
-  Samples of one class are distinct.
+  Samples of one class are distinct, until the class is used up.
 
   Args:
     key: consumed.
     split: a `data.Split`.
-    classes: [M] int, the class of each row.
+    classes: [M] int, the class of each sample.
+    per_row: samples of a label row, side by side.
 
   Raises:
-    ValueError: a class has fewer samples than rows ask of it.
+    ValueError: a class has fewer samples than label rows ask of it.
   """
-  counts, wanted = np.asarray(split.counts), count_wanted(split, classes)
+  counts = np.asarray(split.counts)
+  count_wanted(split, classes[::per_row])
+  wanted = np.bincount(classes, minlength=len(counts))
   rows = np.empty(len(classes), np.int64)
   for c in np.flatnonzero(wanted):
     members = split.members[c, :counts[c]]
     chosen = jax.random.permutation(jax.random.fold_in(key, c), members)
-    rows[classes == c] = np.asarray(chosen)[:wanted[c]]
+    rows[classes == c] = np.resize(chosen, wanted[c])
   return split.encode(split.inputs[rows])
 
 
@@ -285,7 +289,7 @@ def from_drawn(
 
 
 def _from(draw: Callable) -> Callable[..., Distilled]:
-  """A start by `draw(key, source, classes [n]) -> inputs [n, ...]`."""
+  """A start by `draw(key, source, classes [n], per_row) -> inputs [n, ...]`."""
 
   def begin(
       key: Array,
@@ -301,7 +305,8 @@ def _from(draw: Callable) -> Callable[..., Distilled]:
         key,
         source,
         parameterization,
-        lambda key, classes: draw(key, source, classes),
+        lambda key, classes: draw(
+            key, source, classes, parameterization.inputs_per_row),
         num_samples=num_samples,
         num_steps=num_steps,
         num_epochs=num_epochs,
@@ -315,44 +320,47 @@ def _from(draw: Callable) -> Callable[..., Distilled]:
 
 
 @_from
-def from_noise(key, source, classes):
+def from_noise(key, source, classes, per_row):
   """Standard normal inputs; arguments as of `from_drawn`.
 
   Example:
     start = dd.from_noise(key, source, dd.pixels(), num_samples=6)
   """
+  del per_row
   return noise(key, len(classes), source.example.shape[1:])
 
 
 @_from
-def from_real(key, source, classes):
+def from_real(key, source, classes, per_row):
   """Random real samples of each class; arguments as of `from_drawn`.
 
   Example:
     start = dd.from_real(key, source, dd.pixels(), num_samples=6)
   """
-  return real(key, source.train, classes)
+  return real(key, source.train, classes, per_row)
 
 
 @_from
-def from_class_means(key, source, classes):
+def from_class_means(key, source, classes, per_row):
   """The mean of each class, plus a little noise so that rows of one class part.
 
   Its standard deviation is a hundredth, in model space. Arguments as of
   `from_drawn`.
   """
+  del per_row
   means = selection.class_mean(source.train, classes)[0]
   return means + 0.01 * noise(key, len(classes), means.shape[1:])
 
 
 @_from
-def from_kmeans(key, source, classes):
+def from_kmeans(key, source, classes, per_row):
   """Centroids of each class, by k-means; arguments as of `from_drawn`."""
+  del per_row
   return selection.kmeans(key, source.train, classes, 1)[0]
 
 
 @_from
-def from_herding(key, source, classes):
+def from_herding(key, source, classes, per_row):
   """Real samples chosen by herding; arguments as of `from_drawn`."""
-  del key
+  del key, per_row
   return selection.herding(source.train, classes)[0]

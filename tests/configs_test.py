@@ -145,7 +145,7 @@ def test_options_are_refused(name, text, message):
      ("dm", dict(start="image"), "`start` must be one of class_mean"),
      ("dm", dict(parameterization=dict(name="gan")), "`parameterization`"),
      ("dm", dict(recipe=dict(name="magic")), "`recipe` must be one of"),
-     ("dm", dict(learn_labels=True), "got 'learn_labels'"),
+     ("dm", dict(learn_labels=True), "setting 'learn_labels'"),
      ("ncfm", dict(learn_labels=True, calibration=0), "`learn_labels` must be"),
      ("sldd", dict(fixed=True, num_initialisations=2), "`num_initialisations`"),
      ("sldd", dict(momentum=1.5), r"`momentum` must be in \[0, 1\)"),

@@ -9,6 +9,7 @@ from absl.testing import parameterized
 
 from distill_jax import initialisation
 from distill_jax.data import from_arrays
+from distill_jax.parameterization.multi_formation import multi_formation
 from distill_jax.parameterization.pixels import pixels
 
 CLASSES = np.repeat([0, 1, 2], (9, 6, 5))
@@ -172,3 +173,14 @@ class StartTest(parameterized.TestCase):
     if begin is not initialisation.from_noise:
       order = made.codes.reshape(2, 3, 2).mean((0, 2))
       assert (np.diff(order) > 0).all()
+
+
+def test_small_classes_fill_rows_of_several_images():
+  x = np.arange(3 * 4 * 4, dtype=np.float32).reshape(3, 4, 4, 1)
+  source = from_arrays(
+      np.concatenate([x, -x]), [0, 0, 0, 1, 1, 1], test_fraction=0)
+  start = initialisation.from_real
+  made = start(jax.random.key(0), source, multi_formation(2), num_samples=4)
+  assert made.codes.shape == (4, 4, 4, 1)  # two rows of four, of three images
+  with pytest.raises(ValueError, match="must not exceed"):
+    start(jax.random.key(0), source, multi_formation(2), num_samples=8)

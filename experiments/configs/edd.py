@@ -7,4 +7,5 @@
 
 from configs.common import configure
 
-get_config = configure("edd")
+# Eight pixels leave nothing to store smaller.
+get_config = configure("edd", usual={"digits": "parameterization.name=pixels"})

@@ -7,4 +7,5 @@
 
 from configs.common import configure
 
-get_config = configure("idc")
+# Eight pixels leave nothing to store smaller.
+get_config = configure("idc", usual={"digits": "parameterization.name=pixels"})
