@@ -284,8 +284,9 @@ def label_simplex() -> Callable[[Distilled], Distilled]:
       return distilled._replace(labels=labels.clip(0, 1))
     labels = jnp.maximum(labels, 0)
     total = labels.sum(-1, keepdims=True)
-    labels = jnp.where(total > 0, labels / jnp.where(total > 0, total, 1),
-                       1 / labels.shape[-1])
+    labels = jnp.where(
+        total > 0, labels / jnp.where(total > 0, total, 1),
+        1 / labels.shape[-1])
     return distilled._replace(labels=labels)
 
   return project
