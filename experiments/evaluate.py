@@ -84,7 +84,7 @@ def main(argv):
     made.append(out.with_suffix(".png"))
     figures.save(
         figures.transfer_matrix(
-            {figures.method_name(artifact.method): report["networks"]},
+            {figures.method_name(artifact): report["networks"]},
             title=f"{figures.set_title(artifact)}: accuracy by network"),
         made[-1])
   print("\nwritten to", " and ".join(map(str, made)))

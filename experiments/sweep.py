@@ -81,7 +81,7 @@ def main(argv):
     run = launched.Launch("distill", home / p.folder, [*p.arguments, *common])
     found.append(points.point(p.line, p.ipc, run.run(), FLAGS.against))
   file = launched.ROOT / home / launched.PROGRAMS["sweep"].report
-  names = ", ".join(map(figures.method_name, FLAGS.methods))
+  names = ", ".join(map(_title, FLAGS.methods))
   figures.save(
       figures.accuracy_against(
           points.drawn(found),
@@ -93,6 +93,11 @@ def main(argv):
   for pair, gains in points.comparisons(found, FLAGS.against).items():
     print(f"{pair}:\n  {gains}")
   print(f"\nin {home}: sweep.json, sweep.png")
+
+
+def _title(method: str) -> str:
+  """A method as papers spell it."""
+  return methods.ENTRIES[method].make().title
 
 
 def planned() -> list[Planned]:
@@ -111,8 +116,7 @@ def planned() -> list[Planned]:
                                              FLAGS.ipc):
     if not ipc.isdecimal() or int(ipc) < 1:
       raise ConfigError(f"`--ipc` must be whole numbers above 0; got {ipc!r}.")
-    line = ", ".join(
-        filter(None, (figures.method_name(method), name.replace("_", " "))))
+    line = ", ".join(filter(None, (_title(method), name.replace("_", " "))))
     options = ",".join(
         filter(
             None, (

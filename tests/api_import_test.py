@@ -29,11 +29,8 @@ selection initialisation schema artifact exchange merging checkpoint
 moments probe_set frozen_features
 evaluation trajectories segments figures methods runs
 """.split()
-# Tables by name: rows of the results, recipes and the titles of figures, named
-# after their papers.
-TABLES = (
-    "experiments/rows*.py", "distill_jax/evaluation/recipes.py",
-    "distill_jax/figures/titles.py")
+# Tables by name: rows of the results, and recipes, named after their papers.
+TABLES = ("experiments/rows*.py", "distill_jax/evaluation/recipes.py")
 
 
 def _imported(statements):

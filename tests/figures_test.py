@@ -254,7 +254,7 @@ class ChartsTest(parameterized.TestCase):
 
   def test_curves_say_whose_loss_is_drawn(self):
     figure = figures.curves([dict(step=0, loss=1.0)],
-                            loss=figures.loss_name("sldd"),
+                            loss=figures.loss_name(_artifact(np.eye(10))),
                             title="digits by SLDD")
     assert figure.get_suptitle() == "digits by SLDD"
     assert "outer loss of SLDD: cross-entropy on real data" in _texts(figure)
@@ -599,15 +599,16 @@ class TitlesTest(parameterized.TestCase):
     assert figures.set_title(made) == "digits by SLDD, 1 sample (1 per class)"
 
   def test_names(self):
-    assert figures.method_name("frepo") == "FRePo"
-    assert figures.method_name("my_own") == "my_own"
-    assert figures.loss_name("my_own") == "outer loss of my_own"
+    own = _artifact(np.eye(10))._replace(method="my_own", provenance={})
+    assert figures.method_name(own) == "my_own"
+    assert figures.loss_name(own) == "outer loss of my_own"
     names = map(figures.data_name, ("digits", "idx:/d/mnist/", "tfds:x/y:1"))
     assert list(names) == ["digits", "mnist", "y:1"]
 
   def test_every_method_has_a_name(self):
-    for name in methods.ENTRIES:
-      assert "_" not in figures.method_name(name)
+    for entry in methods.ENTRIES.values():
+      title = entry.make().title
+      assert title and "_" not in title
 
 
 def _artifact(labels, steps=1):
@@ -618,7 +619,8 @@ def _artifact(labels, steps=1):
       preprocessing=unchanged(np.zeros((1, 3))),
       order=np.arange(len(labels)).reshape(steps, -1),
       method="sldd",
-      provenance=dict(data="digits"))
+      provenance=dict(
+          data="digits", title="SLDD", loss="cross-entropy on real data"))
 
 
 @pytest.mark.parametrize(
@@ -639,7 +641,7 @@ def test_runs_draw_tables_and_series_in_original_units(
       provenance=dict(data="csv:/data/blood.csv"))
   results.write_results(tmp_path, made, {"baselines": {}})
   figure = drawn["samples.png"]
-  assert figure.get_suptitle() == "blood.csv by DM, 4 samples (2 per class)"
+  assert figure.get_suptitle() == "blood.csv by dm, 4 samples (2 per class)"
   assert {axis, unit} <= set(_texts(figure))
   if len(shape) == 2:
     np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), 1020)

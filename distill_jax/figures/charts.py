@@ -31,7 +31,7 @@ def curves(
   Args:
     metrics: lines of `metrics.jsonl`: `step`, `loss` and `accuracy`, a
       fraction of real batches.
-    loss: which loss it is, such as `loss_name("sldd")`.
+    loss: which loss it is, such as `loss_name(artifact)`.
     title: above all.
 
   Returns:

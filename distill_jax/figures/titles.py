@@ -4,56 +4,17 @@ import numpy as np
 
 from distill_jax.figures.captions import classes_of_rows
 
-_NAMES = {
-    "exclusive": "exclusive segments",
-    "external": "an external method",
-    "frepo": "FRePo",
-    "frozen_features": "frozen features",
-    "hybrid": "DSA and DM together",
-    "label_solve": "label solve",
-    "rat_bptt": "RaT-BPTT",
-    "soft_neighbours": "soft neighbours",
-    "weighted": "a weighted sum of methods"
-}
-_GRADIENTS = "distance of gradients"
-_REAL = "cross-entropy on real data"
-_EXPERTS = "distance to the experts' parameters"
-_REGRESSION = "regression loss on real data"
-_LOSSES = {
-    "cafe": "distance of features, and discrimination",
-    "datm": _EXPERTS,
-    "dc": _GRADIENTS,
-    "dd": _REAL,
-    "dm": "distance of mean embeddings",
-    "dsa": _GRADIENTS,
-    "edd": _GRADIENTS,
-    "frepo": _REGRESSION,
-    "ftd": _EXPERTS,
-    "idc": _GRADIENTS,
-    "kip": _REGRESSION,
-    "mtt": _EXPERTS,
-    "ncfm": "distance of characteristic functions",
-    "rat_bptt": _REAL,
-    "rcig": _REGRESSION,
-    "rfad": _REGRESSION,
-    "sldd": _REAL,
-    "soft_neighbours": _REAL,
-    "tdd": _REAL,
-    "tesla": _EXPERTS
-}
+
+def method_name(artifact) -> str:
+  """The method as papers spell it, where the set knows: "SLDD"."""
+  return artifact.provenance.get("title") or artifact.method
 
 
-def method_name(method: str) -> str:
-  """A method as papers spell it: "sldd" -> "SLDD"; others as they are."""
-  if method in _NAMES:
-    return _NAMES[method]
-  return method.upper() if method in _LOSSES else method
-
-
-def loss_name(method: str) -> str:
+def loss_name(artifact) -> str:
   """The loss in `metrics.jsonl`: whose outer loss, and what it measures."""
-  name = f"outer loss of {method_name(method)}"
-  return f"{name}: {_LOSSES[method]}" if method in _LOSSES else name
+  name = f"outer loss of {method_name(artifact)}"
+  loss = artifact.provenance.get("loss")
+  return f"{name}: {loss}" if loss else name
 
 
 def data_name(spec: str) -> str:
@@ -81,7 +42,7 @@ def set_title(artifact) -> str:
     artifact: an `Artifact`.
   """
   data = data_name(str(artifact.provenance.get("data") or "unnamed data"))
-  return f"{data} by {method_name(artifact.method)}, {set_size(artifact)}"
+  return f"{data} by {method_name(artifact)}, {set_size(artifact)}"
 
 
 def _per_class(artifact) -> int | None:

@@ -69,6 +69,7 @@ def matched_means(s: SimpleNamespace, task: Task):
         covariances=0.0),
     paper="Zhao & Bilen, Dataset Condensation with Distribution Matching, "
     "2021, arXiv 2110.04181",
+    loss="distance of mean embeddings",
     cost="one forward and backward pass of a fresh network; the cheapest",
     published=_published_dm,
     quick=QUICK)
@@ -141,6 +142,7 @@ def _pool(s: SimpleNamespace, key: Array, task: Task, store: Store) -> Prepared:
     dict(learning_rate=0.01),
     paper="Wang et al., Dataset Distillation with Neural Characteristic "
     "Function, 2025, arXiv 2502.20653",
+    loss="distance of characteristic functions",
     cost="as dm, with random frequencies",
     needs="a pool of trained networks",
     published=_published_ncfm,
@@ -211,6 +213,7 @@ def _stage_weights(task: Task) -> tuple[float, ...]:
         max_epochs=10) | dict(strategy=""),
     paper="Wang et al., CAFE: Learning to Condense Dataset by Aligning "
     "Features, 2022, arXiv 2203.01531",
+    loss="distance of features, and discrimination",
     cost="as dm, of every layer; training of a network between steps",
     published=_published_cafe,
     quick=QUICK)

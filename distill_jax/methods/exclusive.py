@@ -61,6 +61,7 @@ def exclusive(method: Method, **settings) -> Method:
     name="exclusive",
     paper="an anonymous draft, Dataset Distillation by Learning Exclusive "
     "Information",
+    title="exclusive segments",
     cost="that of the method")
 def _exclusive(s: SimpleNamespace) -> Method:
   """Any method, segment by segment, as in EDD."""
@@ -84,6 +85,7 @@ def _published_edd(per_class, traits, given):
     IDC | dict(segments=_SEGMENTS, learning_rate=0.026),
     paper="an anonymous draft, Dataset Distillation by Learning Exclusive "
     "Information",
+    loss="distance of gradients",
     cost="as idc",
     published=_published_edd,
     quick=QUICK | dict(segments=dict(at_least=32, recipe=dict(num_epochs=150))))

@@ -36,6 +36,7 @@ SETS = {
     dict(kind="hard_labelled_points", ridge=1e-3),
     paper="algebra on the normal equations of ridge regression; label solve "
     "after Nguyen, Chen & Lee, 2020, arXiv 2011.00050",
+    title="frozen features",
     cost="one pass over the data and one factorisation, in closed form",
     quick={})
 def frozen_features(s: SimpleNamespace) -> Method:

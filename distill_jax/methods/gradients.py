@@ -132,6 +132,7 @@ def matched_gradients(s: SimpleNamespace, task: Task):
     GRADIENTS,
     paper="Zhao & Bilen, Dataset Condensation with Differentiable Siamese "
     "Augmentation, 2021, arXiv 2102.08259",
+    loss="distance of gradients",
     cost="second derivatives; training of a network between steps",
     published=published_dsa,
     quick=QUICK)
@@ -149,6 +150,7 @@ def dsa(s: SimpleNamespace) -> Method:
     GRADIENTS | dict(strategy=""),
     paper="Zhao, Mopuri & Bilen, Dataset Condensation with Gradient Matching, "
     "2020, arXiv 2006.05929",
+    loss="distance of gradients",
     cost="as dsa",
     published=published_dc,
     quick=QUICK)
@@ -249,6 +251,7 @@ def check_idc(s: SimpleNamespace, task: Task) -> None:
     IDC,
     paper="Kim et al., Dataset Condensation via Efficient Synthetic-Data "
     "Parameterization, 2022, arXiv 2205.14959",
+    loss="distance of gradients",
     cost="as dsa, on four times the samples",
     published=published_idc,
     quick=QUICK)

@@ -59,6 +59,7 @@ def _fitted(per_class, traits) -> str:
 @declare(
     _KIP,
     paper=_PAPER,
+    loss="regression loss on real data",
     cost="one solve of the set's kernel matrix, float64",
     preprocessing=_fitted,
     published=lambda per_class, traits, given: dict(batch_size=500),
@@ -98,6 +99,7 @@ def _with_kernel(s: SimpleNamespace, objective, **others) -> Method:
 @declare(
     _SOLVE,
     paper=_PAPER,
+    title="label solve",
     cost="one solve, in closed form",
     preprocessing=_fitted,
     quick=dict(recipe=dict(num_steps=300)))

@@ -148,6 +148,8 @@ class Method(NamedTuple):
 
   Attributes:
     name: of the factory.
+    title: as papers spell it, for figures and reports.
+    loss: what the objective measures, in words.
     settings: JSON values from which the factory makes it again.
     objective: `(task) -> Objective`, or what `estimator` takes.
     begin: `(key, source, num_rows) -> Distilled`, where sets start.
@@ -185,6 +187,8 @@ class Method(NamedTuple):
   num_steps: int
   recipe: Callable[[Task | None], Mapping[str, Any]]
   name: str = ""
+  title: str = ""
+  loss: str = ""
   settings: Mapping[str, Any] = MappingProxyType({})
   parameterization: Parameterization = pixels()
   estimator: Callable[..., Estimator] = backprop
@@ -254,6 +258,8 @@ class Plan(NamedTuple):
     method, task = self.method, self.task
     provenance = dict(
         method=method.spec,
+        title=method.title,
+        loss=method.loss,
         seconds=round(outcome.seconds, 1),
         **outcome.provenance,
         **provenance)

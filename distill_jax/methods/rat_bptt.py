@@ -80,6 +80,8 @@ def _published(per_class, traits, given):
     dict(strategy="", learning_rate=0.01, label_learning_rate=0.002),
     paper="Feng, Vedantam & Kempe, Embarrassingly Simple Dataset Distillation, "
     "2023, arXiv 2311.07025",
+    title="RaT-BPTT",
+    loss="cross-entropy on real data",
     cost="a long training with backpropagation through its window",
     published=_published,
     preprocessing=whitened,

@@ -147,6 +147,8 @@ def _published_frepo(per_class, traits, given):
             size=10, max_age=101, step_size=3e-4, least_steps=1, most_steps=1)),
     paper="Zhou, Nezhadarya & Ba, Dataset Distillation using Neural Feature "
     "Regression, 2022, arXiv 2206.00719",
+    title="FRePo",
+    loss="regression loss on real data",
     cost="one solve in features of a network of a pool",
     published=_published_frepo,
     preprocessing=whitened,
@@ -201,6 +203,7 @@ def _begin_with_scalar(s: SimpleNamespace):
         extra_learning_rate=1e-2),
     paper="Loo et al., Efficient Dataset Distillation using Random Feature "
     "Approximation, 2022, arXiv 2210.12067",
+    loss="regression loss on real data",
     cost="one solve in features of several fresh networks",
     published=_published_rfad,
     preprocessing=whitened,
@@ -264,6 +267,7 @@ def _implicit(s: SimpleNamespace):
             size=10, max_age=99, step_size=5e-5, least_steps=1, most_steps=15)),
     paper="Loo et al., Dataset Distillation with Convexified Implicit "
     "Gradients, 2023, arXiv 2302.06755",
+    loss="regression loss on real data",
     cost="two iterative solves in linearised networks of a pool",
     published=_published_rcig,
     preprocessing=whitened,

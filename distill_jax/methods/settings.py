@@ -91,6 +91,8 @@ def declare(
     *,
     paper: str,
     cost: str,
+    title: str = "",
+    loss: str = "",
     needs: str = "",
     published: Callable = lambda per_class, traits, given: {},
     quick: Mapping[str, Any] | None = None,
@@ -102,6 +104,8 @@ def declare(
     defaults: every setting that the method has.
     paper: authors, title, year and arXiv id.
     cost: of an outer step, in words.
+    title: see `Method`; the name in capitals by default.
+    loss: see `Method`.
     needs: what must exist before the first step.
     published: see `Entry`.
     quick: see `Entry`; `num_steps` of 20 by default.
@@ -121,7 +125,8 @@ def declare(
       values = complete(own, defaults, given)
       check_ranges(values)
       made = make(SimpleNamespace(**values))
-      return made._replace(name=own, settings=values)
+      return made._replace(
+          name=own, settings=values, title=title or own.upper(), loss=loss)
 
     functools.update_wrapper(factory, make)
     factory.__name__ = own

@@ -21,6 +21,8 @@ from distill_jax.objectives import soft_neighbours as objectives
     dict(learning_rate=0.05, label_learning_rate=0.05, learn_labels=True),
     paper="after Sucholutsky & Schonlau, 'Less Than One'-Shot Learning, 2020, "
     "arXiv 2009.08449",
+    title="soft neighbours",
+    loss="cross-entropy on real data",
     cost="distances to the set")
 def soft_neighbours(s: SimpleNamespace) -> Method:
   """Points and soft labels whose k nearest neighbours classify real data."""

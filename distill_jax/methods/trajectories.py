@@ -440,6 +440,7 @@ def _name(s: SimpleNamespace, task: Task) -> str:
     _MTT,
     paper="Cazenavette et al., Dataset Distillation by Matching Training "
     "Trajectories, 2022, arXiv 2203.11932",
+    loss="distance to the experts' parameters",
     cost="backpropagation through the student's steps",
     needs="experts, trained on the real data",
     published=partial(_published, "mtt"),
@@ -455,6 +456,7 @@ def mtt(s: SimpleNamespace) -> Method:
     dict(average=0.9, experts=_EXPERTS | dict(radius=0.01, surrogate_gap=0.3)),
     paper="Du et al., Minimizing the Accumulated Trajectory Error to Improve "
     "Dataset Distillation, 2023, arXiv 2211.11004",
+    loss="distance to the experts' parameters",
     cost="as mtt",
     needs="experts in flat minima",
     published=_published_ftd,
@@ -469,6 +471,7 @@ def ftd(s: SimpleNamespace) -> Method:
     _MTT | dict(student=_MTT["student"] | dict(freeze=True)),
     paper="Cui et al., Scaling Up Dataset Distillation to ImageNet-1K with "
     "Constant Memory, 2023, arXiv 2211.10586",
+    loss="distance to the experts' parameters",
     cost="as mtt, with a cheaper backward pass",
     needs="as mtt",
     published=_published_tesla,
@@ -483,6 +486,7 @@ def tesla(s: SimpleNamespace) -> Method:
     _DATM,
     paper="Guo et al., Towards Lossless Dataset Distillation via "
     "Difficulty-Aligned Trajectory Matching, 2023, arXiv 2310.05773",
+    loss="distance to the experts' parameters",
     cost="as mtt",
     needs="as mtt",
     published=_published_datm,

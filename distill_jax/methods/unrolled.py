@@ -119,6 +119,7 @@ def _start(s: SimpleNamespace, **others):
 @declare(
     _UNROLLED,
     paper="Wang et al., Dataset Distillation, 2018, arXiv 1811.10959",
+    loss="cross-entropy on real data",
     cost="backpropagation through all inner steps",
     published=_published_dd,
     quick=_QUICK)
@@ -131,6 +132,7 @@ def dd(s: SimpleNamespace) -> Method:
     _SOFT,
     paper="Sucholutsky & Schonlau, Soft-Label Dataset Distillation and Text "
     "Dataset Distillation, 2019, arXiv 1910.02551",
+    loss="cross-entropy on real data",
     cost="as dd",
     published=published,
     quick=_QUICK)
@@ -160,6 +162,7 @@ def _published_tdd(per_class, traits, given):
     _TEXT,
     paper="Sucholutsky & Schonlau, Soft-Label Dataset Distillation and Text "
     "Dataset Distillation, 2019, arXiv 1910.02551",
+    loss="cross-entropy on real data",
     cost="as dd",
     published=_published_tdd,
     quick=_QUICK | dict(batch_size=32, snap_steps=20))

@@ -38,6 +38,7 @@ def weighted(*methods: Method, weights) -> Method:
     }], weights=[1.0]),
     name="weighted",
     paper="see the methods that are summed",
+    title="a weighted sum of methods",
     cost="that of all parts")
 def _weighted(s: SimpleNamespace) -> Method:
   """A weighted sum of the objectives of several methods."""
@@ -84,6 +85,7 @@ def _summed(methods, weights) -> Method:
 @declare(
     GRADIENTS | dict(covariances=0.0, weights=[0.5, 0.5]),
     paper="the sum of dsa and dm",
+    title="DSA and DM together",
     cost="that of both",
     published=published_dsa,
     quick=QUICK)

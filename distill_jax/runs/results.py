@@ -64,7 +64,7 @@ def _figures(folder: Path, artifact: Artifact, report, start, words):
   log = MetricsLog.read(folder)
   if log:
     yield "curves", figures.curves(
-        log, loss=figures.loss_name(artifact.method), title=title)
+        log, loss=figures.loss_name(artifact), title=title)
   if report["baselines"]:
     yield "baselines", figures.accuracy_bars(
         report, title=f"{title}, and baselines")
