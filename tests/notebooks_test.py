@@ -53,11 +53,7 @@ def test_runs_on_two_classes_of_own_arrays(path, tmp_path, monkeypatch):
 
 
 def test_set_up_is_the_same_everywhere():
-  cells = [
-      [cell.source
-       for cell in _tagged(nbformat.read(path, as_version=4), "set-up")]
-      for path in NOTEBOOKS
-  ]
+  cells = [_set_up(path) for path in NOTEBOOKS]
   assert len(cells[0]) == 2
   assert all(own == cells[0] for own in cells)
 
@@ -66,9 +62,9 @@ def test_set_up_installs_the_jax_of_the_package():
   settings = configparser.ConfigParser()
   settings.read(ROOT / "setup.cfg")
   (needed,) = re.findall(
-      r"^jax(\S+)$", settings["options"]["install_requires"], re.MULTILINE)
-  for cell in _tagged(nbformat.read(NOTEBOOKS[0], as_version=4), "set-up"):
-    assert re.findall(r"jax\{plugin\}([^\"' ]+)", cell.source) == [needed]
+      r"^jax([<>=]\S+)$", settings["options"]["install_requires"], re.MULTILINE)
+  for source in _set_up(NOTEBOOKS[0]):
+    assert re.findall(r"jax\{plugin\}([^\"' ]+)", source) == [needed]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -84,6 +80,11 @@ def test_is_stored_with_its_outputs(path):
   assert not any(
       output.output_type == "error" or output.get("name") == "stderr"
       for output in outputs)
+
+
+def _set_up(path):
+  notebook = nbformat.read(path, as_version=4)
+  return [cell.source for cell in _tagged(notebook, "set-up")]
 
 
 def _tagged(notebook, tag):
