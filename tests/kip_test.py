@@ -234,7 +234,7 @@ class LearnersTest(parameterized.TestCase):
     key, centred = jax.random.key(0), self.artifact()
     with pytest.raises(ValueError, match="must not have centred labels"):
       evaluate_set(key, centred, split, learner=student(network, dsa(1)))
-    raw = self.artifact(label_space="raw")
+    raw = centred._replace(label_space="raw")
     for learner in (kernel_ridge(KERNEL), student(network, kip(1))):
       with pytest.raises(ValueError, match="must have centred labels; .* raw"):
         evaluate_set(key, raw, split, learner=learner)

@@ -10,8 +10,9 @@ import pytest
 from distill_jax import artifact
 
 COMMAND = (
-    f"--config={launching.CONFIGS / 'edd.py'}:quick,ipc=2,network=mlp",
-    "--config.method.strategy=", *launching.FEW, "--config.method.batch_size=8",
+    f"--config={launching.CONFIGS / 'edd.py'}:quick,ipc=2,network=mlp,"
+    "parameterization.name=multi_formation", "--config.method.strategy=",
+    *launching.FEW, "--config.method.batch_size=8",
     "--config.method.num_steps=4", "--config.method.batches_between=1",
     "--config.method.mix=0", "--config.method.recipe.num_epochs=2",
     "--config.method.recipe.mix=0", "--config.method.recipe.strategy=",

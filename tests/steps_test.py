@@ -32,6 +32,7 @@ def _plan(num_steps, rollbacks=0, skips=False):
       method=SimpleNamespace(
           parts=None, num_steps=num_steps, spike=10.0, rollbacks=rollbacks),
       prepared=Prepared(data=()),
+      start=None,
       outer=Distiller(None, step, lambda state: state.distilled),
       state=State(jnp.zeros((), jnp.int32), set_, (), (), ()))
 
