@@ -211,8 +211,8 @@ def count_wanted(split: Split, classes: np.ndarray) -> np.ndarray:
   if (wanted > counts).any():
     short = int(np.argmax(wanted > counts))
     raise ValueError(
-        "`num_samples` must not exceed the real samples of a class; class "
-        f"{short} has {counts[short]} and {wanted[short]} were asked for. Ask "
+        "`per_class` must not exceed the real training samples of a class; "
+        f"class {short} has {counts[short]} and {wanted[short]} were asked for. Ask "
         "for fewer, or start from noise.")
   return wanted
 

@@ -32,16 +32,25 @@ def point(line: str, ipc: int, report: dict, against: str) -> dict:
       real=real and dict(
           size,
           label=baselines.TITLES[BASELINES[against]],
+          network=report.get("network"),
           num_samples=real["num_samples"],
           **{part: real[part] for part in ("mean", "std", "stderr")}),
       **{name: report[name] for name in _OF_A_RUN})
 
 
 def drawn(points: list[dict]) -> list[dict]:
-  """What the figure shows: the points, and each point of real data once."""
-  real = filter(None, (p["real"] for p in points))
-  return points + list({(r["num_samples"], r["bytes"]): r for r in real
-                       }.values())
+  """What the figure shows: the points, and each point of real data once.
+
+  Real data have a line for each network that was trained on them.
+  """
+  real = [p["real"] for p in points if p["real"]]
+  several = len({r["network"] for r in real}) > 1
+  lines = {}
+  for r in real:
+    label = f"{r['label']}, {r['network']}" if several else r["label"]
+    place = r["network"], r["num_samples"], r["bytes"]
+    lines[place] = {**r, "label": label}
+  return points + list(lines.values())
 
 
 def table(points: list[dict], against: str) -> str:

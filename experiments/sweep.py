@@ -82,11 +82,12 @@ def main(argv):
     found.append(points.point(p.line, p.ipc, run.run(), FLAGS.against))
   file = launched.ROOT / home / launched.PROGRAMS["sweep"].report
   names = ", ".join(map(_title, FLAGS.methods))
+  data = FLAGS.dataset or figures.data_name(FLAGS.data)
   figures.save(
       figures.accuracy_against(
           points.drawn(found),
           FLAGS.against,
-          title=f"{FLAGS.dataset} by {names}, {_sizes()} per class"),
+          title=f"{data} by {names}, {_sizes()} per class"),
       file.with_suffix(".png"))
   write_json(file, dict(against=FLAGS.against, points=found, command=command()))
   print(points.table(found, FLAGS.against))

@@ -23,7 +23,7 @@ from distill_jax.evaluation.learners import (
     fixes_initialisation,
     student,
 )
-from distill_jax.evaluation.recipes import from_spec, in_order
+from distill_jax.evaluation.recipes import converged, from_spec, in_order
 from distill_jax.keys import check_key
 from distill_jax.labels import classes_of_labels, num_outputs, uncentred
 from distill_jax.parallel import batch_map, chunk_size, cpu_rows
@@ -113,8 +113,8 @@ def evaluate_set(
       (an artifact).
     split: real data, a `data.Split`; encoded inside.
     learner: what is trained; or
-    network: a student, trained by the set's own recipe, `in_order` where it
-      has none.
+    network: a student, trained by the set's own recipe; where it has none
+      `in_order`, or `converged` for a set without step sizes.
     num_networks: R. One is trained where nothing is random: a deterministic
       learner, or a set with a fixed initialisation.
     rows: samples classified at once; the result does not depend on it.
@@ -139,7 +139,9 @@ def evaluate_set(
         f"{'neither' if network is None else 'both'}.")
   if network is not None:
     spec = getattr(training_set, "recipe", None)
-    learner = student(network, from_spec(spec) if spec else in_order())
+    given = getattr(training_set, "training_set", training_set)
+    usual = in_order() if given.samples.step_sizes.size else converged()
+    learner = student(network, from_spec(spec) if spec else usual)
   space = getattr(training_set, "label_space", None)
   _check_words(getattr(training_set, "preprocessing", None), split)
   training_set = getattr(training_set, "training_set", training_set)

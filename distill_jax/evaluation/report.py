@@ -119,7 +119,6 @@ def report_dict(
       device=environment.device(),
       versions=environment.versions(),
       command=command)
-  document["verdict"] = verdict(document)
   if artifact.provenance.get("findings"):
     document["findings"] = list(artifact.provenance["findings"])
   if measured.hard_labels is not None:
@@ -140,6 +139,7 @@ def report_dict(
             **_full_data_block(target.report, target.full_data)
         } for name, target in measured.networks.items()
     }
+  document["verdict"] = verdict(document)
   return document
 
 
@@ -297,13 +297,20 @@ def verdict(report: Mapping[str, Any]) -> str:
   Args:
     report: of `report_dict`.
   """
-  if "random_real" not in report["baselines"]:
+  measured = report["baselines"]
+  if "random_real" not in measured:
+    measured = report.get("networks", {}).get(report["network"], {})
+  if "random_real" not in measured:
     return (
         "Verdict: not compared with random real data; add the baseline "
         "random_real.")
-  gain = report["baselines"]["random_real"]["gain"]
+  gain = measured["random_real"]["gain"]
   points, error = 100 * gain["mean"], gain["stderr"]
   unclear = error is not None and abs(points) < 200 * error
+  if abs(points) < 0.05:
+    return (
+        "Verdict: no difference from random real data of the same size. "
+        f"{_UNCLEAR}")
   better = "worse" if points < 0 else "better"
   line = (
       f"Verdict: {abs(points):.1f} points {better} than random real data of "
@@ -313,10 +320,10 @@ def verdict(report: Mapping[str, Any]) -> str:
         f" (standard error {100 * error:.1f})")
   if points < 0:
     return f"{line}. {_WORSE}"
-  return f"{line}. {_UNCLEAR}" if unclear or not points else f"{line}."
+  return f"{line}. {_UNCLEAR}" if unclear else f"{line}."
 
 
-_UNCLEAR = "More networks or sets, or more outer steps, may show one."
+_UNCLEAR = "More networks and sets measure it better."
 _WORSE = (
     "Try more outer steps (num_steps), a start from real samples (start=real), "
     "lower learning rates, hard labels, or the method dm.")

@@ -196,6 +196,7 @@ def accuracy_bars(report: Mapping[str, Any], *, title: str = ""):
   axes.tick_params(axis="y", length=0)
   # The scale ends at 100 %; the numbers stand right of it.
   axes.set(xlim=(0, 124), xticks=range(0, 101, 20))
+  axes.spines["bottom"].set_bounds(0, 100)
   judge = report.get("network", "").replace("_", " ")
   axes.set_xlabel(
       f"test accuracy of {judge} (%)" if judge else "test accuracy (%)",

@@ -28,7 +28,7 @@ _KINDS = {"distance": str, "network": dict, "recipe": dict, "strategy": str}
 _FREE = ("network", "of", "parameterization", "recipe")
 _OF_LABELS = ("learn_labels", "label_learning_rate", "start_labels")
 # Settings whose range is not that of others of their name.
-_OWN = ("student.batch_size",)
+_OWN = ("experts.batch_size", "student.batch_size")
 # Names of settings by the range that each must lie in.
 _RANGES = ((
     lambda v: v >= 1, "at least 1", (
@@ -43,7 +43,8 @@ _RANGES = ((
                 "discrimination", "epochs_between", "least_steps", "lowest",
                 "margin", "radius", "restart_after", "rollbacks",
                 "sample_length", "seed", "skip_above", "snap", "spike",
-                "student.batch_size", "surrogate_gap", "weight_decay")),
+                "student.batch_size", "experts.batch_size", "surrogate_gap",
+                "weight_decay")),
            (
                lambda v: v > 0, "positive", (
                    "extra_learning_rate", "frequency_scale", "l2_rate",

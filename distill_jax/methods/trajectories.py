@@ -50,10 +50,10 @@ _GROWTH = dict(
 _EXPERTS = dict(
     num=5,
     num_epochs=8,
-    step_size=0.01,
+    step_size=0.05,
     momentum=0.0,
     weight_decay=0.0,
-    batch_size=256,
+    batch_size=0,
     strategy=None,
     radius=0.0,
     surrogate_gap=0.0,
@@ -73,12 +73,11 @@ _MTT = dict(
         span=1, lowest=1, first=4, highest=4, growth="interpolated", until=1),
     label_space="raw",
     step_size=0.02,
-    step_size_learning_rate=1e-5,
+    step_size_learning_rate=2e-4,
     step_size_floor=1e-6,
     skip_above=0.0,
     spike=10.0,
-    rollbacks=5) | dict(
-        optimizer="sgd", beta1=0.5, learning_rate=300.0)
+    rollbacks=5) | dict(learning_rate=0.03)
 _DATM = _MTT | dict(
     start="correct",
     label_space="logits",
@@ -119,12 +118,9 @@ _ALIGNED = {
     1000: (40, 60, 1, 1_000, 10.0, 1.0)
 }
 _QUICK = dict(
-    experts=dict(num=2, num_epochs=6, batch_size=64, step_size=0.1),
+    experts=dict(num=2, num_epochs=6),
     segment=dict(lowest=0, first=2, highest=4, until=20),
     student=dict(num_steps=5, batch_size=0),
-    step_size=0.1,
-    step_size_learning_rate=1e-3,
-    learning_rate=10.0,
     num_steps=40,
     recipe=dict(num_epochs=60))
 
@@ -150,7 +146,14 @@ def _published(name: str, per_class: int, traits: Traits, given) -> dict:
       schedule="constant",
       learning_rate=rate,
       label_learning_rate=0.01,
-      experts=dict(num=100, num_epochs=50, strategy=traits.strategy),
+      optimizer="sgd",
+      beta1=0.5,
+      experts=dict(
+          num=100,
+          num_epochs=50,
+          step_size=0.01,
+          batch_size=256,
+          strategy=traits.strategy),
       student=dict(num_steps=steps),
       segment=dict(span=2, lowest=0, first=highest, highest=highest),
       step_size=step_size,
@@ -338,7 +341,7 @@ def _train(s, task: Task, folder: Path, numbers: list[int], say) -> None:
       step_size=experts.step_size,
       momentum=experts.momentum,
       weight_decay=experts.weight_decay,
-      batch_size=experts.batch_size,
+      batch_size=experts.batch_size or _batch(source.train.num_samples),
       augmentation=augmented(experts.strategy, task),
       gradient_rule=rule,
       held_out=source.validation or source.test,
@@ -357,6 +360,11 @@ def _train(s, task: Task, folder: Path, numbers: list[int], say) -> None:
         about=dict(
             seconds=round(seconds, 1),
             held_out="test" if source.validation is None else "validation"))
+
+
+def _batch(num_samples: int) -> int:
+  """A batch that gives an epoch about twenty steps, also of few samples."""
+  return min(max(num_samples // 20, 16), 256, num_samples)
 
 
 def open_experts(

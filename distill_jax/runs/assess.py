@@ -286,14 +286,12 @@ class _Measuring(NamedTuple):
         s.name:
             Transfer(
                 reports[s.name],
-                own.get(s.name) or
-                self.random_real(s, reports[s.name].num_networks),
-                full.get(s.name)) for s in chosen
+                own.get(s.name) or self.random_real(s), full.get(s.name))
+        for s in chosen
     }
 
-  def random_real(self, student: Student, num_networks: int) -> Baseline:
-    """Three or more sets, with at least as many networks together."""
-    each = min(num_networks, 5)
+  def random_real(self, student: Student) -> Baseline:
+    """As many sets and networks as of the first student's baselines."""
     return real_data.baselines(
         self.key,
         self.artifact,
@@ -301,8 +299,8 @@ class _Measuring(NamedTuple):
         student,
         cache=self.cache,
         names=("random_real",),
-        num_sets=max(3, -(-num_networks // each)),
-        networks_per_set=each,
+        num_sets=self.settings.num_sets,
+        networks_per_set=self.settings.networks_per_set,
         num_samples=self.artifact.num_rows)["random_real"]
 
   def cost(self, student: Student):
