@@ -270,28 +270,6 @@ def step_size_floor(lowest: float) -> Callable[[Distilled], Distilled]:
   return project
 
 
-def label_simplex() -> Callable[[Distilled], Distilled]:
-  """A `project` that keeps label rows probabilities.
-
-  Entries are clipped at 0 and divided by their sum; a single entry is clipped
-  to [0, 1]. For objectives that do not depend on the scale of labels: it would
-  drift, and with it what students learn from.
-  """
-
-  def project(distilled):
-    labels = distilled.labels
-    if labels.shape[-1] == 1:
-      return distilled._replace(labels=labels.clip(0, 1))
-    labels = jnp.maximum(labels, 0)
-    total = labels.sum(-1, keepdims=True)
-    labels = jnp.where(
-        total > 0, labels / jnp.where(total > 0, total, 1),
-        1 / labels.shape[-1])
-    return distilled._replace(labels=labels)
-
-  return project
-
-
 def label_floor(lowest: float = 0.0) -> Callable[[Distilled], Distilled]:
   """A `project` that keeps label entries from falling below a number.
 

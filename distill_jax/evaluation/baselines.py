@@ -286,6 +286,7 @@ class _Setting(NamedTuple):
       split, selected_on = self.source.train, "train"
     split = _some(self.k_choose, split)
     inputs = inputs[:_SELECTION_SETS]
+    each = min(_SELECTION_NETWORKS, self.networks_per_set)
     scores = [
         metrics.accuracy(
             evaluate_sets(
@@ -293,7 +294,7 @@ class _Setting(NamedTuple):
                 self.sets(inputs, step_size, self.learner),
                 split,
                 learner=self.learner,
-                num_networks=_SELECTION_NETWORKS)).mean()
+                num_networks=each)).mean()
         for step_size in self.step_sizes
     ]
     best = self.step_sizes[int(np.argmax(scores))]
