@@ -212,8 +212,8 @@ def count_wanted(split: Split, classes: np.ndarray) -> np.ndarray:
     short = int(np.argmax(wanted > counts))
     raise ValueError(
         "`per_class` must not exceed the real training samples of a class; "
-        f"class {short} has {counts[short]} and {wanted[short]} were asked for. Ask "
-        "for fewer, or start from noise.")
+        f"class {short} has {counts[short]} and {wanted[short]} were asked "
+        "for. Ask for fewer, or start from noise.")
   return wanted
 
 
