@@ -294,8 +294,7 @@ class _Setting(NamedTuple):
                 self.sets(inputs, step_size, self.learner),
                 split,
                 learner=self.learner,
-                num_networks=each)).mean()
-        for step_size in self.step_sizes
+                num_networks=each)).mean() for step_size in self.step_sizes
     ]
     best = self.step_sizes[int(np.argmax(scores))]
     return {"step_size": best, "selected_on": selected_on}
