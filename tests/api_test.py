@@ -5,13 +5,13 @@ import pkgutil
 import textwrap
 import types
 
-import flax.linen as nn  # noqa: F401 - of examples
+import flax.linen as nn
 import jax
-import jax.numpy as jnp  # noqa: F401 - of examples
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax import nnx  # noqa: F401 - of examples
+from flax import nnx
 
 import distill_jax as dd
 
@@ -64,12 +64,26 @@ def names(tmp_path_factory):
   start = dd.from_real(key, source, dd.pixels(), num_samples=6)
   outer = dd.distiller(estimator, dd.learn(codes=optax.adam(0.1)))
   made = dd.condense(source, dd.methods.dm(num_steps=2), "mlp", per_class=1)
-  made.save(tmp_path_factory.mktemp("api") / "set.safetensors")
-  state = outer.init(key, start)
-  return {
-      **globals(),
-      **locals(), "folder": tmp_path_factory.getbasetemp() / "api0"
-  }
+  folder = tmp_path_factory.mktemp("api")
+  made.save(folder / "set.safetensors")
+  return dict(
+      dd=dd,
+      jnp=jnp,
+      nn=nn,
+      nnx=nnx,
+      optax=optax,
+      key=key,
+      x=x,
+      y=y,
+      source=source,
+      members=members,
+      objective=objective,
+      estimator=estimator,
+      outer=outer,
+      start=start,
+      state=outer.init(key, start),
+      made=made,
+      folder=folder)
 
 
 @pytest.mark.parametrize(
