@@ -1,8 +1,8 @@
 """Tables of the results page: their heads, and what they say of a record."""
 
-import points
 from rows import Row
 
+from distill_jax.evaluation import points
 from distill_jax.evaluation.baselines import TITLES
 
 NONE = "Not measured."

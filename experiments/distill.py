@@ -13,7 +13,6 @@ a checkpoint if there were steps.
 
 from pathlib import Path
 
-import baseline_sizes
 import begin
 import launch
 import own_data
@@ -59,10 +58,6 @@ def main(argv):
       config, data_dir=FLAGS.data_dir, cache=Path(FLAGS.cache_dir or folder))
   if note:
     source = source._replace(facts={**source.facts, "preprocessing": note})
-  evaluation = config.evaluation.to_dict()
-  if not evaluation["num_sets"]:
-    evaluation |= baseline_sizes.as_many(
-        evaluation["num_networks"], chance=method.model == "network")
   Run(
       folder,
       source,
@@ -71,7 +66,7 @@ def main(argv):
       per_class=config.per_class or None,
       num_rows=config.num_rows or None,
       seed=config.seed,
-      evaluation=evaluation,
+      evaluation=config.evaluation.to_dict(),
       figures=config.figures,
       log_every=config.log_every or None,
       checkpoint_every=config.checkpoint_every or None,

@@ -16,7 +16,6 @@ otherwise. Exit codes as in `distill.py`.
 
 from pathlib import Path
 
-import baseline_sizes
 import begin
 import jax
 import launch
@@ -24,7 +23,7 @@ import options
 from absl import flags
 
 from distill_jax import artifact as artifacts
-from distill_jax import figures, models
+from distill_jax import figures
 from distill_jax.evaluation import recipes
 from distill_jax.runs import real_data, source_of, workdir
 from distill_jax.runs.assess import Settings, assess, check_evaluation
@@ -43,9 +42,15 @@ flags.DEFINE_string(
     "cache_dir", None, "Where accuracies of real data are kept; beside --out.")
 flags.DEFINE_string("baselines", "", "'all', or names with commas.")
 flags.DEFINE_integer(
-    "num_sets", None, "Sets of each of --baselines.", lower_bound=1)
+    "num_sets",
+    0,
+    "Sets of each of --baselines; 0 for as many as suit.",
+    lower_bound=0)
 flags.DEFINE_integer(
-    "networks_per_set", None, "Networks trained on each.", lower_bound=1)
+    "networks_per_set",
+    0,
+    "Networks trained on each; 0 for as many as suit.",
+    lower_bound=0)
 flags.DEFINE_bool("full_data", False, "Train on all data too, for the ratio.")
 flags.DEFINE_integer("seed", 0, "Of the networks.")
 flags.DEFINE_string("out", "report.json", "Where the report goes.")
@@ -58,10 +63,8 @@ def main(argv):
   artifact = artifacts.load(FLAGS.artifact)
   specs = [spec_of(name, artifact) for name in FLAGS.networks]
   settings = Settings(
-      FLAGS.num_networks,
-      FLAGS.baselines,
-      full_data=FLAGS.full_data,
-      **_baseline_sizes(*specs or [artifact.network]))
+      FLAGS.num_networks, FLAGS.baselines, FLAGS.num_sets,
+      FLAGS.networks_per_set, FLAGS.full_data)
   check_evaluation(settings, *specs or [artifact.network])
   launch.widen(*specs or [artifact.network])
   reading = dict(data_dir=FLAGS.data_dir, validation_fraction=0.1)
@@ -88,17 +91,6 @@ def main(argv):
             title=f"{figures.set_title(artifact)}: accuracy by network"),
         made[-1])
   print("\nwritten to", " and ".join(map(str, made)))
-
-
-def _baseline_sizes(first, *others) -> dict[str, int]:
-  """What the flags say of baselines; one of them alone is completed."""
-  del others  # baselines are of the first student
-  sets, each, num = FLAGS.num_sets, FLAGS.networks_per_set, FLAGS.num_networks
-  if sets is None and each is None:
-    return baseline_sizes.as_many(num, chance=models.is_network(first))
-  return dict(
-      num_sets=sets or max(1, round(num / each)),
-      networks_per_set=each or max(1, round(num / sets)))
 
 
 def _recipe(text: str) -> dict:

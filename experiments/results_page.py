@@ -5,12 +5,11 @@ import statistics
 from pathlib import Path
 
 import cells
-import points
 import text_results
 from rows import Row
 
 from distill_jax import figures
-from distill_jax.evaluation import baselines, metrics
+from distill_jax.evaluation import baselines, metrics, points
 
 # The group of sizes of one set, and that of rows with experts.
 SIZES, TRAJECTORIES = "sldd_mnist_sweep", "width32_trajectories"

@@ -1,23 +1,17 @@
 """From a configuration to its data, and to word vectors of its texts."""
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from distill_jax import data
-from distill_jax.errors import ConfigError, DataError
+from distill_jax.errors import ConfigError
 from distill_jax.preprocessing import Standardise
-from distill_jax.runs.console import say
-from distill_jax.text.tokens import tokenised
-from distill_jax.text.vectors import (
-    Vectors,
-    fit_vectors,
-    read_vectors,
-    save_vectors,
-)
+from distill_jax.runs.word_vectors import learned
+from distill_jax.text.vectors import Vectors, read_vectors
+
+_LEARNED = "dim", "window", "min_count", "power"
 
 
 def source(
@@ -72,54 +66,12 @@ def _text_options(text, data_dir, cache: Path | None) -> dict[str, Any]:
     if text.vectors:
       wanted = {word for tokens in sentences for word in tokens}
       return read_vectors(text.vectors, dim=text.dim or None, wanted=wanted)
-    return _learned(text, sentences, data_dir, cache)
+    settings = {name: text[name] for name in _LEARNED}
+    return learned(
+        sentences, text.corpora, data_dir=data_dir, cache=cache, **settings)
 
   return dict(
       vectors=vectors,
       length=text.length or None,
       max_words=text.max_words or None,
       drop_duplicates=text.drop_duplicates)
-
-
-def _learned(text, sentences, data_dir, cache: Path | None) -> Vectors:
-  """Vectors learned on the training texts and on those of other corpora.
-
-  They are kept in `cache`, so that a run that is resumed has the same ones and
-  runs share them.
-  """
-  settings = dict(
-      dim=text.dim,
-      window=text.window,
-      min_count=text.min_count,
-      power=text.power)
-  corpus, names = list(sentences), ["the training texts"]
-  for spec in text.corpora:
-    corpus += _corpus(spec, data_dir)
-    names.append(spec)
-  settings["name"] = " and ".join(names)
-  if cache is None:
-    return fit_vectors(corpus, **settings)
-  digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-  for tokens in corpus:
-    digest.update(" ".join(tokens).encode())
-  file = cache / f"vectors_{digest.hexdigest()[:12]}.npz"
-  if file.exists():
-    return read_vectors(file)
-  say(f"learning vectors of {text.dim} numbers on {', '.join(names)}")
-  made = fit_vectors(corpus, **settings)
-  file.parent.mkdir(parents=True, exist_ok=True)
-  save_vectors(made, file)
-  return made
-
-
-def _corpus(spec: str, data_dir) -> list[list[str]]:
-  """The tokens of a corpus that vectors are learned on too."""
-  try:
-    found = data.texts(spec, data_dir=data_dir, hold_out=False)
-  except DataError as error:
-    raise ConfigError(
-        f"`text.corpora` must exist to learn vectors on: {error} The option "
-        "own learns on this data set alone.") from error
-  if found is None:
-    raise ConfigError(f"`text.corpora` must be SPECs of texts; got {spec}.")
-  return tokenised("x_train", found["x_train"], found.get("tokens", "words"))

@@ -24,19 +24,20 @@ from typing import NamedTuple
 import begin
 import launch
 import launched
-import points
 from absl import flags
 from configs.data_sets import DATA_SETS
 
 from distill_jax import figures, methods, parameterization
 from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError
+from distill_jax.evaluation import points
 from distill_jax.runs.files import command, write_json
 
 FLAGS = flags.FLAGS
 _METHODS = ', '.join(sorted(methods.ENTRIES))
 # A baseline as many networks as a set; `--set` may say otherwise.
-_AS_MANY = "--config.evaluation.num_sets=0"
+_AS_MANY = (
+    "--config.evaluation.num_sets=0", "--config.evaluation.networks_per_set=0")
 flags.DEFINE_list("methods", None, f"Among {_METHODS}.")
 flags.DEFINE_string(
     "dataset", None, f"Of {', '.join(sorted(DATA_SETS))}; or give --data.")
@@ -128,7 +129,7 @@ def planned() -> list[Planned]:
     runs.append(
         Planned(
             line, int(ipc), folder,
-            (f"--config={file}:{options}", _AS_MANY, *_settings(method))))
+            (f"--config={file}:{options}", *_AS_MANY, *_settings(method))))
   return runs
 
 

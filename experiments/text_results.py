@@ -1,9 +1,9 @@
 """The part of the results page that is about texts."""
 
 import cells
-import points
 from rows import Row, configuration
 
+from distill_jax.evaluation import points
 from distill_jax.evaluation.baselines import TITLES
 from distill_jax.evaluation.text_reference import TITLE as TFIDF
 

@@ -9,7 +9,7 @@ import pytest
 from distill_jax import artifact, data, nn
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation import recipes
-from distill_jax.runs.assess import evaluate
+from distill_jax.runs.assess import Settings, evaluate
 from distill_jax.runs.students import students
 
 FEW = dict(num_networks=2, num_sets=2, networks_per_set=1)
@@ -91,3 +91,19 @@ def test_what_is_refused(changes, message):
 def test_needs_a_test_part():
   with pytest.raises(ValueError, match="`source` must have a test part"):
     evaluate(MADE, SOURCE._replace(test=None))
+
+
+@pytest.mark.parametrize(
+    "given, sizes", [((1, 0, 0), (1, 1)), ((2, 0, 0), (2, 1)),
+                     ((7, 0, 0), (7, 1)), ((20, 0, 0), (5, 4)),
+                     ((20, 10, 0), (10, 2)), ((20, 0, 5), (4, 5))])
+def test_baselines_have_as_many_networks(given, sizes):
+  total, sets, each = given
+  settings = Settings(total, num_sets=sets, networks_per_set=each)
+  found = settings.sized(chance=True)
+  assert (found.num_sets, found.networks_per_set) == sizes
+
+
+def test_without_chance_baselines_have_three_draws():
+  settings = Settings(1, num_sets=0, networks_per_set=0).sized(chance=False)
+  assert (settings.num_sets, settings.networks_per_set) == (3, 1)

@@ -1,6 +1,5 @@
 """Data of one's own with the configurations of known data sets."""
 
-import baseline_sizes
 import launching
 import numpy as np
 import own_data
@@ -83,17 +82,9 @@ def test_a_table_with_the_configuration_of_images(tmp_path):
       f"--config={launching.CONFIGS / 'dm.py'}:ipc=1,num_steps=2",
       f"--data=npz:{tmp_path / 'mine.npz'}", *launching.FEW,
       "--config.evaluation.num_networks=2", "--config.evaluation.num_sets=0",
+      "--config.evaluation.networks_per_set=0",
       "--config.evaluation.baselines=random_real",
       "--config.method.recipe.num_epochs=2", f"--workdir={tmp_path / 'run'}")
   assert result.code == 0, result.err
   assert ("a fifth of every class became the test part: 12 of 60" in result.err)
   assert "2 x 1" in result.out  # as many networks as the set has
-
-
-@pytest.mark.parametrize(
-    "networks, sizes", [(1, (1, 1)), (2, (2, 1)), (7, (7, 1)), (20, (5, 4))])
-def test_baselines_have_as_many_networks(networks, sizes):
-  found = baseline_sizes.as_many(networks)
-  assert (found["num_sets"], found["networks_per_set"]) == sizes
-  alone = baseline_sizes.as_many(1, chance=False)
-  assert alone == dict(num_sets=3, networks_per_set=1)

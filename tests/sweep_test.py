@@ -86,12 +86,14 @@ def test_each_point_is_a_run_of_its_own(swept):
   assert [folder for folder, _ in asked] == ["dm_1", "dm_10", "dsa_1", "dsa_10"]
   assert asked[1][1] == [
       "--config=experiments/configs/dm.py:data=mnist,ipc=10,width=8",
-      "--config.evaluation.num_sets=0", "--config.method.num_steps=5",
+      "--config.evaluation.num_sets=0",
+      "--config.evaluation.networks_per_set=0", "--config.method.num_steps=5",
       "--config.method.learning_rate=5", f"--cache_dir={home}", "--data=digits"
   ]
   assert asked[3][1] == [
       "--config=experiments/configs/dsa.py:data=mnist,ipc=10,width=8",
-      "--config.evaluation.num_sets=0", "--config.method.num_steps=5",
+      "--config.evaluation.num_sets=0",
+      "--config.evaluation.networks_per_set=0", "--config.method.num_steps=5",
       f"--cache_dir={home}", "--data=digits"
   ]
 
@@ -139,7 +141,8 @@ def test_own_data_need_no_data_set(swept):
   assert result.code == 0, result.err
   assert _asked(home)[0][1] == [
       "--config=experiments/configs/dm.py:ipc=1",
-      "--config.evaluation.num_sets=0", f"--cache_dir={home}",
+      "--config.evaluation.num_sets=0",
+      "--config.evaluation.networks_per_set=0", f"--cache_dir={home}",
       "--data=folder:pictures"
   ]
   assert refused.code == launch.MISTAKE and not none.exists()

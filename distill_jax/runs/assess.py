@@ -41,7 +41,8 @@ class Settings(NamedTuple):
     num_networks: trained on the set, of each kind.
     baselines: "all", or names with commas between them.
     num_sets: of each baseline.
-    networks_per_set: trained on each of these.
+    networks_per_set: trained on each of these. Where it or `num_sets` is 0, a
+      baseline trains as many networks in all as the set.
     full_data: whether to train on all data too.
   """
 
@@ -50,6 +51,23 @@ class Settings(NamedTuple):
   num_sets: int = 5
   networks_per_set: int = 2
   full_data: bool = False
+
+  def sized(self, *, chance: bool) -> "Settings":
+    """The settings with a number in place of each 0 of baselines.
+
+    Args:
+      chance: whether networks differ by chance; without it only draws of the
+        samples do, and at least three are made.
+    """
+    sets, each = self.num_sets, self.networks_per_set
+    total = self.num_networks
+    if not sets and not each:
+      total = total if chance else max(total, 3)
+      divisors = (n for n in range(1, total + 1) if total % n == 0)
+      each = max(n for n in divisors if n * n <= total)
+    sets = sets or max(1, round(total / each))
+    return self._replace(
+        num_sets=sets, networks_per_set=each or max(1, round(total / sets)))
 
   @classmethod
   def of(cls, fields: Mapping[str, Any]) -> "Settings":
@@ -90,7 +108,8 @@ def evaluate(
     num_networks: trained on the set, of each kind.
     baselines: "all", names of `evaluation.baselines` with commas, or "".
     num_sets: of each baseline.
-    networks_per_set: trained on each of these.
+    networks_per_set: trained on each of these. Where it or `num_sets` is 0, a
+      baseline trains as many networks in all as the set.
     full_data: whether to train each network on all data too.
     cache: a JSON file of what was measured on real data before, which is added
       to; by default everything is measured.
@@ -146,8 +165,8 @@ def assess(
   """
   check_key(key)
   _check_data(artifact, source)
-  settings = settings or Settings()
   chosen = students(network, artifact, source)
+  settings = (settings or Settings()).sized(chance=chosen[0].trained)
   if recipe is not None:
     artifact = artifact._replace(recipe=_spec(recipe, source))
   check_evaluation(settings, *(student.spec for student in chosen))
@@ -180,10 +199,11 @@ def check_evaluation(settings: Settings, *specs: Mapping[str, Any]) -> None:
   Raises:
     ConfigError: an unknown baseline; kernels alone, trained on all data.
   """
-  for name in ("num_networks", "num_sets", "networks_per_set"):
-    if getattr(settings, name) < 1:
+  sizes = dict(num_networks=1, num_sets=0, networks_per_set=0)
+  for name, least in sizes.items():
+    if getattr(settings, name) < least:
       raise ConfigError(
-          f"`{name}` must be at least 1; got {getattr(settings, name)}.")
+          f"`{name}` must be at least {least}; got {getattr(settings, name)}.")
   _baseline_names(settings.baselines, trained=models.is_network(specs[0]))
   if settings.full_data and not any(map(models.is_network, specs)):
     raise ConfigError(

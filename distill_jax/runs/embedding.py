@@ -1,0 +1,135 @@
+"""Distilled sets among real data, by the features of a trained network."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from distill_jax import environment, figures, models
+from distill_jax.artifact import Artifact
+from distill_jax.errors import ConfigError, DataError
+from distill_jax.evaluation import metrics
+from distill_jax.figures.captions import classes_of_rows
+from distill_jax.objectives import ncfm
+from distill_jax.runs.console import say
+
+_ROWS = 50  # samples that the network sees at once
+
+
+class Embedding(NamedTuple):
+  """Attributes:
+    figure: real samples and each set in one plane, by t-SNE.
+    document: JSON values: `distance_to_nearest` by set, `num_real`, `network`,
+      `num_epochs`, `seed` and `device`.
+  """
+
+  figure: Any
+  document: dict[str, Any]
+
+
+def embed(
+    sets: Mapping[str, Artifact],
+    source,
+    *,
+    num_real: int = 1_000,
+    num_epochs: int = 2,
+    seed: int = 0) -> Embedding:
+  """Draws sets among real test samples, and measures how near they are.
+
+  Points are features of the first set's network after some epochs on the real
+  training data; of the usual network for their shape where that set has a
+  kernel or names none. The distance is that of a real sample to the nearest
+  distilled one of its class, on average over the real samples drawn.
+
+  Args:
+    sets: by name; of the same classes, shape and preprocessing.
+    source: real data with a test part, see `source_of`.
+    num_real: test samples drawn.
+    num_epochs: of the network.
+    seed: of the network, the samples and t-SNE.
+
+  Raises:
+    ConfigError: sets that differ in classes, shape or preprocessing.
+    DataError: no test part.
+  """
+  first, *others = sets.values()
+  if any(_space(other) != _space(first) for other in others):
+    raise ConfigError(
+        "`sets` must have the same classes, shape and preprocessing; got "
+        f"{' and '.join(sets)}, which differ.")
+  if source.test is None:
+    raise DataError(f"`source` must have a test part; {source.name} has none.")
+  k_train, k_rows = jax.random.split(jax.random.key(seed))
+  network = _network(first, source)
+  features = _features(k_train, network, source, num_epochs)
+  rows = np.asarray(jax.random.permutation(k_rows,
+                                           source.test.num_samples))[:num_real]
+  real = figures.Points(
+      features(source.test.encode(source.test.inputs[rows])),
+      np.asarray(source.test.labels)[rows])
+  distances, panels = {}, {}
+  for name, made in sets.items():
+    points = figures.Points(
+        features(made.inputs), classes_of_rows(made.labels, made.label_space),
+        made.provenance.get("segment_of_sample"))
+    distances[name] = metrics.distance_to_nearest(
+        real.features, real.classes, points.features, points.classes)
+    panels[
+        f"{name}, {figures.set_size(made)}\nmean distance from a real sample "
+        "to the nearest distilled one of its class: "
+        f"{distances[name]:.2f}"] = points
+  say("arranging the points")
+  figure = figures.t_sne(
+      real,
+      panels,
+      source.class_names,
+      seed=seed,
+      title=f"{figures.data_name(source.name)}: {len(rows):,} real test "
+      f"samples and distilled sets, features of {network['name']}")
+  return Embedding(
+      figure,
+      dict(
+          distance_to_nearest=distances,
+          num_real=len(rows),
+          network=network,
+          num_epochs=num_epochs,
+          seed=seed,
+          device=environment.device()))
+
+
+def _space(artifact: Artifact) -> tuple:
+  """What sets must share for their samples to be compared."""
+  return (
+      artifact.class_names, artifact.inputs.shape[1:],
+      type(artifact.preprocessing),
+      *(np.asarray(a).tobytes() for a in artifact.preprocessing))
+
+
+def _network(artifact: Artifact, source) -> dict[str, Any]:
+  """The specification of a network that has features."""
+  named = "name" in artifact.network and models.is_network(artifact.network)
+  return dict(artifact.network) if named else models.default(source)
+
+
+def _features(key, spec, source, num_epochs: int):
+  """What a network trained on the real data sees in samples."""
+  network = models.from_spec(spec, source.num_classes)
+  say(
+      f"training {spec['name']} on {source.train.num_samples:,} "
+      "real samples")
+  train = jax.jit(
+      lambda key, split: ncfm.train_member(
+          key, network, split, num_epochs=num_epochs).end)
+  variables = train(key, source.train)
+
+  @jax.jit
+  def features(inputs):
+    return lax.map(
+        lambda x: network.stages(variables, x[None])[0][-1].ravel(),
+        inputs,
+        batch_size=_ROWS)
+
+  return lambda inputs: np.asarray(features(jnp.asarray(inputs)))

@@ -1,0 +1,71 @@
+"""Word vectors that are learned once, and shared by runs."""
+
+import hashlib
+import json
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from distill_jax import data
+from distill_jax.errors import ConfigError, DataError
+from distill_jax.runs.console import say
+from distill_jax.text.tokens import tokenised
+from distill_jax.text.vectors import (
+    Vectors,
+    fit_vectors,
+    read_vectors,
+    save_vectors,
+)
+
+
+def learned(
+    sentences: Collection[Sequence[str]],
+    corpora: Sequence[str] = (),
+    *,
+    data_dir: str | None = None,
+    cache: Path | None = None,
+    **settings: Any) -> Vectors:
+  """Vectors learned on training texts and on those of other corpora.
+
+  Args:
+    sentences: words of each training text.
+    corpora: SPECs of other texts, of which the training parts are used.
+    data_dir: a folder of data sets, or None.
+    cache: a folder in which they are kept, so that a run that is resumed has
+      the same ones; None to learn them each time.
+    **settings: of `fit_vectors`: dim, window, min_count, power.
+
+  Raises:
+    ConfigError: a corpus that is not there, or holds no texts.
+  """
+  corpus, names = list(sentences), ["the training texts"]
+  for spec in corpora:
+    corpus += _corpus(spec, data_dir)
+    names.append(spec)
+  settings["name"] = " and ".join(names)
+  if cache is None:
+    return fit_vectors(corpus, **settings)
+  digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+  for tokens in corpus:
+    digest.update(" ".join(tokens).encode())
+  file = cache / f"vectors_{digest.hexdigest()[:12]}.npz"
+  if file.exists():
+    return read_vectors(file)
+  say(f"learning vectors of {settings['dim']} numbers on {', '.join(names)}")
+  made = fit_vectors(corpus, **settings)
+  file.parent.mkdir(parents=True, exist_ok=True)
+  save_vectors(made, file)
+  return made
+
+
+def _corpus(spec: str, data_dir) -> list[list[str]]:
+  """The words of a corpus that vectors are learned on too."""
+  try:
+    found = data.texts(spec, data_dir=data_dir, hold_out=False)
+  except DataError as error:
+    raise ConfigError(
+        f"`text.corpora` must exist to learn vectors on: {error} The option "
+        "own learns on this data set alone.") from error
+  if found is None:
+    raise ConfigError(f"`text.corpora` must be SPECs of texts; got {spec}.")
+  return tokenised("x_train", found["x_train"], found.get("tokens", "words"))
