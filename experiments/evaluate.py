@@ -40,7 +40,8 @@ flags.DEFINE_string(
     "recipe", None, "Instead of the artifact's own: NAME[:field=value,...].")
 flags.DEFINE_string(
     "cache_dir", None, "Where accuracies of real data are kept; beside --out.")
-flags.DEFINE_string("baselines", "", "'all', or names with commas.")
+flags.DEFINE_string(
+    "baselines", "random_real", "'all', names with commas, or ''.")
 flags.DEFINE_integer(
     "num_sets",
     0,

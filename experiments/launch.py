@@ -105,7 +105,8 @@ def _parse(argv):
   except (AttributeError, KeyError) as error:
     raise ConfigError(
         "`--config` must have every field that is set; got "
-        f"{_plain(error)}. Look into the file and what it imports.") from error
+        f"{_plain(error)}. Settings of the method begin with method., of the "
+        "evaluation with evaluation.; --print_config lists them.") from error
   except (OSError, SyntaxError) as error:
     raise ConfigError(
         "`--config` must name a configuration file; got "

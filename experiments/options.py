@@ -14,12 +14,16 @@ from distill_jax.errors import ConfigError
 
 
 def parse(
-    text: str | None, flag: str = "--config", **defaults) -> SimpleNamespace:
+    text: str | None,
+    flag: str = "--config",
+    hint: str = "",
+    **defaults) -> SimpleNamespace:
   """Options as attributes.
 
   Args:
     text: comma-separated options; None or empty for none.
     flag: that they were given to, for errors.
+    hint: what the error for an unknown option ends with.
     **defaults: every known option with its default; its type is the option's,
       text where the default is None.
 
@@ -28,7 +32,10 @@ def parse(
   """
   values = dict(defaults)
   for name, given, value in _items(text):
-    one_of(list(defaults), f"{flag} option", name)
+    try:
+      one_of(list(defaults), f"{flag} option", name)
+    except ConfigError as error:
+      raise ConfigError(f"{error}{hint}") from None
     default = defaults[name]
     kind = str if default is None else type(default)
     if kind is bool:

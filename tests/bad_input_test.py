@@ -178,7 +178,7 @@ FIELDS = [
     ("network.depth=4", ["16 pixels", "(1, 8, 8, 1)"]),
     ("evaluation.baselines=median", ["`baselines`", "kmeans", "median"]),
     ("method.num_steps=1.5", ["--config.method.num_steps", "'1.5'", "--help"]),
-    ("nofield=1", ["`--config`", "nofield", "what it imports"]),
+    ("nofield=1", ["`--config`", "nofield", "begin with method."]),
     ("method.learning_rat=1", ["got learning_rat, not `learning_rate`"]),
     ("method.start=nosie", ["`start`", "Did you mean 'noise'"])
 ]

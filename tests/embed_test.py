@@ -80,7 +80,7 @@ def launched(tmp_path_factory, arrays, made):
   return home, launching.elsewhere(
       "embed", (*common, f"--out={home / 'tsne.png'}"),
       (*common, f"--sets={home}/set.safetensors", f"--out={home / 'a.png'}"),
-      (*common, f"--out={home / 'none' / 'a.png'}"),
+      (*common, f"--out={home / 'small.npz' / 'a.png'}"),
       (*common, f"--out={home / 'a.json'}"),
       cache=home / "cache")
 
@@ -95,7 +95,7 @@ def test_picture_and_numbers_are_written(launched):
 
 @pytest.mark.parametrize(
     "i, message", [(1, "`sets` must be NAME=FILE"),
-                   (2, "`out` must be in an existing"),
+                   (2, "`out` must be in a folder"),
                    (3, "`out` must end in .png")])
 def test_mistakes(launched, i, message):
   result = launched[1][i]

@@ -54,10 +54,10 @@ def students(named: Named | Sequence[Named] | None, artifact,
   """
   if named is None:
     named = artifact.network or _default(source)
-  named = nn.as_network(named)  # a pair of functions is no sequence
-  if isinstance(named, str | Mapping | Network) or callable(named):
+  one = nn.as_network(named)  # a pair of functions is no sequence
+  if isinstance(one, str | Mapping | Network) or callable(one):
     named = (named,)
-  named = tuple(map(nn.as_network, named))
+  given, named = named, tuple(map(nn.as_network, named))
   specs = [spec_of(one, artifact) for one in named]
   built = [
       one if isinstance(one, Network) or callable(one) else
@@ -68,13 +68,23 @@ def students(named: Named | Sequence[Named] | None, artifact,
   for model in built:
     if isinstance(model, Network):
       models.check_fits(model, source)
-  names = [spec.get("name", "network") for spec in specs]
+  names = [
+      spec.get("name") or _name(one)
+      for spec, one in zip(specs, given, strict=True)
+  ]
   return tuple(
       Student(
           name if names.count(name) == 1 else f"{name} {i + 1}", model,
           spec if model is None else models.spec_of(model))
       for i, (name, model,
               spec) in enumerate(zip(names, built, specs, strict=True)))
+
+
+def _name(given) -> str:
+  """Of a network without a specification: that of its class or function."""
+  if isinstance(given, Network | tuple):
+    return "network"
+  return getattr(given, "__name__", type(given).__name__)
 
 
 def _default(source) -> Mapping[str, Any]:

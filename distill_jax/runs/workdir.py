@@ -151,14 +151,18 @@ def git_revision() -> str | None:
 def output(file: str, suffix: str) -> Path:
   """Where a result goes; what else it consists of goes beside it.
 
+  Its folder is made where there is none.
+
   Raises:
-    WorkdirError: its folder does not exist.
+    WorkdirError: a file is in the place of its folder.
     ConfigError: another suffix.
   """
   file = Path(file)
-  if not file.resolve().parent.is_dir():
-    raise WorkdirError(
-        f"`out` must be in an existing folder; got {file}. Create the folder.")
   if file.suffix != suffix:
     raise ConfigError(f"`out` must end in {suffix}; got {file}.")
+  try:
+    file.parent.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise WorkdirError(
+        f"`out` must be in a folder; got {file}: {error.strerror}.") from None
   return file

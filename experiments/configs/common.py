@@ -53,6 +53,9 @@ _OF_KERNELS = dict(
     num_sets=3,
     networks_per_set=1,
     full_data=False)
+_HINT = (
+    " Other fields are flags, such as --config.evaluation.num_networks=5; "
+    "--print_config lists them.")
 _PARAMETERIZATIONS = {
     "hallucinator": dict(num_styles=5),
     "linear_bases": dict(num_bases=16, reduction=2),
@@ -236,7 +239,7 @@ def _options(text, settings: Mapping, usual: Mapping, **defaults):
   } | own
   if "recipe" in settings:
     known["recipe"] = None
-  parsed = vars(options.parse(text, **known))
+  parsed = vars(options.parse(text, hint=_HINT, **known))
   if parsed["own"] and parsed["vectors"]:
     raise ConfigError("`--config` must have one of the options own, vectors.")
   if parsed["data"] in usual:
@@ -246,7 +249,7 @@ def _options(text, settings: Mapping, usual: Mapping, **defaults):
         if not (sized and item.startswith(("ipc=", "rows=")))
     ]
     text = ",".join([*before, text or ""])
-    parsed = vars(options.parse(text, **known))
+    parsed = vars(options.parse(text, hint=_HINT, **known))
   named = options.named(text)
   given = {
       "recipe.name" if k == "recipe" else k: v
