@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from distill_jax.errors import ConfigError
 from distill_jax.text.embedding import AveragedVectors, WordVectors
 from distill_jax.types import Array, Preprocessing
 
@@ -62,6 +63,25 @@ class Standardise(NamedTuple):
   def invert(self, x: Array) -> Array:
     """Takes model space [..., C] to raw units, pixels in [0, 1]."""
     return x * self.std + self.mean
+
+
+def from_constants(mean: ArrayLike, std: ArrayLike) -> Standardise:
+  """Standardisation by known statistics.
+
+  Args:
+    mean: [C], unit scale.
+    std: [C], unit scale.
+
+  Raises:
+    ConfigError: none, or a `std` that is not positive.
+  """
+  mean, std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
+  if not mean.size or mean.shape != std.shape or not (std > 0).all():
+    raise ConfigError(
+        "`preprocessing` must be 'standardise', 'zca', 'relative_zca', or "
+        f"`mean` and as many positive `std`; got mean {mean.tolist()} and std "
+        f"{std.tolist()}.")
+  return Standardise(mean, std)
 
 
 class ZCA(NamedTuple):

@@ -23,6 +23,7 @@ from ml_collections import config_flags
 
 from distill_jax import methods
 from distill_jax.runs import Run, workdir
+from distill_jax.runs.console import say
 from distill_jax.runs.workdir import flat
 
 FLAGS = flags.FLAGS
@@ -58,12 +59,16 @@ def main(argv):
       config, data_dir=FLAGS.data_dir, cache=Path(FLAGS.cache_dir or folder))
   if note:
     source = source._replace(facts={**source.facts, "preprocessing": note})
+  per_class, fewer = own_data.per_class(FLAGS["config"], config, source)
+  if fewer:
+    config.per_class = per_class
+    say(fewer)
   Run(
       folder,
       source,
       method,
       config.network.to_dict() or None,
-      per_class=config.per_class or None,
+      per_class=per_class,
       num_rows=config.num_rows or None,
       seed=config.seed,
       evaluation=config.evaluation.to_dict(),

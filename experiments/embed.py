@@ -3,13 +3,8 @@
   python experiments/embed.py --data=SPEC --out=tsne.png \\
     --sets=IDC=DIR/distilled.safetensors,EDD=DIR/distilled.safetensors
 
-The points are features of the first set's network after some epochs on the real
-training data; of the usual network for their shape where the set has a kernel
-or names none. Real samples are small points, distilled ones large markers, one
-shape for each segment where a set was made in segments. Above each panel: the
-distance of a real sample to the nearest distilled one of its class, in the
-space of features, on average over the test samples drawn. Of more than 20
-classes the first 20 are drawn; the distances are of all.
+What is drawn and measured stands with `distill_jax.runs.embedding.embed`. Of
+more than 20 classes the first 20 are drawn; the distances are of all.
 """
 
 import begin

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import options
 from ml_collections import ConfigDict, config_flags
 
@@ -30,8 +31,7 @@ def settled(flag, spec: str | None) -> tuple[ConfigDict, str]:
   config, note = flag.value, ""
   if spec is None or _name(spec) == _name(config.data):
     return _changed(config, {} if spec is None else dict(data=spec)), note
-  _, _, text = flag.config_filename.partition(":")
-  said = options.named(text) | set(config_flags.get_override_values(flag))
+  said = _said(flag)
 
   def free(*names: str) -> bool:
     """Whether nobody said anything of these, or of fields below them."""
@@ -58,6 +58,33 @@ def settled(flag, spec: str | None) -> tuple[ConfigDict, str]:
           if free(f"text.{field}")
       }
   return _changed(config, changes), note
+
+
+def per_class(flag, config: ConfigDict, source) -> tuple[int | None, str]:
+  """Label rows of each class: at most half of the smallest, if nobody said.
+
+  Returns:
+    The number, None where the configuration has none, and a line on a number
+    that was lowered, or "".
+  """
+  wanted = config.per_class or None
+  if wanted is None or _said(flag) & {"ipc", "per_class"}:
+    return wanted, ""
+  counts = np.asarray(source.train.counts)
+  smallest = min(source.train.present, key=lambda c: counts[c])
+  most = max(1, int(counts[smallest]) // 2)
+  if most >= wanted:
+    return wanted, ""
+  return most, (
+      f"{most} label rows of each class, not {wanted}: half of the "
+      f"{counts[smallest]} training samples of "
+      f"{source.class_names[smallest]}; ipc=N sets another number")
+
+
+def _said(flag) -> set[str]:
+  """Names of the options and fields that a user gave."""
+  _, _, text = flag.config_filename.partition(":")
+  return options.named(text) | set(config_flags.get_override_values(flag))
 
 
 def _name(spec: str) -> str:

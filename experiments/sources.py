@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from distill_jax import data
 from distill_jax.errors import ConfigError
-from distill_jax.preprocessing import Standardise
+from distill_jax.preprocessing import Standardise, from_constants
 from distill_jax.runs.word_vectors import learned
 from distill_jax.text.vectors import Vectors, read_vectors
 
@@ -27,7 +25,8 @@ def source(
     raise ConfigError(f"`seed` must be at least 0; got {config.seed}.")
   preprocessing = config.preprocessing
   if not isinstance(preprocessing, str):
-    preprocessing = _constants(preprocessing)
+    constants = (preprocessing.get(name, ()) for name in ("mean", "std"))
+    preprocessing = from_constants(*constants)
   read = data.read(
       config.data,
       data_dir=data_dir,
@@ -43,18 +42,6 @@ def source(
         f"{channels} channels; got {preprocessing.mean.size}. With data of "
         "your own, take the option preprocessing=standardise.")
   return read
-
-
-def _constants(preprocessing) -> Standardise:
-  given = {
-      name: np.asarray(preprocessing.get(name, ()), np.float32)
-      for name in ("mean", "std")
-  }
-  if not all(v.size for v in given.values()) or not (given["std"] > 0).all():
-    raise ConfigError(
-        "`preprocessing` must be 'standardise', 'zca', 'relative_zca', or "
-        f"`mean` and positive `std`; got {preprocessing.to_dict()}.")
-  return Standardise(**given)
 
 
 def _text_options(text, data_dir, cache: Path | None) -> dict[str, Any]:

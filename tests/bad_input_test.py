@@ -338,7 +338,7 @@ def test_evaluate_launcher(tmp_path):
            ([good,
              "--num_networks=0"], ["num_networks=0", "positive", "--help"]),
            ([good, f"--out={tmp_path}/x.png"], ["`out`", "x.png", ".json"]),
-           ([good, f"--out={tmp_path}/no/report.json"], ["`out`", "folder"]),
+           ([good, f"--out={tmp_path}/cut/report.json"], ["`out`", "folder"]),
            ([], ["--artifact", "None"])]
   before = launching.contents(tmp_path)
   commands = [[f"--data={spec}", f"--out={out}", "--num_networks=1", *case]

@@ -1,6 +1,7 @@
 """Baselines: their rows carry their own labels; layout, choice, results."""
 
 import warnings
+from unittest import mock
 
 import chex
 import jax
@@ -12,6 +13,7 @@ from absl.testing import parameterized
 from distill_jax import selection
 from distill_jax.data import from_arrays
 from distill_jax.evaluation import baselines
+from distill_jax.evaluation.evaluator import evaluate_sets
 from distill_jax.evaluation.learners import nearest_neighbours
 from distill_jax.initialisation import start_classes, step_order
 from distill_jax.nn import mlp
@@ -170,6 +172,18 @@ class RunTest(parameterized.TestCase):
     assert results["random_real_converged"].step_size == 0.01
     # 4 (2 + 4) bytes for each of 8 samples; a real one takes 8 + 1: 21 -> 20.
     assert results["byte_matched_real"].num_samples == 20
+
+  def test_step_sizes_are_chosen_with_the_networks_that_are_evaluated(self):
+    keys = []
+
+    def recorded(key, *args, **settings):
+      keys.append(jax.random.key_data(key).tolist())
+      return evaluate_sets(key, *args, **settings)
+
+    with mock.patch.object(baselines, "evaluate_sets", recorded):
+      self._run(_set(epochs=1), "random_real")
+    assert len(keys) == 3  # two step sizes, then the result
+    assert len(set(map(tuple, keys))) == 1
 
   def test_a_set_is_compared_with_as_many_samples_as_it_stores(self):
     results = self._run(_set(epochs=2), "random_real", num_samples=4)

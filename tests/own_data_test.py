@@ -7,16 +7,23 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
+from distill_jax import data
+
 PICTURES, TEXTS = "folder:pictures", "csv:a.csv?text=words"
 
 
 def _settled(name, spec, *fields):
   """The configuration of `--config=NAME FIELDS --data=SPEC`, settled."""
+  return own_data.settled(_flag(name, *fields), spec)
+
+
+def _flag(name, *fields):
+  """The flag of `--config=NAME FIELDS`, parsed."""
   argv = ["", f"--config={launching.CONFIGS / name}", *fields]
   values = flags.FlagValues()
   config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
   values(argv)
-  return own_data.settled(values["config"], spec)
+  return values["config"]
 
 
 def test_constants_are_those_of_their_own_data():
@@ -88,3 +95,18 @@ def test_a_table_with_the_configuration_of_images(tmp_path):
   assert result.code == 0, result.err
   assert ("a fifth of every class became the test part: 12 of 60" in result.err)
   assert "2 x 1" in result.out  # as many networks as the set has
+
+
+@pytest.mark.parametrize(
+    "options, wanted, note", [(
+        "dm.py", 3,
+        "3 label rows of each class, not 10: half of the 7 training "
+        "samples of b; ipc=N sets another number"), ("dm.py:ipc=10", 10, ""),
+                              ("dm.py:ipc=3", 3, ""),
+                              ("sldd.py:data=mnist,rows=10", None, "")])
+def test_a_small_class_lowers_what_nobody_said(options, wanted, note):
+  y = np.repeat(["a", "b"], (20, 9))
+  source = data.from_arrays(np.zeros((29, 2)) + np.arange(29)[:, None], y)
+  flag = _flag(options)
+  config, _ = own_data.settled(flag, PICTURES)
+  assert own_data.per_class(flag, config, source) == (wanted, note)

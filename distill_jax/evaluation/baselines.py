@@ -278,7 +278,11 @@ class _Setting(NamedTuple):
         self.k_draw, self.source.train, self.classes, self.num_sets)
 
   def choose(self, inputs) -> dict[str, Any]:
-    """The step size that a few sets and networks prefer, if they use one."""
+    """The step size that a few sets and networks prefer, if they use one.
+
+    They are among the networks that are evaluated: a step size with which some
+    of these diverge is not chosen.
+    """
     if not self.training_set.samples.step_sizes.size:
       return {}
     split, selected_on = self.source.validation, "validation"
@@ -290,7 +294,7 @@ class _Setting(NamedTuple):
     scores = [
         metrics.accuracy(
             evaluate_sets(
-                self.k_choose,
+                self.key,
                 self.sets(inputs, step_size, self.learner),
                 split,
                 learner=self.learner,
