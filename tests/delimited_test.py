@@ -50,8 +50,8 @@ def test_texts_in_parts(tmp_path):
   folder = _folder(
       tmp_path,
       train__csv="text,label\n" + ROWS,
-      dev__csv=TEXTS,
-      test__tsv="label\ttext\npos\t\"Good, film\nneg\tends\"\n",
+      Val__csv=TEXTS,
+      testing__tsv="label\ttext\npos\t\"Good, film\nneg\tends\"\n",
       notes__md="x")
   source = _read(folder)
   assert source.train.num_samples == 20
@@ -146,7 +146,7 @@ def test_mistakes_of_folders(tmp_path):
   with pytest.raises(DataError, match="train.csv and train.tsv"):
     _read(folder)
   (tmp_path / "train.tsv").unlink()
-  with pytest.raises(DataError, match="where there is a test file"):
+  with pytest.raises(DataError, match="where there is a test part"):
     _read(folder, "?text=text&test=0.5")
   (tmp_path / "test.csv").write_text("text,label\nfine,soso\n")
   with pytest.raises(DataError, match="test.csv has 'soso' in line 2"):

@@ -30,7 +30,7 @@ from distill_jax.text.vectors import (
     read_vectors,
 )
 
-_LINES = ("test_part", "preprocessing")  # facts in words, of any data
+_LINES = ("left_out", "test_part", "preprocessing")  # facts in words, of any data
 _LONGEST = 400  # tokens, where no length is given
 PREPROCESSING = ("word_vectors", "averaged_vectors")
 

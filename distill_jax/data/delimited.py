@@ -8,9 +8,9 @@
                                                file; a fifth if nothing is said
 
 PLACE is a file, or a folder with train.csv and maybe test.csv and
-validation.csv (or valid, dev); `.tsv`, whose quotes are characters as every
-other, `.gz` and `.xz` too. The first line names the columns; the label's is
-`label` unless it is said. In a name & is written %26 and % is %25.
+validation.csv, see `parts` for other names; `.tsv`, whose quotes are characters
+as every other, `.gz` and `.xz` too. The first line names the columns; the
+label's is `label` unless it is said. In a name & is written %26 and % is %25.
 """
 
 import csv
@@ -25,14 +25,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from distill_jax.data.source import stratified
+from distill_jax.data.parts import by_part
 from distill_jax.errors import DataError
 
-_PARTS = {
-    "train": ("train",),
-    "validation": ("validation", "valid", "dev"),
-    "test": ("test",)
-}
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _UNPACK = {"": bytes, ".gz": gzip.decompress, ".xz": lzma.decompress}
 _OPTIONS = ("text", "tokens", "label", "features", "test")
@@ -93,26 +88,21 @@ def columns(spec: str) -> tuple[str, Columns]:
   return place, found
 
 
-def read_table(
-    path: Path,
-    wanted: Columns,
-    *,
-    check_labels: bool = True,
-    usual_test: float = 0.0) -> tuple[dict[str, Any], str]:
+def read_table(path: Path,
+               wanted: Columns,
+               *,
+               check_labels: bool = True) -> dict[str, Any]:
   """Inputs and labels of every part.
 
   Args:
     path: a file, or a folder of parts.
     wanted: which columns.
     check_labels: whether those of the training part must be all there are.
-    usual_test: share of every class that is held out where there is no test
-      file and `wanted` says nothing.
 
   Returns:
     `x_train`, `y_train` and those of the other parts: lists of strings, or
     [N, D] float64 arrays and lists of strings; of tables also `columns`, D
-    names. Then what became the test part,
-    in words; "" where there was one, or none is wanted.
+    names.
 
   Raises:
     DataError: a file or column that is missing, or a line that cannot be read
@@ -127,51 +117,16 @@ def read_table(
     found[f"y_{part}"] = [label for _, label in labels]
     if check_labels:
       _check_known(file, labels, known=set(found["y_train"]))
-  if "x_test" in found:
-    if wanted.test:
-      raise DataError(
-          "`spec` must not have test=... where there is a test file; got "
-          f"{wanted.test} and {path}.")
-    return found, ""
-  share = usual_test if wanted.test is None else wanted.test
-  if not share:
-    return found, ""
-  labels = np.array(found["y_train"])
-  parts = stratified(labels, np.unique(labels), share, 0, name="test")
-  for letter, values in ("x", found["x_train"]), ("y", found["y_train"]):
-    for part, rows in zip(("train", "test"), parts, strict=True):
-      found[f"{letter}_{part}"] = [values[row] for row in rows]
-  return found, became_test(share, parts)
-
-
-def became_test(share: float, parts: Sequence[np.ndarray]) -> str:
-  """What became the test part, in words.
-
-  Args:
-    share: of every class.
-    parts: rows that stayed and rows held out.
-  """
-  name = "a fifth" if share == 0.2 else f"{share:g}"
-  stayed, held = map(len, parts)
-  return (
-      f"{name} of every class became the test part: {held:,} of "
-      f"{stayed + held:,}")
+  return found
 
 
 def _files(path: Path) -> dict[str, Path]:
   if not path.is_dir():
     return {"train": path}
-  found = {}
-  for part, names in _PARTS.items():
-    files = [
-        file for file in sorted(path.iterdir())
-        if file.name.partition(".")[0] in names and _delimiter(file)
-    ]
-    if len(files) > 1:
-      raise DataError(
-          f"`spec` must hold one file for {part}; {path} has "
-          f"{' and '.join(file.name for file in files)}.")
-    found |= dict.fromkeys([part] * len(files), *files)
+  found = by_part(
+      path, [(file.name.partition(".")[0], file)
+             for file in sorted(path.iterdir())
+             if _delimiter(file)])
   if "train" not in found:
     raise DataError(
         f"`spec` must hold train.csv or train.tsv; {path} has none.")

@@ -28,11 +28,11 @@ from typing import Any
 
 import numpy as np
 
-from distill_jax.data import delimited, labelling, tfds
+from distill_jax.data import delimited, parts, tfds
 from distill_jax.data.corpus import from_texts
 from distill_jax.data.embedded import digits
 from distill_jax.data.image_folder import read_folder
-from distill_jax.data.source import Source, from_arrays, stratified
+from distill_jax.data.source import Source, from_arrays
 from distill_jax.errors import DataError
 from distill_jax.types import Preprocessing
 
@@ -41,7 +41,6 @@ _PARTS = ("x_train", "y_train", "x_test", "y_test")
 _TEXT_OPTIONS = ("vectors", "length", "max_words", "tokens", "drop_duplicates")
 # After the ? of a SPEC; those of csv are `delimited`'s.
 _OPTIONS = {"folder": ("size", "resize", "test")}
-_TEST = 0.2  # of every class, where nothing is said
 
 
 def read(
@@ -84,8 +83,6 @@ def read(
   """
   data_dir = data_dir or os.environ.get("DISTILL_JAX_DATA")
   kind, _, place = spec.partition(":")
-  # Whoever says `test_fraction` wants no other test part.
-  usual = _TEST if test_fraction is None else 0.0
   given = dict(
       class_names=class_names,
       preprocessing=preprocessing,
@@ -95,7 +92,7 @@ def read(
       name=spec)
   options = {name: value for name, value in given.items() if value is not None}
   if kind == "csv" and place:
-    return _table(spec, place, data_dir, text, options, usual)
+    return _table(spec, place, data_dir, text, options)
   size = share = None
   files = {
       "idx": _idx,
@@ -116,8 +113,7 @@ def read(
     raise DataError(f"`spec` must be one of {_KINDS}; got {spec!r}.")
   if kind == "npz" and np.ndim(arrays["x_train"]) == 3:
     options.setdefault("kind", "image")
-  arrays, held = _held_out(arrays, usual if share is None else share, share)
-  return _noted(from_arrays(**{**arrays, **_tested(options)}), held)
+  return _made(from_arrays, arrays, share, options)
 
 
 def texts(
@@ -145,22 +141,20 @@ def texts(
   if wanted.text is None:
     return None
   data_dir = data_dir or os.environ.get("DISTILL_JAX_DATA")
-  found, _ = delimited.read_table(
-      _find(spec, place, data_dir),
-      wanted,
-      check_labels=False,
-      usual_test=_TEST if hold_out else 0.0)
+  found = delimited.read_table(
+      _find(spec, place, data_dir), wanted, check_labels=False)
+  if hold_out:
+    found, _ = parts.hold_out(found, wanted.test)
   return found | ({"tokens": wanted.tokens} if wanted.tokens else {})
 
 
-def _table(spec, place, data_dir, text, options, usual):
+def _table(spec, place, data_dir, text, options):
   """A source of texts, or of columns of numbers."""
   place, wanted = delimited.columns(place)
   place = _find(spec, place, data_dir)
-  options = _tested(options)
   if wanted.text is None:
-    found, held = delimited.read_table(place, wanted, usual_test=usual)
-    return _noted(from_arrays(**found, **options), held)
+    found = delimited.read_table(place, wanted)
+    return _made(from_arrays, found, wanted.test, options)
   if options.get("preprocessing") == "standardise":
     raise DataError(
         "`preprocessing` must be word_vectors or averaged_vectors for texts; "
@@ -172,43 +166,20 @@ def _table(spec, place, data_dir, text, options, usual):
         f"{', '.join(unknown)}.")
   if wanted.tokens is not None:
     text = {**text, "tokens": wanted.tokens}
-  found, held = delimited.read_table(place, wanted, usual_test=usual)
-  return _noted(from_texts(**found, **text, **options), held)
+  found = delimited.read_table(place, wanted)
+  return _made(from_texts, found, wanted.test, {**text, **options})
 
 
-def _tested(options: Mapping[str, Any]) -> dict[str, Any]:
-  """Options without a test part but the SPEC's, unless they ask for one."""
-  return {**options, "test_fraction": options.get("test_fraction") or 0}
-
-
-def _held_out(arrays, share: float, said: float | None):
-  """Arrays with a test part, and the words for it where it was made here."""
-  if "x_test" in arrays:
-    if said:
-      raise DataError(
-          "`spec` must not have test=... where there is a test part; got "
-          f"{said}.")
-    return arrays, ""
-  if not share:
-    return arrays, ""
-  labels = labelling.as_labels("y_train", arrays["y_train"])
-  inputs = np.asarray(arrays["x_train"])
-  if len(inputs) != len(labels):
-    return arrays, ""  # which `from_arrays` refuses
-  rows = stratified(labels, np.unique(labels), share, 0, name="test")
-  split = {
-      f"{letter}_{part}": values[kept]
-      for letter, values in (("x", inputs), ("y", labels))
-      for part, kept in zip(("train", "test"), rows, strict=True)
-  }
-  return {**arrays, **split}, delimited.became_test(share, rows)
-
-
-def _noted(source: Source, held: str) -> Source:
-  """The source, its facts with what became the test part."""
-  if not held:
-    return source
-  return source._replace(facts={**source.facts, "test_part": held})
+def _made(make, arrays, share: float | None, options) -> Source:
+  """The source; its facts say what became the test part and was left out."""
+  # Whoever says `test_fraction` wants no other test part.
+  usual = 0.0 if "test_fraction" in options else parts.USUAL
+  arrays, held = parts.hold_out(arrays, share, usual)
+  facts = {"test_part": held, "left_out": arrays.pop("left_out", "")}
+  fraction = {"test_fraction": options.get("test_fraction") or 0}
+  source = make(**{**arrays, **options, **fraction})
+  facts = {name: said for name, said in facts.items() if said}
+  return source._replace(facts={**source.facts, **facts})
 
 
 def _said(spec, kind, place):

@@ -41,8 +41,9 @@ def source_of(
   except DataError as error:
     classes = textwrap.shorten(", ".join(artifact.class_names), 60)
     raise DataError(f"{error} The set's classes are {classes}.") from error
-  if "test_part" in read.facts:
-    say(read.facts["test_part"])
+  for fact in ("left_out", "test_part"):
+    if fact in read.facts:
+      say(read.facts[fact])
   return read
 
 

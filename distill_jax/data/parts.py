@@ -1,0 +1,97 @@
+"""The parts of a data set: what files call them, and a test part held out."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from distill_jax.data import labelling
+from distill_jax.data.source import stratified
+from distill_jax.errors import DataError
+
+NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing")
+}
+USUAL = 0.2  # of every class is held out, where nothing is said
+
+
+def part_of(name: str) -> str | None:
+  """Which part a name means, in whatever case; None for no part."""
+  name = name.casefold()
+  return next((part for part, names in NAMES.items() if name in names), None)
+
+
+def by_part(place, named: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+  """Things by the part that their names mean, without those that mean none.
+
+  Args:
+    place: where they were found, for the message.
+    named: pairs of a name, such as `valid`, and what it is of.
+
+  Raises:
+    DataError: two things of one part.
+  """
+  found = {}
+  for name, thing in named:
+    part = part_of(name)
+    if part in found:
+      both = (getattr(t, "name", t) for t in (found[part], thing))
+      raise DataError(
+          f"`spec` must name one {part} part; {place} has "
+          f"{' and '.join(map(str, both))}. Move one of them away.")
+    if part:
+      found[part] = thing
+  return {part: found[part] for part in NAMES if part in found}
+
+
+def hold_out(arrays: dict[str, Any],
+             share: float | None,
+             usual: float = USUAL) -> tuple[dict[str, Any], str]:
+  """Arrays with a test part, and in words what became it, where none was.
+
+  The choice follows from the labels alone.
+
+  Args:
+    arrays: `x_train`, `y_train` and those of the other parts.
+    share: of every class; None for unsaid.
+    usual: share where none is said.
+
+  Raises:
+    DataError: a share, and a test part.
+  """
+  if "x_test" in arrays:
+    if share:
+      raise DataError(
+          "`spec` must not have test=... where there is a test part; got "
+          f"{share}.")
+    return arrays, ""
+  share = usual if share is None else share
+  if not share:
+    return arrays, ""
+  inputs = arrays["x_train"]
+  labels = labelling.as_labels("y_train", arrays["y_train"])
+  if len(inputs) != len(labels):
+    return arrays, ""  # which `from_arrays` refuses
+  rows = stratified(labels, np.unique(labels), share, 0, name="test")
+  split = {
+      f"{letter}_{part}": _rows(values, kept)
+      for letter, values in (("x", inputs), ("y", labels))
+      for part, kept in zip(("train", "test"), rows, strict=True)
+  }
+  name = "a fifth" if share == USUAL else f"{share:g}"
+  held = len(rows[1])
+  return {
+      **arrays,
+      **split
+  }, (
+      f"{name} of every class became the test part: {held:,} of "
+      f"{len(labels):,}")
+
+
+def _rows(values, rows: np.ndarray):
+  """Those of an array, or of a list of texts."""
+  if isinstance(values, list):
+    return [values[row] for row in rows]
+  return np.asarray(values)[rows]
