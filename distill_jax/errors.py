@@ -20,3 +20,17 @@ class WorkdirError(ValueError):
 
 class ConfigError(ValueError):
   """A configuration that names something unknown or impossible."""
+
+
+def plain(value, most: int = 60) -> str:
+  """A text from elsewhere in one short line, without control characters.
+
+  Args:
+    value: any; an error gives its message.
+    most: characters that stay; "…" stands for the others.
+  """
+  text = str(value) or type(value).__name__
+  text = " ".join(text[:10 * most].split())
+  text = "".join(
+      c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+  return text if len(text) <= most else f"{text[:most - 1].rstrip()}…"

@@ -5,9 +5,12 @@ rule, value or place, remedy where there is one).
 """
 
 import errno
+import gzip
+import io
 import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
 from unittest import mock
 
@@ -141,7 +144,110 @@ def _not_a_number(place):
   return _npz(place, x_train=_with(np.nan), y_train=Y, x_test=X, y_test=Y)
 
 
+def _edited(local, central, value):
+  """An archive with other bytes at these places of both its headers."""
+
+  def make(place):
+    spec = _npz(place, x_train=X, y_train=Y)
+    file = place / "set.npz"
+    content = bytearray(file.read_bytes())
+    for magic, offset in ((b"PK\3\4", local), (b"PK\1\2", central)):
+      start = content.index(magic) + offset
+      content[start:start + len(value)] = value
+    file.write_bytes(content)
+    return spec
+
+  return make
+
+
+def _zip(header):
+  """An archive of arrays that begin with this header and hold nothing."""
+
+  def make(place):
+    spec = _npz(place)
+    with zipfile.ZipFile(place / "set.npz", "w") as archive:
+      for name in ("x_train", "y_train"):
+        archive.writestr(f"{name}.npy", header)
+    return spec
+
+  return make
+
+
+def _npy(shape):
+  file = io.BytesIO()
+  np.lib.format.write_array_header_1_0(
+      file, dict(descr="|u1", fortran_order=False, shape=shape))
+  return file.getvalue()
+
+
+def _one_name_twice(place):
+  spec = _npz(place, x_train=X, x_trail=X)
+  file = place / "set.npz"
+  file.write_bytes(file.read_bytes().replace(b"x_trail", b"x_train"))
+  return spec
+
+
+def _two_validation_parts(place):
+  return _npz(place, x_train=X, y_train=Y, x_val=X, x_valid=X)
+
+
+def _absurd_idx(place):
+  _idx(place)
+  (place /
+   "train-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03" + b"\xff" * 12)
+  return f"idx:{place}"
+
+
+def _longer_than_it_says(place):
+  spec = _idx(place)
+  file = place / "train-labels-idx1-ubyte"
+  file.write_bytes(gzip.compress(file.read_bytes() + bytes(10**6)))
+  return spec
+
+
+def _pipe(kind, name):
+
+  def make(place):
+    place.mkdir()
+    os.mkfifo(place / name)
+    return f"{kind}:{place / name}" if kind == "npz" else f"{kind}:{place}"
+
+  return make
+
+
+def _one_long_line(place):
+  place.mkdir()
+  (place / "train.csv.gz").write_bytes(
+      gzip.compress(b"a,label\n" + bytes(2**24 + 9)))
+  return f"csv:{place}"
+
+
 DATA = [
+    ("encrypted npz", _edited(6, 8, b"\1"), ["x_train", "encrypted", "again"]),
+    (
+        "npz of unknown compression", _edited(8, 10, b"\x63"),
+        ["x_train", "compression", "set.npz"]),
+    (
+        "npz that unpacks to 4 GB", _edited(22, 24, b"\xfe\xff\xff\xff"),
+        ["536,870,912 bytes at most", "set.npz", "DISTILL_JAX_UNPACKED_BYTES"]),
+    (
+        "npz of an absurd shape", _zip(_npy(
+            (10**15, 8))), ["x_train", "shape takes 8000000000000000",
+                            "has 0"]),
+    ("npz of a negative shape", _zip(_npy((-1, 8))), ["x_train", "takes -8"]),
+    ("npz without headers", _zip(b"\x93NUMPY\7\0"), ["x_train", "again"]),
+    ("npz of one name twice", _one_name_twice, ["one name twice"]),
+    (
+        "two validation parts", _two_validation_parts,
+        ["one validation part", "x_val and x_valid", "Move"]),
+    ("absurd idx", _absurd_idx, ["train-images", "bytes at most", "or more"]),
+    ("idx that goes on", _longer_than_it_says, ["train-labels", "got more"]),
+    ("a pipe as npz", _pipe("npz", "p"), ["regular file", "a pipe", "Write"]),
+    ("a pipe as csv", _pipe("csv", "train.csv"), ["regular file", "train.csv"]),
+    (
+        "a pipe as idx", _pipe("idx", "train-images-idx3-ubyte"),
+        ["regular file", "train-images"]),
+    ("one long line", _one_long_line, ["16,777,216 bytes", "train.csv.gz"]),
     (
         "images of two sizes", _folder_of_two_sizes,
         ["9x9", "odd.png", "?size=32"]),

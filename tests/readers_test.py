@@ -88,9 +88,9 @@ def test_idx_refused(tmp_path):
   _fails(spec, "train-images-idx3-ubyte", tmp_path)
   packed = images.with_name(images.name + ".gz")
   packed.write_bytes(gzip.compress(whole)[:-20])
-  _fails(spec, packed, "bytes")
+  _fails(spec, packed, "ended before", "again")
   packed.write_bytes(b"<html>not found</html>")
-  _fails(spec, packed, "Fetch it again")
+  _fails(spec, packed, "00000803", "Fetch it again")
 
 
 def test_npz(tmp_path):
@@ -101,6 +101,47 @@ def test_npz(tmp_path):
   np.savez(path, x_train=X, y_train=Y, x_test=X[:3], y_test=Y[:3])
   source = read(f"npz:{path}", preprocessing="zca")
   assert source.test.num_samples == 3 and source.preprocessing.whiten.size
+
+
+def test_packing_is_seen_in_the_content(tmp_path):
+  _write_idx(tmp_path)
+  for name in IDX:
+    new = f"{name}.gz".replace("-idx", ".idx")
+    (tmp_path / name).rename(tmp_path / new)
+  for file in tmp_path.glob("*labels*"):
+    file.write_bytes(gzip.compress(file.read_bytes()))
+  source = read(f"idx:{tmp_path}")
+  np.testing.assert_array_equal(source.train.inputs[..., 0], X)
+  assert source.test.num_samples == 3
+
+
+def test_parts_of_npz_by_their_usual_names(tmp_path):
+  path = tmp_path / "set.npz"
+  np.savez(
+      path,
+      X_train=X,
+      y_train=Y,
+      x_dev=X,
+      Y_dev=Y,
+      x_testing=X,
+      y_testing=Y,
+      mean=np.array([{}]))
+  source = read(f"npz:{path}")
+  assert source.validation.num_samples == source.test.num_samples == 6
+  assert source.facts["left_out"] == "arrays that were left out: mean"
+
+
+def test_what_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+  path = tmp_path / "set.npz"
+  np.savez_compressed(path, x_train=np.zeros((6, 99, 99), np.uint8), y_train=Y)
+  _write_idx(tmp_path, ".gz")
+  monkeypatch.setenv("DISTILL_JAX_UNPACKED_BYTES", "100")
+  _fails(f"npz:{path}", path, "100 bytes at most", "Set DISTILL_JAX_UNPACKED")
+  _fails(f"idx:{tmp_path}", "100 bytes at most", "has 136")
+  monkeypatch.setenv("DISTILL_JAX_UNPACKED_BYTES", "2e9")
+  _fails(f"npz:{path}", "number of bytes", "'2e9'")
+  monkeypatch.setenv("DISTILL_JAX_UNPACKED_BYTES", "2000000")
+  assert read(f"npz:{path}").train.inputs.shape[1:] == (99, 99, 1)
 
 
 def test_npz_refused(tmp_path):
@@ -142,7 +183,7 @@ def test_specifications_refused(tmp_path):
   file.write_text("")
   _fails(f"idx:{file}", "folder", file)
   _fails(f"folder:{file}", "folder", file)
-  _fails(f"npz:{tmp_path}", ".npz file", tmp_path)
+  _fails(f"npz:{tmp_path}", "regular file", tmp_path, "a folder")
 
 
 def test_folder(tmp_path):

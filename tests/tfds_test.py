@@ -61,6 +61,16 @@ def test_interrupted_write_leaves_nothing(mocked):
   assert not list(mocked.iterdir())
 
 
+@pytest.mark.parametrize("content", [b"", b"PK\3\4 and so on"])
+def test_a_damaged_cache_is_named(tmp_path, content):
+  (tmp_path / "mnist.npz").write_bytes(content)
+  with pytest.raises(DataError, match="mnist.npz"):
+    tfds.arrays("mnist", tmp_path)
+  np.savez(tmp_path / "mnist.npz", x_train=np.zeros(3))
+  with pytest.raises(DataError, match="class_names, y_train.*Delete it"):
+    tfds.arrays("mnist", tmp_path)
+
+
 def test_refused(tmp_path):
   with pytest.raises(DataError, match="got 'no_such_set': .*not found") as e:
     read("tfds:no_such_set", data_dir=tmp_path)
@@ -76,5 +86,5 @@ def test_unprepared(tmp_path):
   prepare = "download_and_prepare"
   with mock.patch.object(tensorflow_datasets.core.DatasetBuilder, prepare,
                          side_effect=ConnectionError("no network\nat all")):
-    with pytest.raises(DataError, match="failed: no network. Prep.*manual"):
+    with pytest.raises(DataError, match="no network at all. Prep.*manual"):
       tfds.arrays("mnist", tmp_path)

@@ -99,15 +99,41 @@ def test_saved_vectors_come_back(tmp_path):
      ("v.txt", TEXT.encode("latin-1"), "UTF-8.*in line 3"),
      ("v.txt", BINARY, "must"),
      ("v.txt", TEXT.replace("2.5", "nan").encode(), "finite.*'the'"),
-     ("v.txt.gz", b"no gzip", "readable"), ("v.zip", b"no zip", "readable"),
+     ("v.txt.gz", gzip.compress(TEXT.encode())[:-9], "ended before"),
+     ("v.zip", b"no zip", "numbers.*in line 1"),
+     ("v.txt", b"-1 2\n" + TEXT.encode(), "begins with -1 and 2"),
+     ("v.txt", b"9" * 30 + b" 2\n" + TEXT.encode(), "begins with 9999"),
+     ("v.txt", b"4 2\n" + TEXT.encode(), "says 4 and has 3"),
+     ("v.txt", TEXT.replace(" 0.25", " 1 0.25").encode(), "in line 2"),
+     ("v.txt", b"x" * (2**24 + 9), "lines of 16,777,216 bytes"),
+     ("v.bin", b"3 -2" + BINARY[3:], "begins with 3 and -2"),
+     ("v.bin", b"99 2" + BINARY[3:], "ends within word 4"),
+     ("v.bin", b"2 2" + BINARY[3:], "has more"),
      ("v.bin", BINARY[:-5], "ends within word 3"),
      ("v.bin", b"word " + struct.pack("<f", 1), "begins with"),
-     ("v.npz", b"no archive", "plain arrays")])
+     ("v.npz", b"no archive", ".npz file")])
 def test_broken_files_are_refused(tmp_path, name, content, message):
   (tmp_path / name).write_bytes(content)
   with pytest.raises(DataError, match=message) as caught:
     read_vectors(tmp_path / name)
   assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("words", "table", "message"),
+                         [(WORDS, TABLE.astype(str), "of numbers.*<U"),
+                          ((b"a", b"b", b"c"), TABLE, r"of text.*\|S1"),
+                          (("a", "b", "a"), TABLE, "different words.*'a'"),
+                          (WORDS, np.array([{}] * 3), "table of.*pickle")])
+def test_tables_of_other_kinds_are_refused(tmp_path, words, table, message):
+  np.savez(tmp_path / "v.npz", words=np.array(words), table=table)
+  with pytest.raises(DataError, match=message):
+    read_vectors(tmp_path / "v.npz")
+
+
+def test_packed_binary_vectors(tmp_path):
+  (tmp_path / "v.bin.gz").write_bytes(gzip.compress(BINARY))
+  np.testing.assert_array_equal(
+      read_vectors(tmp_path / "v.bin.gz").table, TABLE)
 
 
 def test_wrong_dimensions_and_missing_files(tmp_path):

@@ -30,7 +30,8 @@ from distill_jax.text.vectors import (
     read_vectors,
 )
 
-_LINES = ("left_out", "test_part", "preprocessing")  # facts in words, of any data
+# Facts in words, of any data.
+_LINES = ("left_out", "test_part", "preprocessing")
 _LONGEST = 400  # tokens, where no length is given
 PREPROCESSING = ("word_vectors", "averaged_vectors")
 

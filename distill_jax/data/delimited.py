@@ -14,22 +14,20 @@ label's is `label` unless it is said. In a name & is written %26 and % is %25.
 """
 
 import csv
-import gzip
 import io
-import lzma
 import urllib.parse
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from distill_jax import unpacking
 from distill_jax.data.parts import by_part
 from distill_jax.errors import DataError
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
-_UNPACK = {"": bytes, ".gz": gzip.decompress, ".xz": lzma.decompress}
+_PACKED = (".gz", ".xz")
 _OPTIONS = ("text", "tokens", "label", "features", "test")
 # Beyond this a cell is taken for an unclosed quote.
 _LARGEST_CELL = 2**20
@@ -136,7 +134,7 @@ def _files(path: Path) -> dict[str, Path]:
 def _delimiter(file: Path) -> str | None:
   """Of a file by its name; None for one that is no table."""
   suffixes = file.suffixes
-  if suffixes and suffixes[-1] in _UNPACK:
+  if suffixes and suffixes[-1] in _PACKED:
     suffixes = suffixes[:-1]
   return _DELIMITERS.get(suffixes[-1]) if suffixes else None
 
@@ -220,12 +218,7 @@ def _check_known(file: Path, labels, known) -> None:
 
 
 def _text(file: Path) -> str:
-  unpack = _UNPACK.get(file.suffix, bytes)
-  try:
-    content = unpack(file.read_bytes())
-  except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-    raise DataError(
-        f"`spec` must hold readable files; got {file}: {error}.") from error
+  content = unpacking.content(file)
   try:
     return content.decode("utf-8-sig")
   except UnicodeDecodeError as error:

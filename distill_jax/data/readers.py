@@ -2,8 +2,8 @@
 
   digits          scikit-learn's digits, embedded
   idx:DIR         the four files of MNIST and its relatives, gzipped or not
-  npz:FILE        arrays x_train, y_train and optionally x_test, y_test,
-                  class_names
+  npz:FILE        arrays x_train, y_train and optionally those of other parts
+                  (see `parts`), class_names
   folder:DIR      CLASS/FILE, also below train/ and test/, see `image_folder`;
                   folder:DIR?size=32 or size=HxW resizes
   csv:PLACE?...   texts or tables of numbers, see `delimited`
@@ -16,11 +16,9 @@ samples. Each reader returns the arguments of `from_arrays`, which does the
 checking.
 """
 
-import gzip
+import math
 import os
 import re
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -28,17 +26,20 @@ from typing import Any
 
 import numpy as np
 
+from distill_jax import unpacking
 from distill_jax.data import delimited, parts, tfds
 from distill_jax.data.corpus import from_texts
 from distill_jax.data.embedded import digits
 from distill_jax.data.image_folder import read_folder
 from distill_jax.data.source import Source, from_arrays
-from distill_jax.errors import DataError
+from distill_jax.errors import DataError, plain
 from distill_jax.types import Preprocessing
 
 _KINDS = "digits, idx:DIR, npz:FILE, folder:DIR, csv:PLACE, tfds:NAME"
 _PARTS = ("x_train", "y_train", "x_test", "y_test")
 _TEXT_OPTIONS = ("vectors", "length", "max_words", "tokens", "drop_duplicates")
+# Of some copies a dot stands before idx.
+_IDX = re.compile(r"(\w+)-(images|labels)[-.]idx[13]-ubyte(?:\.gz)?")
 # After the ? of a SPEC; those of csv are `delimited`'s.
 _OPTIONS = {"folder": ("size", "resize", "test")}
 
@@ -228,76 +229,76 @@ def _require_folder(path):
 
 
 def _idx(folder):
-  """The four files by their published names; those of the test may lack."""
-  names = {
-      "x_train": "train-images-idx3-ubyte",
-      "y_train": "train-labels-idx1-ubyte",
-      "x_test": "t10k-images-idx3-ubyte",
-      "y_test": "t10k-labels-idx1-ubyte"
+  """The files by their published names; `t10k` is the test part."""
+  files = {}
+  for file in sorted(folder.iterdir()):
+    found = _IDX.fullmatch(file.name)
+    if found:
+      name = "test" if found[1] == "t10k" else found[1]
+      kind = "x" if found[2] == "images" else "y"
+      # NAME stands before NAME.gz, of which it may have been unpacked.
+      files.setdefault((kind, found[1]), (name, file))
+  arrays = {
+      f"{kind}_{part}": _idx_array(file, 3 if kind == "x" else 1)
+      for kind in "xy" for part, file in parts.by_part(
+          folder, [files[key] for key in files if key[0] == kind]).items()
   }
-  if not any(folder.glob("t10k-*")):
-    names = {part: names[part] for part in ("x_train", "y_train")}
-  return {part: _idx_array(folder, name) for part, name in names.items()}
+  for part in {"train"} | {name[2:] for name in arrays}:
+    for kind, name in ("x", "images-idx3-ubyte"), ("y", "labels-idx1-ubyte"):
+      if f"{kind}_{part}" not in arrays:
+        name = f"{'t10k' if part == 'test' else part}-{name}"
+        raise DataError(
+            f"`spec` must hold {name} or {name}.gz; {folder} has none.")
+  return arrays
 
 
-def _idx_array(folder, name):
+def _idx_array(path, rank):
   """One file: 0, 0, type, rank, the sizes (big-endian), then the bytes."""
-  path = folder / name
-  if not path.exists():
-    path = folder / f"{name}.gz"
-  if not path.exists():
-    raise DataError(f"`spec` must hold {name} or {name}.gz; {folder} has none.")
-  try:
-    content = path.read_bytes()
-    content = gzip.decompress(content) if path.suffix == ".gz" else content
-  except (OSError, EOFError, zlib.error) as error:
+  magic = bytes([0, 0, 8, rank])
+  with unpacking.opened(path) as stream:
+    begin = stream.read(4)
+    if begin != magic:
+      raise DataError(
+          f"`spec` must hold idx files; {path} should begin with the bytes "
+          f"{magic.hex()}, got {begin.hex() or 'none'}. Fetch it again.")
+    sizes = stream.read(4 * rank)
+    shape = np.frombuffer(sizes.ljust(4 * rank, b"\0"), ">u4").tolist()
+    header, size = 4 + 4 * rank, math.prod(shape)
+    packed = path.stat().st_size
+    unpacking.check_size(size, packed, path, "spec")
+    content = stream.read(size)
+    rest = len(stream.read(1))
+  if len(sizes) < 4 * rank or len(content) < size or rest:
+    got = 4 + len(sizes) + len(content)
     raise DataError(
-        f"`spec` must hold readable files; got {path} of "
-        f"{path.stat().st_size} bytes: {error}. Fetch it again.") from error
-  rank = 3 if "idx3" in name else 1
-  magic, header = bytes([0, 0, 8, rank]), 4 + 4 * rank
-  if content[:4] != magic:
-    raise DataError(
-        f"`spec` must hold idx files; {path} should begin with the bytes "
-        f"{magic.hex()}, got {content[:4].hex() or 'none'}. Fetch it again.")
-  shape = np.frombuffer(content[4:header].ljust(4 * rank, b"\0"), ">u4")
-  expected = header + int(np.prod(shape, dtype=np.int64))
-  if len(content) != expected:
-    raise DataError(
-        f"`spec` must hold whole files; {path} should have {expected} bytes "
-        f"unpacked, got {len(content)}. Fetch it again.")
-  return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+        f"`spec` must hold whole files; {path} should have {header + size} "
+        f"bytes unpacked, got {'more' if rest else got}. Fetch it again.")
+  return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 # ---------------------------------------------------------------------- npz
 
 
 def _npz(path):
-  """Arrays by name, none of them a pickle."""
-  if path.is_dir() or not zipfile.is_zipfile(path):
-    raise DataError(
-        f"`spec` must name an .npz file; got {path}, which is none. Write it "
-        "with numpy.savez.")
-  arrays = {}
-  with np.load(path, allow_pickle=False) as archive:
-    missing = {"x_train", "y_train"} - set(archive.files)
+  """Arrays by name, in whatever case and with other names of the parts."""
+  with unpacking.arrays(path) as archive:
+    names = {
+        f"{letter}_{part}": name for letter in "xy"
+        for part, name in parts.by_part(
+            path, [(name[2:], name)
+                   for name in archive
+                   if name[:2].lower() == f"{letter}_"]).items()
+    }
+    missing = {"x_train", "y_train"} - set(names)
     if missing:
       raise DataError(
           f"`spec` must hold {' and '.join(sorted(missing))}; {path} holds "
-          f"{', '.join(archive.files) or 'nothing'}.")
-    for part in {*_PARTS, "class_names"} & set(archive.files):
-      arrays[part] = _npz_array(path, archive, part)
-  return arrays
-
-
-def _npz_array(path, archive, part):
-  try:
-    return archive[part]
-  except (ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-    if "allow_pickle" not in str(error):
-      raise DataError(
-          f"`spec` must hold readable arrays; {part} of {path} fails: {error}."
-      ) from error
-    raise DataError(
-        f"`spec` must hold plain arrays; {part} of {path} is a pickle, which "
-        "could run code. Save numbers or fixed-length strings.") from error
+          f"{plain(', '.join(archive) or 'nothing', 100)}.")
+    if "class_names" in archive:
+      names["class_names"] = "class_names"
+    found = {argument: archive[name] for argument, name in names.items()}
+    others = sorted(set(archive) - set(names.values()))
+  if others:
+    found["left_out"] = (
+        f"arrays that were left out: {plain(', '.join(others), 100)}")
+  return found

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from distill_jax import storage
-from distill_jax.errors import DataError
+from distill_jax import storage, unpacking
+from distill_jax.errors import DataError, plain
 from distill_jax.types import FilePath
 
 
@@ -26,8 +26,8 @@ def arrays(name: str, data_dir: FilePath | None = None) -> dict:
       downloads/manual/NAME, else in downloads/manual.
 
   Returns:
-    x_train, y_train, class_names, and x_test, y_test from the split "test",
-    else "validation", where there is one.
+    x_train, y_train, class_names, and those of the splits "validation" and
+    "test"; where there is no test split, "validation" is the test part.
 
   Raises:
     DataError: not installed, unknown, not prepared, or not images and labels.
@@ -36,7 +36,12 @@ def arrays(name: str, data_dir: FilePath | None = None) -> dict:
   cache = folder / f"{name.replace('/', '-').replace(':', '-')}.npz"
   if not cache.exists():
     _write(cache, _decode(_builder(name, folder), name))
-  with np.load(cache, allow_pickle=False) as archive:
+  with unpacking.arrays(cache) as archive:
+    missing = {"x_train", "y_train", "class_names"} - set(archive)
+    if missing:
+      raise DataError(
+          f"`spec` must hold {', '.join(sorted(missing))}; {cache} does not. "
+          "Delete it to decode again.")
     return dict(archive)
 
 
@@ -52,7 +57,7 @@ def _builder(name, folder):
     builder = tensorflow_datasets.builder(
         name, data_dir=folder, file_format="array_record")
   except ValueError as error:  # its message lists hundreds of names
-    reason = str(error).splitlines()[0]
+    reason = plain(str(error).split("\n")[0], 100)
     raise DataError(
         f"`spec` must name a data set of TensorFlow Datasets; got {name!r}: "
         f"{reason}") from error
@@ -66,7 +71,7 @@ def _builder(name, folder):
   except (AssertionError, ImportError, OSError) as error:
     raise DataError(
         f"`spec` must name a data set that can be prepared; {name} failed: "
-        f"{str(error).splitlines()[0]}. Preparing needs TensorFlow and the "
+        f"{plain(error, 100)}. Preparing needs TensorFlow and the "
         f"original files, from the network or in {manual}.") from error
   return builder
 
@@ -92,10 +97,9 @@ def _decode(builder, name):
     raise DataError(
         f"`spec` must name a data set with a split train; {name} has "
         f"{', '.join(splits)}.")
-  parts = {"train": "train"}
-  for split in ("validation", "test"):  # the latter wins
-    if split in splits:
-      parts["test"] = split
+  parts = {s: s for s in ("train", "validation", "test") if s in splits}
+  if "test" not in parts and "validation" in parts:
+    parts["test"] = parts.pop("validation")
   result = {"class_names": np.array(builder.info.features[label].names)}
   for part, split in parts.items():
     samples = _all(builder.as_data_source(split))

@@ -11,25 +11,27 @@ with Lessons Learned from Word Embeddings", TACL 2015):
 """
 
 import collections
-import contextlib
-import gzip
 import io
 import os
-import zipfile
-import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from distill_jax import storage
-from distill_jax.errors import DataError
+from distill_jax import storage, unpacking
+from distill_jax.errors import DataError, plain
 
 _SMOOTHING = 0.75
 # Standard deviation of an entry, which is about what GloVe's have at d = 100.
 _SCALE = 0.4
 _CHUNK = 4_000_000  # pairs of words counted at once
+_MOST_WORDS, _MOST_NUMBERS = 10**9, 10**6
+_LONGEST_WORD, _BLOCK = 2**16, 2**20  # bytes
+_WHOLE = re.compile(r"[-+]?[0-9]{1,30}")
+_NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 
 
 class Vectors(NamedTuple):
@@ -181,25 +183,24 @@ def read_vectors(
   Args:
     path: of `.npz` (arrays `words` and `table`), `.bin` (word2vec's binary), or
       text, one word and its numbers a line: GloVe's `.txt`, word2vec's with its
-      first line of two numbers, `.vec`; also `.gz`, or `.zip` that holds one
-      text file, or one of `dim` in its name (`glove.6B.100d.txt`).
+      first line of two numbers, `.vec`; also in a `.gz`, `.xz`, or `.zip` that
+      holds one text file, or one of `dim` in its name (`glove.6B.100d.txt`).
     dim: d that they must have, or any.
     wanted: words to keep; all of them by default.
 
   Raises:
-    DataError: nothing there, another dimension, not UTF-8, or a line that is
-      no vector, with its number.
+    DataError: nothing there, another dimension, not UTF-8, fewer or more words
+      than it says, or a line that is no vector, with its number.
   """
   path = Path(path).expanduser()
-  if not path.is_file():
+  if not path.exists():
     raise DataError(f"`vectors` must name a file; there is no {path}.")
   if path.suffix == ".npz":
     found = _from_npz(path)
-  elif path.suffix == ".bin":
-    found = _from_binary(path, wanted)
   else:
-    with _opened(path, dim) as stream:
-      found = _from_text(path, stream, wanted)
+    read = _from_binary if ".bin" in path.suffixes else _from_text
+    with unpacking.opened(path, "vectors", partial(_members, dim=dim)) as file:
+      found = read(path, file, wanted)
   if not found.dim:
     raise DataError(f"`vectors` must hold vectors; {path} has none.")
   if dim is not None and found.dim != dim:
@@ -235,68 +236,53 @@ def _kept(found: Vectors, wanted: Collection[str]) -> Vectors:
 
 
 def _from_npz(path: Path) -> Vectors:
-  try:
-    with np.load(path, allow_pickle=False) as archive:
-      words, table = archive["words"], archive["table"]
-      name = str(archive["name"]) if "name" in archive else path.name
-  except (KeyError, ValueError, OSError, EOFError, zlib.error,
-          zipfile.BadZipFile) as error:
+  with unpacking.arrays(path, "vectors") as archive:
+    missing = {"words", "table"} - set(archive)
+    if missing:
+      raise DataError(
+          f"`vectors` must hold words and table; {path} holds "
+          f"{plain(', '.join(archive) or 'nothing', 100)}. Write them with "
+          "`save_vectors`.")
+    words, table = archive["words"], archive["table"]
+    name = str(archive["name"]) if "name" in archive else path.name
+  if (table.ndim != 2 or words.shape != table.shape[:1] or not table.size or
+      words.dtype.kind != "U" or table.dtype.kind not in "fiu"):
     raise DataError(
-        f"`vectors` must hold plain arrays words and table; {path}: {error}."
-    ) from error
-  if table.ndim != 2 or words.shape != table.shape[:1] or not table.size:
+        "`vectors` must hold words [V] of text and a table [V, d] of numbers; "
+        f"{path} has {words.shape} {words.dtype} and {table.shape} "
+        f"{table.dtype}.")
+  words = words.tolist()
+  if len(set(words)) < len(words):
+    again = next(w for w, n in collections.Counter(words).items() if n > 1)
     raise DataError(
-        "`vectors` must hold words [V] and table [V, d]; "
-        f"{path} has {words.shape} and {table.shape}.")
-  return Vectors(
-      tuple(words.astype(str).tolist()), table.astype(np.float32), name)
+        f"`vectors` must hold different words; {path} has {plain(again)!r} "
+        "twice. Drop one of them.")
+  with np.errstate(over="ignore"):
+    return Vectors(tuple(words), table.astype(np.float32), name)
 
 
-@contextlib.contextmanager
-def _opened(path: Path, dim: int | None) -> Iterator[io.BufferedIOBase]:
-  """The bytes of a text file, unpacked."""
-  try:
-    if path.suffix == ".gz":
-      with gzip.open(path) as stream:
-        yield stream
-    elif path.suffix == ".zip":
-      with zipfile.ZipFile(path) as archive:
-        with archive.open(_member(path, archive, dim)) as stream:
-          yield stream
-    else:
-      with path.open("rb") as stream:
-        yield stream
-  except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-    raise DataError(
-        f"`vectors` must be a readable file; {path}: {error}. Fetch it again."
-    ) from error
-
-
-def _member(path: Path, archive: zipfile.ZipFile, dim: int | None) -> str:
-  """The text file that an archive holds."""
-  names = [n for n in archive.namelist() if n.endswith((".txt", ".vec"))]
-  if len(names) > 1:
-    names = [n for n in names if f".{dim}d." in n]
-  if len(names) != 1:
-    raise DataError(
-        "`vectors` must be an archive of one text file, or of one for `dim`; "
-        f"{path} holds {', '.join(archive.namelist())}. Set `dim`, or unpack "
-        "it and name the file.")
-  return names[0]
+def _members(names: list[str], dim: int | None) -> list[str]:
+  """Those of an archive's files that may be meant."""
+  found = [n for n in names if n.endswith((".txt", ".vec"))] or names
+  if len(found) > 1 and dim is not None:
+    found = [n for n in found if f".{dim}d." in n]
+  return found
 
 
 def _from_text(path: Path, stream, wanted) -> Vectors:
-  words, rows, size = {}, [], None
-  for number, line in enumerate(stream, 1):
-    fields = _decoded(path, number, line).rstrip().split(" ")
-    if number == 1 and len(fields) == 2 and all(map(str.isdigit, fields)):
-      continue  # word2vec: number of words, dimension
+  words, rows, size, number = {}, [], None, None
+  last = 0
+  for last, line in enumerate(unpacking.lines(stream, path, "vectors"), 1):
+    fields = _decoded(path, last, line).rstrip().split(" ")
+    if last == 1 and len(fields) == 2 and all(map(_WHOLE.fullmatch, fields)):
+      number, size = _counts_said(path, *fields)  # word2vec
+      continue
     size = size or len(fields) - 1
     word = " ".join(fields[:-size])  # GloVe 840B has words with spaces
-    if not size or not word:
+    if not size or not word or _are_numbers(fields[1:-size]):
       raise DataError(
           f"`vectors` must have a word and its {size or ''} numbers in every "
-          f"line; {path} has not in line {number}.")
+          f"line; {path} has not in line {last}.")
     if word in words or (wanted is not None and word not in wanted):
       continue
     try:
@@ -304,9 +290,30 @@ def _from_text(path: Path, stream, wanted) -> Vectors:
     except ValueError:
       raise DataError(
           f"`vectors` must have {size} numbers after every word; {path} has "
-          f"not in line {number}.") from None
+          f"not in line {last}.") from None
     words[word] = None
+  if number not in (None, last - 1):
+    raise DataError(
+        f"`vectors` must have as many words as the first line says; {path} "
+        f"says {number:,} and has {last - 1:,}. Fetch it again, or correct the "
+        "line.")
   return _gathered(path, words, rows, size or 0)
+
+
+def _counts_said(path: Path, *fields) -> tuple[int, int]:
+  """Words and dimension, of a first line of two numbers."""
+  number, size = map(int, fields)
+  if not 0 < number <= _MOST_WORDS or not 0 < size <= _MOST_NUMBERS:
+    raise DataError(
+        "`vectors` must begin with the number of words and the dimension; "
+        f"{path} begins with {plain(number)} and {plain(size)}. Fetch it again."
+    )
+  return number, size
+
+
+def _are_numbers(fields: Sequence[str]) -> bool:
+  """Whether there are some, and they are numbers as those of a vector."""
+  return bool(fields) and all(map(_NUMBER.fullmatch, fields))
 
 
 def _decoded(path: Path, number: int, line: bytes) -> str:
@@ -319,18 +326,21 @@ def _decoded(path: Path, number: int, line: bytes) -> str:
     ) from None
 
 
-def _from_binary(path: Path, wanted) -> Vectors:
+def _from_binary(path: Path, stream, wanted) -> Vectors:
   """word2vec: a line of two numbers, then word, space and float32 numbers."""
-  content = path.read_bytes()
-  head, _, _ = content.partition(b"\n")
-  try:
-    number, size = map(int, head.split())
-  except ValueError:
+  head = stream.readline(_LONGEST_WORD)
+  said = head.decode("latin-1").split()
+  if len(said) != 2 or not all(map(_WHOLE.fullmatch, said)):
     raise DataError(
         "`vectors` must begin with the number of words and the dimension where "
-        f"they are binary; {path} begins with {head[:40]!r}.") from None
-  words, rows, place = {}, [], len(head) + 1
+        f"they are binary; {path} begins with {head[:40]!r}.")
+  number, size = _counts_said(path, *said)
+  words, rows, content, place = {}, [], b"", 0
+  enough = _LONGEST_WORD + 4 * size
   for index in range(number):
+    if len(content) - place < enough:
+      content = content[place:] + stream.read(max(enough, _BLOCK))
+      place = 0
     end = content.find(b" ", place)
     begin, place = place, end + 1 + 4 * size
     if end < 0 or place > len(content):
@@ -340,7 +350,11 @@ def _from_binary(path: Path, wanted) -> Vectors:
     word = content[begin:end].lstrip(b"\n").decode("utf-8", "replace")
     if word not in words and (wanted is None or word in wanted):
       words[word] = None
-      rows.append(np.frombuffer(content, "<f4", size, end + 1))
+      rows.append(np.frombuffer(content, "<f4", size, end + 1).copy())
+  if (content[place:] + stream.read(1)).strip():
+    raise DataError(
+        f"`vectors` must hold {number} words x {size}; {path} has more. Fetch "
+        "it again.")
   return _gathered(path, words, rows, size)
 
 

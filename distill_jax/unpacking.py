@@ -1,0 +1,246 @@
+"""Opening files of strangers: regular ones, unpacked within a limit.
+
+How a file is packed is seen in its first bytes, so that its name may lie. It
+may unpack to 512 MiB, or to 50 times its size where that is more; the
+environment variable DISTILL_JAX_UNPACKED_BYTES sets another limit.
+"""
+
+import contextlib
+import gzip
+import io
+import lzma
+import math
+import os
+import stat
+import struct
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from distill_jax.errors import DataError, plain
+
+LIMIT = "DISTILL_JAX_UNPACKED_BYTES"
+_LEAST, _TIMES = 2**29, 50  # bytes, and times the bytes of the file
+_LONGEST_LINE = 2**24  # bytes
+_CHUNK = 2**20
+_PACKED = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ\0": lzma.open}
+_ZIP = (b"PK\3\4", b"PK\5\6")  # the latter is empty
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0}
+# What damaged content ends in: KeyError and the like come from wrong headers.
+_MISHAPS = (
+    OSError, EOFError, ValueError, LookupError, TypeError, OverflowError,
+    RuntimeError, MemoryError, SyntaxError, struct.error, tokenize.TokenError,
+    zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+
+
+@contextlib.contextmanager
+def reading(path: Path, argument: str = "spec", what: str = "") -> Iterator:
+  """Turns what damaged files end in into an error of one line.
+
+  Args:
+    path: of the file.
+    argument: which named it.
+    what: is read of it.
+
+  Raises:
+    DataError: anything failed.
+  """
+  try:
+    yield
+  except _MISHAPS as error:
+    if isinstance(error, DataError):
+      raise
+    raise DataError(
+        f"`{argument}` must hold readable files; {what and f'{what} of '}{path}"
+        f" fails: {plain(error, 100)}. Fetch or write it again.") from error
+
+
+def check_size(unpacked: int, packed: int, path: Path, argument: str) -> None:
+  """Refuses what would take more memory than a file of its size should.
+
+  Args:
+    unpacked: bytes in memory.
+    packed: bytes on disk.
+    path: of the file or folder.
+    argument: which named it.
+  """
+  said = os.environ.get(LIMIT)
+  if said and not said.isdecimal():
+    raise DataError(f"{LIMIT} must be a number of bytes; got {plain(said)!r}.")
+  most = int(said) if said else max(_LEAST, _TIMES * packed)
+  if unpacked > most:
+    raise DataError(
+        f"`{argument}` must unpack to {most:,} bytes at most; {path} of "
+        f"{packed:,} has {unpacked:,} or more. Set {LIMIT} if you trust it.")
+
+
+@contextlib.contextmanager
+def opened(
+    path: Path,
+    argument: str = "spec",
+    choose: Callable[[list[str]], list[str]] = list) -> Iterator[BinaryIO]:
+  """The bytes of a file: of a gzip, xz or zip archive, those that it holds.
+
+  Args:
+    path: of the file.
+    argument: which named it.
+    choose: `(names) -> names`, of the files in a zip archive; one must remain.
+
+  Raises:
+    DataError: no regular file, one that cannot be read, or that unpacks to
+      too much.
+  """
+  with reading(path, argument), _regular(path, argument) as file:
+    begin = file.peek(8)
+    unpack = [f for magic, f in _PACKED.items() if begin.startswith(magic)]
+    if begin.startswith(_ZIP):
+      with zipfile.ZipFile(file) as archive:
+        member = _member(path, archive, argument, choose)
+        check_size(member.file_size, _size(file), path, argument)
+        with archive.open(member) as stream:
+          yield stream
+    elif unpack:
+      with unpack[0](file) as stream:
+        yield io.BufferedReader(_Bounded(stream, file, path, argument), _CHUNK)
+    else:
+      yield file
+
+
+def content(path: Path, argument: str = "spec") -> bytes:
+  """All bytes of a text, packed or not; a line of it has 16 MiB at most."""
+  chunks, line = [], 0
+  with opened(path, argument) as stream:
+    while chunk := stream.read(_CHUNK):
+      end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
+      line = len(chunk) + (line if end < 0 else -end - 1)
+      _check_line(path, argument, line)
+      chunks.append(chunk)
+  return b"".join(chunks)
+
+
+def lines(stream: BinaryIO, path: Path, argument: str) -> Iterator[bytes]:
+  """The lines of a stream that `opened` gave, of 16 MiB at most."""
+  while line := stream.readline(_LONGEST_LINE + 1):
+    _check_line(path, argument, len(line))
+    yield line
+
+
+@contextlib.contextmanager
+def arrays(path: Path,
+           argument: str = "spec") -> Iterator[Mapping[str, np.ndarray]]:
+  """The arrays of an `.npz`, each read when it is asked for.
+
+  Raises:
+    DataError: no such file, a damaged one, or, when it is asked for, an array
+      that is a pickle, of another size than it says, or too large.
+  """
+  with reading(path, argument), _regular(path, argument) as file:
+    if not file.peek(4).startswith(_ZIP):
+      raise DataError(
+          f"`{argument}` must name an .npz file; got {path}, which is none. "
+          "Write it with numpy.savez.")
+    with zipfile.ZipFile(file) as archive:
+      yield _Arrays(path, archive, _size(file), argument)
+
+
+class _Arrays(Mapping):
+  """See `arrays`."""
+
+  def __init__(self, path, archive, size, argument):
+    self._path, self._archive, self._argument = path, archive, argument
+    self._size, self._taken = size, 0
+    members = archive.infolist()
+    self._members = {m.filename.removesuffix(".npy"): m for m in members}
+    if len(self._members) < len(members):
+      raise DataError(
+          f"`{argument}` must hold arrays of different names; {path} has one "
+          "name twice. Write it again.")
+
+  def __iter__(self):
+    return iter(self._members)
+
+  def __len__(self):
+    return len(self._members)
+
+  def __getitem__(self, name):
+    member = self._members[name]
+    with reading(self._path, self._argument, plain(name)):
+      self._taken += member.file_size
+      check_size(self._taken, self._size, self._path, self._argument)
+      with self._archive.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        shape, _, dtype = _HEADERS[version](stream)
+        if dtype.hasobject:
+          raise DataError(
+              f"`{self._argument}` must hold plain arrays; {plain(name)} of "
+              f"{self._path} is a pickle, which could run code. Save numbers "
+              "or fixed-length strings.")
+        said = math.prod(shape) * dtype.itemsize
+        found = member.file_size - stream.tell()
+      if said != found:
+        raise ValueError(f"its shape takes {said} bytes, it has {found}")
+      with self._archive.open(member) as stream:
+        return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+class _Bounded(io.RawIOBase):
+  """What a stream unpacks to, as long as it keeps within the limit."""
+
+  def __init__(self, stream, file, path, argument):
+    super().__init__()
+    self._stream, self._taken = stream, 0
+    self._about = (_size(file), path, argument)
+
+  def readable(self):
+    return True
+
+  def readinto(self, buffer):
+    num = self._stream.readinto(buffer)
+    self._taken += num
+    check_size(self._taken, *self._about)
+    return num
+
+
+@contextlib.contextmanager
+def _regular(path: Path, argument: str) -> Iterator[io.BufferedReader]:
+  """An open file that is no pipe or device, which might never end."""
+  mode = os.stat(path).st_mode
+  if not stat.S_ISREG(mode):
+    kind = "folder" if stat.S_ISDIR(mode) else "pipe or device"
+    raise DataError(
+        f"`{argument}` must name a regular file; got {path}, a {kind}. Write "
+        "its content to a file.")
+  with open(path, "rb") as file:
+    yield file
+
+
+def _size(file) -> int:
+  return os.fstat(file.fileno()).st_size
+
+
+def _member(path, archive, argument, choose) -> zipfile.ZipInfo:
+  """The file that an archive holds."""
+  names = [
+      name for name in archive.namelist() if not name.endswith("/") and
+      not name.startswith("__MACOSX") and not Path(name).name.startswith(".")
+  ]
+  chosen = choose(names)
+  if len(chosen) != 1:
+    raise DataError(
+        f"`{argument}` must be an archive of one such file; {path} holds "
+        f"{plain(', '.join(names) or 'none', 100)}. Unpack it and name the "
+        "file.")
+  return archive.getinfo(chosen[0])
+
+
+def _check_line(path: Path, argument: str, size: int) -> None:
+  if size > _LONGEST_LINE:
+    raise DataError(
+        f"`{argument}` must hold lines of {_LONGEST_LINE:,} bytes at most; "
+        f"{path} has a longer one. Is it a text?")
