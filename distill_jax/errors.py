@@ -26,10 +26,12 @@ def plain(value, most: int = 60) -> str:
   """A text from elsewhere in one short line, without control characters.
 
   Args:
-    value: any; an error gives its message.
+    value: any; an error gives its message, or its kind.
     most: characters that stay; "…" stands for the others.
   """
-  text = str(value) or type(value).__name__
+  text = str(value)
+  if isinstance(value, Exception) and not text:
+    text = type(value).__name__
   text = " ".join(text[:10 * most].split())
   text = "".join(
       c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -61,6 +61,12 @@ def reading(path: Path, argument: str = "spec", what: str = "") -> Iterator:
         f" fails: {plain(error, 100)}. Fetch or write it again.") from error
 
 
+def listed(folder: Path, argument: str = "spec") -> list[Path]:
+  """What is in a folder, by name."""
+  with reading(folder, argument):
+    return sorted(folder.iterdir())
+
+
 def check_size(unpacked: int, packed: int, path: Path, argument: str) -> None:
   """Refuses what would take more memory than a file of its size should.
 

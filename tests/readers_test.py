@@ -1,7 +1,10 @@
 """Readers: every kind of specification, and files that are not right."""
 
 import gzip
+import os
+import struct
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -329,7 +332,95 @@ def test_a_class_called_train_and_a_part_called_val(tmp_path):
   source = read(f"folder:{tmp_path / 'parts'}", validation_fraction=0.5)
   assert source.validation.num_samples == source.train.num_samples == 6
   (tmp_path / "parts" / "valid").mkdir()
-  _fails(f"folder:{tmp_path / 'parts'}", "one folder for validation")
+  _fails(f"folder:{tmp_path / 'parts'}", "one validation part", "val and valid")
+
+
+@pytest.mark.parametrize(
+    "names", [("training", "testing"), ("Train", "TEST"), ("train", "test")])
+def test_parts_of_a_folder_in_other_words(tmp_path, names):
+  for name in names:
+    _write_folder(tmp_path / name)
+  (tmp_path / "extra").mkdir()
+  source = read(f"folder:{tmp_path}")
+  assert source.class_names == ("a", "b", "c")
+  assert source.test.num_samples == 6
+  assert source.facts["left_out"] == (
+      "left out of the folder: 1 beside the parts")
+
+
+def test_parts_without_classes_are_no_classes(tmp_path):
+  for part in ("train", "test"):
+    _write_image(tmp_path / part / "0.png", X[0])
+  _fails(f"folder:{tmp_path}", "in each part", tmp_path / "train", "Move")
+
+
+def test_every_file_of_a_folder_is_accounted_for(tmp_path):
+  from PIL import Image
+
+  _write_folder(tmp_path)
+  own = tmp_path / "a"
+  Image.fromarray(X[0]).save(own / "photo.jfif", "JPEG")
+  Image.fromarray(X[0]).save(own / "without", "PNG")
+  Image.fromarray(X[0]).save(own / "old.tga")
+  for name in ("notes.txt", "drawing.eps", "more.txt", ".hidden",
+               "../list.csv"):
+    (own / name).write_text("%!PS-Adobe-3.0 EPSF-3.0\n")
+  (own / "nested").mkdir()
+  os.mkfifo(own / "pipe.png")
+  source = read(f"folder:{tmp_path}?test=0")
+  assert source.train.counts.tolist() == [5, 2, 2]
+  assert source.facts["left_out"] == (
+      "left out of the folder: 2 folders or pipes within classes, 2 .txt, 1 "
+      "beside the classes, 1 .eps")
+  (own / "drawing.eps").rename(own / "drawing.png")
+  _fails(f"folder:{tmp_path}", own / "drawing.png", "readable images")
+
+
+def test_transparent_pixels_show_the_ground(tmp_path):
+  from PIL import Image
+
+  _write_folder(tmp_path)
+  ink = np.stack([X[0], 0 * X[0]], -1)
+  Image.fromarray(ink).save(tmp_path / "a" / "0.png")
+  deep = Image.fromarray(np.zeros((5, 4), np.uint16))
+  deep.save(tmp_path / "a" / "1.png", transparency=0)
+  for ground, shown in (("", 255), ("ground=black&", 0), ("ground=#808080&",
+                                                          128)):
+    source = read(f"folder:{tmp_path}?{ground}test=0")
+    np.testing.assert_array_equal(source.train.inputs[:2], shown)
+  source = read(f"folder:{tmp_path}?ground=red&test=0")
+  assert source.train.inputs[0, 0, 0].tolist() == [255, 0, 0]
+  _fails(f"folder:{tmp_path}?ground=paper", "ground", "'paper'", "white")
+
+
+def test_large_images_are_refused_before_decoding(tmp_path):
+  _write_folder(tmp_path)
+  spec, file = f"folder:{tmp_path}", tmp_path / "a" / "0.png"
+  file.write_bytes(_header(20_000, 20_000))
+  _fails(f"{spec}?size=8", file, "smaller images", "400000000 pixels")
+  file.write_bytes(_header(12_000, 12_000))
+  _fails(f"{spec}?size=8", file, "576,000,000", "536,870,912 bytes at most")
+  file.write_bytes(_header(9_000, 9_000))
+  _fails(spec, tmp_path, "1,458,000,000", "536,870,912 bytes at most")
+  file.write_bytes(_header(2_000, 2_000))
+  (tmp_path / "a" / "3.png").write_bytes(_header(2_000, 2_000))
+  _fails(spec, "2000x2000", "5x4", "?size=32")
+  _fails(f"{spec}?size=99999", tmp_path, "bytes at most")
+
+
+def _header(width, height):
+  """A PNG of RGB without its pixels."""
+  chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+  return (
+      b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk +
+      struct.pack(">I", zlib.crc32(chunk)) + struct.pack(">I", 0) + b"IDAT" +
+      struct.pack(">I", zlib.crc32(b"IDAT")))
+
+
+def test_folder_names_that_are_no_text(tmp_path):
+  _write_folder(tmp_path)
+  (tmp_path / "a").rename(os.fsdecode(bytes(tmp_path) + b"/caf\xe9"))
+  _fails(f"folder:{tmp_path}", "UTF-8", r"b'caf\xe9'", "Rename")
 
 
 def test_folder_test_class_unknown_to_train(tmp_path):

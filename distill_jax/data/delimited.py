@@ -123,7 +123,7 @@ def _files(path: Path) -> dict[str, Path]:
     return {"train": path}
   found = by_part(
       path, [(file.name.partition(".")[0], file)
-             for file in sorted(path.iterdir())
+             for file in unpacking.listed(path)
              if _delimiter(file)])
   if "train" not in found:
     raise DataError(

@@ -1,139 +1,274 @@
 """Images in folders, one folder a class: which files, and their pixels.
 
   DIR/CLASS/FILE           without parts
-  DIR/train/CLASS/FILE     and the same below test/ and validation/ (or valid,
-                           val, dev)
+  DIR/train/CLASS/FILE     and the same below test/ and validation/, or other
+                           names of these, see `parts`
 
-Names that begin with a dot, and `__MACOSX`, are skipped, and so are files of
-other endings. Pixels become 8 bits a channel, grey where all images are grey
-and RGB otherwise: 16 bits are divided by 257, transparent pixels show white,
-CMYK and palettes become RGB. A file turned by EXIF is turned upright; of
-several frames the first counts.
+A file is read if its content is a raster image, whatever its name ends in.
+Names that begin with a dot, and `__MACOSX`, are skipped; what else is left out
+is counted and said. Pixels become 8 bits a channel, grey where all images are
+grey and RGB otherwise: 16 bits are divided by 257, transparent pixels show the
+ground, white by default, CMYK and palettes become RGB. A file turned by EXIF is
+turned upright; of several frames the first counts.
 """
 
-import struct
+import collections
+import os
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from distill_jax.errors import DataError
+from distill_jax import unpacking
+from distill_jax.data.parts import NAMES, by_part, part_of
+from distill_jax.errors import DataError, plain
 
+# Decoders of plain pixels: others, as that of PostScript, start programs.
+_FORMATS = (
+    "PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "AVIF", "DIB", "ICO",
+    "JPEG2000", "PCX", "QOI", "SGI")
+# A file of these endings that is no image is damaged, others are left out.
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm",
     ".pgm")
-_PARTS = {
-    "train": ("train",),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test",)
-}
 _GREY_MODES = ("1", "L", "LA", "La")
 _TRANSPARENT = ("RGBA", "LA", "PA", "RGBa", "La")
 _SIXTEEN_BITS = ("PNG", "PPM")  # formats whose mode "I" holds 0..65535
-_FAILURES = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+_LARGE = 2**20  # pixels of an image that is worth a look at all headers
 
 
-def read_folder(root: Path, size: tuple[int, int] | None) -> dict[str, Any]:
-  """The arguments of `from_arrays`.
+def read_folder(
+    root: Path,
+    size: tuple[int, int] | None = None,
+    ground: str = "white") -> dict[str, Any]:
+  """The arguments of `from_arrays`, and in words what was left out.
 
   Args:
     root: the folder.
     size: (height, width) that images are resized to; None where they agree.
+    ground: the colour that transparent pixels show.
 
   Raises:
     DataError: a class without images, a file that is no image of 8 or 16 bits,
-      or images of different sizes.
+      images of different sizes, or more of them than fit the memory.
   """
-  parts = _parts(root)
-  arrays: dict[str, Any] = {
-      "class_names": [f.name for f in _class_folders(parts["train"])]
-  }
-  images = {}
-  for part, folder in parts.items():
-    files = _image_files(folder)
-    images |= {file: _image(file, size) for file in files}
-    arrays[f"y_{part}"] = [file.parent.name for file in files]
-    arrays[f"x_{part}"] = files
-  _check_sizes(images)
+  colour = _colour(ground)
+  left_out = collections.Counter()
+  parts = _parts(root, left_out)
+  files = {part: _files(folder, left_out) for part, folder in parts.items()}
+  images = _images(sum(files.values(), []), root, size, colour, left_out)
   mode = "L" if all(i.mode == "L" for i in images.values()) else "RGB"
-  for part in parts:
-    files = arrays[f"x_{part}"]
-    arrays[f"x_{part}"] = np.stack([images[f].convert(mode) for f in files])
+  arrays: dict[str, Any] = {}
+  for part, folder in parts.items():
+    found = [file for file in files[part] if file in images]
+    _check_classes(folder, {file.parent for file in found})
+    arrays[f"y_{part}"] = [file.parent.name for file in found]
+    arrays[f"x_{part}"] = np.stack([_of_mode(images[f], mode) for f in found])
+  if left_out:
+    kinds = ", ".join(f"{num} {kind}" for kind, num in left_out.most_common())
+    arrays["left_out"] = f"left out of the folder: {plain(kinds, 200)}"
   return arrays
 
 
-def _parts(root: Path) -> dict[str, Path]:
-  """Folders of classes; a class may be called train."""
-  if not (root / "train").is_dir() or not _folders(root / "train"):
-    return {"train": root}
-  found = {}
-  for part, names in _PARTS.items():
-    there = [root / name for name in names if (root / name).is_dir()]
-    if len(there) > 1:
-      raise DataError(
-          f"`spec` must hold one folder for {part}; {root} has "
-          f"{' and '.join(folder.name for folder in there)}.")
-    found |= dict.fromkeys([part] * len(there), *there)
-  return found
-
-
-def _shown(path: Path) -> bool:
-  return not path.name.startswith(".") and path.name != "__MACOSX"
-
-
-def _folders(folder: Path) -> list[Path]:
-  return sorted(p for p in folder.iterdir() if p.is_dir() and _shown(p))
-
-
-def _class_folders(folder: Path) -> list[Path]:
-  folders = _folders(folder)
-  if not folders:
-    raise DataError(
-        f"`spec` must hold one folder of images per class; {folder} has none.")
-  return folders
-
-
-def _image_files(folder: Path) -> list[Path]:
-  """The images of all classes, in order of class and file name."""
-  files = []
-  for class_folder in _class_folders(folder):
-    found = [
-        path for path in sorted(class_folder.iterdir())
-        if path.suffix.lower() in SUFFIXES and _shown(path) and path.is_file()
-    ]
-    if not found:
-      raise DataError(
-          f"`spec` must hold images ({', '.join(SUFFIXES)}) of every class; "
-          f"{class_folder} has none.")
-    files += found
-  return files
-
-
-def _image(path: Path, size):
-  """A PIL image of mode L or RGB, upright."""
+def _colour(name: str) -> tuple[int, ...]:
   try:
-    from PIL import Image, ImageOps
+    from PIL import ImageColor
   except ImportError as error:
     raise DataError(
         "`spec` must not be a folder without Pillow. Install it: pip install "
         "'distill_jax[data]'.") from error
   try:
-    with Image.open(path) as opened:
-      opened.load()
-      kind, image = opened.format, ImageOps.exif_transpose(opened)
-  except (*_FAILURES, Image.DecompressionBombError) as error:
+    return ImageColor.getrgb(name)[:3]
+  except ValueError:
     raise DataError(
-        f"`spec` must hold readable images; got {path}: {error}.") from error
+        "`spec` must say a colour as its ground, such as white or #808080; got "
+        f"{plain(name)!r}.") from None
+
+
+# -------------------------------------------------------------------- folders
+
+
+def _shown(folder: Path) -> list[Path]:
+  """What is in a folder, by name, without what systems hide there."""
+  return [
+      path for path in unpacking.listed(folder)
+      if not path.name.startswith(".") and path.name != "__MACOSX"
+  ]
+
+
+def _parts(root: Path, left_out) -> dict[str, Path]:
+  """Folders of classes; a class may be called train."""
+  shown = _shown(root)
+  folders = [path for path in shown if path.is_dir()]
+  train = [path for path in folders if part_of(path.name) == "train"]
+  if not train:
+    return {"train": root}
+  inside = _shown(train[0])
+  if (any(path.suffix.lower() in SUFFIXES for path in inside) or
+      not any(path.is_dir() for path in inside)):
+    if any(part_of(path.name) is None for path in folders):
+      return {"train": root}
+    raise DataError(
+        "`spec` must hold one folder of images per class in each part; "
+        f"{train[0]} has images or nothing. Move them into such folders.")
+  found = by_part(root, [(path.name, path) for path in folders])
+  if len(found) < len(shown):
+    left_out["beside the parts"] += len(shown) - len(found)
+  return found
+
+
+def _class_folders(folder: Path) -> list[Path]:
+  found = [path for path in _shown(folder) if path.is_dir()]
+  if not found:
+    raise DataError(
+        f"`spec` must hold one folder of images per class; {folder} has none.")
+  for path in found:
+    try:
+      path.name.encode()
+    except UnicodeEncodeError:
+      raise DataError(
+          f"`spec` must hold folders named in UTF-8; {folder} has "
+          f"{plain(os.fsencode(path.name))}. Rename it.") from None
+  return found
+
+
+def _files(folder: Path, left_out) -> list[Path]:
+  """What may be images of all classes, in order of class and file name."""
+  classes = _class_folders(folder)
+  beside = len(_shown(folder)) - len(classes)
+  shown = [path for own in classes for path in _shown(own)]
+  found = [path for path in shown if path.is_file()]
+  for kind, num in (("beside the classes", beside),
+                    ("folders or pipes within classes",
+                     len(shown) - len(found))):
+    if num:
+      left_out[kind] += num
+  return found
+
+
+def _check_classes(folder: Path, found: set[Path]) -> None:
+  """Refuses a class without images."""
+  for path in _class_folders(folder):
+    if path not in found:
+      raise DataError(
+          f"`spec` must hold images ({', '.join(SUFFIXES)}) of every class; "
+          f"{path} has none. Parts are called {', '.join(NAMES)}.")
+
+
+# --------------------------------------------------------------------- images
+
+
+def _images(files, root: Path, size, ground, left_out) -> dict[Path, Any]:
+  """Those files that are images, as PIL images of mode L or RGB, upright."""
+  from PIL import Image
+
+  Image.init()
+  images, first = {}, None
+  with warnings.catch_warnings():
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    for file in files:
+      opened = _opened(file, left_out)
+      if opened is None:
+        continue
+      with opened:
+        if first is None:
+          first = file, opened.size
+          _check_memory(files, root, opened, size)
+          if _is_large(opened):
+            _check_headers(files, None if size else first)
+        _check_header(file, opened, None if size else first)
+        with unpacking.reading(file):
+          images[file] = _image(opened, file, size, ground)
+      _check_size((first[0], images[first[0]].size), (file, images[file].size))
+  return images
+
+
+def _opened(path: Path, left_out):
+  """An image that is not decoded yet; None for a file that is no image."""
+  from PIL import Image
+
+  suffix = path.suffix.lower()
+  known = [name for name in _FORMATS if name in Image.OPEN]
+  if suffix == ".tga":  # whose content does not say so
+    known.append("TGA")
+  with unpacking.reading(path):
+    try:
+      return Image.open(path, formats=known)
+    except Image.DecompressionBombError as error:
+      raise DataError(
+          f"`spec` must hold smaller images; {path}: {plain(error, 100)}. "
+          "Shrink it.") from error
+    except Image.UnidentifiedImageError as error:
+      if suffix in SUFFIXES:
+        raise DataError(
+            f"`spec` must hold readable images; got {path}, which is none. "
+            "Fetch it again.") from error
+  left_out[plain(suffix, 12) if suffix else "without an ending"] += 1
+  return None
+
+
+def _check_memory(files, root: Path, image, size) -> None:
+  """Refuses more pixels than such files should have, were all like this one."""
+  width, height = image.size
+  height, width = size or (height, width)
+  each = width * height * (1 if image.mode in _GREY_MODES else 3)
+  packed = sum(file.stat().st_size for file in files)
+  unpacking.check_size(each * len(files), packed, root, "spec")
+
+
+def _check_headers(files, first) -> None:
+  """Compares large images before any of them is decoded."""
+  for file in files:
+    opened = _opened(file, collections.Counter())
+    if opened is not None:
+      with opened:
+        _check_header(file, opened, first)
+
+
+def _check_header(file: Path, image, first) -> None:
+  """Refuses an image of another size than the first, or that is too large."""
+  if first is not None:  # EXIF may still turn either
+    _check_size(first, (file, image.size), turned=True)
+  if _is_large(image):
+    bands = 1 if image.mode in _GREY_MODES else 4
+    unpacking.check_size(
+        bands * image.width * image.height,
+        file.stat().st_size, file, "spec")
+
+
+def _is_large(image) -> bool:
+  return image.width * image.height > _LARGE
+
+
+def _check_size(first, other, turned: bool = False) -> None:
+  """Refuses pairs of file and (width, height) that differ in size."""
+  sizes = first[1], other[1]
+  if sizes[0] == sizes[1] or (turned and sizes[0] == sizes[1][::-1]):
+    return
+  one, two = (f"{height}x{width}" for width, height in sizes)
+  raise DataError(
+      "`spec` must say a size where images differ in theirs; "
+      f"got {one} in {first[0]} and {two} in {other[0]}. Add ?size=32 or "
+      "?size=HxW to it, which resizes all.")
+
+
+def _image(opened, path: Path, size, ground):
+  """A PIL image of mode L or RGB, upright."""
+  from PIL import Image, ImageOps
+
+  opened.load()
+  kind, image = opened.format, opened
+  ImageOps.exif_transpose(image, in_place=True)
   if image.mode.startswith("I;16") or (image.mode == "I" and
                                        kind in _SIXTEEN_BITS):
-    levels = np.round(np.asarray(image) / 257).astype(np.uint8)
-    image = Image.fromarray(levels)
+    image = _of_eight_bits(image)
   elif image.mode in ("I", "F"):
     raise DataError(
         "`spec` must hold images of 8 or 16 bits per channel; got 32 in "
         f"{path}. Convert it.")
   try:
-    image = _opaque(image)
+    image = _opaque(image, ground)
   except ValueError as error:
     raise DataError(
         f"`spec` must hold grey or RGB images; got mode {image.mode} in "
@@ -143,8 +278,20 @@ def _image(path: Path, size):
   return image.resize(size[::-1], Image.Resampling.BILINEAR)
 
 
-def _opaque(image):
-  """Of mode L or RGB, on white where it is transparent."""
+def _of_eight_bits(image):
+  """Grey of 16 bits, of which one level may be transparent, as L or LA."""
+  from PIL import Image
+
+  levels = np.asarray(image)
+  grey = Image.fromarray(np.round(levels / 257).astype(np.uint8))
+  clear = image.info.get("transparency")
+  if clear is not None:
+    grey.putalpha(Image.fromarray(np.uint8(255) * (levels != clear)))
+  return grey
+
+
+def _opaque(image, ground):
+  """Of mode L or RGB, on the ground where it is transparent."""
   from PIL import Image
 
   mode = "L" if image.mode in _GREY_MODES else "RGB"
@@ -152,20 +299,10 @@ def _opaque(image):
     if image.mode == "La":
       image = image.convert("LA")
     image = image.convert("RGBA")
-    white = Image.new("RGBA", image.size, "white")
-    image = Image.alpha_composite(white, image)
-  return image.convert(mode)
+    image = Image.alpha_composite(Image.new("RGBA", image.size, ground), image)
+    mode = mode if len(set(ground)) == 1 else "RGB"
+  return _of_mode(image, mode)
 
 
-def _check_sizes(images) -> None:
-  first = next(iter(images))
-  for file, image in images.items():
-    if image.size != images[first].size:
-      raise DataError(
-          "`spec` must say a size where images differ in theirs; "
-          f"got {_size(images[first])} in {first} and {_size(image)} in "
-          f"{file}. Add ?size=32 or ?size=HxW to it, which resizes all.")
-
-
-def _size(image) -> str:
-  return f"{image.height}x{image.width}"
+def _of_mode(image, mode: str):
+  return image if image.mode == mode else image.convert(mode)

@@ -5,7 +5,8 @@
   npz:FILE        arrays x_train, y_train and optionally those of other parts
                   (see `parts`), class_names
   folder:DIR      CLASS/FILE, also below train/ and test/, see `image_folder`;
-                  folder:DIR?size=32 or size=HxW resizes
+                  folder:DIR?size=32 or size=HxW resizes, ground=black
+                  shows behind transparent pixels (white by default)
   csv:PLACE?...   texts or tables of numbers, see `delimited`
   tfds:NAME       TensorFlow Datasets
 
@@ -41,7 +42,7 @@ _TEXT_OPTIONS = ("vectors", "length", "max_words", "tokens", "drop_duplicates")
 # Of some copies a dot stands before idx.
 _IDX = re.compile(r"(\w+)-(images|labels)[-.]idx[13]-ubyte(?:\.gz)?")
 # After the ? of a SPEC; those of csv are `delimited`'s.
-_OPTIONS = {"folder": ("size", "resize", "test")}
+_OPTIONS = {"folder": ("size", "resize", "ground", "test")}
 
 
 def read(
@@ -94,24 +95,20 @@ def read(
   options = {name: value for name, value in given.items() if value is not None}
   if kind == "csv" and place:
     return _table(spec, place, data_dir, text, options)
-  size = share = None
-  files = {
-      "idx": _idx,
-      "npz": _npz,
-      "folder": lambda path: read_folder(path, size)
-  }
+  share = None
+  files = {"idx": _idx, "npz": _npz, "folder": read_folder}
   if spec == "digits":
     arrays = dict(zip(_PARTS, digits(), strict=True))
   elif kind == "tfds" and place:
     arrays = tfds.arrays(place, data_dir)
   elif kind in files and place:
-    place, size, share = _said(spec, kind, place)
+    place, look, share = _said(spec, kind, place)
     path = _find(spec, place, data_dir)
     if kind in ("idx", "folder"):
       _require_folder(path)
-    arrays = files[kind](path)
+    arrays = files[kind](path, **look)
   else:
-    raise DataError(f"`spec` must be one of {_KINDS}; got {spec!r}.")
+    raise DataError(f"`spec` must be one of {_KINDS}; got {plain(spec)!r}.")
   if kind == "npz" and np.ndim(arrays["x_train"]) == 3:
     options.setdefault("kind", "image")
   return _made(from_arrays, arrays, share, options)
@@ -184,12 +181,12 @@ def _made(make, arrays, share: float | None, options) -> Source:
 
 
 def _said(spec, kind, place):
-  """PLACE, the (H, W) and the share of a test part that come after it."""
+  """PLACE, options of `read_folder`, and the share of a test part."""
   place, marked, query = place.partition("?")
   given = dict(item.partition("=")[::2] for item in query.split("&") if item)
   known = _OPTIONS.get(kind, ("test",))
   size = given.get("size", given.get("resize"))
-  sides = re.fullmatch(r"([1-9]\d*)(?:x([1-9]\d*))?", size or "1")
+  sides = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", size or "1")
   try:
     test = float(given["test"]) if "test" in given else None
   except ValueError:
@@ -198,12 +195,14 @@ def _said(spec, kind, place):
       not sides or (test is not None and not 0 <= test < 1)):
     allowed = "?test=0.2"
     if kind == "folder":
-      allowed = "?size=32 or ?size=HxW, pixels, ?test=0.2, or both with &,"
+      allowed = "?size=32 or ?size=HxW, ?ground=black, ?test=0.2, some with &,"
     raise DataError(
-        f"`spec` must end in {allowed} where it has a ?; got {spec!r}.")
-  if size is None:
-    return place, None, test
-  return place, (int(sides[1]), int(sides[2] or sides[1])), test
+        f"`spec` must end in {allowed} where it has a ?; got "
+        f"{plain(marked + query)!r}.")
+  look = {"ground": given["ground"]} if "ground" in given else {}
+  if size is not None:
+    look["size"] = int(sides[1]), int(sides[2] or sides[1])
+  return place, look, test
 
 
 def _find(spec, place, data_dir):
@@ -212,12 +211,12 @@ def _find(spec, place, data_dir):
   if data_dir is not None:
     paths.append(Path(data_dir).expanduser() / place)
   for path in paths:
-    if path.exists():
+    if os.path.exists(path):  # False where a name is too long, too
       return path
+  tried = plain(" or ".join(map(str, dict.fromkeys(paths))), 160)
   raise DataError(
-      f"`spec` must name what exists; got {spec!r}, and there is no "
-      f"{' or '.join(map(str, dict.fromkeys(paths)))}. Correct it or set "
-      "--data_dir or $DISTILL_JAX_DATA.")
+      f"`spec` must name what exists; got {plain(spec)!r}, and there is no "
+      f"{tried}. Correct it or set --data_dir or $DISTILL_JAX_DATA.")
 
 
 def _require_folder(path):
@@ -231,7 +230,7 @@ def _require_folder(path):
 def _idx(folder):
   """The files by their published names; `t10k` is the test part."""
   files = {}
-  for file in sorted(folder.iterdir()):
+  for file in unpacking.listed(folder):
     found = _IDX.fullmatch(file.name)
     if found:
       name = "test" if found[1] == "t10k" else found[1]
