@@ -12,7 +12,7 @@ import jax
 from absl import app, flags
 
 from distill_jax import models
-from distill_jax.errors import ConfigError
+from distill_jax.errors import ConfigError, plain
 from distill_jax.methods import NonFinite
 from distill_jax.runs import Interrupted
 
@@ -140,9 +140,5 @@ def _flag_error(error: flags.Error) -> str:
 
 
 def _fail(error: BaseException, code: int) -> int:
-  print(f"error: {_one_line(error)}", file=sys.stderr)
+  print(f"error: {plain(error, 1000)}", file=sys.stderr)
   return code
-
-
-def _one_line(error: BaseException) -> str:
-  return " ".join(str(error).split())

@@ -3,6 +3,7 @@
 
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -691,6 +692,7 @@ def test_save_writes_a_png_and_leaves_no_part(tmp_path):
 def test_matplotlib_waits_until_a_figure_and_pyplot_for_ever():
   code = """
 import sys
+import warnings
 from distill_jax import figures
 assert "matplotlib" not in sys.modules
 figures.curves([dict(step=0, loss=1.0)])
@@ -698,3 +700,45 @@ assert "matplotlib" in sys.modules and "matplotlib.pyplot" not in sys.modules
 """
   run = subprocess.run([sys.executable, "-c", code], capture_output=True)
   assert run.returncode == 0, run.stderr
+
+
+# Mathematics; a name that legends hide, with what terminals obey; a long one.
+HOSTILE = ("$5_$10^{", "_a\tb\n\x1b[31m\udce9", "y" * 5000, " ")
+
+
+class HostileNamesTest(parameterized.TestCase):
+
+  @parameterized.named_parameters(
+      ("grid", lambda x, y, n: figures.sample_grid(x, y, n)), (
+          "table",
+          lambda x, y, n: figures.feature_table(x[:, 0, :, 0], y, n, columns=n)
+      ), ("series", lambda x, y, n: figures.series_lines(x[..., 0], y, n)),
+      ("sentences", lambda x, y, n: figures.decoded_sentences([n] * 4, y, n)),
+      ("heat_maps", lambda x, y, n: figures.heat_maps(x[..., 0], y, n)), (
+          "bars", lambda x, y, n: figures.accuracy_bars(
+              dict(
+                  accuracy=_block(0.5),
+                  baselines=dict.fromkeys(n, _block(0.4)),
+                  network=n[0]))),
+      (
+          "sizes", lambda x, y, n: figures.accuracy_against(
+              [dict(label=name, num_samples=5, **_block(0.4)) for name in n])),
+      (
+          "transfer", lambda x, y, n: figures.transfer_matrix({
+              n[1]:
+                  dict.fromkeys(
+                      n, dict(accuracy=_block(0.5), random_real=_block(0.4)))
+          })))
+  def test_names_are_drawn_plainly(self, draw):
+    soft = 0.6 * np.eye(4) + 0.1
+    figure = draw(_noise(4, 4, 4, 1), soft, HOSTILE)
+    with warnings.catch_warnings():
+      warnings.simplefilter("error")
+      figure.draw_without_rendering()
+    texts = "\n".join(text.get_text() for text in figure.findobj(Text))
+    assert "\x1b" not in texts and "\udce9" not in texts
+    assert "y" * 110 not in texts and "$5" in texts
+
+
+def _block(mean):
+  return dict(mean=mean, std=0.1)

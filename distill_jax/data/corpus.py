@@ -14,7 +14,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from distill_jax.data.source import Source, assemble, check_lengths, given_parts
-from distill_jax.errors import DataError
+from distill_jax.errors import DataError, plain
 from distill_jax.text import embedding
 from distill_jax.text.embedding import (
     AveragedVectors,
@@ -203,7 +203,7 @@ def with_facts(source: Source, *, per_class: int | None,
   ]
   if small:
     facts["small_classes"] = small
-    names = ", ".join(f"{name} ({n})" for name, n in small.items())
+    names = ", ".join(f"{plain(name, 30)} ({n})" for name, n in small.items())
     lines.append(
         f"classes with fewer texts than the {each} rows a class of the set, "
         f"which baselines repeat: {names}")

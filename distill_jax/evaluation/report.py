@@ -9,6 +9,7 @@ import numpy as np
 
 from distill_jax import environment
 from distill_jax.artifact import Artifact
+from distill_jax.errors import plain
 from distill_jax.evaluation import metrics
 from distill_jax.evaluation.baselines import TITLES, Baseline
 from distill_jax.evaluation.cost import Cost
@@ -219,8 +220,9 @@ def _std(entry) -> float | None:
 
 
 def _heading(report, width):
+  data = plain(report["data"]["spec"], 300)
   parts = [
-      f"{report['num_samples']} samples for {report['data']['spec']}",
+      f"{report['num_samples']} samples for {data}",
       f"network {report['network']}", f"{report['student_init']} initialisation"
   ]
   steps, recipe = report["num_inner_steps"], report["recipe"]

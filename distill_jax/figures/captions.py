@@ -1,9 +1,12 @@
 """What stands beside a sample: its class and its largest label values."""
 
+import bisect
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+from distill_jax.errors import plain
 
 TEXT = 8  # points
 LABEL_SPACES = ("raw", "probabilities", "logits", "centred")
@@ -98,20 +101,24 @@ def shortened(
     rest: what follows the name.
     size: of the font in points.
   """
+  name = plain(name)
   if inches(name + rest, size) <= room + 1e-6:
     return name
-  end = min(len(name), 60)
-  while end > 1 and inches(f"{name[:end]}…{rest}", size) > room:
-    end -= 1
-  return name[:end].rstrip() + "…"
+  end = bisect.bisect_right(
+      range(1, len(name)),
+      room,
+      key=lambda end: inches(f"{name[:end]}…{rest}", size))
+  return name[:max(end, 1)].rstrip() + "…"
 
 
 def inches(text: str, size: float = TEXT) -> float:
   """Width of a text, and a twentieth for rounding to pixels."""
   from matplotlib.textpath import TextPath
 
-  plain = text.replace("$", "S")  # Dollars would be read as mathematics.
-  return 1.05 / 72 * TextPath((0, 0), plain, size=size).get_extents().width
+  text = plain(text, 300).replace("$", "S")  # which would be mathematics
+  if not text:
+    return 0.0
+  return 1.05 / 72 * TextPath((0, 0), text, size=size).get_extents().width
 
 
 def steps_of(order, num_samples: int) -> list[list[int]] | None:
@@ -154,13 +161,9 @@ def row_note(labels: Shown, class_names, groups, num_shown: int) -> str:
   if len(missing) > 5:
     return f"{note}; {len(missing)} classes have no sample."
   if missing:
-    names = ", ".join(_brief(str(class_names[c])) for c in missing)
+    names = ", ".join(plain(class_names[c], 20) for c in missing)
     return f"{note}; none of {names}."
   return f"{note}."
-
-
-def _brief(name: str) -> str:
-  return name if len(name) <= 20 else f"{name[:19].rstrip()}…"
 
 
 def _rows(labels: np.ndarray, label_space: str) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from distill_jax.errors import plain
 from distill_jax.figures import theme
 from distill_jax.figures.titles import data_name
 
@@ -175,7 +176,7 @@ def accuracy_bars(report: Mapping[str, Any], *, title: str = ""):
   whiskers = np.where(stds > 0, stds, np.nan)
   whiskers = [np.minimum(whiskers, means), np.minimum(whiskers, 100 - means)]
   axes.barh(
-      list(bars),
+      range(len(bars)),
       means,
       xerr=whiskers if stds.any() else None,
       height=0.68,
@@ -194,13 +195,15 @@ def accuracy_bars(report: Mapping[str, Any], *, title: str = ""):
         weight="bold" if name == "distilled" else "normal")
   theme.dress(axes, "x")
   axes.tick_params(axis="y", length=0)
+  theme.name_ticks(axes.yaxis, bars)
   # The scale ends at 100 %; the numbers stand right of it.
   axes.set(xlim=(0, 124), xticks=range(0, 101, 20))
   axes.spines["bottom"].set_bounds(0, 100)
-  judge = report.get("network", "").replace("_", " ")
+  judge = plain(report.get("network", "").replace("_", " "))
   axes.set_xlabel(
       f"test accuracy of {judge} (%)" if judge else "test accuracy (%)",
-      fontsize=10)
+      fontsize=10,
+      parse_math=False)
   notes = []
   if any(map(_has_std, bars.values())):
     notes.append(f"± and whiskers: {_OVER_NETWORKS} (and sets of a baseline)")
@@ -264,13 +267,9 @@ def transfer_matrix(
           va="center",
           fontsize=9,
           color="white" if means[y, x] > (low + high) / 2 else theme.DARK)
-  axes.set_xticks(
-      range(len(targets)),
-      targets,
-      rotation=30,
-      ha="right",
-      rotation_mode="anchor")
-  axes.set_yticks(range(len(rows)), list(rows), parse_math=False)
+  theme.name_ticks(
+      axes.xaxis, targets, rotation=30, ha="right", rotation_mode="anchor")
+  theme.name_ticks(axes.yaxis, rows)
   axes.set_ylabel("training set", fontsize=10)
   axes.tick_params(labelsize=9, length=0)
   axes.spines[:].set_visible(False)

@@ -67,6 +67,8 @@ def series_lines(
     row[0].set_ylabel(name, fontsize=9, parse_math=False)
     if texts is not None:
       row[-1].legend(
+          # Named, as names may begin with an underscore.
+          handles=[line for line in row[-1].lines if line.get_ls() == "-"],
           loc="center left",
           bbox_to_anchor=(1.0, 0.5),
           fontsize=7.5,

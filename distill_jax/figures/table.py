@@ -73,16 +73,15 @@ def feature_table(
   short = [captions.shortened(str(c), 1.0) for c in columns[:_COLUMNS]]
   longest = max(map(captions.inches, short))
   slanted = longest > breadth / shown.shape[1]
-  axes.set_xticks(
-      range(shown.shape[1]),
+  theme.name_ticks(
+      axes.xaxis,
       short,
+      most=99,
       fontsize=captions.TEXT,
-      parse_math=False,
       **(
           dict(rotation=35, ha="right", rotation_mode="anchor")
           if slanted else {}))
-  axes.set_yticks(
-      range(len(kept)), names, fontsize=captions.TEXT, parse_math=False)
+  theme.name_ticks(axes.yaxis, names, most=99, fontsize=captions.TEXT)
   axes.tick_params(length=0)
   axes.spines[:].set_visible(False)
   for y in np.flatnonzero(np.diff(read.classes[kept])):

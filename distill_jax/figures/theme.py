@@ -4,6 +4,7 @@ import io
 import textwrap
 
 from distill_jax import storage
+from distill_jax.errors import plain
 from distill_jax.types import FilePath
 
 _DPI = 150
@@ -75,8 +76,14 @@ def legend(figure, **options):
   """A legend below the panels, its names as they are written."""
   found = figure.legend(loc="outside lower center", frameon=False, **options)
   for text in found.get_texts():
-    text.set_parse_math(False)
+    text.set(text=plain(text.get_text()), parse_math=False)
   return found
+
+
+def name_ticks(axis, names, most: int = 36, **style):
+  """Names along an axis, as they are written, of so many characters."""
+  short = [plain(name, most) for name in names]
+  axis.set_ticks(range(len(short)), short, parse_math=False, **style)
 
 
 def foot(figure, text: str):
@@ -92,6 +99,6 @@ def foot(figure, text: str):
 def wrapped(text: str, width: int) -> list[str]:
   """Its lines, broken at spaces to so many characters."""
   return [
-      part for line in text.split("\n")
-      for part in textwrap.wrap(line, width, break_on_hyphens=False)
+      part for line in text.split("\n") for part in textwrap.wrap(
+          plain(line, 600), width, break_on_hyphens=False)
   ]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from distill_jax.errors import plain
 from distill_jax.figures import captions, theme
 
 _WIDTH = 7.5  # inches
@@ -54,7 +55,10 @@ def decoded_sentences(
     if steps is not None:
       head = f"{head}   {captions.step_text(steps[row])}"
     body = textwrap.wrap(
-        " ".join(sentences[row]), _COLUMNS, max_lines=_LINES, placeholder=" …")
+        plain(" ".join(sentences[row]), _LINES * _COLUMNS),
+        _COLUMNS,
+        max_lines=_LINES,
+        placeholder=" …")
     blocks.append((head, body))
   note = "Nearest words of the distilled vectors; training used the vectors."
   if of_words:

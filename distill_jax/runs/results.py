@@ -6,6 +6,7 @@ import numpy as np
 
 from distill_jax import figures, storage
 from distill_jax.artifact import Artifact, inverted
+from distill_jax.errors import plain
 from distill_jax.evaluation.report import Evaluation
 from distill_jax.figures.captions import classes_of_rows
 from distill_jax.preprocessing import Standardise
@@ -54,7 +55,7 @@ def _write_words(file: Path, artifact: Artifact, words) -> None:
   classes = classes_of_rows(artifact.labels, artifact.label_space)
   storage.replace(
       file, "".join(
-          f"{artifact.class_names[c]}\t{' '.join(line)}\n"
+          f"{plain(artifact.class_names[c])}\t{' '.join(line)}\n"
           for c, line in zip(classes, words, strict=True)).encode())
 
 
