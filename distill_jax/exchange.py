@@ -14,15 +14,14 @@ distilled images leave the range of real ones:
 import io
 import json
 import struct
-import zipfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 
-from distill_jax import schema, storage
+from distill_jax import schema, storage, unpacking
 from distill_jax.artifact import Artifact, build, inverted, unwritable
-from distill_jax.errors import ArtifactError
+from distill_jax.errors import ArtifactError, plain
 from distill_jax.labels import classes_of, classes_of_labels
 from distill_jax.preprocessing import ZCA
 from distill_jax.types import FilePath
@@ -74,14 +73,14 @@ def import_npz(path: FilePath) -> Artifact:
     ArtifactError: not such a file, or one that breaks a rule of the schema.
   """
   try:
-    with np.load(path, allow_pickle=False) as archive:
+    with unpacking.arrays(Path(path), "path") as archive:
       arrays = dict(archive)
     text = arrays.pop(storage.KEY, None)
     document = None if text is None else json.loads(str(text))
-  except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile,
-          zlib.error) as error:
+  except (ValueError, RecursionError) as error:
     raise ArtifactError(
-        f"`path` must name an exported set; got {path}: {error}.") from error
+        f"`path` must name an exported set; got {path}: {plain(error, 150)}."
+    ) from error
   if not isinstance(document, dict):
     raise ArtifactError(
         f"`path` must name an exported set; {path} has no {storage.KEY!r}. "
