@@ -7,7 +7,6 @@ environment variable DISTILL_JAX_UNPACKED_BYTES sets another limit.
 
 import contextlib
 import gzip
-import io
 import lzma
 import math
 import os
@@ -93,14 +92,15 @@ def opened(
     choose: Callable[[list[str]], list[str]] = list) -> Iterator[BinaryIO]:
   """The bytes of a file: of a gzip, xz or zip archive, those that it holds.
 
+  Whoever reads them keeps within the limit, by `check_size`.
+
   Args:
     path: of the file.
     argument: which named it.
     choose: `(names) -> names`, of the files in a zip archive; one must remain.
 
   Raises:
-    DataError: no regular file, one that cannot be read, or that unpacks to
-      too much.
+    DataError: no regular file, or one that cannot be read.
   """
   with reading(path, argument), _regular(path, argument) as file:
     begin = file.peek(8)
@@ -113,7 +113,7 @@ def opened(
           yield stream
     elif unpack:
       with unpack[0](file) as stream:
-        yield io.BufferedReader(_Bounded(stream, file, path, argument), _CHUNK)
+        yield stream
     else:
       yield file
 
@@ -122,7 +122,9 @@ def content(path: Path, argument: str = "spec") -> bytes:
   """All bytes of a text, packed or not; a line of it has 16 MiB at most."""
   chunks, line = [], 0
   with opened(path, argument) as stream:
+    size = os.path.getsize(path)
     while chunk := stream.read(_CHUNK):
+      check_size(len(chunk) + _CHUNK * len(chunks), size, path, argument)
       end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
       line = len(chunk) + (line if end < 0 else -end - 1)
       _check_line(path, argument, line)
@@ -132,8 +134,13 @@ def content(path: Path, argument: str = "spec") -> bytes:
 
 def lines(stream: BinaryIO, path: Path, argument: str) -> Iterator[bytes]:
   """The lines of a stream that `opened` gave, of 16 MiB at most."""
+  size, taken, checked = os.path.getsize(path), 0, 0
   while line := stream.readline(_LONGEST_LINE + 1):
-    _check_line(path, argument, len(line))
+    taken += len(line)
+    if taken > checked:  # seldom, as it takes time
+      _check_line(path, argument, len(line))
+      check_size(taken, size, path, argument)
+      checked = taken + _CHUNK
     yield line
 
 
@@ -195,26 +202,8 @@ class _Arrays(Mapping):
         return np.lib.format.read_array(stream, allow_pickle=False)
 
 
-class _Bounded(io.RawIOBase):
-  """What a stream unpacks to, as long as it keeps within the limit."""
-
-  def __init__(self, stream, file, path, argument):
-    super().__init__()
-    self._stream, self._taken = stream, 0
-    self._about = (_size(file), path, argument)
-
-  def readable(self):
-    return True
-
-  def readinto(self, buffer):
-    num = self._stream.readinto(buffer)
-    self._taken += num
-    check_size(self._taken, *self._about)
-    return num
-
-
 @contextlib.contextmanager
-def _regular(path: Path, argument: str) -> Iterator[io.BufferedReader]:
+def _regular(path: Path, argument: str) -> Iterator[BinaryIO]:
   """An open file that is no pipe or device, which might never end."""
   mode = os.stat(path).st_mode
   if not stat.S_ISREG(mode):

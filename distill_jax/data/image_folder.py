@@ -13,6 +13,7 @@ turned upright; of several frames the first counts.
 """
 
 import collections
+import functools
 import os
 import warnings
 from pathlib import Path
@@ -35,7 +36,7 @@ SUFFIXES = (
 _GREY_MODES = ("1", "L", "LA", "La")
 _TRANSPARENT = ("RGBA", "LA", "PA", "RGBa", "La")
 _SIXTEEN_BITS = ("PNG", "PPM")  # formats whose mode "I" holds 0..65535
-_LARGE = 2**20  # pixels of an image that is worth a look at all headers
+_LARGE = 2**24  # pixels that are worth a second look at headers and sizes
 
 
 def read_folder(
@@ -163,8 +164,7 @@ def _images(files, root: Path, size, ground, left_out) -> dict[Path, Any]:
   """Those files that are images, as PIL images of mode L or RGB, upright."""
   from PIL import Image
 
-  Image.init()
-  images, first = {}, None
+  images, first, upright = {}, None, None
   with warnings.catch_warnings():
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     for file in files:
@@ -179,8 +179,9 @@ def _images(files, root: Path, size, ground, left_out) -> dict[Path, Any]:
             _check_headers(files, None if size else first)
         _check_header(file, opened, None if size else first)
         with unpacking.reading(file):
-          images[file] = _image(opened, file, size, ground)
-      _check_size((first[0], images[first[0]].size), (file, images[file].size))
+          image = images[file] = _image(opened, file, size, ground)
+      upright = upright or (file, image.size)
+      _check_size(upright, (file, image.size))
   return images
 
 
@@ -189,9 +190,7 @@ def _opened(path: Path, left_out):
   from PIL import Image
 
   suffix = path.suffix.lower()
-  known = [name for name in _FORMATS if name in Image.OPEN]
-  if suffix == ".tga":  # whose content does not say so
-    known.append("TGA")
+  known = ("TGA",) if suffix == ".tga" else _known()  # TGA does not say so
   with unpacking.reading(path):
     try:
       return Image.open(path, formats=known)
@@ -208,13 +207,23 @@ def _opened(path: Path, left_out):
   return None
 
 
+@functools.cache
+def _known() -> tuple[str, ...]:
+  """The formats that this Pillow has been built for."""
+  from PIL import Image
+
+  Image.init()
+  return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
 def _check_memory(files, root: Path, image, size) -> None:
   """Refuses more pixels than such files should have, were all like this one."""
   width, height = image.size
   height, width = size or (height, width)
   each = width * height * (1 if image.mode in _GREY_MODES else 3)
-  packed = sum(file.stat().st_size for file in files)
-  unpacking.check_size(each * len(files), packed, root, "spec")
+  if each * len(files) > _LARGE:
+    packed = sum(file.stat().st_size for file in files)
+    unpacking.check_size(each * len(files), packed, root, "spec")
 
 
 def _check_headers(files, first) -> None:

@@ -335,6 +335,8 @@ def _from_binary(path: Path, stream, wanted) -> Vectors:
         "`vectors` must begin with the number of words and the dimension where "
         f"they are binary; {path} begins with {head[:40]!r}.")
   number, size = _counts_said(path, *said)
+  packed = path.stat().st_size
+  unpacking.check_size(number * 4 * size, packed, path, "vectors")
   words, rows, content, place = {}, [], b"", 0
   enough = _LONGEST_WORD + 4 * size
   for index in range(number):
