@@ -13,6 +13,7 @@ turned upright; of several frames the first counts.
 """
 
 import collections
+import contextlib
 import functools
 import os
 import warnings
@@ -168,43 +169,42 @@ def _images(files, root: Path, size, ground, left_out) -> dict[Path, Any]:
   with warnings.catch_warnings():
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     for file in files:
-      opened = _opened(file, left_out)
-      if opened is None:
-        continue
-      with opened:
+      with unpacking.reading(file), _opened(file, left_out) as opened:
+        if opened is None:
+          continue
         if first is None:
           first = file, opened.size
           _check_memory(files, root, opened, size)
-          if _is_large(opened):
-            _check_headers(files, None if size else first)
+          if size is None and _is_large(opened):
+            _check_headers(files, first)
         _check_header(file, opened, None if size else first)
-        with unpacking.reading(file):
-          image = images[file] = _image(opened, file, size, ground)
+        image = images[file] = _image(opened, file, size, ground)
       upright = upright or (file, image.size)
       _check_size(upright, (file, image.size))
   return images
 
 
 def _opened(path: Path, left_out):
-  """An image that is not decoded yet; None for a file that is no image."""
+  """An image that is not decoded yet; of None where a file is no image."""
   from PIL import Image
 
   suffix = path.suffix.lower()
-  known = ("TGA",) if suffix == ".tga" else _known()  # TGA does not say so
-  with unpacking.reading(path):
-    try:
-      return Image.open(path, formats=known)
-    except Image.DecompressionBombError as error:
+  known = _known()
+  if suffix == ".tga":  # whose content does not say so
+    known = (*known, "TGA")
+  try:
+    return Image.open(path, formats=known)
+  except Image.DecompressionBombError as error:
+    raise DataError(
+        f"`spec` must hold smaller images; {path}: {plain(error, 100)}. Shrink "
+        "it.") from error
+  except Image.UnidentifiedImageError as error:
+    if suffix in SUFFIXES:
       raise DataError(
-          f"`spec` must hold smaller images; {path}: {plain(error, 100)}. "
-          "Shrink it.") from error
-    except Image.UnidentifiedImageError as error:
-      if suffix in SUFFIXES:
-        raise DataError(
-            f"`spec` must hold readable images; got {path}, which is none. "
-            "Fetch it again.") from error
+          f"`spec` must hold readable images; got {path}, which is none. Fetch "
+          "it again.") from error
   left_out[plain(suffix, 12) if suffix else "without an ending"] += 1
-  return None
+  return contextlib.nullcontext()
 
 
 @functools.cache
@@ -229,9 +229,9 @@ def _check_memory(files, root: Path, image, size) -> None:
 def _check_headers(files, first) -> None:
   """Compares large images before any of them is decoded."""
   for file in files:
-    opened = _opened(file, collections.Counter())
-    if opened is not None:
-      with opened:
+    with unpacking.reading(file), _opened(file,
+                                          collections.Counter()) as opened:
+      if opened is not None:
         _check_header(file, opened, first)
 
 
