@@ -36,3 +36,14 @@ def plain(value, most: int = 60) -> str:
   text = "".join(
       c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
   return text if len(text) <= most else f"{text[:most - 1].rstrip()}…"
+
+
+def shown(value, most: int = 40) -> str:
+  """A value as Python writes it, cut."""
+  return plain(repr(value), most)
+
+
+def listed(values, most: int = 4) -> str:
+  """The first values, each cut, and how many there are."""
+  more = f", ... ({len(values)})" if len(values) > most else ""
+  return ", ".join(plain(value, 30) for value in values[:most]) + more

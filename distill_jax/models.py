@@ -138,10 +138,19 @@ def check_fits(network: Network, source: Source, *, reader: str = "") -> None:
     reader: what reads the network's stages, by name; "" for nothing.
 
   Raises:
-    ConfigError: a wrong number of outputs; no stages that `reader` could read.
+    ConfigError: a wrong number of outputs; no stages that `reader` could read;
+      a network of images for rows of numbers.
   """
   example = jax.ShapeDtypeStruct(source.example.shape, source.example.dtype)
-  _check_outputs(network, example, source.num_classes)
+  try:
+    _check_outputs(network, example, source.num_classes)
+  except ValueError as error:
+    if example.ndim > 2 or isinstance(error, ConfigError):
+      raise
+    raise ConfigError(
+        f"`network` must take rows of numbers, such as an MLP; the data are "
+        f"rows of {example.shape[1]}. Where these are pixels, make images of "
+        "them: from_arrays(x.reshape(-1, H, W, C), y).") from error
   if reader:
     _check_stages(network, example, reader)
 

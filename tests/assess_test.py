@@ -52,6 +52,15 @@ def test_says_how_the_set_compares_with_real_data(tmp_path):
   assert len(json.loads((tmp_path / "real.json").read_text())) == 1
 
 
+def test_classes_are_matched_by_name():
+  turned = SOURCE.in_classes(("2", "0", "1"))
+  few = dict(num_networks=1, baselines="")
+  found = evaluate(MADE, turned, **few)
+  assert found["accuracy"] == evaluate(MADE, SOURCE, **few)["accuracy"]
+  with pytest.raises(ValueError, match="they lack 2 and have owl besides"):
+    evaluate(MADE, SOURCE._replace(class_names=("0", "1", "owl")))
+
+
 def test_several_networks_on_real_data_beside_the_set():
   by_hand = nn.mlp(3, widths=(5,))._replace(spec=())
   report = evaluate(

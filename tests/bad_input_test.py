@@ -39,7 +39,7 @@ def _with(value, row=3):
 
 ARRAYS = [
     ("no samples", (X[:0], Y[:0]), ["`x_train`", "must hold", "(0, 8, 8)"]),
-    ("one class", (X, 0 * Y), ["`y_train`", "at least two", "('0',)"]),
+    ("one class", (X, 0 * Y), ["`y_train`", "at least two", "only 0"]),
     ("empty class", (X, 2 * Y), ["`y_train`", "every class", "'1'", "number"]),
     ("negative label", (X, Y - 1), ["`y_train`", "0..", "-1", "row 0"]),
     (
@@ -63,7 +63,57 @@ ARRAYS = [
     ("half a test part", (X, Y, X), ["`x_test`", "`y_test`", "together"]),
     (
         "test images of another size", (X, Y, X[:, :4], Y),
-        ["`x_test`", "(8, 8, 1)", "(4, 8, 1)"])
+        ["`x_test`", "(8, 8, 1)", "(4, 8, 1)"]),
+    (
+        "masked label", (X, np.ma.array(Y, mask=Y)),
+        ["`y_train`", "row 1", "Drop"]),
+    (
+        "masked pixel", (X, Y, np.ma.masked_equal(X, X[2, 1, 1]), Y),
+        ["`x_test`", "no missing", "Drop"]),
+    (
+        "masked image in a list", ([np.ma.array(x, mask=x > 250) for x in X],
+                                   Y), ["`x_train`", "no missing", "Drop"]),
+    (
+        "NaN among names", (X, ["a", "b", np.nan, "b"] * 2),
+        ["`y_train`", "2, the first in row 2", "rename the class nan"]),
+    (
+        "a word for missing", (X, ["a", "b", "b", " N/A "] * 2),
+        ["`y_train`", "no missing", "row 3", "rename the class N/A"]),
+    (
+        "None among numbers", (X, [0, 1, None, 1] * 2),
+        ["`y_train`", "no missing", "row 2", "Drop"]),
+    (
+        "no time among labels", (X, [np.datetime64("NaT"), *Y[1:]]),
+        ["`y_train`", "no missing", "row 0"]),
+    (
+        "None among pixels", (np.where(X == X[5, 0, 0], None, X), Y),
+        ["`x_train`", "no missing", "Drop or fill"]),
+    (
+        "one label spelt twice", (X, ["0", "1"] * 3 + ["0.0", "1"]),
+        ["`y_train`", "one way", "'0' and '0.0'", "Choose"]),
+    (
+        "names in Latin-1", (X, [b"\xe9t\xe9", b"a"] * 4),
+        ["`y_train`", "UTF-8", "xe9t", "Decode"]),
+    (
+        "prices", (np.eye(21), 7 * np.arange(21)),
+        ["`y_train`", "classes", "21 different numbers up to 140", "ranges"]),
+    (
+        "channels first", (np.zeros((8, 3, 16, 9)), Y), [
+            "`x_train`", "[N, H, W, C]", "(8, 3, 16, 9)",
+            "x.transpose(0, 2, 3, 1)"
+        ]),
+    (
+        "images of two shapes", ([*X[:7], X[7, :5]], Y), [
+            "`x_train`", "one shape", "(8, 8) in row 0", "(5, 8) in row 7",
+            "Resi"
+        ]),
+    (
+        "float pixels up to 255", (X[..., None] / 1.0, Y),
+        ["`x_train`", "[0, 1]", "0..255", "Divide", "uint8"]),
+    ("one feature", (Y, Y), ["`x_train`", "[N, D]", "(8,)", "x[:, None]"]),
+    (
+        "no variation but an offset", (1.7e9 + 50 + np.eye(8) / 1e3, Y),
+        ["`x_train`", "billionth", "1.7e+09", "Subtract"])
 ]
 
 
@@ -432,9 +482,13 @@ def test_evaluate_launcher(tmp_path):
   _truncated(tmp_path / "cut")
   np.savez(tmp_path / "set.npz", x_train=X, y_train=Y, x_test=X, y_test=Y)
   good, spec = f"--artifact={tmp_path / 'good'}", f"npz:{tmp_path / 'set.npz'}"
+  np.savez(
+      tmp_path / "other.npz", x_train=X, y_train=Y, class_names=["odd", "fox"])
   out = tmp_path / "report.json"
   out.write_text("precious")
-  cases = [([f"--artifact={tmp_path / 'cut'}"], ["`path`", "cut short"]),
+  cases = [([good, f"--data=npz:{tmp_path}/other.npz"],
+            ["classes of the set", "lack even", "have fox", "Rename"]),
+           ([f"--artifact={tmp_path / 'cut'}"], ["`path`", "cut short"]),
            ([f"--artifact={tmp_path / 'none'}"], ["`path`", "there is no"]),
            ([good, "--data=digits"], ["`y_train`", "0..1"]),
            ([good, "--networks=resnet"], ["`network`", "lenet", "'resnet'"]),

@@ -81,6 +81,11 @@ class FeaturesSourceTest(parameterized.TestCase):
     made = with_features(source, _summary, preprocessing=given)
     assert made.preprocessing is given
 
+  def test_classes_that_are_numbers_out_of_order(self):
+    source = from_arrays(X, Y.astype(str), class_names=("2", "0", "1"))
+    made = with_features(source, _summary)
+    chex.assert_trees_all_equal(made.train.labels, source.train.labels)
+
   def test_without_test_part_and_with_few_members(self):
     source = from_arrays(X, Y, test_fraction=0).narrow([0, 1, 2])
     made = with_features(source, _summary)
@@ -137,6 +142,7 @@ class FeaturesSourceTest(parameterized.TestCase):
           "nan", lambda x: np.where(
               np.arange(len(x))[:, None] == 5, np.nan, _summary(x)),
           "got 3 NaN or infinite values, the first for train sample 5"),
+      ("masked", lambda x: np.ma.masked_less(_summary(x), 1e9), "missing"),
       ("float32", lambda x: _summary(x) + 1e39, "finite float32; got 27 NaN"),
       ("calls", lambda x: np.ones((len(x), len(x))), "got 9, then 7"))
   def test_refused(self, features, message):

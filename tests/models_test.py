@@ -125,6 +125,14 @@ def test_refuses(spec, message):
     models.from_spec(spec, 3)
 
 
+@pytest.mark.parametrize("name", ["convnet", "lenet", "resnet10"])
+def test_networks_of_images_refuse_rows_of_numbers(name):
+  network = models.from_spec(dict(name=name), 2)
+  with pytest.raises(ConfigError, match="rows of 784.*reshape.-1, H, W, C"):
+    models.check_fits(
+        network, SimpleNamespace(num_classes=2, **vars(_source(784))))
+
+
 def test_parameterizations_refuse():
   with pytest.raises(ConfigError, match="Did you mean 'pixels'"):
     parameterization.from_spec(dict(name="pixel"))

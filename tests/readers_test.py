@@ -147,6 +147,22 @@ def test_what_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
   assert read(f"npz:{path}").train.inputs.shape[1:] == (99, 99, 1)
 
 
+def test_names_say_what_the_labels_mean(tmp_path):
+  path = tmp_path / "set.npz"
+  np.savez(path, x_train=X, y_train=Y, class_names=[b"owl", b"cat", b"dog"])
+  source = read(f"npz:{path}?test=0", class_names=("cat", "dog", "owl"))
+  assert source.class_names == ("cat", "dog", "owl")
+  np.testing.assert_array_equal(source.train.labels, (Y + 2) % 3)
+  _fails(
+      f"npz:{path}?test=0",
+      "lack fox and have owl",
+      class_names=("cat", "dog", "fox"))
+  folder = _write_folder(tmp_path / "images")
+  for old, new in zip("abc", ("10", "9", "1"), strict=True):
+    (folder / old).rename(folder / new)
+  assert read(f"folder:{folder}").class_names == ("1", "9", "10")
+
+
 def test_npz_refused(tmp_path):
   path = tmp_path / "set.npz"
   spec = f"npz:{path}"

@@ -104,6 +104,10 @@ class SourceTest(parameterized.TestCase):
     np.testing.assert_array_equal(source.test.inputs, [[1, 9]])
     with pytest.raises(DataError, match="`x_train` .* <U1 in column 'c'"):
       from_arrays(_Frame(a=[1, 2], c=["x", "y"]), [0, 1])
+    with pytest.raises(DataError, match="`x_train.'b'.`.*first in row 1"):
+      from_arrays(_Frame(a=[1, 2], b=[1.0, np.nan]), [0, 1])
+    with pytest.raises(DataError, match="'Unnamed: 0'.*row numbers.*Drop it"):
+      from_arrays(_Frame({"Unnamed: 0": [1, 2]}), [0, 1])
     with pytest.raises(DataError, match="`x_test` must have column 'b'"):
       from_arrays(frame, [0, 1, 0, 1], _Frame(a=[1]), [1])
 
@@ -117,6 +121,73 @@ class SourceTest(parameterized.TestCase):
     np.testing.assert_array_equal(source.train.labels, Y)
     source = _whole(X, Y[:, None], class_names=("x", "y", "z"))
     assert source.class_names == ("x", "y", "z")
+
+  @parameterized.named_parameters(
+      ("objects", Y.astype(object)), ("floats", Y / 1.0),
+      ("strings", Y.astype(str)), ("bytes", Y.astype("S")),
+      ("spaces", [f"{y} " for y in Y]), ("column", Y[:, None]))
+  def test_spellings_of_one_label(self, labels):
+    source = _whole(X, labels, X, Y.astype(str))
+    assert source.class_names == ("0", "1", "2")
+    np.testing.assert_array_equal(source.train.labels, Y)
+    np.testing.assert_array_equal(source.test.labels, Y)
+
+  def test_classes_that_are_numbers(self):
+    numbers = np.array([2, 10, 33])[Y]
+    source = _whole(X, numbers.astype(str))
+    assert source.class_names == ("2", "10", "33")
+    other = _whole(X, numbers, class_names=source.class_names)
+    np.testing.assert_array_equal(source.train.labels, other.train.labels)
+    turned = _whole(X, numbers.astype(str), class_names=("33", "2", "10"))
+    np.testing.assert_array_equal(turned.train.labels, (Y + 1) % 3)
+    with pytest.raises(DataError, match="out of order, 33, 2, 10.*Sort"):
+      _whole(X, numbers, class_names=("33", "2", "10"))
+    with pytest.raises(DataError, match="one of the classes 1, 2, 3; got 0 in"):
+      _whole(X, Y, class_names=(1, 2, 3))
+
+  def test_names_in_a_dict_in_bytes_and_in_two_unicode_forms(self):
+    names = {5: "owl", 2: b"cat", 3: "e\u0301t\u00e9"}
+    source = _whole(X, np.array([2, 3, 5])[Y], class_names=names)
+    assert source.class_names == ("cat", "\u00e9t\u00e9", "owl")
+    np.testing.assert_array_equal(source.train.labels, Y)
+    words = np.array(["cat", "\u00e9te\u0301", "owl"])[Y]
+    again = _whole(X, words, class_names=source.class_names)
+    np.testing.assert_array_equal(again.train.labels, Y)
+    with pytest.raises(DataError, match="`y_train` must be.*got '1' in row 1"):
+      _whole(X, Y, class_names={0: "a", 2: "b"})
+
+  def test_classes_in_another_order(self):
+    source = _whole(X, Y, X[:4], Y[:4], class_names=("cat", "dog", "owl"))
+    turned = source.in_classes(("owl", "cat", "dog"))
+    again = _whole(
+        X, (Y + 1) % 3,
+        X[:4], (Y[:4] + 1) % 3,
+        class_names="owl cat dog".split())
+    chex.assert_trees_all_equal(turned.train, again.train)
+    assert turned.fingerprint() == again.fingerprint()
+    assert source.in_classes(source.class_names) is source
+    with pytest.raises(DataError, match="lack fox and have owl besides"):
+      source.in_classes(("cat", "dog", "fox"))
+
+  def test_objects_become_what_they_hold(self):
+    images = np.empty(12, object)
+    for row, image in enumerate(X):
+      images[row] = image
+    source = _whole(images, Y.astype(object))
+    np.testing.assert_array_equal(source.train.inputs, X)
+
+  def test_a_large_offset_survives(self):
+    x = np.stack([1_700_000_000 + np.arange(12), np.arange(12)], axis=1)
+    source = _whole(x, Y, x[:3], Y[:3], preprocessing="standardise")
+    held = source.train.encode(source.train.inputs)
+    np.testing.assert_allclose(
+        np.diff(held[:, 0]), 1 / x[:, 1].std(), rtol=1e-4)
+    np.testing.assert_array_equal(source.test.inputs, held[:3])
+    again = _whole(x[:5] / 1.0, Y[:5], preprocessing=source.preprocessing)
+    np.testing.assert_array_equal(again.train.inputs, held[:5])
+    assert source.preprocessing.mean.dtype == jnp.float32
+    with pytest.raises(DataError, match="billionth.*got 1.7e.09.*Subtract"):
+      _whole(1.7e9 + 50 + x[:, 1:] / 1e3, Y)
 
   def test_validation_is_stratified_and_not_fitted(self):
     x = np.arange(40, dtype=np.float32)[:, None]
@@ -207,19 +278,19 @@ class SourceTest(parameterized.TestCase):
       ("negative", X, Y - 1, {}, r"must be 0\.\..*got -1 in row 0"),
       ("large", X, Y, {
           "class_names": "ab"
-      }, r"0\.\.1; got 2 in row 2"),
-      ("same_names", X, Y, {
-          "class_names": "aba"
-      }, "must differ"), (
-          "one_hot", X, np.eye(3)[Y], {},
-          r"one class per sample; got .*\(12, 3\)"),
+      }, r"0\.\.1; got 2 in row 2"), (
+          "same_names", X, Y, {
+              "class_names": "aba"
+          }, "once and in one way; got 'a' and 'a'"), (
+              "one_hot", X, np.eye(3)[Y], {},
+              r"one class per sample; got .*\(12, 3\)"),
       ("regression", X, Y + 0.5, {}, r"not real numbers; got 0\.5 in row 0"),
-      ("nan_label", X, np.where(Y == 2, np.nan, Y), {}, "got nan in row 2"),
-      ("object_label", X, np.array([None] * 12), {}, "integers or strings"), (
+      ("nan_label", X, np.where(Y == 2, np.nan, Y), {}, "first in row 2"),
+      ("object_label", X, np.array([None] * 12), {}, "first in row 0"), (
           "nan", _nan(), Y, {},
           "got 2 NaN or infinite values, the first in row 3"),
       ("rank", X[None], Y, {}, r"must be \[N, H, W\].*\(1, 12, 4, 4, 1\)"),
-      ("object", X.astype(object), Y, {}, "integers or floats; got object"),
+      ("object", X.astype(str).astype(object), Y, {}, "or floats; got <U3"),
       ("complex", X.astype(complex), Y, {}, "got complex128"),
       ("bool", X > 0, Y, {}, "got bool"),
       ("pixels", X.astype(int) + 300, Y, {}, r"pixels 0\.\.255"),
@@ -256,7 +327,16 @@ class SourceTest(parameterized.TestCase):
               }, "must be 0 beside `x_test`; got 0.2"),
       ("small_for_test", X[:5], Y[:5], {
           "test_fraction": None
-      }, "class '2'"),
+      }, "class '2'"), (
+          "missing_name", X, Y, {
+              "class_names": ["a", None, "c"]
+          }, "`class_names` must have no missing.*row 1"), (
+              "price_words", X, np.arange(12).astype(str), {
+                  "test_fraction": 0.2
+              }, "Regression"), (
+                  "flat_series", X[:, 0, :, 0], Y, {
+                      "kind": "series"
+                  }, r"x\[\.\.\., None\]"),
       ("ambiguous", X[..., 0] / 255, Y, {}, 'kind="series".*kind="image"'),
       ("kind", X, Y, {
           "kind": "series"

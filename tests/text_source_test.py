@@ -260,7 +260,7 @@ def test_what_is_refused(options, message):
 def test_labels_are_checked():
   with pytest.raises(DataError, match="at least two classes"):
     from_texts(["a b", "c d"], ["x", "x"], vectors=VECTORS)
-  with pytest.raises(DataError, match="one of the classes of the training"):
+  with pytest.raises(DataError, match="classes cat, dog; got 'fish'"):
     from_texts(TRAIN, LABELS, TEST, ["dog", "fish"], vectors=VECTORS)
   with pytest.raises(DataError, match="equal length; got 12 and 11"):
     from_texts(TRAIN, LABELS[1:], vectors=VECTORS)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from distill_jax.data import labelling
 from distill_jax.data.source import Source, assemble, check_lengths, given_parts
 from distill_jax.errors import DataError, plain
 from distill_jax.text import embedding
@@ -107,7 +108,10 @@ def from_texts(
       part: tokenised(f"x_{part}", texts, tokens)
       for part, (texts, _) in parts.items()
   }
-  labels = {part: np.asarray(y) for part, (_, y) in parts.items()}
+  labels = {
+      part: labelling.as_labels(f"y_{part}", y)
+      for part, (_, y) in parts.items()
+  }
   check_lengths(found, labels)
   facts: dict[str, Any] = {"tokens": getattr(tokens, "__name__", tokens)}
   repeats = {

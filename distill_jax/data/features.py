@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from distill_jax.data.arrays import as_array
 from distill_jax.data.source import Source, from_arrays
 from distill_jax.errors import DataError
 from distill_jax.preprocessing import Standardise
@@ -51,10 +52,9 @@ def with_features(
       for part, split in splits.items()
   }
   _check_alike(found)
-  labels = np.asarray(source.train.labels)
   record = from_arrays(
       found["train"],
-      labels,
+      np.asarray(source.class_names)[source.train.labels],
       class_names=source.class_names,
       preprocessing=preprocessing,
       test_fraction=0).preprocessing
@@ -116,7 +116,7 @@ def _features(features, samples, rows, noun, encode=lambda raw: raw):
   chunks = []
   for start in range(0, len(samples), rows):
     chunk = samples[start:start + rows]
-    found = np.asarray(features(encode(chunk)))
+    found = as_array("features", features(encode(chunk)))
     size = chunks[0].shape[1] if chunks else None
     chunks.append(_checked(found, len(chunk), size, start, noun))
   return np.concatenate(chunks)

@@ -1,8 +1,21 @@
-"""From whatever labels users have to class indices 0..K-1 and names."""
+"""From whatever labels users have to class indices 0..K-1 and names.
+
+A label means a class by its name: texts are compared in Unicode's NFC without
+the spaces around them, whole numbers by their value. So 3, "3", "3.0" and b"3"
+are one class.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from distill_jax.errors import DataError
+from distill_jax.data.arrays import as_array, check_present, is_missing
+from distill_jax.errors import DataError, listed, shown
+
+_NUMBER = re.compile(r"([+-]?\d+)(\.0*)?")
+_MANY = 20  # classes; unusual labels of more are taken for measurements
 
 
 def as_labels(argument: str, labels):
@@ -10,15 +23,16 @@ def as_labels(argument: str, labels):
 
   Args:
     argument: what to call them in messages.
-    labels: [N] or [N, 1] integers, booleans, whole floats or strings.
+    labels: [N] or [N, 1] integers, booleans, whole floats, strings or bytes.
 
   Returns:
     [N] int64 or str.
 
   Raises:
-    DataError: several labels per sample, or targets that are not classes.
+    DataError: several labels per sample, missing ones, or targets that are not
+      classes.
   """
-  labels = np.asarray(labels)
+  labels = as_array(argument, labels)
   if labels.ndim == 2 and labels.shape[1] == 1:
     labels = labels[:, 0]
   if labels.ndim != 1:
@@ -27,13 +41,44 @@ def as_labels(argument: str, labels):
         f"{labels.shape}. Take the argmax of one-hot labels; several labels "
         "per sample are not supported.")
   if labels.dtype.kind == "f":
+    check_present(argument, np.isnan(labels))
     _check_whole(argument, labels)
   if labels.dtype.kind in "biuf":
     return labels.astype(np.int64)
-  if labels.dtype.kind == "U" or all(isinstance(name, str) for name in labels):
-    return labels.astype(str)
+  if labels.dtype.kind in "SU":
+    values, places = np.unique(labels, return_inverse=True)
+    names = np.array([_plain(argument, name) for name in values.tolist()], str)
+    missing = np.array([is_missing(name) for name in names], bool)
+    check_present(
+        argument,
+        missing[places],
+        remedy="Drop these rows, or rename the class"
+        f" {listed(names[missing])} if it is one.")
+    return names[places]
   raise DataError(
       f"`{argument}` must be integers or strings; got {labels.dtype}.")
+
+
+def meaning(name: str) -> int | str:
+  """What labels of one class have in common; see the module."""
+  name = unicodedata.normalize("NFC", name.strip())
+  number = _NUMBER.fullmatch(name)
+  return int(number[1]) if number else name
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+  """Whole numbers by value, other names alphabetically."""
+  names = list(names)
+  numbers = all(isinstance(meaning(name), int) for name in names)
+  return tuple(sorted(names, key=meaning if numbers else None))
+
+
+def as_names(class_names) -> tuple[str, ...]:
+  """Names of classes from texts, bytes or numbers, or a dict by label."""
+  if isinstance(class_names, Mapping):
+    by_label = {str(label): name for label, name in class_names.items()}
+    class_names = [by_label[label] for label in in_order(by_label)]
+  return tuple(map(str, as_labels("class_names", list(class_names)).tolist()))
 
 
 def name_classes(labels, class_names=None) -> tuple[str, ...]:
@@ -41,24 +86,26 @@ def name_classes(labels, class_names=None) -> tuple[str, ...]:
 
   Args:
     labels: [N] int64 or str, of the training part.
-    class_names: K names, or None.
+    class_names: K names, see `as_names`, or None.
 
   Returns:
-    K names: those given, the sorted strings, or "0".."K-1".
+    K names: those given, the strings `in_order`, or "0".."K-1".
 
   Raises:
-    DataError: a name occurs twice, or an index below the largest is unused.
+    DataError: a class has two names, or an index below the largest is unused.
   """
   if class_names is not None:
-    names = tuple(str(name) for name in class_names)
-    if len(set(names)) < len(names):
-      raise DataError(f"`class_names` must differ; got {names}.")
-    return names
+    return _each_once("class_names", as_names(class_names))
   present = np.unique(labels)
   if labels.dtype.kind == "U":
-    return tuple(present.tolist())
+    return _each_once("y_train", in_order(present.tolist()))
   present = present[present >= 0]  # `indices` names a negative label
   absent = np.flatnonzero(present != np.arange(len(present)))
+  if len(absent) and len(present) > _MANY:
+    raise DataError(
+        f"`y_train` must be classes 0..K-1; got {len(present):,} different "
+        f"numbers up to {present[-1]}, which look like regression targets. "
+        "Regression is not supported; sort them into a few ranges.")
   if len(absent):
     raise DataError(
         "`y_train` must hold samples of every class; got an empty class "
@@ -67,12 +114,28 @@ def name_classes(labels, class_names=None) -> tuple[str, ...]:
   return tuple(str(label) for label in range(len(present)))
 
 
-def indices(argument: str, labels, class_names):
+def renamed(argument: str, labels, names: Mapping):
+  """Labels by their names in a dict {label: name}.
+
+  Args:
+    argument: what to call the labels in messages.
+    labels: [N] int64 or str.
+    names: of every label.
+
+  Raises:
+    DataError: a label without a name.
+  """
+  keys = in_order(map(str, names))
+  return np.array(as_names(names))[indices(argument, labels.astype(str), keys)]
+
+
+def indices(argument: str, labels, class_names: Sequence[str]):
   """Class indices of labels.
 
   Args:
     argument: what to call them in messages.
-    labels: [N] int64 indices, or str names.
+    labels: [N] int64 or str. Integers are class indices, or the names of
+      classes where all names are whole numbers.
     class_names: K names.
 
   Returns:
@@ -81,18 +144,67 @@ def indices(argument: str, labels, class_names):
   Raises:
     DataError: a label that is none of the classes, with its row.
   """
-  if labels.dtype.kind == "U":
-    places = {name: index for index, name in enumerate(class_names)}
-    found = np.array([places.get(name, -1) for name in labels.tolist()])
-    rule = "one of the classes of the training part"
+  means = [meaning(name) for name in class_names]
+  values, inverse = np.unique(labels, return_inverse=True)
+  rule = f"0..{len(means) - 1}"
+  if labels.dtype.kind == "U" or all(isinstance(m, int) for m in means):
+    if labels.dtype.kind != "U" and means != sorted(means):
+      raise DataError(
+          f"`{argument}` must be names where the classes are numbers out of "
+          f"order, {listed(class_names)}: an integer could be a class's number "
+          "or its place. Sort `class_names`, or give labels as strings.")
+    if means != list(range(len(means))):
+      rule = f"one of the classes {listed(class_names)}"
+    places = {m: index for index, m in enumerate(means)}
+    found = [places.get(meaning(str(value)), -1) for value in values.tolist()]
   else:
-    found, rule = labels, f"0..{len(class_names) - 1}"
-  bad = np.flatnonzero((found < 0) | (found >= len(class_names)))
+    found = np.where((values < 0) | (values >= len(means)), -1, values)
+  found = np.asarray(found, np.int32)[inverse]
+  bad = np.flatnonzero(found < 0)
   if len(bad):
     raise DataError(
-        f"`{argument}` must be {rule}; got {labels[bad[0]].item()!r} in row "
-        f"{bad[0]}.")
-  return found.astype(np.int32)
+        f"`{argument}` must be {rule}; got "
+        f"{shown(labels[bad[0]].item())} in row {bad[0]}.")
+  return found
+
+
+def places(names: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
+  """[K] int32, where each of the names stands among the wanted ones.
+
+  Raises:
+    DataError: they are not the same classes; it names the difference.
+  """
+  ours, theirs = ({meaning(name): name for name in n} for n in (wanted, names))
+  lacking = listed([name for m, name in ours.items() if m not in theirs])
+  more = listed([name for m, name in theirs.items() if m not in ours])
+  if lacking or more:
+    raise DataError(
+        f"the data must have the classes of the set, {listed(wanted)}; they "
+        f"lack {lacking or 'none'} and have {more or 'none'} besides. Rename "
+        "them, or take the data that the set was made of.")
+  return indices("class_names", np.array(names), wanted)
+
+
+def _each_once(argument, names):
+  known: dict[int | str, str] = {}
+  for name in names:
+    if (key := meaning(name)) in known:
+      raise DataError(
+          f"`{argument}` must name each class once and in one way; got "
+          f"{shown(known[key])} and {shown(name)}. Choose one.")
+    known[key] = name
+  return names
+
+
+def _plain(argument, name: str | bytes) -> str:
+  """A name in NFC, without the spaces around it."""
+  try:
+    text = name.decode() if isinstance(name, bytes) else name
+  except UnicodeDecodeError as error:
+    raise DataError(
+        f"`{argument}` must be UTF-8 where it is bytes; got {shown(name)}. "
+        "Decode it.") from error
+  return unicodedata.normalize("NFC", text.strip())
 
 
 def _check_whole(argument, labels):

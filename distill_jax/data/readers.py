@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from distill_jax import unpacking
-from distill_jax.data import delimited, parts, tfds
+from distill_jax.data import delimited, labelling, parts, tfds
 from distill_jax.data.corpus import from_texts
 from distill_jax.data.embedded import digits
 from distill_jax.data.image_folder import read_folder
@@ -175,7 +175,10 @@ def _made(make, arrays, share: float | None, options) -> Source:
   arrays, held = parts.hold_out(arrays, share, usual)
   facts = {"test_part": held, "left_out": arrays.pop("left_out", "")}
   fraction = {"test_fraction": options.get("test_fraction") or 0}
-  source = make(**{**arrays, **options, **fraction})
+  # Names beside the labels say what these mean.
+  source = make(**{**options, **arrays, **fraction})
+  if "class_names" in arrays and "class_names" in options:
+    source = source.in_classes(labelling.as_names(options["class_names"]))
   facts = {name: said for name, said in facts.items() if said}
   return source._replace(facts={**source.facts, **facts})
 

@@ -17,7 +17,8 @@ from jax.typing import ArrayLike
 
 from distill_jax import preprocessing as preprocessing_lib
 from distill_jax.data import labelling
-from distill_jax.errors import DataError
+from distill_jax.data.arrays import as_array, check_present, is_nameless
+from distill_jax.errors import DataError, listed, shown
 from distill_jax.text.embedding import is_of_words
 from distill_jax.types import Array, Preprocessing
 
@@ -29,6 +30,9 @@ _FITS = {
 _ENCODE_ROWS = 1024  # encoded at once by `Source.encoded`
 _TEST_FRACTION = 0.2  # held out where there is no test part
 _KINDS = {"image": (3, 4), "series": (3,), "features": (2,)}  # their ranks
+_OVERSHOOT = 1.5  # of images in [0, 1], by resizing or brightening
+_FARTHEST = 100.0  # from zero, of standardised features on average
+_EXACT = (preprocessing_lib.Standardise, preprocessing_lib.ZCA)
 _AXES = "[N, H, W], [N, H, W, C], [N, T, C] or [N, D]"
 
 
@@ -146,6 +150,32 @@ class Source(NamedTuple):
         digest.update(array)
       digest.update(b"|")
     return digest.hexdigest()[:16]
+
+  def in_classes(self, class_names: Sequence[str]) -> "Source":
+    """The same samples with the classes in another order, by their names.
+
+    Args:
+      class_names: of the same classes.
+
+    Raises:
+      DataError: other classes; it names the difference.
+    """
+    if tuple(class_names) == self.class_names:
+      return self
+    place = labelling.places(self.class_names, class_names)
+    order = np.argsort(place)
+
+    def moved(split):
+      return split and split._replace(
+          labels=jnp.asarray(place)[split.labels],
+          members=split.members[order],
+          counts=split.counts[order])
+
+    return self._replace(
+        class_names=tuple(class_names),
+        train=moved(self.train),
+        validation=moved(self.validation),
+        test=moved(self.test))
 
   def take(self, indices: ArrayLike) -> "Source":
     """Keeps some training samples, in the given order.
@@ -319,7 +349,7 @@ def from_arrays(
 
   def fit(kept):
     record = _preprocessing(preprocessing, arrays["train"][kept])
-    return record, arrays
+    return _fitted(record, arrays, kept)
 
   source = assemble(
       labels,
@@ -381,6 +411,11 @@ def assemble(
   labels = {
       part: labelling.as_labels(f"y_{part}", y) for part, y in labels.items()
   }
+  if isinstance(class_names, Mapping):
+    labels = {
+        part: labelling.renamed(f"y_{part}", y, class_names)
+        for part, y in labels.items()
+    }
   class_names = labelling.name_classes(labels["train"], class_names)
   labels = {
       part: labelling.indices(f"y_{part}", y, class_names)
@@ -389,7 +424,8 @@ def assemble(
   train = labels["train"]
   if len(class_names) < 2:
     raise DataError(
-        f"`y_train` must hold at least two classes; got only {class_names}.")
+        "`y_train` must hold at least two classes; got only "
+        f"{listed(class_names)}.")
   named, kept = np.asarray(class_names), np.arange(len(train))
   rows = {part: np.arange(len(y)) for part, y in labels.items()}
   for part, fraction in (("test", test_fraction), ("validation",
@@ -444,52 +480,68 @@ def _members(labels, num_classes):
 def _numbers(argument, inputs, columns):
   """An array; of a data frame [N, D], by the columns of `x_train`."""
   if not (hasattr(inputs, "columns") and hasattr(inputs, "to_numpy")):
-    return np.asarray(inputs)
+    return as_array(argument, inputs)
   arrays = []
   for name in columns if columns is not None else inputs.columns:
     if name not in inputs.columns:
       raise DataError(f"`{argument}` must have column {name!r} of `x_train`.")
-    array = np.asarray(inputs[name])
+    if is_nameless(str(name)):
+      raise DataError(
+          f"`{argument}` must have named columns; got {name!r}, which looks "
+          "like row numbers that were saved. Drop it.")
+    column = f"{argument}[{shown(name)}]"
+    array = as_array(column, inputs[name])
     if array.dtype.kind not in "buif":
       raise DataError(
           f"`{argument}` must have numeric columns; got {array.dtype} in "
           f"column {name!r}. Drop or encode it.")
-    arrays.append(array)
-  return np.stack(arrays, axis=1, dtype=np.float32, casting="same_kind")
+    check_present(column, np.isnan(array))
+    arrays.append(array.astype(np.float64))
+  return np.stack(arrays, axis=1)
 
 
 def _inputs(argument, inputs, kind):
-  """Checks inputs; returns uint8 or float32, images with a channel axis."""
+  """Checks inputs; returns uint8 or floats, images with a channel axis."""
+  shape, floats = inputs.shape, inputs.dtype.kind == "f"
   if inputs.dtype.kind not in "uif":
     raise DataError(
         f"`{argument}` must be integers or floats; got {inputs.dtype}. Convert "
         "it, and make samples equal in shape.")
   if inputs.ndim not in (2, 3, 4):
-    raise DataError(f"`{argument}` must be {_AXES}; got shape {inputs.shape}.")
-  if kind is None and inputs.ndim == 3 and inputs.dtype.kind == "f":
+    raise DataError(
+        f"`{argument}` must be {_AXES}; got shape {shape}. A single feature is "
+        "x[:, None].")
+  if kind is None and inputs.ndim == 3 and floats:
     raise DataError(
         f"`kind` must be given for floats [N, ., .]: kind=\"series\" for time "
         f"series [N, T, C], kind=\"image\" for grey images [N, H, W]; got "
-        f"`{argument}` of shape {inputs.shape}.")
+        f"`{argument}` of shape {shape}.")
   if kind is not None and inputs.ndim not in _KINDS.get(kind, ()):
+    one = kind == "series" and inputs.ndim == 2
     raise DataError(
         f"`kind` must be one of {', '.join(_KINDS)}, and fit {_AXES}; got "
-        f"{kind!r} for `{argument}` of shape {inputs.shape}.")
+        f"{kind!r} for `{argument}` of shape {shape}."
+        f"{' Series of one channel are x[..., None].' * one}")
   if inputs.size == 0:
-    raise DataError(f"`{argument}` must hold samples; got {inputs.shape}.")
-  if inputs.dtype.kind == "f" or kind == "series":
-    inputs = inputs.astype(np.float32)
+    raise DataError(f"`{argument}` must hold samples; got {shape}.")
+  if inputs.ndim == 4 and shape[1] <= 4 < min(shape[2:]):
+    raise DataError(
+        f"`{argument}` must be [N, H, W, C]; got {shape}, which looks like "
+        "[N, C, H, W]. Transpose it: x.transpose(0, 2, 3, 1).")
+  if floats:
     _check_finite(argument, inputs)
-  elif inputs.dtype != np.uint8:
-    inputs = _integers(argument, inputs)
-  grey = inputs.ndim == 3 and kind != "series"
-  return inputs[..., None] if grey else inputs
+  image = inputs.ndim == 4 or inputs.ndim == 3 and kind != "series"
+  if image and floats:
+    _check_scale(argument, inputs)
+  if image and not floats:
+    inputs = _pixels(argument, inputs)
+  elif inputs.dtype != np.float64:  # integers may exceed what float32 tells
+    inputs = inputs.astype(np.float32 if floats else np.float64)
+  return inputs[..., None] if image and inputs.ndim == 3 else inputs
 
 
-def _integers(argument, inputs):
-  """Integer features become floats, integer images uint8."""
-  if inputs.ndim == 2:
-    return inputs.astype(np.float32)
+def _pixels(argument, inputs):
+  """Integer images as uint8."""
   if inputs.min() < 0 or inputs.max() > 255:
     raise DataError(
         f"`{argument}` must be pixels 0..255 where it is integer; got "
@@ -497,21 +549,66 @@ def _integers(argument, inputs):
   return inputs.astype(np.uint8)
 
 
-def _check_finite(argument, inputs):
-  finite = np.isfinite(inputs)
-  if not finite.all():
-    row = np.argwhere(~finite)[0, 0]
+def _check_scale(argument, inputs):
+  """Refuses floats that are pixels 0..255, or of another such range."""
+  if inputs.min() >= 0 and inputs.max() > _OVERSHOOT:
     raise DataError(
-        f"`{argument}` must be finite float32; got {np.sum(~finite)} NaN or "
-        f"infinite values, the first in row {row}. Drop or fill these rows.")
+        f"`{argument}` must be images in [0, 1] where it is float and has no "
+        f"negative values; got {inputs.min():g}..{inputs.max():g}. Divide by "
+        "the largest possible value, or take uint8 for 0..255.")
+
+
+def _check_finite(argument, inputs):
+  with np.errstate(over="ignore"):
+    bad = np.argwhere(~np.isfinite(inputs.astype(np.float32, copy=False)))
+  if len(bad):
+    column = f", column {bad[0, 1]}" if inputs.ndim == 2 else ""
+    raise DataError(
+        f"`{argument}` must be finite float32; got {len(bad)} NaN or infinite "
+        f"values, the first in row {bad[0, 0]}{column}. Drop or fill these "
+        "rows.")
+
+
+def _fitted(record, arrays, kept):
+  """A record, and arrays as uint8 or float32.
+
+  Where float32 would swallow how a feature varies (times in seconds since 1970)
+  they are encoded here, in float64.
+  """
+  train = arrays["train"][kept]
+  if not isinstance(record, _EXACT) or not _is_swallowed(train):
+    return record, {
+        part: x if x.dtype == np.uint8 else x.astype(np.float32)
+        for part, x in arrays.items()
+    }
+  exact = type(record)(*(np.asarray(leaf, np.float64) for leaf in record))
+  encoded = {part: exact.apply(x) for part, x in arrays.items()}
+  if np.abs(encoded["train"].mean(0)).max() > _FARTHEST:
+    raise DataError(
+        "`x_train` must vary by more than a billionth of its values; got "
+        f"{np.abs(train).max():g} at most. Subtract the smallest value.")
+  return preprocessing_lib.Encoded(record), {
+      part: x.astype(np.float32) for part, x in encoded.items()
+  }
+
+
+def _is_swallowed(inputs) -> bool:
+  """Whether float32 rounds by more than a thousandth of what varies."""
+  if inputs.dtype != np.float64:
+    return False
+  rows = inputs.reshape(-1, inputs.shape[-1])
+  lost = np.abs(rows - rows.astype(np.float32)).max(0)
+  return bool(((lost > 1e-3 * rows.std(0)) & (np.ptp(rows, 0) > 0)).any())
 
 
 def _check_alike(part, train, other):
-  if train.shape[1:] != other.shape[1:] or train.dtype != other.dtype:
+  kinds = [
+      "pixels" if x.dtype == np.uint8 else "floats" for x in (train, other)
+  ]
+  if train.shape[1:] != other.shape[1:] or kinds[0] != kinds[1]:
     raise DataError(
         f"`x_{part}` must have samples like those of `x_train`, "
-        f"{train.shape[1:]} {train.dtype}; got {other.shape[1:]} {other.dtype}."
-    )
+        f"{train.shape[1:]} {kinds[0]}; got {other.shape[1:]} {kinds[1]}.")
 
 
 def stratified(
@@ -538,13 +635,16 @@ def stratified(
   if fraction == 0:
     return np.arange(len(labels)), np.arange(0)
   generator = np.random.default_rng(seed)
+  remedy = "Add samples of it."
+  if len(labels) < 2 * len(classes):
+    remedy = "Are these numbers to predict? Regression is not supported."
   held = []
   for label in classes:
     rows = np.flatnonzero(labels == label)
     if len(rows) == 1:
       raise DataError(
           f"`{name}` must be 0 for a class of one sample; got {fraction} and "
-          f"class {str(label)!r}. Add samples of it.")
+          f"class {shown(str(label))}. {remedy}")
     num = min(max(1, round(fraction * len(rows))), len(rows) - 1)
     held.append(generator.permutation(rows)[:num])
   held = np.sort(np.concatenate(held))
@@ -562,7 +662,7 @@ def _preprocessing(preprocessing, inputs):
   record = preprocessing
   if not hasattr(record, "apply"):
     record = preprocessing(inputs)
-  sample = jax.ShapeDtypeStruct((1, *inputs.shape[1:]), inputs.dtype)
+  sample = jax.ShapeDtypeStruct((1, *inputs.shape[1:]), np.float32)
   try:
     fits = jax.eval_shape(record.apply, sample).shape == sample.shape
   except (TypeError, ValueError):  # the record's arrays do not broadcast

@@ -71,10 +71,9 @@ def tfidf_linear(
     again = set(repeated(*kept))
     rows = [i for i in range(len(x_train)) if i not in again]
     x_train, y_train = [x_train[i] for i in rows], np.asarray(y_train)[rows]
-  names = np.array(labelling.name_classes(np.asarray(y_train).astype(str)))
+  names = np.array(labelling.name_classes(_texts("y_train", y_train)))
   y_train, y_test = (
-      labelling.indices(argument,
-                        np.asarray(y).astype(str), names)
+      labelling.indices(argument, _texts(argument, y), names)
       for argument, y in (("y_train", y_train), ("y_test", y_test)))
   if x_validation is None:
     kept, held = stratified(names[y_train], names, validation_fraction, seed)
@@ -82,8 +81,7 @@ def tfidf_linear(
     x_train, y_train = [x_train[i] for i in kept], y_train[kept]
   else:
     y_validation = labelling.indices(
-        "y_validation",
-        np.asarray(y_validation).astype(str), names)
+        "y_validation", _texts("y_validation", y_validation), names)
   features = TfidfVectorizer(
       tokenizer=tokeniser(tokens),
       token_pattern=None,
@@ -105,3 +103,8 @@ def tfidf_linear(
   return LinearReference(
       float(metrics.accuracy(confusion)), float(metrics.macro_f1(confusion)),
       best)
+
+
+def _texts(argument, labels):
+  """Labels as the names of classes."""
+  return labelling.as_labels(argument, labels).astype(str)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from distill_jax import artifact
-from distill_jax.errors import ArtifactError, ConfigError
+from distill_jax.errors import ArtifactError, ConfigError, shown
 from distill_jax.labels import classes_of_labels, uncentred
 from distill_jax.types import Distilled, Parameterization
 
@@ -77,7 +77,8 @@ def continued(
       remedy = ""
       if (field, found) == ("label_space", "centred"):
         remedy = ". rat_bptt(regression=True) takes it"
-      raise _wrong(path, f"of {field} {wanted!r}", f"{found!r}{remedy}")
+      raise _wrong(
+          path, f"of {field} {shown(wanted)}", f"{shown(found)}{remedy}")
   codes = saved.codes if jax.tree.leaves(saved.codes) else saved.inputs
   if _shapes(codes) != _shapes(begun.codes):
     raise _wrong(

@@ -164,7 +164,7 @@ def assess(
     command: that started it.
   """
   check_key(key)
-  _check_data(artifact, source)
+  source = _matched(artifact, source)
   chosen = students(network, artifact, source)
   settings = (settings or Settings()).sized(chance=chosen[0].trained)
   if recipe is not None:
@@ -359,11 +359,12 @@ def _spec(recipe: Recipe | Mapping[str, Any] | str,
   return from_spec(spec).spec
 
 
-def _check_data(artifact: Artifact, source) -> None:
-  """Refuses data that the set cannot be evaluated on.
+def _matched(artifact: Artifact, source):
+  """The data that a set is evaluated on, in the order of its classes.
 
   Raises:
-    ConfigError: other types, no test part, other classes or another order.
+    ConfigError: other types, or no test part.
+    DataError: other classes.
   """
   if not isinstance(artifact, Artifact):
     raise ConfigError(
@@ -374,9 +375,4 @@ def _check_data(artifact: Artifact, source) -> None:
     raise ConfigError(
         f"`source` must have a test part to evaluate on; {source.name} has "
         "none. Give it one (`x_test` and `y_test`, or a folder test).")
-  ours, theirs = artifact.class_names, tuple(source.class_names)
-  if ours != theirs:
-    raise ConfigError(
-        "`source` must have the classes of the set in the same order, "
-        f"{', '.join(ours)}; got {', '.join(theirs)}. Give `from_arrays` the "
-        "set's `class_names`.")
+  return source.in_classes(artifact.class_names)

@@ -1,11 +1,12 @@
 """The real data of a distilled set, in its classes and preprocessing."""
 
-import textwrap
 from typing import Any
+
+import numpy as np
 
 from distill_jax import data
 from distill_jax.artifact import Artifact
-from distill_jax.errors import DataError
+from distill_jax.errors import DataError, listed
 from distill_jax.runs.console import say
 from distill_jax.text.embedding import is_of_words
 
@@ -39,8 +40,15 @@ def source_of(
         class_names=artifact.class_names,
         text=_text(artifact))
   except DataError as error:
-    classes = textwrap.shorten(", ".join(artifact.class_names), 60)
-    raise DataError(f"{error} The set's classes are {classes}.") from error
+    raise DataError(
+        f"{error} The set's classes are {listed(artifact.class_names)}."
+    ) from error
+  counts = np.asarray(read.train.counts)
+  if not counts.all():
+    absent = [read.class_names[c] for c in np.flatnonzero(counts == 0)]
+    raise DataError(
+        f"the data must have samples of every class of the set; {spec} has "
+        f"none of {listed(absent)}. Take the data that the set was made of.")
   for fact in ("left_out", "test_part"):
     if fact in read.facts:
       say(read.facts[fact])
