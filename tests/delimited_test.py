@@ -2,6 +2,7 @@
 
 import gzip
 import lzma
+import zipfile
 
 import numpy as np
 import pytest
@@ -39,6 +40,7 @@ def test_spec():
   for query, message in (("txt=a", "got 'txt=a'"), ("text", "got 'text'"),
                          ("text=", "after its"), ("text=a&features=b",
                                                   "not both"),
+                         ("delimiter=both", "one character.*'both'"),
                          ("test=1", r"test in \[0, 1\)"),
                          ("test=x", r"test in \[0, 1\)"), ("text=label",
                                                            "another column")):
@@ -70,6 +72,63 @@ def test_packed(tmp_path, pack):
   content = pack.compress(("\ufefftext,label\n" + ROWS).encode())
   folder = _folder(tmp_path, **{f"t__csv__{end}": content})
   assert _read(folder / f"t.csv.{end}").train.num_samples == 16
+
+
+@pytest.mark.parametrize(
+    ("content", "query"), [(TABLE.replace(",", ";"), ""),
+                           (TABLE.replace(",", "\t"), ""),
+                           ("sep=,\n" + TABLE, ""),
+                           ('"sep=|"\n' + TABLE.replace(",", "|"), ""),
+                           (TABLE.replace(",", ":"), "?delimiter=:"),
+                           (TABLE.replace(",", ";"), "?delimiter=semicolon"),
+                           (TABLE.encode("utf-16"), ""),
+                           ("\n\r\n" + TABLE, "")])
+def test_delimiters_and_first_lines(tmp_path, content, query):
+  file = _folder(tmp_path, t__csv=content) / "t.csv"
+  source = data.read(f"csv:{file}{query}", test_fraction=0)
+  assert source.facts["columns"] == ["a", "b"]
+  assert source.train.inputs[3].tolist() == [3, -3.5]
+
+
+def test_a_zip_of_one_table(tmp_path):
+  path = tmp_path / "t.csv"
+  with zipfile.ZipFile(path, "w") as archive:
+    archive.writestr("__MACOSX/._t.csv", "x")
+    archive.writestr("data/t.csv", TABLE)
+  assert data.read(f"csv:{path}").num_classes == 2
+  with zipfile.ZipFile(path, "a") as archive:
+    archive.writestr("data/more.csv", TABLE)
+  with pytest.raises(DataError, match="one such file.*t.csv, data/more.csv"):
+    data.read(f"csv:{path}")
+
+
+def test_columns_without_a_name_are_left_out(tmp_path):
+  rows = [f"{i},{line},,{i}" for i, line in enumerate(TABLE.splitlines()[1:])]
+  file = _folder(
+      tmp_path, t__csv="\n".join([",label,a,b,,Unnamed: 0", *rows])) / "t.csv"
+  source = data.read(f"csv:{file}?test=0")
+  assert source.facts["columns"] == ["a", "b"]
+  assert "left out: 3 of t.csv" in source.facts["left_out"]
+  named = data.read(f"csv:{file}?features=Unnamed: 0&test=0")
+  assert named.train.inputs[:, 0].tolist() == list(range(8))
+  assert "left_out" not in named.facts
+  spam = "v1,v2,,\n" + "".join(
+      f"{'ab'[i % 2]},call {i % 3},,\n" for i in range(9))
+  file = _folder(tmp_path, spam__csv=spam) / "spam.csv"
+  assert _read(file, "?text=v2&label=v1").num_classes == 2
+
+
+def test_labels_mean_numbers(tmp_path):
+  rows = [f"{i},{10 - i % 3}.0" for i in range(12)]
+  folder = _folder(
+      tmp_path,
+      train__csv="\n".join(["a,label", *rows]),
+      val__csv="a,label\n1,8\n2,10\n",
+      test__csv="a,label\n1, 9 \n")
+  source = data.read(f"csv:{folder}")
+  assert source.class_names == ("8.0", "9.0", "10.0")
+  assert source.validation.labels.tolist() == [0, 2]
+  assert source.test.labels.tolist() == [1]
 
 
 def test_unknown_options_are_named(tmp_path):
@@ -108,8 +167,15 @@ def test_tables(tmp_path):
     ("text,label\n", "?text=text", "rows below column names"),
     (
         "text,label\na,pos\n ,neg\n", "?text=text",
-        "'text' of every row.*nothing in line 3"),
-    ("text,label\na,pos\nb,\n", "?text=text", "'label' of every row.*line 3"),
+        "no missing values in column 'text'.*has ' ' in line 3"),
+    ("text,label\na,pos\nb,\n", "?text=text", "'label'.*has '' in line 3"),
+    (
+        "text,label\na,pos\nb,N/A\n", "?text=text",
+        "'N/A' in line 3.*Drop.*class"),
+    ("text,label\na,pos\nNULL,b\n", "?text=text", "'text'.*'NULL' in line 3"),
+    (
+        "text,label\na,0\nb,1\nc,0.0\nd,1\n", "?text=text&test=0",
+        "'0' and '0.0'"),
     ("text,label\na,b,c\n", "?text=text", "2 cells.*has 3 in line 2"),
     ('text,label\na,b\n"c"d,e\n', "?text=text", "well-formed.*in line 3"),
     (
@@ -124,10 +190,21 @@ def test_tables(tmp_path):
     ('text,label\n"c,neg\n"d",pos\n', "?text=text", "line 2.*quote not closed"),
     ('text,label\n"a\nb",pos\n"c\nd"\n', "?text=text", "has 1 in line 4"),
     ("text,label\na,pos\nb,pos\n", "?text=text", "two classes"),
-    ("text,text\na,b\n", "?text=text", "different names"),
-    ("text,label\na,pos\n--,neg\n", "", "numbers in the column 'text'.*line 2"),
+    ("text,text\na,b\n", "?text=text", "different names.*2 called 'text'"),
+    ("text,label\na,pos\n--,neg\n", "", "numbers in column 'text'.*line 2"),
+    ("# me\na,label\n1,x\n2,y\n", "", "no 'label', only # me.*comment: delete"),
+    (
+        "# me, you\na,label\n1,x\n2,y\n", "",
+        "first line is a comment: delete it"),
+    ("a,label\n1,x\n2,y\n# end\n", "", "2 cells.*has 1 in line 4.*comments"),
+    ("a;label;b,c\n1;x;2\n", "", "delimiters ','. Say another delimiter="),
+    ("a;label\n1,5;x\n2;y\n", "", "'1,5' in line 2. Write decimals with a p"),
+    (
+        ",".join(f"c{i}" for i in range(784)) + "\n" + ",".join("0" * 784), "",
+        r"only c0, c1, c2, \.\.\. \(784\), between"),
+    ("a,label\ninf,x\n2,y\n", "", "finite.*'inf' in line 2"),
     ("label\na\nb\n", "", "columns besides the label"),
-    ("a,label\n1,x\nnan,y\n", "?test=0", "NaN")
+    ("a,label\n1,x\nnan,y\n", "?test=0", "'a'.*has 'nan' in line 3")
 ])
 def test_mistakes_are_named(tmp_path, content, query, message):
   file = _folder(tmp_path, t__csv=content) / "t.csv"
@@ -135,7 +212,8 @@ def test_mistakes_are_named(tmp_path, content, query, message):
     data.read(
         f"csv:{file}{query}",
         preprocessing="word_vectors" if query else "standardise")
-  assert "\n" not in str(caught.value)
+  message = str(caught.value)
+  assert "\n" not in message and len(message.replace(str(file), "")) < 240
 
 
 def test_mistakes_of_folders(tmp_path):
@@ -148,6 +226,9 @@ def test_mistakes_of_folders(tmp_path):
   (tmp_path / "train.tsv").unlink()
   with pytest.raises(DataError, match="where there is a test part"):
     _read(folder, "?text=text&test=0.5")
+  (tmp_path / "test.csv").write_text("text\nfine\n")
+  with pytest.raises(DataError, match="has no 'label', only text.*Move a file"):
+    _read(folder)
   (tmp_path / "test.csv").write_text("text,label\nfine,soso\n")
   with pytest.raises(DataError, match="test.csv has 'soso' in line 2"):
     _read(folder)

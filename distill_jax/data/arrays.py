@@ -18,7 +18,8 @@ _MISSING_TYPES = ("NAType", "NaTType", "MaskedConstant")  # pandas, NumPy
 def is_missing(value: Any) -> bool:
   """Whether a value, or a usual spelling of one, stands for none."""
   if isinstance(value, str):
-    return value.strip().lower() in _SPELLINGS
+    value = value.strip()
+    return len(value) < 5 and value.lower() in _SPELLINGS
   if value is None or type(value).__name__ in _MISSING_TYPES:
     return True
   is_float = isinstance(value, float | np.floating | np.datetime64)

@@ -9,12 +9,20 @@
 
 PLACE is a file, or a folder with train.csv and maybe test.csv and
 validation.csv, see `parts` for other names; `.tsv`, whose quotes are characters
-as every other, `.gz` and `.xz` too. The first line names the columns; the
-label's is `label` unless it is said. In a name & is written %26 and % is %25.
+as every other, `.gz`, `.xz` and a `.zip` of one table too. The first line names
+the columns; the label's is `label` unless it is said. In a name & is written
+%26 and % is %25.
+
+The separator is that of the ending, or of a first line `sep=;`, or else the one
+of comma, semicolon, tab and | that the first line has; &delimiter=semicolon (or
+comma, tab, pipe, a character) says it. Columns without a name are left out.
 """
 
+import codecs
+import collections
 import csv
 import io
+import re
 import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,12 +31,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from distill_jax import unpacking
+from distill_jax.data.arrays import is_missing, is_nameless
+from distill_jax.data.labelling import meaning
 from distill_jax.data.parts import by_part
-from distill_jax.errors import DataError
+from distill_jax.errors import DataError, listed, shown
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
-_PACKED = (".gz", ".xz")
-_OPTIONS = ("text", "tokens", "label", "features", "test")
+_NAMED = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
+_PACKED = (".gz", ".xz", ".zip")
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_OPTIONS = ("text", "tokens", "label", "features", "test", "delimiter")
 # Beyond this a cell is taken for an unclosed quote.
 _LARGEST_CELL = 2**20
 
@@ -43,6 +55,7 @@ class Columns(NamedTuple):
     features: of the numbers; () for all but the label.
     test: share of every class that is held out where there is no test file;
       None for unsaid.
+    delimiter: between cells; None for unsaid.
   """
 
   text: str | None = None
@@ -50,6 +63,7 @@ class Columns(NamedTuple):
   label: str = "label"
   features: tuple[str, ...] = ()
   test: float | None = None
+  delimiter: str | None = None
 
 
 def columns(spec: str) -> tuple[str, Columns]:
@@ -76,6 +90,13 @@ def columns(spec: str) -> tuple[str, Columns]:
     test = -1.0
   if test is not None and not 0 <= test < 1:
     raise DataError(f"`spec` must have test in [0, 1); got {query!r}.")
+  if "delimiter" in options:
+    said = options["delimiter"]
+    options["delimiter"] = _NAMED.get(said, said)
+    if len(options["delimiter"]) != 1:
+      raise DataError(
+          f"`spec` must have one character, or one of {', '.join(_NAMED)}, as "
+          f"delimiter; got {shown(said)}.")
   features = options.pop("features", "").split(",")
   features = tuple(filter(None, map(str.strip, features)))
   found = Columns(features=features, test=test, **options)
@@ -100,21 +121,36 @@ def read_table(path: Path,
   Returns:
     `x_train`, `y_train` and those of the other parts: lists of strings, or
     [N, D] float64 arrays and lists of strings; of tables also `columns`, D
-    names.
+    names, and `left_out` in words where columns have none.
 
   Raises:
     DataError: a file or column that is missing, or a line that cannot be read
       or has a label that the training part has not, with its number.
   """
-  found = {}
+  found: dict[str, Any] = {}
   for part, file in _files(path).items():
-    found[f"x_{part}"], labels, names = _read(file, wanted)
-    if wanted.text is None:  # of the training part, in its order
-      found["columns"] = names
-      wanted = wanted._replace(features=names)
-    found[f"y_{part}"] = [label for _, label in labels]
+    header, rows, delimiter = _rows(file, wanted)
+    if wanted.text is None and not wanted.features:
+      # Of the training part, in its order.
+      named = [name for name in header if name != wanted.label]
+      features = tuple(name for name in named if not is_nameless(name))
+      wanted = wanted._replace(features=features)
+      if number := len(named) - len(features):
+        found["left_out"] = (
+            f"columns without a name, such as row numbers, are left out: "
+            f"{number} of {file.name}")
+    if wanted.text is None:
+      found["columns"] = wanted.features
+    places = _places(file, header, delimiter, wanted, part)
+    _check_lengths(file, header, rows, delimiter)
+    read = _texts if wanted.text is not None else _numbers
+    found[f"x_{part}"] = read(file, rows, places, wanted)
+    found[f"y_{part}"] = [
+        _cell(file, line, cells, wanted.label, places).strip()
+        for line, cells in rows
+    ]
     if check_labels:
-      _check_known(file, labels, known=set(found["y_train"]))
+      _check_known(file, rows, found[f"y_{part}"], found["y_train"])
   return found
 
 
@@ -139,44 +175,69 @@ def _delimiter(file: Path) -> str | None:
   return _DELIMITERS.get(suffixes[-1]) if suffixes else None
 
 
-def _read(file: Path, wanted: Columns):
-  """Inputs of a file, lines and values of its labels, names of its columns."""
-  header, rows = _rows(file)
-  places = {name: i for i, name in enumerate(header)}
-  features = wanted.features
-  if wanted.text is None and not features:
-    features = tuple(name for name in header if name != wanted.label)
-  named = (wanted.text,) if wanted.text is not None else features
-  for name in (*named, wanted.label):
-    if name not in places:
-      raise DataError(
-          f"`spec` must name columns that are there; {file} has no {name!r}, "
-          f"only {', '.join(header)}. Say text=COLUMN&label=COLUMN.")
+def _places(file, header, delimiter, wanted: Columns, part) -> dict[str, int]:
+  """Where the wanted columns are."""
+  named = wanted.features if wanted.text is None else (wanted.text,)
   if not named:
     raise DataError(
-        f"`spec` must have columns besides the label; {file} has "
-        "none.")
-  labels = [(line, _cell(file, line, cells, wanted.label, places).strip())
-            for line, cells in rows]
-  if wanted.text is not None:
-    return [
-        _cell(file, line, cells, wanted.text, places) for line, cells in rows
-    ], labels, named
-  return np.array(
+        f"`spec` must have columns besides the label; {file} has none.")
+  numbers = collections.Counter(header)
+  for name in (*named, wanted.label):
+    number = numbers[name]
+    if number > 1:
+      raise DataError(
+          "`spec` must name columns of different names; "
+          f"{file} has {number} called {shown(name)}. Rename them.")
+    if not number:
+      remedy = "Its first line must name the columns; say text= or label=."
+      if header[0].startswith("#"):
+        remedy = "Its first line is a comment: delete it."
+      elif part != "train" and name == wanted.label:
+        remedy = "Move a file without labels elsewhere."
+      elif any(d in header[0] for d in _NAMED.values()):
+        remedy = "Say another delimiter=."
+      raise DataError(
+          f"`spec` must name columns that are there; {file} has no "
+          f"{shown(name)}, only {listed(header, 3)}, between delimiters "
+          f"{delimiter!r}. {remedy}")
+  return {name: i for i, name in enumerate(header)}
+
+
+def _texts(file, rows, places, wanted: Columns) -> list[str]:
+  return [_cell(file, line, cells, wanted.text, places) for line, cells in rows]
+
+
+def _numbers(file, rows, places, wanted: Columns) -> np.ndarray:
+  """[N, D] float64, finite."""
+  used = [places[name] for name in wanted.features]
+  try:
+    table = np.array([[float(cells[i]) for i in used] for _, cells in rows])
+    if np.isfinite(table).all():
+      return table
+  except ValueError:
+    pass
+  return np.array(  # slower, and names what is wrong
       [[_number(file, line, cells, name, places)
-        for name in features]
-       for line, cells in rows]), labels, named
+        for name in wanted.features]
+       for line, cells in rows])
 
 
-def _rows(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-  """The column names, and every row with the number of its first line."""
-  text = _text(file)
-  delimiter = _delimiter(file) or ","
+def _rows(file: Path, wanted: Columns):
+  """Names of columns, rows with the numbers of their lines, the delimiter."""
+  stream = io.StringIO(_text(file), newline="")
+  first = next(filter(str.strip, stream), "").rstrip("\r\n")
+  stream.seek(0)
+  said = re.fullmatch('"?sep=(.)"?', first, re.IGNORECASE)
+  delimiter = wanted.delimiter or (said and said[1]) or _delimiter(file) or ","
+  if not wanted.delimiter and not said and delimiter not in first:
+    others = [d for d in _NAMED.values() if d in first]
+    delimiter = others[0] if others else delimiter
+  quotes = delimiter != "\t" or _delimiter(file) != "\t"
   reader = csv.reader(
-      io.StringIO(text, newline=""),
+      stream,
       delimiter=delimiter,
       strict=True,
-      quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL)
+      quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE)
   limit = csv.field_size_limit(_LARGEST_CELL)
   table, line = [], 1
   try:
@@ -185,42 +246,45 @@ def _rows(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         table.append((line, cells))
       line = reader.line_num + 1
   except csv.Error as error:
-    hint = " Is a quote not closed?" if delimiter == "," else ""
+    hint = " Is a quote not closed?" if quotes else ""
     raise DataError(
         f"`spec` must hold well-formed rows; {file} has not in line {line}: "
         f"{error}.{hint}") from error
   finally:
     csv.field_size_limit(limit)
+  table = table[1:] if said else table
   if len(table) < 2:
     raise DataError(
         f"`spec` must hold rows below column names; {file} has "
         "none.")
   header = [name.strip() for name in table[0][1]]
-  if len(set(header)) < len(header):
-    raise DataError(
-        f"`spec` must have columns of different names; {file} has "
-        f"{', '.join(header)}.")
-  for line, cells in table[1:]:
+  return header, table[1:], delimiter
+
+
+def _check_lengths(file, header, rows, delimiter) -> None:
+  for line, cells in rows:
     if len(cells) != len(header):
       raise DataError(
-          f"`spec` must hold rows of {len(header)} cells; {file} has "
-          f"{len(cells)} in line {line}. Quote cells that hold the separator.")
-  return header, table[1:]
+          f"`spec` must hold rows of {len(header)} cells, as the first line "
+          f"has; {file} has {len(cells)} in line {line}, between delimiters "
+          f"{delimiter!r}. Quote cells that hold the delimiter, and delete "
+          "comments.")
 
 
-def _check_known(file: Path, labels, known) -> None:
-  """Refuses a label that is not among those `known`."""
-  for line, label in labels:
-    if label not in known:
+def _check_known(file: Path, rows, labels, known) -> None:
+  """Refuses a label that means no class of those `known`."""
+  means = set(map(meaning, known))
+  for (line, _), label in zip(rows, labels, strict=True):
+    if meaning(label) not in means:
       raise DataError(
           f"`spec` must have the labels of the training part; {file} has "
-          f"{label!r} in line {line}. Drop the row.")
+          f"{shown(label)} in line {line}. Drop the row.")
 
 
 def _text(file: Path) -> str:
   content = unpacking.content(file)
   try:
-    return content.decode("utf-8-sig")
+    return content.decode("utf-16" if content[:2] in _UTF_16 else "utf-8-sig")
   except UnicodeDecodeError as error:
     line = content[:error.start].count(b"\n") + 1
     raise DataError(
@@ -230,19 +294,24 @@ def _text(file: Path) -> str:
 
 def _cell(file, line, cells: Sequence[str], name: str, places) -> str:
   cell = cells[places[name]]
-  if not cell.strip():
+  if is_missing(cell):
     raise DataError(
-        f"`spec` must have something in column {name!r} of every row; {file} "
-        f"has nothing in line {line}. Drop the row.")
+        f"`spec` must have no missing values in column {shown(name)}; {file} "
+        f"has {cell!r} in line {line}. Drop or fill it; a class needs another "
+        "name.")
   return cell
 
 
 def _number(file, line, cells, name, places) -> float:
-  cell = cells[places[name]]
+  cell = _cell(file, line, cells, name, places)
   try:
-    return float(cell)
+    if np.isfinite(number := float(cell)):
+      return number
   except ValueError:
-    raise DataError(
-        f"`spec` must hold numbers in the column {name!r}; {file} has "
-        f"{cell[:40]!r} in line {line}. Name the columns of numbers with "
-        "features=A,B, or one of text with text=.") from None
+    pass
+  remedy = "Name columns of numbers with features=A,B, or of text with text="
+  if re.fullmatch(r"\s*[-+]?[\d.]+,\d+\s*", cell):
+    remedy = "Write decimals with a point"
+  raise DataError(
+      f"`spec` must hold finite numbers in column {shown(name)}; {file} has "
+      f"{shown(cell)} in line {line}. {remedy}.")

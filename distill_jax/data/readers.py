@@ -75,7 +75,8 @@ def read(
 
   Returns:
     The source, named `spec`. `facts["test_part"]` says in words what became the
-    test part, where there was none.
+    test part, where there was none, `facts["left_out"]` which columns are not
+    read.
 
   Raises:
     DataError: an unknown kind, nothing there, or unusable content.
