@@ -13,7 +13,7 @@ from distill_jax.evaluation.learners import nearest_neighbours
 from distill_jax.exchange import export, import_npz
 from distill_jax.merging import merge
 from distill_jax.text import embedding, words
-from distill_jax.text.vectors import Vectors, save_vectors
+from distill_jax.text.vectors import Vectors, fit_vectors, save_vectors
 
 TRAIN = ["the cat sat", "a dog ran far away", "the dog sat", "a cat ran"] * 3
 LABELS = ["cat", "dog", "dog", "cat"] * 3
@@ -255,6 +255,26 @@ def test_what_is_refused(options, message):
   with pytest.raises(DataError, match=message) as caught:
     _source(**options)
   assert "\n" not in str(caught.value)
+
+
+CHINESE = [f"这部电影{('不好', '很好')[i % 2]}看，我喜欢！" for i in range(12)]
+
+
+def test_texts_without_spaces():
+  with pytest.raises(DataError, match="这部电影.*tokens=.characters"):
+    from_texts(CHINESE, LABELS)
+  with pytest.raises(DataError, match="occur 2 times.*tokens=.characters"):
+    fit_vectors([["一"], ["二"]])
+  source = from_texts(CHINESE, LABELS, tokens="characters", test_fraction=0)
+  assert source.facts["length"] == 12 and source.facts["words"] == 13
+  apart = [" ".join(text) for text in CHINESE]  # cut already
+  assert from_texts(apart, LABELS).facts["length"] == 12
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, "NaN", " "])
+def test_missing_texts(missing):
+  with pytest.raises(DataError, match="`x_train` must have no.*first in row 2"):
+    from_texts([*TRAIN[:2], missing, *TRAIN[3:]], LABELS, vectors=VECTORS)
 
 
 def test_labels_are_checked():

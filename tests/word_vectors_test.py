@@ -48,7 +48,7 @@ def test_tokenised_refuses_what_has_no_words():
       tokenised("x_train", texts, "words")
   with pytest.raises(DataError, match="line ends; got one in row 1"):
     tokenised("x_train", ["a", "b\nc"], list)
-  with pytest.raises(DataError, match="must be one of spaces, words"):
+  with pytest.raises(DataError, match="one of characters, spaces, words"):
     tokenised("x_train", ["a"], "letters")
 
 

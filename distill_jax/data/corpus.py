@@ -14,8 +14,9 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from distill_jax.data import labelling
+from distill_jax.data.arrays import check_present, is_missing
 from distill_jax.data.source import Source, assemble, check_lengths, given_parts
-from distill_jax.errors import DataError, plain
+from distill_jax.errors import DataError, listed, plain
 from distill_jax.text import embedding
 from distill_jax.text.embedding import (
     AveragedVectors,
@@ -75,8 +76,9 @@ def from_texts(
       the end. By default that of the longest training text, at most 400.
     max_words: V, the commonest words of the training texts that stay, padding
       and the unknown word among them; all by default.
-    tokens: "words" for raw text, "spaces" for texts that are tokens already, or
-      a function; see `text.tokens`.
+    tokens: "words" for raw text, "spaces" for texts that are tokens already,
+      "characters" where no spaces stand between words, or a function; see
+      `text.tokens`.
     drop_duplicates: leaves out the training texts that also occur in `x_test`
       or `x_validation`; they are counted in any case.
     preprocessing: "word_vectors" for inputs [s, d], "averaged_vectors" for one
@@ -104,6 +106,8 @@ def from_texts(
       "validation": (x_validation, y_validation),
       "test": (x_test, y_test)
   })
+  for part, (texts, _) in parts.items():
+    check_present(f"x_{part}", [is_missing(text) for text in texts])
   found = {
       part: tokenised(f"x_{part}", texts, tokens)
       for part, (texts, _) in parts.items()
@@ -229,8 +233,8 @@ def _vectors_of(texts, vectors, max_words) -> tuple[WordVectors, str]:
   if not table.any():
     raise DataError(
         "`vectors` must cover some words of the training texts; got "
-        f"{vectors} for texts of {', '.join(words[:5])}, ... Take vectors of "
-        "the same language, in lower case.")
+        f"{vectors} for texts of {listed(words)}. Take vectors of the same "
+        "language, in lower case, or other `tokens`.")
   return WordVectors(jnp.asarray(table), packed(words)), vectors.name
 
 

@@ -1,9 +1,11 @@
 """From texts to tokens.
 
-Two ways, by name: `words` for raw text and `spaces` for corpora that come with
-their own tokens, separated by spaces (TREC, SST). Both lower the case.
+Three ways, by name: `words` for raw text, `spaces` for corpora that come with
+their own tokens, separated by spaces (TREC, SST), and `characters` for scripts
+that do not separate words (Chinese, Japanese, Thai). All lower the case.
 """
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Sequence
 
@@ -13,6 +15,12 @@ from distill_jax.errors import DataError
 # 'll, 'd and 'm apart from it; else one other character. HTML counts as space.
 WORD = re.compile(
     r"[@#]?\w+?(?=n't\b)|n't\b|'(?:s|re|ve|ll|d|m)\b|[@#]?\w+|[^\w\s]")
+# A phrase of a script without spaces between words: Han and kana, or Thai, Lao,
+# Myanmar and Khmer, whose words are longer.
+_PHRASE = re.compile(
+    "[\u3040-\u30ff\u3400-\u9fff]{5,}|"
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]{15,}")
+_LOOKED_AT = 1000  # texts, for phrases
 _TAG = re.compile(r"</?[a-z][^<>]{0,40}>", re.IGNORECASE)
 
 Tokeniser = Callable[[str], list[str]]
@@ -37,7 +45,16 @@ def spaces(text: str) -> list[str]:
   return text.lower().split()
 
 
-TOKENISERS = {"spaces": spaces, "words": words}
+def characters(text: str) -> list[str]:
+  """Every character but spaces, in lower case.
+
+  >>> characters("很好 OK")
+  ['很', '好', 'o', 'k']
+  """
+  return list("".join(spaces(text)))
+
+
+TOKENISERS = {"characters": characters, "spaces": spaces, "words": words}
 
 
 def tokeniser(tokens: str | Tokeniser) -> Tokeniser:
@@ -87,7 +104,20 @@ def tokenised(argument: str, texts: Iterable[str],
           f"`{argument}`. Let the tokeniser drop white space.")
   if not found:
     raise DataError(f"`{argument}` must hold texts; got none.")
+  if tokens == "words":
+    _check_separated(argument, texts)
   return found
+
+
+def _check_separated(argument: str, texts: Iterable[str]) -> None:
+  """Refuses texts that are phrases rather than words, for the most part."""
+  joined = "\n".join(itertools.islice(texts, _LOOKED_AT))
+  phrases = _PHRASE.findall(joined)
+  if 2 * sum(map(len, phrases)) > len("".join(joined.split())):
+    raise DataError(
+        f"`tokens` must cut texts without spaces into words; got "
+        f"{phrases[0][:20]!r} as one in `{argument}`. Take "
+        "tokens=\"characters\", or a function that finds words.")
 
 
 def repeated(texts: Sequence[Sequence[str]], others) -> list[int]:

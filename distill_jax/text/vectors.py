@@ -93,12 +93,14 @@ def fit_vectors(
   if len(words) < 2:
     raise DataError(
         f"`sentences` must hold two words that occur {min_count} times or more;"
-        f" got {len(words)} in {len(sentences)} sentences. Lower `min_count`.")
+        f" got {len(words)} in {len(sentences)} sentences. Lower `min_count`; "
+        "of texts without spaces take tokens=\"characters\".")
   matrix = _ppmi(_counts(sentences, words, window))
   if not matrix.nnz:
     raise DataError(
         "`sentences` must hold words beside each other to learn vectors; got "
-        "none. Give `vectors`.")
+        "none. Give `vectors`; of texts without spaces take "
+        "tokens=\"characters\".")
   table = _factorised(matrix, dim, power)
   return Vectors(words, table, f"PPMI and SVD, learned on {name}")
 
