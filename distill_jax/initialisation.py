@@ -6,7 +6,7 @@ several samples a class (0, 0, 1, 1, ...). Step sizes are epoch-major:
 t = e * S + s.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ import numpy as np
 
 from distill_jax import selection
 from distill_jax.data.source import Source, Split, check_source
+from distill_jax.errors import shown
 from distill_jax.keys import check_key
 from distill_jax.labels import label_rows, num_outputs
 from distill_jax.types import Array, Distilled, Layout, Parameterization
@@ -196,12 +197,15 @@ def real(
   return split.encode(split.inputs[rows])
 
 
-def count_wanted(split: Split, classes: np.ndarray) -> np.ndarray:
+def count_wanted(
+    split: Split, classes: np.ndarray,
+    class_names: Sequence[str] = ()) -> np.ndarray:
   """[K] rows that ask for each class, of which a split must have as many.
 
   Args:
     split: a `data.Split`.
     classes: [M] int, the class of each row.
+    class_names: K names for the message.
 
   Raises:
     ValueError: a class has fewer samples than rows ask of it.
@@ -210,9 +214,10 @@ def count_wanted(split: Split, classes: np.ndarray) -> np.ndarray:
   wanted = np.bincount(classes, minlength=len(counts))
   if (wanted > counts).any():
     short = int(np.argmax(wanted > counts))
+    name = class_names[short] if class_names else short
     raise ValueError(
         "`per_class` must not exceed the real training samples of a class; "
-        f"class {short} has {counts[short]} and {wanted[short]} were asked "
+        f"class {shown(name)} has {counts[short]} and {wanted[short]} were asked "
         "for. Ask for fewer, or start from noise.")
   return wanted
 
@@ -337,6 +342,7 @@ def from_real(key, source, classes, per_row):
   Example:
     start = dd.from_real(key, source, dd.pixels(), num_samples=6)
   """
+  count_wanted(source.train, classes[::per_row], source.class_names)
   return real(key, source.train, classes, per_row)
 
 

@@ -178,9 +178,10 @@ class StartTest(parameterized.TestCase):
 def test_small_classes_fill_rows_of_several_images():
   x = np.arange(3 * 4 * 4, dtype=np.float32).reshape(3, 4, 4, 1)
   source = from_arrays(
-      np.concatenate([x, -x]), [0, 0, 0, 1, 1, 1], test_fraction=0)
+      np.concatenate([x, -x]), ["cat"] * 3 + ["dog"] * 3, test_fraction=0)
   start = initialisation.from_real
   made = start(jax.random.key(0), source, multi_formation(2), num_samples=4)
   assert made.codes.shape == (4, 4, 4, 1)  # two rows of four, of three images
-  with pytest.raises(ValueError, match="must not exceed"):
+  with pytest.raises(ValueError,
+                     match="must not exceed.*class 'cat' has 3 and 4"):
     start(jax.random.key(0), source, multi_formation(2), num_samples=8)
