@@ -217,8 +217,8 @@ def count_wanted(
     name = class_names[short] if class_names else short
     raise ValueError(
         "`per_class` must not exceed the real training samples of a class; "
-        f"class {shown(name)} has {counts[short]} and {wanted[short]} were asked "
-        "for. Ask for fewer, or start from noise.")
+        f"class {shown(name)} has {counts[short]} and {wanted[short]} were "
+        "asked for. Ask for fewer, or start from noise.")
   return wanted
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from distill_jax import environment, schema
 from distill_jax.artifact import Artifact
-from distill_jax.errors import ArtifactError, shown
+from distill_jax.errors import ArtifactError, plain
 from distill_jax.preprocessing import name_of
 
 _SHARED = (
@@ -115,8 +115,8 @@ def _check(first: Artifact, other: Artifact, number: int) -> None:
     ours, theirs = getattr(first, name), getattr(other, name)
     if ours != theirs:
       raise ArtifactError(
-          f"`artifacts` must agree in {name}; got {shown(ours, 80)} and, in "
-          f"set {number}, {shown(theirs, 80)}.")
+          f"`artifacts` must agree in {name}; got {plain(ours, 80)} and, in "
+          f"set {number}, {plain(theirs, 80)}.")
   same = {
       "the shape of a sample": first.inputs.shape[1:] == other.inputs.shape[1:],
       "preprocessing":
