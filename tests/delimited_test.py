@@ -190,7 +190,9 @@ def test_tables(tmp_path):
     ('text,label\n"c,neg\n"d",pos\n', "?text=text", "line 2.*quote not closed"),
     ('text,label\n"a\nb",pos\n"c\nd"\n', "?text=text", "has 1 in line 4"),
     ("text,label\na,pos\nb,pos\n", "?text=text", "two classes"),
-    ("text,text\na,b\n", "?text=text", "different names.*2 called 'text'"),
+    (
+        "text,text,label\na,b,c\n", "?text=text",
+        "different names.*2 called 'text'"),
     ("text,label\na,pos\n--,neg\n", "", "numbers in column 'text'.*line 2"),
     ("# me\na,label\n1,x\n2,y\n", "", "no 'label', only # me.*comment: delete"),
     (
@@ -198,10 +200,11 @@ def test_tables(tmp_path):
         "first line is a comment: delete it"),
     ("a,label\n1,x\n2,y\n# end\n", "", "2 cells.*has 1 in line 4.*comments"),
     ("a;label;b,c\n1;x;2\n", "", "delimiters ','. Say another delimiter="),
-    ("a;label\n1,5;x\n2;y\n", "", "'1,5' in line 2. Write decimals with a p"),
+    ("a;label\n1,5;x\n2;y\n", "", "'1,5' in line 2.*decimals with a p"),
     (
         ",".join(f"c{i}" for i in range(784)) + "\n" + ",".join("0" * 784), "",
         r"only c0, c1, c2, \.\.\. \(784\), between"),
+    ("0,0,x\n1,2,y\n", "", "only 0, 0, x, between.*first line must name"),
     ("a,label\ninf,x\n2,y\n", "", "finite.*'inf' in line 2"),
     ("label\na\nb\n", "", "columns besides the label"),
     ("a,label\n1,x\nnan,y\n", "?test=0", "'a'.*has 'nan' in line 3")

@@ -182,7 +182,7 @@ def _places(file, header, delimiter, wanted: Columns, part) -> dict[str, int]:
     raise DataError(
         f"`spec` must have columns besides the label; {file} has none.")
   numbers = collections.Counter(header)
-  for name in (*named, wanted.label):
+  for name in (wanted.label, *named):
     number = numbers[name]
     if number > 1:
       raise DataError(
@@ -310,8 +310,8 @@ def _number(file, line, cells, name, places) -> float:
   except ValueError:
     pass
   remedy = "Name columns of numbers with features=A,B, or of text with text="
-  if re.fullmatch(r"\s*[-+]?[\d.]+,\d+\s*", cell):
-    remedy = "Write decimals with a point"
+  if re.fullmatch(r"\s*[-+]?\d[\d.,]*\s*", cell):
+    remedy = "Write numbers without commas, decimals with a point"
   raise DataError(
       f"`spec` must hold finite numbers in column {shown(name)}; {file} has "
       f"{shown(cell)} in line {line}. {remedy}.")
