@@ -51,8 +51,7 @@ class Checkpoints:
     self._directory, self._keep = Path(directory), keep
     try:
       self._directory.mkdir(parents=True, exist_ok=True)
-      for partial in self._directory.glob(".step_*.partial"):
-        partial.unlink(missing_ok=True)
+      storage.forget_halves(self._directory, "step_*")
     except OSError as error:
       raise WorkdirError(
           f"`directory` must be a folder that can be written; got {directory}: "

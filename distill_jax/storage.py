@@ -7,9 +7,11 @@ SHA-256 over itself and the tensors, so that a changed byte is noticed.
 
 import contextlib
 import fcntl
+import glob
 import hashlib
 import json
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -111,24 +113,76 @@ def to_json(document: dict[str, Any]) -> str:
   return json.dumps(document, sort_keys=True, allow_nan=False)
 
 
-def replace(path: FilePath, content: bytes) -> None:
+def replace(path: FilePath, content: bytes, *, shared: bool = False) -> None:
   """Gives a file new content: the old one or the new one, never a part.
 
+  Args:
+    path: of the file; its folder exists.
+    content: of the file.
+    shared: whether all who may read or write the folder may do so to the file.
+
   Raises:
-    OSError: no space, no folder, no permission; nothing is left behind.
+    OSError: no space, no folder, no permission; it names the file, and nothing
+      is left behind.
   """
   path = Path(path)
-  temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+  # No process number: those of two machines, or containers, may be equal.
+  temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
   try:
-    with open(temporary, "wb") as file:
-      file.write(content)
-      file.flush()
-      os.fsync(file.fileno())
-    os.replace(temporary, path)
-  except OSError:
+    with naming(path):
+      with open(temporary, "xb") as file:
+        if shared:
+          _share(file.fileno(), path.parent)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+      os.replace(temporary, path)
+  except BaseException:
     temporary.unlink(missing_ok=True)
     raise
   _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def naming(path: FilePath):
+  """Names the file in an `OSError`, which a full disk does not."""
+  try:
+    yield
+  except OSError as error:
+    raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextlib.contextmanager
+def turns(path: FilePath):
+  """Waits until no other process, user or machine is in here with a file.
+
+  The lock is a file beside it, which stays. What killed writers of the file
+  left is removed.
+
+  Raises:
+    OSError: the folder does not take the lock, or a link stands in its place.
+  """
+  path = Path(path)
+  handle = _lock(path.with_name(f".{path.name}.lock"))
+  try:
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    forget_halves(path.parent, glob.escape(path.name))
+    yield
+  finally:
+    os.close(handle)
+
+
+def forget_halves(folder: FilePath, *names: str) -> None:
+  """Removes what killed writers left in a folder; no other may be at work.
+
+  Args:
+    folder: is searched with all below it.
+    *names: patterns of the files that were to be written.
+  """
+  for name in names:
+    for partial in Path(folder).rglob(f".{name}.*.partial"):
+      with contextlib.suppress(OSError):  # another user's
+        partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -152,6 +206,20 @@ def alone(folder: Path, name: str = "workdir"):
         "Wait for it, or choose another folder.") from None
   finally:
     os.close(handle)
+
+
+def _lock(file: Path) -> int:
+  """Opens a lock for all who may write its folder."""
+  flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
+  with contextlib.suppress(FileExistsError):
+    handle = os.open(file, flags | os.O_CREAT | os.O_EXCL, 0o666)
+    _share(handle, file.parent)
+    return handle
+  return os.open(file, flags)
+
+
+def _share(handle: int, folder: Path) -> None:
+  os.fchmod(handle, folder.stat().st_mode & 0o666)
 
 
 def _document(file) -> dict[str, Any] | None:

@@ -126,20 +126,69 @@ def test_folder_of_a_running_process_is_refused(tmp_path):
     pass
 
 
+# In a PID namespace of its own, where the system lets it, and a `TMPDIR`.
+_APART = ["unshare", "--pid", "--fork"]
+_WRITER = """
+import pathlib, sys
+from distill_jax.runs.files import update_json
+file, name = pathlib.Path(sys.argv[1]), sys.argv[2]
+for i in range(20):
+  update_json(file, lambda old: old | {f"{name}{i}": i}, {})
+"""
+
+
 def test_a_shared_file_loses_nothing(tmp_path):
   file = tmp_path / "shared.json"
-  code = (
-      "import sys, pathlib\n"
-      "from distill_jax.runs.files import update_json\n"
-      "file, name = pathlib.Path(sys.argv[1]), sys.argv[2]\n"
-      "for i in range(20):\n"
-      "  update_json(file, lambda old: old | {f'{name}{i}': i}, {})\n")
-  environment = launching.environment(tmp_path / "cache")
-  writers = [
-      subprocess.Popen([sys.executable, "-c", code,
-                        str(file), name],
-                       env=environment) for name in "ab"
-  ]
+  apart = _APART
+  if subprocess.run([*apart, "true"], capture_output=True).returncode:
+    apart = []
+  writers = []
+  for name in "ab":
+    environment = launching.environment(tmp_path / "cache")
+    environment["TMPDIR"] = str(tmp_path / name)
+    (tmp_path / name).mkdir()
+    writers.append(
+        subprocess.Popen(
+            [*apart, sys.executable, "-c", _WRITER,
+             str(file), name],
+            env=environment))
   assert [writer.wait() for writer in writers] == [0, 0]
   assert len(json.loads(file.read_text())) == 40
-  assert list(tmp_path.iterdir()) == [file]
+  left = {path.name for path in tmp_path.rglob("*")}
+  assert left == {"a", "b", file.name, f".{file.name}.lock"}
+
+
+def test_whoever_may_write_the_folder_may_share_its_files(tmp_path):
+  tmp_path.chmod(0o777)
+  before = os.umask(0o077)
+  try:
+    files.update_json(tmp_path / "shared.json", lambda old: old, {})
+  finally:
+    os.umask(before)
+  modes = {p.name: p.stat().st_mode & 0o777 for p in tmp_path.iterdir()}
+  assert modes == {"shared.json": 0o666, ".shared.json.lock": 0o666}
+
+
+def test_a_lock_that_is_a_link_is_refused_and_not_followed(tmp_path):
+  (tmp_path / "thesis.tex").write_text("precious")
+  (tmp_path / ".shared.json.lock").symlink_to("thesis.tex")
+  with pytest.raises(WorkdirError, match="shared.json must be a file that can"):
+    files.update_json(tmp_path / "shared.json", lambda old: old, {})
+  assert (tmp_path / "thesis.tex").read_text() == "precious"
+
+
+def test_halves_of_a_shared_file_are_cleared(tmp_path):
+  for name in (".shared.json.0a.partial", ".other.json.0a.partial"):
+    (tmp_path / name).write_text("{")
+  files.update_json(tmp_path / "shared.json", lambda old: old, {})
+  left = [path.name for path in tmp_path.glob(".*.partial")]
+  assert left == [".other.json.0a.partial"]
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+  file = tmp_path / "x.json"
+  with mock.patch.object(os, "fsync", side_effect=FULL):
+    with pytest.raises(OSError, match="No space left.*x.json"):
+      files.write_json(file, [1])
+    with pytest.raises(WorkdirError, match="x.json .*No space left.*Free"):
+      files.update_json(file, lambda old: old, {})

@@ -302,7 +302,7 @@ def train(s: SimpleNamespace, task: Task, folder: Path, say) -> None:
   """Trains the experts that a folder lacks, and saves each when finished."""
   folder.mkdir(parents=True, exist_ok=True)
   with storage.alone(folder, "experts"):
-    buffer.forget_halves(folder)
+    storage.forget_halves(folder, "expert_*")
     there = buffer.numbers(folder)
     wanted = [i for i in range(s.experts["num"]) if i not in there]
     if not wanted:

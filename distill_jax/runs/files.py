@@ -3,8 +3,6 @@
 import json
 import shlex
 import sys
-import tempfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,16 +22,16 @@ def update_json(file: Path, change: Callable[[Any], Any], empty) -> Any:
     empty: content of no file.
 
   Raises:
-    WorkdirError: the file holds no JSON.
+    WorkdirError: the file holds no JSON, or cannot be written.
   """
-  import fcntl  # not on every system
-
-  # Neither the file, which is replaced, nor its folder, which a run may hold.
-  name = f"distill_jax_{zlib.crc32(str(file.resolve()).encode()):08x}.lock"
-  with open(Path(tempfile.gettempdir()) / name, "w") as lock:
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    content = change(read_json(file, empty))
-    write_json(file, content)
+  try:
+    with storage.turns(file):
+      content = change(read_json(file, empty))
+      storage.replace(file, _to_bytes(content), shared=True)
+  except OSError as error:
+    raise WorkdirError(
+        f"{file} must be a file that can be written; {error.strerror}. Free "
+        "some space, or choose another folder.") from error
   return content
 
 
@@ -54,7 +52,11 @@ def read_json(file: Path, empty) -> Any:
 
 def write_json(file: Path, content) -> None:
   """Writes atomically: the old file or the new one, never a part."""
-  storage.replace(file, (json.dumps(content, indent=2) + "\n").encode())
+  storage.replace(file, _to_bytes(content))
+
+
+def _to_bytes(content) -> bytes:
+  return (json.dumps(content, indent=2) + "\n").encode()
 
 
 class MetricsLog:

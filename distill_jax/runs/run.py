@@ -28,9 +28,9 @@ from distill_jax.runs import driver, real_data, workdir
 from distill_jax.runs.assess import Settings, assess, check_evaluation
 from distill_jax.runs.console import say, working
 from distill_jax.runs.files import command
-from distill_jax.runs.results import write_results
+from distill_jax.runs.results import FILES, write_results
 from distill_jax.segments import updates
-from distill_jax.storage import alone
+from distill_jax.storage import alone, forget_halves
 
 
 class Run:
@@ -184,6 +184,7 @@ class Run:
           })
       workdir.create(self.folder)
       held.enter_context(alone(self.folder))
+      forget_halves(self.folder, "config.json", *FILES, "*.png")
       self._open(task)
       experts = None if self._experts is None else Path(self._experts)
       return Store(self.folder, self._shared, experts, say)

@@ -108,16 +108,6 @@ def numbers(folder: FilePath) -> list[int]:
   return sorted(int(match[1]) for match in found if match)
 
 
-def forget_halves(folder: FilePath) -> None:
-  """Removes what saves that were killed have left; no other may be under way.
-
-  Args:
-    folder: exists.
-  """
-  for file in Path(folder).glob(".expert_*.partial"):
-    file.unlink()
-
-
 def save_expert(
     folder: FilePath,
     number: int,
