@@ -6,12 +6,14 @@ SHA-256 over itself and the tensors, so that a changed byte is noticed.
 """
 
 import contextlib
+import errno
 import fcntl
 import glob
 import hashlib
 import json
 import os
 import secrets
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +63,7 @@ def read(path: FilePath) -> tuple[Tensors, dict[str, Any] | None]:
       document of another kind.
   """
   try:
-    with safe_open(path, framework="np") as file:
+    with safe_open(regular(path), framework="np") as file:
       document = _document(file)
       tensors = {}
       for name in file.keys():
@@ -81,7 +83,7 @@ def document(path: FilePath) -> dict[str, Any] | None:
     As `read`.
   """
   try:
-    with safe_open(path, framework="np") as file:
+    with safe_open(regular(path), framework="np") as file:
       return _document(file)
   except SafetensorError as error:
     raise _cut_short(error) from error
@@ -141,6 +143,17 @@ def replace(path: FilePath, content: bytes, *, shared: bool = False) -> None:
     temporary.unlink(missing_ok=True)
     raise
   _sync_folder(path.parent)
+
+
+def regular(path: FilePath) -> Path:
+  """The path, if it is no pipe or device, whose content may never end.
+
+  Raises:
+    OSError: it is, or cannot be found.
+  """
+  if not stat.S_ISREG(os.stat(path).st_mode):
+    raise OSError(errno.EINVAL, "not a regular file", str(path))
+  return Path(path)
 
 
 @contextlib.contextmanager

@@ -131,8 +131,41 @@ def test_without_a_file_everything_is_measured(setting, tmp_path):
       _measure(setting, tmp_path / "new.json", NAMES[:1]))
 
 
-def test_a_damaged_file_is_named(setting, tmp_path):
+def _better(kept):
+  for entry in kept.values():
+    entry["found"]["accuracy"] = [[1.0, 1.0]]
+
+
+def _exchanged(kept):
+  one, two = kept
+  kept[one], kept[two] = kept[two], kept[one]
+
+
+def _of_another_shape(kept):
+  for name in kept:
+    kept[name] = [3]
+
+
+@pytest.mark.parametrize("edit", [_better, _exchanged, _of_another_shape])
+def test_an_edited_result_is_measured_anew(
+    setting, tmp_path, monkeypatch, edit):
+  cache, said = tmp_path / real_data.FILE, []
+  first = _measure(setting, cache, NAMES[:2])
+  kept = json.loads(cache.read_text())
+  edit(kept)
+  cache.write_text(json.dumps(kept))
+  monkeypatch.setattr(real_data, "say", said.append)
+  _assert_same(first, _measure(setting, cache, NAMES[:2]))
+  assert said[0].startswith(f"{cache}: 2 of 2 results are not as they were")
+  said.clear()
+  _measure(setting, cache, NAMES[:2])
+  assert not said
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "3", "\0", "[" * 100_000, "\xff"])
+def test_a_damaged_file_is_named(setting, tmp_path, text):
   cache = tmp_path / real_data.FILE
-  cache.write_text("{")
+  cache.write_bytes(text.encode("latin-1"))
   with pytest.raises(WorkdirError, match="real_data.json must hold JSON"):
     _measure(setting, cache)
+  assert cache.read_bytes() == text.encode("latin-1")

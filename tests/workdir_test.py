@@ -59,12 +59,28 @@ def test_refuses_another_run(tmp_path, change, said):
   assert launching.contents(tmp_path) == before
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"identity": 3}', "\0"])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "3", '{"identity": 3}', "\0", "[" * 100_000])
 def test_refuses_an_unreadable_record(tmp_path, text):
   (tmp_path / "config.json").write_text(text)
   with pytest.raises(WorkdirError, match="unreadable"):
     _open(tmp_path)
   assert (tmp_path / "config.json").read_text() == text
+
+
+def test_names_what_differs_in_a_line(tmp_path):
+  _open(tmp_path, **{f"field{i}": "x" * 1000 for i in range(9)})
+  with pytest.raises(WorkdirError, match="and 4 more. Choose") as caught:
+    _open(tmp_path)
+  assert len(str(caught.value)) < 200 + len(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.jsonl"])
+def test_a_pipe_is_no_file(tmp_path, name):
+  os.mkfifo(_open(tmp_path / "run") / f"{name}.pipe")
+  (tmp_path / "run" / f"{name}.pipe").replace(tmp_path / "run" / name)
+  with pytest.raises(WorkdirError, match=name):
+    _open(tmp_path / "run")
 
 
 def test_refuses_a_folder_of_other_files(tmp_path):
@@ -75,7 +91,7 @@ def test_refuses_a_folder_of_other_files(tmp_path):
 
 
 def test_refuses_fewer_steps_than_made(tmp_path):
-  files.MetricsLog(_open(tmp_path), 0).write(step=20, seconds=1.0)
+  files.MetricsLog(_open(tmp_path), 0).write(step=20, seconds=1.0, loss=2.0)
   before = launching.contents(tmp_path)
   with pytest.raises(WorkdirError, match="`num_steps`.*20, got 19"):
     _open(tmp_path, num_steps=19)
@@ -104,17 +120,37 @@ def test_write_json_keeps_the_old_file(tmp_path):
 def test_log_goes_on_from_a_step(tmp_path):
   log = files.MetricsLog(tmp_path, 0)
   for step in (2, 4, 6):
-    log.write(step=step, seconds=step / 2)
+    log.write(step=step, seconds=step / 2, loss=1.0)
   with (tmp_path / "metrics.jsonl").open("a") as file:
     file.write('{"step": 8, "sec')  # killed in a write
   log = files.MetricsLog(tmp_path, 4)
   assert log.seconds == 2.0
-  log.write(step=6, seconds=9.0)
+  log.write(step=6, seconds=9.0, loss=1.0)
   assert files.MetricsLog.read(tmp_path) == [
-      dict(step=2, seconds=1.0),
-      dict(step=4, seconds=2.0),
-      dict(step=6, seconds=9.0)
+      dict(step=2, seconds=1.0, loss=1.0),
+      dict(step=4, seconds=2.0, loss=1.0),
+      dict(step=6, seconds=9.0, loss=1.0)
   ]
+
+
+DAMAGED = [
+    b'{"step": 4, "sec', b"", b"\xff\0", b"[" * 100_000, b"3",
+    b'{"step": "4", "seconds": 1.0, "loss": 2}',
+    b'{"step": 4, "seconds": [], "loss": 2}', b'{"step": 4, "seconds": 1.0}'
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_damaged_lines_of_a_log_are_counted_and_said(tmp_path, capsys, damage):
+  log = files.MetricsLog(tmp_path, 0)
+  for step in (2, 4, 6):
+    log.write(step=step, seconds=1.0, loss=1.0)
+  file = tmp_path / "metrics.jsonl"
+  first, _, last = file.read_bytes().splitlines()
+  file.write_bytes(b"\n".join([first, damage, last, b'{"step": 8, "sec']))
+  files.MetricsLog(tmp_path, 6)
+  assert f"{file}: 1 damaged line left out of 3" in capsys.readouterr().err
+  assert [line["step"] for line in files.MetricsLog.read(tmp_path)] == [2, 6]
 
 
 def test_folder_of_a_running_process_is_refused(tmp_path):

@@ -9,6 +9,7 @@ from typing import Any
 
 from distill_jax import storage
 from distill_jax.errors import WorkdirError
+from distill_jax.runs.console import say
 
 
 def update_json(file: Path, change: Callable[[Any], Any], empty) -> Any:
@@ -39,15 +40,18 @@ def read_json(file: Path, empty) -> Any:
   """What a JSON file holds, `empty` where there is none.
 
   Raises:
-    WorkdirError: the file holds no JSON.
+    WorkdirError: the file holds no JSON, or another type than `empty`.
   """
   if not file.exists():
     return empty
   try:
-    return json.loads(file.read_text())
-  except ValueError as error:
+    content = json.loads(storage.regular(file).read_bytes())
+    if not isinstance(content, type(empty)):
+      raise ValueError(f"it is no {type(empty).__name__}")
+  except (OSError, RecursionError, ValueError) as error:
     raise WorkdirError(
         f"{file} must hold JSON; {error}. Delete it to measure anew.") from None
+  return content
 
 
 def write_json(file: Path, content) -> None:
@@ -62,32 +66,58 @@ def _to_bytes(content) -> bytes:
 class MetricsLog:
   """`metrics.jsonl`: one JSON object a log step; a resumed run goes on in it.
 
-  Lines after `step` belong to work that was lost, and are dropped.
+  Lines after `step` belong to work that was lost, and are dropped, as are
+  damaged ones, which are counted and said.
   """
 
   def __init__(self, folder: Path, step: int):
     self._file = folder / "metrics.jsonl"
-    kept = [line for line in self.read(folder) if line["step"] <= step]
+    lines, damaged = _lines(self._file)
+    if damaged:
+      say(
+          f"{self._file}: {damaged} damaged "
+          f"line{'s' * (damaged > 1)} left out of {damaged + len(lines)}")
+    kept = [line for line in lines if line["step"] <= step]
     text = "".join(json.dumps(line) + "\n" for line in kept)
     storage.replace(self._file, text.encode())
     self.seconds = kept[-1]["seconds"] if kept else 0.0
 
   def write(self, **values) -> None:
-    with self._file.open("a") as file:
+    with storage.naming(self._file), self._file.open("a") as file:
       file.write(json.dumps(values) + "\n")
 
   @staticmethod
   def read(folder: Path) -> list[dict]:
-    file = folder / "metrics.jsonl"
-    if not file.exists():
-      return []
-    lines = []
-    for line in file.read_text().splitlines():
-      try:
-        lines.append(json.loads(line))
-      except ValueError:  # The last line, cut off when the run was killed.
-        break
-    return lines
+    return _lines(folder / "metrics.jsonl")[0]
+
+
+def _lines(file: Path) -> tuple[list[dict], int]:
+  """The sound lines of a log, and how many are damaged.
+
+  The last one, cut off when the run was killed, counts as neither.
+  """
+  if not file.exists():
+    return [], 0
+  try:
+    *whole, last = storage.regular(file).read_bytes().split(b"\n")
+  except OSError as error:
+    raise WorkdirError(
+        f"{file} must be a file that can be read; {error.strerror}. Choose "
+        "another folder.") from error
+  found = [*map(_line, whole)]
+  sound = [line for line in (*found, _line(last)) if line is not None]
+  return sound, found.count(None)
+
+
+def _line(text: bytes) -> dict | None:
+  """Of a log; None if it is damaged."""
+  try:
+    line = json.loads(text)
+  except (RecursionError, ValueError):
+    return None
+  sound = isinstance(line, dict) and {"step", "seconds", "loss"} <= line.keys()
+  numbers = sound and all(type(v) in (int, float) for v in line.values())
+  return line if numbers and type(line["step"]) is int else None
 
 
 def command() -> str:

@@ -3,12 +3,13 @@
 Accuracies on all data and of the baselines do not depend on the set, so methods
 that are compared on one data set measure them once. A value is kept under
 everything that it depends on; accuracy on all data is that of the seed that
-came first. Without a file everything is measured.
+came first. Without a file everything is measured, and so is what someone
+changed in it.
 """
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from distill_jax.initialisation import step_order
 from distill_jax.runs.console import Countdown, say
 from distill_jax.runs.files import read_json, update_json
 from distill_jax.runs.students import Student
+from distill_jax.storage import checksum
 from distill_jax.types import Array
 
 FILE = "real_data.json"
@@ -89,12 +91,12 @@ def baselines(
   for name in set(names) - {"byte_matched_real"}:
     fields[name].pop("storage_bytes", None)
   fields = {name: _name(values) for name, values in fields.items()}
-  found = _read(cache)
+  found = _read(cache, fields.values())
   missing = tuple(name for name in names if fields[name] not in found)
 
   def keep(name, result):
     as_lists = result._replace(accuracy=result.accuracy.tolist())
-    found.update(_add(cache, {fields[name]: as_lists._asdict()}))
+    found[fields[name]] = _add(cache, fields[name], as_lists._asdict())
     report_progress(name, result)
 
   if missing:
@@ -155,10 +157,8 @@ def _once(cache: Path | None, measure, **fields) -> dict[str, Any]:
   name = _name(fields)
   if cache is None:
     return measure()
-  found = _read(cache)
-  if name not in found:
-    found = _add(cache, {name: measure()})
-  return found[name]
+  found = _read(cache, [name])
+  return found[name] if found else _add(cache, name, measure())
 
 
 def _report_progress(network: str, name: str, result: Baseline) -> None:
@@ -183,10 +183,28 @@ def _name(fields: Mapping[str, Any]) -> str:
   return json.dumps(fields, sort_keys=True)
 
 
-def _read(cache: Path) -> dict[str, Any]:
+def _read(cache: Path, names: Collection[str]) -> dict[str, Any]:
+  """What the file holds of these names, as it was measured."""
   cache.parent.mkdir(parents=True, exist_ok=True)
-  return read_json(cache, {})
+  kept = read_json(cache, {})
+  there = {name: kept[name] for name in names if name in kept}
+  sound = {n: v["found"] for n, v in there.items() if _is_sound(n, v)}
+  if len(sound) < len(there):
+    say(
+        f"{cache}: {len(there) - len(sound)} of {len(there)} results are not as"
+        " they were measured; measuring them anew")
+  return sound
 
 
-def _add(cache: Path, values: Mapping[str, Any]) -> dict[str, Any]:
-  return update_json(cache, lambda before: before | values, {})
+def _add(cache: Path, name: str, found: dict[str, Any]) -> dict[str, Any]:
+  entry = dict(found=found, sha256=checksum({}, {name: found}))
+  update_json(cache, lambda before: before | {name: entry}, {})
+  return found
+
+
+def _is_sound(name: str, entry) -> bool:
+  """Whether nobody changed an entry, or its name."""
+  try:
+    return entry["sha256"] == checksum({}, {name: entry["found"]})
+  except (KeyError, RecursionError, TypeError, ValueError):
+    return False

@@ -8,13 +8,14 @@ that a run can be prolonged.
 import json
 import re
 import subprocess
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from distill_jax import environment
 from distill_jax.errors import ConfigError, WorkdirError
-from distill_jax.runs.files import MetricsLog, command, write_json
+from distill_jax.runs.files import MetricsLog, command, read_json, write_json
 
 _SHOWN = 5  # fields that a message names
 # Word vectors that were learned for a run.
@@ -84,18 +85,17 @@ def check_own(folder: Path) -> None:
 
 def _check_same(file: Path, identity: Mapping) -> None:
   try:
-    record = json.loads(file.read_text())
-    if "config" in record and "identity" not in record:
-      raise WorkdirError(
-          f"`workdir` {file.parent} holds a run of an earlier version, which "
-          "only that version can go on with. Choose another folder.")
-    there = flat(record["identity"])
-  except WorkdirError:
-    raise
-  except (AttributeError, KeyError, OSError, TypeError, ValueError):
+    record = read_json(file, {})
+    earlier = "config" in record and "identity" not in record
+    there = {} if earlier else flat(record["identity"])
+  except (AttributeError, KeyError, RecursionError, WorkdirError):
     raise WorkdirError(
         f"`workdir` holds an unreadable {file}. Choose another folder."
     ) from None
+  if earlier:
+    raise WorkdirError(
+        f"`workdir` {file.parent} holds a run of an earlier version, which "
+        "only that version can go on with. Choose another folder.")
   here = flat(identity)
   differing = [
       f"{k} ({there.get(k)} there, {here.get(k)} here)"
@@ -103,7 +103,8 @@ def _check_same(file: Path, identity: Mapping) -> None:
       if there.get(k) != here.get(k)
   ]
   if differing:
-    shown = ", ".join(differing[:_SHOWN])
+    shown = textwrap.shorten(
+        ", ".join(differing[:_SHOWN]), 150, placeholder=" ...")
     if len(differing) > _SHOWN:
       shown += f" and {len(differing) - _SHOWN} more"
     raise WorkdirError(
