@@ -20,7 +20,6 @@ from distill_jax.data.source import Source
 from distill_jax.errors import ArtifactError
 from distill_jax.initialisation import step_order
 from distill_jax.labels import (
-    centred_rows,
     classes_of_labels,
     label_rows,
     probabilities,
@@ -429,15 +428,14 @@ def _make(
   inputs, labels = _float32("inputs", inputs), _float32("labels", labels)
   step_sizes = _float32("step_sizes", step_sizes)
   codes = schema.plain("codes", codes)
-  sizes = _storage_bytes(codes, inputs, stored_labels, step_sizes)
+  sizes = schema.storage_bytes(codes, inputs, stored_labels, step_sizes)
   if isinstance(codes, np.ndarray) and np.array_equal(codes, inputs):
     codes = ()
   initial = schema.plain("initial", initial) if jax.tree.leaves(initial) else ()
   if initial:
-    sizes["initial"] = _bytes(initial)
+    sizes["initial"] = schema.num_bytes(initial)
   if is_of_words(rest["preprocessing"]):
-    sizes["vectors"] = _bytes(schema.plain("", rest["preprocessing"]))
-  _check_use(labels, step_sizes, recipe, rest["label_space"])
+    sizes["vectors"] = schema.num_bytes(schema.plain("", rest["preprocessing"]))
   rest["raw_dtype"] = rest["raw_dtype"] or schema.default_raw_dtype(
       inputs, rest["preprocessing"])
   rest["extra"] = schema.plain("extra", rest["extra"])
@@ -451,7 +449,7 @@ def _make(
           codes=codes,
           modality=schema.modality(inputs, rest["preprocessing"]),
           label_scale=1.0,
-          label_regime=_label_regime(labels, rest.get("label_space")),
+          label_regime=schema.label_regime(labels, rest.get("label_space")),
           class_names=tuple(str(name) for name in class_names),
           student_init="fixed" if initial else "random",
           recipe=schema.json_copy("recipe", recipe),
@@ -461,38 +459,8 @@ def _make(
           **rest))
 
 
-def _check_use(labels, step_sizes, recipe, space) -> None:
-  """Refuses a recipe or a label space that belong to sets of another kind."""
-  name = dict(recipe).get("name")
-  if step_sizes.size > 1 and name != "in_order":
-    raise ArtifactError(
-        f"`recipe` must be in_order for a set with {step_sizes.size} learned "
-        f"step sizes, which no other recipe takes; got {name!r}.")
-  if name == "in_order" and not step_sizes.size:
-    raise ArtifactError(
-        "`recipe` must not be in_order for a set without step sizes; give the "
-        "method's own, for example recipes.dsa(300).spec.")
-  centred = labels.ndim == 2 and labels.shape[1] > 1 and labels.size and (
-      np.abs(labels.sum(1)) < 1e-5).all() and labels.any()
-  if centred and space == "raw":
-    raise ArtifactError(
-        "`label_space` must be 'centred' for labels whose rows sum to zero, "
-        "targets of a regression; got 'raw'.")
-
-
 def _name_of(parameterization: Parameterization | None) -> str:
   return dict(getattr(parameterization, "spec", ())).get("name", "custom")
-
-
-def _label_regime(labels: np.ndarray, space: str | None) -> str:
-  """"hard" where the rows are those of classes, unscaled."""
-  if labels.ndim != 2 or not labels.size:
-    return "soft_fixed"  # refused with a reason, see schema.py
-  centred = space == "centred"
-  classes = classes_of_labels(uncentred(labels) if centred else labels)
-  rows = (centred_rows if centred else label_rows)(
-      classes, max(labels.shape[1], 2))
-  return "hard" if np.array_equal(labels, rows) else "soft_fixed"
 
 
 def _float32(name: str, array) -> np.ndarray:
@@ -526,23 +494,3 @@ def _rows(labels: np.ndarray, num_classes: int) -> np.ndarray:
 
 def _default_recipe(step_sizes) -> dict[str, str]:
   return {"name": "in_order" if np.size(step_sizes) else "converged"}
-
-
-def _storage_bytes(codes, inputs, labels, step_sizes) -> dict[str, int]:
-  """What the set costs to keep; an entry `decoder` of the codes is counted so.
-
-  Without codes the samples are kept as they are.
-  """
-  decoder = codes.get("decoder", ()) if isinstance(codes, dict) else ()
-  kept = codes if jax.tree.leaves(codes) else inputs
-  sizes = {
-      "samples": _bytes(kept) - _bytes(decoder),
-      "labels": _bytes(schema.plain("labels", labels)),
-      "step_sizes": _bytes(step_sizes),
-      "decoder": _bytes(decoder)
-  }
-  return {**sizes, "total": sum(sizes.values())}
-
-
-def _bytes(tree: PyTree) -> int:
-  return int(sum(leaf.nbytes for leaf in jax.tree.leaves(tree)))

@@ -47,6 +47,7 @@ KERNELS = {
     "fully_connected": closed_form.fully_connected
 }
 _FITTED = ("kernel_ridge", "linear_probe", "soft_neighbours")
+NAMES = frozenset(NETWORKS) | {"kernel_ridge"}  # that `from_spec` knows
 _WINDOWS = (3, 4, 5)  # of a text_convnet
 
 

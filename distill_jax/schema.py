@@ -17,11 +17,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from distill_jax import storage
+from distill_jax import models, storage
 from distill_jax.errors import ArtifactError
-from distill_jax.labels import num_outputs
+from distill_jax.errors import plain as short
+from distill_jax.labels import (
+    centred_rows,
+    classes_of_labels,
+    label_rows,
+    num_outputs,
+    uncentred,
+)
 from distill_jax.preprocessing import PREPROCESSING, name_of
-from distill_jax.text.embedding import is_of_words, vocabulary
+from distill_jax.specification import check_limits
+from distill_jax.text.embedding import PADDING, is_of_words, vocabulary
 from distill_jax.types import Preprocessing, PyTree
 
 VERSION = 1
@@ -40,6 +48,9 @@ _PLAIN = (
     "method", "parameterization", *_CHOICES, "label_scale", "class_names",
     *_DICTS)
 _KEYS = {"schema_version", "sha256", "order", "preprocessing", *TREES, *_PLAIN}
+_LARGEST_STEP = 1e4
+# Of what readers of the provenance rely on, where it is there.
+_PROVENANCE = dict(facts=dict, findings=list, loss=str, parts=list, title=str)
 _LATER = {"raw_dtype"}  # older files lack it
 
 
@@ -123,7 +134,7 @@ def fields(tensors: storage.Tensors, document: dict) -> dict[str, Any]:
   if not isinstance(name, str) or name not in PREPROCESSING:
     raise ArtifactError(
         f"`preprocessing` must be one of {', '.join(PREPROCESSING)}; got "
-        f"{name!r}. Upgrade distill_jax if the set is newer.")
+        f"{short(repr(name))}. Upgrade distill_jax if the set is newer.")
   record = PREPROCESSING[name]
   parts = [_take(left, f"preprocessing/{field}") for field in record._fields]
   result = {name: _take(left, name) for name in ARRAYS}
@@ -132,7 +143,7 @@ def fields(tensors: storage.Tensors, document: dict) -> dict[str, Any]:
   if left:
     raise ArtifactError(
         f"the file must hold the tensors of schema {VERSION}; got also "
-        f"{', '.join(sorted(left))}.")
+        f"{short(', '.join(sorted(left)))}.")
   if document["order"] != result["order"].tolist():
     raise ArtifactError("`order` must be the same in tensors and metadata.")
   names = result["class_names"]
@@ -151,7 +162,10 @@ def check(artifact):
   """
   _check_settings(artifact)
   _check_shapes(artifact)
-  _check_finite(artifact)
+  _check_numbers(artifact)
+  _check_labels(artifact)
+  _check_storage(artifact)
+  _check_use(artifact)
   fixed = bool(jax.tree.leaves(artifact.initial))
   _require((artifact.student_init == "fixed") == fixed, "student_init",
            "be fixed where theta_0 is given, else random",
@@ -162,7 +176,8 @@ def check(artifact):
 def _check_document(tensors, document) -> None:
   version = document.get("schema_version")
   if type(version) is not int or version < 1:
-    raise ArtifactError(f"`schema_version` must be {VERSION}; got {version!r}.")
+    raise ArtifactError(
+        f"`schema_version` must be {VERSION}; got {short(repr(version))}.")
   if version > VERSION:
     raise ArtifactError(
         f"`schema_version` must be at most {VERSION}; got {version}. Upgrade "
@@ -178,7 +193,7 @@ def _check_document(tensors, document) -> None:
     if missing:
       raise ArtifactError(
           f"the metadata must hold the fields of schema {VERSION}; it "
-          f"{problem} {', '.join(sorted(missing))}.")
+          f"{problem} {short(', '.join(sorted(missing)), 150)}.")
 
 
 def _check_settings(artifact) -> None:
@@ -200,8 +215,13 @@ def _check_settings(artifact) -> None:
     value = getattr(artifact, name)
     named = isinstance(value.get("name"), str) or (name, value) == (name, {})
     _require(named, name, 'have a "name"', value)
+  for name, kind in _PROVENANCE.items():
+    value = artifact.provenance.get(name)
+    _require(
+        value is None or isinstance(value, kind), f"provenance/{name}",
+        f"be a {kind.__name__}", value)
   scale = artifact.label_scale
-  number = isinstance(scale, int | float) and 0 < scale < float("inf")
+  number = type(scale) in (int, float) and 0 < scale < float("inf")
   _require(number, "label_scale", "be a positive number", scale)
   sizes = artifact.storage_bytes
   _require({"samples", "labels", "decoder", "total"} <= set(sizes) and
@@ -226,8 +246,8 @@ def _check_shapes(artifact) -> None:
       f"be {found} for inputs {inputs.shape}", artifact.modality)
   _require(
       isinstance(names, tuple) and len(names) > 1 and
-      len(set(names)) == len(names) and
-      all(isinstance(name, str) for name in names), "class_names",
+      all(isinstance(name, str) for name in names) and
+      len(set(names)) == len(names), "class_names",
       "be two or more different texts", names)
   shape = (len(inputs), num_outputs(len(names)))
   _require(
@@ -255,13 +275,15 @@ def _check_preprocessing(artifact) -> None:
   if artifact.modality == "text":
     return
   sample = jax.ShapeDtypeStruct((1, *artifact.inputs.shape[1:]), np.float32)
-  try:
-    shape = jax.eval_shape(artifact.preprocessing.invert, sample).shape
-  except (TypeError, ValueError) as error:  # its arrays do not broadcast
-    shape = str(error).splitlines()[0]
-  _require(
-      shape == sample.shape, "preprocessing",
-      f"fit samples of shape {sample.shape[1:]}", shape)
+  record = artifact.preprocessing
+  for use in (record.apply, record.invert):
+    try:
+      shape = jax.eval_shape(use, sample).shape
+    except (TypeError, ValueError) as error:  # its arrays do not broadcast
+      shape = str(error).splitlines()[0]
+    _require(
+        shape == sample.shape, "preprocessing",
+        f"fit samples of shape {sample.shape[1:]}", shape)
 
 
 def _check_words(record, inputs) -> None:
@@ -277,25 +299,160 @@ def _check_words(record, inputs) -> None:
       _require(
           found == (size,), f"preprocessing/{name}", f"have shape {(size,)}",
           found)
-  try:
-    words = len(vocabulary(record))
-  except UnicodeDecodeError:
-    words = "no UTF-8"
   _require(
-      words == shape[0], "preprocessing/words",
-      f"name the {shape[0] - 2} words of the table", words)
+      record.words.dtype == np.uint8, "preprocessing/words", "be uint8",
+      record.words.dtype)
+  try:
+    words = vocabulary(record)
+  except UnicodeDecodeError:
+    words = ()
+  _require(
+      len(words) == shape[0], "preprocessing/words",
+      f"name the {shape[0] - 2} words of the table in UTF-8",
+      len(words) - 2)
+  _require(
+      len(set(words)) == len(words), "preprocessing/words",
+      "be different words", f"{len(words) - len(set(words))} twice")
+  _require(
+      not np.any(record.table[PADDING]), "preprocessing/table",
+      "be zero for padding", record.table[PADDING])
 
 
-def _check_finite(artifact) -> None:
+def _check_numbers(artifact) -> None:
   named = {name: getattr(artifact, name) for name in (*ARRAYS, *TREES)}
-  named["preprocessing"] = artifact.preprocessing
+  named["preprocessing"] = artifact.preprocessing._asdict()
   for path, array in jax.tree.flatten_with_path(named)[0]:
-    if jnp.issubdtype(array.dtype, jnp.inexact):
+    name = jax.tree_util.keystr(path, simple=True, separator="/")
+    real = jnp.issubdtype(array.dtype, jnp.floating)
+    whole = any(jnp.issubdtype(array.dtype, kind) for kind in _WHOLE)
+    of_words = name == "preprocessing/words"
+    _require(
+        real or whole and (of_words or not name.startswith("preprocessing")),
+        name, "be real floating numbers", array.dtype)
+    if real:
       bad = int(np.sum(~np.isfinite(np.asarray(array))))
-      name = jax.tree_util.keystr(path, simple=True, separator="/")
       _require(not bad, name, "be finite", f"{bad} NaN or infinite values")
-  lowest = artifact.step_sizes.min(initial=0)
-  _require(lowest >= 0, "step_sizes", "not be negative", lowest)
+  steps, std = artifact.step_sizes, getattr(artifact.preprocessing, "std", 1)
+  _require(
+      steps.min(initial=0) >= 0, "step_sizes", "not be negative",
+      steps.min(initial=0))
+  _require(
+      steps.max(initial=0) <= _LARGEST_STEP, "step_sizes",
+      f"be at most {_LARGEST_STEP:g}", steps.max(initial=0))
+  _require(np.min(std) > 0, "preprocessing/std", "be positive", np.min(std))
+
+
+def label_regime(labels: np.ndarray, space: str | None) -> str:
+  """"hard" where the rows are those of classes, unscaled."""
+  if labels.ndim != 2 or not labels.size:
+    return "soft_fixed"  # refused with a reason
+  centred = space == "centred"
+  classes = classes_of_labels(uncentred(labels) if centred else labels)
+  rows = (centred_rows if centred else label_rows)(
+      classes, max(labels.shape[1], 2))
+  return "hard" if np.array_equal(labels, rows) else "soft_fixed"
+
+
+def _check_labels(artifact) -> None:
+  labels, space = artifact.labels, artifact.label_space
+  if artifact.label_regime == "hard":
+    found = label_regime(labels, space)
+    _require(
+        found == "hard", "labels",
+        "be those of one class where `label_regime` is hard", found)
+  if space == "probabilities":
+    total = labels.sum(1) if labels.shape[1] > 1 else np.ones(1)
+    _require(
+        labels.min() >= 0 and labels.max() <= 1.001 and
+        np.abs(total - 1).max() < 1e-3, "labels",
+        "be probabilities that sum to 1 where `label_space` says so",
+        f"{labels.min():g}..{labels.max():g}, sums {total.min():g}.."
+        f"{total.max():g}")
+  centred = labels.shape[1] > 1 and labels.any() and (
+      np.abs(labels.sum(1)) < 1e-5).all()
+  _require(
+      not (centred and space == "raw"), "label_space",
+      "be 'centred' for labels whose rows sum to zero, targets of a "
+      "regression", space)
+
+
+def storage_bytes(codes, inputs, labels, step_sizes) -> dict[str, int]:
+  """What the set costs to keep; an entry `decoder` of the codes is counted so.
+
+  Without codes the samples are kept as they are.
+  """
+  decoder = codes.get("decoder", ()) if isinstance(codes, dict) else ()
+  kept = codes if jax.tree.leaves(codes) else inputs
+  sizes = {
+      "samples": num_bytes(kept) - num_bytes(decoder),
+      "labels": num_bytes(plain("labels", labels)),
+      "step_sizes": num_bytes(step_sizes),
+      "decoder": num_bytes(decoder)
+  }
+  return {**sizes, "total": sum(sizes.values())}
+
+
+def num_bytes(tree: PyTree) -> int:
+  """Of all leaves of a tree."""
+  return int(sum(leaf.nbytes for leaf in jax.tree.leaves(tree)))
+
+
+def _check_storage(artifact) -> None:
+  """What is claimed of bytes, but of codes or sets that were left out."""
+  sizes, codes, labels = artifact.storage_bytes, artifact.codes, artifact.labels
+  pixels = artifact.parameterization == "pixels"
+  kept = bool(jax.tree.leaves(codes))
+  _require(
+      not (kept and pixels) or np.array_equal(codes, artifact.inputs), "codes",
+      "be the inputs where `parameterization` is pixels", "others")
+  found = storage_bytes(codes, artifact.inputs, labels, artifact.step_sizes)
+  if not (kept or pixels):  # left out
+    found |= {name: sizes[name] for name in ("samples", "decoder")}
+  if "parts" in artifact.provenance:  # a union's sizes are sums
+    found["step_sizes"] = sizes["step_sizes"]
+  # A label may be of several samples.
+  rows, left = divmod(sizes["labels"], labels[:1].nbytes)
+  if not left and 1 <= rows <= len(labels):
+    found["labels"] = sizes["labels"]
+  for name, tree in (("initial", artifact.initial), ("vectors",
+                                                     artifact.preprocessing)):
+    if name in sizes:
+      found[name] = num_bytes(plain(name, tree))
+  apart = {"total", "initial", "vectors"}
+  found["total"] = sum(
+      v for k, v in {
+          **sizes,
+          **found
+      }.items() if k not in apart)
+  for name, size in found.items():
+    _require(
+        sizes[name] == size, f"storage_bytes/{name}",
+        f"be the {size:,} bytes that are stored", sizes[name])
+
+
+def _check_use(artifact) -> None:
+  """Refuses a recipe or a network that nobody could use.
+
+  Names of one's own are not known here.
+  """
+  name, steps = artifact.recipe["name"], artifact.step_sizes.size
+  _require(
+      steps < 2 or name == "in_order", "recipe",
+      f"be in_order for a set with {steps} learned step sizes, which no other "
+      "recipe takes", name)
+  _require(
+      steps or name != "in_order", "recipe",
+      "not be in_order for a set without step sizes; give the method's own, "
+      "for example recipes.dsa(300).spec", name)
+  try:
+    check_limits("recipe", artifact.recipe)
+    check_limits("network", artifact.network)
+    if artifact.network.get("name") in models.NAMES:
+      models.from_spec(artifact.network, len(artifact.class_names))
+  except (TypeError, ValueError) as error:
+    raise ArtifactError(
+        f"`recipe` and `network` must be such as can be built; "
+        f"{short(error, 160)}") from error
 
 
 def _flatten(name: str, tree: PyTree, tensors: storage.Tensors):
@@ -326,7 +483,7 @@ def _unflatten(name: str, nesting, left: storage.Tensors) -> PyTree:
 def _take(left: storage.Tensors, name: str) -> np.ndarray:
   if name not in left:
     raise ArtifactError(
-        f"the file must hold the tensors of schema {VERSION}; {name} is "
+        f"the file must hold the tensors of schema {VERSION}; {short(name)} is "
         "missing.")
   return left.pop(name)
 
@@ -334,7 +491,7 @@ def _take(left: storage.Tensors, name: str) -> np.ndarray:
 def _require(condition, name: str, rule: str, value) -> None:
   if not condition:
     text = value if isinstance(value, str) else repr(value)
-    raise ArtifactError(f"`{name}` must {rule}; got {text[:200]}.")
+    raise ArtifactError(f"`{short(name)}` must {rule}; got {short(text, 80)}.")
 
 
 def json_copy(name: str, value: Mapping | None) -> dict[str, Any]:

@@ -13,8 +13,25 @@ from typing import Any
 import numpy as np
 
 from distill_jax.choices import nearest, one_of
-from distill_jax.errors import ConfigError
+from distill_jax.errors import ConfigError, plain
 from distill_jax.types import Spec
+
+# The least and the most of a setting's numbers; "" for all other settings. A
+# file may claim anything: nothing larger is ever built.
+LIMITS = {
+    "": (-1e7, 1e7),
+    **dict.fromkeys(("channels", "hidden", "width", "widths"), (1, 2**14)),
+    **dict.fromkeys(("heads", "patch", "size", "windows"), (1, 256)),
+    **dict.fromkeys(("depth", "num_layers"), (0, 256))
+}
+_MOST_ENTRIES = 256  # of a list of numbers
+_KINDS = {
+    bool: (bool, "true or false"),
+    int: (int, "a whole number"),
+    float: (int | float, "a number"),
+    str: (str, "text"),
+    tuple: (list | tuple, "a list")
+}
 
 Describe = Callable[[str, dict[str, Any]], Mapping[str, Any]]
 
@@ -49,6 +66,7 @@ def specified(describe: Describe = named) -> Callable[[Callable], Callable]:
         spec = frozen(describe(make.__name__, settings))
       except ConfigError:
         spec = ()
+      check_limits(make.__name__, dict(spec))
       return with_spec(product, spec)
 
     return specify
@@ -62,6 +80,55 @@ def with_spec(product, spec: Spec):
     return product._replace(spec=spec)
   product.spec = spec
   return product
+
+
+def check(
+    field: str, settings: Mapping[str, Any], defaults: Mapping[str,
+                                                               Any]) -> None:
+  """Refuses settings of another kind than their defaults, or out of limits.
+
+  Args:
+    field: what messages call the specification.
+    settings: by name.
+    defaults: by name; any kind will do where there is none.
+
+  Raises:
+    ConfigError: naming the setting.
+  """
+  for name, value in settings.items():
+    default = defaults.get(name)
+    kind = next((k for k in _KINDS if isinstance(default, k)), None)
+    if kind is None:
+      continue
+    allowed, wanted = _KINDS[kind]
+    odd = isinstance(value, bool) and kind is not bool
+    if odd or not isinstance(value, allowed):
+      raise ConfigError(
+          f"`{name}` must be {wanted}; got {plain(repr(value))} in `{field}`.")
+    if kind is tuple and default:
+      for entry in value:
+        check(field, {name: entry}, {name: default[0]})
+  check_limits(field, settings)
+
+
+def check_limits(field: str, settings: Mapping[str, Any]) -> None:
+  """Refuses numbers out of `LIMITS`.
+
+  Raises:
+    ConfigError: naming the setting.
+  """
+  for name, value in settings.items():
+    least, most = LIMITS.get(name, LIMITS[""])
+    numbers = value if isinstance(value, list | tuple) else (value,)
+    if len(numbers) > _MOST_ENTRIES:
+      raise ConfigError(
+          f"`{name}` of `{field}` must have at most {_MOST_ENTRIES} entries; "
+          f"got {len(numbers):,}.")
+    for number in numbers:
+      if isinstance(number, int | float) and not least <= number <= most:
+        raise ConfigError(
+            f"`{name}` of `{field}` must be in [{least:,g}, {most:,g}]; got "
+            f"{plain(repr(number))}. specification.LIMITS has the limits.")
 
 
 def build(factories: Mapping[str, Callable], field: str, spec, *args) -> Any:
@@ -79,11 +146,16 @@ def build(factories: Mapping[str, Callable], field: str, spec, *args) -> Any:
   settings = dict(spec)
   name = settings.pop("name", None)
   make = one_of(factories, field, name)
-  known = list(inspect.signature(make).parameters)[len(args):]
+  defaults = {
+      p.name: None if p.annotation is p.empty else p.default
+      for p in list(inspect.signature(make).parameters.values())[len(args):]
+  }
+  known = list(defaults)
   for setting in set(settings) - set(known):
     raise ConfigError(
         f"`{field}` {name!r} has no setting {setting!r}; it has "
         f"{', '.join(sorted(known)) or 'none'}.{nearest(known, setting)}")
+  check(field, settings, defaults)
   try:
     return make(*args, **settings)
   except TypeError as error:

@@ -29,6 +29,7 @@ _DTYPES = {
     "BOOL", "U8", "I8", "U16", "I16", "F16", "BF16", "U32", "I32", "F32", "U64",
     "I64", "F64", "C64"
 }
+_DEPTH = 64  # of lists and dicts in each other
 
 Tensors = dict[str, np.ndarray]
 
@@ -111,7 +112,12 @@ def checksum(tensors: Tensors, document: dict[str, Any]) -> str:
 
 
 def to_json(document: dict[str, Any]) -> str:
-  """The one spelling of a document."""
+  """The one spelling of a document.
+
+  Raises:
+    TypeError, ValueError: it is not JSON, or nested too deep.
+  """
+  _check_depth(document)
   return json.dumps(document, sort_keys=True, allow_nan=False)
 
 
@@ -246,7 +252,17 @@ def _document(file) -> dict[str, Any] | None:
     raise ValueError(f"its metadata is not JSON ({error})") from error
   if not isinstance(found, dict):
     raise ValueError("its metadata is not a JSON object")
+  _check_depth(found)
   return found
+
+
+def _check_depth(value, most: int = _DEPTH) -> None:
+  if not isinstance(value, dict | list | tuple):
+    return
+  if not most:
+    raise ValueError(f"its metadata is nested more than {_DEPTH} deep")
+  for part in value.values() if isinstance(value, dict) else value:
+    _check_depth(part, most - 1)
 
 
 def _cut_short(error: SafetensorError) -> ValueError:

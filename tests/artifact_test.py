@@ -28,6 +28,7 @@ from distill_jax.inner_loop import train_in_order
 from distill_jax.merging import merge
 from distill_jax.nn import mlp
 from distill_jax.parameterization.pixels import pixels
+from distill_jax.text.embedding import WordVectors
 from distill_jax.types import (
     Distilled,
     Estimator,
@@ -365,6 +366,151 @@ def test_a_broken_file_is_refused(tmp_path, change, message):
   with pytest.raises(ArtifactError, match=message) as failure:
     load(path)
   assert "\n" not in str(failure.value) and str(path) in str(failure.value)
+
+
+def _words(words=b"a\nb", row=0.0):
+  table = jnp.array([[row, 0], [0, 0], [1, 0], [0, 1]], jnp.float32)
+  record = WordVectors(table, jnp.asarray(np.frombuffer(words, np.uint8)))
+  return from_samples(
+      np.ones((2, 3, 2)), [0, 1], class_names="ab", preprocessing=record)
+
+
+def _nested(depth):
+  found = []
+  for _ in range(depth):
+    found = [found]
+  return found
+
+
+def _scaled(name, factor):
+
+  def change(tensors, document):
+    del document
+    tensors[name] = tensors[name] * factor
+
+  return change
+
+
+def _bytes(**sizes):
+
+  def change(tensors, document):
+    del tensors
+    document["storage_bytes"].update(sizes)
+
+  return change
+
+
+def _both(*changes):
+
+  def change(tensors, document):
+    for one in changes:
+      one(tensors, document)
+
+  return change
+
+
+LIES = [
+    (_scaled("preprocessing/std", 0), "`preprocessing/std` must be positive"),
+    (_scaled("preprocessing/std", -1), "`preprocessing/std` must be positive"),
+    (_scaled("preprocessing/std", np.float32(np.inf)), "std` must be finite"),
+    (_scaled("preprocessing/mean", np.complex64(1)), "mean` must be real"),
+    (
+        _set("tensors", **{"preprocessing/mean": np.zeros(1, np.int32)}),
+        "`preprocessing/mean` must be real floating numbers; .*int32"),
+    (
+        _scaled("initial/params/head/bias",
+                np.complex64(1)), "`initial/params/head/bias` must be real"),
+    (_scaled("step_sizes", np.float32(1e30)), "`step_sizes` must be at most"),
+    (_set("document", label_regime="hard"), "`labels` must be those of one"),
+    (_set("document", label_space="probabilities"), "must be probabilities"),
+    (
+        _set("document", network=dict(name="mlp", widths=[10**9])),
+        r"can be built; `widths` of `network` .* \[1, 16,384\]"),
+    (
+        _set("document", network=dict(name="mine", width=1e9)),
+        r"`width` of `network` must be in \[1, 16,384\]"),
+    (_set("document", network=dict(name="mlp", size=2)), "no setting 'size'"),
+    (_set("document", network=dict(name="mlp", widths="ab")), "be a list"),
+    (
+        _set("document", recipe=dict(name="in_order", num_steps=10**12)),
+        "can be built; `num_steps` of `recipe` must be in"),
+    (_set("document", recipe=dict(name="dm")), "`recipe` must be in_order"),
+    (_bytes(samples=1), "`storage_bytes/samples` must be the 384 bytes"),
+    (_bytes(labels=71), "`storage_bytes/labels` must be the 72 bytes"),
+    (_bytes(step_sizes=0), "`storage_bytes/step_sizes` must be the 16 bytes"),
+    (_bytes(initial=0), "`storage_bytes/initial` must be the 412 bytes"),
+    (_bytes(total=0), "`storage_bytes/total` must be the 472 bytes"),
+    (_bytes(extra=9), "`storage_bytes/total` must be the 481 bytes"),
+    (
+        _both(
+            _set("document", codes="array"),
+            _set("tensors", codes=np.zeros((6, 4, 4, 1), np.float32))),
+        "`codes` must be the inputs where `parameterization` is pixels"),
+    (_set("document", class_names=[["a"], ["b"], ["c"]]), "different texts"),
+    (_set("document", class_names=[1, 2, 3]), "different texts"),
+    (_set("document", class_names=["a", "b", "b" * 9_999]), None),
+    (_set("document", class_names=["a", "b" * 9_999, "b" * 9_999]), "differ"),
+    (_set("document", provenance=dict(facts=3)), "`provenance/facts` must be"),
+    (_set("document", provenance=dict(findings=3)), "findings` must be a list"),
+    (_set("document", modality="b" * 9_999), "`modality` must be one of"),
+    (_set("document", preprocessing=[] * 99), "`preprocessing` must be one"),
+    (_set("document", **{"b" * 9_999: 3}), "has unknown bbb"),
+    (_set("document", schema_version="b" * 9_999), "`schema_version` must be"),
+    (_set("tensors", **{"b" * 9_999: np.zeros(1)}), "got also bbb")
+]
+
+
+@pytest.mark.parametrize("change, message", LIES)
+def test_what_a_set_claims_is_checked(tmp_path, change, message):
+  path = tmp_path / "set.safetensors"
+  save(_artifact(), path)
+  _rewrite(path, change)
+  if message is None:
+    load(path)
+    return
+  with pytest.raises(ArtifactError, match=message) as failure:
+    load(path)
+  said = str(failure.value).replace(str(path), "")
+  assert "\n" not in said and len(said) <= 300
+
+
+def test_whitening_is_of_the_size_of_a_sample(tmp_path):
+  path = tmp_path / "set.safetensors"
+  for name in ("whiten", "unwhiten"):
+    save(_artifact("zca"), path)
+    _rewrite(path, _set("tensors", **{f"preprocessing/{name}": np.eye(4)}))
+    with pytest.raises(ArtifactError, match="`preprocessing` must fit samples"):
+      load(path)
+
+
+@pytest.mark.parametrize(
+    "change, message", [(dict(words=b"a\na"), "must be different words"),
+                        (dict(words=b"a\xff"), "2 words .* UTF-8"),
+                        (dict(words=b"a"), "name the 2 words"),
+                        (dict(row=1.0), "table` must be zero for padding")])
+def test_words_of_a_set_are_checked(change, message):
+  _words()
+  with pytest.raises(ArtifactError, match=message):
+    _words(**change)
+
+
+def test_no_deep_metadata_is_read_or_written(tmp_path):
+  path = tmp_path / "set.safetensors"
+  deep = dict(provenance=dict(deep=_nested(600)))
+  with pytest.raises(ArtifactError, match="JSON values alone; .* 64 deep"):
+    _artifact(**deep)
+  save(_artifact(), path)
+  with mock.patch.object(storage, "_DEPTH", 700):
+    with mock.patch.object(storage._check_depth, "__defaults__", (700,)):
+      _rewrite(path, _set("document", **deep))
+  with pytest.raises(ArtifactError, match="nested more than 64 deep"):
+    load(path)
+
+
+def test_a_set_that_is_a_pipe_is_refused(tmp_path):
+  os.mkfifo(tmp_path / "set.safetensors")
+  with pytest.raises(ArtifactError, match="not a regular file"):
+    load(tmp_path / "set.safetensors")
 
 
 def _flip(content, place):

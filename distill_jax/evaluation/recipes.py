@@ -30,6 +30,7 @@ import jax.numpy as jnp
 import optax
 
 from distill_jax import augmentation as augmentations
+from distill_jax import specification
 from distill_jax.evaluation.recipe import Recipe, check_counts, check_rule
 from distill_jax.evaluation.update_recipes import frepo, kip, rat_bptt
 from distill_jax.inner_loop import train_epochs, train_in_order, training_step
@@ -368,11 +369,7 @@ def from_spec(spec: dict[str, Any]) -> Recipe:
     raise ValueError(
         f"`recipe` {name} must have settings among "
         f"{', '.join(sorted(set(known) - {'name'})) or 'none'}; got {unknown}.")
-  for setting, value in settings.items():
-    kind = str if isinstance(known[setting], str) else int | float
-    if not isinstance(value, kind):
-      wanted = "text" if kind is str else "a number"
-      raise ValueError(f"`{setting}` must be {wanted}; got {value!r}.")
+  specification.check("recipe", settings, known)
   return RECIPES[name](**settings)
 
 
