@@ -15,7 +15,7 @@ import timing
 from unrolled import NUM_CLASSES, SHAPE, STEP_SIZE, random_images
 
 from distill_jax import initialisation, nn
-from distill_jax.evaluation.evaluator import confusion_on, evaluate_set
+from distill_jax.evaluation.evaluator import evaluate_set, outcome_on
 from distill_jax.evaluation.learners import student
 from distill_jax.labels import classes_of_labels
 from distill_jax.types import Network, Samples, TrainingSet
@@ -57,11 +57,11 @@ def candidates(network: Network, num_networks: int, num_test: int):
     predict = learner.fit(key, training_set)
     samples = training_set.samples
     on_set = predict(samples.inputs) == classes_of_labels(samples.labels)
-    return confusion_on(predict, split), on_set.mean()
+    return outcome_on(predict, split), on_set.mean()
 
   def loop():
     results = [jax.device_get(alone(k, training_set, split)) for k in keys]
-    return np.stack([confusion for confusion, _ in results])
+    return np.stack([confusion for (confusion, _), _ in results])
 
   run = partial(
       evaluate_set,

@@ -131,6 +131,7 @@ class EvaluateTest(parameterized.TestCase):
           learner=student(NETWORK),
           num_networks=2)
       np.testing.assert_array_equal(row, one.confusion)
+      assert one.diverged == 0
 
   def test_an_artifact_brings_its_recipe(self):
 
@@ -145,6 +146,18 @@ class EvaluateTest(parameterized.TestCase):
         network=NETWORK,
         num_networks=2)
     assert report.learner == "student, untrained"
+
+  def test_networks_that_diverge_are_counted(self):
+    report = evaluate_set(
+        jax.random.key(0),
+        _set(step_size=jnp.inf),
+        SOURCE.test,
+        network=NETWORK,
+        num_networks=2)
+    first = float((np.asarray(SOURCE.test.labels) == 0).mean())
+    assert report.diverged == report.summary()["diverged"] == 2
+    np.testing.assert_allclose(report.accuracy, first)
+    assert report.accuracy_on_set.tolist() == [0, 0]
 
   def test_what_is_refused(self):
     key = jax.random.key(0)

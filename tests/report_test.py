@@ -161,6 +161,28 @@ class ReportTest(parameterized.TestCase):
     np.testing.assert_allclose(gain["stderr"], np.hypot(0.1, 0.025), rtol=1e-9)
     assert full["cost"]["set"] == {"flops": 1e6, "seconds": 0.1}
 
+  def test_networks_that_diverged_are_counted_and_said(self):
+    diverged = self.report._replace(diverged=1)
+    random_real = Baseline(np.eye(2), 10, 10, "student", diverged=3)
+    full_data = FullData(0.95, cost.Cost(1e9, 3.0), diverged=1)
+    report = self._report(
+        Measurements(
+            diverged,
+            "lenet", {"random_real": random_real},
+            hard_labels=diverged,
+            full_data=full_data,
+            networks={"mlp": Transfer(diverged, random_real)}))
+    assert report["accuracy"]["diverged"] == 1
+    assert report["baselines"]["random_real"]["diverged"] == 3
+    said = " ".join(repr(report).split())
+    assert (
+        "DIVERGED networks: 1 of 2 of distilled set, 1 of 2 of with hard "
+        "labels, 3 of 4 of random real, 1 of 1 of all data. Their weights or "
+        "outputs are not finite; they count as always saying the first class."
+    ) in said
+    assert "1 of 2 of mlp on the set, 3 of 4 of mlp on random real." in said
+    assert "DIVERGED" not in repr(self._full())
+
   def test_table(self):
     text = table(self._full())
     lines = text.splitlines()

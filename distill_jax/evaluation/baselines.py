@@ -32,7 +32,7 @@ import numpy as np
 
 from distill_jax.data.source import Source
 from distill_jax.evaluation import metrics
-from distill_jax.evaluation.evaluator import evaluate_sets
+from distill_jax.evaluation.evaluator import evaluate_each, evaluate_sets
 from distill_jax.evaluation.learners import Learner, nearest_neighbours, student
 from distill_jax.evaluation.recipes import converged, from_spec, in_order
 from distill_jax.initialisation import start_classes, step_order
@@ -68,6 +68,7 @@ class _Fields(NamedTuple):
   step_size: float | None = None
   selected_on: str | None = None
   macro_f1: float | None = None
+  diverged: int = 0
 
 
 class Baseline(_Fields, metrics.Accuracies):
@@ -82,6 +83,7 @@ class Baseline(_Fields, metrics.Accuracies):
     step_size: constant over the inner steps; None where there are none.
     selected_on: the split it was chosen on, "validation" or "train"; or None.
     macro_f1: mean over sets and networks.
+    diverged: networks, of all sets; see `metrics.Accuracies`.
   """
 
   __slots__ = ()
@@ -257,7 +259,7 @@ class _Setting(NamedTuple):
     sets = self.sets(inputs, fields.get("step_size"), learner)
     # A baseline without chance has one set, and all the networks on it.
     alone = self.num_sets if len(inputs) == 1 else 1
-    confusion = evaluate_sets(
+    confusion, diverged = evaluate_each(
         self.key,
         sets,
         self.source.test,
@@ -270,7 +272,8 @@ class _Setting(NamedTuple):
         len(np.unique(self.classes)),
         learner.name,
         **fields,
-        macro_f1=float(metrics.macro_f1(confusion).mean()))
+        macro_f1=float(metrics.macro_f1(confusion).mean()),
+        diverged=int(diverged.sum()))
 
   def random(self):
     """The random sets that several baselines share."""

@@ -40,6 +40,7 @@ class _Fields(NamedTuple):
   student_init: str
   learner: str
   recipe: dict[str, Any] | None = None
+  diverged: int = 0
 
 
 class Report(_Fields, metrics.Accuracies):
@@ -54,6 +55,7 @@ class Report(_Fields, metrics.Accuracies):
     student_init: "fixed" or "random".
     learner: its name.
     recipe: its JSON document, or None where the learner was given.
+    diverged: networks; see `metrics.Accuracies`.
   """
 
   __slots__ = ()
@@ -168,12 +170,14 @@ def evaluate_set(
                 rows=rows)))
     if on_progress is not None:
       on_progress(first + group)
-  confusion, on_set = map(np.concatenate, zip(*found, strict=True))
+  outcome, on_set = zip(*found, strict=True)
+  confusion, diverged = map(np.concatenate, zip(*outcome, strict=True))
   fixed = fixes_initialisation(training_set)
   return Report(
-      np.asarray(confusion), np.asarray(on_set, np.float64),
-      "fixed" if fixed else "random", learner.name,
-      dict(learner.recipe) or None)
+      confusion,
+      np.concatenate(on_set).astype(np.float64), "fixed" if fixed else "random",
+      learner.name,
+      dict(learner.recipe) or None, int(diverged.sum()))
 
 
 def evaluate_sets(
@@ -200,6 +204,27 @@ def evaluate_sets(
   Returns:
     [sets, R, K, K] confusion matrices; R = 1 where nothing is random.
   """
+  return evaluate_each(
+      key,
+      training_sets,
+      split,
+      learner=learner,
+      num_networks=num_networks,
+      mesh=mesh,
+      on_progress=on_progress)[0]
+
+
+def evaluate_each(
+    key: Array,
+    training_sets: TrainingSet,
+    split: Split,
+    *,
+    learner: Learner,
+    num_networks: int,
+    mesh: Mesh | None = None,
+    on_progress: Callable[[int], None] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+  """As `evaluate_sets`; also [sets, R] bool, which networks diverged."""
   first = jax.tree.map(lambda leaf: leaf[0], training_sets.samples)
   one = training_sets._replace(samples=first)
   _check(one, split, num_networks, None)
@@ -214,10 +239,11 @@ def evaluate_sets(
       rows=None)
   found = []
   for i in range(len(training_sets.samples.inputs)):
-    found.append(np.asarray(run(i)))
+    found.append(jax.device_get(run(i)))
     if on_progress is not None:
       on_progress(i + 1)
-  return np.stack(found)
+  confusion, diverged = map(np.stack, zip(*found, strict=True))
+  return confusion, diverged
 
 
 def classify(
@@ -248,18 +274,23 @@ def classify(
   return found.ravel()[:size]
 
 
-def confusion_on(
+def outcome_on(
     predict: Callable[[Array], Array],
     split: Split,
-    rows: int | None = None) -> Array:
-  """Confusion matrix [K, K] of a classifier on a split; see `classify`."""
-  return metrics.confusion_matrix(
-      split.labels, classify(predict, split, rows), split.num_classes)
+    rows: int | None = None) -> tuple[Array, Array]:
+  """Confusion matrix [K, K] of a classifier on a split; whether it diverged.
+
+  See `classify`. It counts as saying the first class where it says -1.
+  """
+  predicted = classify(predict, split, rows)
+  confusion = metrics.confusion_matrix(
+      split.labels, jnp.maximum(predicted, 0), split.num_classes)
+  return confusion, (predicted < 0).any()
 
 
 @partial(jax.jit, static_argnames=("learner", "num_networks", "rows", "mesh"))
 def _run(key, training_set, split, first, *, learner, num_networks, rows, mesh):
-  """Of networks from `first` on: confusion matrix and accuracy on the set."""
+  """Of networks from `first` on: `outcome_on` and accuracy on the set."""
 
   def one(training_set, split, key):
     predict = learner.fit(key, training_set)
@@ -268,7 +299,7 @@ def _run(key, training_set, split, first, *, learner, num_networks, rows, mesh):
     if learner.regression:
       labels = uncentred(labels)
     right = predict(samples.inputs) == classes_of_labels(labels)
-    return confusion_on(predict, split, rows), right.mean()
+    return outcome_on(predict, split, rows), right.mean()
 
   return _map_networks(one, key, training_set, split, num_networks, mesh, first)
 
@@ -276,10 +307,10 @@ def _run(key, training_set, split, first, *, learner, num_networks, rows, mesh):
 @partial(jax.jit, static_argnames=("learner", "num_networks", "rows", "mesh"))
 def _run_set(
     key, training_sets, split, i, *, learner, num_networks, rows, mesh):
-  """Confusion matrices of the networks trained on set i of a stack."""
+  """`outcome_on` of the networks trained on set i of a stack."""
 
   def one(training_set, split, key):
-    return confusion_on(learner.fit(key, training_set), split, rows)
+    return outcome_on(learner.fit(key, training_set), split, rows)
 
   samples = jax.tree.map(lambda leaf: leaf[i], training_sets.samples)
   training_set = training_sets._replace(samples=samples)

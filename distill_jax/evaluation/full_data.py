@@ -13,7 +13,7 @@ import optax
 from distill_jax.data.source import Source
 from distill_jax.evaluation import metrics
 from distill_jax.evaluation.cost import Cost, cost_of_all
-from distill_jax.evaluation.evaluator import confusion_on
+from distill_jax.evaluation.evaluator import outcome_on
 from distill_jax.evaluation.learners import classifier
 from distill_jax.inner_loop import train_epoch_on
 from distill_jax.types import Array, Network
@@ -24,11 +24,13 @@ class FullData(NamedTuple):
     accuracy: on the test split, after the last step.
     cost: of training.
     macro_f1: on the test split too.
+    diverged: 1 if its weights or outputs are not finite.
   """
 
   accuracy: float
   cost: Cost
   macro_f1: float | None = None
+  diverged: int = 0
 
 
 def train_on_all(
@@ -84,8 +86,8 @@ def train_on_all(
         jax.random.fold_in(k_train, i), variables, state, source.train)
   jax.block_until_ready(variables)
   seconds = time.perf_counter() - start
-  confusion = jax.jit(
-      lambda variables, split: confusion_on(
+  confusion, diverged = jax.jit(
+      lambda variables, split: outcome_on(
           classifier(network, variables), split))(variables, source.test)
   cost = cost_of_all(
       network,
@@ -95,4 +97,4 @@ def train_on_all(
       seconds=seconds)
   return FullData(
       float(metrics.accuracy(confusion)), cost,
-      float(metrics.macro_f1(confusion)))
+      float(metrics.macro_f1(confusion)), int(diverged))

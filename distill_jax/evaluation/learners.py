@@ -27,7 +27,7 @@ Predict = Callable[[Array], Array]
 class Learner(NamedTuple):
   """Attributes:
     fit: `(key, training_set) -> predict`; `predict` takes inputs [B, ...] in
-      model space to classes [B] int32.
+      model space to classes [B] int32, -1 for what is not finite.
     name: for people.
     random: whether the key matters when the set fixes no initialisation.
     regression: whether it takes centred labels and no others; None for one
@@ -77,8 +77,27 @@ def student(network: Network, recipe: Recipe | None = None) -> Learner:
 
 
 def classifier(network: Network, variables: PyTree) -> Predict:
-  """What a network with these variables predicts."""
-  return lambda inputs: classes_of(network.apply(variables, inputs)[0])
+  """What a network with these variables predicts; see `classes_if_finite`."""
+  return classes_if_finite(
+      lambda inputs: network.apply(variables, inputs)[0], variables)
+
+
+def classes_if_finite(outputs: Predict, fitted: PyTree) -> Predict:
+  """Predicts classes [B] by outputs [B, K]; -1 if they have diverged.
+
+  Args:
+    outputs: `(inputs) -> [B, K]`, of what was fitted.
+    fitted: its weights.
+  """
+  leaves = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(fitted)]
+  sound = jnp.array(leaves, bool).all()
+
+  def predict(inputs):
+    found = outputs(inputs)
+    finite = sound & jnp.isfinite(found).all(-1)
+    return jnp.where(finite, classes_of(found), -1)
+
+  return predict
 
 
 @functools.cache
@@ -97,11 +116,11 @@ def kernel_ridge(kernel_fn: Kernel, *, ridge: float = 1e-6) -> Learner:
     inputs, labels = training_set.samples.inputs, training_set.samples.labels
     weights = regression.solve(kernel_fn(inputs, inputs), labels, ridge=ridge)
 
-    def predict(x):
+    def outputs(x):
       cross = kernel_fn(x.astype(inputs.dtype), inputs)
-      return classes_of(regression.product(cross, weights))
+      return regression.product(cross, weights)
 
-    return predict
+    return classes_if_finite(outputs, weights)
 
   return Learner(
       fit, "kernel ridge regression", False, True,

@@ -17,12 +17,15 @@ from distill_jax.types import Array
 class Accuracies:
   """Mean and errors of the accuracies of a record that has them.
 
-  They are `accuracy`, fractions [networks] or [sets, networks], and `macro_f1`.
+  They are `accuracy`, fractions [networks] or [sets, networks], `macro_f1` and
+  `diverged`: how many networks have weights or outputs that are not finite. In
+  accuracies these always say the first class.
   """
 
   __slots__ = ()
   accuracy: np.ndarray
   macro_f1: float | None
+  diverged: int
 
   @property
   def mean(self) -> float:
@@ -48,7 +51,8 @@ class Accuracies:
         "std": self.std,
         "stderr": self.stderr,
         "macro_f1": self.macro_f1,
-        "per_network": np.ravel(self.accuracy).tolist()
+        "per_network": np.ravel(self.accuracy).tolist(),
+        "diverged": self.diverged
     }
 
 

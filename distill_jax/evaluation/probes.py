@@ -16,9 +16,8 @@ from collections.abc import Mapping
 
 import jax.numpy as jnp
 
-from distill_jax.evaluation.learners import Learner
+from distill_jax.evaluation.learners import Learner, classes_if_finite
 from distill_jax.kernels import regression
-from distill_jax.labels import classes_of
 from distill_jax.types import TrainingSet
 
 
@@ -58,11 +57,11 @@ def linear_probe(ridge: float = 1e-3) -> Learner:
           regression.product(z.T, y),
           ridge=relative * z.shape[1] / len(z))
 
-    def predict(inputs):
+    def outputs(inputs):
       x = inputs.reshape(len(inputs), -1) - mean
-      return classes_of(regression.product(x, weights) + offset)
+      return regression.product(x, weights) + offset
 
-    return predict
+    return classes_if_finite(outputs, weights)
 
   return Learner(
       fit, "linear probe", False, True,

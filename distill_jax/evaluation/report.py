@@ -187,7 +187,7 @@ def transfer_table(report: dict[str, Any]) -> str:
       f"{'network':<16}{'distilled %':>16}{'random real %':>16}"
       f"{'gain':>16}" + f"{'all data':>9}{'kept %':>7}" * full)
   rule = "-" * len(head)
-  rows, counts = [], set()
+  rows, counts, entries = [], set(), {}
   for name, block in report["networks"].items():
     random = block["random_real"]
     cells = [
@@ -198,6 +198,10 @@ def transfer_table(report: dict[str, Any]) -> str:
     counts.add(
         f"{block['num_networks']} networks each, on random real data "
         f"{random['num_networks']} on each of {random['num_sets']} sets")
+    entries |= {
+        f"{name} on the set": block["accuracy"],
+        f"{name} on random real": random
+    }
     rows.append(f"{name[:16]:<16}" + "".join(f"{c:>16}" for c in cells))
     if "ratio" in block:
       rows[-1] += (
@@ -206,8 +210,11 @@ def transfer_table(report: dict[str, Any]) -> str:
   note = (
       f"{'; '.join(sorted(counts))}; ± is the standard deviation, for gains "
       "the standard error")
-  return "\n".join(
-      [rule, head, rule, *rows, rule, *textwrap.wrap(note, len(head))])
+  note = [note, _diverged(entries)]
+  return "\n".join([
+      rule, head, rule, *rows, rule,
+      *(line for part in note for line in textwrap.wrap(part, len(head)))
+  ])
 
 
 def _with_error(mean: float, stderr: float | None) -> str:
@@ -260,7 +267,36 @@ def _footer(report):
   if splits:
     lines.append(
         f"step sizes of baselines chosen on {' and '.join(sorted(splits))}")
+  lines += textwrap.wrap(_diverged(_entries(report)), 80)
   return lines + textwrap.wrap(_LEGEND, 80)
+
+
+def _entries(report) -> dict[str, Mapping]:
+  """What was measured of networks, by its title in the table."""
+  named = {"distilled set": report["accuracy"]}
+  named |= {
+      t.strip(): report[field]
+      for field, t in _VARIANTS.items()
+      if field in report
+  }
+  for name, entry in report["baselines"].items():
+    named[TITLES.get(name, name)] = entry
+  full = dict(diverged=report.get("full_data_diverged", 0), per_network=[0])
+  return {**named, "all data": full}
+
+
+def _diverged(entries: Mapping[str, Mapping]) -> str:
+  """A line about networks that are not finite; "" where all are."""
+  found = [
+      f"{entry['diverged']} of {len(entry['per_network'])} of {title}"
+      for title, entry in entries.items()
+      if entry.get("diverged")
+  ]
+  if not found:
+    return ""
+  return (
+      f"DIVERGED networks: {', '.join(found)}. Their weights or outputs are "
+      "not finite; they count as always saying the first class.")
 
 
 def _row(name, entry, step_size, best):
@@ -344,6 +380,8 @@ def _full_data_block(report: Report,
   block = {"full_data_accuracy": full_data.accuracy, "ratio": float(ratio)}
   if full_data.macro_f1 is not None:
     block["full_data_macro_f1"] = full_data.macro_f1
+  if full_data.diverged:
+    block["full_data_diverged"] = full_data.diverged
   return block
 
 

@@ -278,7 +278,10 @@ class _Measuring(NamedTuple):
         num_networks=total,
         on_progress=Countdown(f"{title}, {student.name}, networks", total))
     spread = "" if found.num_networks == 1 else f" ± {100 * found.std:.2f}"
-    say(f"  {title}, {student.name}: {100 * found.mean:.2f}{spread} %")
+    diverged = f", {found.diverged} diverged" * bool(found.diverged)
+    say(
+        f"  {title}, {student.name}: {100 * found.mean:.2f}{spread} %{diverged}"
+    )
     return found
 
   def baselines(self, student: Student) -> dict[str, Baseline]:

@@ -162,7 +162,8 @@ def _once(cache: Path | None, measure, **fields) -> dict[str, Any]:
 
 
 def _report_progress(network: str, name: str, result: Baseline) -> None:
-  say(f"  {TITLES[name]}, {network}: {100 * result.mean:.2f} %")
+  diverged = f", {result.diverged} diverged" * bool(result.diverged)
+  say(f"  {TITLES[name]}, {network}: {100 * result.mean:.2f} %{diverged}")
 
 
 def _setting(source, student: Student) -> dict[str, Any]:
