@@ -31,6 +31,7 @@ def handle(handler: Callable) -> None:
 
 def _leave(number, frame) -> None:
   del frame
+  handle(lambda *second: None)
   os.write(sys.stderr.fileno(), f"{LINE}\n".encode())
   os._exit(128 + number)
 

@@ -5,6 +5,7 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 import begin
@@ -16,7 +17,7 @@ from distill_jax.errors import ConfigError, plain
 from distill_jax.methods import NonFinite
 from distill_jax.runs import Interrupted
 
-MISTAKE, NOT_FINITE = 2, 3
+FAULT, MISTAKE, NOT_FINITE = 1, 2, 3
 QUOTES = "'\""
 
 
@@ -50,7 +51,8 @@ def run(main: Callable, argv: list[str] | None = None) -> int:
   """Parses the flags, runs `main(rest)` and returns the exit code.
 
   A `ValueError` is what the library raises for a user's mistake; it becomes
-  one line, as do a full disk and its like. `--debug` shows where it came from.
+  one line, as do a full disk and its like, and, with the exit code 1, a fault
+  of the program itself. `--debug` shows where it came from.
   """
   argv = sys.argv if argv is None else argv
   if threading.current_thread() is threading.main_thread():
@@ -58,6 +60,7 @@ def run(main: Callable, argv: list[str] | None = None) -> int:
   try:
     main(_parse(argv))
   except Interrupted as stopped:
+    begin.handle(lambda *second: None)
     print(stopped, file=sys.stderr)
     return 128 + stopped.signal
   except KeyboardInterrupt as stopped:
@@ -65,17 +68,25 @@ def run(main: Callable, argv: list[str] | None = None) -> int:
     return 128 + getattr(stopped, "signal", signal.SIGINT)
   except NonFinite as error:
     return _fail(error, NOT_FINITE)
-  except (ValueError, OSError, flags.Error) as error:
+  except Exception as error:
     if "--debug" in argv:
       raise
-    return _fail(error, MISTAKE)
+    known = isinstance(error, ValueError | OSError | flags.Error)
+    return _fail(error, MISTAKE if known else FAULT)
   return 0
 
 
 def _stop(number, frame):
-  """Unwinds; another signal on the way ends the process."""
+  """Unwinds; a signal more than a second later ends the process."""
   del frame
-  begin.handle(lambda number, frame: os._exit(128 + number))
+  began = time.monotonic()
+
+  def again(number, frame):
+    del frame
+    if time.monotonic() > began + 1:
+      os._exit(128 + number)
+
+  begin.handle(again)
   raise Stopped(number)
 
 
@@ -140,5 +151,14 @@ def _flag_error(error: flags.Error) -> str:
 
 
 def _fail(error: BaseException, code: int) -> int:
-  print(f"error: {plain(error, 1000)}", file=sys.stderr)
+  text = plain(error, 1000)
+  if code == FAULT:
+    text = (
+        f"{type(error).__name__}: {plain(error, 180)}. This is a fault of the "
+        "program; --debug shows where.")
+  elif isinstance(error, OSError) and error.filename:
+    text = (
+        f"{error.filename} must be a file or folder that can be used; "
+        f"{error.strerror}. Free some space, or choose another place.")
+  print(f"error: {text}", file=sys.stderr)
   return code

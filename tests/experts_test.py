@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import safetensors.numpy
 from absl.testing import absltest, parameterized
 
 from distill_jax import storage
@@ -244,6 +245,44 @@ class BufferTest(parameterized.TestCase):
       self.open()
     buffer.path_of(self.folder, 1).write_text("no safetensors")
     with self.assertRaisesRegex(WorkdirError, "expert_001"):
+      self.open()
+
+  @parameterized.parameters(
+      dict(layout=[]), dict(layout=3), dict(layout=[[[], 3]]),
+      dict(layout=[["a", 3]]), dict(rows=None), dict(rows=[]), dict(rows=5),
+      dict(accuracy=["1"]), dict(accuracy=None), dict(identity=[]),
+      dict(identity="x" * 9_999))
+  def test_refuses_metadata_of_another_kind(self, **change):
+    tensors, document = storage.read(buffer.path_of(self.folder, 1))
+    del document["own_sha256"], document["sha256"]
+    storage.write(buffer.path_of(self.folder, 1), tensors, document)
+    self.open()  # as older ones are
+    storage.write(buffer.path_of(self.folder, 1), tensors, document | change)
+    self.refuses_in_a_line()
+
+  @parameterized.parameters("own_sha256", "none")
+  def test_refuses_edited_metadata(self, dropped):
+    file = buffer.path_of(self.folder, 1)
+    tensors, document = storage.read(file)
+    document["accuracy"][-1] = 0.99
+    document.pop(dropped, None)
+    text = {storage.KEY: storage.to_json(document)}
+    file.write_bytes(safetensors.numpy.save(tensors, text))
+    with self.assertRaisesRegex(WorkdirError, "expert_001.*damaged or changed"):
+      self.open()
+
+  def refuses_in_a_line(self):
+    with self.assertRaisesRegex(WorkdirError, "expert_001") as caught:
+      self.open()
+    said = str(caught.exception).replace(str(self.folder), "")
+    self.assertNotIn("\n", said)
+    self.assertLess(len(said), 300)
+
+  def test_refuses_weights_of_another_type(self):
+    tensors, document = storage.read(buffer.path_of(self.folder, 1))
+    tensors = {"weights": tensors["weights"].astype(np.float64)}
+    storage.write(buffer.path_of(self.folder, 1), tensors, document)
+    with self.assertRaisesRegex(WorkdirError, "expert_001.*weights are F64"):
       self.open()
 
   @parameterized.parameters(

@@ -1,5 +1,6 @@
 """A launcher that is stopped before its first step says one line."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -7,8 +8,11 @@ import sys
 import time
 from pathlib import Path
 
+import launch
 import launching
 import pytest
+
+from distill_jax.runs import driver
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 
@@ -55,6 +59,77 @@ def test_during_imports(launcher, number):
   while not _imports(process) and time.monotonic() < began + 30:
     time.sleep(0.01)
   _stopped(process, number)
+
+
+_LAUNCHER = """
+import os, signal, sys
+import launch
+sys.argv = ["launcher.py"]
+def main(rest):
+  try:
+    os.kill(os.getpid(), signal.SIGTERM)
+  finally:
+    os.kill(os.getpid(), signal.SIGINT)
+launch.start(main)
+"""
+
+
+def test_two_signals_in_quick_succession_are_one(tmp_path):
+  done = subprocess.run([sys.executable, "-c", _LAUNCHER],
+                        env=launching.environment(tmp_path),
+                        capture_output=True,
+                        text=True)
+  assert done.returncode == 128 + signal.SIGTERM
+  assert done.stderr.splitlines() == ["stopped; the same command goes on"]
+
+
+def test_two_signals_during_steps_are_one(capsys, monkeypatch):
+  stop = driver._Stop()
+  try:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+      os.kill(os.getpid(), number)
+    assert stop.signal == signal.SIGTERM
+    assert capsys.readouterr().err.count("checkpoint will be written") == 1
+    monkeypatch.setattr(stop, "_began", time.monotonic() - 2)
+    with pytest.raises(KeyboardInterrupt):
+      os.kill(os.getpid(), signal.SIGINT)
+      time.sleep(1)
+  finally:
+    stop.forget()
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+  """Whatever the flags of this process."""
+  monkeypatch.setattr(launch, "_parse", lambda argv: argv)
+
+
+@pytest.mark.parametrize(
+    "error, said",
+    [(KeyError("x"), "KeyError: 'x'. This is a fault of the program; --deb"),
+     (RecursionError("deep\n" * 99), "RecursionError: deep deep"),
+     (MemoryError(), "MemoryError: MemoryError. This is")])
+def test_a_fault_is_one_line_and_exits_with_1(capsys, error, said, parsed):
+
+  def main(rest):
+    del rest
+    raise error
+
+  assert launch.run(main, ["launcher.py"]) == launch.FAULT == 1
+  line = capsys.readouterr().err
+  assert said in line and line.count("\n") == 1 and len(line) <= 300
+  with pytest.raises(type(error)):
+    launch.run(main, ["launcher.py", "--debug"])
+
+
+def test_a_full_disk_names_the_file(capsys, parsed):
+
+  def main(rest):
+    del rest
+    raise OSError(errno.ENOSPC, "No space left on device", "/runs/report.json")
+
+  assert launch.run(main, ["launcher.py"]) == launch.MISTAKE
+  assert "/runs/report.json must be" in capsys.readouterr().err
 
 
 @SIGNALS

@@ -3,6 +3,7 @@
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 import jax
@@ -135,7 +136,7 @@ class FolderWatch(Watch):
 
 
 class _Stop:
-  """Remembers SIGTERM and SIGINT; a second SIGINT stops at once."""
+  """Remembers SIGTERM and SIGINT; SIGINT a second later stops at once."""
 
   def __init__(self):
     self.asked, self.signal, self._before = False, signal.SIGINT, {}
@@ -152,9 +153,11 @@ class _Stop:
 
   def _ask(self, number, frame):
     del frame
-    if self.asked and number == signal.SIGINT:
-      raise KeyboardInterrupt
-    self.asked, self.signal = True, number
+    if self.asked:
+      if number == signal.SIGINT and time.monotonic() > self._began + 1:
+        raise KeyboardInterrupt
+      return
+    self.asked, self.signal, self._began = True, number, time.monotonic()
     say("stopping after the steps under way; a checkpoint will be written")
 
 

@@ -2,8 +2,9 @@
 
 A file is safetensors (`storage`): `weights` [E + 1, n], float32 or bfloat16, a
 row of which is read without the rest. Its document says how the vector is laid
-out, what the expert was trained on and how, and has a checksum of every row, so
-that a damaged one is noticed when it is used. Files appear whole or not at all.
+out, what the expert was trained on and how. It has a checksum of itself, which
+is compared at once, and of every row, compared when it is used. Files appear
+whole or not at all.
 """
 
 import re
@@ -17,7 +18,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from distill_jax import storage
-from distill_jax.errors import WorkdirError
+from distill_jax.errors import WorkdirError, plain
 from distill_jax.inner_loop import keeps_statistics
 from distill_jax.nn import vector
 from distill_jax.objectives.mtt import Segment
@@ -27,6 +28,7 @@ from distill_jax.types import FilePath, PyTree
 DTYPES = {"bfloat16": jnp.bfloat16, "float32": np.float32}
 _NAME = re.compile(r"expert_(\d{3,})\.safetensors")
 _SCHEMA = 1
+_KINDS = dict(layout=list, rows=list, accuracy=list, identity=dict)
 
 
 class Buffer(NamedTuple):
@@ -144,6 +146,7 @@ def save_expert(
       about=dict(about or {}),
       rows=[_checksum(row[None]) for row in weights],
       accuracy=[round(float(value), 6) for value in expert.accuracy])
+  document["own_sha256"] = storage.checksum({}, document)
   file = path_of(folder, number)
   try:
     storage.write(file, {"weights": weights}, document)
@@ -191,19 +194,46 @@ def _document(file: Path, like, identity) -> dict[str, Any]:
   """What a file says, once it is known to fit."""
   try:
     document = storage.document(file)
+    if document is None or document.get("schema_version") != _SCHEMA:
+      raise ValueError("it is no expert")
+    _check_own(file, document)
     with safe_open(file, framework="np") as opened:
-      shape = tuple(opened.get_slice("weights").get_shape())
+      weights = opened.get_slice("weights")
+      shape, dtype = tuple(weights.get_shape()), weights.get_dtype()
+    _check_kinds(document)
   except (OSError, ValueError, SafetensorError) as error:
-    raise _bad(file, str(error)) from error
-  if document is None or document.get("schema_version") != _SCHEMA:
-    raise _bad(file, "it is no expert")
-  _check_layout(file, document["layout"], vector.layout(like))
-  size = sum(int(np.prod(part)) for _, part in document["layout"])
-  if shape != (len(document["rows"]), size):
-    raise _bad(file, f"its weights have shape {shape}")
+    raise _bad(file, plain(error, 150)) from error
+  wanted = vector.layout(like)
+  _check_layout(file, document["layout"], wanted)
+  size = sum(int(np.prod(part)) for _, part in wanted)
+  if shape != (len(document["rows"]), size) or dtype not in ("BF16", "F32"):
+    raise _bad(file, f"its weights are {dtype} {shape}")
   for field, wanted in (identity or {}).items():
     _check_same(file, field, document["identity"].get(field), wanted)
   return document
+
+
+def _check_own(file: Path, document: Mapping[str, Any]) -> None:
+  """Compares the document's checksum; in older files that of all."""
+  if "own_sha256" not in document:
+    storage.check(*storage.read(file))
+    return
+  own = {k: v for k, v in document.items() if not k.endswith("sha256")}
+  storage.check({}, dict(own, sha256=document["own_sha256"]))
+
+
+def _check_kinds(document: Mapping[str, Any]) -> None:
+  """Refuses fields that are missing or of another kind."""
+  for name, kind in _KINDS.items():
+    if not isinstance(document.get(name), kind):
+      raise ValueError(f"its {name} must be a {kind.__name__}")
+  if not document["rows"] or not all(type(value) in (int, float)
+                                     for value in document["accuracy"]):
+    raise ValueError("it must have rows, and accuracies that are numbers")
+  for part in document["layout"]:
+    if not (isinstance(part, list) and len(part) == 2 and
+            isinstance(part[0], str) and isinstance(part[1], list)):
+      raise ValueError("its layout must be pairs of names and shapes")
 
 
 def _check_layout(file: Path, found, wanted) -> None:
@@ -212,9 +242,10 @@ def _check_layout(file: Path, found, wanted) -> None:
   for name in [*wanted, *found]:
     if found.get(name) != wanted.get(name):
       raise WorkdirError(
-          f"`folder` must hold experts of the network that follows; {name} is "
-          f"{wanted.get(name, 'absent')} there and {found.get(name, 'absent')} "
-          f"in {file}. Train experts of this network in another folder.")
+          "`folder` must hold experts of the network that follows; "
+          f"{plain(name)} is {wanted.get(name, 'absent')} there and "
+          f"{plain(found.get(name, 'absent'))} in {file}. Train experts of "
+          "this network in another folder.")
 
 
 def _check_same(file: Path, field: str, found, wanted) -> None:
@@ -224,8 +255,9 @@ def _check_same(file: Path, field: str, found, wanted) -> None:
       _check_same(file, f"{field}.{name}", found.get(name), wanted.get(name))
   elif found != wanted:
     raise WorkdirError(
-        f"`folder` must hold experts trained as this run says; {field} is "
-        f"{wanted!r} and {file} has {found!r}. Train others in another folder.")
+        "`folder` must hold experts trained as this run says; "
+        f"{plain(field)} is {plain(repr(wanted))} and {file} has "
+        f"{plain(repr(found))}. Train others in another folder.")
 
 
 def _checksum(row: np.ndarray) -> int:
