@@ -1,4 +1,4 @@
-"""Measured once: accuracies on real data are kept and found again."""
+"""Measured or learned once: what real data gave is kept and found again."""
 
 import json
 
@@ -6,10 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from distill_jax import artifact, data
+from distill_jax import artifact, data, storage
 from distill_jax.errors import WorkdirError
 from distill_jax.evaluation.recipes import untrained
-from distill_jax.runs import real_data
+from distill_jax.runs import real_data, word_vectors
 from distill_jax.runs.students import students
 
 SPEC = dict(name="mlp", widths=[])
@@ -169,3 +169,35 @@ def test_a_damaged_file_is_named(setting, tmp_path, text):
   with pytest.raises(WorkdirError, match="real_data.json must hold JSON"):
     _measure(setting, cache)
   assert cache.read_bytes() == text.encode("latin-1")
+
+
+def _signed(file, **changes):
+  tensors, document = storage.read(file)
+  kept = {k: v for k, v in document.items() if k not in ("sha256", *changes)}
+  storage.write(file, tensors, kept | {k: v for k, v in changes.items() if v})
+
+
+@pytest.mark.parametrize(
+    "change", [
+        lambda file: file.write_bytes(file.read_bytes()[:-1]), lambda file: file
+        .write_bytes(file.read_bytes().replace(b"bad", b"BAD")),
+        lambda file: _signed(file, depends="0" * 64),
+        lambda file: _signed(file, words=None)
+    ])
+def test_edited_word_vectors_are_learned_anew(tmp_path, capsys, change):
+  texts = [["good", "film", "bad"], ["bad", "good", "film"]]
+
+  def learned():
+    found = word_vectors.learned(
+        texts, cache=tmp_path, dim=2, window=2, min_count=1, power=0.5)
+    return found.words, found.table.round(6).tolist(), found.name
+
+  first = learned()
+  capsys.readouterr()
+  assert learned() == first and not capsys.readouterr().err
+  (file,) = tmp_path.glob("vectors_*")
+  change(file)
+  assert learned() == first
+  said = capsys.readouterr().err
+  assert f"{file}: " in said and "learning the vectors anew" in said
+  assert learned() == first and not capsys.readouterr().err

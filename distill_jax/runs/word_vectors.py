@@ -6,16 +6,11 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from distill_jax import data
-from distill_jax.errors import ConfigError, DataError
+from distill_jax import data, storage
+from distill_jax.errors import ConfigError, DataError, plain
 from distill_jax.runs.console import say
 from distill_jax.text.tokens import tokenised
-from distill_jax.text.vectors import (
-    Vectors,
-    fit_vectors,
-    read_vectors,
-    save_vectors,
-)
+from distill_jax.text.vectors import Vectors, fit_vectors
 
 
 def learned(
@@ -32,7 +27,8 @@ def learned(
     corpora: SPECs of other texts, of which the training parts are used.
     data_dir: a folder of data sets, or None.
     cache: a folder in which they are kept, so that a run that is resumed has
-      the same ones; None to learn them each time.
+      the same ones; None to learn them each time. Those that someone changed
+      are learned anew.
     **settings: of `fit_vectors`: dim, window, min_count, power.
 
   Raises:
@@ -48,14 +44,30 @@ def learned(
   digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
   for tokens in corpus:
     digest.update(" ".join(tokens).encode())
-  file = cache / f"vectors_{digest.hexdigest()[:12]}.npz"
-  if file.exists():
-    return read_vectors(file)
+  depends = digest.hexdigest()
+  file = cache / f"vectors_{depends[:12]}.safetensors"
+  if file.exists() and (kept := _kept(file, depends)):
+    return kept
   say(f"learning vectors of {settings['dim']} numbers on {', '.join(names)}")
   made = fit_vectors(corpus, **settings)
   file.parent.mkdir(parents=True, exist_ok=True)
-  save_vectors(made, file)
+  document = dict(depends=depends, name=made.name, words=made.words)
+  with storage.turns(file):
+    storage.write(file, {"table": made.table}, document)
   return made
+
+
+def _kept(file: Path, depends: str) -> Vectors | None:
+  """Vectors that were learned before; None if someone changed them."""
+  try:
+    tensors, document = storage.read(file)
+    storage.check(tensors, document or {})
+    if document["depends"] != depends:
+      raise ValueError("it was learned on other texts")
+    return Vectors(tuple(document["words"]), tensors["table"], document["name"])
+  except (KeyError, OSError, TypeError, ValueError) as error:
+    say(f"{file}: {plain(error, 100)}; learning the vectors anew")
+    return None
 
 
 def _corpus(spec: str, data_dir) -> list[list[str]]:

@@ -19,7 +19,7 @@ from distill_jax.runs.files import MetricsLog, command, read_json, write_json
 
 _SHOWN = 5  # fields that a message names
 # Word vectors that were learned for a run.
-_VECTORS = re.compile(r"vectors_[0-9a-f]{12}\.npz")
+_VECTORS = re.compile(r"\.?vectors_[0-9a-f]{12}\.safetensors(\.lock)?")
 
 
 def open_workdir(
