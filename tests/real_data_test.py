@@ -185,7 +185,7 @@ def _signed(file, **changes):
         lambda file: _signed(file, words=None)
     ])
 def test_edited_word_vectors_are_learned_anew(tmp_path, capsys, change):
-  texts = [["good", "film", "bad"], ["bad", "good", "film"]]
+  texts = [["good", "film", "bad"], ["bad", "plot", "plot", "good", "end"]]
 
   def learned():
     found = word_vectors.learned(
