@@ -118,6 +118,25 @@ class Checkpoints:
         f"{self._directory} with {'; '.join(failures) or 'none'}. Start again "
         "in an empty folder.")
 
+  def sound(self, step: int, like: PyTree) -> PyTree | None:
+    """Reads the state of this very step; None if it is missing or damaged.
+
+    Args:
+      step: of the state.
+      like: as in `restore`.
+
+    Raises:
+      WorkdirError: a state of another run.
+    """
+    if step not in self._steps():
+      return None
+    try:
+      tensors, document = self._read(step)
+    except (OSError, ValueError) as error:
+      logging.warning("The state of step %d is passed over: %s.", step, error)
+      return None
+    return _from_tensors(tensors, document["keys"], like)
+
   def extra(self, step: int) -> dict[str, Any]:
     """What `save` was given as `extra`.
 
@@ -143,6 +162,10 @@ class Checkpoints:
     if document is None:
       raise ValueError("it has no metadata")
     storage.check(tensors, document)
+    if document.get("step") != step:  # by the name of the file
+      raise ValueError(f"it is of step {document.get('step')}")
+    if not all(isinstance(document.get(n), dict) for n in ("keys", "extra")):
+      raise ValueError("it is no checkpoint")
     return tensors, document
 
 

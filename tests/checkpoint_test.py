@@ -110,6 +110,23 @@ def test_a_damaged_newest_is_passed_over(tmp_path):
     checkpoints.restore(0, like)
 
 
+def test_sound_is_that_very_step_or_nothing(tmp_path):
+  checkpoints, like = Checkpoints(tmp_path), {"x": jnp.zeros(())}
+  for step in (1, 2):
+    checkpoints.save(step, {"x": jnp.float32(step)})
+  assert checkpoints.sound(2, like)["x"] == 2
+  one, two = sorted(tmp_path.iterdir())
+  two.rename(tmp_path / "step_000000003.safetensors")
+  with mock.patch.object(logging, "warning") as warning:
+    assert checkpoints.sound(2, like) is None
+    assert checkpoints.sound(3, like) is None
+    assert checkpoints.restore(3, like)["x"] == 1
+  assert "it is of step 2" in str(warning.call_args)
+  _damage(one)
+  with mock.patch.object(logging, "warning"):
+    assert checkpoints.sound(1, like) is None
+
+
 @pytest.mark.parametrize(
     "like, message",
     [(

@@ -271,6 +271,12 @@ class BufferTest(parameterized.TestCase):
     with self.assertRaisesRegex(WorkdirError, "expert_001.*damaged or changed"):
       self.open()
 
+  def test_refuses_a_renamed_expert(self):
+    one, two = (buffer.path_of(self.folder, number) for number in (1, 2))
+    one.rename(two)
+    with self.assertRaisesRegex(WorkdirError, "expert_002.*it holds expert 1"):
+      self.open()
+
   def refuses_in_a_line(self):
     with self.assertRaisesRegex(WorkdirError, "expert_001") as caught:
       self.open()

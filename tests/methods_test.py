@@ -23,7 +23,7 @@ from distill_jax.evaluation.recipes import from_spec as recipe_of
 from distill_jax.methods.meanings import MEANINGS
 from distill_jax.methods.method import Keys, Store, plan
 from distill_jax.methods.steps import carry_out
-from distill_jax.runs.driver import train
+from distill_jax.runs.driver import FolderWatch, Interrupted, train
 
 CLASSES, STEPS = 3, 4
 NETWORK = {"name": "mlp", "widths": [8]}
@@ -124,7 +124,7 @@ def setting_of(name: str, images, table, texts):
 
 
 @pytest.mark.parametrize("name", sorted(methods.ENTRIES))
-def test_method(name, images, table, texts, tmp_path):
+def test_method(name, images, table, texts, tmp_path, monkeypatch):
   """Round trip, two halves equal one, frozen leaves, file, evaluation."""
   method = small(name)
   again = methods.from_spec(json.loads(json.dumps(method.spec)))
@@ -164,6 +164,19 @@ def test_method(name, images, table, texts, tmp_path):
       np.testing.assert_array_equal(
           outcome.distilled.labels, whole.start.labels)
 
+  if name in PARTS:
+    stopped = tmp_path / "stopped"
+    with monkeypatch.context() as patch:
+      patch.setattr(FolderWatch, "chunk", _stopping(FolderWatch.chunk))
+      with pytest.raises(Interrupted):
+        train(planned(again, stopped), stopped, log_every=2)
+    resumed = planned(again, stopped)
+    outcome = train(resumed, stopped, log_every=2)
+    for one, other in zip(jax.tree.leaves(made[:6]),
+                          jax.tree.leaves(resumed.artifact(outcome)[:6]),
+                          strict=True):
+      np.testing.assert_array_equal(one, other)
+
   save(made, tmp_path / "set.safetensors")
   loaded = load(tmp_path / "set.safetensors")
   recipe = {k: v for k, v in loaded.recipe.items()}
@@ -177,6 +190,58 @@ def test_method(name, images, table, texts, tmp_path):
       num_networks=1,
       learner=learner_of(loaded.network, recipe_of(recipe), CLASSES))
   assert 0 <= report.mean <= 1
+
+
+def _stopping(chunk):
+  """Asked to stop after each chunk."""
+
+  def stopping(watch, plan, progress):
+    watch._stop.asked = True
+    chunk(watch, plan, progress)
+
+  return stopping
+
+
+def _lost(one, two):
+  one.unlink()
+
+
+def _damaged(one, two):
+  two.write_bytes(two.read_bytes()[:-1])
+
+
+def _renamed(one, two):
+  two.rename(two.with_name("step_000000009.safetensors"))
+
+
+def _exchanged(one, two):
+  content = one.read_bytes()
+  one.write_bytes(two.read_bytes())
+  two.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", [_lost, _damaged, _renamed, _exchanged])
+def test_a_pool_is_mended(harm, images, tmp_path):
+  said = []
+
+  def pool():
+    return plan(
+        images,
+        small("ncfm"),
+        NETWORK,
+        per_class=1,
+        keys=Keys.of(jax.random.key(0)),
+        store=Store(tmp_path, tmp_path, None, said.append)).prepared.data.pool
+
+  first = pool()
+  harm(*sorted((tmp_path / "pool").glob("step_*")))
+  said.clear()
+  again = pool()
+  jax.tree.map(np.testing.assert_array_equal, first, again)
+  assert len(said) == (2 if harm is _exchanged else 1)
+  said.clear()
+  jax.tree.map(np.testing.assert_array_equal, first, pool())
+  assert not said
 
 
 def test_experts_of_whitened_data_are_found_again(images, tmp_path):

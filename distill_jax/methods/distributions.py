@@ -101,7 +101,7 @@ def _published_ncfm(per_class, traits: Traits, given) -> dict[str, Any]:
 
 
 def _pool(s: SimpleNamespace, key: Array, task: Task, store: Store) -> Prepared:
-  """Networks trained one after the other; finished ones are read again."""
+  """Networks trained one after the other; sound ones are read again."""
   images = len(task.source.example.shape) == 4
   train = jax.jit(
       partial(
@@ -112,16 +112,18 @@ def _pool(s: SimpleNamespace, key: Array, task: Task, store: Store) -> Prepared:
           augmentation=augmentation.dsa("color_crop" if images else ""),
           mixing=cutmix() if images else None))
   size, split = s.pool["num_networks"], task.source.train
-  files = Checkpoints(store.folder / "pool", keep=size)
+  files = Checkpoints(store.folder / "pool", keep=10**9)
   like = jax.tree.map(
       lambda leaf: np.zeros(leaf.shape, leaf.dtype),
       jax.eval_shape(train, key, split=split))
-  done = files.latest_step() or 0
-  members = [files.restore(i + 1, like) for i in range(done)]
-  for i in range(done, size):
-    store.say(f"training network {i + 1} of the pool's {size}")
-    members.append(train(jax.random.fold_in(key, i), split=split))
-    files.save(i + 1, members[-1])
+  members = []
+  for i in range(size):
+    member = files.sound(i + 1, like)
+    if member is None:
+      store.say(f"training network {i + 1} of the pool's {size}")
+      member = train(jax.random.fold_in(key, i), split=split)
+      files.save(i + 1, member)
+    members.append(member)
   pool = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
   return Prepared(data=ncfm_lib.PooledData(split, pool))
 

@@ -141,6 +141,7 @@ def save_expert(
   weights = np.asarray(expert.weights, DTYPES[dtype])
   document = dict(
       schema_version=_SCHEMA,
+      number=number,
       layout=vector.layout(like),
       identity=dict(identity),
       about=dict(about or {}),
@@ -196,6 +197,9 @@ def _document(file: Path, like, identity) -> dict[str, Any]:
     document = storage.document(file)
     if document is None or document.get("schema_version") != _SCHEMA:
       raise ValueError("it is no expert")
+    number = int(_NAME.fullmatch(file.name)[1])
+    if document.get("number", number) != number:  # older files do not say
+      raise ValueError(f"it holds expert {document['number']}")
     _check_own(file, document)
     with safe_open(file, framework="np") as opened:
       weights = opened.get_slice("weights")
