@@ -48,6 +48,7 @@ KERNELS = {
 }
 _FITTED = ("kernel_ridge", "linear_probe", "soft_neighbours")
 NAMES = frozenset(NETWORKS) | {"kernel_ridge"}  # that `from_spec` knows
+MOST_WEIGHTS = 2**28  # of a network, 1 GiB
 _WINDOWS = (3, 4, 5)  # of a text_convnet
 
 
@@ -139,8 +140,8 @@ def check_fits(network: Network, source: Source, *, reader: str = "") -> None:
     reader: what reads the network's stages, by name; "" for nothing.
 
   Raises:
-    ConfigError: a wrong number of outputs; no stages that `reader` could read;
-      a network of images for rows of numbers.
+    ConfigError: a wrong number of outputs, or more than `MOST_WEIGHTS`; no
+      stages that `reader` could read; a network of images for rows of numbers.
   """
   example = jax.ShapeDtypeStruct(source.example.shape, source.example.dtype)
   try:
@@ -160,9 +161,15 @@ def check_fits(network: Network, source: Source, *, reader: str = "") -> None:
 def _check_outputs(network: Network, example, num_classes: int) -> None:
 
   def outputs(key, x):
-    return network.apply(network.init(key, x), x)[0]
+    variables = network.init(key, x)
+    return network.apply(variables, x)[0], variables
 
-  logits = jax.eval_shape(outputs, jax.random.key(0), example)
+  logits, variables = jax.eval_shape(outputs, jax.random.key(0), example)
+  size = sum(leaf.size for leaf in jax.tree.leaves(variables))
+  if size > MOST_WEIGHTS:
+    raise ConfigError(
+        f"`network` must have at most {MOST_WEIGHTS:,} weights; got {size:,}. "
+        "Make it narrower, or raise models.MOST_WEIGHTS.")
   if getattr(logits, "shape", ())[:-1] != example.shape[:1]:
     raise ConfigError(
         "`network` must return logits [B, K]; got "

@@ -5,9 +5,11 @@ from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from distill_jax import kernels, models, nn, parameterization
+from distill_jax.data import from_arrays
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation import fitting
 
@@ -166,3 +168,10 @@ def test_networks_without_a_name_are_told_apart_by_their_weights():
   assert [4, 5] in found.values() and json.loads(json.dumps(found)) == found
   assert found != models.identity({}, other, example)
   assert models.identity({}, None, example) == {}
+
+
+def test_a_network_that_no_memory_holds_is_refused():
+  source = from_arrays(np.eye(3), np.arange(3), test_fraction=0)
+  wide = nn.mlp(3, widths=(2**14, 2**14, 2**14))
+  with pytest.raises(ConfigError, match="at most 268,435,456 weights; got 537"):
+    models.check_fits(wide, source)

@@ -8,10 +8,13 @@ import sys
 from unittest import mock
 
 import launching
+import numpy as np
 import pytest
 
+from distill_jax import data, methods
 from distill_jax.errors import WorkdirError
-from distill_jax.runs import files, workdir
+from distill_jax.runs import Run, files, workdir
+from distill_jax.runs import run as run_module
 from distill_jax.storage import alone
 
 IDENTITY = dict(method=dict(name="dm", k=[1, 2]), seed=3)
@@ -219,6 +222,27 @@ def test_halves_of_a_shared_file_are_cleared(tmp_path):
   files.update_json(tmp_path / "shared.json", lambda old: old, {})
   left = [path.name for path in tmp_path.glob(".*.partial")]
   assert left == [".other.json.0a.partial"]
+
+
+def test_halves_of_a_run_are_cleared_at_its_next_start(tmp_path, monkeypatch):
+  source = data.from_arrays(np.eye(6), np.arange(6) % 2, np.eye(6), [0] * 6)
+  run = Run(tmp_path, source, methods.dm(num_steps=1), per_class=1)
+  halves = {
+      f"{place}.{name}.0a.partial"
+      for place, name in (("", "report.json"), ("parts/0/", "metrics.jsonl"),
+                          ("figures/", "curves.png"), ("", "real_data.json"))
+  }
+  for name in halves:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("{")
+  (tmp_path / "config.json").write_text("{}")
+  monkeypatch.setattr(run_module.workdir, "open_workdir", mock.Mock())
+  monkeypatch.setattr(
+      run_module.driver, "train", mock.Mock(side_effect=KeyboardInterrupt))
+  with pytest.raises(KeyboardInterrupt):
+    run.go()
+  left = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.partial")}
+  assert left == {".real_data.json.0a.partial"}  # its next writer clears that
 
 
 def test_a_full_disk_names_the_file(tmp_path):
