@@ -10,7 +10,7 @@ is named by its keys, joined by "/"; the document repeats the nesting with
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -48,9 +48,13 @@ _PLAIN = (
     "method", "parameterization", *_CHOICES, "label_scale", "class_names",
     *_DICTS)
 _KEYS = {"schema_version", "sha256", "order", "preprocessing", *TREES, *_PLAIN}
+_NAMED = ("method", "parameterization")
+_LONGEST_NAME = 300
 _LARGEST_STEP = 1e4
 # Of what readers of the provenance rely on, where it is there.
 _PROVENANCE = dict(facts=dict, findings=list, loss=str, parts=list, title=str)
+# Builders of recipes by name, which `evaluation` enters.
+RECIPES: dict[str, Callable[[Mapping[str, Any]], Any]] = {}
 _LATER = {"raw_dtype"}  # older files lack it
 
 
@@ -200,9 +204,6 @@ def _check_settings(artifact) -> None:
   for name, choices in _CHOICES.items():
     value = getattr(artifact, name)
     _require(value in choices, name, f"be one of {', '.join(choices)}", value)
-  for name in ("method", "parameterization"):
-    value = getattr(artifact, name)
-    _require(isinstance(value, str) and value, name, "be a name", value)
   for name in _DICTS:
     value = getattr(artifact, name)
     _require(isinstance(value, dict), name, "be a dict", value)
@@ -211,18 +212,24 @@ def _check_settings(artifact) -> None:
   except (TypeError, ValueError) as error:
     raise ArtifactError(
         f"{', '.join(_DICTS)} must hold JSON values alone; {error}.") from error
+  named = {name: getattr(artifact, name) for name in _NAMED}
   for name in ("recipe", "network"):
     value = getattr(artifact, name)
-    named = isinstance(value.get("name"), str) or (name, value) == (name, {})
-    _require(named, name, 'have a "name"', value)
+    if value or name == "recipe":
+      _require("name" in value, name, 'have a "name"', value)
+      named[f"{name}/name"] = value["name"]
+  for name, value in named.items():
+    _require(
+        isinstance(value, str) and value.isprintable() and
+        0 < len(value) <= _LONGEST_NAME, name, "be a name", value)
   for name, kind in _PROVENANCE.items():
     value = artifact.provenance.get(name)
     _require(
         value is None or isinstance(value, kind), f"provenance/{name}",
         f"be a {kind.__name__}", value)
   scale = artifact.label_scale
-  number = type(scale) in (int, float) and 0 < scale < float("inf")
-  _require(number, "label_scale", "be a positive number", scale)
+  number = type(scale) in (int, float) and 1e-4 <= scale <= 1e4
+  _require(number, "label_scale", "be a positive number, at most 1e4", scale)
   sizes = artifact.storage_bytes
   _require({"samples", "labels", "decoder", "total"} <= set(sizes) and
            all(type(v) is int and v >= 0 for v in sizes.values()),
@@ -408,8 +415,8 @@ def _check_storage(artifact) -> None:
   found = storage_bytes(codes, artifact.inputs, labels, artifact.step_sizes)
   if not (kept or pixels):  # left out
     found |= {name: sizes[name] for name in ("samples", "decoder")}
-  if "parts" in artifact.provenance:  # a union's sizes are sums
-    found["step_sizes"] = sizes["step_sizes"]
+  if "parts" in artifact.provenance or "step_sizes" not in sizes:
+    del found["step_sizes"]  # a union's sizes are sums, older sets lack it
   # A label may be of several samples.
   rows, left = divmod(sizes["labels"], labels[:1].nbytes)
   if not left and 1 <= rows <= len(labels):
@@ -449,6 +456,8 @@ def _check_use(artifact) -> None:
     check_limits("network", artifact.network)
     if artifact.network.get("name") in models.NAMES:
       models.from_spec(artifact.network, len(artifact.class_names))
+    if name in RECIPES:
+      RECIPES[name](artifact.recipe)
   except (TypeError, ValueError) as error:
     raise ArtifactError(
         f"`recipe` and `network` must be such as can be built; "

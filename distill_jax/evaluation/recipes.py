@@ -30,7 +30,7 @@ import jax.numpy as jnp
 import optax
 
 from distill_jax import augmentation as augmentations
-from distill_jax import specification
+from distill_jax import schema, specification
 from distill_jax.evaluation.recipe import Recipe, check_counts, check_rule
 from distill_jax.evaluation.update_recipes import frepo, kip, rat_bptt
 from distill_jax.inner_loop import train_epochs, train_in_order, training_step
@@ -371,6 +371,10 @@ def from_spec(spec: dict[str, Any]) -> Recipe:
         f"{', '.join(sorted(set(known) - {'name'})) or 'none'}; got {unknown}.")
   specification.check("recipe", settings, known)
   return RECIPES[name](**settings)
+
+
+# A saved set's recipe can be built; see `schema`.
+schema.RECIPES.update(dict.fromkeys(RECIPES, from_spec))
 
 
 def hard_labels(
