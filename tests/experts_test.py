@@ -251,7 +251,7 @@ class BufferTest(parameterized.TestCase):
       dict(layout=[]), dict(layout=3), dict(layout=[[[], 3]]),
       dict(layout=[["a", 3]]), dict(rows=None), dict(rows=[]), dict(rows=5),
       dict(accuracy=["1"]), dict(accuracy=None), dict(identity=[]),
-      dict(identity="x" * 9_999))
+      dict(about=3), dict(identity="x" * 9_999))
   def test_refuses_metadata_of_another_kind(self, **change):
     tensors, document = storage.read(buffer.path_of(self.folder, 1))
     del document["own_sha256"], document["sha256"]

@@ -268,7 +268,7 @@ def prepare(
               num=opened.num_experts,
               num_epochs=opened.num_epochs,
               accuracy=opened.accuracy,
-              seconds=[d["about"]["seconds"] for d in opened.documents])))
+              seconds=[d["about"].get("seconds") for d in opened.documents])))
 
 
 def experts_for(source, method: Method, network, folder: Path, say):

@@ -28,7 +28,7 @@ from distill_jax.types import FilePath, PyTree
 DTYPES = {"bfloat16": jnp.bfloat16, "float32": np.float32}
 _NAME = re.compile(r"expert_(\d{3,})\.safetensors")
 _SCHEMA = 1
-_KINDS = dict(layout=list, rows=list, accuracy=list, identity=dict)
+_KINDS = dict(layout=list, rows=list, accuracy=list, identity=dict, about=dict)
 
 
 class Buffer(NamedTuple):
