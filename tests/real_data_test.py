@@ -171,6 +171,16 @@ def test_a_damaged_file_is_named(setting, tmp_path, text):
   assert cache.read_bytes() == text.encode("latin-1")
 
 
+def test_a_cache_that_cannot_be_written_costs_no_result(
+    setting, tmp_path, monkeypatch):
+  cache, said = tmp_path / real_data.FILE, []
+  (tmp_path / f".{real_data.FILE}.lock").symlink_to("elsewhere")
+  monkeypatch.setattr(real_data, "say", said.append)
+  _assert_same(
+      _measure(setting, cache, NAMES[:1]), _measure(setting, None, NAMES[:1]))
+  assert "not kept" in said[0] and str(cache) in said[0]
+
+
 def _signed(file, **changes):
   tensors, document = storage.read(file)
   kept = {k: v for k, v in document.items() if k not in ("sha256", *changes)}

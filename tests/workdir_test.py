@@ -245,6 +245,14 @@ def test_halves_of_a_run_are_cleared_at_its_next_start(tmp_path, monkeypatch):
   assert left == {".real_data.json.0a.partial"}  # its next writer clears that
 
 
+def test_a_log_on_a_full_disk_is_named(tmp_path):
+  log = files.MetricsLog(tmp_path, 0)
+  (tmp_path / "metrics.jsonl").unlink()
+  (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
+  with pytest.raises(OSError, match="No space left.*metrics.jsonl"):
+    log.write(step=1, seconds=1.0, loss=1.0)
+
+
 def test_a_full_disk_names_the_file(tmp_path):
   file = tmp_path / "x.json"
   with mock.patch.object(os, "fsync", side_effect=FULL):

@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from distill_jax import data, environment
+from distill_jax.errors import WorkdirError
 from distill_jax.evaluation import run_baselines, train_on_all
 from distill_jax.evaluation.baselines import TITLES, Baseline
 from distill_jax.evaluation.cost import Cost
@@ -199,7 +200,10 @@ def _read(cache: Path, names: Collection[str]) -> dict[str, Any]:
 
 def _add(cache: Path, name: str, found: dict[str, Any]) -> dict[str, Any]:
   entry = dict(found=found, sha256=checksum({}, {name: found}))
-  update_json(cache, lambda before: before | {name: entry}, {})
+  try:
+    update_json(cache, lambda before: before | {name: entry}, {})
+  except WorkdirError as error:  # what took minutes to measure is reported
+    say(f"  this result is not kept: {error}")
   return found
 
 
