@@ -7,6 +7,7 @@ keeps it small.
 import inspect
 import json
 import zlib
+from unittest import mock
 
 import jax
 import numpy as np
@@ -124,7 +125,7 @@ def setting_of(name: str, images, table, texts):
 
 
 @pytest.mark.parametrize("name", sorted(methods.ENTRIES))
-def test_method(name, images, table, texts, tmp_path, monkeypatch):
+def test_method(name, images, table, texts, tmp_path):
   """Round trip, two halves equal one, frozen leaves, file, evaluation."""
   method = small(name)
   again = methods.from_spec(json.loads(json.dumps(method.spec)))
@@ -166,8 +167,8 @@ def test_method(name, images, table, texts, tmp_path, monkeypatch):
 
   if name in PARTS:
     stopped = tmp_path / "stopped"
-    with monkeypatch.context() as patch:
-      patch.setattr(FolderWatch, "chunk", _stopping(FolderWatch.chunk))
+    chunk = _stopping(FolderWatch.chunk)
+    with mock.patch.object(FolderWatch, "chunk", chunk):
       with pytest.raises(Interrupted):
         train(planned(again, stopped), stopped, log_every=2)
     resumed = planned(again, stopped)
