@@ -51,7 +51,8 @@ def hold_out(arrays: dict[str, Any],
              usual: float = USUAL) -> tuple[dict[str, Any], str]:
   """Arrays with a test part, and in words what became it, where none was.
 
-  The choice follows from the labels alone.
+  The choice follows from the labels alone. Where every class is so small that
+  the usual share is less than a sample of it, nothing is held out.
 
   Args:
     arrays: `x_train`, `y_train` and those of the other parts.
@@ -67,14 +68,18 @@ def hold_out(arrays: dict[str, Any],
           "`spec` must not have test=... where there is a test part; got "
           f"{share}.")
     return arrays, ""
-  share = usual if share is None else share
+  usual = usual if share is None else 0.0
+  share = share or usual
   if not share:
     return arrays, ""
   inputs = arrays["x_train"]
   labels = labelling.as_labels("y_train", arrays["y_train"])
   if len(inputs) != len(labels):
     return arrays, ""  # which `from_arrays` refuses
-  rows = stratified(labels, np.unique(labels), share, 0, name="test")
+  classes, counts = np.unique(labels, return_counts=True)
+  if usual and max(counts, default=0) * usual < 1:
+    return arrays, ""
+  rows = stratified(labels, classes, share, 0, name="test")
   split = {
       f"{letter}_{part}": _rows(values, kept)
       for letter, values in (("x", inputs), ("y", labels))
