@@ -132,19 +132,28 @@ def test_a_full_disk_names_the_file(capsys, parsed):
   assert "/runs/report.json must be" in capsys.readouterr().err
 
 
+_READING = """
+import pathlib, sys, time
+import begin, distill
+from distill_jax import data
+def read(*args, **settings):
+  pathlib.Path("{begun}").touch()
+  time.sleep(60)
+data.read = read
+sys.argv[0] = "distill.py"
+begin.start(distill.main)
+"""
+
+
 @SIGNALS
-def test_while_data_are_read(tmp_path, number):
-  table = tmp_path / "table.csv"
-  os.mkfifo(table)  # reading it waits for someone who writes
+def test_while_data_are_read(tmp_path, number, monkeypatch):
+  begun, end = tmp_path / "begun", time.monotonic() + 60
+  monkeypatch.setenv("PYTHONPATH", f"{launching.ROOT}/experiments")
   process = _start(
-      "experiments/distill.py", f"--config={launching.CONFIGS / 'dm.py'}",
-      f"--data=csv:{table}", f"--workdir={tmp_path / 'run'}")
-  writer, end = None, time.monotonic() + 60
-  while writer is None and time.monotonic() < end:
-    try:
-      writer = os.open(table, os.O_WRONLY | os.O_NONBLOCK)
-    except OSError:  # nobody reads yet
-      time.sleep(0.05)
+      "-c", _READING.format(begun=begun),
+      f"--config={launching.CONFIGS / 'dm.py'}",
+      f"--workdir={tmp_path / 'run'}")
+  while not begun.exists() and time.monotonic() < end:
+    time.sleep(0.05)
   _stopped(process, number)
-  os.close(writer)
-  assert not (tmp_path / "run").exists()
+  assert begun.exists() and not (tmp_path / "run").exists()

@@ -376,7 +376,7 @@ def test_saved_and_evaluated_on_another_network(tmp_path, capsys):
   line = "the set names no network; evaluating on mlp, the default for these"
   assert line in capsys.readouterr().err
   own = dd.evaluate(loaded, table(), network=MLP(3), **few)
-  assert own["network"] == "network"
+  assert own["network"] == "MLP"
   assert line not in capsys.readouterr().err
   with pytest.raises(ConfigError, match="3 outputs for 3 classes; got 7"):
     dd.evaluate(loaded, table(), network=MLP(7), **few)
