@@ -5,7 +5,7 @@ from typing import Any
 
 from distill_jax import data
 from distill_jax.errors import ConfigError
-from distill_jax.preprocessing import Standardise, from_constants
+from distill_jax.preprocessing import from_constants
 from distill_jax.runs.word_vectors import learned
 from distill_jax.text.vectors import Vectors, read_vectors
 
@@ -27,21 +27,13 @@ def source(
   if not isinstance(preprocessing, str):
     constants = (preprocessing.get(name, ()) for name in ("mean", "std"))
     preprocessing = from_constants(*constants)
-  read = data.read(
+  return data.read(
       config.data,
       data_dir=data_dir,
       preprocessing=preprocessing,
       validation_fraction=config.validation_fraction,
       seed=config.seed,
       text=_text_options(config.get("text"), data_dir, cache))
-  channels = read.example.shape[-1]
-  if (isinstance(preprocessing, Standardise) and
-      preprocessing.mean.shape != (channels,)):
-    raise ConfigError(
-        "`preprocessing` must give `mean` and `std` of each of the "
-        f"{channels} channels; got {preprocessing.mean.size}. With data of "
-        "your own, take the option preprocessing=standardise.")
-  return read
 
 
 def _text_options(text, data_dir, cache: Path | None) -> dict[str, Any]:

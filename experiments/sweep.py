@@ -5,8 +5,6 @@
   python experiments/sweep.py --methods=dm --dataset=mnist --against=bytes \\
     --parameterizations=pixels,multi_formation,linear_bases --ipc=1,10 \\
     --set=method.num_steps=2000 --workdir=DIR
-  python experiments/sweep.py --methods=dm,kip --data=folder:pictures \\
-    --ipc=1,5 --workdir=DIR
 
 Data of your own need no `--dataset`, which chooses published settings. A point
 is a run of `distill.py` in a folder of its own below DIR, so the same command
@@ -88,8 +86,8 @@ def main(argv):
       figures.accuracy_against(
           points.drawn(found),
           FLAGS.against,
-          title=f"{data} by {names}, {_sizes()} per class"),
-      file.with_suffix(".png"))
+          title=f"{data} by {names}; samples per class: {', '.join(FLAGS.ipc)}"
+      ), file.with_suffix(".png"))
   write_json(file, dict(against=FLAGS.against, points=found, command=command()))
   print(points.table(found, FLAGS.against))
   for pair, gains in points.comparisons(found, FLAGS.against).items():
@@ -131,14 +129,6 @@ def planned() -> list[Planned]:
             line, int(ipc), folder,
             (f"--config={file}:{options}", *_AS_MANY, *_settings(method))))
   return runs
-
-
-def _sizes() -> str:
-  """Samples per class, from the fewest to the most."""
-  sizes = sorted(set(map(int, FLAGS.ipc)))
-  if len(sizes) == 1:
-    return f"{sizes[0]} sample{'s' * (sizes[0] > 1)}"
-  return f"{sizes[0]} to {sizes[-1]} samples"
 
 
 def _settings(method: str) -> list[str]:

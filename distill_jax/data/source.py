@@ -667,8 +667,11 @@ def _preprocessing(preprocessing, inputs):
     fits = jax.eval_shape(record.apply, sample).shape == sample.shape
   except (TypeError, ValueError):  # the record's arrays do not broadcast
     fits = False
+  if isinstance(record, preprocessing_lib.Standardise):
+    fits = fits and np.shape(record.mean) == inputs.shape[-1:]
   if not fits:
     raise DataError(
         "`preprocessing` must keep the shape of the inputs; got a record that "
-        f"does not fit samples of shape {inputs.shape[1:]}.")
+        f"does not fit samples of shape {inputs.shape[1:]}. 'standardise' fits "
+        "one to the data.")
   return record
