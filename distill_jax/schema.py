@@ -312,10 +312,10 @@ def _check_words(record, inputs) -> None:
   try:
     words = vocabulary(record)
   except UnicodeDecodeError:
-    words = ()
+    _require(False, "preprocessing/words", "be UTF-8", "other bytes")
   _require(
       len(words) == shape[0], "preprocessing/words",
-      f"name the {shape[0] - 2} words of the table in UTF-8",
+      f"name the {shape[0] - 2} words of the table",
       len(words) - 2)
   _require(
       len(set(words)) == len(words), "preprocessing/words",

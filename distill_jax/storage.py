@@ -168,7 +168,8 @@ def naming(path: FilePath):
   try:
     yield
   except OSError as error:
-    raise OSError(error.errno, error.strerror, str(path)) from error
+    said = error.strerror or str(error)
+    raise OSError(error.errno, said, str(path)) from error
 
 
 @contextlib.contextmanager

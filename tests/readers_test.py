@@ -266,7 +266,9 @@ def test_a_share_is_refused_beside_a_test_part(tmp_path):
   _fails(f"idx:{tmp_path}?test=0.2", "where there is a test part", "0.2")
   for name in ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
     (tmp_path / name).unlink()
-  assert read(f"idx:{tmp_path}").test.num_samples == 3
+  assert read(f"idx:{tmp_path}?test=0.2").test.num_samples == 3
+  # A fifth of a class of fewer than five is less than a sample.
+  assert read(f"idx:{tmp_path}").test is None
 
 
 def test_folder_formats(tmp_path):

@@ -226,7 +226,7 @@ def test_a_set_of_sentences_in_a_file(tmp_path):
                           (record._replace(table=record.table[:, :3]),
                            "word vectors of 5"),
                           (record._replace(words=record.words.at[0].set(255)),
-                           "no UTF-8"), (_source(
+                           "be UTF-8"), (_source(
                                preprocessing="averaged_vectors").preprocessing,
                                          r"\[M, d\]")):
     with pytest.raises(ArtifactError, match=message):
