@@ -17,7 +17,7 @@ from jax.typing import ArrayLike
 
 from distill_jax import environment, schema, storage
 from distill_jax.data.source import Source
-from distill_jax.errors import ArtifactError
+from distill_jax.errors import ArtifactError, plain
 from distill_jax.initialisation import step_order
 from distill_jax.labels import (
     classes_of_labels,
@@ -476,7 +476,7 @@ def _encode(preprocessing, inputs: np.ndarray):
   except (TypeError, ValueError) as error:  # its arrays do not broadcast
     raise ArtifactError(
         "`preprocessing` must fit the inputs; got inputs of shape "
-        f"{inputs.shape}: {str(error).splitlines()[0]}") from error
+        f"{inputs.shape}: {plain(error, 150)}") from error
 
 
 def _rows(labels: np.ndarray, num_classes: int) -> np.ndarray:

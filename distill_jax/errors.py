@@ -43,7 +43,7 @@ def shown(value, most: int = 40) -> str:
   return plain(repr(value), most)
 
 
-def listed(values, most: int = 4) -> str:
-  """The first values, each cut, and how many there are."""
-  more = f", ... ({len(values)})" if len(values) > most else ""
-  return ", ".join(plain(value, 30) for value in values[:most]) + more
+def listed(values, most: int = 4, length: int = 30) -> str:
+  """The first values, each cut to a length, and how many more there are."""
+  more = f" and {len(values) - most:,} more" if len(values) > most else ""
+  return ", ".join(plain(value, length) for value in values[:most]) + more

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from distill_jax import models, storage
-from distill_jax.errors import ArtifactError
+from distill_jax.errors import ArtifactError, shown
 from distill_jax.errors import plain as short
 from distill_jax.labels import (
     centred_rows,
@@ -138,7 +138,7 @@ def fields(tensors: storage.Tensors, document: dict) -> dict[str, Any]:
   if not isinstance(name, str) or name not in PREPROCESSING:
     raise ArtifactError(
         f"`preprocessing` must be one of {', '.join(PREPROCESSING)}; got "
-        f"{short(repr(name))}. Upgrade distill_jax if the set is newer.")
+        f"{shown(name)}. Upgrade distill_jax if the set is newer.")
   record = PREPROCESSING[name]
   parts = [_take(left, f"preprocessing/{field}") for field in record._fields]
   result = {name: _take(left, name) for name in ARRAYS}
@@ -181,7 +181,7 @@ def _check_document(tensors, document) -> None:
   version = document.get("schema_version")
   if type(version) is not int or version < 1:
     raise ArtifactError(
-        f"`schema_version` must be {VERSION}; got {short(repr(version))}.")
+        f"`schema_version` must be {VERSION}; got {shown(version)}.")
   if version > VERSION:
     raise ArtifactError(
         f"`schema_version` must be at most {VERSION}; got {version}. Upgrade "
@@ -287,7 +287,7 @@ def _check_preprocessing(artifact) -> None:
     try:
       shape = jax.eval_shape(use, sample).shape
     except (TypeError, ValueError) as error:  # its arrays do not broadcast
-      shape = str(error).splitlines()[0]
+      shape = short(error, 150)
     _require(
         shape == sample.shape, "preprocessing",
         f"fit samples of shape {sample.shape[1:]}", shape)

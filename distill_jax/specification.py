@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from distill_jax.choices import nearest, one_of
-from distill_jax.errors import ConfigError, plain
+from distill_jax.errors import ConfigError, shown
 from distill_jax.types import Spec
 
 # The least and the most of a setting's numbers; "" for all other settings. A
@@ -104,7 +104,7 @@ def check(
     odd = isinstance(value, bool) and kind is not bool
     if odd or not isinstance(value, allowed):
       raise ConfigError(
-          f"`{name}` must be {wanted}; got {plain(repr(value))} in `{field}`.")
+          f"`{name}` must be {wanted}; got {shown(value)} in `{field}`.")
     if kind is tuple and default:
       for entry in value:
         check(field, {name: entry}, {name: default[0]})
@@ -128,7 +128,7 @@ def check_limits(field: str, settings: Mapping[str, Any]) -> None:
       if isinstance(number, int | float) and not least <= number <= most:
         raise ConfigError(
             f"`{name}` of `{field}` must be in [{least:,g}, {most:,g}]; got "
-            f"{plain(repr(number))}. specification.LIMITS has the limits.")
+            f"{shown(number)}. specification.LIMITS has the limits.")
 
 
 def build(factories: Mapping[str, Callable], field: str, spec, *args) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from distill_jax.errors import DataError
+from distill_jax.errors import DataError, plain
 
 # As tables spell that a value is missing, in any case.
 _SPELLINGS = frozenset((
@@ -83,7 +83,7 @@ def _read(argument, read, values) -> np.ndarray:
     if len(shapes) < 2:
       raise DataError(
           f"`{argument}` must be an array; NumPy cannot read it: "
-          f"{str(error)[:120]}") from error
+          f"{plain(error, 120)}") from error
     first, other = list(shapes.items())[:2]
     raise DataError(
         f"`{argument}` must have samples of one shape; got {first[0]} in row "

@@ -211,7 +211,8 @@ def with_facts(source: Source, *, per_class: int | None,
   ]
   if small:
     facts["small_classes"] = small
-    names = ", ".join(f"{plain(name, 30)} ({n})" for name, n in small.items())
+    names = listed([f"{plain(name, 20)} ({n})" for name, n in small.items()],
+                   10)
     lines.append(
         f"classes with fewer texts than the {each} rows a class of the set, "
         f"which baselines repeat: {names}")

@@ -19,7 +19,7 @@ import optax
 from distill_jax import initialisation, models, nn
 from distill_jax.artifact import Artifact, to_artifact
 from distill_jax.data.source import check_source
-from distill_jax.errors import ConfigError, plain
+from distill_jax.errors import ConfigError, listed, plain
 from distill_jax.estimators.backprop import backprop
 from distill_jax.evaluation import recipes
 from distill_jax.keys import check_key
@@ -369,18 +369,15 @@ def _drawn_whole(method: Method, task: Task) -> str:
   counts = np.asarray(task.source.train.counts)
   each = min(method.drawn, int(counts.max()))
   small = [
-      f"{plain(name, 30)} ({n:,})"
+      f"{plain(name, 20)} ({n:,})"
       for name, n in zip(task.source.class_names, counts, strict=True)
       if 0 < n < each
   ]
   if not small:
     return ""
-  shown = ", ".join(small[:_NAMED])
-  if len(small) > _NAMED:
-    shown += f" and {len(small) - _NAMED:,} more"
   return (
       f"a step draws {each:,} real samples of each class; smaller classes are "
-      f"drawn whole, with repeats: {shown}")
+      f"drawn whole, with repeats: {listed(small, _NAMED)}")
 
 
 def _num_rows(source, per_class, num_rows) -> int:

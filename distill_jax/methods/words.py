@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import flax
 import jax
 
-from distill_jax.errors import ConfigError
+from distill_jax.errors import ConfigError, plain
 from distill_jax.methods.method import Method, Plan, Task, plan
 from distill_jax.methods.outer import learned
 from distill_jax.text.embedding import WordVectors
@@ -99,4 +99,4 @@ def check_length(s: SimpleNamespace, task: Task) -> None:
   except (TypeError, ValueError, flax.errors.FlaxError) as error:
     raise ConfigError(
         f"`sample_length` must suit the network; got {s.sample_length}: "
-        f"{str(error).splitlines()[0]}") from None
+        f"{plain(error, 150)}") from None

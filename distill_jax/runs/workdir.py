@@ -8,13 +8,12 @@ that a run can be prolonged.
 import json
 import re
 import subprocess
-import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from distill_jax import environment
-from distill_jax.errors import ConfigError, WorkdirError
+from distill_jax.errors import ConfigError, WorkdirError, listed, plain
 from distill_jax.runs.files import MetricsLog, command, read_json, write_json
 
 _SHOWN = 5  # fields that a message names
@@ -98,18 +97,14 @@ def _check_same(file: Path, identity: Mapping) -> None:
         "only that version can go on with. Choose another folder.")
   here = flat(identity)
   differing = [
-      f"{k} ({there.get(k)} there, {here.get(k)} here)"
+      f"{k} ({plain(there.get(k), 24)} there, {plain(here.get(k), 24)} here)"
       for k in sorted(there.keys() | here.keys())
       if there.get(k) != here.get(k)
   ]
   if differing:
-    shown = textwrap.shorten(
-        ", ".join(differing[:_SHOWN]), 150, placeholder=" ...")
-    if len(differing) > _SHOWN:
-      shown += f" and {len(differing) - _SHOWN} more"
     raise WorkdirError(
-        f"`workdir` {file.parent} holds another run; differing: {shown}. "
-        "Choose another folder.")
+        f"`workdir` {file.parent} holds another run; differing: "
+        f"{listed(differing, _SHOWN, 90)}. Choose another folder.")
 
 
 def flat(document: Mapping, name: str = "") -> dict[str, Any]:

@@ -9,7 +9,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from distill_jax.errors import DataError
+from distill_jax.errors import DataError, shown
 
 # As in corpora that come as tokens: a word, with its @ or #; n't, 's, 're, 've,
 # 'll, 'd and 'm apart from it; else one other character. HTML counts as space.
@@ -96,7 +96,7 @@ def tokenised(argument: str, texts: Iterable[str],
     found.append(split(text))
     if not found[-1]:
       raise DataError(
-          f"`{argument}` must hold words in every text; got {text[:40]!r} in "
+          f"`{argument}` must hold words in every text; got {shown(text)} in "
           f"row {row}. Drop it.")
     if "\n" in "".join(found[-1]):
       raise DataError(
@@ -116,7 +116,7 @@ def _check_separated(argument: str, texts: Iterable[str]) -> None:
   if 2 * sum(map(len, phrases)) > len("".join(joined.split())):
     raise DataError(
         f"`tokens` must cut texts without spaces into words; got "
-        f"{phrases[0][:20]!r} as one in `{argument}`. Take "
+        f"{shown(phrases[0], 20)} as one in `{argument}`. Take "
         "tokens=\"characters\", or a function that finds words.")
 
 

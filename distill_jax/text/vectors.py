@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from distill_jax import storage, unpacking
-from distill_jax.errors import DataError, plain
+from distill_jax.errors import DataError, plain, shown
 
 _SMOOTHING = 0.75
 # Standard deviation of an entry, which is about what GloVe's have at d = 100.
@@ -335,7 +335,7 @@ def _from_binary(path: Path, stream, wanted) -> Vectors:
   if len(said) != 2 or not all(map(_WHOLE.fullmatch, said)):
     raise DataError(
         "`vectors` must begin with the number of words and the dimension where "
-        f"they are binary; {path} begins with {head[:40]!r}.")
+        f"they are binary; {path} begins with {shown(head)}.")
   number, size = _counts_said(path, *said)
   packed = path.stat().st_size
   unpacking.check_size(number * 4 * size, packed, path, "vectors")

@@ -18,7 +18,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from distill_jax import storage
-from distill_jax.errors import WorkdirError, plain
+from distill_jax.errors import WorkdirError, plain, shown
 from distill_jax.inner_loop import keeps_statistics
 from distill_jax.nn import vector
 from distill_jax.objectives.mtt import Segment
@@ -260,8 +260,8 @@ def _check_same(file: Path, field: str, found, wanted) -> None:
   elif found != wanted:
     raise WorkdirError(
         "`folder` must hold experts trained as this run says; "
-        f"{plain(field)} is {plain(repr(wanted))} and {file} has "
-        f"{plain(repr(found))}. Train others in another folder.")
+        f"{plain(field)} is {shown(wanted, 60)} and {file} has "
+        f"{shown(found, 60)}. Train others in another folder.")
 
 
 def _checksum(row: np.ndarray) -> int:
