@@ -157,8 +157,10 @@ def regular(path: FilePath) -> Path:
   Raises:
     OSError: it is, or cannot be found.
   """
-  if not stat.S_ISREG(os.stat(path).st_mode):
-    raise OSError(errno.EINVAL, "not a regular file", str(path))
+  mode = os.stat(path).st_mode
+  if not stat.S_ISREG(mode):
+    kind = "folder" if stat.S_ISDIR(mode) else "pipe or device"
+    raise OSError(errno.EINVAL, f"a {kind}, not a regular file", str(path))
   return Path(path)
 
 

@@ -1,8 +1,8 @@
-"""Opening files of strangers: regular ones, unpacked within a limit.
+"""Opens files of unknown origin: regular ones, unpacked within a limit.
 
-How a file is packed is seen in its first bytes, so that its name may lie. It
-may unpack to 512 MiB, or to 50 times its size where that is more; the
-environment variable DISTILL_JAX_UNPACKED_BYTES sets another limit.
+The first bytes of a file, not its name, say how it is packed. It may unpack to
+512 MiB, or to 50 times its size where that is more; the environment variable
+DISTILL_JAX_UNPACKED_BYTES sets another limit.
 """
 
 import contextlib
@@ -10,7 +10,6 @@ import gzip
 import lzma
 import math
 import os
-import stat
 import struct
 import tokenize
 import zipfile
@@ -21,6 +20,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from distill_jax import storage
 from distill_jax.errors import DataError, plain
 
 LIMIT = "DISTILL_JAX_UNPACKED_BYTES"
@@ -31,7 +31,7 @@ _PACKED = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ\0": lzma.open}
 _ZIP = (b"PK\3\4", b"PK\5\6")  # the latter is empty
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0,
             (2, 0): np.lib.format.read_array_header_2_0}
-# What damaged content ends in: KeyError and the like come from wrong headers.
+# Raised for damaged content: KeyError and the like by wrong headers.
 _MISHAPS = (
     OSError, EOFError, ValueError, LookupError, TypeError, OverflowError,
     RuntimeError, MemoryError, SyntaxError, struct.error, tokenize.TokenError,
@@ -40,12 +40,12 @@ _MISHAPS = (
 
 @contextlib.contextmanager
 def reading(path: Path, argument: str = "spec", what: str = "") -> Iterator:
-  """Turns what damaged files end in into an error of one line.
+  """Turns any failure of reading a file into an error of one line.
 
   Args:
     path: of the file.
     argument: which named it.
-    what: is read of it.
+    what: part of it that is read.
 
   Raises:
     DataError: anything failed.
@@ -55,9 +55,10 @@ def reading(path: Path, argument: str = "spec", what: str = "") -> Iterator:
   except _MISHAPS as error:
     if isinstance(error, DataError):
       raise
+    reason = plain(getattr(error, "strerror", None) or error, 100)
     raise DataError(
         f"`{argument}` must hold readable files; {what and f'{what} of '}{path}"
-        f" fails: {plain(error, 100)}. Fetch or write it again.") from error
+        f" fails: {reason}. Fetch or write it again.") from error
 
 
 def listed(folder: Path, argument: str = "spec") -> list[Path]:
@@ -102,7 +103,7 @@ def opened(
   Raises:
     DataError: no regular file, or one that cannot be read.
   """
-  with reading(path, argument), _regular(path, argument) as file:
+  with reading(path, argument), open(storage.regular(path), "rb") as file:
     begin = file.peek(8)
     unpack = [f for magic, f in _PACKED.items() if begin.startswith(magic)]
     if begin.startswith(_ZIP):
@@ -153,7 +154,7 @@ def arrays(path: Path,
     DataError: no such file, a damaged one, or, when it is asked for, an array
       that is a pickle, of another size than it says, or too large.
   """
-  with reading(path, argument), _regular(path, argument) as file:
+  with reading(path, argument), open(storage.regular(path), "rb") as file:
     if not file.peek(4).startswith(_ZIP):
       raise DataError(
           f"`{argument}` must name an .npz file; got {path}, which is none. "
@@ -200,19 +201,6 @@ class _Arrays(Mapping):
         raise ValueError(f"its shape takes {said} bytes, it has {found}")
       with self._archive.open(member) as stream:
         return np.lib.format.read_array(stream, allow_pickle=False)
-
-
-@contextlib.contextmanager
-def _regular(path: Path, argument: str) -> Iterator[BinaryIO]:
-  """An open file that is no pipe or device, which might never end."""
-  mode = os.stat(path).st_mode
-  if not stat.S_ISREG(mode):
-    kind = "folder" if stat.S_ISDIR(mode) else "pipe or device"
-    raise DataError(
-        f"`{argument}` must name a regular file; got {path}, a {kind}. Write "
-        "its content to a file.")
-  with open(path, "rb") as file:
-    yield file
 
 
 def _size(file) -> int:
