@@ -13,7 +13,7 @@ from distill_jax.evaluation.learners import nearest_neighbours
 from distill_jax.exchange import export, import_npz
 from distill_jax.merging import merge
 from distill_jax.text import embedding, words
-from distill_jax.text.vectors import Vectors, fit_vectors, save_vectors
+from distill_jax.text.vectors import Vectors, fit_vectors
 
 TRAIN = ["the cat sat", "a dog ran far away", "the dog sat", "a cat ran"] * 3
 LABELS = ["cat", "dog", "dog", "cat"] * 3
@@ -184,7 +184,7 @@ def test_sets_are_tested_in_their_own_vectors():
 
 
 def test_vectors_from_a_file(tmp_path):
-  save_vectors(VECTORS, tmp_path / "v.npz")
+  np.savez(tmp_path / "v.npz", **VECTORS._asdict())
   for place in (tmp_path / "v.npz", str(tmp_path / "v.npz")):
     source = _source(vectors=place)
     assert source.facts["vectors"] == "by hand"

@@ -11,7 +11,6 @@ with Lessons Learned from Word Embeddings", TACL 2015):
 """
 
 import collections
-import io
 import os
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -21,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from distill_jax import storage, unpacking
+from distill_jax import unpacking
 from distill_jax.errors import DataError, plain, shown
 
 _SMOOTHING = 0.75
@@ -219,18 +218,6 @@ def read_vectors(
   return found
 
 
-def save_vectors(vectors: Vectors, path: str | os.PathLike) -> None:
-  """Writes vectors as `.npz`, whole or not at all; `read_vectors` reads them.
-  """
-  buffer = io.BytesIO()
-  np.savez(
-      buffer,
-      words=np.array(vectors.words),
-      table=vectors.table,
-      name=np.array(vectors.name))
-  storage.replace(Path(path), buffer.getvalue())
-
-
 def _kept(found: Vectors, wanted: Collection[str]) -> Vectors:
   rows = [i for i, word in enumerate(found.words) if word in wanted]
   return found._replace(
@@ -243,8 +230,8 @@ def _from_npz(path: Path) -> Vectors:
     if missing:
       raise DataError(
           f"`vectors` must hold words and table; {path} holds "
-          f"{plain(', '.join(archive) or 'nothing', 100)}. Write them with "
-          "`save_vectors`.")
+          f"{plain(', '.join(archive) or 'nothing', 100)}. Write it with "
+          "numpy.savez(path, words=words, table=table).")
     words, table = archive["words"], archive["table"]
     name = str(archive["name"]) if "name" in archive else path.name
   if (table.ndim != 2 or words.shape != table.shape[:1] or not table.size or
