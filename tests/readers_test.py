@@ -195,9 +195,11 @@ def test_relative_paths(tmp_path, monkeypatch):
 def test_specifications_refused(tmp_path):
   for spec in ("zip:a", "mnist", "idx", "npz:", "digits:3", ""):
     _fails(spec, "folder:DIR, csv:PLACE, tfds:NAME", repr(spec))
-  for query in ("?", "?size=0x4", "?size=4x", "?test=1", "?size=4,test=0"):
+  for query in ("?", "?size=0x4", "?size=4x", "?size=4,test=0"):
     _fails(f"folder:{tmp_path}{query}", "?size=HxW", query)
   _fails(f"npz:{tmp_path}?size=4", "must end in ?test=0.2 where")
+  for share in ("1", "-0.1", "a", ""):
+    _fails(f"folder:{tmp_path}?test={share}", "test in [0, 1)", repr(share))
   file = tmp_path / "file"
   file.write_text("")
   _fails(f"idx:{file}", "folder", file)

@@ -324,7 +324,7 @@ class SourceTest(parameterized.TestCase):
                   "x_test": X,
                   "y_test": Y,
                   "test_fraction": 0.2
-              }, "must be 0 beside `x_test`; got 0.2"),
+              }, "must be 0 where there is a test part .`x_test`.; got 0.2"),
       ("small_for_test", X[:5], Y[:5], {
           "test_fraction": None
       }, "class '2'"), (

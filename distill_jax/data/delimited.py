@@ -33,7 +33,7 @@ import numpy as np
 from distill_jax import unpacking
 from distill_jax.data.arrays import is_missing, is_nameless
 from distill_jax.data.labelling import meaning
-from distill_jax.data.parts import by_part
+from distill_jax.data.parts import by_part, share_of
 from distill_jax.errors import DataError, listed, shown
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -84,12 +84,7 @@ def columns(spec: str) -> tuple[str, Columns]:
         f"after its ?, joined by &; got {query!r}.")
   if "text" in options and "features" in options:
     raise DataError("`spec` must name text or features, not both.")
-  try:
-    test = float(options.pop("test")) if "test" in options else None
-  except ValueError:
-    test = -1.0
-  if test is not None and not 0 <= test < 1:
-    raise DataError(f"`spec` must have test in [0, 1); got {query!r}.")
+  test = share_of(options.pop("test", None))
   if "delimiter" in options:
     said = options["delimiter"]
     options["delimiter"] = _NAMED.get(said, said)

@@ -208,9 +208,8 @@ def _plain(argument, name: str | bytes) -> str:
 
 
 def _check_whole(argument, labels):
-  wrong = np.flatnonzero(labels != np.round(labels))  # NaN included
-  infinite = np.flatnonzero(~np.isfinite(labels))
-  wrong = wrong if len(wrong) else infinite
+  whole = np.isfinite(labels) & (labels == np.round(labels))
+  wrong = np.flatnonzero(~whole)
   if len(wrong):
     raise DataError(
         f"`{argument}` must be classes, not real numbers; got "

@@ -6,15 +6,14 @@ from typing import Any
 import numpy as np
 
 from distill_jax.data import labelling
-from distill_jax.data.source import stratified
-from distill_jax.errors import DataError
+from distill_jax.data.source import TEST_FRACTION, stratified
+from distill_jax.errors import DataError, shown
 
 NAMES = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing")
 }
-USUAL = 0.2  # of every class is held out, where nothing is said
 
 
 def part_of(name: str) -> str | None:
@@ -46,18 +45,34 @@ def by_part(place, named: Iterable[tuple[str, Any]]) -> dict[str, Any]:
   return {part: found[part] for part in NAMES if part in found}
 
 
-def hold_out(arrays: dict[str, Any],
-             share: float | None,
-             usual: float = USUAL) -> tuple[dict[str, Any], str]:
-  """Arrays with a test part, and in words what became it, where none was.
+def share_of(text: str | None) -> float | None:
+  """The share that `test=` of a SPEC means; None where it is not there.
+
+  Raises:
+    DataError: no number in [0, 1).
+  """
+  try:
+    share = None if text is None else float(text)
+  except ValueError:
+    share = -1.0
+  if share is None or 0 <= share < 1:
+    return share
+  raise DataError(f"`spec` must have test in [0, 1); got {shown(text)}.")
+
+
+def hold_out(
+    arrays: dict[str, Any],
+    share: float | None,
+    usual: float = TEST_FRACTION) -> tuple[dict[str, Any], str]:
+  """Arrays with a test part, and a sentence on it if it was held out here.
 
   The choice follows from the labels alone. Where every class is so small that
   the usual share is less than a sample of it, nothing is held out.
 
   Args:
     arrays: `x_train`, `y_train` and those of the other parts.
-    share: of every class; None for unsaid.
-    usual: share where none is said.
+    share: of every class that the SPEC says; None if it says none.
+    usual: share in that case.
 
   Raises:
     DataError: a share, and a test part.
@@ -85,7 +100,7 @@ def hold_out(arrays: dict[str, Any],
       for letter, values in (("x", inputs), ("y", labels))
       for part, kept in zip(("train", "test"), rows, strict=True)
   }
-  name = "a fifth" if share == USUAL else f"{share:g}"
+  name = "a fifth" if share == TEST_FRACTION else f"{share:g}"
   held = len(rows[1])
   return {
       **arrays,

@@ -32,7 +32,7 @@ from distill_jax.data import delimited, labelling, parts, tfds
 from distill_jax.data.corpus import from_texts
 from distill_jax.data.embedded import digits
 from distill_jax.data.image_folder import read_folder
-from distill_jax.data.source import Source, from_arrays
+from distill_jax.data.source import TEST_FRACTION, Source, from_arrays
 from distill_jax.errors import DataError, plain
 from distill_jax.types import Preprocessing
 
@@ -68,15 +68,14 @@ def read(
       length, max_words, tokens, drop_duplicates.
     class_names: as in `from_arrays`.
     preprocessing: as in `from_arrays`; of texts as in `from_texts`.
-    test_fraction: share of every class that becomes the test part, in place of
-      the SPEC's own test part.
+    test_fraction: share of every class that becomes the test part where the
+      data have none and the SPEC has no test=...; 0 for none.
     validation_fraction: as in `from_arrays`.
     seed: as in `from_arrays`.
 
   Returns:
-    The source, named `spec`. `facts["test_part"]` says in words what became the
-    test part, where there was none, `facts["left_out"]` which columns are not
-    read.
+    The source, named `spec`. `facts["test_part"]` describes a test part that
+    was held out here, `facts["left_out"]` what was not read.
 
   Raises:
     DataError: an unknown kind, nothing there, or unusable content.
@@ -172,7 +171,7 @@ def _table(spec, place, data_dir, text, options):
 def _made(make, arrays, share: float | None, options) -> Source:
   """The source; its facts say what became the test part and was left out."""
   # Whoever says `test_fraction` wants no other test part.
-  usual = 0.0 if "test_fraction" in options else parts.USUAL
+  usual = 0.0 if "test_fraction" in options else TEST_FRACTION
   arrays, held = parts.hold_out(arrays, share, usual)
   facts = {"test_part": held, "left_out": arrays.pop("left_out", "")}
   fraction = {"test_fraction": options.get("test_fraction") or 0}
@@ -191,12 +190,7 @@ def _said(spec, kind, place):
   known = _OPTIONS.get(kind, ("test",))
   size = given.get("size", given.get("resize"))
   sides = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", size or "1")
-  try:
-    test = float(given["test"]) if "test" in given else None
-  except ValueError:
-    test = -1.0
-  if (bool(marked) != bool(given) or not set(given) <= set(known) or
-      not sides or (test is not None and not 0 <= test < 1)):
+  if (bool(marked) != bool(given) or not set(given) <= set(known) or not sides):
     allowed = "?test=0.2"
     if kind == "folder":
       allowed = "?size=32 or ?size=HxW, ?ground=black, ?test=0.2, some with &,"
@@ -206,7 +200,7 @@ def _said(spec, kind, place):
   look = {"ground": given["ground"]} if "ground" in given else {}
   if size is not None:
     look["size"] = int(sides[1]), int(sides[2] or sides[1])
-  return place, look, test
+  return place, look, parts.share_of(given.get("test"))
 
 
 def _find(spec, place, data_dir):

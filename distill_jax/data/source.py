@@ -27,8 +27,8 @@ _FITS = {
     "standardise": preprocessing_lib.standardise,
     "zca": preprocessing_lib.zca
 }
+TEST_FRACTION = 0.2  # of each class, held out where there is no test part
 _ENCODE_ROWS = 1024  # encoded at once by `Source.encoded`
-_TEST_FRACTION = 0.2  # held out where there is no test part
 _KINDS = {"image": (3, 4), "series": (3,), "features": (2,)}  # their ranks
 _OVERSHOOT = 1.5  # of images in [0, 1], by resizing or brightening
 _FARTHEST = 100.0  # from zero, of standardised features on average
@@ -404,10 +404,11 @@ def assemble(
     name: see `from_arrays`.
   """
   if test_fraction is None:
-    test_fraction = 0 if "test" in labels else _TEST_FRACTION
+    test_fraction = 0 if "test" in labels else TEST_FRACTION
   if test_fraction and "test" in labels:
     raise DataError(
-        f"`test_fraction` must be 0 beside `x_test`; got {test_fraction}.")
+        "`test_fraction` must be 0 where there is a test part (`x_test`); got "
+        f"{test_fraction}.")
   labels = {
       part: labelling.as_labels(f"y_{part}", y) for part, y in labels.items()
   }
