@@ -64,6 +64,8 @@ def test_refuses_sets_that_lie_apart_and_data_without_test(source, made):
   other = made(MLP)._replace(class_names=("a", "b", "c", "d"))
   with pytest.raises(ConfigError, match="`sets` must have the same classes"):
     embed({"one": made(MLP), "two": other}, source)
+  with pytest.raises(DataError, match="must have the classes of the set"):
+    embed({"one": other}, source)
   with pytest.raises(DataError, match="`source` must have a test part"):
     embed({"one": made(MLP)}, source._replace(test=None))
 

@@ -37,7 +37,7 @@ def embed(
     num_real: int = 1_000,
     num_epochs: int = 2,
     seed: int = 0) -> Embedding:
-  """Draws sets among real test samples, and measures how near they are.
+  """Draws sets among real test samples, and measures how near the sets are.
 
   Points are features of the first set's network after some epochs on the real
   training data; of the usual network for their shape where that set has a
@@ -53,7 +53,7 @@ def embed(
 
   Raises:
     ConfigError: sets that differ in classes, shape or preprocessing.
-    DataError: no test part.
+    DataError: no test part, or other classes than the sets have.
   """
   first, *others = sets.values()
   if any(_space(other) != _space(first) for other in others):
@@ -62,6 +62,7 @@ def embed(
         f"{' and '.join(sets)}, which differ.")
   if source.test is None:
     raise DataError(f"`source` must have a test part; {source.name} has none.")
+  source = source.in_classes(first.class_names)
   k_train, k_rows = jax.random.split(jax.random.key(seed))
   network = _network(first, source)
   features = _features(k_train, network, source, num_epochs)
@@ -115,7 +116,7 @@ def _network(artifact: Artifact, source) -> dict[str, Any]:
 
 
 def _features(key, spec, source, num_epochs: int):
-  """What a network trained on the real data sees in samples."""
+  """The features of samples, by a network trained on the real data."""
   network = models.from_spec(spec, source.num_classes)
   say(
       f"training {spec['name']} on {source.train.num_samples:,} "
