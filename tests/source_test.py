@@ -285,6 +285,7 @@ class SourceTest(parameterized.TestCase):
               "one_hot", X, np.eye(3)[Y], {},
               r"one class per sample; got .*\(12, 3\)"),
       ("regression", X, Y + 0.5, {}, r"not real numbers; got 0\.5 in row 0"),
+      ("huge", X, (Y + 1) * 1e30, {}, r"not real numbers; got 1e\+30 in row 0"),
       ("nan_label", X, np.where(Y == 2, np.nan, Y), {}, "first in row 2"),
       ("object_label", X, np.array([None] * 12), {}, "first in row 0"), (
           "nan", _nan(), Y, {},

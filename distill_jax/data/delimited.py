@@ -237,7 +237,7 @@ def _rows(file: Path, wanted: Columns):
   table, line = [], 1
   try:
     for cells in reader:
-      if cells:
+      if len(cells) > 1 or "".join(cells).strip():
         table.append((line, cells))
       line = reader.line_num + 1
   except csv.Error as error:
@@ -299,12 +299,13 @@ def _cell(file, line, cells: Sequence[str], name: str, places) -> str:
 
 def _number(file, line, cells, name, places) -> float:
   cell = _cell(file, line, cells, name, places)
+  remedy = "Name columns of numbers with features=A,B, or of text with text="
   try:
     if np.isfinite(number := float(cell)):
       return number
+    remedy = "Drop the row, or fill the cell"
   except ValueError:
     pass
-  remedy = "Name columns of numbers with features=A,B, or of text with text="
   if re.fullmatch(r"\s*[-+]?\d[\d.,]*\s*", cell):
     remedy = "Write numbers without commas, decimals with a point"
   raise DataError(

@@ -208,7 +208,7 @@ def _plain(argument, name: str | bytes) -> str:
 
 
 def _check_whole(argument, labels):
-  whole = np.isfinite(labels) & (labels == np.round(labels))
+  whole = (np.abs(labels) < 2**63) & (labels == np.round(labels))
   wrong = np.flatnonzero(~whole)
   if len(wrong):
     raise DataError(
