@@ -154,8 +154,8 @@ def _fail(error: BaseException, code: int) -> int:
   text = plain(error, 1000)
   if code == FAULT:
     text = (
-        f"{type(error).__name__}: {plain(error, 180)}. This is a fault of the "
-        "program; --debug shows where.")
+        f"{type(error).__name__}: {plain(error, 170)}. This is a fault of the "
+        "program, unless memory ran out; --debug shows where.")
   elif isinstance(error, OSError) and error.filename:
     text = (
         f"{error.filename} must be a file or folder that can be used; "

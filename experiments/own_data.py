@@ -78,7 +78,7 @@ def per_class(flag, config: ConfigDict, source) -> tuple[int | None, str]:
   return most, (
       f"{most} label rows of each class, not {wanted}: half of the "
       f"{counts[smallest]} training samples of "
-      f"{source.class_names[smallest]}; ipc=N sets another number")
+      f"{source.class_names[smallest]!r:.40}; ipc=N sets another number")
 
 
 def _said(flag) -> set[str]:

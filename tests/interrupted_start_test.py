@@ -106,7 +106,7 @@ def parsed(monkeypatch):
 
 @pytest.mark.parametrize(
     "error, said",
-    [(KeyError("x"), "KeyError: 'x'. This is a fault of the program; --deb"),
+    [(KeyError("x"), "KeyError: 'x'. This is a fault of the program, "),
      (RecursionError("deep\n" * 99), "RecursionError: deep deep"),
      (MemoryError(), "MemoryError: MemoryError. This is")])
 def test_a_fault_is_one_line_and_exits_with_1(capsys, error, said, parsed):

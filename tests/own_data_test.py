@@ -101,7 +101,7 @@ def test_a_table_with_the_configuration_of_images(tmp_path):
     "options, wanted, note", [(
         "dm.py", 3,
         "3 label rows of each class, not 10: half of the 7 training "
-        "samples of b; ipc=N sets another number"), ("dm.py:ipc=10", 10, ""),
+        "samples of 'b'; ipc=N sets another number"), ("dm.py:ipc=10", 10, ""),
                               ("dm.py:ipc=3", 3, ""),
                               ("sldd.py:data=mnist,rows=10", None, "")])
 def test_a_small_class_lowers_what_nobody_said(options, wanted, note):

@@ -107,7 +107,9 @@ def from_texts(
       "test": (x_test, y_test)
   })
   for part, (texts, _) in parts.items():
-    check_present(f"x_{part}", [is_missing(text) for text in texts])
+    check_present(
+        f"x_{part}", [is_missing(text) for text in texts],
+        "Drop these rows; texts such as \"None\" and \"NA\" count as missing.")
   found = {
       part: tokenised(f"x_{part}", texts, tokens)
       for part, (texts, _) in parts.items()

@@ -121,7 +121,7 @@ def texts(
     hold_out: bool = True) -> dict[str, Any] | None:
   """The raw texts and labels of a SPEC, and how to cut them into tokens.
 
-  Labels are not checked: texts that vectors are learned on need none.
+  Labels are not compared between parts: vectors do not depend on them.
 
   Args:
     spec: as of `read`.
