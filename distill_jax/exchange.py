@@ -79,8 +79,8 @@ def import_npz(path: FilePath) -> Artifact:
     document = None if text is None else json.loads(str(text))
   except (ValueError, RecursionError) as error:
     raise ArtifactError(
-        f"`path` must name an exported set; got {path}: {plain(error, 150)}."
-    ) from error
+        f"`path` must name an exported set; got {path}: "
+        f"{plain(error, 150).rstrip('.')}.") from error
   if not isinstance(document, dict):
     raise ArtifactError(
         f"`path` must name an exported set; {path} has no {storage.KEY!r}. "

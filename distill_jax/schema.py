@@ -51,7 +51,7 @@ _KEYS = {"schema_version", "sha256", "order", "preprocessing", *TREES, *_PLAIN}
 _NAMED = ("method", "parameterization")
 _LONGEST_NAME = 300
 _LARGEST_STEP = 1e4
-# Of what readers of the provenance rely on, where it is there.
+# Types of the optional entries that code reads.
 _PROVENANCE = dict(facts=dict, findings=list, loss=str, parts=list, title=str)
 # Builders of recipes by name, which `evaluation` enters.
 RECIPES: dict[str, Callable[[Mapping[str, Any]], Any]] = {}
@@ -59,14 +59,14 @@ _LATER = {"raw_dtype"}  # older files lack it
 
 
 def modality(inputs: np.ndarray, preprocessing: Preprocessing) -> str:
-  """What samples [M, ...] are, by their rank and whether words are behind."""
+  """The modality of samples [M, ...], by rank and kind of preprocessing."""
   if inputs.ndim == 3:
     return "text" if is_of_words(preprocessing) else "series"
   return {4: "image", 2: "features"}.get(inputs.ndim, "unknown")
 
 
 def default_raw_dtype(inputs: np.ndarray, preprocessing: Preprocessing) -> str:
-  """That of the raw data of a set that does not say."""
+  """The type of raw data, for a set without `raw_dtype`."""
   if is_of_words(preprocessing):
     return "int32"
   return "uint8" if inputs.ndim == 4 else "float32"
@@ -405,7 +405,7 @@ def num_bytes(tree: PyTree) -> int:
 
 
 def _check_storage(artifact) -> None:
-  """What is claimed of bytes, but of codes or sets that were left out."""
+  """Compares `storage_bytes` with the arrays, except for absent codes."""
   sizes, codes, labels = artifact.storage_bytes, artifact.codes, artifact.labels
   pixels = artifact.parameterization == "pixels"
   kept = bool(jax.tree.leaves(codes))
@@ -438,9 +438,9 @@ def _check_storage(artifact) -> None:
 
 
 def _check_use(artifact) -> None:
-  """Refuses a recipe or a network that nobody could use.
+  """Refuses a recipe or a network that cannot be built.
 
-  Names of one's own are not known here.
+  Names that this library does not know, a user's own, are not checked.
   """
   name, steps = artifact.recipe["name"], artifact.step_sizes.size
   _require(
@@ -460,7 +460,7 @@ def _check_use(artifact) -> None:
       RECIPES[name](artifact.recipe)
   except (TypeError, ValueError) as error:
     raise ArtifactError(
-        f"`recipe` and `network` must be such as can be built; "
+        "`recipe` and `network` must be ones that can be built; "
         f"{short(error, 160)}") from error
 
 

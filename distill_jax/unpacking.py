@@ -61,7 +61,7 @@ def reading(path: Path, argument: str = "spec", what: str = "") -> Iterator:
         f" fails: {reason}. Fetch or write it again.") from error
 
 
-def listed(folder: Path, argument: str = "spec") -> list[Path]:
+def entries(folder: Path, argument: str = "spec") -> list[Path]:
   """What is in a folder, by name."""
   with reading(folder, argument):
     return sorted(folder.iterdir())

@@ -8,14 +8,15 @@
                                                file; a fifth if nothing is said
 
 PLACE is a file, or a folder with train.csv and maybe test.csv and
-validation.csv, see `parts` for other names; `.tsv`, whose quotes are characters
-as every other, `.gz`, `.xz` and a `.zip` of one table too. The first line names
-the columns; the label's is `label` unless it is said. In a name & is written
-%26 and % is %25.
+validation.csv, see `parts` for other names. A file may be a `.tsv`, in which
+quotes have no special meaning, and packed: `.gz`, `.xz` or a `.zip` of one
+table. The first line names the columns; the label column is `label` by default.
+In a name & is written %26 and % is %25.
 
-The separator is that of the ending, or of a first line `sep=;`, or else the one
-of comma, semicolon, tab and | that the first line has; &delimiter=semicolon (or
-comma, tab, pipe, a character) says it. Columns without a name are left out.
+The delimiter follows from the ending; where the first line lacks it, comma,
+semicolon, tab and | are tried in this order. A first line `sep=;`, or
+&delimiter=semicolon (or comma, tab, pipe, a character) sets it. Columns without
+a name are left out.
 """
 
 import codecs
@@ -154,7 +155,7 @@ def _files(path: Path) -> dict[str, Path]:
     return {"train": path}
   found = by_part(
       path, [(file.name.partition(".")[0], file)
-             for file in unpacking.listed(path)
+             for file in unpacking.entries(path)
              if _delimiter(file)])
   if "train" not in found:
     raise DataError(

@@ -5,11 +5,12 @@
                            names of these, see `parts`
 
 A file is read if its content is a raster image, whatever its name ends in.
-Names that begin with a dot, and `__MACOSX`, are skipped; what else is left out
-is counted and said. Pixels become 8 bits a channel, grey where all images are
-grey and RGB otherwise: 16 bits are divided by 257, transparent pixels show the
-ground, white by default, CMYK and palettes become RGB. A file turned by EXIF is
-turned upright; of several frames the first counts.
+Names that begin with a dot, and `__MACOSX`, are skipped; all other files that
+are left out are counted and reported. Pixels become 8 bits a channel, grey
+where all images are grey and RGB otherwise: 16 bits are divided by 257,
+transparent pixels show the ground, white by default, CMYK and palettes become
+RGB. A file turned by EXIF is turned upright; of several frames the first
+counts.
 """
 
 import collections
@@ -30,7 +31,7 @@ from distill_jax.errors import DataError, plain
 _FORMATS = (
     "PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "AVIF", "DIB", "ICO",
     "JPEG2000", "PCX", "QOI", "SGI")
-# A file of these endings that is no image is damaged, others are left out.
+# A file that is no image is damaged if it ends so, and is left out otherwise.
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm",
     ".pgm")
@@ -44,7 +45,7 @@ def read_folder(
     root: Path,
     size: tuple[int, int] | None = None,
     ground: str = "white") -> dict[str, Any]:
-  """The arguments of `from_arrays`, and in words what was left out.
+  """The arguments of `from_arrays`, and `left_out`, a sentence.
 
   Args:
     root: the folder.
@@ -94,7 +95,7 @@ def _colour(name: str) -> tuple[int, ...]:
 def _shown(folder: Path) -> list[Path]:
   """What is in a folder, by name, without what systems hide there."""
   return [
-      path for path in unpacking.listed(folder)
+      path for path in unpacking.entries(folder)
       if not path.name.startswith(".") and path.name != "__MACOSX"
   ]
 
@@ -185,7 +186,7 @@ def _images(files, root: Path, size, ground, left_out) -> dict[Path, Any]:
 
 
 def _opened(path: Path, left_out):
-  """An image that is not decoded yet; of None where a file is no image."""
+  """An image that is not decoded yet, or a context of None for other files."""
   from PIL import Image
 
   suffix = path.suffix.lower()

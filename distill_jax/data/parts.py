@@ -27,7 +27,7 @@ def by_part(place, named: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
   Args:
     place: where they were found, for the message.
-    named: pairs of a name, such as `valid`, and what it is of.
+    named: pairs of a name, such as `valid`, and the thing.
 
   Raises:
     DataError: two things of one part.

@@ -10,8 +10,8 @@
   csv:PLACE?...   texts or tables of numbers, see `delimited`
   tfds:NAME       TensorFlow Datasets
 
-Where there is no test part, a fifth of every class becomes it; ?test=0.3 (or
-&test=0.3 after another option) is another share, ?test=0 none. The choice
+Without a test part, a fifth of every class becomes it; ?test=0.3 (or &test=0.3
+after another option) takes another share, ?test=0 none. The choice
 follows from the data alone, so that all who read a SPEC test on the same
 samples. Each reader returns the arguments of `from_arrays`, which does the
 checking.
@@ -228,7 +228,7 @@ def _require_folder(path):
 def _idx(folder):
   """The files by their published names; `t10k` is the test part."""
   files = {}
-  for file in unpacking.listed(folder):
+  for file in unpacking.entries(folder):
     found = _IDX.fullmatch(file.name)
     if found:
       name = "test" if found[1] == "t10k" else found[1]

@@ -280,7 +280,7 @@ def outcome_on(
     rows: int | None = None) -> tuple[Array, Array]:
   """Confusion matrix [K, K] of a classifier on a split; whether it diverged.
 
-  See `classify`. It counts as saying the first class where it says -1.
+  See `classify`. A prediction of -1 counts as the first class.
   """
   predicted = classify(predict, split, rows)
   confusion = metrics.confusion_matrix(

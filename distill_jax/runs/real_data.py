@@ -3,8 +3,8 @@
 Accuracies on all data and of the baselines do not depend on the set, so methods
 that are compared on one data set measure them once. A value is kept under
 everything that it depends on; accuracy on all data is that of the seed that
-came first. Without a file everything is measured, and so is what someone
-changed in it.
+came first. Without a file everything is measured; entries that were changed are
+measured again.
 """
 
 import json

@@ -26,9 +26,8 @@ def learned(
     sentences: words of each training text.
     corpora: SPECs of other texts, of which the training parts are used.
     data_dir: a folder of data sets, or None.
-    cache: a folder in which they are kept, so that a run that is resumed has
-      the same ones; None to learn them each time. Those that someone changed
-      are learned anew.
+    cache: a folder in which they are kept, so that a resumed run has the same
+      ones; None to learn them each time. Damaged files are replaced.
     **settings: of `fit_vectors`: dim, window, min_count, power.
 
   Raises:
@@ -71,7 +70,7 @@ def _kept(file: Path, depends: str) -> Vectors | None:
 
 
 def _corpus(spec: str, data_dir) -> list[list[str]]:
-  """The words of a corpus that vectors are learned on too."""
+  """The tokens of each text of a further corpus."""
   try:
     found = data.texts(spec, data_dir=data_dir, hold_out=False)
   except DataError as error:

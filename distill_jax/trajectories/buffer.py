@@ -218,7 +218,7 @@ def _document(file: Path, like, identity) -> dict[str, Any]:
 
 
 def _check_own(file: Path, document: Mapping[str, Any]) -> None:
-  """Compares the document's checksum; in older files that of all."""
+  """Compares the document's checksum, or in older files that of the file."""
   if "own_sha256" not in document:
     storage.check(*storage.read(file))
     return
