@@ -47,7 +47,7 @@ _LARGEST_CELL = 2**20
 
 
 class Columns(NamedTuple):
-  """Which columns are read; see the module.
+  """Which columns are read and how; see the module.
 
   Attributes:
     text: of the texts; None for a table of numbers.
@@ -112,7 +112,7 @@ def read_table(path: Path,
   Args:
     path: a file, or a folder of parts.
     wanted: which columns.
-    check_labels: whether those of the training part must be all there are.
+    check_labels: whether other parts may have labels of the training part only.
 
   Returns:
     `x_train`, `y_train` and those of the other parts: lists of strings, or
@@ -244,8 +244,8 @@ def _rows(file: Path, wanted: Columns):
   except csv.Error as error:
     hint = " Is a quote not closed?" if quotes else ""
     raise DataError(
-        f"`spec` must hold well-formed rows; {file} has not in line {line}: "
-        f"{error}.{hint}") from error
+        f"`spec` must hold well-formed rows; {file} has a bad one in line "
+        f"{line}: {error}.{hint}") from error
   finally:
     csv.field_size_limit(limit)
   table = table[1:] if said else table
@@ -268,7 +268,7 @@ def _check_lengths(file, header, rows, delimiter) -> None:
 
 
 def _check_known(file: Path, rows, labels, known) -> None:
-  """Refuses a label that means no class of those `known`."""
+  """Refuses a label that is none of the `known` classes."""
   means = set(map(meaning, known))
   for (line, _), label in zip(rows, labels, strict=True):
     if meaning(label) not in means:
@@ -284,7 +284,7 @@ def _text(file: Path) -> str:
   except UnicodeDecodeError as error:
     line = content[:error.start].count(b"\n") + 1
     raise DataError(
-        f"`spec` must hold UTF-8; {file} does not in line {line}: "
+        f"`spec` must be UTF-8; {file} is not in line {line}: "
         f"{error.reason}. Convert it.") from error
 
 

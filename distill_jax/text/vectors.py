@@ -271,15 +271,15 @@ def _from_text(path: Path, stream, wanted) -> Vectors:
     if not size or not word or _are_numbers(fields[1:-size]):
       raise DataError(
           f"`vectors` must have a word and its {size or ''} numbers in every "
-          f"line; {path} has not in line {last}.")
+          f"line; {path} differs in line {last}.")
     if word in words or (wanted is not None and word not in wanted):
       continue
     try:
       rows.append(np.array(fields[-size:], np.float32))
     except ValueError:
       raise DataError(
-          f"`vectors` must have {size} numbers after every word; {path} has "
-          f"not in line {last}.") from None
+          f"`vectors` must have {size} numbers after every word; {path} "
+          f"differs in line {last}.") from None
     words[word] = None
   if number not in (None, last - 1):
     raise DataError(
