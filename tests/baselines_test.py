@@ -12,7 +12,8 @@ from absl.testing import parameterized
 
 from distill_jax import selection
 from distill_jax.data import from_arrays
-from distill_jax.evaluation import baselines, evaluator
+from distill_jax.evaluation import baselines
+from distill_jax.evaluation.evaluator import evaluate_each
 from distill_jax.evaluation.learners import nearest_neighbours
 from distill_jax.initialisation import start_classes, step_order
 from distill_jax.nn import mlp
@@ -175,19 +176,11 @@ class RunTest(parameterized.TestCase):
   def test_step_sizes_are_chosen_with_the_networks_that_are_evaluated(self):
     keys = []
 
-    def recorded(evaluate):
+    def recorded(key, *args, **settings):
+      keys.append(jax.random.key_data(key).tolist())
+      return evaluate_each(key, *args, **settings)
 
-      def call(key, *args, **settings):
-        keys.append(jax.random.key_data(key).tolist())
-        return evaluate(key, *args, **settings)
-
-      return call
-
-    patched = {
-        name: recorded(getattr(evaluator, name))
-        for name in ("evaluate_sets", "evaluate_each")
-    }
-    with mock.patch.multiple(baselines, **patched):
+    with mock.patch.object(baselines, "evaluate_each", recorded):
       self._run(_set(epochs=1), "random_real")
     assert len(keys) == 3  # two step sizes, then the result
     assert len(set(map(tuple, keys))) == 1

@@ -283,8 +283,8 @@ class _Setting(NamedTuple):
   def choose(self, inputs) -> dict[str, Any]:
     """The step size that a few sets and networks prefer, if they use one.
 
-    They are among the networks that are evaluated: a step size with which some
-    of these diverge is not chosen.
+    They are among the networks that are evaluated. A step size with which one
+    of these few diverges comes after all others.
     """
     if not self.training_set.samples.step_sizes.size:
       return {}
@@ -294,15 +294,15 @@ class _Setting(NamedTuple):
     split = _some(self.k_choose, split)
     inputs = inputs[:_SELECTION_SETS]
     each = min(_SELECTION_NETWORKS, self.networks_per_set)
-    scores = [
-        metrics.accuracy(
-            evaluate_sets(
-                self.key,
-                self.sets(inputs, step_size, self.learner),
-                split,
-                learner=self.learner,
-                num_networks=each)).mean() for step_size in self.step_sizes
-    ]
+    scores = []
+    for step_size in self.step_sizes:
+      confusion, diverged = evaluate_each(
+          self.key,
+          self.sets(inputs, step_size, self.learner),
+          split,
+          learner=self.learner,
+          num_networks=each)
+      scores.append(metrics.accuracy(confusion).mean() - diverged.any())
     best = self.step_sizes[int(np.argmax(scores))]
     return {"step_size": best, "selected_on": selected_on}
 
