@@ -58,7 +58,7 @@ def reading(path: Path, argument: str = "spec", what: str = "") -> Iterator:
     reason = plain(getattr(error, "strerror", None) or error, 100)
     raise DataError(
         f"`{argument}` must hold readable files; {what and f'{what} of '}{path}"
-        f" fails: {reason}. Fetch or write it again.") from error
+        f" fails: {reason}. Write or fetch it again.") from error
 
 
 def entries(folder: Path, argument: str = "spec") -> list[Path]:
