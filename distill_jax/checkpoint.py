@@ -23,7 +23,7 @@ import numpy as np
 from absl import logging
 
 from distill_jax import storage
-from distill_jax.errors import WorkdirError
+from distill_jax.errors import WorkdirError, plain
 from distill_jax.types import PyTree
 
 _NAME = re.compile(r"step_(\d{9,})\.safetensors")
@@ -115,8 +115,8 @@ class Checkpoints:
       return _from_tensors(tensors, document["keys"], like)
     raise WorkdirError(
         f"`directory` must hold a sound checkpoint up to step {step}; got "
-        f"{self._directory} with {'; '.join(failures) or 'none'}. Start again "
-        "in an empty folder.")
+        f"{self._directory} with {plain('; '.join(failures) or 'none', 130)}. "
+        "Start again in an empty folder.")
 
   def sound(self, step: int, like: PyTree) -> PyTree | None:
     """Reads the state of this very step; None if it is missing or damaged.
@@ -163,7 +163,7 @@ class Checkpoints:
       raise ValueError("it has no metadata")
     storage.check(tensors, document)
     if document.get("step") != step:  # by the name of the file
-      raise ValueError(f"it is of step {document.get('step')}")
+      raise ValueError(f"it is of step {plain(document.get('step'))}")
     if not all(isinstance(document.get(n), dict) for n in ("keys", "extra")):
       raise ValueError("it is no checkpoint")
     return tensors, document
@@ -193,10 +193,10 @@ def _from_tensors(tensors, keys: dict[str, str], like: PyTree) -> PyTree:
   for name in sorted(set(found) | set(wanted)):
     if found.get(name) != wanted.get(name):
       raise WorkdirError(
-          f"`like` must be a state of the same run; {name} is "
+          f"`like` must be a state of the same run; {plain(name)} is "
           f"{wanted.get(name, 'absent')} and the checkpoint has "
-          f"{found.get(name, 'none')}. Use the code and the config that wrote "
-          "it, or another folder.")
+          f"{plain(found.get(name, 'none'))}. Use the code and the config that "
+          "wrote it, or another folder.")
   leaves = [_as(x, tensors[name]) for name, x in _named_leaves(like)]
   return jax.tree.unflatten(jax.tree.structure(like), leaves)
 

@@ -21,7 +21,7 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError, safe_open
 
-from distill_jax.errors import WorkdirError
+from distill_jax.errors import WorkdirError, plain, shown
 from distill_jax.types import FilePath
 
 KEY = "distill_jax"
@@ -70,7 +70,7 @@ def read(path: FilePath) -> tuple[Tensors, dict[str, Any] | None]:
       for name in file.keys():
         dtype = file.get_slice(name).get_dtype()
         if dtype not in _DTYPES:
-          raise ValueError(f"tensor {name!r} has the unknown type {dtype}")
+          raise ValueError(f"tensor {shown(name)} has the unknown type {dtype}")
         tensors[name] = file.get_tensor(name)
   except SafetensorError as error:
     raise _cut_short(error) from error
@@ -269,7 +269,7 @@ def _check_depth(value, most: int = _DEPTH) -> None:
 
 
 def _cut_short(error: SafetensorError) -> ValueError:
-  return ValueError(f"not a safetensors file, or cut short ({error})")
+  return ValueError(f"not a safetensors file, or cut short ({plain(error)})")
 
 
 def _sync_folder(folder: Path) -> None:

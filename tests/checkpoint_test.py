@@ -189,6 +189,20 @@ def test_sigkill_during_saves(tmp_path):
   assert warning.call_count == 0 and (restored == latest).all()
 
 
+def test_what_hostile_states_say_is_cut(tmp_path):
+  checkpoints, like = Checkpoints(tmp_path), {"x": jax.random.key(0)}
+  checkpoints.save(1, like)
+  path = next(tmp_path.iterdir())
+  tensors, document = storage.read(path)
+  del document["sha256"]
+  for changes in dict(step="\0" * 999), dict(keys={"['x']": "x\n" * 999}):
+    storage.write(path, tensors, document | changes)
+    with pytest.raises(WorkdirError, match="must ") as caught:
+      checkpoints.restore(1, like)
+    message = str(caught.value)
+    assert message.isprintable() and len(message) < 300 + len(str(tmp_path))
+
+
 def test_a_file_without_metadata_is_damaged(tmp_path):
   checkpoints = Checkpoints(tmp_path)
   checkpoints.save(1, {"x": jnp.float32(1)})
