@@ -37,11 +37,12 @@ def arrays(name: str, data_dir: FilePath | None = None) -> dict:
   if not cache.exists():
     _write(cache, _decode(_builder(name, folder), name))
   with unpacking.arrays(cache) as archive:
-    missing = {"x_train", "y_train", "class_names"} - set(archive)
-    if missing:
+    parts = ("train", "validation", "test")
+    known = {"class_names", *(f"{kind}_{p}" for kind in "xy" for p in parts)}
+    if not {"x_train", "y_train", "class_names"} <= set(archive) <= known:
       raise DataError(
-          f"`spec` must hold {', '.join(sorted(missing))}; {cache} does not. "
-          "Delete it to decode again.")
+          f"`spec` must hold x_train, y_train and class_names; {cache} holds "
+          f"{plain(', '.join(archive), 100)}. Delete it to decode again.")
     return dict(archive)
 
 
