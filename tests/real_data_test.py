@@ -192,7 +192,9 @@ def _signed(file, **changes):
         lambda file: file.write_bytes(file.read_bytes()[:-1]), lambda file: file
         .write_bytes(file.read_bytes().replace(b"bad", b"BAD")),
         lambda file: _signed(file, depends="0" * 64),
-        lambda file: _signed(file, words=None)
+        lambda file: _signed(file, words=None),
+        lambda file: _signed(file, words=["good", "film", {}]),
+        lambda file: _signed(file, words=["good"] * 5)
     ])
 def test_edited_word_vectors_are_learned_anew(tmp_path, capsys, change):
   texts = [["good", "film", "bad"], ["bad", "plot", "plot", "good", "end"]]

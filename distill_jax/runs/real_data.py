@@ -121,7 +121,7 @@ def full_data(
 
   if not student.spec:
     cache = None
-  found = _once(cache, measure, **_setting(source, student), full_data=True)
+  found = once(cache, measure, **_setting(source, student), full_data=True)
   return FullData(**found | dict(cost=Cost(**found["cost"])))
 
 
@@ -145,7 +145,7 @@ def linear(spec: str,
     return None
   settings["drop_duplicates"] = "dropped" in source.facts
   texts = {"tokens": source.facts.get("tokens", "words"), **texts}
-  return _once(
+  return once(
       cache,
       lambda: tfidf_linear(**texts, **settings)._asdict(),
       data=source.fingerprint(),
@@ -153,8 +153,14 @@ def linear(spec: str,
       tfidf_linear=settings)
 
 
-def _once(cache: Path | None, measure, **fields) -> dict[str, Any]:
-  """What the file holds of these fields, or else what is measured."""
+def once(cache: Path | None, measure, **fields) -> dict[str, Any]:
+  """What the file holds of these fields, or else what is measured.
+
+  Args:
+    cache: the file, or None.
+    measure: `() -> JSON values`.
+    **fields: JSON values, all that the result depends on.
+  """
   name = _name(fields)
   if cache is None:
     return measure()

@@ -6,11 +6,13 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from distill_jax import data, storage
 from distill_jax.errors import ConfigError, DataError, plain
 from distill_jax.runs.console import say
 from distill_jax.text.tokens import tokenised
-from distill_jax.text.vectors import Vectors, fit_vectors
+from distill_jax.text.vectors import Vectors, fit_vectors, of_arrays
 
 
 def learned(
@@ -63,7 +65,8 @@ def _kept(file: Path, depends: str) -> Vectors | None:
     storage.check(tensors, document or {})
     if document["depends"] != depends:
       raise ValueError("it was learned on other texts")
-    return Vectors(tuple(document["words"]), tensors["table"], document["name"])
+    words, name = np.array(document["words"]), str(document["name"])
+    return of_arrays(file, words, tensors["table"], name)
   except (KeyError, OSError, TypeError, ValueError) as error:
     say(f"{file}: {plain(error, 100)}; learning the vectors anew")
     return None

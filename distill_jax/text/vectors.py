@@ -208,11 +208,6 @@ def read_vectors(
     raise DataError(
         f"`vectors` must have dimension {dim}; {path} has {found.dim}. Set "
         "`dim` (of a configuration `text.dim`), or take another file.")
-  if not np.isfinite(found.table).all():
-    bad = int(np.argmin(np.isfinite(found.table).all(1)))
-    raise DataError(
-        f"`vectors` must be finite; {path} has NaN or infinite numbers for "
-        f"{found.words[bad]!r}.")
   if wanted is not None:
     found = _kept(found, wanted)
   return found
@@ -234,6 +229,22 @@ def _from_npz(path: Path) -> Vectors:
           "numpy.savez(path, words=words, table=table).")
     words, table = archive["words"], archive["table"]
     name = str(archive["name"]) if "name" in archive else path.name
+  return of_arrays(path, words, table, name)
+
+
+def of_arrays(
+    path: Path, words: np.ndarray, table: np.ndarray, name: str) -> Vectors:
+  """Vectors of the arrays that a file holds.
+
+  Args:
+    path: of the file, for messages.
+    words: [V] texts.
+    table: [V, d] numbers.
+    name: of the vectors.
+
+  Raises:
+    DataError: they are others than that, or not finite, or a word is repeated.
+  """
   if (table.ndim != 2 or words.shape != table.shape[:1] or not table.size or
       words.dtype.kind != "U" or table.dtype.kind not in "fiu"):
     raise DataError(
@@ -246,8 +257,7 @@ def _from_npz(path: Path) -> Vectors:
     raise DataError(
         f"`vectors` must hold different words; {path} has {plain(again)!r} "
         "twice. Drop one of them.")
-  with np.errstate(over="ignore"):
-    return Vectors(tuple(words), table.astype(np.float32), name)
+  return _finite(path, words, table, name)
 
 
 def _members(names: list[str], dim: int | None) -> list[str]:
@@ -351,4 +361,15 @@ def _from_binary(path: Path, stream, wanted) -> Vectors:
 
 def _gathered(path: Path, words, rows, size: int) -> Vectors:
   table = np.stack(rows) if rows else np.zeros((0, size), np.float32)
-  return Vectors(tuple(words), table.astype(np.float32), path.name)
+  return _finite(path, words, table, path.name)
+
+
+def _finite(path: Path, words, table: np.ndarray, name: str) -> Vectors:
+  with np.errstate(over="ignore"):
+    table = table.astype(np.float32)
+  found, sound = tuple(words), np.isfinite(table).all(1)
+  if not sound.all():
+    raise DataError(
+        f"`vectors` must be finite; {path} has NaN or infinite numbers for "
+        f"{shown(found[int(np.argmin(sound))])}.")
+  return Vectors(found, table, name)
