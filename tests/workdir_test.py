@@ -71,11 +71,13 @@ def test_refuses_an_unreadable_record(tmp_path, text):
   assert (tmp_path / "config.json").read_text() == text
 
 
-def test_names_what_differs_in_a_line(tmp_path):
-  _open(tmp_path, **{f"field{i}": "x" * 1000 for i in range(9)})
-  with pytest.raises(WorkdirError, match="and 4 more. Choose") as caught:
+@pytest.mark.parametrize("value", ["x" * 1000, "\0\n\ud800", [{}] * 999])
+def test_names_what_differs_in_a_line(tmp_path, value):
+  _open(tmp_path, **{f"field{i}": value for i in range(9)})
+  with pytest.raises(WorkdirError, match="and 6 more. Choose") as caught:
     _open(tmp_path)
-  assert len(str(caught.value)) < 400 + len(str(tmp_path))
+  assert len(str(caught.value)) < 290 + len(str(tmp_path))
+  assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("name", ["config.json", "metrics.jsonl"])
@@ -139,7 +141,8 @@ def test_log_goes_on_from_a_step(tmp_path):
 DAMAGED = [
     b'{"step": 4, "sec', b"", b"\xff\0", b"[" * 100_000, b"3",
     b'{"step": "4", "seconds": 1.0, "loss": 2}',
-    b'{"step": 4, "seconds": [], "loss": 2}', b'{"step": 4, "seconds": 1.0}'
+    b'{"step": 4, "seconds": [], "loss": 2}', b'{"step": 4, "seconds": 1.0}',
+    b'{"step": 4, "seconds": 1.0, "loss": 1%s}' % (b"0" * 400)
 ]
 
 

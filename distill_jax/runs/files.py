@@ -116,7 +116,9 @@ def _line(text: bytes) -> dict | None:
   except (RecursionError, ValueError):
     return None
   sound = isinstance(line, dict) and {"step", "seconds", "loss"} <= line.keys()
-  numbers = sound and all(type(v) in (int, float) for v in line.values())
+  numbers = sound and all(
+      type(v) is float or (type(v) is int and abs(v) < 2**63)
+      for v in line.values())
   return line if numbers and type(line["step"]) is int else None
 
 

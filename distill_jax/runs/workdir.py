@@ -16,7 +16,7 @@ from distill_jax import environment
 from distill_jax.errors import ConfigError, WorkdirError, listed, plain
 from distill_jax.runs.files import MetricsLog, command, read_json, write_json
 
-_SHOWN = 5  # fields that a message names
+_SHOWN = 3  # fields that a message names
 # Word vectors that were learned for a run.
 _VECTORS = re.compile(r"\.?vectors_[0-9a-f]{12}\.safetensors(\.lock)?")
 
@@ -104,7 +104,7 @@ def _check_same(file: Path, identity: Mapping) -> None:
   if differing:
     raise WorkdirError(
         f"`workdir` {file.parent} holds another run; differing: "
-        f"{listed(differing, _SHOWN, 90)}. Choose another folder.")
+        f"{listed(differing, _SHOWN, 64)}. Choose another folder.")
 
 
 def flat(document: Mapping, name: str = "") -> dict[str, Any]:
