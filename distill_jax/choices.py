@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Collection
 from typing import Any
 
-from distill_jax.errors import ConfigError
+from distill_jax.errors import ConfigError, plain, shown
 
 
 def one_of(known: Collection[str], field: str, value: Any) -> Any:
@@ -21,8 +21,8 @@ def one_of(known: Collection[str], field: str, value: Any) -> Any:
   if value in known:
     return known[value] if isinstance(known, dict) else value
   raise ConfigError(
-      f"`{field}` must be one of {', '.join(sorted(known))}; got {value!r}." +
-      nearest(known, value))
+      f"`{field}` must be one of {plain(', '.join(sorted(known)), 160)}; got "
+      f"{shown(value)}.{nearest(known, value)}")
 
 
 def nearest(known: Collection[str], value: Any) -> str:

@@ -175,6 +175,10 @@ class _Arrays(Mapping):
       raise DataError(
           f"`{argument}` must hold arrays of different names; {path} has one "
           "name twice. Write it again.")
+    for name, member in self._members.items():
+      # A name stands twice, and opening compares: none is lost by damage.
+      with reading(path, argument, plain(name)), archive.open(member):
+        pass
 
   def __iter__(self):
     return iter(self._members)

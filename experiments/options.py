@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from distill_jax.choices import one_of
-from distill_jax.errors import ConfigError
+from distill_jax.errors import ConfigError, shown
 
 
 def parse(
@@ -41,7 +41,7 @@ def parse(
     if kind is bool:
       if given and value.lower() not in ("true", "false"):
         raise ConfigError(
-            f"`{flag}` option {name!r} is a switch; got {value!r}. Write "
+            f"`{flag}` option {name!r} is a switch; got {shown(value)}. Write "
             f"{name} or {name}=false.")
       values[name] = value.lower() != "false"
       continue
@@ -50,7 +50,7 @@ def parse(
     except ValueError:
       raise ConfigError(
           f"`{flag}` option {name!r} takes a value of type {kind.__name__}; "
-          f"got {value!r}. Write {name}={default}.") from None
+          f"got {shown(value)}. Write {name}={default}.") from None
   return SimpleNamespace(**values)
 
 

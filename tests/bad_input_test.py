@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import os
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -237,6 +238,14 @@ def _one_name_twice(place):
   return spec
 
 
+def _one_name_lost(place):
+  spec = _npz(place, x_train=X, y_train=Y, class_names=["even", "odd"])
+  file = place / "set.npz"
+  begin, end = file.read_bytes().rsplit(b"class_names", 1)
+  file.write_bytes(begin + b"Class_names" + end)
+  return spec
+
+
 def _two_validation_parts(place):
   return _npz(place, x_train=X, y_train=Y, x_val=X, x_valid=X)
 
@@ -272,7 +281,75 @@ def _one_long_line(place):
   return f"csv:{place}"
 
 
+def _csv(name, content):
+
+  def make(place):
+    place.mkdir()
+    (place / "train.csv").write_text("a,b,label\n" + "1,2,x\n3,5,y\n" * 5)
+    (place / name).write_bytes(content)
+    return f"csv:{place}"
+
+  return make
+
+
+def _picture_of(content):
+
+  def make(place):
+    spec = _folder(place)
+    (place / "dog" / "2.png").write_bytes(content)
+    return spec
+
+  return make
+
+
+def _folder_in_latin_1(place):
+  spec = _folder(place)
+  os.rename(place / "dog", os.fsdecode(bytes(place) + b"/\xe9t\xe9"))
+  return spec
+
+
 DATA = [
+    (
+        "empty cell", _csv("train.csv", b"a,label\n1,x\n,y\n"),
+        ["missing", "'a'", "train.csv", "line 3", "Drop or fill"]),
+    (
+        "empty label", _csv("train.csv", b"a,label\n1,x\n2,\n"),
+        ["missing", "'label'", "line 3", "Drop or fill"]),
+    (
+        "infinite cell", _csv("train.csv", b"a,label\n1,x\n1e999,y\n"),
+        ["finite", "'a'", "'1e999'", "line 3"]),
+    (
+        "decimal commas", _csv("train.csv", b"a;label\n1,5;x\n2;y\n"),
+        ["numbers", "'1,5'", "line 2", "point"]),
+    (
+        "two separators", _csv("train.csv", b"a;label,c\n1;x,2\n"),
+        ["'label'", "delimiters ','", "delimiter="]),
+    (
+        "comments", _csv("train.csv", b"# of mine, see\na,label\n1,x\n"),
+        ["'label'", "train.csv", "comment", "delete"]),
+    (
+        "columns of one name", _csv("train.csv", b"a,a,label\n1,2,x\n"),
+        ["different names", "2 called 'a'", "Rename"]),
+    (
+        "table in Latin-1", _csv("train.csv", b"a,label\n1,\xe9\n2,b\n"),
+        ["UTF-8", "train.csv", "line 2", "Convert"]),
+    (
+        "open quote", _csv("train.csv", b'a,label\n1,"x\n2,y\n'),
+        ["well-formed", "line 2", "quote"]),
+    (
+        "test part without labels", _csv("test.csv", b"a,b\n1,2\n"),
+        ["test.csv", "'label'", "Move"]),
+    (
+        "label unknown to train", _csv("test.csv", b"a,b,label\n1,2,z\n"),
+        ["labels of the training part", "'z'", "line 2", "Drop"]),
+    (
+        "400 columns", _csv("train.csv", b"c," * 400 + b"d\n" + b"1," * 401),
+        ["'label'", "train.csv", "(401)", "label="]),
+    (
+        "PostScript as png", _picture_of(b"%!PS-Adobe-3.0 EPSF-3.0\nquit\n"),
+        ["readable images", "2.png", "again"]),
+    ("folder in Latin-1", _folder_in_latin_1, ["UTF-8", "xe9t", "Rename"]),
+    ("a device as npz", lambda place: "npz:/dev/zero", ["regular", "zero"]),
     ("encrypted npz", _edited(6, 8, b"\1"), ["x_train", "encrypted", "again"]),
     (
         "npz of unknown compression", _edited(8, 10, b"\x63"),
@@ -286,6 +363,9 @@ DATA = [
                             "has 0"]),
     ("npz of a negative shape", _zip(_npy((-1, 8))), ["x_train", "takes -8"]),
     ("npz without headers", _zip(b"\x93NUMPY\7\0"), ["x_train", "again"]),
+    (
+        "npz of one name lost", _one_name_lost,
+        ["Class_names", "differ", "again"]),
     ("npz of one name twice", _one_name_twice, ["one name twice"]),
     (
         "two validation parts", _two_validation_parts,
@@ -433,7 +513,38 @@ def _picture(path):
   path.write_bytes(b"\x89PNG\r\n\x1a\n")
 
 
+def _claiming(**changes):
+
+  def make(path):
+    tensors, document = storage.read(_saved(path))
+    del document["sha256"]
+    storage.write(path, tensors, document | changes)
+
+  return make
+
+
+def _nested(path):
+  text = json.dumps({"x": 1}).replace("1", "[" * 600 + "]" * 600)
+  safetensors.numpy.save_file({"x": X}, path, {storage.KEY: text})
+
+
 ARTIFACTS = [("missing", _missing, ["there is no"]),
+             ("a pipe", os.mkfifo, ["regular file", "set.safetensors"]),
+             ("nested", _nested, ["nested more than 64", "set.safetensors"]),
+             (
+                 "classes without names", _claiming(class_names=[1, 2]),
+                 ["`class_names`", "different texts", "(1, 2)"]),
+             (
+                 "a name of 9,999 letters", _claiming(modality="x" * 9_999),
+                 ["`modality`", "one of image", "xxx"]),
+             (
+                 "a network of 1e9",
+                 _claiming(network=dict(name="mlp", widths=[10**9])),
+                 ["`widths` of `network`", "16,384", "1000000000"]),
+             (
+                 "a recipe of 1e12 steps",
+                 _claiming(recipe=dict(name="converged", num_steps=10**12)),
+                 ["`num_steps` of `recipe`", "1000000000000"]),
              ("truncated", _truncated, ["cut short", "again"]),
              ("tampered", _tampered, ["checksum", "set.safetensors"]),
              (
@@ -536,6 +647,15 @@ def test_workdir_of_an_earlier_version(tmp_path):
        str(tmp_path), "Choose another folder"])
 
 
+@pytest.mark.parametrize(
+    "content", ["[]", "{", '{"identity": 3}', "[" * 100_000, "null", "\0"])
+def test_workdir_of_a_damaged_run(tmp_path, content):
+  (tmp_path / "config.json").write_text(content)
+  _refused(
+      tmp_path, [*RUN, f"--workdir={tmp_path}"],
+      ["`workdir`", "unreadable", "config.json", "Choose another"])
+
+
 def test_workdir_with_other_files(tmp_path):
   (tmp_path / "thesis.tex").write_text("precious")
   _refused(
@@ -589,7 +709,9 @@ def _mistake(result, parts) -> str:
 
 
 def _check(error, parts):
+  """One short line that names an argument, a flag or a file, and `parts`."""
   message = str(error)
-  assert "\n" not in message and len(message) < 500
+  assert message.isprintable() and len(message) <= 300, message
+  assert re.search("`|--|arguments|the d", message) and len(parts), message
   for part in parts:
     assert part in message, message

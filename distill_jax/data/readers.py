@@ -290,7 +290,7 @@ def _npz(path):
     if missing:
       raise DataError(
           f"`spec` must hold {' and '.join(sorted(missing))}; {path} holds "
-          f"{plain(', '.join(archive) or 'nothing', 100)}.")
+          f"{plain(', '.join(archive) or 'nothing', 100)}. Name its arrays so.")
     if "class_names" in archive:
       names["class_names"] = "class_names"
     found = {argument: archive[name] for argument, name in names.items()}

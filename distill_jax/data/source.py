@@ -381,7 +381,7 @@ def check_lengths(inputs, labels) -> None:
     if len(x) != len(y):
       raise DataError(
           f"`x_{part}` and `y_{part}` must be of equal length; got {len(x)} "
-          f"and {len(y)}.")
+          f"and {len(y)}. Give every sample one label.")
 
 
 def assemble(
