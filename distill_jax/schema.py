@@ -184,8 +184,8 @@ def _check_document(tensors, document) -> None:
         f"`schema_version` must be {VERSION}; got {shown(version)}.")
   if version > VERSION:
     raise ArtifactError(
-        f"`schema_version` must be at most {VERSION}; got {version}. Upgrade "
-        "distill_jax to read this set.")
+        f"`schema_version` must be at most {VERSION}; got {short(version)}. "
+        "Upgrade distill_jax to read this set.")
   try:
     storage.check(tensors, document)
   except ValueError as error:

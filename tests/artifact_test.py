@@ -462,6 +462,7 @@ LIES = [
     (_set("document", preprocessing=[] * 99), "`preprocessing` must be one"),
     (_set("document", **{"b" * 9_999: 3}), "has unknown bbb"),
     (_set("document", schema_version="b" * 9_999), "`schema_version` must be"),
+    (_set("document", schema_version=10**400), "`schema_version` must be at"),
     (_set("tensors", **{"b" * 9_999: np.zeros(1)}), "got also bbb")
 ]
 

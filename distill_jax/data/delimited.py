@@ -208,7 +208,8 @@ def _numbers(file, rows, places, wanted: Columns) -> np.ndarray:
   used = [places[name] for name in wanted.features]
   try:
     table = np.array([[float(cells[i]) for i in used] for _, cells in rows])
-    if np.isfinite(table).all():
+    odd = any("_" in cells[i] for _, cells in rows for i in used)  # 1_0 is 10
+    if np.isfinite(table).all() and not odd:
       return table
   except ValueError:
     pass
@@ -302,7 +303,7 @@ def _number(file, line, cells, name, places) -> float:
   cell = _cell(file, line, cells, name, places)
   remedy = "Name columns of numbers with features=A,B, or of text with text="
   try:
-    if np.isfinite(number := float(cell)):
+    if np.isfinite(number := float(cell)) and "_" not in cell:
       return number
     remedy = "Drop the row, or fill the cell"
   except ValueError:
