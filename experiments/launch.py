@@ -159,6 +159,6 @@ def _fail(error: BaseException, code: int) -> int:
   elif isinstance(error, OSError) and error.filename:
     text = (
         f"{error.filename} must be a file or folder that can be used; "
-        f"{error.strerror}. Free some space, or choose another place.")
+        f"{error.strerror}. Mend that, or choose another place.")
   print(f"error: {text}", file=sys.stderr)
   return code

@@ -82,7 +82,7 @@ def test_packed(tmp_path, pack):
                            (TABLE.replace(",", ":"), "?delimiter=:"),
                            (TABLE.replace(",", ";"), "?delimiter=semicolon"),
                            (TABLE.encode("utf-16"), ""),
-                           ("\n\r\n" + TABLE, "")])
+                           (TABLE + ",,\n,,\n", ""), ("\n\r\n" + TABLE, "")])
 def test_delimiters_and_first_lines(tmp_path, content, query):
   file = _folder(tmp_path, t__csv=content) / "t.csv"
   source = data.read(f"csv:{file}{query}", test_fraction=0)

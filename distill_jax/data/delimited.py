@@ -249,6 +249,8 @@ def _rows(file: Path, wanted: Columns):
         f"{line}: {error}.{hint}") from error
   finally:
     csv.field_size_limit(limit)
+  while table and not "".join(table[-1][1]).strip():
+    table.pop()  # spreadsheets end in rows of delimiters
   table = table[1:] if said else table
   if len(table) < 2:
     raise DataError(

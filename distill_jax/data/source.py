@@ -525,10 +525,11 @@ def _inputs(argument, inputs, kind):
         f"{' Series of one channel are x[..., None].' * one}")
   if inputs.size == 0:
     raise DataError(f"`{argument}` must hold samples; got {shape}.")
-  if inputs.ndim == 4 and shape[1] <= 4 < min(shape[2:]):
+  if kind is None and inputs.ndim == 4 and shape[1] <= 4 < min(shape[2:]):
     raise DataError(
         f"`{argument}` must be [N, H, W, C]; got {shape}, which looks like "
-        "[N, C, H, W]. Transpose it: x.transpose(0, 2, 3, 1).")
+        "[N, C, H, W]. Transpose it: x.transpose(0, 2, 3, 1). kind=\"image\" "
+        "takes it as it is.")
   if floats:
     _check_finite(argument, inputs)
   image = inputs.ndim == 4 or inputs.ndim == 3 and kind != "series"
