@@ -1,5 +1,6 @@
 """Commands as other launchers start them, each once."""
 
+import contextlib
 import shlex
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from typing import NamedTuple
 import launch
 from rows import Row
 
-from distill_jax.errors import ConfigError
+from distill_jax.errors import ConfigError, WorkdirError, shown
 from distill_jax.methods import NonFinite
 from distill_jax.runs import Interrupted
 from distill_jax.runs.files import read_json
@@ -32,11 +33,6 @@ class Program(NamedTuple):
   report: str
   places: Callable[[Path, Mapping[str, Path]], list[str]]
   caches: bool = False
-
-  @property
-  def picture(self) -> str:
-    """Its figure, if it draws one."""
-    return str(Path(self.report).with_suffix(".png"))
 
 
 def _distilled(folder, sets):
@@ -88,17 +84,19 @@ class Launch(NamedTuple):
     return ROOT / self.folder / PROGRAMS[self.program].report
 
   def finished(self) -> bool:
-    """Whether its report is there, of this command, no older than its sets.
-
-    The order of flags does not matter; the last value of a flag counts.
-    """
+    """Whether its report is there, of this command, no older than its sets."""
     if not self.report.exists():
       return False
     made = self.report.stat().st_mtime
     if any((ROOT / of).stat().st_mtime > made for of in self.sets.values()):
       return False
-    before = shlex.split(read_json(self.report, {})["command"])
-    return meaning(before[1:]) == meaning(self.command)  # without "python"
+    before = read_json(self.report, {}).get("command")
+    with contextlib.suppress(ValueError):
+      if isinstance(before, str):
+        return meaning(shlex.split(before)[1:]) == meaning(self.command)
+    raise WorkdirError(
+        f"{self.report} must hold the command that wrote it; got "
+        f"{shown(before)}. Delete it to run the command again.")
 
   def run(self) -> dict:
     """Its report; it runs where there is none of this very command.
@@ -106,6 +104,7 @@ class Launch(NamedTuple):
     Raises:
       ConfigError: it was refused.
       NonFinite: its loss was not finite.
+      RuntimeError: a fault of the program ended it.
       Interrupted: it did not finish, with the signal that it was stopped by.
     """
     if not self.finished():
@@ -115,11 +114,12 @@ class Launch(NamedTuple):
         raise ConfigError(f"{self.folder.name} was refused, as is said above.")
       if code == launch.NOT_FINITE:
         raise NonFinite(f"{self.folder.name} failed, as is said above.")
+      if 0 < code <= 128:
+        raise RuntimeError(f"{self.folder.name} failed, as is said above")
       if not self.finished():
-        number = -code if code < 0 else code - 128
         raise Interrupted(
             f"{self.folder.name} did not finish; the same command goes on",
-            number if number > 0 else signal.SIGINT)
+            abs(code) % 128 or signal.SIGINT)
     return read_json(self.report, {})
 
 

@@ -69,7 +69,7 @@ def run_row(name: str, table: dict[str, rows.Row]) -> dict:
   if FLAGS.data_dir:
     run.arguments.append(f"--data_dir={Path(FLAGS.data_dir).resolve()}")
   report = run.run()
-  picture = run.report.parent / launched.PROGRAMS[run.program].picture
+  picture = run.report.with_suffix(".png")  # if it draws one
   if picture.exists():
     (DOCS / "figures").mkdir(exist_ok=True)
     shutil.copy(picture, DOCS / "figures" / f"{name}.png")

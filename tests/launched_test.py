@@ -9,7 +9,7 @@ import launch
 import launched
 import pytest
 
-from distill_jax.errors import ConfigError
+from distill_jax.errors import ConfigError, WorkdirError
 from distill_jax.methods import NonFinite
 from distill_jax.runs import Interrupted
 
@@ -96,6 +96,8 @@ def test_a_launch_says_where_it_reads_and_writes(program, sets, places):
 @pytest.mark.parametrize(
     "code, error, message",
     [(0, Interrupted, "row did not finish; the same command goes on"),
+     (-15, Interrupted, "row did not finish; the same command goes on"),
+     (launch.FAULT, RuntimeError, "row failed, as is said above$"),
      (3, NonFinite, "row failed, as is said above"),
      (launch.MISTAKE, ConfigError, "row was refused, as is said above")])
 def test_a_launch_that_does_not_finish(
@@ -103,6 +105,17 @@ def test_a_launch_that_does_not_finish(
   monkeypatch.setattr(launched, "_run", lambda command: code)
   with pytest.raises(error, match=message):
     launched.Launch("distill", tmp_path / "row", []).run()
+
+
+@pytest.mark.parametrize(
+    "edited, got", [("{}", "None"), ('{"command": 3}', "3"),
+                    ('{"command": "a \'b"}', "a 'b")])
+def test_a_report_without_its_command_is_kept(run, edited, got):
+  (run / "report.json").write_text(edited)
+  message = f"report.json must hold the command that wrote it; got .*{got}"
+  with pytest.raises(WorkdirError, match=message):
+    _launch(run).run()
+  assert (run / "report.json").read_text() == edited
 
 
 def test_a_flag_alone_is_true():
