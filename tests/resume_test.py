@@ -1,5 +1,7 @@
 """Runs that are killed or asked to stop, and go on as if nothing had been."""
 
+import importlib
+import json
 import signal
 import time
 
@@ -7,6 +9,8 @@ import kill_resume
 import launching
 import numpy as np
 import pytest
+
+from distill_jax import methods, storage
 
 STEPS = 120
 RUN = kill_resume.command("fixed", STEPS)
@@ -61,3 +65,43 @@ def test_asked_to_stop(tmp_path, env):
   newest = sorted((tmp_path / "run" / "checkpoints").iterdir())[-1]
   assert newest.stem == f"step_{step:09d}"
   assert not (tmp_path / "run" / "distilled.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", sorted(methods.ENTRIES))
+def test_every_method_has_a_small_run(name, tmp_path):
+  text = kill_resume.small(name, 8, tmp_path)[2].partition(":")[2]
+  config = importlib.import_module(f"configs.{name}").get_config(text)
+  assert methods.from_spec(config.method.to_dict()).num_steps <= 8
+
+
+@pytest.fixture
+def pair(tmp_path):
+  """Folders of two runs that differ in their seconds and commands."""
+  folders = [tmp_path / "a", tmp_path / "b"]
+  for i, folder in enumerate(folders):
+    folder.mkdir()
+    tensors = {"inputs": np.zeros(2)}
+    storage.write(folder / "distilled.safetensors", tensors, {})
+    (folder / "metrics.jsonl").write_text(f'{{"step": 2, "seconds": {i}}}\n')
+    report = dict(command=str(i), cost=[dict(seconds=i, flops=3)])
+    (folder / "report.json").write_text(json.dumps(report))
+  return folders
+
+
+@pytest.mark.parametrize(
+    "file, content, found",
+    [("metrics.jsonl", '{"step": 4}\n', ["log"]),
+     ("report.json", '{"cost": [{"flops": 4}]}', ["report"]),
+     ("left.partial", "", ["names"])])
+def test_differences_are_named(pair, file, content, found):
+  assert kill_resume.differences(*pair) == []
+  (pair[1] / file).write_text(content)
+  assert kill_resume.differences(*pair) == found
+
+
+def test_tensors_that_differ_are_named(pair):
+  file = pair[1] / "distilled.safetensors"
+  storage.write(file, {"inputs": np.zeros(2), "more": np.ones(1)}, {})
+  assert kill_resume.differences(*pair) == ["more"]
+  storage.write(file, {"inputs": np.array([0, -0.0])}, {})
+  assert kill_resume.differences(*pair) == ["inputs"]
