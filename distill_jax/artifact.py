@@ -115,7 +115,7 @@ class Artifact(NamedTuple):
     H, W, 1]. Other numbers are float32 in their own scale. Texts are strings
     [M] of the nearest words.
 
-    `y` has class indices [M] int32 where `label_regime` is "hard", otherwise
+    `y` has class indices [M] int64 where `label_regime` is "hard", otherwise
     rows [M, K] float32, [M, 1] for two classes. They are probabilities where
     `label_space` is "probabilities" or "logits". "raw" rows are targets of the
     cross-entropy, and "centred" ones of a regression plus 1/K; neither need be
@@ -129,7 +129,7 @@ class Artifact(NamedTuple):
     y = self.training_set.samples.labels
     y = uncentred(y) if self.label_space == "centred" else y
     if self.label_regime == "hard":
-      y = classes_of_labels(y)
+      y = np.asarray(classes_of_labels(y), np.int64)
     return x, np.asarray(y)
 
   def to_torch(self):
@@ -149,7 +149,12 @@ class Artifact(NamedTuple):
     Raises:
       ImportError: PyTorch is not installed.
     """
-    import torch
+    try:
+      import torch
+    except ImportError as error:
+      raise ImportError(
+          "`to_torch` needs PyTorch: pip install torch. `to_numpy` needs "
+          "nothing.") from error
 
     def first(x):
       x = np.moveaxis(x, -1, 1) if self.modality == "image" else x
@@ -160,7 +165,7 @@ class Artifact(NamedTuple):
 
     _, y = self.to_numpy()
     if self.label_regime == "hard":
-      return first(self.inputs), torch.from_numpy(y.astype(np.int64)), prepare
+      return first(self.inputs), torch.from_numpy(y), prepare
     if y.shape[1] == 1:
       y = np.concatenate([1 - y, y], axis=1)
     return first(self.inputs), torch.from_numpy(np.array(y)), prepare

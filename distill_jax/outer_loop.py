@@ -281,3 +281,15 @@ def label_floor(lowest: float = 0.0) -> Callable[[Distilled], Distilled]:
     return distilled._replace(labels=jnp.maximum(distilled.labels, lowest))
 
   return project
+
+
+def label_simplex(distilled: Distilled) -> Distilled:
+  """A `project` that keeps rows of labels probabilities, the nearest ones.
+
+  Matching alone lets them grow, and a set learns to teach nothing.
+  """
+  labels = distilled.labels
+  if labels.shape[-1] == 1:  # of two classes
+    return distilled._replace(labels=labels.clip(0, 1))
+  nearest = jax.vmap(optax.projections.projection_simplex)(labels)
+  return distilled._replace(labels=nearest)

@@ -617,7 +617,7 @@ def test_to_numpy_is_in_the_units_of_the_data(raw, encoded):
       method="toy",
       order=np.arange(30)[None])
   x, y = made.to_numpy()
-  assert x.dtype == raw.dtype and y.dtype == np.int32
+  assert x.dtype == raw.dtype and y.dtype == np.int64
   np.testing.assert_allclose(x, raw, atol=0 if raw is _RAW else 1e-5)
   np.testing.assert_array_equal(y, np.arange(30) % 3)
 

@@ -254,3 +254,14 @@ def test_columns_of_a_table_have_names_and_the_order_of_train(tmp_path):
   np.testing.assert_array_equal(source.test.inputs, source.train.inputs)
   with pytest.raises(DataError, match="`columns` must name"):
     data.from_arrays(np.eye(3), [0, 1, 0], columns="ab", test_fraction=0)
+
+
+@pytest.mark.parametrize("number", ["{}.5", "{}7"])
+def test_numbers_to_predict_are_no_classes(tmp_path, number):
+  rows = "".join(f"{i},{number.format(i % 30)}\n" for i in range(90))
+  folder = _folder(tmp_path, t__csv="a,price\n" + rows)
+  with pytest.raises(DataError, match="30 different numbers.*Regression"):
+    data.read(f"csv:{folder / 't.csv'}?label=price")
+  rows = "".join(f"{i},{i % 30 + 1}\n" for i in range(90))
+  folder = _folder(tmp_path, t__csv="a,price\n" + rows)
+  assert data.read(f"csv:{folder / 't.csv'}?label=price").num_classes == 30

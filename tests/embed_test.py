@@ -54,6 +54,17 @@ def test_same_samples_are_as_near(source, made):
   assert len(found.figure.axes) == 2
 
 
+def test_sets_of_another_preprocessing_lie_where_their_pixels_do(source, made):
+  one = made(MLP)
+  record = source.preprocessing
+  other = record._replace(mean=record.mean + 0.1, std=2 * record.std)
+  two = one._replace(
+      preprocessing=other, inputs=other.apply(record.invert(one.inputs)))
+  distances = embed({"one": one, "two": two}, source, num_epochs=1)
+  distances = distances.document["distance_to_nearest"]
+  assert distances["two"] == pytest.approx(distances["one"], rel=1e-4)
+
+
 def test_sets_of_kernels_are_drawn_by_the_usual_network(source, made):
   found = embed({"K": made(KERNEL)}, source, num_real=10, num_epochs=1)
   assert found.document["network"]["name"] == "convnet"
@@ -62,7 +73,7 @@ def test_sets_of_kernels_are_drawn_by_the_usual_network(source, made):
 
 def test_refuses_sets_that_lie_apart_and_data_without_test(source, made):
   other = made(MLP)._replace(class_names=("a", "b", "c", "d"))
-  with pytest.raises(ConfigError, match="`sets` must have the same classes"):
+  with pytest.raises(ConfigError, match="classes of two are a, b, c, d, not 0"):
     embed({"one": made(MLP), "two": other}, source)
   with pytest.raises(DataError, match="must have the classes of the set"):
     embed({"one": other}, source)

@@ -8,7 +8,7 @@ import optax
 import pytest
 from absl.testing import parameterized
 
-from distill_jax.outer_loop import distill, distiller, learn
+from distill_jax.outer_loop import distill, distiller, label_simplex, learn
 from distill_jax.tracking import lowest_loss, running_average
 from distill_jax.types import Distilled, Estimator
 
@@ -269,3 +269,12 @@ class LearnTest(parameterized.TestCase):
     updates, _ = optimizer.update(ones, optimizer.init(distilled), distilled)
     assert updates.codes["a"][0] == -1 and updates.labels[0] == -2
     assert updates.raw_step_sizes[0] == -3 and updates.extra["t"] == -4
+
+
+def test_labels_on_the_simplex():
+  labels = jnp.array([[2.0, 0.0, 0.0], [0.5, 0.5, 0.3], [-1.0, 0.2, 0.2]])
+  found = label_simplex(START._replace(labels=labels)).labels
+  expected = [[1, 0, 0], [0.4, 0.4, 0.2], [0, 0.5, 0.5]]
+  np.testing.assert_allclose(found, expected, atol=1e-6)
+  binary = START._replace(labels=jnp.array([[-0.5], [0.3], [2.0]]))
+  np.testing.assert_allclose(label_simplex(binary).labels, [[0], [0.3], [1]])

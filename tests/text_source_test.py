@@ -304,3 +304,11 @@ def test_summaries_of_sentences():
   kinds = np.unique(encoded[cats], axis=0)  # two different sentences
   distance = np.abs(centroids[:, None] - kinds).max((2, 3))
   np.testing.assert_allclose(distance.min(1), 0, atol=1e-5)
+
+
+def test_duplicates_of_texts_held_out_are_counted():
+  texts = ["the cat sat", "a dog ran far"] * 10
+  labels = ["cat", "dog"] * 10
+  source = from_texts(texts, labels, vectors=VECTORS)
+  assert source.facts["duplicates"] == {"test": 4}
+  assert (source.train.num_samples, source.test.num_samples) == (16, 4)

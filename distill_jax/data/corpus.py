@@ -15,7 +15,14 @@ from jax.typing import ArrayLike
 
 from distill_jax.data import labelling
 from distill_jax.data.arrays import check_present, is_missing
-from distill_jax.data.source import Source, assemble, check_lengths, given_parts
+from distill_jax.data.source import (
+    TEST_FRACTION,
+    Source,
+    assemble,
+    check_lengths,
+    given_parts,
+    stratified,
+)
 from distill_jax.errors import DataError, listed, plain
 from distill_jax.text import embedding
 from distill_jax.text.embedding import (
@@ -119,6 +126,19 @@ def from_texts(
       for part, (_, y) in parts.items()
   }
   check_lengths(found, labels)
+  if test_fraction is None and "test" not in found:
+    test_fraction = TEST_FRACTION
+  if test_fraction and "test" not in found:
+    rows = stratified(
+        labels["train"],
+        np.unique(labels["train"]),
+        test_fraction,
+        seed,
+        name="test_fraction")
+    texts, given = found["train"], labels["train"]
+    for part, chosen in zip(("train", "test"), rows, strict=True):
+      found[part], labels[part] = [texts[i] for i in chosen], given[chosen]
+    test_fraction = None
   facts: dict[str, Any] = {"tokens": getattr(tokens, "__name__", tokens)}
   repeats = {
       part: repeated(texts, found["train"])

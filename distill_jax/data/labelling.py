@@ -98,6 +98,7 @@ def name_classes(labels, class_names=None) -> tuple[str, ...]:
     return _each_once("class_names", as_names(class_names))
   present = np.unique(labels)
   if labels.dtype.kind == "U":
+    _check_targets(present)
     return _each_once("y_train", in_order(present.tolist()))
   present = present[present >= 0]  # `indices` names a negative label
   absent = np.flatnonzero(present != np.arange(len(present)))
@@ -180,9 +181,24 @@ def places(names: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
   if lacking or more:
     raise DataError(
         f"the data must have the classes of the set, {listed(wanted)}; they "
-        f"lack {lacking or 'none'} and have {more or 'none'} besides. Rename "
-        "them, or take the data that the set was made of.")
+        f"lack {lacking or 'none'} and have {more or 'none'} besides. Name "
+        "them so in `class_names`, or take the data that the set was made of.")
   return indices("class_names", np.array(names), wanted)
+
+
+def _check_targets(names: np.ndarray) -> None:
+  """Refuses many texts that are all numbers, but not numbers of classes."""
+  try:
+    values = np.sort(names.astype(float))
+  except ValueError:
+    return
+  numbered = (np.diff(values) == 1).all() and (values % 1 == 0).all()
+  if len(names) > _MANY and not numbered:
+    raise DataError(
+        f"`y_train` must be classes; got {len(names):,} different numbers, "
+        f"{values[0]:g} to {values[-1]:g}, which look like regression targets. "
+        "Regression is not supported; sort them into a few ranges, or name the "
+        "classes in `class_names`.")
 
 
 def _each_once(argument, names):

@@ -637,7 +637,7 @@ def stratified(
   if fraction == 0:
     return np.arange(len(labels)), np.arange(0)
   generator = np.random.default_rng(seed)
-  remedy = "Add samples of it, or drop it."
+  remedy = "Add samples of it, drop it, or give this part yourself."
   if len(labels) < 2 * len(classes):
     remedy = "Are these numbers to predict? Regression is not supported."
   held = []

@@ -27,6 +27,7 @@ def point(line: str, ipc: int, report: dict, against: str) -> dict:
       bytes=report["storage_bytes"]["total"])
   return dict(
       label=line,
+      network=report.get("network"),
       **size,
       **report["accuracy"],
       real=real and dict(
@@ -73,7 +74,8 @@ def comparisons(points: list[dict], against: str) -> dict[str, str]:
 
   Args:
     points: as of `point`.
-    against: of `BASELINES`; compared are points of the same size along it.
+    against: of `BASELINES`; compared are points of the same size along it,
+      which the same network judges.
 
   Returns:
     "A over B by SIZE" -> "1: gain, 10: gain".
@@ -87,7 +89,8 @@ def comparisons(points: list[dict], against: str) -> dict[str, str]:
         gain(*metrics.gain_over(a["per_network"], [b["per_network"]]))
         for a in points
         for b in points
-        if (a["label"], b["label"]) == (one, two) and a[size] == b[size])
+        if (a["label"], b["label"]) == (one, two) and all(
+            a.get(field) == b.get(field) for field in (size, "network")))
     texts[f"{one} over {two} by {size.replace('_', ' ')}"] = ", ".join(gains)
   return {pair: text for pair, text in texts.items() if text}
 

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from distill_jax.errors import plain
 from distill_jax.figures import theme
 from distill_jax.figures.captions import shortened
 
@@ -103,7 +102,7 @@ def t_sne(
           marker=theme.marker(segment),
           edgecolors=theme.DARK,
           linewidths=1.1)
-    lines = theme.wrapped(plain(name), int(12 * width / len(sets)))
+    lines = theme.wrapped(name, int(12 * width / len(sets)))
     axes.set_title("\n".join(lines), fontsize=9, parse_math=False)
     axes.set(xticks=(), yticks=())
     axes.set_xlabel("t-SNE 1 (no unit)", fontsize=9)

@@ -24,6 +24,7 @@ from distill_jax.methods.traits import Traits
 from distill_jax.mixing import cutmix
 from distill_jax.objectives import network_training
 from distill_jax.objectives.dc import gradient_matching
+from distill_jax.outer_loop import label_simplex
 
 DISTANCES = {
     "absolute": distances.absolute,
@@ -143,6 +144,7 @@ def dsa(s: SimpleNamespace) -> Method:
       lambda task: matched_gradients(s, task),
       anchors=True,
       drawn=s.batch_size,
+      constraint=label_simplex if s.learn_labels else None,
       recipe=dict(name="dsa", num_epochs=300, strategy=None))
 
 
@@ -161,6 +163,7 @@ def dc(s: SimpleNamespace) -> Method:
       lambda task: matched_gradients(s, task),
       anchors=True,
       drawn=s.batch_size,
+      constraint=label_simplex if s.learn_labels else None,
       recipe=dict(name="dc", num_epochs=300, strategy=""))
 
 
@@ -266,4 +269,5 @@ def idc(s: SimpleNamespace) -> Method:
       check=lambda t: check_idc(s, t),
       anchors=True,
       drawn=s.batch_size,
+      constraint=label_simplex if s.learn_labels else None,
       recipe=dict(name="idc", num_epochs=300, mix=0.5, strategy=None))

@@ -330,6 +330,7 @@ class _Measuring(NamedTuple):
     """Of training the student on the set; None for a kernel."""
     if not student.trained:
       return None
+    say(f"timing the training of one {student.name} on the set")
     return cost_of_set(
         self.key,
         student.model,
@@ -378,4 +379,9 @@ def _matched(artifact: Artifact, source):
     raise ConfigError(
         f"`source` must have a test part to evaluate on; {source.name} has "
         "none. Give it one (`x_test` and `y_test`, or a folder test).")
+  ours, theirs = artifact.inputs.shape[1:], source.example.shape[1:]
+  if len(ours) != 2 and ours != theirs:  # sentences have lengths of their own
+    raise ConfigError(
+        f"`source` must have samples shaped like those of the set, {ours}; got "
+        f"{theirs}.")
   return source.in_classes(artifact.class_names)

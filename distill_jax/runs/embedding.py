@@ -1,5 +1,6 @@
 """Distilled sets among real data, by the features of a trained network."""
 
+import zlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -10,11 +11,12 @@ from jax import lax
 
 from distill_jax import environment, figures, models
 from distill_jax.artifact import Artifact
-from distill_jax.errors import ConfigError, DataError
+from distill_jax.errors import ConfigError, DataError, plain
 from distill_jax.evaluation import metrics
 from distill_jax.figures.captions import classes_of_rows
 from distill_jax.objectives import ncfm
 from distill_jax.runs.console import say
+from distill_jax.text.embedding import is_of_words
 
 _ROWS = 50  # samples that the network sees at once
 
@@ -45,21 +47,20 @@ def embed(
   distilled one of its class, on average over the real samples drawn.
 
   Args:
-    sets: by name; of the same classes, shape and preprocessing.
+    sets: by name; of the same classes and shape. Samples of another
+      preprocessing are put through that of the first set.
     source: real data with a test part, see `source_of`.
     num_real: test samples drawn.
     num_epochs: of the network.
     seed: of the network, the samples and t-SNE.
 
   Raises:
-    ConfigError: sets that differ in classes, shape or preprocessing.
+    ConfigError: sets that differ in classes, shape or word vectors.
     DataError: no test part, or other classes than the sets have.
   """
-  first, *others = sets.values()
-  if any(_space(other) != _space(first) for other in others):
-    raise ConfigError(
-        "`sets` must have the same classes, shape and preprocessing; got "
-        f"{' and '.join(sets)}, which differ.")
+  first = next(iter(sets.values()))
+  for name, made in sets.items():
+    _check_alike(name, made, first)
   if source.test is None:
     raise DataError(f"`source` must have a test part; {source.name} has none.")
   source = source.in_classes(first.class_names)
@@ -74,7 +75,8 @@ def embed(
   distances, panels = {}, {}
   for name, made in sets.items():
     points = figures.Points(
-        features(made.inputs), classes_of_rows(made.labels, made.label_space),
+        features(_placed(made, first)),
+        classes_of_rows(made.labels, made.label_space),
         made.provenance.get("segment_of_sample"))
     distances[name] = metrics.distance_to_nearest(
         real.features, real.classes, points.features, points.classes)
@@ -101,12 +103,33 @@ def embed(
           device=environment.device()))
 
 
-def _space(artifact: Artifact) -> tuple:
-  """What sets must share for their samples to be compared."""
-  return (
-      artifact.class_names, artifact.inputs.shape[1:],
-      type(artifact.preprocessing),
-      *(np.asarray(a).tobytes() for a in artifact.preprocessing))
+def _check_alike(name: str, made: Artifact, first: Artifact) -> None:
+  """Refuses a set whose samples cannot be compared with those of the first."""
+  ours, theirs = (
+      dict(
+          classes=", ".join(one.class_names),
+          shape=one.inputs.shape[1:],
+          words=is_of_words(one.preprocessing) and _fingerprint(one))
+      for one in (first, made))
+  for field, value in theirs.items():
+    if value != ours[field]:
+      raise ConfigError(
+          "`sets` must be of the same classes, shape and word vectors; the "
+          f"{field} of {plain(name)} are {plain(value)}, not "
+          f"{plain(ours[field])}.")
+
+
+def _fingerprint(artifact: Artifact) -> str:
+  """Of the preprocessing of a set."""
+  parts = map(np.asarray, artifact.preprocessing)
+  return f"{zlib.crc32(b''.join(part.tobytes() for part in parts)):08x}"
+
+
+def _placed(made: Artifact, first: Artifact):
+  """The samples of a set in the model space of the first one."""
+  if _fingerprint(made) == _fingerprint(first):
+    return made.inputs
+  return first.preprocessing.apply(made.preprocessing.invert(made.inputs))
 
 
 def _network(artifact: Artifact, source) -> dict[str, Any]:
