@@ -250,7 +250,11 @@ def _lengths(run, folder: Path, env) -> list[float]:
 
 
 def _phase(folder: Path) -> int:
-  there = [i for i, name in enumerate(_FILES, 1) if (folder / name).exists()]
+  """What a run does; a method of several parts logs in their folders first."""
+  there = [
+      i for i, name in enumerate(_FILES, 1)
+      if (folder / name).exists() or any(folder.glob(f"parts/*/{name}"))
+  ]
   return max(there, default=0)
 
 
