@@ -610,7 +610,8 @@ def _check_alike(part, train, other):
   if train.shape[1:] != other.shape[1:] or kinds[0] != kinds[1]:
     raise DataError(
         f"`x_{part}` must have samples like those of `x_train`, "
-        f"{train.shape[1:]} {kinds[0]}; got {other.shape[1:]} {kinds[1]}.")
+        f"{train.shape[1:]} {kinds[0]}; got {other.shape[1:]} {kinds[1]}. Give "
+        "both one shape and one type.")
 
 
 def stratified(

@@ -110,7 +110,8 @@ def accuracy_against(
                       yerr=_whiskers([100 * _std(row) for row in line]),
                       color=theme.colour(i),
                       marker=theme.marker(i),
-                      markersize=5,
+                      markersize=min(5 + 2 * i, 13),  # equal points show all
+                      fillstyle="none" if i else "full",
                       capsize=3,
                       linewidth=1.5,
                       label=label))
