@@ -37,7 +37,7 @@ del _SHARED["start_labels"]
 _QUICK = dict(
     num_steps=20,
     batch_size=64,
-    recipe=dict(num_steps=200, step_size=0.01, strategy=""))
+    recipe=dict(num_steps=120, step_size=0.01, strategy=""))
 
 
 def regression_recipe(step_size: float,
@@ -271,7 +271,7 @@ def _implicit(s: SimpleNamespace):
     cost="two iterative solves in linearised networks of a pool",
     published=_published_rcig,
     preprocessing=whitened,
-    quick=_QUICK | dict(network_pool=dict(size=2)))
+    quick=_QUICK | dict(num_steps=15, network_pool=dict(size=2)))
 def rcig(s: SimpleNamespace) -> Method:
   """Regression on linearised networks, by implicit gradients."""
 
