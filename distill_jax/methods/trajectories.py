@@ -117,13 +117,13 @@ _ALIGNED = {
     500: (40, 60, 1, 1_000, 10.0, 1.0),
     1000: (40, 60, 1, 1_000, 10.0, 1.0)
 }
-# Five steps of the student go as far as an epoch of some twenty of the experts.
+# Ten steps of the student go as far as an epoch of some twenty of the experts.
 _QUICK = dict(
     experts=dict(num=2, num_epochs=6),
     segment=dict(lowest=0, first=2, highest=4, until=20),
-    student=dict(num_steps=5, batch_size=0),
-    step_size=0.2,
-    num_steps=40,
+    student=dict(num_steps=10, batch_size=0),
+    step_size=0.1,
+    num_steps=30,
     recipe=dict(num_epochs=60))
 
 
