@@ -105,16 +105,17 @@ def accuracy_against(
     line = sorted((row for row in rows if row["label"] == label),
                   key=lambda row: row[size])
     shown.append(
-        axes.errorbar([row[size] for row in line],
-                      [100 * row["mean"] for row in line],
-                      yerr=_whiskers([100 * _std(row) for row in line]),
-                      color=theme.colour(i),
-                      marker=theme.marker(i),
-                      markersize=min(5 + 2 * i, 13),  # equal points show all
-                      fillstyle="none" if i else "full",
-                      capsize=3,
-                      linewidth=1.5,
-                      label=label))
+        axes.errorbar(
+            [row[size] for row in line],
+            [100 * row["mean"] for row in line],
+            yerr=_whiskers([100 * _std(row) for row in line]),
+            color=theme.colour(i),
+            marker=theme.marker(i),
+            markersize=min(5 + 2 * i, 13),  # equal points show all
+            fillstyle="none" if i else "full",
+            capsize=3,
+            linewidth=1.5,
+            label=label))
   if full_data is not None:
     for share, style, text in ((100, "--", "all real data"),
                                (90, ":", "90 % of all real data")):
