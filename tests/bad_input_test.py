@@ -344,7 +344,7 @@ DATA = [
         ["labels of the training part", "'z'", "line 2", "Drop"]),
     (
         "400 columns", _csv("train.csv", b"c," * 400 + b"d\n" + b"1," * 401),
-        ["'label'", "train.csv", "(401)", "label="]),
+        ["'label'", "train.csv", "398 more", "label="]),
     (
         "PostScript as png", _picture_of(b"%!PS-Adobe-3.0 EPSF-3.0\nquit\n"),
         ["readable images", "2.png", "again"]),
@@ -598,7 +598,7 @@ def test_evaluate_launcher(tmp_path):
   out = tmp_path / "report.json"
   out.write_text("precious")
   cases = [([good, f"--data=npz:{tmp_path}/other.npz"],
-            ["classes of the set", "lack even", "have fox", "Rename"]),
+            ["classes of the set", "lack even", "have fox", "class_names"]),
            ([f"--artifact={tmp_path / 'cut'}"], ["`path`", "cut short"]),
            ([f"--artifact={tmp_path / 'none'}"], ["`path`", "there is no"]),
            ([good, "--data=digits"], ["`y_train`", "0..1"]),

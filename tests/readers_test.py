@@ -233,7 +233,7 @@ def test_folder_sizes(tmp_path):
   other = tmp_path / "c" / "9.jpg"
   _write_image(other, np.zeros((3, 7), np.uint8))
   spec = f"folder:{tmp_path}"
-  _fails(spec, "5x4", tmp_path / "a" / "0.png", "3x7", other, "?size=32")
+  _fails(spec, "5x4", tmp_path / "a" / "0.png", "3x7", "c/9.jpg", "?size=32")
   for query, shape in (("size=6", (6, 6)), ("size=6x2", (6, 2)), ("resize=6x2",
                                                                   (6, 2))):
     source = read(f"{spec}?{query}&test=0")

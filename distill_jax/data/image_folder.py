@@ -259,8 +259,8 @@ def _check_size(first, other, turned: bool = False) -> None:
   one, two = (f"{height}x{width}" for width, height in sizes)
   raise DataError(
       "`spec` must say a size where images differ in theirs; "
-      f"got {one} in {first[0]} and {two} in {other[0]}. Add ?size=32 or "
-      "?size=HxW to it, which resizes all.")
+      f"got {one} in {first[0]} and {two} in {other[0].parent.name}/"
+      f"{other[0].name}. Add ?size=32 or ?size=HxW to it, which resizes all.")
 
 
 def _image(opened, path: Path, size, ground):
