@@ -64,7 +64,7 @@ def reading(path: Path, argument: str = "spec", what: str = "") -> Iterator:
 def entries(folder: Path, argument: str = "spec") -> list[Path]:
   """What is in a folder, by name."""
   with reading(folder, argument):
-    return sorted(folder.iterdir())
+    return sorted(folder.iterdir(), key=lambda entry: entry.name)
 
 
 def check_size(unpacked: int, packed: int, path: Path, argument: str) -> None:

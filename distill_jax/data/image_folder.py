@@ -35,6 +35,8 @@ _FORMATS = (
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm",
     ".pgm")
+# Where an image may say that it is shown turned; TIFF has tags.
+_TURNS = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
 _GREY_MODES = ("1", "L", "LA", "La")
 _TRANSPARENT = ("RGBA", "LA", "PA", "RGBa", "La")
 _SIXTEEN_BITS = ("PNG", "PPM")  # formats whose mode "I" holds 0..65535
@@ -269,7 +271,8 @@ def _image(opened, path: Path, size, ground):
 
   opened.load()
   kind, image = opened.format, opened
-  ImageOps.exif_transpose(image, in_place=True)
+  if hasattr(image, "tag_v2") or image.info.keys() & _TURNS:
+    ImageOps.exif_transpose(image, in_place=True)  # slow, and seldom needed
   if image.mode.startswith("I;16") or (image.mode == "I" and
                                        kind in _SIXTEEN_BITS):
     image = _of_eight_bits(image)
