@@ -156,6 +156,15 @@ def name_of(preprocessing: Preprocessing) -> str:
       f"got {type(preprocessing).__name__}. Add its class to `PREPROCESSING`.")
 
 
+def alike(one: Preprocessing, other: Preprocessing) -> bool:
+  """Whether two preprocessings are of one kind and of the same numbers."""
+  return (
+      type(one) is type(other) and all(
+          np.shape(a) == np.shape(b) and
+          np.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in zip(
+              jax.tree.leaves(one), jax.tree.leaves(other), strict=True)))
+
+
 def identity(preprocessing: Preprocessing) -> dict[str, Any]:
   """What tells two records apart, in JSON: the kind and the size of its arrays.
 

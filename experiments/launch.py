@@ -68,7 +68,7 @@ def run(main: Callable, argv: list[str] | None = None) -> int:
     return 128 + getattr(stopped, "signal", signal.SIGINT)
   except NonFinite as error:
     return _fail(error, NOT_FINITE)
-  except Exception as error:
+  except Exception as error:  # also faults of the program: no traceback
     if "--debug" in argv:
       raise
     known = isinstance(error, ValueError | OSError | flags.Error)

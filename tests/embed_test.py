@@ -73,7 +73,8 @@ def test_sets_of_kernels_are_drawn_by_the_usual_network(source, made):
 
 def test_refuses_sets_that_lie_apart_and_data_without_test(source, made):
   other = made(MLP)._replace(class_names=("a", "b", "c", "d"))
-  with pytest.raises(ConfigError, match="classes of two are a, b, c, d, not 0"):
+  with pytest.raises(ConfigError,
+                     match="two has a, b, c, d and .* the first one 0"):
     embed({"one": made(MLP), "two": other}, source)
   with pytest.raises(DataError, match="must have the classes of the set"):
     embed({"one": other}, source)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from distill_jax import artifact
+from distill_jax import artifact, preprocessing
 from distill_jax.errors import ArtifactError, ConfigError, shown
 from distill_jax.labels import classes_of_labels, uncentred
 from distill_jax.types import Distilled, Parameterization
@@ -89,7 +89,7 @@ def continued(
       not np.allclose(decoded, saved.inputs, rtol=1e-3, atol=1e-4)):
     raise _wrong(
         path, "that the `parameterization` of the run decodes", "another one")
-  if not _alike(source.preprocessing, saved.preprocessing):
+  if not preprocessing.alike(source.preprocessing, saved.preprocessing):
     raise _wrong(
         path, "of the run's own preprocessing",
         "another one. Take its data, `preprocessing`, `validation_fraction` "
@@ -119,11 +119,3 @@ def _shapes(tree):
 
 def _like(array, value):
   return jnp.asarray(value, array.dtype)
-
-
-def _alike(one, other) -> bool:
-  """Whether two preprocessings are of one kind and of the same numbers."""
-  return (
-      type(one) is type(other) and _shapes(one) == _shapes(other) and all(
-          np.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in zip(
-              jax.tree.leaves(one), jax.tree.leaves(other), strict=True)))

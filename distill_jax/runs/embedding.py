@@ -1,6 +1,5 @@
 """Distilled sets among real data, by the features of a trained network."""
 
-import zlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -9,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from distill_jax import environment, figures, models
+from distill_jax import environment, figures, models, preprocessing
 from distill_jax.artifact import Artifact
 from distill_jax.errors import ConfigError, DataError, plain
 from distill_jax.evaluation import metrics
@@ -105,29 +104,20 @@ def embed(
 
 def _check_alike(name: str, made: Artifact, first: Artifact) -> None:
   """Refuses a set whose samples cannot be compared with those of the first."""
-  ours, theirs = (
-      dict(
-          classes=", ".join(one.class_names),
-          shape=one.inputs.shape[1:],
-          words=is_of_words(one.preprocessing) and _fingerprint(one))
-      for one in (first, made))
-  for field, value in theirs.items():
-    if value != ours[field]:
-      raise ConfigError(
-          "`sets` must be of the same classes, shape and word vectors; the "
-          f"{field} of {plain(name)} are {plain(value)}, not "
-          f"{plain(ours[field])}.")
-
-
-def _fingerprint(artifact: Artifact) -> str:
-  """Of the preprocessing of a set."""
-  parts = map(np.asarray, artifact.preprocessing)
-  return f"{zlib.crc32(b''.join(part.tobytes() for part in parts)):08x}"
+  of_words = is_of_words(made.preprocessing) or is_of_words(first.preprocessing)
+  if (made.class_names != first.class_names or
+      made.inputs.shape[1:] != first.inputs.shape[1:] or of_words and
+      not preprocessing.alike(made.preprocessing, first.preprocessing)):
+    raise ConfigError(
+        "`sets` must be of the same classes, shape and word vectors; "
+        f"{plain(name)} has {plain(', '.join(made.class_names))} and "
+        f"{made.inputs.shape[1:]}, the first one "
+        f"{plain(', '.join(first.class_names))} and {first.inputs.shape[1:]}.")
 
 
 def _placed(made: Artifact, first: Artifact):
   """The samples of a set in the model space of the first one."""
-  if _fingerprint(made) == _fingerprint(first):
+  if preprocessing.alike(made.preprocessing, first.preprocessing):
     return made.inputs
   return first.preprocessing.apply(made.preprocessing.invert(made.inputs))
 
