@@ -29,6 +29,7 @@ _PIECE_ROWS = 64
 # A core each has its pieces, as long as the program stays small. ConvNet of
 # width 128, 100 images, 2 cores: 305 ms, and 373 ms one piece after the other.
 _SIDE_BY_SIDE = 4
+_ACCELERATOR_ROWS = 1024  # of `map_rows`
 
 
 def batch_map(
@@ -237,6 +238,26 @@ def cpu_rows(f: Callable, tree: PyTree) -> int:
       lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape[1:]), leaf.dtype), tree)
   each = value_bytes(f, row)
   return int(np.clip(_PIECE_BYTES // max(each, 1), 1, _PIECE_ROWS))
+
+
+def map_rows(f: Callable, inputs: Array, rows: int | None = None) -> Array:
+  """`f` of all rows of an array, some at a time, with the memory of these.
+
+  Args:
+    f: `(inputs [rows, ...]) -> [rows, ...]`.
+    inputs: [N, ...].
+    rows: at once, by default what suits the machine; the last chunk is padded.
+
+  Returns:
+    [N, ...].
+  """
+  size = len(inputs)
+  if rows is None:
+    rows = cpu_rows(f, inputs) if platform() == "cpu" else _ACCELERATOR_ROWS
+  rows = min(rows, size)
+  index = jnp.minimum(jnp.arange(-(-size // rows) * rows), size - 1)
+  found = jax.lax.map(lambda index: f(inputs[index]), index.reshape(-1, rows))
+  return found.reshape(-1, *found.shape[2:])[:size]
 
 
 def value_bytes(f: Callable, *args: PyTree) -> int:

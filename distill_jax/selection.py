@@ -105,16 +105,52 @@ def herding(split: Split, classes: np.ndarray) -> Array:
   Returns:
     [1, M, ...].
   """
+  return _greedy(split, classes, _herded)
+
+
+def kcentre(split: Split, classes: np.ndarray) -> Array:
+  """Real samples that cover their class: each is farthest from those before.
+
+  The greedy of Gonzalez, "Clustering to Minimize the Maximum Intercluster
+  Distance", 1985, which Sener & Savarese, "Active Learning for Convolutional
+  Neural Networks", 2017, arXiv 1708.00489, choose by; in model space, from the
+  sample nearest the mean of the class. A class with fewer samples than rows has
+  them repeated.
+
+  Args:
+    split: real data.
+    classes: [M] int.
+
+  Returns:
+    [1, M, ...].
+  """
+  return _greedy(split, classes, _covering)
+
+
+def _greedy(split: Split, classes: np.ndarray, choose) -> Array:
+  """[1, M, ...]: of each class those that `(points, wanted) -> rows` picks."""
   _check_present(classes, split)
   inputs = None
   for c in np.unique(classes):
     points = _encoded(split, c)
     rows = np.flatnonzero(classes == c)
-    chosen = _herded(points.reshape(len(points), -1), len(rows))
+    chosen = choose(points.reshape(len(points), -1), len(rows))
     if inputs is None:
       inputs = np.empty((len(classes), *points.shape[1:]), np.float32)
     inputs[rows] = points[chosen]
   return jnp.asarray(inputs)[None]
+
+
+def _covering(points: np.ndarray, wanted: int) -> np.ndarray:
+  """Rows of the points [n, D], each farthest from the nearest before it."""
+  squares = np.square(points - points.mean(0)).sum(1)
+  chosen = [int(squares.argmin())]
+  nearest = np.full(len(points), np.inf)
+  while len(chosen) < min(wanted, len(points)):
+    nearest = np.minimum(nearest, np.square(points - points[chosen[-1]]).sum(1))
+    nearest[chosen] = -1.0  # of repeated samples each counts
+    chosen.append(int(nearest.argmax()))
+  return np.resize(chosen, wanted)
 
 
 def _check_present(classes: np.ndarray, split) -> None:

@@ -26,12 +26,11 @@ from distill_jax.evaluation.learners import (
 from distill_jax.evaluation.recipes import converged, from_spec, in_order
 from distill_jax.keys import check_key
 from distill_jax.labels import classes_of_labels, num_outputs, uncentred
-from distill_jax.parallel import batch_map, chunk_size, cpu_rows
+from distill_jax.parallel import batch_map, chunk_size, map_rows
 from distill_jax.text.embedding import is_of_words
 from distill_jax.types import Array, Network, TrainingSet
 
 _CALLS = 10  # that the networks of a set are trained in, at most
-_ACCELERATOR_ROWS = 1024  # samples classified at once by one network
 
 
 class _Fields(NamedTuple):
@@ -258,20 +257,7 @@ def classify(
     rows: samples at once, by default what suits the machine; the last chunk
       is padded.
   """
-  size = split.inputs.shape[0]
-
-  def of_raw(raw):
-    return predict(split.encode(raw))
-
-  if rows is None:
-    rows = _ACCELERATOR_ROWS
-    if platform() == "cpu":
-      rows = cpu_rows(of_raw, split.inputs)
-  rows = min(rows, size)
-  index = jnp.minimum(jnp.arange(-(-size // rows) * rows), size - 1)
-  found = jax.lax.map(
-      lambda index: of_raw(split.inputs[index]), index.reshape(-1, rows))
-  return found.ravel()[:size]
+  return map_rows(lambda raw: predict(split.encode(raw)), split.inputs, rows)
 
 
 def outcome_on(

@@ -11,6 +11,7 @@ into functions.
   idc        SGD with momentum on small batches, augmented and cut-mixed, five
              times slower twice towards the end
   mtt, datm  as dsa, with the step size that the set has learned
+  adam       Adam for a number of epochs, as for a set of any size
   rat_bptt   Adam for a number of updates
   frepo, kip regression on centred labels, Adam and SGD for so many updates
   converged  SGD with momentum at one step size until the loss on the set is
@@ -268,6 +269,52 @@ idc = _by_epochs(
 
 
 @functools.cache
+def adam(
+    num_epochs: int = 500,
+    *,
+    strategy: str = "",
+    step_size: float = 1e-3,
+    weight_decay: float = 1e-4,
+    batch_size: int = 50) -> Recipe:
+  """Adam at one step size, on shuffled batches of a set of any size.
+
+  The server of Song et al., "Federated Learning via Decentralized Dataset
+  Distillation in Resource-Constrained Edge Environments", 2022, arXiv
+  2208.11311, with the settings of its public code.
+
+  Args:
+    num_epochs: E, at least 1.
+    strategy: see `augmentation`; none by default.
+    step_size: constant, positive.
+    weight_decay: added to the gradient, times the weights.
+    batch_size: of shuffled batches; the last holds what is left over.
+  """
+  check_counts(num_epochs=num_epochs, batch_size=batch_size)
+  check_rule(step_size, weight_decay=weight_decay)
+  optimizer = optax.chain(
+      optax.add_decayed_weights(weight_decay), optax.adam(step_size))
+  augmentation = augmentations.dsa(strategy) if strategy else None
+
+  def train(key, network, variables, training_set: TrainingSet):
+    samples = training_set.samples
+    return train_epochs(
+        key,
+        network,
+        variables,
+        samples.inputs,
+        samples.labels,
+        optimizer=optimizer,
+        num_epochs=num_epochs,
+        batch_size=batch_size,
+        augmentation=augmentation)
+
+  return Recipe(
+      "adam", train, (("num_epochs", num_epochs), ("strategy", strategy),
+                      ("step_size", step_size), ("weight_decay", weight_decay),
+                      ("batch_size", batch_size)))
+
+
+@functools.cache
 def converged(
     num_steps: int = 1_000,
     *,
@@ -336,6 +383,7 @@ def untrained() -> Recipe:
 
 
 RECIPES = {
+    "adam": adam,
     "cafe": cafe,
     "converged": converged,
     "datm": datm,

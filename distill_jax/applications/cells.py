@@ -1,0 +1,141 @@
+"""Work in cells: each is done once and kept, so that a stopped job goes on.
+
+A cell is one independent piece of a harness (one client, one task of one
+order, one network on one set), named for what it is. Its result is JSON, arrays
+or a distilled set. Whatever a cell depends on is either in its name or in the
+identity of the folder.
+"""
+
+import contextlib
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from distill_jax import artifact as artifacts
+from distill_jax import storage
+from distill_jax.artifact import Artifact
+from distill_jax.errors import WorkdirError, plain
+from distill_jax.runs import workdir
+from distill_jax.runs.console import say
+from distill_jax.runs.files import read_json, write_json
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.=+-]*(/[a-z0-9][a-z0-9_.=+-]*)*", re.I)
+
+
+class Cells:
+  """Results by name: in memory, or in a folder where work goes on.
+
+      with Cells("runs/federated", identity).held() as cells:
+        found = cells.json("client_0/report", measure)   # measured once
+
+  Files are written whole or not at all, so a process may be killed at any
+  moment; the cell that was being made is made again.
+  """
+
+  def __init__(
+      self,
+      folder: str | Path | None = None,
+      identity: Mapping[str, Any] | None = None):
+    """Args:
+      folder: where results are kept; None for memory alone.
+      identity: JSON values that must be the same when work goes on: settings,
+        data, seed.
+    """
+    self.folder = None if folder is None else Path(folder)
+    self._identity = dict(identity or {})
+    self._memory: dict[str, Any] = {}
+
+  @contextlib.contextmanager
+  def held(self):
+    """Opens the folder for this process alone.
+
+    Raises:
+      WorkdirError: it holds other work (naming the settings that differ) or
+        other files, or another process works in it.
+    """
+    if self.folder is None:
+      yield self
+      return
+    workdir.create(self.folder)
+    with storage.alone(self.folder):
+      storage.forget_halves(self.folder, "*.json", "*.safetensors", "*.png")
+      workdir.open_workdir(
+          self.folder,
+          self._identity,
+          dict(config=self._identity),
+          num_steps=None)
+      yield self
+
+  def json(self, name: str, make: Callable[[], Any]) -> Any:
+    """A JSON value: an object, as `make` returns it."""
+
+    def read(file):
+      return read_json(file, {})
+
+    return self._get(name, ".json", make, read, lambda f, v: write_json(f, v))
+
+  def arrays(
+      self, name: str,
+      make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Arrays by name, as `make` returns them."""
+
+    def read(file):
+      try:
+        return dict(storage.read(file)[0])
+      except (OSError, ValueError) as error:
+        raise _damaged(file, error) from error
+
+    def write(file, value):
+      value = {k: np.ascontiguousarray(v) for k, v in value.items()}
+      storage.write(file, value, {})
+
+    return self._get(name, ".safetensors", make, read, write)
+
+  def artifact(self, name: str, make: Callable[[], Artifact]) -> Artifact:
+    """A distilled set, as `make` returns it."""
+
+    def read(file):
+      try:
+        return artifacts.load(file)
+      except ValueError as error:
+        raise _damaged(file, error) from error
+
+    return self._get(
+        name, ".safetensors", make, read, lambda f, v: artifacts.save(v, f))
+
+  def done(self, name: str) -> bool:
+    """Whether there is a result of this name."""
+    if self.folder is None:
+      return name in self._memory
+    return any(
+        self._file(name, suffix).exists()
+        for suffix in (".json", ".safetensors"))
+
+  def _file(self, name: str, suffix: str) -> Path:
+    return self.folder / "cells" / f"{name}{suffix}"
+
+  def _get(self, name, suffix, make, read, write):
+    if not _NAME.fullmatch(name):
+      raise ValueError(
+          "`name` must be letters, digits and _.=+- in parts between slashes; "
+          f"got {name!r}.")
+    if self.folder is None:
+      if name not in self._memory:
+        self._memory[name] = make()
+      return self._memory[name]
+    file = self._file(name, suffix)
+    if file.exists():
+      return read(file)
+    value = make()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write(file, value)
+    say(f"  {name}")
+    return read(file)  # what a later start will find
+
+
+def _damaged(file: Path, error: Exception) -> WorkdirError:
+  return WorkdirError(
+      f"{file} must be sound; {plain(error, 150)}. Delete it to make it again.")

@@ -1,0 +1,72 @@
+"""What a harness found: a JSON document that prints as its table."""
+
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from distill_jax import environment
+
+WIDTH = 80
+
+
+class Findings(dict):
+  """A JSON document with `application`, `settings`, `rows` and what else.
+
+      found = federated.compare(source, ["dm", "random_real"], num_clients=10)
+      print(found)               # the table
+      found.figure()             # a matplotlib Figure
+  """
+
+  def __init__(
+      self, document: Mapping[str, Any], table: Callable[[Mapping[str, Any]],
+                                                         str],
+      draw: Callable[[Mapping[str, Any]], Any]):
+    """Args:
+      document: JSON values; versions and device are added.
+      table: the text that it prints as.
+      draw: the figure of it.
+    """
+    super().__init__(
+        document, device=environment.device(), versions=environment.versions())
+    self._table, self._draw = table, draw
+
+  def __repr__(self) -> str:
+    return self._table(self)
+
+  def figure(self):
+    """The document as a matplotlib figure."""
+    return self._draw(self)
+
+
+def aligned(
+    heads: Sequence[str],
+    lines: Sequence[Sequence[str]],
+    notes: Sequence[str] = ()) -> str:
+  """A plain table: the first column to the left, the others to the right.
+
+  Args:
+    heads: of the columns.
+    lines: cells, as texts.
+    notes: below the table, each wrapped to its width.
+  """
+  widths = [
+      max(len(line[i]) for line in (heads, *lines)) for i in range(len(heads))
+  ]
+  rows = [
+      f"{first:<{widths[0]}}" + "".join(
+          f"  {cell:>{width}}"
+          for cell, width in zip(others, widths[1:], strict=True))
+      for first, *others in (heads, *lines)
+  ]
+  rule = "-" * max(map(len, rows))
+  wide = max(WIDTH, len(rule))
+  return "\n".join([
+      rule, rows[0], rule, *rows[1:], rule,
+      *(line for note in notes for line in textwrap.wrap(note, wide))
+  ])
+
+
+def with_error(mean: float, stderr: float | None = None) -> str:
+  """A fraction in percent, with its standard error where there is one."""
+  error = "" if stderr is None else f" ± {100 * stderr:.1f}"
+  return f"{100 * mean:.1f}{error}"

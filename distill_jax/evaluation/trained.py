@@ -1,0 +1,64 @@
+"""Networks that were trained on a set, kept to be asked more than classes.
+
+They are the very networks that `evaluate_set` trains with the same key; it
+keeps only what they predict.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from distill_jax.data.source import Split
+from distill_jax.evaluation.recipe import Recipe
+from distill_jax.parallel import batch_map, map_rows
+from distill_jax.types import Array, Network, PyTree, TrainingSet
+
+
+@partial(jax.jit, static_argnames=("network", "recipe", "num_networks"))
+def train_networks(
+    key: Array,
+    training_set: TrainingSet,
+    *,
+    network: Network,
+    recipe: Recipe,
+    num_networks: int = 1) -> PyTree:
+  """Variables of R networks, stacked: network i has the key `fold_in(key, i)`.
+
+  Args:
+    key: as in `evaluate_set`.
+    training_set: arrays; labels that the recipe takes.
+    network: build it once, a new one compiles again.
+    recipe: how it is trained.
+    num_networks: R.
+  """
+  example = training_set.samples.inputs[:1]
+
+  def one(key):
+    k_init, k_train = jax.random.split(key)  # as `learners.student`
+    variables = network.init(k_init, example)
+    return recipe.train(k_train, network, variables, training_set)
+
+  keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(num_networks))
+  return batch_map(one, keys)
+
+
+@partial(jax.jit, static_argnames=("network", "rows"))
+def outputs_on(
+    variables: PyTree,
+    split: Split,
+    *,
+    network: Network,
+    rows: int | None = None) -> Array:
+  """Outputs [N, K] of one network on all samples of a split.
+
+  Args:
+    variables: of one network.
+    split: real data; encoded here.
+    network: theirs.
+    rows: samples at once; by default what suits the machine.
+  """
+
+  return map_rows(
+      lambda raw: network.apply(variables, split.encode(raw))[0], split.inputs,
+      rows)

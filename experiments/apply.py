@@ -1,0 +1,82 @@
+"""Applies distilled sets: federated, continual, search, privacy, robustness.
+
+  python experiments/apply.py \\
+    --config=experiments/configs/applications/NAME.py[:options] --workdir=DIR \\
+    [--data=SPEC] [--data_dir=DIR] [--config.settings.field=value ...]
+
+DIR then holds config.json, cells/, report.json, table.txt and figure.png. The
+same command goes on where it was stopped, cell by cell. Data other than those
+of the configuration are standardised by their own mean and std. Exit codes: as
+of distill.py.
+"""
+
+import contextlib
+import time
+from pathlib import Path
+
+import begin
+import launch
+import sources
+from absl import flags
+from ml_collections import config_flags
+
+from distill_jax import applications, figures, preprocessing
+from distill_jax.applications import Cells
+from distill_jax.runs.console import working
+from distill_jax.runs.files import command, write_json
+from distill_jax.storage import replace
+
+FLAGS = flags.FLAGS
+config_flags.DEFINE_config_file("config", None, "What to run: FILE[:options].")
+flags.DEFINE_string("workdir", None, "Where results are kept.")
+flags.DEFINE_string("data", None, "SPEC of a data set, not the config's.")
+flags.DEFINE_bool("print_config", False, "Show every field, and stop.")
+flags.mark_flags_as_required(["config"])
+
+
+def main(argv):
+  del argv
+  config = FLAGS.config
+  if FLAGS.data is not None and FLAGS.data != config.data:
+    config.data, config.preprocessing = FLAGS.data, "standardise"
+  if FLAGS.print_config:
+    for name, value in workdir.flat(config.to_dict()).items():
+      print(f"{name} = {value!r}")
+    return
+  if FLAGS.workdir is None:
+    raise launch.missing("workdir", "a folder for the results")
+  if config.float64:
+    launch.widen({"name": "kernel_ridge"})
+  folder = Path(FLAGS.workdir)
+  workdir.check_own(folder)
+  source = sources.source(config, data_dir=FLAGS.data_dir)
+  settings = config.settings.to_dict()
+  identity = dict(
+      application=config.application,
+      settings=settings,
+      seed=config.seed,
+      data=config.data,
+      fingerprint=source.fingerprint(),
+      preprocessing=preprocessing.identity(source.preprocessing))
+  run = applications.harness(config.application)
+  began = time.perf_counter()
+  with Cells(folder, identity).held() as cells, working(config.application):
+    found = run(source, cells=cells, seed=config.seed, **settings)
+    spent = round(time.perf_counter() - began, 1)
+    write_json(
+        folder / "report.json",
+        dict(
+            found,
+            data=config.data,
+            seed=config.seed,
+            seconds=spent,
+            command=command()))
+    replace(folder / "table.txt", f"{found!r}\n".encode())
+    print(found)
+    with contextlib.suppress(ImportError):
+      figures.save(found.figure(), folder / "figure.png")
+  print(f"\nin {folder}: report.json, table.txt, figure.png")
+
+
+if __name__ == "__main__":
+  begin.start(main)
