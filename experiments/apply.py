@@ -22,6 +22,7 @@ from ml_collections import config_flags
 
 from distill_jax import applications, figures, preprocessing
 from distill_jax.applications import Cells
+from distill_jax.runs import workdir
 from distill_jax.runs.console import working
 from distill_jax.runs.files import command, write_json
 from distill_jax.storage import replace

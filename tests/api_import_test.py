@@ -27,7 +27,7 @@ nn kernels parameterization text preprocessing data models
 inner_loop objectives estimators tracking outer_loop
 selection initialisation schema artifact exchange merging checkpoint
 moments probe_set frozen_features
-evaluation trajectories segments figures methods runs
+evaluation trajectories segments figures methods runs applications
 """.split()
 # Tables by name: rows of the results, and recipes, named after their papers.
 TABLES = ("experiments/rows*.py", "distill_jax/evaluation/recipes.py")
