@@ -1,14 +1,31 @@
-"""A distilled set in one call, in memory."""
+"""A distilled set in one call, in memory; or one of each of many sources."""
 
 import tempfile
+import time
 import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from distill_jax.artifact import Artifact
-from distill_jax.methods.method import Keys, Method, Store, plan
-from distill_jax.methods.steps import carry_out
+from distill_jax.errors import ConfigError
+from distill_jax.methods.findings import findings
+from distill_jax.methods.method import (
+    Keys,
+    Method,
+    Outcome,
+    Plan,
+    Store,
+    plan,
+    prepare_nothing,
+)
+from distill_jax.methods.steps import NonFinite, carry_out
+from distill_jax.outer_loop import distill
+from distill_jax.parallel import batch_map
 from distill_jax.types import Array
 
 
@@ -64,3 +81,128 @@ def condense(
   for line in artifact.provenance.get("findings", ()):
     warnings.warn(line, stacklevel=2)
   return artifact
+
+
+def condense_each(
+    sources: Sequence,
+    method: Method,
+    network=None,
+    *,
+    per_class: int | None = None,
+    num_rows: int | Sequence[int] | None = None,
+    keys: Sequence[Array],
+    on_made: Callable[[int, Artifact], None] = lambda i, made: None
+) -> list[Artifact]:
+  """`condense` for many sources: clients, tasks or shadows of one method.
+
+  Sources of equal shapes (samples, classes that are present, label rows) are
+  distilled by one compiled program, side by side on an accelerator. Methods
+  that prepare something first, or consist of several runs, go one by one.
+
+  Args:
+    sources: of one preprocessing.
+    method: as in `condense`.
+    network: as in `condense`.
+    per_class: as in `condense`, of each source; or
+    num_rows: label rows, for all sources or for each.
+    keys: one for each source, consumed.
+    on_made: called with the place of a source and its set, as soon as it is
+      there.
+
+  Returns:
+    The sets that `condense` makes with the same keys.
+
+  Raises:
+    ConfigError: other numbers of keys or of rows than sources.
+    NonFinite: the loss of one stopped being a number.
+  """
+  sources = list(sources)
+  rows = num_rows if isinstance(num_rows,
+                                Sequence) else [num_rows] * len(sources)
+  for name, given in (("keys", keys), ("num_rows", rows)):
+    if len(given) != len(sources):
+      raise ConfigError(
+          f"`{name}` must be one for each of the {len(sources)} sources; got "
+          f"{len(given)}.")
+  made: list[Artifact | None] = [None] * len(sources)
+
+  def keep(i: int, artifact: Artifact) -> None:
+    made[i] = artifact
+    on_made(i, artifact)
+
+  shared = (
+      method.parts is None and method.begin is not None and
+      method.prepare is prepare_nothing and not method.rollbacks)
+  groups: dict[object, dict[int, Plan]] = {}
+  for i, (source, key) in enumerate(zip(sources, keys, strict=True)):
+    with tempfile.TemporaryDirectory() as folder:
+      one = plan(
+          source,
+          method,
+          network,
+          per_class=per_class,
+          num_rows=rows[i],
+          keys=Keys.of(key),
+          store=Store(Path(folder), Path(folder)))
+      if shared:
+        groups.setdefault(_shapes(one), {})[i] = one
+      else:
+        keep(i, one.artifact(carry_out(one)))
+  for group in groups.values():
+    for i, outcome in zip(group, _together([*group.values()]), strict=True):
+      keep(i, group[i].artifact(outcome))
+  return made
+
+
+def _shapes(one: Plan) -> object:
+  """What plans have in common that one compiled program serves."""
+  train = one.task.source.train
+  leaves, tree = jax.tree.flatten((one.state, train._replace(preprocessing=())))
+  return (
+      tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves),
+      one.task.layout.classes.tobytes(), id(train.preprocessing))
+
+
+def _together(plans: Sequence[Plan]) -> list[Outcome]:
+  """Outcomes of plans of equal shapes, whose steps are taken together."""
+  if len(plans) == 1:
+    return [carry_out(plans[0])]
+  first, began = plans[0], time.perf_counter()
+  record = first.task.source.train.preprocessing
+
+  def taken(item):
+    key, state, train = item
+    state, info = distill(
+        key,
+        state,
+        train._replace(preprocessing=record),
+        step=first.outer.step,
+        num_steps=first.method.num_steps)
+    return state, info.finite.all()
+
+  def stacked(trees):
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+  items = (
+      stacked([one.keys.run for one in plans]),
+      stacked([one.state for one in plans]),
+      stacked(
+          [one.task.source.train._replace(preprocessing=()) for one in plans]))
+  states, finite = jax.jit(partial(batch_map, taken))(items)
+  if not (finite := np.asarray(finite)).all():
+    raise NonFinite(
+        f"the loss of source {int(np.argmin(finite)) + 1} of {len(plans)} is "
+        "not finite. Lower the learning rates or set `clip_norm`")
+  seconds = (time.perf_counter() - began) / len(plans)
+  outcomes = []
+  for i, one in enumerate(plans):
+    state = jax.tree.map(lambda leaf, i=i: leaf[i], states)
+    distilled = one.prepared.finish(one.outer.result(state))
+    found = findings(one, distilled)
+    outcomes.append(
+        Outcome(
+            distilled,
+            state.objective,
+            seconds,
+            provenance=dict(findings=found) if found else {}))
+  return outcomes
