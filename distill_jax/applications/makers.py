@@ -30,9 +30,10 @@ class Maker(NamedTuple):
   Attributes:
     name: in tables and file names.
     make: `(key, source, num_rows, network) -> Artifact` with label rows of the
-      classes that the source has.
+      classes that the source has; the network is the harness's, if any.
     spec: JSON document from which `maker` makes it again.
     method: the method, or None for a choice of real samples.
+    network: that the method works with, in place of the harness's.
     exact: whether samples are real ones, which have 8 bits a value where the
       data have.
   """
@@ -41,6 +42,7 @@ class Maker(NamedTuple):
   make: Callable[[Array, Any, int, Any], Artifact]
   spec: Any
   method: Method | None = None
+  network: Any = None
   exact: bool = False
 
 
@@ -49,8 +51,9 @@ def maker(given: Maker | Method | Mapping[str, Any] | str) -> Maker:
 
   Args:
     given: a `Method`; its specification `{"name": ..., settings}` or its name;
-      or a choice of real samples: random_real, kmeans, herding, kcentre,
-      class_mean, all_real.
+      `{"method": ..., "network": ..., "name": ...}` with a network of its own
+      and another name in tables; or a choice of real samples: random_real,
+      kmeans, herding, kcentre, class_mean, all_real.
 
   Raises:
     ConfigError: an unknown name.
@@ -59,6 +62,8 @@ def maker(given: Maker | Method | Mapping[str, Any] | str) -> Maker:
     return given
   if isinstance(given, Method):
     return _distilled(given)
+  if isinstance(given, Mapping) and "method" in given:
+    return _named(given)
   if isinstance(given, Mapping):
     return _distilled(methods.from_spec(given))
   if given in REAL:
@@ -106,14 +111,40 @@ def rows_of_bytes(source, budget: int) -> int:
   return max(1, min(budget // each, source.train.num_samples))
 
 
-def _distilled(method: Method) -> Maker:
+def student_for(method: Method, own, network):
+  """What a method works with: its own, or the harness's if it takes networks.
+
+  Args:
+    method: of a maker.
+    own: `Maker.network`.
+    network: of the harness, or None.
+  """
+  return network if own is None and method.model == "network" else own
+
+
+def _named(given: Mapping[str, Any]) -> Maker:
+  for field in given:
+    one_of(("method", "name", "network"), "maker", field)
+  method = maker(given["method"]).method
+  if method is None:
+    raise ConfigError(
+        f"`maker` must have a method; got {plain(given['method'])}. Choices of "
+        "real samples are given by name.")
+  made = _distilled(method, given.get("network"))
+  return made._replace(name=given.get("name", method.name), spec=dict(given))
+
+
+def _distilled(method: Method, own=None) -> Maker:
 
   def make(key, source, num_rows, network=None):
-    closed = method.model == "none"  # which no network belongs to
     return condense(
-        source, method, None if closed else network, num_rows=num_rows, key=key)
+        source,
+        method,
+        student_for(method, own, network),
+        num_rows=num_rows,
+        key=key)
 
-  return Maker(method.name, make, method.spec, method)
+  return Maker(method.name, make, method.spec, method, own)
 
 
 def _chosen(name: str) -> Maker:
@@ -132,7 +163,7 @@ def _chosen(name: str) -> Maker:
         provenance=dict(data=source.name))
     return made._replace(raw_dtype=source.raw_dtype)
 
-  return Maker(name, make, name, None, exact)
+  return Maker(name, make, name, exact=exact)
 
 
 def _by_class(select: Callable) -> Callable:

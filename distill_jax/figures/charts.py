@@ -74,6 +74,7 @@ def accuracy_against(
     axis: str = "samples",
     *,
     full_data: float | None = None,
+    size: str = "",
     title: str = "Test accuracy against the size of the set"):
   """Test accuracy against the size of the set, a line for each label.
 
@@ -84,6 +85,7 @@ def accuracy_against(
     axis: "samples" or "bytes".
     full_data: accuracy from all real data, a fraction; drawn dashed, and
       dotted 90 % of it.
+    size: title of the axis, where it is no set's.
     title: above all; it names data and methods.
 
   Returns:
@@ -96,17 +98,17 @@ def accuracy_against(
     raise ValueError("`rows` must hold at least one point; got none.")
   if axis not in AXES:
     raise ValueError(f"`axis` must be {' or '.join(AXES)}; got {axis!r}.")
-  size, name, unit = AXES[axis]
+  field, name, unit = AXES[axis]
   figure = theme.figure(6.5, 4.6)
   theme.entitle(figure, title)
   axes = figure.subplots()
   shown = []
   for i, label in enumerate(dict.fromkeys(row["label"] for row in rows)):
     line = sorted((row for row in rows if row["label"] == label),
-                  key=lambda row: row[size])
+                  key=lambda row: row[field])
     shown.append(
         axes.errorbar(
-            [row[size] for row in line],
+            [row[field] for row in line],
             [100 * row["mean"] for row in line],
             yerr=_whiskers([100 * _std(row) for row in line]),
             color=theme.colour(i),
@@ -127,9 +129,9 @@ def accuracy_against(
               linestyle=style,
               linewidth=1.2,
               label=f"{text}: {level:.1f} %"))
-  _log_axis(axes, [row[size] for row in rows], unit)
+  _log_axis(axes, [row[field] for row in rows], unit)
   theme.dress(axes, "both")
-  axes.set_xlabel(name, fontsize=10)
+  axes.set_xlabel(size or name, fontsize=10)
   axes.set_ylabel("test accuracy (%)", fontsize=10)
   if any(map(_has_std, rows)):
     theme.note(axes, figure, f"bars: ± {_OVER_NETWORKS}")

@@ -1,0 +1,179 @@
+"""Federated averaging, the baseline that sends networks instead of data.
+
+McMahan et al., "Communication-Efficient Learning of Deep Networks from
+Decentralized Data", 2016, arXiv 1602.05629, algorithm 1 with every client in
+every round:
+
+    w_i <- SGD on client i from w, E epochs;   w <- sum_i n_i / n  w_i
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from distill_jax.applications.makers import check_counts
+from distill_jax.data.source import Split
+from distill_jax.evaluation import metrics
+from distill_jax.evaluation.evaluator import outcome_on
+from distill_jax.evaluation.learners import classifier
+from distill_jax.inner_loop import training_step
+from distill_jax.labels import cross_entropy, label_rows
+from distill_jax.parallel import batch_map
+from distill_jax.types import Array, Network, PyTree
+
+
+class Shards(NamedTuple):
+  """Rows of clients, as arrays of one length.
+
+  Attributes:
+    rows: [clients, L] int32 of the training split; beyond `counts` repeated.
+    counts: [clients] int32.
+  """
+
+  rows: Array
+  counts: Array
+
+  @classmethod
+  def of(cls, clients: Sequence[np.ndarray]) -> "Shards":
+    """Of lists of rows; clients without any are left out."""
+    held = [rows for rows in clients if len(rows)]
+    longest = max(map(len, held))
+    return cls(
+        jnp.asarray(np.stack([np.resize(rows, longest) for rows in held])),
+        jnp.asarray([len(rows) for rows in held], jnp.int32))
+
+
+def fedavg(
+    key: Array,
+    network: Network,
+    train: Split,
+    test: Split,
+    clients: Sequence[np.ndarray],
+    *,
+    num_rounds: int,
+    local_epochs: int = 5,
+    step_size: float = 0.01,
+    momentum: float = 0.9,
+    batch_size: int = 50) -> np.ndarray:
+  """Test accuracy after each round.
+
+  Args:
+    key: consumed.
+    network: of server and clients.
+    train: all clients' data.
+    test: of the server.
+    clients: rows of `train`.
+    num_rounds: every client takes part in each.
+    local_epochs: E, passes over a client's data in a round.
+    step_size: of SGD.
+    momentum: in [0, 1), anew in each round.
+    batch_size: of clients; the last batch holds what is left over.
+
+  Returns:
+    [num_rounds] accuracies, fractions.
+  """
+  check_counts(
+      num_rounds=num_rounds, local_epochs=local_epochs, batch_size=batch_size)
+  shards = Shards.of(clients)
+  k_init, key = jax.random.split(key)
+  variables = network.init(k_init, train.encode(train.inputs[:1]))
+  one_round = jax.jit(
+      partial(
+          _round,
+          network=network,
+          local_epochs=local_epochs,
+          optimizer=optax.sgd(step_size, momentum),
+          batch_size=min(batch_size, shards.rows.shape[1])))
+  tested = jax.jit(
+      lambda variables, split: outcome_on(
+          classifier(network, variables), split))
+  found = []
+  for i in range(num_rounds):
+    variables = one_round(jax.random.fold_in(key, i), variables, train, shards)
+    found.append(metrics.accuracy(tested(variables, test)[0]))
+  return np.array(found, np.float64)
+
+
+def traffic(network: Network, example: Array, num_clients: int) -> int:
+  """Bytes of one round: float32 weights to every client and back."""
+  shapes = jax.eval_shape(network.init, jax.random.key(0), example)
+  size = sum(leaf.size for leaf in jax.tree.leaves(shapes))
+  return 2 * num_clients * size * 4
+
+
+def _round(
+    key, variables: PyTree, train: Split, shards: Shards, *, network,
+    local_epochs, optimizer, batch_size) -> PyTree:
+  keys = jax.random.split(key, len(shards.counts))
+
+  def client(item):
+    key, rows, count = item
+    return _trained(
+        key,
+        variables,
+        train,
+        rows,
+        count,
+        network=network,
+        num_epochs=local_epochs,
+        optimizer=optimizer,
+        batch_size=batch_size)
+
+  made = batch_map(client, (keys, *shards))
+  shares = shards.counts / shards.counts.sum()
+  return jax.tree.map(
+      lambda leaf: jnp.tensordot(shares, leaf, 1).astype(leaf.dtype), made)
+
+
+def _trained(
+    key, variables, train, rows, count, *, network, num_epochs, optimizer,
+    batch_size):
+  """A client's network after its epochs; what is padding changes nothing."""
+  longest = len(rows)
+  starts = jnp.arange(-(-longest // batch_size)) * batch_size
+
+  def step(carry, start, key, order):
+    variables, state = carry
+    places = start + jnp.arange(batch_size)
+    own = (places < count).astype(jnp.float32)
+    chosen = rows[order[jnp.minimum(places, longest - 1)]]
+    x = train.encode(train.inputs[chosen])
+    y = label_rows(train.labels[chosen], train.num_classes)
+    weights = own * batch_size / jnp.maximum(own.sum(), 1.0)
+    new = training_step(
+        key,
+        network,
+        variables,
+        state,
+        x,
+        jnp.concatenate([y, weights[:, None]], 1),
+        optimizer=optimizer,
+        loss=_weighted)[:2]
+    return jax.tree.map(
+        partial(jnp.where, start < count), new, (variables, state))
+
+  def epoch(carry, key):
+    k_order, k_steps = jax.random.split(key)
+    scores = jax.random.uniform(k_order, (longest,))
+    order = jnp.argsort(jnp.where(jnp.arange(longest) < count, scores, 2.0))
+    keys = jax.random.split(k_steps, len(starts))
+    carry, _ = jax.lax.scan(
+        lambda carry, item: (step(carry, *item, order), None), carry,
+        (starts, keys))
+    return carry, None
+
+  begun = variables, optimizer.init(variables["params"])
+  (variables,
+   _), _ = jax.lax.scan(epoch, begun, jax.random.split(key, num_epochs))
+  return variables
+
+
+def _weighted(logits: Array, rows: Array) -> Array:
+  """Cross-entropy of label rows whose last column is the weight."""
+  losses = jax.vmap(cross_entropy)(logits[:, None], rows[:, None, :-1])
+  return (rows[:, -1] * losses).mean()

@@ -1,0 +1,358 @@
+"""One-shot federated learning: each client sends a small set, once.
+
+Song et al., "Federated Learning via Decentralized Dataset Distillation in
+Resource-Constrained Edge Environments" (FedD3), 2022, arXiv 2208.11311:
+
+  1  the server announces a format; 2  every client makes a small set of its own
+  data; 3  it uploads samples and labels; 4  the server trains a network on the
+  union and tests it.
+
+A client's set is made by any method, or chosen of its real samples. What
+differs from the public code: clients do not normalise a second time by their
+own statistics, the last epoch counts and not the best, and the rows that were
+missing stand beside: random real images, as many as are sent and as many as the
+bytes allow.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from distill_jax import models
+from distill_jax.applications import partition
+from distill_jax.applications.averaging import fedavg, traffic
+from distill_jax.applications.cells import Cells
+from distill_jax.applications.clients import Options, Union, collect
+from distill_jax.applications.findings import Findings, aligned, with_error
+from distill_jax.applications.makers import key_of, makers
+from distill_jax.data.source import check_source
+from distill_jax.errors import ConfigError
+from distill_jax.evaluation import evaluate_set, fitting, train_on_all
+from distill_jax.evaluation.learners import Learner, student
+from distill_jax.evaluation.recipes import from_spec as recipe_of
+from distill_jax.figures.charts import accuracy_against
+from distill_jax.types import Network
+
+# The server of the paper: 500 epochs of Adam, LeNet for MNIST.
+RECIPE = {"name": "adam", "num_epochs": 500}
+_SERVER, _AVERAGED, _ALL = range(1, 4)  # places of keys; 0 is of clients
+
+
+def server(
+    source,
+    union: Union,
+    *,
+    network: Network | Mapping[str, Any] | None = None,
+    recipe: Mapping[str, Any] | None = None,
+    num_networks: int = 5,
+    seed: int = 0):
+  """Trains on the union and tests: a `Report` of the last epochs.
+
+  Args:
+    source: with a test part.
+    union: of `collect`.
+    network: of the server, by default what suits the data. Sets with a learner
+      of their own are used by that.
+    recipe: of its training; the paper's `RECIPE` by default.
+    num_networks: initialisations.
+    seed: of these.
+  """
+  learner = _learner(source, union, network, recipe)
+  training_set = union.training_set
+  if learner.regression:
+    samples = training_set.samples
+    centred = samples.labels - 1 / max(samples.labels.shape[1], 2)
+    training_set = training_set._replace(
+        samples=samples._replace(labels=centred))
+  return evaluate_set(
+      key_of(seed, _SERVER),
+      training_set,
+      source.test,
+      learner=learner,
+      num_networks=num_networks)
+
+
+def compare(
+    source,
+    made_by: Sequence[Any] = ("kmeans", "random_real"),
+    *,
+    clients: Sequence[np.ndarray] | None = None,
+    num_clients: int = 10,
+    samples_per_class: int = 1,
+    network=None,
+    client_network=None,
+    recipe: Mapping[str, Any] | None = None,
+    num_networks: int = 5,
+    options: Options | None = None,
+    same_bytes: bool = True,
+    rounds: Sequence[int] = (1, 2, 5, 18),
+    local_epochs: int = 5,
+    full_data: bool = True,
+    seed: int = 0,
+    cells: Cells | None = None) -> Findings:
+  """Accuracy of the server against bytes, of several kinds of clients.
+
+  Args:
+    source: with a test part.
+    made_by: methods, or what else `makers.maker` takes.
+    clients: rows of each; by default `num_clients` that are alike.
+    num_clients: where `clients` is None.
+    samples_per_class: see `collect`.
+    network: of the server; see `server`.
+    client_network: see `collect`.
+    recipe: of the server.
+    num_networks: of the server, for each row.
+    options: of uploads.
+    same_bytes: whether to add random real samples of as many bytes, for each
+      maker whose samples are no real ones.
+    rounds: of federated averaging, ascending; none for no such row.
+    local_epochs: of its clients.
+    full_data: whether to train the server on all data, as an upper bound.
+    seed: of everything.
+    cells: where work is kept, so that it goes on.
+
+  Returns:
+    Rows of accuracy and bytes, which print as a table.
+
+  Example:
+    print(federated.compare(source, ["dm", "random_real"], num_clients=4))
+  """
+  check_source(source)
+  if source.test is None:
+    raise ConfigError("`source` must have a test part; it has none.")
+  cells, labels = cells or Cells(), np.asarray(source.train.labels)
+  if clients is None:
+    clients = partition.by_classes(labels, num_clients, seed=seed)
+  given = makers(made_by)
+  fixed = dict(network=client_network, options=options, seed=seed, cells=cells)
+  judged = dict(
+      network=network, recipe=recipe, num_networks=num_networks, seed=seed)
+  rows = []
+  for one in given:
+    union = collect(
+        source, clients, one, samples_per_class=samples_per_class, **fixed)
+    rows.append(_row(source, one.name, union, judged, cells))
+    if same_bytes and not one.exact:
+      sizes = np.bincount(union.from_client, minlength=len(clients))
+      each = union.bytes / union.num_samples
+      as_many = collect(
+          source,
+          clients,
+          "random_real",
+          budgets=[int(each * size) for size in sizes],
+          name=f"bytes_of_{one.name}",
+          **fixed)
+      rows.append(
+          _row(source, f"real, bytes of {one.name}", as_many, judged, cells))
+  server_network = _network(source, network)
+  if len(rounds):
+    rows += _averaged(
+        source, clients, server_network, rounds, local_epochs, seed, cells)
+  if full_data:
+    rows.append(_all(source, server_network, seed, cells))
+  sizes = [len(r) for r in clients]
+  document = dict(
+      application="federated",
+      settings=dict(
+          num_clients=len(clients),
+          without_data=[i for i, n in enumerate(sizes) if not n],
+          samples_of_clients=[min(sizes), max(sizes)],
+          samples_per_class=samples_per_class,
+          network=dict(models.spec_of(server_network)),
+          recipe=dict(recipe or RECIPE),
+          options=(options or Options())._asdict(),
+          local_epochs=local_epochs,
+          seed=seed),
+      rows=rows)
+  return Findings(document, _table, _drawn)
+
+
+def run(
+    source,
+    *,
+    cells: Cells | None = None,
+    seed: int = 0,
+    num_clients: int = 10,
+    partition_of: Mapping[str, Any] = MappingProxyType({"name": "by_classes"}),
+    samples_per_class: int = 1,
+    made_by: Sequence[Any] = ("kmeans", "random_real"),
+    network: Mapping[str, Any] | None = None,
+    client_network: Mapping[str, Any] | None = None,
+    recipe: Mapping[str, Any] = MappingProxyType(RECIPE),
+    num_networks: int = 5,
+    values: str = "float32",
+    hard: bool = True,
+    noise: float = 0.0,
+    weighted: bool = False,
+    same_bytes: bool = True,
+    rounds: Sequence[int] = (1, 2, 5, 18),
+    local_epochs: int = 5,
+    full_data: bool = True) -> Findings:
+  """`compare`, all of it by JSON settings.
+
+  Args:
+    source: with a test part.
+    cells: see `compare`.
+    seed: see `compare`.
+    num_clients: clients.
+    partition_of: `{"name": "by_classes", "classes_per_client"}` or
+      `{"name": "dirichlet", "alpha"}`; see `partition`.
+    samples_per_class: see `collect`.
+    made_by: see `compare`.
+    network: see `compare`.
+    client_network: see `compare`.
+    recipe: see `compare`.
+    num_networks: see `compare`.
+    values: see `Options`.
+    hard: see `Options`.
+    noise: see `Options`.
+    weighted: see `Options`.
+    same_bytes: see `compare`.
+    rounds: see `compare`.
+    local_epochs: see `compare`.
+    full_data: see `compare`.
+  """
+  check_source(source)
+  clients = partition.from_spec(
+      np.asarray(source.train.labels), num_clients, partition_of, seed=seed)
+  found = compare(
+      source,
+      made_by,
+      clients=clients,
+      samples_per_class=samples_per_class,
+      network=network,
+      client_network=client_network,
+      recipe=recipe,
+      num_networks=num_networks,
+      options=Options(values, hard or None, noise, weighted),
+      same_bytes=same_bytes,
+      rounds=rounds,
+      local_epochs=local_epochs,
+      full_data=full_data,
+      seed=seed,
+      cells=cells)
+  found["settings"]["partition"] = dict(partition_of)
+  return found
+
+
+def _network(source, network) -> Network:
+  if isinstance(network, Network):
+    return network
+  spec = dict(network or models.default(source))
+  made = models.from_spec(spec, source.num_classes)
+  models.check_fits(made, source)
+  return made
+
+
+def _learner(source, union: Union, network, recipe) -> Learner:
+  if union.learner is not None:
+    return fitting.from_spec(union.learner, None, source.num_classes)
+  return student(_network(source, network), recipe_of(dict(recipe or RECIPE)))
+
+
+def _row(source, title: str, union: Union, judged, cells: Cells) -> dict:
+  """What the table says of a kind of client."""
+
+  def measure():
+    return server(source, union, **judged).summary()
+
+  place = title.replace(", ", "_").replace(" ", "_")
+  return dict(
+      label=title,
+      bytes=union.bytes,
+      num_samples=union.num_samples,
+      seconds=round(union.seconds, 1),
+      **cells.json(f"server/{place}", measure))
+
+
+def _averaged(source, clients, network, rounds, local_epochs, seed,
+              cells) -> list[dict]:
+  if list(rounds) != sorted(set(rounds)) or rounds[0] < 1:
+    raise ConfigError(
+        f"`rounds` must be ascending and at least 1; got {list(rounds)}.")
+
+  def measure():
+    began = time.perf_counter()
+    found = fedavg(
+        key_of(seed, _AVERAGED),
+        network,
+        source.train,
+        source.test,
+        clients,
+        num_rounds=rounds[-1],
+        local_epochs=local_epochs)
+    return dict(
+        accuracy=found.tolist(), seconds=round(time.perf_counter() - began, 1))
+
+  found = cells.json("server/fedavg", measure)
+  held = sum(len(rows) > 0 for rows in clients)
+  each = traffic(network, source.example, held)
+  return [
+      dict(
+          label=f"FedAvg, {n} round{'s' * (n > 1)}",
+          line="FedAvg",
+          bytes=n * each,
+          num_samples=None,
+          seconds=round(found["seconds"] * n / rounds[-1], 1),
+          mean=found["accuracy"][n - 1],
+          stderr=None,
+          per_network=[found["accuracy"][n - 1]]) for n in rounds
+  ]
+
+
+def _all(source, network, seed, cells) -> dict:
+
+  def measure():
+    found = train_on_all(key_of(seed, _ALL), network, source)
+    return dict(mean=found.accuracy, seconds=round(found.cost.seconds, 1))
+
+  found = cells.json("server/all_data", measure)
+  inputs = source.train.inputs
+  return dict(
+      label="all data on the server",
+      bytes=int(inputs.nbytes + len(inputs)),
+      num_samples=len(inputs),
+      stderr=None,
+      per_network=[found["mean"]],
+      **found)
+
+
+def _table(document: Mapping[str, Any]) -> str:
+  said = document["settings"]
+  lines = [(
+      row["label"],
+      with_error(row["mean"], row["stderr"]),
+      f"{row['bytes']:,}",
+      f"{row['num_samples']:,}" if row["num_samples"] else "-",
+      f"{row['seconds']:,.1f}",
+      str(len(row["per_network"])),
+  ) for row in document["rows"]]
+  low, high = said["samples_of_clients"]
+  without = len(said["without_data"])
+  return aligned((
+      "clients send", "accuracy %", "bytes", "samples", "seconds", "networks"
+  ), lines, (
+      f"{said['num_clients']} clients with {low:,} to {high:,} samples, "
+      f"{without} without any; server: {said['network']['name']}, recipe "
+      f"{said['recipe']['name']}. Accuracy after the last epoch on the test "
+      "part, ± the standard error over networks. Bytes travel up, for "
+      "FedAvg up and down. Seconds are those of all clients' work "
+      "together, for all data those of training.",))
+
+
+def _drawn(document: Mapping[str, Any]):
+  return accuracy_against(
+      [
+          dict(
+              label=row.get("line", row["label"]),
+              bytes=row["bytes"],
+              mean=row["mean"],
+              per_network=row["per_network"],
+              std=row.get("std", 0.0)) for row in document["rows"]
+      ],
+      "bytes",
+      size="bytes that travel",
+      title="One upload from each client: accuracy against bytes")

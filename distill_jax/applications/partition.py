@@ -1,0 +1,124 @@
+"""How real data lie with clients: rows of the training split, client by client.
+
+Label skew by a number of classes for each client, as in Song et al., "Federated
+Learning via Decentralized Dataset Distillation in Resource-Constrained Edge
+Environments" (FedD3), 2022, arXiv 2208.11311, or by shares of each class from a
+Dirichlet distribution (Hsu, Qi & Brown, 2019, arXiv 1909.06335).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from distill_jax.applications.makers import check_counts
+from distill_jax.choices import one_of
+from distill_jax.errors import ConfigError
+
+
+def by_classes(
+    labels: np.ndarray,
+    num_clients: int,
+    classes_per_client: int | None = None,
+    *,
+    seed: int = 0) -> list[np.ndarray]:
+  """Client i holds the classes (i + j) mod K, j = 0..C_k - 1.
+
+  The rows of a class are drawn in a random order and cut into equal parts for
+  the clients that hold it; the last part takes what remains.
+
+  Args:
+    labels: [N] int, 0..K-1.
+    num_clients: at least as many as it takes to hold every class.
+    classes_per_client: C_k; all K by default, where clients are alike (IID).
+    seed: of the order.
+
+  Returns:
+    Rows of each client, ascending; disjoint, all N together. A class with fewer
+    rows than clients leaves some without it.
+
+  Raises:
+    ConfigError: numbers out of range, or a class that no client would hold.
+  """
+  labels = np.asarray(labels)
+  num_classes = int(labels.max()) + 1
+  wanted = num_classes if classes_per_client is None else classes_per_client
+  check_counts(num_clients=num_clients, classes_per_client=wanted)
+  if wanted > num_classes:
+    raise ConfigError(
+        f"`classes_per_client` must be at most {num_classes}; got {wanted}.")
+  held = [[(i + j) % num_classes
+           for j in range(wanted)]
+          for i in range(num_clients)]
+  generator = np.random.default_rng(seed)
+  rows: list[list[np.ndarray]] = [[] for _ in range(num_clients)]
+  for c in range(num_classes):
+    holders = [i for i, classes in enumerate(held) if c in classes]
+    if not holders:
+      raise ConfigError(
+          f"`num_clients` must be at least {num_classes - wanted + 1} for "
+          f"clients of {wanted} of {num_classes} classes; got {num_clients}.")
+    own = generator.permutation(np.flatnonzero(labels == c))
+    size = len(own) // len(holders)
+    cuts = size * np.arange(1, len(holders))
+    for i, part in zip(holders, np.split(own, cuts), strict=True):
+      rows[i].append(part)
+  return [np.sort(np.concatenate(parts)) for parts in rows]
+
+
+def dirichlet(
+    labels: np.ndarray,
+    num_clients: int,
+    alpha: float,
+    *,
+    seed: int = 0) -> list[np.ndarray]:
+  """The shares of each class over clients are Dirichlet(alpha) draws.
+
+  Args:
+    labels: [N] int, 0..K-1.
+    num_clients: clients.
+    alpha: positive; small values leave most of a class with few clients.
+    seed: of the draws.
+
+  Returns:
+    Rows of each client, ascending; disjoint, all N together. Clients may have
+    none.
+
+  Raises:
+    ConfigError: numbers out of range.
+  """
+  labels = np.asarray(labels)
+  check_counts(num_clients=num_clients)
+  if not alpha > 0:
+    raise ConfigError(f"`alpha` must be positive; got {alpha}.")
+  generator = np.random.default_rng(seed)
+  rows: list[list[np.ndarray]] = [[] for _ in range(num_clients)]
+  for c in range(int(labels.max()) + 1):
+    own = generator.permutation(np.flatnonzero(labels == c))
+    shares = generator.dirichlet(np.full(num_clients, float(alpha)))
+    cuts = np.round(np.cumsum(shares)[:-1] * len(own)).astype(int)
+    for client, part in zip(rows, np.split(own, cuts), strict=True):
+      client.append(part)
+  return [np.sort(np.concatenate(parts)) for parts in rows]
+
+
+def from_spec(
+    labels: np.ndarray,
+    num_clients: int,
+    spec: Mapping[str, Any],
+    *,
+    seed: int = 0) -> list[np.ndarray]:
+  """A partition by name: `{"name": "by_classes" | "dirichlet", settings}`.
+
+  Raises:
+    ConfigError: an unknown name or setting.
+  """
+  settings = dict(spec)
+  make = one_of(PARTITIONS, "partition", settings.pop("name", None))
+  try:
+    return make(labels, num_clients, **settings, seed=seed)
+  except TypeError as error:
+    raise ConfigError(f"`partition` {spec['name']!r}: {error}.") from None
+
+
+PARTITIONS = {"by_classes": by_classes, "dirichlet": dirichlet}

@@ -1,0 +1,34 @@
+"""One-shot federated learning (FedD3, arXiv 2208.11311); options: common.py.
+
+  python experiments/apply.py \\
+    --config=experiments/configs/applications/federated.py:num_clients=100 \\
+    --config.settings.partition_of.classes_per_client=2 \\
+    --workdir=runs/federated --data_dir=DATA
+
+Clients by KIP as published (with a fixed number of steps), k-means and random
+real images; LeNet on the server. 100 clients with MNIST, one sample a class:
+about half an hour on two cores; `quick` with `data=digits` about a minute.
+"""
+
+from configs.applications.common import configure
+
+_KERNEL = dict(name="kernel_ridge", kernel="fully_connected", depth=4)
+_KIP = dict(
+    name="kip", num_steps=3_000, batch_size=1, learning_rate=0.004, ridge=1e-6)
+_QUICK_KIP = {**_KIP, "num_steps": 100}
+
+get_config = configure(
+    "federated",
+    float64=True,
+    made_by=[dict(method=_KIP, network=_KERNEL), "kmeans", "random_real"],
+    partition_of=dict(name="by_classes", classes_per_client=None),
+    network=dict(name="lenet"),
+    quick=dict(
+        num_clients=4,
+        made_by=[
+            dict(method=_QUICK_KIP, network=_KERNEL), "kmeans", "random_real"
+        ],
+        network=None,
+        recipe=dict(name="adam", num_epochs=50),
+        num_networks=2,
+        rounds=[1, 2]))
