@@ -22,12 +22,13 @@ from typing import Any
 import numpy as np
 
 from distill_jax import models
-from distill_jax.applications import partition
 from distill_jax.applications.averaging import fedavg, traffic
 from distill_jax.applications.cells import Cells
 from distill_jax.applications.clients import Options, Union, collect
 from distill_jax.applications.findings import Findings, aligned, with_error
 from distill_jax.applications.makers import key_of, makers
+from distill_jax.applications.partition import PARTITIONS, by_classes
+from distill_jax.choices import one_of
 from distill_jax.data.source import check_source
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation import evaluate_set, fitting, train_on_all
@@ -125,7 +126,7 @@ def compare(
     raise ConfigError("`source` must have a test part; it has none.")
   cells, labels = cells or Cells(), np.asarray(source.train.labels)
   if clients is None:
-    clients = partition.by_classes(labels, num_clients, seed=seed)
+    clients = by_classes(labels, num_clients, seed=seed)
   given = makers(made_by)
   fixed = dict(network=client_network, options=options, seed=seed, cells=cells)
   judged = dict(
@@ -176,7 +177,9 @@ def run(
     cells: Cells | None = None,
     seed: int = 0,
     num_clients: int = 10,
-    partition_of: Mapping[str, Any] = MappingProxyType({"name": "by_classes"}),
+    partition: str = "by_classes",
+    classes_per_client: int = 0,
+    alpha: float = 0.5,
     samples_per_class: int = 1,
     made_by: Sequence[Any] = ("kmeans", "random_real"),
     network: Mapping[str, Any] | None = None,
@@ -198,8 +201,9 @@ def run(
     cells: see `compare`.
     seed: see `compare`.
     num_clients: clients.
-    partition_of: `{"name": "by_classes", "classes_per_client"}` or
-      `{"name": "dirichlet", "alpha"}`; see `partition`.
+    partition: "by_classes" or "dirichlet"; see `partition`.
+    classes_per_client: of the former; 0 for all.
+    alpha: of the latter.
     samples_per_class: see `collect`.
     made_by: see `compare`.
     network: see `compare`.
@@ -216,8 +220,12 @@ def run(
     full_data: see `compare`.
   """
   check_source(source)
-  clients = partition.from_spec(
-      np.asarray(source.train.labels), num_clients, partition_of, seed=seed)
+  drawn = dict(
+      by_classes=dict(classes_per_client=classes_per_client or None),
+      dirichlet=dict(alpha=alpha))
+  settings = one_of(drawn, "partition", partition)
+  clients = PARTITIONS[partition](
+      np.asarray(source.train.labels), num_clients, **settings, seed=seed)
   found = compare(
       source,
       made_by,
@@ -234,7 +242,7 @@ def run(
       full_data=full_data,
       seed=seed,
       cells=cells)
-  found["settings"]["partition"] = dict(partition_of)
+  found["settings"]["partition"] = dict(name=partition, **settings)
   return found
 
 

@@ -6,13 +6,9 @@ Environments" (FedD3), 2022, arXiv 2208.11311, or by shares of each class from a
 Dirichlet distribution (Hsu, Qi & Brown, 2019, arXiv 1909.06335).
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from distill_jax.applications.makers import check_counts
-from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError
 
 
@@ -100,25 +96,6 @@ def dirichlet(
     for client, part in zip(rows, np.split(own, cuts), strict=True):
       client.append(part)
   return [np.sort(np.concatenate(parts)) for parts in rows]
-
-
-def from_spec(
-    labels: np.ndarray,
-    num_clients: int,
-    spec: Mapping[str, Any],
-    *,
-    seed: int = 0) -> list[np.ndarray]:
-  """A partition by name: `{"name": "by_classes" | "dirichlet", settings}`.
-
-  Raises:
-    ConfigError: an unknown name or setting.
-  """
-  settings = dict(spec)
-  make = one_of(PARTITIONS, "partition", settings.pop("name", None))
-  try:
-    return make(labels, num_clients, **settings, seed=seed)
-  except TypeError as error:
-    raise ConfigError(f"`partition` {spec['name']!r}: {error}.") from None
 
 
 PARTITIONS = {"by_classes": by_classes, "dirichlet": dirichlet}

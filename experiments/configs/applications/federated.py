@@ -1,9 +1,8 @@
 """One-shot federated learning (FedD3, arXiv 2208.11311); options: common.py.
 
   python experiments/apply.py \\
-    --config=experiments/configs/applications/federated.py:num_clients=100 \\
-    --config.settings.partition_of.classes_per_client=2 \\
-    --workdir=runs/federated --data_dir=DATA
+    --config=experiments/configs/applications/federated.py:num_clients=100,\
+classes_per_client=2 --workdir=runs/federated --data_dir=DATA
 
 Clients by KIP as published (with a fixed number of steps), k-means and random
 real images; LeNet on the server. 100 clients with MNIST, one sample a class:
@@ -21,7 +20,6 @@ get_config = configure(
     "federated",
     float64=True,
     made_by=[dict(method=_KIP, network=_KERNEL), "kmeans", "random_real"],
-    partition_of=dict(name="by_classes", classes_per_client=None),
     network=dict(name="lenet"),
     quick=dict(
         num_clients=4,
