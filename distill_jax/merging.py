@@ -6,9 +6,10 @@ import jax
 import numpy as np
 
 from distill_jax import environment, schema
-from distill_jax.artifact import Artifact
+from distill_jax.artifact import Artifact, from_samples
 from distill_jax.errors import ArtifactError, plain
 from distill_jax.preprocessing import name_of
+from distill_jax.probe_set import has_probe, pooled, with_extra
 
 _SHARED = (
     "class_names", "label_space", "label_scale", "modality", "raw_dtype",
@@ -22,7 +23,8 @@ def merge(artifacts: Sequence[Artifact]) -> Artifact:
   Sets of shards of one source (`Source.take`) share its preprocessing. The
   codes are left out; `storage_bytes` are the sums. One step size each, and
   learned scalars (RFAD's temperature), may differ; the union has their means,
-  which `provenance` notes.
+  which `provenance` notes. Sets of a linear probe become one with the probe of
+  all their data, see `probe_set.pooled`.
 
   Args:
     artifacts: at least one, of one step each and without a fixed
@@ -50,6 +52,8 @@ def merge(artifacts: Sequence[Artifact]) -> Artifact:
   first = artifacts[0]
   for number, other in enumerate(artifacts, 1):
     _check(first, other, number)
+  if len(artifacts) > 1 and all(map(has_probe, artifacts)):
+    return _of_probes(artifacts)
   sizes = [a.storage_bytes for a in artifacts]
   starts = np.cumsum([0, *(a.num_samples for a in artifacts[:-1])])
   shared = {
@@ -85,6 +89,25 @@ def merge(artifacts: Sequence[Artifact]) -> Artifact:
               **shared, "versions": environment.versions(),
               "parts": [part for a in artifacts for part in _parts(a)]
           }))
+
+
+def _of_probes(artifacts: Sequence[Artifact]) -> Artifact:
+  union = pooled(artifacts)
+  first = artifacts[0]
+  made = from_samples(
+      union["inputs"],
+      union["labels"],
+      class_names=first.class_names,
+      preprocessing=first.preprocessing,
+      method=_PREFIX + _names(a.method for a in artifacts),
+      label_space=first.label_space,
+      recipe=first.recipe,
+      network=first.network,
+      provenance=dict(
+          data=first.provenance.get("data"),
+          num_real=sum(a.provenance["num_real"] for a in artifacts),
+          parts=[part for a in artifacts for part in _parts(a)]))
+  return with_extra(made, union["extra"])
 
 
 def _names(names) -> str:
@@ -123,7 +146,8 @@ def _check(first: Artifact, other: Artifact, number: int) -> None:
           _equal((name_of(first.preprocessing), *first.preprocessing),
                  (name_of(other.preprocessing), *other.preprocessing)),
       "extra":
-          _equal(first.extra, other.extra)
+          _equal(first.extra, other.extra) or
+          (has_probe(first) and has_probe(other))
           or _scalars(first.extra) and _scalars(other.extra),
       "step_sizes":
           _equal(first.step_sizes, other.step_sizes)

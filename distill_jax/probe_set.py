@@ -8,7 +8,8 @@ m and the offset are those of the real data, whatever the mean of the points.
 centred, whatever made them: see `labels.centred_rows`.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -97,14 +98,72 @@ def probe_artifact(
       recipe={"name": "kip"},
       provenance={
           "data": source.name,
+          "num_real": source.train.num_samples,
           "fingerprint": source.fingerprint(),
           "versions": environment.versions(),
           **(provenance or {})
       })
+  return with_extra(made, extra)
+
+
+def with_extra(made: artifact.Artifact, extra) -> artifact.Artifact:
+  """A set that brings its probe along, in its bytes too.
+
+  Args:
+    made: without.
+    extra: `{"probe": {name: array}}`.
+  """
+  sizes = {k: v for k, v in made.storage_bytes.items() if k != "probe"}
   kept = sum(leaf.nbytes for leaf in extra["probe"].values())
-  sizes = {**made.storage_bytes, "probe": kept}
-  sizes["total"] += kept
-  return schema.check(made._replace(extra=extra, storage_bytes=sizes))
+  sizes["total"] = sum(
+      made.storage_bytes[k]
+      for k in ("samples", "labels", "step_sizes", "decoder")) + kept
+  return schema.check(
+      made._replace(extra=extra, storage_bytes={
+          **sizes, "probe": kept
+      }))
+
+
+def pooled(sets: Sequence[artifact.Artifact]) -> dict[str, Any]:
+  """Points of the union of sets, and how a probe is fitted on them.
+
+  Where the points of a set have the Gram matrix and cross-products of its real
+  features about their mean, so has the union those of all real features: about
+  the common mean m, for sets c of n_c real samples,
+
+    G = sum_c G_c + n_c (m_c - m)(m_c - m)'
+
+  the points of each set moved to m, and one more point of weight n_c at m_c.
+
+  Args:
+    sets: of `probe_artifact`, of features of one source.
+
+  Returns:
+    `inputs`, `labels`, and `extra` of the union, whose ridge is the sum.
+  """
+  counts = np.array([one.provenance["num_real"] for one in sets], np.float64)
+  own = [one.extra["probe"] for one in sets]
+  means = np.stack([np.float64(p["input_offset"]) for p in own])
+  offsets = np.stack([np.float64(p["label_offset"]) for p in own])
+  mean, offset = counts @ means / counts.sum(), counts @ offsets / counts.sum()
+  inputs = [one.inputs - m + mean for one, m in zip(sets, means, strict=True)]
+  labels = [
+      one.labels - o + offset for one, o in zip(sets, offsets, strict=True)
+  ]
+  extra = dict(
+      weights=np.concatenate([*(p["weights"] for p in own), counts]),
+      ridge=np.sum([p["ridge"] for p in own]),
+      input_offset=mean,
+      label_offset=offset)
+  return dict(
+      inputs=np.float32(np.concatenate([*inputs, means])),
+      labels=np.float32(np.concatenate([*labels, offsets])),
+      extra=schema.plain("extra", {"probe": extra}))
+
+
+def has_probe(made: artifact.Artifact) -> bool:
+  """Whether a set brings along how a probe is fitted on it."""
+  return isinstance(made.extra, Mapping) and "probe" in made.extra
 
 
 def _exact(labels, num_classes):

@@ -106,6 +106,14 @@ class Cells:
     return self._get(
         name, ".safetensors", make, read, lambda f, v: artifacts.save(v, f))
 
+  def kept(self, name: str) -> Artifact:
+    """A distilled set that is there already."""
+
+    def missing():
+      raise WorkdirError(f"{name} must have been made before it is asked for.")
+
+    return self.artifact(name, missing)
+
   def done(self, name: str) -> bool:
     """Whether there is a result of this name."""
     if self.folder is None:

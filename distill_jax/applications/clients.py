@@ -18,6 +18,7 @@ from distill_jax.applications.makers import (
     key_of,
     maker,
     rows_of_bytes,
+    stored_bytes,
     student_for,
 )
 from distill_jax.applications.upload import Format
@@ -25,7 +26,9 @@ from distill_jax.artifact import Artifact
 from distill_jax.data.source import check_source
 from distill_jax.errors import ConfigError
 from distill_jax.initialisation import step_order
+from distill_jax.merging import merge
 from distill_jax.methods.condensing import condense_each
+from distill_jax.probe_set import has_probe
 from distill_jax.runs.console import Countdown
 from distill_jax.types import Samples, TrainingSet
 
@@ -100,24 +103,25 @@ def collect(
     name: by default that of the maker.
   """
   check_source(source)
-  made_by, options, cells = maker(
-      made_by), options or Options(), cells or Cells()
+  made_by, cells = maker(made_by), cells or Cells()
+  options = options or Options()
   check_counts(samples_per_class=samples_per_class)
   held = [i for i, rows in enumerate(clients) if len(rows)]
   if not held:
     raise ConfigError("`clients` must hold samples; got none in all of them.")
-  sizes = [
-      _num_rows(source, clients[i], samples_per_class) if budgets is None else
-      min(rows_of_bytes(source, budgets[i]), len(clients[i])) for i in held
-  ]
+  shards = {i: source.take(clients[i]) for i in held}
+  sizes = {i: _num_rows(shards[i], samples_per_class) for i in held}
+  if budgets is not None:
+    sizes = {i: rows_of_bytes(shards[i], budgets[i]) for i in held}
   name = name or made_by.name
-  sets = _made(
-      source, clients, held, sizes, made_by, network, seed, cells, name)
+  sets = _made(shards, sizes, made_by, network, seed, cells, name)
+  if all(map(has_probe, sets)):
+    return _of_probes(sets, held, options)
   values = options.values
   if made_by.exact and source.raw_dtype == "uint8":
     values = "pixels"
   inputs, labels, owners, sent = [], [], [], 0
-  for i, one in zip(held, sets, strict=True):
+  for i, one in zip(shards, sets, strict=True):
     form = Format.of(one, values=values, hard=options.hard)
     content = form.pack(_noisy(one, options.noise, seed, i))
     if cells.folder is not None:
@@ -136,51 +140,61 @@ def collect(
   own = made_by.method is not None and made_by.method.model == "none"
   return Union(
       TrainingSet(samples, step_order(len(rows), 1)), sent, len(rows),
-      sum(float(one.provenance.get("seconds", 0.0)) for one in sets),
-      sets[0].network if own else None, np.concatenate(owners))
+      _seconds(sets), sets[0].network if own else None, np.concatenate(owners))
 
 
-def _num_rows(source, rows: np.ndarray, samples_per_class: int) -> int:
+def _of_probes(sets, held, options: Options) -> Union:
+  """The union of sets of a linear probe, whose offsets travel too."""
+  if options != Options(hard=options.hard):
+    raise ConfigError(
+        "`options` must be the usual ones for sets of a linear probe, which "
+        f"are sent as they are; got {options}.")
+  whole = merge(sets)
+  owners = [
+      np.full(one.num_samples, i) for i, one in zip(held, sets, strict=True)
+  ]
+  sent = sum(map(stored_bytes, sets))
+  return Union(
+      whole.training_set, sent, sum(map(len, owners)), _seconds(sets),
+      sets[0].network, np.concatenate(owners))
+
+
+def _seconds(sets) -> float:
+  return sum(float(one.provenance.get("seconds", 0.0)) for one in sets)
+
+
+def _num_rows(shard, samples_per_class: int) -> int:
   """Label rows of a client: of each class at most what it has of the rarest."""
-  _, counts = np.unique(
-      np.asarray(source.train.labels)[rows], return_counts=True)
+  counts = np.asarray(shard.train.counts)[shard.train.present]
   return len(counts) * min(samples_per_class, int(counts.min()))
 
 
-def _made(source, clients, held, sizes, made_by, network, seed, cells,
+def _made(shards, sizes, made_by, network, seed, cells: Cells,
           name) -> list[Artifact]:
   """The sets of clients, those that are missing made together."""
-  places = {i: f"{name}/client_{i}" for i in held}
-  missing = [i for i in held if not cells.done(places[i])]
-  rows = dict(zip(held, sizes, strict=True))
+  places = {i: f"{name}/client_{i}" for i in shards}
+  missing = [i for i in shards if not cells.done(places[i])]
+  keys = [key_of(seed, CLIENTS, i) for i in missing]
   told = Countdown(f"sets of clients by {name}", len(missing))
-  done = 0
 
   def keep(place: int, made: Artifact) -> None:
-    nonlocal done
     cells.artifact(places[missing[place]], lambda: made)
-    done += 1
-    told(done)
+    told(place + 1)
 
   if made_by.method is None:
-    for place, i in enumerate(missing):
-      shard = source.take(clients[i])
+    for place, (i, key) in enumerate(zip(missing, keys, strict=True)):
       began = time.perf_counter()
-      made = made_by.make(key_of(seed, CLIENTS, i), shard, rows[i])
+      made = made_by.make(key, shards[i], sizes[i], None)
       spent = dict(seconds=round(time.perf_counter() - began, 3))
       keep(place, made._replace(provenance={**made.provenance, **spent}))
   elif missing:
-    condense_each([source.take(clients[i]) for i in missing],
+    condense_each([shards[i] for i in missing],
                   made_by.method,
                   student_for(made_by.method, made_by.network, network),
-                  num_rows=[rows[i] for i in missing],
-                  keys=[key_of(seed, CLIENTS, i) for i in missing],
+                  num_rows=[sizes[i] for i in missing],
+                  keys=keys,
                   on_made=keep)
-
-  def lost():
-    raise ConfigError("`cells` must keep what it was given.")
-
-  return [cells.artifact(places[i], lost) for i in held]
+  return [cells.kept(place) for place in places.values()]
 
 
 def _noisy(artifact: Artifact, noise: float, seed: int, i: int) -> Artifact:

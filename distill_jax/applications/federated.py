@@ -63,8 +63,8 @@ def server(
   """
   learner = _learner(source, union, network, recipe)
   training_set = union.training_set
-  if learner.regression:
-    samples = training_set.samples
+  samples = training_set.samples
+  if learner.regression and not samples.extra:  # a probe's are centred
     centred = samples.labels - 1 / max(samples.labels.shape[1], 2)
     training_set = training_set._replace(
         samples=samples._replace(labels=centred))
@@ -187,7 +187,7 @@ def run(
     recipe: Mapping[str, Any] = MappingProxyType(RECIPE),
     num_networks: int = 5,
     values: str = "float32",
-    hard: bool = True,
+    hard: bool = False,
     noise: float = 0.0,
     weighted: bool = False,
     same_bytes: bool = True,
