@@ -76,5 +76,5 @@ def _mutable(value):
   if isinstance(value, Mapping):
     return {k: _mutable(v) for k, v in value.items()}
   if isinstance(value, tuple | list):
-    return [_mutable(v) for v in value]
+    return tuple(map(_mutable, value))  # which flags can replace
   return value
