@@ -1,0 +1,113 @@
+"""Kills applications at random moments: they must end as quiet ones do.
+
+Each harness runs in its quick form on the digits: once in peace, and once
+stopped again and again by SIGKILL or SIGTERM at random moments, resumed by the
+same command each time, and then left to finish. Bar: the same cells, and equal
+reports and sets, but for seconds, the command, and rows that are measured by
+the clock.
+"""
+
+import argparse
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import kill_resume
+import numpy as np
+import timing
+
+from distill_jax import applications, storage
+
+_CONFIGS = kill_resume.ROOT / "configs" / "applications"
+
+
+def main(argv=None) -> None:
+  parser = argparse.ArgumentParser(
+      description=__doc__, formatter_class=timing.RAW)
+  timing.with_settings(
+      parser, kills=5, names=",".join(applications.NAMES), seed=0)
+  options = parser.parse_args(argv)
+  generator, rows = np.random.default_rng(options.seed), []
+  with TemporaryDirectory() as folder:
+    for name in options.names.split(","):
+      rows.append(_killed(name, Path(folder), options.kills, generator))
+      print(rows[-1], flush=True)
+  timing.show(rows)
+  met = all(row["unequal"] == "-" for row in rows)
+  verdict = dict(kills=sum(row["kills"] for row in rows), met=met)
+  timing.write("kill_applications", options, [verdict, *rows])
+  if not met:
+    sys.exit(1)
+
+
+def _killed(name: str, folder: Path, num_kills: int, generator) -> dict:
+  quiet, killed = folder / f"{name}_quiet", folder / f"{name}_killed"
+  run = [
+      sys.executable,
+      str(kill_resume.ROOT / "apply.py"),
+      f"--config={_CONFIGS / name}.py:quick,data=digits"
+  ]
+  began = time.monotonic()
+  kill_resume.finish(run, quiet)
+  length = time.monotonic() - began
+  hits = 0
+  for number in range(num_kills):
+    # Later starts find much of the work done: they are hit later.
+    delay = generator.uniform(0, length * (number + 1) / num_kills)
+    by = (signal.SIGKILL, signal.SIGTERM)[generator.integers(2)]
+    hits += kill_resume.hit(run, killed, lambda: True, delay, number=by)
+  kill_resume.finish(run, killed)
+  unequal = differences(quiet, killed)
+  return dict(
+      name=name,
+      seconds=round(length, 1),
+      kills=hits,
+      unequal=" ".join(unequal) or "-")
+
+
+def differences(a: Path, b: Path) -> list[str]:
+  """Names of cells and reports that differ."""
+  one, other = ({
+      str(file.relative_to(folder)): file
+      for file in (folder / "cells").rglob("*")
+      if file.is_file()
+  }
+                for folder in (a, b))
+  found = sorted(one.keys() ^ other.keys())
+  for name in sorted(one.keys() & other.keys()):
+    if _content(one[name]) != _content(other[name]):
+      found.append(name)
+  if _content(a / "report.json") != _content(b / "report.json"):
+    found.append("report.json")
+  return found
+
+
+def _content(file: Path):
+  """What must be equal of a file."""
+  if file.suffix == ".safetensors":
+    tensors, _ = storage.read(file)
+    return {name: tensors[name].tobytes() for name in sorted(tensors)}
+  document = kill_resume._lasting(json.loads(file.read_text()))
+  return json.dumps(_timeless(document))
+
+
+def _timeless(document):
+  """Without what is measured by the clock."""
+  if isinstance(document, list):
+    return [
+        _timeless(part)
+        for part in document
+        if not (isinstance(part, dict) and part.get("by_the_clock"))
+    ]
+  if isinstance(document, dict):
+    if document.get("by_the_clock"):
+      return {}
+    return {name: _timeless(part) for name, part in document.items()}
+  return document
+
+
+if __name__ == "__main__":
+  main()
