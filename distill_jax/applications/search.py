@@ -1,0 +1,318 @@
+"""Architectures and settings of training, ranked on a small set.
+
+Zhao, Mopuri & Bilen, "Dataset Condensation with Gradient Matching", 2020, arXiv
+2006.05929, train every network of a grid on a distilled set and ask whether it
+ranks them as all data do. Here any list of networks or of settings is searched,
+on sets of any maker, beside real samples: random ones, as many as the bytes
+hold, and all data stopped early.
+
+What differs: papers choose by test accuracy; here everything is chosen on
+validation data, and the test split is used once, for the chosen candidates.
+Correlations come over all candidates with bootstrap intervals, and the cost
+counts distilling.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import numpy as np
+
+from distill_jax import models
+from distill_jax.applications import search_arms, search_report
+from distill_jax.applications.cells import Cells
+from distill_jax.applications.findings import Findings
+from distill_jax.applications.makers import check_counts, key_of
+from distill_jax.applications.search_arms import Arm
+from distill_jax.applications.search_space import (
+    Candidate,
+    candidates,
+    conv_grid,
+    labels,
+    recipe_grid,
+    sampled,
+)
+from distill_jax.applications.search_training import trained
+from distill_jax.artifact import Artifact
+from distill_jax.data.source import Split, check_source
+from distill_jax.errors import DataError
+from distill_jax.evaluation import ranking
+from distill_jax.evaluation.recipe import Recipe
+from distill_jax.types import Array, TrainingSet
+
+__all__ = [
+    "Candidate", "candidates", "conv_grid", "labels", "recipe_grid", "run",
+    "sampled", "scores"
+]
+
+# Adam for 300 updates on a cosine; of a set of 100 samples, 300 epochs.
+RECIPE = MappingProxyType(
+    dict(
+        name="rat_bptt",
+        num_steps=300,
+        batch_size=100,
+        step_size=0.001,
+        last_rate=0.0))
+ARMS = (
+    "random_real", "class_mean", "dm", "early_stopping", "byte_matched_real")
+_DRAW, _NETWORK, _BOOTSTRAP = 1, 2, 3  # places of keys
+
+
+def run(
+    source,
+    *,
+    cells: Cells | None = None,
+    seed: int = 0,
+    space: Any = "convnets",
+    num_candidates: int = 48,
+    arms: Sequence[Any] = ARMS,
+    per_class: int = 10,
+    network: Any = None,
+    recipe: Mapping[str, Any] | Recipe = RECIPE,
+    num_networks: int = 1,
+    num_truth_samples: int = 10_000,
+    truth_epochs: int = 5,
+    topk: Sequence[int] = (5, 10, 20),
+    topk_by: str = "full",
+    num_resamples: int = 2_000) -> Findings:
+  """Ranks candidates on each arm and on all data, and compares the rankings.
+
+  Args:
+    source: real data with validation and test parts.
+    cells: where work is kept; memory alone by default. There is one cell for
+      each candidate, arm and network.
+    seed: of everything that is drawn.
+    space: see `candidates`.
+    num_candidates: at most, a stratified sample of the space.
+    arms: makers of sets (see `makers.maker`), "early_stopping" and
+      "byte_matched_real"; see `search_arms`.
+    per_class: label rows of each class in a set.
+    network: that methods distil with, and that is trained where candidates name
+      none, as a specification; by default one that suits the data.
+    recipe: of training on every arm, of cross-entropy and by updates or epochs;
+      candidates may change its settings.
+    num_networks: networks trained of each candidate; network i starts from the
+      same key on every arm.
+    num_truth_samples: real samples of the truth; 0 for all.
+    truth_epochs: passes over these.
+    topk: numbers of best candidates that rho is also given for.
+    topk_by: "full" or "proxy", the accuracies that say which are best.
+    num_resamples: of the bootstrap.
+
+  Returns:
+    `Findings` with a row for each arm, and `table`, the accuracies of every
+    candidate on validation data.
+
+  Raises:
+    ConfigError, DataError: no validation or test part; what cannot be trained.
+  """
+  check_source(source)
+  check_counts(
+      num_candidates=num_candidates,
+      per_class=per_class,
+      num_networks=num_networks,
+      truth_epochs=truth_epochs,
+      num_resamples=num_resamples)
+  _check_parts(source)
+  recipe = recipe.spec if isinstance(recipe, Recipe) else dict(recipe)
+  chosen = sampled(candidates(space, recipe), num_candidates, seed)
+  default = dict(network or models.default(source))
+  several = any(one.network is not None for one in chosen)
+  made, real = search_arms.check(arms, recipe, several=several)
+  for one in chosen:
+    models.check_fits(one.model(default, source.num_classes), source)
+  cells = cells or Cells()
+  compared = [
+      *search_arms.proxies(
+          source,
+          made,
+          real,
+          cells=cells,
+          seed=seed,
+          per_class=per_class,
+          network=default,
+          recipe=recipe,
+          several=several),
+      search_arms.truth(
+          key_of(seed, _DRAW, 2),
+          source,
+          recipe,
+          num_samples=num_truth_samples or None,
+          num_epochs=truth_epochs)
+  ]
+  trainer = partial(
+      trained, [key_of(seed, _NETWORK, i) for i in range(num_networks)],
+      recipe=recipe,
+      network=default,
+      cells=cells)
+  found = trainer(chosen, compared, source.validation)
+  return _findings(
+      chosen,
+      compared,
+      found,
+      lambda few, names: trainer(
+          few, compared[-1:], source.test, place="test", names=names),
+      partial(
+          ranking.agreement,
+          topk=topk,
+          topk_by=topk_by,
+          num_resamples=num_resamples),
+      seed,
+      settings=dict(
+          space=_as_json(space),
+          num_candidates=len(chosen),
+          arms=[arm.name for arm in compared[:-1]],
+          makers=[maker.spec for maker in made],
+          per_class=per_class,
+          network=default,
+          recipe=recipe,
+          num_networks=num_networks,
+          num_truth_samples=compared[-1].num_images,
+          truth_epochs=truth_epochs,
+          topk_by=topk_by,
+          num_resamples=num_resamples,
+          num_train=source.train.num_samples,
+          num_validation=source.validation.num_samples))
+
+
+def scores(
+    key: Array,
+    space: Sequence[Any],
+    training_set: TrainingSet | Artifact,
+    split: Split,
+    *,
+    recipe: Mapping[str, Any] | Recipe = RECIPE,
+    network: Mapping[str, Any] | None = None,
+    num_networks: int = 1) -> np.ndarray:
+  """Accuracies of candidates that are trained on a set.
+
+  Args:
+    key: network i has `fold_in(key, i)`, whatever it is trained on.
+    space: networks, specifications, settings or candidates; see `candidates`.
+    training_set: an artifact, or arrays with labels that cross-entropy takes.
+    split: real data that a choice may be made on, `source.validation`.
+    recipe: of training; candidates may change its settings.
+    network: the specification for candidates that name none.
+    num_networks: R.
+
+  Returns:
+    [n, R] fractions; `ranking.agreement` compares the means of two of them.
+
+  Example:
+    found = scores(key, conv_grid(width=(8, 16)), made, source.validation)
+  """
+  recipe = recipe.spec if isinstance(recipe, Recipe) else dict(recipe)
+  if isinstance(training_set, Artifact):
+    arm = search_arms.of_artifact("set", training_set)
+  else:
+    arm = Arm("set", training_set, dict, 0, 0)
+  found = trained([jax.random.fold_in(key, i) for i in range(num_networks)],
+                  candidates(space, recipe), [arm],
+                  split,
+                  recipe=recipe,
+                  network=network or {},
+                  cells=Cells())
+  return np.array([[net["accuracy"] for net in one[0]] for one in found])
+
+
+def _findings(chosen, arms, found, test, agree, seed, settings) -> Findings:
+  """The document: a row for each arm, and the accuracies behind them.
+
+  Args:
+    chosen: n candidates.
+    arms: the truth is the last.
+    found: [n][arms][R] cells on validation data.
+    test: `(candidates, their names) -> [candidates][1][R]`, of the truth.
+    agree: `(key, proxy, full) -> JSON`.
+    seed: of the bootstrap.
+    settings: for the document.
+  """
+  names = labels(chosen)
+  means = np.array(
+      [[np.mean([net["accuracy"]
+                 for net in cell])
+        for cell in one]
+       for one in found])
+  full = means[:, -1]
+  best = [int(ranking.top(means[:, i], 1)[0]) for i in range(len(arms))]
+  distinct = list(dict.fromkeys(best))
+  tested = dict(
+      zip(
+          distinct,
+          test([chosen[i] for i in distinct], [names[i] for i in distinct]),
+          strict=True))
+  apart = np.array([one.fields.get("norm") == "batch" for one in chosen])
+  rows = []
+  for i, arm in enumerate(arms):
+    key = key_of(seed, _BOOTSTRAP, i)
+    row = _row(arm, [one[i] for one in found], tested[best[i]][0])
+    row |= dict(
+        chosen=names[best[i]],
+        full_accuracy=float(full[best[i]]),
+        proxy_accuracy=float(means[best[i], i]),
+        **agree(key, means[:, i], full))
+    if apart.any() and not apart.all():
+      rest = agree(key, means[~apart, i], full[~apart])
+      row["spearman_without_batch_norm"] = rest["spearman"]
+    rows.append(row)
+  table = [
+      dict(
+          candidate=name,
+          fields=one.fields,
+          accuracy={
+              arm.name: [net["accuracy"]
+                         for net in cell]
+              for arm, cell in zip(arms, cells, strict=True)
+          })
+      for name, one, cells in zip(names, chosen, found, strict=True)
+  ]
+  return Findings(
+      dict(application="search", settings=settings, rows=rows, table=table),
+      search_report.table, search_report.draw)
+
+
+def _row(arm: Arm, cells, tested) -> dict[str, Any]:
+  """Test accuracy of the choice, and what it took to make it."""
+  accuracy = np.array([net["accuracy"] for net in tested])
+  networks = [net for cell in cells for net in cell]
+  training = sum(net["seconds"] for net in networks)
+  return dict(
+      arm=arm.name,
+      mean=float(accuracy.mean()),
+      stderr=_stderr(accuracy),
+      num_networks=len(accuracy),
+      images=arm.num_images,
+      bytes=arm.num_bytes,
+      seconds=round(arm.seconds + training, 2),
+      seconds_making=arm.seconds,
+      seconds_compiling=round(
+          sum(cell[0]["compile_seconds"] for cell in cells), 2),
+      diverged=sum(net["diverged"] for net in networks))
+
+
+def _stderr(values: np.ndarray) -> float | None:
+  if len(values) < 2:
+    return None
+  return float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def _check_parts(source) -> None:
+  for part, why, remedy in (("validation", "that candidates are chosen on",
+                             "Read the data with validation_fraction=0.1."),
+                            ("test", "for what is chosen in the end",
+                             "Give x_test and y_test, or test_fraction=0.2.")):
+    split = getattr(source, part)
+    if split is None or not split.num_samples:
+      raise DataError(
+          f"`source` must have a {part} part, {why}; got none. {remedy}")
+
+
+def _as_json(space) -> Any:
+  """A space in a document: its name, its fields, or how many it lists."""
+  if isinstance(space, str):
+    return space
+  if isinstance(space, Mapping):
+    return {name: list(values) for name, values in space.items()}
+  return f"{len(space)} listed"

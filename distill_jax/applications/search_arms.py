@@ -1,0 +1,252 @@
+"""What candidates are trained on: small sets, real samples, all data.
+
+  a maker             its set; see `makers`
+  early_stopping      as many real samples as training on a set processes,
+                      counting repeats, and as many updates
+  byte_matched_real   as many real samples as the bytes of the largest other set
+                      hold
+  all_data            the truth, or a stated part of it, for so many epochs
+
+All are trained by the recipe of a candidate. Early stopping and all data change
+its length alone, as `Arm.adapt` says.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from distill_jax.applications.cells import Cells
+from distill_jax.applications.makers import (
+    Maker,
+    key_of,
+    makers,
+    rows_of_bytes,
+    stored_bytes,
+)
+from distill_jax.artifact import Artifact
+from distill_jax.errors import ConfigError
+from distill_jax.evaluation import recipes
+from distill_jax.initialisation import step_order
+from distill_jax.labels import label_rows, uncentred
+from distill_jax.types import Array, Samples, TrainingSet
+
+EARLY, MATCHED, TRUTH = "early_stopping", "byte_matched_real", "all_data"
+_REAL = (EARLY, MATCHED)
+_PASSES = 10  # over real samples, at least, of recipes that count epochs
+_ONE_MORE = ("cafe", "datm", "dc", "dsa", "mtt")  # recipes of E + 1 epochs
+_ENCODE_ROWS = 1024
+_MAKE, _DRAW = 0, 1  # places of keys
+
+Spec = Mapping[str, Any]
+
+
+class Arm(NamedTuple):
+  """What candidates are trained on.
+
+  Attributes:
+    name: in tables and cells.
+    training_set: labels as cross-entropy takes them.
+    adapt: from the specification of a candidate's recipe to that of this arm.
+    num_images: samples that are kept.
+    num_bytes: of them; see `makers.stored_bytes`.
+    seconds: that making them took.
+  """
+
+  name: str
+  training_set: TrainingSet
+  adapt: Callable[[Spec], Spec]
+  num_images: int
+  num_bytes: int
+  seconds: float = 0.0
+
+
+def check(given: Sequence[Any], recipe: Spec, *, several: bool):
+  """The makers of arms, and the names of arms of real samples.
+
+  Args:
+    given: makers, and names of arms.
+    recipe: of training.
+    several: whether candidates are networks.
+
+  Raises:
+    ConfigError: what cannot be compared.
+  """
+  count(recipe)
+  if recipes.from_spec(recipe).regression:
+    raise ConfigError(
+        "`recipe` must be of cross-entropy, as every kind of set is trained "
+        f"by it; got {recipe['name']}. Choose rat_bptt, adam or dsa.")
+  real = [one for one in given if isinstance(one, str) and one in _REAL]
+  made = makers([one for one in given if one not in real])
+  if not made:
+    raise ConfigError(
+        "`arms` must have a maker of small sets, such as dm or random_real; "
+        f"got {', '.join(real) or 'none'}.")
+  for one in made:
+    if several and one.method and one.method.settings.get("fixed"):
+      raise _fixed(one.name)
+  return made, real
+
+
+def count(recipe: Spec) -> str:
+  """The setting that says how long a recipe trains: updates or epochs.
+
+  Raises:
+    ConfigError: it has neither.
+  """
+  whole = recipes.from_spec(dict(recipe)).spec
+  for name in ("num_steps", "num_epochs"):
+    if name in whole:
+      return name
+  raise ConfigError(
+      "`recipe` must count updates or epochs, so that real samples can be "
+      f"trained as long; got {recipe['name']}. Choose rat_bptt, adam or dsa.")
+
+
+def proxies(
+    source, made: Sequence[Maker], real: Sequence[str], *, cells: Cells,
+    seed: int, per_class: int, network: Any, recipe: Spec,
+    several: bool) -> list[Arm]:
+  """The arms but for the truth; sets are made once and kept.
+
+  Raises:
+    ConfigError: a set with a fixed initialisation, for a search of networks.
+  """
+  num_rows = per_class * len(source.train.present)
+  arms = []
+  for i, maker in enumerate(made):
+    key = key_of(seed, _MAKE, i)
+    artifact = cells.artifact(
+        f"sets/{maker.name}",
+        lambda maker=maker, key=key: _timed(
+            maker, key, source, num_rows, network))
+    if several and artifact.student_init == "fixed":
+      raise _fixed(maker.name)
+    arms.append(of_artifact(maker.name, artifact, exact=maker.exact))
+  sizes = [len(arm.training_set.samples.inputs) for arm in arms]
+  largest = max(arm.num_bytes for arm in arms)
+  if EARLY in real:
+    arms.append(
+        early_stopping(key_of(seed, _DRAW, 0), source, sizes[0], recipe))
+  if MATCHED in real:
+    num = rows_of_bytes(source, largest)
+    rows = real_samples(key_of(seed, _DRAW, 1), source, num)
+    arms.append(Arm(MATCHED, rows, dict, num, num * _bytes(source)))
+  return arms
+
+
+def of_artifact(name: str, artifact: Artifact, *, exact: bool = False) -> Arm:
+  """The arm of a set, with labels that cross-entropy takes."""
+  made = artifact.training_set
+  if artifact.label_space == "centred":
+    samples = made.samples
+    made = made._replace(
+        samples=samples._replace(labels=uncentred(samples.labels)))
+  return Arm(
+      name, made, dict, artifact.num_samples, stored_bytes(artifact, exact),
+      artifact.provenance.get("making_seconds", 0.0))
+
+
+def truth(
+    key: Array, source, recipe: Spec, *, num_samples: int | None,
+    num_epochs: int) -> Arm:
+  """All training data, or some, for so many epochs.
+
+  A candidate that has another length than `recipe` trains as much longer.
+
+  Args:
+    key: of the choice of samples; consumed.
+    source: the data.
+    recipe: of the search.
+    num_samples: None for all.
+    num_epochs: passes over them.
+  """
+  total = source.train.num_samples
+  num = min(num_samples or total, total)
+  name = count(recipe)
+  base = recipes.from_spec(dict(recipe)).spec[name]
+
+  def adapt(spec):
+    whole = recipes.from_spec(dict(spec)).spec
+    length = num_epochs * whole[name] / base
+    if name == "num_steps":
+      length *= -(-num // min(whole["batch_size"], num))
+    return {**spec, name: max(1, round(length))}
+
+  return Arm(
+      TRUTH, real_samples(key, source, num), adapt, num, num * _bytes(source))
+
+
+def early_stopping(key: Array, source, num_rows: int, recipe: Spec) -> Arm:
+  """Real samples, trained as many updates as a set of `num_rows` samples.
+
+  No sample is used twice where there are enough. Recipes that count epochs pass
+  ten times over a tenth of them, so that their step sizes fall as usual.
+
+  Args:
+    key: of the choice of samples; consumed.
+    source: the data.
+    num_rows: samples of the set.
+    recipe: of the search.
+  """
+  total, name = source.train.num_samples, count(recipe)
+  whole = recipes.from_spec(dict(recipe)).spec
+  batch = min(whole["batch_size"], num_rows)
+  extra = whole["name"] in _ONE_MORE
+  if name == "num_steps":
+    num = min(total, whole[name] * batch)
+  else:
+    processed = (whole[name] + extra) * num_rows
+    num = max(1, processed // max(_PASSES, -(-processed // total)))
+
+  def adapt(spec):
+    whole = recipes.from_spec(dict(spec)).spec
+    found = {**spec, "batch_size": min(whole["batch_size"], num_rows)}
+    if name == "num_epochs":
+      passes = round((whole[name] + extra) * num_rows / num)
+      found[name] = max(1, passes - extra)
+    return found
+
+  return Arm(
+      EARLY, real_samples(key, source, num), adapt, num, num * _bytes(source))
+
+
+def real_samples(key: Array, source, num: int) -> TrainingSet:
+  """So many real samples without regard to their class, in model space."""
+  split = source.train
+  rows = np.asarray(jax.random.permutation(key, split.num_samples))[:num]
+  inputs = jnp.concatenate([
+      split.encode(split.inputs[rows[start:start + _ENCODE_ROWS]])
+      for start in range(0, num, _ENCODE_ROWS)
+  ])
+  rows = label_rows(split.labels[rows], split.num_classes, inputs.dtype)
+  samples = Samples(inputs, rows, jnp.zeros((0,), jnp.float32))
+  return TrainingSet(samples, step_order(num, 1))
+
+
+def _timed(maker, key, source, num_rows, network) -> Artifact:
+  began = time.perf_counter()
+  made = maker.make(key, source, num_rows, network)
+  seconds = round(time.perf_counter() - began, 2)
+  return made._replace(
+      provenance={
+          **made.provenance, "making_seconds": seconds
+      })
+
+
+def _bytes(source) -> int:
+  """Of one real sample with its label; see `makers.rows_of_bytes`."""
+  value = 1 if source.raw_dtype == "uint8" else 4
+  label = 1 if source.num_classes <= 256 else 2
+  return int(np.prod(source.train.sample_shape)) * value + label
+
+
+def _fixed(name: str) -> ConfigError:
+  return ConfigError(
+      "`arms` must have sets that any network can be trained on; the "
+      f"initialisation of {name} is fixed. Distil with fixed=False, or search "
+      "settings of the recipe.")

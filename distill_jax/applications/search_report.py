@@ -1,0 +1,151 @@
+"""The table and the figure of a search."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from distill_jax.applications.findings import aligned, with_error
+from distill_jax.applications.search_arms import TRUTH
+from distill_jax.figures import theme
+
+_COLUMNS = 3  # panels in a row
+_HEADS = (
+    "chosen on", "test %", "rho [95 %]", "tau-b", "regret", "of 5", "images",
+    "kB", "minutes")
+
+
+def table(found: Mapping[str, Any]) -> str:
+  """The rows as a table, with how it was measured below."""
+  lines = [[
+      _title(row["arm"]),
+      with_error(row["mean"], row["stderr"]),
+      _with_interval(row["spearman"]),
+      _number(row["kendall"]["value"]), f"{100 * row['regret']:.1f}",
+      f"{100 * row['regret_at_5']:.1f}", f"{row['images']:,}",
+      f"{row['bytes'] / 1000:,.0f}", f"{row['seconds'] / 60:.1f}"
+  ] for row in found["rows"]]
+  return aligned(_HEADS, lines, _notes(found))
+
+
+def _notes(found) -> list[str]:
+  rows, s = found["rows"], found["settings"]
+  truth = rows[-1]
+  networks = "network" if s["num_networks"] == 1 else "networks"
+  part = "" if s["num_truth_samples"] == s["num_train"] else "reduced "
+  notes = [
+      f"{s['num_candidates']} candidates, {s['num_networks']} {networks} each, "
+      f"ranked on {s['num_validation']:,} validation samples. Truth: {part}"
+      f"all data, {s['num_truth_samples']:,} of {s['num_train']:,} samples for "
+      f"{s['truth_epochs']} epochs.",
+      "test %: of the chosen candidate, trained as the truth"
+      f"{' (± standard error over networks)' if truth['stderr'] else ''}. "
+      "regret: points of validation accuracy below the best candidate; of 5: "
+      "of the best of the five that rank highest; "
+      f"{100 * truth['regret_by_chance']:.1f} by chance.",
+      "rho, tau-b: over all candidates, against the truth; bootstrap interval. "
+      "minutes: making the set and training; compiling, "
+      f"{truth['seconds_compiling'] / 60:.1f} minutes for all data, apart."
+  ]
+  for k in truth["top"]:
+    values = ", ".join(
+        f"{_title(row['arm'])} {_with_interval(row['top'][k])}"
+        for row in rows[:-1])
+    notes.append(f"rho of the top {k} by {truth['topk_by']}: {values}.")
+  if "spearman_without_batch_norm" in truth:
+    values = ", ".join(
+        f"{_title(row['arm'])} "
+        f"{_with_interval(row['spearman_without_batch_norm'])}"
+        for row in rows[:-1])
+    notes.append(f"rho without batch norm: {values}.")
+  if any(row["diverged"] for row in rows):
+    values = ", ".join(
+        f"{_title(row['arm'])} {row['diverged']}" for row in rows
+        if row["diverged"])
+    notes.append(f"diverged networks, ranked as they are: {values}.")
+  notes += [f"{_title(row['arm'])} chose {row['chosen']}" for row in rows]
+  return notes
+
+
+def draw(found: Mapping[str, Any]):
+  """Accuracy on each arm against that of all data, a panel for each arm.
+
+  A point is a candidate; the ring is the one that the arm chooses, the dashed
+  line the best accuracy of all.
+  """
+  rows, candidates = found["rows"][:-1], found["table"]
+  full = _accuracies(candidates, TRUTH)
+  apart = np.array([c["fields"].get("norm") == "batch" for c in candidates])
+  kinds = {"candidate": ~apart, "with batch norm": apart}
+  columns = min(_COLUMNS, len(rows))
+  lines = math.ceil(len(rows) / columns)
+  figure = theme.figure(0.6 + 2.9 * columns, 1.3 + 2.8 * lines)
+  theme.entitle(figure, "Accuracy on a small set and on all data")
+  panels = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
+  handles = {}
+  for axes, row in zip(panels, rows, strict=False):
+    proxy = _accuracies(candidates, row["arm"])
+    for i, (name, own) in enumerate(kinds.items()):
+      if own.any():
+        handles[name] = axes.scatter(
+            proxy[own],
+            full[own],
+            s=26,
+            color=theme.colour(i),
+            marker=theme.marker(i),
+            alpha=0.75,
+            linewidths=0)
+    best = int(np.argmax(proxy))
+    handles["chosen"] = axes.scatter(
+        proxy[best],
+        full[best],
+        s=120,
+        facecolors="none",
+        edgecolors=theme.DARK,
+        linewidths=1.3)
+    handles["best on all data"] = axes.axhline(
+        full.max(), color=theme.GREY, linestyle="--", linewidth=1.0)
+    axes.set_title(
+        f"{_title(row['arm'])}\nrho {_with_interval(row['spearman'])}",
+        fontsize=9,
+        parse_math=False)
+    theme.dress(axes, "both")
+  for axes in panels[len(rows):]:
+    axes.set_visible(False)
+  for axes in panels[:len(rows)][::columns]:
+    axes.set_ylabel("on all data (%)", fontsize=9)
+  for axes in panels[max(0, len(rows) - columns):len(rows)]:
+    axes.set_xlabel("on the set (%)", fontsize=9)
+  theme.legend(
+      figure,
+      handles=list(handles.values()),
+      labels=list(handles),
+      ncols=len(handles),
+      fontsize=8.5)
+  theme.foot(
+      figure,
+      f"validation accuracy of {len(candidates)} candidates; rho with its 95 % "
+      "bootstrap interval")
+  return figure
+
+
+def _accuracies(candidates, arm: str) -> np.ndarray:
+  """[n] percent, mean over networks."""
+  return np.array([100 * np.mean(c["accuracy"][arm]) for c in candidates])
+
+
+def _title(arm: str) -> str:
+  return arm.replace("_", " ")
+
+
+def _number(value: float | None) -> str:
+  return "-" if value is None else f"{value:.2f}"
+
+
+def _with_interval(found: Mapping[str, Any]) -> str:
+  """A correlation as 0.71 [0.52, 0.83]."""
+  if found["value"] is None:
+    return "-"
+  low, high = map(_number, (found["low"], found["high"]))
+  return f"{found['value']:.2f} [{low}, {high}]"

@@ -1,0 +1,118 @@
+"""Training candidates: one program for a network, a recipe and shapes.
+
+Compiling takes longer than training on a small set. Arms of one candidate whose
+sets have equal shapes share a program, and programs are dropped with their
+candidate, as hundreds of networks would fill the memory.
+"""
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+
+from distill_jax.applications.cells import Cells
+from distill_jax.applications.search_arms import Arm
+from distill_jax.applications.search_space import Candidate, labels
+from distill_jax.data.source import Split
+from distill_jax.evaluation import metrics, recipes
+from distill_jax.evaluation.evaluator import outcome_on
+from distill_jax.evaluation.learners import Learner, student
+from distill_jax.types import Array, TrainingSet
+
+Spec = Mapping[str, Any]
+
+
+def trained(
+    keys: Sequence[Array],
+    chosen: Sequence[Candidate],
+    arms: Sequence[Arm],
+    split: Split,
+    *,
+    recipe: Spec,
+    network: Spec,
+    cells: Cells,
+    place: str = "scores",
+    names: Sequence[str] | None = None) -> list[list[list[dict[str, Any]]]]:
+  """What every candidate trained on every arm does on a split.
+
+  Args:
+    keys: of the networks, the same for all candidates and arms.
+    chosen: candidates.
+    arms: what they are trained on.
+    split: that they are tested on.
+    recipe: of the search.
+    network: of candidates that name none.
+    cells: one for each candidate, arm and network.
+    place: first part of the names of cells.
+    names: of the candidates; by default their `labels`.
+
+  Returns:
+    [candidates][arms][networks] of `fit_and_test`.
+  """
+  found = []
+  for name, one in zip(names or labels(chosen), chosen, strict=True):
+    model = one.model(network, split.num_classes)
+    programs: dict = {}
+
+    def of(arm, name=name, one=one, model=model, programs=programs):
+      adapted = recipes.from_spec(arm.adapt({**recipe, **one.recipe}))
+      learner = student(model, adapted)
+      return [
+          cells.json(
+              f"{place}/{arm.name}/{_plain(name)}/network_{i}",
+              partial(
+                  fit_and_test, key, learner, arm.training_set, split,
+                  programs)) for i, key in enumerate(keys)
+      ]
+
+    found.append([of(arm) for arm in arms])
+  return found
+
+
+def fit_and_test(
+    key: Array,
+    learner: Learner,
+    training_set: TrainingSet,
+    split: Split,
+    programs: dict | None = None) -> dict[str, Any]:
+  """One network trained on a set and tested on a split.
+
+  Args:
+    key: consumed.
+    learner: what is trained.
+    training_set: on what.
+    split: real data.
+    programs: compiled before, which this adds to.
+
+  Returns:
+    `accuracy`, `diverged` (0 or 1), `seconds` of training and testing, and
+    `compile_seconds` of the program, whether or not it was compiled now.
+  """
+  programs = {} if programs is None else programs
+  given = key, training_set, split
+  leaves, structure = jax.tree.flatten(given)
+  place = (learner, structure, *((x.shape, str(x.dtype)) for x in leaves))
+  if place not in programs:
+    began = time.perf_counter()
+    program = jax.jit(partial(_outcome, learner)).lower(*given).compile()
+    programs[place] = program, time.perf_counter() - began
+  program, compiling = programs[place]
+  began = time.perf_counter()
+  confusion, diverged = jax.device_get(program(*given))
+  return dict(
+      accuracy=float(metrics.accuracy(confusion)),
+      diverged=int(diverged),
+      seconds=round(time.perf_counter() - began, 3),
+      compile_seconds=round(compiling, 3))
+
+
+def _outcome(learner, key, training_set, split):
+  return outcome_on(learner.fit(key, training_set), split)
+
+
+def _plain(name: str) -> str:
+  """A label as a part of a cell's name."""
+  return re.sub(r"[^A-Za-z0-9_.=+-]+", "_", name)[:150]

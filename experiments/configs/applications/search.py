@@ -1,0 +1,36 @@
+"""Networks and recipes ranked on small sets, and on all data.
+
+Zhao, Mopuri & Bilen, "Dataset Condensation with Gradient Matching", 2020, arXiv
+2006.05929, section 4.3: their grid has 720 ConvNets; here 48 of 64 of them are
+trained, and 720 are `space=convnets_720,num_candidates=720`.
+
+  python experiments/apply.py \\
+    --config=experiments/configs/applications/search.py --workdir=runs/search
+  ... search.py:space=step_sizes,num_candidates=12   the learning rate
+
+Expected: under three hours on two CPU cores.
+"""
+
+from configs.applications.common import configure
+
+get_config = configure(
+    "search",
+    data="fashion_mnist",
+    validation_fraction=0.1,
+    quick=dict(
+        space=dict(width=[4, 8], depth=[1, 2], norm=["none", "instance"]),
+        num_candidates=6,
+        arms=[
+            "random_real", "class_mean",
+            dict(name="dm", num_steps=30), "early_stopping", "byte_matched_real"
+        ],
+        per_class=2,
+        recipe=dict(
+            name="rat_bptt",
+            num_steps=40,
+            batch_size=20,
+            step_size=0.005,
+            last_rate=0.0),
+        network=dict(name="convnet", depth=2, width=8),
+        num_truth_samples=500,
+        truth_epochs=3))
