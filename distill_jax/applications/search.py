@@ -37,10 +37,10 @@ from distill_jax.applications.search_space import (
 from distill_jax.applications.search_training import trained
 from distill_jax.artifact import Artifact
 from distill_jax.data.source import Split, check_source
-from distill_jax.errors import DataError
+from distill_jax.errors import ConfigError, DataError
 from distill_jax.evaluation import ranking
 from distill_jax.evaluation.recipe import Recipe
-from distill_jax.types import Array, TrainingSet
+from distill_jax.types import Array, Network, TrainingSet
 
 __all__ = [
     "Candidate", "candidates", "conv_grid", "labels", "recipe_grid", "run",
@@ -115,10 +115,12 @@ def run(
       num_networks=num_networks,
       truth_epochs=truth_epochs,
       num_resamples=num_resamples)
+  if num_truth_samples:
+    check_counts(num_truth_samples=num_truth_samples)
   _check_parts(source)
   recipe = recipe.spec if isinstance(recipe, Recipe) else dict(recipe)
   chosen = sampled(candidates(space, recipe), num_candidates, seed)
-  default = dict(network or models.default(source))
+  default = _default(network, source)
   several = any(one.network is not None for one in chosen)
   made, real = search_arms.check(arms, recipe, several=several)
   for one in chosen:
@@ -148,7 +150,7 @@ def run(
       network=default,
       cells=cells)
   found = trainer(chosen, compared, source.validation)
-  return _findings(
+  return search_report.findings(
       chosen,
       compared,
       found,
@@ -217,85 +219,17 @@ def scores(
   return np.array([[net["accuracy"] for net in one[0]] for one in found])
 
 
-def _findings(chosen, arms, found, test, agree, seed, settings) -> Findings:
-  """The document: a row for each arm, and the accuracies behind them.
-
-  Args:
-    chosen: n candidates.
-    arms: the truth is the last.
-    found: [n][arms][R] cells on validation data.
-    test: `(candidates, their names) -> [candidates][1][R]`, of the truth.
-    agree: `(key, proxy, full) -> JSON`.
-    seed: of the bootstrap.
-    settings: for the document.
-  """
-  names = labels(chosen)
-  means = np.array(
-      [[np.mean([net["accuracy"]
-                 for net in cell])
-        for cell in one]
-       for one in found])
-  full = means[:, -1]
-  best = [int(ranking.top(means[:, i], 1)[0]) for i in range(len(arms))]
-  distinct = list(dict.fromkeys(best))
-  tested = dict(
-      zip(
-          distinct,
-          test([chosen[i] for i in distinct], [names[i] for i in distinct]),
-          strict=True))
-  apart = np.array([one.fields.get("norm") == "batch" for one in chosen])
-  rows = []
-  for i, arm in enumerate(arms):
-    key = key_of(seed, _BOOTSTRAP, i)
-    row = _row(arm, [one[i] for one in found], tested[best[i]][0])
-    row |= dict(
-        chosen=names[best[i]],
-        full_accuracy=float(full[best[i]]),
-        proxy_accuracy=float(means[best[i], i]),
-        **agree(key, means[:, i], full))
-    if apart.any() and not apart.all():
-      rest = agree(key, means[~apart, i], full[~apart])
-      row["spearman_without_batch_norm"] = rest["spearman"]
-    rows.append(row)
-  table = [
-      dict(
-          candidate=name,
-          fields=one.fields,
-          accuracy={
-              arm.name: [net["accuracy"]
-                         for net in cell]
-              for arm, cell in zip(arms, cells, strict=True)
-          })
-      for name, one, cells in zip(names, chosen, found, strict=True)
-  ]
-  return Findings(
-      dict(application="search", settings=settings, rows=rows, table=table),
-      search_report.table, search_report.draw)
-
-
-def _row(arm: Arm, cells, tested) -> dict[str, Any]:
-  """Test accuracy of the choice, and what it took to make it."""
-  accuracy = np.array([net["accuracy"] for net in tested])
-  networks = [net for cell in cells for net in cell]
-  training = sum(net["seconds"] for net in networks)
-  return dict(
-      arm=arm.name,
-      mean=float(accuracy.mean()),
-      stderr=_stderr(accuracy),
-      num_networks=len(accuracy),
-      images=arm.num_images,
-      bytes=arm.num_bytes,
-      seconds=round(arm.seconds + training, 2),
-      seconds_making=arm.seconds,
-      seconds_compiling=round(
-          sum(cell[0]["compile_seconds"] for cell in cells), 2),
-      diverged=sum(net["diverged"] for net in networks))
-
-
-def _stderr(values: np.ndarray) -> float | None:
-  if len(values) < 2:
-    return None
-  return float(values.std(ddof=1) / np.sqrt(len(values)))
+def _default(network, source) -> dict[str, Any]:
+  """The specification of the network where candidates name none."""
+  if isinstance(network, Network):
+    network = models.spec_of(network) or None
+    if network is None:
+      raise ConfigError(
+          "`network` must have a specification {'name': ...}; got a network "
+          "without one. List it in `space`.")
+  if isinstance(network, str):
+    network = dict(name=network)
+  return dict(network or models.default(source))
 
 
 def _check_parts(source) -> None:

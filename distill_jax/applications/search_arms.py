@@ -13,6 +13,7 @@ its length alone, as `Arm.adapt` says.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -23,6 +24,7 @@ from distill_jax.applications.cells import Cells
 from distill_jax.applications.makers import (
     Maker,
     key_of,
+    maker,
     makers,
     rows_of_bytes,
     stored_bytes,
@@ -118,24 +120,21 @@ def proxies(
   """
   num_rows = per_class * len(source.train.present)
   arms = []
-  for i, maker in enumerate(made):
+  for i, one in enumerate(made):
     key = key_of(seed, _MAKE, i)
     artifact = cells.artifact(
-        f"sets/{maker.name}",
-        lambda maker=maker, key=key: _timed(
-            maker, key, source, num_rows, network))
+        f"sets/{one.name}",
+        partial(_timed, one, key, source, num_rows, network))
     if several and artifact.student_init == "fixed":
-      raise _fixed(maker.name)
-    arms.append(of_artifact(maker.name, artifact, exact=maker.exact))
+      raise _fixed(one.name)
+    arms.append(of_artifact(one.name, artifact, exact=one.exact))
   sizes = [len(arm.training_set.samples.inputs) for arm in arms]
   largest = max(arm.num_bytes for arm in arms)
   if EARLY in real:
     arms.append(
-        early_stopping(key_of(seed, _DRAW, 0), source, sizes[0], recipe))
+        early_stopping(key_of(seed, _DRAW, 0), source, max(sizes), recipe))
   if MATCHED in real:
-    num = rows_of_bytes(source, largest)
-    rows = real_samples(key_of(seed, _DRAW, 1), source, num)
-    arms.append(Arm(MATCHED, rows, dict, num, num * _bytes(source)))
+    arms.append(byte_matched(key_of(seed, _DRAW, 1), source, largest))
   return arms
 
 
@@ -149,6 +148,12 @@ def of_artifact(name: str, artifact: Artifact, *, exact: bool = False) -> Arm:
   return Arm(
       name, made, dict, artifact.num_samples, stored_bytes(artifact, exact),
       artifact.provenance.get("making_seconds", 0.0))
+
+
+def byte_matched(key: Array, source, num_bytes: int) -> Arm:
+  """As many real samples as so many bytes hold, of all classes in turn."""
+  real, num = maker("random_real"), rows_of_bytes(source, num_bytes)
+  return of_artifact(MATCHED, real.make(key, source, num, None), exact=True)
 
 
 def truth(
@@ -228,9 +233,10 @@ def real_samples(key: Array, source, num: int) -> TrainingSet:
   return TrainingSet(samples, step_order(num, 1))
 
 
-def _timed(maker, key, source, num_rows, network) -> Artifact:
+def _timed(one, key, source, num_rows, network) -> Artifact:
   began = time.perf_counter()
-  made = maker.make(key, source, num_rows, network)
+  closed = one.method and one.method.model != "network"
+  made = one.make(key, source, num_rows, None if closed else network)
   seconds = round(time.perf_counter() - began, 2)
   return made._replace(
       provenance={

@@ -1,4 +1,4 @@
-"""The table and the figure of a search."""
+"""What a search found: its rows, its table and its figure."""
 
 import math
 from collections.abc import Mapping
@@ -6,14 +6,100 @@ from typing import Any
 
 import numpy as np
 
-from distill_jax.applications.findings import aligned, with_error
-from distill_jax.applications.search_arms import TRUTH
+from distill_jax.applications.findings import Findings, aligned, with_error
+from distill_jax.applications.makers import key_of
+from distill_jax.applications.search_arms import TRUTH, Arm
+from distill_jax.applications.search_space import labels
+from distill_jax.evaluation import ranking
 from distill_jax.figures import theme
 
+_BOOTSTRAP = 3  # place of keys
 _COLUMNS = 3  # panels in a row
 _HEADS = (
     "chosen on", "test %", "rho [95 %]", "tau-b", "regret", "of 5", "images",
     "kB", "minutes")
+
+
+def findings(chosen, arms, found, test, agree, seed, settings) -> Findings:
+  """A row for each arm, and the accuracies of all candidates behind them.
+
+  Args:
+    chosen: n candidates.
+    arms: the truth is the last.
+    found: [n][arms][R] cells on validation data.
+    test: `(candidates, their names) -> [candidates][1][R]`, of the truth.
+    agree: `(key, proxy, full) -> JSON`.
+    seed: of the bootstrap.
+    settings: for the document.
+  """
+  names = labels(chosen)
+  means = np.array(
+      [[np.mean([net["accuracy"]
+                 for net in cell])
+        for cell in one]
+       for one in found])
+  full = means[:, -1]
+  best = [int(ranking.top(means[:, i], 1)[0]) for i in range(len(arms))]
+  distinct = list(dict.fromkeys(best))
+  tested = dict(
+      zip(
+          distinct,
+          test([chosen[i] for i in distinct], [names[i] for i in distinct]),
+          strict=True))
+  apart = np.array([one.fields.get("norm") == "batch" for one in chosen])
+  rows = []
+  for i, arm in enumerate(arms):
+    key = key_of(seed, _BOOTSTRAP, i)
+    row = _row(arm, [one[i] for one in found], tested[best[i]][0])
+    row |= dict(
+        chosen=names[best[i]],
+        full_accuracy=float(full[best[i]]),
+        proxy_accuracy=float(means[best[i], i]),
+        **agree(key, means[:, i], full))
+    if apart.any() and not apart.all():
+      rest = agree(key, means[~apart, i], full[~apart])
+      row["spearman_without_batch_norm"] = rest["spearman"]
+    rows.append(row)
+  accuracies = [
+      dict(
+          candidate=name,
+          fields=one.fields,
+          accuracy={
+              arm.name: [net["accuracy"]
+                         for net in cell]
+              for arm, cell in zip(arms, cells, strict=True)
+          })
+      for name, one, cells in zip(names, chosen, found, strict=True)
+  ]
+  return Findings(
+      dict(
+          application="search", settings=settings, rows=rows, table=accuracies),
+      table, draw)
+
+
+def _row(arm: Arm, cells, tested) -> dict[str, Any]:
+  """Test accuracy of the choice, and what it took to make it."""
+  accuracy = np.array([net["accuracy"] for net in tested])
+  networks = [net for cell in cells for net in cell]
+  training = sum(net["seconds"] for net in networks)
+  return dict(
+      arm=arm.name,
+      mean=float(accuracy.mean()),
+      stderr=_stderr(accuracy),
+      num_networks=len(accuracy),
+      images=arm.num_images,
+      bytes=arm.num_bytes,
+      seconds=round(arm.seconds + training, 2),
+      seconds_making=arm.seconds,
+      seconds_compiling=round(
+          sum(cell[0]["compile_seconds"] for cell in cells), 2),
+      diverged=sum(net["diverged"] for net in networks))
+
+
+def _stderr(values: np.ndarray) -> float | None:
+  if len(values) < 2:
+    return None
+  return float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def table(found: Mapping[str, Any]) -> str:
@@ -45,8 +131,8 @@ def _notes(found) -> list[str]:
       "of the best of the five that rank highest; "
       f"{100 * truth['regret_by_chance']:.1f} by chance.",
       "rho, tau-b: over all candidates, against the truth; bootstrap interval. "
-      "minutes: making the set and training; compiling, "
-      f"{truth['seconds_compiling'] / 60:.1f} minutes for all data, apart."
+      "minutes: making the set and training; compiling takes up to "
+      f"{max(row['seconds_compiling'] for row in rows) / 60:.1f} more."
   ]
   for k in truth["top"]:
     values = ", ".join(
@@ -81,7 +167,10 @@ def draw(found: Mapping[str, Any]):
   columns = min(_COLUMNS, len(rows))
   lines = math.ceil(len(rows) / columns)
   figure = theme.figure(0.6 + 2.9 * columns, 1.3 + 2.8 * lines)
-  theme.entitle(figure, "Accuracy on a small set and on all data")
+  theme.entitle(
+      figure,
+      f"Validation accuracy of {len(candidates)} candidates, trained on small "
+      "sets and on all data")
   panels = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
   handles = {}
   for axes, row in zip(panels, rows, strict=False):
@@ -123,10 +212,6 @@ def draw(found: Mapping[str, Any]):
       labels=list(handles),
       ncols=len(handles),
       fontsize=8.5)
-  theme.foot(
-      figure,
-      f"validation accuracy of {len(candidates)} candidates; rho with its 95 % "
-      "bootstrap interval")
   return figure
 
 

@@ -217,8 +217,10 @@ def _candidate(one, recipe) -> Candidate:
     return one
   if isinstance(one, Recipe):
     one = one.spec
-  if isinstance(one, str | Network):
-    return Candidate(dict(name=one) if isinstance(one, str) else one)
+  if isinstance(one, Network):
+    return Candidate(one)
+  if isinstance(one, str):
+    one = dict(name=one)
   if not isinstance(one, Mapping):
     raise ConfigError(
         "`space` must hold networks, settings of the recipe or candidates; got "

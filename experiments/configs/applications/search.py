@@ -18,8 +18,8 @@ get_config = configure(
     data="fashion_mnist",
     validation_fraction=0.1,
     quick=dict(
-        space=dict(width=[4, 8], depth=[1, 2], norm=["none", "instance"]),
-        num_candidates=6,
+        space=dict(width=[4, 8], depth=[1], norm=["none", "instance"]),
+        num_candidates=4,
         arms=[
             "random_real", "class_mean",
             dict(name="dm", num_steps=30), "early_stopping", "byte_matched_real"
