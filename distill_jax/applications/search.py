@@ -38,7 +38,7 @@ from distill_jax.applications.search_training import trained
 from distill_jax.artifact import Artifact
 from distill_jax.data.source import Split, check_source
 from distill_jax.errors import ConfigError, DataError
-from distill_jax.evaluation import ranking
+from distill_jax.evaluation import ranking, recipes
 from distill_jax.evaluation.recipe import Recipe
 from distill_jax.types import Array, Network, TrainingSet
 
@@ -118,7 +118,9 @@ def run(
   if num_truth_samples:
     check_counts(num_truth_samples=num_truth_samples)
   _check_parts(source)
-  recipe = recipe.spec if isinstance(recipe, Recipe) else dict(recipe)
+  if not isinstance(recipe, Recipe):
+    recipe = recipes.from_spec(dict(recipe))
+  recipe = recipe.spec
   chosen = sampled(candidates(space, recipe), num_candidates, seed)
   default = _default(network, source)
   several = any(one.network is not None for one in chosen)

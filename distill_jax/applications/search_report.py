@@ -194,7 +194,7 @@ def draw(found: Mapping[str, Any]):
         edgecolors=theme.DARK,
         linewidths=1.3)
     handles["best on all data"] = axes.axhline(
-        full.max(), color=theme.GREY, linestyle="--", linewidth=1.0)
+        full.max(), color=theme.GREY, linestyle="--", linewidth=1.0, zorder=0)
     axes.set_title(
         f"{_title(row['arm'])}\nrho {_with_interval(row['spearman'])}",
         fontsize=9,
