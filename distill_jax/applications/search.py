@@ -57,7 +57,7 @@ RECIPE = MappingProxyType(
         last_rate=0.0))
 ARMS = (
     "random_real", "class_mean", "dm", "early_stopping", "byte_matched_real")
-_DRAW, _NETWORK, _BOOTSTRAP = 1, 2, 3  # places of keys
+_DRAW, _NETWORK = 1, 2  # places of keys; others in the two modules
 
 
 def run(

@@ -124,7 +124,7 @@ def _notes(found) -> list[str]:
       f"{s['num_candidates']} candidates, {s['num_networks']} {networks} each, "
       f"ranked on {s['num_validation']:,} validation samples. Truth: {part}"
       f"all data, {s['num_truth_samples']:,} of {s['num_train']:,} samples for "
-      f"{s['truth_epochs']} epochs.",
+      f"{s['truth_epochs']} epoch{'s' * (s['truth_epochs'] > 1)}.",
       "test %: of the chosen candidate, trained as the truth"
       f"{' (± standard error over networks)' if truth['stderr'] else ''}. "
       "regret: points of validation accuracy below the best candidate; of 5: "

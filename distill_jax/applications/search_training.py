@@ -52,24 +52,27 @@ def trained(
   Returns:
     [candidates][arms][networks] of `fit_and_test`.
   """
-  found = []
-  for name, one in zip(names or labels(chosen), chosen, strict=True):
-    model = one.model(network, split.num_classes)
-    programs: dict = {}
 
-    def of(arm, name=name, one=one, model=model, programs=programs):
+  def of_candidate(name, one):
+    model, programs = one.model(network, split.num_classes), {}
+
+    def of_arm(arm):
       adapted = recipes.from_spec(arm.adapt({**recipe, **one.recipe}))
-      learner = student(model, adapted)
+      fit = partial(
+          fit_and_test,
+          learner=student(model, adapted),
+          training_set=arm.training_set,
+          split=split,
+          programs=programs)
+      part = f"{place}/{arm.name}/{_plain(name)}"
       return [
-          cells.json(
-              f"{place}/{arm.name}/{_plain(name)}/network_{i}",
-              partial(
-                  fit_and_test, key, learner, arm.training_set, split,
-                  programs)) for i, key in enumerate(keys)
+          cells.json(f"{part}/network_{i}", partial(fit, key))
+          for i, key in enumerate(keys)
       ]
 
-    found.append([of(arm) for arm in arms])
-  return found
+    return [of_arm(arm) for arm in arms]
+
+  return list(map(of_candidate, names or labels(chosen), chosen))
 
 
 def fit_and_test(
