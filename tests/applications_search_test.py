@@ -336,6 +336,22 @@ class Runs(parameterized.TestCase):
     assert len(set(wanted)) > 1
     np.testing.assert_allclose(found[1], wanted)
 
+  def test_long_labels_have_cells_of_their_own(self):
+    cells = Cells()
+    arm = search_arms.of_artifact(
+        "set",
+        maker("random_real").make(KEY, _source(), 6, None))
+    cells.json = lambda name, make: {"name": name}
+    found = search_training.trained([KEY],
+                                    search.candidates(MLPS[:2], RECIPE), [arm],
+                                    _source().validation,
+                                    recipe=RECIPE,
+                                    network={},
+                                    cells=cells,
+                                    names=["a" * 200 + "b", "a" * 200 + "c"])
+    first, second = (one[0][0]["name"] for one in found)
+    assert first != second and len(first) < 160
+
   def test_equal_shapes_share_a_program_which_is_then_freed(self):
     source = _source()
     arms = [

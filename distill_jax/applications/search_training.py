@@ -5,6 +5,7 @@ sets have equal shapes share a program, and programs are dropped with their
 candidate, as hundreds of networks would fill the memory.
 """
 
+import hashlib
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from distill_jax.evaluation.learners import Learner, student
 from distill_jax.types import Array, TrainingSet
 
 Spec = Mapping[str, Any]
+_LONGEST = 120  # characters of a file's name
 
 
 def trained(
@@ -117,5 +119,9 @@ def _outcome(learner, key, training_set, split):
 
 
 def _plain(name: str) -> str:
-  """A label as a part of a cell's name."""
-  return re.sub(r"[^A-Za-z0-9_.=+-]+", "_", name)[:150]
+  """A label as a part of a cell's name; long ones differ by their digest."""
+  text = re.sub(r"[^A-Za-z0-9_.=+-]+", "_", name)
+  if len(text) <= _LONGEST:
+    return text
+  digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+  return f"{text[:_LONGEST]}_{digest}"
