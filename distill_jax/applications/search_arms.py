@@ -235,8 +235,7 @@ def real_samples(key: Array, source, num: int) -> TrainingSet:
 
 def _timed(one, key, source, num_rows, network) -> Artifact:
   began = time.perf_counter()
-  closed = one.method and one.method.model != "network"
-  made = one.make(key, source, num_rows, None if closed else network)
+  made = one.make(key, source, num_rows, network)
   seconds = round(time.perf_counter() - began, 2)
   return made._replace(
       provenance={
