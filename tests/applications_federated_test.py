@@ -181,7 +181,7 @@ def test_odd_clients(table):
       full_data=False)
   assert found["settings"]["without_data"] == [1]
   assert [row["num_samples"] for row in found["rows"]
-         ] == [3 + 1 + 20, 24, 24, 24, None]
+         ] == [3 + 1 + 20, 24, 24, None]
   assert "kmeans" in repr(found) and found.figure()
 
 

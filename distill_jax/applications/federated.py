@@ -107,8 +107,8 @@ def compare(
     recipe: of the server.
     num_networks: of the server, for each row.
     options: of uploads.
-    same_bytes: whether to add random real samples of as many bytes, for each
-      maker whose samples are no real ones.
+    same_bytes: whether to add random real samples of as many bytes, once for
+      each number of bytes of sets whose samples are no real ones.
     rounds: of federated averaging, ascending; none for no such row.
     local_epochs: of its clients.
     full_data: whether to train the server on all data, as an upper bound.
@@ -131,7 +131,7 @@ def compare(
   fixed = dict(network=client_network, options=options, seed=seed, cells=cells)
   judged = dict(
       network=network, recipe=recipe, num_networks=num_networks, seed=seed)
-  rows = []
+  rows, compared = [], []
   for one in given:
     union = collect(
         source, clients, one, samples_per_class=samples_per_class, **fixed)
@@ -139,11 +139,15 @@ def compare(
     if same_bytes and not one.exact:
       sizes = np.bincount(union.from_client, minlength=len(clients))
       each = union.bytes / union.num_samples
+      budgets = [int(each * size) for size in sizes]
+      if budgets in compared:
+        continue
+      compared.append(budgets)
       as_many = collect(
           source,
           clients,
           "random_real",
-          budgets=[int(each * size) for size in sizes],
+          budgets=budgets,
           name=f"bytes_of_{one.name}",
           **fixed)
       rows.append(
