@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from distill_jax.data.source import Split
+from distill_jax.evaluation.learners import fixes_initialisation
 from distill_jax.evaluation.recipe import Recipe
 from distill_jax.parallel import batch_map, map_rows
 from distill_jax.types import Array, Network, PyTree, TrainingSet
@@ -27,7 +28,8 @@ def train_networks(
 
   Args:
     key: as in `evaluate_set`.
-    training_set: arrays; labels that the recipe takes.
+    training_set: arrays; labels that the recipe takes. Of a set with a fixed
+      initialisation all networks start there.
     network: build it once, a new one compiles again.
     recipe: how it is trained.
     num_networks: R.
@@ -37,6 +39,8 @@ def train_networks(
   def one(key):
     k_init, k_train = jax.random.split(key)  # as `learners.student`
     variables = network.init(k_init, example)
+    if fixes_initialisation(training_set):
+      variables = training_set.initial
     return recipe.train(k_train, network, variables, training_set)
 
   keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(num_networks))
