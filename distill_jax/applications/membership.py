@@ -28,7 +28,7 @@ What differs from the published code:
     twice, over all candidates together.
   * `offline` is one-sided, as the paper has it; the code takes the density.
 
-NumPy alone, but for the keys.
+NumPy and SciPy alone, but for the keys.
 """
 
 from typing import Any
@@ -228,8 +228,7 @@ class Curve:
   def sketch(self) -> dict[str, list[float]]:
     """True-positive rates at false-positive rates from 1e-4 to 1, for a plot.
     """
-    return dict(
-        fpr=_GRID.tolist(), tpr=[self.at(level)[1] for level in _GRID])
+    return dict(fpr=_GRID.tolist(), tpr=[self.at(level)[1] for level in _GRID])
 
 
 def _area(fpr, tpr) -> float:
@@ -290,8 +289,9 @@ def _interval(values) -> list[float]:
   return np.quantile(values, (0.025, 0.975)).tolist()
 
 
-def clopper_pearson(
-    hits: int, trials: int, confidence: float = 0.95) -> list[float]:
+def clopper_pearson(hits: int,
+                    trials: int,
+                    confidence: float = 0.95) -> list[float]:
   """The exact interval [low, high] of a binomial rate.
 
   Args:
@@ -306,8 +306,7 @@ def clopper_pearson(
         f"`hits` must be in 0..{trials}, of at least 1 trial; got {hits}.")
   tail = (1 - confidence) / 2
   low = betaincinv(hits, trials - hits + 1, tail) if hits else 0.0
-  high = betaincinv(
-      hits + 1, trials - hits, 1 - tail) if hits < trials else 1.0
+  high = betaincinv(hits + 1, trials - hits, 1 - tail) if hits < trials else 1.0
   return [float(low), float(high)]
 
 

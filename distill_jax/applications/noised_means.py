@@ -7,7 +7,8 @@ Adamczewski & Park, "DP-MERF: Differentially Private Mean Embeddings with Random
 Features", 2021, arXiv 2002.11603, train a generator on such means.
 
     g(x)  = concat_t P_t (f_t(x) - f_t(0)),  u(x) = g(x) / |g(x)|
-    s_c   = sum_{i in c} u(x_i) + N(0, sigma^2 I),  n_c = |c| + N(0, sigma^2/w^2)
+    s_c   = sum_{i in c} u(x_i) + N(0, sigma^2 I)
+    n_c   = |c| + N(0, sigma^2 / w^2)
     S     = argmin sum_c | s_c / n_c - mean_{j in c} u(S_j) |^2
 
 f_t are networks with random weights and P_t random projections, both drawn
@@ -137,8 +138,9 @@ def maker(
         network=network,
         num_networks=num_networks,
         num_features=num_features)
-    targets = release(
+    sums, counts = release(
         k_noise, source.train, public, scale, count_weight, network=network)
+    targets = sums / jnp.maximum(counts, 1.0)[:, None]
     classes = start_classes(num_rows, 1, source.num_classes)
     start = noise(k_start, num_rows, source.example.shape[1:])
     inputs = _match(
@@ -157,8 +159,7 @@ def maker(
         preprocessing=source.preprocessing,
         recipe=_RECIPE,
         method="noised_means",
-        provenance=dict(
-            data=source.name, settings=settings, privacy=guarantee))
+        provenance=dict(data=source.name, settings=settings, privacy=guarantee))
     return made._replace(raw_dtype=source.raw_dtype)
 
   spec = dict(name="noised_means", **settings)
@@ -204,8 +205,8 @@ def features(public: Any, inputs: Array, *, network: Network) -> Array:
 @partial(jax.jit, static_argnames="network")
 def release(
     key: Array, split: Split, public: Any, scale: Array | float,
-    count_weight: Array | float, *, network: Network) -> Array:
-  """Noised means [K, T F] of the features of each class.
+    count_weight: Array | float, *, network: Network) -> tuple[Array, Array]:
+  """Noised sums [K, T F] of the features of each class, and counts [K].
 
   The only place where samples are read.
 
@@ -223,10 +224,10 @@ def release(
       split.inputs)
   member = jax.nn.one_hot(split.labels, split.num_classes, axis=0)
   sums = jnp.matmul(member, rows, precision=jax.lax.Precision.HIGHEST)
-  counts = count_weight * member.sum(1)
+  weighted = count_weight * member.sum(1)
   sums += scale * jax.random.normal(k_sums, sums.shape)
-  counts += scale * jax.random.normal(k_counts, counts.shape)
-  return sums / jnp.maximum(counts / count_weight, 1.0)[:, None]
+  weighted += scale * jax.random.normal(k_counts, weighted.shape)
+  return sums, weighted / count_weight
 
 
 def _range(source):
@@ -246,7 +247,9 @@ def _match(
 
   def loss(inputs):
     means = member @ features(public, inputs, network=network)
-    return jnp.square(jnp.where(held > 0, means / jnp.maximum(held, 1.0) - targets, 0.0)).sum()
+    return jnp.square(
+        jnp.where(held > 0, means / jnp.maximum(held, 1.0) - targets,
+                  0.0)).sum()
 
   optimizer = optax.adam(optax.cosine_decay_schedule(step_size, num_steps))
 

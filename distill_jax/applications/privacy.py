@@ -18,6 +18,7 @@ A low score is no evidence of privacy. DP-SGD is not among the arms.
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -40,6 +41,7 @@ from distill_jax.applications.makers import (
     rows_of_bytes,
     stored_bytes,
 )
+from distill_jax.applications.programs import compiled_once
 from distill_jax.data.source import check_source
 from distill_jax.errors import ConfigError, DataError, plain
 from distill_jax.evaluation import recipes
@@ -225,30 +227,31 @@ def run(
       delta=delta,
       noised=noised)
   embed = _public_features(key_of(seed, _PUBLIC), source)
+
+  def pipelines(number, arm):
+    for m in range(num_pipelines):
+      yield cells.arrays(
+          f"arm_{number}/pipeline_{m}",
+          partial(
+              shadow,
+              key_of(seed, _MAKE, number, m),
+              key_of(seed, _TRAIN, m),
+              arm,
+              candidates,
+              keep[m],
+              network,
+              embed=embed))
+
   rows = []
   for number, arm in enumerate(known):
-    found = []
-    for m in range(num_pipelines):
-
-      def make(arm=arm, m=m, number=number):
-        return shadow(
-            key_of(seed, _MAKE, number, m),
-            key_of(seed, _TRAIN, m),
-            arm,
-            candidates,
-            keep[m],
-            network,
-            embed=embed)
-
-      found.append(cells.arrays(f"arm_{number}/pipeline_{m}", make))
-    stacked = {
-        name: np.stack([one[name] for one in found]) for name in found[0]
-    }
+    with compiled_once():
+      found = list(pipelines(number, arm))
+    stacked = {k: np.stack([one[k] for one in found]) for k in found[0]}
     rows.append(
         privacy_report.row(
             key_of(seed, _REPORT, number), arm.name, stacked, keep,
-            candidates.classes, candidates.canary, source.class_names)
-        | dict(maker=arm.maker.spec, exact=arm.maker.exact))
+            candidates.classes, candidates.canary, source.class_names) |
+        dict(maker=arm.maker.spec, exact=arm.maker.exact))
   privacy_report.compare(rows)
   settings = dict(
       arms=[arm.name for arm in known],
@@ -297,9 +300,7 @@ def arms_of(
       value = int(np.prod(half.train.sample_shape))
       budget = num_rows * (4 * value + (1 if half.num_classes <= 256 else 2))
       made.append(
-          Arm(
-              given,
-              maker("random_real"), rows_of_bytes(half, budget), recipe))
+          Arm(given, maker("random_real"), rows_of_bytes(half, budget), recipe))
       continue
     name, one = _named(given)
     if one.method is not None:
@@ -376,21 +377,17 @@ def shadow(
     By name: phi [Z] of the trained network and of the same `untrained`;
     `pixels` and `features` [Z], less the squared distance to the nearest
     sample of the set; `seen` [Z] bool, real samples in the set or where it
-    started; `accuracy`, `bytes`, `num_samples`, `seconds`, `noise_scale` [1]; the
-    last is NaN but for sets with differential privacy.
+    started; `accuracy`, `bytes`, `num_samples`, `seconds`, `noise_scale` [1],
+    the last NaN but for sets with differential privacy.
   """
   half = candidates.source.take(np.flatnonzero(keep))
   method = arm.maker.method
   wanted = method is None or method.model == "network"
   began = time.perf_counter()
-  made = arm.maker.make(
-      k_make, half, arm.num_rows, network if wanted else None)
+  made = arm.maker.make(k_make, half, arm.num_rows, network if wanted else None)
   seconds = time.perf_counter() - began
   fitted = outputs.fit(
-      k_train,
-      made,
-      network=network if wanted else None,
-      recipe=arm.recipe)
+      k_train, made, network=network if wanted else None, recipe=arm.recipe)
   split, labels = candidates.source.train, candidates.classes
   phi = membership.statistic(fitted.outputs(split), labels)
   untrained = np.full(len(labels), np.nan)

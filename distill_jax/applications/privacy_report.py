@@ -25,12 +25,8 @@ WORDING = (
 
 
 def row(
-    key: Array,
-    arm: str,
-    found: Mapping[str, np.ndarray],
-    keep: np.ndarray,
-    classes: np.ndarray,
-    canary: np.ndarray,
+    key: Array, arm: str, found: Mapping[str, np.ndarray], keep: np.ndarray,
+    classes: np.ndarray, canary: np.ndarray,
     class_names: Sequence[str]) -> dict[str, Any]:
   """What all attacks find in one arm, as JSON.
 
@@ -79,8 +75,9 @@ def row(
 def _attacks(key, scores, keep):
   """`membership.measure` by attack; intervals by bootstrap of the main one."""
   return {
-      name: membership.measure(
-          key, score, keep, num_resampled=200 if name == MAIN else 0)
+      name:
+          membership.measure(
+              key, score, keep, num_resampled=200 if name == MAIN else 0)
       for name, score in scores.items()
   }
 
@@ -165,8 +162,9 @@ def limit(noise_scale: float) -> dict[str, Any] | None:
 
 def table(document: Mapping[str, Any]) -> str:
   """The rows as text: accuracy and attacks, then checks."""
-  heads = ("arm", "images", "kB", "accuracy", "AUC", "TPR at 1 %", "at 0.1 %",
-           "canaries", "seen", "pixels")
+  heads = (
+      "arm", "images", "kB", "accuracy", "AUC", "TPR at 1 %", "at 0.1 %",
+      "canaries", "seen", "pixels")
   lines = []
   for one in document["rows"]:
     found = one["attacks"][MAIN]
@@ -194,9 +192,9 @@ def table(document: Mapping[str, Any]) -> str:
       "or both sides known.", *_limits(document["rows"]), WORDING
   ]
   checks = [(
-      one["arm"],
-      *(_check(one["checks"][name])
-        for name in ("permuted", "untrained", "inside")))
+      one["arm"], *(
+          _check(one["checks"][name])
+          for name in ("permuted", "untrained", "inside")))
             for one in document["rows"]]
   told = [
       "Checks of the audit: AUC with members drawn anew and of untrained "
@@ -263,8 +261,11 @@ def figure(document: Mapping[str, Any]):
         linewidth=1.4,
         label=one["arm"])
   least = 0.5 / max(one["attacks"][MAIN]["others"] for one in rows)
-  left.set(xscale="log", yscale="log", xlim=(max(least, 1e-4), 1), ylim=(
-      max(least, 1e-4), 1.1))
+  left.set(
+      xscale="log",
+      yscale="log",
+      xlim=(max(least, 1e-4), 1),
+      ylim=(max(least, 1e-4), 1.1))
   left.set_xlabel("false-positive rate", fontsize=10)
   left.set_ylabel("true-positive rate", fontsize=10)
   theme.note(left, drawn, "attack on networks; dashed: chance")
@@ -277,11 +278,12 @@ def figure(document: Mapping[str, Any]):
 
 def _rates(drawn, axes, rows):
   """True-positive rates at a false-positive rate of 1 %, by arm."""
-  kinds = (("attacks", "network", "o", 0.16), ("pixels", "set, by pixels", "s",
-                                               -0.16))
+  kinds = (("attacks", "network", "o", 0.16),
+           ("pixels", "set, by pixels", "s", -0.16))
   for number, (field, name, marker, shift) in enumerate(kinds):
     shown = [(i, one[field][MAIN]["tpr"]["0.01"])
-             for i, one in enumerate(rows) if one[field]]
+             for i, one in enumerate(rows)
+             if one[field]]
     if not shown:
       continue
     rate = 100 * np.array([one["rate"] for _, one in shown])
@@ -310,10 +312,9 @@ def _rates(drawn, axes, rows):
       axes.yaxis, [f"{r['arm']} ({100 * r['mean']:.0f} %)" for r in rows])
   axes.set_xlabel(
       "true-positive rate at a false-positive rate of 1 % (%)", fontsize=10)
-  limits = "; bar: limit by differential privacy" if any(
+  limits = "; bar: limit by\ndifferential privacy" if any(
       one["limit"] for one in rows) else ""
   theme.note(
-      axes, drawn,
-      f"filled: attack on networks, open: on the set by pixels{limits}\n"
-      "in brackets: accuracy")
+      axes, drawn, "filled: attack on networks; open: on the set by pixels"
+      f"{limits}; in brackets: accuracy")
   theme.dress(axes, "x")
