@@ -11,6 +11,7 @@ of distill.py.
 """
 
 import contextlib
+import json
 import time
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def main(argv):
   folder = Path(FLAGS.workdir)
   workdir.check_own(folder)
   source = sources.source(config, data_dir=FLAGS.data_dir)
-  settings = config.settings.to_dict()
+  settings = json.loads(json.dumps(config.settings.to_dict()))  # as kept
   identity = dict(
       application=config.application,
       settings=settings,

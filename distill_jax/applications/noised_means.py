@@ -78,10 +78,10 @@ def maker(
     epsilon: float,
     delta: float = 1e-5,
     *,
-    num_networks: int = 4,
-    num_features: int = 64,
+    num_networks: int = 2,
+    num_features: int = 128,
     count_weight: float = 0.25,
-    num_steps: int = 500,
+    num_steps: int = 300,
     step_size: float = 0.05) -> Maker:
   """A maker of sets with (epsilon, delta)-differential privacy.
 

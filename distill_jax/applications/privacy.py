@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from distill_jax import models
+from distill_jax import models, nn
 from distill_jax.applications import (
     membership,
     noised_means,
@@ -215,7 +215,8 @@ def run(
       key_of(seed, _CANDIDATES), source, num_candidates, num_canaries)
   keep = membership.keep_matrix(
       key_of(seed, _KEEP), num_pipelines, candidates.classes)
-  network = models.default(source) if network is None else network
+  network = nn.as_network(network) or models.default(source)
+  network = dict(name=network) if isinstance(network, str) else network
   known = arms_of(
       candidates.source.take(np.flatnonzero(keep[0])),
       arms,
@@ -259,7 +260,9 @@ def run(
       num_pipelines=num_pipelines,
       per_class=per_class,
       num_canaries=int(candidates.canary.sum()),
-      network=dict(network) if isinstance(network, Mapping) else str(network),
+      network=(
+          dict(network)
+          if isinstance(network, Mapping) else models.spec_of(network)),
       recipe=recipe and dict(recipe),
       early_steps=list(early_steps),
       epsilons=list(epsilons),

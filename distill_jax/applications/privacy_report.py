@@ -268,7 +268,7 @@ def figure(document: Mapping[str, Any]):
       ylim=(max(least, 1e-4), 1.1))
   left.set_xlabel("false-positive rate", fontsize=10)
   left.set_ylabel("true-positive rate", fontsize=10)
-  theme.note(left, drawn, "attack on networks; dashed: chance")
+  theme.note(left, drawn, "attack on networks\ndashed: chance")
   theme.dress(left, "both")
   _rates(drawn, right, rows)
   theme.legend(
@@ -312,9 +312,9 @@ def _rates(drawn, axes, rows):
       axes.yaxis, [f"{r['arm']} ({100 * r['mean']:.0f} %)" for r in rows])
   axes.set_xlabel(
       "true-positive rate at a false-positive rate of 1 % (%)", fontsize=10)
-  limits = "; bar: limit by\ndifferential privacy" if any(
+  limits = "; bars: limit by differential privacy" if any(
       one["limit"] for one in rows) else ""
   theme.note(
-      axes, drawn, "filled: attack on networks; open: on the set by pixels"
-      f"{limits}; in brackets: accuracy")
+      axes, drawn, "filled: attack on networks; open: on the set, by pixels\n"
+      f"in brackets: accuracy{limits}")
   theme.dress(axes, "x")
