@@ -1,0 +1,200 @@
+"""What is compared on tasks in turn: made, learned from and kept cell by cell.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from distill_jax.applications import in_turn, memories
+from distill_jax.applications.cells import Cells
+from distill_jax.applications.makers import Maker, key_of, maker
+from distill_jax.applications.memories import remember
+from distill_jax.applications.rehearsal import Arrival, Rehearsal
+from distill_jax.applications.scenarios import Scenario, digest
+from distill_jax.artifact import Artifact
+from distill_jax.runs.students import Student
+
+_SETS, _IN_TURN, _JOINTLY = range(3)  # places of keys
+
+
+class Setting(NamedTuple):
+  """What all that is measured has in common.
+
+  Attributes:
+    cells: where results are kept.
+    seed: of everything.
+    scenarios: orders of tasks.
+    num_networks: R.
+  """
+
+  cells: Cells
+  seed: int
+  scenarios: Sequence[Scenario]
+  num_networks: int
+
+
+class Arm(NamedTuple):
+  """What one row of the table is about.
+
+  Attributes:
+    memory: name of what it consists of.
+    per_class: rows of each class, of it or of the set whose bytes it matches.
+    parts: for each scenario, for each task; None for no memory.
+    made_by: the maker, or None.
+    matches: the maker whose bytes it matches, or "".
+  """
+
+  memory: str
+  per_class: int
+  parts: Sequence[Sequence[Artifact]] | None
+  made_by: Maker | None
+  matches: str = ""
+
+  @property
+  def cell(self) -> str:
+    """In names of cells."""
+    return f"{self.memory}_{self.per_class}".replace(" ", "_")
+
+
+def made(
+    setting: Setting, made_by: Sequence[Maker], per_class: int,
+    network: Student, equal_bytes: bool) -> list[Arm]:
+  """Memories of one size; and beside those of floats one of as many bytes.
+
+  Args:
+    setting: of the comparison.
+    made_by: makers of different names.
+    per_class: rows of each class.
+    network: that methods of networks work with.
+    equal_bytes: whether to make the latter.
+  """
+  arms = []
+  for one in made_by:
+    parts = [[
+        _part(setting, s, t, one, per_class * len(classes), network)
+        for t, classes in enumerate(s.classes)
+    ]
+             for s in setting.scenarios]
+    arms.append(Arm(one.name, per_class, parts, one))
+  if equal_bytes:
+    others = [_of_equal_bytes(setting, arm, network) for arm in arms]
+    arms += [arm for arm in others if arm is not None]
+  return arms
+
+
+def in_turn_of(
+    setting: Setting, o: int, arm: Arm, learner: Rehearsal,
+    judge: Student) -> tuple[np.ndarray, float]:
+  """Accuracies [R, T, T] in order o, and the seconds of learning.
+
+  What starts anew with every task is a cell a task, else the order is one.
+  """
+  scenario = setting.scenarios[o]
+  parts = None if arm.parts is None else arm.parts[o]
+  place = f"accuracies/{judge.name}/{arm.cell}/order_{o}".replace(" ", "_")
+  size, carried = len(scenario.tasks), None
+
+  def step(t):
+    nonlocal carried
+    began = time.perf_counter()
+    carried, found = in_turn.step(
+        key_of(setting.seed, _IN_TURN, o, t),
+        scenario,
+        t,
+        parts,
+        learner,
+        carried,
+        network=judge.model,
+        num_networks=setting.num_networks)
+    return dict(accuracy=found.tolist(), seconds=_since(began))
+
+  if learner.carries:
+    steps = setting.cells.json(
+        place, lambda: {"steps": [*map(step, range(size))]})
+    steps = steps["steps"]
+  else:
+    steps = [
+        setting.cells.json(f"{place}/task_{t}", lambda t=t: step(t))
+        for t in range(size)
+    ]
+  found = np.full((setting.num_networks, size, size), np.nan)
+  for t, one in enumerate(steps):
+    found[:, t, :t + 1] = one["accuracy"]
+  return found, sum(one["seconds"] for one in steps)
+
+
+def jointly(setting: Setting, learner: Rehearsal,
+            judge: Student) -> tuple[np.ndarray, float]:
+  """Accuracies [R, T] of networks that see all tasks of order 0 at once.
+
+  Args:
+    setting: of the comparison.
+    learner: without a memory.
+    judge: the network.
+  """
+  scenario = setting.scenarios[0]
+
+  def measure():
+    began = time.perf_counter()
+    whole = scenario.together()
+    nothing = np.zeros(whole.num_classes, bool)
+    variables = learner.learn(
+        key_of(setting.seed, _JOINTLY), judge.model, None, None,
+        Arrival(whole, 0, nothing), setting.num_networks)
+    found = [
+        in_turn.accuracy_on(variables, scenario, j, network=judge.model)
+        for j in range(len(scenario.tasks))
+    ]
+    return dict(accuracy=np.stack(found, 1).tolist(), seconds=_since(began))
+
+  place = f"accuracies/{judge.name}/jointly".replace(" ", "_")
+  found = setting.cells.json(place, measure)
+  return np.asarray(found["accuracy"]), found["seconds"]
+
+
+def _of_equal_bytes(setting, arm, network) -> Arm | None:
+  """Random real samples in as many bytes; None where they are no others."""
+  if arm.made_by.exact:
+    return None
+  rows = [[
+      memories.equal_bytes(task, part, exact=False)
+      for task, part in zip(s.tasks, parts, strict=True)
+  ]
+          for s, parts in zip(setting.scenarios, arm.parts, strict=True)]
+  if rows == [[part.num_rows for part in parts] for parts in arm.parts]:
+    return None
+  real = maker("random_real")
+  parts = [[
+      _part(setting, s, t, real, num_rows, network)
+      for t, num_rows in enumerate(numbers)
+  ]
+           for s, numbers in zip(setting.scenarios, rows, strict=True)]
+  name = f"random_real as {arm.memory}"
+  return Arm(name, arm.per_class, parts, real, arm.memory)
+
+
+def _part(setting, scenario, t, made_by, num_rows, network) -> Artifact:
+  """The set of one task, which depends on nothing that comes later.
+
+  Its name and its key follow from what the maker sees, so that a task which is
+  in two orders is condensed once.
+  """
+  task = scenario.tasks[t]
+  seen = digest(task, scenario.repeat)
+
+  def make():
+    return remember(
+        key_of(setting.seed, _SETS, int(seen[:7], 16), num_rows),
+        task,
+        made_by,
+        per_class=num_rows // len(scenario.classes[t]),
+        network=network.spec or network.model)
+
+  name = f"sets/{seen}/{made_by.name}_{num_rows}"
+  return setting.cells.artifact(name, make)
+
+
+def _since(began: float) -> float:
+  return round(time.perf_counter() - began, 3)

@@ -1,0 +1,364 @@
+"""Continual learning with a condensed memory of the tasks before.
+
+Tasks arrive in turn (`scenarios`). A maker turns the data of each into a small
+set when it arrives (`memories`), and a learner rehearses these sets later on
+(`rehearsal`). The comparison is that of Zhao & Bilen, "Dataset Condensation
+with Distribution Matching", 2021, arXiv 2110.04181, by the protocol of GDumb.
+What differs: preprocessing is fitted to the first task alone, and every set of
+floats meets as many bytes of real samples, 8 bits a value, as it takes itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from distill_jax import models
+from distill_jax.applications import makers as making
+from distill_jax.applications import memories, rehearsal
+from distill_jax.applications.arms import (
+    Arm,
+    Setting,
+    in_turn_of,
+    jointly,
+    made,
+)
+from distill_jax.applications.cells import Cells
+from distill_jax.applications.continual_report import draw, table
+from distill_jax.applications.findings import Findings
+from distill_jax.applications.in_turn import learn
+from distill_jax.applications.memories import remember, united
+from distill_jax.applications.rehearsal import (
+    Rehearsal,
+    fine_tuning,
+    gdumb,
+    kd,
+    union,
+)
+from distill_jax.applications.scenarios import Scenario, rotated
+from distill_jax.choices import one_of
+from distill_jax.data.source import check_source
+from distill_jax.errors import ConfigError
+from distill_jax.evaluation import recipes
+from distill_jax.evaluation.forgetting import scores
+from distill_jax.evaluation.recipe import Recipe
+from distill_jax.runs.students import students
+from distill_jax.types import Network, Samples, TrainingSet
+
+__all__ = [
+    "Scenario", "compare", "fine_tuning", "gdumb", "kd", "learn", "remember",
+    "rotated", "run", "scores", "union", "united"
+]
+
+# GDumb's constants; 300 epochs in place of 1,000, and no flips for digits.
+RECIPE = {
+    "name": "dsa",
+    "num_epochs": 300,
+    "strategy": "color_crop_cutout_scale_rotate"
+}
+
+
+def run(
+    source,
+    *,
+    cells: Cells | None = None,
+    seed: int = 0,
+    scenario: str = "class",
+    num_tasks: int = 5,
+    rotations: Sequence[float] = (0, 30, 60, 90),
+    preprocessing: str = "first",
+    num_orders: int = 5,
+    makers: Sequence[Any] = ("random_real", "herding", "kcentre", "dm"),
+    per_class: Sequence[int] = (1, 10),
+    networks: Sequence[Any] | None = None,
+    num_networks: int = 3,
+    learner: str | Mapping[str, Any] = "gdumb",
+    recipe: Mapping[str, Any] | None = None,
+    equal_bytes: bool = True,
+    joint_steps: int = 2_000,
+    fine_tune_steps: int = 100) -> Findings:
+  """Compares memories over several orders of the classes; see `compare`.
+
+  Args:
+    source: real data with a test split.
+    cells: where results are kept.
+    seed: of everything.
+    scenario: "class" for new classes with every task, or "domain" for the
+      source turned by `rotations`.
+    num_tasks: T, of as many classes each; not of domains.
+    rotations: degrees, in the order of the domains.
+    preprocessing: see `Scenario.class_incremental`.
+    num_orders: orders of the classes, by seeds 0, 1, ...; repetitions of the
+      one order of domains.
+    makers: see `compare`.
+    per_class: see `compare`.
+    networks: see `compare`.
+    num_networks: see `compare`.
+    learner: see `compare`.
+    recipe: see `compare`.
+    equal_bytes: see `compare`.
+    joint_steps: see `compare`.
+    fine_tune_steps: see `compare`.
+
+  Raises:
+    ConfigError, DataError: a setting that cannot be, before any work.
+  """
+  check_source(source)
+  making.check_counts(num_orders=num_orders)
+  one_of(("class", "domain"), "scenario", scenario)
+  if scenario == "class":
+    scenarios = [
+        Scenario.class_incremental(
+            source, num_tasks, order=o, preprocessing=preprocessing)
+        for o in range(num_orders)
+    ]
+  else:
+    domains = [rotated(source, degrees) for degrees in rotations]
+    scenarios = [
+        Scenario.domain_incremental(
+            domains, preprocessing=preprocessing, repeat=o)
+        for o in range(num_orders)
+    ]
+  return compare(
+      scenarios,
+      makers,
+      cells=cells,
+      seed=seed,
+      per_class=per_class,
+      networks=networks,
+      num_networks=num_networks,
+      learner=learner,
+      recipe=recipe,
+      equal_bytes=equal_bytes,
+      joint_steps=joint_steps,
+      fine_tune_steps=fine_tune_steps)
+
+
+def compare(
+    scenarios: Sequence[Scenario],
+    makers: Sequence[Any],
+    *,
+    cells: Cells | None = None,
+    seed: int = 0,
+    per_class: int | Sequence[int] = (1, 10),
+    networks: Sequence[Any] | None = None,
+    num_networks: int = 3,
+    learner: str | Mapping[str, Any] | Rehearsal = "gdumb",
+    recipe: Mapping[str, Any] | Recipe | None = None,
+    equal_bytes: bool = True,
+    joint_steps: int = 2_000,
+    fine_tune_steps: int = 100) -> Findings:
+  """Memories by several makers, under one learner and one recipe.
+
+  Args:
+    scenarios: the same tasks in several orders, or one scenario.
+    makers: what `makers.maker` takes, of different names.
+    cells: where results are kept; in memory by default.
+    seed: of sets and networks. All memories meet the same networks.
+    per_class: rows of each class and task, one size or several.
+    networks: that learn, by name or specification, or `Network`s; by default
+      one that suits the data. Methods work with the first.
+    num_networks: R, of each order.
+    learner: "gdumb", "union", "kd", with settings as `{"name": ...}`, or one of
+      `rehearsal`.
+    recipe: that all memories are learned by under gdumb; by default that of
+      GDumb's authors, shorter.
+    equal_bytes: whether a memory of floats is compared with as many bytes of
+      random real samples too.
+    joint_steps: updates of networks on all tasks at once, the upper bound; 0
+      for none.
+    fine_tune_steps: updates a task of networks that have no memory, the lower
+      bound; 0 for none.
+
+  Returns:
+    Findings whose rows have `final`, `average`, `forgetting` and `backward`,
+    each a mean over networks and orders with its standard error over orders.
+
+  Raises:
+    ConfigError, DataError: a setting that cannot be, before any work.
+  """
+  scenarios = _same(scenarios)
+  cells = Cells() if cells is None else cells
+  sizes = [per_class] if isinstance(per_class, int) else list(per_class)
+  made_by = making.makers(makers)
+  making.check_counts(num_networks=num_networks)
+  task = scenarios[0].tasks[0]
+  judges = _networks(networks, task)
+  recipe = _recipe(recipe, task)
+  if not isinstance(learner, Rehearsal):
+    learner = rehearsal.from_spec(learner, recipe)
+  _check(scenarios, made_by, sizes, learner, judges)
+  setting = Setting(cells, seed, scenarios, num_networks)
+  memories_of = [
+      arm for size in sizes
+      for arm in made(setting, made_by, size, judges[0], equal_bytes)
+  ]
+  for arm in memories_of:  # refuses what cannot be joined before learning
+    for s, parts in zip(scenarios, arm.parts, strict=True):
+      united(parts, s.classes, learner.recipe)
+  document = dict(
+      application="continual",
+      settings=dict(
+          kind=scenarios[0].kind,
+          num_tasks=len(scenarios[0].tasks),
+          num_orders=len(scenarios),
+          classes=[s.classes for s in scenarios],
+          makers=[one.spec for one in made_by],
+          per_class=sizes,
+          networks=[judge.spec for judge in judges],
+          num_networks=num_networks,
+          learner=dict(learner.spec),
+          joint_steps=joint_steps,
+          fine_tune_steps=fine_tune_steps))
+  tried = [(arm, learner) for arm in memories_of]
+  given = _augmented(learner)
+  if fine_tune_steps:
+    tuning = fine_tuning(fine_tune_steps, **given)
+    tried.append((Arm("no memory", 0, None, None), tuning))
+  rows = []
+  for judge in judges:
+    place = dict(network=judge.name, num_networks=num_networks)
+    for arm, how in tried:
+      found = [
+          in_turn_of(setting, o, arm, how, judge)
+          for o in range(len(scenarios))
+      ]
+      rows.append({**_facts(arm), **place, **_summary(found, scenarios)})
+    if joint_steps:
+      found = jointly(setting, union(joint_steps, **given), judge)
+      rows.append({**_bound(*found, scenarios[0]), **place})
+  return Findings(dict(document, rows=rows), table, draw)
+
+
+def _same(scenarios) -> list[Scenario]:
+  scenarios = [scenarios] if isinstance(scenarios, Scenario) else [*scenarios]
+  kinds = {(s.kind, len(s.tasks)) for s in scenarios}
+  if len(kinds) != 1:
+    raise ConfigError(
+        "`scenarios` must be of one kind and number of tasks; got "
+        f"{sorted(kinds)}.")
+  return scenarios
+
+
+def _networks(networks, task):
+  judges = students(
+      models.default(task) if networks is None else networks, None, task)
+  for judge in judges:
+    if not isinstance(judge.model, Network):
+      raise ConfigError(
+          "`networks` must be networks, which learn by steps; got "
+          f"{judge.name}.")
+  return judges
+
+
+def _recipe(recipe, task) -> Recipe:
+  if isinstance(recipe, Recipe):
+    return recipe
+  images = task.train.inputs.ndim == 4
+  return recipes.from_spec(
+      recipe or {
+          **RECIPE, "strategy": RECIPE["strategy"] if images else ""
+      })
+
+
+def _augmented(learner: Rehearsal) -> dict[str, str]:
+  """The augmentation of a learner, for bounds that must not differ in it."""
+  settings = {**learner.spec.get("recipe", {}), **learner.spec}
+  strategy = settings.get("strategy", "")
+  return {"strategy": strategy} if strategy else {}
+
+
+def _check(scenarios, made_by, sizes, learner, judges) -> None:
+  """All that can be known before the first set is made."""
+  if not made_by or not sizes:
+    raise ConfigError("`makers` and `per_class` must name at least one each.")
+  for scenario in scenarios:
+    for task in scenario.tasks:
+      for one in made_by:
+        memories.check_kept(one)
+        for size in sizes:
+          memories.rows_for(task, one, per_class=size)
+  task = scenarios[0].tasks[0]
+  outputs = 1 if task.num_classes == 2 else task.num_classes
+  example = np.zeros((2, *task.example.shape[1:]), np.float32)
+  samples = Samples(
+      example, np.zeros((2, outputs), np.float32), np.zeros(0, np.float32))
+  some = TrainingSet(samples, np.zeros((1, 2), np.int32))
+  for judge in judges:  # follows shapes, computes nothing
+    variables = jax.eval_shape(judge.model.init, making.key_of(0), example[:1])
+    try:
+      jax.eval_shape(
+          lambda v, s, m=judge.model: learner.recipe.train(
+              making.key_of(0), m, v, s),
+          variables,
+          some)
+    except ValueError as error:
+      raise ConfigError(
+          f"`recipe` must train on any set; {learner.recipe.name} does not: "
+          f"{error}") from None
+
+
+def _bound(accuracies, seconds, scenario) -> dict[str, Any]:
+  """The row of networks that saw all tasks at once."""
+  final = accuracies @ (scenario.weights / scenario.weights.sum())
+  return dict(
+      memory="all data jointly",
+      per_class=0,
+      final=_statistics(final),
+      num_orders=1,
+      seconds_learning=seconds)
+
+
+def _facts(arm: Arm) -> dict[str, Any]:
+  """What a row says of a memory: sums over its tasks, means over orders."""
+  facts = dict(memory=arm.memory, per_class=arm.per_class)
+  if arm.parts is None:
+    return dict(facts, bytes=0, num_rows=0, seconds_making=0.0)
+  exact = arm.made_by.exact
+  each = [(
+      sum(making.stored_bytes(part, exact)
+          for part in own), sum(part.num_rows
+                                for part in own),
+      sum(part.provenance["seconds_made"]
+          for part in own))
+          for own in arm.parts]
+  size, num_rows, seconds = np.mean(each, 0).tolist()
+  return dict(
+      facts,
+      matches=arm.matches,
+      bytes=round(size),
+      num_rows=round(num_rows),
+      seconds_making=round(seconds, 2))
+
+
+def _summary(found, scenarios) -> dict[str, Any]:
+  """Statistics over orders of means over networks; see `forgetting`."""
+  accuracies = np.stack([a for a, _ in found])  # [orders, R, T, T]
+  each = [
+      scores(a, s.weights) for a, s in zip(accuracies, scenarios, strict=True)
+  ]
+  names = ("final", "average", "forgetting", "backward")
+  over = {
+      name: _statistics(np.stack([getattr(one, name) for one in each]))
+      for name in names
+  }
+  after = np.stack([one.after for one in each]).mean(1)  # [orders, T]
+  mean = accuracies.mean((0, 1))
+  return dict(
+      over,
+      num_orders=len(found),
+      after=[_statistics(column) for column in after.T],
+      accuracies=[mean[i, :i + 1].tolist() for i in range(len(mean))],
+      seconds_learning=round(float(np.mean([s for _, s in found])), 2))
+
+
+def _statistics(values) -> dict[str, Any]:
+  """Mean and standard error: over orders, or over networks of one order."""
+  values = np.asarray(values, float)
+  units = values.mean(1) if values.ndim == 2 and len(values) > 1 else values
+  units = np.ravel(units)
+  error = None
+  if len(units) > 1:
+    error = float(units.std(ddof=1) / np.sqrt(len(units)))
+  return dict(mean=float(values.mean()), stderr=error, values=values.tolist())

@@ -1,0 +1,320 @@
+"""Scenarios of continual learning: tasks that arrive one after the other.
+
+A task is a `Source` with the training and test samples of the task alone; it
+keeps all K classes, so that labels and networks have K outputs from the first
+task on. In a class-incremental scenario every task has classes of its own, in a
+domain-incremental one every task has all classes in another domain.
+
+Nothing that later tasks hold may change how an earlier one is encoded, so one
+preprocessing serves all tasks, and by default it is fitted to the first one.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from distill_jax import preprocessing as preprocessing_lib
+from distill_jax.data.source import Source, Split, check_source
+from distill_jax.errors import ConfigError, DataError, plain, shown
+from distill_jax.types import Preprocessing
+
+_FITS = {
+    "relative_zca": preprocessing_lib.relative_zca,
+    "standardise": preprocessing_lib.standardise,
+    "zca": preprocessing_lib.zca
+}
+_Rule = str | Preprocessing | Callable[[np.ndarray], Preprocessing]
+
+
+class Scenario(NamedTuple):
+  """Tasks in their order; made by the two functions below.
+
+      scenario = Scenario.class_incremental(source, 5, order=0)
+
+  Attributes:
+    tasks: sources of K classes each; `train` and `test` are the task's own.
+    kind: "class" or "domain".
+    repeat: number of the repetition: sets of equal tasks differ by it.
+  """
+
+  tasks: tuple[Source, ...]
+  kind: str
+  repeat: int = 0
+
+  def __repr__(self) -> str:
+    return (
+        f"Scenario: {len(self.tasks)} tasks, {self.kind}-incremental, "
+        f"{self.tasks[0].num_classes} classes")
+
+  @property
+  def classes(self) -> tuple[tuple[int, ...], ...]:
+    """The classes of each task."""
+    return tuple(tuple(map(int, t.train.present)) for t in self.tasks)
+
+  @property
+  def weights(self) -> np.ndarray:
+    """[T], what each task counts in the accuracy after a step.
+
+    Classes count by their test samples, as if these were one test set; domains
+    count equally.
+    """
+    if self.kind == "domain":
+      return np.ones(len(self.tasks))
+    return np.array([t.test.num_samples for t in self.tasks], float)
+
+  def seen_test(self, t: int) -> Split:
+    """Test samples of tasks 0..t together."""
+    return _joined(self.tasks[:t + 1], "test")
+
+  def together(self) -> Source:
+    """All tasks as one, for the network that sees everything at once."""
+    whole = _joined(self.tasks, "train"), _joined(self.tasks, "test")
+    return self.tasks[0]._replace(
+        train=whole[0], validation=None, test=whole[1])
+
+  @classmethod
+  def class_incremental(
+      cls,
+      source: Source,
+      num_tasks: int | None = None,
+      *,
+      classes_per_task: int | Sequence[int] | None = None,
+      order: int | Sequence[int] = 0,
+      preprocessing: _Rule = "first") -> "Scenario":
+    """New classes arrive with every task.
+
+    Args:
+      source: real data with a test split.
+      num_tasks: T, of K / T classes each; or
+      classes_per_task: a number that divides K, or T numbers that sum to K.
+      order: of the classes, a permutation of 0..K-1; or the seed of NumPy's
+        legacy generator whose permutation it is, as published orders of
+        CIFAR-100 are for seeds 0 to 4.
+      preprocessing: "first" fits the source's standardisation anew to the first
+        task; "standardise", "zca", "relative_zca" or a function `(inputs) ->
+        record` is fitted to it too; "given" keeps the source's, which is right
+        for constants that were known beforehand; or a record.
+
+    Raises:
+      ConfigError, DataError: naming what is wrong.
+    """
+    _check(source)
+    sizes = _sizes(source.num_classes, num_tasks, classes_per_task)
+    order = _order(source.num_classes, order)
+    parts = np.split(order, np.cumsum(sizes)[:-1])
+    tasks = [_of_classes(source, classes) for classes in parts]
+    return cls(_encoded_alike(tasks, preprocessing), "class")
+
+  @classmethod
+  def domain_incremental(
+      cls,
+      sources: Sequence[Source],
+      *,
+      preprocessing: _Rule = "first",
+      repeat: int = 0) -> "Scenario":
+    """The same classes arrive in another domain with every task.
+
+    Args:
+      sources: T domains in their order, of one shape and the same class names.
+      preprocessing: as for `class_incremental`.
+      repeat: see `Scenario`.
+
+    Raises:
+      ConfigError, DataError: naming what is wrong.
+    """
+    sources = list(sources)
+    if len(sources) < 2:
+      raise ConfigError(
+          f"`sources` must be at least two domains; got {len(sources)}. See "
+          "`rotated` for domains of one source.")
+    for source in sources:
+      _check(source)
+    first = sources[0]
+    sources = [source.in_classes(first.class_names) for source in sources]
+    for number, other in enumerate(sources, 1):
+      ours, theirs = (
+          (s.train.inputs.shape[1:], s.raw_dtype) for s in (first, other))
+      if ours != theirs:
+        raise DataError(
+            f"`sources` must have samples of one shape and type, {ours}; got "
+            f"{theirs} in source {number}. Resize or convert it.")
+    return cls(_encoded_alike(sources, preprocessing), "domain", repeat)
+
+
+def rotated(source: Source, degrees: float) -> Source:
+  """Images turned counter-clockwise about their centre, as a new domain.
+
+  Quarter turns of square images move pixels alone; other angles interpolate
+  linearly, and corners from outside are 0.
+
+  Args:
+    source: images [N, H, W, C], uint8 or in [0, 1].
+    degrees: of the turn.
+
+  Raises:
+    DataError: no images.
+  """
+  check_source(source)
+  encoded = isinstance(source.train.preprocessing, preprocessing_lib.Encoded)
+  if source.train.inputs.ndim != 4 or encoded:
+    raise DataError(
+        "`source` must hold raw images [N, H, W, C] to be rotated; got samples "
+        f"of shape {source.train.inputs.shape[1:]}.")
+  if not degrees % 360:
+    return source
+
+  def turn(split):
+    return split and split._replace(
+        inputs=jnp.asarray(_turned(np.asarray(split.inputs), degrees)))
+
+  return source._replace(
+      train=turn(source.train),
+      validation=turn(source.validation),
+      test=turn(source.test),
+      name=f"{source.name} turned by {degrees:g}")
+
+
+def digest(task: Source, repeat: int = 0) -> str:
+  """16 hexadecimal digits of what a maker sees of a task, and of nothing else.
+  """
+  found = hashlib.sha256(f"{repeat} {task.class_names}".encode())
+  leaves = jax.tree.leaves(task.train.preprocessing)
+  for array in (task.train.inputs, task.train.labels, *leaves):
+    array = np.ascontiguousarray(array)
+    found.update(f"{array.dtype}{array.shape}".encode())
+    found.update(array)
+  return found.hexdigest()[:16]
+
+
+def _turned(images: np.ndarray, degrees: float) -> np.ndarray:
+  square = images.shape[1] == images.shape[2]
+  if not degrees % (90 if square else 180):
+    return np.ascontiguousarray(np.rot90(images, int(degrees // 90), (1, 2)))
+  from scipy import ndimage
+
+  whole = images.dtype == np.uint8
+  found = ndimage.rotate(
+      images.astype(np.float32), degrees, (2, 1), reshape=False, order=1)
+  return np.clip(np.round(found), 0, 255).astype(np.uint8) if whole else found
+
+
+def _check(source: Source) -> None:
+  check_source(source)
+  if source.test is None:
+    raise DataError(
+        "`source` must have a test split; got none. from_arrays holds one out "
+        "by test_fraction=0.2.")
+  for part in ("train", "test"):
+    absent = np.flatnonzero(np.asarray(getattr(source, part).counts) == 0)
+    if len(absent):
+      raise DataError(
+          f"`source` must have samples of every class in its {part} split; got "
+          f"none of {plain(source.class_names[absent[0]])}.")
+
+
+def _sizes(num_classes, num_tasks, classes_per_task) -> list[int]:
+  if (num_tasks is None) == (classes_per_task is None):
+    raise ConfigError(
+        "exactly one of `num_tasks` and `classes_per_task` must be given; got "
+        f"{num_tasks} and {classes_per_task}.")
+  if isinstance(classes_per_task, Sequence):
+    sizes = list(classes_per_task)
+    if sum(sizes) != num_classes or min(sizes) < 1 or len(sizes) < 2:
+      raise ConfigError(
+          "`classes_per_task` must be two or more positive numbers that sum to "
+          f"the {num_classes} classes; got {shown(sizes)}.")
+    return sizes
+  name, value = ("num_tasks", num_tasks)
+  if num_tasks is None:
+    name, value = "classes_per_task", classes_per_task
+  most = num_classes if num_tasks is not None else num_classes // 2
+  least = 2 if num_tasks is not None else 1
+  if not least <= value <= most or num_classes % value:
+    raise ConfigError(
+        f"`{name}` must divide the {num_classes} classes into two or more "
+        f"tasks; got {value}. classes_per_task=[...] takes unequal tasks.")
+  num_tasks = num_tasks or num_classes // value
+  return [num_classes // num_tasks] * num_tasks
+
+
+def _order(num_classes, order) -> np.ndarray:
+  if isinstance(order, int | np.integer):
+    # NumPy promises that this generator gives the same numbers for ever.
+    return np.random.RandomState(order).permutation(num_classes)
+  order = np.asarray(order)
+  if sorted(order.tolist()) != list(range(num_classes)):
+    raise ConfigError(
+        f"`order` must be a seed or a permutation of 0..{num_classes - 1}; got "
+        f"{shown(order.tolist())}.")
+  return order
+
+
+def _of_classes(source: Source, classes) -> Source:
+  """The samples of some classes, in all splits."""
+
+  def only(split):
+    if split is None:
+      return None
+    rows = np.flatnonzero(np.isin(split.labels, classes))
+    return source._replace(train=split).take(rows).train if len(rows) else None
+
+  return source._replace(
+      train=only(source.train),
+      validation=only(source.validation),
+      test=only(source.test))
+
+
+def _encoded_alike(tasks, preprocessing) -> tuple[Source, ...]:
+  record = _record(tasks[0], preprocessing)
+
+  def encoded(task):
+    splits = {
+        part: split and split._replace(preprocessing=record)
+        for part, split in task._asdict().items()
+        if part in ("train", "validation", "test")
+    }
+    return task._replace(**splits)
+
+  return tuple(map(encoded, tasks))
+
+
+def _record(first: Source, preprocessing: _Rule) -> Any:
+  """The one preprocessing of all tasks, from the data of the first alone."""
+  own = first.train.preprocessing
+  if isinstance(preprocessing, str):
+    if preprocessing == "given":
+      return own
+    if preprocessing == "first":
+      if not isinstance(own, preprocessing_lib.Standardise):
+        raise DataError(
+            "`preprocessing` must be 'given', or name what is fitted to the "
+            f"first task, such as 'zca', where the source has a "
+            f"{type(own).__name__}; got 'first', which fits means and standard "
+            "deviations.")
+      preprocessing = "standardise"
+    if preprocessing not in _FITS:
+      raise ConfigError(
+          "`preprocessing` must be first, given, "
+          f"{', '.join(_FITS)}, a function or a record; got "
+          f"{shown(preprocessing)}.")
+    preprocessing = _FITS[preprocessing]
+  if isinstance(own, preprocessing_lib.Encoded):
+    raise DataError(
+        "`source` must hold raw inputs for its preprocessing to be fitted to "
+        "the first task; got encoded ones. preprocessing='given' keeps it.")
+  if hasattr(preprocessing, "apply"):
+    return preprocessing
+  return preprocessing(np.asarray(first.train.inputs))
+
+
+def _joined(tasks: Sequence[Source], part: str) -> Split:
+  splits = [getattr(task, part) for task in tasks]
+  whole = splits[0]._replace(
+      inputs=jnp.concatenate([s.inputs for s in splits]),
+      labels=jnp.concatenate([s.labels for s in splits]))
+  rows = np.arange(whole.num_samples)
+  return tasks[0]._replace(train=whole).take(rows).train

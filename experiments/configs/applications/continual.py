@@ -1,0 +1,36 @@
+"""Continual learning with a condensed memory, by the protocol of GDumb.
+
+Zhao & Bilen, "Dataset Condensation with Distribution Matching", 2021, arXiv
+2110.04181; here 5 tasks of 2 classes of MNIST, 5 orders, 3 networks, at 1 and
+10 samples a class.
+
+    python experiments/apply.py --workdir=runs/continual \\
+      --config=experiments/configs/applications/continual.py
+
+  scenario=domain     the data turned by 0, 30, 60 and 90 degrees in turn
+  learner=kd          rehearsal with the present data and old outputs; also
+                      union
+  num_tasks=5, num_orders=5, num_networks=3, preprocessing=given, ...
+
+See docs/applications_continual.md.
+"""
+
+from configs.applications.common import configure
+
+get_config = configure(
+    "continual",
+    quick=dict(
+        makers=["random_real", {
+            "name": "dm",
+            "num_steps": 100
+        }],
+        per_class=[1],
+        num_orders=2,
+        num_networks=2,
+        recipe={
+            "name": "dsa",
+            "num_epochs": 60,
+            "strategy": "color_crop_scale_rotate"
+        },
+        joint_steps=200,
+        fine_tune_steps=30))
