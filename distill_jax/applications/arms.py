@@ -11,7 +11,8 @@ from distill_jax.applications import in_turn, memories
 from distill_jax.applications.cells import Cells
 from distill_jax.applications.makers import Maker, key_of, maker
 from distill_jax.applications.memories import remember
-from distill_jax.applications.rehearsal import Arrival, Rehearsal
+from distill_jax.applications.rehearsal import Rehearsal
+from distill_jax.applications.replay import Arrival
 from distill_jax.applications.scenarios import Scenario, digest
 from distill_jax.artifact import Artifact
 from distill_jax.runs.students import Student

@@ -242,14 +242,21 @@ def _same(scenarios) -> list[Scenario]:
 
 
 def _networks(networks, task):
-  judges = students(
-      models.default(task) if networks is None else networks, None, task)
+  """Those that learn; the first is what methods work with."""
+  given = models.default(task) if networks is None else networks
+  if isinstance(given, list | tuple) and not isinstance(given, Network):
+    given = [_named(one) for one in given]
+  judges = students(_named(given), None, task)
   for judge in judges:
-    if not isinstance(judge.model, Network):
+    if not judge.trained:
       raise ConfigError(
           "`networks` must be networks, which learn by steps; got "
           f"{judge.name}.")
   return judges
+
+
+def _named(network):
+  return {"name": network} if isinstance(network, str) else network
 
 
 def _recipe(recipe, task) -> Recipe:

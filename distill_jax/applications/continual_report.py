@@ -7,9 +7,9 @@ from distill_jax.applications.findings import aligned, with_error
 from distill_jax.figures import theme
 
 _HEADS = (
-    "memory", "a class", "final %", "average %", "forgetting", "backward", "kB",
-    "make s", "learn s")
-_SCORES = ("final", "average", "forgetting", "backward")
+    "memory", "a class", "final %", "average %", "forgetting", "kB", "make s",
+    "learn s")
+_SCORES = ("final", "average", "forgetting")
 
 
 def table(found: Mapping[str, Any]) -> str:
@@ -85,8 +85,8 @@ def _notes(found) -> list[str]:
       f"{error}.",
       "final: accuracy on all tasks after the last; average: mean of it over "
       "tasks; forgetting: best accuracy on a task before the last less that "
-      "after it; backward: accuracy in the end less that just after the task, "
-      "in points. Predictions are the largest of all outputs.",
+      "after it, in points. Predictions are the largest of all outputs. "
+      "report.json has backward transfer and every accuracy.",
       "a class: rows that are kept of each class of a task, frozen and never "
       "shrunk; kB: of all tasks in the end, real samples of 8 bits a value "
       "where the data have them; make s, learn s: seconds of one order, "
@@ -102,8 +102,8 @@ def _notes(found) -> list[str]:
         "at once, ± over networks.")
   if any(row["memory"] == "no memory" for row in found["rows"]):
     notes.append(
-        f"no memory: one network, {settings['fine_tune_steps']:,} updates on "
-        "each task's own data in turn.")
+        "no memory: a network carried over, "
+        f"{settings['fine_tune_steps']:,} updates on each task's own data.")
   return notes
 
 

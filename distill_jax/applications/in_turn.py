@@ -7,7 +7,8 @@ import jax
 import numpy as np
 
 from distill_jax.applications.memories import united
-from distill_jax.applications.rehearsal import Arrival, Rehearsal
+from distill_jax.applications.rehearsal import Rehearsal
+from distill_jax.applications.replay import Arrival
 from distill_jax.applications.scenarios import Scenario
 from distill_jax.artifact import Artifact
 from distill_jax.errors import ConfigError
@@ -70,10 +71,11 @@ def step(
     memory = united(parts[:kept], classes[:kept], learner.recipe).training_set
   if memory is None and learner.of_present:
     raise ConfigError("`parts` must be a memory for gdumb; got none.")
+  longest = max(task.train.num_samples for task in scenario.tasks)
   old = np.isin(np.arange(scenario.tasks[0].num_classes), sum(classes[:t], ()))
   variables = learner.learn(
       key, network, carried if learner.carries else None, memory,
-      Arrival(scenario.tasks[t], t, old), num_networks)
+      Arrival(scenario.tasks[t], t, old, longest), num_networks)
   accuracies = [
       accuracy_on(variables, scenario, j, network=network)
       for j in range(t + 1)

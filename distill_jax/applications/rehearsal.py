@@ -11,50 +11,21 @@
 
 `union` and `kd` count updates, and every batch has the share t / (t + 1) of
 its samples from the memory of t tasks. Outputs of all classes exist from the
-start; a prediction is the largest of all of them. `kd` adds to the
-cross-entropy, on all samples of a batch,
-
-  beta T^2 KL( softmax(z'_old / T) || softmax(z_old / T) )
-
-with z' the outputs of the network before this task and "old" the classes of
-earlier tasks: the other outputs were never trained, and take no part.
+start; a prediction is the largest of all of them. See `replay`.
 """
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, NamedTuple
-
-import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
 
 from distill_jax import augmentation as augmentations
 from distill_jax.applications.makers import check_counts
+from distill_jax.applications.replay import Rule, replay
 from distill_jax.choices import one_of
-from distill_jax.data.source import Source
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation import recipes
 from distill_jax.evaluation.recipe import Recipe, check_rule
 from distill_jax.evaluation.trained import train_networks
-from distill_jax.inner_loop import training_step
-from distill_jax.labels import cross_entropy, label_rows
-from distill_jax.parallel import batch_map
-from distill_jax.types import Array, PyTree
-
-
-class Arrival(NamedTuple):
-  """A task that has just arrived.
-
-  Attributes:
-    source: its data.
-    number: t, of tasks before it.
-    old: [K] bool, the classes of these.
-  """
-
-  source: Source
-  number: int
-  old: np.ndarray
+from distill_jax.types import PyTree
 
 
 class Rehearsal(NamedTuple):
@@ -73,19 +44,6 @@ class Rehearsal(NamedTuple):
   of_present: bool
   carries: bool
   spec: Mapping[str, Any]
-
-
-class _Rule(NamedTuple):
-  """How `union` and `kd` train."""
-
-  num_steps: int
-  batch_size: int
-  step_size: float
-  momentum: float
-  weight_decay: float
-  strategy: str
-  temperature: float = 1.0
-  beta: float = 0.0
 
 
 def gdumb(recipe: Recipe) -> Rehearsal:
@@ -123,7 +81,7 @@ def union(
     weight_decay: added to the gradient, times the weights.
     strategy: see `augmentation.dsa`; none by default.
   """
-  rule = _Rule(
+  rule = Rule(
       num_steps, batch_size, step_size, momentum, weight_decay, strategy)
   return _replayed("union", rule, carries=False)
 
@@ -154,7 +112,7 @@ def kd(
     raise ConfigError(
         "`temperature` must be positive and `beta` at least 0; got "
         f"{temperature} and {beta}.")
-  rule = _Rule(
+  rule = Rule(
       num_steps, batch_size, step_size, momentum, weight_decay, strategy,
       temperature, beta)
   return _replayed("kd", rule, carries=True)
@@ -191,52 +149,20 @@ def from_spec(spec: Mapping[str, Any] | str, recipe: Recipe) -> Rehearsal:
     raise ConfigError(f"`learner` {name!r}: {error}.") from None
 
 
-def kept_outputs(
-    outputs: Array, before: Array, old: Array, temperature: float) -> Array:
-  """`T^2 mean_i KL(softmax(z'_i / T) || softmax(z_i / T))` over old classes.
-
-  Args:
-    outputs: z [B, K]; [B, 1] for two classes.
-    before: z', of the network before this task, alike.
-    old: [K] bool; no such class gives 0.
-    temperature: T, positive.
-  """
-  outputs, before = map(_two_columns, (outputs, before))
-  old = jnp.asarray(old)
-
-  def logs(logits):
-    return jax.nn.log_softmax(
-        jnp.where(old, logits / temperature, -jnp.inf), where=old)
-
-  log_q = jnp.where(old, logs(before), 0.0)
-  log_p = jnp.where(old, logs(outputs), 0.0)
-  divergence = (jnp.where(old, jnp.exp(log_q), 0.0) * (log_q - log_p)).sum(-1)
-  return temperature**2 * divergence.mean()
-
-
-def _two_columns(logits):
-  if logits.shape[-1] > 1:
-    return logits
-  return jnp.concatenate([jnp.zeros_like(logits), logits], -1)
-
-
-def _replayed(name: str, rule: _Rule, carries: bool) -> Rehearsal:
+def _replayed(name: str, rule: Rule, carries: bool) -> Rehearsal:
   check_counts(num_steps=rule.num_steps, batch_size=rule.batch_size)
   check_rule(rule.step_size, rule.momentum, rule.weight_decay)
   augmentations.dsa(rule.strategy)  # refuses what it does not know
 
   def learn(key, network, carried, memory, arrival, num_networks):
-    seen = 0 if memory is None else arrival.number
-    from_memory = round(rule.batch_size * seen / (seen + 1))
-    return _replay(
+    samples = None if memory is None else memory.samples
+    return replay(
         key,
-        memory and (memory.samples.inputs, memory.samples.labels),
-        arrival.source.train,
+        samples and (samples.inputs, samples.labels),
+        arrival,
         carried,
-        jnp.asarray(arrival.old),
         network=network,
         rule=rule,
-        from_memory=min(from_memory, rule.batch_size - 1),
         num_networks=num_networks)
 
   settings = {
@@ -249,63 +175,3 @@ def _replayed(name: str, rule: _Rule, carries: bool) -> Rehearsal:
           "name": name,
           **settings
       })
-
-
-@partial(
-    jax.jit, static_argnames=("network", "rule", "from_memory", "num_networks"))
-def _replay(
-    key, memory, split, carried, old, *, network, rule, from_memory,
-    num_networks):
-  """Variables [R, ...] after the updates of one task."""
-  halves = optax.piecewise_constant_schedule(
-      rule.step_size, {rule.num_steps // 2: 0.1})
-  optimizer = optax.chain(
-      optax.add_decayed_weights(rule.weight_decay),
-      optax.sgd(halves, rule.momentum))
-  augmentation = augmentations.dsa(rule.strategy) if rule.strategy else None
-  num_outputs = label_rows(split.labels[:1], split.num_classes).shape[1]
-  kept = rule.beta > 0 and carried is not None
-
-  def batch(key):
-    k_real, k_memory, k_augment = jax.random.split(key, 3)
-    rows = jax.random.randint(
-        k_real, (rule.batch_size - from_memory,), 0, split.num_samples)
-    x = split.encode(split.inputs[rows])
-    y = label_rows(split.labels[rows], split.num_classes, x.dtype)
-    if from_memory:
-      rows = jax.random.randint(k_memory, (from_memory,), 0, len(memory[0]))
-      x = jnp.concatenate([x, memory[0][rows]])
-      y = jnp.concatenate([y, memory[1][rows]])
-    if augmentation is not None:
-      x = augmentation.apply(augmentation.draw(k_augment, x.shape, len(x)), x)
-    return x, y
-
-  def loss(outputs, targets):
-    labels, before = jnp.split(targets, [num_outputs], -1)
-    value = cross_entropy(outputs, labels)
-    if kept:
-      value += rule.beta * kept_outputs(outputs, before, old, rule.temperature)
-    return value
-
-  def one(item):
-    key, teacher = item
-    k_init, k_train = jax.random.split(key)
-    variables = teacher
-    if variables is None:
-      variables = network.init(k_init, split.encode(split.inputs[:1]))
-
-    def update(carry, key):
-      k_batch, k_apply = jax.random.split(key)
-      x, y = batch(k_batch)
-      if kept:
-        y = jnp.concatenate([y, network.apply(teacher, x)[0]], -1)
-      return training_step(
-          k_apply, network, *carry, x, y, optimizer=optimizer,
-          loss=loss)[:2], ()
-
-    start = variables, optimizer.init(variables["params"])
-    keys = jax.random.split(k_train, rule.num_steps)
-    return jax.lax.scan(update, start, keys)[0][0]
-
-  keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(num_networks))
-  return batch_map(one, (keys, carried))

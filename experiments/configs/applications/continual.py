@@ -25,6 +25,7 @@ get_config = configure(
             "num_steps": 100
         }],
         per_class=[1],
+        num_tasks=2,
         num_orders=2,
         num_networks=2,
         recipe={
