@@ -363,14 +363,26 @@ class LearnerTest(parameterized.TestCase):
     self.assertGreater(a[:, 1].mean(), 0.7)
 
   def test_old_outputs_are_kept_without_a_memory(self):
-    scenario, lost = in_two(toy()), []
-    for beta in (0.0, 5.0):
-      learner = continual.kd(100, beta=beta, batch_size=16, step_size=0.1)
-      a = continual.learn(
-          KEY, scenario, None, learner, network=network(), num_networks=2)
-      lost.append(scores(a).forgetting.mean())
-    self.assertGreater(lost[0], 0.5)
-    self.assertLess(lost[1], lost[0] - 0.2)
+    scenario, net = in_two(toy()), network()
+    first, second = scenario.tasks
+    old = np.array([True, True, False, False])
+    x = second.train.encode(second.train.inputs)
+
+    def outputs(variables, i):
+      return net.apply(jax.tree.map(lambda leaf: leaf[i], variables), x)[0]
+
+    moved = []
+    for beta in (0.0, 1.0):
+      learner = continual.kd(40, beta=beta, batch_size=16)
+      before = learner.learn(
+          KEY, net, None, None, replay.Arrival(first, 0, ~old & old), 2)
+      after = learner.learn(
+          KEY, net, before, None, replay.Arrival(second, 1, old), 2)
+      moved.append([
+          replay.kept_outputs(outputs(after, i), outputs(before, i), old, 2.0)
+          for i in range(2)
+      ])
+    self.assertTrue((np.array(moved[1]) < 0.5 * np.array(moved[0])).all())
 
 
 class CompareTest(parameterized.TestCase):
@@ -441,8 +453,8 @@ class CompareTest(parameterized.TestCase):
                 **SMALL, "recipe": None
             })
       for row in found["rows"]:
-        for name in ("seconds_making", "seconds_learning"):
-          row.pop(name, None)
+        for name in ("seconds", "seconds_making", "seconds_learning"):
+          row.pop(name)
       return found["rows"]
 
     folder = tempfile.mkdtemp()
@@ -478,6 +490,17 @@ class CompareTest(parameterized.TestCase):
               "num_orders": 1,
               **settings
           })
+    self.assertEmpty(cells._memory)
+
+  def test_refuses_what_a_method_refuses_before_any_work(self):
+
+    def check(task):
+      raise ConfigError(f"not with {task.source.num_classes} classes")
+
+    cells, method = Cells(), methods.dm()._replace(check=check)
+    with self.assertRaisesRegex(ConfigError, "not with 4 classes"):
+      continual.compare(
+          in_two(toy()), ["random_real", method], cells=cells, **SMALL)
     self.assertEmpty(cells._memory)
 
 

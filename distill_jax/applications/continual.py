@@ -224,10 +224,10 @@ def compare(
           in_turn_of(setting, o, arm, how, judge)
           for o in range(len(scenarios))
       ]
-      rows.append({**_facts(arm), **place, **_summary(found, scenarios)})
+      rows.append(_row(_facts(arm), place, _summary(found, scenarios)))
     if joint_steps:
       found = jointly(setting, union(joint_steps, **given), judge)
-      rows.append({**_bound(*found, scenarios[0]), **place})
+      rows.append(_row(_bound(*found, scenarios[0]), place))
   return Findings(dict(document, rows=rows), table, draw)
 
 
@@ -287,6 +287,11 @@ def _check(scenarios, made_by, sizes, learner, judges) -> None:
         for size in sizes:
           memories.rows_for(task, one, per_class=size)
   task = scenarios[0].tasks[0]
+  given = judges[0].spec or judges[0].model
+  for one in made_by:
+    for size in sizes:
+      num_rows = memories.rows_for(task, one, per_class=size)
+      memories.check_sound(task, one, num_rows, given)
   outputs = 1 if task.num_classes == 2 else task.num_classes
   example = np.zeros((2, *task.example.shape[1:]), np.float32)
   samples = Samples(
@@ -306,6 +311,17 @@ def _check(scenarios, made_by, sizes, learner, judges) -> None:
           f"{error}") from None
 
 
+def _row(*parts) -> dict[str, Any]:
+  """What is known of an arm, and what all rows of the harnesses have."""
+  row = dict(item for part in parts for item in part.items())
+  seconds = row["seconds_making"] + row["seconds_learning"]
+  return dict(
+      row,
+      mean=row["final"]["mean"],
+      stderr=row["final"]["stderr"],
+      seconds=round(seconds, 2))
+
+
 def _bound(accuracies, seconds, scenario) -> dict[str, Any]:
   """The row of networks that saw all tasks at once."""
   final = accuracies @ (scenario.weights / scenario.weights.sum())
@@ -314,6 +330,8 @@ def _bound(accuracies, seconds, scenario) -> dict[str, Any]:
       per_class=0,
       final=_statistics(final),
       num_orders=1,
+      bytes=0,
+      seconds_making=0.0,
       seconds_learning=seconds)
 
 

@@ -14,6 +14,7 @@ which has an initialisation of its own, and no more can points for a probe that
 brings its own offsets.
 """
 
+import contextlib
 import time
 from collections.abc import Sequence
 
@@ -33,6 +34,7 @@ from distill_jax.errors import ConfigError
 from distill_jax.evaluation.recipe import Recipe
 from distill_jax.initialisation import step_order
 from distill_jax.labels import uncentred
+from distill_jax.methods.method import Keys, plan
 from distill_jax.types import Array
 
 _NOTHING = 1e-6  # of a label's mass
@@ -150,6 +152,35 @@ def check_kept(made_by: Maker) -> None:
         "`makers` must make samples that any network learns from; "
         f"{made_by.name} makes points for a probe of its own. Choose another "
         "method, such as dm.")
+
+
+def check_sound(
+    task: Source, made_by: Maker, num_rows: int, network=None) -> None:
+  """Refuses what a method cannot do with a task, before its first step.
+
+  Raises:
+    ConfigError, DataError, ValueError: of the method's own plan.
+  """
+  if made_by.method is None:
+    return
+
+  def sound(planned):
+    raise _SoundError
+
+  if made_by.method.model != "network":
+    network = None
+  with contextlib.suppress(_SoundError):
+    plan(
+        task,
+        made_by.method,
+        network,
+        num_rows=num_rows,
+        keys=Keys.of(jax.random.key(0)),
+        store=sound)
+
+
+class _SoundError(Exception):
+  """Ends a plan once the task is known to be sound."""
 
 
 def united(
