@@ -78,7 +78,9 @@ def _line(row, judge) -> tuple[str, ...]:
 def _notes(found) -> list[str]:
   settings = found["settings"]
   orders, networks = settings["num_orders"], settings["num_networks"]
-  what = "orders of classes" if settings["kind"] == "class" else "repetitions"
+  what = "order of classes" if settings["kind"] == "class" else "repetition"
+  if orders > 1:
+    what = what.replace("order", "orders").replace("repetition", "repetitions")
   error = f"over {orders} {what}" if orders > 1 else "over networks"
   notes = [
       f"{networks} networks for each of {orders} {what}; ± standard error "

@@ -22,7 +22,7 @@ get_config = configure(
     quick=dict(
         makers=["random_real", {
             "name": "dm",
-            "num_steps": 100
+            "num_steps": 50
         }],
         per_class=[1],
         num_tasks=2,
@@ -31,7 +31,7 @@ get_config = configure(
         recipe={
             "name": "dsa",
             "num_epochs": 60,
-            "strategy": "color_crop_scale_rotate"
+            "strategy": ""
         },
-        joint_steps=200,
-        fine_tune_steps=30))
+        joint_steps=100,
+        fine_tune_steps=20))
