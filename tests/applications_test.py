@@ -1,0 +1,136 @@
+"""Every method in every application, as small as can be."""
+
+import jax
+import numpy as np
+import pytest
+from methods_test import setting_of, small
+
+from distill_jax import methods
+from distill_jax.applications import (
+    NAMES,
+    Cells,
+    continual,
+    federated,
+    harness,
+    makers,
+    privacy,
+    search,
+)
+from distill_jax.data import from_arrays
+from distill_jax.errors import ConfigError
+from distill_jax.selection import kcentre
+
+CLASSES = 4
+FEW = {"name": "adam", "num_epochs": 1, "batch_size": 8}
+
+
+@pytest.fixture(scope="module")
+def images():
+  rng = np.random.default_rng(0)
+  y = np.arange(64) % CLASSES
+  x = rng.uniform(size=(64, 4, 4, 1)) + np.eye(4)[y][:, :, None, None]
+  x = (x / 2).astype(np.float32)
+  return from_arrays(
+      x, y, x[:8], y[:8], x_validation=x[8:16], y_validation=y[8:16])
+
+
+@pytest.fixture(scope="module")
+def table(images):
+  x, y = (
+      np.asarray(images.train.inputs).reshape(-1, 16),
+      np.asarray(images.train.labels))
+  return from_arrays(
+      x, y, x[:8], y[:8], x_validation=x[8:16], y_validation=y[8:16])
+
+
+@pytest.fixture(scope="module")
+def texts():
+  from distill_jax.data.corpus import from_texts
+  from distill_jax.text.vectors import Vectors
+
+  words = [f"w{i}" for i in range(2 * CLASSES)]
+  vectors = np.random.default_rng(0).normal(size=(len(words), 6))
+  y = np.arange(64) % CLASSES
+  x = [f"w{2 * c} w{2 * c + i // 4 % 2} w{i % 8}" for i, c in enumerate(y)]
+  return from_texts(
+      x,
+      y,
+      x[:8],
+      y[:8],
+      x_validation=x[8:16],
+      y_validation=y[8:16],
+      vectors=Vectors(words, np.float32(vectors), "test"))
+
+
+@pytest.mark.parametrize("name", sorted(methods.ENTRIES))
+def test_method(name, images, table, texts):
+  """Two clients, two tasks, three networks, six shadows."""
+  source, network = setting_of(name, images, table, texts)
+  method = small(name)
+  found = _federated(source, method, network)
+  assert found["rows"][0]["num_samples"] >= 2 * CLASSES
+  for run in (_continual, _search, _privacy):
+    try:
+      found = run(source, method, network)
+      assert np.isfinite(found["rows"][0]["mean"]) and repr(found)
+    except ConfigError as error:
+      print("REFUSED", run.__name__, name, error)
+
+
+def _federated(source, method, network):
+  labels = np.asarray(source.train.labels)
+  clients = [np.flatnonzero(labels < 2), np.flatnonzero(labels >= 1)]
+  return federated.compare(
+      source, [method],
+      clients=clients,
+      samples_per_class=2,
+      client_network=network,
+      network=network,
+      recipe=FEW,
+      num_networks=1,
+      same_bytes=False,
+      rounds=(),
+      full_data=False)
+
+
+def _continual(source, method, network):
+  return continual.compare(
+      continual.Scenario.class_incremental(source, 2, preprocessing="given"),
+      [method],
+      per_class=2,
+      networks=None if network is None else [network],
+      num_networks=1,
+      recipe=FEW,
+      equal_bytes=False,
+      joint_steps=0,
+      fine_tune_steps=0)
+
+
+def _search(source, method, network):
+  space = [FEW | {"step_size": size} for size in (0.1, 0.01, 0.001)]
+  return search.run(
+      source,
+      space=space,
+      num_candidates=3,
+      arms=[method],
+      per_class=2,
+      network=network,
+      recipe=FEW,
+      num_truth_samples=16,
+      truth_epochs=1,
+      topk=(2,),
+      num_resamples=10)
+
+
+def _privacy(source, method, network):
+  return privacy.run(
+      source,
+      arms=[method],
+      num_candidates=32,
+      num_pipelines=6,
+      per_class=2,
+      num_canaries=0,
+      network=network,
+      recipe=FEW,
+      early_steps=(),
+      epsilons=())
