@@ -174,6 +174,7 @@ def train_epoch_on(
     network: Network,
     optimizer: optax.GradientTransformation,
     batch_size: int,
+    num_steps: int | None = None,
     augmentation: Augmentation | None = None,
     mixing: Mixing | None = None,
     gradient_rule: GradientRule = plain) -> tuple[PyTree, PyTree]:
@@ -189,6 +190,7 @@ def train_epoch_on(
     network: what is trained.
     optimizer: any; its step size included.
     batch_size: B, at most the split.
+    num_steps: batches of the pass, the first of its order; by default all.
     augmentation: of each batch, one draw an image.
     mixing: of each batch and its labels after that.
     gradient_rule: see `training_step`.
@@ -196,7 +198,7 @@ def train_epoch_on(
   Returns:
     Variables and state.
   """
-  num_steps = split.num_samples // batch_size
+  num_steps = num_steps or split.num_samples // batch_size
   k_order, k_steps = jax.random.split(key)
   order = jax.random.permutation(k_order, split.num_samples)
   order = order[:num_steps * batch_size].reshape(num_steps, batch_size)

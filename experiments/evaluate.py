@@ -9,9 +9,11 @@ preprocessing that the real data is put through. Networks that are not the
 artifact's own take their default size; one for the shape of the data stands in
 where the artifact names none. Several networks give a table and a matrix beside
 `--out`, random real data of the same budget in both, and with `--full_data` the
-share of each network's full accuracy that the set keeps. Baselines train as
-many networks as the set, unless `--num_sets` and `--networks_per_set` say
-otherwise. Exit codes as in `distill.py`.
+share of each network's full accuracy that the set keeps. With
+`--columns=attacks,calibration` the report says what accuracy is left when test
+samples are attacked, and whether networks are as sure as they may be. Baselines
+train as many networks as the set, unless `--num_sets` and `--networks_per_set`
+say otherwise. Exit codes as in `distill.py`.
 """
 
 from pathlib import Path
@@ -24,7 +26,7 @@ from absl import flags
 
 from distill_jax import artifact as artifacts
 from distill_jax import figures
-from distill_jax.evaluation import recipes
+from distill_jax.evaluation import attacks, columns, recipes
 from distill_jax.runs import real_data, source_of, workdir
 from distill_jax.runs.assess import Settings, assess, check_evaluation
 from distill_jax.runs.files import command, write_json
@@ -53,6 +55,15 @@ flags.DEFINE_integer(
     "Networks trained on each; 0 for as many as suit.",
     lower_bound=0)
 flags.DEFINE_bool("full_data", False, "Train on all data too, for the ratio.")
+flags.DEFINE_string(
+    "columns", "", "What else is measured: attacks, calibration or both.")
+flags.DEFINE_float(
+    "eps", attacks.EPS, "Of attacks: of pixels in [0, 1], or in model space.")
+flags.DEFINE_integer(
+    "num_attacked",
+    columns.NUM_ATTACKED,
+    "Test samples that are attacked; 0 for all.",
+    lower_bound=0)
 flags.DEFINE_integer("seed", 0, "Of the networks.")
 flags.DEFINE_string("out", "report.json", "Where the report goes.")
 flags.mark_flags_as_required(["artifact", "data"])
@@ -65,7 +76,8 @@ def main(argv):
   specs = [spec_of(name, artifact) for name in FLAGS.networks]
   settings = Settings(
       FLAGS.num_networks, FLAGS.baselines, FLAGS.num_sets,
-      FLAGS.networks_per_set, FLAGS.full_data)
+      FLAGS.networks_per_set, FLAGS.full_data, FLAGS.columns, FLAGS.eps,
+      FLAGS.num_attacked)
   check_evaluation(settings, *specs or [artifact.network])
   launch.widen(*specs or [artifact.network])
   reading = dict(data_dir=FLAGS.data_dir, validation_fraction=0.1)

@@ -87,11 +87,40 @@ def test_the_names_of_networks():
   assert not kernel.trained and kernel.learner().regression
 
 
+def test_attacks_and_calibration_are_further_columns():
+  few = dict(num_networks=3, baselines="")
+  plain = evaluate(MADE, SOURCE, **few)
+  more = evaluate(MADE, SOURCE, **few, columns="attacks,calibration", eps=0.5)
+  attacks, calibration = more.pop("attacks"), more.pop("calibration")
+  same = set(plain) - {"seconds", "cost"}  # which are measured anew
+  assert {k: more[k] for k in same} == {k: plain[k] for k in same}
+  assert attacks["clean"]["per_network"] == plain["accuracy"]["per_network"]
+  assert attacks["pgd"]["mean"] < attacks["clean"]["mean"]
+  assert attacks["eps"] == 0.5 and attacks["unit"] == "model space"
+  assert 0 < calibration["ece"]["mean"] < 1
+  text = repr(evaluate(MADE, SOURCE, **few, columns="calibration"))
+  assert "ECE" in text and "PGD" not in text and "ECE" not in repr(plain)
+
+
+def test_the_class_that_fares_worst():
+  report = evaluate(MADE, SOURCE, num_networks=2, baselines="")
+  assert 0 <= report["min_class"] <= report.mean
+  alike = SOURCE.train.inputs[::3]  # all of one class, whatever they are called
+  hard = SOURCE._replace(test=SOURCE.test._replace(inputs=alike.repeat(3, 0)))
+  assert evaluate(MADE, hard, num_networks=1, baselines="")["min_class"] == 0
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [(dict(network="mpl"), "Did you mean 'mlp'"),
      (dict(baselines="kmean"), "`baselines` must be 'all' or among"),
-     (dict(network="kernel_ridge", full_data=True), "`full_data` must be off")])
+     (dict(network="kernel_ridge", full_data=True), "`full_data` must be off"),
+     (dict(columns="attack"), "`columns` must be among attacks, calibration"),
+     (dict(columns="attacks", eps=0), "`eps` must be positive; got 0"),
+     (dict(num_attacked=-1), "`num_attacked` must be at least 0; got -1"),
+     (
+         dict(network="kernel_ridge", columns="attacks"),
+         "`columns` must be empty where no network is trained")])
 def test_what_is_refused(changes, message):
   with pytest.raises(ConfigError, match=message):
     evaluate(MADE, SOURCE, **changes)

@@ -2,6 +2,7 @@
 
 import json
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +14,7 @@ from distill_jax.data import from_arrays
 from distill_jax.evaluation import cost
 from distill_jax.evaluation.baselines import Baseline
 from distill_jax.evaluation.evaluator import Report
-from distill_jax.evaluation.full_data import FullData, train_on_all
+from distill_jax.evaluation.full_data import FullData, train_on_all, trainer
 from distill_jax.evaluation.report import (
     Measurements,
     Transfer,
@@ -86,6 +87,48 @@ class FullDataTest(parameterized.TestCase):
     each = cost.step_flops(network, jnp.zeros((16, 3)), 3)
     np.testing.assert_allclose(result.cost.flops, 20 * 4 * each)
 
+  @parameterized.parameters((90, 5, 16), (64, 4, 16), (7, 1, 7))
+  def test_for_so_many_samples(self, samples, steps, batch_size):
+    """64 samples make a pass of 4 batches of 16."""
+    labels = np.arange(70) % 3
+    source = from_arrays(np.eye(3)[labels], labels, np.eye(3), np.arange(3))
+    train = trainer(
+        mlp(3, widths=(4,)), source, max_samples=samples, batch_size=16)
+    found = train(jax.random.key(0))
+    assert (found.num_steps, found.batch_size) == (steps, batch_size)
+    again = train(jax.random.key(0))
+    chex.assert_trees_all_equal(again.variables, found.variables)
+
+  def test_a_whole_number_of_passes_is_that_many_epochs(self):
+    labels = np.arange(70) % 3
+    source = from_arrays(np.eye(3)[labels], labels, np.eye(3), np.arange(3))
+    one, other = (
+        trainer(mlp(3, widths=(4,)), source, batch_size=16,
+                **limit)(jax.random.key(0)).variables
+        for limit in (dict(max_samples=128), dict(num_epochs=2)))
+    chex.assert_trees_all_equal(one, other)
+
+  def test_for_so_many_seconds(self):
+    labels = np.arange(70) % 3
+    source = from_arrays(np.eye(3)[labels], labels, np.eye(3), np.arange(3))
+    network = mlp(3, widths=(4,))
+    short, long = (
+        trainer(network, source, max_seconds=seconds)(jax.random.key(0))
+        for seconds in (1e-9, 0.3))
+    assert short.num_steps == 1 and long.num_steps > 10
+    assert 0.1 < long.seconds < 3
+    result = train_on_all(jax.random.key(0), network, source, max_seconds=0.3)
+    assert result.accuracy == 1.0
+
+  @parameterized.parameters(
+      (dict(max_samples=5, max_seconds=1.0), "must be given alone"),
+      (dict(max_samples=0), "`max_samples` must be at least 1; got 256 and 0"),
+      (dict(max_seconds=0.0), "`max_seconds` must be positive; got 0.0"))
+  def test_limits_that_are_refused(self, limits, message):
+    source = from_arrays(np.eye(3), np.arange(3), np.eye(3), np.arange(3))
+    with pytest.raises(ValueError, match=message):
+      train_on_all(jax.random.key(0), mlp(3), source, **limits)
+
   def test_needs_a_test_split(self):
     source = from_arrays(np.eye(3), np.arange(3), test_fraction=0)
     with pytest.raises(ValueError, match="`source` must have a test split"):
@@ -139,7 +182,7 @@ class ReportTest(parameterized.TestCase):
   def test_schema(self):
     plain = self._report(self.plain)
     assert SCHEMA - set(plain) == set()
-    assert set(plain) - SCHEMA == {"num_inner_steps", "verdict"}
+    assert set(plain) - SCHEMA == {"min_class", "num_inner_steps", "verdict"}
     assert plain["baselines"] == {}
     full = json.loads(json.dumps(self._full(), allow_nan=False))
     np.testing.assert_allclose(full["accuracy"]["mean"], 0.875)

@@ -83,6 +83,11 @@ class Report(_Fields, metrics.Accuracies):
     return metrics.class_accuracy(self.confusion.sum(0))
 
   @property
+  def min_class(self) -> float:
+    """Accuracy on the class that fares worst, of those that are tested."""
+    return float(np.nanmin(self.class_accuracy))
+
+  @property
   def macro_f1(self) -> float:
     """Mean over networks of the F1 score averaged over classes."""
     return float(metrics.macro_f1(self.confusion).mean())
@@ -146,7 +151,7 @@ def evaluate_set(
   space = getattr(training_set, "label_space", None)
   _check_words(getattr(training_set, "preprocessing", None), split)
   training_set = getattr(training_set, "training_set", training_set)
-  _check_labels(learner, space)
+  check_labels(learner, space)
   if space == "centred" and not learner.regression:
     samples = training_set.samples
     training_set = training_set._replace(
@@ -348,7 +353,16 @@ def _check_words(record, split) -> None:
         "the texts with preprocessing=artifact.preprocessing.")
 
 
-def _check_labels(learner: Learner, space: str | None) -> None:
+def check_labels(learner: Learner, space: str | None) -> None:
+  """Refuses labels of another space than the learner takes.
+
+  Args:
+    learner: of `learners`.
+    space: of the set's labels, see `Artifact`; None where unknown.
+
+  Raises:
+    ValueError: naming both.
+  """
   if learner.regression is None or space is None:
     return
   if learner.regression and space != "centred":

@@ -1,22 +1,31 @@
 """What all the data give: the accuracy that a distilled set is measured by.
 
-Adam with a cosine schedule on random batches, one compiled scan an epoch.
+Adam with a cosine schedule on random batches, one compiled scan an epoch: for a
+number of epochs, of samples seen, or of seconds. The last two answer the
+question that a small set poses: what would all data have given for the same?
 """
 
+import functools
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 
 from distill_jax.data.source import Source
+from distill_jax.errors import ConfigError
 from distill_jax.evaluation import metrics
 from distill_jax.evaluation.cost import Cost, cost_of_all
 from distill_jax.evaluation.evaluator import outcome_on
 from distill_jax.evaluation.learners import classifier
 from distill_jax.inner_loop import train_epoch_on
-from distill_jax.types import Array, Network
+from distill_jax.types import Array, Network, PyTree
+
+_TURNS = 50  # of training by the clock: looks at it, at most
 
 
 class FullData(NamedTuple):
@@ -33,12 +42,28 @@ class FullData(NamedTuple):
   diverged: int = 0
 
 
+class Trained(NamedTuple):
+  """Attributes:
+    variables: of the network after the last step.
+    num_steps: gradient steps.
+    batch_size: samples of each.
+    seconds: of training, compilation left out.
+  """
+
+  variables: PyTree
+  num_steps: int
+  batch_size: int
+  seconds: float
+
+
 def train_on_all(
     key: Array,
     network: Network,
     source: Source,
     *,
     num_epochs: int | None = None,
+    max_samples: int | None = None,
+    max_seconds: float | None = None,
     batch_size: int = 256,
     learning_rate: float = 1e-3) -> FullData:
   """Trains one network on the train split and tests it.
@@ -47,54 +72,184 @@ def train_on_all(
     key: consumed.
     network: what is trained.
     source: real data with a test split.
-    num_epochs: passes over the train split, each in a new order; the samples
-      beyond a whole number of batches sit out that pass. By default 10, or
-      what makes 500 steps.
-    batch_size: B; at most the train split.
-    learning_rate: at the first step; falls to 0 along a cosine.
+    num_epochs: see `trainer`.
+    max_samples: see `trainer`.
+    max_seconds: see `trainer`.
+    batch_size: see `trainer`.
+    learning_rate: see `trainer`.
 
   Returns:
-    A `FullData`; its seconds leave the first epoch's compilation out.
+    A `FullData`; its seconds leave compilation out.
 
   Raises:
     ValueError: no test split, or a number that is not positive.
   """
   if source.test is None:
     raise ValueError("`source` must have a test split; got none.")
-  if batch_size < 1 or (num_epochs is not None and num_epochs < 1):
-    raise ValueError(
-        "`num_epochs` and `batch_size` must be at least 1; got "
-        f"{num_epochs} and {batch_size}.")
-  batch_size = min(batch_size, source.train.num_samples)
+  found = trainer(
+      network,
+      source,
+      num_epochs=num_epochs,
+      max_samples=max_samples,
+      max_seconds=max_seconds,
+      batch_size=batch_size,
+      learning_rate=learning_rate)(
+          key)
+  confusion, diverged = jax.jit(
+      lambda variables, split: outcome_on(
+          classifier(network, variables), split))(found.variables, source.test)
+  cost = cost_of_all(
+      network,
+      source,
+      num_steps=found.num_steps,
+      batch_size=found.batch_size,
+      seconds=found.seconds)
+  return FullData(
+      float(metrics.accuracy(confusion)), cost,
+      float(metrics.macro_f1(confusion)), int(diverged))
+
+
+def trainer(
+    network: Network,
+    source: Source,
+    *,
+    num_epochs: int | None = None,
+    max_samples: int | None = None,
+    max_seconds: float | None = None,
+    batch_size: int = 256,
+    learning_rate: float = 1e-3) -> Callable[[Array], Trained]:
+  """A function of a key that trains one network on the train split.
+
+  It compiles here, once for all the networks that it trains.
+
+  Args:
+    network: what is trained.
+    source: real data.
+    num_epochs: passes over the train split, each in a new order; the samples
+      beyond a whole number of batches sit out that pass. By default 10, or
+      what makes 500 steps.
+    max_samples: samples seen in all, instead; whole batches, so that up to B -
+      1 fewer are seen. Fewer than B make one batch.
+    max_seconds: of training by the wall clock, instead; what is seen depends on
+      the machine and its other work, so no two calls give equal networks. The
+      clock is looked at up to 50 times, and training ends where it comes
+      nearest; there is at least one step.
+    batch_size: B; at most the train split.
+    learning_rate: at the first step; falls to 0 along a cosine, of steps or of
+      seconds.
+
+  Raises:
+    ConfigError: more than one of the three, or a number that is not positive.
+  """
+  limits = dict(
+      num_epochs=num_epochs, max_samples=max_samples, max_seconds=max_seconds)
+  given = {k: v for k, v in limits.items() if v is not None}
+  if len(given) > 1:
+    raise ConfigError(
+        f"`{list(given)[0]}` must be given alone; got {' and '.join(given)}.")
+  numbers = dict(batch_size=batch_size, **given)
+  if any(v < 1 for k, v in numbers.items() if k != "max_seconds"):
+    raise ConfigError(
+        f"{' and '.join(f'`{k}`' for k in numbers)} must be at least 1; got "
+        f"{' and '.join(map(str, numbers.values()))}.")
+  if max_seconds is not None and not max_seconds > 0:
+    raise ConfigError(f"`max_seconds` must be positive; got {max_seconds}.")
+  batch_size = min(batch_size, source.train.num_samples, max_samples or np.inf)
+  batch_size = int(batch_size)
+  if max_seconds is not None:
+    return _by_clock(network, source, batch_size, learning_rate, max_seconds)
   per_epoch = source.train.num_samples // batch_size
-  num_epochs = num_epochs or max(10, -(-500 // per_epoch))
-  num_steps = num_epochs * per_epoch
+  if max_samples is None:
+    num_epochs = num_epochs or max(10, -(-500 // per_epoch))
+    num_steps = num_epochs * per_epoch
+  else:
+    num_steps = max_samples // batch_size
+  return _by_steps(network, source, batch_size, learning_rate, num_steps)
+
+
+def _by_steps(network, source, batch_size, learning_rate, num_steps):
+  per_epoch = source.train.num_samples // batch_size
+  whole, rest = divmod(num_steps, per_epoch)
+  passes = [per_epoch] * whole + [rest] * (rest > 0)
   optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, num_steps))
+  run = {
+      n: _compiled(network, source, optimizer, batch_size, n)
+      for n in set(passes)
+  }
+
+  def train(key):
+    variables, state, k_train = _start(key, network, source, optimizer)
+    start = time.perf_counter()
+    for i, n in enumerate(passes):
+      variables, state = run[n](
+          jax.random.fold_in(k_train, i), variables, state, source.train)
+    jax.block_until_ready(variables)
+    return Trained(
+        variables, num_steps, batch_size,
+        time.perf_counter() - start)
+
+  return train
+
+
+def _by_clock(network, source, batch_size, learning_rate, max_seconds):
+  """Passes of so many steps that the clock is seen often enough."""
+  optimizer = optax.inject_hyperparams(optax.adam)(learning_rate)
+  per_epoch = source.train.num_samples // batch_size
+  compiled = functools.cache(
+      partial(_compiled, network, source, optimizer, batch_size))
+
+  def timed(run, *args):
+    start = time.perf_counter()
+    found = jax.block_until_ready(run(*args, source.train))
+    return found, time.perf_counter() - start
+
+  @functools.cache
+  def size():
+    """Steps of one pass, found on a network that is thrown away."""
+    few = min(per_epoch, 10)
+    variables, state, key = _start(
+        jax.random.key(0), network, source, optimizer)
+    timed(compiled(few), key, variables, state)  # the first is slower
+    taken = timed(compiled(few), key, variables, state)[1] / few
+    steps = int(np.clip(max_seconds / _TURNS / taken, 1, per_epoch))
+    timed(compiled(steps), key, variables, state)
+    return steps
+
+  def train(key):
+    run = compiled(size())
+    variables, state, k_train = _start(key, network, source, optimizer)
+    jax.block_until_ready(variables)
+    seconds, turns, last = 0.0, 0, 0.0
+    while not turns or seconds + last / 2 < max_seconds:
+      share = min(seconds / max_seconds, 1.0)
+      rate = learning_rate * (1 + np.cos(np.pi * share)) / 2
+      state.hyperparams["learning_rate"] = jnp.asarray(
+          rate, state.hyperparams["learning_rate"].dtype)
+      (variables, state), last = timed(
+          run, jax.random.fold_in(k_train, turns), variables, state)
+      seconds, turns = seconds + last, turns + 1
+    return Trained(variables, turns * size(), batch_size, seconds)
+
+  return train
+
+
+def _start(key, network, source, optimizer):
   k_init, k_train = jax.random.split(key)
   variables = network.init(k_init, source.example)
-  state = optimizer.init(variables["params"])
-  epoch = jax.jit(
+  return variables, optimizer.init(variables["params"]), k_train
+
+
+def _compiled(network, source, optimizer, batch_size, num_steps):
+  """One pass of so many steps, before any time is taken."""
+  key = jax.random.key(0)
+  shapes = jax.eval_shape(
+      partial(_start, network=network, source=source, optimizer=optimizer), key)
+  variables, state, _ = shapes
+  return jax.jit(
       partial(
           train_epoch_on,
           network=network,
           optimizer=optimizer,
-          batch_size=batch_size)).lower(
-              k_train, variables, state, source.train).compile()
-  start = time.perf_counter()
-  for i in range(num_epochs):
-    variables, state = epoch(
-        jax.random.fold_in(k_train, i), variables, state, source.train)
-  jax.block_until_ready(variables)
-  seconds = time.perf_counter() - start
-  confusion, diverged = jax.jit(
-      lambda variables, split: outcome_on(
-          classifier(network, variables), split))(variables, source.test)
-  cost = cost_of_all(
-      network,
-      source,
-      num_steps=num_steps,
-      batch_size=batch_size,
-      seconds=seconds)
-  return FullData(
-      float(metrics.accuracy(confusion)), cost,
-      float(metrics.macro_f1(confusion)), int(diverged))
+          batch_size=batch_size,
+          num_steps=num_steps)).lower(key, variables, state,
+                                      source.train).compile()

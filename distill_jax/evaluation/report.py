@@ -10,7 +10,7 @@ import numpy as np
 from distill_jax import environment
 from distill_jax.artifact import Artifact
 from distill_jax.errors import plain
-from distill_jax.evaluation import metrics
+from distill_jax.evaluation import columns, metrics
 from distill_jax.evaluation.baselines import TITLES, Baseline
 from distill_jax.evaluation.cost import Cost
 from distill_jax.evaluation.evaluator import Report
@@ -47,6 +47,7 @@ class Measurements(NamedTuple):
     references: JSON values of classifiers on all data that are no students, by
       name: `accuracy` and `macro_f1`.
     networks: of cross-architecture evaluation, by name.
+    columns: JSON values of `columns` of the first network, by name.
   """
 
   report: Report
@@ -58,6 +59,7 @@ class Measurements(NamedTuple):
   cost: Cost | None = None
   references: Mapping[str, Any] = MappingProxyType({})
   networks: Mapping[str, Transfer] = MappingProxyType({})
+  columns: Mapping[str, Any] = MappingProxyType({})
 
 
 class Evaluation(dict):
@@ -128,6 +130,7 @@ def report_dict(
     document["snapped_accuracy"] = measured.snapped.summary()
   if measured.references:
     document["references"] = dict(measured.references)
+  document |= measured.columns
   document |= _full_data_block(report, full_data)
   costs = {"set": measured.cost, "all": full_data and full_data.cost}
   if any(costs.values()):
@@ -267,6 +270,8 @@ def _footer(report):
   if splits:
     lines.append(
         f"step sizes of baselines chosen on {' and '.join(sorted(splits))}")
+  for line in columns.lines(report):
+    lines += textwrap.wrap(line, 80)
   lines += textwrap.wrap(_diverged(_entries(report)), 80)
   return lines + textwrap.wrap(_LEGEND, 80)
 
@@ -322,6 +327,7 @@ def _block(report: Report) -> dict[str, Any]:
       "student_init": report.student_init,
       "num_networks": report.num_networks,
       "macro_f1": report.macro_f1,
+      "min_class": report.min_class,
       "majority_rate": report.majority_rate,
       "accuracy_on_set": float(report.accuracy_on_set.mean())
   }

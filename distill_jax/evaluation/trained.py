@@ -9,9 +9,12 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from distill_jax.artifact import Artifact
 from distill_jax.data.source import Split
-from distill_jax.evaluation.learners import fixes_initialisation
+from distill_jax.evaluation.evaluator import check_labels
+from distill_jax.evaluation.learners import fixes_initialisation, student
 from distill_jax.evaluation.recipe import Recipe
+from distill_jax.evaluation.recipes import from_spec
 from distill_jax.parallel import batch_map, map_rows
 from distill_jax.types import Array, Network, PyTree, TrainingSet
 
@@ -28,11 +31,11 @@ def train_networks(
 
   Args:
     key: as in `evaluate_set`.
-    training_set: arrays; labels that the recipe takes. Of a set with a fixed
-      initialisation all networks start there.
+    training_set: arrays; labels that the recipe takes.
     network: build it once, a new one compiles again.
     recipe: how it is trained.
-    num_networks: R.
+    num_networks: R; they are alike where the set fixes the initialisation and
+      the recipe draws nothing.
   """
   example = training_set.samples.inputs[:1]
 
@@ -45,6 +48,41 @@ def train_networks(
 
   keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(num_networks))
   return batch_map(one, keys)
+
+
+def networks_of(
+    key: Array,
+    artifact: Artifact,
+    *,
+    network: Network,
+    recipe: Recipe | None = None,
+    num_networks: int = 5) -> PyTree:
+  """Variables of the networks that `evaluate_set` trains on a saved set.
+
+  Args:
+    key: as in `evaluate_set`.
+    artifact: the set.
+    network: build it once.
+    recipe: by default the set's own.
+    num_networks: R; one where the set fixes the initialisation.
+
+  Returns:
+    A pytree whose leaves have one more leading axis, of R.
+
+  Raises:
+    ValueError: labels that the recipe does not take.
+  """
+  recipe = recipe or from_spec(artifact.recipe)
+  check_labels(student(network, recipe), artifact.label_space)
+  training_set = artifact.training_set
+  if fixes_initialisation(training_set):
+    num_networks = 1
+  return train_networks(
+      key,
+      training_set,
+      network=network,
+      recipe=recipe,
+      num_networks=num_networks)
 
 
 @partial(jax.jit, static_argnames=("network", "rows"))

@@ -14,12 +14,19 @@ from distill_jax.data.source import check_source
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation import (
     Transfer,
+    attacks,
     cost_of_set,
     evaluate_set,
     hard_labels,
     report_dict,
 )
+from distill_jax.evaluation.attacks import EPS
 from distill_jax.evaluation.baselines import Baseline, possible
+from distill_jax.evaluation.columns import (
+    NUM_ATTACKED,
+    measured_of_set,
+    parsed,
+)
 from distill_jax.evaluation.evaluator import Report
 from distill_jax.evaluation.recipe import Recipe
 from distill_jax.evaluation.recipes import from_spec
@@ -44,6 +51,11 @@ class Settings(NamedTuple):
     networks_per_set: trained on each of these. Where it or `num_sets` is 0, a
       baseline trains as many networks in all as the set.
     full_data: whether to train on all data too.
+    columns: "attacks", "calibration", both with a comma, or "": what else is
+      measured of the networks trained on the set.
+    eps: of attacks, how far a value is moved: pixels in [0, 1], or units of
+      model space for data that are no images.
+    num_attacked: test samples that are attacked; 0 for all.
   """
 
   num_networks: int = 5
@@ -51,6 +63,9 @@ class Settings(NamedTuple):
   num_sets: int = 5
   networks_per_set: int = 2
   full_data: bool = False
+  columns: str = ""
+  eps: float = EPS
+  num_attacked: int = NUM_ATTACKED
 
   def sized(self, *, chance: bool) -> "Settings":
     """The settings with a number in place of each 0 of baselines.
@@ -93,6 +108,9 @@ def evaluate(
     num_sets: int = 5,
     networks_per_set: int = 2,
     full_data: bool = False,
+    columns: str = "",
+    eps: float = EPS,
+    num_attacked: int = NUM_ATTACKED,
     cache: str | Path | None = None) -> Evaluation:
   """Trains fresh networks on a distilled set, and on real data beside it.
 
@@ -111,6 +129,11 @@ def evaluate(
     networks_per_set: trained on each of these. Where it or `num_sets` is 0, a
       baseline trains as many networks in all as the set.
     full_data: whether to train each network on all data too.
+    columns: "attacks", "calibration", both with a comma, or "": what else is
+      measured, of the first network.
+    eps: of attacks, how far a value is moved: pixels in [0, 1], or units of
+      model space for data that are no images.
+    num_attacked: test samples that are attacked; 0 for all.
     cache: a JSON file of what was measured on real data before, which is added
       to; by default everything is measured.
 
@@ -128,7 +151,8 @@ def evaluate(
       artifact,
       source,
       settings=Settings(
-          num_networks, baselines, num_sets, networks_per_set, full_data),
+          num_networks, baselines, num_sets, networks_per_set, full_data,
+          columns, eps, num_attacked),
       network=network,
       recipe=recipe,
       cache=cache and Path(cache))
@@ -170,6 +194,11 @@ def assess(
   if recipe is not None:
     artifact = artifact._replace(recipe=_spec(recipe, source))
   check_evaluation(settings, *(student.spec for student in chosen))
+  if from_spec(
+      artifact.recipe).regression and "calibration" in settings.columns:
+    raise ConfigError(
+        "`columns` must be without calibration for a recipe of regression, "
+        f"whose outputs are no logits; got {artifact.recipe['name']}.")
   began = time.perf_counter()
   with working("evaluating"):
     measured = _Measuring(key, artifact, source, settings, cache).of(chosen)
@@ -205,6 +234,14 @@ def check_evaluation(settings: Settings, *specs: Mapping[str, Any]) -> None:
       raise ConfigError(
           f"`{name}` must be at least {least}; got {getattr(settings, name)}.")
   _baseline_names(settings.baselines, trained=models.is_network(specs[0]))
+  if parsed(settings.columns) and not models.is_network(specs[0]):
+    raise ConfigError(
+        "`columns` must be empty where no network is trained; got "
+        f"{settings.columns} for {specs[0].get('name')}.")
+  attacks.fgsm(settings.eps)
+  if settings.num_attacked < 0:
+    raise ConfigError(
+        f"`num_attacked` must be at least 0; got {settings.num_attacked}.")
   if settings.full_data and not any(map(models.is_network, specs)):
     raise ConfigError(
         "`full_data` must be off where no network is trained; got True for "
@@ -261,7 +298,24 @@ class _Measuring(NamedTuple):
         words,
         full.get(first.name),
         self.cost(first),
-        networks=networks)
+        networks=networks,
+        columns=self.columns(first))
+
+  def columns(self, student: Student) -> dict[str, Any]:
+    """Those of the settings, of the networks that `report` trains."""
+    names = parsed(self.settings.columns)
+    if not names:
+      return {}
+    say(f"{' and '.join(names)} of {student.name}")
+    return measured_of_set(
+        self.key,
+        self.artifact,
+        self.source.test,
+        names,
+        network=student.model,
+        num_networks=self.settings.num_networks,
+        eps=self.settings.eps,
+        num_samples=self.settings.num_attacked)
 
   def report(
       self,

@@ -1,0 +1,240 @@
+"""Attacks on test samples: what accuracy is left when inputs are moved.
+
+All moves are bounded in every coordinate by eps (the L-infinity norm):
+
+  fgsm          x' = x + eps sign(grad_x L(x))
+  pgd           x_0 = x + U(-eps, eps),  x <- clip(x + a sign(grad_x L(x)))
+  random_signs  the worst of so many corners x + eps s, s in {-1, 1}
+
+with L the cross-entropy of the true class and clip the projection on the eps
+ball and on [0, 1]. Goodfellow, Shlens & Szegedy, "Explaining and Harnessing
+Adversarial Examples", 2015, arXiv 1412.6572; Madry et al., "Towards Deep
+Learning Models Resistant to Adversarial Attacks", 2018, arXiv 1706.06083.
+
+Images are moved as pixels in [0, 1], BEFORE normalisation: the gradient is
+taken through `preprocessing.apply`, so eps = 8/255 means the same for every
+preprocessing. Other data have no such unit. They are moved in model space,
+where standardised features have a standard deviation of 1, without a clamp.
+
+A sample counts as right under an attack if it is right both where it was and
+where it was moved to. `random_signs` needs no gradient: where it leaves less
+accuracy than PGD, the gradient is masked, and PGD says nothing. So says the
+share of samples whose gradient is exactly zero, as float32 has it for networks
+that are too sure.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from distill_jax.data.source import Split
+from distill_jax.errors import ConfigError
+from distill_jax.evaluation.learners import classes_if_finite
+from distill_jax.labels import cross_entropy, label_rows
+from distill_jax.parallel import map_rows
+from distill_jax.preprocessing import Encoded, unit_scale
+from distill_jax.types import Array, Network, PyTree
+
+EPS = 8 / 255  # of pixels in [0, 1]
+
+
+class Attack(NamedTuple):
+  """Attributes:
+    name: in tables.
+    eps: farthest move of a coordinate, positive; pixels in [0, 1], or units of
+      model space.
+    num_steps: gradients, or tries of `random_signs`.
+    step_size: a of each gradient step, in the unit of eps.
+    random_start: whether it starts at a random point of the ball.
+    gradient: whether it follows gradients.
+  """
+
+  name: str
+  eps: float
+  num_steps: int
+  step_size: float
+  random_start: bool = False
+  gradient: bool = True
+
+
+class Space(NamedTuple):
+  """Where samples of a split are moved; see `space_of`.
+
+  Attributes:
+    unit: "pixels" or "model space".
+    points: `(raw [B, ...]) -> points [B, ...]` float.
+    encode: `(points) -> model space`, differentiable.
+    bounds: lowest and highest value of a point; one that lies outside may stay
+      where it is.
+  """
+
+  unit: str
+  points: Callable[[Array], Array]
+  encode: Callable[[Array], Array]
+  bounds: tuple[float, float]
+
+
+def fgsm(eps: float = EPS) -> Attack:
+  """One step of length eps from the sample itself."""
+  return _checked(Attack("fgsm", eps, 1, eps))
+
+
+def pgd(
+    eps: float = EPS,
+    num_steps: int = 20,
+    step_size: float | None = None) -> Attack:
+  """So many projected steps from a random start; of eps / 4 by default."""
+  step_size = eps / 4 if step_size is None else step_size
+  return _checked(Attack("pgd", eps, num_steps, step_size, True))
+
+
+def random_signs(eps: float = EPS, num_tries: int = 20) -> Attack:
+  """The worst of so many random corners of the ball, without any gradient."""
+  return _checked(Attack("random_signs", eps, num_tries, eps, gradient=False))
+
+
+def space_of(split: Split) -> Space:
+  """Pixels in [0, 1] for images, model space for all other data."""
+  record = split.preprocessing
+  if len(split.sample_shape) != 3:
+    infinite = float("inf")
+    return Space(
+        "model space", split.encode, lambda x: x, (-infinite, infinite))
+  if isinstance(record, Encoded):
+    return Space("pixels", record.invert, record.original.apply, (0.0, 1.0))
+  return Space("pixels", unit_scale, record.apply, (0.0, 1.0))
+
+
+def perturbed(
+    keys: Array,
+    outputs: Callable[[Array], Array],
+    points: Array,
+    labels: Array,
+    *,
+    attack: Attack,
+    bounds: tuple[float, float] = (0.0, 1.0)) -> Array:
+  """Samples [B, ...] moved to where the loss is higher.
+
+  Args:
+    keys: [B], consumed, one for each sample.
+    outputs: `(points [B, ...]) -> logits [B, K]`, row by row.
+    points: [B, ...] float, in the unit of `attack.eps`.
+    labels: [B, K] label rows of the true classes.
+    attack: of this module.
+    bounds: lowest and highest value of a point.
+  """
+  low = jnp.maximum(points - attack.eps, jnp.minimum(points, bounds[0]))
+  high = jnp.minimum(points + attack.eps, jnp.maximum(points, bounds[1]))
+  losses = partial(_losses, outputs, labels)
+  if attack.gradient:
+    return _follow(keys, losses, points, attack, low, high)
+  return _try(keys, losses, points, attack, low, high)
+
+
+@partial(jax.jit, static_argnames=("network", "attack", "rows"))
+def right_under(
+    key: Array,
+    variables: PyTree,
+    split: Split,
+    indices: Array,
+    *,
+    network: Network,
+    attack: Attack,
+    rows: int | None = None) -> Array:
+  """What one network makes of samples of a split, before and under an attack.
+
+  Args:
+    key: consumed; sample i of the split has `fold_in(key, i)`.
+    variables: of one network.
+    split: real data.
+    indices: [n] int, the samples that are attacked.
+    network: theirs.
+    attack: of this module.
+    rows: samples at once, by default what suits the machine; the result does
+      not depend on it.
+
+  Returns:
+    [n, 3] bool: right at first; right at first and under the attack; whether
+    the gradient at first is zero.
+  """
+  space = space_of(split)
+
+  def outputs(points):
+    return network.apply(variables, space.encode(points))[0]
+
+  classes_at = classes_if_finite(outputs, variables)
+
+  def of_rows(rows):
+    points, classes = space.points(split.inputs[rows]), split.labels[rows]
+    labels = label_rows(classes, split.num_classes, points.dtype)
+    keys = jax.vmap(partial(jax.random.fold_in, key))(rows)
+    moved = perturbed(
+        keys, outputs, points, labels, attack=attack, bounds=space.bounds)
+    gradient = _gradient(partial(_losses, outputs, labels), points)
+    clean = classes_at(points) == classes
+    flat = (gradient == 0).reshape(len(points), -1).all(1)
+    return jnp.stack([clean, clean & (classes_at(moved) == classes), flat], 1)
+
+  return map_rows(of_rows, indices, rows)
+
+
+def _losses(outputs, labels, points) -> Array:
+  """[B], so that the gradient of their sum is each sample's own."""
+  return jax.vmap(lambda z, y: cross_entropy(z[None], y[None]))(
+      outputs(points), labels)
+
+
+def _gradient(losses, points) -> Array:
+  return jax.grad(lambda x: losses(x).sum())(points)
+
+
+def _follow(keys, losses, points, attack, low, high):
+  """Steps along the sign of the gradient, each projected."""
+  start = points
+  if attack.random_start:
+    draw = partial(
+        jax.random.uniform,
+        shape=points.shape[1:],
+        dtype=points.dtype,
+        minval=-attack.eps,
+        maxval=attack.eps)
+    start = (points + jax.vmap(draw)(keys)).clip(low, high)
+
+  def step(x, _):
+    ascent = attack.step_size * jnp.sign(_gradient(losses, x))
+    return (x + ascent).clip(low, high), None
+
+  return jax.lax.scan(step, start, length=attack.num_steps)[0]
+
+
+def _try(keys, losses, points, attack, low, high):
+  """Random corners, of which the one with the highest loss is kept."""
+
+  def corner(key):
+    return jax.random.rademacher(key, points.shape[1:], points.dtype)
+
+  def step(carry, number):
+    best, highest = carry
+    drawn = jax.vmap(lambda key: corner(jax.random.fold_in(key, number)))(keys)
+    found = (points + attack.eps * drawn).clip(low, high)
+    loss = losses(found)
+    worse = loss > highest
+    best = jnp.where(worse.reshape(-1, *(1,) * (points.ndim - 1)), found, best)
+    return (best, jnp.where(worse, loss, highest)), None
+
+  start = (points, losses(points))
+  return jax.lax.scan(step, start, jnp.arange(attack.num_steps))[0][0]
+
+
+def _checked(attack: Attack) -> Attack:
+  if not attack.eps > 0:
+    raise ConfigError(f"`eps` must be positive; got {attack.eps}.")
+  if not attack.step_size > 0:
+    raise ConfigError(f"`step_size` must be positive; got {attack.step_size}.")
+  if attack.num_steps < 1:
+    raise ConfigError(
+        f"`num_steps` must be at least 1; got {attack.num_steps}.")
+  return attack

@@ -1,0 +1,66 @@
+"""Calibration: whether a network is right as often as it says.
+
+  ECE = sum_b n_b / N |accuracy_b - confidence_b|
+
+over bins b of the largest probability, equally wide (Naeini, Cooper &
+Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian Binning",
+2015; Guo et al., "On Calibration of Modern Neural Networks", 2017, arXiv
+1706.04599), and NLL = -mean log p of the true class, in nats. In float64, with
+NumPy. Both read outputs as logits, so they mean nothing for networks that were
+trained by regression.
+"""
+
+import numpy as np
+from jax.typing import ArrayLike
+
+NUM_BINS = 15
+
+
+def log_probabilities(logits: ArrayLike) -> np.ndarray:
+  """[N, K] log-probabilities of logits [N, K]; [N, 2] of single ones [N, 1]."""
+  logits = np.asarray(logits, np.float64)
+  if logits.shape[-1] == 1:
+    logits = np.concatenate([np.zeros_like(logits), logits], -1)
+  shifted = logits - logits.max(-1, keepdims=True)
+  return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+
+def expected_calibration_error(
+    logits: ArrayLike,
+    classes: ArrayLike,
+    *,
+    num_bins: int = NUM_BINS) -> float:
+  """ECE of bins (0, 1/n], ..., (1 - 1/n, 1].
+
+  Args:
+    logits: [N, K], or [N, 1] of class 1.
+    classes: [N] int, the true ones.
+    num_bins: n, at least 1.
+
+  Returns:
+    A fraction in [0, 1]; NaN where a logit is not finite.
+  """
+  if num_bins < 1:
+    raise ValueError(f"`num_bins` must be at least 1; got {num_bins}.")
+  if not np.isfinite(logits).all():
+    return float("nan")
+  probabilities = np.exp(log_probabilities(logits))
+  confidence = probabilities.max(-1)
+  right = probabilities.argmax(-1) == np.asarray(classes)
+  edges = np.arange(1, num_bins) / num_bins  # a value at an edge lies below
+  bins = np.searchsorted(edges, confidence, side="left")
+  gaps = np.bincount(bins, right - confidence, num_bins)
+  return float(np.abs(gaps).sum() / len(confidence))
+
+
+def negative_log_likelihood(logits: ArrayLike, classes: ArrayLike) -> float:
+  """-mean log p of the true class, in nats; NaN for what is not finite.
+
+  Args:
+    logits: [N, K], or [N, 1] of class 1.
+    classes: [N] int, the true ones.
+  """
+  if not np.isfinite(logits).all():
+    return float("nan")
+  found = log_probabilities(logits)
+  return float(-found[np.arange(len(found)), np.asarray(classes)].mean())

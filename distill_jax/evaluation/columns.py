@@ -1,0 +1,209 @@
+"""Further columns of a report: accuracy under attack, and calibration.
+
+They need more of networks than the classes that they predict, so they read
+networks that were kept; see `trained.networks_of`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from distill_jax.artifact import Artifact
+from distill_jax.data.source import Split
+from distill_jax.errors import ConfigError
+from distill_jax.evaluation import attacks, calibration
+from distill_jax.evaluation.trained import networks_of, outputs_on
+from distill_jax.types import Array, Network, PyTree
+
+NAMES = ("attacks", "calibration")
+_ATTACKS = 2**30 + 1  # of a key, beside the numbers of networks
+NUM_ATTACKED = 1000  # samples: one attack is 100 times as dear as one test
+
+
+def parsed(names: str | Sequence[str]) -> tuple[str, ...]:
+  """Those of `NAMES` that a text with commas, or a list, asks for.
+
+  Raises:
+    ConfigError: an unknown name.
+  """
+  names = names.split(",") if isinstance(names, str) else names
+  found = tuple(filter(None, (name.strip() for name in names)))
+  unknown = sorted(set(found) - set(NAMES))
+  if unknown:
+    raise ConfigError(
+        f"`columns` must be among {', '.join(NAMES)}; got "
+        f"{', '.join(unknown)}.")
+  return found
+
+
+def measured_of_set(
+    key: Array, artifact: Artifact, split: Split, names: Sequence[str], *,
+    network: Network, num_networks: int, eps: float,
+    num_samples: int) -> dict[str, Any]:
+  """Columns of the networks that `evaluate_set` trains with the same key.
+
+  Args:
+    key: as in `evaluate_set`.
+    artifact: the set.
+    split: real data.
+    names: of `NAMES`.
+    network: build it once.
+    num_networks: R.
+    eps: see `under_attack`.
+    num_samples: see `under_attack`.
+  """
+  networks = networks_of(
+      key, artifact, network=network, num_networks=num_networks)
+  found = {}
+  if "attacks" in names:
+    found["attacks"] = under_attack(
+        jax.random.fold_in(key, _ATTACKS),
+        networks,
+        split,
+        network=network,
+        eps=eps,
+        num_samples=num_samples)
+  if "calibration" in names:
+    found["calibration"] = calibration_of(networks, split, network=network)
+  return found
+
+
+def under_attack(
+    key: Array,
+    networks: PyTree,
+    split: Split,
+    *,
+    network: Network,
+    eps: float = attacks.EPS,
+    num_steps: int = 20,
+    num_samples: int = NUM_ATTACKED) -> dict[str, Any]:
+  """Accuracies on attacked samples of a split; see `attacks`.
+
+  Args:
+    key: consumed; chooses the samples and where PGD starts, the same for all
+      networks and sets.
+    networks: variables of R networks, stacked.
+    split: real data.
+    network: theirs.
+    eps: farthest move, pixels in [0, 1] or units of model space.
+    num_steps: of PGD, and random corners that are tried.
+    num_samples: that are attacked, drawn once; 0 for all.
+
+  Returns:
+    JSON values: `unit`, `eps`, `num_steps`, `num_samples`, and `summary` of
+    accuracies as `clean` (on the same samples), `fgsm`, `pgd` and
+    `random_signs`; `zero_gradient` of the share of samples without a gradient.
+  """
+  k_choice, k_attack = jax.random.split(key)
+  size = split.num_samples
+  order = np.asarray(jax.random.permutation(k_choice, size))
+  indices = np.sort(order[:num_samples or size])
+  kinds = (
+      attacks.fgsm(eps), attacks.pgd(eps, num_steps),
+      attacks.random_signs(eps, num_steps))
+  found: dict[str, list[float]] = {}
+  for variables in each(networks):
+    for attack in kinds:
+      right = attacks.right_under(
+          k_attack, variables, split, indices, network=network, attack=attack)
+      clean, left, flat = np.asarray(right).mean(0, np.float64).tolist()
+      found.setdefault(attack.name, []).append(left)
+      if attack.name == "fgsm":
+        found.setdefault("clean", []).append(clean)
+        found.setdefault("zero_gradient", []).append(flat)
+  return dict(
+      unit=attacks.space_of(split).unit,
+      eps=float(eps),
+      num_steps=num_steps,
+      num_samples=len(indices),
+      **{
+          name: summary(values) for name, values in found.items()
+      })
+
+
+def calibrated(outputs: Iterable[np.ndarray],
+               classes: np.ndarray) -> dict[str, Any]:
+  """Expected calibration error and negative log-likelihood; see `calibration`.
+
+  Args:
+    outputs: logits [N, K] of each of R networks.
+    classes: [N] int, the true ones.
+
+  Returns:
+    JSON values: `num_bins`, `ece` (a fraction) and `nll` (nats), each as of
+    `summary`, over networks whose logits are finite.
+  """
+  outputs = list(outputs)
+  measures = dict(
+      ece=calibration.expected_calibration_error,
+      nll=calibration.negative_log_likelihood)
+  return dict(
+      num_bins=calibration.NUM_BINS,
+      **{
+          name: summary([measure(logits, classes) for logits in outputs])
+          for name, measure in measures.items()
+      })
+
+
+def calibration_of(networks: PyTree, split: Split, *,
+                   network: Network) -> dict[str, Any]:
+  """`calibrated` of R networks, stacked, on a split."""
+  outputs = map(
+      np.asarray,
+      map(partial(outputs_on, split=split, network=network), each(networks)))
+  return calibrated(outputs, np.asarray(split.labels))
+
+
+def each(networks: PyTree) -> Iterable[PyTree]:
+  """Variables of one network after the other, of a stack."""
+  for i in range(len(jax.tree.leaves(networks)[0])):
+    yield jax.tree.map(lambda leaf, i=i: leaf[i], networks)
+
+
+def summary(values: Sequence[float]) -> dict[str, Any]:
+  """Mean, standard deviation and error, and the values; None for not finite."""
+  per_network = [float(v) if np.isfinite(v) else None for v in values]
+  finite = np.array([v for v in per_network if v is not None])
+  several = finite.size > 1
+  std = float(finite.std(ddof=1)) if several else 0.0
+  return dict(
+      mean=float(finite.mean()) if finite.size else None,
+      std=std,
+      stderr=std / max(finite.size, 1)**0.5,
+      per_network=per_network)
+
+
+def lines(report: Mapping[str, Any]) -> list[str]:
+  """What a report that has these blocks prints of them."""
+  found = []
+  if block := report.get("attacks"):
+    eps = block["eps"]
+    eps = f"{255 * eps:.3g}/255" if block["unit"] == "pixels" else f"{eps:.3g}"
+    found.append(
+        f"moved by at most {eps} ({block['unit']}), {block['num_samples']:,} "
+        f"test samples: clean {_percent(block['clean'])}, FGSM "
+        f"{_percent(block['fgsm'])}, PGD-{block['num_steps']} "
+        f"{_percent(block['pgd'])}, random corners "
+        f"{_percent(block['random_signs'])}; without gradient "
+        f"{_percent(block['zero_gradient'])} % of them")
+  if block := report.get("calibration"):
+    found.append(
+        f"calibration: ECE {_percent(block['ece'])} % ({block['num_bins']} "
+        f"bins), NLL {_number(block['nll'])} nats")
+  return found
+
+
+def _percent(entry: Mapping[str, Any]) -> str:
+  return _number(entry, 100, 2)
+
+
+def _number(entry: Mapping[str, Any], scale: float = 1, digits: int = 3) -> str:
+  if entry["mean"] is None:
+    return "not finite"
+  error = ""
+  if len(entry["per_network"]) > 1:
+    error = f" ± {scale * entry['stderr']:.{digits}f}"
+  return f"{scale * entry['mean']:.{digits}f}{error}"
