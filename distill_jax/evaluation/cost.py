@@ -4,8 +4,10 @@ XLA's analysis counts the body of a scan once, however often it runs. So one
 gradient step outside any loop is analysed, and multiplied by the steps taken.
 """
 
+import functools
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -14,6 +16,7 @@ from jax.extend.core import jaxprs_in_params
 
 from distill_jax.data.source import Source
 from distill_jax.evaluation.recipes import Recipe, in_order
+from distill_jax.evaluation.trained import train_networks
 from distill_jax.labels import cross_entropy
 from distill_jax.types import Array, Network, TrainingSet
 
@@ -125,6 +128,55 @@ def cost_of_set(
   start = time.perf_counter()
   _wait(train(variables))
   return Cost(flops, time.perf_counter() - start)
+
+
+class Budget(NamedTuple):
+  """Attributes:
+    samples: that one network is shown, each as often as it is shown.
+    seconds: of training it, by the wall clock, compilation left out.
+  """
+
+  samples: int
+  seconds: float
+
+
+def budget_of_set(
+    key: Array, network: Network, training_set: TrainingSet, *,
+    recipe: Recipe) -> Budget:
+  """Samples and seconds that a recipe takes to train one network on a set.
+
+  Samples are counted, not computed, since a recipe may stop when it has learned
+  enough. The network is trained three times: to count, to compile, and timed.
+
+  Args:
+    key: as in `evaluate_set`, whose first network it is.
+    network: what is trained.
+    training_set: the set.
+    recipe: how.
+  """
+  counted, batches = _counted(network)
+  batches.clear()
+  _wait(train_networks(key, training_set, network=counted, recipe=recipe))
+  jax.effects_barrier()
+  samples = sum(batches)
+  train = partial(train_networks, network=network, recipe=recipe)
+  _wait(train(key, training_set))
+  start = time.perf_counter()
+  _wait(train(key, training_set))
+  return Budget(samples, time.perf_counter() - start)
+
+
+@functools.cache
+def _counted(network: Network) -> tuple[Network, list[int]]:
+  """A network that adds the size of each batch it is trained on to a list."""
+  batches: list[int] = []
+
+  def apply(variables, x, *, key=None, train=False):
+    if train:
+      jax.debug.callback(partial(batches.append, len(x)))
+    return network.apply(variables, x, key=key, train=train)
+
+  return network._replace(apply=apply), batches
 
 
 def cost_of_all(

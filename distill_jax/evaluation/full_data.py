@@ -193,10 +193,16 @@ def _by_steps(network, source, batch_size, learning_rate, num_steps):
 
 def _by_clock(network, source, batch_size, learning_rate, max_seconds):
   """Passes of so many steps that the clock is seen often enough."""
-  optimizer = optax.inject_hyperparams(optax.adam)(learning_rate)
+  optimizer = _adam_of_rate()
   per_epoch = source.train.num_samples // batch_size
-  compiled = functools.cache(
-      partial(_compiled, network, source, optimizer, batch_size))
+
+  def compiled(num_steps):
+    return partial(
+        _epoch,
+        network=network,
+        optimizer=optimizer,
+        batch_size=batch_size,
+        num_steps=num_steps)
 
   def timed(run, *args):
     start = time.perf_counter()
@@ -245,11 +251,23 @@ def _compiled(network, source, optimizer, batch_size, num_steps):
   shapes = jax.eval_shape(
       partial(_start, network=network, source=source, optimizer=optimizer), key)
   variables, state, _ = shapes
-  return jax.jit(
-      partial(
-          train_epoch_on,
-          network=network,
-          optimizer=optimizer,
-          batch_size=batch_size,
-          num_steps=num_steps)).lower(key, variables, state,
-                                      source.train).compile()
+  return _epoch.lower(
+      key,
+      variables,
+      state,
+      source.train,
+      network=network,
+      optimizer=optimizer,
+      batch_size=batch_size,
+      num_steps=num_steps).compile()
+
+
+_epoch = jax.jit(
+    train_epoch_on,
+    static_argnames=("network", "optimizer", "batch_size", "num_steps"))
+
+
+@functools.cache
+def _adam_of_rate() -> optax.GradientTransformation:
+  """Adam with its step size in its state; one object, so one compilation."""
+  return optax.inject_hyperparams(optax.adam)(1.0)

@@ -1,0 +1,206 @@
+"""All that is asked of the networks of one training set.
+
+Clean accuracy, the worst class, the spread over classes, accuracy under attack,
+calibration and the success of a trigger, network by network. A set that comes
+with a learner of its own in place of a network (soft-label neighbours, a linear
+probe) is asked what classes can tell; the rest stays None.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from distill_jax import models
+from distill_jax.applications import poisoning
+from distill_jax.artifact import Artifact
+from distill_jax.data.source import Split
+from distill_jax.evaluation import metrics
+from distill_jax.evaluation.attacks import EPS
+from distill_jax.evaluation.columns import (
+    NUM_ATTACKED,
+    calibrated,
+    each,
+    summary,
+    under_attack,
+)
+from distill_jax.evaluation.evaluator import evaluate_set
+from distill_jax.evaluation.learners import Learner
+from distill_jax.evaluation.recipe import Recipe
+from distill_jax.evaluation.recipes import from_spec
+from distill_jax.evaluation.trained import networks_of, outputs_on
+from distill_jax.labels import classes_of
+from distill_jax.runs.students import students
+from distill_jax.types import Array, Network, PyTree
+
+
+class Questions(NamedTuple):
+  """What is asked, the same of every set.
+
+  Attributes:
+    test: real data.
+    attacked: whether attacks and calibration are asked for.
+    eps: of attacks; see `evaluation.attacks`.
+    num_steps: of PGD, and random corners that are tried.
+    num_attacked: test samples that are attacked; 0 for all.
+    stamped: test images of other classes with a trigger, or None.
+    target: the class that the trigger stands for.
+  """
+
+  test: Split
+  attacked: bool = True
+  eps: float = EPS
+  num_steps: int = 20
+  num_attacked: int = NUM_ATTACKED
+  stamped: Split | None = None
+  target: int = 0
+
+
+def judge(
+    key: Array,
+    artifact: Artifact,
+    questions: Questions,
+    *,
+    network: Network,
+    recipe: Recipe | None = None,
+    num_networks: int = 5) -> dict[str, Any]:
+  """Trains networks on a set and asks them.
+
+  Args:
+    key: consumed; networks, attacked samples and random starts are the same for
+      every set.
+    artifact: the set; where it names a learner of its own that is fitted in
+      closed form, this is asked in place of the network.
+    questions: what is asked.
+    network: build it once.
+    recipe: by default the set's own.
+    num_networks: R.
+
+  Returns:
+    JSON values: `accuracy`, `worst_class` and `class_std` as of
+    `columns.summary`; `attacks`, `calibration` and `success` (of the trigger)
+    where they are known, else None; `diverged`, how many networks.
+
+  Example:
+    found = judge(key, made, Questions(source.test), network=dd.mlp(3))
+  """
+  k_networks, k_attacks = jax.random.split(key)
+  if own := own_learner(artifact, questions.test):
+    return _of_learner(k_networks, artifact, questions, own)
+  recipe = recipe or from_spec(artifact.recipe)
+  networks = networks_of(
+      k_networks,
+      artifact,
+      network=network,
+      recipe=recipe,
+      num_networks=num_networks)
+  return ask(
+      k_attacks,
+      networks,
+      questions,
+      network=network,
+      logits=not recipe.regression)
+
+
+def ask(
+    key: Array,
+    networks: PyTree,
+    questions: Questions,
+    *,
+    network: Network,
+    logits: bool = True) -> dict[str, Any]:
+  """`judge` of networks that are trained already.
+
+  Args:
+    key: consumed, by attacks.
+    networks: variables of R networks, stacked.
+    questions: what is asked.
+    network: theirs.
+    logits: whether their outputs are logits, not a regression's.
+  """
+  test = questions.test
+  outputs = _outputs(networks, test, network)
+  attacks = calibration = success = None
+  if questions.attacked:
+    attacks = under_attack(
+        key,
+        networks,
+        test,
+        network=network,
+        eps=questions.eps,
+        num_steps=questions.num_steps,
+        num_samples=questions.num_attacked)
+    if logits:
+      calibration = calibrated(outputs, np.asarray(test.labels))
+  if questions.stamped is not None:
+    stamped = questions.stamped
+    success = _confusion(_outputs(networks, stamped, network), stamped)
+  return _document(
+      _confusion(outputs, test),
+      success,
+      questions,
+      attacks=attacks,
+      calibration=calibration,
+      diverged=sum(not np.isfinite(one).all() for one in outputs))
+
+
+def own_learner(artifact: Artifact, test: Split) -> Learner | None:
+  """The closed-form learner that a set names, which no network stands for.
+
+  Sets of kernels are none of these: networks are trained on them too.
+  """
+  spec = artifact.network
+  if models.is_network(spec) or models.is_kernel(spec):
+    return None
+  (own,) = students(None, artifact, test)
+  return own.learner()
+
+
+def _of_learner(key, artifact, questions, learner):
+  report = evaluate_set(
+      key, artifact, questions.test, learner=learner, num_networks=1)
+  success = None
+  if questions.stamped is not None:
+    success = evaluate_set(
+        key, artifact, questions.stamped, learner=learner,
+        num_networks=1).confusion
+  return _document(
+      report.confusion, success, questions, diverged=report.diverged)
+
+
+def _outputs(networks, split, network) -> list[np.ndarray]:
+  return [
+      np.asarray(outputs_on(variables, split, network=network))
+      for variables in each(networks)
+  ]
+
+
+def _confusion(outputs, split) -> np.ndarray:
+  """[R, K, K]; what is not finite says the first class, as in `Report`."""
+  found = []
+  for one in outputs:
+    finite = np.isfinite(one).all(-1)
+    classes = jnp.where(finite, classes_of(jnp.asarray(one)), 0)
+    found.append(
+        metrics.confusion_matrix(split.labels, classes, split.num_classes))
+  return np.stack([np.asarray(one) for one in found])
+
+
+def _document(
+    confusion, success, questions, *, diverged,
+    **others: Mapping[str, Any] | None) -> dict[str, Any]:
+  by_class = metrics.class_accuracy(confusion)
+  if success is not None:
+    success = summary(poisoning.success_rate(success, questions.target))
+  return {
+      "accuracy": summary(metrics.accuracy(confusion)),
+      "worst_class": summary(np.nanmin(by_class, 1)),
+      "class_std": summary(np.nanstd(by_class, 1)),
+      "success": success,
+      "attacks": None,
+      "calibration": None,
+      "diverged": int(diverged),
+      **others
+  }

@@ -1,0 +1,313 @@
+"""The rows of an audit, its tables and its figure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from distill_jax.applications.findings import aligned, with_error
+from distill_jax.figures import theme
+
+_ATTACKS = {
+    "clean": "clean",
+    "fgsm": "FGSM",
+    "pgd": "PGD",
+    "random_signs": "corners",
+    "zero_gradient": "no grad."
+}
+_BARS = (("clean", "clean", theme.PALE), ("fgsm", "FGSM", theme.COLOURS[5]),
+         ("pgd", "PGD", theme.COLOURS[0]))
+
+
+def rows_of(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+  """One row for each arm, its numbers pooled over sets and networks.
+
+  Args:
+    found: arms with `found`, what `judging` said of each of their sets.
+
+  Returns:
+    The arms with `mean` and `stderr` of accuracy, and under the name of each
+    measure `{mean, stderr, per_network}` ([sets][networks]) or None.
+  """
+  rows = []
+  for arm in found:
+    documents = arm["found"]
+    row = {k: v for k, v in arm.items() if k != "found"}
+    flat = [_flat(document) for document in documents]
+    measures = {name: _pooled([one[name] for one in flat]) for name in flat[0]}
+    for name in ("samples", "seconds"):  # of training on all data
+      if name in documents[0]:
+        measures[f"{name}_taken"] = documents[0][name]
+    attacks = documents[0]["attacks"]
+    rows.append({
+        **row, "mean": measures["accuracy"]["mean"],
+        "stderr": measures["accuracy"]["stderr"],
+        "num_sets": len(documents),
+        "num_networks": len(documents[0]["accuracy"]["per_network"]),
+        "attacked":
+            attacks and {
+                k: attacks[k]
+                for k in ("unit", "eps", "num_steps", "num_samples")
+            },
+        "diverged": sum(document["diverged"] for document in documents),
+        **measures
+    })
+  return rows
+
+
+def _flat(document) -> dict[str, Any]:
+  """Every measure of one set by its name."""
+  attacks, calibration = document["attacks"], document["calibration"]
+  return {
+      **{
+          name: document[name] for name in (
+              "accuracy", "worst_class", "class_std", "success")
+      },
+      **{
+          name: attacks and attacks[name] for name in _ATTACKS
+      },
+      **{
+          name: calibration and calibration[name] for name in ("ece", "nll")
+      }
+  }
+
+
+def _pooled(entries) -> dict[str, Any] | None:
+  """Over sets where there are several, or over the networks of one."""
+  if entries[0] is None:
+    return None
+  values = [entry["per_network"] for entry in entries]
+  finite = [[v for v in one if v is not None] for one in values]
+  if not all(finite):
+    return dict(mean=None, stderr=0.0, per_network=values)
+  units = [np.mean(one) for one in finite] if len(finite) > 1 else finite[0]
+  error = np.std(units, ddof=1) / len(units)**0.5 if len(units) > 1 else 0.0
+  return dict(
+      mean=float(np.mean(units)), stderr=float(error), per_network=values)
+
+
+def table(document: Mapping[str, Any]) -> str:
+  """What an audit prints: sets, budgets, poison, and how it was measured."""
+  rows, settings = document["rows"], document["settings"]
+  parts = [_sets(rows, settings)]
+  if settings["all_data"]:
+    parts.append(_budgets(rows, settings))
+  if settings["poison"]:
+    parts.append(_poison(rows, document))
+  return "\n\n".join(parts)
+
+
+def _sets(rows, settings) -> str:
+  heads = [
+      "set", "bytes", "accuracy", "worst", "sd", "ECE", "NLL",
+      *_ATTACKS.values()
+  ]
+  lines, attacked = [], None
+  for row in _of(rows, "clean"):
+    attacked = attacked or row["attacked"]
+    lines.append([
+        row["arm"], f"{row['bytes']:,}",
+        _percent(row["accuracy"]),
+        _percent(row["worst_class"], False),
+        _percent(row["class_std"], False),
+        _percent(row["ece"], False),
+        _number(row["nll"]), *(_percent(row[name], False) for name in _ATTACKS)
+    ])
+  each = settings["num_networks"]
+  notes = [
+      f"{settings['per_class']} label rows a class, {settings['num_sets']} "
+      f"set(s) of each, {each} network(s) trained on each; % of test samples "
+      "and standard errors over "
+      f"{'sets' if settings['num_sets'] > 1 else 'the networks of one set'}. "
+      "worst, sd: accuracy of a network's worst class and standard deviation "
+      "over classes. ECE in %, NLL in nats, of outputs that are logits."
+  ]
+  if attacked:
+    notes.append(
+        f"Attacks move each value by at most {_eps(attacked)} "
+        f"({attacked['unit']}), on {attacked['num_samples']:,} test samples, "
+        "whose own accuracy is clean: FGSM one step, PGD "
+        f"{attacked['num_steps']}, corners the worst of "
+        f"{attacked['num_steps']} random ones, without gradients. no grad.: "
+        "samples whose gradient is zero in float32, which PGD cannot attack.")
+  if diverged := [row["arm"] for row in rows if row["diverged"]]:
+    notes.append(f"NOT FINITE, some networks of: {', '.join(diverged)}.")
+  return aligned(heads, lines, notes)
+
+
+def _budgets(rows, settings) -> str:
+  heads = [
+      "set", "distil s", "train s", "seen", "accuracy", "all, same seen",
+      "all, same s", "seen", "its PGD"
+  ]
+  lines = []
+  for row in _of(rows, "clean"):
+    if row["budget"] is None:
+      continue
+    samples = _of(rows, "same_samples", of=row["arm"])[0]
+    seconds = _of(rows, "same_seconds", of=row["arm"])[0]
+    lines.append([
+        row["arm"], f"{np.mean(row['seconds']):,.1f}",
+        f"{row['budget']['seconds']:,.2f}", f"{row['budget']['samples']:,}",
+        _percent(row["accuracy"]),
+        _percent(samples["accuracy"]),
+        _percent(seconds["accuracy"]),
+        f"{np.mean(seconds['samples_taken']):,.0f}",
+        _percent(seconds["pgd"], False)
+    ])
+  return aligned(
+      heads, lines, [
+          "Training one network on a set takes train s seconds and shows it "
+          "seen samples, each as often as it is shown. All real data, by Adam "
+          f"with a cosine schedule and batches of {settings['batch_size']}, "
+          "get as many samples, or as many seconds. Seconds are wall clock on "
+          "this machine as busy as it was, compilation left out; they cannot "
+          "be repeated exactly. distil s is what making the set took, "
+          "compilation included; no arm but the set pays for it."
+      ])
+
+
+def _poison(rows, document) -> str:
+  heads = ["set", "poison", "in data", "in set", "CTA", "ASR", "ASR, clean set"]
+  lines = []
+  clean = {row["arm"]: row for row in _of(rows, "clean")}
+  for row in (*_of(rows, "poisoned"), *_of(rows, "matched")):
+    inside, data = row["in_sets"], row["in_data"]
+    lines.append([
+        row["arm"], f"{100 * row['fraction']:g} %",
+        "-" if data is None else f"{data:,}",
+        "-" if inside is None else f"{np.mean(inside):g}",
+        _percent(row["accuracy"]),
+        _percent(row["success"]),
+        _percent(clean[row["arm"]]["success"]) if row["arm"] in clean else "-"
+    ])
+  lines.sort(key=lambda line: float(line[1].split()[0]))
+  return aligned(
+      heads, lines, [
+          "A white square of 2x2 pixels, on training images of other classes "
+          f"that are then called {document['target']!r}. in data: poisoned "
+          "images before sets are made; in set: stamped samples in it, where "
+          "samples are real ones. CTA: accuracy on clean test images. ASR: "
+          "stamped test images of other classes that are called the target; "
+          "of a clean set, how many are without any poison."
+      ])
+
+
+def draw(document: Mapping[str, Any]):
+  """Bars of accuracy under attack, and of the success of the trigger."""
+  rows, settings = document["rows"], document["settings"]
+  sets = _of(rows, "clean")
+  panels = 1 + bool(settings["poison"])
+  most = max(len(sets), 5)
+  figure = theme.figure(2.2 + 0.85 * most, 1.0 + 3.1 * panels)
+  theme.entitle(
+      figure, f"{document['data']}, {settings['per_class']} per class: "
+      "robustness of networks trained on small sets")
+  axes = figure.subplots(panels, squeeze=False)[:, 0]
+  _draw_attacks(figure, axes[0], rows, sets)
+  if settings["poison"]:
+    _draw_poison(figure, axes[1], rows, settings)
+  return figure
+
+
+def _draw_attacks(figure, axes, rows, sets):
+  attacked = next((row["attacked"] for row in sets if row["attacked"]), None)
+  for i, (name, title, colour) in enumerate(_BARS):
+    measured = [
+        row[name] or (name == "clean" and row["accuracy"]) for row in sets
+    ]
+    _bars(axes, measured, 0.26 * (i - 1), 0.24, title, colour)
+  for kind, title, marker in (("same_seconds", "all data, same seconds", "D"),
+                              ("same_samples", "all data, same samples", "o")):
+    for filled, measure in ((True, "accuracy"), (False, "pgd")):
+      found = [(x, row[measure]["mean"])
+               for x, one in enumerate(sets)
+               for row in _of(rows, kind, of=one["arm"])
+               if row[measure]]
+      axes.plot([x + (0.26 if measure == "pgd" else -0.26) for x, _ in found],
+                [100 * y for _, y in found],
+                linestyle="none",
+                marker=marker,
+                markersize=5,
+                fillstyle="full" if filled else "none",
+                color=theme.COLOURS[1 if marker == "D" else 2],
+                label=title if filled and found else None)
+  note = "bars: ± one standard error"
+  if attacked:
+    note = (
+        f"L-infinity eps {_eps(attacked)} ({attacked['unit']}), "
+        f"{attacked['num_samples']:,} test samples; {note}; filled marks: "
+        "clean accuracy from all data, hollow ones: under PGD")
+  theme.note(axes, figure, note)
+  _finish(axes, [row["arm"] for row in sets], "test accuracy (%)")
+
+
+def _draw_poison(figure, axes, rows, settings):
+  fractions = settings["poison"]
+  names = list(dict.fromkeys(row["arm"] for row in _of(rows, "poisoned")))
+  series = [(
+      "no poison", [
+          next((r["success"] for r in _of(rows, "clean") if r["arm"] == name),
+               None) for name in names
+      ] + [None])]
+  for fraction in fractions:
+    given = [r for r in rows if r.get("fraction") == fraction]
+    series.append((
+        f"{100 * fraction:g} % of training images",
+        [row["success"] for row in given]))
+  width = 0.8 / len(series)
+  for i, (title, measured) in enumerate(series):
+    _bars(
+        axes, measured, width * (i - (len(series) - 1) / 2), 0.92 * width,
+        title, theme.PALE if i == 0 else theme.colour(i))
+  theme.note(
+      axes, figure,
+      "attack success: stamped test images of other classes called the target; "
+      "random real*: with the same share of the set stamped, at least one")
+  _finish(axes, [*names, "random_real*"], "attack success (%)")
+
+
+def _bars(axes, measured, offset, width, title, colour):
+  known = [(x, m) for x, m in enumerate(measured) if m and m["mean"] is not None
+          ]
+  axes.bar([x + offset for x, _ in known], [100 * m["mean"] for _, m in known],
+           width,
+           yerr=[100 * m["stderr"] for _, m in known],
+           color=colour,
+           ecolor=theme.DARK,
+           capsize=2,
+           error_kw={"linewidth": 0.8},
+           label=title)
+
+
+def _finish(axes, names, label):
+  theme.dress(axes, "y")
+  theme.name_ticks(
+      axes.xaxis, [name.replace("_", " ") for name in names], most=16)
+  axes.set_ylim(0, 100)
+  axes.set_ylabel(label, fontsize=10)
+  axes.legend(
+      fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
+def _of(rows, kind, **fields) -> list[Mapping[str, Any]]:
+  return [
+      row for row in rows if row["kind"] == kind and all(
+          row.get(name) == value for name, value in fields.items())
+  ]
+
+
+def _eps(attacked) -> str:
+  eps = attacked["eps"]
+  return f"{255 * eps:.3g}/255" if attacked["unit"] == "pixels" else f"{eps:g}"
+
+
+def _percent(entry, error: bool = True) -> str:
+  if entry is None or entry["mean"] is None:
+    return "-"
+  return with_error(entry["mean"], entry["stderr"] if error else None)
+
+
+def _number(entry) -> str:
+  return "-" if entry is None or entry["mean"] is None else (
+      f"{entry['mean']:.2f}")
