@@ -87,7 +87,8 @@ def run(
     network: that methods distil for and that is trained on the sets; by default
       one for the shape of the data. A set with a closed-form learner of its own
       is judged by that.
-    recipe: how it is trained on every set; by default each set's own.
+    recipe: how it is trained on every set whose labels the recipe takes; the
+      others, and by default all, have their own.
     num_networks: R, trained on each set.
     eps: farthest move of an attack: pixels in [0, 1], or units of model space
       for data that are no images.
@@ -289,6 +290,13 @@ class _Work(NamedTuple):
     """The network as a maker takes it: with its specification, if any."""
     return dict(self.student.spec) or self.student.model
 
+  def _recipe_of(self, made: Artifact) -> Recipe:
+    """The one that was given, or the set's own where that cannot be."""
+    given = self.recipe
+    if given and _takes(given, made.label_space, self.student):
+      return given
+    return from_spec(made.recipe)
+
   def _judged(self, place, made: Artifact, questions: Questions):
     say(f"judging {place}")
     return self.cells.json(
@@ -297,7 +305,7 @@ class _Work(NamedTuple):
             made,
             questions,
             network=self.student.model,
-            recipe=self.recipe,
+            recipe=self._recipe_of(made),
             num_networks=self.num_networks))
 
   def _tricked(self, place, sets):
@@ -317,7 +325,7 @@ class _Work(NamedTuple):
             k_networks,
             self.student.model,
             made.training_set,
-            recipe=self.recipe or from_spec(made.recipe))._asdict())
+            recipe=self._recipe_of(made))._asdict())
 
   def _all_data(self, cell, limit) -> dict[str, Any]:
     """Networks trained on all data, asked as those of the sets."""
@@ -346,6 +354,7 @@ class _Work(NamedTuple):
     return dict(
         arm=arm,
         kind=kind,
+        recipe=self._recipe_of(sets[0]).spec,
         num_samples=sets[0].num_samples,
         bytes=making.stored_bytes(sets[0], exact),
         seconds=[made.provenance.get("seconds") for made in sets])
@@ -367,21 +376,26 @@ def _judge(network, source) -> tuple[Student, ...]:
 
 
 def _recipe(given, source, makers, judge: Student) -> Recipe | None:
-  """The one recipe of all sets, or None for each set's own.
+  """The recipe that was given, or None for each set's own.
 
   Raises:
-    ConfigError: an unknown recipe; labels of a maker that it does not take.
+    ConfigError: an unknown recipe; one that suits the labels of no maker.
   """
   if given is None:
     return None
   spec = {"name": given} if isinstance(given, str) else dict(given)
   recipe = from_spec(by_data(spec, source))
-  for maker in makers:
-    space = maker.method.label_space if maker.method else "raw"
-    try:
-      check_labels(student(judge.model, recipe), space)
-    except ValueError as error:
-      raise ConfigError(
-          f"`recipe` must suit all makers, not so {maker.name}: {error}"
-      ) from None
+  spaces = [m.method.label_space if m.method else "raw" for m in makers]
+  if not any(_takes(recipe, space, judge) for space in spaces):
+    raise ConfigError(
+        "`recipe` must suit the labels of one of `makers` at least; got "
+        f"{recipe.name} for {' and '.join(sorted(set(spaces)))} labels.")
   return recipe
+
+
+def _takes(recipe: Recipe, space: str, judge: Student) -> bool:
+  try:
+    check_labels(student(judge.model, recipe), space)
+  except ValueError:
+    return False
+  return True

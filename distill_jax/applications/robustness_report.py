@@ -122,6 +122,13 @@ def _sets(rows, settings) -> str:
       "worst, sd: accuracy of a network's worst class and standard deviation "
       "over classes. ECE in %, NLL in nats, of outputs that are logits."
   ]
+  recipes: dict[str, list[str]] = {}
+  for row in _of(rows, "clean"):
+    recipes.setdefault(row["recipe"]["name"], []).append(row["arm"])
+  notes.append(
+      "Recipes: " + "; ".join(
+          f"{name} on {', '.join(arms)}" for name, arms in recipes.items()) +
+      ".")
   if attacked:
     notes.append(
         f"Attacks move each value by at most {_eps(attacked)} "
@@ -202,7 +209,7 @@ def draw(document: Mapping[str, Any]):
   figure = theme.figure(2.2 + 0.85 * most, 1.0 + 3.1 * panels)
   theme.entitle(
       figure, f"{document['data']}, {settings['per_class']} per class: "
-      "robustness of networks trained on small sets")
+      "attacks and triggers")
   axes = figure.subplots(panels, squeeze=False)[:, 0]
   _draw_attacks(figure, axes[0], rows, sets)
   if settings["poison"]:
@@ -219,25 +226,25 @@ def _draw_attacks(figure, axes, rows, sets):
     _bars(axes, measured, 0.26 * (i - 1), 0.24, title, colour)
   for kind, title, marker in (("same_seconds", "all data, same seconds", "D"),
                               ("same_samples", "all data, same samples", "o")):
-    for filled, measure in ((True, "accuracy"), (False, "pgd")):
-      found = [(x, row[measure]["mean"])
+    for place, measure in ((-0.26, "clean"), (0.26, "pgd")):
+      found = [(x, row[measure])
                for x, one in enumerate(sets)
-               for row in _of(rows, kind, of=one["arm"])
-               if row[measure]]
-      axes.plot([x + (0.26 if measure == "pgd" else -0.26) for x, _ in found],
-                [100 * y for _, y in found],
-                linestyle="none",
-                marker=marker,
-                markersize=5,
-                fillstyle="full" if filled else "none",
-                color=theme.COLOURS[1 if marker == "D" else 2],
-                label=title if filled and found else None)
+               for row in _of(rows, kind, of=one["arm"])]
+      found = [(x + place, 100 * m["mean"]) for x, m in found if m]
+      axes.plot(
+          *zip(*found, strict=True) if found else ((), ()),
+          linestyle="none",
+          marker=marker,
+          markersize=5,
+          fillstyle="full" if measure == "clean" else "none",
+          color=theme.COLOURS[1 if marker == "D" else 2],
+          label=title if measure == "clean" and found else None)
   note = "bars: ± one standard error"
   if attacked:
     note = (
         f"L-infinity eps {_eps(attacked)} ({attacked['unit']}), "
         f"{attacked['num_samples']:,} test samples; {note}; filled marks: "
-        "clean accuracy from all data, hollow ones: under PGD")
+        "clean, hollow ones: under PGD")
   theme.note(axes, figure, note)
   _finish(axes, [row["arm"] for row in sets], "test accuracy (%)")
 
