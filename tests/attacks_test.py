@@ -88,6 +88,16 @@ class PerturbedTest(parameterized.TestCase):
         bounds=(-np.inf, np.inf))
     assert ((free < 0) & (x >= 0)).any() and ((free > 1) & (x <= 1)).any()
 
+  @parameterized.parameters((attacks.fgsm(EPS),), (attacks.pgd(EPS),),
+                            (attacks.random_signs(EPS),))
+  def test_what_lies_outside_moves_no_farther(self, attack):
+    x, ones = np.float32([[-0.5, 1.4]]), np.ones((1, 1), np.float32)
+    out, back = (
+        _moved(_linear(w), x, ones, attack)
+        for w in (np.float32([[1], [-1]]), np.float32([[-1], [1]])))
+    np.testing.assert_allclose(out, x)
+    np.testing.assert_allclose(back, [[-0.5 + EPS, 1.4 - EPS]], rtol=1e-5)
+
   def test_starts_at_random(self):
     x, classes = _images()
     still = _linear(np.zeros((18, 3), np.float32))  # no gradient

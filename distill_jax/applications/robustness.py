@@ -20,7 +20,7 @@ Zhou et al., "BEARD", 2024, arXiv 2411.09265).
 
 import time
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
@@ -54,6 +54,7 @@ from distill_jax.runs.students import Student, students
 _SETS, _JUDGING, _POISON, _ALL_DATA, _MATCHED = range(5)
 MAKERS = (
     "random_real", "kmeans", "class_mean", "dm", "dc", "dsa", "idc", "frepo")
+RECIPE = {"name": "dsa", "num_epochs": 300}
 
 
 def run(
@@ -65,7 +66,7 @@ def run(
     per_class: int = 10,
     num_sets: int = 1,
     network: Mapping[str, Any] | str | None = None,
-    recipe: Mapping[str, Any] | str | None = None,
+    recipe: Mapping[str, Any] | str | None = MappingProxyType(RECIPE),
     num_networks: int = 5,
     eps: float = attacks.EPS,
     steps: int = 20,
@@ -88,7 +89,7 @@ def run(
       one for the shape of the data. A set with a closed-form learner of its own
       is judged by that.
     recipe: how it is trained on every set whose labels the recipe takes; the
-      others, and by default all, have their own.
+      others have their own, and with None all have.
     num_networks: R, trained on each set.
     eps: farthest move of an attack: pixels in [0, 1], or units of model space
       for data that are no images.

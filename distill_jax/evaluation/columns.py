@@ -183,8 +183,8 @@ def lines(report: Mapping[str, Any]) -> list[str]:
     eps = block["eps"]
     eps = f"{255 * eps:.3g}/255" if block["unit"] == "pixels" else f"{eps:.3g}"
     found.append(
-        f"moved by at most {eps} ({block['unit']}), {block['num_samples']:,} "
-        f"test samples: clean {_percent(block['clean'])}, FGSM "
+        f"accuracy % of {block['num_samples']:,} test samples moved by at most "
+        f"{eps} ({block['unit']}): clean {_percent(block['clean'])}, FGSM "
         f"{_percent(block['fgsm'])}, PGD-{block['num_steps']} "
         f"{_percent(block['pgd'])}, random corners "
         f"{_percent(block['random_signs'])}; without gradient "

@@ -168,12 +168,11 @@ def budget_of_set(
 
 @functools.cache
 def _counted(network: Network) -> tuple[Network, list[int]]:
-  """A network that adds the size of each batch it is trained on to a list."""
+  """A network that adds the size of each batch it is shown to a list."""
   batches: list[int] = []
 
   def apply(variables, x, *, key=None, train=False):
-    if train:
-      jax.debug.callback(partial(batches.append, len(x)))
+    jax.debug.callback(partial(batches.append, len(x)))
     return network.apply(variables, x, key=key, train=train)
 
   return network._replace(apply=apply), batches

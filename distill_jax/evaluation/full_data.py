@@ -25,7 +25,7 @@ from distill_jax.evaluation.learners import classifier
 from distill_jax.inner_loop import train_epoch_on
 from distill_jax.types import Array, Network, PyTree
 
-_TURNS = 50  # of training by the clock: looks at it, at most
+_TURNS = 20  # of training by the clock: looks at it, unless passes end sooner
 
 
 class FullData(NamedTuple):
@@ -132,8 +132,8 @@ def trainer(
       1 fewer are seen. Fewer than B make one batch.
     max_seconds: of training by the wall clock, instead; what is seen depends on
       the machine and its other work, so no two calls give equal networks. The
-      clock is looked at up to 50 times, and training ends where it comes
-      nearest; there is at least one step.
+      clock is looked at about 20 times, and after each pass over the split.
+      Training ends where it comes nearest; there is at least one step.
     batch_size: B; at most the train split.
     learning_rate: at the first step; falls to 0 along a cosine, of steps or of
       seconds.
@@ -185,7 +185,7 @@ def _by_steps(network, source, batch_size, learning_rate, num_steps):
           jax.random.fold_in(k_train, i), variables, state, source.train)
     jax.block_until_ready(variables)
     return Trained(
-        variables, num_steps, batch_size,
+        variables, sum(passes), batch_size,
         time.perf_counter() - start)
 
   return train
@@ -212,13 +212,20 @@ def _by_clock(network, source, batch_size, learning_rate, max_seconds):
   @functools.cache
   def size():
     """Steps of one pass, found on a network that is thrown away."""
-    few = min(per_epoch, 10)
-    variables, state, key = _start(
-        jax.random.key(0), network, source, optimizer)
-    timed(compiled(few), key, variables, state)  # the first is slower
-    taken = timed(compiled(few), key, variables, state)[1] / few
-    steps = int(np.clip(max_seconds / _TURNS / taken, 1, per_epoch))
-    timed(compiled(steps), key, variables, state)
+    begun = _start(jax.random.key(0), network, source, optimizer)
+
+    def seconds(steps):
+      run = partial(timed, compiled(steps), begun[2], *begun[:2])
+      run()  # the first is slower
+      return min(run()[1] for _ in range(3))
+
+    few = min(per_epoch, 11)
+    first = seconds(1)
+    each = max((seconds(few) - first) / max(few - 1, 1), first / 1000)
+    # A pass begins by shuffling, which should take a tenth of it at most.
+    wanted = max(max_seconds / _TURNS, 10 * (first - each))
+    steps = int(np.clip(min(wanted, max_seconds) / each, 1, per_epoch))
+    seconds(steps)
     return steps
 
   def train(key):

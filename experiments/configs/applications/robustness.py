@@ -28,9 +28,8 @@ get_config = configure(
             }
         ],
         network={
-            "name": "convnet",
-            "depth": 2,
-            "width": 8
+            "name": "mlp",
+            "widths": [64]
         },
         recipe={
             "name": "dc",
