@@ -1,6 +1,7 @@
 """The audit of small sets: its parts by hand, and one whole audit twice."""
 
 import json
+import tempfile
 
 import jax
 import jax.numpy as jnp
@@ -206,7 +207,7 @@ class RunTest(parameterized.TestCase):
       return usual.make(*args)
 
     settings = dict(FEW, poison=[0.1], batch_size=16)
-    folder = self.enterContext(_folder())
+    folder = self.enterContext(tempfile.TemporaryDirectory())
     with pytest.raises(KeyboardInterrupt):
       _run(folder, [usual._replace(make=failing)], settings)
     again = _run(folder, [usual._replace(make=failing)], settings)
@@ -226,10 +227,9 @@ class RunTest(parameterized.TestCase):
     assert clean["bytes"] == 12 * (36 + 1) and clean["num_samples"] == 12
     assert clean["pgd"]["mean"] <= clean["clean"]["mean"]
     assert clean["success"] is not None and poisoned["pgd"] is None
-    assert samples["samples_taken"] == [
-        clean["budget"]["samples"] // 12 * 12 if clean["budget"]["samples"] < 16
-        else clean["budget"]["samples"] // 16 * 16
-    ] * 2
+    seen = clean["budget"]["samples"]
+    assert 100 < seen <= 60 * 12
+    assert samples["samples_taken"] == [seen // 16 * 16] * 2
     assert len(seconds["seconds_taken"]) == 2
     assert poisoned["in_data"] == 9 and matched["in_sets"] == [1]
     text = repr(found)
@@ -286,11 +286,6 @@ class RunTest(parameterized.TestCase):
   def test_is_an_application(self):
     assert applications.harness("robustness") is robustness.run
     assert key_of(0, 1) != key_of(0, 2)
-
-
-def _folder():
-  import tempfile
-  return tempfile.TemporaryDirectory()
 
 
 def _run(folder, makers, settings):

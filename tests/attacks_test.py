@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from absl.testing import parameterized
 
-from distill_jax import data, nn
+from distill_jax import artifact, data, nn
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation import attacks, calibration, columns
 from distill_jax.evaluation.evaluator import evaluate_set
@@ -201,7 +201,6 @@ class RightUnderTest(parameterized.TestCase):
 class NetworksTest(parameterized.TestCase):
 
   def test_are_those_of_the_evaluator(self):
-    from distill_jax import artifact
     generator = np.random.default_rng(0)
     y = np.arange(60) % 3
     x = np.eye(3)[y] + generator.normal(0, 0.6, (60, 3))

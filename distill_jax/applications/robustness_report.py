@@ -155,7 +155,7 @@ def _budgets(rows, settings) -> str:
     seconds = _of(rows, "same_seconds", of=row["arm"])[0]
     lines.append([
         row["arm"], f"{np.mean(row['seconds']):,.1f}",
-        f"{row['budget']['seconds']:,.2f}", f"{row['budget']['samples']:,}",
+        f"{row['budget']['seconds']:.3g}", f"{row['budget']['samples']:,}",
         _percent(row["accuracy"]),
         _percent(samples["accuracy"]),
         _percent(seconds["accuracy"]),
