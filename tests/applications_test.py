@@ -1,24 +1,18 @@
 """Every method in every application, as small as can be."""
 
-import jax
 import numpy as np
 import pytest
 from methods_test import setting_of, small
 
 from distill_jax import methods
 from distill_jax.applications import (
-    NAMES,
-    Cells,
     continual,
     federated,
-    harness,
-    makers,
     privacy,
     search,
 )
 from distill_jax.data import from_arrays
 from distill_jax.errors import ConfigError
-from distill_jax.selection import kcentre
 
 CLASSES = 4
 FEW = {"name": "adam", "num_epochs": 1, "batch_size": 8}
