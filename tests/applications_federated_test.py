@@ -352,6 +352,14 @@ def test_goes_on_where_it_was_stopped(table, tmp_path, monkeypatch):
       pass
 
 
+def test_refused_settings_leave_the_folder_free(table, tmp_path):
+  for settings in (dict(partition="other"), dict(num_clients=0)):
+    with pytest.raises(ConfigError):
+      with Cells(tmp_path, settings).held() as cells:
+        federated.run(table, cells=cells, **settings)
+  assert not list(tmp_path.iterdir())
+
+
 def _measured(found):
   return [{
       k: v for k, v in row.items() if k != "seconds"

@@ -59,8 +59,9 @@ class Cells:
     if self.folder is None:
       yield self
       return
+    new = not (self.folder / "config.json").exists()
     workdir.create(self.folder)
-    with storage.alone(self.folder):
+    with storage.alone(self.folder), self._left_if_empty(new):
       storage.forget_halves(self.folder, "*.json", "*.safetensors", "*.png")
       workdir.open_workdir(
           self.folder,
@@ -68,6 +69,16 @@ class Cells:
           dict(config=self._identity),
           num_steps=None)
       yield self
+
+  @contextlib.contextmanager
+  def _left_if_empty(self, new: bool):
+    """Frees a new folder for other settings if they were refused at once."""
+    try:
+      yield
+    except BaseException:
+      if new and not (self.folder / "cells").exists():
+        (self.folder / "config.json").unlink(missing_ok=True)
+      raise
 
   def json(self, name: str, make: Callable[[], Any]) -> Any:
     """A JSON value: an object, as `make` returns it."""
