@@ -17,6 +17,7 @@ from pathlib import Path
 
 import begin
 import launch
+import own_data
 import sources
 from absl import flags
 from ml_collections import config_flags
@@ -40,7 +41,9 @@ def main(argv):
   del argv
   config = FLAGS.config
   if FLAGS.data is not None and FLAGS.data != config.data:
-    config.data, config.preprocessing = FLAGS.data, "standardise"
+    given = own_data.fitted(config.preprocessing, "network", FLAGS.data)
+    with config.ignore_type():  # constants are a record, a name is a text
+      config.data, config.preprocessing = FLAGS.data, given
   if FLAGS.print_config:
     for name, value in workdir.flat(config.to_dict()).items():
       print(f"{name} = {value!r}")

@@ -47,7 +47,7 @@ def settled(flag, spec: str | None) -> tuple[ConfigDict, str]:
       note = (
           f"preprocessing: standardised by mean and std of {spec}, not by "
           f"those published for {config.data}")
-    changes["preprocessing"] = _preprocessing(config.preprocessing, model, spec)
+    changes["preprocessing"] = fitted(config.preprocessing, model, spec)
   if free("data"):
     if model == "network" and free("network", "features", "width"):
       changes["network"] = {}
@@ -93,8 +93,14 @@ def _name(spec: str) -> str:
   return Path(place.partition("?")[0] or kind).stem
 
 
-def _preprocessing(known, model: str, spec: str) -> str:
-  """Fitted to the data; of a kind that suits them."""
+def fitted(known, model: str, spec: str) -> str:
+  """Preprocessing that is fitted to the data; of a kind that suits them.
+
+  Args:
+    known: that of the configuration, a name or constants.
+    model: "network" or "kernel", what the set is made for.
+    spec: SPEC of the data.
+  """
   kind, _, place = spec.partition(":")
   query = place.partition("?")[2]
   if kind == "csv" and any(o.startswith("text=") for o in query.split("&")):
