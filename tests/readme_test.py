@@ -11,7 +11,8 @@ README = Path(__file__).parent.parent / "README.md"
 DOCS = README.parent / "docs"
 PAGES = [README] + [
     DOCS / f"{name}.md" for name in
-    ("own_data", "own_networks", "condense", "trajectories", "kernels", "text")
+    ("applications", "own_data", "own_networks", "condense", "trajectories",
+     "kernels", "text")
 ]
 
 

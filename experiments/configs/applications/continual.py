@@ -12,7 +12,7 @@ Zhao & Bilen, "Dataset Condensation with Distribution Matching", 2021, arXiv
                       union
   num_tasks=5, num_orders=5, num_networks=3, preprocessing=given, ...
 
-See docs/applications_continual.md.
+See docs/applications.md.
 """
 
 from configs.applications.common import configure
