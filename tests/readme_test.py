@@ -10,9 +10,9 @@ import pytest
 README = Path(__file__).parent.parent / "README.md"
 DOCS = README.parent / "docs"
 PAGES = [README] + [
-    DOCS / f"{name}.md" for name in
-    ("applications", "own_data", "own_networks", "condense", "trajectories",
-     "kernels", "text")
+    DOCS / f"{name}.md" for name in (
+        "applications", "own_data", "own_networks", "condense", "trajectories",
+        "kernels", "text")
 ]
 
 
