@@ -108,7 +108,7 @@ def _timeless(document):
   return {
       name: _timeless(part)
       for name, part in sorted(document.items())
-      if "seconds" not in name and name != "command"
+      if "seconds" not in name and name not in ("command", "date")
   }
 
 

@@ -75,6 +75,7 @@ def main(argv):
             data=config.data,
             seed=config.seed,
             seconds=spent,
+            date=time.strftime("%Y-%m-%d"),
             command=command()))
     replace(folder / "table.txt", f"{found!r}\n".encode())
     print(found)
