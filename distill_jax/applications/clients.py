@@ -175,18 +175,19 @@ def _made(shards, sizes, made_by, network, seed, cells: Cells,
   places = {i: f"{name}/client_{i}" for i in shards}
   missing = [i for i in shards if not cells.done(places[i])]
   keys = [key_of(seed, CLIENTS, i) for i in missing]
-  told = Countdown(f"sets of clients by {name}", len(missing))
+  told, made = Countdown(f"sets of clients by {name}", len(missing)), []
 
-  def keep(place: int, made: Artifact) -> None:
-    cells.artifact(places[missing[place]], lambda: made)
-    told(place + 1)
+  def keep(place: int, one: Artifact) -> None:
+    cells.artifact(places[missing[place]], lambda: one)
+    made.append(place)  # not in their order
+    told(len(made))
 
   if made_by.method is None:
     for place, (i, key) in enumerate(zip(missing, keys, strict=True)):
       began = time.perf_counter()
-      made = made_by.make(key, shards[i], sizes[i], None)
+      one = made_by.make(key, shards[i], sizes[i], None)
       spent = dict(seconds=round(time.perf_counter() - began, 3))
-      keep(place, made._replace(provenance={**made.provenance, **spent}))
+      keep(place, one._replace(provenance={**one.provenance, **spent}))
   elif missing:
     condense_each([shards[i] for i in missing],
                   made_by.method,
