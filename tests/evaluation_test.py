@@ -285,6 +285,39 @@ class RecipesTest(parameterized.TestCase):
           lambda p, v, r=own * rate: p - r * v, params, velocity)
     chex.assert_trees_all_close(trained["params"], params, rtol=1e-5, atol=1e-6)
 
+  def test_adam_by_hand(self):
+    """Full batches: Kingma & Ba, 2014, with decay in the gradient."""
+    network, key = mlp(3, widths=()), jax.random.key(0)
+    samples = Samples(
+        jax.random.normal(key, (6, 2)),
+        jnp.eye(3)[jnp.arange(6) % 3], jnp.zeros((0,)))
+    variables = network.init(key, samples.inputs)
+    rate, decay = 0.1, 0.01
+    trained = recipes.adam(
+        4, step_size=rate, weight_decay=decay).train(
+            key, network, variables, TrainingSet(samples,
+                                                 jnp.arange(6)[None]))
+
+    def loss(params):
+      logits = network.apply({"params": params}, samples.inputs)[0]
+      return cross_entropy(logits, samples.labels)
+
+    params = variables["params"]
+    m = v = jax.tree.map(jnp.zeros_like, params)
+    for t in range(1, 5):
+      g = jax.tree.map(
+          lambda g, p: g + decay * p,
+          jax.grad(loss)(params), params)
+      m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
+      v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
+      params = jax.tree.map(
+          lambda p, m, v, t=t: p - rate * (m / (1 - 0.9**t)) /
+          (jnp.sqrt(v / (1 - 0.999**t)) + 1e-8),
+          params,
+          m,
+          v)
+    chex.assert_trees_all_close(trained["params"], params, atol=1e-4)
+
   def test_augmented_recipes_change_what_is_learned(self):
     self._check_augmented(
         recipes.dc(3), [recipes.dsa(3, strategy=""),
@@ -314,8 +347,9 @@ class RecipesTest(parameterized.TestCase):
 
   @parameterized.parameters(
       recipes.in_order(0.9), recipes.converged(7), recipes.untrained(),
-      recipes.dc(9, strategy="crop"), recipes.dsa(9, strategy="crop_scale"),
-      recipes.cafe(9), recipes.idc(9, strategy="flip", mix=0.25))
+      recipes.adam(3, strategy="crop"), recipes.dc(9, strategy="crop"),
+      recipes.dsa(9, strategy="crop_scale"), recipes.cafe(9),
+      recipes.idc(9, strategy="flip", mix=0.25))
   def test_spec_round_trip(self, *fields):
     recipe = recipes.Recipe(*fields)
     assert recipes.from_spec(recipe.spec).spec == recipe.spec

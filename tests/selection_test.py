@@ -1,4 +1,4 @@
-"""Herding against the search it abbreviates."""
+"""Herding and k-centre against the searches that they abbreviate."""
 
 import jax
 import numpy as np
@@ -35,12 +35,36 @@ def test_herding_repeats_a_class_that_is_used_up():
   assert len(np.unique(chosen[:3])) == 2
 
 
+def test_kcentre_takes_the_farthest_each_time():
+  points = np.random.RandomState(2).normal(size=(20, 3)).astype(np.float32)
+  labels = np.repeat([0, 1], (12, 8))
+  split = from_arrays(points, labels, test_fraction=0).train
+  classes = np.array([0, 0, 1, 0, 1, 0])
+  chosen = np.asarray(selection.kcentre(split, classes))[0]
+  model = np.asarray(split.encode(split.inputs))
+  for c, wanted in ((0, 4), (1, 2)):
+    own = model[labels == c]
+    picked = [int(np.linalg.norm(own - own.mean(0), axis=1).argmin())]
+    while len(picked) < wanted:
+      gaps = np.linalg.norm(own[:, None] - own[picked], axis=2).min(1)
+      picked.append(int(gaps.argmax()))
+    np.testing.assert_allclose(chosen[classes == c], own[picked], rtol=1e-6)
+
+
+def test_kcentre_repeats_a_class_that_is_used_up():
+  points = np.array([[0.0], [0.0], [2.0], [9.0]], np.float32)
+  split = from_arrays(points, [0, 0, 0, 1], test_fraction=0).train
+  chosen = selection.kcentre(split, np.array([0, 0, 0, 0, 0, 1]))
+  raw = np.ravel(split.preprocessing.invert(chosen[0]))
+  np.testing.assert_allclose(np.sort(raw[:5]), [0, 0, 0, 2, 2], atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "select", [
         lambda split, classes: selection.random_real(
-            jax.random.key(0), split, classes, 1), selection.class_mean,
-        lambda split, classes: selection.kmeans(
-            jax.random.key(0), split, classes, 1), selection.herding
+            jax.random.key(0), split, classes, 1), selection.class_mean, lambda
+        split, classes: selection.kmeans(jax.random.key(0), split, classes, 1),
+        selection.herding, selection.kcentre
     ])
 def test_absent_classes(select):
   points = np.arange(6, dtype=np.float32)[:, None]
