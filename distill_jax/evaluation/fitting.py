@@ -46,5 +46,21 @@ def from_spec(
           } | dict(spec)).items()))
 
 
+def own_learner(spec: Mapping[str, Any]) -> Learner | None:
+  """The learner that sets bring along, where no network stands for it.
+
+  Sets of kernels bring none: networks are trained on them too.
+
+  Args:
+    spec: `Artifact.network`.
+
+  Returns:
+    A linear probe or soft-label neighbours, or None.
+  """
+  if models.is_network(spec) or models.is_kernel(spec):
+    return None
+  return from_spec(spec, None, 0)
+
+
 _CLOSED = dict(
     linear_probe=linear_probe, soft_neighbours=soft_nearest_neighbours)

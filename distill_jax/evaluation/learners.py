@@ -22,6 +22,7 @@ from distill_jax.neighbours import soft_predictions
 from distill_jax.types import Array, Network, PyTree, TrainingSet
 
 Predict = Callable[[Array], Array]
+_LEAST = 1e-6  # a probability below it counts as it where logarithms are taken
 
 
 class Learner(NamedTuple):
@@ -34,6 +35,10 @@ class Learner(NamedTuple):
       that looks only at which is largest.
     recipe: how it is fitted, (name, value) pairs of a JSON document, where
       there is something to say.
+    outputs: `training_set -> outputs` of what is fitted in closed form, and
+      `outputs` takes inputs [B, ...] to [B, K], the largest of which is
+      predicted: of a regression, or logarithms of probabilities. None where
+      there are none; those of networks are `trained.outputs_on`.
   """
 
   fit: Callable[[Array, TrainingSet], Predict]
@@ -41,6 +46,7 @@ class Learner(NamedTuple):
   random: bool
   regression: bool | None = None
   recipe: tuple[tuple[str, Any], ...] = ()
+  outputs: Callable[[TrainingSet], Callable[[Array], Array]] | None = None
 
 
 @functools.cache
@@ -111,8 +117,7 @@ def kernel_ridge(kernel_fn: Kernel, *, ridge: float = 1e-6) -> Learner:
   if not ridge > 0:
     raise ValueError(f"`ridge` must be positive; got {ridge}.")
 
-  def fit(key, training_set: TrainingSet):
-    del key
+  def solved(training_set: TrainingSet):
     inputs, labels = training_set.samples.inputs, training_set.samples.labels
     weights = regression.solve(kernel_fn(inputs, inputs), labels, ridge=ridge)
 
@@ -120,11 +125,16 @@ def kernel_ridge(kernel_fn: Kernel, *, ridge: float = 1e-6) -> Learner:
       cross = kernel_fn(x.astype(inputs.dtype), inputs)
       return regression.product(cross, weights)
 
-    return classes_if_finite(outputs, weights)
+    return outputs, weights
+
+  def fit(key, training_set: TrainingSet):
+    del key
+    return classes_if_finite(*solved(training_set))
 
   return Learner(
       fit, "kernel ridge regression", False, True,
-      (("name", "kernel_ridge"), ("ridge", ridge)))
+      (("name", "kernel_ridge"), ("ridge", ridge)),
+      lambda training_set: solved(training_set)[0])
 
 
 @functools.cache
@@ -175,17 +185,25 @@ def soft_nearest_neighbours(k: int) -> Learner:
   """
   _check_neighbours(k)
 
+  def asked(training_set: TrainingSet):
+    inputs, labels = training_set.samples.inputs, training_set.samples.labels
+    return lambda x: soft_predictions(x, inputs, labels, min(k, len(inputs)))
+
   def fit(key, training_set: TrainingSet):
     del key
-    inputs, labels = training_set.samples.inputs, training_set.samples.labels
-    asked = min(k, len(inputs))
+    said = asked(training_set)
+    return lambda x: classes_of_labels(said(x))
 
-    def predict(x):
-      return classes_of_labels(soft_predictions(x, inputs, labels, asked))
+  def outputs(training_set: TrainingSet):
+    said = asked(training_set)
 
-    return predict
+    def logs(x):
+      p = jnp.clip(said(x), _LEAST, 1 - _LEAST)
+      return jnp.log(p) - jnp.log1p(-p) if p.shape[1] == 1 else jnp.log(p)
 
-  return Learner(fit, f"{k} soft-label neighbours", False)
+    return logs
+
+  return Learner(fit, f"{k} soft-label neighbours", False, outputs=outputs)
 
 
 def _check_neighbours(k: int) -> None:

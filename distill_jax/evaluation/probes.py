@@ -35,8 +35,7 @@ def linear_probe(ridge: float = 1e-3) -> Learner:
   if not ridge > 0:
     raise ValueError(f"`ridge` must be positive; got {ridge}.")
 
-  def fit(key, training_set: TrainingSet):
-    del key
+  def solved(training_set: TrainingSet):
     samples = training_set.samples
     z, y = samples.inputs.reshape(len(samples.inputs), -1), samples.labels
     own = _own(samples.extra)
@@ -61,11 +60,16 @@ def linear_probe(ridge: float = 1e-3) -> Learner:
       x = inputs.reshape(len(inputs), -1) - mean
       return regression.product(x, weights) + offset
 
-    return classes_if_finite(outputs, weights)
+    return outputs, weights
+
+  def fit(key, training_set: TrainingSet):
+    del key
+    return classes_if_finite(*solved(training_set))
 
   return Learner(
       fit, "linear probe", False, True,
-      (("name", "linear_probe"), ("ridge", ridge)))
+      (("name", "linear_probe"), ("ridge", ridge)),
+      lambda training_set: solved(training_set)[0])
 
 
 def _own(extra):

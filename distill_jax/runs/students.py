@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from distill_jax import models, nn
+from distill_jax.errors import ConfigError
 from distill_jax.evaluation import fitting, learners
 from distill_jax.evaluation.recipe import Recipe
 from distill_jax.runs.console import say
@@ -22,6 +23,11 @@ class Student(NamedTuple):
   name: str
   model: Network | Kernel | None
   spec: Mapping[str, Any]
+
+  @property
+  def named(self) -> Mapping[str, Any] | Network | Kernel | None:
+    """As methods are given it: its specification, or itself without one."""
+    return dict(self.spec) or self.model
 
   @property
   def trained(self) -> bool:
@@ -78,6 +84,46 @@ def students(named: Named | Sequence[Named] | None, artifact,
           spec if model is None else models.spec_of(model))
       for i, (name, model,
               spec) in enumerate(zip(names, built, specs, strict=True)))
+
+
+def networks(
+    named: Named | Sequence[Named] | None,
+    source,
+    argument: str = "networks") -> tuple[Student, ...]:
+  """Networks that a recipe trains; by default one that suits the data.
+
+  Args:
+    named: as of `students`.
+    source: the data.
+    argument: that messages name.
+
+  Raises:
+    ConfigError: a kernel, or what else no recipe trains; as `students`.
+  """
+  given = nn.as_network(models.default(source) if named is None else named)
+  if isinstance(given, list | tuple) and not isinstance(given, Network):
+    given = [_as_spec(one) for one in given]
+  found = students(_as_spec(given), None, source)
+  for one in found:
+    if not one.trained:
+      raise ConfigError(
+          f"`{argument}` must be networks, which learn by steps; got "
+          f"{one.name}.")
+  return found
+
+
+def network(named: Named | None, source) -> Student:
+  """The one network that a recipe trains; see `networks`."""
+  found = networks(named, source, "network")
+  if len(found) != 1:
+    raise ConfigError(
+        "`network` must be one network that a recipe trains; got "
+        f"{', '.join(one.name for one in found)}.")
+  return found[0]
+
+
+def _as_spec(named):
+  return {"name": named} if isinstance(named, str) else named
 
 
 def _name(given) -> str:
