@@ -326,7 +326,7 @@ class AuditTest(parameterized.TestCase):
       (dict(per_class=20), "`per_class` must be at most half of"),
       (dict(arms=["dmm"]), "Did you mean 'dm'"),
       (dict(arms=["random_real", "random_real"]), "must have different names"),
-      (dict(arms=["frozen_features"]), "`arms` must make sets for a network"),
+      (dict(arms=["dm", dict(DM, label="dm")]), "got dm twice"),
       (dict(recipe=None, early_steps=(3,)), "`early_steps` must be empty"))
   def test_refuses(self, settings, message):
     with pytest.raises(ConfigError, match=message):

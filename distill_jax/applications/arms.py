@@ -2,8 +2,9 @@
 """
 
 import time
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from distill_jax.applications.rehearsal import Rehearsal
 from distill_jax.applications.replay import Arrival
 from distill_jax.applications.scenarios import Scenario, digest
 from distill_jax.artifact import Artifact
+from distill_jax.evaluation.fitting import own_learner
 from distill_jax.runs.students import Student
 
 _SETS, _IN_TURN, _JOINTLY = range(3)  # places of keys
@@ -45,6 +47,7 @@ class Arm(NamedTuple):
     parts: for each scenario, for each task; None for no memory.
     made_by: the maker, or None.
     matches: the maker whose bytes it matches, or "".
+    own: the learner that its sets bring along, in place of a network; or {}.
   """
 
   memory: str
@@ -52,6 +55,7 @@ class Arm(NamedTuple):
   parts: Sequence[Sequence[Artifact]] | None
   made_by: Maker | None
   matches: str = ""
+  own: Mapping[str, Any] = MappingProxyType({})
 
   @property
   def cell(self) -> str:
@@ -78,7 +82,9 @@ def made(
         for t, classes in enumerate(s.classes)
     ]
              for s in setting.scenarios]
-    arms.append(Arm(one.name, per_class, parts, one))
+    spec = parts[0][0].network
+    own = spec if own_learner(spec) else {}
+    arms.append(Arm(one.name, per_class, parts, one, own=own))
   if equal_bytes:
     others = [_of_equal_bytes(setting, arm, network) for arm in arms]
     arms += [arm for arm in others if arm is not None]
@@ -90,11 +96,13 @@ def in_turn_of(
     judge: Student) -> tuple[np.ndarray, float]:
   """Accuracies [R, T, T] in order o, and the seconds of learning.
 
-  What starts anew with every task is a cell a task, else the order is one.
+  What starts anew with every task is a cell a task, else the order is one. See
+  `in_turn.learn`.
   """
   scenario = setting.scenarios[o]
   parts = None if arm.parts is None else arm.parts[o]
-  place = f"accuracies/{judge.name}/{arm.cell}/order_{o}".replace(" ", "_")
+  judged_by = arm.own.get("name", judge.name)
+  place = f"accuracies/{judged_by}/{arm.cell}/order_{o}".replace(" ", "_")
   size, carried = len(scenario.tasks), None
 
   def step(t):
@@ -120,9 +128,7 @@ def in_turn_of(
         setting.cells.json(f"{place}/task_{t}", lambda t=t: step(t))
         for t in range(size)
     ]
-  found = np.full((setting.num_networks, size, size), np.nan)
-  for t, one in enumerate(steps):
-    found[:, t, :t + 1] = one["accuracy"]
+  found = in_turn.square([np.asarray(one["accuracy"]) for one in steps])
   return found, sum(one["seconds"] for one in steps)
 
 
@@ -191,7 +197,7 @@ def _part(setting, scenario, t, made_by, num_rows, network) -> Artifact:
         task,
         made_by,
         per_class=num_rows // len(scenario.classes[t]),
-        network=network.spec or network.model)
+        network=network.named)
 
   name = f"sets/{seen}/{made_by.name}_{num_rows}"
   return setting.cells.artifact(name, make)

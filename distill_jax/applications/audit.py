@@ -4,19 +4,16 @@ Sets, what was asked of their networks, what training on them takes, and what
 all data give for that, each measured once and kept.
 """
 
-import time
 from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from distill_jax import models
 from distill_jax.applications import makers as making
 from distill_jax.applications import poisoning
 from distill_jax.applications.cells import Cells
-from distill_jax.applications.judging import Questions, ask, judge, own_learner
+from distill_jax.applications.judging import Questions, ask, judge
 from distill_jax.applications.makers import Maker, key_of
 from distill_jax.applications.poisoning import Pattern
 from distill_jax.artifact import Artifact
@@ -25,13 +22,15 @@ from distill_jax.errors import ConfigError
 from distill_jax.evaluation import attacks
 from distill_jax.evaluation.cost import budget_of_set
 from distill_jax.evaluation.evaluator import check_labels
+from distill_jax.evaluation.fitting import own_learner
 from distill_jax.evaluation.full_data import trainer
 from distill_jax.evaluation.learners import student
 from distill_jax.evaluation.recipe import Recipe
 from distill_jax.evaluation.recipes import from_spec
 from distill_jax.methods.shared import by_data
+from distill_jax.runs import students
 from distill_jax.runs.console import say
-from distill_jax.runs.students import Student, students
+from distill_jax.runs.students import Student
 
 # Places of keys; all sets meet the same networks and the same attacks.
 _SETS, _JUDGING, _POISON, _ALL_DATA, _MATCHED = range(5)
@@ -73,7 +72,7 @@ class Audit(NamedTuple):
     if attack["num_attacked"] < 0:
       raise ConfigError(
           f"`num_attacked` must be at least 0; got {attack['num_attacked']}.")
-    (student,) = _judge(network, source)
+    student = students.network(network, source)
     recipe = _recipe(recipe, source, makers, student)
     pattern = stamped = None
     if poison:
@@ -159,22 +158,11 @@ class Audit(NamedTuple):
     """A set in its cell; poisoned data meet the same key as clean ones."""
 
     def make():
-      began = time.perf_counter()
-      method = maker.method
-      takes = method is not None and method.model == "network"
-      made = maker.make(
-          key_of(self.seed, _SETS, s), source or self.source, self.num_rows,
-          self._named if takes else None)
-      return made._replace(
-          provenance=dict(
-              made.provenance, seconds=round(time.perf_counter() - began, 1)))
+      return making.timed(
+          maker, key_of(self.seed, _SETS, s), source or self.source,
+          self.num_rows, self.student.named)
 
     return self.cells.artifact(f"sets/{place or maker.name}/{s}", make)
-
-  @property
-  def _named(self):
-    """The network as a maker takes it: with its specification, if any."""
-    return dict(self.student.spec) or self.student.model
 
   def _recipe_of(self, made: Artifact) -> Recipe:
     """The one that was given, or the set's own where that cannot be."""
@@ -203,7 +191,7 @@ class Audit(NamedTuple):
 
   def _budget(self, maker: Maker, made: Artifact) -> dict[str, float] | None:
     """What training one network on a set takes; None without a network."""
-    if own_learner(made, self.source.test):
+    if own_learner(made.network):
       return None
     k_networks, _ = jax.random.split(key_of(self.seed, _JUDGING))
     return self.cells.json(
@@ -243,22 +231,7 @@ class Audit(NamedTuple):
         recipe=self._recipe_of(sets[0]).spec,
         num_samples=sets[0].num_samples,
         bytes=making.stored_bytes(sets[0], exact),
-        seconds=[made.provenance.get("seconds") for made in sets])
-
-
-def _judge(network, source) -> tuple[Student, ...]:
-  """The network that is trained on every set.
-
-  Raises:
-    ConfigError: what no recipe trains, or several.
-  """
-  no_set = SimpleNamespace(network={})
-  found = students(network or models.default(source), no_set, source)
-  if len(found) != 1 or not found[0].trained:
-    raise ConfigError(
-        "`network` must be one network that a recipe trains; got "
-        f"{', '.join(one.name for one in found)}.")
-  return found
+        seconds=[making.seconds_of(made) for made in sets])
 
 
 def _recipe(given, source, makers, judge: Student) -> Recipe | None:

@@ -3,7 +3,6 @@
 See `federated` for the protocol and its paper.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,13 +17,17 @@ from distill_jax.applications.makers import (
     key_of,
     maker,
     rows_of_bytes,
+    seconds_of,
     stored_bytes,
     student_for,
+    timed,
 )
+from distill_jax.applications.programs import compiled_once
 from distill_jax.applications.upload import Format
 from distill_jax.artifact import Artifact
 from distill_jax.data.source import check_source
 from distill_jax.errors import ConfigError
+from distill_jax.evaluation.fitting import own_learner
 from distill_jax.initialisation import step_order
 from distill_jax.merging import merge
 from distill_jax.methods.condensing import condense_each
@@ -137,10 +140,10 @@ def collect(
   rows = np.concatenate([w / mean * y for w, y in labels])
   samples = Samples(
       np.concatenate(inputs), rows.astype(np.float32), np.zeros(0, np.float32))
-  own = made_by.method is not None and made_by.method.model == "none"
+  own = sets[0].network if own_learner(sets[0].network) else None
   return Union(
       TrainingSet(samples, step_order(len(rows), 1)), sent, len(rows),
-      _seconds(sets), sets[0].network if own else None, np.concatenate(owners))
+      sum(map(seconds_of, sets)), own, np.concatenate(owners))
 
 
 def _of_probes(sets, held, options: Options) -> Union:
@@ -155,12 +158,8 @@ def _of_probes(sets, held, options: Options) -> Union:
   ]
   sent = sum(map(stored_bytes, sets))
   return Union(
-      whole.training_set, sent, sum(map(len, owners)), _seconds(sets),
-      sets[0].network, np.concatenate(owners))
-
-
-def _seconds(sets) -> float:
-  return sum(float(one.provenance.get("seconds", 0.0)) for one in sets)
+      whole.training_set, sent, sum(map(len, owners)),
+      sum(map(seconds_of, sets)), sets[0].network, np.concatenate(owners))
 
 
 def _num_rows(shard, samples_per_class: int) -> int:
@@ -184,17 +183,15 @@ def _made(shards, sizes, made_by, network, seed, cells: Cells,
 
   if made_by.method is None:
     for place, (i, key) in enumerate(zip(missing, keys, strict=True)):
-      began = time.perf_counter()
-      one = made_by.make(key, shards[i], sizes[i], None)
-      spent = dict(seconds=round(time.perf_counter() - began, 3))
-      keep(place, one._replace(provenance={**one.provenance, **spent}))
+      keep(place, timed(made_by, key, shards[i], sizes[i], network))
   elif missing:
-    condense_each([shards[i] for i in missing],
-                  made_by.method,
-                  student_for(made_by.method, made_by.network, network),
-                  num_rows=[sizes[i] for i in missing],
-                  keys=keys,
-                  on_made=keep)
+    with compiled_once():  # methods that prepare something go one by one
+      condense_each([shards[i] for i in missing],
+                    made_by.method,
+                    student_for(made_by.method, made_by.network, network),
+                    num_rows=[sizes[i] for i in missing],
+                    keys=keys,
+                    on_made=keep)
   return [cells.kept(place) for place in places.values()]
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from distill_jax import models
 from distill_jax.applications import makers as making
 from distill_jax.applications import memories, rehearsal
 from distill_jax.applications.arms import (
@@ -25,10 +24,16 @@ from distill_jax.applications.arms import (
     made,
 )
 from distill_jax.applications.cells import Cells
-from distill_jax.applications.continual_report import draw, table
+from distill_jax.applications.continual_report import (
+    draw,
+    row_of,
+    row_of_bound,
+    table,
+)
 from distill_jax.applications.findings import Findings
-from distill_jax.applications.in_turn import learn
+from distill_jax.applications.in_turn import check_learner, learn
 from distill_jax.applications.memories import remember, united
+from distill_jax.applications.programs import compiled_once
 from distill_jax.applications.rehearsal import (
     Rehearsal,
     fine_tuning,
@@ -41,10 +46,11 @@ from distill_jax.choices import one_of
 from distill_jax.data.source import check_source
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation import recipes
+from distill_jax.evaluation.fitting import own_learner
 from distill_jax.evaluation.forgetting import scores
 from distill_jax.evaluation.recipe import Recipe
-from distill_jax.runs.students import students
-from distill_jax.types import Network, Samples, TrainingSet
+from distill_jax.runs import students
+from distill_jax.types import Samples, TrainingSet
 
 __all__ = [
     "Scenario", "compare", "fine_tuning", "gdumb", "kd", "learn", "remember",
@@ -153,7 +159,8 @@ def compare(
 
   Args:
     scenarios: the same tasks in several orders, or one scenario.
-    makers: what `makers.maker` takes, of different names.
+    makers: what `makers.maker` takes, of different names. Sets with a learner
+      of their own (a linear probe, soft-label neighbours) are judged by it.
     cells: where results are kept; in memory by default.
     seed: of sets and networks. All memories meet the same networks.
     per_class: rows of each class and task, one size or several.
@@ -174,6 +181,7 @@ def compare(
   Returns:
     Findings whose rows have `final`, `average`, `forgetting` and `backward`,
     each a mean over networks and orders with its standard error over orders.
+    Their `network` is the learner of the set where it brings one (`own`).
 
   Raises:
     ConfigError, DataError: a setting that cannot be, before any work.
@@ -184,16 +192,17 @@ def compare(
   made_by = making.makers(makers)
   making.check_counts(num_networks=num_networks)
   task = scenarios[0].tasks[0]
-  judges = _networks(networks, task)
+  judges = students.networks(networks, task)
   recipe = _recipe(recipe, task)
   if not isinstance(learner, Rehearsal):
     learner = rehearsal.from_spec(learner, recipe)
   _check(scenarios, made_by, sizes, learner, judges)
   setting = Setting(cells, seed, scenarios, num_networks)
-  memories_of = [
-      arm for size in sizes
-      for arm in made(setting, made_by, size, judges[0], equal_bytes)
-  ]
+  with compiled_once():
+    memories_of = [
+        arm for size in sizes
+        for arm in made(setting, made_by, size, judges[0], equal_bytes)
+    ]
   for arm in memories_of:  # refuses what cannot be joined before learning
     for s, parts in zip(scenarios, arm.parts, strict=True):
       united(parts, s.classes, learner.recipe)
@@ -218,16 +227,17 @@ def compare(
     tried.append((Arm("no memory", 0, None, None), tuning))
   rows = []
   for judge in judges:
-    place = dict(network=judge.name, num_networks=num_networks)
     for arm, how in tried:
+      if arm.own and judge is not judges[0]:
+        continue  # no network takes part
       found = [
           in_turn_of(setting, o, arm, how, judge)
           for o in range(len(scenarios))
       ]
-      rows.append(_row(_facts(arm), place, _summary(found, scenarios)))
+      rows.append(row_of(arm, judge.name, found, scenarios))
     if joint_steps:
       found = jointly(setting, union(joint_steps, **given), judge)
-      rows.append(_row(_bound(*found, scenarios[0]), place))
+      rows.append(row_of_bound(judge.name, *found, scenarios[0]))
   return Findings(dict(document, rows=rows), table, draw)
 
 
@@ -239,24 +249,6 @@ def _same(scenarios) -> list[Scenario]:
         "`scenarios` must be of one kind and number of tasks; got "
         f"{sorted(kinds)}.")
   return scenarios
-
-
-def _networks(networks, task):
-  """Those that learn; the first is what methods work with."""
-  given = models.default(task) if networks is None else networks
-  if isinstance(given, list | tuple) and not isinstance(given, Network):
-    given = [_named(one) for one in given]
-  judges = students(_named(given), None, task)
-  for judge in judges:
-    if not judge.trained:
-      raise ConfigError(
-          "`networks` must be networks, which learn by steps; got "
-          f"{judge.name}.")
-  return judges
-
-
-def _named(network):
-  return {"name": network} if isinstance(network, str) else network
 
 
 def _recipe(recipe, task) -> Recipe:
@@ -287,11 +279,13 @@ def _check(scenarios, made_by, sizes, learner, judges) -> None:
         for size in sizes:
           memories.rows_for(task, one, per_class=size)
   task = scenarios[0].tasks[0]
-  given = judges[0].spec or judges[0].model
   for one in made_by:
+    own = one.method and own_learner(one.method.network(task, None))
+    if own:
+      check_learner(learner, own)
     for size in sizes:
       num_rows = memories.rows_for(task, one, per_class=size)
-      memories.check_sound(task, one, num_rows, given)
+      making.check_sound(one, task, num_rows, judges[0].named)
   outputs = 1 if task.num_classes == 2 else task.num_classes
   example = np.zeros((2, *task.example.shape[1:]), np.float32)
   samples = Samples(
@@ -309,81 +303,3 @@ def _check(scenarios, made_by, sizes, learner, judges) -> None:
       raise ConfigError(
           f"`recipe` must train on any set; {learner.recipe.name} does not: "
           f"{error}") from None
-
-
-def _row(*parts) -> dict[str, Any]:
-  """What is known of an arm, and what all rows of the harnesses have."""
-  row = dict(item for part in parts for item in part.items())
-  seconds = row["seconds_making"] + row["seconds_learning"]
-  return dict(
-      row,
-      mean=row["final"]["mean"],
-      stderr=row["final"]["stderr"],
-      seconds=round(seconds, 2))
-
-
-def _bound(accuracies, seconds, scenario) -> dict[str, Any]:
-  """The row of networks that saw all tasks at once."""
-  final = accuracies @ (scenario.weights / scenario.weights.sum())
-  return dict(
-      memory="all data jointly",
-      per_class=0,
-      final=_statistics(final),
-      num_orders=1,
-      bytes=0,
-      seconds_making=0.0,
-      seconds_learning=seconds)
-
-
-def _facts(arm: Arm) -> dict[str, Any]:
-  """What a row says of a memory: sums over its tasks, means over orders."""
-  facts = dict(memory=arm.memory, per_class=arm.per_class)
-  if arm.parts is None:
-    return dict(facts, bytes=0, num_rows=0, seconds_making=0.0)
-  exact = arm.made_by.exact
-  each = [(
-      sum(making.stored_bytes(part, exact)
-          for part in own), sum(part.num_rows
-                                for part in own),
-      sum(part.provenance["seconds_made"]
-          for part in own))
-          for own in arm.parts]
-  size, num_rows, seconds = np.mean(each, 0).tolist()
-  return dict(
-      facts,
-      matches=arm.matches,
-      bytes=round(size),
-      num_rows=round(num_rows),
-      seconds_making=round(seconds, 2))
-
-
-def _summary(found, scenarios) -> dict[str, Any]:
-  """Statistics over orders of means over networks; see `forgetting`."""
-  accuracies = np.stack([a for a, _ in found])  # [orders, R, T, T]
-  each = [
-      scores(a, s.weights) for a, s in zip(accuracies, scenarios, strict=True)
-  ]
-  names = ("final", "average", "forgetting", "backward")
-  over = {
-      name: _statistics(np.stack([getattr(one, name) for one in each]))
-      for name in names
-  }
-  after = np.stack([one.after for one in each]).mean(1)  # [orders, T]
-  mean = accuracies.mean((0, 1))
-  return dict(
-      over,
-      num_orders=len(found),
-      after=[_statistics(column) for column in after.T],
-      accuracies=[mean[i, :i + 1].tolist() for i in range(len(mean))],
-      seconds_learning=round(float(np.mean([s for _, s in found])), 2))
-
-
-def _statistics(values) -> dict[str, Any]:
-  """Mean and standard error: over orders, or over networks of one order."""
-  values = np.asarray(values, float)
-  units = values.mean(1) if values.ndim == 2 and len(values) > 1 else values
-  units = np.ravel(units)
-  error = None
-  if len(units) > 1:
-    error = float(units.std(ddof=1) / np.sqrt(len(units)))
-  return dict(mean=float(values.mean()), stderr=error, values=values.tolist())

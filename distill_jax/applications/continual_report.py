@@ -1,15 +1,127 @@
-"""The table and the figure of memories compared on tasks in turn."""
+"""Rows, table and figure of memories compared on tasks in turn."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from distill_jax.applications.findings import aligned, with_error
+import numpy as np
+
+from distill_jax.applications.arms import Arm
+from distill_jax.applications.findings import (
+    aligned,
+    mean_and_error,
+    with_error,
+)
+from distill_jax.applications.makers import seconds_of, stored_bytes
+from distill_jax.applications.scenarios import Scenario
+from distill_jax.evaluation.forgetting import scores
 from distill_jax.figures import theme
 
 _HEADS = (
     "memory", "a class", "final %", "average %", "forgetting", "kB", "make s",
     "learn s")
 _SCORES = ("final", "average", "forgetting")
+
+
+def row_of(
+    arm: Arm, network: str, found: Sequence[tuple[np.ndarray, float]],
+    scenarios: Sequence[Scenario]) -> dict[str, Any]:
+  """The row of a memory.
+
+  Args:
+    arm: what it is.
+    network: name of what learned from it, if the memory brings nothing along.
+    found: accuracies [R, T, T] and seconds, for each order.
+    scenarios: these orders.
+  """
+  own = dict(own=dict(arm.own)) if arm.own else {}
+  return _row(
+      _facts(arm),
+      dict(
+          network=arm.own.get("name", network),
+          num_networks=len(found[0][0]),
+          **own), _summary(found, scenarios))
+
+
+def row_of_bound(
+    network: str, accuracies: np.ndarray, seconds: float,
+    scenario: Scenario) -> dict[str, Any]:
+  """The row of networks that saw all tasks at once.
+
+  Args:
+    network: its name.
+    accuracies: [R, T] on each task.
+    seconds: of learning.
+    scenario: the tasks.
+  """
+  final = accuracies @ (scenario.weights / scenario.weights.sum())
+  return _row(
+      dict(memory="all data jointly", per_class=0),
+      dict(network=network, num_networks=len(accuracies)),
+      dict(
+          final=_statistics(final),
+          num_orders=1,
+          bytes=0,
+          seconds_making=0.0,
+          seconds_learning=seconds))
+
+
+def _row(*parts) -> dict[str, Any]:
+  """What is known of an arm, and what all rows of the harnesses have."""
+  row = dict(item for part in parts for item in part.items())
+  seconds = row["seconds_making"] + row["seconds_learning"]
+  return dict(
+      row,
+      mean=row["final"]["mean"],
+      stderr=row["final"]["stderr"],
+      seconds=round(seconds, 2))
+
+
+def _facts(arm: Arm) -> dict[str, Any]:
+  """What a row says of a memory: sums over its tasks, means over orders."""
+  facts = dict(memory=arm.memory, per_class=arm.per_class)
+  if arm.parts is None:
+    return dict(facts, bytes=0, num_rows=0, seconds_making=0.0)
+  exact = arm.made_by.exact
+  each = [(
+      sum(stored_bytes(part, exact)
+          for part in own), sum(part.num_rows
+                                for part in own), sum(map(seconds_of, own)))
+          for own in arm.parts]
+  size, num_rows, seconds = np.mean(each, 0).tolist()
+  return dict(
+      facts,
+      matches=arm.matches,
+      bytes=round(size),
+      num_rows=round(num_rows),
+      seconds_making=round(seconds, 2))
+
+
+def _summary(found, scenarios) -> dict[str, Any]:
+  """Statistics over orders of means over networks; see `forgetting`."""
+  accuracies = np.stack([a for a, _ in found])  # [orders, R, T, T]
+  each = [
+      scores(a, s.weights) for a, s in zip(accuracies, scenarios, strict=True)
+  ]
+  names = ("final", "average", "forgetting", "backward")
+  over = {
+      name: _statistics(np.stack([getattr(one, name) for one in each]))
+      for name in names
+  }
+  after = np.stack([one.after for one in each]).mean(1)  # [orders, T]
+  mean = accuracies.mean((0, 1))
+  return dict(
+      over,
+      num_orders=len(found),
+      after=[_statistics(column) for column in after.T],
+      accuracies=[mean[i, :i + 1].tolist() for i in range(len(mean))],
+      seconds_learning=round(float(np.mean([s for _, s in found])), 2))
+
+
+def _statistics(values) -> dict[str, Any]:
+  """Mean and standard error: over orders, or over networks of one order."""
+  values = np.asarray(values, float)
+  units = values.mean(1) if values.ndim == 2 and len(values) > 1 else values
+  return mean_and_error(units) | dict(values=values.tolist())
 
 
 def table(found: Mapping[str, Any]) -> str:
@@ -32,11 +144,12 @@ def draw(found: Mapping[str, Any]):
   """Accuracy on all tasks seen, after each of them; a panel for each size.
 
   Returns:
-    A `Figure` of the first network.
+    A `Figure` of the first network, and of memories that need none.
   """
   rows, settings = found["rows"], found["settings"]
-  judge = rows[0]["network"]
-  rows = [row for row in rows if row["network"] == judge]
+  judge = next((row["network"] for row in rows if "own" not in row), None)
+  rows = [row for row in rows if row["network"] == judge or "own" in row]
+  judge = judge or rows[0]["network"]
   sizes = settings["per_class"]
   figure = theme.figure(max(5.2, 3.6 * len(sizes)), 4.6)
   theme.entitle(

@@ -25,7 +25,8 @@ from distill_jax import models
 from distill_jax.applications.averaging import fedavg, traffic
 from distill_jax.applications.cells import Cells
 from distill_jax.applications.clients import Options, Union, collect
-from distill_jax.applications.findings import Findings, aligned, with_error
+from distill_jax.applications.federated_report import draw, table
+from distill_jax.applications.findings import Findings
 from distill_jax.applications.makers import key_of, makers
 from distill_jax.applications.partition import PARTITIONS, by_classes
 from distill_jax.choices import one_of
@@ -34,7 +35,7 @@ from distill_jax.errors import ConfigError
 from distill_jax.evaluation import evaluate_set, fitting, train_on_all
 from distill_jax.evaluation.learners import Learner, student
 from distill_jax.evaluation.recipes import from_spec as recipe_of
-from distill_jax.figures.charts import accuracy_against
+from distill_jax.runs import students
 from distill_jax.types import Network
 
 # The server of the paper: 500 epochs of Adam, LeNet for MNIST.
@@ -152,7 +153,7 @@ def compare(
           **fixed)
       rows.append(
           _row(source, f"real, bytes of {one.name}", as_many, judged, cells))
-  server_network = _network(source, network)
+  server_network = students.network(network, source).model
   if len(rounds):
     rows += _averaged(
         source, clients, server_network, rounds, local_epochs, seed, cells)
@@ -172,7 +173,7 @@ def compare(
           local_epochs=local_epochs,
           seed=seed),
       rows=rows)
-  return Findings(document, _table, _drawn)
+  return Findings(document, table, draw)
 
 
 def run(
@@ -250,19 +251,11 @@ def run(
   return found
 
 
-def _network(source, network) -> Network:
-  if isinstance(network, Network):
-    return network
-  spec = dict(network or models.default(source))
-  made = models.from_spec(spec, source.num_classes)
-  models.check_fits(made, source)
-  return made
-
-
 def _learner(source, union: Union, network, recipe) -> Learner:
   if union.learner is not None:
     return fitting.from_spec(union.learner, None, source.num_classes)
-  return student(_network(source, network), recipe_of(dict(recipe or RECIPE)))
+  model = students.network(network, source).model
+  return student(model, recipe_of(dict(recipe or RECIPE)))
 
 
 def _row(source, title: str, union: Union, judged, cells: Cells) -> dict:
@@ -330,41 +323,3 @@ def _all(source, network, seed, cells) -> dict:
       stderr=None,
       per_network=[found["mean"]],
       **found)
-
-
-def _table(document: Mapping[str, Any]) -> str:
-  said = document["settings"]
-  lines = [(
-      row["label"],
-      with_error(row["mean"], row["stderr"]),
-      f"{row['bytes']:,}",
-      f"{row['num_samples']:,}" if row["num_samples"] else "-",
-      f"{row['seconds']:,.1f}",
-      str(len(row["per_network"])),
-  ) for row in document["rows"]]
-  low, high = said["samples_of_clients"]
-  without = len(said["without_data"])
-  return aligned((
-      "clients send", "accuracy %", "bytes", "samples", "seconds", "networks"
-  ), lines, (
-      f"{said['num_clients']} clients with {low:,} to {high:,} samples, "
-      f"{without} without any; server: {said['network']['name']}, recipe "
-      f"{said['recipe']['name']}. Accuracy after the last epoch on the test "
-      "part, ± the standard error over networks. Bytes travel up, for "
-      "FedAvg up and down. Seconds are those of all clients' work "
-      "together, for all data those of training.",))
-
-
-def _drawn(document: Mapping[str, Any]):
-  return accuracy_against(
-      [
-          dict(
-              label=row.get("line", row["label"]),
-              bytes=row["bytes"],
-              mean=row["mean"],
-              per_network=row["per_network"],
-              std=row.get("std", 0.0)) for row in document["rows"]
-      ],
-      "bytes",
-      size="bytes that travel",
-      title="One upload from each client: accuracy against bytes")

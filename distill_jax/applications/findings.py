@@ -4,6 +4,8 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from distill_jax import environment
 
 WIDTH = 80
@@ -64,6 +66,15 @@ def aligned(
       rule, rows[0], rule, *rows[1:], rule,
       *(line for note in notes for line in textwrap.wrap(note, wide))
   ])
+
+
+def mean_and_error(values: Any) -> dict[str, float | None]:
+  """`mean` [n] and its standard error `stderr`, None of fewer than two."""
+  values = np.ravel(np.asarray(values, float))
+  error = None
+  if len(values) > 1:
+    error = float(values.std(ddof=1) / np.sqrt(len(values)))
+  return dict(mean=float(values.mean()), stderr=error)
 
 
 def with_error(mean: float, stderr: float | None = None) -> str:

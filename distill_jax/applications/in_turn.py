@@ -12,7 +12,10 @@ from distill_jax.applications.replay import Arrival
 from distill_jax.applications.scenarios import Scenario
 from distill_jax.artifact import Artifact
 from distill_jax.errors import ConfigError
-from distill_jax.evaluation.learners import classifier
+from distill_jax.evaluation import metrics
+from distill_jax.evaluation.evaluator import evaluate_set
+from distill_jax.evaluation.fitting import own_learner
+from distill_jax.evaluation.learners import Learner, classifier
 from distill_jax.parallel import batch_map, map_rows
 from distill_jax.types import Array, Network, PyTree
 
@@ -38,13 +41,13 @@ def learn(
 
   Returns:
     [R, T, T], a[i, j] the accuracy on task j after task i; nan for j > i. A
-    network whose outputs are not finite is wrong.
+    network whose outputs are not finite is wrong. R is 1 where the memory
+    brings a learner of its own, which is fitted and not trained.
   """
   size = len(scenario.tasks)
-  found = np.full((num_networks, size, size), np.nan)
-  carried = None
+  rows, carried = [], None
   for t in range(size):
-    carried, found[:, t, :t + 1] = step(
+    carried, accuracies = step(
         jax.random.fold_in(key, t),
         scenario,
         t,
@@ -53,6 +56,15 @@ def learn(
         carried,
         network=network,
         num_networks=num_networks)
+    rows.append(accuracies)
+  return square(rows)
+
+
+def square(rows: Sequence[np.ndarray]) -> np.ndarray:
+  """[R, T, T] of accuracies [R, t + 1] after each task t; nan elsewhere."""
+  found = np.full((len(rows[0]), len(rows), len(rows)), np.nan)
+  for t, row in enumerate(rows):
+    found[:, t, :t + 1] = row
   return found
 
 
@@ -65,10 +77,13 @@ def step(
   Only tasks 0..t are looked at.
   """
   kept = t + 1 if learner.of_present else t
-  classes = scenario.classes
-  memory = None
+  classes, memory, own = scenario.classes, None, None
   if parts is not None and kept:
-    memory = united(parts[:kept], classes[:kept], learner.recipe).training_set
+    whole = united(parts[:kept], classes[:kept], learner.recipe)
+    memory, own = whole.training_set, own_learner(whole.network)
+  if own:
+    check_learner(learner, own)
+    return None, _of_own(key, own, memory, scenario, t)
   if memory is None and learner.of_present:
     raise ConfigError("`parts` must be a memory for gdumb; got none.")
   longest = max(task.train.num_samples for task in scenario.tasks)
@@ -81,6 +96,24 @@ def step(
       for j in range(t + 1)
   ]
   return variables, np.stack(accuracies, 1)
+
+
+def check_learner(learner: Rehearsal, own: Learner) -> None:
+  """Refuses rehearsal of sets that a learner of their own is fitted on."""
+  if not learner.of_present:
+    raise ConfigError(
+        "`learner` must be gdumb for sets with a learner of their own, here "
+        f"{own.name}; got {learner.spec['name']}.")
+
+
+def _of_own(key, own: Learner, memory, scenario, t) -> np.ndarray:
+  """Accuracies [1, t + 1] of what is fitted on the memory in closed form."""
+  return np.array([[
+      metrics.accuracy(
+          evaluate_set(key, memory, task.test, learner=own,
+                       num_networks=1).confusion)[0]
+      for task in scenario.tasks[:t + 1]
+  ]])
 
 
 def accuracy_on(

@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from distill_jax import models
 from distill_jax.applications import poisoning
 from distill_jax.artifact import Artifact
 from distill_jax.data.source import Split
@@ -27,12 +26,11 @@ from distill_jax.evaluation.columns import (
     under_attack,
 )
 from distill_jax.evaluation.evaluator import evaluate_set
-from distill_jax.evaluation.learners import Learner
+from distill_jax.evaluation.fitting import own_learner
 from distill_jax.evaluation.recipe import Recipe
 from distill_jax.evaluation.recipes import from_spec
 from distill_jax.evaluation.trained import networks_of, outputs_on
 from distill_jax.labels import classes_of
-from distill_jax.runs.students import students
 from distill_jax.types import Array, Network, PyTree
 
 
@@ -87,7 +85,7 @@ def judge(
     found = judge(key, made, Questions(source.test), network=dd.mlp(3))
   """
   k_networks, k_attacks = jax.random.split(key)
-  if own := own_learner(artifact, questions.test):
+  if own := own_learner(artifact.network):
     return _of_learner(k_networks, artifact, questions, own)
   recipe = recipe or from_spec(artifact.recipe)
   networks = networks_of(
@@ -144,18 +142,6 @@ def ask(
       attacks=attacks,
       calibration=calibration,
       diverged=sum(not np.isfinite(one).all() for one in outputs))
-
-
-def own_learner(artifact: Artifact, test: Split) -> Learner | None:
-  """The closed-form learner that a set names, which no network stands for.
-
-  Sets of kernels are none of these: networks are trained on them too.
-  """
-  spec = artifact.network
-  if models.is_network(spec) or models.is_kernel(spec):
-    return None
-  (own,) = students(None, artifact, test)
-  return own.learner()
 
 
 def _of_learner(key, artifact, questions, learner):

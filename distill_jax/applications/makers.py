@@ -5,20 +5,21 @@ harness compares them without knowing which is which. Sizes are numbers of
 samples or bytes, as a receiver would count them: see `stored_bytes`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from distill_jax import methods, selection
+from distill_jax import methods
+from distill_jax.applications.real import REAL
 from distill_jax.artifact import Artifact, from_samples
 from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError, plain
-from distill_jax.initialisation import present_classes
 from distill_jax.methods.condensing import condense
-from distill_jax.methods.method import Method
+from distill_jax.methods.method import Keys, Method, plan
 from distill_jax.types import Array
 
 _RECIPE = {"name": "converged"}  # of real samples, unless a harness says
@@ -30,7 +31,8 @@ class Maker(NamedTuple):
   Attributes:
     name: in tables and file names.
     make: `(key, source, num_rows, network) -> Artifact` with label rows of the
-      classes that the source has; the network is the harness's, if any.
+      classes that the source has. The network is the harness's, which whoever
+      takes none leaves alone; see also `timed`.
     spec: JSON document from which `maker` makes it again.
     method: the method, or None for a choice of real samples.
     network: that the method works with, in place of the harness's.
@@ -51,21 +53,24 @@ def maker(given: Maker | Method | Mapping[str, Any] | str) -> Maker:
 
   Args:
     given: a `Method`; its specification `{"name": ..., settings}` or its name;
-      `{"method": ..., "network": ..., "name": ...}` with a network of its own
-      and another name in tables; or a choice of real samples: random_real,
-      kmeans, herding, kcentre, class_mean, all_real.
+      `{"method": ..., "network": ...}` with a network of its own;
+      `{"name": "noised_means", "epsilon": ...}`; or a choice of real samples:
+      random_real, kmeans, herding, kcentre, class_mean, all_real. Each
+      specification may hold `label`, its name in tables, by which two makers
+      of one method differ.
 
   Raises:
-    ConfigError: an unknown name.
+    ConfigError: an unknown name or setting.
+
+  Example:
+    maker({"name": "dm", "start": "noise", "label": "dm from noise"})
   """
   if isinstance(given, Maker):
     return given
   if isinstance(given, Method):
     return _distilled(given)
-  if isinstance(given, Mapping) and "method" in given:
-    return _named(given)
   if isinstance(given, Mapping):
-    return _distilled(methods.from_spec(given))
+    return _specified(given)
   if given in REAL:
     return _chosen(given)
   one_of([*REAL, *methods.ENTRIES], "maker", given)
@@ -75,12 +80,76 @@ def maker(given: Maker | Method | Mapping[str, Any] | str) -> Maker:
 def makers(given: Sequence[Any]) -> tuple[Maker, ...]:
   """Makers of different names; see `maker`."""
   made = tuple(map(maker, given))
-  names = [one.name for one in made]
-  if twice := {name for name in names if names.count(name) > 1}:
-    raise ConfigError(
-        f"`makers` must have different names; got {', '.join(sorted(twice))} "
-        "twice. Rename one: maker(...)._replace(name=...).")
+  check_names(one.name for one in made)
   return made
+
+
+def check_names(names: Iterable[str], argument: str = "makers") -> None:
+  """Refuses names that are there twice."""
+  names = list(names)
+  if twice := sorted({name for name in names if names.count(name) > 1}):
+    raise ConfigError(
+        f"`{argument}` must have different names; got {', '.join(twice)} "
+        "twice. Give one another: {..., \"label\": NAME}.")
+
+
+def check_sound(one: Maker, source, num_rows: int, network=None) -> None:
+  """Refuses what a maker's method cannot do with data, before any step.
+
+  Args:
+    one: the maker.
+    source: the data.
+    num_rows: label rows that it will be asked for.
+    network: of the harness.
+
+  Raises:
+    ConfigError, DataError, ValueError: of the method's own plan.
+  """
+  if one.method is None:
+    return
+
+  def sound(planned):
+    raise _SoundError
+
+  with contextlib.suppress(_SoundError):
+    plan(
+        source,
+        one.method,
+        student_for(one.method, one.network, network),
+        num_rows=num_rows,
+        keys=Keys.of(jax.random.key(0)),
+        store=sound)
+
+
+class _SoundError(Exception):
+  """Ends a plan once the data are known to be sound."""
+
+
+def timed(
+    one: Maker, key: Array, source, num_rows: int, network=None) -> Artifact:
+  """A maker's set, which knows how long it took; see `seconds_of`.
+
+  Args:
+    one: the maker.
+    key: consumed.
+    source: the data.
+    num_rows: label rows.
+    network: of the harness, whatever the maker does with it.
+
+  Returns:
+    The set; `provenance["seconds_made"]` are by the wall clock, with what had
+    to be compiled.
+  """
+  began = time.perf_counter()
+  made = one.make(key, source, num_rows, network)
+  seconds = round(time.perf_counter() - began, 3)
+  return made._replace(provenance={**made.provenance, "seconds_made": seconds})
+
+
+def seconds_of(artifact: Artifact) -> float:
+  """Seconds of making a set: those of `timed`, or else of its distilling."""
+  known = artifact.provenance
+  return float(known.get("seconds_made", known.get("seconds", 0.0)))
 
 
 def stored_bytes(artifact: Artifact, exact: bool = False) -> int:
@@ -96,19 +165,33 @@ def stored_bytes(artifact: Artifact, exact: bool = False) -> int:
   sizes = artifact.storage_bytes
   labels = sizes["labels"]
   if artifact.label_regime == "hard":
-    labels = len(artifact.labels) * (1 if artifact.num_classes <= 256 else 2)
+    labels = len(artifact.labels) * _bytes_of_class(artifact.num_classes)
   values = sizes["total"] - sizes["labels"]
   if exact and artifact.raw_dtype == "uint8":
     values = artifact.inputs.size
   return values + labels
 
 
+def bytes_of_sample(source, exact: bool = True) -> int:
+  """Bytes of one sample and the number of its class; see `stored_bytes`.
+
+  Args:
+    source: the data.
+    exact: whether it is a real sample, not of float32 in any case.
+  """
+  value = 1 if exact and source.raw_dtype == "uint8" else 4
+  values = int(np.prod(source.train.sample_shape)) * value
+  return values + _bytes_of_class(source.num_classes)
+
+
+def _bytes_of_class(num_classes: int) -> int:
+  return 1 if num_classes <= 256 else 2
+
+
 def rows_of_bytes(source, budget: int) -> int:
   """Real samples whose bytes fit a budget, at least one; see `stored_bytes`."""
-  value = 1 if source.raw_dtype == "uint8" else 4
-  each = int(np.prod(source.train.sample_shape)) * value
-  each += 1 if source.num_classes <= 256 else 2
-  return max(1, min(budget // each, source.train.num_samples))
+  fit = budget // bytes_of_sample(source)
+  return max(1, min(fit, source.train.num_samples))
 
 
 def student_for(method: Method, own, network):
@@ -122,16 +205,39 @@ def student_for(method: Method, own, network):
   return network if own is None and method.model == "network" else own
 
 
-def _named(given: Mapping[str, Any]) -> Maker:
-  for field in given:
-    one_of(("method", "name", "network"), "maker", field)
-  method = maker(given["method"]).method
+def _specified(given: Mapping[str, Any]) -> Maker:
+  spec = dict(given)
+  label = spec.pop("label", None)
+  if "method" in spec:
+    made = _with_network(spec)
+  elif spec.get("name") == "noised_means":
+    made = _noised(spec)
+  else:
+    made = _distilled(methods.from_spec(spec))
+  if label is None:
+    return made
+  return made._replace(name=label, spec=dict(given))
+
+
+def _with_network(spec: Mapping[str, Any]) -> Maker:
+  for field in spec:
+    one_of(("label", "method", "network"), "maker", field)
+  method = maker(spec["method"]).method
   if method is None:
     raise ConfigError(
-        f"`maker` must have a method; got {plain(given['method'])}. Choices of "
+        f"`maker` must have a method; got {plain(spec['method'])}. Choices of "
         "real samples are given by name.")
-  made = _distilled(method, given.get("network"))
-  return made._replace(name=given.get("name", method.name), spec=dict(given))
+  return _distilled(method, spec.get("network"))._replace(spec=dict(spec))
+
+
+def _noised(spec: Mapping[str, Any]) -> Maker:
+  from distill_jax.applications import noised_means  # which imports this
+
+  settings = {k: v for k, v in spec.items() if k != "name"}
+  try:
+    return noised_means.maker(**settings)
+  except TypeError as error:
+    raise ConfigError(f"`maker` 'noised_means': {error}.") from None
 
 
 def _distilled(method: Method, own=None) -> Maker:
@@ -164,46 +270,6 @@ def _chosen(name: str) -> Maker:
     return made._replace(raw_dtype=source.raw_dtype)
 
   return Maker(name, make, name, exact=exact)
-
-
-def _by_class(select: Callable) -> Callable:
-  """A choice of samples whose classes take turns."""
-
-  def choose(key, source, num_rows):
-    classes = present_classes(source, num_rows)
-    return select(key, source.train, classes)[0], classes
-
-  return choose
-
-
-def _all(key, source, num_rows):
-  """Every sample, whatever number is asked for."""
-  del key, num_rows
-  split = source.train
-  rows = [
-      split.encode(split.inputs[start:start + 1024])
-      for start in range(0, split.num_samples, 1024)
-  ]
-  return jnp.concatenate(rows), np.asarray(split.labels)
-
-
-# Choices of real samples, and whether what they give are samples themselves.
-REAL = {
-    "all_real": (_all, True),
-    "class_mean": (
-        _by_class(lambda key, split, c: selection.class_mean(split, c)), False),
-    "herding":
-        (_by_class(lambda key, split, c: selection.herding(split, c)), True),
-    "kcentre":
-        (_by_class(lambda key, split, c: selection.kcentre(split, c)), True),
-    "kmeans": (
-        _by_class(lambda key, split, c: selection.kmeans(key, split, c, 1)),
-        False),
-    "random_real": (
-        _by_class(
-            lambda key, split, c: selection.random_real(key, split, c, 1)), True
-    )
-}
 
 
 def key_of(seed: int, *places: int) -> Array:

@@ -9,13 +9,12 @@ shrinks afterwards: the budget is one of each class or task, not of the whole.
   step sizes  left out, with the order of steps: one recipe trains on all
   scalars     left out (RFAD's temperature)
 
-A set with a fixed initialisation cannot be joined with that of another task,
-which has an initialisation of its own, and no more can points for a probe that
-brings its own offsets.
+Sets that bring a learner of their own stay what they are for: points of a
+linear probe become the points of one probe of all data seen (`merging.merge`),
+and those of soft-label neighbours one set of neighbours. A set with a fixed
+initialisation cannot be joined with that of another task, which has another.
 """
 
-import contextlib
-import time
 from collections.abc import Sequence
 
 import jax
@@ -24,17 +23,20 @@ import numpy as np
 from distill_jax import merging, schema
 from distill_jax.applications.makers import (
     Maker,
+    bytes_of_sample,
     maker,
     rows_of_bytes,
     stored_bytes,
+    timed,
 )
 from distill_jax.artifact import Artifact
 from distill_jax.data.source import Source
 from distill_jax.errors import ConfigError
+from distill_jax.evaluation.fitting import own_learner
 from distill_jax.evaluation.recipe import Recipe
 from distill_jax.initialisation import step_order
 from distill_jax.labels import uncentred
-from distill_jax.methods.method import Keys, plan
+from distill_jax.probe_set import has_probe
 from distill_jax.types import Array
 
 _NOTHING = 1e-6  # of a label's mass
@@ -60,17 +62,12 @@ def remember(
     network: that a method of networks works with; by default one for the data.
 
   Returns:
-    The set; its provenance has `seconds_made`, compilation included.
+    The set; see `makers.timed`.
   """
   made_by = maker(made_by)
   check_kept(made_by)
   num_rows = rows_for(task, made_by, per_class=per_class, num_bytes=num_bytes)
-  if made_by.method is not None and made_by.method.model != "network":
-    network = None
-  began = time.perf_counter()
-  made = made_by.make(key, task, num_rows, network)
-  seconds = round(time.perf_counter() - began, 3)
-  return made._replace(provenance={**made.provenance, "seconds_made": seconds})
+  return timed(made_by, key, task, num_rows, network)
 
 
 def rows_for(
@@ -104,7 +101,7 @@ def rows_for(
     return int(per_class) * present
   if made_by.exact:
     found = rows_of_bytes(task, num_bytes) // present
-    least = stored_bytes_of_rows(task, present)
+    least = present * bytes_of_sample(task)
   else:
     fixed, each = _bytes_of_method(task, made_by, present)
     found, least = int((num_bytes - fixed) // each), fixed + each
@@ -113,13 +110,6 @@ def rows_for(
         f"`num_bytes` must hold a row of each class of a task, {least:,} "
         f"bytes for {made_by.name}; got {num_bytes:,}.")
   return min(found, most) * present
-
-
-def stored_bytes_of_rows(task: Source, num_rows: int) -> int:
-  """Bytes of so many real samples; see `makers.stored_bytes`."""
-  value = 1 if task.raw_dtype == "uint8" else 4
-  label = 1 if task.num_classes <= 256 else 2
-  return num_rows * (int(np.prod(task.train.sample_shape)) * value + label)
 
 
 def equal_bytes(task: Source, part: Artifact, exact: bool) -> int:
@@ -140,47 +130,11 @@ def check_kept(made_by: Maker) -> None:
     ConfigError: saying why.
   """
   method = made_by.method
-  if method is None:
-    return
-  if jax.tree.leaves(method.initial(_THETA)):
+  if method is not None and jax.tree.leaves(method.initial(_THETA)):
     raise ConfigError(
         f"`makers` must not fix the initialisation of students; {made_by.name} "
         "does, and sets of several tasks have several. Ask it for random "
         "initialisations.")
-  if method.begin is None and method.model == "none":
-    raise ConfigError(
-        "`makers` must make samples that any network learns from; "
-        f"{made_by.name} makes points for a probe of its own. Choose another "
-        "method, such as dm.")
-
-
-def check_sound(
-    task: Source, made_by: Maker, num_rows: int, network=None) -> None:
-  """Refuses what a method cannot do with a task, before its first step.
-
-  Raises:
-    ConfigError, DataError, ValueError: of the method's own plan.
-  """
-  if made_by.method is None:
-    return
-
-  def sound(planned):
-    raise _SoundError
-
-  if made_by.method.model != "network":
-    network = None
-  with contextlib.suppress(_SoundError):
-    plan(
-        task,
-        made_by.method,
-        network,
-        num_rows=num_rows,
-        keys=Keys.of(jax.random.key(0)),
-        store=sound)
-
-
-class _SoundError(Exception):
-  """Ends a plan once the task is known to be sound."""
 
 
 def united(
@@ -192,11 +146,14 @@ def united(
     parts: one for each task seen.
     classes: of each of these tasks.
     recipe: that trains on it. Labels become centred for a regression, and rows
-      of a cross-entropy otherwise.
+      of a cross-entropy otherwise. Sets with a learner of their own keep to
+      that.
 
   Raises:
     ConfigError, ArtifactError: what cannot be joined.
   """
+  if all(map(has_probe, parts)):
+    return merging.merge(parts)
   return merging.merge([
       _alike(part, own, recipe)
       for part, own in zip(parts, classes, strict=True)
@@ -236,10 +193,10 @@ def _alike(part: Artifact, classes, recipe: Recipe) -> Artifact:
         f"{part.method} that has one.")
   if any(np.ndim(leaf) for leaf in jax.tree.leaves(part.extra)):
     raise ConfigError(
-        "`parts` must be samples that any network learns from; got points for "
-        f"a probe of its own, by {part.method}.")
-  labels, space = rows_on(part, classes), "raw"
-  if recipe.regression:
+        "`parts` must all be points of a probe, or samples that any network "
+        f"learns from; got points for a probe of its own, by {part.method}.")
+  labels, space, own = rows_on(part, classes), "raw", own_learner(part.network)
+  if recipe.regression and not own:
     labels = labels - np.float32(1 / part.num_classes)
     space = "centred"
   return part._replace(
@@ -252,7 +209,7 @@ def _alike(part: Artifact, classes, recipe: Recipe) -> Artifact:
       extra=(),
       codes=(),
       recipe=recipe.spec,
-      network={})
+      network=part.network if own else {})
 
 
 def _bytes_of_method(task, made_by, present) -> tuple[int, int]:

@@ -16,143 +16,51 @@ itself is sound: members drawn anew and untrained networks must give an area of
 A low score is no evidence of privacy. DP-SGD is not among the arms.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
 import numpy as np
 
 from distill_jax import models, nn
-from distill_jax.applications import (
-    membership,
-    noised_means,
-    outputs,
-    privacy_report,
-)
+from distill_jax.applications import membership, privacy_report
+from distill_jax.applications.candidates import Candidates, draw_candidates
 from distill_jax.applications.cells import Cells
 from distill_jax.applications.findings import Findings
 from distill_jax.applications.makers import (
     Maker,
+    bytes_of_sample,
     check_counts,
+    check_names,
+    check_sound,
     key_of,
     maker,
     rows_of_bytes,
-    stored_bytes,
 )
 from distill_jax.applications.programs import compiled_once
+from distill_jax.applications.shadows import (
+    Arm,
+    nearest,
+    public_features,
+    shadow,
+)
 from distill_jax.data.source import check_source
 from distill_jax.errors import ConfigError, DataError, plain
 from distill_jax.evaluation import recipes
-from distill_jax.labels import classes_of
-from distill_jax.methods.method import Keys
-from distill_jax.objectives.embedding import embeddings
-from distill_jax.parallel import map_rows
-from distill_jax.types import Array
+from distill_jax.runs import students
+
+__all__ = [
+    "Arm", "Candidates", "arms_of", "draw_candidates", "nearest", "run",
+    "shadow"
+]
 
 _DM = dict(name="dm", num_steps=300, batch_size=32)
 ARMS = (
     "all_real", "random_real", "byte_matched_real", dict(_DM, start="noise"),
     dict(_DM, start="real"))
 RECIPE = dict(name="converged", num_steps=500, batch_size=64)
-_SAME = 1e-8  # of squared lengths, below which two samples are one
 # Places of keys.
 _CANDIDATES, _KEEP, _MAKE, _TRAIN, _PUBLIC, _REPORT = range(6)
-
-
-class Candidates(NamedTuple):
-  """Who may be a member.
-
-  Attributes:
-    source: the candidates as its train split, with the labels that pipelines
-      see; an even number of each class.
-    rows: [Z] int, of the train split that they were drawn from.
-    canary: [Z] bool, those with a wrong label.
-  """
-
-  source: Any
-  rows: np.ndarray
-  canary: np.ndarray
-
-  @property
-  def classes(self) -> np.ndarray:
-    """[Z] int, the labels that pipelines see."""
-    return np.asarray(self.source.train.labels)
-
-
-class Arm(NamedTuple):
-  """Attributes:
-    name: in tables.
-    maker: of the set.
-    num_rows: samples that it is asked for.
-    recipe: of the network trained on the set; None for the set's own.
-  """
-
-  name: str
-  maker: Maker
-  num_rows: int
-  recipe: Mapping[str, Any] | None
-
-
-def draw_candidates(
-    key: Array, source, num_candidates: int, num_canaries: int) -> Candidates:
-  """Draws candidates, equally many of each class, some with a wrong label.
-
-  Canaries of one class get the label of another, around a circle of classes,
-  so that numbers of labels stay even and equal.
-
-  Args:
-    key: consumed.
-    source: of whose train split they are drawn.
-    num_candidates: at most; classes have the same even number, or what even
-      number there is.
-    num_canaries: at most; a multiple of the classes, or below their number.
-
-  Raises:
-    ConfigError, DataError: too few candidates or samples.
-  """
-  labels = np.asarray(source.train.labels)
-  present = source.train.present
-  each = num_candidates // len(present) // 2 * 2
-  if each < 2:
-    raise ConfigError(
-        "`num_candidates` must be at least two of each class, "
-        f"{2 * len(present)}; got {num_candidates}.")
-  if num_candidates > len(labels):
-    raise ConfigError(
-        f"`num_candidates` must be at most the {len(labels):,} samples of the "
-        f"train split; got {num_candidates:,}.")
-  if num_canaries == 1 or num_canaries > num_candidates // 4:
-    raise ConfigError(
-        "`num_canaries` must be 0, or 2 to a quarter of the candidates; got "
-        f"{num_canaries}.")
-  k_rows, k_circle = jax.random.split(key)
-  order = np.asarray(jax.random.permutation(k_rows, len(labels)))
-  rows, own = [], {}
-  for c in present:
-    found = order[labels[order] == c][:each]
-    found = found[:len(found) // 2 * 2]
-    own[c] = np.arange(len(found)) + sum(map(len, rows))
-    rows.append(found)
-    if not len(found):
-      raise DataError(
-          "`source` must have two samples of each class; class "
-          f"{plain(source.class_names[c])} has one.")
-  rows = np.concatenate(rows)
-  seen = labels[rows].copy()
-  circle = np.asarray(jax.random.permutation(k_circle, present))
-  circle = circle[:num_canaries]
-  canary = np.zeros(len(rows), bool)
-  if len(circle) > 1:
-    most = min(len(own[c]) for c in circle) // 2
-    for c, label in zip(circle, np.roll(circle, -1), strict=True):
-      chosen = own[c][:min(num_canaries // len(circle), most)]
-      seen[chosen], canary[chosen] = label, True
-  taken = source.take(rows)
-  relabelled = taken.train._replace(labels=np.asarray(seen))
-  made = taken._replace(train=relabelled).take(np.arange(len(rows)))
-  return Candidates(made, rows, canary)
 
 
 def run(
@@ -179,12 +87,13 @@ def run(
     seed: of everything; secret where the sets of `epsilons` are used.
     arms: makers, methods or their specifications; `byte_matched_real` are so
       many random real samples as the bytes of `per_class` distilled ones hold.
-      A specification may hold its name in tables as `arm`.
+      Without a `label` of its own an arm is named for its start too.
     num_candidates: Z, samples that may be members.
     num_pipelines: N, even and at least 6; each has half of the candidates.
     per_class: samples of a set.
     num_canaries: candidates with a wrong label, reported apart.
     network: that is distilled for and trained; by default what suits the data.
+      Kernels, and sets with a learner of their own, are judged by that.
     recipe: of training; None for that of each set. Sets with centred labels,
       step sizes or a fixed initialisation have their own in any case.
     early_steps: numbers of updates (or epochs, as the recipe counts) after
@@ -217,6 +126,7 @@ def run(
       key_of(seed, _KEEP), num_pipelines, candidates.classes)
   network = nn.as_network(network) or models.default(source)
   network = dict(name=network) if isinstance(network, str) else network
+  spec = students.network(network, source).spec
   known = arms_of(
       candidates.source.take(np.flatnonzero(keep[0])),
       arms,
@@ -227,7 +137,7 @@ def run(
       epsilons=epsilons,
       delta=delta,
       noised=noised)
-  embed = _public_features(key_of(seed, _PUBLIC), source)
+  embed = public_features(key_of(seed, _PUBLIC), source)
 
   def pipelines(number, arm):
     for m in range(num_pipelines):
@@ -260,9 +170,7 @@ def run(
       num_pipelines=num_pipelines,
       per_class=per_class,
       num_canaries=int(candidates.canary.sum()),
-      network=(
-          dict(network)
-          if isinstance(network, Mapping) else models.spec_of(network)),
+      network=dict(network) if isinstance(network, Mapping) else dict(spec),
       recipe=recipe and dict(recipe),
       early_steps=list(early_steps),
       epsilons=list(epsilons),
@@ -300,48 +208,34 @@ def arms_of(
   made = []
   for given in arms:
     if given == "byte_matched_real":
-      value = int(np.prod(half.train.sample_shape))
-      budget = num_rows * (4 * value + (1 if half.num_classes <= 256 else 2))
-      made.append(
-          Arm(given, maker("random_real"), rows_of_bytes(half, budget), recipe))
-      continue
-    name, one = _named(given)
-    if one.method is not None:
-      outputs.check_judged(half, one.method, network)
-    made.append(Arm(name, one, num_rows, recipe))
+      budget = num_rows * bytes_of_sample(half, exact=False)
+      real = maker("random_real")._replace(name=given)
+      made.append(Arm(real, rows_of_bytes(half, budget), recipe))
+    else:
+      one = _with_start(given)
+      check_sound(one, half, num_rows, network)
+      made.append(Arm(one, num_rows, recipe))
   for num in early_steps:
-    made.append(
-        Arm(
-            f"all_real_{num}", maker("all_real"), num_rows,
-            _shortened(recipe, num)))
+    stopped = maker("all_real")._replace(name=f"all_real_{num}")
+    made.append(Arm(stopped, num_rows, _shortened(recipe, num)))
   for epsilon in epsilons:
-    one = noised_means.maker(epsilon, delta, **(noised or {}))
-    made.append(Arm(one.name, one, num_rows, recipe))
-  names = [arm.name for arm in made]
-  if not names:
+    one = maker(
+        dict(noised or {}, name="noised_means", epsilon=epsilon, delta=delta))
+    made.append(Arm(one, num_rows, recipe))
+  if not made:
     raise ConfigError("`arms` must name at least one; got none.")
-  if twice := sorted({name for name in names if names.count(name) > 1}):
-    raise ConfigError(
-        f"`arms` must have different names; got {', '.join(twice)} twice. Give "
-        "one another: {..., \"arm\": NAME}.")
+  check_names((arm.name for arm in made), "arms")
   return tuple(made)
 
 
-def _named(given) -> tuple[str, Maker]:
-  """An arm's name and maker; its start is part of a specification's name."""
-  if not isinstance(given, Mapping):
-    one = maker(given)
-    return one.name, one
-  spec = dict(given)
-  name = spec.pop("arm", None)
-  if spec.get("name") == "noised_means":
-    settings = {k: v for k, v in spec.items() if k != "name"}
-    one = noised_means.maker(**settings)
-  else:
-    one = maker(spec)
+def _with_start(given) -> Maker:
+  """A maker, named for its start too where it has no label."""
+  one = maker(given)
+  spec = given if isinstance(given, Mapping) else {}
   start = spec.get("start")
-  usual = f"{one.name}_{start}" if isinstance(start, str) else one.name
-  return name or usual, one
+  if "label" in spec or not isinstance(start, str):
+    return one
+  return one._replace(name=f"{one.name}_{start}")
 
 
 def _shortened(recipe, num: int) -> dict[str, Any]:
@@ -354,102 +248,3 @@ def _shortened(recipe, num: int) -> dict[str, Any]:
         f"epochs; got {plain(recipe)}.")
   check_counts(early_steps=num)
   return {**recipe, count: num}
-
-
-def shadow(
-    k_make: Array,
-    k_train: Array,
-    arm: Arm,
-    candidates: Candidates,
-    keep: np.ndarray,
-    network: Any,
-    *,
-    embed: Any = None) -> dict[str, np.ndarray]:
-  """One pipeline: its half of the candidates, a set, a network, its outputs.
-
-  Args:
-    k_make: of the set; consumed.
-    k_train: of the network; consumed.
-    arm: what is audited.
-    candidates: all Z.
-    keep: [Z] bool, those that the pipeline has.
-    network: that is distilled for and trained, or its specification.
-    embed: `(inputs [n, ...]) -> features [n, D]` of a public network, or None.
-
-  Returns:
-    By name: phi [Z] of the trained network and of the same `untrained`;
-    `pixels` and `features` [Z], less the squared distance to the nearest
-    sample of the set; `seen` [Z] bool, real samples in the set or where it
-    started; `accuracy`, `bytes`, `num_samples`, `seconds`, `noise_scale` [1],
-    the last NaN but for sets with differential privacy.
-  """
-  half = candidates.source.take(np.flatnonzero(keep))
-  method = arm.maker.method
-  wanted = method is None or method.model == "network"
-  began = time.perf_counter()
-  made = arm.maker.make(k_make, half, arm.num_rows, network if wanted else None)
-  seconds = time.perf_counter() - began
-  fitted = outputs.fit(
-      k_train, made, network=network if wanted else None, recipe=arm.recipe)
-  split, labels = candidates.source.train, candidates.classes
-  phi = membership.statistic(fitted.outputs(split), labels)
-  untrained = np.full(len(labels), np.nan)
-  if fitted.untrained is not None:
-    untrained = membership.statistic(fitted.untrained(split), labels)
-  test = candidates.source.test
-  right = np.asarray(classes_of(fitted.outputs(test))) == test.labels
-  inputs = np.asarray(_encoded(split))
-  near = dict(pixels=np.full(len(labels), np.nan))
-  near["features"] = near["pixels"]
-  if made.inputs.shape[1:] == inputs.shape[1:]:
-    near["pixels"] = -nearest(inputs, made.inputs)
-    if embed is not None:
-      near["features"] = -nearest(embed(inputs), embed(made.inputs))
-  guarantee = made.provenance.get("privacy")
-  return dict(
-      phi=phi,
-      untrained=untrained,
-      **near,
-      seen=keep & _seen(k_make, arm, half, made, inputs),
-      accuracy=np.array([right.mean()]),
-      bytes=np.array([stored_bytes(made, arm.maker.exact)]),
-      num_samples=np.array([made.num_samples]),
-      seconds=np.array([seconds]),
-      noise_scale=np.array([guarantee["noise_scale"] if guarantee else np.nan]))
-
-
-def nearest(points: Any, others: Any) -> np.ndarray:
-  """Squared distances [Z] float64 from points [Z, ...] to the nearest other.
-  """
-  a = np.asarray(points, np.float64).reshape(len(points), -1)
-  b = np.asarray(others, np.float64).reshape(len(others), -1)
-  square = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ b.T
-  return np.maximum(square.min(1), 0.0)
-
-
-def _seen(key, arm, half, made, inputs):
-  """Which candidates are samples of the set, or are where it started."""
-  nothing = np.zeros(len(inputs), bool)
-  method, begun = arm.maker.method, None
-  if arm.maker.exact:
-    begun = made.inputs
-  elif method is not None and method.begin is not None:
-    start = method.begin(Keys.of(key).start, half, arm.num_rows)
-    begun = np.asarray(method.parameterization.decode(start.codes))
-  if begun is None or begun.shape[1:] != inputs.shape[1:]:
-    return nothing
-  flat = inputs.reshape(len(inputs), -1).astype(np.float64)
-  return nearest(inputs, begun) <= _SAME * (1 + np.square(flat).sum(1))
-
-
-@jax.jit
-def _encoded(split):
-  return map_rows(split.encode, split.inputs)
-
-
-def _public_features(key, source):
-  """Features of a random network that has seen no data."""
-  network = models.from_spec(models.default(source), source.num_classes)
-  variables = network.init(key, source.example)
-  read = jax.jit(lambda inputs: embeddings(network, variables, inputs))
-  return lambda inputs: np.asarray(read(inputs))

@@ -8,7 +8,11 @@ import jax
 import numpy as np
 
 from distill_jax.applications import membership
-from distill_jax.applications.findings import aligned, with_error
+from distill_jax.applications.findings import (
+    aligned,
+    mean_and_error,
+    with_error,
+)
 from distill_jax.figures import theme
 from distill_jax.types import Array
 
@@ -33,7 +37,7 @@ def row(
   Args:
     key: of bootstraps and of members drawn anew; consumed.
     arm: its name.
-    found: [N, ...] arrays of `privacy.shadow`.
+    found: [N, ...] arrays of `shadows.shadow`.
     keep: [N, Z] bool.
     classes: [Z] int.
     canary: [Z] bool.
@@ -47,8 +51,7 @@ def row(
       arm=arm,
       num_samples=round(float(found["num_samples"].mean()), 1),
       bytes=round(float(found["bytes"].mean()), 1),
-      mean=float(accuracy.mean()),
-      stderr=float(accuracy.std(ddof=1) / np.sqrt(len(accuracy))),
+      **mean_and_error(accuracy),
       per_network=accuracy.tolist(),
       num_networks=len(accuracy),
       seconds=float(found["seconds"].mean()),

@@ -26,6 +26,7 @@ from distill_jax.applications import makers as making
 from distill_jax.applications.audit import Audit
 from distill_jax.applications.cells import Cells
 from distill_jax.applications.findings import Findings
+from distill_jax.applications.programs import compiled_once
 from distill_jax.applications.robustness_report import draw, rows_of, table
 from distill_jax.data.source import Source
 from distill_jax.evaluation import attacks
@@ -102,13 +103,14 @@ def run(
       batch_size=batch_size,
       attack=dict(eps=eps, num_steps=steps, num_attacked=num_attacked))
   found = []
-  for maker in work.makers:
-    found.append(work.clean(maker))
-    if all_data:
-      found += work.same_budget(maker)
-  for fraction in poison:
-    found += [work.poisoned(maker, fraction) for maker in work.makers]
-    found.append(work.matched(fraction))
+  with compiled_once():
+    for maker in work.makers:
+      found.append(work.clean(maker))
+      if all_data:
+        found += work.same_budget(maker)
+    for fraction in poison:
+      found += [work.poisoned(maker, fraction) for maker in work.makers]
+      found.append(work.matched(fraction))
   document = dict(
       application="robustness",
       settings=dict(

@@ -11,7 +11,6 @@ All are trained by the recipe of a candidate. Early stopping and all data change
 its length alone, as `Arm.adapt` says.
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -23,11 +22,14 @@ import numpy as np
 from distill_jax.applications.cells import Cells
 from distill_jax.applications.makers import (
     Maker,
+    bytes_of_sample,
     key_of,
     maker,
     makers,
     rows_of_bytes,
+    seconds_of,
     stored_bytes,
+    timed,
 )
 from distill_jax.artifact import Artifact
 from distill_jax.errors import ConfigError
@@ -123,8 +125,7 @@ def proxies(
   for i, one in enumerate(made):
     key = key_of(seed, _MAKE, i)
     artifact = cells.artifact(
-        f"sets/{one.name}",
-        partial(_timed, one, key, source, num_rows, network))
+        f"sets/{one.name}", partial(timed, one, key, source, num_rows, network))
     if several and artifact.student_init == "fixed":
       raise _fixed(one.name)
     arms.append(of_artifact(one.name, artifact, exact=one.exact))
@@ -147,7 +148,7 @@ def of_artifact(name: str, artifact: Artifact, *, exact: bool = False) -> Arm:
         samples=samples._replace(labels=uncentred(samples.labels)))
   return Arm(
       name, made, dict, artifact.num_samples, stored_bytes(artifact, exact),
-      artifact.provenance.get("making_seconds", 0.0))
+      seconds_of(artifact))
 
 
 def byte_matched(key: Array, source, num_bytes: int) -> Arm:
@@ -183,7 +184,8 @@ def truth(
     return {**spec, name: max(1, round(length))}
 
   return Arm(
-      TRUTH, real_samples(key, source, num), adapt, num, num * _bytes(source))
+      TRUTH, real_samples(key, source, num), adapt, num,
+      num * bytes_of_sample(source))
 
 
 def early_stopping(key: Array, source, num_rows: int, recipe: Spec) -> Arm:
@@ -217,7 +219,8 @@ def early_stopping(key: Array, source, num_rows: int, recipe: Spec) -> Arm:
     return found
 
   return Arm(
-      EARLY, real_samples(key, source, num), adapt, num, num * _bytes(source))
+      EARLY, real_samples(key, source, num), adapt, num,
+      num * bytes_of_sample(source))
 
 
 def real_samples(key: Array, source, num: int) -> TrainingSet:
@@ -231,23 +234,6 @@ def real_samples(key: Array, source, num: int) -> TrainingSet:
   rows = label_rows(split.labels[rows], split.num_classes, inputs.dtype)
   samples = Samples(inputs, rows, jnp.zeros((0,), jnp.float32))
   return TrainingSet(samples, step_order(num, 1))
-
-
-def _timed(one, key, source, num_rows, network) -> Artifact:
-  began = time.perf_counter()
-  made = one.make(key, source, num_rows, network)
-  seconds = round(time.perf_counter() - began, 2)
-  return made._replace(
-      provenance={
-          **made.provenance, "making_seconds": seconds
-      })
-
-
-def _bytes(source) -> int:
-  """Of one real sample with its label; see `makers.rows_of_bytes`."""
-  value = 1 if source.raw_dtype == "uint8" else 4
-  label = 1 if source.num_classes <= 256 else 2
-  return int(np.prod(source.train.sample_shape)) * value + label
 
 
 def _fixed(name: str) -> ConfigError:

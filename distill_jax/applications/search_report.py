@@ -6,7 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from distill_jax.applications.findings import Findings, aligned, with_error
+from distill_jax.applications.findings import (
+    Findings,
+    aligned,
+    mean_and_error,
+    with_error,
+)
 from distill_jax.applications.makers import key_of
 from distill_jax.applications.search_arms import TRUTH, Arm
 from distill_jax.applications.search_space import labels
@@ -84,8 +89,7 @@ def _row(arm: Arm, cells, tested) -> dict[str, Any]:
   training = sum(net["seconds"] for net in networks)
   return dict(
       arm=arm.name,
-      mean=float(accuracy.mean()),
-      stderr=_stderr(accuracy),
+      **mean_and_error(accuracy),
       num_networks=len(accuracy),
       images=arm.num_images,
       bytes=arm.num_bytes,
@@ -94,12 +98,6 @@ def _row(arm: Arm, cells, tested) -> dict[str, Any]:
       seconds_compiling=round(
           sum(cell[0]["compile_seconds"] for cell in cells), 2),
       diverged=sum(net["diverged"] for net in networks))
-
-
-def _stderr(values: np.ndarray) -> float | None:
-  if len(values) < 2:
-    return None
-  return float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def table(found: Mapping[str, Any]) -> str:

@@ -1,0 +1,89 @@
+"""Who may be in the data of an audit, and a few of them with a wrong label."""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from distill_jax.errors import ConfigError, DataError, plain
+from distill_jax.types import Array
+
+
+class Candidates(NamedTuple):
+  """Who may be a member.
+
+  Attributes:
+    source: the candidates as its train split, with the labels that pipelines
+      see; an even number of each class.
+    rows: [Z] int, of the train split that they were drawn from.
+    canary: [Z] bool, those with a wrong label.
+  """
+
+  source: Any
+  rows: np.ndarray
+  canary: np.ndarray
+
+  @property
+  def classes(self) -> np.ndarray:
+    """[Z] int, the labels that pipelines see."""
+    return np.asarray(self.source.train.labels)
+
+
+def draw_candidates(
+    key: Array, source, num_candidates: int, num_canaries: int) -> Candidates:
+  """Draws candidates, equally many of each class, some with a wrong label.
+
+  Canaries of one class get the label of another, around a circle of classes,
+  so that numbers of labels stay even and equal.
+
+  Args:
+    key: consumed.
+    source: of whose train split they are drawn.
+    num_candidates: at most; classes have the same even number, or what even
+      number there is.
+    num_canaries: at most; a multiple of the classes, or below their number.
+
+  Raises:
+    ConfigError, DataError: too few candidates or samples.
+  """
+  labels = np.asarray(source.train.labels)
+  present = source.train.present
+  each = num_candidates // len(present) // 2 * 2
+  if each < 2:
+    raise ConfigError(
+        "`num_candidates` must be at least two of each class, "
+        f"{2 * len(present)}; got {num_candidates}.")
+  if num_candidates > len(labels):
+    raise ConfigError(
+        f"`num_candidates` must be at most the {len(labels):,} samples of the "
+        f"train split; got {num_candidates:,}.")
+  if num_canaries == 1 or num_canaries > num_candidates // 4:
+    raise ConfigError(
+        "`num_canaries` must be 0, or 2 to a quarter of the candidates; got "
+        f"{num_canaries}.")
+  k_rows, k_circle = jax.random.split(key)
+  order = np.asarray(jax.random.permutation(k_rows, len(labels)))
+  rows, own = [], {}
+  for c in present:
+    found = order[labels[order] == c][:each]
+    found = found[:len(found) // 2 * 2]
+    own[c] = np.arange(len(found)) + sum(map(len, rows))
+    rows.append(found)
+    if not len(found):
+      raise DataError(
+          "`source` must have two samples of each class; class "
+          f"{plain(source.class_names[c])} has one.")
+  rows = np.concatenate(rows)
+  seen = labels[rows].copy()
+  circle = np.asarray(jax.random.permutation(k_circle, present))
+  circle = circle[:num_canaries]
+  canary = np.zeros(len(rows), bool)
+  if len(circle) > 1:
+    most = min(len(own[c]) for c in circle) // 2
+    for c, label in zip(circle, np.roll(circle, -1), strict=True):
+      chosen = own[c][:min(num_canaries // len(circle), most)]
+      seen[chosen], canary[chosen] = label, True
+  taken = source.take(rows)
+  relabelled = taken.train._replace(labels=np.asarray(seen))
+  made = taken._replace(train=relabelled).take(np.arange(len(rows)))
+  return Candidates(made, rows, canary)

@@ -1,0 +1,47 @@
+"""The table and the figure of one upload from each client."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from distill_jax.applications.findings import aligned, with_error
+from distill_jax.figures.charts import accuracy_against
+
+
+def table(document: Mapping[str, Any]) -> str:
+  """What clients send, how well the server does with it, and what it costs."""
+  said = document["settings"]
+  lines = [(
+      row["label"],
+      with_error(row["mean"], row["stderr"]),
+      f"{row['bytes']:,}",
+      f"{row['num_samples']:,}" if row["num_samples"] else "-",
+      f"{row['seconds']:,.1f}",
+      str(len(row["per_network"])),
+  ) for row in document["rows"]]
+  low, high = said["samples_of_clients"]
+  without = len(said["without_data"])
+  return aligned((
+      "clients send", "accuracy %", "bytes", "samples", "seconds", "networks"
+  ), lines, (
+      f"{said['num_clients']} clients with {low:,} to {high:,} samples, "
+      f"{without} without any; server: {said['network']['name']}, recipe "
+      f"{said['recipe']['name']}. Accuracy after the last epoch on the test "
+      "part, ± the standard error over networks. Bytes travel up, for "
+      "FedAvg up and down. Seconds are those of all clients' work "
+      "together, for all data those of training.",))
+
+
+def draw(document: Mapping[str, Any]):
+  """Accuracy against bytes that travel, as a `Figure`."""
+  return accuracy_against(
+      [
+          dict(
+              label=row.get("line", row["label"]),
+              bytes=row["bytes"],
+              mean=row["mean"],
+              per_network=row["per_network"],
+              std=row.get("std", 0.0)) for row in document["rows"]
+      ],
+      "bytes",
+      size="bytes that travel",
+      title="One upload from each client: accuracy against bytes")

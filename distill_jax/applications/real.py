@@ -1,0 +1,49 @@
+"""Choices of real samples, and of means of them: what small sets must beat."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+
+from distill_jax import selection
+from distill_jax.initialisation import present_classes
+
+
+def _by_class(select: Callable) -> Callable:
+  """A choice of samples whose classes take turns."""
+
+  def choose(key, source, num_rows):
+    classes = present_classes(source, num_rows)
+    return select(key, source.train, classes)[0], classes
+
+  return choose
+
+
+def _all(key, source, num_rows):
+  """Every sample, whatever number is asked for."""
+  del key, num_rows
+  split = source.train
+  rows = [
+      split.encode(split.inputs[start:start + 1024])
+      for start in range(0, split.num_samples, 1024)
+  ]
+  return jnp.concatenate(rows), np.asarray(split.labels)
+
+
+# Choices of real samples, and whether what they give are samples themselves.
+REAL = {
+    "all_real": (_all, True),
+    "class_mean": (
+        _by_class(lambda key, split, c: selection.class_mean(split, c)), False),
+    "herding":
+        (_by_class(lambda key, split, c: selection.herding(split, c)), True),
+    "kcentre":
+        (_by_class(lambda key, split, c: selection.kcentre(split, c)), True),
+    "kmeans": (
+        _by_class(lambda key, split, c: selection.kmeans(key, split, c, 1)),
+        False),
+    "random_real": (
+        _by_class(
+            lambda key, split, c: selection.random_real(key, split, c, 1)), True
+    )
+}
