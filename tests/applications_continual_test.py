@@ -255,7 +255,7 @@ class MemoryTest(parameterized.TestCase):
       memories.united([theta], [(0, 1)], RECIPE)
     own = soft(rows, "raw", extra={"probe": np.ones(3, np.float32)})
     with self.assertRaisesRegex(ConfigError, "a probe of its own"):
-      memories.united([own], [(0, 1)], RECIPE)
+      memories.united([own, soft(rows, "raw")], [(0, 1)] * 2, RECIPE)
     other = soft(rows, "raw", raw_dtype="float32")
     with self.assertRaisesRegex(ArtifactError, "raw_dtype"):
       memories.united([soft(rows, "raw"), other], [(0, 1)] * 2, RECIPE)
@@ -470,7 +470,7 @@ class CompareTest(parameterized.TestCase):
       }), "`learner` 'kd'"),
       ("size", dict(per_class=99), "the smallest class, 12; got 99"),
       ("recipe", dict(recipe={"name": "in_order"}), "must train on any set"),
-      ("network", dict(networks="kernel_ridge"), "`networks` must be networks"),
+      ("network", dict(networks="kernel_ridge"), "`networks` must be trained by a recipe"),
       ("maker", dict(makers=["magic"]), "`maker` must be one of"), (
           "fixed", dict(makers=[{
               "name": "dd",

@@ -269,7 +269,7 @@ class RunTest(parameterized.TestCase):
       (dict(num_networks=0), "`num_networks` must be a whole number"),
       (dict(num_attacked=-1), "`num_attacked` must be at least 0"), (
           dict(network="kernel_ridge"),
-          "must be one network that a recipe trains"),
+          "`network` must be trained by a recipe, as networks"),
       (
           dict(makers=["label_solve"]),
           "`recipe` must suit the labels of one of `makers` at least; got conv"

@@ -107,7 +107,7 @@ def networks(
   for one in found:
     if not one.trained:
       raise ConfigError(
-          f"`{argument}` must be networks, which learn by steps; got "
+          f"`{argument}` must be trained by a recipe, as networks are; got "
           f"{one.name}.")
   return found
 
