@@ -447,7 +447,8 @@ class CompareTest(parameterized.TestCase):
             cells=cells,
             learner="kd",
             **{
-                **SMALL, "recipe": None
+                **SMALL, "recipe": None,
+                "joint_steps": 0
             })
       for row in found["rows"]:
         for name in ("seconds", "seconds_making", "seconds_learning"):
@@ -469,8 +470,9 @@ class CompareTest(parameterized.TestCase):
           "heat": 2
       }), "`learner` 'kd'"),
       ("size", dict(per_class=99), "the smallest class, 12; got 99"),
-      ("recipe", dict(recipe={"name": "in_order"}), "must train on any set"),
-      ("network", dict(networks="kernel_ridge"), "`networks` must be trained by a recipe"),
+      ("recipe", dict(recipe={"name": "in_order"}), "must train on any set"), (
+          "network", dict(networks="kernel_ridge"),
+          "`networks` must be trained by a recipe"),
       ("maker", dict(makers=["magic"]), "`maker` must be one of"), (
           "fixed", dict(makers=[{
               "name": "dd",

@@ -200,7 +200,9 @@ def test_refuses_clients_without_data(table):
 @pytest.mark.parametrize(
     "method", [
         methods.dm(num_steps=3, batch_size=8),
-        methods.sldd(num_steps=3, batch_size=8, epochs=1)
+        pytest.param(
+            methods.sldd(num_steps=3, batch_size=8, epochs=1),
+            marks=pytest.mark.slow)
     ],
     ids=lambda m: m.name)
 def test_sets_of_equal_shapes_are_those_made_alone(table, method):

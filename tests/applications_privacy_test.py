@@ -306,6 +306,7 @@ class AuditTest(parameterized.TestCase):
     assert np.abs(fitted.untrained(source.test) -
                   fitted.outputs(source.test)).max() > 0.1
 
+  @pytest.mark.slow
   def test_sets_of_kernels_and_two_classes(self):
     source = _source(num=60, num_classes=2)
     found = _audit(

@@ -157,9 +157,7 @@ class JudgingTest(parameterized.TestCase):
     assert found["success"] is None and found["calibration"]["ece"]["mean"] > 0
     assert found["attacks"]["num_samples"] == 10
 
-  @parameterized.parameters((recipes.converged(7, batch_size=4), 28),
-                            (recipes.dc(3), 48), (recipes.idc(2, mix=0.0), 24),
-                            (recipes.in_order(), 24))
+  @parameterized.parameters((recipes.dc(3), 48), (recipes.in_order(), 24))
   def test_samples_are_counted(self, recipe, expected):
     """dc trains for one epoch more than it is told, as its authors do."""
     made = from_samples(
@@ -238,6 +236,7 @@ class RunTest(parameterized.TestCase):
       assert word in text
     assert len(found.figure().axes) == 2
 
+  @pytest.mark.slow
   def test_methods_of_every_kind(self):
     """A learner of its own, and labels of a regression, on features."""
     generator = np.random.default_rng(0)

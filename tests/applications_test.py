@@ -17,6 +17,7 @@ from distill_jax.errors import ConfigError
 CLASSES = 4
 FEW = {"name": "adam", "num_epochs": 1, "batch_size": 8}
 # Of networks, of kernels, with learners of their own, with a fixed theta_0.
+TESTED = (("dm", "federated"), ("dm", "privacy"))
 KINDS = ("dm", "kip", "soft_neighbours", "frozen_features", "sldd")
 
 
@@ -58,26 +59,37 @@ def texts():
       vectors=Vectors(words, np.float32(vectors), "test"))
 
 
-def _marked(name):
-  """One method of each kind by default, the others by `make test-all`."""
-  return pytest.param(
-      name, marks=() if name in KINDS else pytest.mark.slow, id=name)
+def _cases():
+  """Of each kind of method one by default, all by `make test-all`.
+
+  A search trains on sets alone, so one kind will do; and federated and privacy
+  have tests of dm of their own.
+  """
+  for name in sorted(methods.ENTRIES):
+    for application in ("continual", "federated", "privacy", "search"):
+      usual = name in KINDS and (name, application) not in TESTED and (
+          application != "search" or name == "frozen_features")
+      yield pytest.param(
+          name,
+          application,
+          marks=() if usual else pytest.mark.slow,
+          id=f"{name}-{application}")
 
 
-@pytest.mark.parametrize("name", [*map(_marked, sorted(methods.ENTRIES))])
-def test_method(name, images, table, texts):
-  """Two clients, two tasks, three networks, six shadows."""
+@pytest.mark.parametrize(("name", "application"), [*_cases()])
+def test_method(name, application, images, table, texts):
+  """Two clients, two tasks, six shadows, three settings: finite, or refused."""
   source, network = setting_of(name, images, table, texts)
-  method = small(name)
-  found = _federated(source, method, network)
-  assert found["rows"][0]["num_samples"] >= 2 * CLASSES
-  for run in (_continual, _search, _privacy):
-    if message := REFUSED.get((run, name)):
-      with pytest.raises(ConfigError, match=message):
-        run(source, method, network)
-    else:
-      found = run(source, method, network)
-      assert np.isfinite(found["rows"][0]["mean"]) and repr(found)
+  method, run = small(name), RUNS[application]
+  if message := REFUSED.get((name, application)):
+    with pytest.raises(ConfigError, match=message):
+      run(source, method, network)
+    return
+  found = run(source, method, network)
+  row = found["rows"][0]
+  assert np.isfinite(row["mean"]) and repr(found)
+  if application == "federated":
+    assert row["num_samples"] >= 2 * CLASSES
 
 
 def _federated(source, method, network):
@@ -139,5 +151,10 @@ def _privacy(source, method, network):
       epsilons=())
 
 
-# What no method of its kind can do in an application.
-REFUSED = {(_continual, "sldd"): "must not fix the initialisation"}
+RUNS = dict(
+    continual=_continual,
+    federated=_federated,
+    privacy=_privacy,
+    search=_search)
+# What cannot be, and why.
+REFUSED = {("sldd", "continual"): "must not fix the initialisation"}
