@@ -18,6 +18,7 @@ from distill_jax.artifact import from_samples
 from distill_jax.data import from_arrays
 from distill_jax.errors import ArtifactError, ConfigError, DataError
 from distill_jax.evaluation import recipes
+from distill_jax.evaluation.fitting import own_learner
 from distill_jax.evaluation.forgetting import scores
 from distill_jax.evaluation.learners import student
 
@@ -324,6 +325,50 @@ class LearnerTest(parameterized.TestCase):
           num_networks=2)
       found = scores(a, scenario.weights).after[:, t]
       np.testing.assert_allclose(found, report.accuracy)
+
+  def test_a_memory_of_probes_is_judged_by_the_probe_of_all_features(self):
+    """By NumPy: ridge regression on all tasks seen, the ridges added."""
+    source = toy()
+    x = np.float32(source.train.inputs).reshape(-1, 16) / 255
+    x_test = np.float32(source.test.inputs).reshape(-1, 16) / 255
+    features = from_arrays(x, source.train.labels, x_test, source.test.labels)
+    kept = methods.frozen_features(kind="sufficient_statistics_set", ridge=1e-2)
+    found = continual.compare(
+        in_two(features, preprocessing="given"), [kept, "class_mean"], **{
+            **SMALL, "per_class": 9,
+            "equal_bytes": False,
+            "fine_tune_steps": 0,
+            "joint_steps": 0
+        })
+    row, other = found["rows"]
+    self.assertEqual((row["network"], row["num_networks"]), ("linear_probe", 1))
+    self.assertEqual((other["network"], other["num_networks"]), ("mlp", 2))
+    self.assertEqual(row["own"]["name"], "linear_probe")
+    parts = [
+        continual.remember(KEY, task, kept, per_class=9)
+        for task in in_two(features, preprocessing="given").tasks
+    ]
+    whole = memories.united(parts, [(0, 1), (2, 3)], RECIPE)
+    z = np.float64(features.train.encode(features.train.inputs))
+    y = np.eye(4)[features.train.labels]
+    mean, ridge = z.mean(0), sum(p.extra["probe"]["ridge"] for p in parts)
+    np.testing.assert_allclose(whole.extra["probe"]["ridge"], ridge, rtol=1e-6)
+    weights = np.linalg.solve((z - mean).T @ (z - mean) + ridge * np.eye(16),
+                              (z - mean).T @ (y - y.mean(0)))
+    test = np.float64(features.test.encode(features.test.inputs))
+    said = (test - mean) @ weights + y.mean(0) - 0.25
+    outputs = own_learner(whole.network).outputs(whole.training_set)
+    np.testing.assert_allclose(outputs(np.float32(test)), said, atol=1e-3)
+    right = (said.argmax(1) == np.asarray(features.test.labels)).mean()
+    np.testing.assert_allclose(row["mean"], right, atol=1e-6)
+    self.assertIn("linear_probe", str(found))
+    self.assertLen(found.figure().axes, 1)
+    with self.assertRaisesRegex(ConfigError, "`learner` must be gdumb"):
+      continual.compare(
+          in_two(features, preprocessing="given"), [kept], **{
+              **SMALL, "per_class": 9,
+              "learner": "kd"
+          })
 
   def test_replay_is_gradient_descent(self):
     source = toy().take([0])  # one sample, so that every batch is known

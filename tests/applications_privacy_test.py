@@ -10,9 +10,11 @@ from absl.testing import absltest, parameterized
 from scipy import stats
 
 import distill_jax as dd
+from distill_jax import neighbours
 from distill_jax.applications import (
     Cells,
     maker,
+    makers,
     membership,
     noised_means,
     outputs,
@@ -22,6 +24,8 @@ from distill_jax.applications import (
 )
 from distill_jax.data import from_arrays
 from distill_jax.errors import ConfigError, DataError
+from distill_jax.evaluation import fitting
+from distill_jax.labels import classes_of
 
 KEY = jax.random.key(0)
 NETWORK = dict(name="mlp", widths=[16])
@@ -186,6 +190,52 @@ class CandidatesTest(parameterized.TestCase):
   def test_nearest(self):
     found = privacy.nearest([[0.0, 0.0], [3.0, 4.0]], [[0.0, 1.0], [3.0, 4.0]])
     np.testing.assert_allclose(found, [1.0, 0.0], atol=1e-12)
+
+
+class MakersTest(parameterized.TestCase):
+
+  def test_a_label_is_the_name_in_tables(self):
+    given = dict(DM, label="dm again")
+    for spec in (given, dict(method=DM, network=NETWORK, label="dm again")):
+      made = maker(spec)
+      assert (made.name, made.method.name,
+              made.spec) == ("dm again", "dm", spec)
+    assert [one.name for one in makers.makers(["dm", given])
+           ] == ["dm", "dm again"]
+    with pytest.raises(ConfigError, match="`maker` must be one of"):
+      maker(dict(method=DM, name="dm again"))
+
+  def test_a_set_knows_its_seconds(self):
+    source = _source()
+    made = makers.timed(maker("random_real"), KEY, source, 3, NETWORK)
+    assert makers.seconds_of(made) == made.provenance["seconds_made"] >= 0
+    assert makers.seconds_of(made._replace(provenance=dict(seconds=2))) == 2
+    # Twelve float32 and a class of one byte.
+    assert makers.bytes_of_sample(source) * 3 == makers.stored_bytes(made, True)
+
+
+class OutputsTest(parameterized.TestCase):
+
+  @parameterized.parameters(2, 3)
+  def test_outputs_of_learners_of_their_own(self, num_classes):
+    """The largest is what is predicted, and neighbours say probabilities."""
+    source = _source(num_classes=num_classes)
+    made = maker("random_real").make(KEY, source, 2 * num_classes, None)
+    for name, settings in (("soft_neighbours", dict(k=2)), ("linear_probe",
+                                                            {})):
+      spec = dict(name=name, **settings)
+      own = made._replace(network=spec)
+      found = outputs.fit(KEY, own, network=NETWORK, recipe=RECIPE)
+      assert found.untrained is None
+      said = found.outputs(source.test)
+      predict = fitting.own_learner(spec).fit(KEY, own.training_set)
+      inputs = source.test.encode(source.test.inputs)
+      np.testing.assert_array_equal(classes_of(said), predict(inputs))
+      if name == "soft_neighbours":
+        p = 1 / (1 + np.exp(-said)) if num_classes == 2 else np.exp(said)
+        wanted = neighbours.soft_predictions(
+            inputs, *own.training_set.samples[:2], 2)
+        np.testing.assert_allclose(p, wanted, atol=1e-5)
 
 
 class NoisedMeansTest(parameterized.TestCase):

@@ -17,7 +17,11 @@ from distill_jax import models
 from distill_jax.artifact import Artifact
 from distill_jax.data.source import Split
 from distill_jax.evaluation import fitting, recipes
-from distill_jax.evaluation.trained import outputs_on, train_networks
+from distill_jax.evaluation.trained import (
+    networks_of,
+    outputs_on,
+    train_networks,
+)
 from distill_jax.parallel import map_rows
 from distill_jax.types import Array, Network
 
@@ -67,17 +71,21 @@ def fit(
   centred = artifact.label_space == "centred"
   if recipe is None or centred or fixed or artifact.step_sizes.size:
     recipe = artifact.recipe
-  training_set = artifact.training_set
 
-  def trained(recipe):
-    stacked = train_networks(key, training_set, network=network, recipe=recipe)
+  def of_first(stacked):
     variables = jax.tree.map(lambda leaf: leaf[0], stacked)
     return lambda split: np.asarray(
         outputs_on(variables, split, network=network))
 
-  return Fitted(
-      trained(recipes.from_spec(recipe)), trained(recipes.untrained()),
-      dict(recipe))
+  trained = networks_of(
+      key,
+      artifact,
+      network=network,
+      recipe=recipes.from_spec(recipe),
+      num_networks=1)
+  before = train_networks(
+      key, artifact.training_set, network=network, recipe=recipes.untrained())
+  return Fitted(of_first(trained), of_first(before), dict(recipe))
 
 
 @partial(jax.jit, static_argnames="outputs")

@@ -5,7 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from distill_jax.applications.findings import aligned, with_error
+from distill_jax.applications.findings import (
+    aligned,
+    mean_and_error,
+    with_error,
+)
 from distill_jax.figures import theme
 
 _ATTACKS = {
@@ -81,9 +85,8 @@ def _pooled(entries) -> dict[str, Any] | None:
   if not all(finite):
     return dict(mean=None, stderr=0.0, per_network=values)
   units = [np.mean(one) for one in finite] if len(finite) > 1 else finite[0]
-  error = np.std(units, ddof=1) / len(units)**0.5 if len(units) > 1 else 0.0
-  return dict(
-      mean=float(np.mean(units)), stderr=float(error), per_network=values)
+  found = mean_and_error(units)
+  return dict(found, stderr=found["stderr"] or 0.0, per_network=values)
 
 
 def table(document: Mapping[str, Any]) -> str:
