@@ -327,7 +327,8 @@ def test_goes_on_where_it_was_stopped(table, tmp_path, monkeypatch):
       num_networks=2,
       rounds=[1],
       same_bytes=False,
-      local_epochs=1)
+      local_epochs=1,
+      full_data=False)
   whole = federated.run(table, **settings)
   for stop in (1, 3, 2):
     made = 0
