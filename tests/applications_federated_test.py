@@ -316,7 +316,7 @@ def test_traffic_counts_weights_both_ways(table):
 def test_goes_on_where_it_was_stopped(table, tmp_path, monkeypatch):
   settings = dict(
       num_clients=2,
-      made_by=["kmeans", {
+      makers=["kmeans", {
           "name": "dm",
           "num_steps": 2,
           "batch_size": 8

@@ -22,12 +22,13 @@ from typing import Any
 import numpy as np
 
 from distill_jax import models
+from distill_jax.applications import makers as making
 from distill_jax.applications.averaging import fedavg, traffic
 from distill_jax.applications.cells import Cells
 from distill_jax.applications.clients import Options, Union, collect
 from distill_jax.applications.federated_report import draw, table
 from distill_jax.applications.findings import Findings
-from distill_jax.applications.makers import key_of, makers
+from distill_jax.applications.makers import key_of
 from distill_jax.applications.partition import PARTITIONS, by_classes
 from distill_jax.choices import one_of
 from distill_jax.data.source import check_source
@@ -79,7 +80,7 @@ def server(
 
 def compare(
     source,
-    made_by: Sequence[Any] = ("kmeans", "random_real"),
+    makers: Sequence[Any] = ("kmeans", "random_real"),
     *,
     clients: Sequence[np.ndarray] | None = None,
     num_clients: int = 10,
@@ -99,7 +100,7 @@ def compare(
 
   Args:
     source: with a test part.
-    made_by: methods, or what else `makers.maker` takes.
+    makers: methods, or what else `makers.maker` takes.
     clients: rows of each; by default `num_clients` that are alike.
     num_clients: where `clients` is None.
     samples_per_class: see `collect`.
@@ -128,7 +129,7 @@ def compare(
   cells, labels = cells or Cells(), np.asarray(source.train.labels)
   if clients is None:
     clients = by_classes(labels, num_clients, seed=seed)
-  given = makers(made_by)
+  given = making.makers(makers)
   fixed = dict(network=client_network, options=options, seed=seed, cells=cells)
   judged = dict(
       network=network, recipe=recipe, num_networks=num_networks, seed=seed)
@@ -186,7 +187,7 @@ def run(
     classes_per_client: int = 0,
     alpha: float = 0.5,
     samples_per_class: int = 1,
-    made_by: Sequence[Any] = ("kmeans", "random_real"),
+    makers: Sequence[Any] = ("kmeans", "random_real"),
     network: Mapping[str, Any] | None = None,
     client_network: Mapping[str, Any] | None = None,
     recipe: Mapping[str, Any] = MappingProxyType(RECIPE),
@@ -210,7 +211,7 @@ def run(
     classes_per_client: of the former; 0 for all.
     alpha: of the latter.
     samples_per_class: see `collect`.
-    made_by: see `compare`.
+    makers: see `compare`.
     network: see `compare`.
     client_network: see `compare`.
     recipe: see `compare`.
@@ -233,7 +234,7 @@ def run(
       np.asarray(source.train.labels), num_clients, **settings, seed=seed)
   found = compare(
       source,
-      made_by,
+      makers,
       clients=clients,
       samples_per_class=samples_per_class,
       network=network,

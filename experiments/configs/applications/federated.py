@@ -19,11 +19,11 @@ _QUICK_KIP = {**_KIP, "num_steps": 100}
 get_config = configure(
     "federated",
     float64=True,
-    made_by=[dict(method=_KIP, network=_KERNEL), "kmeans", "random_real"],
+    makers=[dict(method=_KIP, network=_KERNEL), "kmeans", "random_real"],
     network=dict(name="lenet"),
     quick=dict(
         num_clients=4,
-        made_by=[
+        makers=[
             dict(method=_QUICK_KIP, network=_KERNEL), "kmeans", "random_real"
         ],
         network=None,
