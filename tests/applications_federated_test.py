@@ -13,7 +13,7 @@ from distill_jax.applications.averaging import _trained, fedavg, traffic
 from distill_jax.applications.clients import Options, collect
 from distill_jax.applications.makers import key_of, maker
 from distill_jax.applications.upload import Format
-from distill_jax.errors import ConfigError, DataError
+from distill_jax.errors import ConfigError
 from distill_jax.evaluation.probes import linear_probe
 from distill_jax.methods.condensing import condense_each
 
@@ -190,8 +190,42 @@ def test_refuses_clients_without_data(table):
     collect(table, [np.arange(0)], "kmeans")
   with pytest.raises(ConfigError, match="must have a test part"):
     federated.compare(table._replace(test=None))
-  with pytest.raises(DataError, match="rows 0..119"):
-    collect(table, [np.array([500])], "kmeans")
+
+
+@pytest.mark.parametrize(
+    "wrong, words",
+    [(dict(clients=[np.array([500])]), "`clients` must be rows 0..119"),
+     (dict(clients=[[0.5, 1.0]]), "`clients` must be rows of the training"),
+     (dict(clients="all"), "`clients` must be a list"),
+     (dict(num_networks=0), "`num_networks` must be a whole number"),
+     (dict(num_networks=1.5), "`num_networks` must be a whole number"),
+     (dict(rounds=(-1,)), "`rounds` must be whole numbers"),
+     (dict(rounds=(2, 1)), "`rounds` must be whole numbers"),
+     (dict(options=dict(values="int8")), "`values` must be one of"),
+     (dict(options=dict(value="uint8")), "Did you mean 'values'"),
+     (dict(options=Options(noise=-1.0)), "`noise` must be a number"),
+     (dict(network=nn.mlp(1)), "`network` must have"),
+     (dict(recipe="nope"), "`recipe` must be one of"),
+     (dict(makers=[methods.frozen_features(),
+                   methods.idc()]), "must")])
+def test_refuses_before_any_set_is_made(table, wrong, words):
+
+  def make(*given):
+    raise AssertionError("made")
+
+  spy = maker("kmeans")._replace(make=make)
+  given = dict(makers=[spy], clients=[np.arange(60)], network=NETWORK) | wrong
+  with pytest.raises(ValueError, match=words):
+    federated.compare(table, **given)
+
+
+def test_masks_and_names_of_classes(table):
+  labels = np.array(table.class_names)[_labels(table)]
+  masks = [np.arange(120) < 20, np.zeros(120, bool), np.arange(120) >= 20]
+  found = collect(table, masks, "random_real", options=Options(weighted=True))
+  assert np.bincount(found.from_client).tolist() == [4, 0, 4]
+  rows = partition.by_classes(labels, 4, 1)
+  assert [set(_labels(table)[r]) for r in rows] == [{0}, {1}, {2}, {3}]
 
 
 # ------------------------------------------------------- sets made together

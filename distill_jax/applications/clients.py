@@ -22,11 +22,13 @@ from distill_jax.applications.makers import (
     student_for,
     timed,
 )
+from distill_jax.applications.partition import rows_of
 from distill_jax.applications.programs import compiled_once
-from distill_jax.applications.upload import Format
+from distill_jax.applications.upload import VALUES, Format
 from distill_jax.artifact import Artifact
+from distill_jax.choices import one_of
 from distill_jax.data.source import check_source
-from distill_jax.errors import ConfigError
+from distill_jax.errors import ConfigError, plain
 from distill_jax.evaluation.fitting import own_learner
 from distill_jax.initialisation import step_order
 from distill_jax.merging import merge
@@ -55,6 +57,23 @@ class Options(NamedTuple):
   hard: bool | None = None
   noise: float = 0.0
   weighted: bool = False
+
+
+def options_of(given: Options | Mapping[str, Any] | None) -> Options:
+  """Options, checked; a mapping names some of them.
+
+  Raises:
+    ConfigError: an unknown name or a value out of its range.
+  """
+  if not isinstance(given, Options):
+    for name in given or ():
+      one_of(Options._fields, "options", name)
+    given = Options(**(given or {}))
+  one_of(VALUES, "values", given.values)
+  if not isinstance(given.noise, int | float) or not given.noise >= 0:
+    raise ConfigError(
+        f"`noise` must be a number of at least 0; got {plain(given.noise)}.")
+  return given
 
 
 class Union(NamedTuple):
@@ -107,13 +126,12 @@ def collect(
   """
   check_source(source)
   made_by, cells = maker(made_by), cells or Cells()
-  options = options or Options()
+  options = options_of(options)
   check_counts(samples_per_class=samples_per_class)
+  clients = rows_of(clients, source.train.num_samples)
   held = [i for i, rows in enumerate(clients) if len(rows)]
-  if not held:
-    raise ConfigError("`clients` must hold samples; got none in all of them.")
   shards = {i: source.take(clients[i]) for i in held}
-  sizes = {i: _num_rows(shards[i], samples_per_class) for i in held}
+  sizes = {i: num_rows_of(shards[i], samples_per_class) for i in held}
   if budgets is not None:
     sizes = {i: rows_of_bytes(shards[i], budgets[i]) for i in held}
   name = name or made_by.name
@@ -162,7 +180,7 @@ def _of_probes(sets, held, options: Options) -> Union:
       sum(map(seconds_of, sets)), sets[0].network, np.concatenate(owners))
 
 
-def _num_rows(shard, samples_per_class: int) -> int:
+def num_rows_of(shard, samples_per_class: int) -> int:
   """Label rows of a client: of each class at most what it has of the rarest."""
   counts = np.asarray(shard.train.counts)[shard.train.present]
   return len(counts) * min(samples_per_class, int(counts.min()))
@@ -198,8 +216,6 @@ def _made(shards, sizes, made_by, network, seed, cells: Cells,
 def _noisy(artifact: Artifact, noise: float, seed: int, i: int) -> Artifact:
   if not noise:
     return artifact
-  if noise < 0:
-    raise ConfigError(f"`noise` must be at least 0; got {noise}.")
   key = jax.random.fold_in(key_of(seed, CLIENTS, i), 1)
   added = noise * jax.random.normal(key, artifact.inputs.shape)
   return artifact._replace(inputs=artifact.inputs + np.asarray(added))

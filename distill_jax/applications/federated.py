@@ -25,11 +25,17 @@ from distill_jax import models
 from distill_jax.applications import makers as making
 from distill_jax.applications.averaging import fedavg, traffic
 from distill_jax.applications.cells import Cells
-from distill_jax.applications.clients import Options, Union, collect
+from distill_jax.applications.clients import (
+    Options,
+    Union,
+    collect,
+    num_rows_of,
+    options_of,
+)
 from distill_jax.applications.federated_report import draw, table
 from distill_jax.applications.findings import Findings
 from distill_jax.applications.makers import key_of
-from distill_jax.applications.partition import PARTITIONS, by_classes
+from distill_jax.applications.partition import PARTITIONS, by_classes, rows_of
 from distill_jax.choices import one_of
 from distill_jax.data.source import check_source
 from distill_jax.errors import ConfigError
@@ -129,10 +135,22 @@ def compare(
   cells, labels = cells or Cells(), np.asarray(source.train.labels)
   if clients is None:
     clients = by_classes(labels, num_clients, seed=seed)
-  given = making.makers(makers)
+  clients = rows_of(clients, len(labels))
+  given, options = making.makers(makers), options_of(options)
+  making.check_counts(num_networks=num_networks, local_epochs=local_epochs)
+  server_network = students.network(network, source).model
+  recipe = _recipe(recipe)
+  _check_rounds(rounds)
+  shard = source.take(max(clients, key=len))
+  for one in given:
+    size = num_rows_of(shard, samples_per_class)
+    making.check_sound(one, shard, size, client_network)
   fixed = dict(network=client_network, options=options, seed=seed, cells=cells)
   judged = dict(
-      network=network, recipe=recipe, num_networks=num_networks, seed=seed)
+      network=server_network,
+      recipe=recipe,
+      num_networks=num_networks,
+      seed=seed)
   rows, compared = [], []
   for one in given:
     union = collect(
@@ -154,7 +172,6 @@ def compare(
           **fixed)
       rows.append(
           _row(source, f"real, bytes of {one.name}", as_many, judged, cells))
-  server_network = students.network(network, source).model
   if len(rounds):
     rows += _averaged(
         source, clients, server_network, rounds, local_epochs, seed, cells)
@@ -169,8 +186,8 @@ def compare(
           samples_of_clients=[min(sizes), max(sizes)],
           samples_per_class=samples_per_class,
           network=dict(models.spec_of(server_network)),
-          recipe=dict(recipe or RECIPE),
-          options=(options or Options())._asdict(),
+          recipe=recipe,
+          options=options._asdict(),
           local_epochs=local_epochs,
           seed=seed),
       rows=rows)
@@ -256,14 +273,31 @@ def _learner(source, union: Union, network, recipe) -> Learner:
   if union.learner is not None:
     return fitting.from_spec(union.learner, None, source.num_classes)
   model = students.network(network, source).model
-  return student(model, recipe_of(dict(recipe or RECIPE)))
+  return student(model, recipe_of(_recipe(recipe)))
+
+
+def _recipe(given) -> dict[str, Any]:
+  """A recipe's specification, checked; the paper's by default."""
+  spec = {"name": given} if isinstance(given, str) else dict(given or RECIPE)
+  recipe_of(spec)
+  return spec
+
+
+def _check_rounds(rounds) -> None:
+  counts = all(isinstance(n, int | np.integer) and n > 0 for n in rounds)
+  if not counts or list(rounds) != sorted(set(rounds)):
+    raise ConfigError(
+        "`rounds` must be whole numbers of at least 1, ascending; got "
+        f"{list(rounds)}.")
 
 
 def _row(source, title: str, union: Union, judged, cells: Cells) -> dict:
   """What the table says of a kind of client."""
 
   def measure():
-    return server(source, union, **judged).summary()
+    found = server(source, union, **judged).summary()
+    alone = len(found["per_network"]) == 1
+    return {**found, "stderr": None} if alone else found
 
   place = title.replace(", ", "_").replace(" ", "_")
   return dict(
@@ -276,9 +310,6 @@ def _row(source, title: str, union: Union, judged, cells: Cells) -> dict:
 
 def _averaged(source, clients, network, rounds, local_epochs, seed,
               cells) -> list[dict]:
-  if list(rounds) != sorted(set(rounds)) or rounds[0] < 1:
-    raise ConfigError(
-        f"`rounds` must be ascending and at least 1; got {list(rounds)}.")
 
   def measure():
     began = time.perf_counter()

@@ -6,10 +6,13 @@ Environments" (FedD3), 2022, arXiv 2208.11311, or by shares of each class from a
 Dirichlet distribution (Hsu, Qi & Brown, 2019, arXiv 1909.06335).
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from distill_jax.applications.makers import check_counts
-from distill_jax.errors import ConfigError
+from distill_jax.errors import ConfigError, plain
 
 
 def by_classes(
@@ -24,7 +27,7 @@ def by_classes(
   the clients that hold it; the last part takes what remains.
 
   Args:
-    labels: [N] int, 0..K-1.
+    labels: [N], of K values; class k is the k-th in their order.
     num_clients: at least as many as it takes to hold every class.
     classes_per_client: C_k; all K by default, where clients are alike (IID).
     seed: of the order.
@@ -36,8 +39,7 @@ def by_classes(
   Raises:
     ConfigError: numbers out of range, or a class that no client would hold.
   """
-  labels = np.asarray(labels)
-  num_classes = int(labels.max()) + 1
+  labels, num_classes = _indices(labels)
   wanted = num_classes if classes_per_client is None else classes_per_client
   check_counts(num_clients=num_clients, classes_per_client=wanted)
   if wanted > num_classes:
@@ -71,7 +73,7 @@ def dirichlet(
   """The shares of each class over clients are Dirichlet(alpha) draws.
 
   Args:
-    labels: [N] int, 0..K-1.
+    labels: [N], of K values.
     num_clients: clients.
     alpha: positive; small values leave most of a class with few clients.
     seed: of the draws.
@@ -83,19 +85,55 @@ def dirichlet(
   Raises:
     ConfigError: numbers out of range.
   """
-  labels = np.asarray(labels)
+  labels, num_classes = _indices(labels)
   check_counts(num_clients=num_clients)
   if not alpha > 0:
     raise ConfigError(f"`alpha` must be positive; got {alpha}.")
   generator = np.random.default_rng(seed)
   rows: list[list[np.ndarray]] = [[] for _ in range(num_clients)]
-  for c in range(int(labels.max()) + 1):
+  for c in range(num_classes):
     own = generator.permutation(np.flatnonzero(labels == c))
     shares = generator.dirichlet(np.full(num_clients, float(alpha)))
     cuts = np.round(np.cumsum(shares)[:-1] * len(own)).astype(int)
     for client, part in zip(rows, np.split(own, cuts), strict=True):
       client.append(part)
   return [np.sort(np.concatenate(parts)) for parts in rows]
+
+
+def rows_of(clients: Sequence[Any], num_samples: int) -> list[np.ndarray]:
+  """Clients as rows [n] int64; masks [N] bool become rows.
+
+  Raises:
+    ConfigError: another kind of entry, or rows that are not there.
+  """
+  if isinstance(clients, str) or not isinstance(clients, Sequence | np.ndarray):
+    raise ConfigError(
+        "`clients` must be a list with the rows of each client; got "
+        f"{plain(clients)}.")
+  found = []
+  for i, given in enumerate(clients):
+    rows = np.asarray(given)
+    if rows.dtype == bool and rows.shape == (num_samples,):
+      rows = np.flatnonzero(rows)
+    rows = rows.astype(np.int64) if not rows.size else rows
+    if rows.ndim != 1 or rows.dtype.kind not in "iu":
+      raise ConfigError(
+          "`clients` must be rows of the training split, integers [n], or "
+          f"masks [{num_samples}]; client {i} has {rows.dtype} {rows.shape}.")
+    if rows.size and not (0 <= rows.min() and rows.max() < num_samples):
+      raise ConfigError(
+          f"`clients` must be rows 0..{num_samples - 1} of the training split; "
+          f"client {i} has {rows.min()}..{rows.max()}.")
+    found.append(rows)
+  if not any(map(len, found)):
+    raise ConfigError("`clients` must hold samples; got none in all of them.")
+  return found
+
+
+def _indices(labels) -> tuple[np.ndarray, int]:
+  """Labels as 0..K-1, and K."""
+  values, indices = np.unique(np.asarray(labels), return_inverse=True)
+  return indices, len(values)
 
 
 PARTITIONS = {"by_classes": by_classes, "dirichlet": dirichlet}
