@@ -11,6 +11,7 @@ from distill_jax.applications import (
     privacy,
     search,
 )
+from distill_jax.applications.makers import makers
 from distill_jax.data import from_arrays
 from distill_jax.errors import ConfigError
 
@@ -149,6 +150,21 @@ def _privacy(source, method, network):
       recipe=FEW,
       early_steps=(),
       epsilons=())
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    (([], "`makers` must name at least one; got none"),
+     ("random_real", "`makers` must be a list; got 'random_real'. Write"),
+     (dict(name="dm"), "`makers` must be a list"),
+     ([methods.dm], "random_real, or a method: .* Call it: methods.dm()"),
+     (["random_reel"], "all_real, .* Did you mean 'random_real'"),
+     (["dm", "dm"], '{"method": "dm", "label": "another name"}'),
+     ([1], "got 1.")))
+def test_what_are_no_makers(given, message):
+  with pytest.raises(ConfigError, match=message.replace("()", "..")) as caught:
+    makers(given)
+  assert len(str(caught.value)) < 300
 
 
 RUNS = dict(

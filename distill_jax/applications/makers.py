@@ -16,8 +16,8 @@ import numpy as np
 from distill_jax import methods
 from distill_jax.applications.real import REAL
 from distill_jax.artifact import Artifact, from_samples
-from distill_jax.choices import one_of
-from distill_jax.errors import ConfigError, plain
+from distill_jax.choices import nearest, one_of
+from distill_jax.errors import ConfigError, plain, shown
 from distill_jax.methods.condensing import condense
 from distill_jax.methods.method import Keys, Method, plan
 from distill_jax.types import Array
@@ -71,26 +71,67 @@ def maker(given: Maker | Method | Mapping[str, Any] | str) -> Maker:
     return _distilled(given)
   if isinstance(given, Mapping):
     return _specified(given)
-  if given in REAL:
+  if isinstance(given, str) and given in REAL:
     return _chosen(given)
-  one_of([*REAL, *methods.ENTRIES], "maker", given)
-  return _distilled(methods.from_spec({"name": given}))
+  if isinstance(given, str) and given in methods.ENTRIES:
+    return _distilled(methods.from_spec({"name": given}))
+  raise _unknown(given)
 
 
-def makers(given: Sequence[Any]) -> tuple[Maker, ...]:
-  """Makers of different names; see `maker`."""
+def makers(given: Sequence[Any], argument: str = "makers") -> tuple[Maker, ...]:
+  """Makers of different names; see `maker`.
+
+  Args:
+    given: what `maker` takes, one at least.
+    argument: what the harness calls them.
+
+  Raises:
+    ConfigError: no list, an empty one, or names that are there twice.
+  """
+  check_list(given, argument)
   made = tuple(map(maker, given))
-  check_names(one.name for one in made)
+  check_names((one.name for one in made), argument)
   return made
+
+
+def check_list(given: Any, argument: str) -> None:
+  """Refuses what is no list of makers, and an empty one.
+
+  A text, a mapping and a method's record are sequences too, of other things.
+  """
+  single = isinstance(given, str | Mapping | Maker | Method)
+  if single or not isinstance(given, Sequence):
+    raise ConfigError(
+        f"`{argument}` must be a list; got {shown(given)}. "
+        f"Write {argument}=[...].")
+  if not given:
+    raise ConfigError(
+        f"`{argument}` must name at least one; got none. Begin with "
+        "random_real and dm.")
+
+
+def _unknown(given: Any) -> ConfigError:
+  """The error for what is no maker; choices of real samples come first."""
+  known = ", ".join(sorted(methods.ENTRIES))
+  if callable(given):
+    name = getattr(given, "__name__", "dm")
+    remedy = f" Call it: methods.{name}()." if name in methods.ENTRIES else ""
+  else:
+    remedy = nearest([*REAL, *methods.ENTRIES], given)
+  return ConfigError(
+      f"`maker` must be one of {', '.join(sorted(REAL))}, or a method: "
+      f"{plain(known, 80)}; got {shown(given)}.{remedy}")
 
 
 def check_names(names: Iterable[str], argument: str = "makers") -> None:
   """Refuses names that are there twice."""
   names = list(names)
   if twice := sorted({name for name in names if names.count(name) > 1}):
+    method = twice[0] if twice[0] in methods.ENTRIES else "dm"
     raise ConfigError(
         f"`{argument}` must have different names; got {', '.join(twice)} "
-        "twice. Give one another: {..., \"label\": NAME}.")
+        "twice. Leave one out, or name a method: "
+        f'{{"method": "{method}", "label": "another name"}}.')
 
 
 def check_sound(one: Maker, source, num_rows: int, network=None) -> None:

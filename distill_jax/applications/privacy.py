@@ -31,6 +31,7 @@ from distill_jax.applications.makers import (
     Maker,
     bytes_of_sample,
     check_counts,
+    check_list,
     check_names,
     check_sound,
     key_of,
@@ -197,6 +198,8 @@ def arms_of(
   Args:
     half: the data of one pipeline.
   """
+  if arms or not (early_steps or epsilons):
+    check_list(arms, "arms")
   num_rows = per_class * len(half.train.present)
   if num_rows > half.train.num_samples:
     raise ConfigError(
@@ -222,8 +225,6 @@ def arms_of(
     one = maker(
         dict(noised or {}, name="noised_means", epsilon=epsilon, delta=delta))
     made.append(Arm(one, num_rows, recipe))
-  if not made:
-    raise ConfigError("`arms` must name at least one; got none.")
   check_names((arm.name for arm in made), "arms")
   return tuple(made)
 

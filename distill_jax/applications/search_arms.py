@@ -23,6 +23,7 @@ from distill_jax.applications.cells import Cells
 from distill_jax.applications.makers import (
     Maker,
     bytes_of_sample,
+    check_list,
     key_of,
     maker,
     makers,
@@ -84,12 +85,14 @@ def check(given: Sequence[Any], recipe: Spec, *, several: bool):
     raise ConfigError(
         "`recipe` must be of cross-entropy, as every kind of set is trained "
         f"by it; got {recipe['name']}. Choose rat_bptt, adam or dsa.")
+  check_list(given, "arms")
   real = [one for one in given if isinstance(one, str) and one in _REAL]
-  made = makers([one for one in given if one not in real])
-  if not made:
+  others = [one for one in given if one not in real]
+  if not others:
     raise ConfigError(
         "`arms` must have a maker of small sets, such as dm or random_real; "
-        f"got {', '.join(real) or 'none'}.")
+        f"got {', '.join(real)}.")
+  made = makers(others, "arms")
   for one in made:
     if several and one.method and one.method.settings.get("fixed"):
       raise _fixed(one.name)
