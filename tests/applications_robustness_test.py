@@ -243,13 +243,14 @@ class RunTest(parameterized.TestCase):
     y = np.arange(60) % 3
     x = 2 * np.eye(3)[y] + generator.normal(0, 0.3, (60, 3))
     source = data.from_arrays(x, y, x, y)
-    settings = dict(FEW, poison=[], all_data=True, num_sets=2)
+    settings = dict(FEW, all_data=True, num_sets=2)
     neighbours = {"name": "soft_neighbours", "num_steps": 3}
     found = robustness.run(source, makers=[neighbours], **settings)
     (row,) = found["rows"]
     assert row["mean"] > 0.8
     assert row["pgd"] is row["ece"] is row["budget"] is None
     assert row["num_sets"] == 2 and " -  " in repr(found)
+    assert "No poison: the data are no images" in repr(found)
     settings |= dict(
         all_data=False, num_sets=1, recipe=dict(name="kip", num_steps=20))
     found = robustness.run(
@@ -262,7 +263,14 @@ class RunTest(parameterized.TestCase):
     assert row["pgd"]["mean"] is not None
 
   @parameterized.parameters(
-      (dict(poison=[0.0]), "`fraction` must be in"),
+      (dict(poison=[0.0]), "`poison` must hold shares .*For none set poison=.."),
+      (dict(poison=1.5), "`poison` must hold shares .* got 1.5"),
+      (dict(poison=[0.9]), "`poison` must be at most 0.667"),
+      (dict(poison="much"), "`poison` must be a list of shares"),
+      (dict(target="yes"), "`target` must be a class, 0 to 2, or its name; got"),
+      (dict(target=3, poison=()), "`target` must be a class, 0 to 2"),
+      (dict(eps=50), "`eps` must be at most 1, as pixels are in"),
+      (dict(per_class=31), "samples of the smallest class, 30; got 31. Ask for"),
       (dict(eps=-1), "`eps` must be positive; got -1"),
       (dict(steps=0), "`steps` must be a whole number of at least 1; got 0"),
       (dict(num_networks=0), "`num_networks` must be a whole number"),
@@ -278,9 +286,20 @@ class RunTest(parameterized.TestCase):
       robustness.run(SOURCE, **FEW | dict(makers=["dm"]) | changes)
 
   def test_features_have_no_trigger(self):
+    """Their audit leaves it out; who asks for a part by hand is told how."""
     source = data.from_arrays(np.eye(3).repeat(5, 0), np.arange(3).repeat(5))
-    with pytest.raises(DataError, match="Leave `poison` empty"):
-      robustness.run(source, makers=["dm"], **FEW)
+    with pytest.raises(DataError, match=r"set poison=\(\)"):
+      poisoning.poison_rows(KEY, source, 0.1)
+    settings = FEW | dict(poison=[0.1], eps=-1)
+    with pytest.raises(ConfigError, match="`eps` must be positive"):
+      robustness.run(source, makers=["dm"], **settings)
+
+  def test_shares_and_targets(self):
+    self.assertEqual(poisoning.target_of(SOURCE, "b"), 1)
+    self.assertEqual(poisoning.shares_of(SOURCE, 0.1, 0), (0.1,))
+    tiny = data.from_arrays(np.zeros((6, 2, 2, 1)), np.arange(6) % 3)
+    with pytest.raises(ConfigError, match="fewer than 3 x 3 pixels"):
+      poisoning.shares_of(tiny, [0.1], 0)
 
   def test_is_an_application(self):
     assert applications.harness("robustness") is robustness.run

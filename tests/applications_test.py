@@ -1,5 +1,6 @@
 """Every method in every application, as small as can be."""
 
+import jax
 import numpy as np
 import pytest
 from methods_test import setting_of, small
@@ -165,6 +166,19 @@ def test_what_are_no_makers(given, message):
   with pytest.raises(ConfigError, match=message.replace("()", "..")) as caught:
     makers(given)
   assert len(str(caught.value)) < 300
+
+
+def test_real_samples_are_never_repeated():
+  """Of classes of 2, 6 and 6, eight rows are 2, 3 and 3; 15 are refused."""
+  y = np.repeat([0, 1, 2], [2, 6, 6])
+  x = np.arange(14.0)[:, None]
+  source = from_arrays(x, y, x, y)
+  for name in ("random_real", "herding", "kcentre", "kmeans"):
+    made = makers([name])[0].make(jax.random.key(0), source, 8, None)
+    assert made.labels.argmax(1).tolist() == [0, 0, 1, 1, 1, 2, 2, 2]
+    assert len(np.unique(made.inputs)) == 8
+    with pytest.raises(ConfigError, match="got 15 rows for 14 samples"):
+      makers([name])[0].make(jax.random.key(0), source, 15, None)
 
 
 RUNS = dict(

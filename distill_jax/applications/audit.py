@@ -68,7 +68,13 @@ class Audit(NamedTuple):
         num_networks=num_networks,
         steps=attack["num_steps"],
         batch_size=batch_size)
+    making.check_per_class(source, per_class)
     attacks.fgsm(attack["eps"])
+    pixels = attacks.space_of(source.test).unit == "pixels"
+    if pixels and attack["eps"] > 1:
+      raise ConfigError(
+          f"`eps` must be at most 1, as pixels are in [0, 1]; got "
+          f"{attack['eps']:g}. Usual is 8/255, 0.0314.")
     if attack["num_attacked"] < 0:
       raise ConfigError(
           f"`num_attacked` must be at least 0; got {attack['num_attacked']}.")

@@ -333,3 +333,13 @@ def check_counts(**counts: Any) -> None:
       raise ConfigError(
           f"`{name}` must be a whole number of at least 1; got "
           f"{plain(value)}.")
+
+
+def check_per_class(source, per_class: int) -> None:
+  """Refuses more rows of each class than its smallest class has samples."""
+  counts = np.asarray(source.train.counts)
+  most = int(counts[counts > 0].min())
+  if per_class > most:
+    raise ConfigError(
+        "`per_class` must ask for at most the real samples of the smallest "
+        f"class, {most:,}; got {per_class:,}. Ask for fewer.")

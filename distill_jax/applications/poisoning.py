@@ -16,7 +16,8 @@ labels. Attacks that tune the trigger while a set is distilled ("DoorPing") are
 left out on purpose.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,10 +26,13 @@ from jax.typing import ArrayLike
 
 from distill_jax.artifact import Artifact
 from distill_jax.data.source import Source, Split
-from distill_jax.errors import ConfigError, DataError
+from distill_jax.errors import ConfigError, DataError, shown
 from distill_jax.labels import label_rows
 from distill_jax.preprocessing import Encoded, unit_scale
 from distill_jax.types import Array
+
+
+_NONE = 'For none set poison=(), or --config.settings.poison="()".'
 
 
 class Pattern(NamedTuple):
@@ -71,6 +75,60 @@ def square(
       slice(n - margin - size, n - margin) for n in (height, width))
   mask[rows, columns] = True
   return Pattern(mask, value)
+
+
+def has_pixels(source: Source) -> bool:
+  """Whether the data are images; nothing can be stamped on others."""
+  return len(source.example.shape) == 4
+
+
+def target_of(source: Source, target: int | str) -> int:
+  """The number of a class, of which the name may be given.
+
+  Raises:
+    ConfigError: no class.
+  """
+  names = list(source.class_names)
+  if isinstance(target, str) and target in names:
+    return names.index(target)
+  if isinstance(target, int | np.integer) and 0 <= target < len(names):
+    return int(target)
+  raise ConfigError(
+      f"`target` must be a class, 0 to {len(names) - 1}, or its name; got "
+      f"{shown(target)}.")
+
+
+def shares_of(source: Source, poison: Any, target: int) -> tuple[float, ...]:
+  """Shares of the training images that a harness poisons, checked.
+
+  Args:
+    source: real data.
+    poison: shares, or one number.
+    target: see `poison_rows`.
+
+  Raises:
+    ConfigError: what cannot be a share, or images that no trigger fits.
+  """
+  given = (poison,) if isinstance(poison, int | float) else poison
+  others = np.asarray(source.train.labels) != target
+  if isinstance(given, str) or not isinstance(given, Sequence):
+    raise ConfigError(
+        f"`poison` must be a list of shares, such as (0.01,); got "
+        f"{shown(given)}.")
+  for share in given:
+    if not isinstance(share, int | float) or not 0 < share < 1:
+      raise ConfigError(
+          "`poison` must hold shares of the training images, between 0 and 1; "
+          f"got {shown(share)}. {_NONE}")
+    if round(share * len(others)) > others.sum():
+      raise ConfigError(
+          f"`poison` must be at most {others.mean():.3g}, the share of images "
+          f"of other classes; got {share}. Ask for fewer.")
+  if given and has_pixels(source) and min(source.example.shape[1:3]) < 3:
+    raise ConfigError(
+        "`poison` must be empty for images of fewer than 3 x 3 pixels, which "
+        f"no trigger fits; got {shown(given)}. {_NONE}")
+  return tuple(given)
 
 
 def stamped(images: Array, pattern: Pattern) -> Array:
@@ -209,10 +267,10 @@ def check_poisonable(source: Source) -> None:
   Raises:
     DataError: no images, or images in model space.
   """
-  if len(source.example.shape) != 4:
+  if not has_pixels(source):
     raise DataError(
         "`source` must hold images to be poisoned; got samples "
-        f"{source.example.shape[1:]}. Leave `poison` empty.")
+        f"{source.example.shape[1:]}. {_NONE}")
   if isinstance(source.train.preprocessing, Encoded):
     raise DataError(
         "`source` must hold images as pixels to be poisoned; got encoded ones. "

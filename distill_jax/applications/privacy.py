@@ -201,11 +201,11 @@ def arms_of(
   if arms or not (early_steps or epsilons):
     check_list(arms, "arms")
   num_rows = per_class * len(half.train.present)
-  if num_rows > half.train.num_samples:
+  counts = np.asarray(half.train.counts)
+  if per_class > (most := int(counts[counts > 0].min())):
     raise ConfigError(
         "`per_class` must be at most half of the candidates of a class, "
-        f"{half.train.num_samples // len(half.train.present)}; got "
-        f"{per_class}.")
+        f"{most}; got {per_class}. Ask for fewer, or more `num_candidates`.")
   if recipe is not None:
     recipes.from_spec(recipe)
   made = []

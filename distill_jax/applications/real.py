@@ -6,17 +6,40 @@ import jax.numpy as jnp
 import numpy as np
 
 from distill_jax import selection
+from distill_jax.errors import ConfigError
 from distill_jax.initialisation import present_classes
 
 
 def _by_class(select: Callable) -> Callable:
-  """A choice of samples whose classes take turns."""
+  """A choice of samples whose classes take turns while they have samples."""
 
   def choose(key, source, num_rows):
-    classes = present_classes(source, num_rows)
+    classes = _classes(source, num_rows)
     return select(key, source.train, classes)[0], classes
 
   return choose
+
+
+def _classes(source, num_rows: int) -> np.ndarray:
+  """[M] int, the class of each row: none more often than it has samples.
+
+  The rows of a class that is used up go to the others, so that no sample is
+  there twice.
+
+  Raises:
+    ConfigError: more rows than there are samples.
+  """
+  total, counts = source.train.num_samples, np.asarray(source.train.counts)
+  if num_rows > total:
+    raise ConfigError(
+        f"`num_rows` must ask for at most the real samples; got {num_rows:,} "
+        f"rows for {total:,} samples. Ask for fewer.")
+  classes = present_classes(source, num_rows)
+  if (np.bincount(classes, minlength=len(counts)) <= counts).all():
+    return classes
+  turns = np.concatenate([np.arange(count) for count in counts])
+  owners = np.repeat(np.arange(len(counts)), counts)
+  return np.sort(owners[np.lexsort((owners, turns))][:num_rows])
 
 
 def _all(key, source, num_rows):

@@ -23,12 +23,13 @@ from types import MappingProxyType
 from typing import Any
 
 from distill_jax.applications import makers as making
+from distill_jax.applications import poisoning
 from distill_jax.applications.audit import Audit
 from distill_jax.applications.cells import Cells
 from distill_jax.applications.findings import Findings
 from distill_jax.applications.programs import compiled_once
 from distill_jax.applications.robustness_report import draw, rows_of, table
-from distill_jax.data.source import Source
+from distill_jax.data.source import Source, check_source
 from distill_jax.evaluation import attacks
 from distill_jax.evaluation.columns import NUM_ATTACKED
 
@@ -51,8 +52,8 @@ def run(
     eps: float = attacks.EPS,
     steps: int = 20,
     num_attacked: int = NUM_ATTACKED,
-    poison: Sequence[float] = (0.01,),
-    target: int = 0,
+    poison: Sequence[float] | float = (0.01,),
+    target: int | str = 0,
     all_data: bool = True,
     batch_size: int = 64) -> Findings:
   """Audits sets of several makers, and all data for the same budgets.
@@ -75,9 +76,9 @@ def run(
       for data that are no images.
     steps: of PGD, and random corners that are tried.
     num_attacked: test samples that are attacked; 0 for all.
-    poison: fractions of the training images that are poisoned; none for data
-      that are no images, or to leave this out.
-    target: class of the poisoned images.
+    poison: fractions of the training images that are poisoned, or one; () to
+      leave this out, as is done for data that are no images.
+    target: class of the poisoned images, its number or its name.
     all_data: whether networks are trained on all data, for the samples and for
       the seconds of each maker's first set.
     batch_size: of training on all data.
@@ -88,6 +89,11 @@ def run(
   Example:
     print(robustness.run(source, makers=["random_real", "dm"], per_class=1))
   """
+  check_source(source)
+  target = poisoning.target_of(source, target)
+  poison = poisoning.shares_of(source, poison, target)
+  left_out = not poisoning.has_pixels(source) and bool(poison)
+  poison = () if left_out else poison
   work = Audit.of(
       source,
       cells or Cells(),
@@ -98,7 +104,7 @@ def run(
       network=network,
       recipe=recipe,
       num_networks=num_networks,
-      poison=tuple(poison),
+      poison=poison,
       target=target,
       batch_size=batch_size,
       attack=dict(eps=eps, num_steps=steps, num_attacked=num_attacked))
@@ -129,5 +135,6 @@ def run(
           batch_size=batch_size),
       data=source.name,
       target=source.class_names[target],
+      left_out=["poison"] * left_out,
       rows=rows_of(found))
   return Findings(document, table, draw)

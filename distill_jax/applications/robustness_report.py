@@ -92,7 +92,7 @@ def _pooled(entries) -> dict[str, Any] | None:
 def table(document: Mapping[str, Any]) -> str:
   """What an audit prints: sets, budgets, poison, and how it was measured."""
   rows, settings = document["rows"], document["settings"]
-  parts = [_sets(rows, settings)]
+  parts = [_sets(rows, settings, document.get("left_out", ()))]
   if settings["all_data"]:
     parts.append(_budgets(rows, settings))
   if settings["poison"]:
@@ -100,7 +100,7 @@ def table(document: Mapping[str, Any]) -> str:
   return "\n\n".join(parts)
 
 
-def _sets(rows, settings) -> str:
+def _sets(rows, settings, left_out) -> str:
   heads = [
       "set", "bytes", "accuracy", "worst", "sd", "ECE", "NLL",
       *_ATTACKS.values()
@@ -140,6 +140,8 @@ def _sets(rows, settings) -> str:
         f"{attacked['num_steps']}, corners the worst of "
         f"{attacked['num_steps']} random ones, without gradients. no grad.: "
         "samples whose gradient is zero in float32, which PGD cannot attack.")
+  if "poison" in left_out:
+    notes.append("No poison: the data are no images, which a trigger needs.")
   if diverged := [row["arm"] for row in rows if row["diverged"]]:
     notes.append(f"NOT FINITE, some networks of: {', '.join(diverged)}.")
   return aligned(heads, lines, notes)
@@ -212,7 +214,7 @@ def draw(document: Mapping[str, Any]):
   figure = theme.figure(2.2 + 0.85 * most, 1.0 + 3.1 * panels)
   theme.entitle(
       figure, f"{document['data']}, {settings['per_class']} per class: "
-      "attacks and triggers")
+      f"attacks{' and triggers' * bool(settings['poison'])}")
   axes = figure.subplots(panels, squeeze=False)[:, 0]
   _draw_attacks(figure, axes[0], rows, sets)
   if settings["poison"]:
@@ -309,7 +311,7 @@ def _of(rows, kind, **fields) -> list[Mapping[str, Any]]:
 
 def _eps(attacked) -> str:
   eps = attacked["eps"]
-  return f"{255 * eps:.3g}/255" if attacked["unit"] == "pixels" else f"{eps:g}"
+  return f"{255 * eps:.3g}/255" if attacked["unit"] == "pixels" else f"{eps:.3g}"
 
 
 def _percent(entry, error: bool = True) -> str:

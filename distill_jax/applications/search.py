@@ -24,7 +24,11 @@ from distill_jax import models
 from distill_jax.applications import search_arms, search_report
 from distill_jax.applications.cells import Cells
 from distill_jax.applications.findings import Findings
-from distill_jax.applications.makers import check_counts, key_of
+from distill_jax.applications.makers import (
+    check_counts,
+    check_per_class,
+    key_of,
+)
 from distill_jax.applications.search_arms import Arm
 from distill_jax.applications.search_space import (
     Candidate,
@@ -118,6 +122,7 @@ def run(
   if num_truth_samples:
     check_counts(num_truth_samples=num_truth_samples)
   _check_parts(source)
+  check_per_class(source, per_class)
   if not isinstance(recipe, Recipe):
     recipe = recipes.from_spec(dict(recipe))
   recipe = recipe.spec
