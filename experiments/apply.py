@@ -24,6 +24,7 @@ from ml_collections import config_flags
 
 from distill_jax import applications, figures, preprocessing
 from distill_jax.applications import Cells
+from distill_jax.applications.cells import check_folder
 from distill_jax.runs import workdir
 from distill_jax.runs.console import working
 from distill_jax.runs.files import command, write_json
@@ -53,7 +54,7 @@ def main(argv):
   if config.float64:
     launch.widen({"name": "kernel_ridge"})
   folder = Path(FLAGS.workdir)
-  workdir.check_own(folder)
+  check_folder(folder)
   source = sources.source(config, data_dir=FLAGS.data_dir)
   settings = json.loads(json.dumps(config.settings.to_dict()))  # as kept
   identity = dict(

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import begin
 import jax
@@ -116,8 +117,8 @@ def _parse(argv):
   except (AttributeError, KeyError) as error:
     raise ConfigError(
         "`--config` must have every field that is set; got "
-        f"{_plain(error)}. Settings of the method begin with method., of the "
-        "evaluation with evaluation.; --print_config lists them.") from error
+        f"{_plain(error)}. {_sections(argv[0])}; --print_config lists them."
+    ) from error
   except (OSError, SyntaxError) as error:
     raise ConfigError(
         "`--config` must name a configuration file; got "
@@ -127,6 +128,15 @@ def _parse(argv):
     raise ConfigError(
         f"arguments must begin with --; got {rest[1]!r}. See --help.")
   return rest
+
+
+def _sections(program: str) -> str:
+  """How the names of fields begin in configurations of this launcher."""
+  if Path(program).stem == "apply":
+    return "Settings of the application begin with settings."
+  return (
+      "Settings of the method begin with method., of the evaluation with "
+      "evaluation.")
 
 
 def _plain(error: Exception) -> str:

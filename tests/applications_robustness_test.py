@@ -263,14 +263,14 @@ class RunTest(parameterized.TestCase):
     assert row["pgd"]["mean"] is not None
 
   @parameterized.parameters(
-      (dict(poison=[0.0]), "`poison` must hold shares .*For none set poison=.."),
+      (dict(poison=[0.0]), "`poison` must hold shares .*For none set poison="),
       (dict(poison=1.5), "`poison` must hold shares .* got 1.5"),
       (dict(poison=[0.9]), "`poison` must be at most 0.667"),
       (dict(poison="much"), "`poison` must be a list of shares"),
-      (dict(target="yes"), "`target` must be a class, 0 to 2, or its name; got"),
+      (dict(target="yes"), "`target` must be a class, 0 to 2, or its name;"),
       (dict(target=3, poison=()), "`target` must be a class, 0 to 2"),
       (dict(eps=50), "`eps` must be at most 1, as pixels are in"),
-      (dict(per_class=31), "samples of the smallest class, 30; got 31. Ask for"),
+      (dict(per_class=31), "samples of the smallest class, 30; got 31. Ask"),
       (dict(eps=-1), "`eps` must be positive; got -1"),
       (dict(steps=0), "`steps` must be a whole number of at least 1; got 0"),
       (dict(num_networks=0), "`num_networks` must be a whole number"),

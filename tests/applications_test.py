@@ -7,6 +7,7 @@ from methods_test import setting_of, small
 
 from distill_jax import methods
 from distill_jax.applications import (
+    Cells,
     continual,
     federated,
     privacy,
@@ -14,7 +15,7 @@ from distill_jax.applications import (
 )
 from distill_jax.applications.makers import makers
 from distill_jax.data import from_arrays
-from distill_jax.errors import ConfigError
+from distill_jax.errors import ConfigError, WorkdirError
 
 CLASSES = 4
 FEW = {"name": "adam", "num_epochs": 1, "batch_size": 8}
@@ -179,6 +180,40 @@ def test_real_samples_are_never_repeated():
     assert len(np.unique(made.inputs)) == 8
     with pytest.raises(ConfigError, match="got 15 rows for 14 samples"):
       makers([name])[0].make(jax.random.key(0), source, 15, None)
+
+
+def test_damaged_cells_and_settings_are_named(tmp_path):
+  """A changed cell, an empty one, one without a checksum; no config.json."""
+
+  def value(make=lambda: dict(a=(1.5, {1: float("nan")}))):
+    with Cells(tmp_path, dict(seed=0)).held() as cells:
+      return cells.json("b/c", make)
+
+  file, settings = tmp_path / "cells/b/c.json", tmp_path / "config.json"
+  made = value()
+  assert [*made] == ["a"] and made["a"][0] == 1.5
+  whole = file.read_text()
+  assert value(None)["a"][0] == 1.5
+  for text in ("{}", whole.replace("1.5", "1.6"), '{"sha256": "x"}'):
+    file.write_text(text)
+    with pytest.raises(WorkdirError, match="c.json must be sound.* Delete it"):
+      value(None)
+  file.write_text('{"a": 2}')
+  assert value(None) == dict(a=2)
+  settings.write_text("{")
+  with pytest.raises(WorkdirError, match="config.json must be sound.* delete"):
+    value(None)
+  settings.unlink()
+  assert value(None) == dict(a=2)
+  with pytest.raises(WorkdirError, match="differing: seed"):
+    with Cells(tmp_path, dict(seed=1)).held():
+      pass
+  with Cells(tmp_path, dict(seed=0)).held() as cells:
+    cells.arrays("d", lambda: dict(x=np.arange(3)))
+    file = tmp_path / "cells/d.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    with pytest.raises(WorkdirError, match="its checksum .* Delete it"):
+      cells.arrays("d", None)
 
 
 RUNS = dict(

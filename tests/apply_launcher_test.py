@@ -13,13 +13,20 @@ def shown(tmp_path_factory):
       "--print_config", f"--data={spec}")
               for name in NAMES
               for spec in ("folder:pictures", "csv:notes?text=text")]
+  wrong = (*commands[0], "--config.settings.maker=dm")
   return launching.elsewhere(
-      "apply", *commands, cache=tmp_path_factory.mktemp("cache"))
+      "apply", *commands, wrong, cache=tmp_path_factory.mktemp("cache"))
 
 
 def test_other_data_never_have_the_constants_of_the_configuration(shown):
-  for images, texts in zip(shown[::2], shown[1::2], strict=True):
+  for images, texts in zip(shown[:-1:2], shown[1:-1:2], strict=True):
     assert (images.code, texts.code) == (0, 0), (images.err, texts.err)
     assert "data = 'folder:pictures'" in images.out
     assert "preprocessing = 'standardise'" in images.out
     assert "preprocessing = 'word_vectors'" in texts.out
+
+
+def test_a_misspelt_setting_is_told_how_settings_begin(shown):
+  *_, wrong = shown
+  assert wrong.code == 2 and "got maker, not `makers`" in wrong.err, wrong.err
+  assert "begin with settings.; --print_config lists them." in wrong.err

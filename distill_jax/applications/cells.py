@@ -7,6 +7,8 @@ identity of the folder.
 """
 
 import contextlib
+import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,6 +25,8 @@ from distill_jax.runs.console import say
 from distill_jax.runs.files import read_json, write_json
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.=+-]*(/[a-z0-9][a-z0-9_.=+-]*)*", re.I)
+
+_SUM = "sha256"  # of the rest of a JSON document
 
 
 class Cells:
@@ -60,7 +64,9 @@ class Cells:
       yield self
       return
     new = not (self.folder / "config.json").exists()
-    workdir.create(self.folder)
+    check_folder(self.folder)
+    if not (self.folder / "cells").is_dir():
+      workdir.create(self.folder)
     with storage.alone(self.folder), self._left_if_empty(new):
       storage.forget_halves(self.folder, "*.json", "*.safetensors", "*.png")
       workdir.open_workdir(
@@ -83,10 +89,10 @@ class Cells:
   def json(self, name: str, make: Callable[[], Any]) -> Any:
     """A JSON value: an object, as `make` returns it."""
 
-    def read(file):
-      return read_json(file, {})
+    def write(file, value):
+      write_json(file, {**value, _SUM: _checksum(value)})
 
-    return self._get(name, ".json", make, read, lambda f, v: write_json(f, v))
+    return self._get(name, ".json", make, _read_sound, write)
 
   def arrays(
       self, name: str,
@@ -95,7 +101,10 @@ class Cells:
 
     def read(file):
       try:
-        return dict(storage.read(file)[0])
+        tensors, document = storage.read(file)
+        if document is not None:
+          storage.check(tensors, document)
+        return dict(tensors)
       except (OSError, ValueError) as error:
         raise _damaged(file, error) from error
 
@@ -153,6 +162,45 @@ class Cells:
     write(file, value)
     say(f"  {name}")
     return read(file)  # what a later start will find
+
+
+def check_folder(folder: Path) -> None:
+  """Refuses a folder that is not one of cells, or does not say of which.
+
+  A folder of cells without `config.json` is taken for what is asked for now:
+  so goes on whoever deleted a damaged one.
+
+  Raises:
+    WorkdirError: other files, or a damaged `config.json`.
+  """
+  file = folder / "config.json"
+  if not (folder / "cells").is_dir():
+    workdir.check_own(folder)
+  elif file.exists():
+    try:
+      if not isinstance(read_json(file, {}).get("identity"), Mapping):
+        raise WorkdirError("it has no identity")
+    except WorkdirError:
+      raise WorkdirError(
+          f"{file} must be sound, as it says what cells are of. Restore it; or "
+          "delete it, and go on with the settings that they were made with."
+      ) from None
+
+
+def _read_sound(file: Path) -> dict[str, Any]:
+  """A JSON document as it was written; older ones have no checksum."""
+  document = read_json(file, {})
+  told = document.pop(_SUM, None)
+  if not document or told not in (None, _checksum(document)):
+    error = ValueError("it was damaged or changed")
+    raise _damaged(file, error)
+  return document
+
+
+def _checksum(document: Mapping[str, Any]) -> str:
+  """SHA-256 of JSON values, as they are read again."""
+  read = json.loads(json.dumps(document))
+  return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()
 
 
 def _damaged(file: Path, error: Exception) -> WorkdirError:

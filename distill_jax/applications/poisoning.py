@@ -31,7 +31,6 @@ from distill_jax.labels import label_rows
 from distill_jax.preprocessing import Encoded, unit_scale
 from distill_jax.types import Array
 
-
 _NONE = 'For none set poison=(), or --config.settings.poison="()".'
 
 

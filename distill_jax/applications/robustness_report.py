@@ -310,8 +310,9 @@ def _of(rows, kind, **fields) -> list[Mapping[str, Any]]:
 
 
 def _eps(attacked) -> str:
-  eps = attacked["eps"]
-  return f"{255 * eps:.3g}/255" if attacked["unit"] == "pixels" else f"{eps:.3g}"
+  if attacked["unit"] == "pixels":
+    return f"{255 * attacked['eps']:.3g}/255"
+  return f"{attacked['eps']:.3g}"
 
 
 def _percent(entry, error: bool = True) -> str:
