@@ -176,11 +176,31 @@ class Arms(parameterized.TestCase):
       (dict(recipe=dict(name="in_order")), "must count updates or epochs"),
       (dict(arms=["early_stopping"]), "must have a maker"),
       (dict(arms=[dict(name="dd", fixed=True)]), "initialisation of dd is"),
+      (dict(arms="dm"), "`arms` must be a list; got 'dm'"),
+      (dict(arms=[]), "`arms` must name at least one"),
+      (dict(per_class=21), "samples of the smallest class, 20; got 21"),
       (dict(num_truth_samples=-3), "`num_truth_samples` must be a whole"),
       (dict(network=dd.mlp(3)._replace(spec=())), "must have a specification"))
   def test_refuses(self, settings, message):
     with pytest.raises(ValueError, match=message):
       search.run(_source(), **{**SMALL, **settings})
+
+  def test_searches_step_sizes_of_what_are_no_images(self):
+    x, y = np.zeros((30, 2)), np.arange(30) % 3
+    source = from_arrays(x, y, x, y, x_validation=x, y_validation=y)
+    settings = dict(
+        SMALL,
+        space=dict(width=[4, 8], depth=[1]),
+        network=dict(name="convnet", width=8),
+        num_candidates=2,
+        arms=["random_real"],
+        num_networks=1)
+    found = search.run(source, **settings)
+    assert found["settings"]["space"] == "step_sizes"
+    assert found["settings"]["network"]["name"] == "mlp"
+    assert "No ConvNets were searched" in repr(found)
+    assert search.fits_images_alone("convnets")
+    assert not search.fits_images_alone(MLPS)
 
   @parameterized.parameters("validation", "test")
   def test_refuses_to_choose_without(self, part):

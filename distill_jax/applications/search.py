@@ -34,6 +34,7 @@ from distill_jax.applications.search_space import (
     Candidate,
     candidates,
     conv_grid,
+    fits_images_alone,
     labels,
     recipe_grid,
     sampled,
@@ -88,7 +89,8 @@ def run(
     cells: where work is kept; memory alone by default. There is one cell for
       each candidate, arm and network.
     seed: of everything that is drawn.
-    space: see `candidates`.
+    space: see `candidates`. Where it makes ConvNets and the data are no images,
+      `step_sizes` are searched in its place, and the table says so.
     num_candidates: at most, a stratified sample of the space.
     arms: makers of sets (see `makers.maker`), "early_stopping" and
       "byte_matched_real"; see `search_arms`.
@@ -126,6 +128,9 @@ def run(
   if not isinstance(recipe, Recipe):
     recipe = recipes.from_spec(dict(recipe))
   recipe = recipe.spec
+  left_out = fits_images_alone(space) and len(source.example.shape) != 4
+  if left_out:
+    space, network = "step_sizes", _unless_convnet(network)
   chosen = sampled(candidates(space, recipe), num_candidates, seed)
   default = _default(network, source)
   several = any(one.network is not None for one in chosen)
@@ -183,7 +188,8 @@ def run(
           topk_by=topk_by,
           num_resamples=num_resamples,
           num_train=source.train.num_samples,
-          num_validation=source.validation.num_samples))
+          num_validation=source.validation.num_samples,
+          left_out=["convnets"] * left_out))
 
 
 def scores(
@@ -237,6 +243,13 @@ def _default(network, source) -> dict[str, Any]:
   if isinstance(network, str):
     network = dict(name=network)
   return dict(network or models.default(source))
+
+
+def _unless_convnet(network) -> Any:
+  """None, for a network that suits the data, in place of a ConvNet."""
+  spec = dict(name=network) if isinstance(network, str) else network
+  convnet = isinstance(spec, Mapping) and spec.get("name") == "convnet"
+  return None if convnet else network
 
 
 def _check_parts(source) -> None:

@@ -132,6 +132,10 @@ def _notes(found) -> list[str]:
       "minutes: making the set and training; compiling takes up to "
       f"{max(row['seconds_compiling'] for row in rows) / 60:.1f} more."
   ]
+  if s.get("left_out"):
+    notes.append(
+        "No ConvNets were searched, as the data are no images, but step sizes. "
+        "Where the data are rows of pixels, make images of them.")
   for k in truth["top"]:
     values = ", ".join(
         f"{_title(row['arm'])} {_with_interval(row['top'][k])}"

@@ -168,6 +168,17 @@ def candidates(space: Any, recipe: Mapping[str, Any]) -> list[Candidate]:
   return made
 
 
+def fits_images_alone(space: Any) -> bool:
+  """Whether a space given by name or by fields makes ConvNets.
+
+  Args:
+    space: see `candidates`; what lists its candidates is taken at its word.
+  """
+  if isinstance(space, str):
+    space = SPACES.get(space, {})
+  return isinstance(space, Mapping) and any(name in GRID for name in space)
+
+
 def sampled(space: Sequence[Any], num: int, seed: int = 0) -> list[Any]:
   """A stratified sample, in the order of the space.
 
