@@ -287,6 +287,11 @@ class NoisedMeansTest(parameterized.TestCase):
       with pytest.raises(ConfigError, match="pip install 'distill_jax.privacy"):
         _audit(_source(), epsilons=(1.0,))
 
+  def test_a_rate_of_few_non_members_is_left_out(self):
+    found = dict(tpr={"0.001": dict(rate=0.02)})
+    assert privacy_report._rare(dict(found, others=999)) == "-"
+    assert privacy_report._rare(dict(found, others=1000)) == "2.00"
+
   def test_limit(self):
     found = privacy_report.limit(2.0)  # mu = 1
     np.testing.assert_allclose(found["auc"], 0.7602, atol=1e-4)
@@ -376,6 +381,8 @@ class AuditTest(parameterized.TestCase):
       (dict(num_canaries=40), "`num_canaries` must be 0, or 2 to a quarter"),
       (dict(per_class=20), "`per_class` must be at most half of"),
       (dict(arms=["dmm"]), "Did you mean 'dm'"),
+      (dict(arms="random_real"), "`arms` must be a list"),
+      (dict(arms=[], early_steps=(), epsilons=()), "`arms` must name at least"),
       (dict(arms=["random_real", "random_real"]), "must have different names"),
       (dict(arms=["dm", dict(DM, label="dm")]), "got dm twice"),
       (dict(recipe=None, early_steps=(3,)), "`early_steps` must be empty"))

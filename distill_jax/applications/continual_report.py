@@ -195,9 +195,10 @@ def _notes(found) -> list[str]:
   if orders > 1:
     what = what.replace("order", "orders").replace("repetition", "repetitions")
   error = f"over {orders} {what}" if orders > 1 else "over networks"
+  several = max(orders, networks) > 1
   notes = [
-      f"{networks} networks for each of {orders} {what}; ± standard error "
-      f"{error}.",
+      f"{networks} network{'s' * (networks > 1)} for each of {orders} {what}"
+      f"{f'; ± standard error {error}' * several}.",
       "final: accuracy on all tasks after the last; average: mean of it over "
       "tasks; forgetting: best accuracy on a task before the last less that "
       "after it, in points. Predictions are the largest of all outputs. "
@@ -214,7 +215,7 @@ def _notes(found) -> list[str]:
   if any(row["memory"] == "all data jointly" for row in found["rows"]):
     notes.append(
         f"all data jointly: {settings['joint_steps']:,} updates on all tasks "
-        "at once, ± over networks.")
+        f"at once{', ± over networks' * (networks > 1)}.")
   if any(row["memory"] == "no memory" for row in found["rows"]):
     notes.append(
         "no memory: a network carried over, "

@@ -31,7 +31,8 @@ def rows_of(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
   Returns:
     The arms with `mean` and `stderr` of accuracy, and under the name of each
-    measure `{mean, stderr, per_network}` ([sets][networks]) or None.
+    measure `{mean, stderr, per_network}` ([sets][networks]) or None; there is
+    no error of one network of one set.
   """
   rows = []
   for arm in found:
@@ -83,10 +84,9 @@ def _pooled(entries) -> dict[str, Any] | None:
   values = [entry["per_network"] for entry in entries]
   finite = [[v for v in one if v is not None] for one in values]
   if not all(finite):
-    return dict(mean=None, stderr=0.0, per_network=values)
+    return dict(mean=None, stderr=None, per_network=values)
   units = [np.mean(one) for one in finite] if len(finite) > 1 else finite[0]
-  found = mean_and_error(units)
-  return dict(found, stderr=found["stderr"] or 0.0, per_network=values)
+  return dict(mean_and_error(units), per_network=values)
 
 
 def table(document: Mapping[str, Any]) -> str:
@@ -116,13 +116,12 @@ def _sets(rows, settings, left_out) -> str:
         _percent(row["ece"], False),
         _number(row["nll"]), *(_percent(row[name], False) for name in _ATTACKS)
     ])
-  each = settings["num_networks"]
+  each, sets = settings["num_networks"], settings["num_sets"]
+  over = "sets" if sets > 1 else "the networks of one set"
+  error = f" and standard errors over {over}" if max(each, sets) > 1 else ""
   notes = [
-      f"{settings['per_class']} label rows a class, {settings['num_sets']} "
-      f"set(s) of each, {each} network(s) trained on each; % of test samples "
-      "and standard errors over "
-      f"{'sets' if settings['num_sets'] > 1 else 'the networks of one set'}. "
-      "worst, sd: accuracy of a network's worst class and standard deviation "
+      f"{settings['per_class']} label rows a class, {sets} set(s) of each, "
+      f"{each} network(s) trained on each; % of test samples{error}. worst, sd: accuracy of a network's worst class and standard deviation "
       "over classes. ECE in %, NLL in nats, of outputs that are logits."
   ]
   recipes: dict[str, list[str]] = {}
@@ -284,7 +283,7 @@ def _bars(axes, measured, offset, width, title, colour):
           ]
   axes.bar([x + offset for x, _ in known], [100 * m["mean"] for _, m in known],
            width,
-           yerr=[100 * m["stderr"] for _, m in known],
+           yerr=[100 * (m["stderr"] or 0) for _, m in known],
            color=colour,
            ecolor=theme.DARK,
            capsize=2,
