@@ -25,6 +25,7 @@ from ml_collections import config_flags
 from distill_jax import applications, figures, preprocessing
 from distill_jax.applications import Cells
 from distill_jax.applications.cells import check_folder
+from distill_jax.errors import DataError
 from distill_jax.runs import workdir
 from distill_jax.runs.console import working
 from distill_jax.runs.files import command, write_json
@@ -55,7 +56,7 @@ def main(argv):
     launch.widen({"name": "kernel_ridge"})
   folder = Path(FLAGS.workdir)
   check_folder(folder)
-  source = sources.source(config, data_dir=FLAGS.data_dir)
+  source = _source(config)
   settings = json.loads(json.dumps(config.settings.to_dict()))  # as kept
   identity = dict(
       application=config.application,
@@ -83,6 +84,16 @@ def main(argv):
     with contextlib.suppress(ImportError):
       figures.save(found.figure(), folder / "figure.png")
   print(f"\nin {folder}: report.json, table.txt, figure.png")
+
+
+def _source(config):
+  """The data; what is wrong with the flag is said under its name."""
+  try:
+    return sources.source(config, data_dir=FLAGS.data_dir)
+  except DataError as error:
+    if FLAGS.data is None:
+      raise
+    raise DataError(str(error).replace("`spec`", "`--data`", 1)) from error
 
 
 if __name__ == "__main__":

@@ -187,7 +187,9 @@ class JudgingTest(parameterized.TestCase):
           ])
 
     one, several, single = rows_of(
-        [arm([0.5, 0.7]), arm([0.5, 0.7], [0.8, 0.8]), arm([0.5])])
+        [arm([0.5, 0.7]),
+         arm([0.5, 0.7], [0.8, 0.8]),
+         arm([0.5])])
     assert single["mean"] == 0.5 and single["stderr"] is None
     np.testing.assert_allclose([one["mean"], one["stderr"]], [0.6, 0.1])
     np.testing.assert_allclose([several["mean"], several["stderr"]], [0.7, 0.1])

@@ -14,12 +14,14 @@ def shown(tmp_path_factory):
               for name in NAMES
               for spec in ("folder:pictures", "csv:notes?text=text")]
   wrong = (*commands[0], "--config.settings.maker=dm")
+  folder = tmp_path_factory.mktemp("work")
+  absent = (commands[0][0], "--data=csv:nofile", f"--workdir={folder}")
   return launching.elsewhere(
-      "apply", *commands, wrong, cache=tmp_path_factory.mktemp("cache"))
+      "apply", *commands, wrong, absent, cache=tmp_path_factory.mktemp("cache"))
 
 
 def test_other_data_never_have_the_constants_of_the_configuration(shown):
-  for images, texts in zip(shown[:-1:2], shown[1:-1:2], strict=True):
+  for images, texts in zip(shown[:-2:2], shown[1:-2:2], strict=True):
     assert (images.code, texts.code) == (0, 0), (images.err, texts.err)
     assert "data = 'folder:pictures'" in images.out
     assert "preprocessing = 'standardise'" in images.out
@@ -27,6 +29,8 @@ def test_other_data_never_have_the_constants_of_the_configuration(shown):
 
 
 def test_a_misspelt_setting_is_told_how_settings_begin(shown):
-  *_, wrong = shown
+  *_, wrong, absent = shown
   assert wrong.code == 2 and "got maker, not `makers`" in wrong.err, wrong.err
   assert "begin with settings.; --print_config lists them." in wrong.err
+  assert absent.code == 2, absent.err
+  assert "error: `--data` must name what exists" in absent.err, absent.err

@@ -50,6 +50,7 @@ from distill_jax.evaluation.fitting import own_learner
 from distill_jax.evaluation.forgetting import scores
 from distill_jax.evaluation.recipe import Recipe
 from distill_jax.runs import students
+from distill_jax.runs.console import working
 from distill_jax.types import Samples, TrainingSet
 
 __all__ = [
@@ -226,17 +227,21 @@ def compare(
     tuning = fine_tuning(fine_tune_steps, **given)
     tried.append((Arm("no memory", 0, None, None), tuning))
   rows = []
+  total = len(judges) * (len(tried) + bool(joint_steps))
   for judge in judges:
     for arm, how in tried:
       if arm.own and judge is not judges[0]:
+        total -= 1
         continue  # no network takes part
-      found = [
-          in_turn_of(setting, o, arm, how, judge)
-          for o in range(len(scenarios))
-      ]
+      with working(f"continual: row {len(rows) + 1} of {total}"):
+        found = [
+            in_turn_of(setting, o, arm, how, judge)
+            for o in range(len(scenarios))
+        ]
       rows.append(row_of(arm, judge.name, found, scenarios))
     if joint_steps:
-      found = jointly(setting, union(joint_steps, **given), judge)
+      with working(f"continual: row {len(rows) + 1} of {total}"):
+        found = jointly(setting, union(joint_steps, **given), judge)
       rows.append(row_of_bound(judge.name, *found, scenarios[0]))
   return Findings(dict(document, rows=rows), table, draw)
 

@@ -211,7 +211,7 @@ def _notes(found) -> list[str]:
   if any(row.get("matches") for row in found["rows"]):
     notes.append(
         "random_real as X: as many random real samples as fit in the bytes of "
-        "the set of X for the same task.")
+        "the set of X for the same task, equally many of each class.")
   if any(row["memory"] == "all data jointly" for row in found["rows"]):
     notes.append(
         f"all data jointly: {settings['joint_steps']:,} updates on all tasks "

@@ -49,6 +49,7 @@ from distill_jax.data.source import check_source
 from distill_jax.errors import ConfigError, DataError, plain
 from distill_jax.evaluation import recipes
 from distill_jax.runs import students
+from distill_jax.runs.console import working
 
 __all__ = [
     "Arm", "Candidates", "arms_of", "draw_candidates", "nearest", "run",
@@ -138,21 +139,25 @@ def run(
       epsilons=epsilons,
       delta=delta,
       noised=noised)
+  total = len(known) * num_pipelines
   embed = public_features(key_of(seed, _PUBLIC), source)
 
   def pipelines(number, arm):
     for m in range(num_pipelines):
-      yield cells.arrays(
-          f"arm_{number}/pipeline_{m}",
-          partial(
-              shadow,
-              key_of(seed, _MAKE, number, m),
-              key_of(seed, _TRAIN, m),
-              arm,
-              candidates,
-              keep[m],
-              network,
-              embed=embed))
+      place = number * num_pipelines + m + 1
+      with working(f"privacy: pipeline {place} of {total}"):
+        found = cells.arrays(
+            f"arm_{number}/pipeline_{m}",
+            partial(
+                shadow,
+                key_of(seed, _MAKE, number, m),
+                key_of(seed, _TRAIN, m),
+                arm,
+                candidates,
+                keep[m],
+                network,
+                embed=embed))
+      yield found
 
   rows = []
   for number, arm in enumerate(known):

@@ -177,8 +177,8 @@ def table(document: Mapping[str, Any]) -> str:
         one["arm"], f"{one['num_samples']:g}", f"{one['bytes'] / 1000:.1f}",
         with_error(one["mean"], one["stderr"]), _area(found),
         f"{100 * rate['rate']:.1f} [{100 * low:.1f}, {100 * high:.1f}]",
-        _rare(found), _area(one["canaries"]),
-        _area(one["seen"]), _best(one["pixels"])))
+        _rare(found), _area(one["canaries"]), _area(one["seen"]),
+        _best(one["pixels"])))
   settings = document["settings"]
   notes = [
       f"Accuracy in percent, mean and standard error of "
@@ -186,13 +186,15 @@ def table(document: Mapping[str, Any]) -> str:
       f"{settings['num_candidates']:,} candidates. AUC and true-positive rates "
       "in percent at a false-positive rate of 1 and 0.1 % of the "
       "likelihood-ratio attack on networks (both sides known, one variance), "
-      "the latter of at least 1,000 non-members, with intervals of 95 % for independent members; 0.5 and the "
+      "the latter of at least 1,000 non-members, with intervals of 95 % for "
+      "independent members; 0.5 and the "
       "false-positive rate itself are chance.",
       f"canaries: AUC of {settings['num_canaries']} candidates with a wrong "
       "label. seen: AUC of real samples in the set, or where it started, "
       "against candidates that the pipeline lacked. pixels: the larger AUC of "
       "two attacks on the set itself, by distance to its nearest sample, plain "
-      "or both sides known, so that chance is somewhat above 0.5.", *_limits(document["rows"]), WORDING
+      "or both sides known, so that chance is somewhat above 0.5.",
+      *_limits(document["rows"]), WORDING
   ]
   checks = [(
       one["arm"], *(

@@ -32,6 +32,7 @@ from distill_jax.applications.robustness_report import draw, rows_of, table
 from distill_jax.data.source import Source, check_source
 from distill_jax.evaluation import attacks
 from distill_jax.evaluation.columns import NUM_ATTACKED
+from distill_jax.runs.console import working
 
 MAKERS = (
     "random_real", "kmeans", "class_mean", "dm", "dc", "dsa", "idc", "frepo")
@@ -110,13 +111,15 @@ def run(
       attack=dict(eps=eps, num_steps=steps, num_attacked=num_attacked))
   found = []
   with compiled_once():
-    for maker in work.makers:
-      found.append(work.clean(maker))
-      if all_data:
-        found += work.same_budget(maker)
-    for fraction in poison:
-      found += [work.poisoned(maker, fraction) for maker in work.makers]
-      found.append(work.matched(fraction))
+    for i, maker in enumerate(work.makers):
+      with working(f"robustness: maker {i + 1} of {len(work.makers)}"):
+        found.append(work.clean(maker))
+        if all_data:
+          found += work.same_budget(maker)
+    for i, fraction in enumerate(poison):
+      with working(f"robustness: poison {i + 1} of {len(poison)}"):
+        found += [work.poisoned(maker, fraction) for maker in work.makers]
+        found.append(work.matched(fraction))
   document = dict(
       application="robustness",
       settings=dict(

@@ -121,8 +121,9 @@ def _sets(rows, settings, left_out) -> str:
   error = f" and standard errors over {over}" if max(each, sets) > 1 else ""
   notes = [
       f"{settings['per_class']} label rows a class, {sets} set(s) of each, "
-      f"{each} network(s) trained on each; % of test samples{error}. worst, sd: accuracy of a network's worst class and standard deviation "
-      "over classes. ECE in %, NLL in nats, of outputs that are logits."
+      f"{each} network(s) trained on each; % of test samples{error}. worst, "
+      "sd: accuracy of a network's worst class and standard deviation over "
+      "classes. ECE in %, NLL in nats, of outputs that are logits."
   ]
   recipes: dict[str, list[str]] = {}
   for row in _of(rows, "clean"):

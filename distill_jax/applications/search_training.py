@@ -21,6 +21,7 @@ from distill_jax.data.source import Split
 from distill_jax.evaluation import metrics, recipes
 from distill_jax.evaluation.evaluator import outcome_on
 from distill_jax.evaluation.learners import Learner, student
+from distill_jax.runs.console import working
 from distill_jax.types import Array, TrainingSet
 
 Spec = Mapping[str, Any]
@@ -74,7 +75,11 @@ def trained(
 
     return [of_arm(arm) for arm in arms]
 
-  return list(map(of_candidate, names or labels(chosen), chosen))
+  found = []
+  for name, one in zip(names or labels(chosen), chosen, strict=True):
+    with working(f"search: candidate {len(found) + 1} of {len(chosen)}"):
+      found.append(of_candidate(name, one))
+  return found
 
 
 def fit_and_test(
