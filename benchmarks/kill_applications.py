@@ -21,6 +21,8 @@ import timing
 
 from distill_jax import applications, storage
 
+# What else differs with the seconds that a document holds.
+_OTHER = ("checksum", "command", "date")
 _CONFIGS = kill_resume.ROOT / "configs" / "applications"
 
 
@@ -108,7 +110,7 @@ def _timeless(document):
   return {
       name: _timeless(part)
       for name, part in sorted(document.items())
-      if "seconds" not in name and name not in ("command", "date")
+      if "seconds" not in name and name not in _OTHER
   }
 
 
