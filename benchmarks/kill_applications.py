@@ -22,7 +22,7 @@ import timing
 from distill_jax import applications, storage
 
 # What else differs with the seconds that a document holds.
-_OTHER = ("checksum", "command", "date")
+_OTHER = ("sha256", "command", "date")
 _CONFIGS = kill_resume.ROOT / "configs" / "applications"
 
 
