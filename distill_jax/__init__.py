@@ -17,6 +17,7 @@ functions: what is stored (parameterization) x what is matched (objective) x how
 its gradient is estimated x how the outer problem is optimised.
 """
 
+from distill_jax import applications as applications
 from distill_jax import methods
 from distill_jax._version import __version__
 from distill_jax.artifact import Artifact, from_samples, load, save, to_artifact
