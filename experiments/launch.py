@@ -69,7 +69,9 @@ def run(main: Callable, argv: list[str] | None = None) -> int:
     return 128 + getattr(stopped, "signal", signal.SIGINT)
   except NonFinite as error:
     return _fail(error, NOT_FINITE)
-  except Exception as error:  # also faults of the program: no traceback
+  # All others, so that a fault of the program is one line and exit code 1 too.
+  # What files and users can cause has a typed error where it is read.
+  except Exception as error:
     if "--debug" in argv:
       raise
     known = isinstance(error, ValueError | OSError | flags.Error)

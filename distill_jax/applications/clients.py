@@ -217,7 +217,7 @@ def _noisy(artifact: Artifact, noise: float, seed: int, i: int) -> Artifact:
   if not noise:
     return artifact
   key = jax.random.fold_in(key_of(seed, CLIENTS, i), 1)
-  added = noise * jax.random.normal(key, artifact.inputs.shape)
+  added = noise * jax.random.normal(key, artifact.inputs.shape, np.float32)
   return artifact._replace(inputs=artifact.inputs + np.asarray(added))
 
 

@@ -8,7 +8,7 @@ trained, and 720 are `space=convnets_720,num_candidates=720`.
     --config=experiments/configs/applications/search.py --workdir=runs/search
   ... search.py:space=step_sizes,num_candidates=12   the learning rate
 
-Expected: two to three hours on two CPU cores, most of it training.
+Estimated, not measured: two to three hours on two CPU cores.
 """
 
 from configs.applications.common import configure
