@@ -146,7 +146,7 @@ class Cells:
     return self.folder / "cells" / f"{name}{suffix}"
 
   def _get(self, name, suffix, make, read, write):
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
       raise ValueError(
           "`name` must be letters, digits and _.=+- in parts between slashes; "
           f"got {name!r}.")
@@ -162,6 +162,11 @@ class Cells:
     write(file, value)
     say(f"  {name}")
     return read(file)  # what a later start will find
+
+
+def is_name(text: str) -> bool:
+  """Whether a text can be the name of a cell, or one part of it."""
+  return bool(_NAME.fullmatch(text))
 
 
 def check_folder(folder: Path) -> None:

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from distill_jax import methods
+from distill_jax.applications.cells import is_name
 from distill_jax.applications.real import REAL
 from distill_jax.artifact import Artifact, from_samples
 from distill_jax.choices import nearest, one_of
@@ -91,6 +92,12 @@ def makers(given: Sequence[Any], argument: str = "makers") -> tuple[Maker, ...]:
   check_list(given, argument)
   made = tuple(map(maker, given))
   check_names((one.name for one in made), argument)
+  for one in made:
+    if not is_name(one.name):
+      raise ConfigError(
+          f"`{argument}` must have names of letters, digits and _.=+-, as "
+          f"files are named for them; got {shown(one.name)}. Choose another "
+          "`label`.")
   return made
 
 

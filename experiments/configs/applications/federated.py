@@ -5,9 +5,9 @@
 classes_per_client=2 --workdir=runs/federated --data_dir=DATA
 
 Clients by KIP as published (with a fixed number of steps), k-means and random
-real images; LeNet on the server. `quick` with `data=digits` takes about a minute on
-two cores; 100 clients of KIP with ten samples a class took 24 minutes of two
-busy cores, before the server.
+real images; LeNet on the server. `quick` with `data=digits` takes about a
+minute on two cores; sets of 100 clients by KIP, ten samples a class, took 24
+minutes of two busy cores.
 """
 
 from configs.applications.common import configure

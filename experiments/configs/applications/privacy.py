@@ -8,9 +8,9 @@ Privacy?", 2022, arXiv 2206.00240; Carlini, Feldman & Nasr, "No Free Lunch in
     --config=experiments/configs/applications/privacy.py[:num_pipelines=64]
 
 2,000 candidates of MNIST and 16 pipelines of each of eight arms, each pipeline
-half a minute of two CPU cores, estimated: an hour. `num_pipelines=64` is for claims. The
-arms with differential privacy need the extra `privacy`; without it set
-`--config.settings.epsilons="()"`. `quick` leaves them out: a minute on
+half a minute of two CPU cores by estimate: an hour. `num_pipelines=64` is for
+claims. The arms with differential privacy need the extra `privacy`; without it
+set `--config.settings.epsilons="()"`. `quick` leaves them out: a minute on
 `data=digits`.
 """
 
