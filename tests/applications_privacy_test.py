@@ -195,15 +195,17 @@ class CandidatesTest(parameterized.TestCase):
 class MakersTest(parameterized.TestCase):
 
   def test_a_label_is_the_name_in_tables(self):
-    given = dict(DM, label="dm again")
-    for spec in (given, dict(method=DM, network=NETWORK, label="dm again")):
+    given = dict(DM, label="dm_again")
+    for spec in (given, dict(method=DM, network=NETWORK, label="dm_again")):
       made = maker(spec)
       assert (made.name, made.method.name,
-              made.spec) == ("dm again", "dm", spec)
+              made.spec) == ("dm_again", "dm", spec)
     assert [one.name for one in makers.makers(["dm", given])
-           ] == ["dm", "dm again"]
+           ] == ["dm", "dm_again"]
+    with pytest.raises(ConfigError, match="letters, digits"):
+      makers.makers(["dm", dict(given, label="dm again")])
     with pytest.raises(ConfigError, match="`maker` must be one of"):
-      maker(dict(method=DM, name="dm again"))
+      maker(dict(method=DM, name="dm_again"))
 
   def test_a_set_knows_its_seconds(self):
     source = _source()
