@@ -43,10 +43,10 @@ def configure(
     **settings: those that differ from the harness's defaults.
   """
   known = {
-      p.name: p.default for p in inspect.signature(applications.harness(
+      p.name: p for p in inspect.signature(applications.harness(
           name)).parameters.values() if p.name not in _GIVEN
   }
-  usual = {**known, **settings}
+  usual = {**{name: p.default for name, p in known.items()}, **settings}
   plain = {k: v for k, v in usual.items() if isinstance(v, int | float | str)}
 
   def get_config(text: str | None = None) -> ml_collections.ConfigDict:
@@ -60,12 +60,13 @@ def configure(
     config.validation_fraction = validation_fraction
     config.float64 = float64
     config.seed = 0
-    config.settings = ml_collections.ConfigDict(
-        _mutable({
-            **usual,
-            **(quick if chosen.quick else {}),
-            **given
-        }))
+    values = _mutable({**usual, **(quick if chosen.quick else {}), **given})
+    for field, value in values.items():
+      # A flag may give it any type, not just that of its default.
+      if value is None or (isinstance(value, str) and
+                           known[field].annotation is not str):
+        values[field] = ml_collections.FieldReference(value, field_type=object)
+    config.settings = ml_collections.ConfigDict(values)
     return config
 
   return get_config
