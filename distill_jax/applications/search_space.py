@@ -44,6 +44,13 @@ SPACES = MappingProxyType({
                 activation=("relu", "leaky_relu"),
                 pooling=("max", "average"))),
     "convnets_720": GRID,
+    "small_convnets":
+        MappingProxyType(
+            dict(
+                width=(8, 16, 32),
+                depth=(1, 2),
+                norm=("none", "instance", "batch", "group"),
+                pooling=("max", "average"))),
     "step_sizes":
         MappingProxyType(
             dict(

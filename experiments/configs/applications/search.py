@@ -1,14 +1,13 @@
 """Networks and recipes ranked on small sets, and on all data.
 
 Zhao, Mopuri & Bilen, "Dataset Condensation with Gradient Matching", 2020, arXiv
-2006.05929, section 4.3: their grid has 720 ConvNets; here 48 of 64 of them are
-trained, and 720 are `space=convnets_720,num_candidates=720`.
+2006.05929, section 4.3: their grid has 720 ConvNets; here 48 small ones are
+trained, and theirs are `space=convnets_720,num_candidates=720`.
 
   python experiments/apply.py \\
     --config=experiments/configs/applications/search.py --workdir=runs/search
   ... search.py:space=step_sizes,num_candidates=12   the learning rate
 
-Estimated, not measured: two to three hours on two CPU cores.
 """
 
 from configs.applications.common import configure
@@ -17,6 +16,12 @@ get_config = configure(
     "search",
     data="fashion_mnist",
     validation_fraction=0.1,
+    space="small_convnets",
+    arms=[
+        "random_real", "class_mean",
+        dict(name="dm", num_steps=300), "early_stopping", "byte_matched_real"
+    ],
+    network=dict(name="convnet", depth=2, width=32),
     quick=dict(
         space=dict(width=[4, 8], depth=[1], norm=["none", "instance"]),
         num_candidates=4,
