@@ -4,15 +4,18 @@ import sys
 import tempfile
 
 import jax
+import jax.flatten_util
 import numpy as np
+import optax
 import pytest
 from absl.testing import absltest, parameterized
 from scipy import stats
 
 import distill_jax as dd
-from distill_jax import neighbours
+from distill_jax import models, neighbours
 from distill_jax.applications import (
     Cells,
+    accounting,
     maker,
     makers,
     membership,
@@ -24,7 +27,8 @@ from distill_jax.applications import (
 )
 from distill_jax.data import from_arrays
 from distill_jax.errors import ConfigError, DataError
-from distill_jax.evaluation import fitting
+from distill_jax.evaluation import fitting, recipes
+from distill_jax.evaluation.private import capacity
 from distill_jax.labels import classes_of
 
 KEY = jax.random.key(0)
@@ -245,7 +249,7 @@ class NoisedMeansTest(parameterized.TestCase):
   @parameterized.product(epsilon=(0.5, 1.0, 8.0), sensitivity=(1.0, 1.3))
   def test_noise_is_that_of_the_analytic_mechanism(self, epsilon, sensitivity):
     pytest.importorskip("dp_accounting")
-    scale = noised_means.noise_scale(epsilon, 1e-5, sensitivity)
+    scale = accounting.noise_scale(epsilon, 1e-5, sensitivity)
     # Balle & Wang, 2018, arXiv 1805.06530, theorem 8.
     a, b = sensitivity / (2 * scale), epsilon * scale / sensitivity
     delta = stats.norm.cdf(a - b) - np.exp(epsilon) * stats.norm.cdf(-a - b)
@@ -300,6 +304,95 @@ class NoisedMeansTest(parameterized.TestCase):
     np.testing.assert_allclose(
         found["tpr"]["0.01"], stats.norm.sf(2.3263 - 1), atol=1e-4)
     assert privacy_report.limit(float("nan")) is None
+    found = privacy_report.limit(float("nan"), (0.5, 1e-3))
+    # One sample removed and one added: (1, 1e-3 + e^0.5 1e-3).
+    wanted = np.e * 0.01 + (1 + np.exp(0.5)) * 1e-3
+    np.testing.assert_allclose(found["tpr"]["0.01"], wanted, rtol=1e-6)
+    # Two straight lines that meet on the other diagonal: area by hand.
+    extra = wanted - np.e * 0.01
+    meet = (1 - extra) / (1 + np.e)
+    below = meet * (extra + 1 - meet) / 2
+    np.testing.assert_allclose(
+        found["auc"],
+        below + (1 - extra - meet) * (2 - meet) / 2 + extra,
+        atol=1e-6)
+
+
+class PrivateTrainingTest(parameterized.TestCase):
+  """The recipe `dp_sgd`."""
+
+  def setUp(self):
+    super().setUp()
+    self.network = models.from_spec(NETWORK, 3)
+    self.variables = self.network.init(KEY, np.zeros((1, 12), np.float32))
+
+  def _step(self, num=9, **settings):
+    """What one step takes from all weights, as one vector."""
+    source = _source()
+    made = maker("all_real").make(KEY, source.take(np.arange(num)), num, None)
+    given = dict(
+        num_steps=1, noise_multiplier=1e-9, batch_size=num, step_size=1.0)
+    recipe = recipes.from_spec({"name": "dp_sgd", **given, **settings})
+    after = jax.jit(
+        lambda training_set: recipe.train(
+            jax.random.key(3), self.network, self.variables, training_set))(
+                made.training_set)
+    change = jax.tree.map(
+        lambda a, b: a - b, self.variables["params"], after["params"])
+    return np.asarray(jax.flatten_util.ravel_pytree(change)[0])
+
+  def test_all_samples_without_noise_are_plain_gradient_descent(self):
+    step = self._step(clip_norm=1e6, noise_multiplier=1e-12)
+    train = _source().take(np.arange(9)).train
+    rows = jax.nn.one_hot(train.labels, 3)
+
+    def loss(params):
+      logits, _ = self.network.apply({"params": params},
+                                     train.encode(train.inputs))
+      return optax.softmax_cross_entropy(logits, rows).mean()
+
+    wanted = jax.grad(loss)(self.variables["params"])
+    wanted = jax.flatten_util.ravel_pytree(wanted)[0]
+    np.testing.assert_allclose(step, wanted, atol=2e-6)
+
+  def test_one_sample_moves_the_sum_by_no_more_than_the_clipping_norm(self):
+    more, fewer = (num * self._step(num, clip_norm=0.01) for num in (9, 8))
+    np.testing.assert_allclose(np.linalg.norm(more - fewer), 0.01, rtol=1e-3)
+
+  def test_noise_is_so_much_of_the_clipping_norm(self):
+    noise = 9 * self._step(clip_norm=0.01, noise_multiplier=30.0)
+    np.testing.assert_allclose(noise.std(), 0.3, rtol=0.1)
+
+  def test_samples_are_taken_independently_and_all_fit(self):
+    sizes = [capacity(size, 0.2) for size in (1, 10, 1000)]
+    assert sizes[:2] == [1, 10] and 290 < sizes[2] < 320, sizes
+    assert stats.binom.sf(sizes[2], 1000, 0.2) < 1e-15
+    # A sum over a random part of the samples, each of which counts once.
+    sums = [num * self._step(num, clip_norm=0.01) for num in range(1, 5)]
+    each = np.diff([np.zeros_like(sums[0]), *sums], axis=0)
+    part = 2 * self._step(4, batch_size=2, clip_norm=0.01)
+    shares = np.linalg.lstsq(each.T, part)[0]
+    np.testing.assert_allclose(shares, shares.round(), atol=1e-2)
+    assert set(shares.round()) == {0.0, 1.0}, shares
+
+  def test_statistics_of_a_batch_are_refused(self):
+    self.variables = {**self.variables, "batch_stats": {"mean": np.zeros(3)}}
+    with pytest.raises(ValueError, match="must keep no statistics"):
+      self._step()
+
+  def test_an_audit_has_an_arm_of_it(self):
+    pytest.importorskip("dp_accounting")
+    found = _audit(
+        _source(),
+        arms=["all_real"],
+        epsilons=(1.0,),
+        noised=dict(num_steps=2),
+        dp_sgd=dict(num_steps=3, batch_size=8))
+    rows = {row["arm"]: row for row in found["rows"]}
+    assert list(rows) == ["all_real", "noised_means_eps1", "dp_sgd_eps1"]
+    assert rows["dp_sgd_eps1"]["guarantee"] == [1.0, 1e-5]
+    assert 0.07 < rows["dp_sgd_eps1"]["limit"]["tpr"]["0.01"] < 0.08
+    assert rows["all_real"]["limit"] is None
 
 
 class AuditTest(parameterized.TestCase):
@@ -387,7 +480,9 @@ class AuditTest(parameterized.TestCase):
       (dict(arms=[], early_steps=(), epsilons=()), "`arms` must name at least"),
       (dict(arms=["random_real", "random_real"]), "must have different names"),
       (dict(arms=["dm", dict(DM, label="dm")]), "got dm twice"),
-      (dict(recipe=None, early_steps=(3,)), "`early_steps` must be empty"))
+      (dict(recipe=None, early_steps=(3,)), "`early_steps` must be empty"), (
+          dict(epsilons=(1.0,), noised={}, dp_sgd=dict(noise_multiplier=0.1)),
+          "`dp_sgd` must leave `noise_multiplier`|pip install"))
   def test_refuses(self, settings, message):
     with pytest.raises(ConfigError, match=message):
       _audit(_source(), **settings)

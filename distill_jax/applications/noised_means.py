@@ -34,6 +34,7 @@ import numpy as np
 import optax
 
 from distill_jax import models, nn
+from distill_jax.applications.accounting import NEIGHBOURS, noise_scale
 from distill_jax.applications.makers import Maker
 from distill_jax.artifact import Artifact, from_samples
 from distill_jax.data.source import Split
@@ -44,34 +45,7 @@ from distill_jax.parallel import map_rows
 from distill_jax.preprocessing import Standardise
 from distill_jax.types import Array, Network
 
-NEIGHBOURS = "add or remove one sample"
 _RECIPE = {"name": "converged"}
-
-
-def noise_scale(
-    epsilon: float, delta: float, sensitivity: float = 1.0) -> float:
-  """Standard deviation of the Gaussian mechanism, exact.
-
-  Args:
-    epsilon: positive.
-    delta: in (0, 1).
-    sensitivity: the largest change in Euclidean norm that one sample makes.
-
-  Raises:
-    ConfigError: dp-accounting is not installed, or a number out of its range.
-  """
-  if not 0 < epsilon < math.inf:
-    raise ConfigError(f"`epsilon` must be positive; got {epsilon}.")
-  if not 0 < delta < 1:
-    raise ConfigError(f"`delta` must be in (0, 1); got {delta}.")
-  try:
-    from dp_accounting.pld import accountant, common
-  except ImportError as error:
-    raise ConfigError(
-        "`epsilon` must be left out where dp-accounting is not installed. "
-        "Install it: pip install 'distill_jax[privacy]'.") from error
-  wanted = common.DifferentialPrivacyParameters(epsilon, delta)
-  return float(accountant.get_smallest_gaussian_noise(wanted, 1, sensitivity))
 
 
 def maker(

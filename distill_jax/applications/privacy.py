@@ -8,22 +8,25 @@ into the loop of the attack: candidates of which it has half -> a set -> a
 network trained on it -> its outputs on all candidates; see `membership`.
 
 Arms are makers of sets. Beside them stand all real data of a half, also with
-training stopped early, to be compared where accuracies match; and sets with
-differential privacy, see `noised_means`. Three checks show whether the audit
+training stopped early, to be compared where accuracies match; sets with
+differential privacy, see `noised_means`; and all real data trained with
+differential privacy, by DP-SGD. Three checks show whether the audit
 itself is sound: members drawn anew and untrained networks must give an area of
 1/2, and real samples in the set must be found.
 
-A low score is no evidence of privacy. DP-SGD is not among the arms.
+A low score is no evidence of privacy.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from distill_jax import models, nn
-from distill_jax.applications import membership, privacy_report
+from distill_jax.applications import accounting, membership, privacy_report
 from distill_jax.applications.candidates import Candidates, draw_candidates
 from distill_jax.applications.cells import Cells
 from distill_jax.applications.findings import Findings
@@ -47,7 +50,7 @@ from distill_jax.applications.shadows import (
 )
 from distill_jax.data.source import check_source
 from distill_jax.errors import ConfigError, DataError, plain
-from distill_jax.evaluation import recipes
+from distill_jax.evaluation import private, recipes
 from distill_jax.runs import students
 from distill_jax.runs.console import working
 
@@ -80,7 +83,9 @@ def run(
     early_steps: Sequence[int] = (50,),
     epsilons: Sequence[float] = (1.0, 8.0),
     delta: float = 1e-5,
-    noised: Mapping[str, Any] | None = None) -> Findings:
+    noised: Mapping[str, Any] | None = None,
+    dp_sgd: Mapping[str, Any] | None = MappingProxyType({})
+) -> Findings:
   """Audits arms: each is a way from data to a set that a network learns from.
 
   Args:
@@ -100,9 +105,12 @@ def run(
       step sizes or a fixed initialisation have their own in any case.
     early_steps: numbers of updates (or epochs, as the recipe counts) after
       which training on all real samples stops, an arm each.
-    epsilons: of sets with differential privacy, an arm each.
+    epsilons: of differential privacy: an arm each of sets, and an arm each of
+      training on all real samples by DP-SGD.
     delta: theirs.
-    noised: further settings of theirs, see `noised_means.maker`.
+    noised: further settings of the sets, see `noised_means.maker`.
+    dp_sgd: further settings of the recipe `dp_sgd`, whose noise is computed;
+      None for no such arms.
 
   Returns:
     `rows` with one entry an arm: accuracy (`mean`, `stderr`, over pipelines),
@@ -138,7 +146,8 @@ def run(
       early_steps=early_steps,
       epsilons=epsilons,
       delta=delta,
-      noised=noised)
+      noised=noised,
+      dp_sgd=dp_sgd)
   total = len(known) * num_pipelines
   embed = public_features(key_of(seed, _PUBLIC), source)
 
@@ -166,8 +175,8 @@ def run(
     stacked = {k: np.stack([one[k] for one in found]) for k in found[0]}
     rows.append(
         privacy_report.row(
-            key_of(seed, _REPORT, number), arm.name, stacked, keep,
-            candidates.classes, candidates.canary, source.class_names) |
+            key_of(seed, _REPORT, number), arm.name, stacked, keep, candidates.
+            classes, candidates.canary, source.class_names, arm.guarantee) |
         dict(maker=arm.maker.spec, exact=arm.maker.exact))
   privacy_report.compare(rows)
   settings = dict(
@@ -181,7 +190,8 @@ def run(
       early_steps=list(early_steps),
       epsilons=list(epsilons),
       delta=delta,
-      noised=dict(noised or {}))
+      noised=dict(noised or {}),
+      dp_sgd=dp_sgd and dict(dp_sgd))
   return Findings(
       dict(application="privacy", settings=settings, rows=rows),
       privacy_report.table, privacy_report.figure)
@@ -197,7 +207,8 @@ def arms_of(
     early_steps: Sequence[int] = (),
     epsilons: Sequence[float] = (),
     delta: float = 1e-5,
-    noised: Mapping[str, Any] | None = None) -> tuple[Arm, ...]:
+    noised: Mapping[str, Any] | None = None,
+    dp_sgd: Mapping[str, Any] | None = None) -> tuple[Arm, ...]:
   """All arms, checked; arguments as of `run`.
 
   Args:
@@ -230,6 +241,8 @@ def arms_of(
     one = maker(
         dict(noised or {}, name="noised_means", epsilon=epsilon, delta=delta))
     made.append(Arm(one, num_rows, recipe))
+    if dp_sgd is not None:
+      made.append(_dp_sgd(half, num_rows, epsilon, delta, dp_sgd))
   check_names((arm.name for arm in made), "arms")
   return tuple(made)
 
@@ -242,6 +255,31 @@ def _with_start(given) -> Maker:
   if "label" in spec or not isinstance(start, str):
     return one
   return one._replace(name=f"{one.name}_{start}")
+
+
+def _dp_sgd(half, num_rows: int, epsilon, delta, settings) -> Arm:
+  """All real samples, and a network trained on them by DP-SGD.
+
+  The rare step that has more samples than there is room for is paid with a part
+  of delta.
+  """
+  if "noise_multiplier" in settings:
+    raise ConfigError(
+        "`dp_sgd` must leave `noise_multiplier` to `epsilons`; got "
+        f"{plain(settings)}.")
+  spec = recipes.from_spec({**settings, "name": "dp_sgd"}).spec
+  size, steps = half.train.num_samples, spec["num_steps"]
+  kept = delta - steps * (1 + math.exp(epsilon)) * private.RARE
+  noise = accounting.noise_scale(
+      epsilon,
+      kept,
+      num_releases=steps,
+      rate=min(1.0, spec["batch_size"] / size))
+  real = maker("all_real")._replace(name=f"dp_sgd_eps{epsilon:g}")
+  return Arm(
+      real, num_rows, {
+          **spec, "noise_multiplier": noise
+      }, (float(epsilon), float(delta)))
 
 
 def _shortened(recipe, num: int) -> dict[str, Any]:

@@ -29,9 +29,14 @@ WORDING = (
 
 
 def row(
-    key: Array, arm: str, found: Mapping[str, np.ndarray], keep: np.ndarray,
-    classes: np.ndarray, canary: np.ndarray,
-    class_names: Sequence[str]) -> dict[str, Any]:
+    key: Array,
+    arm: str,
+    found: Mapping[str, np.ndarray],
+    keep: np.ndarray,
+    classes: np.ndarray,
+    canary: np.ndarray,
+    class_names: Sequence[str],
+    guarantee: tuple[float, float] | None = None) -> dict[str, Any]:
   """What all attacks find in one arm, as JSON.
 
   Args:
@@ -42,6 +47,7 @@ def row(
     classes: [Z] int.
     canary: [Z] bool.
     class_names: K names.
+    guarantee: see `shadows.Arm`.
   """
   k_attacks, k_canaries, k_seen, k_sets, k_checks = jax.random.split(key, 5)
   scores = membership.scores(found["phi"], keep)
@@ -62,7 +68,8 @@ def row(
       worst_class=_worst(scores[MAIN], keep, classes, class_names),
       roc=membership.Curve(scores[MAIN], keep).sketch(),
       checks=_checks(k_checks, found, keep, classes),
-      limit=limit(float(found["noise_scale"][0, 0])))
+      guarantee=guarantee and list(guarantee),
+      limit=limit(float(found["noise_scale"][0, 0]), guarantee))
   if seen.any() and not (seen == keep).all():
     own["seen"] = membership.measure(
         k_seen, scores[_ONE_SIDED], seen, seen | ~keep)
@@ -135,32 +142,50 @@ def compare(rows: Sequence[dict[str, Any]]) -> None:
           passed=bool(auc > max(0.5, (reference or 0.5) - 0.05)))
 
 
-def limit(noise_scale: float) -> dict[str, Any] | None:
+def limit(
+    noise_scale: float,
+    guarantee: tuple[float, float] | None = None) -> dict[str, Any] | None:
   """What no attack on this audit's pipelines exceeds, whatever it does.
 
-  In a pair of pipelines a candidate takes the place of another of its class,
-  which changes noised sums of vectors of length 1 by at most 2; the best test
-  between two normal distributions then has the curve Phi(Phi^-1(fpr) + mu)
-  with mu = 2 / noise (Dong, Roth & Su, "Gaussian Differential Privacy", 2019,
-  arXiv 1905.02383).
+  In a pair of pipelines a candidate takes the place of another of its class.
+  Noised sums of vectors of length 1 then change by at most 2, and the best test
+  between two normal distributions has the curve Phi(Phi^-1(fpr) + mu) with
+  mu = 2 / noise (Dong, Roth & Su, "Gaussian Differential Privacy", 2019, arXiv
+  1905.02383). A guarantee for one sample added or removed holds twice, for one
+  removed and one added: tpr <= e^(2 epsilon) fpr + (1 + e^epsilon) delta, and
+  the same for 1 - fpr and 1 - tpr.
 
   Args:
-    noise_scale: standard deviation of the noise; NaN for none.
+    noise_scale: standard deviation of the noise on sums; NaN for none.
+    guarantee: (epsilon, delta), where there is no such noise; None for none.
 
   Returns:
-    `auc`, `tpr` by level of `membership.LEVELS`; None for NaN.
+    `auc`, `tpr` by level of `membership.LEVELS`; None for neither.
   """
   from scipy.special import ndtr, ndtri
 
-  if math.isnan(noise_scale):
+  if not math.isnan(noise_scale):
+    mu = 2 / noise_scale
+    area = float(ndtr(mu / math.sqrt(2)))
+
+    def most(rate):
+      return ndtr(ndtri(rate) + mu)
+  elif guarantee is not None:
+    epsilon, delta = guarantee
+    factor, extra = math.exp(2 * epsilon), (1 + math.exp(epsilon)) * delta
+
+    def most(rate):
+      above = factor * rate + extra
+      return np.clip(
+          np.minimum(above, 1 - (1 - rate - extra) / factor), 0.0, 1.0)
+
+    rates = np.linspace(0.0, 1.0, 100_001)
+    area = float(np.trapezoid(most(rates), rates))
+  else:
     return None
-  mu = 2 / noise_scale
   return dict(
-      auc=float(ndtr(mu / math.sqrt(2))),
-      tpr={
-          str(level): float(ndtr(ndtri(level) + mu))
-          for level in membership.LEVELS
-      })
+      auc=area,
+      tpr={str(level): float(most(level)) for level in membership.LEVELS})
 
 
 def table(document: Mapping[str, Any]) -> str:

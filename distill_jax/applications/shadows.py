@@ -29,11 +29,14 @@ class Arm(NamedTuple):
     maker: of the set.
     num_rows: samples that it is asked for.
     recipe: of the network trained on the set; None for the set's own.
+    guarantee: (epsilon, delta) of the training, where one sample is added or
+      removed; None for none. That of a set stands in its provenance.
   """
 
   maker: Maker
   num_rows: int
   recipe: Mapping[str, Any] | None
+  guarantee: tuple[float, float] | None = None
 
   @property
   def name(self) -> str:

@@ -16,6 +16,7 @@ into functions.
   frepo, kip regression on centred labels, Adam and SGD for so many updates
   converged  SGD with momentum at one step size until the loss on the set is
              small
+  dp_sgd     SGD with differential privacy, see `private`
   untrained  nothing: the accuracy before any step
 
 Factories are memoised, so that asking twice for a recipe compiles once.
@@ -32,6 +33,7 @@ import optax
 
 from distill_jax import augmentation as augmentations
 from distill_jax import schema, specification
+from distill_jax.evaluation.private import dp_sgd
 from distill_jax.evaluation.recipe import Recipe, check_counts, check_rule
 from distill_jax.evaluation.update_recipes import frepo, kip, rat_bptt
 from distill_jax.inner_loop import train_epochs, train_in_order, training_step
@@ -388,6 +390,7 @@ RECIPES = {
     "converged": converged,
     "datm": datm,
     "dc": dc,
+    "dp_sgd": dp_sgd,
     "dsa": dsa,
     "frepo": frepo,
     "idc": idc,

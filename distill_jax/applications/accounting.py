@@ -1,0 +1,46 @@
+"""Noise for a wanted guarantee, by Google's dp-accounting (extra `privacy`)."""
+
+import math
+
+from distill_jax.errors import ConfigError
+
+NEIGHBOURS = "add or remove one sample"
+
+
+def noise_scale(
+    epsilon: float,
+    delta: float,
+    sensitivity: float = 1.0,
+    *,
+    num_releases: int = 1,
+    rate: float = 1.0) -> float:
+  """Standard deviation of Gaussian noise that gives (epsilon, delta).
+
+  Args:
+    epsilon: positive.
+    delta: in (0, 1).
+    sensitivity: the largest change in Euclidean norm that one sample makes.
+    num_releases: times that noised sums are released.
+    rate: probability with which each sample is in a sum, by Poisson sampling.
+
+  Raises:
+    ConfigError: dp-accounting is not installed, or a number out of its range.
+  """
+  if not 0 < epsilon < math.inf:
+    raise ConfigError(f"`epsilon` must be positive; got {epsilon}.")
+  if not 0 < delta < 1:
+    raise ConfigError(f"`delta` must be in (0, 1); got {delta}.")
+  try:
+    from dp_accounting.pld import accountant, common
+  except ImportError as error:
+    raise ConfigError(
+        "`epsilon` must be left out where dp-accounting is not installed. "
+        "Install it: pip install 'distill_jax[privacy]'.") from error
+  wanted = common.DifferentialPrivacyParameters(epsilon, delta)
+  if rate >= 1:  # exact, in closed form
+    return float(
+        accountant.get_smallest_gaussian_noise(
+            wanted, num_releases, sensitivity))
+  return float(
+      accountant.get_smallest_subsampled_gaussian_noise(
+          wanted, num_releases, sensitivity, rate))
