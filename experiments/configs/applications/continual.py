@@ -10,6 +10,9 @@ Zhao & Bilen, "Dataset Condensation with Distribution Matching", 2021, arXiv
   scenario=domain     the data turned by 0, 30, 60 and 90 degrees in turn
   learner=kd          rehearsal with the present data and old outputs; also
                       union
+  data=fashion_mnist  or cifar10
+  --config.settings.per_class="(1,)"   one sample a class alone: a tenth of the
+                      time
   num_tasks=5, num_orders=5, num_networks=3, preprocessing=given, ...
 
 See docs/applications.md.
@@ -19,6 +22,13 @@ from configs.applications.common import configure
 
 get_config = configure(
     "continual",
+    makers=[
+        "random_real", "herding", "kcentre",
+        dict(name="dm", num_steps=300),
+        dict(name="idc", num_steps=100)
+    ],
+    networks=[dict(name="convnet", depth=3, width=32)],
+    joint_steps=1_000,
     quick=dict(
         makers=["random_real", {
             "name": "dm",
