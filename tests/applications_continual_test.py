@@ -452,12 +452,15 @@ class CompareTest(parameterized.TestCase):
         source,
         num_tasks=2,
         num_orders=2,
-        makers=["random_real", "class_mean"],
+        makers=[
+            "random_real", "class_mean",
+            maker("kmeans")._replace(name="centres")
+        ],
         **SMALL)
     rows = {row["memory"]: row for row in found["rows"]}
     self.assertSequenceEqual(
         list(rows), [
-            "random_real", "class_mean", "random_real as class_mean",
+            "random_real", "class_mean", "centres", "random_real as class_mean",
             "no memory", "all data jointly"
         ])
     self.assertEqual(rows["random_real"]["bytes"], 4 * 17)
@@ -471,7 +474,8 @@ class CompareTest(parameterized.TestCase):
         final["stderr"],
         values.mean(1).std(ddof=1) / np.sqrt(2))
     json.dumps(found)
-    self.assertIn("random_real as X", str(found))
+    self.assertIn(
+        "one row for class_mean and centres", " ".join(str(found).split()))
     self.assertLess(max(map(len, str(found).splitlines())), 101)
     self.assertLen(found.figure().axes, 1)
 

@@ -2,7 +2,7 @@
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -46,7 +46,7 @@ class Arm(NamedTuple):
     per_class: rows of each class, of it or of the set whose bytes it matches.
     parts: for each scenario, for each task; None for no memory.
     made_by: the maker, or None.
-    matches: the maker whose bytes it matches, or "".
+    matches: the makers whose bytes it matches, or "".
     own: the learner that its sets bring along, in place of a network; or {}.
   """
 
@@ -87,8 +87,23 @@ def made(
     arms.append(Arm(one.name, per_class, parts, one, own=own))
   if equal_bytes:
     others = [_of_equal_bytes(setting, arm, network) for arm in arms]
-    arms += [arm for arm in others if arm is not None]
+    arms += _once(arm for arm in others if arm is not None)
   return arms
+
+
+def _once(arms: Iterable[Arm]) -> list[Arm]:
+  """Sets of as many random real samples are the same: one arm for all."""
+  alike: dict[tuple, list[Arm]] = {}
+  for arm in arms:
+    rows = tuple(part.num_rows for parts in arm.parts or () for part in parts)
+    alike.setdefault(rows, []).append(arm)
+  return [
+      first._replace(
+          memory=f"random_real as {first.matches}",
+          matches=" and ".join(arm.matches
+                               for arm in (first, *others)))
+      for first, *others in alike.values()
+  ]
 
 
 def in_turn_of(
@@ -178,8 +193,7 @@ def _of_equal_bytes(setting, arm, network) -> Arm | None:
       for t, num_rows in enumerate(numbers)
   ]
            for s, numbers in zip(setting.scenarios, rows, strict=True)]
-  name = f"random_real as {arm.memory}"
-  return Arm(name, arm.per_class, parts, real, arm.memory)
+  return Arm("", arm.per_class, parts, real, arm.memory)
 
 
 def _part(setting, scenario, t, made_by, num_rows, network) -> Artifact:

@@ -208,10 +208,13 @@ def _notes(found) -> list[str]:
       "where the data have them; make s, learn s: seconds of one order, "
       "compilation included."
   ]
-  if any(row.get("matches") for row in found["rows"]):
+  matched = [row["matches"] for row in found["rows"] if row.get("matches")]
+  if matched:
+    several = [f"for {names}" for names in matched if " and " in names]
     notes.append(
         "random_real as X: as many random real samples as fit in the bytes of "
-        "the set of X for the same task, equally many of each class.")
+        "the set of X for the same task, equally many of each class"
+        f"{'; one row ' * bool(several)}{', '.join(several)}.")
   if any(row["memory"] == "all data jointly" for row in found["rows"]):
     notes.append(
         f"all data jointly: {settings['joint_steps']:,} updates on all tasks "
