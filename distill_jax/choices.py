@@ -1,7 +1,7 @@
-"""One of several, by name."""
+"""One or some of several, by name."""
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from distill_jax.errors import ConfigError, plain, shown
@@ -23,6 +23,24 @@ def one_of(known: Collection[str], field: str, value: Any) -> Any:
   raise ConfigError(
       f"`{field}` must be one of {plain(', '.join(sorted(known)), 160)}; got "
       f"{shown(value)}.{nearest(known, value)}")
+
+
+def some_of(known: Collection[str], field: str,
+            given: str | Iterable[str]) -> tuple[str, ...]:
+  """Names of a text with commas between them, or of a list.
+
+  Args:
+    known: names.
+    field: what the message calls them.
+    given: names, of which empty ones are left out.
+
+  Raises:
+    ConfigError: an unknown name; see `one_of`.
+  """
+  names = given.split(",") if isinstance(given, str) else given
+  return tuple(
+      one_of(tuple(known), field, name)
+      for name in filter(None, (name.strip() for name in names)))
 
 
 def nearest(known: Collection[str], value: Any) -> str:

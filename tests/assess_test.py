@@ -113,9 +113,9 @@ def test_the_class_that_fares_worst():
 @pytest.mark.parametrize(
     "changes, message",
     [(dict(network="mpl"), "Did you mean 'mlp'"),
-     (dict(baselines="kmean"), "`baselines` must be 'all' or among"),
+     (dict(baselines="kmean"), "`baselines` must be one of all, "),
      (dict(network="kernel_ridge", full_data=True), "`full_data` must be off"),
-     (dict(columns="attack"), "`columns` must be among attacks, calibration"),
+     (dict(columns="attack"), "`columns` must be one of attacks, "),
      (dict(columns="attacks", eps=0), "`eps` must be positive; got 0"),
      (dict(num_attacked=-1), "`num_attacked` must be at least 0; got -1"),
      (

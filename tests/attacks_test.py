@@ -271,9 +271,3 @@ class CalibrationTest(parameterized.TestCase):
     assert found["nll"]["per_network"][1] is None
     np.testing.assert_allclose(found["nll"]["mean"], np.log(1 + np.exp(-1)))
     assert columns.calibrated(logits[1:], np.arange(2))["ece"]["mean"] is None
-
-  def test_names_of_columns(self):
-    assert columns.parsed("") == ()
-    assert columns.parsed("calibration, attacks") == ("calibration", "attacks")
-    with pytest.raises(ConfigError, match="among attacks, calibration; got x"):
-      columns.parsed("attacks,x")

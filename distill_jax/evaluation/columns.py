@@ -13,7 +13,6 @@ import numpy as np
 
 from distill_jax.artifact import Artifact
 from distill_jax.data.source import Split
-from distill_jax.errors import ConfigError
 from distill_jax.evaluation import attacks, calibration
 from distill_jax.evaluation.trained import networks_of, outputs_on
 from distill_jax.types import Array, Network, PyTree
@@ -21,22 +20,6 @@ from distill_jax.types import Array, Network, PyTree
 NAMES = ("attacks", "calibration")
 _ATTACKS = 2**30 + 1  # of a key, beside the numbers of networks
 NUM_ATTACKED = 1000  # samples: one attack is 100 times as dear as one test
-
-
-def parsed(names: str | Sequence[str]) -> tuple[str, ...]:
-  """Those of `NAMES` that a text with commas, or a list, asks for.
-
-  Raises:
-    ConfigError: an unknown name.
-  """
-  names = names.split(",") if isinstance(names, str) else names
-  found = tuple(filter(None, (name.strip() for name in names)))
-  unknown = sorted(set(found) - set(NAMES))
-  if unknown:
-    raise ConfigError(
-        f"`columns` must be among {', '.join(NAMES)}; got "
-        f"{', '.join(unknown)}.")
-  return found
 
 
 def measured_of_set(

@@ -27,12 +27,12 @@ RARE = 1e-15  # probability, in a step, of more samples than there is room for
 
 @functools.cache
 def dp_sgd(
-    num_steps: int = 200,
+    num_steps: int = 100,
     *,
     noise_multiplier: float = 1.0,
-    batch_size: int = 100,
+    batch_size: int = 500,
     clip_norm: float = 1.0,
-    step_size: float = 0.5,
+    step_size: float = 1.0,
     momentum: float = 0.0) -> Recipe:
   """SGD on shortened gradients of single samples, with Gaussian noise.
 

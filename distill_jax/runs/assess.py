@@ -9,7 +9,7 @@ import jax
 
 from distill_jax import models
 from distill_jax.artifact import Artifact
-from distill_jax.choices import one_of
+from distill_jax.choices import one_of, some_of
 from distill_jax.data.source import check_source
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation import (
@@ -22,11 +22,8 @@ from distill_jax.evaluation import (
 )
 from distill_jax.evaluation.attacks import EPS
 from distill_jax.evaluation.baselines import Baseline, possible
-from distill_jax.evaluation.columns import (
-    NUM_ATTACKED,
-    measured_of_set,
-    parsed,
-)
+from distill_jax.evaluation.columns import NAMES as COLUMNS
+from distill_jax.evaluation.columns import NUM_ATTACKED, measured_of_set
 from distill_jax.evaluation.evaluator import Report
 from distill_jax.evaluation.recipe import Recipe
 from distill_jax.evaluation.recipes import from_spec
@@ -234,7 +231,7 @@ def check_evaluation(settings: Settings, *specs: Mapping[str, Any]) -> None:
       raise ConfigError(
           f"`{name}` must be at least {least}; got {getattr(settings, name)}.")
   _baseline_names(settings.baselines, trained=models.is_network(specs[0]))
-  if parsed(settings.columns) and not models.is_network(specs[0]):
+  if _column_names(settings.columns) and not models.is_network(specs[0]):
     raise ConfigError(
         "`columns` must be empty where no network is trained; got "
         f"{settings.columns} for {specs[0].get('name')}.")
@@ -303,7 +300,7 @@ class _Measuring(NamedTuple):
 
   def columns(self, student: Student) -> dict[str, Any]:
     """Those of the settings, of the networks that `report` trains."""
-    names = parsed(self.settings.columns)
+    names = _column_names(self.settings.columns)
     if not names:
       return {}
     say(f"{' and '.join(names)} of {student.name}")
@@ -395,15 +392,12 @@ class _Measuring(NamedTuple):
 def _baseline_names(text: str, *, trained: bool) -> tuple[str, ...]:
   """What "all" or names with commas between them stand for."""
   known = possible(trained=trained)
-  if text == "all":
-    return known
-  names = tuple(filter(None, text.split(",")))
-  unknown = sorted(set(names) - set(known))
-  if unknown:
-    raise ConfigError(
-        f"`baselines` must be 'all' or among {', '.join(known)}; got "
-        f"{', '.join(unknown)}.")
-  return names
+  names = some_of(("all", *known), "baselines", text)
+  return known if "all" in names else names
+
+
+def _column_names(text: str) -> tuple[str, ...]:
+  return some_of(COLUMNS, "columns", text)
 
 
 def _spec(recipe: Recipe | Mapping[str, Any] | str,
