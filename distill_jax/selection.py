@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from distill_jax.data.source import Split
+from distill_jax.data.source import Split, rows_of
 from distill_jax.types import Array
 
 _ENCODE_ROWS = 1024  # real samples taken to model space at once
@@ -30,16 +30,16 @@ def random_real(
   counts = np.asarray(split.counts)
   _check_present(classes, split)
   place = _places(classes) % counts[classes]
-  padding = jnp.arange(split.members.shape[1]) >= split.counts[:, None]
+  members = np.asarray(split.members)
+  padding = np.arange(members.shape[1]) >= counts[:, None]
 
-  @jax.jit
-  def rows(key):
-    scores = jax.random.uniform(key, split.members.shape, jnp.float32)
-    ranked = jnp.argsort(jnp.where(padding, 2.0, scores), axis=1)
-    return split.members[classes, ranked[classes, place]]
+  def rows(key):  # sorted by NumPy: shards of many sizes would compile anew
+    scores = jax.random.uniform(key, members.shape, jnp.float32)
+    ranked = np.where(padding, 2.0, scores).argsort(1, kind="stable")
+    return members[classes, ranked[classes, place]]
 
   return jnp.stack([
-      split.encode(split.inputs[rows(jax.random.fold_in(key, i))])
+      split.encode(rows_of(split.inputs, rows(jax.random.fold_in(key, i))))
       for i in range(num_sets)
   ])
 
