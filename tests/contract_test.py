@@ -36,6 +36,7 @@ from distill_jax.objectives import (
     rat_bptt,
     rfad,
     soft_neighbours,
+    trained,
 )
 from distill_jax.objectives.network_training import on_real, on_samples
 from distill_jax.objectives.pool import network_pool
@@ -59,7 +60,16 @@ def _pooled(key, data):
   pool = jax.vmap(lambda k: NETWORK.init(k, jnp.zeros((1, 8, 8, 1))))
   start, end = (pool(jax.random.split(jax.random.key(i), 3)) for i in (1, 2))
   sample = ncfm.with_member(sampling.per_class(8))
-  return sample(key, ncfm.PooledData(data, ncfm.Members(start, end)))
+  return sample(key, trained.PooledData(data, ncfm.Members(start, end)))
+
+
+def _snapshots(key, data):
+  """Batches of classes beside two snapshots of an expert."""
+  keys = jax.random.split(jax.random.key(1), (2, 3))  # experts, snapshots
+  pool = jax.vmap(jax.vmap(lambda k: NETWORK.init(k, jnp.zeros((1, 8, 8, 1)))))(
+      keys)
+  sample = trained.with_snapshots(sampling.per_class(8), span=2)
+  return sample(key, trained.PooledData(data, pool))
 
 
 def _unrolled(order, members, fixed=False):
@@ -107,6 +117,11 @@ def _characteristics(order, members):
   del order
   return ncfm.characteristic_matching(
       NETWORK, members, sample=_pooled, num_frequencies=16)
+
+
+def _trained(order, members):
+  del order
+  return trained.trained_matching(NETWORK, members, sample=_snapshots)
 
 
 def _features(order, members):
@@ -232,6 +247,7 @@ OBJECTIVES = {
     "distribution_matching": Entry(_distributions, "pixels", False, eager=True),
     "characteristic_matching": Entry(
         _characteristics, "multi_formation", False),
+    "trained_matching": Entry(_trained, "pixels", False),
     "feature_alignment": Entry(_features, "linear_bases", False),
     "weighted_sum": Entry(_hybrid, "hallucinator", False),
     "trajectory_matching": Entry(_trajectories, "preconditioned", True),

@@ -28,6 +28,7 @@ from distill_jax.objectives.combine import weighted_sum
 from distill_jax.objectives.dc import gradient_matching
 from distill_jax.objectives.dm import distribution_matching
 from distill_jax.objectives.network_training import on_real, on_samples
+from distill_jax.objectives.trained import Trained
 from distill_jax.outer_loop import distill, distiller, learn
 from distill_jax.parameterization.pixels import pixels
 from distill_jax.types import Batch, Distilled, LazyInputs, Network, Samples
@@ -149,7 +150,7 @@ class GoldensTest(parameterized.TestCase):
 
     def sample(key, data):
       del key
-      return data._replace(extra=ncfm.Members(variables, variables))
+      return data._replace(extra=Trained(variables, variables))
 
     def frequencies(key, shape, dtype):
       del key

@@ -55,6 +55,7 @@ SMALL = {
     "rfad": dict(num_initialisations=1),
     "sldd": dict(epochs=2, fixed=True),
     "tdd": dict(snap=1, snap_steps=2),
+    "tgdd": dict(experts=dict(num=1, num_epochs=2, batch_size=8)),
     "weighted": dict(parts=[dict(name="dm", num_steps=STEPS)], weights=[1.0])
 }
 for _name in ("mtt", "ftd", "tesla"):

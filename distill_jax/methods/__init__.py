@@ -27,6 +27,7 @@ from distill_jax.methods.saved import from_saved
 from distill_jax.methods.settings import ENTRIES, complete
 from distill_jax.methods.soft_neighbours import soft_neighbours
 from distill_jax.methods.steps import NonFinite, carry_out
+from distill_jax.methods.trained import tgdd
 from distill_jax.methods.traits import Traits, traits_of
 from distill_jax.methods.trajectories import datm, ftd, mtt, tesla
 from distill_jax.methods.unrolled import dd, sldd, tdd
@@ -37,8 +38,8 @@ __all__ = [
     "carry_out", "datm", "dc", "dd", "dm", "dsa", "edd", "exclusive", "frepo",
     "from_saved", "from_spec", "frozen_features", "ftd", "hybrid", "idc", "kip",
     "label_solve", "mtt", "ncfm", "plan", "published", "rat_bptt", "rcig",
-    "rfad", "sldd", "soft_neighbours", "table", "tdd", "tesla", "traits_of",
-    "weighted", "with_settings"
+    "rfad", "sldd", "soft_neighbours", "table", "tdd", "tesla", "tgdd",
+    "traits_of", "weighted", "with_settings"
 ]
 
 

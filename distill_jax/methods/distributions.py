@@ -28,16 +28,17 @@ from distill_jax.methods.traits import Traits
 from distill_jax.mixing import cutmix
 from distill_jax.objectives import cafe as cafe_lib
 from distill_jax.objectives import ncfm as ncfm_lib
+from distill_jax.objectives import trained
 from distill_jax.objectives.dm import distribution_matching
 from distill_jax.types import Array
 
 # Whose loss has no labels.
-_SGD = {k: v for k, v in SGD.items() if k != "label_learning_rate"}
+SGD_OF_SAMPLES = {k: v for k, v in SGD.items() if k != "label_learning_rate"}
 
 
 def _published_dm(per_class: int, traits: Traits, given: Mapping):
   del given
-  return _SGD | dict(
+  return SGD_OF_SAMPLES | dict(
       batch_size=256,
       strategy=traits.strategy,
       learning_rate=1.0 if per_class < 100 else 10.0,
@@ -125,7 +126,7 @@ def _pool(s: SimpleNamespace, key: Array, task: Task, store: Store) -> Prepared:
       files.save(i + 1, member)
     members.append(member)
   pool = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
-  return Prepared(data=ncfm_lib.PooledData(split, pool))
+  return Prepared(data=trained.PooledData(split, pool))
 
 
 @declare(
@@ -182,7 +183,7 @@ def ncfm(s: SimpleNamespace) -> Method:
 
 def _published_cafe(per_class, traits: Traits, given) -> dict[str, Any]:
   del per_class, given
-  return _SGD | dict(
+  return SGD_OF_SAMPLES | dict(
       start="noise",
       batch_size=256,
       watched=128,

@@ -47,7 +47,7 @@ from distill_jax.types import Array, Distilled, PyTree
 _OUTSIDE = ("at_once", "dtype", "num")
 _GROWTH = dict(
     interpolated=datm_lib.interpolated, one_by_one=datm_lib.one_by_one)
-_EXPERTS = dict(
+EXPERTS = dict(
     num=5,
     num_epochs=8,
     step_size=0.05,
@@ -67,7 +67,7 @@ _MTT = dict(
     **LABELS,
     label_beta1=0.9,
     num_steps=100,
-    experts=_EXPERTS,
+    experts=EXPERTS,
     student=dict(num_steps=10, batch_size=0, freeze=False),
     segment=dict(
         span=1, lowest=1, first=4, highest=4, growth="interpolated", until=1),
@@ -246,11 +246,7 @@ def _check(s: SimpleNamespace) -> None:
 def prepare(
     s: SimpleNamespace, key: Array, task: Task, store: Store) -> Prepared:
   """Experts, what is fed of them, and a start that they agree on."""
-  folder = store.experts
-  if folder is None:
-    folder = store.shared / "experts" / _name(s, task)
-    train(s, task, folder, store.say)
-  opened = open_experts(s, task, Path(folder), s.experts["num"])
+  opened = experts_of(s, task, store)
   key, k_feed = jax.random.split(key)
   feed = Feed(
       opened,
@@ -265,12 +261,26 @@ def prepare(
       feed=feed,
       start=partial(_start, s, key, task, opened),
       finish=finish,
-      measured=dict(
-          experts=dict(
-              num=opened.num_experts,
-              num_epochs=opened.num_epochs,
-              accuracy=opened.accuracy,
-              seconds=[d["about"].get("seconds") for d in opened.documents])))
+      measured=measured(opened))
+
+
+def experts_of(s: SimpleNamespace, task: Task, store: Store) -> buffer.Buffer:
+  """The experts of a run; those that its folder lacks are trained first."""
+  folder = store.experts
+  if folder is None:
+    folder = store.shared / "experts" / _name(s, task)
+    train(s, task, folder, store.say)
+  return open_experts(s, task, Path(folder), s.experts["num"])
+
+
+def measured(opened: buffer.Buffer) -> dict[str, Any]:
+  """What a report says of experts."""
+  return dict(
+      experts=dict(
+          num=opened.num_experts,
+          num_epochs=opened.num_epochs,
+          accuracy=opened.accuracy,
+          seconds=[d["about"].get("seconds") for d in opened.documents]))
 
 
 def experts_for(source, method: Method, network, folder: Path, say):
@@ -278,7 +288,7 @@ def experts_for(source, method: Method, network, folder: Path, say):
 
   Args:
     source: the data.
-    method: one of this module's.
+    method: with a setting `experts`.
     network: the student, as in `methods.plan`.
     folder: where the experts live.
     say: takes lines for people.
@@ -292,7 +302,7 @@ def experts_for(source, method: Method, network, folder: Path, say):
   """
   if "experts" not in method.settings:
     raise ConfigError(
-        "`method` must follow experts: mtt, ftd, tesla or datm; got "
+        "`method` must follow experts: mtt, ftd, tesla, datm or tgdd; got "
         f"{method.name}.")
   spec, model = student_of(source, method, network)
   task, s = Task(source, model, spec, None), SimpleNamespace(**method.settings)
@@ -463,7 +473,7 @@ def mtt(s: SimpleNamespace) -> Method:
 
 @declare(
     _MTT |
-    dict(average=0.9, experts=_EXPERTS | dict(radius=0.01, surrogate_gap=0.3)),
+    dict(average=0.9, experts=EXPERTS | dict(radius=0.01, surrogate_gap=0.3)),
     paper="Du et al., Minimizing the Accumulated Trajectory Error to Improve "
     "Dataset Distillation, 2023, arXiv 2211.11004",
     loss="distance to the experts' parameters",

@@ -29,12 +29,15 @@ import optax
 from jax import lax
 
 from distill_jax import distances
-from distill_jax.augmentation import Augmentation, identity
+from distill_jax.augmentation import Augmentation
 from distill_jax.data.source import Split
 from distill_jax.inner_loop import train_epoch_on
-from distill_jax.labels import cross_entropy
 from distill_jax.mixing import Mixing
-from distill_jax.objectives.dm import distribution_matching
+from distill_jax.objectives.trained import (
+    PooledData,
+    Trained,
+    trained_matching,
+)
 from distill_jax.types import (
     Array,
     Batch,
@@ -42,7 +45,6 @@ from distill_jax.types import (
     Objective,
     PyTree,
     Sampler,
-    Samples,
 )
 
 _WEIGHT = 300.0
@@ -59,16 +61,6 @@ class Members(NamedTuple):
 
   start: PyTree
   end: PyTree
-
-
-class PooledData(NamedTuple):
-  """Attributes:
-    split: real data.
-    pool: its networks.
-  """
-
-  split: PyTree
-  pool: Members
 
 
 def train_member(
@@ -132,8 +124,8 @@ def train_member(
 def with_member(sample: Sampler) -> Callable[[Array, PooledData], Batch]:
   """Batches of a sampler, with one network of the pool as their `extra`.
 
-  That is a `Members` without the leading axis: `start` lies on the line between
-  the first weights and the trained ones, uniformly, and `end` is trained.
+  That is a `Trained`: its features are those of a network on the line between
+  the first weights and the trained ones, uniformly; its classifier is trained.
   """
 
   def both(key, data: PooledData):
@@ -143,7 +135,7 @@ def with_member(sample: Sampler) -> Callable[[Array, PooledData], Batch]:
     start, end = jax.tree.map(lambda leaf: leaf[row], data.pool)
     share = jax.random.uniform(k_place)
     between = jax.tree.map(lambda a, b: a + share * (b - a), start, end)
-    return sample(k_batch, data.split)._replace(extra=Members(between, end))
+    return sample(k_batch, data.split)._replace(extra=Trained(between, end))
 
   return both
 
@@ -193,33 +185,14 @@ def characteristic_matching(
     phase = jnp.matmul(unit, frequencies, precision=lax.Precision.HIGHEST)
     return jnp.concatenate([jnp.cos(phase), jnp.sin(phase)], -1)
 
-  matching = distribution_matching(
+  return trained_matching(
       network,
       members,
       sample=sample,
+      weight=_WEIGHT,
+      calibration=calibration,
       features=features,
       distance=distances.characteristic(amplitude),
       augmentation=augmentation,
-      member=lambda batch: batch.extra.start,
       chunk=chunk,
       mesh=mesh)
-  augmentation = augmentation or identity()
-
-  def classified(key, samples: Samples, batch: Batch):
-    k_draw, k_apply = jax.random.split(key)
-    draw = augmentation.draw(k_draw, samples.inputs.shape, 1)
-    logits, _ = network.apply(
-        batch.extra.end, augmentation.apply(draw, samples.inputs), key=k_apply)
-    return len(members) * cross_entropy(logits, samples.labels)
-
-  def loss(key, samples: Samples, state, batch: Batch):
-    k_match, k_classify = jax.random.split(key)
-    value, (state, _) = matching.loss(k_match, samples, state, batch)
-    parts = {"matching": value}
-    total = _WEIGHT * value
-    if calibration:
-      parts["calibration"] = classified(k_classify, samples, batch)
-      total += calibration * parts["calibration"]
-    return total, (state, parts)
-
-  return Objective(sample, matching.init, loss, ("codes", "labels"))
