@@ -69,9 +69,10 @@ def sufficient_statistics_set(
     kept = np.sort(np.argsort(-gains, kind="stable")[:at_most])
     values, vectors, cross = values[kept], vectors[:, kept], cross[kept]
   root = np.sqrt(values)[:, None]
-  return _soft(
+  made = _soft(
       moments, root * vectors.T, cross / root, ridge,
       "sufficient_statistics_set")
+  return made._replace(keeps_sums=True)
 
 
 def smallest_set(moments: Moments, ridge: float) -> ProbeSet:
@@ -158,37 +159,41 @@ def class_means_and_covariance(
   the probe would lean on them.
 
   Args:
-    moments: of the real data, with samples of every class.
+    moments: of the real data.
     ridge: of all data; that of the set, with s added where s is not 0.
     samples_per_class: k; by default `1 + ceil(r / C)`, the least that is exact.
     tolerance: as in `sufficient_statistics_set`.
 
   Returns:
-    A set of C k points with hard labels, class by class.
+    A set of C k points with hard labels, class by class, C the classes that
+    have samples.
   """
   check(moments, ridge)
-  counts, means = moments.counts, moments.class_means
-  if not counts.all():
-    raise ValueError(
-        f"`moments` must have samples of every class; got {counts.tolist()}.")
+  present = np.flatnonzero(moments.counts)
+  counts, means = moments.counts[present], moments.class_means[present]
   scatter = moments.products - (means.T * counts) @ means
   values, vectors = _spectrum(scatter, tolerance)
   if samples_per_class is None:
-    samples_per_class = 1 - (-len(values) // moments.num_classes)
+    samples_per_class = 1 - (-len(values) // len(present))
   _at_least_one("samples_per_class", samples_per_class)
   axes = _simplex(samples_per_class)  # [k, k - 1]
-  kept = moments.num_classes * (samples_per_class - 1)
+  kept = len(present) * (samples_per_class - 1)
   rest = values[kept:].sum() / max(1, moments.num_features - kept)
   directions = (np.sqrt(values[:kept] - rest) * vectors[:, :kept]).T
   points = []
   for c, (count, mean) in enumerate(zip(counts, means, strict=True)):
-    own = directions[c::moments.num_classes]
+    own = directions[c::len(present)]
     points.append(mean + axes[:, :len(own)] @ own / np.sqrt(count))
-  classes = np.repeat(np.arange(moments.num_classes), samples_per_class)
+  classes = np.repeat(present, samples_per_class)
   return ProbeSet(
-      np.concatenate(points), _hard(classes, moments.num_classes),
-      (counts / samples_per_class)[classes], float(ridge + rest),
-      moments.z_mean, moments.y_mean, "class_means_and_covariance")
+      np.concatenate(points),
+      _hard(classes, moments.num_classes),
+      np.repeat(counts / samples_per_class, samples_per_class),
+      float(ridge + rest),
+      moments.z_mean,
+      moments.y_mean,
+      "class_means_and_covariance",
+      keeps_sums=True)
 
 
 def solved_labels(

@@ -24,7 +24,7 @@ def merge(artifacts: Sequence[Artifact]) -> Artifact:
   codes are left out; `storage_bytes` are the sums. One step size each, and
   learned scalars (RFAD's temperature), may differ; the union has their means,
   which `provenance` notes. Sets of a linear probe become one with the probe of
-  all their data, see `probe_set.pooled`.
+  all their data, if they keep the sums that it needs, see `probe_set.pooled`.
 
   Args:
     artifacts: at least one, of one step each and without a fixed
@@ -106,6 +106,7 @@ def _of_probes(artifacts: Sequence[Artifact]) -> Artifact:
       provenance=dict(
           data=first.provenance.get("data"),
           num_real=sum(a.provenance["num_real"] for a in artifacts),
+          keeps_sums=True,
           parts=[part for a in artifacts for part in _parts(a)]))
   return with_extra(made, union["extra"])
 

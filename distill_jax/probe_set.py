@@ -15,6 +15,7 @@ import numpy as np
 
 from distill_jax import artifact, environment, schema
 from distill_jax.data.source import Source
+from distill_jax.errors import ArtifactError
 from distill_jax.labels import centred_rows, classes_of_labels, uncentred
 from distill_jax.moments import Probe
 
@@ -34,6 +35,9 @@ class ProbeSet(NamedTuple):
     input_offset: m [D], of the real data.
     label_offset: [K], what is predicted at m.
     method: what made it.
+    keeps_sums: whether the points have the Gram matrix and the cross-products
+      of the real features about their mean, exactly or as nearly as so many
+      points can. Only such sets can be joined.
   """
 
   inputs: np.ndarray
@@ -43,6 +47,7 @@ class ProbeSet(NamedTuple):
   input_offset: np.ndarray
   label_offset: np.ndarray
   method: str
+  keeps_sums: bool = False
 
   def __repr__(self) -> str:
     return (
@@ -99,6 +104,7 @@ def probe_artifact(
       provenance={
           "data": source.name,
           "num_real": source.train.num_samples,
+          "keeps_sums": probe_set.keeps_sums,
           "fingerprint": source.fingerprint(),
           "versions": environment.versions(),
           **(provenance or {})
@@ -140,7 +146,18 @@ def pooled(sets: Sequence[artifact.Artifact]) -> dict[str, Any]:
 
   Returns:
     `inputs`, `labels`, and `extra` of the union, whose ridge is the sum.
+
+  Raises:
+    ArtifactError: the points of a set keep its own probe alone, from which that
+      of the union does not follow.
   """
+  for one in sets:
+    if not one.provenance.get("keeps_sums", False):
+      raise ArtifactError(
+          "`artifacts` must keep the sums of their real features to be joined; "
+          f"got a set of {one.method} that has the probe of its own data "
+          "alone. Take frozen_features of kind class_means_and_covariance or "
+          "sufficient_statistics_set.")
   counts = np.array([one.provenance["num_real"] for one in sets], np.float64)
   own = [one.extra["probe"] for one in sets]
   means = np.stack([np.float64(p["input_offset"]) for p in own])

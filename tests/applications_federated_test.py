@@ -13,7 +13,7 @@ from distill_jax.applications.averaging import _trained, fedavg, traffic
 from distill_jax.applications.clients import Options, collect
 from distill_jax.applications.makers import key_of, maker
 from distill_jax.applications.upload import Format
-from distill_jax.errors import ConfigError
+from distill_jax.errors import ArtifactError, ConfigError
 from distill_jax.evaluation.probes import linear_probe
 from distill_jax.methods.condensing import condense_each
 
@@ -265,9 +265,11 @@ def test_one_client_is_the_method_itself(table):
   np.testing.assert_array_equal(union.training_set.samples.inputs, made.inputs)
 
 
-def test_probes_of_clients_become_the_probe_of_all(table):
+@pytest.mark.parametrize(
+    "kind", ("sufficient_statistics_set", "class_means_and_covariance"))
+def test_probes_of_clients_become_the_probe_of_all(kind, table):
   """By NumPy: ridge regression on all data, the clients' ridges added."""
-  kept = methods.frozen_features(kind="sufficient_statistics_set", ridge=1e-2)
+  kept = methods.frozen_features(kind=kind, ridge=1e-2)
   clients = partition.by_classes(_labels(table), 4, 1)
   union = collect(table, clients, kept, samples_per_class=8)
   own = union.training_set.samples.extra["probe"]
@@ -281,6 +283,12 @@ def test_probes_of_clients_become_the_probe_of_all(table):
   np.testing.assert_array_equal(predict(jnp.float32(x)), expected)
   report = federated.server(table, union)
   assert report.num_networks == 1 and report.mean > 0.5
+
+
+def test_probes_without_sums_are_not_joined(table):
+  clients = partition.by_classes(_labels(table), 4, 2)
+  with pytest.raises(ArtifactError, match="must keep the sums.*of kind"):
+    collect(table, clients, methods.frozen_features())
 
 
 # ------------------------------------------------------------------ averaging

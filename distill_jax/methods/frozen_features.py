@@ -44,8 +44,9 @@ def frozen_features(s: SimpleNamespace) -> Method:
 
   `kind` is hard_labelled_points (one a class), class_means_and_covariance (as
   many a class as asked for), smallest_set (soft labels, one fewer than classes)
-  or sufficient_statistics_set (as many points as asked for). `ridge` is in mean
-  diagonals of the Gram matrix.
+  or sufficient_statistics_set (as many points as asked for). Sets of
+  class_means_and_covariance and of sufficient_statistics_set can be joined.
+  `ridge` is in mean diagonals of the Gram matrix.
   """
   make = one_of(SETS, "kind", s.kind)
 
@@ -83,4 +84,4 @@ def frozen_features(s: SimpleNamespace) -> Method:
 
 
 def _per_class(task: Task) -> int:
-  return -(-len(task.layout.classes) // task.source.num_classes)
+  return -(-len(task.layout.classes) // len(task.source.train.present))
