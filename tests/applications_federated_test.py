@@ -346,6 +346,30 @@ def test_padding_of_small_clients_changes_nothing(table):
         other)
 
 
+def test_order_of_clients_samples_does_not_depend_on_x64(table):
+  """Kernels on the clients ask for float64; the baseline must not move."""
+  network = nn.mlp(4, widths=(8,))
+
+  def averaged():
+    variables = network.init(jax.random.key(0), table.example)
+    return _trained(
+        jax.random.key(1),
+        variables,
+        table.train,
+        jnp.arange(12),
+        jnp.int32(12),
+        network=network,
+        num_epochs=1,
+        optimizer=optax.sgd(0.5),
+        batch_size=4)
+
+  usual = averaged()
+  with jax.enable_x64(True):
+    wide = averaged()
+  jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), usual, wide)
+
+
 def test_traffic_counts_weights_both_ways(table):
   network = nn.mlp(4, widths=(8,))
   weights = 6 * 8 + 8 + 8 * 4 + 4

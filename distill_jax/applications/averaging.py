@@ -125,7 +125,8 @@ def _round(
         batch_size=batch_size)
 
   made = batch_map(client, (keys, *shards))
-  shares = shards.counts / shards.counts.sum()
+  counts = shards.counts.astype(jnp.float32)  # the same with and without x64
+  shares = counts / counts.sum()
   return jax.tree.map(
       lambda leaf: jnp.tensordot(shares, leaf, 1).astype(leaf.dtype), made)
 
@@ -159,7 +160,8 @@ def _trained(
 
   def epoch(carry, key):
     k_order, k_steps = jax.random.split(key)
-    scores = jax.random.uniform(k_order, (longest,))
+    # By its type the order would depend on whether x64 is on.
+    scores = jax.random.uniform(k_order, (longest,), jnp.float32)
     order = jnp.argsort(jnp.where(jnp.arange(longest) < count, scores, 2.0))
     keys = jax.random.split(k_steps, len(starts))
     carry, _ = jax.lax.scan(

@@ -216,9 +216,9 @@ class Curve:
       `auc` [num] and `tpr` [num, levels] at `LEVELS`.
     """
     pairs = self._num_pipelines // 2
-    drawn = np.asarray(jax.random.randint(key, (num, pairs), 0, pairs))
+    drawn = jax.random.randint(key, (num, pairs), 0, pairs, np.int32)
     areas, rates = [], []
-    for row in drawn:
+    for row in np.asarray(drawn):
       weights = np.bincount(row, minlength=pairs).repeat(2).astype(float)
       fpr, tpr = self._rates(weights)
       areas.append(_area(fpr, tpr))

@@ -157,7 +157,7 @@ def _public(key, example, *, network, num_networks, num_features):
     variables = network.init(k_init, example)
     origin = embeddings(network, variables, example)[0]
     shape = (len(origin), num_features)
-    return variables, origin, jax.random.normal(k_project, shape)
+    return variables, origin, jax.random.normal(k_project, shape, origin.dtype)
 
   return jax.lax.map(one, jax.random.split(key, num_networks))
 
@@ -196,11 +196,12 @@ def release(
   rows = map_rows(
       lambda raw: features(public, split.encode(raw), network=network),
       split.inputs)
-  member = jax.nn.one_hot(split.labels, split.num_classes, axis=0)
+  member = jax.nn.one_hot(
+      split.labels, split.num_classes, dtype=rows.dtype, axis=0)
   sums = jnp.matmul(member, rows, precision=jax.lax.Precision.HIGHEST)
   weighted = count_weight * member.sum(1)
-  sums += scale * jax.random.normal(k_sums, sums.shape)
-  weighted += scale * jax.random.normal(k_counts, weighted.shape)
+  sums += scale * jax.random.normal(k_sums, sums.shape, rows.dtype)
+  weighted += scale * jax.random.normal(k_counts, weighted.shape, rows.dtype)
   return sums, weighted / count_weight
 
 
@@ -216,7 +217,7 @@ def _range(source):
 def _match(
     start, classes, targets, public, limits, step_size, *, network, num_steps):
   """Samples whose class means are near the released ones."""
-  member = jax.nn.one_hot(classes, len(targets), axis=0)
+  member = jax.nn.one_hot(classes, len(targets), dtype=start.dtype, axis=0)
   held = member.sum(1, keepdims=True)
 
   def loss(inputs):

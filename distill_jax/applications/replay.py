@@ -190,13 +190,13 @@ def _mixed(key, memory, arrived, record, from_memory, batch_size, num_classes):
   """A batch, of which the first `from_memory` samples are of the memory."""
   k_real, k_memory = jax.random.split(key)
   inputs, labels, size = arrived
-  rows = jax.random.randint(k_real, (batch_size,), 0, size)
+  rows = jax.random.randint(k_real, (batch_size,), 0, size, jnp.int32)
   x = record.apply(inputs[rows])
   y = label_rows(labels[rows], num_classes, x.dtype)
   if memory is None:
     return x, y
   inputs, labels, size = memory
-  rows = jax.random.randint(k_memory, (batch_size,), 0, size)
+  rows = jax.random.randint(k_memory, (batch_size,), 0, size, jnp.int32)
   old = jnp.arange(batch_size) < from_memory
 
   def choose(kept, new):

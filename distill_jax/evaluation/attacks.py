@@ -214,7 +214,9 @@ def _try(keys, losses, points, attack, low, high):
   """Random corners, of which the one with the highest loss is kept."""
 
   def corner(key):
-    return jax.random.rademacher(key, points.shape[1:], points.dtype)
+    # jax.random.rademacher draws other signs once x64 is on.
+    up = jax.random.bernoulli(key, jnp.float32(0.5), points.shape[1:])
+    return jnp.where(up, 1, -1).astype(points.dtype)
 
   def step(carry, number):
     best, highest = carry

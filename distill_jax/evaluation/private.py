@@ -85,7 +85,7 @@ def dp_sgd(
     def step(carry, k_step):
       params, state = carry
       k_rows, k_apply = jax.random.split(k_step)
-      taken = jax.random.bernoulli(k_rows, rate, (size,))
+      taken = jax.random.bernoulli(k_rows, jnp.float32(rate), (size,))
       rows = jnp.nonzero(taken, size=room, fill_value=0)[0]
       counts = jnp.arange(room) < taken.sum()
       gradients = jax.vmap(jax.grad(loss), (None, 0, 0, 0))(

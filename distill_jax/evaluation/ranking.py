@@ -86,7 +86,8 @@ def interval(
     raise ValueError(
         "`num_resamples` must be at least 1 and `level` in (0, 1); got "
         f"{num_resamples} and {level}.")
-  rows = np.asarray(jax.random.randint(key, (num_resamples, len(a)), 0, len(a)))
+  shape = num_resamples, len(a)
+  rows = np.asarray(jax.random.randint(key, shape, 0, len(a), np.int32))
   found = np.array([statistic(a[row], b[row]) for row in rows])
   found = found[~np.isnan(found)]
   if not len(found):
