@@ -12,8 +12,9 @@ from absl.testing import absltest, parameterized
 
 from distill_jax import evaluate_set, methods, models, preprocessing
 from distill_jax.applications import Cells, continual, memories, replay
-from distill_jax.applications.makers import Maker, maker, stored_bytes
+from distill_jax.applications.makers import maker
 from distill_jax.applications.scenarios import digest
+from distill_jax.applications.small_sets import Maker, stored_bytes
 from distill_jax.artifact import from_samples
 from distill_jax.data import from_arrays
 from distill_jax.errors import ArtifactError, ConfigError, DataError

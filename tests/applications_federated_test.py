@@ -10,8 +10,9 @@ import distill_jax as dd
 from distill_jax import methods, nn
 from distill_jax.applications import Cells, federated, partition
 from distill_jax.applications.averaging import _trained, fedavg, traffic
+from distill_jax.applications.cells import key_of
 from distill_jax.applications.clients import Options, collect
-from distill_jax.applications.makers import key_of, maker
+from distill_jax.applications.makers import maker
 from distill_jax.applications.upload import Format
 from distill_jax.errors import ArtifactError, ConfigError
 from distill_jax.evaluation.probes import linear_probe

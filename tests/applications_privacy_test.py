@@ -24,6 +24,7 @@ from distill_jax.applications import (
     privacy,
     privacy_report,
     programs,
+    small_sets,
 )
 from distill_jax.data import from_arrays
 from distill_jax.errors import ConfigError, DataError
@@ -213,11 +214,12 @@ class MakersTest(parameterized.TestCase):
 
   def test_a_set_knows_its_seconds(self):
     source = _source()
-    made = makers.timed(maker("random_real"), KEY, source, 3, NETWORK)
-    assert makers.seconds_of(made) == made.provenance["seconds_made"] >= 0
-    assert makers.seconds_of(made._replace(provenance=dict(seconds=2))) == 2
+    made = small_sets.timed(maker("random_real"), KEY, source, 3, NETWORK)
+    assert small_sets.seconds_of(made) == made.provenance["seconds_made"] >= 0
+    assert small_sets.seconds_of(made._replace(provenance=dict(seconds=2))) == 2
     # Twelve float32 and a class of one byte.
-    assert makers.bytes_of_sample(source) * 3 == makers.stored_bytes(made, True)
+    each = small_sets.bytes_of_sample(source)
+    assert each * 3 == small_sets.stored_bytes(made, True)
 
 
 class OutputsTest(parameterized.TestCase):

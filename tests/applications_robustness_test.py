@@ -17,7 +17,7 @@ from distill_jax.applications import (
     poisoning,
     robustness,
 )
-from distill_jax.applications.makers import key_of
+from distill_jax.applications.cells import key_of
 from distill_jax.applications.robustness_report import rows_of
 from distill_jax.artifact import from_samples
 from distill_jax.errors import ConfigError, DataError

@@ -16,7 +16,8 @@ from collections.abc import Callable
 
 from distill_jax.applications.cells import Cells
 from distill_jax.applications.findings import Findings
-from distill_jax.applications.makers import Maker, maker
+from distill_jax.applications.makers import maker
+from distill_jax.applications.small_sets import Maker
 from distill_jax.choices import one_of
 
 __all__ = ["Cells", "Findings", "Maker", "NAMES", "harness", "maker"]

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from distill_jax.applications import in_turn, memories
-from distill_jax.applications.cells import Cells
-from distill_jax.applications.makers import Maker, key_of, maker
+from distill_jax.applications.cells import Cells, key_of
+from distill_jax.applications.makers import maker
 from distill_jax.applications.memories import remember
 from distill_jax.applications.rehearsal import Rehearsal
 from distill_jax.applications.replay import Arrival
 from distill_jax.applications.scenarios import Scenario, digest
+from distill_jax.applications.small_sets import Maker
 from distill_jax.artifact import Artifact
 from distill_jax.evaluation.fitting import own_learner
 from distill_jax.runs.students import Student

@@ -12,10 +12,16 @@ import jax.numpy as jnp
 
 from distill_jax.applications import makers as making
 from distill_jax.applications import poisoning
-from distill_jax.applications.cells import Cells
+from distill_jax.applications.cells import Cells, key_of
 from distill_jax.applications.judging import Questions, ask, judge
-from distill_jax.applications.makers import Maker, key_of
 from distill_jax.applications.poisoning import Pattern
+from distill_jax.applications.settings import check_counts, check_per_class
+from distill_jax.applications.small_sets import (
+    Maker,
+    seconds_of,
+    stored_bytes,
+    timed,
+)
 from distill_jax.artifact import Artifact
 from distill_jax.data.source import Source, check_source
 from distill_jax.errors import ConfigError
@@ -62,13 +68,13 @@ class Audit(NamedTuple):
     if source.test is None:
       raise ConfigError(
           f"`source` must have a test part; {source.name} has none.")
-    making.check_counts(
+    check_counts(
         per_class=per_class,
         num_sets=num_sets,
         num_networks=num_networks,
         steps=attack["num_steps"],
         batch_size=batch_size)
-    making.check_per_class(source, per_class)
+    check_per_class(source, per_class)
     attacks.fgsm(attack["eps"])
     pixels = attacks.space_of(source.test).unit == "pixels"
     if pixels and attack["eps"] > 1:
@@ -164,7 +170,7 @@ class Audit(NamedTuple):
     """A set in its cell; poisoned data meet the same key as clean ones."""
 
     def make():
-      return making.timed(
+      return timed(
           maker, key_of(self.seed, _SETS, s), source or self.source,
           self.num_rows, self.student.named)
 
@@ -236,8 +242,8 @@ class Audit(NamedTuple):
         kind=kind,
         recipe=self._recipe_of(sets[0]).spec,
         num_samples=sets[0].num_samples,
-        bytes=making.stored_bytes(sets[0], exact),
-        seconds=[making.seconds_of(made) for made in sets])
+        bytes=stored_bytes(sets[0], exact),
+        seconds=[seconds_of(made) for made in sets])
 
 
 def _recipe(given, source, makers, judge: Student) -> Recipe | None:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from distill_jax.applications.makers import check_counts
+from distill_jax.applications.settings import check_counts
 from distill_jax.data.source import Split
 from distill_jax.evaluation import metrics
 from distill_jax.evaluation.evaluator import outcome_on

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from distill_jax import artifact as artifacts
@@ -23,6 +24,7 @@ from distill_jax.errors import WorkdirError, plain
 from distill_jax.runs import workdir
 from distill_jax.runs.console import say
 from distill_jax.runs.files import read_json, write_json
+from distill_jax.types import Array
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.=+-]*(/[a-z0-9][a-z0-9_.=+-]*)*", re.I)
 
@@ -162,6 +164,19 @@ class Cells:
     write(file, value)
     say(f"  {name}")
     return read(file)  # what a later start will find
+
+
+def key_of(seed: int, *places: int) -> Array:
+  """The key of one piece of work, whatever was done before it.
+
+  Args:
+    seed: of the harness.
+    *places: numbers of the piece: client, task, arm.
+  """
+  key = jax.random.key(seed)
+  for place in places:
+    key = jax.random.fold_in(key, place)
+  return key
 
 
 def is_name(text: str) -> bool:

@@ -10,20 +10,18 @@ import jax
 import numpy as np
 
 from distill_jax import storage
-from distill_jax.applications.cells import Cells
-from distill_jax.applications.makers import (
+from distill_jax.applications.cells import Cells, key_of
+from distill_jax.applications.makers import maker, student_for
+from distill_jax.applications.partition import rows_of
+from distill_jax.applications.programs import compiled_once
+from distill_jax.applications.settings import check_counts
+from distill_jax.applications.small_sets import (
     Maker,
-    check_counts,
-    key_of,
-    maker,
     rows_of_bytes,
     seconds_of,
     stored_bytes,
-    student_for,
     timed,
 )
-from distill_jax.applications.partition import rows_of
-from distill_jax.applications.programs import compiled_once
 from distill_jax.applications.upload import VALUES, Format
 from distill_jax.artifact import Artifact
 from distill_jax.choices import one_of

@@ -23,7 +23,7 @@ from distill_jax.applications.arms import (
     jointly,
     made,
 )
-from distill_jax.applications.cells import Cells
+from distill_jax.applications.cells import Cells, key_of
 from distill_jax.applications.continual_report import (
     draw,
     row_of,
@@ -42,6 +42,7 @@ from distill_jax.applications.rehearsal import (
     union,
 )
 from distill_jax.applications.scenarios import Scenario, rotated
+from distill_jax.applications.settings import check_counts
 from distill_jax.choices import one_of
 from distill_jax.data.source import check_source
 from distill_jax.errors import ConfigError
@@ -112,7 +113,7 @@ def run(
     ConfigError, DataError: a setting that cannot be, before any work.
   """
   check_source(source)
-  making.check_counts(num_orders=num_orders)
+  check_counts(num_orders=num_orders)
   one_of(("class", "domain"), "scenario", scenario)
   if scenario == "class":
     scenarios = [
@@ -191,7 +192,7 @@ def compare(
   cells = Cells() if cells is None else cells
   sizes = [per_class] if isinstance(per_class, int) else list(per_class)
   made_by = making.makers(makers)
-  making.check_counts(num_networks=num_networks)
+  check_counts(num_networks=num_networks)
   task = scenarios[0].tasks[0]
   judges = students.networks(networks, task)
   recipe = _recipe(recipe, task)
@@ -297,11 +298,10 @@ def _check(scenarios, made_by, sizes, learner, judges) -> None:
       example, np.zeros((2, outputs), np.float32), np.zeros(0, np.float32))
   some = TrainingSet(samples, np.zeros((1, 2), np.int32))
   for judge in judges:  # follows shapes, computes nothing
-    variables = jax.eval_shape(judge.model.init, making.key_of(0), example[:1])
+    variables = jax.eval_shape(judge.model.init, key_of(0), example[:1])
     try:
       jax.eval_shape(
-          lambda v, s, m=judge.model: learner.recipe.train(
-              making.key_of(0), m, v, s),
+          lambda v, s, m=judge.model: learner.recipe.train(key_of(0), m, v, s),
           variables,
           some)
     except ValueError as error:

@@ -11,8 +11,8 @@ from distill_jax.applications.findings import (
     mean_and_error,
     with_error,
 )
-from distill_jax.applications.makers import seconds_of, stored_bytes
 from distill_jax.applications.scenarios import Scenario
+from distill_jax.applications.small_sets import seconds_of, stored_bytes
 from distill_jax.evaluation.forgetting import scores
 from distill_jax.figures import theme
 

@@ -24,7 +24,7 @@ import numpy as np
 from distill_jax import models
 from distill_jax.applications import makers as making
 from distill_jax.applications.averaging import fedavg, traffic
-from distill_jax.applications.cells import Cells
+from distill_jax.applications.cells import Cells, key_of
 from distill_jax.applications.clients import (
     Options,
     Union,
@@ -34,8 +34,8 @@ from distill_jax.applications.clients import (
 )
 from distill_jax.applications.federated_report import draw, table
 from distill_jax.applications.findings import Findings
-from distill_jax.applications.makers import key_of
 from distill_jax.applications.partition import PARTITIONS, by_classes, rows_of
+from distill_jax.applications.settings import check_counts
 from distill_jax.choices import one_of
 from distill_jax.data.source import check_source
 from distill_jax.errors import ConfigError
@@ -137,7 +137,7 @@ def compare(
     clients = by_classes(labels, num_clients, seed=seed)
   clients = rows_of(clients, len(labels))
   given, options = making.makers(makers), options_of(options)
-  making.check_counts(num_networks=num_networks, local_epochs=local_epochs)
+  check_counts(num_networks=num_networks, local_epochs=local_epochs)
   server_network = students.network(network, source).model
   recipe = _recipe(recipe)
   _check_rounds(rounds)

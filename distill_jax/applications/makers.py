@@ -1,52 +1,29 @@
-"""Makers: whatever turns real data into a small set, by one signature.
+"""Makers by name: whatever turns real data into a small set, by one signature.
 
-A maker is a method of the library or a choice of real samples, so that a
-harness compares them without knowing which is which. Sizes are numbers of
-samples or bytes, as a receiver would count them: see `stored_bytes`.
+A maker is a method of the library, a choice of real samples or a set with
+differential privacy, so that a harness compares them without knowing which is
+which. See `small_sets` for the record and for what its sets take.
 """
 
 import contextlib
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import jax
-import numpy as np
 
-from distill_jax import methods
+from distill_jax import methods, specification
+from distill_jax.applications import noised_means
 from distill_jax.applications.cells import is_name
-from distill_jax.applications.real import REAL
-from distill_jax.artifact import Artifact, from_samples
+from distill_jax.applications.real import REAL, chosen
+from distill_jax.applications.settings import listed
+from distill_jax.applications.small_sets import Maker
 from distill_jax.choices import nearest, one_of
 from distill_jax.errors import ConfigError, plain, shown
 from distill_jax.methods.condensing import condense
 from distill_jax.methods.method import Keys, Method, plan
-from distill_jax.types import Array
 
-_RECIPE = {"name": "converged"}  # of real samples, unless a harness says
-
-
-class Maker(NamedTuple):
-  """How a small set is made of real data.
-
-  Attributes:
-    name: in tables and file names.
-    make: `(key, source, num_rows, network) -> Artifact` with label rows of the
-      classes that the source has. The network is the harness's, which whoever
-      takes none leaves alone; see also `timed`.
-    spec: JSON document from which `maker` makes it again.
-    method: the method, or None for a choice of real samples.
-    network: that the method works with, in place of the harness's.
-    exact: whether samples are real ones, which have 8 bits a value where the
-      data have.
-  """
-
-  name: str
-  make: Callable[[Array, Any, int, Any], Artifact]
-  spec: Any
-  method: Method | None = None
-  network: Any = None
-  exact: bool = False
+# Makers with settings that are no methods.
+OTHERS = {"noised_means": noised_means.maker}
 
 
 def maker(given: Maker | Method | Mapping[str, Any] | str) -> Maker:
@@ -57,8 +34,8 @@ def maker(given: Maker | Method | Mapping[str, Any] | str) -> Maker:
       `{"method": ..., "network": ...}` with a network of its own;
       `{"name": "noised_means", "epsilon": ...}`; or a choice of real samples:
       random_real, kmeans, herding, kcentre, class_mean, all_real. Each
-      specification may hold `label`, its name in tables, by which two makers
-      of one method differ.
+      specification may hold `label`, the maker's name in tables, so that two
+      makers of one method have different names.
 
   Raises:
     ConfigError: an unknown name or setting.
@@ -72,22 +49,25 @@ def maker(given: Maker | Method | Mapping[str, Any] | str) -> Maker:
     return _distilled(given)
   if isinstance(given, Mapping):
     return _specified(given)
-  if isinstance(given, str) and given in REAL:
-    return _chosen(given)
-  if isinstance(given, str) and given in methods.ENTRIES:
-    return _distilled(methods.from_spec({"name": given}))
+  if isinstance(given, str):
+    return _named(given, {})
   raise _unknown(given)
 
 
-def makers(given: Sequence[Any], argument: str = "makers") -> tuple[Maker, ...]:
+def makers(
+    given: Sequence[Any],
+    argument: str = "makers",
+    taken: Collection[str] = ()) -> tuple[Maker, ...]:
   """Makers of different names; see `maker`.
 
   Args:
     given: what `maker` takes, one at least.
     argument: what the harness calls them.
+    taken: names that the harness gives to other rows.
 
   Raises:
-    ConfigError: no list, an empty one, or names that are there twice.
+    ConfigError: no list, an empty one, or a name that is there twice, taken, or
+      cannot name a file.
   """
   check_list(given, argument)
   made = tuple(map(maker, given))
@@ -98,6 +78,10 @@ def makers(given: Sequence[Any], argument: str = "makers") -> tuple[Maker, ...]:
           f"`{argument}` must have names of letters, digits and _.=+-, as "
           f"files are named for them; got {shown(one.name)}. Choose another "
           "`label`.")
+    if one.name in taken:
+      raise ConfigError(
+          f"`{argument}` must not have the name {one.name}, which is that of "
+          "another row. Choose another `label`.")
   return made
 
 
@@ -106,11 +90,7 @@ def check_list(given: Any, argument: str) -> None:
 
   A text, a mapping and a method's record are sequences too, of other things.
   """
-  single = isinstance(given, str | Mapping | Maker | Method)
-  if single or not isinstance(given, Sequence):
-    raise ConfigError(
-        f"`{argument}` must be a list; got {shown(given)}. "
-        f"Write {argument}=[...].")
+  given = listed(argument, None if isinstance(given, Maker | Method) else given)
   if not given:
     raise ConfigError(
         f"`{argument}` must name at least one; got none. Begin with "
@@ -173,75 +153,6 @@ class _SoundError(Exception):
   """Ends a plan once the data are known to be sound."""
 
 
-def timed(
-    one: Maker, key: Array, source, num_rows: int, network=None) -> Artifact:
-  """A maker's set, which knows how long it took; see `seconds_of`.
-
-  Args:
-    one: the maker.
-    key: consumed.
-    source: the data.
-    num_rows: label rows.
-    network: of the harness, whatever the maker does with it.
-
-  Returns:
-    The set; `provenance["seconds_made"]` are by the wall clock, with what had
-    to be compiled.
-  """
-  began = time.perf_counter()
-  made = one.make(key, source, num_rows, network)
-  seconds = round(time.perf_counter() - began, 3)
-  return made._replace(provenance={**made.provenance, "seconds_made": seconds})
-
-
-def seconds_of(artifact: Artifact) -> float:
-  """Seconds of making a set: those of `timed`, or else of its distilling."""
-  known = artifact.provenance
-  return float(known.get("seconds_made", known.get("seconds", 0.0)))
-
-
-def stored_bytes(artifact: Artifact, exact: bool = False) -> int:
-  """Bytes of samples and labels, as whoever sends or keeps a set counts them.
-
-  A hard label takes one byte (two beyond 256 classes) and a soft row 4 bytes a
-  class; a value 4 bytes, or 1 where samples are real and of 8 bits.
-
-  Args:
-    artifact: the set.
-    exact: whether its samples are real ones; see `Maker`.
-  """
-  sizes = artifact.storage_bytes
-  labels = sizes["labels"]
-  if artifact.label_regime == "hard":
-    labels = len(artifact.labels) * _bytes_of_class(artifact.num_classes)
-  values = sizes["total"] - sizes["labels"]
-  if exact and artifact.raw_dtype == "uint8":
-    values = artifact.inputs.size
-  return values + labels
-
-
-def bytes_of_sample(source, exact: bool = True) -> int:
-  """Bytes of one sample and the number of its class; see `stored_bytes`.
-
-  Args:
-    source: the data.
-    exact: whether it is a real sample, not of float32 in any case.
-  """
-  value = 1 if exact and source.raw_dtype == "uint8" else 4
-  values = int(np.prod(source.train.sample_shape)) * value
-  return values + _bytes_of_class(source.num_classes)
-
-
-def _bytes_of_class(num_classes: int) -> int:
-  return 1 if num_classes <= 256 else 2
-
-
-def rows_of_bytes(source, budget: int) -> int:
-  """Real samples whose bytes fit a budget, at least one; see `stored_bytes`."""
-  fit = budget // bytes_of_sample(source)
-  return max(1, min(fit, source.train.num_samples))
-
-
 def student_for(method: Method, own, network):
   """What a method works with: its own, or the harness's if it takes networks.
 
@@ -254,17 +165,35 @@ def student_for(method: Method, own, network):
 
 
 def _specified(given: Mapping[str, Any]) -> Maker:
-  spec = dict(given)
-  label = spec.pop("label", None)
-  if "method" in spec:
-    made = _with_network(spec)
-  elif spec.get("name") == "noised_means":
-    made = _noised(spec)
+  settings = dict(given)
+  label = settings.pop("label", None)
+  if "method" in settings:
+    made = _with_network(settings)
   else:
-    made = _distilled(methods.from_spec(spec))
+    made = _named(settings.pop("name", None), settings)
   if label is None:
     return made
+  if not isinstance(label, str):
+    raise ConfigError(
+        f"`label` must be a name in tables; got {shown(label)} in `maker`.")
   return made._replace(name=label, spec=dict(given))
+
+
+def _named(name: Any, settings: Mapping[str, Any]) -> Maker:
+  """The maker of this name; methods may have settings, and so may others."""
+  if not isinstance(name, str):
+    raise _unknown(name)
+  if name in methods.ENTRIES:
+    return _distilled(methods.from_spec({"name": name, **settings}))
+  if name in OTHERS:
+    return specification.build(OTHERS, "maker", {"name": name, **settings})
+  if name not in REAL:
+    raise _unknown(name)
+  if settings:
+    raise ConfigError(
+        f"`maker` {name} must have no settings but `label`; got "
+        f"{plain(', '.join(settings))}.")
+  return chosen(name)
 
 
 def _with_network(spec: Mapping[str, Any]) -> Maker:
@@ -278,16 +207,6 @@ def _with_network(spec: Mapping[str, Any]) -> Maker:
   return _distilled(method, spec.get("network"))._replace(spec=dict(spec))
 
 
-def _noised(spec: Mapping[str, Any]) -> Maker:
-  from distill_jax.applications import noised_means  # which imports this
-
-  settings = {k: v for k, v in spec.items() if k != "name"}
-  try:
-    return noised_means.maker(**settings)
-  except TypeError as error:
-    raise ConfigError(f"`maker` 'noised_means': {error}.") from None
-
-
 def _distilled(method: Method, own=None) -> Maker:
 
   def make(key, source, num_rows, network=None):
@@ -299,54 +218,3 @@ def _distilled(method: Method, own=None) -> Maker:
         key=key)
 
   return Maker(method.name, make, method.spec, method, own)
-
-
-def _chosen(name: str) -> Maker:
-  choose, exact = REAL[name]
-
-  def make(key, source, num_rows, network=None):
-    del network
-    inputs, classes = choose(key, source, num_rows)
-    made = from_samples(
-        np.asarray(inputs),
-        classes,
-        class_names=source.class_names,
-        preprocessing=source.preprocessing,
-        recipe=_RECIPE,
-        method=name,
-        provenance=dict(data=source.name))
-    return made._replace(raw_dtype=source.raw_dtype)
-
-  return Maker(name, make, name, exact=exact)
-
-
-def key_of(seed: int, *places: int) -> Array:
-  """The key of one piece of work, whatever was done before it.
-
-  Args:
-    seed: of the harness.
-    *places: numbers of the piece: client, task, arm.
-  """
-  key = jax.random.key(seed)
-  for place in places:
-    key = jax.random.fold_in(key, place)
-  return key
-
-
-def check_counts(**counts: Any) -> None:
-  """Refuses counts that are no whole numbers of at least 1."""
-  for name, value in counts.items():
-    if not isinstance(value, int | np.integer) or value < 1:
-      raise ConfigError(
-          f"`{name}` must be a whole number of at least 1; got "
-          f"{plain(value)}.")
-
-
-def check_per_class(source, per_class: int) -> None:
-  """Refuses more rows of each class than its smallest class has samples."""
-  counts = np.asarray(source.train.counts)
-  most = int(counts[counts > 0].min())
-  if per_class > most:
-    raise ConfigError(
-        "`per_class` must ask for at most the real samples of the smallest "
-        f"class, {most:,}; got {per_class:,}. Ask for fewer.")

@@ -21,10 +21,10 @@ import jax
 import numpy as np
 
 from distill_jax import merging, schema
-from distill_jax.applications.makers import (
+from distill_jax.applications.makers import maker
+from distill_jax.applications.small_sets import (
     Maker,
     bytes_of_sample,
-    maker,
     rows_of_bytes,
     stored_bytes,
     timed,
@@ -62,7 +62,7 @@ def remember(
     network: that a method of networks works with; by default one for the data.
 
   Returns:
-    The set; see `makers.timed`.
+    The set; see `small_sets.timed`.
   """
   made_by = maker(made_by)
   check_kept(made_by)

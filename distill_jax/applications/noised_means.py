@@ -30,22 +30,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from distill_jax import models, nn
 from distill_jax.applications.accounting import NEIGHBOURS, noise_scale
-from distill_jax.applications.makers import Maker
-from distill_jax.artifact import Artifact, from_samples
+from distill_jax.applications.settings import check_counts, check_positive
+from distill_jax.applications.small_sets import Maker, of_samples
+from distill_jax.artifact import Artifact
 from distill_jax.data.source import Split
-from distill_jax.errors import ConfigError
 from distill_jax.initialisation import noise, start_classes
 from distill_jax.objectives.embedding import embeddings
 from distill_jax.parallel import map_rows
 from distill_jax.preprocessing import Standardise
 from distill_jax.types import Array, Network
-
-_RECIPE = {"name": "converged"}
 
 
 def maker(
@@ -86,12 +83,9 @@ def maker(
       count_weight=count_weight,
       num_steps=num_steps,
       step_size=step_size)
-  for name in ("num_networks", "num_features", "num_steps"):
-    if settings[name] < 1:
-      raise ConfigError(f"`{name}` must be at least 1; got {settings[name]}.")
-  for name in ("count_weight", "step_size"):
-    if not settings[name] > 0:
-      raise ConfigError(f"`{name}` must be positive; got {settings[name]}.")
+  check_counts(
+      num_networks=num_networks, num_features=num_features, num_steps=num_steps)
+  check_positive(count_weight=count_weight, step_size=step_size)
   sensitivity = math.hypot(1.0, count_weight)
   scale = noise_scale(epsilon, delta, sensitivity)
   guarantee = dict(
@@ -126,15 +120,12 @@ def maker(
         step_size,
         network=network,
         num_steps=num_steps)
-    made = from_samples(
-        np.asarray(inputs),
+    return of_samples(
+        source,
+        inputs,
         classes,
-        class_names=source.class_names,
-        preprocessing=source.preprocessing,
-        recipe=_RECIPE,
         method="noised_means",
-        provenance=dict(data=source.name, settings=settings, privacy=guarantee))
-    return made._replace(raw_dtype=source.raw_dtype)
+        provenance=dict(settings=settings, privacy=guarantee))
 
   spec = dict(name="noised_means", **settings)
   return Maker(f"noised_means_eps{epsilon:g}", make, spec)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from distill_jax.applications.makers import check_counts
+from distill_jax.applications.settings import check_counts
 from distill_jax.errors import ConfigError, plain
 
 

@@ -28,25 +28,26 @@ import numpy as np
 from distill_jax import models, nn
 from distill_jax.applications import accounting, membership, privacy_report
 from distill_jax.applications.candidates import Candidates, draw_candidates
-from distill_jax.applications.cells import Cells
+from distill_jax.applications.cells import Cells, key_of
 from distill_jax.applications.findings import Findings
 from distill_jax.applications.makers import (
-    Maker,
-    bytes_of_sample,
-    check_counts,
     check_list,
     check_names,
     check_sound,
-    key_of,
     maker,
-    rows_of_bytes,
 )
 from distill_jax.applications.programs import compiled_once
+from distill_jax.applications.settings import check_counts
 from distill_jax.applications.shadows import (
     Arm,
     nearest,
     public_features,
     shadow,
+)
+from distill_jax.applications.small_sets import (
+    Maker,
+    bytes_of_sample,
+    rows_of_bytes,
 )
 from distill_jax.data.source import check_source
 from distill_jax.errors import ConfigError, DataError, plain

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from distill_jax import selection
+from distill_jax.applications.small_sets import Maker, of_samples
 from distill_jax.errors import ConfigError
 from distill_jax.initialisation import present_classes
 
@@ -70,3 +71,14 @@ REAL = {
             lambda key, split, c: selection.random_real(key, split, c, 1)), True
     )
 }
+
+
+def chosen(name: str) -> Maker:
+  """The maker that chooses real samples by the entry `name` of `REAL`."""
+  choose, exact = REAL[name]
+
+  def make(key, source, num_rows, network=None):
+    del network
+    return of_samples(source, *choose(key, source, num_rows), method=name)
+
+  return Maker(name, make, name, exact=exact)

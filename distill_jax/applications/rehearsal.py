@@ -18,8 +18,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from distill_jax import augmentation as augmentations
-from distill_jax.applications.makers import check_counts
 from distill_jax.applications.replay import Rule, replay
+from distill_jax.applications.settings import check_counts
 from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation import recipes

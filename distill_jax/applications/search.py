@@ -22,13 +22,8 @@ import numpy as np
 
 from distill_jax import models
 from distill_jax.applications import search_arms, search_report
-from distill_jax.applications.cells import Cells
+from distill_jax.applications.cells import Cells, key_of
 from distill_jax.applications.findings import Findings
-from distill_jax.applications.makers import (
-    check_counts,
-    check_per_class,
-    key_of,
-)
 from distill_jax.applications.search_arms import Arm
 from distill_jax.applications.search_space import (
     Candidate,
@@ -40,6 +35,7 @@ from distill_jax.applications.search_space import (
     sampled,
 )
 from distill_jax.applications.search_training import trained
+from distill_jax.applications.settings import check_counts, check_per_class
 from distill_jax.artifact import Artifact
 from distill_jax.data.source import Split, check_source
 from distill_jax.errors import ConfigError, DataError

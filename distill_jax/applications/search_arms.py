@@ -19,14 +19,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from distill_jax.applications.cells import Cells
-from distill_jax.applications.makers import (
+from distill_jax.applications.cells import Cells, key_of
+from distill_jax.applications.makers import check_list, maker, makers
+from distill_jax.applications.small_sets import (
     Maker,
     bytes_of_sample,
-    check_list,
-    key_of,
-    maker,
-    makers,
     rows_of_bytes,
     seconds_of,
     stored_bytes,
@@ -57,7 +54,7 @@ class Arm(NamedTuple):
     training_set: labels as cross-entropy takes them.
     adapt: from the specification of a candidate's recipe to that of this arm.
     num_images: samples that are kept.
-    num_bytes: of them; see `makers.stored_bytes`.
+    num_bytes: of them; see `small_sets.stored_bytes`.
     seconds: that making them took.
   """
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from distill_jax.applications.cells import key_of
 from distill_jax.applications.findings import (
     Findings,
     aligned,
     mean_and_error,
     with_error,
 )
-from distill_jax.applications.makers import key_of
 from distill_jax.applications.search_arms import TRUTH, Arm
 from distill_jax.applications.search_space import labels
 from distill_jax.evaluation import ranking

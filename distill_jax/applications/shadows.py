@@ -9,7 +9,7 @@ import numpy as np
 from distill_jax import models
 from distill_jax.applications import membership, outputs
 from distill_jax.applications.candidates import Candidates
-from distill_jax.applications.makers import (
+from distill_jax.applications.small_sets import (
     Maker,
     seconds_of,
     stored_bytes,
