@@ -176,7 +176,7 @@ class ScenarioTest(parameterized.TestCase):
 
   def test_refuses_sources(self):
     source = toy()
-    with self.assertRaisesRegex(DataError, "must have a test split"):
+    with self.assertRaisesRegex(DataError, "must have a test part"):
       in_two(source._replace(test=None))
     with self.assertRaisesRegex(DataError, "got none of 3"):
       in_two(source.take(np.flatnonzero(np.asarray(source.train.labels) < 3)))

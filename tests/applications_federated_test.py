@@ -14,7 +14,7 @@ from distill_jax.applications.cells import key_of
 from distill_jax.applications.clients import Options, collect
 from distill_jax.applications.makers import maker
 from distill_jax.applications.upload import Format
-from distill_jax.errors import ArtifactError, ConfigError
+from distill_jax.errors import ArtifactError, ConfigError, DataError
 from distill_jax.evaluation.probes import linear_probe
 from distill_jax.methods.condensing import condense_each
 
@@ -189,7 +189,7 @@ def test_odd_clients(table):
 def test_refuses_clients_without_data(table):
   with pytest.raises(ConfigError, match="`clients` must hold samples"):
     collect(table, [np.arange(0)], "kmeans")
-  with pytest.raises(ConfigError, match="must have a test part"):
+  with pytest.raises(DataError, match="must have a test part"):
     federated.compare(table._replace(test=None))
 
 

@@ -490,7 +490,7 @@ class AuditTest(parameterized.TestCase):
       _audit(_source(), **settings)
 
   def test_refuses_data_without_a_test_split(self):
-    with pytest.raises(DataError, match="`source` must have a test split"):
+    with pytest.raises(DataError, match="`source` must have a test part"):
       _audit(_source()._replace(test=None))
 
 

@@ -1,10 +1,24 @@
 """Noise for a wanted guarantee, by Google's dp-accounting (extra `privacy`)."""
 
-import math
-
-from distill_jax.errors import ConfigError
+from distill_jax.applications.settings import (
+    check_counts,
+    check_positive,
+    is_number,
+)
+from distill_jax.errors import ConfigError, shown
 
 NEIGHBOURS = "add or remove one sample"
+
+
+def check_guarantee(epsilon: float, delta: float) -> None:
+  """Refuses what is no guarantee of differential privacy.
+
+  Raises:
+    ConfigError: epsilon that is not positive, or delta outside of (0, 1).
+  """
+  check_positive(epsilon=epsilon)
+  if not is_number(delta) or not 0 < delta < 1:
+    raise ConfigError(f"`delta` must be in (0, 1); got {shown(delta)}.")
 
 
 def noise_scale(
@@ -20,16 +34,16 @@ def noise_scale(
     epsilon: positive.
     delta: in (0, 1).
     sensitivity: the largest change in Euclidean norm that one sample makes.
-    num_releases: times that noised sums are released.
-    rate: probability with which each sample is in a sum, by Poisson sampling.
+    num_releases: how often noised sums are released.
+    rate: probability with which each sample is in a sum, by Poisson sampling;
+      1 or more for all samples.
 
   Raises:
     ConfigError: dp-accounting is not installed, or a number out of its range.
   """
-  if not 0 < epsilon < math.inf:
-    raise ConfigError(f"`epsilon` must be positive; got {epsilon}.")
-  if not 0 < delta < 1:
-    raise ConfigError(f"`delta` must be in (0, 1); got {delta}.")
+  check_guarantee(epsilon, delta)
+  check_positive(sensitivity=sensitivity, rate=rate)
+  check_counts(num_releases=num_releases)
   try:
     from dp_accounting.pld import accountant, common
   except ImportError as error:

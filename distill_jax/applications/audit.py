@@ -9,13 +9,22 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from distill_jax.applications import makers as making
 from distill_jax.applications import poisoning
 from distill_jax.applications.cells import Cells, key_of
 from distill_jax.applications.judging import Questions, ask, judge
 from distill_jax.applications.poisoning import Pattern
-from distill_jax.applications.settings import check_counts, check_per_class
+from distill_jax.applications.settings import (
+    check_counts,
+    check_optional,
+    check_per_class,
+    check_positive,
+    check_seed,
+    check_tested,
+    specified,
+)
 from distill_jax.applications.small_sets import (
     Maker,
     seconds_of,
@@ -23,8 +32,8 @@ from distill_jax.applications.small_sets import (
     timed,
 )
 from distill_jax.artifact import Artifact
-from distill_jax.data.source import Source, check_source
-from distill_jax.errors import ConfigError
+from distill_jax.data.source import Source
+from distill_jax.errors import ConfigError, plain
 from distill_jax.evaluation import attacks
 from distill_jax.evaluation.cost import budget_of_set
 from distill_jax.evaluation.evaluator import check_labels
@@ -64,39 +73,37 @@ class Audit(NamedTuple):
       cls, source, cells, seed, makers, *, per_class, num_sets, network, recipe,
       num_networks, poison, target, batch_size, attack) -> "Audit":
     """Checks everything that can be known before the first cell."""
-    check_source(source)
-    if source.test is None:
-      raise ConfigError(
-          f"`source` must have a test part; {source.name} has none.")
+    check_tested(source)
+    check_seed(seed)
     check_counts(
-        per_class=per_class,
         num_sets=num_sets,
         num_networks=num_networks,
         steps=attack["num_steps"],
         batch_size=batch_size)
     check_per_class(source, per_class)
-    attacks.fgsm(attack["eps"])
+    check_positive(eps=attack["eps"])
+    check_optional(num_attacked=attack["num_attacked"])
     pixels = attacks.space_of(source.test).unit == "pixels"
     if pixels and attack["eps"] > 1:
       raise ConfigError(
-          f"`eps` must be at most 1, as pixels are in [0, 1]; got "
+          "`eps` must be at most 1, as pixels are in [0, 1]; got "
           f"{attack['eps']:g}. Usual is 8/255, 0.0314.")
-    if attack["num_attacked"] < 0:
-      raise ConfigError(
-          f"`num_attacked` must be at least 0; got {attack['num_attacked']}.")
     student = students.network(network, source)
     recipe = _recipe(recipe, source, makers, student)
+    num_rows = per_class * len(source.train.present)
+    for maker in makers:
+      making.check_sound(maker, source, num_rows, student.named)
     pattern = stamped = None
     if poison:
-      for fraction in poison:
-        poisoning.poison_rows(key_of(seed, _POISON), source, fraction, target)
       pattern = poisoning.square(source.train.inputs.shape[1:])
       stamped = poisoning.triggered(source.test, target, pattern)
-    return cls(
-        source, cells, seed, makers, per_class * len(source.train.present),
-        num_sets, student, recipe, num_networks, batch_size,
-        Questions(source.test, **attack, stamped=stamped,
-                  target=target), target, pattern)
+    questions = Questions(source.test, **attack, stamped=stamped, target=target)
+    work = cls(
+        source, cells, seed, makers, num_rows, num_sets, student, recipe,
+        num_networks, batch_size, questions, target, pattern)
+    for fraction in poison:
+      work._check_poisoned(fraction)
+    return work
 
   def clean(self, maker: Maker) -> dict[str, Any]:
     """A maker's sets of the data as they are."""
@@ -111,9 +118,7 @@ class Audit(NamedTuple):
 
   def poisoned(self, maker: Maker, fraction: float) -> dict[str, Any]:
     """A maker's sets of data that were poisoned before it saw them."""
-    rows = poisoning.poison_rows(
-        key_of(self.seed, _POISON), self.source, fraction, self.target)
-    source = poisoning.poisoned(self.source, rows, self.target, self.pattern)
+    source, rows = self._poisoned_source(fraction)
     place = f"{maker.name}/poison={fraction:g}"
     sets = [self._set(maker, s, source, place) for s in range(self.num_sets)]
     counts = None
@@ -125,6 +130,25 @@ class Audit(NamedTuple):
         in_data=len(rows),
         in_sets=counts,
         found=self._tricked(place, sets))
+
+  def _poisoned_source(self, fraction: float) -> tuple[Source, np.ndarray]:
+    """The data with this share of it poisoned, and the rows that are."""
+    rows = poisoning.poison_rows(
+        key_of(self.seed, _POISON), self.source, fraction, self.target)
+    return poisoning.poisoned(
+        self.source, rows, self.target, self.pattern), rows
+
+  def _check_poisoned(self, fraction: float) -> None:
+    """Refuses poison that leaves a class too few images for a method."""
+    source, _ = self._poisoned_source(fraction)
+    for maker in self.makers:
+      try:
+        making.check_sound(maker, source, self.num_rows, self.student.named)
+      except ValueError as error:
+        raise ConfigError(
+            f"`poison` must leave every class enough images for {maker.name}; "
+            f"got {fraction:g}: {plain(error, 150)} Ask for less poison, or "
+            "fewer `per_class`.") from error
 
   def matched(self, fraction: float) -> dict[str, Any]:
     """Random real sets with the same share of poison, at least one sample."""
@@ -254,7 +278,8 @@ def _recipe(given, source, makers, judge: Student) -> Recipe | None:
   """
   if given is None:
     return None
-  spec = {"name": given} if isinstance(given, str) else dict(given)
+  spec = specified("recipe", given)
+  from_spec(spec)  # refuses what it does not know
   recipe = from_spec(by_data(spec, source))
   spaces = [m.method.label_space if m.method else "raw" for m in makers]
   if not any(_takes(recipe, space, judge) for space in spaces):

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from distill_jax.applications.settings import check_optional
 from distill_jax.errors import ConfigError, DataError, plain
 from distill_jax.types import Array
 
@@ -57,6 +58,7 @@ def draw_candidates(
     raise ConfigError(
         f"`num_candidates` must be at most the {len(labels):,} samples of the "
         f"train split; got {num_candidates:,}.")
+  check_optional(num_canaries=num_canaries)
   if num_canaries == 1 or num_canaries > num_candidates // 4:
     raise ConfigError(
         "`num_canaries` must be 0, or 2 to a quarter of the candidates; got "

@@ -3,6 +3,7 @@
 See `federated` for the protocol and its paper.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +15,11 @@ from distill_jax.applications.cells import Cells, key_of
 from distill_jax.applications.makers import maker, student_for
 from distill_jax.applications.partition import rows_of
 from distill_jax.applications.programs import compiled_once
-from distill_jax.applications.settings import check_counts
+from distill_jax.applications.settings import (
+    check_counts,
+    is_number,
+    smallest_class,
+)
 from distill_jax.applications.small_sets import (
     Maker,
     rows_of_bytes,
@@ -22,11 +27,11 @@ from distill_jax.applications.small_sets import (
     stored_bytes,
     timed,
 )
-from distill_jax.applications.upload import VALUES, Format
+from distill_jax.applications.upload import VALUES, Format, check_values
 from distill_jax.artifact import Artifact
 from distill_jax.choices import one_of
 from distill_jax.data.source import check_source
-from distill_jax.errors import ConfigError, plain
+from distill_jax.errors import ConfigError, shown
 from distill_jax.evaluation.fitting import own_learner
 from distill_jax.initialisation import step_order
 from distill_jax.merging import merge
@@ -64,13 +69,22 @@ def options_of(given: Options | Mapping[str, Any] | None) -> Options:
     ConfigError: an unknown name or a value out of its range.
   """
   if not isinstance(given, Options):
-    for name in given or ():
+    given = {} if given is None else given
+    if not isinstance(given, Mapping):
+      raise ConfigError(
+          "`options` must be an Options, or a mapping that names some of "
+          f"{', '.join(Options._fields)}; got {shown(given)}.")
+    for name in given:
       one_of(Options._fields, "options", name)
-    given = Options(**(given or {}))
+    given = Options(**given)
   one_of(VALUES, "values", given.values)
-  if not isinstance(given.noise, int | float) or not given.noise >= 0:
+  if not is_number(given.noise) or not 0 <= given.noise < math.inf:
     raise ConfigError(
-        f"`noise` must be a number of at least 0; got {plain(given.noise)}.")
+        f"`noise` must be a number of at least 0; got {shown(given.noise)}.")
+  for name in ("hard", "weighted"):
+    value = getattr(given, name)
+    if not isinstance(value, bool | None):
+      raise ConfigError(f"`{name}` must be True or False; got {shown(value)}.")
   return given
 
 
@@ -125,6 +139,7 @@ def collect(
   check_source(source)
   made_by, cells = maker(made_by), cells or Cells()
   options = options_of(options)
+  check_values(options.values, source.raw_dtype)
   check_counts(samples_per_class=samples_per_class)
   clients = rows_of(clients, source.train.num_samples)
   held = [i for i, rows in enumerate(clients) if len(rows)]
@@ -180,8 +195,8 @@ def _of_probes(sets, held, options: Options) -> Union:
 
 def num_rows_of(shard, samples_per_class: int) -> int:
   """Label rows of a client: of each class at most what it has of the rarest."""
-  counts = np.asarray(shard.train.counts)[shard.train.present]
-  return len(counts) * min(samples_per_class, int(counts.min()))
+  each = min(samples_per_class, smallest_class(shard))
+  return len(shard.train.present) * each
 
 
 def _made(shards, sizes, made_by, network, seed, cells: Cells,

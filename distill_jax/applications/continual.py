@@ -42,9 +42,16 @@ from distill_jax.applications.rehearsal import (
     union,
 )
 from distill_jax.applications.scenarios import Scenario, rotated
-from distill_jax.applications.settings import check_counts
+from distill_jax.applications.settings import (
+    check_counts,
+    check_optional,
+    check_seed,
+    check_tested,
+    is_number,
+    listed,
+    specified,
+)
 from distill_jax.choices import one_of
-from distill_jax.data.source import check_source
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation import recipes
 from distill_jax.evaluation.fitting import own_learner
@@ -112,7 +119,7 @@ def run(
   Raises:
     ConfigError, DataError: a setting that cannot be, before any work.
   """
-  check_source(source)
+  check_tested(source)
   check_counts(num_orders=num_orders)
   one_of(("class", "domain"), "scenario", scenario)
   if scenario == "class":
@@ -122,7 +129,9 @@ def run(
         for o in range(num_orders)
     ]
   else:
-    domains = [rotated(source, degrees) for degrees in rotations]
+    domains = [
+        rotated(source, degrees) for degrees in listed("rotations", rotations)
+    ]
     scenarios = [
         Scenario.domain_incremental(
             domains, preprocessing=preprocessing, repeat=o)
@@ -190,14 +199,19 @@ def compare(
   """
   scenarios = _same(scenarios)
   cells = Cells() if cells is None else cells
-  sizes = [per_class] if isinstance(per_class, int) else list(per_class)
+  sizes = [per_class] if is_number(per_class) else per_class
+  sizes = list(dict.fromkeys(listed("per_class", sizes)))
   made_by = making.makers(makers)
+  check_seed(seed)
   check_counts(num_networks=num_networks)
   task = scenarios[0].tasks[0]
   judges = students.networks(networks, task)
   recipe = _recipe(recipe, task)
   if not isinstance(learner, Rehearsal):
     learner = rehearsal.from_spec(learner, recipe)
+  given = _augmented(learner)
+  tuned = _bound("fine_tune_steps", fine_tune_steps, fine_tuning, given)
+  joint = _bound("joint_steps", joint_steps, union, given)
   _check(scenarios, made_by, sizes, learner, judges)
   setting = Setting(cells, seed, scenarios, num_networks)
   with compiled_once():
@@ -223,12 +237,10 @@ def compare(
           joint_steps=joint_steps,
           fine_tune_steps=fine_tune_steps))
   tried = [(arm, learner) for arm in memories_of]
-  given = _augmented(learner)
-  if fine_tune_steps:
-    tuning = fine_tuning(fine_tune_steps, **given)
-    tried.append((Arm("no memory", 0, None, None), tuning))
+  if tuned:
+    tried.append((Arm("no memory", 0, None, None), tuned))
   rows = []
-  total = len(judges) * (len(tried) + bool(joint_steps))
+  total = len(judges) * (len(tried) + bool(joint))
   for judge in judges:
     for arm, how in tried:
       if arm.own and judge is not judges[0]:
@@ -240,9 +252,9 @@ def compare(
             for o in range(len(scenarios))
         ]
       rows.append(row_of(arm, judge.name, found, scenarios))
-    if joint_steps:
+    if joint:
       with working(f"continual: row {len(rows) + 1} of {total}"):
-        found = jointly(setting, union(joint_steps, **given), judge)
+        found = jointly(setting, joint, judge)
       rows.append(row_of_bound(judge.name, *found, scenarios[0]))
   return Findings(dict(document, rows=rows), table, draw)
 
@@ -261,10 +273,9 @@ def _recipe(recipe, task) -> Recipe:
   if isinstance(recipe, Recipe):
     return recipe
   images = task.train.inputs.ndim == 4
-  return recipes.from_spec(
-      recipe or {
-          **RECIPE, "strategy": RECIPE["strategy"] if images else ""
-      })
+  if recipe is None:
+    recipe = {**RECIPE, "strategy": RECIPE["strategy"] if images else ""}
+  return recipes.from_spec(specified("recipe", recipe))
 
 
 def _augmented(learner: Rehearsal) -> dict[str, str]:
@@ -274,10 +285,16 @@ def _augmented(learner: Rehearsal) -> dict[str, str]:
   return {"strategy": strategy} if strategy else {}
 
 
+def _bound(name: str, num_steps, make, given) -> Rehearsal | None:
+  """The learner of a bound, or None where it takes no step."""
+  check_optional(**{name: num_steps})
+  return make(num_steps, **given) if num_steps else None
+
+
 def _check(scenarios, made_by, sizes, learner, judges) -> None:
   """All that can be known before the first set is made."""
-  if not made_by or not sizes:
-    raise ConfigError("`makers` and `per_class` must name at least one each.")
+  if not sizes:
+    raise ConfigError("`per_class` must name at least one size; got none.")
   for scenario in scenarios:
     for task in scenario.tasks:
       for one in made_by:

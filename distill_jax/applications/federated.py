@@ -35,10 +35,18 @@ from distill_jax.applications.clients import (
 from distill_jax.applications.federated_report import draw, table
 from distill_jax.applications.findings import Findings
 from distill_jax.applications.partition import PARTITIONS, by_classes, rows_of
-from distill_jax.applications.settings import check_counts
+from distill_jax.applications.settings import (
+    check_counts,
+    check_seed,
+    check_tested,
+    is_whole,
+    listed,
+    specified,
+)
+from distill_jax.applications.small_sets import bytes_of_sample
+from distill_jax.applications.upload import check_values
 from distill_jax.choices import one_of
-from distill_jax.data.source import check_source
-from distill_jax.errors import ConfigError
+from distill_jax.errors import ConfigError, shown
 from distill_jax.evaluation import evaluate_set, fitting, train_on_all
 from distill_jax.evaluation.learners import Learner, student
 from distill_jax.evaluation.recipes import from_spec as recipe_of
@@ -48,6 +56,7 @@ from distill_jax.types import Network
 # The server of the paper: 500 epochs of Adam, LeNet for MNIST.
 RECIPE = {"name": "adam", "num_epochs": 500}
 _SERVER, _AVERAGED, _ALL = range(1, 4)  # places of keys; 0 is of clients
+_ROWS = ("all_data", "fedavg")  # names of cells of the other rows
 
 
 def server(
@@ -129,18 +138,21 @@ def compare(
   Example:
     print(federated.compare(source, ["dm", "random_real"], num_clients=4))
   """
-  check_source(source)
-  if source.test is None:
-    raise ConfigError("`source` must have a test part; it has none.")
+  check_tested(source)
+  check_seed(seed)
   cells, labels = cells or Cells(), np.asarray(source.train.labels)
   if clients is None:
     clients = by_classes(labels, num_clients, seed=seed)
   clients = rows_of(clients, len(labels))
-  given, options = making.makers(makers), options_of(options)
-  check_counts(num_networks=num_networks, local_epochs=local_epochs)
+  given = making.makers(makers, taken=_ROWS)
+  options, rounds = options_of(options), _rounds(rounds)
+  check_values(options.values, source.raw_dtype)
+  check_counts(
+      samples_per_class=samples_per_class,
+      num_networks=num_networks,
+      local_epochs=local_epochs)
   server_network = students.network(network, source).model
   recipe = _recipe(recipe)
-  _check_rounds(rounds)
   shard = source.take(max(clients, key=len))
   for one in given:
     size = num_rows_of(shard, samples_per_class)
@@ -172,7 +184,7 @@ def compare(
           **fixed)
       rows.append(
           _row(source, f"real, bytes of {one.name}", as_many, judged, cells))
-  if len(rounds):
+  if rounds:
     rows += _averaged(
         source, clients, server_network, rounds, local_epochs, seed, cells)
   if full_data:
@@ -242,7 +254,8 @@ def run(
     local_epochs: see `compare`.
     full_data: see `compare`.
   """
-  check_source(source)
+  check_tested(source)
+  check_seed(seed)
   drawn = dict(
       by_classes=dict(classes_per_client=classes_per_client or None),
       dirichlet=dict(alpha=alpha))
@@ -278,17 +291,20 @@ def _learner(source, union: Union, network, recipe) -> Learner:
 
 def _recipe(given) -> dict[str, Any]:
   """A recipe's specification, checked; the paper's by default."""
-  spec = {"name": given} if isinstance(given, str) else dict(given or RECIPE)
+  spec = specified("recipe", RECIPE if given is None else given)
   recipe_of(spec)
   return spec
 
 
-def _check_rounds(rounds) -> None:
-  counts = all(isinstance(n, int | np.integer) and n > 0 for n in rounds)
-  if not counts or list(rounds) != sorted(set(rounds)):
+def _rounds(given) -> list[int]:
+  """Rounds of federated averaging after which accuracies are reported."""
+  rounds = list(listed("rounds", given))
+  counts = all(is_whole(n) and n > 0 for n in rounds)
+  if not counts or rounds != sorted(set(rounds)):
     raise ConfigError(
         "`rounds` must be whole numbers of at least 1, ascending; got "
-        f"{list(rounds)}.")
+        f"{shown(rounds)}.")
+  return rounds
 
 
 def _row(source, title: str, union: Union, judged, cells: Cells) -> dict:
@@ -347,11 +363,11 @@ def _all(source, network, seed, cells) -> dict:
     return dict(mean=found.accuracy, seconds=round(found.cost.seconds, 1))
 
   found = cells.json("server/all_data", measure)
-  inputs = source.train.inputs
+  num_samples = source.train.num_samples
   return dict(
       label="all data on the server",
-      bytes=int(inputs.nbytes + len(inputs)),
-      num_samples=len(inputs),
+      bytes=num_samples * bytes_of_sample(source),
+      num_samples=num_samples,
       stderr=None,
       per_network=[found["mean"]],
       **found)

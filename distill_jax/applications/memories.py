@@ -22,6 +22,7 @@ import numpy as np
 
 from distill_jax import merging, schema
 from distill_jax.applications.makers import maker
+from distill_jax.applications.settings import is_whole, smallest_class
 from distill_jax.applications.small_sets import (
     Maker,
     bytes_of_sample,
@@ -89,12 +90,9 @@ def rows_for(
     raise ConfigError(
         "exactly one of `per_class` and `num_bytes` must be given; got "
         f"{per_class} and {num_bytes}.")
-  counts = np.asarray(task.train.counts)
-  present = int(np.count_nonzero(counts))
-  most = int(counts[counts > 0].min())
+  present, most = len(task.train.present), smallest_class(task)
   if per_class is not None:
-    if not isinstance(per_class,
-                      int | np.integer) or not (1 <= per_class <= most):
+    if not is_whole(per_class) or not 1 <= per_class <= most:
       raise ConfigError(
           "`per_class` must be a whole number from 1 to the real samples of "
           f"the smallest class, {most}; got {per_class}.")
@@ -117,10 +115,9 @@ def equal_bytes(task: Source, part: Artifact, exact: bool) -> int:
 
   Equally many of each class, at least one and at most all of the smallest.
   """
-  counts = np.asarray(task.train.counts)
-  present = int(np.count_nonzero(counts))
+  present, most = len(task.train.present), smallest_class(task)
   each = rows_of_bytes(task, stored_bytes(part, exact)) // present
-  return int(np.clip(each, 1, counts[counts > 0].min())) * present
+  return min(max(each, 1), most) * present
 
 
 def check_kept(made_by: Maker) -> None:

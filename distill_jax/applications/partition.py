@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from distill_jax.applications.settings import check_counts
+from distill_jax.applications.settings import check_counts, check_positive
 from distill_jax.errors import ConfigError, plain
 
 
@@ -87,8 +87,7 @@ def dirichlet(
   """
   labels, num_classes = _indices(labels)
   check_counts(num_clients=num_clients)
-  if not alpha > 0:
-    raise ConfigError(f"`alpha` must be positive; got {alpha}.")
+  check_positive(alpha=alpha)
   generator = np.random.default_rng(seed)
   rows: list[list[np.ndarray]] = [[] for _ in range(num_clients)]
   for c in range(num_classes):

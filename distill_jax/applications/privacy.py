@@ -37,7 +37,14 @@ from distill_jax.applications.makers import (
     maker,
 )
 from distill_jax.applications.programs import compiled_once
-from distill_jax.applications.settings import check_counts
+from distill_jax.applications.settings import (
+    check_counts,
+    check_seed,
+    check_tested,
+    listed,
+    smallest_class,
+    specified,
+)
 from distill_jax.applications.shadows import (
     Arm,
     nearest,
@@ -49,8 +56,7 @@ from distill_jax.applications.small_sets import (
     bytes_of_sample,
     rows_of_bytes,
 )
-from distill_jax.data.source import check_source
-from distill_jax.errors import ConfigError, DataError, plain
+from distill_jax.errors import ConfigError, plain
 from distill_jax.evaluation import private, recipes
 from distill_jax.runs import students
 from distill_jax.runs.console import working
@@ -122,11 +128,16 @@ def run(
     ConfigError, DataError: before any work.
   """
   cells = cells or Cells()
-  check_source(source)
-  if source.test is None:
-    raise DataError(
-        "`source` must have a test split, on which accuracies are compared; "
-        "got none.")
+  check_tested(source)
+  check_seed(seed)
+  early_steps = listed("early_steps", early_steps)
+  epsilons = listed("epsilons", epsilons)
+  for name, value in (("noised", noised), ("dp_sgd", dp_sgd)):
+    if not isinstance(value, Mapping | None):
+      raise ConfigError(
+          f"`{name}` must be a mapping of settings; got {plain(value)}.")
+  if recipe is not None:
+    recipe = specified("recipe", recipe)
   check_counts(
       num_candidates=num_candidates,
       num_pipelines=num_pipelines,
@@ -218,8 +229,7 @@ def arms_of(
   if arms or not (early_steps or epsilons):
     check_list(arms, "arms")
   num_rows = per_class * len(half.train.present)
-  counts = np.asarray(half.train.counts)
-  if per_class > (most := int(counts[counts > 0].min())):
+  if per_class > (most := smallest_class(half)):
     raise ConfigError(
         "`per_class` must be at most half of the candidates of a class, "
         f"{most}; got {per_class}. Ask for fewer, or more `num_candidates`.")
@@ -239,6 +249,7 @@ def arms_of(
     stopped = maker("all_real")._replace(name=f"all_real_{num}")
     made.append(Arm(stopped, num_rows, _shortened(recipe, num)))
   for epsilon in epsilons:
+    accounting.check_guarantee(epsilon, delta)
     one = maker(
         dict(noised or {}, name="noised_means", epsilon=epsilon, delta=delta))
     made.append(Arm(one, num_rows, recipe))
@@ -270,7 +281,12 @@ def _dp_sgd(half, num_rows: int, epsilon, delta, settings) -> Arm:
         f"{plain(settings)}.")
   spec = recipes.from_spec({**settings, "name": "dp_sgd"}).spec
   size, steps = half.train.num_samples, spec["num_steps"]
-  kept = delta - steps * (1 + math.exp(epsilon)) * private.RARE
+  kept = delta - steps * (1 + math.exp(min(epsilon, 100.0))) * private.RARE
+  if kept <= 0:
+    raise ConfigError(
+        "`epsilons` must be smaller for DP-SGD, whose steps take a part of "
+        f"delta that grows with epsilon; got {epsilon:g} with delta {delta:g}. "
+        "Set dp_sgd=None for no such arm.")
   noise = accounting.noise_scale(
       epsilon,
       kept,

@@ -130,7 +130,7 @@ def compare(rows: Sequence[dict[str, Any]]) -> None:
   They must be found at least as well as members of the arm that trains on all
   real samples, where there is one: `checks["inside"]` of each row.
   """
-  full = next((r for r in rows if r["maker"] == "all_real"), None)
+  full = next((r for r in rows if r["arm"] == r["maker"] == "all_real"), None)
   for one in rows:
     one["checks"]["inside"] = None
     if one["exact"] and one["seen"] is not None:

@@ -7,8 +7,12 @@ import numpy as np
 
 from distill_jax import selection
 from distill_jax.applications.small_sets import Maker, of_samples
+from distill_jax.data.source import Split
 from distill_jax.errors import ConfigError
 from distill_jax.initialisation import present_classes
+from distill_jax.types import Array
+
+_ENCODE_ROWS = 1024
 
 
 def _by_class(select: Callable) -> Callable:
@@ -47,11 +51,16 @@ def _all(key, source, num_rows):
   """Every sample, whatever number is asked for."""
   del key, num_rows
   split = source.train
-  rows = [
-      split.encode(split.inputs[start:start + 1024])
-      for start in range(0, split.num_samples, 1024)
-  ]
-  return jnp.concatenate(rows), np.asarray(split.labels)
+  rows = np.arange(split.num_samples)
+  return encoded(split, rows), np.asarray(split.labels)
+
+
+def encoded(split: Split, rows: np.ndarray) -> Array:
+  """Some samples in model space, encoded block by block to save memory."""
+  return jnp.concatenate([
+      split.encode(split.inputs[rows[start:start + _ENCODE_ROWS]])
+      for start in range(0, len(rows), _ENCODE_ROWS)
+  ])
 
 
 # Choices of real samples, and whether what they give are samples themselves.

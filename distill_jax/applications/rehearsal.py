@@ -14,12 +14,17 @@ its samples from the memory of t tasks. Outputs of all classes exist from the
 start; a prediction is the largest of all of them. See `replay`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from distill_jax import augmentation as augmentations
+from distill_jax import specification
 from distill_jax.applications.replay import Rule, replay
-from distill_jax.applications.settings import check_counts
+from distill_jax.applications.settings import (
+    check_counts,
+    check_positive,
+    specified,
+)
 from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation import recipes
@@ -62,60 +67,35 @@ def gdumb(recipe: Recipe) -> Rehearsal:
   return Rehearsal(learn, recipe, True, False, spec)
 
 
-def union(
-    num_steps: int = 1_000,
-    *,
-    batch_size: int = 128,
-    step_size: float = 0.01,
-    momentum: float = 0.9,
-    weight_decay: float = 5e-4,
-    strategy: str = "") -> Rehearsal:
+def union(num_steps: int = 1_000, **settings: Any) -> Rehearsal:
   """A new network on the memory of old tasks and the data of the present one.
 
   Args:
-    num_steps: updates after each task; the step size is ten times smaller in
-      their second half.
-    batch_size: B, of memory and present data together.
-    step_size: the first, positive.
-    momentum: in [0, 1).
-    weight_decay: added to the gradient, times the weights.
-    strategy: see `augmentation.dsa`; none by default.
+    num_steps: updates after each task.
+    **settings: further fields of `replay.Rule`, without those that keep old
+      outputs, `temperature` and `beta`.
+
+  Raises:
+    ConfigError, ValueError: an unknown setting, or one out of its range.
   """
-  rule = Rule(
-      num_steps, batch_size, step_size, momentum, weight_decay, strategy)
-  return _replayed("union", rule, carries=False)
+  settings["num_steps"] = num_steps
+  return _replayed("union", settings, Rule._fields[:-2], carries=False)
 
 
 def kd(
-    num_steps: int = 1_000,
-    *,
-    temperature: float = 2.0,
-    beta: float = 1.0,
-    batch_size: int = 128,
-    step_size: float = 0.01,
-    momentum: float = 0.9,
-    weight_decay: float = 5e-4,
-    strategy: str = "") -> Rehearsal:
+    num_steps: int = 1_000, *, beta: float = 1.0, **settings: Any) -> Rehearsal:
   """The network of the task before, on memory and present data, kept to it.
 
   Args:
     num_steps: as for `union`.
-    temperature: T, positive.
-    beta: what the outputs of old classes weigh; 0 for rehearsal alone.
-    batch_size: as for `union`.
-    step_size: as for `union`.
-    momentum: as for `union`.
-    weight_decay: as for `union`.
-    strategy: as for `union`.
+    beta: weight of the outputs of old classes; 0 for rehearsal alone.
+    **settings: further fields of `replay.Rule`.
+
+  Raises:
+    ConfigError, ValueError: an unknown setting, or one out of its range.
   """
-  if not temperature > 0 or not beta >= 0:
-    raise ConfigError(
-        "`temperature` must be positive and `beta` at least 0; got "
-        f"{temperature} and {beta}.")
-  rule = Rule(
-      num_steps, batch_size, step_size, momentum, weight_decay, strategy,
-      temperature, beta)
-  return _replayed("kd", rule, carries=True)
+  settings.update(num_steps=num_steps, beta=beta)
+  return _replayed("kd", settings, Rule._fields, carries=True)
 
 
 def fine_tuning(num_steps: int = 1_000, **settings) -> Rehearsal:
@@ -136,22 +116,30 @@ def from_spec(spec: Mapping[str, Any] | str, recipe: Recipe) -> Rehearsal:
   Raises:
     ConfigError: an unknown name or setting.
   """
-  settings = dict({"name": spec} if isinstance(spec, str) else spec)
-  name = settings.pop("name", None)
+  settings = specified("learner", spec)
+  name = settings.pop("name")
   make = one_of(LEARNERS, "learner", name)
   if make is gdumb:
-    settings["recipe"] = (
-        recipes.from_spec(settings["recipe"])
-        if settings.get("recipe") else recipe)
-  try:
-    return make(**settings)
-  except TypeError as error:
-    raise ConfigError(f"`learner` {name!r}: {error}.") from None
+    for setting in settings:
+      one_of(("recipe",), "settings of gdumb", setting)
+    own = settings.get("recipe")
+    return gdumb(recipes.from_spec(specified("recipe", own)) if own else recipe)
+  return make(**settings)
 
 
-def _replayed(name: str, rule: Rule, carries: bool) -> Rehearsal:
+def _replayed(
+    name: str, settings: Mapping[str, Any], fields: Sequence[str],
+    carries: bool) -> Rehearsal:
+  """A learner whose rule has some of these fields."""
+  for setting in settings:
+    one_of(fields, f"settings of {name}", setting)
+  specification.check(name, settings, Rule._field_defaults)
+  rule = Rule(**settings)
   check_counts(num_steps=rule.num_steps, batch_size=rule.batch_size)
   check_rule(rule.step_size, rule.momentum, rule.weight_decay)
+  check_positive(temperature=rule.temperature)
+  if not rule.beta >= 0:
+    raise ConfigError(f"`beta` must be at least 0; got {rule.beta}.")
   augmentations.dsa(rule.strategy)  # refuses what it does not know
 
   def learn(key, network, carried, memory, arrival, num_networks):
@@ -165,13 +153,5 @@ def _replayed(name: str, rule: Rule, carries: bool) -> Rehearsal:
         rule=rule,
         num_networks=num_networks)
 
-  settings = {
-      k: v
-      for k, v in rule._asdict().items()
-      if name == "kd" or k not in ("temperature", "beta")
-  }
-  return Rehearsal(
-      learn, recipes.converged(), False, carries, {
-          "name": name,
-          **settings
-      })
+  spec = {"name": name, **{field: getattr(rule, field) for field in fields}}
+  return Rehearsal(learn, recipes.converged(), False, carries, spec)

@@ -32,23 +32,24 @@ class Rule(NamedTuple):
   """How networks are trained.
 
   Attributes:
-    num_steps: updates.
+    num_steps: updates after each task.
     batch_size: B, of memory and new data together.
-    step_size: the first; a tenth of it in the second half.
+    step_size: of SGD, positive; a tenth of it in the second half of the
+      updates.
     momentum: in [0, 1).
-    weight_decay: added to the gradient, times the weights.
+    weight_decay: at least 0; the weights times this are added to the gradient.
     strategy: of augmentation, see `augmentation.dsa`; "" for none.
-    temperature: T.
-    beta: weight of old outputs; 0 for none.
+    temperature: T, positive.
+    beta: weight of old outputs, at least 0; 0 for none.
   """
 
-  num_steps: int
-  batch_size: int
-  step_size: float
-  momentum: float
-  weight_decay: float
-  strategy: str
-  temperature: float = 1.0
+  num_steps: int = 1_000
+  batch_size: int = 128
+  step_size: float = 0.01
+  momentum: float = 0.9
+  weight_decay: float = 5e-4
+  strategy: str = ""
+  temperature: float = 2.0
   beta: float = 0.0
 
 

@@ -99,7 +99,7 @@ def run(
       source,
       cells or Cells(),
       seed,
-      making.makers(makers),
+      making.makers(makers, taken=("matched",)),
       per_class=per_class,
       num_sets=num_sets,
       network=network,

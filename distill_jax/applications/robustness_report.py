@@ -10,6 +10,7 @@ from distill_jax.applications.findings import (
     mean_and_error,
     with_error,
 )
+from distill_jax.evaluation.columns import farthest
 from distill_jax.figures import theme
 
 _ATTACKS = {
@@ -134,11 +135,11 @@ def _sets(rows, settings, left_out) -> str:
       ".")
   if attacked:
     notes.append(
-        f"Attacks move each value by at most {_eps(attacked)} "
-        f"({attacked['unit']}), on {attacked['num_samples']:,} test samples, "
-        "whose own accuracy is clean: FGSM one step, PGD "
-        f"{attacked['num_steps']}, corners the worst of "
-        f"{attacked['num_steps']} random ones, without gradients. no grad.: "
+        f"Attacks move each value by at most {farthest(attacked)}, on "
+        f"{attacked['num_samples']:,} test samples. clean: accuracy on these "
+        "samples before they are moved; FGSM: one step; PGD: "
+        f"{attacked['num_steps']} steps; corners: the worst of "
+        f"{attacked['num_steps']} random corners, without gradients; no grad.: "
         "samples whose gradient is zero in float32, which PGD cannot attack.")
   if "poison" in left_out:
     notes.append("No poison: the data are no images, which a trigger needs.")
@@ -247,7 +248,7 @@ def _draw_attacks(figure, axes, rows, sets):
   note = "bars: ± one standard error"
   if attacked:
     note = (
-        f"L-infinity eps {_eps(attacked)} ({attacked['unit']}), "
+        f"L-infinity eps {farthest(attacked)}, "
         f"{attacked['num_samples']:,} test samples; {note}; filled marks: "
         "clean, hollow ones: under PGD")
   theme.note(axes, figure, note)
@@ -307,12 +308,6 @@ def _of(rows, kind, **fields) -> list[Mapping[str, Any]]:
       row for row in rows if row["kind"] == kind and all(
           row.get(name) == value for name, value in fields.items())
   ]
-
-
-def _eps(attacked) -> str:
-  if attacked["unit"] == "pixels":
-    return f"{255 * attacked['eps']:.3g}/255"
-  return f"{attacked['eps']:.3g}"
 
 
 def _percent(entry, error: bool = True) -> str:

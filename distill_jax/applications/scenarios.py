@@ -18,15 +18,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from distill_jax import preprocessing as preprocessing_lib
-from distill_jax.data.source import Source, Split, check_source
+from distill_jax.applications.settings import (
+    check_counts,
+    check_tested,
+    is_number,
+)
+from distill_jax.data.source import FITS, Source, Split, check_source
 from distill_jax.errors import ConfigError, DataError, plain, shown
 from distill_jax.types import Preprocessing
 
-_FITS = {
-    "relative_zca": preprocessing_lib.relative_zca,
-    "standardise": preprocessing_lib.standardise,
-    "zca": preprocessing_lib.zca
-}
 _Rule = str | Preprocessing | Callable[[np.ndarray], Preprocessing]
 
 
@@ -164,6 +164,10 @@ def rotated(source: Source, degrees: float) -> Source:
     raise DataError(
         "`source` must hold raw images [N, H, W, C] to be rotated; got samples "
         f"of shape {source.train.inputs.shape[1:]}.")
+  if not is_number(degrees):
+    raise ConfigError(
+        "`degrees` must be a number, as each of `rotations` must; got "
+        f"{shown(degrees)}.")
   if not degrees % 360:
     return source
 
@@ -203,11 +207,7 @@ def _turned(images: np.ndarray, degrees: float) -> np.ndarray:
 
 
 def _check(source: Source) -> None:
-  check_source(source)
-  if source.test is None:
-    raise DataError(
-        "`source` must have a test split; got none. from_arrays holds one out "
-        "by test_fraction=0.2.")
+  check_tested(source)
   for part in ("train", "test"):
     absent = np.flatnonzero(np.asarray(getattr(source, part).counts) == 0)
     if len(absent):
@@ -228,9 +228,10 @@ def _sizes(num_classes, num_tasks, classes_per_task) -> list[int]:
           "`classes_per_task` must be two or more positive numbers that sum to "
           f"the {num_classes} classes; got {shown(sizes)}.")
     return sizes
-  name, value = ("num_tasks", num_tasks)
+  name, value = "num_tasks", num_tasks
   if num_tasks is None:
     name, value = "classes_per_task", classes_per_task
+  check_counts(**{name: value})
   most = num_classes if num_tasks is not None else num_classes // 2
   least = 2 if num_tasks is not None else 1
   if not least <= value <= most or num_classes % value:
@@ -296,19 +297,24 @@ def _record(first: Source, preprocessing: _Rule) -> Any:
             f"{type(own).__name__}; got 'first', which fits means and standard "
             "deviations.")
       preprocessing = "standardise"
-    if preprocessing not in _FITS:
-      raise ConfigError(
-          "`preprocessing` must be first, given, "
-          f"{', '.join(_FITS)}, a function or a record; got "
-          f"{shown(preprocessing)}.")
-    preprocessing = _FITS[preprocessing]
+    if preprocessing not in FITS:
+      raise _unknown(preprocessing)
+    preprocessing = FITS[preprocessing]
   if isinstance(own, preprocessing_lib.Encoded):
     raise DataError(
         "`source` must hold raw inputs for its preprocessing to be fitted to "
         "the first task; got encoded ones. preprocessing='given' keeps it.")
   if hasattr(preprocessing, "apply"):
     return preprocessing
+  if not callable(preprocessing):
+    raise _unknown(preprocessing)
   return preprocessing(np.asarray(first.train.inputs))
+
+
+def _unknown(preprocessing) -> ConfigError:
+  return ConfigError(
+      f"`preprocessing` must be first, given, {', '.join(FITS)}, a function "
+      f"or a record; got {shown(preprocessing)}.")
 
 
 def _joined(tasks: Sequence[Source], part: str) -> Split:

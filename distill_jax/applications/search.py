@@ -35,10 +35,17 @@ from distill_jax.applications.search_space import (
     sampled,
 )
 from distill_jax.applications.search_training import trained
-from distill_jax.applications.settings import check_counts, check_per_class
+from distill_jax.applications.settings import (
+    check_counts,
+    check_optional,
+    check_per_class,
+    check_seed,
+    listed,
+    specified,
+)
 from distill_jax.artifact import Artifact
 from distill_jax.data.source import Split, check_source
-from distill_jax.errors import ConfigError, DataError
+from distill_jax.errors import ConfigError, DataError, plain
 from distill_jax.evaluation import ranking, recipes
 from distill_jax.evaluation.recipe import Recipe
 from distill_jax.types import Array, Network, TrainingSet
@@ -117,12 +124,14 @@ def run(
       num_networks=num_networks,
       truth_epochs=truth_epochs,
       num_resamples=num_resamples)
-  if num_truth_samples:
-    check_counts(num_truth_samples=num_truth_samples)
+  check_optional(num_truth_samples=num_truth_samples)
+  check_seed(seed)
+  topk = listed("topk", topk)
+  ranking.check_top(topk, topk_by)
   _check_parts(source)
   check_per_class(source, per_class)
   if not isinstance(recipe, Recipe):
-    recipe = recipes.from_spec(dict(recipe))
+    recipe = recipes.from_spec(specified("recipe", recipe))
   recipe = recipe.spec
   left_out = fits_images_alone(space) and len(source.example.shape) != 4
   if left_out:
@@ -214,7 +223,9 @@ def scores(
   Example:
     found = scores(key, conv_grid(width=(8, 16)), made, source.validation)
   """
-  recipe = recipe.spec if isinstance(recipe, Recipe) else dict(recipe)
+  if isinstance(recipe, Recipe):
+    recipe = recipe.spec
+  recipe = specified("recipe", recipe)
   if isinstance(training_set, Artifact):
     arm = search_arms.of_artifact("set", training_set)
   else:
@@ -236,9 +247,13 @@ def _default(network, source) -> dict[str, Any]:
       raise ConfigError(
           "`network` must have a specification {'name': ...}; got a network "
           "without one. List it in `space`.")
-  if isinstance(network, str):
-    network = dict(name=network)
-  return dict(network or models.default(source))
+  spec = models.default(source) if network is None else network
+  spec = specified("network", spec)
+  if not models.is_network(spec):
+    raise ConfigError(
+        "`network` must be trained by a recipe, as networks are; got "
+        f"{plain(spec['name'])}.")
+  return spec
 
 
 def _unless_convnet(network) -> Any:

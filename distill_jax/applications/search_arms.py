@@ -21,6 +21,7 @@ import numpy as np
 
 from distill_jax.applications.cells import Cells, key_of
 from distill_jax.applications.makers import check_list, maker, makers
+from distill_jax.applications.real import encoded
 from distill_jax.applications.small_sets import (
     Maker,
     bytes_of_sample,
@@ -40,7 +41,6 @@ EARLY, MATCHED, TRUTH = "early_stopping", "byte_matched_real", "all_data"
 _REAL = (EARLY, MATCHED)
 _PASSES = 10  # over real samples, at least, of recipes that count epochs
 _ONE_MORE = ("cafe", "datm", "dc", "dsa", "mtt")  # recipes of E + 1 epochs
-_ENCODE_ROWS = 1024
 _MAKE, _DRAW = 0, 1  # places of keys
 
 Spec = Mapping[str, Any]
@@ -89,7 +89,7 @@ def check(given: Sequence[Any], recipe: Spec, *, several: bool):
     raise ConfigError(
         "`arms` must have a maker of small sets, such as dm or random_real; "
         f"got {', '.join(real)}.")
-  made = makers(others, "arms")
+  made = makers(others, "arms", taken=(*_REAL, TRUTH))
   for one in made:
     if several and one.method and one.method.settings.get("fixed"):
       raise _fixed(one.name)
@@ -227,10 +227,7 @@ def real_samples(key: Array, source, num: int) -> TrainingSet:
   """So many real samples without regard to their class, in model space."""
   split = source.train
   rows = np.asarray(jax.random.permutation(key, split.num_samples))[:num]
-  inputs = jnp.concatenate([
-      split.encode(split.inputs[rows[start:start + _ENCODE_ROWS]])
-      for start in range(0, num, _ENCODE_ROWS)
-  ])
+  inputs = encoded(split, rows)
   rows = label_rows(split.labels[rows], split.num_classes, inputs.dtype)
   samples = Samples(inputs, rows, jnp.zeros((0,), jnp.float32))
   return TrainingSet(samples, step_order(num, 1))

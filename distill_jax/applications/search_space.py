@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from distill_jax import models
+from distill_jax.applications.settings import listed
 from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError, shown
 from distill_jax.evaluation import recipes
@@ -161,7 +162,7 @@ def candidates(space: Any, recipe: Mapping[str, Any]) -> list[Candidate]:
         for settings in recipe_grid(**others)
     ]
   else:
-    made = [_candidate(one, recipe) for one in space]
+    made = [_candidate(one, recipe) for one in listed("space", space)]
   for one in made:
     recipes.from_spec({**recipe, **one.recipe})  # refuses unknown settings
   seen = [json.dumps(one.fields, sort_keys=True) for one in made if one.fields]

@@ -25,9 +25,10 @@ def check_optional(**counts: Any) -> None:
 def check_positive(**values: Any) -> None:
   """Refuses what is not a finite number above 0."""
   for name, value in values.items():
-    if not is_number(value) or not 0 < value < math.inf:
-      raise ConfigError(
-          f"`{name}` must be a positive number; got {shown(value)}.")
+    if not is_number(value):
+      raise ConfigError(f"`{name}` must be a number; got {shown(value)}.")
+    if not 0 < value < math.inf:
+      raise ConfigError(f"`{name}` must be positive; got {value}.")
 
 
 def check_seed(seed: Any) -> None:
@@ -38,12 +39,17 @@ def check_seed(seed: Any) -> None:
 def check_per_class(source, per_class: int) -> None:
   """Refuses more rows of each class than its smallest class has samples."""
   check_counts(per_class=per_class)
-  counts = np.asarray(source.train.counts)
-  most = int(counts[counts > 0].min())
+  most = smallest_class(source)
   if per_class > most:
     raise ConfigError(
         "`per_class` must ask for at most the real samples of the smallest "
         f"class, {most:,}; got {per_class:,}. Ask for fewer.")
+
+
+def smallest_class(source) -> int:
+  """Training samples of the smallest class, absent classes left out."""
+  counts = np.asarray(source.train.counts)
+  return int(counts[counts > 0].min())
 
 
 def check_tested(source) -> None:

@@ -29,6 +29,23 @@ VALUES = {
 _RANGE = np.dtype("<f4")  # lowest and highest, of "uint8"
 
 
+def check_values(values: str, raw_dtype: str) -> None:
+  """Refuses values that samples of some raw inputs cannot be sent as.
+
+  Args:
+    values: of `VALUES`.
+    raw_dtype: of the raw inputs.
+
+  Raises:
+    ConfigError: an unknown name, or pixels of what are no 8-bit images.
+  """
+  one_of(VALUES, "values", values)
+  if values == "pixels" and raw_dtype != "uint8":
+    raise ConfigError(
+        "`values` must not be pixels for data that are not 8-bit images. Take "
+        "float32, float16 or uint8.")
+
+
 class Format(NamedTuple):
   """What server and clients agree on.
 
@@ -69,10 +86,7 @@ class Format(NamedTuple):
       values: str = "float32",
       hard: bool | None = None) -> "Format":
     """That of a set; `hard` by default where its labels are."""
-    one_of(VALUES, "values", values)
-    if values == "pixels" and artifact.raw_dtype != "uint8":
-      raise ConfigError(
-          "`values` must not be pixels for data that are no 8-bit images.")
+    check_values(values, artifact.raw_dtype)
     return cls(
         artifact.inputs.shape[1:], artifact.labels.shape[1],
         artifact.num_classes, values,

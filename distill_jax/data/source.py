@@ -22,7 +22,7 @@ from distill_jax.errors import DataError, listed, shown
 from distill_jax.text.embedding import is_of_words
 from distill_jax.types import Array, Preprocessing
 
-_FITS = {
+FITS = {
     "relative_zca": preprocessing_lib.relative_zca,
     "standardise": preprocessing_lib.standardise,
     "zca": preprocessing_lib.zca
@@ -669,11 +669,11 @@ def stratified(
 def _preprocessing(preprocessing, inputs):
   """Fits, or checks that a given record fits the inputs."""
   if isinstance(preprocessing, str):
-    if preprocessing not in _FITS:
+    if preprocessing not in FITS:
       raise DataError(
-          f"`preprocessing` must be one of {', '.join(_FITS)}, a function or a "
+          f"`preprocessing` must be one of {', '.join(FITS)}, a function or a "
           f"record; got {preprocessing!r}.")
-    preprocessing = _FITS[preprocessing]
+    preprocessing = FITS[preprocessing]
   record = preprocessing
   if not hasattr(record, "apply"):
     record = preprocessing(inputs)

@@ -25,6 +25,25 @@ def log_probabilities(logits: ArrayLike) -> np.ndarray:
   return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 
 
+def _checked(logits: ArrayLike, classes: ArrayLike):
+  """Logits [N, K] and classes [N], which NumPy would broadcast otherwise.
+
+  Raises:
+    ValueError: other shapes, no samples, or classes that are not there.
+  """
+  logits, classes = np.asarray(logits), np.asarray(classes)
+  if logits.ndim != 2 or classes.shape != logits.shape[:1] or not len(logits):
+    raise ValueError(
+        "`logits` must be [N, K] and `classes` [N], of one sample or more; got "
+        f"shapes {logits.shape} and {classes.shape}.")
+  most = max(logits.shape[1], 2) - 1
+  if not (0 <= classes.min() and classes.max() <= most):
+    raise ValueError(
+        f"`classes` must be 0 to {most}; got {classes.min()} to "
+        f"{classes.max()}.")
+  return logits, classes
+
+
 def expected_calibration_error(
     logits: ArrayLike,
     classes: ArrayLike,
@@ -39,14 +58,18 @@ def expected_calibration_error(
 
   Returns:
     A fraction in [0, 1]; NaN where a logit is not finite.
+
+  Raises:
+    ValueError: other shapes, or fewer than one bin.
   """
   if num_bins < 1:
     raise ValueError(f"`num_bins` must be at least 1; got {num_bins}.")
+  logits, classes = _checked(logits, classes)
   if not np.isfinite(logits).all():
     return float("nan")
   probabilities = np.exp(log_probabilities(logits))
   confidence = probabilities.max(-1)
-  right = probabilities.argmax(-1) == np.asarray(classes)
+  right = probabilities.argmax(-1) == classes
   edges = np.arange(1, num_bins) / num_bins  # a value at an edge lies below
   bins = np.searchsorted(edges, confidence, side="left")
   gaps = np.bincount(bins, right - confidence, num_bins)
@@ -59,8 +82,12 @@ def negative_log_likelihood(logits: ArrayLike, classes: ArrayLike) -> float:
   Args:
     logits: [N, K], or [N, 1] of class 1.
     classes: [N] int, the true ones.
+
+  Raises:
+    ValueError: other shapes.
   """
+  logits, classes = _checked(logits, classes)
   if not np.isfinite(logits).all():
     return float("nan")
   found = log_probabilities(logits)
-  return float(-found[np.arange(len(found)), np.asarray(classes)].mean())
+  return float(-found[np.arange(len(found)), classes].mean())

@@ -163,11 +163,9 @@ def lines(report: Mapping[str, Any]) -> list[str]:
   """What a report that has these blocks prints of them."""
   found = []
   if block := report.get("attacks"):
-    eps = block["eps"]
-    eps = f"{255 * eps:.3g}/255" if block["unit"] == "pixels" else f"{eps:.3g}"
     found.append(
         f"accuracy % of {block['num_samples']:,} test samples moved by at most "
-        f"{eps} ({block['unit']}): clean {_percent(block['clean'])}, FGSM "
+        f"{farthest(block)}: clean {_percent(block['clean'])}, FGSM "
         f"{_percent(block['fgsm'])}, PGD-{block['num_steps']} "
         f"{_percent(block['pgd'])}, random corners "
         f"{_percent(block['random_signs'])}; without gradient "
@@ -177,6 +175,13 @@ def lines(report: Mapping[str, Any]) -> list[str]:
         f"calibration: ECE {_percent(block['ece'])} % ({block['num_bins']} "
         f"bins), NLL {_number(block['nll'])} nats")
   return found
+
+
+def farthest(block: Mapping[str, Any]) -> str:
+  """The farthest move of attacks with its unit, as 8/255 (pixels)."""
+  eps, unit = block["eps"], block["unit"]
+  text = f"{255 * eps:.3g}/255" if unit == "pixels" else f"{eps:.3g}"
+  return f"{text} ({unit})"
 
 
 def _percent(entry: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ import functools
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -57,26 +57,14 @@ class Trained(NamedTuple):
 
 
 def train_on_all(
-    key: Array,
-    network: Network,
-    source: Source,
-    *,
-    num_epochs: int | None = None,
-    max_samples: int | None = None,
-    max_seconds: float | None = None,
-    batch_size: int = 256,
-    learning_rate: float = 1e-3) -> FullData:
+    key: Array, network: Network, source: Source, **settings: Any) -> FullData:
   """Trains one network on the train split and tests it.
 
   Args:
     key: consumed.
     network: what is trained.
     source: real data with a test split.
-    num_epochs: see `trainer`.
-    max_samples: see `trainer`.
-    max_seconds: see `trainer`.
-    batch_size: see `trainer`.
-    learning_rate: see `trainer`.
+    **settings: how long and how it is trained; see `trainer`.
 
   Returns:
     A `FullData`; its seconds leave compilation out.
@@ -86,15 +74,7 @@ def train_on_all(
   """
   if source.test is None:
     raise ValueError("`source` must have a test split; got none.")
-  found = trainer(
-      network,
-      source,
-      num_epochs=num_epochs,
-      max_samples=max_samples,
-      max_seconds=max_seconds,
-      batch_size=batch_size,
-      learning_rate=learning_rate)(
-          key)
+  found = trainer(network, source, **settings)(key)
   confusion, diverged = jax.jit(
       lambda variables, split: outcome_on(
           classifier(network, variables), split))(found.variables, source.test)

@@ -17,6 +17,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from distill_jax.choices import one_of
+from distill_jax.errors import ConfigError, shown
 from distill_jax.keys import check_key
 from distill_jax.types import Array
 
@@ -107,10 +108,26 @@ def regret(proxy: ArrayLike, full: ArrayLike, k: int = 1) -> float:
   Args:
     proxy: [n] scores that are chosen by.
     full: [n] scores that count.
-    k: candidates that the proxy hands on, which `full` then chooses from.
+    k: at least 1, candidates that the proxy hands on, of which `full` then
+      chooses one.
   """
   proxy, full = _pair(proxy, full)
+  if k < 1:
+    raise ValueError(f"`k` must be at least 1; got {k}.")
   return float(full.max() - full[top(proxy, k)].max())
+
+
+def check_top(topk: Sequence[int], topk_by: str) -> None:
+  """Refuses settings of `agreement`, before what is ranked is measured.
+
+  Raises:
+    ConfigError: another `topk_by`, or numbers below 1.
+  """
+  one_of(("full", "proxy"), "topk_by", topk_by)
+  if not all(isinstance(k, int | np.integer) and k >= 1 for k in topk):
+    raise ConfigError(
+        "`topk` must be whole numbers of at least 1; got "
+        f"{shown(list(topk))}.")
 
 
 def agreement(
@@ -137,10 +154,10 @@ def agreement(
     `regret_by_chance`, of a candidate drawn at random on average.
 
   Raises:
-    ConfigError: another `topk_by`.
+    ConfigError: another `topk_by`, or numbers below 1.
   """
   check_key(key)
-  one_of(("full", "proxy"), "topk_by", topk_by)
+  check_top(topk, topk_by)
   proxy, full = _pair(proxy, full)
   k_rho, k_tau, *k_top = jax.random.split(key, 2 + len(topk))
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from distill_jax import models, nn
-from distill_jax.errors import ConfigError
+from distill_jax.errors import ConfigError, shown
 from distill_jax.evaluation import fitting, learners
 from distill_jax.evaluation.recipe import Recipe
 from distill_jax.runs.console import say
@@ -63,6 +63,10 @@ def students(named: Named | Sequence[Named] | None, artifact,
   one = nn.as_network(named)  # a pair of functions is no sequence
   if isinstance(one, str | Mapping | Network) or callable(one):
     named = (named,)
+  elif not isinstance(one, Sequence):
+    raise ConfigError(
+        "`network` must be a name, a specification, a network or a list of "
+        f"these; got {shown(named)}.")
   given, named = named, tuple(map(nn.as_network, named))
   specs = [spec_of(one, artifact) for one in named]
   built = [
