@@ -23,6 +23,7 @@ from distill_jax.applications import (
     outputs,
     privacy,
     privacy_report,
+    privacy_rows,
     programs,
     small_sets,
 )
@@ -301,12 +302,12 @@ class NoisedMeansTest(parameterized.TestCase):
     assert privacy_report._rare(dict(found, others=1000)) == "2.00"
 
   def test_limit(self):
-    found = privacy_report.limit(2.0)  # mu = 1
+    found = privacy_rows.limit(2.0)  # mu = 1
     np.testing.assert_allclose(found["auc"], 0.7602, atol=1e-4)
     np.testing.assert_allclose(
         found["tpr"]["0.01"], stats.norm.sf(2.3263 - 1), atol=1e-4)
-    assert privacy_report.limit(float("nan")) is None
-    found = privacy_report.limit(float("nan"), (0.5, 1e-3))
+    assert privacy_rows.limit(float("nan")) is None
+    found = privacy_rows.limit(float("nan"), (0.5, 1e-3))
     # One sample removed and one added: (1, 1e-3 + e^0.5 1e-3).
     wanted = np.e * 0.01 + (1 + np.exp(0.5)) * 1e-3
     np.testing.assert_allclose(found["tpr"]["0.01"], wanted, rtol=1e-6)

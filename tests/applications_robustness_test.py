@@ -278,7 +278,7 @@ class RunTest(parameterized.TestCase):
       (dict(eps=-1), "`eps` must be positive; got -1"),
       (dict(steps=0), "`steps` must be a whole number of at least 1; got 0"),
       (dict(num_networks=0), "`num_networks` must be a whole number"),
-      (dict(num_attacked=-1), "`num_attacked` must be at least 0"), (
+      (dict(num_attacked=-1), "`num_attacked` must be a whole number"), (
           dict(network="kernel_ridge"),
           "`network` must be trained by a recipe, as networks"),
       (

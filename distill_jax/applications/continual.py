@@ -11,11 +11,8 @@ floats meets as many bytes of real samples, 8 bits a value, as it takes itself.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
-import numpy as np
-
 from distill_jax.applications import makers as making
-from distill_jax.applications import memories, rehearsal
+from distill_jax.applications import rehearsal
 from distill_jax.applications.arms import (
     Arm,
     Setting,
@@ -23,15 +20,22 @@ from distill_jax.applications.arms import (
     jointly,
     made,
 )
-from distill_jax.applications.cells import Cells, key_of
+from distill_jax.applications.cells import Cells
 from distill_jax.applications.continual_report import (
     draw,
     row_of,
     row_of_bound,
     table,
 )
+from distill_jax.applications.continual_settings import (
+    bounds_of,
+    check,
+    recipe_of,
+    scenarios_of,
+    sizes_of,
+)
 from distill_jax.applications.findings import Findings
-from distill_jax.applications.in_turn import check_learner, learn
+from distill_jax.applications.in_turn import learn
 from distill_jax.applications.memories import remember, united
 from distill_jax.applications.programs import compiled_once
 from distill_jax.applications.rehearsal import (
@@ -41,37 +45,25 @@ from distill_jax.applications.rehearsal import (
     kd,
     union,
 )
-from distill_jax.applications.scenarios import Scenario, rotated
+from distill_jax.applications.rotation import rotated
+from distill_jax.applications.scenarios import Scenario
 from distill_jax.applications.settings import (
     check_counts,
-    check_optional,
     check_seed,
     check_tested,
-    is_number,
     listed,
-    specified,
 )
 from distill_jax.choices import one_of
-from distill_jax.errors import ConfigError
-from distill_jax.evaluation import recipes
-from distill_jax.evaluation.fitting import own_learner
 from distill_jax.evaluation.forgetting import scores
 from distill_jax.evaluation.recipe import Recipe
 from distill_jax.runs import students
 from distill_jax.runs.console import working
-from distill_jax.types import Samples, TrainingSet
+from distill_jax.runs.students import Student
 
 __all__ = [
     "Scenario", "compare", "fine_tuning", "gdumb", "kd", "learn", "remember",
     "rotated", "run", "scores", "union", "united"
 ]
-
-# GDumb's constants; 300 epochs in place of 1,000, and no flips for digits.
-RECIPE = {
-    "name": "dsa",
-    "num_epochs": 300,
-    "strategy": "color_crop_cutout_scale_rotate"
-}
 
 
 def run(
@@ -197,22 +189,17 @@ def compare(
   Raises:
     ConfigError, DataError: a setting that cannot be, before any work.
   """
-  scenarios = _same(scenarios)
+  scenarios, sizes = scenarios_of(scenarios), sizes_of(per_class)
   cells = Cells() if cells is None else cells
-  sizes = [per_class] if is_number(per_class) else per_class
-  sizes = list(dict.fromkeys(listed("per_class", sizes)))
   made_by = making.makers(makers)
   check_seed(seed)
   check_counts(num_networks=num_networks)
   task = scenarios[0].tasks[0]
   judges = students.networks(networks, task)
-  recipe = _recipe(recipe, task)
   if not isinstance(learner, Rehearsal):
-    learner = rehearsal.from_spec(learner, recipe)
-  given = _augmented(learner)
-  tuned = _bound("fine_tune_steps", fine_tune_steps, fine_tuning, given)
-  joint = _bound("joint_steps", joint_steps, union, given)
-  _check(scenarios, made_by, sizes, learner, judges)
+    learner = rehearsal.from_spec(learner, recipe_of(recipe, task))
+  tuned, joint = bounds_of(learner, fine_tune_steps, joint_steps)
+  check(scenarios, made_by, sizes, learner, judges)
   setting = Setting(cells, seed, scenarios, num_networks)
   with compiled_once():
     memories_of = [
@@ -239,7 +226,15 @@ def compare(
   tried = [(arm, learner) for arm in memories_of]
   if tuned:
     tried.append((Arm("no memory", 0, None, None), tuned))
-  rows = []
+  rows = _rows(setting, tried, joint, judges)
+  return Findings(dict(document, rows=rows), table, draw)
+
+
+def _rows(
+    setting: Setting, tried: Sequence[tuple[Arm, Rehearsal]],
+    joint: Rehearsal | None, judges: Sequence[Student]) -> list[dict[str, Any]]:
+  """Rows of all memories and bounds, network by network."""
+  scenarios, rows = setting.scenarios, []
   total = len(judges) * (len(tried) + bool(joint))
   for judge in judges:
     for arm, how in tried:
@@ -256,72 +251,4 @@ def compare(
       with working(f"continual: row {len(rows) + 1} of {total}"):
         found = jointly(setting, joint, judge)
       rows.append(row_of_bound(judge.name, *found, scenarios[0]))
-  return Findings(dict(document, rows=rows), table, draw)
-
-
-def _same(scenarios) -> list[Scenario]:
-  scenarios = [scenarios] if isinstance(scenarios, Scenario) else [*scenarios]
-  kinds = {(s.kind, len(s.tasks)) for s in scenarios}
-  if len(kinds) != 1:
-    raise ConfigError(
-        "`scenarios` must be of one kind and number of tasks; got "
-        f"{sorted(kinds)}.")
-  return scenarios
-
-
-def _recipe(recipe, task) -> Recipe:
-  if isinstance(recipe, Recipe):
-    return recipe
-  images = task.train.inputs.ndim == 4
-  if recipe is None:
-    recipe = {**RECIPE, "strategy": RECIPE["strategy"] if images else ""}
-  return recipes.from_spec(specified("recipe", recipe))
-
-
-def _augmented(learner: Rehearsal) -> dict[str, str]:
-  """The augmentation of a learner, for bounds that must not differ in it."""
-  settings = {**learner.spec.get("recipe", {}), **learner.spec}
-  strategy = settings.get("strategy", "")
-  return {"strategy": strategy} if strategy else {}
-
-
-def _bound(name: str, num_steps, make, given) -> Rehearsal | None:
-  """The learner of a bound, or None where it takes no step."""
-  check_optional(**{name: num_steps})
-  return make(num_steps, **given) if num_steps else None
-
-
-def _check(scenarios, made_by, sizes, learner, judges) -> None:
-  """All that can be known before the first set is made."""
-  if not sizes:
-    raise ConfigError("`per_class` must name at least one size; got none.")
-  for scenario in scenarios:
-    for task in scenario.tasks:
-      for one in made_by:
-        memories.check_kept(one)
-        for size in sizes:
-          memories.rows_for(task, one, per_class=size)
-  task = scenarios[0].tasks[0]
-  for one in made_by:
-    own = one.method and own_learner(one.method.network(task, None))
-    if own:
-      check_learner(learner, own)
-    for size in sizes:
-      num_rows = memories.rows_for(task, one, per_class=size)
-      making.check_sound(one, task, num_rows, judges[0].named)
-  outputs = 1 if task.num_classes == 2 else task.num_classes
-  example = np.zeros((2, *task.example.shape[1:]), np.float32)
-  samples = Samples(
-      example, np.zeros((2, outputs), np.float32), np.zeros(0, np.float32))
-  some = TrainingSet(samples, np.zeros((1, 2), np.int32))
-  for judge in judges:  # follows shapes, computes nothing
-    variables = jax.eval_shape(judge.model.init, key_of(0), example[:1])
-    try:
-      jax.eval_shape(
-          lambda v, s, m=judge.model: learner.recipe.train(key_of(0), m, v, s),
-          variables,
-          some)
-    except ValueError as error:
-      raise ConfigError(
-          f"`recipe` must train on any set; {learner.recipe.name} does not: "
-          f"{error}") from None
+  return rows

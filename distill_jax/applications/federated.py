@@ -14,7 +14,6 @@ missing stand beside: random real images, as many as are sent and as many as the
 bytes allow.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -23,11 +22,9 @@ import numpy as np
 
 from distill_jax import models
 from distill_jax.applications import makers as making
-from distill_jax.applications.averaging import fedavg, traffic
-from distill_jax.applications.cells import Cells, key_of
+from distill_jax.applications.cells import Cells
 from distill_jax.applications.clients import (
     Options,
-    Union,
     collect,
     num_rows_of,
     options_of,
@@ -35,62 +32,25 @@ from distill_jax.applications.clients import (
 from distill_jax.applications.federated_report import draw, table
 from distill_jax.applications.findings import Findings
 from distill_jax.applications.partition import PARTITIONS, by_classes, rows_of
+from distill_jax.applications.serving import (
+    RECIPE,
+    ROWS,
+    averaged,
+    on_all,
+    recipe_spec,
+    row_of,
+)
 from distill_jax.applications.settings import (
     check_counts,
     check_seed,
     check_tested,
     is_whole,
     listed,
-    specified,
 )
-from distill_jax.applications.small_sets import bytes_of_sample
 from distill_jax.applications.upload import check_values
 from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError, shown
-from distill_jax.evaluation import evaluate_set, fitting, train_on_all
-from distill_jax.evaluation.learners import Learner, student
-from distill_jax.evaluation.recipes import from_spec as recipe_of
 from distill_jax.runs import students
-from distill_jax.types import Network
-
-# The server of the paper: 500 epochs of Adam, LeNet for MNIST.
-RECIPE = {"name": "adam", "num_epochs": 500}
-_SERVER, _AVERAGED, _ALL = range(1, 4)  # places of keys; 0 is of clients
-_ROWS = ("all_data", "fedavg")  # names of cells of the other rows
-
-
-def server(
-    source,
-    union: Union,
-    *,
-    network: Network | Mapping[str, Any] | None = None,
-    recipe: Mapping[str, Any] | None = None,
-    num_networks: int = 5,
-    seed: int = 0):
-  """Trains on the union and tests: a `Report` of the last epochs.
-
-  Args:
-    source: with a test part.
-    union: of `collect`.
-    network: of the server, by default what suits the data. Sets with a learner
-      of their own are used by that.
-    recipe: of its training; the paper's `RECIPE` by default.
-    num_networks: initialisations.
-    seed: of these.
-  """
-  learner = _learner(source, union, network, recipe)
-  training_set = union.training_set
-  samples = training_set.samples
-  if learner.regression and not samples.extra:  # a probe's are centred
-    centred = samples.labels - 1 / max(samples.labels.shape[1], 2)
-    training_set = training_set._replace(
-        samples=samples._replace(labels=centred))
-  return evaluate_set(
-      key_of(seed, _SERVER),
-      training_set,
-      source.test,
-      learner=learner,
-      num_networks=num_networks)
 
 
 def compare(
@@ -144,7 +104,7 @@ def compare(
   if clients is None:
     clients = by_classes(labels, num_clients, seed=seed)
   clients = rows_of(clients, len(labels))
-  given = making.makers(makers, taken=_ROWS)
+  given = making.makers(makers, taken=ROWS)
   options, rounds = options_of(options), _rounds(rounds)
   check_values(options.values, source.raw_dtype)
   check_counts(
@@ -152,7 +112,7 @@ def compare(
       num_networks=num_networks,
       local_epochs=local_epochs)
   server_network = students.network(network, source).model
-  recipe = _recipe(recipe)
+  recipe = recipe_spec(recipe)
   shard = source.take(max(clients, key=len))
   for one in given:
     size = num_rows_of(shard, samples_per_class)
@@ -167,7 +127,7 @@ def compare(
   for one in given:
     union = collect(
         source, clients, one, samples_per_class=samples_per_class, **fixed)
-    rows.append(_row(source, one.name, union, judged, cells))
+    rows.append(row_of(source, one.name, union, judged, cells))
     if same_bytes and not one.exact:
       sizes = np.bincount(union.from_client, minlength=len(clients))
       each = union.bytes / union.num_samples
@@ -183,12 +143,12 @@ def compare(
           name=f"bytes_of_{one.name}",
           **fixed)
       rows.append(
-          _row(source, f"real, bytes of {one.name}", as_many, judged, cells))
+          row_of(source, f"real, bytes of {one.name}", as_many, judged, cells))
   if rounds:
-    rows += _averaged(
+    rows += averaged(
         source, clients, server_network, rounds, local_epochs, seed, cells)
   if full_data:
-    rows.append(_all(source, server_network, seed, cells))
+    rows.append(on_all(source, server_network, seed, cells))
   sizes = [len(r) for r in clients]
   document = dict(
       application="federated",
@@ -282,20 +242,6 @@ def run(
   return found
 
 
-def _learner(source, union: Union, network, recipe) -> Learner:
-  if union.learner is not None:
-    return fitting.from_spec(union.learner, None, source.num_classes)
-  model = students.network(network, source).model
-  return student(model, recipe_of(_recipe(recipe)))
-
-
-def _recipe(given) -> dict[str, Any]:
-  """A recipe's specification, checked; the paper's by default."""
-  spec = specified("recipe", RECIPE if given is None else given)
-  recipe_of(spec)
-  return spec
-
-
 def _rounds(given) -> list[int]:
   """Rounds of federated averaging after which accuracies are reported."""
   rounds = list(listed("rounds", given))
@@ -305,69 +251,3 @@ def _rounds(given) -> list[int]:
         "`rounds` must be whole numbers of at least 1, ascending; got "
         f"{shown(rounds)}.")
   return rounds
-
-
-def _row(source, title: str, union: Union, judged, cells: Cells) -> dict:
-  """What the table says of a kind of client."""
-
-  def measure():
-    found = server(source, union, **judged).summary()
-    alone = len(found["per_network"]) == 1
-    return {**found, "stderr": None} if alone else found
-
-  place = title.replace(", ", "_").replace(" ", "_")
-  return dict(
-      label=title,
-      bytes=union.bytes,
-      num_samples=union.num_samples,
-      seconds=round(union.seconds, 1),
-      **cells.json(f"server/{place}", measure))
-
-
-def _averaged(source, clients, network, rounds, local_epochs, seed,
-              cells) -> list[dict]:
-
-  def measure():
-    began = time.perf_counter()
-    found = fedavg(
-        key_of(seed, _AVERAGED),
-        network,
-        source.train,
-        source.test,
-        clients,
-        num_rounds=rounds[-1],
-        local_epochs=local_epochs)
-    return dict(
-        accuracy=found.tolist(), seconds=round(time.perf_counter() - began, 1))
-
-  found = cells.json("server/fedavg", measure)
-  held = sum(len(rows) > 0 for rows in clients)
-  each = traffic(network, source.example, held)
-  return [
-      dict(
-          label=f"FedAvg, {n} round{'s' * (n > 1)}",
-          line="FedAvg",
-          bytes=n * each,
-          num_samples=None,
-          seconds=round(found["seconds"] * n / rounds[-1], 1),
-          mean=found["accuracy"][n - 1],
-          stderr=None,
-          per_network=[found["accuracy"][n - 1]]) for n in rounds
-  ]
-
-
-def _all(source, network, seed, cells) -> dict:
-
-  def measure():
-    found = train_on_all(key_of(seed, _ALL), network, source)
-    return dict(mean=found.accuracy, seconds=round(found.cost.seconds, 1))
-
-  found = cells.json("server/all_data", measure)
-  num_samples = source.train.num_samples
-  return dict(
-      label="all data on the server",
-      bytes=num_samples * bytes_of_sample(source),
-      num_samples=num_samples,
-      stderr=None,
-      per_network=[found["mean"]],
-      **found)

@@ -28,7 +28,8 @@ from distill_jax.applications.audit import Audit
 from distill_jax.applications.cells import Cells
 from distill_jax.applications.findings import Findings
 from distill_jax.applications.programs import compiled_once
-from distill_jax.applications.robustness_report import draw, rows_of, table
+from distill_jax.applications.robustness_figure import draw
+from distill_jax.applications.robustness_report import rows_of, table
 from distill_jax.data.source import Source, check_source
 from distill_jax.evaluation import attacks
 from distill_jax.evaluation.columns import NUM_ATTACKED

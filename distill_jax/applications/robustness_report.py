@@ -1,4 +1,4 @@
-"""The rows of an audit, its tables and its figure."""
+"""The rows of an audit of small sets, and its tables."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,6 @@ from distill_jax.applications.findings import (
     with_error,
 )
 from distill_jax.evaluation.columns import farthest
-from distill_jax.figures import theme
 
 _ATTACKS = {
     "clean": "clean",
@@ -20,8 +19,6 @@ _ATTACKS = {
     "random_signs": "corners",
     "zero_gradient": "no grad."
 }
-_BARS = (("clean", "clean", theme.PALE), ("fgsm", "FGSM", theme.COLOURS[5]),
-         ("pgd", "PGD", theme.COLOURS[0]))
 
 
 def rows_of(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -59,6 +56,21 @@ def rows_of(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         **measures
     })
   return rows
+
+
+def of_kind(rows: Sequence[Mapping[str, Any]], kind: str,
+            **fields: Any) -> list[Mapping[str, Any]]:
+  """The rows of one kind whose fields have these values.
+
+  Args:
+    rows: of `rows_of`.
+    kind: "clean", "poisoned", "matched", "same_samples" or "same_seconds".
+    **fields: values by name.
+  """
+  return [
+      row for row in rows if row["kind"] == kind and all(
+          row.get(name) == value for name, value in fields.items())
+  ]
 
 
 def _flat(document) -> dict[str, Any]:
@@ -107,7 +119,7 @@ def _sets(rows, settings, left_out) -> str:
       *_ATTACKS.values()
   ]
   lines, attacked = [], None
-  for row in _of(rows, "clean"):
+  for row in of_kind(rows, "clean"):
     attacked = attacked or row["attacked"]
     lines.append([
         row["arm"], f"{row['bytes']:,}",
@@ -127,7 +139,7 @@ def _sets(rows, settings, left_out) -> str:
       "classes. ECE in %, NLL in nats, of outputs that are logits."
   ]
   recipes: dict[str, list[str]] = {}
-  for row in _of(rows, "clean"):
+  for row in of_kind(rows, "clean"):
     recipes.setdefault(row["recipe"]["name"], []).append(row["arm"])
   notes.append(
       "Recipes: " + "; ".join(
@@ -154,11 +166,11 @@ def _budgets(rows, settings) -> str:
       "all, same s", "seen", "its PGD"
   ]
   lines = []
-  for row in _of(rows, "clean"):
+  for row in of_kind(rows, "clean"):
     if row["budget"] is None:
       continue
-    samples = _of(rows, "same_samples", of=row["arm"])[0]
-    seconds = _of(rows, "same_seconds", of=row["arm"])[0]
+    samples = of_kind(rows, "same_samples", of=row["arm"])[0]
+    seconds = of_kind(rows, "same_seconds", of=row["arm"])[0]
     lines.append([
         row["arm"], f"{np.mean(row['seconds']):,.1f}",
         f"{row['budget']['seconds']:.3g}", f"{row['budget']['samples']:,}",
@@ -183,8 +195,8 @@ def _budgets(rows, settings) -> str:
 def _poison(rows, document) -> str:
   heads = ["set", "poison", "in data", "in set", "CTA", "ASR", "ASR, clean set"]
   lines = []
-  clean = {row["arm"]: row for row in _of(rows, "clean")}
-  for row in (*_of(rows, "poisoned"), *_of(rows, "matched")):
+  clean = {row["arm"]: row for row in of_kind(rows, "clean")}
+  for row in (*of_kind(rows, "poisoned"), *of_kind(rows, "matched")):
     inside, data = row["in_sets"], row["in_data"]
     lines.append([
         row["arm"], f"{100 * row['fraction']:g} %",
@@ -204,110 +216,6 @@ def _poison(rows, document) -> str:
           "stamped test images of other classes that are called the target; "
           "of a clean set, how many are without any poison."
       ])
-
-
-def draw(document: Mapping[str, Any]):
-  """Bars of accuracy under attack, and of the success of the trigger."""
-  rows, settings = document["rows"], document["settings"]
-  sets = _of(rows, "clean")
-  panels = 1 + bool(settings["poison"])
-  most = max(len(sets), 5)
-  figure = theme.figure(2.2 + 0.85 * most, 1.0 + 3.1 * panels)
-  theme.entitle(
-      figure, f"{document['data']}, {settings['per_class']} per class: "
-      f"attacks{' and triggers' * bool(settings['poison'])}")
-  axes = figure.subplots(panels, squeeze=False)[:, 0]
-  _draw_attacks(figure, axes[0], rows, sets)
-  if settings["poison"]:
-    _draw_poison(figure, axes[1], rows, settings)
-  return figure
-
-
-def _draw_attacks(figure, axes, rows, sets):
-  attacked = next((row["attacked"] for row in sets if row["attacked"]), None)
-  for i, (name, title, colour) in enumerate(_BARS):
-    measured = [
-        row[name] or (name == "clean" and row["accuracy"]) for row in sets
-    ]
-    _bars(axes, measured, 0.26 * (i - 1), 0.24, title, colour)
-  for kind, title, marker in (("same_seconds", "all data, same seconds", "D"),
-                              ("same_samples", "all data, same samples", "o")):
-    for place, measure in ((-0.26, "clean"), (0.26, "pgd")):
-      found = [(x, row[measure])
-               for x, one in enumerate(sets)
-               for row in _of(rows, kind, of=one["arm"])]
-      found = [(x + place, 100 * m["mean"]) for x, m in found if m]
-      axes.plot(
-          *zip(*found, strict=True) if found else ((), ()),
-          linestyle="none",
-          marker=marker,
-          markersize=5,
-          fillstyle="full" if measure == "clean" else "none",
-          color=theme.COLOURS[1 if marker == "D" else 2],
-          label=title if measure == "clean" and found else None)
-  note = "bars: ± one standard error"
-  if attacked:
-    note = (
-        f"L-infinity eps {farthest(attacked)}, "
-        f"{attacked['num_samples']:,} test samples; {note}; filled marks: "
-        "clean, hollow ones: under PGD")
-  theme.note(axes, figure, note)
-  _finish(axes, [row["arm"] for row in sets], "test accuracy (%)")
-
-
-def _draw_poison(figure, axes, rows, settings):
-  fractions = settings["poison"]
-  names = list(dict.fromkeys(row["arm"] for row in _of(rows, "poisoned")))
-  series = [(
-      "no poison", [
-          next((r["success"] for r in _of(rows, "clean") if r["arm"] == name),
-               None) for name in names
-      ] + [None])]
-  for fraction in fractions:
-    given = [r for r in rows if r.get("fraction") == fraction]
-    series.append((
-        f"{100 * fraction:g} % of training images",
-        [row["success"] for row in given]))
-  width = 0.8 / len(series)
-  for i, (title, measured) in enumerate(series):
-    _bars(
-        axes, measured, width * (i - (len(series) - 1) / 2), 0.92 * width,
-        title, theme.PALE if i == 0 else theme.colour(i))
-  theme.note(
-      axes, figure,
-      "attack success: stamped test images of other classes called the target; "
-      "random real*: with the same share of the set stamped, at least one")
-  _finish(axes, [*names, "random_real*"], "attack success (%)")
-
-
-def _bars(axes, measured, offset, width, title, colour):
-  known = [(x, m) for x, m in enumerate(measured) if m and m["mean"] is not None
-          ]
-  axes.bar([x + offset for x, _ in known], [100 * m["mean"] for _, m in known],
-           width,
-           yerr=[100 * (m["stderr"] or 0) for _, m in known],
-           color=colour,
-           ecolor=theme.DARK,
-           capsize=2,
-           error_kw={"linewidth": 0.8},
-           label=title)
-
-
-def _finish(axes, names, label):
-  theme.dress(axes, "y")
-  theme.name_ticks(
-      axes.xaxis, [name.replace("_", " ") for name in names], most=16)
-  axes.set_ylim(0, 100)
-  axes.set_ylabel(label, fontsize=10)
-  axes.legend(
-      fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-
-
-def _of(rows, kind, **fields) -> list[Mapping[str, Any]]:
-  return [
-      row for row in rows if row["kind"] == kind and all(
-          row.get(name) == value for name, value in fields.items())
-  ]
 
 
 def _percent(entry, error: bool = True) -> str:

@@ -21,9 +21,8 @@ from distill_jax import preprocessing as preprocessing_lib
 from distill_jax.applications.settings import (
     check_counts,
     check_tested,
-    is_number,
 )
-from distill_jax.data.source import FITS, Source, Split, check_source
+from distill_jax.data.source import FITS, Source, Split
 from distill_jax.errors import ConfigError, DataError, plain, shown
 from distill_jax.types import Preprocessing
 
@@ -130,7 +129,7 @@ class Scenario(NamedTuple):
     if len(sources) < 2:
       raise ConfigError(
           f"`sources` must be at least two domains; got {len(sources)}. See "
-          "`rotated` for domains of one source.")
+          "`rotation.rotated` for domains of one source.")
     for source in sources:
       _check(source)
     first = sources[0]
@@ -145,43 +144,6 @@ class Scenario(NamedTuple):
     return cls(_encoded_alike(sources, preprocessing), "domain", repeat)
 
 
-def rotated(source: Source, degrees: float) -> Source:
-  """Images turned counter-clockwise about their centre, as a new domain.
-
-  Quarter turns of square images move pixels alone; other angles interpolate
-  linearly, and corners from outside are 0.
-
-  Args:
-    source: images [N, H, W, C], uint8 or in [0, 1].
-    degrees: of the turn.
-
-  Raises:
-    DataError: no images.
-  """
-  check_source(source)
-  encoded = isinstance(source.train.preprocessing, preprocessing_lib.Encoded)
-  if source.train.inputs.ndim != 4 or encoded:
-    raise DataError(
-        "`source` must hold raw images [N, H, W, C] to be rotated; got samples "
-        f"of shape {source.train.inputs.shape[1:]}.")
-  if not is_number(degrees):
-    raise ConfigError(
-        "`degrees` must be a number, as each of `rotations` must; got "
-        f"{shown(degrees)}.")
-  if not degrees % 360:
-    return source
-
-  def turn(split):
-    return split and split._replace(
-        inputs=jnp.asarray(_turned(np.asarray(split.inputs), degrees)))
-
-  return source._replace(
-      train=turn(source.train),
-      validation=turn(source.validation),
-      test=turn(source.test),
-      name=f"{source.name} turned by {degrees:g}")
-
-
 def digest(task: Source, repeat: int = 0) -> str:
   """16 hexadecimal digits of what a maker sees of a task, and of nothing else.
   """
@@ -192,18 +154,6 @@ def digest(task: Source, repeat: int = 0) -> str:
     found.update(f"{array.dtype}{array.shape}".encode())
     found.update(array)
   return found.hexdigest()[:16]
-
-
-def _turned(images: np.ndarray, degrees: float) -> np.ndarray:
-  square = images.shape[1] == images.shape[2]
-  if not degrees % (90 if square else 180):
-    return np.ascontiguousarray(np.rot90(images, int(degrees // 90), (1, 2)))
-  from scipy import ndimage
-
-  whole = images.dtype == np.uint8
-  found = ndimage.rotate(
-      images.astype(np.float32), degrees, (2, 1), reshape=False, order=1)
-  return np.clip(np.round(found), 0, 255).astype(np.uint8) if whole else found
 
 
 def _check(source: Source) -> None:

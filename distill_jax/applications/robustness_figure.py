@@ -1,0 +1,105 @@
+"""The figure of an audit of small sets; see `robustness_report`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from distill_jax.applications.robustness_report import of_kind
+from distill_jax.evaluation.columns import farthest
+from distill_jax.figures import theme
+
+_BARS = (("clean", "clean", theme.PALE), ("fgsm", "FGSM", theme.COLOURS[5]),
+         ("pgd", "PGD", theme.COLOURS[0]))
+
+
+def draw(document: Mapping[str, Any]):
+  """Bars of accuracy under attack, and of the success of the trigger."""
+  rows, settings = document["rows"], document["settings"]
+  sets = of_kind(rows, "clean")
+  panels = 1 + bool(settings["poison"])
+  most = max(len(sets), 5)
+  figure = theme.figure(2.2 + 0.85 * most, 1.0 + 3.1 * panels)
+  theme.entitle(
+      figure, f"{document['data']}, {settings['per_class']} per class: "
+      f"attacks{' and triggers' * bool(settings['poison'])}")
+  axes = figure.subplots(panels, squeeze=False)[:, 0]
+  _draw_attacks(figure, axes[0], rows, sets)
+  if settings["poison"]:
+    _draw_poison(figure, axes[1], rows, settings)
+  return figure
+
+
+def _draw_attacks(figure, axes, rows, sets):
+  attacked = next((row["attacked"] for row in sets if row["attacked"]), None)
+  for i, (name, title, colour) in enumerate(_BARS):
+    measured = [
+        row[name] or (name == "clean" and row["accuracy"]) for row in sets
+    ]
+    _bars(axes, measured, 0.26 * (i - 1), 0.24, title, colour)
+  for kind, title, marker in (("same_seconds", "all data, same seconds", "D"),
+                              ("same_samples", "all data, same samples", "o")):
+    for place, measure in ((-0.26, "clean"), (0.26, "pgd")):
+      found = [(x, row[measure])
+               for x, one in enumerate(sets)
+               for row in of_kind(rows, kind, of=one["arm"])]
+      found = [(x + place, 100 * m["mean"]) for x, m in found if m]
+      axes.plot(
+          *zip(*found, strict=True) if found else ((), ()),
+          linestyle="none",
+          marker=marker,
+          markersize=5,
+          fillstyle="full" if measure == "clean" else "none",
+          color=theme.COLOURS[1 if marker == "D" else 2],
+          label=title if measure == "clean" and found else None)
+  note = "bars: ± one standard error"
+  if attacked:
+    note = (
+        f"L-infinity eps {farthest(attacked)}, "
+        f"{attacked['num_samples']:,} test samples; {note}; filled marks: "
+        "clean, hollow ones: under PGD")
+  theme.note(axes, figure, note)
+  _finish(axes, [row["arm"] for row in sets], "test accuracy (%)")
+
+
+def _draw_poison(figure, axes, rows, settings):
+  fractions = settings["poison"]
+  names = list(dict.fromkeys(row["arm"] for row in of_kind(rows, "poisoned")))
+  clean = {row["arm"]: row["success"] for row in of_kind(rows, "clean")}
+  series = [("no poison", [*map(clean.get, names), None])]
+  for fraction in fractions:
+    given = [r for r in rows if r.get("fraction") == fraction]
+    series.append((
+        f"{100 * fraction:g} % of training images",
+        [row["success"] for row in given]))
+  width = 0.8 / len(series)
+  for i, (title, measured) in enumerate(series):
+    _bars(
+        axes, measured, width * (i - (len(series) - 1) / 2), 0.92 * width,
+        title, theme.PALE if i == 0 else theme.colour(i))
+  theme.note(
+      axes, figure,
+      "attack success: stamped test images of other classes called the target; "
+      "random real*: with the same share of the set stamped, at least one")
+  _finish(axes, [*names, "random_real*"], "attack success (%)")
+
+
+def _bars(axes, measured, offset, width, title, colour):
+  known = [(x, m) for x, m in enumerate(measured) if m and m["mean"] is not None
+          ]
+  axes.bar([x + offset for x, _ in known], [100 * m["mean"] for _, m in known],
+           width,
+           yerr=[100 * (m["stderr"] or 0) for _, m in known],
+           color=colour,
+           ecolor=theme.DARK,
+           capsize=2,
+           error_kw={"linewidth": 0.8},
+           label=title)
+
+
+def _finish(axes, names, label):
+  theme.dress(axes, "y")
+  theme.name_ticks(
+      axes.xaxis, [name.replace("_", " ") for name in names], most=16)
+  axes.set_ylim(0, 100)
+  axes.set_ylabel(label, fontsize=10)
+  axes.legend(
+      fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
