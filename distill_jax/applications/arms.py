@@ -1,5 +1,4 @@
-"""What is compared on tasks in turn: made, learned from and kept cell by cell.
-"""
+"""Memories that are compared: how each is made, learned from, kept in cells."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,15 +39,17 @@ class Setting(NamedTuple):
 
 
 class Arm(NamedTuple):
-  """What one row of the table is about.
+  """One memory, or none: a row of the table.
 
   Attributes:
-    memory: name of what it consists of.
-    per_class: rows of each class, of it or of the set whose bytes it matches.
-    parts: for each scenario, for each task; None for no memory.
-    made_by: the maker, or None.
-    matches: the makers whose bytes it matches, or "".
-    own: the learner that its sets bring along, in place of a network; or {}.
+    memory: its name in tables.
+    per_class: rows of each class. Of real samples that match the bytes of
+      another memory, this is the number of that memory.
+    parts: for each scenario the set of each task; None for no memory.
+    made_by: the maker, or None for no memory.
+    matches: names of the makers whose bytes it matches, or "".
+    own: the specification of the learner that its sets bring along in place of
+      a network, or {}.
   """
 
   memory: str
@@ -67,14 +68,14 @@ class Arm(NamedTuple):
 def made(
     setting: Setting, made_by: Sequence[Maker], per_class: int,
     network: Student, equal_bytes: bool) -> list[Arm]:
-  """Memories of one size; and beside those of floats one of as many bytes.
+  """Memories of one size, and random real samples of the bytes of each.
 
   Args:
     setting: of the comparison.
     made_by: makers of different names.
     per_class: rows of each class.
     network: that methods of networks work with.
-    equal_bytes: whether to make the latter.
+    equal_bytes: whether to add the random real samples.
   """
   arms = []
   for one in made_by:
@@ -112,7 +113,8 @@ def in_turn_of(
     judge: Student) -> tuple[np.ndarray, float]:
   """Accuracies [R, T, T] in order o, and the seconds of learning.
 
-  What starts anew with every task is a cell a task, else the order is one. See
+  A learner that starts anew with every task has one cell for each task; one
+  that carries its network over has one cell for the whole order. See
   `in_turn.learn`.
   """
   scenario = setting.scenarios[o]

@@ -40,9 +40,10 @@ def draw_candidates(
   Args:
     key: consumed.
     source: of whose train split they are drawn.
-    num_candidates: at most; classes have the same even number, or what even
-      number there is.
-    num_canaries: at most; a multiple of the classes, or below their number.
+    num_candidates: at most so many. Every class gives the same even number of
+      them, or the largest even number that it has.
+    num_canaries: at most so many, 0 or at least 2. Every class has equally many
+      of them; where there are fewer canaries than classes, some have one.
 
   Raises:
     ConfigError, DataError: too few candidates or samples.

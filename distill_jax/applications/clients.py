@@ -125,16 +125,16 @@ def collect(
   Args:
     source: all data; clients hold parts of its training split.
     clients: rows of each, as of `partition`; those without rows send nothing.
-    made_by: a method, or what else `makers.maker` takes.
+    made_by: a method, or anything else that `makers.maker` takes.
     samples_per_class: that a client makes of each class it holds; fewer where
       its smallest class has fewer.
-    budgets: bytes of each client, which then sends as many real samples as they
-      allow.
-    network: that methods work with; by default what suits the data.
-    options: of uploads.
+    budgets: bytes of each client, which then sends as many samples as real ones
+      of these bytes; `samples_per_class` is not used.
+    network: that methods work with; by default one that suits the data.
+    options: of uploads; see `Options`.
     seed: client i has the key `key_of(seed, 0, i)`.
-    cells: where uploads are kept, below
-    name: by default that of the maker.
+    cells: where the sets are kept; with a folder the uploads are written too.
+    name: of the cells and of the folder of uploads; by default the maker's.
   """
   check_source(source)
   made_by, cells = maker(made_by), cells or Cells()

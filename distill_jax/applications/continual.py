@@ -5,7 +5,7 @@ set when it arrives (`memories`), and a learner rehearses these sets later on
 (`rehearsal`). The comparison is that of Zhao & Bilen, "Dataset Condensation
 with Distribution Matching", 2021, arXiv 2110.04181, by the protocol of GDumb.
 What differs: preprocessing is fitted to the first task alone, and every set of
-floats meets as many bytes of real samples, 8 bits a value, as it takes itself.
+floats is compared with real samples of 8 bits a value that take as many bytes.
 """
 
 from collections.abc import Mapping, Sequence

@@ -217,12 +217,13 @@ def _notes(found) -> list[str]:
         f"{'; one row ' * bool(several)}{', '.join(several)}.")
   if any(row["memory"] == "all data jointly" for row in found["rows"]):
     notes.append(
-        f"all data jointly: {settings['joint_steps']:,} updates on all tasks "
-        f"at once{', ± over networks' * (networks > 1)}.")
+        "all data jointly: trained on all tasks at once, updates: "
+        f"{settings['joint_steps']:,}"
+        f"{'; ± standard error over networks' * (networks > 1)}.")
   if any(row["memory"] == "no memory" for row in found["rows"]):
     notes.append(
-        "no memory: a network carried over, "
-        f"{settings['fine_tune_steps']:,} updates on each task's own data.")
+        "no memory: a network carried over and trained on each task's own "
+        f"data, updates: {settings['fine_tune_steps']:,}.")
   return notes
 
 

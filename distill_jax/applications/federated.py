@@ -9,9 +9,9 @@ Resource-Constrained Edge Environments" (FedD3), 2022, arXiv 2208.11311:
 
 A client's set is made by any method, or chosen of its real samples. What
 differs from the public code: clients do not normalise a second time by their
-own statistics, the last epoch counts and not the best, and the rows that were
-missing stand beside: random real images, as many as are sent and as many as the
-bytes allow.
+own statistics, the accuracy after the last epoch counts and not the best one,
+and there are rows of random real samples, as many as are sent and as many as
+their bytes allow.
 """
 
 from collections.abc import Mapping, Sequence
@@ -83,9 +83,9 @@ def compare(
     client_network: see `collect`.
     recipe: of the server.
     num_networks: of the server, for each row.
-    options: of uploads.
-    same_bytes: whether to add random real samples of as many bytes, once for
-      each number of bytes of sets whose samples are no real ones.
+    options: of uploads; see `clients.Options`.
+    same_bytes: whether to add rows of random real samples of as many bytes,
+      for sets whose samples are not real ones; sets of equal bytes share a row.
     rounds: of federated averaging, ascending; none for no such row.
     local_epochs: of its clients.
     full_data: whether to train the server on all data, as an upper bound.

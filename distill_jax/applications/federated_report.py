@@ -20,14 +20,15 @@ def table(document: Mapping[str, Any]) -> str:
   ) for row in document["rows"]]
   low, high = said["samples_of_clients"]
   without = len(said["without_data"])
+  several = any(row["stderr"] is not None for row in document["rows"])
   return aligned((
       "clients send", "accuracy %", "bytes", "samples", "seconds", "networks"
   ), lines, (
       f"{said['num_clients']} clients with {low:,} to {high:,} samples, "
       f"{without} without any; server: {said['network']['name']}, recipe "
       f"{said['recipe']['name']}. Accuracy after the last epoch on the test "
-      "part, ± the standard error over networks. Bytes travel up, for "
-      "FedAvg up and down. Seconds are those of all clients' work "
+      f"part{', ± the standard error over networks' * several}. Bytes travel "
+      "up, for FedAvg up and down. Seconds are those of all clients' work "
       "together, for all data those of training.",))
 
 

@@ -3,7 +3,7 @@
 Clean accuracy, the worst class, the spread over classes, accuracy under attack,
 calibration and the success of a trigger, network by network. A set that comes
 with a learner of its own in place of a network (soft-label neighbours, a linear
-probe) is asked what classes can tell; the rest stays None.
+probe) is only asked what follows from predicted classes; the rest is None.
 """
 
 from collections.abc import Mapping

@@ -19,13 +19,13 @@ where pipelines are few.
 
 What differs from the published code:
   * pipelines come in pairs with complementary data. The pair of the attacked
-    one is left out with it, so that every candidate is known in as many
-    pipelines with as without it. Else the group that the attacked pipeline
-    leaves has one value less than the other, and its less certain median tells
-    on which side the candidate was: AUC is not 0.5 where nothing leaks.
-  * with one standard deviation for all candidates that of `out` is that of
-    `out`; both are pooled within candidates. The code takes that of `in`
-    twice, over all candidates together.
+    one is left out with it, so that as many of the others had a candidate as
+    had it not. Without this, the group of the attacked pipeline would have one
+    value less than the other, and its less certain median would tell on which
+    side the candidate was: AUC would not be 0.5 where nothing leaks.
+  * where one standard deviation serves all candidates, `in` and `out` have one
+    each, pooled within candidates. The code uses that of `in` for both,
+    computed over all candidates together.
   * `offline` is one-sided, as the paper has it; the code takes the density.
 
 NumPy and SciPy alone, but for the keys.

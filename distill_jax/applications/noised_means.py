@@ -2,7 +2,7 @@
 
 Distribution matching (objectives/dm.py) reads data only through means of random
 features. Here these means are released once, with Gaussian noise, and the set
-is distilled from the release; what is done after the release is free. Harder,
+is distilled from the release, which costs no further privacy. Harder,
 Adamczewski & Park, "DP-MERF: Differentially Private Mean Embeddings with Random
 Features", 2021, arXiv 2002.11603, train a generator on such means.
 
@@ -14,9 +14,10 @@ Features", 2021, arXiv 2002.11603, train a generator on such means.
 f_t are networks with random weights and P_t random projections, both drawn
 without a look at the data. One sample adds a vector of length 1 and the number
 w to one class, so the release is one Gaussian mechanism with the sensitivity
-sqrt(1 + w^2) where one sample is added or removed. Vectors of one length leave
-no norm to clip at, and counts are noised too, so that nothing about a sample
-is public. sigma is computed by Google's dp-accounting (the extra `privacy`).
+sqrt(1 + w^2) where one sample is added or removed. As all vectors have the
+length 1, no clipping norm must be chosen; counts are noised too, so that
+nothing about a sample is public. sigma is computed by Google's dp-accounting
+(the extra `privacy`).
 
 What the guarantee leaves out: names of classes and constants of preprocessing
 count as public, so take published constants, not those fitted to the data; the
@@ -60,10 +61,10 @@ def maker(
     epsilon: positive; of one sample added to or removed from the train split.
     delta: in (0, 1), well below 1 over the number of samples.
     num_networks: T.
-    num_features: that each network is projected to; more see more and take
-      more noise.
-    count_weight: w; more makes counts more and means less certain.
-    num_steps: of Adam, which see the release alone.
+    num_features: dimensions that each network's features are projected to; more
+      of them describe classes better, and carry more noise in all.
+    count_weight: w; a larger one makes counts more accurate and means less.
+    num_steps: of Adam; they read the release and no samples.
     step_size: of Adam, in model space.
 
   Returns:

@@ -1,4 +1,4 @@
-"""How real data lie with clients: rows of the training split, client by client.
+"""Which samples each client has: rows of the training split, client by client.
 
 Label skew by a number of classes for each client, as in Song et al., "Federated
 Learning via Decentralized Dataset Distillation in Resource-Constrained Edge

@@ -1,8 +1,9 @@
 """Equal programs are compiled once, also where a method builds them anew.
 
-Each call of a maker builds its functions, so JAX compiles them again for every
-pipeline or client, which takes longer than running them. JAX's cache on disk
-knows programs by what they are. A search asks every maker once, and needs none.
+Each call of a maker builds its functions anew, so JAX compiles them again for
+every pipeline or client, which takes longer than running them. JAX's cache on
+disk recognises equal programs. A search calls every maker once and needs no
+cache.
 """
 
 import contextlib

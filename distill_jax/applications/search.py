@@ -8,8 +8,8 @@ hold, and all data stopped early.
 
 What differs: papers choose by test accuracy; here everything is chosen on
 validation data, and the test split is used once, for the chosen candidates.
-Correlations come over all candidates with bootstrap intervals, and the cost
-counts distilling.
+Correlations are over all candidates and have bootstrap intervals, and the cost
+includes making the sets.
 """
 
 from collections.abc import Mapping, Sequence

@@ -18,9 +18,9 @@ where standardised features have a standard deviation of 1, without a clamp.
 
 A sample counts as right under an attack if it is right both where it was and
 where it was moved to. `random_signs` needs no gradient: where it leaves less
-accuracy than PGD, the gradient is masked, and PGD says nothing. So says the
-share of samples whose gradient is exactly zero, as float32 has it for networks
-that are too sure.
+accuracy than PGD, the gradient is masked, and PGD says nothing. A large share of
+samples whose gradient is exactly zero says the same: in float32 the gradients of
+very confident networks vanish.
 """
 
 from collections.abc import Callable
@@ -86,13 +86,24 @@ def pgd(
     eps: float = EPS,
     num_steps: int = 20,
     step_size: float | None = None) -> Attack:
-  """So many projected steps from a random start; of eps / 4 by default."""
+  """Projected steps along the gradient's sign, from a random start.
+
+  Args:
+    eps: farthest move of a coordinate, positive.
+    num_steps: at least 1.
+    step_size: positive; eps / 4 by default.
+  """
   step_size = eps / 4 if step_size is None else step_size
   return _checked(Attack("pgd", eps, num_steps, step_size, True))
 
 
 def random_signs(eps: float = EPS, num_tries: int = 20) -> Attack:
-  """The worst of so many random corners of the ball, without any gradient."""
+  """The worst of random corners of the ball, without any gradient.
+
+  Args:
+    eps: distance of a corner in every coordinate, positive.
+    num_tries: corners, at least 1.
+  """
   return _checked(Attack("random_signs", eps, num_tries, eps, gradient=False))
 
 

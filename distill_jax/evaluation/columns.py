@@ -19,7 +19,7 @@ from distill_jax.types import Array, Network, PyTree
 
 NAMES = ("attacks", "calibration")
 _ATTACKS = 2**30 + 1  # of a key, beside the numbers of networks
-NUM_ATTACKED = 1000  # samples: one attack is 100 times as dear as one test
+NUM_ATTACKED = 1000  # samples: an attack costs 100 times what a test does
 
 
 def measured_of_set(

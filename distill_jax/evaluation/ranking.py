@@ -4,9 +4,9 @@ Spearman's rho and Kendall's tau-b with bootstrap intervals, both with ties; the
 same over the best k alone, as papers on condensed proxies report it (Zhao et
 al., "Dataset Condensation with Gradient Matching", 2020, arXiv 2006.05929; Du
 et al., "Minimizing the Accumulated Trajectory Error", 2022, arXiv 2211.11004,
-top 5, 10 and 20); and regret. Papers do not say by which accuracy their top is
-taken, so that is an argument. Over five candidates rho takes 21 values at most:
-read its interval.
+top 5, 10 and 20); and regret. Papers do not say which accuracy decides who is
+among the best k, so that is an argument. Of five candidates rho has at most 21
+different values: read its interval.
 """
 
 from collections.abc import Callable, Sequence
