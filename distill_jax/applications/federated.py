@@ -39,6 +39,7 @@ from distill_jax.applications.serving import (
     on_all,
     recipe_spec,
     row_of,
+    server,
 )
 from distill_jax.applications.settings import (
     check_counts,
@@ -51,6 +52,8 @@ from distill_jax.applications.upload import check_values
 from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError, shown
 from distill_jax.runs import students
+
+__all__ = ["compare", "run", "server"]
 
 
 def compare(

@@ -18,9 +18,9 @@ where standardised features have a standard deviation of 1, without a clamp.
 
 A sample counts as right under an attack if it is right both where it was and
 where it was moved to. `random_signs` needs no gradient: where it leaves less
-accuracy than PGD, the gradient is masked, and PGD says nothing. A large share of
-samples whose gradient is exactly zero says the same: in float32 the gradients of
-very confident networks vanish.
+accuracy than PGD, the gradient is masked, and PGD says nothing. A large share
+of samples whose gradient is exactly zero says the same: in float32 the
+gradients of very confident networks vanish.
 """
 
 from collections.abc import Callable

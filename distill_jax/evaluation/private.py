@@ -7,8 +7,8 @@ the gradient of each one taken is shortened to length C:
 
     g = ( sum_i g_i min(1, C / |g_i|) + N(0, sigma^2 C^2 I) ) / (q N)
 
-The recipe only adds noise. Which guarantee this gives follows from q, the number
-of steps and sigma: see `applications.accounting`.
+The recipe only adds noise. Which guarantee this gives follows from q, the
+number of steps and sigma: see `applications.accounting`.
 """
 
 import functools
