@@ -81,9 +81,11 @@ def main(argv):
             command=command()))
     replace(folder / "table.txt", f"{found!r}\n".encode())
     print(found)
-    with contextlib.suppress(ImportError):
+    with contextlib.suppress(ImportError):  # matplotlib is an extra
       figures.save(found.figure(), folder / "figure.png")
-  print(f"\nin {folder}: report.json, table.txt, figure.png")
+  left = ("report.json", "table.txt", "figure.png")
+  told = ", ".join(name for name in left if (folder / name).exists())
+  print(f"\nin {folder}: {told}")
 
 
 def _source(config):

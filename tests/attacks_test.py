@@ -109,11 +109,22 @@ class PerturbedTest(parameterized.TestCase):
 
   @parameterized.parameters(
       (lambda: attacks.fgsm(0.0), "`eps` must be positive; got 0.0"),
-      (lambda: attacks.pgd(0.1, 0), "`num_steps` must be at least 1; got 0"),
+      (lambda: attacks.pgd(0.1, 0), "`num_steps` must be a whole number of at"),
+      (lambda: attacks.pgd("a"), "`eps` must be a number; got 'a'"),
       (lambda: attacks.pgd(0.1, 5, -1), "`step_size` must be positive; got -1"))
   def test_what_is_refused(self, make, message):
     with pytest.raises(ConfigError, match=message):
       make()
+
+  @parameterized.parameters(
+      (8, 10, "`eps` must be at most 1, as pixels are in .0, 1.; got 8. Usual"),
+      (EPS, -1, "`num_attacked` must be a whole number of at least 0; got -1"),
+      (EPS, 2.5, "`num_attacked` must be a whole number of at least 0; got 2"))
+  def test_what_is_refused_of_a_split(self, eps, num_samples, message):
+    x = np.random.default_rng(0).uniform(size=(8, 4, 4, 1)).astype(np.float32)
+    source = data.from_arrays(x, np.arange(8) % 2)
+    with pytest.raises(ConfigError, match=message):
+      columns.check_attacked(source.test, eps, num_samples)
 
 
 def _of_weights(weights):
@@ -271,3 +282,13 @@ class CalibrationTest(parameterized.TestCase):
     assert found["nll"]["per_network"][1] is None
     np.testing.assert_allclose(found["nll"]["mean"], np.log(1 + np.exp(-1)))
     assert columns.calibrated(logits[1:], np.arange(2))["ece"]["mean"] is None
+
+  @parameterized.parameters(
+      ([[0], [1]], "must be .N, K. and `classes` .N., of one sample or more"),
+      ([0], "must be .N, K. and `classes`"), ([0, 3], "must be 0 to 2; got 0"),
+      ([-1, 0], "must be 0 to 2; got -1 to 0"))
+  def test_refuses_classes_that_would_be_broadcast(self, classes, message):
+    for measure in (calibration.expected_calibration_error,
+                    calibration.negative_log_likelihood):
+      with self.assertRaisesRegex(ValueError, message):
+        measure(np.zeros((2, 3)), np.array(classes))

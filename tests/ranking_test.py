@@ -6,6 +6,7 @@ import pytest
 from absl.testing import parameterized
 from scipy import stats
 
+from distill_jax.errors import ConfigError
 from distill_jax.evaluation import ranking
 
 KEY = jax.random.key(0)
@@ -83,6 +84,13 @@ class Choices(parameterized.TestCase):
   @parameterized.parameters((1, 0.29), (2, 0.29), (3, 0.04), (6, 0.0))
   def test_regret(self, k, wanted):
     assert ranking.regret(self.PROXY, self.FULL, k) == pytest.approx(wanted)
+
+  def test_what_is_refused(self):
+    with self.assertRaisesRegex(ValueError, "`k` must be at least 1; got 0"):
+      ranking.regret([1, 2], [1, 2], 0)
+    for topk in ((0,), ("5",), (2.5,)):
+      with self.assertRaisesRegex(ConfigError, "`topk` must be whole numbers"):
+        ranking.agreement(KEY, [1, 2], [1, 2], topk=topk)
 
   def test_of_equal_scores_the_first_is_chosen(self):
     assert ranking.top([1, 3, 3, 2], 2).tolist() == [1, 2]

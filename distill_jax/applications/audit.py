@@ -18,9 +18,7 @@ from distill_jax.applications.judging import Questions, ask, judge
 from distill_jax.applications.poisoning import Pattern
 from distill_jax.applications.settings import (
     check_counts,
-    check_optional,
     check_per_class,
-    check_positive,
     check_seed,
     check_tested,
     specified,
@@ -34,7 +32,7 @@ from distill_jax.applications.small_sets import (
 from distill_jax.artifact import Artifact
 from distill_jax.data.source import Source
 from distill_jax.errors import ConfigError, plain
-from distill_jax.evaluation import attacks
+from distill_jax.evaluation.columns import check_attacked
 from distill_jax.evaluation.cost import budget_of_set
 from distill_jax.evaluation.evaluator import check_labels
 from distill_jax.evaluation.fitting import own_learner
@@ -81,13 +79,7 @@ class Audit(NamedTuple):
         steps=attack["num_steps"],
         batch_size=batch_size)
     check_per_class(source, per_class)
-    check_positive(eps=attack["eps"])
-    check_optional(num_attacked=attack["num_attacked"])
-    pixels = attacks.space_of(source.test).unit == "pixels"
-    if pixels and attack["eps"] > 1:
-      raise ConfigError(
-          "`eps` must be at most 1, as pixels are in [0, 1]; got "
-          f"{attack['eps']:g}. Usual is 8/255, 0.0314.")
+    check_attacked(source.test, attack["eps"], attack["num_attacked"])
     student = students.network(network, source)
     recipe = _recipe(recipe, source, makers, student)
     num_rows = per_class * len(source.train.present)

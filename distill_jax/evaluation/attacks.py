@@ -29,9 +29,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from distill_jax.data.source import Split
-from distill_jax.errors import ConfigError
+from distill_jax.errors import ConfigError, shown
 from distill_jax.evaluation.learners import classes_if_finite
 from distill_jax.labels import cross_entropy, label_rows
 from distill_jax.parallel import map_rows
@@ -93,6 +94,7 @@ def pgd(
     num_steps: at least 1.
     step_size: positive; eps / 4 by default.
   """
+  _check_number("eps", eps)
   step_size = eps / 4 if step_size is None else step_size
   return _checked(Attack("pgd", eps, num_steps, step_size, True))
 
@@ -242,12 +244,19 @@ def _try(keys, losses, points, attack, low, high):
   return jax.lax.scan(step, start, jnp.arange(attack.num_steps))[0][0]
 
 
+def _check_number(name: str, value) -> None:
+  if not isinstance(value, int | float | np.number):
+    raise ConfigError(f"`{name}` must be a number; got {shown(value)}.")
+  if not 0 < value < np.inf:
+    raise ConfigError(f"`{name}` must be positive; got {value}.")
+
+
 def _checked(attack: Attack) -> Attack:
-  if not attack.eps > 0:
-    raise ConfigError(f"`eps` must be positive; got {attack.eps}.")
-  if not attack.step_size > 0:
-    raise ConfigError(f"`step_size` must be positive; got {attack.step_size}.")
-  if attack.num_steps < 1:
+  _check_number("eps", attack.eps)
+  _check_number("step_size", attack.step_size)
+  steps = attack.num_steps
+  if not isinstance(steps, int | np.integer) or steps < 1:
     raise ConfigError(
-        f"`num_steps` must be at least 1; got {attack.num_steps}.")
+        "`num_steps` must be a whole number of at least 1; got "
+        f"{shown(steps)}.")
   return attack

@@ -13,6 +13,7 @@ import numpy as np
 
 from distill_jax.artifact import Artifact
 from distill_jax.data.source import Split
+from distill_jax.errors import ConfigError, shown
 from distill_jax.evaluation import attacks, calibration
 from distill_jax.evaluation.trained import networks_of, outputs_on
 from distill_jax.types import Array, Network, PyTree
@@ -38,6 +39,8 @@ def measured_of_set(
     eps: see `under_attack`.
     num_samples: see `under_attack`.
   """
+  if "attacks" in names:
+    check_attacked(split, eps, num_samples)
   networks = networks_of(
       key, artifact, network=network, num_networks=num_networks)
   found = {}
@@ -52,6 +55,30 @@ def measured_of_set(
   if "calibration" in names:
     found["calibration"] = calibration_of(networks, split, network=network)
   return found
+
+
+def check_attacked(
+    split: Split, eps: float, num_samples: int, num_steps: int = 1) -> None:
+  """Refuses settings of `under_attack`, before networks are trained.
+
+  Args:
+    split: what is attacked.
+    eps: see `under_attack`.
+    num_samples: see `under_attack`.
+    num_steps: see `under_attack`.
+
+  Raises:
+    ConfigError: numbers of a wrong kind or range.
+  """
+  attacks.pgd(eps, num_steps)
+  if attacks.space_of(split).unit == "pixels" and eps > 1:
+    raise ConfigError(
+        f"`eps` must be at most 1, as pixels are in [0, 1]; got {eps:g}. Usual "
+        "is 8/255, 0.0314.")
+  if not isinstance(num_samples, int | np.integer) or num_samples < 0:
+    raise ConfigError(
+        "`num_attacked` must be a whole number of at least 0; got "
+        f"{shown(num_samples)}.")
 
 
 def under_attack(
@@ -79,7 +106,11 @@ def under_attack(
     JSON values: `unit`, `eps`, `num_steps`, `num_samples`, and `summary` of
     accuracies as `clean` (on the same samples), `fgsm`, `pgd` and
     `random_signs`; `zero_gradient` of the share of samples without a gradient.
+
+  Raises:
+    ConfigError: see `check_attacked`.
   """
+  check_attacked(split, eps, num_samples, num_steps)
   k_choice, k_attack = jax.random.split(key)
   size = split.num_samples
   order = np.asarray(jax.random.permutation(k_choice, size))
