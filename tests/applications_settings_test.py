@@ -89,7 +89,7 @@ def test_refuses_kinds(name, changed, message, images):
      ("continual", dict(learner=5), "`learner` must be a name, or a mapping"),
      (
          "continual", dict(learner=dict(name="union", beta=1.0)),
-         "`settings of union` must be one of .*; got 'beta'"),
+         "`learner` 'union' has no setting 'beta'; it has num_steps"),
      ("continual", dict(scenario="domain", rotations=90), "must be a list"),
      ("continual", dict(scenario="domain", rotations=["a"]), "`degrees` must"),
      ("continual", dict(preprocessing=5), "`preprocessing` must be first"),

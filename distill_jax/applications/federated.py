@@ -14,7 +14,7 @@ and there are rows of random real samples, as many as are sent and as many as
 their bytes allow.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -25,6 +25,7 @@ from distill_jax.applications import makers as making
 from distill_jax.applications.cells import Cells
 from distill_jax.applications.clients import (
     Options,
+    Union,
     collect,
     num_rows_of,
     options_of,
@@ -48,6 +49,7 @@ from distill_jax.applications.settings import (
     is_whole,
     listed,
 )
+from distill_jax.applications.small_sets import Maker
 from distill_jax.applications.upload import check_values
 from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError, shown
@@ -126,27 +128,15 @@ def compare(
       recipe=recipe,
       num_networks=num_networks,
       seed=seed)
-  rows, compared = [], []
-  for one in given:
-    union = collect(
-        source, clients, one, samples_per_class=samples_per_class, **fixed)
-    rows.append(row_of(source, one.name, union, judged, cells))
-    if same_bytes and not one.exact:
-      sizes = np.bincount(union.from_client, minlength=len(clients))
-      each = union.bytes / union.num_samples
-      budgets = [int(each * size) for size in sizes]
-      if budgets in compared:
-        continue
-      compared.append(budgets)
-      as_many = collect(
+  rows = [
+      row_of(source, title, union, judged, cells) for title, union in _unions(
           source,
           clients,
-          "random_real",
-          budgets=budgets,
-          name=f"bytes_of_{one.name}",
+          given,
+          samples_per_class=samples_per_class,
+          same_bytes=same_bytes,
           **fixed)
-      rows.append(
-          row_of(source, f"real, bytes of {one.name}", as_many, judged, cells))
+  ]
   if rounds:
     rows += averaged(
         source, clients, server_network, rounds, local_epochs, seed, cells)
@@ -243,6 +233,37 @@ def run(
       cells=cells)
   found["settings"]["partition"] = dict(name=partition, **settings)
   return found
+
+
+def _unions(
+    source, clients: Sequence[np.ndarray], given: Sequence[Maker], *,
+    samples_per_class: int, same_bytes: bool,
+    **fixed: Any) -> Iterator[tuple[str, Union]]:
+  """What the server gets of each kind of client, by the label of its row.
+
+  After sets whose samples are not real ones come random real samples of as many
+  bytes of each client; sets of equal bytes share them.
+  """
+  compared = []
+  for one in given:
+    union = collect(
+        source, clients, one, samples_per_class=samples_per_class, **fixed)
+    yield one.name, union
+    if not same_bytes or one.exact:
+      continue
+    sizes = np.bincount(union.from_client, minlength=len(clients))
+    each = union.bytes / union.num_samples
+    budgets = [int(each * size) for size in sizes]
+    if budgets in compared:
+      continue
+    compared.append(budgets)
+    yield f"real, bytes of {one.name}", collect(
+        source,
+        clients,
+        "random_real",
+        budgets=budgets,
+        name=f"bytes_of_{one.name}",
+        **fixed)
 
 
 def _rounds(given) -> list[int]:

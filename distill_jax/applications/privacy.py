@@ -147,31 +147,20 @@ def run(
       delta=delta,
       noised=noised,
       dp_sgd=dp_sgd)
-  total = len(known) * num_pipelines
   embed = public_features(key_of(seed, _PUBLIC), source)
-
-  def pipelines(number, arm):
-    for m in range(num_pipelines):
-      place = number * num_pipelines + m + 1
-      with working(f"privacy: pipeline {place} of {total}"):
-        found = cells.arrays(
-            f"arm_{number}/pipeline_{m}",
-            partial(
-                shadow,
-                key_of(seed, _MAKE, number, m),
-                key_of(seed, _TRAIN, m),
-                arm,
-                candidates,
-                keep[m],
-                network,
-                embed=embed))
-      yield found
 
   rows = []
   for number, arm in enumerate(known):
-    with compiled_once():
-      found = list(pipelines(number, arm))
-    stacked = {k: np.stack([one[k] for one in found]) for k in found[0]}
+    stacked = _pipelines(
+        number,
+        arm,
+        cells=cells,
+        seed=seed,
+        candidates=candidates,
+        keep=keep,
+        network=network,
+        embed=embed,
+        total=len(known) * num_pipelines)
     rows.append(
         privacy_rows.row(
             key_of(seed, _REPORT, number), arm.name, stacked, keep, candidates.
@@ -194,3 +183,25 @@ def run(
   return Findings(
       dict(application="privacy", settings=settings, rows=rows),
       privacy_report.table, privacy_report.figure)
+
+
+def _pipelines(
+    number: int, arm: Arm, *, cells: Cells, seed: int, candidates: Candidates,
+    keep: np.ndarray, network: Any, embed: Any,
+    total: int) -> dict[str, np.ndarray]:
+  """What all pipelines of an arm give, [N, ...] by name, each in its cell."""
+  found, before = [], number * len(keep)
+  with compiled_once():
+    for m, kept in enumerate(keep):
+      with working(f"privacy: pipeline {before + m + 1} of {total}"):
+        make = partial(
+            shadow,
+            key_of(seed, _MAKE, number, m),
+            key_of(seed, _TRAIN, m),
+            arm,
+            candidates,
+            kept,
+            network,
+            embed=embed)
+        found.append(cells.arrays(f"arm_{number}/pipeline_{m}", make))
+  return {k: np.stack([one[k] for one in found]) for k in found[0]}

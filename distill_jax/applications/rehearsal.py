@@ -25,7 +25,7 @@ from distill_jax.applications.settings import (
     check_positive,
     specified,
 )
-from distill_jax.choices import one_of
+from distill_jax.choices import nearest, one_of
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation import recipes
 from distill_jax.evaluation.recipe import Recipe, check_rule
@@ -120,19 +120,26 @@ def from_spec(spec: Mapping[str, Any] | str, recipe: Recipe) -> Rehearsal:
   name = settings.pop("name")
   make = one_of(LEARNERS, "learner", name)
   if make is gdumb:
-    for setting in settings:
-      one_of(("recipe",), "settings of gdumb", setting)
+    _check_known(name, settings, ("recipe",))
     own = settings.get("recipe")
     return gdumb(recipes.from_spec(specified("recipe", own)) if own else recipe)
   return make(**settings)
+
+
+def _check_known(
+    name: str, settings: Mapping[str, Any], known: Sequence[str]) -> None:
+  for setting in settings:
+    if setting not in known:
+      raise ConfigError(
+          f"`learner` {name!r} has no setting {setting!r}; it has "
+          f"{', '.join(known)}.{nearest(known, setting)}")
 
 
 def _replayed(
     name: str, settings: Mapping[str, Any], fields: Sequence[str],
     carries: bool) -> Rehearsal:
   """A learner whose rule has some of these fields."""
-  for setting in settings:
-    one_of(fields, f"settings of {name}", setting)
+  _check_known(name, settings, fields)
   specification.check(name, settings, Rule._field_defaults)
   rule = Rule(**settings)
   check_counts(num_steps=rule.num_steps, batch_size=rule.batch_size)

@@ -24,6 +24,7 @@ from distill_jax import models
 from distill_jax.applications import search_arms, search_report
 from distill_jax.applications.cells import Cells, key_of
 from distill_jax.applications.findings import Findings
+from distill_jax.applications.makers import check_sound
 from distill_jax.applications.search_arms import Arm
 from distill_jax.applications.search_space import (
     Candidate,
@@ -140,6 +141,9 @@ def run(
   default = _default(network, source)
   several = any(one.network is not None for one in chosen)
   made, real = search_arms.check(arms, recipe, several=several)
+  for one in made:
+    num_rows = per_class * len(source.train.present)
+    check_sound(one, source, num_rows, default)
   for one in chosen:
     models.check_fits(one.model(default, source.num_classes), source)
   cells = cells or Cells()
