@@ -28,7 +28,7 @@ What differs from the published code:
     computed over all candidates together.
   * `offline` is one-sided, as the paper has it; the code takes the density.
 
-NumPy and SciPy alone, but for the keys.
+NumPy alone, but for the keys. `roc` has the curves that are made of the scores.
 """
 
 from typing import Any

@@ -86,25 +86,27 @@ def run(
     source: data with a test split; candidates are drawn from the train split.
     cells: where results are kept.
     seed: of everything; secret where the sets of `epsilons` are used.
-    arms: makers, methods or their specifications; `byte_matched_real` are so
-      many random real samples as the bytes of `per_class` distilled ones hold.
-      Without a `label` of its own an arm is named for its start too.
+    arms: makers, methods or their specifications. "byte_matched_real" stands
+      for as many random real samples as fit the bytes of a set of distilled
+      ones. The name of an arm without a `label` holds its `start` too.
     num_candidates: Z, samples that may be members.
     num_pipelines: N, even and at least 6; each has half of the candidates.
-    per_class: samples of a set.
+    per_class: label rows of each class in a set.
     num_canaries: candidates with a wrong label, reported apart.
-    network: that is distilled for and trained; by default what suits the data.
-      Kernels, and sets with a learner of their own, are judged by that.
-    recipe: of training; None for that of each set. Sets with centred labels,
-      step sizes or a fixed initialisation have their own in any case.
+    network: that methods distil for and that is trained on the sets; by default
+      one that suits the data. Sets of kernel methods, and others that bring a
+      learner of their own, are judged by that learner.
+    recipe: of training; with None each set is trained on by its own. Sets with
+      centred labels, step sizes or a fixed initialisation keep their own in any
+      case.
     early_steps: numbers of updates (or epochs, as the recipe counts) after
       which training on all real samples stops, an arm each.
     epsilons: of differential privacy: an arm each of sets, and an arm each of
       training on all real samples by DP-SGD.
     delta: theirs.
     noised: further settings of the sets, see `noised_means.maker`.
-    dp_sgd: further settings of the recipe `dp_sgd`, whose noise is computed;
-      None for no such arms.
+    dp_sgd: further settings of the recipe `dp_sgd`, whose noise follows from
+      epsilon and delta; None for no such arms.
 
   Returns:
     `rows` with one entry an arm: accuracy (`mean`, `stderr`, over pipelines),

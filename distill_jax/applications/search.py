@@ -95,19 +95,19 @@ def run(
     seed: of everything that is drawn.
     space: see `candidates`. Where it makes ConvNets and the data are no images,
       `step_sizes` are searched in its place, and the table says so.
-    num_candidates: at most, a stratified sample of the space.
+    num_candidates: at most so many, a stratified sample of the space.
     arms: makers of sets (see `makers.maker`), "early_stopping" and
       "byte_matched_real"; see `search_arms`.
     per_class: label rows of each class in a set.
     network: that methods distil with, and that is trained where candidates name
       none, as a specification; by default one that suits the data.
-    recipe: of training on every arm, of cross-entropy and by updates or epochs;
-      candidates may change its settings.
+    recipe: of training on every arm, with cross-entropy and for a number of
+      updates or epochs; candidates may change its settings.
     num_networks: networks trained of each candidate; network i starts from the
       same key on every arm.
-    num_truth_samples: real samples of the truth; 0 for all.
+    num_truth_samples: real samples that stand for all data; 0 for all of them.
     truth_epochs: passes over these.
-    topk: numbers of best candidates that rho is also given for.
+    topk: numbers of best candidates that rho is given for, beside all of them.
     topk_by: "full" or "proxy", the accuracies that say which are best.
     num_resamples: of the bootstrap.
 
