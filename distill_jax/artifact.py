@@ -68,9 +68,9 @@ class Artifact(NamedTuple):
     student_init: "fixed" where there is a theta_0, else "random".
     recipe: how to train: {"name": ..., settings}.
     network: that the set was made for: {"name": ..., settings}, or {}.
-    storage_bytes: of samples (codes), labels, step_sizes, decoder, their total;
-      apart from that of theta_0 as initial and of words with their vectors as
-      vectors.
+    storage_bytes: of samples (codes), labels, step_sizes, decoder, of a decoder
+      that the file lacks as outside, their total; apart from that of theta_0 as
+      initial and of words with their vectors as vectors.
     provenance: data, fingerprint, versions and whatever the maker adds.
   """
 
@@ -255,6 +255,7 @@ def to_artifact(
       raw_dtype=source.raw_dtype,
       method=method,
       parameterization=_name_of(estimator.parameterization),
+      decoder_bytes=getattr(estimator.parameterization, "decoder_bytes", 0),
       label_space=label_space,
       class_names=source.class_names,
       recipe=recipe or _default_recipe(samples.step_sizes),
@@ -427,13 +428,28 @@ def unwritable(path: FilePath, error: OSError) -> ArtifactError:
 
 
 def _make(
-    *, inputs, labels, step_sizes, order, initial, codes, stored_labels,
-    class_names, recipe, network, provenance, **rest) -> Artifact:
+    *,
+    inputs,
+    labels,
+    step_sizes,
+    order,
+    initial,
+    codes,
+    stored_labels,
+    class_names,
+    recipe,
+    network,
+    provenance,
+    decoder_bytes=0,
+    **rest) -> Artifact:
   """Brings everything to the form in which a file returns it, and checks."""
   inputs, labels = _float32("inputs", inputs), _float32("labels", labels)
   step_sizes = _float32("step_sizes", step_sizes)
   codes = schema.plain("codes", codes)
   sizes = schema.storage_bytes(codes, inputs, stored_labels, step_sizes)
+  if decoder_bytes:
+    sizes["outside"] = decoder_bytes
+    sizes["total"] += decoder_bytes
   if isinstance(codes, np.ndarray) and np.array_equal(codes, inputs):
     codes = ()
   initial = schema.plain("initial", initial) if jax.tree.leaves(initial) else ()

@@ -284,6 +284,9 @@ def from_drawn(
   if labels is None:
     labels = one_hot(classes, source.num_classes)
   drawn = draw(k_inputs, np.repeat(classes, parameterization.inputs_per_row))
+  if parameterization.init_for is not None:
+    parameterization = parameterization._replace(
+        init=parameterization.init_for(source.train, classes))
   return start(
       k_codes,
       drawn,

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from distill_jax.constants import learnable, with_constants
 from distill_jax.errors import ConfigError
 from distill_jax.keys import check_key
 from distill_jax.tracking import Tracker
@@ -128,7 +129,7 @@ def distiller(
 
   def init(key, distilled):
     check_key(key)
-    optimizer_state = optimizer.init(distilled)
+    optimizer_state = optimizer.init(learnable(distilled))
     check_read(distilled, estimator, _fields_of(optimizer_state))
     return State(
         step=jnp.zeros((), jnp.int32),
@@ -142,9 +143,11 @@ def distiller(
     batch = estimator.sample(k_sample, data)
     loss, gradients, objective, metrics = estimator.estimate(
         k_estimate, state.distilled, state.objective, batch)
+    floats = learnable(state.distilled)
     updates, optimizer_state = optimizer.update(
-        gradients, state.optimizer, state.distilled)
-    distilled = optax.apply_updates(state.distilled, updates)
+        gradients, state.optimizer, floats)
+    distilled = with_constants(
+        optax.apply_updates(floats, updates), state.distilled)
     if project:
       distilled = project(distilled)
     tracked = state.tracked

@@ -5,6 +5,8 @@ the class of each row, which must have real samples; results are in model space,
 [sets, M, ...].
 """
 
+from collections.abc import Iterator
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -50,7 +52,7 @@ def class_mean(split: Split, classes: np.ndarray) -> Array:
   means = {
       c:
           sum(part.sum(0, dtype=np.float64)
-              for part in _parts(split, c)) / int(split.counts[c])
+              for part in class_parts(split, c)) / int(split.counts[c])
       for c in np.unique(classes)
   }
   stacked = np.stack([means[c] for c in classes])[None]
@@ -180,11 +182,11 @@ def _herded(points: np.ndarray, wanted: int) -> np.ndarray:
 
 def _encoded(split, c) -> np.ndarray:
   """All samples of class c in model space."""
-  return np.concatenate(list(_parts(split, c)))
+  return np.concatenate(list(class_parts(split, c)))
 
 
-def _parts(split, c):
-  """Yields the samples of class c in model space, part by part."""
+def class_parts(split: Split, c: int) -> Iterator[np.ndarray]:
+  """Yields the samples of class c [n, ...] in model space, part by part."""
   members = split.members[c, :int(split.counts[c])]
   for start in range(0, len(members), _ENCODE_ROWS):
     rows = members[start:start + _ENCODE_ROWS]

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from distill_jax.constants import learnable, with_constants
 from distill_jax.types import Array, Distilled, PyTree
 
 
@@ -49,14 +50,15 @@ def running_average(decay: float) -> Tracker:
   average = optax.ema(decay)
 
   def init(distilled):
-    still = jax.tree.map(jnp.zeros_like, distilled)
+    still = jax.tree.map(jnp.zeros_like, learnable(distilled))
     return Average(distilled, distilled, average.init(still))
 
   def update(before: Average, step, distilled, loss):
     del step, loss
-    shift = jax.tree.map(jnp.subtract, distilled, before.start)
+    start = learnable(before.start)
+    shift = jax.tree.map(jnp.subtract, learnable(distilled), start)
     shift, state = average.update(shift, before.state)
-    value = jax.tree.map(jnp.add, before.start, shift)
+    value = with_constants(jax.tree.map(jnp.add, start, shift), distilled)
     value = value._replace(raw_step_sizes=distilled.raw_step_sizes)
     return Average(value, before.start, state)
 

@@ -155,6 +155,8 @@ class Anchor(NamedTuple):
 class Parameterization(NamedTuple):
   """How a distilled set is stored.
 
+  Leaves of codes that are whole numbers are constants: nothing learns them.
+
   Attributes:
     init: `(key, inputs) -> codes`, from real or random inputs [R * r, ...], the
       r inputs of a row side by side.
@@ -163,6 +165,10 @@ class Parameterization(NamedTuple):
     inputs_per_row: r, inputs that make one row of codes.
     separates_classes: whether each decoded sample belongs to the label row of
       one class alone, so that codes can be split or clamped.
+    init_for: `(split, classes [R]) -> init`, for codes that depend on real data
+      besides their inputs, given the class of each label row; None for others.
+      Starts that have a `data.Split` use it.
+    decoder_bytes: of a decoder that is not among the codes.
     spec: name and JSON settings from which it can be rebuilt, `()` for one
       that has none; see `parameterization.from_spec`.
   """
@@ -172,6 +178,8 @@ class Parameterization(NamedTuple):
   owner: Callable[[PyTree], Array]
   inputs_per_row: int = 1
   separates_classes: bool = False
+  init_for: Callable[[PyTree, np.ndarray], Callable] | None = None
+  decoder_bytes: int = 0
   spec: Spec = ()
 
 

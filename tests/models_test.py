@@ -79,7 +79,16 @@ def test_kernels_by_default():
 
 @pytest.mark.parametrize(
     "spec, separates",
-    [(dict(name="hallucinator", num_styles=2), False),
+    [(
+        dict(
+            name="field",
+            width=6,
+            depth=2,
+            per_row=1,
+            fit_steps=1000,
+            fit_rate=3e-3), False),
+     (dict(name="frequency", keep=49, mask="variance", per_row=1), False),
+     (dict(name="hallucinator", num_styles=2), False),
      (dict(name="linear_bases", num_bases=3, reduction=1), False),
      (dict(name="multi_formation", factor=2, fill=[.1, .2]), True),
      (dict(name="pixels"), True), (dict(name="preconditioned"), False)])

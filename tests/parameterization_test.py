@@ -6,7 +6,11 @@ import numpy as np
 from absl.testing import parameterized
 
 from distill_jax import initialisation
+from distill_jax.constants import learnable, with_constants
+from distill_jax.parameterization.field import field
+from distill_jax.parameterization.frequency import frequency
 from distill_jax.parameterization.hallucinator import hallucinator
+from distill_jax.parameterization.latent import latent
 from distill_jax.parameterization.linear_bases import linear_bases
 from distill_jax.parameterization.multi_formation import multi_formation
 from distill_jax.parameterization.pixels import pixels
@@ -16,7 +20,15 @@ ALL = {
     "pixels": (pixels(), 6, 6),
     "multi_formation": (multi_formation(2), 24, 24),
     "linear_bases": (linear_bases(3, reduction=2), 6, 6),
-    "hallucinator": (hallucinator(4), 6, 24)
+    "hallucinator": (hallucinator(4), 6, 24),
+    "frequency": (frequency(5), 6, 6),
+    "frequency_lowpass": (frequency(5, "lowpass"), 6, 6),
+    "field": (field(3, fit_steps=0), 6, 6),
+    "latent": (
+        latent(
+            lambda z: jnp.repeat(z, 3, axis=3),
+            lambda key, inputs: inputs[..., :1],
+            decoder_bytes=0), 6, 6)
 }
 
 
@@ -55,13 +67,17 @@ class AllTest(parameterized.TestCase):
 
   @parameterized.parameters(*ALL)
   def test_every_code_is_learned(self, name):
+    """But for constants, which are whole numbers."""
     parameterization, given, decoded = ALL[name]
     inputs = jnp.asarray(_images(given, 8, 8, 3), jnp.float32)
     codes = parameterization.init(KEY, inputs)
     weight = jnp.asarray(_images(decoded, 8, 8, 3), jnp.float32)
-    gradient = jax.grad(
-        lambda codes: (weight * parameterization.decode(codes)).sum())(
-            codes)
+
+    def weighted(floats):
+      images = parameterization.decode(with_constants(floats, codes))
+      return (weight * images).sum()
+
+    gradient = jax.grad(weighted)(learnable(codes))
     for leaf in jax.tree.leaves(gradient):
       self.assertTrue(bool((leaf != 0).all()))
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 
+from distill_jax.constants import learnable, with_constants
 from distill_jax.types import (
     Array,
     Distilled,
@@ -38,11 +39,12 @@ def backprop(
 
   def estimate(key, distilled, state, batch):
 
-    def loss(distilled):
-      return objective.loss(key, samples_of(distilled), state, batch)
+    def loss(floats):
+      whole = with_constants(floats, distilled)
+      return objective.loss(key, samples_of(whole), state, batch)
 
     gradient_of = jax.value_and_grad(loss, has_aux=True)
-    (value, (state, metrics)), gradients = gradient_of(distilled)
+    (value, (state, metrics)), gradients = gradient_of(learnable(distilled))
     return value, gradients, state, metrics
 
   return Estimator(

@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from distill_jax.constants import learnable, with_constants
 from distill_jax.estimators.backprop import decoder
 from distill_jax.estimators.solvers import Solver, by_conjugate_gradients
 from distill_jax.types import (
@@ -104,7 +105,9 @@ def implicit(
     return ImplicitState(state, inner.init(), hessian.init())
 
   def estimate(key, distilled, state: ImplicitState, batch):
-    samples, pull_back = jax.vjp(samples_of, distilled)
+    samples, pull_back = jax.vjp(
+        lambda floats: samples_of(with_constants(floats, distilled)),
+        learnable(distilled))
     context, problem_state = problem.draw(key, samples, state.problem)
 
     inner_loss = problem.inner_loss(samples, context)

@@ -1,0 +1,146 @@
+"""Neural fields: each image is a small network from a place to its colour.
+
+Shin, Bae, Sim, Kang & Moon, "Distilling Dataset into Neural Field", 2025, arXiv
+2503.04835 (DDiF), with the networks of Sitzmann et al., "Implicit Neural
+Representations with Periodic Activation Functions", 2020, arXiv 2006.09661
+(SIREN). At a place p in [-1, 1]^2 an image has
+
+    h_1 = sin( 30 (W_1 p + b_1) ),   h_l = sin( 10 (W_l h_{l-1} + b_l) )
+    X(p) = W h_L + b
+
+Weights start from U(+-1/2) in the first layer and U(+-sqrt(6 / in) / 10) after
+it, biases from U(+-1/sqrt(in)). Then Adam fits every network to its input, by
+the squared error. Corners of the image are corners of the square, whatever its
+size: the same codes decode at any resolution.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from distill_jax.parameterization.images import check_images, grid
+from distill_jax.specification import specified
+from distill_jax.types import Array, Parameterization, PyTree
+
+_FIRST, _HIDDEN = 30.0, 10.0  # frequencies
+_AT_ONCE = 256  # networks fitted side by side
+
+
+@specified()
+def field(
+    width: int,
+    depth: int = 2,
+    *,
+    per_row: int = 1,
+    fit_steps: int = 1000,
+    fit_rate: float = 3e-3) -> Parameterization:
+  """Codes of one network an image.
+
+  A network has (2 + 1) d + (L - 1) (d + 1) d + (d + 1) C floats, d its width
+  and L its depth: 81 for d = 6 in colour, 67 in grey. As many images as these
+  floats go into H W C take the place of one image of pixels: ask for so many
+  label rows, or for so many images `per_row`, which share a label row.
+
+  `init` takes r inputs a label row, side by side, and fits a network to each.
+  For noise, which no small network fits, `fit_steps=0` saves the time.
+
+  Args:
+    width: d, at least 1.
+    depth: L, layers with a sine, at least 1.
+    per_row: r, images of a label row, at least 1.
+    fit_steps: of Adam, from a random network to the input.
+    fit_rate: its step size, positive.
+  """
+  for name, value in (("width", width), ("depth", depth), ("per_row", per_row)):
+    if value < 1:
+      raise ValueError(f"`{name}` must be at least 1; got {value}.")
+  if fit_steps < 0 or not fit_rate > 0:
+    raise ValueError(
+        "`fit_steps` must not be negative and `fit_rate` must be positive; got "
+        f"{fit_steps} and {fit_rate}.")
+
+  def init(key, inputs):
+    check_images(inputs, per_row)
+    _, rows, columns, channels = inputs.shape
+    sizes = (2, *(width,) * depth, channels)
+    where = places(rows, columns, inputs.dtype)
+    rule = optax.adam(fit_rate)
+
+    def fitted(given):
+      key, image = given
+      layers = random_layers(key, sizes, inputs.dtype)
+
+      def loss(layers):
+        return jnp.square(colours(layers, where) - image).mean()
+
+      def step(carry, _):
+        layers, state = carry
+        updates, state = rule.update(jax.grad(loss)(layers), state)
+        return (optax.apply_updates(layers, updates), state), None
+
+      start = layers, rule.init(layers)
+      return jax.lax.scan(step, start, length=fit_steps)[0][0]
+
+    keys = jax.random.split(key, len(inputs))
+    layers = jax.lax.map(fitted, (keys, inputs), batch_size=_AT_ONCE)
+    return {"layers": layers, "grid": grid(rows, columns)}
+
+  def decode(codes):
+    layers = codes["layers"]
+    _, rows, columns = codes["grid"].shape
+    where = places(rows, columns, layers[0]["kernel"].dtype)
+    return jax.vmap(colours, (0, None))(layers, where)
+
+  def owner(codes):
+    size = len(codes["layers"][0]["bias"])
+    return jnp.arange(size, dtype=jnp.int32) // per_row
+
+  return Parameterization(init, decode, owner, inputs_per_row=per_row)
+
+
+def at_size(codes: PyTree, height: int, width: int) -> PyTree:
+  """The same fields, which then decode to [M, height, width, C]."""
+  return {**codes, "grid": grid(height, width)}
+
+
+def places(height: int, width: int, dtype) -> Array:
+  """[H, W, 2] in [-1, 1], down and to the right."""
+  axes = (jnp.linspace(-1, 1, side, dtype=dtype) for side in (height, width))
+  return jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1)
+
+
+def colours(layers: PyTree, where: Array) -> Array:
+  """Values [..., C] of one field at places [..., 2]."""
+  x = where
+  for number, layer in enumerate(layers):
+    x = jnp.matmul(x, layer["kernel"], precision=jax.lax.Precision.HIGHEST)
+    x = x + layer["bias"]
+    if number < len(layers) - 1:
+      x = jnp.sin((_HIDDEN if number else _FIRST) * x)
+  return x
+
+
+def random_layers(key: Array, sizes: tuple[int, ...], dtype) -> PyTree:
+  """Kernels [in, out] and biases [out] of one field.
+
+  Args:
+    key: consumed.
+    sizes: of the layers, from 2 to C.
+    dtype: of floats.
+  """
+  layers = []
+  pairs = list(zip(sizes[:-1], sizes[1:], strict=True))
+  for number, (k, (fan_in, size)) in enumerate(zip(jax.random.split(key,
+                                                                    len(pairs)),
+                                                   pairs, strict=True)):
+    k_kernel, k_bias = jax.random.split(k)
+    bound = (6 / fan_in)**0.5 / _HIDDEN if number else 1 / fan_in
+    bounds = dict(kernel=bound, bias=fan_in**-0.5)
+    layers.append({
+        name:
+            jax.random.uniform(
+                key, shape, dtype, minval=-bounds[name], maxval=bounds[name])
+        for name, key, shape in (("kernel", k_kernel, (fan_in, size)),
+                                 ("bias", k_bias, (size,)))
+    })
+  return tuple(layers)

@@ -1,0 +1,191 @@
+"""Frequencies: of each image only some coefficients of its cosine transform.
+
+Shin, Shin & Moon, "Frequency Domain-based Dataset Distillation",
+2023, arXiv 2311.08819 (FreD). A row keeps m of the H W frequencies, the same
+ones in all channels:
+
+    X = D_H' scatter(z, places) D_W,   z [m, C]
+    D_N[k, i] = sqrt((1 + (k > 0)) / N) cos(pi k (2 i + 1) / (2 N))
+
+D is orthonormal (DCT-II), so that coefficients have the scale of pixels and
+learn at their rates, where the published code has no normalisation and rates
+that make up for it. Frequencies are those in which the real images of the class
+vary most,
+
+    argmax_m  sum_n ( Z_n - mean_n Z )^2,   Z = mean_channels D_H X D_W'
+
+over all real images of the class, where the published code has those that the
+set starts from; or the m lowest ones, in the zigzag order of JPEG.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from distill_jax import selection
+from distill_jax.choices import one_of
+from distill_jax.data.source import Split
+from distill_jax.parameterization.images import check_images, grid
+from distill_jax.specification import specified
+from distill_jax.types import Array, Parameterization, PyTree
+
+MASKS = ("lowpass", "variance")
+
+
+@specified()
+def frequency(
+    keep: int, mask: str = "variance", *, per_row: int = 1) -> Parameterization:
+  """Codes of m coefficients a channel, and masks counted as the decoder.
+
+  The floats of one image of pixels hold floor(H W / m) images of codes. Ask for
+  so many label rows, or for so many images `per_row`, which share a label row
+  as the tiles of `multi_formation` do. Learned floats: R r m C. Stored besides,
+  with `mask="variance"`: a bit for each frequency of each class, and a byte a
+  label row (four from 257 classes on) that names its class.
+
+  `init` takes r inputs a label row, side by side, and keeps their coefficients.
+  Where it has no real data beside them, they stand for those, as one class.
+
+  Args:
+    keep: m, at least 1 and at most H W.
+    mask: "variance" or "lowpass".
+    per_row: r, images of a label row, at least 1.
+  """
+  if keep < 1 or per_row < 1:
+    raise ValueError(
+        "`keep` and `per_row` must be at least 1; got "
+        f"{keep} and {per_row}.")
+  one_of(MASKS, "mask", mask)
+
+  def encode(inputs, decoder):
+    check_images(inputs, per_row)
+    _, height, width, _ = inputs.shape
+    if keep > height * width:
+      raise ValueError(
+          f"`keep` must be at most the {height * width} frequencies of images "
+          f"that are {height} by {width}; got {keep}.")
+    codes = {"grid": grid(height, width), **decoder}
+    places = _places(codes, keep, len(inputs))
+    flat = transform(inputs).reshape(len(inputs), height * width, -1)
+    kept = jnp.take_along_axis(flat, places[..., None], axis=1)
+    return {"coefficients": kept, **codes}
+
+  def init(key, inputs):
+    del key
+    check_images(inputs, per_row)
+    if mask == "lowpass":
+      return encode(inputs, {})
+    chosen = largest(_variance([np.asarray(inputs)]), keep)
+    rows = np.zeros(len(inputs) // per_row, int)
+    return encode(inputs, _decoder(chosen[None], rows))
+
+  def init_for(split: Split, classes: np.ndarray):
+    present, rows = np.unique(classes, return_inverse=True)
+    chosen = [
+        largest(_variance(selection.class_parts(split, c)), keep)
+        for c in present
+    ]
+    decoder = _decoder(np.stack(chosen), rows)
+    return lambda key, inputs: encode(inputs, decoder)
+
+  def decode(codes):
+    kept = codes["coefficients"]
+    size, num_kept, channels = kept.shape
+    _, height, width = codes["grid"].shape
+    places = _places(codes, num_kept, size)
+    flat = jnp.zeros((size, height * width, channels), kept.dtype)
+    flat = flat.at[jnp.arange(size)[:, None], places].set(kept)
+    return inverse(flat.reshape(size, height, width, channels))
+
+  def owner(codes):
+    rows = jnp.arange(len(codes["coefficients"]), dtype=jnp.int32)
+    return rows // per_row
+
+  return Parameterization(
+      init,
+      decode,
+      owner,
+      inputs_per_row=per_row,
+      init_for=init_for if mask == "variance" else None)
+
+
+def transform(images: Array) -> Array:
+  """Coefficients [B, H, W, C] of images, of the orthonormal DCT-II."""
+  return _both_sides(images, cosines(images.shape[1]), cosines(images.shape[2]))
+
+
+def inverse(coefficients: Array) -> Array:
+  """Images [B, H, W, C] of coefficients: the inverse of `transform`."""
+  _, height, width, _ = coefficients.shape
+  return _both_sides(coefficients, cosines(height).T, cosines(width).T)
+
+
+def cosines(size: int) -> np.ndarray:
+  """D [size, size] float64, the orthonormal DCT-II of a vector."""
+  k, i = np.arange(size)[:, None], np.arange(size)
+  scale = np.sqrt((1 + (k > 0)) / size)
+  return scale * np.cos(np.pi * k * (2 * i + 1) / (2 * size))
+
+
+def zigzag(height: int, width: int) -> np.ndarray:
+  """[H W] int32, places of all frequencies from low to high.
+
+  Diagonals i + j = 0, 1, ... of the [H, W] coefficients, up those that are even
+  and down those that are odd. Places are i W + j.
+  """
+  i, j = np.divmod(np.arange(height * width), width)
+  diagonal = i + j
+  along = np.where(diagonal % 2, i, -i)
+  return np.lexsort((along, diagonal)).astype(np.int32)
+
+
+def largest(variance: np.ndarray, keep: int) -> np.ndarray:
+  """Bool [H, W], true at the m largest; the first of equal ones."""
+  chosen = np.zeros(variance.size, bool)
+  chosen[np.argsort(-variance.ravel(), kind="stable")[:keep]] = True
+  return chosen.reshape(variance.shape)
+
+
+def _variance(parts) -> np.ndarray:
+  """[H, W] of the coefficients of images [n, H, W, C], mean over channels."""
+  count, total, squares = 0, 0.0, 0.0
+  for part in parts:
+    grey = np.asarray(part, np.float64).mean(-1)
+    _, height, width = grey.shape
+    found = cosines(height) @ grey @ cosines(width).T
+    count += len(found)
+    total = total + found.sum(0)
+    squares = squares + np.square(found).sum(0)
+  return squares / count - np.square(total / count)
+
+
+def _decoder(masks: np.ndarray, rows: np.ndarray) -> dict[str, PyTree]:
+  """Masks [K', H, W] as bits, and the mask of each label row."""
+  bits = np.packbits(masks.reshape(len(masks), -1), axis=1)
+  smallest = np.uint8 if len(masks) <= 256 else np.int32
+  return {
+      "decoder": {
+          "masks": jnp.asarray(bits),
+          "mask_of_row": jnp.asarray(rows.astype(smallest))
+      }
+  }
+
+
+def _places(codes: PyTree, num_kept: int, size: int) -> Array:
+  """[R r, m] int32, where the coefficients of each image stand among H W."""
+  _, height, width = codes["grid"].shape
+  if "decoder" not in codes:
+    lowest = zigzag(height, width)[:num_kept]
+    return jnp.broadcast_to(lowest, (size, num_kept))
+  bits, row = codes["decoder"]["masks"], codes["decoder"]["mask_of_row"]
+  masks = jnp.unpackbits(bits, axis=1, count=height * width)
+  # Of those that are kept, which sort first, in their order.
+  places = jnp.argsort(1 - masks, axis=1, stable=True)[:, :num_kept]
+  return jnp.repeat(
+      places[row], size // len(row), axis=0, total_repeat_length=size)
+
+
+def _both_sides(x: Array, rows: np.ndarray, columns: np.ndarray) -> Array:
+  rows, columns = (jnp.asarray(m, x.dtype) for m in (rows, columns))
+  return jnp.einsum(
+      "ki,bijc,lj->bklc", rows, x, columns, precision=jax.lax.Precision.HIGHEST)
