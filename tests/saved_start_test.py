@@ -10,6 +10,8 @@ from distill_jax.methods.method import Keys, Outcome, Store, plan
 
 NETWORK = dict(name="mlp", widths=[4])
 STORED = {
+    "field": dict(width=3, fit_steps=5),
+    "frequency": dict(keep=9),
     "hallucinator": dict(num_styles=2),
     "linear_bases": dict(num_bases=4, reduction=2),
     "multi_formation": dict(factor=2),
