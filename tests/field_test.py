@@ -127,8 +127,7 @@ def test_images_share_a_label_row():
      (dict(width=3, depth=0), "`depth` must be at least 1; got 0"),
      (dict(width=3, per_row=0), "`per_row` must be at least 1; got 0"),
      (dict(width=3, fit_steps=-1), "`fit_steps` must not be negative"),
-     (dict(width=3, fit_rate=0.0), "`fit_rate` must be positive; got 1000 and")
-    ])
+     (dict(width=3, fit_rate=0.0), "`fit_rate` must be positive; got 500 and")])
 def test_refuses(settings, message):
   with pytest.raises(ValueError, match=message):
     field(**settings)

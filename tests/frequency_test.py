@@ -178,6 +178,10 @@ def test_bytes_of_the_documents():
          "`keep` must be at most the 16 frequencies of images that are 4 by 4"),
      (lambda: frequency(4).init(KEY, jnp.zeros((2, 8))), "must be images"),
      (
+         lambda: frequency(4).init_for(
+             from_arrays(_images(9, 5), np.arange(9) % 3, test_fraction=0).
+             train, np.arange(3)), "must be images"),
+     (
          lambda: frequency(4, per_row=2).init(KEY, jnp.zeros(
              (3, 4, 4, 1))), "multiple of the 2 images of a label row; got 3")])
 def test_refuses(call, message):

@@ -12,7 +12,7 @@ DOCS = README.parent / "docs"
 PAGES = [README] + [
     DOCS / f"{name}.md" for name in (
         "applications", "own_data", "own_networks", "condense", "trajectories",
-        "kernels", "text")
+        "kernels", "text", "parameterizations")
 ]
 
 

@@ -90,7 +90,8 @@ MEANINGS = {
     "optimizer": "of the set: adam, adabelief, lamb or sgd.",
     "parameterization":
         "how samples are stored, {\"name\": ..., settings}: "
-        "pixels, multi_formation, linear_bases, hallucinator.",
+        "pixels, multi_formation, linear_bases, hallucinator, frequency, "
+        "field.",
     "parts":
         "methods whose objectives are summed, {\"name\": ..., settings} "
         "each.",

@@ -80,6 +80,7 @@ def frequency(
     return encode(inputs, _decoder(chosen[None], rows))
 
   def init_for(split: Split, classes: np.ndarray):
+    check_images(np.empty((0, *split.sample_shape)))
     present, rows = np.unique(classes, return_inverse=True)
     chosen = [
         largest(_variance(selection.class_parts(split, c)), keep)

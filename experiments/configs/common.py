@@ -16,7 +16,7 @@
                       set alone
   recipe=NAME         how networks train on the set, as published
   parameterization.name=NAME  pixels, multi_formation, linear_bases,
-                      hallucinator
+                      hallucinator, frequency, field
   quick               a trial run of a minute or two
 
 Every setting of the method is an option too: `fixed`, `steps=10`,
@@ -57,6 +57,8 @@ _HINT = (
     " Other fields are flags, such as --config.evaluation.num_networks=5; "
     "--print_config lists them.")
 _PARAMETERIZATIONS = {
+    "field": dict(width=6, depth=2, per_row=1, fit_steps=500, fit_rate=0.01),
+    "frequency": dict(keep=49, mask="variance", per_row=1),
     "hallucinator": dict(num_styles=5),
     "linear_bases": dict(num_bases=16, reduction=2),
     "multi_formation": dict(factor=2),
