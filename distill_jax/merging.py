@@ -54,7 +54,6 @@ def merge(artifacts: Sequence[Artifact]) -> Artifact:
     _check(first, other, number)
   if len(artifacts) > 1 and all(map(has_probe, artifacts)):
     return _of_probes(artifacts)
-  sizes = [a.storage_bytes for a in artifacts]
   starts = np.cumsum([0, *(a.num_samples for a in artifacts[:-1])])
   shared = {
       name: value for name, value in first.provenance.items() if all(
@@ -80,11 +79,7 @@ def merge(artifacts: Sequence[Artifact]) -> Artifact:
           method=_PREFIX + _names(a.method for a in artifacts),
           parameterization=_names(a.parameterization for a in artifacts),
           label_regime=max(a.label_regime for a in artifacts),  # soft if one is
-          storage_bytes={
-              # Word vectors are those of every set.
-              name: size if name == "vectors" else sum(s[name] for s in sizes)
-              for name, size in first.storage_bytes.items()
-          },
+          storage_bytes=_sums([a.storage_bytes for a in artifacts]),
           provenance={
               **shared, "versions": environment.versions(),
               "parts": [part for a in artifacts for part in _parts(a)]
@@ -109,6 +104,13 @@ def _of_probes(artifacts: Sequence[Artifact]) -> Artifact:
           keeps_sums=True,
           parts=[part for a in artifacts for part in _parts(a)]))
   return with_extra(made, union["extra"])
+
+
+def _sums(sizes: Sequence[dict[str, int]]) -> dict[str, int]:
+  """Bytes of all sets; of word vectors once, which they share."""
+  names = dict.fromkeys(name for one in sizes for name in one)
+  total = {name: sum(one.get(name, 0) for one in sizes) for name in names}
+  return total | {k: v for k, v in sizes[0].items() if k == "vectors"}
 
 
 def _names(names) -> str:

@@ -14,6 +14,7 @@ from safetensors import safe_open
 
 import distill_jax as dd
 from distill_jax import parameterization
+from distill_jax.checkpoint import Checkpoints
 from distill_jax.estimators.backprop import backprop
 from distill_jax.evaluation.evaluator import evaluate_set
 from distill_jax.outer_loop import distill, distiller, learn
@@ -150,6 +151,19 @@ def test_constants_of_codes_stay_bit_equal(source, rule, tracker):
   assert found.codes["decoder"]["masks"].dtype == np.uint8
   assert not np.array_equal(
       found.codes["coefficients"], begun.codes["coefficients"])
+
+
+def test_a_checkpoint_keeps_constants(source, tmp_path):
+  stored = parameterization.from_spec(VARIANCE)
+  begun = dd.from_real(KEY, source, stored, num_samples=6)
+  outer = distiller(
+      backprop(_objective(1.0), stored), learn(codes=optax.adam(0.1)))
+  state = outer.init(KEY, begun)
+  checkpoints = Checkpoints(tmp_path)
+  checkpoints.save(0, state)
+  other = jax.tree.map(jnp.zeros_like, state)
+  jax.tree.map(
+      np.testing.assert_array_equal, checkpoints.restore(0, other), state)
 
 
 def test_implicit_gradients_take_constants(source):

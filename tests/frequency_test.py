@@ -24,11 +24,12 @@ def _images(*shape):
 
 
 def _source():
-  """Three classes that vary in different frequencies."""
+  """Three classes that vary in different frequencies, about large means."""
   rng = np.random.default_rng(0)
   scale = rng.uniform(0, 1, (3, 6, 8, 1))**4
   labels = np.arange(90) % 3
-  spectra = scale[labels] * rng.normal(size=(90, 6, 8, 2))
+  mean = 3 * rng.normal(size=(3, 6, 8, 2))
+  spectra = mean[labels] + scale[labels] * rng.normal(size=(90, 6, 8, 2))
   x = scipy.fft.idctn(spectra, axes=(1, 2), norm="ortho")
   return from_arrays(x.astype(np.float32), labels, test_fraction=0)
 

@@ -84,6 +84,9 @@ def test_a_file_counts_the_decoder_that_it_lacks(tmp_path):
       loaded.inputs, _decode(GENERATOR, jnp.asarray(loaded.codes)))
   free = _set(_stored(decoder_bytes=0), source)
   assert "outside" not in free.storage_bytes
+  for both in (dd.merge([made, free]), dd.merge([free, made])):
+    assert both.storage_bytes["outside"] == 5 * 64 * 4
+    assert both.storage_bytes["total"] == 2 * 600 + 1280
 
 
 def test_only_latents_are_learned():

@@ -222,7 +222,8 @@ def _bytes_of_method(task, made_by, present) -> tuple[int, int]:
 
   def size(rows):
     start = method.begin(jax.random.key(0), task, rows)
-    return schema.num_bytes(start.codes) + rows * label
+    outside = method.parameterization.decoder_bytes
+    return schema.num_bytes(start.codes) + outside + rows * label
 
   one, two = size(present), size(2 * present)
   return 2 * one - two, two - one
