@@ -148,7 +148,7 @@ def largest(variance: np.ndarray, keep: int) -> np.ndarray:
 
 
 def _variance(parts) -> np.ndarray:
-  """[H, W] of the coefficients of images [n, H, W, C], mean over channels."""
+  """[H, W] of coefficients of the channel mean of images [n, H, W, C]."""
   count, total, squares = 0, 0.0, 0.0
   for part in parts:
     grey = np.asarray(part, np.float64).mean(-1)
