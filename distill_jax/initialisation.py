@@ -7,6 +7,7 @@ t = e * S + s.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -286,7 +287,8 @@ def from_drawn(
   drawn = draw(k_inputs, np.repeat(classes, parameterization.inputs_per_row))
   if parameterization.init_for is not None:
     parameterization = parameterization._replace(
-        init=parameterization.init_for(source.train, classes))
+        init=parameterization.init_for(
+            partial(selection.class_parts, source.train), classes))
   return start(
       k_codes,
       drawn,

@@ -165,9 +165,9 @@ class Parameterization(NamedTuple):
     inputs_per_row: r, inputs that make one row of codes.
     separates_classes: whether each decoded sample belongs to the label row of
       one class alone, so that codes can be split or clamped.
-    init_for: `(split, classes [R]) -> init`, for codes that depend on real data
+    init_for: `(real, classes [R]) -> init`, for codes that depend on real data
       besides their inputs, given the class of each label row; None for others.
-      Starts that have a `data.Split` use it.
+      `real(c)` yields all samples of class c, part by part, in model space.
     decoder_bytes: of a decoder that is not among the codes.
     spec: name and JSON settings from which it can be rebuilt, `()` for one
       that has none; see `parameterization.from_spec`.
@@ -178,7 +178,7 @@ class Parameterization(NamedTuple):
   owner: Callable[[PyTree], Array]
   inputs_per_row: int = 1
   separates_classes: bool = False
-  init_for: Callable[[PyTree, np.ndarray], Callable] | None = None
+  init_for: Callable[[Callable, np.ndarray], Callable] | None = None
   decoder_bytes: int = 0
   spec: Spec = ()
 

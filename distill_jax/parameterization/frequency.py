@@ -22,9 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from distill_jax import selection
 from distill_jax.choices import one_of
-from distill_jax.data.source import Split
 from distill_jax.parameterization.images import check_images, grid
 from distill_jax.specification import specified
 from distill_jax.types import Array, Parameterization, PyTree
@@ -79,13 +77,9 @@ def frequency(
     rows = np.zeros(len(inputs) // per_row, int)
     return encode(inputs, _decoder(chosen[None], rows))
 
-  def init_for(split: Split, classes: np.ndarray):
-    check_images(np.empty((0, *split.sample_shape)))
+  def init_for(real, classes):
     present, rows = np.unique(classes, return_inverse=True)
-    chosen = [
-        largest(_variance(selection.class_parts(split, c)), keep)
-        for c in present
-    ]
+    chosen = [largest(_variance(real(c)), keep) for c in present]
     decoder = _decoder(np.stack(chosen), rows)
     return lambda key, inputs: encode(inputs, decoder)
 
@@ -151,6 +145,7 @@ def _variance(parts) -> np.ndarray:
   """[H, W] of coefficients of the channel mean of images [n, H, W, C]."""
   count, total, squares = 0, 0.0, 0.0
   for part in parts:
+    check_images(part)
     grey = np.asarray(part, np.float64).mean(-1)
     _, height, width = grey.shape
     found = cosines(height) @ grey @ cosines(width).T
