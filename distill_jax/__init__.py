@@ -50,6 +50,7 @@ from distill_jax.objectives.dm import distribution_matching
 from distill_jax.outer_loop import distill, distiller, learn
 from distill_jax.parallel import batch_map
 from distill_jax.parameterization.pixels import pixels
+from distill_jax.quantising import quantise
 from distill_jax.runs.assess import evaluate
 from distill_jax.runs.run import Run
 from distill_jax.types import Distilled, TrainingSet
@@ -62,6 +63,6 @@ __all__ = [
     "from_arrays", "from_functions", "from_linen", "from_nnx", "from_noise",
     "from_real", "from_samples", "from_texts", "gradient_matching", "learn",
     "lenet", "load", "merge", "methods", "mixed", "mlp", "per_class", "pixels",
-    "read", "save", "step_order", "student", "to_artifact", "unrolled",
-    "weighted_sum"
+    "quantise", "read", "save", "step_order", "student", "to_artifact",
+    "unrolled", "weighted_sum"
 ]

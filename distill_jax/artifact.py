@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from distill_jax import environment, schema, storage
+from distill_jax import environment, packing, schema, storage
 from distill_jax.data.source import Source
 from distill_jax.errors import ArtifactError, plain
 from distill_jax.initialisation import step_order
@@ -26,6 +26,7 @@ from distill_jax.labels import (
     uncentred,
 )
 from distill_jax.outer_loop import check_read
+from distill_jax.parameterization.quantised import Quantiser
 from distill_jax.preprocessing import Standardise
 from distill_jax.text.embedding import is_of_words
 from distill_jax.types import (
@@ -53,7 +54,8 @@ class Artifact(NamedTuple):
     order: [S, n] int32, the samples of each step.
     initial: theta_0 as nested dicts, or `()`.
     codes: what the samples were decoded from, nested dicts and tuples, or `()`
-      where they are the samples themselves.
+      where they are the samples themselves; of a quantised set integers and
+      scales, see `packing`.
     extra: other learned scalars, or `()`.
     preprocessing: record with `apply` (raw to model space) and `invert`.
     modality: "image", "text", "series" or "features".
@@ -72,6 +74,9 @@ class Artifact(NamedTuple):
       that the file lacks as outside, their total; apart from that of theta_0 as
       initial and of words with their vectors as vectors.
     provenance: data, fingerprint, versions and whatever the maker adds.
+    quantisation: of a quantised set: bits, group, patch, inner and labels, see
+      `packing`; {} for all others.
+    stored_labels: of a quantised set, its rows as they are stored, else `()`.
   """
 
   inputs: np.ndarray
@@ -95,6 +100,8 @@ class Artifact(NamedTuple):
   network: dict[str, Any]
   storage_bytes: dict[str, int]
   provenance: dict[str, Any]
+  quantisation: dict[str, Any] = {}  # noqa: RUF012, never written to
+  stored_labels: PyTree = ()
 
   def __repr__(self) -> str:
     return (
@@ -170,6 +177,19 @@ class Artifact(NamedTuple):
       y = np.concatenate([1 - y, y], axis=1)
     return first(self.inputs), torch.from_numpy(np.array(y)), prepare
 
+  def as_floats(self) -> "Artifact":
+    """A set without its codes, as samples and label rows of floats.
+
+    `storage_bytes` still counts the codes; labels are as they are now.
+    """
+    sizes, labels = dict(self.storage_bytes), self.labels
+    if self.quantisation:
+      rows = 4 * self.num_rows * labels.shape[1]
+      sizes["total"] += rows - sizes["labels"]
+      sizes["labels"] = rows
+    return self._replace(
+        codes=(), quantisation={}, stored_labels=(), storage_bytes=sizes)
+
   @property
   def training_set(self) -> TrainingSet:
     """What a learner is given, on the default device; logits softmaxed."""
@@ -189,7 +209,16 @@ class Artifact(NamedTuple):
   def num_rows(self) -> int:
     """Label rows stored; fewer than samples where a row decodes into several.
     """
+    if self.quantisation:
+      return packing.num_rows(self.stored_labels)
     return self.storage_bytes["labels"] // (4 * self.labels.shape[1])
+
+  @property
+  def quantiser(self) -> Quantiser | None:
+    """Of a quantised set; None for all others."""
+    if not self.quantisation:
+      return None
+    return packing.parts_of(self.quantisation)[0]
 
   @property
   def num_classes(self) -> int:
@@ -256,6 +285,8 @@ def to_artifact(
       method=method,
       parameterization=_name_of(estimator.parameterization),
       decoder_bytes=getattr(estimator.parameterization, "decoder_bytes", 0),
+      quantisation=packing.settings_of(
+          getattr(estimator.parameterization, "spec", ())),
       label_space=label_space,
       class_names=source.class_names,
       recipe=recipe or _default_recipe(samples.step_sizes),
@@ -427,6 +458,14 @@ def unwritable(path: FilePath, error: OSError) -> ArtifactError:
       "file is untouched.")
 
 
+def float_codes(artifact: Artifact) -> PyTree:
+  """Codes as a parameterization takes them: floats, quantised or not."""
+  if artifact.quantisation:
+    return packing.unpack(artifact.quantiser, artifact.codes)
+  kept = jax.tree.leaves(artifact.codes)
+  return artifact.codes if kept else artifact.inputs
+
+
 def _make(
     *,
     inputs,
@@ -441,12 +480,14 @@ def _make(
     network,
     provenance,
     decoder_bytes=0,
+    quantisation=None,
     **rest) -> Artifact:
   """Brings everything to the form in which a file returns it, and checks."""
   inputs, labels = _float32("inputs", inputs), _float32("labels", labels)
   step_sizes = _float32("step_sizes", step_sizes)
   codes = schema.plain("codes", codes)
-  sizes = schema.storage_bytes(codes, inputs, stored_labels, step_sizes)
+  rows = schema.plain("labels", stored_labels)
+  sizes = schema.storage_bytes(codes, inputs, rows, step_sizes)
   if decoder_bytes:
     sizes["outside"] = decoder_bytes
     sizes["total"] += decoder_bytes
@@ -460,24 +501,71 @@ def _make(
   rest["raw_dtype"] = rest["raw_dtype"] or schema.default_raw_dtype(
       inputs, rest["preprocessing"])
   rest["extra"] = schema.plain("extra", rest["extra"])
+  made = Artifact(
+      inputs=inputs,
+      labels=labels,
+      step_sizes=step_sizes,
+      order=np.asarray(order).astype(np.int32),
+      initial=initial,
+      codes=codes,
+      modality=schema.modality(inputs, rest["preprocessing"]),
+      label_scale=1.0,
+      label_regime=schema.label_regime(labels, rest.get("label_space")),
+      class_names=tuple(str(name) for name in class_names),
+      student_init="fixed" if initial else "random",
+      recipe=schema.json_copy("recipe", recipe),
+      network=schema.json_copy("network", network),
+      provenance=schema.json_copy("provenance", provenance),
+      storage_bytes=sizes,
+      **rest)
+  if quantisation:
+    return quantised(made, quantisation, codes, rows)
+  return schema.check(made)
+
+
+def quantised(
+    artifact: Artifact, settings: Mapping[str, Any], codes: PyTree,
+    rows: np.ndarray) -> Artifact:
+  """A set whose samples and labels are those of quantised codes.
+
+  Args:
+    artifact: the set, before.
+    settings: of `packing.settings_of`.
+    codes: floats, as the inner parameterization decodes them.
+    rows: [R, K] float32 labels.
+
+  Raises:
+    ArtifactError: what cannot be quantised, or does not fit the settings.
+  """
+  quantiser, _ = packing.parts_of(settings)
+  codes = packing.pack(quantiser, codes)
+  kept = packing.pack_labels(
+      rows,
+      settings["labels"],
+      hard=artifact.label_regime == "hard",
+      space=artifact.label_space)
+  inputs, labels = packing.decode(
+      settings,
+      codes,
+      kept,
+      artifact.labels.shape[1],
+      space=artifact.label_space)
+  sizes = schema.storage_bytes(
+      *map(packing.stored, (codes, inputs, kept, artifact.step_sizes)))
+  sizes["total"] += artifact.storage_bytes.get("outside", 0)
   return schema.check(
-      Artifact(
+      artifact._replace(
           inputs=inputs,
           labels=labels,
-          step_sizes=step_sizes,
-          order=np.asarray(order).astype(np.int32),
-          initial=initial,
           codes=codes,
-          modality=schema.modality(inputs, rest["preprocessing"]),
-          label_scale=1.0,
-          label_regime=schema.label_regime(labels, rest.get("label_space")),
-          class_names=tuple(str(name) for name in class_names),
-          student_init="fixed" if initial else "random",
-          recipe=schema.json_copy("recipe", recipe),
-          network=schema.json_copy("network", network),
-          provenance=schema.json_copy("provenance", provenance),
-          storage_bytes=sizes,
-          **rest))
+          parameterization="quantised",
+          quantisation=schema.json_copy("quantisation", settings),
+          stored_labels=kept,
+          label_regime=schema.label_regime(labels, artifact.label_space),
+          storage_bytes={
+              **artifact.storage_bytes,
+              **sizes
+          }))
 
 
 def _name_of(parameterization: Parameterization | None) -> str:

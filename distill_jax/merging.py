@@ -54,6 +54,8 @@ def merge(artifacts: Sequence[Artifact]) -> Artifact:
     _check(first, other, number)
   if len(artifacts) > 1 and all(map(has_probe, artifacts)):
     return _of_probes(artifacts)
+  artifacts = [a.as_floats() for a in artifacts]
+  first = artifacts[0]
   starts = np.cumsum([0, *(a.num_samples for a in artifacts[:-1])])
   shared = {
       name: value for name, value in first.provenance.items() if all(
@@ -75,7 +77,6 @@ def merge(artifacts: Sequence[Artifact]) -> Artifact:
               for a, start in zip(artifacts, starts, strict=True)
           ],
                                axis=1),
-          codes=(),
           method=_PREFIX + _names(a.method for a in artifacts),
           parameterization=_names(a.parameterization for a in artifacts),
           label_regime=max(a.label_regime for a in artifacts),  # soft if one is

@@ -1,4 +1,4 @@
-"""Schema 1 of a distilled set: its tensors, its document and their rules.
+"""Schema 2 of a distilled set: its tensors, its document and their rules.
 
 `split` takes an artifact apart into tensors by name and a JSON document;
 `fields` is the inverse; `check` holds every rule that a set must keep, whether
@@ -7,9 +7,14 @@ it was just distilled, made from someone's arrays or read from a file.
 Pytrees (theta_0, codes, extra) are nested dicts and tuples of arrays. A tensor
 is named by its keys, joined by "/"; the document repeats the nesting with
 "array" at the leaves: `{"params": {"head": {"bias": "array", ...}}}`.
+
+Schema 2 is of quantised sets: it has `quantisation` and the nesting of `labels`
+in its document, and no tensor `inputs`, which are decoded from the codes. All
+other sets are of schema 1.
 """
 
 import json
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from distill_jax import models, storage
+from distill_jax import models, packing, storage
 from distill_jax.errors import ArtifactError, shown
 from distill_jax.errors import plain as short
 from distill_jax.labels import (
@@ -32,7 +37,7 @@ from distill_jax.specification import check_limits
 from distill_jax.text.embedding import PADDING, is_of_words, vocabulary
 from distill_jax.types import Preprocessing, PyTree
 
-VERSION = 1
+VERSION = 2
 ARRAYS = ("inputs", "labels", "step_sizes", "order")
 TREES = ("initial", "codes", "extra")
 _CHOICES = {
@@ -56,6 +61,7 @@ _PROVENANCE = dict(facts=dict, findings=list, loss=str, parts=list, title=str)
 # Builders of recipes by name, which `evaluation` enters.
 RECIPES: dict[str, Callable[[Mapping[str, Any]], Any]] = {}
 _LATER = {"raw_dtype"}  # older files lack it
+_QUANTISED = {"labels", "quantisation"}  # of schema 2 alone
 
 
 def modality(inputs: np.ndarray, preprocessing: Preprocessing) -> str:
@@ -108,10 +114,15 @@ def plain(name: str, tree: PyTree) -> PyTree:
 
 def split(artifact) -> tuple[storage.Tensors, dict[str, Any]]:
   """Tensors by name, and the document without its checksum."""
-  tensors = {name: getattr(artifact, name) for name in ARRAYS}
+  quantised = bool(artifact.quantisation)
+  tensors = {
+      name: getattr(artifact, name)
+      for name in ARRAYS
+      if not quantised or name not in ("inputs", "labels")
+  }
   record = artifact.preprocessing
   document = {
-      "schema_version": VERSION,
+      "schema_version": VERSION if quantised else 1,
       "order": artifact.order.tolist(),
       "preprocessing": name_of(record),
       **{
@@ -122,6 +133,9 @@ def split(artifact) -> tuple[storage.Tensors, dict[str, Any]]:
     tensors[f"preprocessing/{name}"] = value
   for name in TREES:
     document[name] = _flatten(name, getattr(artifact, name), tensors)
+  if quantised:
+    document["quantisation"] = artifact.quantisation
+    document["labels"] = _flatten("labels", artifact.stored_labels, tensors)
   return tensors, document
 
 
@@ -129,7 +143,7 @@ def fields(tensors: storage.Tensors, document: dict) -> dict[str, Any]:
   """The fields of the artifact that `split` took apart.
 
   Raises:
-    ArtifactError: not schema 1, a checksum that does not fit, or fields or
+    ArtifactError: a later schema, a checksum that does not fit, or fields or
       tensors too few or too many.
   """
   _check_document(tensors, document)
@@ -141,12 +155,22 @@ def fields(tensors: storage.Tensors, document: dict) -> dict[str, Any]:
         f"{shown(name)}. Upgrade distill_jax if the set is newer.")
   record = PREPROCESSING[name]
   parts = [_take(left, f"preprocessing/{field}") for field in record._fields]
-  result = {name: _take(left, name) for name in ARRAYS}
+  quantised = document["schema_version"] > 1
+  result = {
+      name: _take(left, name)
+      for name in ARRAYS
+      if not quantised or name not in ("inputs", "labels")
+  }
   result |= {name: document[name] for name in _PLAIN if name in document}
   result |= {name: _unflatten(name, document[name], left) for name in TREES}
+  if quantised:
+    result["stored_labels"] = _unflatten("labels", document["labels"], left)
+    result["quantisation"] = document["quantisation"]
+    result["inputs"], result["labels"] = _decoded(**result)
   if left:
     raise ArtifactError(
-        f"the file must hold the tensors of schema {VERSION}; got also "
+        "the file must hold the tensors of schema "
+        f"{document['schema_version']}; got also "
         f"{short(', '.join(sorted(left)))}.")
   if document["order"] != result["order"].tolist():
     raise ArtifactError("`order` must be the same in tensors and metadata.")
@@ -168,6 +192,7 @@ def check(artifact):
   _check_shapes(artifact)
   _check_numbers(artifact)
   _check_labels(artifact)
+  _check_quantised(artifact)
   _check_storage(artifact)
   _check_use(artifact)
   fixed = bool(jax.tree.leaves(artifact.initial))
@@ -181,7 +206,7 @@ def _check_document(tensors, document) -> None:
   version = document.get("schema_version")
   if type(version) is not int or version < 1:
     raise ArtifactError(
-        f"`schema_version` must be {VERSION}; got {shown(version)}.")
+        f"`schema_version` must be 1 or {VERSION}; got {shown(version)}.")
   if version > VERSION:
     raise ArtifactError(
         f"`schema_version` must be at most {VERSION}; got {short(version)}. "
@@ -192,12 +217,47 @@ def _check_document(tensors, document) -> None:
     raise ArtifactError(
         f"the distilled set must be as it was saved; {error}. Fetch it again, "
         "or wrap arrays of your own with `from_samples`.") from error
-  for missing, problem in ((_KEYS - _LATER - set(document), "lacks"),
-                           (set(document) - _KEYS, "has unknown")):
+  known = _KEYS | _QUANTISED if version > 1 else _KEYS
+  for missing, problem in ((known - _LATER - set(document), "lacks"),
+                           (set(document) - known, "has unknown")):
     if missing:
       raise ArtifactError(
-          f"the metadata must hold the fields of schema {VERSION}; it "
+          f"the metadata must hold the fields of schema {version}; it "
           f"{problem} {short(', '.join(sorted(missing)), 150)}.")
+
+
+def _decoded(
+    *, quantisation, codes, stored_labels, class_names, label_space, **others):
+  """Inputs and labels of a quantised set."""
+  del others
+  _require(
+      isinstance(quantisation, dict), "quantisation", "be a dict", quantisation)
+  _require(
+      isinstance(class_names, list | tuple), "class_names",
+      "be two or more different texts", class_names)
+  return packing.decode(
+      quantisation,
+      codes,
+      stored_labels,
+      num_outputs(len(class_names)),
+      space=label_space)
+
+
+def _check_quantised(artifact) -> None:
+  """Compares inputs and labels with what the file will hold of them."""
+  if not artifact.quantisation:
+    _require(
+        not jax.tree.leaves(artifact.stored_labels), "stored_labels",
+        "be () where nothing is quantised", "others")
+    return
+  _require(
+      artifact.parameterization == "quantised", "parameterization",
+      "be quantised where `quantisation` says how", artifact.parameterization)
+  for name, found in zip(("inputs", "labels"), _decoded(**artifact._asdict()),
+                         strict=True):
+    _require(
+        np.array_equal(getattr(artifact, name), found), name,
+        "be those that are decoded from what is stored", "others")
 
 
 def _check_settings(artifact) -> None:
@@ -383,20 +443,50 @@ def _check_labels(artifact) -> None:
       "regression", space)
 
 
-def storage_bytes(codes, inputs, labels, step_sizes) -> dict[str, int]:
-  """What the set costs to keep; an entry `decoder` of the codes is counted so.
+def kept(artifact) -> dict[str, PyTree]:
+  """What the set is stored as, by the entries of `storage_bytes`.
 
-  Without codes the samples are kept as they are.
+  An entry `decoder` of the codes is told apart. Without codes the samples are
+  kept as they are.
   """
-  decoder = codes.get("decoder", ()) if isinstance(codes, dict) else ()
-  kept = codes if jax.tree.leaves(codes) else inputs
-  sizes = {
-      "samples": num_bytes(kept) - num_bytes(decoder),
-      "labels": num_bytes(plain("labels", labels)),
-      "step_sizes": num_bytes(step_sizes),
-      "decoder": num_bytes(decoder)
-  }
+  codes, labels = artifact.codes, artifact.labels[:artifact.num_rows]
+  if artifact.quantisation:
+    codes, labels = map(packing.stored, (codes, artifact.stored_labels))
+  return _parts(codes, artifact.inputs, labels, artifact.step_sizes)
+
+
+def storage_bytes(codes, inputs, labels, step_sizes) -> dict[str, int]:
+  """What the set costs to keep; see `kept`.
+
+  Args:
+    codes: as they are stored, without shapes, or `()`.
+    inputs: what is kept without codes.
+    labels: rows as they are stored.
+    step_sizes: [T].
+  """
+  parts = _parts(codes, inputs, labels, step_sizes)
+  sizes = {name: num_bytes(part) for name, part in parts.items()}
   return {**sizes, "total": sum(sizes.values())}
+
+
+def compressed_bytes(artifact) -> int:
+  """Of what `storage_bytes` counts in total, by zlib, all in one."""
+  leaves = jax.tree.leaves(kept(artifact))
+  return len(
+      zlib.compress(b"".join(np.asarray(x).tobytes() for x in leaves), 9))
+
+
+def _parts(codes, inputs, labels, step_sizes) -> dict[str, PyTree]:
+  samples, decoder = codes if jax.tree.leaves(codes) else inputs, ()
+  if isinstance(samples, dict):
+    samples = dict(samples)
+    decoder = samples.pop("decoder", ())
+  return {
+      "samples": samples,
+      "labels": labels,
+      "step_sizes": step_sizes,
+      "decoder": decoder
+  }
 
 
 def num_bytes(tree: PyTree) -> int:
@@ -408,18 +498,21 @@ def _check_storage(artifact) -> None:
   """Compares `storage_bytes` with the arrays, except for absent codes."""
   sizes, codes, labels = artifact.storage_bytes, artifact.codes, artifact.labels
   pixels = artifact.parameterization == "pixels"
-  kept = bool(jax.tree.leaves(codes))
+  has_codes = bool(jax.tree.leaves(codes))
   _require(
-      not (kept and pixels) or np.array_equal(codes, artifact.inputs), "codes",
-      "be the inputs where `parameterization` is pixels", "others")
-  found = storage_bytes(codes, artifact.inputs, labels, artifact.step_sizes)
-  if not (kept or pixels):  # left out
+      not (has_codes and pixels) or np.array_equal(codes, artifact.inputs),
+      "codes", "be the inputs where `parameterization` is pixels", "others")
+  if artifact.quantisation:
+    found = {name: num_bytes(part) for name, part in kept(artifact).items()}
+  else:
+    found = storage_bytes(codes, artifact.inputs, labels, artifact.step_sizes)
+  if not (has_codes or pixels):  # left out
     found |= {name: sizes[name] for name in ("samples", "decoder")}
   if "parts" in artifact.provenance or "step_sizes" not in sizes:
     del found["step_sizes"]  # a union's sizes are sums, older sets lack it
   # A label may be of several samples.
   rows, left = divmod(sizes["labels"], labels[:1].nbytes)
-  if not left and 1 <= rows <= len(labels):
+  if not artifact.quantisation and not left and 1 <= rows <= len(labels):
     found["labels"] = sizes["labels"]
   for name, tree in (("initial", artifact.initial), ("vectors",
                                                      artifact.preprocessing)):
@@ -492,7 +585,7 @@ def _unflatten(name: str, nesting, left: storage.Tensors) -> PyTree:
 def _take(left: storage.Tensors, name: str) -> np.ndarray:
   if name not in left:
     raise ArtifactError(
-        f"the file must hold the tensors of schema {VERSION}; {short(name)} is "
+        f"the file must hold the tensors of its schema; {short(name)} is "
         "missing.")
   return left.pop(name)
 

@@ -19,7 +19,7 @@ import safetensors.numpy
 from absl.testing import parameterized
 
 from distill_jax import artifact as artifacts
-from distill_jax import exchange, preprocessing, schema, storage
+from distill_jax import exchange, preprocessing, storage
 from distill_jax.artifact import from_samples, load, save, to_artifact
 from distill_jax.data import from_arrays
 from distill_jax.errors import ArtifactError
@@ -314,13 +314,13 @@ def _nan(tensors, document):
     "change, message",
     [(
         _set("document",
-             schema_version=2), "at most 1; got 2. Upgrade distill_jax"),
+             schema_version=3), "at most 2; got 3. Upgrade distill_jax"),
      (
          _set("document",
-              schema_version="1"), "`schema_version` must be 1; got '1'"),
+              schema_version="1"), "`schema_version` must be 1 or 2; got '1'"),
      (
          _pop("document",
-              "schema_version"), "`schema_version` must be 1; got None"),
+              "schema_version"), "`schema_version` must be 1 or 2; got None"),
      (_set("document", raw_dtype="int8"), "`raw_dtype` must be one of uint8"),
      (_pop("document", "recipe"), "it lacks recipe"),
      (_set("document", colour=1), "has unknown colour"),
@@ -827,6 +827,6 @@ def test_the_document_says_what_the_schema_says(tmp_path):
   with safetensors.safe_open(path, framework="np") as file:
     document = json.loads(file.metadata()["distill_jax"])
     assert {"inputs", "labels", "step_sizes", "order"} <= set(file.keys())
-  assert document["schema_version"] == schema.VERSION == 1
+  assert document["schema_version"] == 1
   assert document["preprocessing"] == "standardise"
   assert document["order"] == [[0, 1, 2], [3, 4, 5]]

@@ -150,7 +150,7 @@ class RunTest(parameterized.TestCase):
         **settings)
 
   def test_the_others(self):
-    names = [n for n in baselines.BASELINES if n != "optimised_real"]
+    names = [n for n in baselines.possible() if n != "optimised_real"]
     results = self._run(_set(epochs=10), *names)
     shapes = {name: r.accuracy.shape for name, r in results.items()}
     assert shapes == {

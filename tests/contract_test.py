@@ -48,6 +48,7 @@ from distill_jax.parameterization.linear_bases import linear_bases
 from distill_jax.parameterization.multi_formation import multi_formation
 from distill_jax.parameterization.pixels import pixels
 from distill_jax.parameterization.preconditioned import preconditioned
+from distill_jax.parameterization.quantised import quantised
 
 CLASSES, STEPS, EPOCHS = 4, 2, 2
 NETWORK = mlp(CLASSES, widths=(8,))
@@ -257,7 +258,7 @@ OBJECTIVES = {
     "kernel_regression": Entry(_kernels, "multi_formation", True, eager=True),
     "feature_regression": Entry(_feature_regression, "linear_bases", False),
     "random_feature_regression": Entry(_random_features, "hallucinator", True),
-    "soft_neighbours": Entry(_neighbours, "preconditioned", False, eager=True)
+    "soft_neighbours": Entry(_neighbours, "quantised", False, eager=True)
 }
 PARAMETERIZATIONS = {
     "pixels": pixels(),
@@ -266,7 +267,8 @@ PARAMETERIZATIONS = {
     "hallucinator": hallucinator(2),
     "preconditioned": preconditioned(),
     "frequency": frequency(9),
-    "field": field(4, fit_steps=5)
+    "field": field(4, fit_steps=5),
+    "quantised": quantised(pixels(), bits=4, patch=4)
 }
 
 

@@ -14,6 +14,7 @@ from distill_jax.parameterization.latent import latent
 from distill_jax.parameterization.linear_bases import linear_bases
 from distill_jax.parameterization.multi_formation import multi_formation
 from distill_jax.parameterization.pixels import pixels
+from distill_jax.parameterization.quantised import quantised
 
 KEY = jax.random.key(0)
 ALL = {
@@ -28,7 +29,8 @@ ALL = {
         latent(
             lambda z: jnp.repeat(z, 3, axis=3),
             lambda key, inputs: inputs[..., :1],
-            decoder_bytes=0), 6, 6)
+            decoder_bytes=0), 6, 6),
+    "quantised": (quantised(multi_formation(2), bits=4), 24, 24)
 }
 
 

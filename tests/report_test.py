@@ -30,7 +30,8 @@ SCHEMA = {
     "schema_version", "accuracy", "student_init", "num_networks", "network",
     "recipe", "label_regime", "selection", "baselines", "macro_f1",
     "majority_rate", "accuracy_on_set", "num_samples", "storage_bytes",
-    "seconds", "data", "seed", "device", "versions", "command"
+    "compressed_bytes", "bits_per_class", "seconds", "data", "seed", "device",
+    "versions", "command"
 }
 
 

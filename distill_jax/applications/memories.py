@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from distill_jax import merging, schema
+from distill_jax import merging, packing, schema
 from distill_jax.applications.makers import maker
 from distill_jax.applications.settings import is_whole, smallest_class
 from distill_jax.applications.small_sets import (
@@ -196,7 +196,7 @@ def _alike(part: Artifact, classes, recipe: Recipe) -> Artifact:
   if recipe.regression and not own:
     labels = labels - np.float32(1 / part.num_classes)
     space = "centred"
-  return part._replace(
+  return part.as_floats()._replace(
       labels=labels,
       label_space=space,
       label_scale=1.0,
@@ -204,7 +204,6 @@ def _alike(part: Artifact, classes, recipe: Recipe) -> Artifact:
       step_sizes=np.zeros(0, np.float32),
       order=np.asarray(step_order(len(labels), 1)),
       extra=(),
-      codes=(),
       recipe=recipe.spec,
       network=part.network if own else {})
 
@@ -223,7 +222,8 @@ def _bytes_of_method(task, made_by, present) -> tuple[int, int]:
   def size(rows):
     start = method.begin(jax.random.key(0), task, rows)
     outside = method.parameterization.decoder_bytes
-    return schema.num_bytes(start.codes) + outside + rows * label
+    codes = packing.as_stored(method.parameterization.spec, start.codes)
+    return schema.num_bytes(codes) + outside + rows * label
 
   one, two = size(present), size(2 * present)
   return 2 * one - two, two - one

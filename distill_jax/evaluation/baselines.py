@@ -1,7 +1,7 @@
 """What a distilled set must beat: real samples and summaries of them.
 
 The baselines of Wang et al. (2018, arXiv 1811.10959) and Sucholutsky & Schonlau
-(2019, arXiv 1910.02551) and two stricter ones:
+(2019, arXiv 1910.02551) and three stricter ones:
 
   random_real            real samples, drawn anew for each set
   optimised_real         the best fifth of many random sets, by TRAIN accuracy
@@ -9,14 +9,16 @@ The baselines of Wang et al. (2018, arXiv 1811.10959) and Sucholutsky & Schonlau
   kmeans                 centroids of each class
   knn_random, knn_kmeans nearest neighbour on the above; no network
   byte_matched_real      as many 8-bit real samples as the set has bytes for
+  byte_matched_quantised as many real samples, quantised in model space as a
+                         quantised set is, as it has bytes for
   random_real_converged  random real, trained until its loss is small
 
 Each is laid out like the set it is compared with: the same number of inner
 steps, the classes of its rows as `initialisation.start_classes` has them, hard
 labels, the set's fixed initialisation if it has one. Classes without real
 samples have no rows. A set of M < K samples is compared with baselines of the
-first M classes (`byte_matched_real` may hold more). One constant step size is
-chosen for each baseline, on validation data.
+first M classes (those of the same bytes may hold more). One constant step
+size is chosen for each baseline, on validation data.
 
 Differences from the published code: labels and samples share one class order;
 real samples are not augmented.
@@ -37,6 +39,7 @@ from distill_jax.evaluation.learners import Learner, nearest_neighbours, student
 from distill_jax.evaluation.recipes import converged, from_spec, in_order
 from distill_jax.initialisation import start_classes, step_order
 from distill_jax.labels import centred_rows, label_rows
+from distill_jax.parameterization.quantised import Quantiser
 from distill_jax.selection import class_mean, kmeans, random_real
 from distill_jax.types import Array, Network, Samples, TrainingSet
 
@@ -49,6 +52,7 @@ TITLES = {
     "knn_random": "kNN on random real",
     "knn_kmeans": "kNN on k-means",
     "byte_matched_real": "real, same bytes",
+    "byte_matched_quantised": "real, quantised alike",
     "random_real_converged": "random real, converged"
 }
 STEP_SIZES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
@@ -103,6 +107,7 @@ def run_baselines(
     step_sizes: tuple[float, ...] = STEP_SIZES,
     num_samples: int | None = None,
     storage_bytes: int | None = None,
+    quantiser: Quantiser | None = None,
     on_result: Callable[[str, Baseline], None] | None = None,
     on_progress: Callable[[str, int, int], None] | None = None
 ) -> dict[str, Baseline]:
@@ -117,7 +122,8 @@ def run_baselines(
       train where there is none.
     network: the student; or
     learner: what is fitted.
-    names: among `possible(...)`; all of them by default.
+    names: among `possible(...)`; all of them by default. Of a quantised set
+      `byte_matched_quantised` is always one.
     num_sets: random sets of each baseline; those without chance have one.
     networks_per_set: networks trained on each, all of them on a baseline that
       has one set; 1 with a fixed initialisation.
@@ -127,8 +133,9 @@ def run_baselines(
     num_samples: of each baseline, a multiple of the set's steps; by default as
       many as the set has. A set that decodes into more samples than it stores
       is compared with as many as it stores.
-    storage_bytes: of the set, for `byte_matched_real`; by default what its
-      samples and labels take as float32.
+    storage_bytes: of the set, for baselines of the same bytes; by default what
+      its samples and labels take as float32.
+    quantiser: of a quantised set.
     on_result: called with the name and result of each as soon as it is there.
     on_progress: called with the name of a baseline and how many of how many
       sets are evaluated.
@@ -143,7 +150,7 @@ def run_baselines(
     raise ValueError(
         "exactly one of `learner` and `network` must be given; got "
         f"{'neither' if network is None else 'both'}.")
-  known = possible(trained=network is not None)
+  known = possible(trained=network is not None, quantised=quantiser is not None)
   names = known if names is None else tuple(names)
   unknown = sorted(set(names) - set(known))
   if unknown:
@@ -163,7 +170,7 @@ def run_baselines(
       key, k_draw, k_choose, training_set, source, classes, learner or
       student(network, recipe), network, num_sets, networks_per_set,
       num_candidates, tuple(step_sizes), storage_bytes or
-      _float32_bytes(training_set))
+      _float32_bytes(training_set), quantiser)
   if {"kmeans", "knn_kmeans"} & set(names):
     centroids = kmeans(k_draw, source.train, classes, num_sets)
     setting = setting._replace(centroids=centroids)
@@ -178,9 +185,18 @@ def run_baselines(
   return results
 
 
-def possible(*, trained: bool = True) -> tuple[str, ...]:
-  """Names of the baselines of a network that is `trained`, or of a learner."""
-  return tuple(n for n in BASELINES if trained or n not in OF_NETWORKS)
+def possible(*,
+             trained: bool = True,
+             quantised: bool = False) -> tuple[str, ...]:
+  """Names of the baselines that there are.
+
+  Args:
+    trained: whether a network is, or else a learner is fitted.
+    quantised: whether the set is.
+  """
+  return tuple(
+      name for name in BASELINES if (trained or name not in OF_NETWORKS) and
+      (quantised or name not in OF_QUANTISED))
 
 
 def classes_of_rows(order: Array, num_classes: int) -> np.ndarray:
@@ -240,6 +256,7 @@ class _Setting(NamedTuple):
   num_candidates: int
   step_sizes: tuple[float, ...]
   storage_bytes: int
+  quantiser: Quantiser | None = None
   centroids: Array | None = None
   on_progress: Callable[[int, int], None] = lambda done, total: None
 
@@ -330,17 +347,34 @@ def _optimised(setting: _Setting):
 
 def _byte_matched(setting: _Setting):
   split, num_classes = setting.source.train, setting.source.num_classes
-  num_steps = setting.training_set.order.shape[0]
   num = _affordable(split, num_classes, setting.storage_bytes)
+  larger = _enlarged(setting, num)
+  return _trained(larger, larger.random())
+
+
+def _byte_matched_quantised(setting: _Setting):
+  quantiser = setting.quantiser
+  num = _affordable_quantised(
+      quantiser, setting.source.example.shape[1:], setting.source.num_classes,
+      setting.storage_bytes)
+  larger = _enlarged(setting, num)
+  return _trained(larger, jax.vmap(quantiser.rounded)(larger.random()))
+
+
+def _enlarged(setting: _Setting, num: int) -> _Setting:
+  """The setting with `num` rows, where that is more than it has.
+
+  It stays as it is where there are too few bytes, or too few real samples.
+  """
+  split, num_steps = setting.source.train, len(setting.training_set.order)
   num = min(max(num, len(setting.classes)), split.num_samples)
   num -= num % num_steps
-  if num <= len(setting.classes):  # too few bytes, or too few real samples
-    return _trained(setting, setting.random())
+  if num <= len(setting.classes):
+    return setting
   order, present = step_order(num, num_steps), split.present
-  larger = setting._replace(
+  return setting._replace(
       training_set=setting.training_set._replace(order=order),
       classes=present[classes_of_rows(order, len(present))])
-  return _trained(larger, larger.random())
 
 
 def _converged(setting: _Setting):
@@ -361,9 +395,12 @@ BASELINES = {
     "knn_random": lambda s: s.result(s.random(), nearest_neighbours()),
     "knn_kmeans": lambda s: s.result(s.centroids, nearest_neighbours()),
     "byte_matched_real": _byte_matched,
+    "byte_matched_quantised": _byte_matched_quantised,
     "random_real_converged": _converged
 }
 OF_NETWORKS = ("random_real_converged",)
+OF_QUANTISED = ("byte_matched_quantised",)
+OF_BYTES = ("byte_matched_real", *OF_QUANTISED)
 
 
 def _affordable(split, num_classes, storage_bytes) -> int:
@@ -373,7 +410,25 @@ def _affordable(split, num_classes, storage_bytes) -> int:
     each *= 2 if len(split.preprocessing.table) <= 2**16 else 4
   elif split.inputs.ndim != 4:  # images are 8-bit on disk, whatever here
     each *= split.inputs.dtype.itemsize
-  return storage_bytes // (each + (1 if num_classes <= 256 else 2))
+  return storage_bytes // (each + _bytes_of_class(num_classes))
+
+
+def _affordable_quantised(quantiser, shape, num_classes, storage_bytes) -> int:
+  """Samples of model space, quantised, with a label that fit into some bytes.
+  """
+  label = _bytes_of_class(num_classes)
+
+  def size(num):
+    return quantiser.num_bytes((num, *shape)) + num * label
+
+  num = storage_bytes // max(1, size(1))
+  while size(num + 1) <= storage_bytes:  # groups of all rows are paid once
+    num += 1
+  return num
+
+
+def _bytes_of_class(num_classes: int) -> int:
+  return 1 if num_classes <= 256 else 2
 
 
 def _float32_bytes(training_set: TrainingSet) -> int:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from distill_jax import environment
+from distill_jax import environment, schema
 from distill_jax.artifact import Artifact
 from distill_jax.errors import plain
 from distill_jax.evaluation import columns, metrics
@@ -15,6 +15,7 @@ from distill_jax.evaluation.baselines import TITLES, Baseline
 from distill_jax.evaluation.cost import Cost
 from distill_jax.evaluation.evaluator import Report
 from distill_jax.evaluation.full_data import FullData
+from distill_jax.labels import classes_of_labels, uncentred
 
 SCHEMA_VERSION = 1
 
@@ -116,6 +117,9 @@ def report_dict(
           name: _baseline(b, report) for name, b in measured.baselines.items()
       },
       storage_bytes=dict(artifact.storage_bytes),
+      compressed_bytes=schema.compressed_bytes(artifact),
+      bits_per_class=round(
+          8 * artifact.storage_bytes["total"] / _classes_in(artifact), 1),
       seconds=dict(seconds),
       data=dict(data),
       seed=artifact.provenance.get("seed"),
@@ -145,6 +149,16 @@ def report_dict(
     }
   document["verdict"] = verdict(document)
   return document
+
+
+def _classes_in(artifact: Artifact) -> int:
+  """Classes that labels name, or all of them where labels are soft."""
+  if artifact.label_regime != "hard":
+    return artifact.num_classes
+  labels = artifact.labels
+  if artifact.label_space == "centred":
+    labels = uncentred(labels)
+  return len(np.unique(classes_of_labels(labels)))
 
 
 # The set changed in one thing.
@@ -270,10 +284,19 @@ def _footer(report):
   if splits:
     lines.append(
         f"step sizes of baselines chosen on {' and '.join(sorted(splits))}")
+  if "bits_per_class" in report:
+    lines += textwrap.wrap(_stored(report), 80)
   for line in columns.lines(report):
     lines += textwrap.wrap(line, 80)
   lines += textwrap.wrap(_diverged(_entries(report)), 80)
   return lines + textwrap.wrap(_LEGEND, 80)
+
+
+def _stored(report) -> str:
+  return (
+      f"stored: {report['storage_bytes']['total']:,} bytes, "
+      f"{report['bits_per_class']:,.0f} bits a class; "
+      f"{report['compressed_bytes']:,} bytes compressed by zlib")
 
 
 def _entries(report) -> dict[str, Mapping]:

@@ -79,7 +79,7 @@ def continued(
         remedy = ". rat_bptt(regression=True) takes it"
       raise _wrong(
           path, f"of {field} {shown(wanted)}", f"{shown(found)}{remedy}")
-  codes = saved.codes if jax.tree.leaves(saved.codes) else saved.inputs
+  codes = artifact.float_codes(saved)
   if _shapes(codes) != _shapes(begun.codes):
     raise _wrong(
         path, f"of the run's own size, codes {_shapes(begun.codes)}",

@@ -9,6 +9,7 @@ from distill_jax.parameterization.linear_bases import linear_bases
 from distill_jax.parameterization.multi_formation import multi_formation
 from distill_jax.parameterization.pixels import pixels
 from distill_jax.parameterization.preconditioned import preconditioned
+from distill_jax.parameterization.quantised import quantised
 from distill_jax.types import Parameterization
 
 FACTORIES = {
@@ -18,7 +19,8 @@ FACTORIES = {
     "linear_bases": linear_bases,
     "multi_formation": multi_formation,
     "pixels": pixels,
-    "preconditioned": preconditioned
+    "preconditioned": preconditioned,
+    "quantised": quantised
 }
 
 

@@ -21,7 +21,11 @@ from distill_jax.evaluation import (
     report_dict,
 )
 from distill_jax.evaluation.attacks import EPS
-from distill_jax.evaluation.baselines import Baseline, possible
+from distill_jax.evaluation.baselines import (
+    OF_QUANTISED,
+    Baseline,
+    possible,
+)
 from distill_jax.evaluation.columns import NAMES as COLUMNS
 from distill_jax.evaluation.columns import NUM_ATTACKED, measured_of_set
 from distill_jax.evaluation.evaluator import Report
@@ -121,7 +125,8 @@ def evaluate(
     recipe: how networks are trained on the set, by name or specification; by
       default as the artifact says.
     num_networks: trained on the set, of each kind.
-    baselines: "all", names of `evaluation.baselines` with commas, or "".
+    baselines: "all", names of `evaluation.baselines` with commas, or ""; of a
+      quantised set also real samples that are quantised in the same way.
     num_sets: of each baseline.
     networks_per_set: trained on each of these. Where it or `num_sets` is 0, a
       baseline trains as many networks in all as the set.
@@ -338,6 +343,9 @@ class _Measuring(NamedTuple):
   def baselines(self, student: Student) -> dict[str, Baseline]:
     """Those of the settings."""
     names = _baseline_names(self.settings.baselines, trained=student.trained)
+    quantiser = self.artifact.quantiser
+    if names and quantiser:
+      names = tuple(dict.fromkeys((*names, *OF_QUANTISED)))
     if names:
       say(f"baselines: {', '.join(names)}")
     return real_data.baselines(
@@ -350,7 +358,8 @@ class _Measuring(NamedTuple):
         num_sets=self.settings.num_sets,
         networks_per_set=self.settings.networks_per_set,
         num_samples=self.artifact.num_rows,
-        storage_bytes=self.artifact.storage_bytes["total"])
+        storage_bytes=self.artifact.storage_bytes["total"],
+        quantiser=quantiser)
 
   def transfers(self, chosen, reports, baselines, full) -> dict[str, Transfer]:
     """Each student on the set, and on random real data."""

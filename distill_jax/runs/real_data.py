@@ -20,7 +20,12 @@ import numpy as np
 from distill_jax import data, environment
 from distill_jax.errors import WorkdirError
 from distill_jax.evaluation import run_baselines, train_on_all
-from distill_jax.evaluation.baselines import TITLES, Baseline
+from distill_jax.evaluation.baselines import (
+    OF_BYTES,
+    OF_QUANTISED,
+    TITLES,
+    Baseline,
+)
 from distill_jax.evaluation.cost import Cost
 from distill_jax.evaluation.full_data import FullData
 from distill_jax.evaluation.recipes import from_spec
@@ -38,7 +43,7 @@ FILE = "real_data.json"
 def baselines(
     key: Array, artifact, source, student: Student, *, cache: Path | None,
     names: tuple[str,
-                 ...], num_samples: int, **sizes: int) -> dict[str, Baseline]:
+                 ...], num_samples: int, **sizes: Any) -> dict[str, Baseline]:
   """`run_baselines` of an artifact; only those not in `cache` are measured.
 
   Each is kept and reported as soon as it is measured. With a fixed
@@ -52,7 +57,7 @@ def baselines(
     cache: the file, or None.
     names: of the baselines.
     num_samples: see `run_baselines`.
-    **sizes: further numbers that `run_baselines` takes.
+    **sizes: what else `run_baselines` takes of the set, JSON values.
   """
   if not names:
     return {}
@@ -89,8 +94,11 @@ def baselines(
       order=_checksum(order),
       steps=np.shape(artifact.step_sizes))
   fields = {name: common | dict(baseline=name) for name in names}
-  for name in set(names) - {"byte_matched_real"}:
-    fields[name].pop("storage_bytes", None)
+  for name in names:
+    if name not in OF_BYTES:
+      fields[name].pop("storage_bytes", None)
+    if name not in OF_QUANTISED:
+      fields[name].pop("quantiser", None)
   fields = {name: _name(values) for name, values in fields.items()}
   found = _read(cache, fields.values())
   missing = tuple(name for name in names if fields[name] not in found)

@@ -39,7 +39,7 @@ def snapped(artifact):
   """
   _check(artifact)
   inputs = snap(artifact.preprocessing, jnp.asarray(artifact.inputs))
-  return artifact._replace(inputs=np.asarray(inputs), codes=())
+  return artifact.as_floats()._replace(inputs=np.asarray(inputs))
 
 
 def snap(vectors: WordVectors, inputs: Array) -> Array:

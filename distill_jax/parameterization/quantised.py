@@ -1,0 +1,218 @@
+"""Quantised storage: the codes of another parameterization in 8, 4 or 2 bits.
+
+The codes v of a group share a scale a and a minimum m, stored as float16:
+
+    m = min, rounded down,   a = (max - m) / (2^b - 1)
+    q = round((v - m) / a),   v' = m + a q
+
+A constant is exact where float16 has it, and else moves by less than 1e-5.
+
+Decoding takes v' in place of v, and the gradient passes straight through, as if
+v' were v (Bengio et al., "Estimating or Propagating Gradients Through
+Stochastic Neurons", 2013, arXiv 1308.3432). Optimisers keep their float codes;
+integers, scales and minima follow from them at every step. Post-training
+quantisation of distilled sets by patches is of 2026 (arXiv 2603.13346), and the
+quantiser within distillation too (QuADD, arXiv 2603.02411); here levels are
+uniform, neither clustered nor learned nor entropy-coded.
+
+The product a q has at most 19 significant bits, so m + a q is rounded once,
+fused or not: every program that reads the file finds the same v', which are
+those that were trained on.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from distill_jax import specification
+from distill_jax.choices import one_of
+from distill_jax.errors import ConfigError, shown
+from distill_jax.types import Array, Parameterization, Spec
+
+BITS = (8, 4, 2)
+GROUPS = ("patch", "image", "channel", "tensor")
+PATCH = 8
+
+
+class Quantiser(NamedTuple):
+  """How the values of an array are grouped, and the bits of each.
+
+  Attributes:
+    bits: 8, 4 or 2.
+    group: whose values share a scale and a minimum: "patch" (all channels of p
+      x p pixels of an image), "image" (a row along the first axis), "channel"
+      (an entry of the last axis, of all rows) or "tensor" (the array). An array
+      without four axes has no patches; its groups are rows. One with fewer
+      than two axes is one group.
+    patch: p, in pixels; the last ones of a side may be smaller.
+  """
+
+  bits: int = 8
+  group: str = "patch"
+  patch: int = PATCH
+
+  def checked(self) -> "Quantiser":
+    """The quantiser itself.
+
+    Raises:
+      ConfigError: bits, a group or a patch that there are not.
+    """
+    if isinstance(self.bits, bool) or self.bits not in BITS:
+      raise ConfigError(f"`bits` must be 8, 4 or 2; got {shown(self.bits)}.")
+    one_of(GROUPS, "group", self.group)
+    whole = isinstance(self.patch, int) and not isinstance(self.patch, bool)
+    if not whole or not 1 <= self.patch <= 256:
+      raise ConfigError(
+          f"`patch` must be 1..256 pixels; got {shown(self.patch)}.")
+    return self
+
+  def groups(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Groups along each axis of an array."""
+    if self.group == "tensor" or len(shape) < 2:
+      return (1,) * len(shape)
+    if self.group == "channel":
+      return (*[1] * (len(shape) - 1), shape[-1])
+    if self._in_patches(shape):
+      return (
+          shape[0], -(-shape[1] // self.patch), -(-shape[2] // self.patch), 1)
+    return (shape[0], *[1] * (len(shape) - 1))
+
+  def num_bytes(self, shape: tuple[int, ...]) -> int:
+    """Of an array of floats as it is stored, without its shape."""
+    groups = math.prod(self.groups(shape))
+    return -(-math.prod(shape) * self.bits // 8) + 4 * groups
+
+  def integers(self, values: Array) -> tuple[Array, Array, Array]:
+    """What is stored of an array of floats.
+
+    Args:
+      values: any shape, within the range of float16.
+
+    Returns:
+      q as uint8 in 0..2^b - 1, of the shape of the values; a and m as float16,
+      of the shape `groups`.
+    """
+    values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
+    dtype, levels = values.dtype, 2**self.bits - 1
+    minimum = _rounded_down(self._reduced(values, jnp.min))
+    above = self._reduced(values, jnp.max) - minimum.astype(dtype)
+    scale = (above / levels).astype(jnp.float16)
+    step = self._spread(scale, values.shape).astype(dtype)
+    offset = values - self._spread(minimum, values.shape).astype(dtype)
+    q = jnp.where(step > 0, offset / jnp.where(step > 0, step, 1), 0)
+    return jnp.clip(jnp.round(q), 0, levels).astype(jnp.uint8), scale, minimum
+
+  def floats(
+      self, q: Array, scale: Array, minimum: Array, dtype=jnp.float32) -> Array:
+    """v' = m + a q, of what `integers` gives."""
+    step, least = (
+        self._spread(part, q.shape).astype(jnp.promote_types(dtype, "float32"))
+        for part in (scale, minimum))
+    return (least + step * q.astype(step.dtype)).astype(dtype)
+
+  def rounded(self, values: Array) -> Array:
+    """v' of values v, with the gradient of v; whole numbers stay as they are.
+    """
+    if not jnp.issubdtype(values.dtype, jnp.floating):
+      return values
+
+    @jax.custom_jvp
+    def straight(values):
+      return self.floats(*self.integers(values), values.dtype)
+
+    straight.defjvps(lambda tangent, primal, values: tangent)
+    return straight(values)
+
+  def _in_patches(self, shape) -> bool:
+    return self.group == "patch" and len(shape) == 4
+
+  def _reduced(self, values, reduce):
+    """One value of each group, [*groups]."""
+    groups, size = self.groups(values.shape), self.patch
+    if not self._in_patches(values.shape):
+      axes = tuple(i for i, n in enumerate(groups) if n == 1)
+      return reduce(values, axes, keepdims=True).reshape(groups)
+    _, tall, wide, _ = groups
+    rows, height, width, channels = values.shape
+    # The last row and column again: no other extremes within their patches.
+    padding = ((0, 0), (0, size * tall - height), (0, size * wide - width),
+               (0, 0))
+    patches = jnp.pad(values, padding,
+                      "edge").reshape(rows, tall, size, wide, size, channels)
+    return reduce(patches, (2, 4, 5)).reshape(groups)
+
+  def _spread(self, groups, shape):
+    """The value of its group for each entry of an array, up to broadcasting."""
+    if not self._in_patches(shape):
+      return groups
+    groups = jnp.repeat(groups, self.patch, 1)[:, :shape[1]]
+    return jnp.repeat(groups, self.patch, 2)[:, :, :shape[2]]
+
+
+def _rounded_down(values):
+  """To float16; so the levels of a constant reach up to it."""
+  half = values.astype(jnp.float16)
+  below = jnp.nextafter(half, jnp.float16(-jnp.inf))
+  return jnp.where(half.astype(values.dtype) > values, below, half)
+
+
+def quantised(
+    inner: Parameterization | Mapping | Spec | str | None = None,
+    *,
+    bits: int = 8,
+    group: str = "patch",
+    patch: int = PATCH) -> Parameterization:
+  """Codes of another parameterization, which decodes their quantised values.
+
+  Codes are its float codes, and every float array of them is quantised, its
+  decoder too. An artifact of such codes keeps integers and scales alone, in
+  memory and in its file; of an inner parameterization without a specification
+  it keeps floats.
+
+  Args:
+    inner: what is quantised: a parameterization, or its name or specification;
+      `pixels` by default.
+    bits: of each value, 8, 4 or 2.
+    group: values with one scale and minimum: "patch", "image", "channel" or
+      "tensor"; see `Quantiser`.
+    patch: pixels along a side of a patch, 1..256.
+
+  Raises:
+    ConfigError: a setting that there is not, or an inner one that is quantised.
+
+  Example:
+    stored = quantised({"name": "multi_formation", "factor": 2}, bits=4)
+  """
+  from distill_jax.parameterization import from_spec
+
+  quantiser = Quantiser(bits, group, patch).checked()
+  if not isinstance(inner, Parameterization):
+    inner = from_spec(_spec(inner))
+  if dict(inner.spec).get("name") == "quantised":
+    raise ConfigError(
+        "`inner` must be a parameterization of floats; got quantised.")
+  settings = dict(inner=inner.spec, **quantiser._asdict())
+
+  def decode(codes):
+    return inner.decode(jax.tree.map(quantiser.rounded, codes))
+
+  return inner._replace(
+      decode=decode,
+      # Rows with scales of their own can be parted; others share theirs.
+      separates_classes=inner.separates_classes and group in ("patch", "image"),
+      spec=specification.frozen(dict(name="quantised", **settings))
+      if inner.spec else ())
+
+
+def _spec(inner) -> dict:
+  if inner is None or isinstance(inner, str):
+    return {"name": inner or "pixels"}
+  try:
+    return dict(inner)
+  except (TypeError, ValueError):
+    raise ConfigError(
+        "`inner` must be a parameterization, its name or its specification; "
+        f"got {shown(inner)}.") from None

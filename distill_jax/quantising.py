@@ -1,0 +1,79 @@
+"""Finished sets in fewer bits: quantisation after distilling.
+
+The values of a set are those of `parameterization.quantised`, without training
+that knows of it. With 8 bits that is enough for images; with 4 or 2 distil with
+the parameterization instead, which learns within the levels.
+"""
+
+from collections.abc import Mapping
+
+import jax
+
+from distill_jax import artifact as artifacts
+from distill_jax import packing
+from distill_jax.artifact import Artifact
+from distill_jax.errors import ArtifactError, ConfigError
+from distill_jax.parameterization.quantised import PATCH, quantised
+
+
+def quantise(
+    artifact: Artifact,
+    bits: int = 8,
+    *,
+    group: str = "patch",
+    patch: int = PATCH,
+    labels: int = 32) -> Artifact:
+  """The set with integers and scales in place of float codes.
+
+  Its samples and labels are those that the integers decode to. Codes of another
+  parameterization than pixels are quantised, not the samples that they decode
+  to. A set that is quantised already is quantised anew, from its values.
+
+  Args:
+    artifact: the set.
+    bits: of each value, 8, 4 or 2.
+    group: values with one scale and minimum: "patch", "image", "channel" or
+      "tensor"; see `parameterization.quantised`.
+    patch: pixels along a side of a patch, 1..256.
+    labels: bits of a label's numbers, 32, 16 or 8. Hard labels are exact and
+      take one byte, or two beyond 256 classes, where it is not 32.
+
+  Raises:
+    ConfigError: bits or groups that there are not.
+    ArtifactError: values that are not within float16, or codes of a
+      parameterization that the set does not describe, such as those of a merged
+      set.
+
+  Example:
+    small = dd.quantise(made, bits=4)
+  """
+  if not isinstance(artifact, Artifact):
+    raise ConfigError(
+        "`artifact` must be a distilled set, as condense and load return it; "
+        f"got {type(artifact).__name__}.")
+  packing.check_label_bits(labels)
+  stored = quantised(_inner(artifact), bits=bits, group=group, patch=patch)
+  settings = packing.settings_of(stored.spec, labels)
+  rows = artifact.labels[:artifact.num_rows]
+  return artifacts.quantised(
+      artifact, settings, artifacts.float_codes(artifact), rows)
+
+
+def _inner(artifact: Artifact) -> Mapping:
+  """The specification of what decodes a set's codes.
+
+  Raises:
+    ArtifactError: the set does not have it.
+  """
+  if artifact.quantisation:
+    return artifact.quantisation["inner"]
+  if not jax.tree.leaves(artifact.codes):
+    return {"name": "pixels"}
+  method = artifact.provenance.get("method")
+  found = method.get("parameterization") if isinstance(method, dict) else None
+  if isinstance(found, dict) and found.get("name") == artifact.parameterization:
+    return found
+  raise ArtifactError(
+      "`artifact` must say how its codes are decoded; got codes of "
+      f"{artifact.parameterization} without its settings. Distil with "
+      '{"name": "quantised", "inner": ...}.')
