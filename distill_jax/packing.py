@@ -37,7 +37,7 @@ from distill_jax.types import Parameterization, PyTree, Spec
 
 LABEL_BITS = (32, 16, 8)
 FIELDS = (*Quantiser._fields, "inner", "labels")  # of the settings
-_PARTS = ("packed", "scale", "minimum", "shape")
+PARTS = ("packed", "scale", "minimum", "shape")
 _ROWS = Quantiser(8, "image")  # of labels
 # A file may claim any size: decoded samples take at most so many bytes, or so
 # many times those that are stored.
@@ -89,7 +89,7 @@ def check_label_bits(labels: int) -> None:
   Raises:
     ConfigError: another number.
   """
-  if labels not in LABEL_BITS:
+  if type(labels) is not int or labels not in LABEL_BITS:
     raise ConfigError(
         f"`labels` must be of 32, 16 or 8 bits; got {shown(labels)}.")
 
@@ -121,6 +121,10 @@ def unpack(quantiser: Quantiser, tree: PyTree, name: str = "codes") -> PyTree:
   if isinstance(tree, tuple):
     return tuple(
         unpack(quantiser, v, f"{name}/{i}") for i, v in enumerate(tree))
+  if tree is not None and tree.dtype.kind not in "uib":
+    raise ArtifactError(
+        f"`{name}` must be packed, or whole numbers; got {tree.dtype} "
+        f"{tree.shape}.")
   return tree
 
 
@@ -255,7 +259,7 @@ def _packed(quantiser, values):
 
 
 def _unpacked(quantiser, record, name):
-  packed, scale, minimum, shape = (record[part] for part in _PARTS)
+  packed, scale, minimum, shape = (record[part] for part in PARTS)
 
   def require(holds, part, rule, found):
     if not holds:
@@ -287,7 +291,7 @@ def _unpacked(quantiser, record, name):
 
 
 def _is_record(tree) -> bool:
-  return isinstance(tree, Mapping) and set(tree) == set(_PARTS) and all(
+  return isinstance(tree, Mapping) and set(tree) == set(PARTS) and all(
       hasattr(part, "dtype") for part in tree.values())
 
 

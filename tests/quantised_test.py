@@ -351,6 +351,7 @@ def test_two_classes_have_one_output(tmp_path):
 @pytest.mark.parametrize(
     "call, text",
     ((lambda: quantised(bits=3), "`bits` must be 8, 4 or 2; got 3"),
+     (lambda: quantised(bits=4.0), "`bits` must be 8, 4 or 2; got 4.0"),
      (lambda: quantised(bits=True), "`bits` must be"),
      (lambda: quantised(group="row"), "`group` must be one of"),
      (lambda: quantised(patch=0), "`patch` must be 1..256"),
@@ -416,6 +417,11 @@ LIES = {
         _changed("labels", lambda t: t + np.uint8(9)),
     "`labels` must be floats": _changed("labels", lambda t: t.astype(int)),
     "must be a dict": lambda t, document: document.update(quantisation=3),
+    "`codes` must be packed":
+        lambda tensors, document: (
+            document.update(codes="array"), [
+                tensors.pop(f"codes/{part}") for part in packing.PARTS
+            ], tensors.update(codes=np.zeros((6, 8, 8, 1), np.float32))),
     "lacks quantisation": lambda t, document: document.pop("quantisation"),
     "has unknown .*quantisation":
         lambda t, document: document.update(schema_version=1),

@@ -9,12 +9,23 @@ import numpy as np
 import optax
 import pytest
 
-from distill_jax.artifact import from_samples, save
+from distill_jax import initialisation
+from distill_jax.artifact import from_samples, save, to_artifact
 from distill_jax.data import from_arrays
+from distill_jax.estimators.backprop import backprop
 from distill_jax.inner_loop import train_in_order
-from distill_jax.labels import classes_of, cross_entropy
+from distill_jax.labels import (
+    centred_rows,
+    classes_of,
+    cross_entropy,
+    label_rows,
+)
 from distill_jax.nn import lenet, mlp
+from distill_jax.parameterization.multi_formation import multi_formation
+from distill_jax.parameterization.quantised import quantised
 from distill_jax.preprocessing import ZCA, standardise
+from distill_jax.quantising import quantise
+from distill_jax.types import Objective
 
 torch = pytest.importorskip("torch")
 
@@ -23,13 +34,13 @@ _ROOT = Path(__file__).parents[1]
 
 
 def _snippets():
-  """The Python blocks that load a set with PyTorch, of every page."""
+  """The first Python block that loads a set with PyTorch, of every page."""
   blocks = {}
   for page in _PAGES:
     text = (_ROOT / page).read_text(encoding="utf-8")
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
       if "import torch" in block:
-        blocks[page] = block
+        blocks.setdefault(page, block)
   return blocks
 
 
@@ -58,6 +69,15 @@ def _artifact(side, channels, fit, recipe, fixed=True):
       order=[[3, 1], [0, 2]],
       recipe=recipe,
       initial=variables if fixed else ())
+
+
+def _with_steps(artifact, num):
+  """The set with its first step sizes alone."""
+  kept = artifact.step_sizes[:num]
+  left = artifact.step_sizes.nbytes - kept.nbytes
+  sizes = dict(artifact.storage_bytes, step_sizes=kept.nbytes)
+  sizes["total"] -= left
+  return artifact._replace(step_sizes=kept, storage_bytes=sizes)
 
 
 def _run(artifact, folder, monkeypatch, page="docs/artifact.md"):
@@ -108,8 +128,7 @@ def test_readme_trains_a_network_of_ones_own(
     tmp_path, monkeypatch, recipe, num):
   in_order = {"name": "in_order"}
   _, raw, artifact = _artifact(28, 1, standardise, in_order, False)
-  artifact = artifact._replace(
-      step_sizes=artifact.step_sizes[:num], recipe={"name": recipe})
+  artifact = _with_steps(artifact, num)._replace(recipe={"name": recipe})
   if recipe == "mtt":
     artifact = artifact._replace(
         step_sizes=artifact.step_sizes / 50,  # larger ones diverge in a layer
@@ -143,9 +162,8 @@ def test_readme_trains_a_network_of_ones_own(
 
 def test_random_initialisation_and_binary_tasks(tmp_path, monkeypatch):
   _, _, artifact = _artifact(28, 1, standardise, {"name": "in_order"}, False)
-  names = _run(
-      artifact._replace(step_sizes=artifact.step_sizes[:0]), tmp_path,
-      monkeypatch)
+  still = artifact._replace(step_sizes=0 * artifact.step_sizes)
+  names = _run(still, tmp_path, monkeypatch)
   weight = names["network"].dense1.weight.detach().numpy()
   np.testing.assert_allclose(weight.std(), (2 / 520)**0.5, rtol=0.02)
   assert not names["network"].dense1.bias.any()
@@ -201,3 +219,68 @@ def test_soft_labels_of_two_classes_have_two_columns():
       np.eye(2, dtype=np.float32), [[0.2], [0.9]], class_names=("a", "b"))
   _, y, _ = made.to_torch()
   np.testing.assert_allclose(y, [[0.8, 0.2], [0.1, 0.9]], rtol=1e-6)
+
+
+def _load(path, artifact):
+  """The tensors that the loader of quantised sets gives."""
+  save(artifact, path)
+  text = (_ROOT / "docs/artifact.md").read_text(encoding="utf-8")
+  block = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[-1]
+  names = {}
+  exec(compile(block, "docs/artifact.md", "exec"), names)
+  return names["load"](path)[0]
+
+
+@pytest.mark.parametrize("bits", (8, 4, 2))
+@pytest.mark.parametrize("group", ("patch", "image", "channel", "tensor"))
+def test_quantised_sets_have_the_same_bits(tmp_path, group, bits):
+  _, _, artifact = _artifact(29, 3, standardise, {"name": "in_order"}, False)
+  made = quantise(
+      artifact, bits, group=group, patch=3, labels=2 * bits if bits > 2 else 8)
+  tensors = _load(tmp_path / "set.safetensors", made)
+  np.testing.assert_array_equal(tensors["inputs"], made.inputs)
+  np.testing.assert_array_equal(tensors["labels"], made.labels)
+  plain = _load(tmp_path / "set.safetensors", artifact)
+  np.testing.assert_array_equal(plain["inputs"], artifact.inputs)
+
+
+@pytest.mark.parametrize("factor, fill", ((2, 0.0), (3, (0.5, -1.0))))
+def test_quantised_pictures_in_one_are_enlarged(tmp_path, factor, fill):
+  x = np.random.default_rng(0).random((30, 8, 8, 2), np.float32)
+  source = from_arrays(x, np.arange(30) % 3, test_fraction=0)
+  stored = quantised(multi_formation(factor, fill=fill), bits=4, patch=3)
+  start = initialisation.from_real(
+      jax.random.key(0), source, stored, num_samples=3)
+  made = to_artifact(
+      backprop(Objective(None, None, None), stored),
+      start,
+      source,
+      method="toy",
+      order=[range(3 * factor**2)])
+  for labels in (32, 8):
+    tensors = _load(
+        tmp_path / "set.safetensors", quantise(made, 4, patch=3, labels=labels))
+    np.testing.assert_allclose(
+        tensors["inputs"], made.inputs, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(tensors["labels"], made.labels)
+
+
+@pytest.mark.parametrize("num_classes", (2, 3))
+@pytest.mark.parametrize("space", ("raw", "centred", "probabilities"))
+def test_labels_of_few_bits_are_rows_again(tmp_path, space, num_classes):
+  classes = np.array([0, 1, 1, 0])
+  rows = label_rows(jnp.asarray(classes), num_classes)
+  if space == "centred":
+    rows = centred_rows(jnp.asarray(classes), num_classes)
+  if space == "probabilities":
+    rows = 0.8 * rows + 0.2 / num_classes
+  made = from_samples(
+      np.eye(4, dtype=np.float32),
+      np.asarray(rows),
+      class_names="abc"[:num_classes],
+      label_space=space)
+  for bits in (16, 8):
+    small = quantise(made, labels=bits)
+    tensors = _load(tmp_path / "set.safetensors", small)
+    np.testing.assert_allclose(tensors["labels"], small.labels, rtol=1e-6)
+    np.testing.assert_allclose(small.labels, rows, atol=4e-3)

@@ -91,7 +91,7 @@ MEANINGS = {
     "parameterization":
         "how samples are stored, {\"name\": ..., settings}: "
         "pixels, multi_formation, linear_bases, hallucinator, frequency, "
-        "field.",
+        "field, quantised.",
     "parts":
         "methods whose objectives are summed, {\"name\": ..., settings} "
         "each.",

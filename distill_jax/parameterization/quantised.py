@@ -60,7 +60,7 @@ class Quantiser(NamedTuple):
     Raises:
       ConfigError: bits, a group or a patch that there are not.
     """
-    if isinstance(self.bits, bool) or self.bits not in BITS:
+    if type(self.bits) is not int or self.bits not in BITS:
       raise ConfigError(f"`bits` must be 8, 4 or 2; got {shown(self.bits)}.")
     one_of(GROUPS, "group", self.group)
     whole = isinstance(self.patch, int) and not isinstance(self.patch, bool)

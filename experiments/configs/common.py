@@ -16,7 +16,7 @@
                       set alone
   recipe=NAME         how networks train on the set, as published
   parameterization.name=NAME  pixels, multi_formation, linear_bases,
-                      hallucinator, frequency, field
+                      hallucinator, frequency, field, quantised
   quick               a trial run of a minute or two
 
 Every setting of the method is an option too: `fixed`, `steps=10`,
@@ -62,7 +62,9 @@ _PARAMETERIZATIONS = {
     "hallucinator": dict(num_styles=5),
     "linear_bases": dict(num_bases=16, reduction=2),
     "multi_formation": dict(factor=2),
-    "pixels": {}
+    "pixels": {},
+    "quantised": dict(
+        bits=8, group="patch", patch=8, inner=dict(name="pixels"))
 }
 _QUICK = dict(
     num_networks=2,
