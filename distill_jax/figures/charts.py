@@ -286,7 +286,7 @@ def transfer_matrix(
 
 
 def _log_axis(axes, sizes: Sequence[int], unit: str):
-  """A logarithmic x axis, labelled at the sizes, or many at 1, 2 and 5."""
+  """A logarithmic x axis, labelled at the sizes; many at 1, 2 and 5, or 1."""
   from matplotlib.ticker import EngFormatter
 
   axes.set_xscale("log")
@@ -294,7 +294,8 @@ def _log_axis(axes, sizes: Sequence[int], unit: str):
   smallest, largest = ticks[0], ticks[-1]
   if unit or len(ticks) > _FEW:
     largest = max(10 * smallest, largest)
-    ticks = [m * 10**e for e in range(12) for m in (1, 2, 5)]
+    steps = (1, 2, 5) if largest < 500 * smallest else (1,)
+    ticks = [m * 10**e for e in range(12) for m in steps]
   axes.set_xlim(0.85 * smallest, largest / 0.85)
   axes.set_xticks([t for t in ticks if smallest <= t <= largest])
   axes.xaxis.set_major_formatter(EngFormatter(unit))
