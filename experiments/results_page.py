@@ -17,7 +17,9 @@ _COLUMNS = dict(
     measured=(
         "row", "samples", "student", "labels", "accuracy", "published", "r_M",
         "networks", "seed", "device", "distilling", "date"),
-    baselines=("row", "accuracy", *baselines.TITLES.values()),
+    baselines=(
+        "row", "accuracy",
+        *(baselines.TITLES[name] for name in baselines.possible())),
     matching=(
         "row", "samples", "accuracy", "random real", "gain", "real, same bytes",
         "published", "cosine", "norm", "epochs", "networks", "seed", "device",

@@ -25,7 +25,8 @@ _version types constants errors environment choices keys storage unpacking
 specification augmentation mixing distances labels flatness neighbours clipping
 parallel nn kernels parameterization text preprocessing data models
 inner_loop objectives estimators tracking outer_loop
-selection initialisation schema artifact exchange checkpoint
+selection initialisation packing schema artifact quantising exchange
+checkpoint
 moments probe_set frozen_features merging
 evaluation trajectories segments figures methods runs applications
 """.split()

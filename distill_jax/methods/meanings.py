@@ -17,6 +17,9 @@ MEANINGS = {
     "batches_between":
         "batches of real data that the network is trained on "
         "between two matches.",
+    "between":
+        "which weights match: a snapshot of the experts, or a mix of their "
+        "first and last ones.",
     "beta1": "momentum of sgd, first moment of the others; in [0, 1).",
     "beta2": "decay of second moments; in [0, 1).",
     "calibration":
@@ -130,6 +133,9 @@ MEANINGS = {
     "snap_steps": "outer steps of each round.",
     "solver": "of the inner problem, {\"name\": ..., settings}.",
     "spike": "a chunk of steps with a higher loss is drawn anew; 0 for never.",
+    "span":
+        "snapshots among which the classifying network is drawn, from the one "
+        "that matches on.",
     "start":
         "where samples start: real, noise, class_mean, kmeans, herding; "
         "correct (samples that experts classify right); or the file of a "

@@ -31,7 +31,7 @@ def _published(per_class: int, traits: Traits, given: Mapping):
       parameterization=dict(name="multi_formation", factor=2),
       strategy="color_crop_cutout",
       batch_size=128,
-      alpha=2.5 if per_class < 50 else 0.5,
+      calibration=2.5 if per_class < 50 else 0.5,
       span=7,
       beta1=0.5,
       learning_rate=0.01 * per_class,
@@ -72,7 +72,7 @@ def _prepare(
         **LABELS,
         num_steps=600,
         batch_size=64,
-        alpha=1.0,
+        calibration=1.0,
         span=3,
         between="snapshot",
         experts=EXPERTS | dict(
@@ -99,7 +99,7 @@ def tgdd(s: SimpleNamespace) -> Method:
         sample=trained.with_snapshots(
             drawn_per_class(s.batch_size, task), span=s.span,
             between=s.between),
-        calibration=s.alpha,
+        calibration=s.calibration,
         augmentation=augmented(s.strategy, task))
 
   return built(
