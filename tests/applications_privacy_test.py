@@ -396,6 +396,7 @@ class PrivateTrainingTest(parameterized.TestCase):
     assert rows["dp_sgd_eps1"]["guarantee"] == [1.0, 1e-5]
     assert 0.07 < rows["dp_sgd_eps1"]["limit"]["tpr"]["0.01"] < 0.08
     assert rows["all_real"]["limit"] is None
+    assert rows["dp_sgd_eps1"]["pixels"] is None  # no set is given away
 
 
 class AuditTest(parameterized.TestCase):

@@ -67,7 +67,7 @@ def shadow(
   Returns:
     By name: phi [Z] of the trained network and of the same `untrained`;
     `pixels` and `features` [Z], less the squared distance to the nearest
-    sample of the set; `seen` [Z] bool, real samples in the set or where it
+    sample of the set, NaN where the network alone is given away; `seen` [Z] bool, real samples in the set or where it
     started; `accuracy`, `bytes`, `num_samples`, `seconds`, `noise_scale` [1],
     the last NaN but for sets with differential privacy.
   """
@@ -84,7 +84,8 @@ def shadow(
   inputs = np.asarray(_encoded(split))
   near = dict(pixels=np.full(len(labels), np.nan))
   near["features"] = near["pixels"]
-  if made.inputs.shape[1:] == inputs.shape[1:]:
+  given_away = arm.guarantee is None  # else the network alone is
+  if given_away and made.inputs.shape[1:] == inputs.shape[1:]:
     near["pixels"] = -nearest(inputs, made.inputs)
     if embed is not None:
       near["features"] = -nearest(embed(inputs), embed(made.inputs))
