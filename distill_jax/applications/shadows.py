@@ -67,9 +67,10 @@ def shadow(
   Returns:
     By name: phi [Z] of the trained network and of the same `untrained`;
     `pixels` and `features` [Z], less the squared distance to the nearest
-    sample of the set, NaN where the network alone is given away; `seen` [Z] bool, real samples in the set or where it
-    started; `accuracy`, `bytes`, `num_samples`, `seconds`, `noise_scale` [1],
-    the last NaN but for sets with differential privacy.
+    sample of the set, NaN where the network alone is given away; `seen` [Z]
+    bool, real samples in the set or where it started; `accuracy`, `bytes`,
+    `num_samples`, `seconds`, `noise_scale` [1], the last NaN but for sets with
+    differential privacy.
   """
   half = candidates.source.take(np.flatnonzero(keep))
   made = timed(arm.maker, k_make, half, arm.num_rows, network)
