@@ -20,6 +20,7 @@ import numpy as np
 from distill_jax import artifact as artifacts
 from distill_jax import storage
 from distill_jax.artifact import Artifact
+from distill_jax.compilation import make_room
 from distill_jax.errors import WorkdirError, plain
 from distill_jax.runs import workdir
 from distill_jax.runs.console import say
@@ -154,11 +155,13 @@ class Cells:
           f"got {name!r}.")
     if self.folder is None:
       if name not in self._memory:
+        make_room()
         self._memory[name] = make()
       return self._memory[name]
     file = self._file(name, suffix)
     if file.exists():
       return read(file)
+    make_room()
     value = make()
     file.parent.mkdir(parents=True, exist_ok=True)
     write(file, value)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from distill_jax.compilation import make_room
 from distill_jax.data.source import Split
 from distill_jax.environment import platform
 from distill_jax.evaluation import metrics
@@ -158,6 +159,7 @@ def evaluate_set(
         samples=samples._replace(labels=uncentred(samples.labels)))
   _check(training_set, split, num_networks, rows)
   total = _num_networks(learner, training_set, num_networks)
+  make_room()
   group = total if mesh is not None else _group(total)
   found = []
   for first in range(0, total, group):

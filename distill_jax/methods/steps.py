@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from distill_jax.compilation import make_room
 from distill_jax.methods.findings import findings
 from distill_jax.methods.method import Outcome, Plan
 from distill_jax.outer_loop import Info, State, distill
@@ -92,6 +93,7 @@ def carry_out(plan: Plan, watch: Watch | None = None) -> Outcome:
   Raises:
     NonFinite: the loss or its gradient is not finite, or beyond `spike`.
   """
+  make_room()
   watch, method = watch or Watch(), plan.method
   if method.parts is not None:
     return method.parts(
