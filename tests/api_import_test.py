@@ -23,12 +23,11 @@ for module in pkgutil.walk_packages(distill_jax.__path__, "distill_jax."):
 ROOMS = """
 _version types constants errors environment compilation choices keys storage
 unpacking specification augmentation mixing distances labels flatness
-neighbours clipping parallel nn kernels parameterization text preprocessing data models
-inner_loop objectives estimators tracking outer_loop
-selection initialisation packing schema artifact quantising exchange
-checkpoint
-moments probe_set frozen_features merging
-evaluation trajectories segments figures methods runs applications
+neighbours clipping parallel nn kernels parameterization text preprocessing
+data models inner_loop objectives estimators tracking outer_loop selection
+initialisation packing schema artifact quantising exchange checkpoint moments
+probe_set frozen_features merging evaluation trajectories segments figures
+methods runs applications
 """.split()
 # Tables by name: rows of the results, and recipes, named after their papers.
 TABLES = ("experiments/rows*.py", "distill_jax/evaluation/recipes.py")
