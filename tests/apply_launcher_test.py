@@ -14,14 +14,23 @@ def shown(tmp_path_factory):
               for name in NAMES
               for spec in ("folder:pictures", "csv:notes?text=text")]
   wrong = (*commands[0], "--config.settings.maker=dm")
+  fields = (
+      commands[0][0].replace(NAMES[0], "privacy"), "--print_config",
+      '--config.settings.network={"name": "convnet", "width": 8}',
+      "--config.settings.dp_sgd=None")
   folder = tmp_path_factory.mktemp("work")
   absent = (commands[0][0], "--data=csv:nofile", f"--workdir={folder}")
   return launching.elsewhere(
-      "apply", *commands, wrong, absent, cache=tmp_path_factory.mktemp("cache"))
+      "apply",
+      *commands,
+      fields,
+      wrong,
+      absent,
+      cache=tmp_path_factory.mktemp("cache"))
 
 
 def test_other_data_never_have_the_constants_of_the_configuration(shown):
-  for images, texts in zip(shown[:-2:2], shown[1:-2:2], strict=True):
+  for images, texts in zip(shown[:-3:2], shown[1:-3:2], strict=True):
     assert (images.code, texts.code) == (0, 0), (images.err, texts.err)
     assert "data = 'folder:pictures'" in images.out
     assert "preprocessing = 'standardise'" in images.out
@@ -34,3 +43,9 @@ def test_a_misspelt_setting_is_told_how_settings_begin(shown):
   assert "begin with settings.; --print_config lists them." in wrong.err
   assert absent.code == 2, absent.err
   assert "error: `--data` must name what exists" in absent.err, absent.err
+
+
+def test_settings_without_a_default_are_flags(shown):
+  told = shown[-3].out
+  assert "settings.network.width = 8" in told, told
+  assert "settings.dp_sgd = None" in told, told

@@ -63,8 +63,8 @@ def configure(
     values = _mutable({**usual, **(quick if chosen.quick else {}), **given})
     for field, value in values.items():
       # A flag may give it any type, not just that of its default.
-      if value is None or (isinstance(value, str) and
-                           known[field].annotation is not str):
+      text = isinstance(value, str) and known[field].annotation is not str
+      if text or value is None or value == {}:
         values[field] = ml_collections.FieldReference(value, field_type=object)
     config.settings = ml_collections.ConfigDict(values)
     return config
