@@ -100,7 +100,8 @@ class Artifact(NamedTuple):
   network: dict[str, Any]
   storage_bytes: dict[str, int]
   provenance: dict[str, Any]
-  quantisation: dict[str, Any] = {}  # noqa: RUF012, never written to
+  # Shared by all sets and only read; a read-only mapping could not be pickled.
+  quantisation: dict[str, Any] = {}  # noqa: RUF012
   stored_labels: PyTree = ()
 
   def __repr__(self) -> str:

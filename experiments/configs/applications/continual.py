@@ -11,8 +11,7 @@ Zhao & Bilen, "Dataset Condensation with Distribution Matching", 2021, arXiv
   learner=kd          rehearsal with the present data and old outputs; also
                       union
   data=fashion_mnist  or cifar10
-  --config.settings.per_class="(1,)"   one sample a class alone: a tenth of the
-                      time
+  --config.settings.per_class="(1,)"   one sample a class alone
   num_tasks=5, num_orders=5, num_networks=3, preprocessing=given, ...
 
 See docs/applications.md.

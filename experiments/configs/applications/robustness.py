@@ -8,9 +8,9 @@ the samples and the seconds that training on a set takes.
     --config=experiments/configs/applications/robustness.py:per_class=10 \\
     --workdir=runs/robustness_mnist_10
 
-Six methods and random real samples. Most of the time goes to distilling, twice
-for each method: from clean and from poisoned images. The methods are therefore
-run for a tenth to a third of their usual number of steps, for a narrow network.
+Six methods and random real samples. Each method distils twice, from clean and
+from poisoned images, and is therefore run for an eighth to a third of its usual
+number of steps.
 `data=cifar10` takes the same options.
 """
 
