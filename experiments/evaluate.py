@@ -78,7 +78,10 @@ def main(argv):
       FLAGS.num_networks, FLAGS.baselines, FLAGS.num_sets,
       FLAGS.networks_per_set, FLAGS.full_data, FLAGS.columns, FLAGS.eps,
       FLAGS.num_attacked)
-  check_evaluation(settings, *specs or [artifact.network])
+  check_evaluation(
+      settings,
+      *specs or [artifact.network],
+      quantised=artifact.quantiser is not None)
   launch.widen(*specs or [artifact.network])
   reading = dict(data_dir=FLAGS.data_dir, validation_fraction=0.1)
   report = assess(

@@ -12,7 +12,7 @@ from smooth import NETWORK as SMOOTH
 
 import distill_jax as dd
 from distill_jax import exchange, packing, schema, storage
-from distill_jax.errors import ArtifactError
+from distill_jax.errors import ArtifactError, ConfigError
 from distill_jax.evaluation import baselines
 from distill_jax.evaluation.evaluator import evaluate_each
 from distill_jax.evaluation.learners import nearest_neighbours
@@ -22,6 +22,7 @@ from distill_jax.parameterization.hallucinator import hallucinator
 from distill_jax.parameterization.linear_bases import linear_bases
 from distill_jax.parameterization.multi_formation import multi_formation
 from distill_jax.parameterization.quantised import Quantiser, quantised
+from distill_jax.runs import assess
 from distill_jax.types import Objective
 
 KEY = jax.random.key(0)
@@ -492,6 +493,13 @@ def test_a_report_counts_bits_and_adds_real_samples_quantised_alike():
   assert set(
       report["baselines"]) == {"byte_matched_real", "byte_matched_quantised"}
   assert "198 bytes, 528 bits a class" in str(report)
+
+
+def test_the_baseline_can_be_named_where_a_set_is_quantised():
+  named = assess.Settings(baselines="byte_matched_quantised")
+  assess.check_evaluation(named, {"name": "mlp"}, quantised=True)
+  with pytest.raises(ConfigError, match="`baselines` must be one of"):
+    assess.check_evaluation(named, {"name": "mlp"})
 
 
 def test_real_samples_are_quantised_and_as_many_as_fit():

@@ -195,7 +195,10 @@ def assess(
   settings = (settings or Settings()).sized(chance=chosen[0].trained)
   if recipe is not None:
     artifact = artifact._replace(recipe=_spec(recipe, source))
-  check_evaluation(settings, *(student.spec for student in chosen))
+  check_evaluation(
+      settings,
+      *(student.spec for student in chosen),
+      quantised=artifact.quantiser is not None)
   if from_spec(
       artifact.recipe).regression and "calibration" in settings.columns:
     raise ConfigError(
@@ -220,12 +223,16 @@ def assess(
       command=command)
 
 
-def check_evaluation(settings: Settings, *specs: Mapping[str, Any]) -> None:
+def check_evaluation(
+    settings: Settings,
+    *specs: Mapping[str, Any],
+    quantised: bool = False) -> None:
   """Refuses early what the evaluation of these networks cannot do.
 
   Args:
     settings: how much is measured.
     *specs: of networks or kernels, the first of them with the baselines.
+    quantised: whether the set is.
 
   Raises:
     ConfigError: an unknown baseline; kernels alone, trained on all data.
@@ -235,7 +242,10 @@ def check_evaluation(settings: Settings, *specs: Mapping[str, Any]) -> None:
     if getattr(settings, name) < least:
       raise ConfigError(
           f"`{name}` must be at least {least}; got {getattr(settings, name)}.")
-  _baseline_names(settings.baselines, trained=models.is_network(specs[0]))
+  _baseline_names(
+      settings.baselines,
+      trained=models.is_network(specs[0]),
+      quantised=quantised)
   if _column_names(settings.columns) and not models.is_network(specs[0]):
     raise ConfigError(
         "`columns` must be empty where no network is trained; got "
@@ -342,8 +352,11 @@ class _Measuring(NamedTuple):
 
   def baselines(self, student: Student) -> dict[str, Baseline]:
     """Those of the settings."""
-    names = _baseline_names(self.settings.baselines, trained=student.trained)
     quantiser = self.artifact.quantiser
+    names = _baseline_names(
+        self.settings.baselines,
+        trained=student.trained,
+        quantised=quantiser is not None)
     if names and quantiser:
       names = tuple(dict.fromkeys((*names, *OF_QUANTISED)))
     if names:
@@ -398,9 +411,9 @@ class _Measuring(NamedTuple):
         recipe=from_spec(self.artifact.recipe))
 
 
-def _baseline_names(text: str, *, trained: bool) -> tuple[str, ...]:
-  """What "all" or names with commas between them stand for."""
-  known = possible(trained=trained)
+def _baseline_names(text: str, **kind: bool) -> tuple[str, ...]:
+  """What "all" or names with commas between them stand for; see `possible`."""
+  known = possible(**kind)
   names = some_of(("all", *known), "baselines", text)
   return known if "all" in names else names
 
