@@ -1,10 +1,11 @@
 """Kills applications at random moments: they must end as quiet ones do.
 
-Each harness runs in its quick form on the digits: once in peace, and once
-stopped again and again by SIGKILL or SIGTERM at random moments, resumed by the
-same command each time, and then left to finish. Bar: the same cells, and equal
-reports and sets, but for seconds, the command, and rows that are measured by
-the clock.
+Each harness runs in its quick form on the digits: once in peace, and then
+stopped again and again by SIGKILL or SIGTERM at random moments, and resumed by
+the same command each time. A run that reaches its end is compared with the
+quiet one, and the next begins in a new folder, until `--kills` have hit. Bar:
+the same cells, and equal reports and sets, but for seconds, the command, and
+rows that are measured by the clock.
 """
 
 import argparse
@@ -46,7 +47,7 @@ def main(argv=None) -> None:
 
 
 def _killed(name: str, folder: Path, num_kills: int, generator) -> dict:
-  quiet, killed = folder / f"{name}_quiet", folder / f"{name}_killed"
+  quiet = folder / f"{name}_quiet"
   run = [
       sys.executable,
       str(kill_resume.ROOT / "apply.py"),
@@ -55,17 +56,21 @@ def _killed(name: str, folder: Path, num_kills: int, generator) -> dict:
   began = time.monotonic()
   kill_resume.finish(run, quiet)
   length = time.monotonic() - began
-  hits = 0
-  for number in range(num_kills):
-    # Later starts find much of the work done: they are hit later.
-    delay = generator.uniform(0, length * (number + 1) / num_kills)
-    by = (signal.SIGKILL, signal.SIGTERM)[generator.integers(2)]
-    hits += kill_resume.hit(run, killed, lambda: True, delay, number=by)
-  kill_resume.finish(run, killed)
-  unequal = differences(quiet, killed)
+  hits, unequal, killed = 0, [], []
+  while hits < num_kills:
+    killed.append(folder / f"{name}_killed_{len(killed)}")
+    while hits < num_kills:
+      delay = generator.uniform(0, length)
+      by = (signal.SIGKILL, signal.SIGTERM)[generator.integers(2)]
+      if not kill_resume.hit(run, killed[-1], lambda: True, delay, number=by):
+        break  # it reached its end first
+      hits += 1
+    kill_resume.finish(run, killed[-1])
+    unequal += differences(quiet, killed[-1])
   return dict(
       name=name,
       seconds=round(length, 1),
+      runs=len(killed),
       kills=hits,
       unequal=" ".join(unequal) or "-")
 
