@@ -10,7 +10,7 @@ from jax import lax
 
 from distill_jax.nn import conv
 
-FORMS = ("patches", "canonical", "lax")
+FORMS = ("patches", "direct", "lax")
 
 
 def _operands(dtype=np.float64, channels=2):
@@ -45,6 +45,13 @@ def _derivatives(f, x, w):
   return jax.jit(jax.grad(third, (0, 1), has_aux=True))(x, w)
 
 
+def _both(form, padding):
+  """Gradients of a scalar of `conv2d`, and of the reference."""
+  for f in (lambda x, w: conv.conv2d(x, w, padding=padding, form=form),
+            lambda x, w: _reference(x, w, 1, padding)):
+    yield jax.grad(lambda x, w, f=f: jnp.sin(f(x, w)).sum(), (0, 1))
+
+
 class Conv2dTest(parameterized.TestCase):
 
   def setUp(self):
@@ -59,7 +66,7 @@ class Conv2dTest(parameterized.TestCase):
   )
   def test_values(self, form, case, channels):
     stride, padding = case
-    if form == "canonical" and stride != 1:
+    if form == "direct" and stride != 1:
       return
     x, w = _operands(channels=channels)
     np.testing.assert_allclose(
@@ -76,7 +83,7 @@ class Conv2dTest(parameterized.TestCase):
     x, w = _operands(channels=channels)
     expected = _derivatives(
         lambda x, w: _reference(x, w, stride, padding), x, w)
-    for form in ("patches", "canonical") if stride == 1 else ("patches",):
+    for form in ("patches", "direct") if stride == 1 else ("patches",):
       got = _derivatives(
           lambda x, w, form=form: conv.conv2d(
               x, w, stride=stride, padding=padding, form=form),
@@ -84,7 +91,7 @@ class Conv2dTest(parameterized.TestCase):
           w)
       chex.assert_trees_all_close(got, expected, rtol=1e-9, atol=1e-10)
 
-  @parameterized.parameters("patches", "canonical")
+  @parameterized.parameters("patches", "direct")
   def test_inside_scan(self, form):
     x, w = _operands()
 
@@ -105,7 +112,7 @@ class Conv2dTest(parameterized.TestCase):
     np.testing.assert_allclose(
         jax.jit(jax.grad(loss))(w), jax.jit(jax.grad(unrolled))(w), rtol=1e-10)
 
-  @parameterized.parameters("patches", "canonical")
+  @parameterized.parameters("patches", "direct")
   def test_under_vmap_over_weights(self, form):
     x, w = _operands()
     weights = jnp.stack([w, 2 * w, w + 1])
@@ -114,6 +121,26 @@ class Conv2dTest(parameterized.TestCase):
     reference = jax.grad(lambda w: jnp.sin(_reference(x, w, 1, "SAME")).sum())
     for got, weight in zip(stacked, weights, strict=True):
       np.testing.assert_allclose(got, reference(weight), rtol=1e-10)
+
+  @parameterized.product(axes=((0, None), (2, None), (None, 1), (3, 0)))
+  def test_direct_under_vmap_over_any_operand(self, axes):
+    x, w = _operands(channels=16)
+    operands = [
+        a if axis is None else jnp.stack([a, 2 * a, a + 1], axis)
+        for a, axis in zip((x, w), axes, strict=True)
+    ]
+    found, expected = (
+        jax.vmap(gradients, axes)(*operands)
+        for gradients in _both("direct", padding=1))
+    chex.assert_trees_all_close(found, expected, rtol=1e-9, atol=1e-10)
+
+  @parameterized.parameters("patches", "direct")
+  def test_forward_over_reverse(self, form):
+    x, w = _operands()
+    found, expected = (
+        jax.jvp(gradients, (x, w), (x + 1, 2 * w))
+        for gradients in _both(form, padding=4))
+    chex.assert_trees_all_close(found, expected, rtol=1e-9, atol=1e-10)
 
   def test_keeps_dtype(self):
     x, w = _operands(np.float32)
@@ -136,7 +163,7 @@ class Conv2dTest(parameterized.TestCase):
           "form": "fft"
       }, "`form` must be one of"),
       ("stride", {
-          "form": "canonical",
+          "form": "direct",
           "stride": 2
       }, "`stride` must be 1"),
       ("window", {
