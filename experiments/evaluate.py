@@ -27,6 +27,7 @@ from absl import flags
 from distill_jax import artifact as artifacts
 from distill_jax import figures
 from distill_jax.evaluation import attacks, columns, recipes
+from distill_jax.quantising import quantise
 from distill_jax.runs import real_data, source_of, workdir
 from distill_jax.runs.assess import Settings, assess, check_evaluation
 from distill_jax.runs.files import command, write_json
@@ -55,6 +56,9 @@ flags.DEFINE_integer(
     "Networks trained on each; 0 for as many as suit.",
     lower_bound=0)
 flags.DEFINE_bool("full_data", False, "Train on all data too, for the ratio.")
+flags.DEFINE_enum(
+    "bits", "", ["", "8", "4", "2"],
+    "Quantise the set first, to so many bits a value (`dd.quantise`).")
 flags.DEFINE_string(
     "columns", "", "What else is measured: attacks, calibration or both.")
 flags.DEFINE_float(
@@ -73,6 +77,8 @@ def main(argv):
   del argv
   out = workdir.output(FLAGS.out, ".json")
   artifact = artifacts.load(FLAGS.artifact)
+  if FLAGS.bits:
+    artifact = quantise(artifact, int(FLAGS.bits))
   specs = [spec_of(name, artifact) for name in FLAGS.networks]
   settings = Settings(
       FLAGS.num_networks, FLAGS.baselines, FLAGS.num_sets,
