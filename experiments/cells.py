@@ -43,6 +43,11 @@ def of(record: dict, row: Row) -> dict[str, str]:
   }
   if row.published is not None:
     found["published"] = f"{row.published}"
+  if "storage_bytes" in report:
+    found["bits"] = str((report.get("quantisation") or {}).get("bits", 32))
+    found["bytes"] = f"{report['storage_bytes']['total']:,}"
+  if "bits_per_class" in report:
+    found["bits a class"] = f"{report['bits_per_class']:,.0f}"
   if report.get("ratio") is not None:
     found["r_M"] = f"{report['ratio']:.1f}"
   if "hard_label_accuracy" in report:

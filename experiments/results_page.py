@@ -24,6 +24,10 @@ _COLUMNS = dict(
         "row", "samples", "accuracy", "random real", "gain", "real, same bytes",
         "published", "cosine", "norm", "epochs", "networks", "seed", "device",
         "distilling", "date"),
+    storage=(
+        "row", "bits", "samples", "bytes", "bits a class", "accuracy",
+        "random real", "real, same bytes", "real, quantised alike", "networks",
+        "epochs", "seed", "device", "distilling", "date"),
     trajectories=(
         "row", "samples", "labels", "accuracy", "hard labels", "random real",
         "gain", "experts", "training them", "distilling", "epochs", "networks",
@@ -124,7 +128,8 @@ def _section(row: Row) -> str:
     return "trajectories"
   if row.group.startswith("width32"):
     return "matching"
-  return row.group if row.group in ("performance", "text") else "measured"
+  own = ("performance", "storage", "text")
+  return row.group if row.group in own else "measured"
 
 
 def _distillation_size(reports: list[dict]) -> str:

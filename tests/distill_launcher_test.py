@@ -14,6 +14,7 @@ from launching import DIGITS, TINY, Result
 import distill_jax
 from distill_jax import artifact, data, models
 from distill_jax.methods.method import Keys
+from distill_jax.quantising import quantise
 
 NETWORK = dict(name="convnet", depth=1, width=4)
 COMMAND = (
@@ -184,14 +185,21 @@ def test_prolonged(trained, tmp_path):
 
 
 def test_evaluate_agrees(trained, tmp_path):
-  out = tmp_path / "report.json"
-  (result,) = launching.elsewhere(
-      "evaluate", [
-          f"--artifact={trained.folder / 'distilled.safetensors'}",
-          "--data=digits", "--num_networks=4", f"--out={out}"
+  out, small = tmp_path / "report.json", tmp_path / "small.json"
+  command = [
+      f"--artifact={trained.folder / 'distilled.safetensors'}", "--data=digits"
+  ]
+  result, quantised = launching.elsewhere(
+      "evaluate", [*command, "--num_networks=4", f"--out={out}"], [
+          *command, "--num_networks=1", "--baselines=", "--bits=4",
+          f"--out={small}"
       ],
       cache=trained.cache)  # fmt: skip
   assert result.code == 0, result.err
+  assert quantised.code == 0, quantised.err
+  fewer = json.loads(small.read_text())
+  assert fewer["quantisation"]["bits"] == 4
+  assert fewer["storage_bytes"] == quantise(trained.artifact, 4).storage_bytes
   assert "distilled set" in result.out
   own, other = trained.json("report.json"), json.loads(out.read_text())
   for name in ("schema_version", "student_init", "num_networks", "network",

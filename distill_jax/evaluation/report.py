@@ -126,6 +126,8 @@ def report_dict(
       device=environment.device(),
       versions=environment.versions(),
       command=command)
+  if artifact.quantisation:
+    document["quantisation"] = dict(artifact.quantisation)
   if artifact.provenance.get("findings"):
     document["findings"] = list(artifact.provenance["findings"])
   if measured.hard_labels is not None:
