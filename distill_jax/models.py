@@ -1,10 +1,11 @@
 """From a specification to a network or a kernel, and back.
 
 A network is `{"name": ..., **settings}`, a factory of `nn` with functions by
-name; a kernel for ridge regression is `{"name": "kernel_ridge", "kernel":
-"fully_connected", "depth": 1, "kind": "ntk", "ridge": 1e-6, ...}`, a factory of
-`kernels` with its arguments (`kind` is its `get`). Equal specifications give
-one object, so that it compiles once.
+name; with `"dtype": "bfloat16"` it computes in that type. A kernel for ridge
+regression is `{"name": "kernel_ridge", "kernel": "fully_connected", "depth": 1,
+"kind": "ntk", "ridge": 1e-6, ...}`, a factory of `kernels` with its arguments
+(`kind` is its `get`). Equal specifications give one
+object, so that it compiles once.
 """
 
 import functools
@@ -19,6 +20,7 @@ from distill_jax.data.source import Source
 from distill_jax.errors import ConfigError
 from distill_jax.kernels import closed_form, tiles
 from distill_jax.labels import num_outputs
+from distill_jax.nn.precision import computing_in
 from distill_jax.nn.specification import functions
 from distill_jax.specification import build, frozen, thawed, with_spec
 from distill_jax.types import Array, Network, Spec
@@ -201,7 +203,10 @@ def _check_stages(network: Network, example, reader: str) -> None:
 @functools.cache
 def _network(items: Spec, num_classes: int) -> Network:
   spec = functions(dict(items))
+  dtype = spec.pop("dtype", None)
   made = build(NETWORKS, "network", spec, num_outputs(num_classes))
+  if dtype is not None:
+    made = computing_in(made, dtype)
   complete = _sorted(made.spec)
   return made if complete == items else _network(complete, num_classes)
 

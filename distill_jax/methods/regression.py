@@ -15,6 +15,7 @@ from distill_jax.methods.method import Method, Task
 from distill_jax.methods.outer import LABELS, OUTER
 from distill_jax.methods.settings import declare
 from distill_jax.methods.shared import STORED, built, drawn_mixed, start
+from distill_jax.nn import precision
 from distill_jax.objectives import frepo as frepo_lib
 from distill_jax.objectives import rcig as rcig_lib
 from distill_jax.objectives import rfad as rfad_lib
@@ -80,13 +81,18 @@ def _distilling(s: SimpleNamespace, task: Task, **changes) -> Network:
       the method changes of it.
     task: with the student.
     **changes: settings of a specification that has them.
+
+  Raises:
+    ConfigError: a network of lower precision, see `precision.check_full`.
   """
-  if s.network is not None:
-    return models.from_spec(s.network, task.source.num_classes)
-  changes = {k: v for k, v in changes.items() if k in task.spec}
-  if not changes:
-    return task.model
-  return models.from_spec({**task.spec, **changes}, task.source.num_classes)
+  network, spec = task.model, s.network
+  if spec is None:
+    changes = {k: v for k, v in changes.items() if k in task.spec}
+    spec = {**task.spec, **changes} if changes else None
+  if spec is not None:
+    network = models.from_spec(spec, task.source.num_classes)
+  precision.check_full(network, "frepo, rfad and rcig")
+  return network
 
 
 def _unnormalised(name: str, source, given, **settings) -> Mapping:

@@ -7,6 +7,7 @@
                       but standardised by their own mean and std
   ipc=N, rows=N       label rows of each class, or of the whole set
   width=W             of the ConvNet
+  dtype=bfloat16      networks compute in it; weights and losses stay float32
   network=NAME        student, or kernel: fc1, fc3, conv3, convnet3
   features=NAME       of frepo, rfad and rcig: the network that the set is
                       distilled with, by default the student's kind
@@ -106,6 +107,8 @@ def configure(
           "`ipc` and `rows` must be at least 1; got "
           f"{chosen.ipc} and {chosen.rows}.")
     student, features = network_of(chosen, data_set, model, students, convnet)
+    if chosen.dtype and model == "network":
+      student = {**student, "dtype": chosen.dtype}
     if features:
       given["network"] = features
     if "steps" in settings and student["name"] in STEP_SIZES:
@@ -229,6 +232,7 @@ def _options(text, settings: Mapping, usual: Mapping, **defaults):
       rows=0,
       width=0,
       network="",
+      dtype="",
       preprocessing="",
       vectors="",
       own=False,

@@ -1,0 +1,83 @@
+"""Networks that compute in bfloat16.
+
+A bfloat16 has the range of a float32 and 8 bits of its precision, for half the
+memory. Accelerators multiply such numbers several times as fast. What leaves
+the network is float32 again, so sums over samples, distances and losses keep
+their precision; what enters a solver does not gain any, so methods that fit a
+ridge regression to features refuse such networks.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from distill_jax.choices import one_of
+from distill_jax.errors import ConfigError
+from distill_jax.types import Network, PyTree
+
+DTYPES = {"bfloat16": jnp.bfloat16}
+
+
+@functools.cache
+def computing_in(network: Network, dtype: str) -> Network:
+  """The network with weights and activations in another type while it runs.
+
+  Its variables are those of the network itself: weights stay float32, also for
+  the optimizer, and so do running statistics. Outputs, features and gradients
+  are float32.
+
+  Args:
+    network: the network.
+    dtype: of `DTYPES`.
+
+  Raises:
+    ConfigError: an unknown type.
+
+  Example:
+    network = computing_in(dd.convnet(10), "bfloat16")
+  """
+  low = one_of(DTYPES, "dtype", dtype)
+
+  def lowered(function):
+
+    def call(variables, x, *, key=None, train=False):
+      params = _cast(variables["params"], low)
+      out, updated = function({
+          **variables, "params": params
+      },
+                              _cast(x, low),
+                              key=key,
+                              train=train)
+      kept = jax.tree.map(
+          lambda old, new: new.astype(old.dtype), {
+              **variables, "params": ()
+          }, {
+              **updated, "params": ()
+          })
+      return _cast(out, jnp.float32), {**kept, "params": variables["params"]}
+
+    return call
+
+  spec = network.spec and (*network.spec, ("dtype", dtype))
+  return network._replace(
+      apply=lowered(network.apply), stages=lowered(network.stages), spec=spec)
+
+
+def check_full(network: Network, reader: str) -> None:
+  """Refuses a network of lower precision where a solver reads its features.
+
+  Raises:
+    ConfigError: naming what reads them.
+  """
+  dtype = dict(network.spec).get("dtype")
+  if dtype:
+    raise ConfigError(
+        "`network` must compute in float32 for the ridge regression of "
+        f"{reader}; got dtype {dtype}. Leave it out.")
+
+
+def _cast(tree: PyTree, dtype) -> PyTree:
+  return jax.tree.map(
+      lambda leaf: leaf.astype(dtype)
+      if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree)
