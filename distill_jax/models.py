@@ -4,8 +4,8 @@ A network is `{"name": ..., **settings}`, a factory of `nn` with functions by
 name; with `"dtype": "bfloat16"` it computes in that type. A kernel for ridge
 regression is `{"name": "kernel_ridge", "kernel": "fully_connected", "depth": 1,
 "kind": "ntk", "ridge": 1e-6, ...}`, a factory of `kernels` with its arguments
-(`kind` is its `get`). Equal specifications give one
-object, so that it compiles once.
+(`kind` is its `get`). Equal specifications give one object, so that it
+compiles once.
 """
 
 import functools
