@@ -26,7 +26,7 @@ from absl import flags
 
 from distill_jax import artifact as artifacts
 from distill_jax import figures
-from distill_jax.evaluation import attacks, columns, recipes
+from distill_jax.evaluation import attacks, baselines, columns, recipes
 from distill_jax.quantising import quantise
 from distill_jax.runs import real_data, source_of, workdir
 from distill_jax.runs.assess import Settings, assess, check_evaluation
@@ -44,7 +44,7 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "cache_dir", None, "Where accuracies of real data are kept; beside --out.")
 flags.DEFINE_string(
-    "baselines", "random_real", "'all', names with commas, or ''.")
+    "baselines", baselines.DEFAULT, "'all', names with commas, or ''.")
 flags.DEFINE_integer(
     "num_sets",
     0,

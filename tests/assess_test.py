@@ -49,7 +49,7 @@ def test_says_how_the_set_compares_with_real_data(tmp_path):
   again = evaluate(MADE, SOURCE, **FEW, key=jax.random.key(0))
   assert again["accuracy"] == report["accuracy"]
   assert again["baselines"] == report["baselines"]
-  assert len(json.loads((tmp_path / "real.json").read_text())) == 1
+  assert len(json.loads((tmp_path / "real.json").read_text())) == 2
 
 
 def test_classes_are_matched_by_name():

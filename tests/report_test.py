@@ -279,6 +279,17 @@ class ReportTest(parameterized.TestCase):
     assert ("within the noise" in line) == unclear
     assert ("num_steps" in line) == advice
 
+  @parameterized.parameters((-0.02, 0.005, True), (-0.02, 0.02, False),
+                            (0.02, 0.005, False), (-0.02, None, True))
+  def test_verdict_says_where_class_means_are_better(self, mean, stderr, said):
+    report = self._full()
+    report["baselines"]["class_mean"] = dict(
+        gain=dict(mean=mean, stderr=stderr))
+    line = verdict(report)
+    assert line.startswith("Verdict: 22.5 points better than random real data")
+    assert ("means of the classes are 2.0 points better" in line) == said
+    assert ("start=class_mean" in line) == said
+
   def test_findings_come_before_the_verdict(self):
     report = self._full()
     report["findings"] = ["The samples did not move."]

@@ -55,6 +55,7 @@ TITLES = {
     "byte_matched_quantised": "real, quantised alike",
     "random_real_converged": "random real, converged"
 }
+DEFAULT = "random_real,class_mean"  # what a set should beat at the least
 STEP_SIZES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 _SELECTION_ROWS = 2_000  # real samples that a choice is made on, at most
 _SELECTION_SETS, _SELECTION_NETWORKS = 5, 2

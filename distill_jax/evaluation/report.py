@@ -359,7 +359,7 @@ def _block(report: Report) -> dict[str, Any]:
 
 
 def verdict(report: Mapping[str, Any]) -> str:
-  """One line: better or worse than random real data, and what to try.
+  """Better or worse than random real data and class means, and what to try.
 
   A difference below two standard errors is within the noise.
 
@@ -387,9 +387,25 @@ def verdict(report: Mapping[str, Any]) -> str:
   if error is not None:
     line += ", within the noise" * unclear + (
         f" (standard error {100 * error:.1f})")
+  behind = _behind_means(measured)
+  if behind:
+    return f"{line}. {behind}"
   if points < 0:
     return f"{line}. {_WORSE}"
   return f"{line}. {_UNCLEAR}" if unclear else f"{line}."
+
+
+def _behind_means(measured: Mapping[str, Any]) -> str:
+  """That class means are clearly better, and what to try; "" where not."""
+  gain = measured.get("class_mean", {}).get("gain", {"mean": 0.0})
+  lost, error = -100 * gain["mean"], gain.get("stderr") or 0.0
+  if lost < 0.05 or lost < 200 * error:
+    return ""
+  return (
+      f"The means of the classes are {lost:.1f} points better: what was "
+      "learned is not worth its cost here. Try a start from them "
+      "(start=class_mean), more outer steps (num_steps) or more samples a "
+      "class.")
 
 
 _UNCLEAR = "More networks and sets measure it better."

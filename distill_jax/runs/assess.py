@@ -22,6 +22,7 @@ from distill_jax.evaluation import (
 )
 from distill_jax.evaluation.attacks import EPS
 from distill_jax.evaluation.baselines import (
+    DEFAULT,
     OF_QUANTISED,
     Baseline,
     possible,
@@ -60,7 +61,7 @@ class Settings(NamedTuple):
   """
 
   num_networks: int = 5
-  baselines: str = "random_real"
+  baselines: str = DEFAULT
   num_sets: int = 5
   networks_per_set: int = 2
   full_data: bool = False
@@ -105,7 +106,7 @@ def evaluate(
     network: Named | Sequence[Named] | None = None,
     recipe: Recipe | Mapping[str, Any] | str | None = None,
     num_networks: int = 5,
-    baselines: str = "random_real",
+    baselines: str = DEFAULT,
     num_sets: int = 5,
     networks_per_set: int = 2,
     full_data: bool = False,

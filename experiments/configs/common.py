@@ -39,12 +39,12 @@ from configs.students import STEP_SIZES, network_of
 from distill_jax import methods, models, parameterization
 from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError
-from distill_jax.evaluation import recipes
+from distill_jax.evaluation import baselines, recipes
 from distill_jax.runs import workdir
 
 _EVALUATION = dict(
     num_networks=20,
-    baselines="random_real,byte_matched_real",
+    baselines=f"{baselines.DEFAULT},byte_matched_real",
     num_sets=5,
     networks_per_set=4,
     full_data=False)
@@ -69,7 +69,7 @@ _PARAMETERIZATIONS = {
 }
 _QUICK = dict(
     num_networks=2,
-    baselines="random_real",
+    baselines=baselines.DEFAULT,
     num_sets=2,
     networks_per_set=1,
     full_data=False)
