@@ -5,6 +5,7 @@ import statistics
 from pathlib import Path
 
 import cells
+import results_figures
 import text_results
 from rows import Row
 
@@ -39,15 +40,16 @@ _COLUMNS = dict(
 
 
 def write(docs: Path, table: dict[str, Row]) -> None:
-  """Writes the page below a folder, and its figure, from what is there.
+  """Writes the page below a folder, and its figures, from what is there.
 
   Args:
-    docs: holds `results/*.json`; gets `results.md`, and in `figures/`, once
-      two of its rows are measured, `sldd_mnist_sweep.png`.
+    docs: holds `results/*.json`; gets `results.md`, and in `figures/` those
+      that have records of at least two points.
     table: the rows, in their order.
   """
   records = read(docs / "results", table)
   (docs / "results.md").write_text(render(table, records))
+  results_figures.write(docs / "figures", table, records)
   sizes = [r["report"] for n, r in records.items() if table[n].group == SIZES]
   if len(sizes) > 1:
     (docs / "figures").mkdir(exist_ok=True)

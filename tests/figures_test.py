@@ -293,7 +293,7 @@ class ChartsTest(parameterized.TestCase):
     _check_whole(figure)
     axes = figure.axes[0]
     assert axes.get_xlabel() == "size of the set"
-    assert axes.get_ylim() == (30, 103)  # 50 +- 10 fills it
+    assert axes.get_ylim() == (30, 65)  # 50 +- 10 fills it
     rows = [dict(bytes=b, mean=0.96, label=f"{b} bytes") for b in (1, 2, 3, 4)]
     figure = figures.accuracy_against(rows, "bytes", full_data=0.99)
     _check_whole(figure)

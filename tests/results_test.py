@@ -6,6 +6,7 @@ from pathlib import Path
 
 import launched
 import pytest
+import results_figures
 import results_page
 import rows
 
@@ -91,3 +92,34 @@ def test_without_records_every_row_is_absent(tmp_path):
   _, _, absent = page.partition("## Not measured")
   assert absent.count("`python experiments/reproduce.py") == len(TABLE)
   assert page.count("Not measured.") == 15  # every section
+
+
+def test_figures_of_minutes_and_of_bits(tmp_path):
+
+  def record(mean, **report):
+    return dict(
+        report=dict(accuracy=dict(mean=mean, std=0.01), baselines={}, **report))
+
+  real = dict(byte_matched_real=dict(mean=0.7, std=0.02))
+  records = {
+      "width32_dm_mnist_10": record(0.8, seconds=dict(distill=60.0)),
+      "width32_tgdd_mnist_10":
+          record(
+              0.9,
+              seconds=dict(distill=60.0),
+              experts=dict(seconds=[30.0, 30.0])),
+      "width32_dsa_fashion_mnist_10": record(0.5, seconds=dict(distill=1.0)),
+      "storage_dm_mnist_10_8bit": record(0.8, storage_bytes=dict(total=1_000)),
+      "storage_dm_mnist_10_4bit": record(0.7, storage_bytes=dict(total=600))
+  }
+  records["storage_dm_mnist_10_8bit"]["report"]["baselines"] = real
+  minutes = [*results_figures._by_minutes("mnist", TABLE, records)]
+  assert [(p["label"], p["minutes"]) for p in minutes] == [("DM", 1.0),
+                                                           ("TGDD", 2.0)]
+  stored = [*results_figures._by_bytes("mnist", records)]
+  assert [(p["label"], p["bytes"], p["mean"]) for p in stored
+         ] == [("pixels", 1_000, 0.8), ("real, same bytes", 1_000, 0.7),
+               ("pixels", 600, 0.7)]
+  made = results_figures.write(tmp_path, TABLE, records)
+  assert made == ["minutes_mnist.png", "bits_mnist.png"]
+  assert {p.name for p in tmp_path.iterdir()} == set(made)

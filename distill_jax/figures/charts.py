@@ -18,8 +18,10 @@ _OVER_NETWORKS = "one standard deviation over networks"
 # Horizontal axes: the field of a row, its title, its unit.
 AXES = {
     "samples": ("num_samples", "number of distilled samples", ""),
-    "bytes": ("bytes", "size of the set", "B")
+    "bytes": ("bytes", "size of the set", "B"),
+    "minutes": ("minutes", "time until the set is there", "min")
 }
+_LEVELS = ("--", ":", "-.")
 
 
 def curves(
@@ -74,17 +76,19 @@ def accuracy_against(
     axis: str = "samples",
     *,
     full_data: float | None = None,
+    levels: Mapping[str, float] | None = None,
     size: str = "",
     title: str = "Test accuracy against the size of the set"):
-  """Test accuracy against the size of the set, a line for each label.
+  """Test accuracy against the size or the cost of a set, a line for each label.
 
   Args:
-    rows: `label` (of the line), `num_samples` or `bytes`, `mean` and `std`
-      (fractions; the std may be missing, and is not drawn where `per_network`
-      holds one network).
-    axis: "samples" or "bytes".
+    rows: `label` (of the line), `num_samples`, `bytes` or `minutes`, `mean` and
+      `std` (fractions; the std may be missing, and is not drawn where
+      `per_network` holds one network).
+    axis: "samples", "bytes" or "minutes".
     full_data: accuracy from all real data, a fraction; drawn dashed, and
       dotted 90 % of it.
+    levels: other accuracies that are drawn across, fractions by what they are.
     size: title of the axis, where it is no set's.
     title: above all; it names data and methods.
 
@@ -118,27 +122,35 @@ def accuracy_against(
             capsize=3,
             linewidth=1.5,
             label=label))
+  across = {}
   if full_data is not None:
-    for share, style, text in ((100, "--", "all real data"),
-                               (90, ":", "90 % of all real data")):
-      level = share * full_data
-      shown.append(
-          axes.axhline(
-              level,
-              color=theme.GREY,
-              linestyle=style,
-              linewidth=1.2,
-              label=f"{text}: {level:.1f} %"))
+    across = {
+        "all real data": full_data,
+        "90 % of all real data": 0.9 * full_data
+    }
+  across |= levels or {}
+  for i, (text, level) in enumerate(across.items()):
+    shown.append(
+        axes.axhline(
+            100 * level,
+            color=theme.GREY,
+            linestyle=_LEVELS[i % len(_LEVELS)],
+            linewidth=1.2,
+            label=f"{text}: {100 * level:.1f} %"))
   _log_axis(axes, [row[field] for row in rows], unit)
   theme.dress(axes, "both")
   axes.set_xlabel(size or name, fontsize=10)
   axes.set_ylabel("test accuracy (%)", fontsize=10)
   if any(map(_has_std, rows)):
     theme.note(axes, figure, f"bars: ± {_OVER_NETWORKS}")
-  lowest = 100 * min(row["mean"] - _std(row) for row in rows)
-  if full_data is not None:
-    lowest = min(lowest, 90 * full_data)
-  axes.set_ylim(max(10 * np.floor((lowest - 2) / 10), 0), 103)
+  ends = [
+      100 * (row["mean"] + sign * _std(row))
+      for row in rows
+      for sign in (-1, 1)
+  ] + [100 * level for level in across.values()]
+  axes.set_ylim(
+      max(10 * np.floor((min(ends) - 2) / 10), 0),
+      min(5 * np.ceil((max(ends) + 2) / 5), 103))
   longest = max(len(handle.get_label()) for handle in shown)
   theme.legend(
       figure,

@@ -1,0 +1,94 @@
+"""Figures of the results page, from the records of its rows."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from rows import Row
+
+from distill_jax import figures
+from distill_jax.evaluation.baselines import TITLES
+
+DATA = {
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "cifar10": "CIFAR-10"
+}
+_STORED = {"dm": "pixels", "dm_tiles": "four small images in one"}
+_NAMES = {"hybrid": "DSA and DM"}
+
+
+def write(folder: Path, table: Mapping[str, Row],
+          records: Mapping[str, dict]) -> list[str]:
+  """Draws what there are records for.
+
+  Args:
+    folder: of the figures.
+    table: the rows.
+    records: by row.
+
+  Returns:
+    Names of the files that were written.
+  """
+  made = []
+  for data, title in DATA.items():
+    for name, points, axis, levels in ((f"minutes_{data}", [
+        *_by_minutes(data, table, records)
+    ], "minutes", _real(records.get(f"width32_dm_{data}_10"))),
+                                       (f"bits_{data}",
+                                        [*_by_bytes(data, records)
+                                        ], "bytes", {})):
+      if len(points) < 2:
+        continue
+      folder.mkdir(exist_ok=True)
+      figures.save(
+          figures.accuracy_against(
+              points,
+              axis,
+              levels=levels,
+              title=f"{title}, ten samples a class, ConvNet of width 32"),
+          folder / f"{name}.png")
+      made.append(f"{name}.png")
+  return made
+
+
+def _by_minutes(data: str, table, records) -> Iterator[dict]:
+  """Sets of ten a class, and the time each took, with its experts'."""
+  for name, record in records.items():
+    found = re.fullmatch(rf"width32_([a-z]+)_{data}_10(_3000)?", name)
+    if not found or table[name].group != f"width32_{data}":
+      continue
+    report = record["report"]
+    seconds = report["seconds"]["distill"] + sum(
+        report.get("experts", {}).get("seconds", ()))
+    yield dict(
+        report["accuracy"],
+        label=_NAMES.get(found[1], found[1].upper()),
+        minutes=seconds / 60)
+
+
+def _real(record: dict | None) -> dict[str, float]:
+  """Accuracies of real samples, by title."""
+  if record is None:
+    return {}
+  measured = record["report"]["baselines"]
+  return {
+      TITLES[name]: measured[name]["mean"]
+      for name in ("random_real", "byte_matched_real")
+      if name in measured
+  }
+
+
+def _by_bytes(data: str, records) -> Iterator[dict]:
+  """Sets in 32 to 2 bits a value, and real samples of as many bytes."""
+  for stored, label in _STORED.items():
+    for bits in (32, 8, 4, 2):
+      record = records.get(f"storage_{stored}_{data}_10_{bits}bit")
+      if record is None:
+        continue
+      report = record["report"]
+      size = report["storage_bytes"]["total"]
+      yield dict(report["accuracy"], label=label, bytes=size)
+      for name, block in report["baselines"].items():
+        if name.startswith("byte_matched"):
+          yield dict(block, label=TITLES[name], bytes=size)
