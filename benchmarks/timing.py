@@ -11,6 +11,7 @@ import json
 import math
 import pathlib
 import platform
+import shlex
 import time
 from typing import Any
 
@@ -165,14 +166,15 @@ def write(script: str, options, rows: list[dict[str, Any]]) -> None:
   if not options.out:
     return
   flags = [
-      f"--{name}={_joined(value)}" for name, value in vars(options).items()
-      if name != "out" and value is not None
+      f"--{name}" if value is True else f"--{name}={_joined(value)}"
+      for name, value in vars(options).items()
+      if name != "out" and value is not None and value is not False
   ]
   file, *command = script.split()
   parts = ["python", f"benchmarks/{file}.py", *command, *flags]
   document = {
       "benchmark": script,
-      "command": " ".join(parts),
+      "command": shlex.join(parts),
       "machine": describe_machine(),
       "results": rows
   }

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import pathlib
+import shlex
 import tempfile
 from unittest import mock
 
@@ -17,6 +18,7 @@ import kip_step
 import matching_step
 import memory
 import numpy as np
+import panel
 import pytest
 import sldd_step
 import steps
@@ -33,7 +35,7 @@ BENCHMARKS = pathlib.Path(__file__).parents[1] / "benchmarks"
 
 SCRIPTS = (
     commits, conv_scan, evaluation, frepo_step, frozen_features, kip_step,
-    matching_step, memory, sldd_step, text_step, trajectory_step)
+    matching_step, memory, panel, sldd_step, text_step, trajectory_step)
 needs_torch = absltest.skipIf(
     importlib.util.find_spec("torch") is None, "PyTorch is not installed")
 
@@ -278,6 +280,124 @@ class ScriptsTest(parameterized.TestCase):
     assert asked == ["new", "old"] * 2
     assert [row["work"] for row in rows] == ["import", *commits.WORK]
     assert {row["after/before"] for row in rows} == {2.0}
+
+
+class PanelTest(parameterized.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    self.folder = pathlib.Path(
+        self.enter_context(tempfile.TemporaryDirectory()))
+
+  def test_a_broken_panel_goes_on(self):
+    out, settings = self.folder / "panel.json", dict(
+        num_steps=2, batch_size=4, recipe=dict(num_epochs=2))
+    arguments = [
+        "--members=wine,iris,mnist", "--networks=2", f"--out={out}",
+        f"--data_dir={self.folder}", f"--workdir={self.folder / 'kept'}",
+        f"--settings={json.dumps(settings)}"
+    ]
+    judged, assess = [], panel.assess
+
+    def stopped(key, made, source, **given):
+      judged.append(source)
+      if len(judged) == 2:
+        raise KeyboardInterrupt
+      return assess(key, made, source, **given)
+
+    with mock.patch.object(panel, "assess", stopped):
+      with pytest.raises(KeyboardInterrupt):
+        panel.main(arguments)
+      assert not out.exists()
+      panel.main(arguments)
+    assert [source.train.num_samples for source in judged] == [71, 60, 60]
+    held_out = panel.MEMBERS["iris"](None).validation
+    np.testing.assert_array_equal(judged[2].test.inputs, held_out.inputs)
+    document = json.loads(out.read_text())
+    assert f"--settings={json.dumps(settings)}" in shlex.split(
+        document["command"])
+    found, *rows = document["results"]
+    assert list(found["left_out"]) == ["mnist"] and found["met"] == "-"
+    for member, row in zip(("wine", "iris"), rows, strict=True):
+      file = self.folder / "kept" / "cells" / f"{member}.json"
+      report = json.loads(file.read_text())["report"]
+      assert report["num_networks"] == 2
+      means = {}
+      for name, of in report["baselines"].items():
+        assert len(of["per_network"]) == 2
+        means[name] = 100 * np.mean(of["per_network"])
+      own = 100 * np.mean(report["accuracy"]["per_network"])
+      assert row["member"] == member
+      assert {
+          name: row[name] for name in panel.BASELINES
+      } == pytest.approx(means)
+      assert row["accuracy"] == pytest.approx(own)
+      assert row["lead"] == pytest.approx(own - max(means.values()), abs=1e-5)
+      assert 0 < row["distilling_s"] < row["all_s"]
+    with pytest.raises(SystemExit) as error:  # kept for another part
+      panel.main([*arguments, "--test"])
+    assert error.value.code == 2
+
+  @parameterized.parameters(
+      ((3.0,) * 15 + (-5.0,), 15, True), ((4.0,) * 14 + (-5.0,) * 2, 14, True),
+      ((9.0,) * 13 + (0.0,) * 3, 13, False), ((1.9,) * 16, 16, False),
+      ((9.0,) * 15, 15, "-"))
+  def test_verdict(self, leads, wins, met):
+    rows = [
+        dict(member=str(i), lead=lead, all_s=i) for i, lead in enumerate(leads)
+    ]
+    rows[0]["all_s"] = 301
+    found = panel.verdict(rows, {})
+    assert found["wins"] == wins and found["slow"] == ["0"]
+    assert found["lead"] == pytest.approx(sum(leads) / len(leads))
+    assert found["met"] == met
+
+  def test_members(self):
+    assert len(panel.MEMBERS) == 16 >= panel.LEAST_WINS
+    for name in ("digits", "wine", "breast_cancer", "iris"):
+      source = panel.MEMBERS[name](None)
+      assert source.validation.num_samples > source.test.num_samples / 2
+
+  def test_images_are_cut_and_changed(self):
+    labels = np.arange(60) % 3
+    images = np.zeros((60, 4, 4, 3), np.uint8)
+    images += np.arange(60, dtype=np.uint8)[:, None, None, None]
+    np.savez(
+        self.folder / "a.npz",
+        x_train=images,
+        y_train=labels,
+        x_test=images[::-1],
+        y_test=labels[::-1])
+    arrays = panel.raw_parts(
+        self.folder, "npz:a.npz", panel.grey, most=4, classes=(0, 2))
+    assert arrays["x_train"].shape == (8, 4, 4, 1)
+    assert arrays["x_validation"].shape == (2, 4, 4, 1)
+    assert arrays["x_test"].shape == (40, 4, 4, 1)
+    for part in ("train", "validation", "test"):
+      numbers = arrays[f"x_{part}"][:, 0, 0, 0]  # grey stays grey
+      np.testing.assert_array_equal(
+          arrays[f"y_{part}"], np.where(numbers % 3 == 2, 1, 0))
+    held_out = set(arrays["x_validation"].ravel())
+    assert not held_out & set(arrays["x_train"].ravel())
+
+  def test_pixels(self):
+    colours = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
+    np.testing.assert_array_equal(
+        panel.grey(colours[None, None])[0, 0, :, 0], [76, 150, 29])
+    image = np.array([[0, 1, 255, 255], [2, 4, 255, 255]], np.uint8)
+    np.testing.assert_array_equal(
+        panel.halved(image[None, :, :, None])[0, 0, :, 0], [2, 255])
+    wide = np.arange(32 * 32).reshape(1, 32, 32, 1)
+    assert panel.centre(wide).shape == (1, 28, 28, 1)
+    assert panel.centre(wide)[0, 0, 0, 0] == 2 * 32 + 2
+
+  @parameterized.parameters(
+      "--members=minst", "--settings=[]", "--settings={", "--method=dmm",
+      '--settings={"steps": 1}', "--per_class=0")
+  def test_refused_panels(self, argument):
+    with pytest.raises(SystemExit) as error:
+      panel.main(["--members=iris", argument])
+    assert error.value.code == 2
 
 
 def test_classes_are_matched_in_the_memory_of_one():

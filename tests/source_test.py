@@ -224,6 +224,14 @@ class SourceTest(parameterized.TestCase):
     zca = _whole(X, Y, preprocessing="zca").preprocessing
     chex.assert_shape(zca.whiten, (16, 16))
 
+  def test_choices_are_made_without_the_test_part(self):
+    source = _whole(X, Y, X[:4], Y[:4], validation_fraction=0.5)
+    chosen = source.on_validation()
+    assert chosen.test is source.validation and chosen.validation is None
+    assert chosen.train is source.train
+    with self.assertRaisesRegex(DataError, "`source` must.*arrays has none"):
+      _whole(X, Y, X[:4], Y[:4]).on_validation()
+
   def test_take(self):
     source = _whole(X, Y)
     taken = source.take([2, 1, 0])

@@ -217,6 +217,26 @@ class Source(NamedTuple):
         train=self.train._replace(
             members=jnp.asarray(indices[members], jnp.int32), counts=counts))
 
+  def on_validation(self) -> "Source":
+    """The validation part in place of the test part, to choose settings on.
+
+    Returns:
+      A source without the test part and without another validation part:
+      whatever else is chosen, as step sizes of baselines, is chosen on train.
+
+    Raises:
+      DataError: there is no validation part.
+
+    Example:
+      source = dd.read("digits", validation_fraction=0.1)
+      dd.evaluate(made, source.on_validation())
+    """
+    if self.validation is None:
+      raise DataError(
+          f"`source` must have a validation part; {self.name} has none. Hold "
+          "one out with validation_fraction=0.1.")
+    return self._replace(test=self.validation, validation=None)
+
   def _rows(self, indices):
     """Rows of the training split and their labels, checked."""
     indices = np.asarray(indices)
