@@ -47,3 +47,19 @@ def listed(values, most: int = 4, length: int = 30) -> str:
   """The first values, each cut to a length, and how many more there are."""
   more = f" and {len(values) - most:,} more" if len(values) > most else ""
   return ", ".join(plain(value, length) for value in values[:most]) + more
+
+
+def require(holds, name: str, rule: str, value) -> None:
+  """Refuses a distilled set that breaks a rule.
+
+  Args:
+    holds: whether it keeps the rule.
+    name: of the field.
+    rule: what follows "must".
+    value: what was found.
+
+  Raises:
+    ArtifactError: it does not hold.
+  """
+  if not holds:
+    raise ArtifactError(f"`{plain(name)}` must {rule}; got {plain(value, 80)}.")

@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from distill_jax import schema, storage, unpacking
-from distill_jax.artifact import Artifact, build, inverted, unwritable
+from distill_jax.artifact import Artifact, inverted
+from distill_jax.artifact.file import build, unwritable
 from distill_jax.errors import ArtifactError, plain
 from distill_jax.labels import classes_of, classes_of_labels
 from distill_jax.preprocessing import ZCA

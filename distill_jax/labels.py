@@ -11,6 +11,7 @@ Distillation and Text Dataset Distillation", 2019, arXiv 1910.02551, section
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 
 from distill_jax.types import Array
@@ -86,6 +87,31 @@ def centred_rows(
 def uncentred(labels: Array) -> Array:
   """Label rows [..., K] of centred ones, for `classes_of_labels`."""
   return labels + 1 / max(labels.shape[-1], 2)
+
+
+def hardened(labels: Array, *, centred: bool = False) -> Array:
+  """The label rows [..., K] of the classes that label rows name.
+
+  Args:
+    labels: [..., K].
+    centred: whether they are, and the new ones shall be.
+  """
+  classes = classes_of_labels(uncentred(labels) if centred else labels)
+  rows = centred_rows if centred else label_rows
+  return rows(classes, max(labels.shape[-1], 2), labels.dtype)
+
+
+def label_regime(labels: np.ndarray, label_space: str) -> str:
+  """The field of a set: "hard" where each row is exactly that of a class.
+
+  Args:
+    labels: [M, K].
+    label_space: of them; see `artifact.Artifact`.
+  """
+  if labels.ndim != 2 or not labels.size:
+    return "soft_fixed"  # refused with a reason, elsewhere
+  hard = hardened(labels, centred=label_space == "centred")
+  return "hard" if np.array_equal(labels, hard) else "soft_fixed"
 
 
 def squared_error(

@@ -24,7 +24,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from distill_jax.errors import ArtifactError, ConfigError, plain, shown
+from distill_jax import specification
+from distill_jax.errors import (
+    ArtifactError,
+    ConfigError,
+    plain,
+    require,
+    shown,
+)
 from distill_jax.labels import (
     centred_rows,
     classes_of_labels,
@@ -58,7 +65,7 @@ def settings_of(spec: Spec, labels: int = 32) -> dict[str, Any]:
   return {
       **{
           name: settings[name] for name in Quantiser._fields
-      }, "inner": _json(settings["inner"]),
+      }, "inner": specification.thawed(settings["inner"]),
       "labels": labels
   }
 
@@ -260,29 +267,26 @@ def _packed(quantiser, values):
 
 def _unpacked(quantiser, record, name):
   packed, scale, minimum, shape = (record[part] for part in PARTS)
-
-  def require(holds, part, rule, found):
-    if not holds:
-      raise ArtifactError(f"`{name}/{part}` must {rule}; got {found}.")
-
   require(
       shape.dtype == np.int32 and shape.ndim == 1 and shape.min(initial=0) >= 0,
-      "shape", "be whole numbers, int32", shown(shape))
+      f"{name}/shape", "be whole numbers, int32", shape)
   sizes = tuple(shape.tolist())
   each, number = 8 // quantiser.bits, math.prod(sizes)
   require(
       packed.dtype == np.uint8 and packed.shape == (-(-number // each),),
-      "packed", f"be {-(-number // each):,} bytes for {number:,} values of "
+      f"{name}/packed",
+      f"be {-(-number // each):,} bytes for {number:,} values of "
       f"{quantiser.bits} bits", f"{packed.dtype} {packed.shape}")
   groups = quantiser.groups(sizes)
   for part, values in (("scale", scale), ("minimum", minimum)):
     require(
-        values.dtype == np.float16 and values.shape == groups, part,
+        values.dtype == np.float16 and values.shape == groups, f"{name}/{part}",
         f"be float16 {groups}", f"{values.dtype} {values.shape}")
     bad = int(np.sum(~np.isfinite(values)))
-    require(not bad, part, "be finite", f"{bad} NaN or infinite values")
+    require(
+        not bad, f"{name}/{part}", "be finite", f"{bad} NaN or infinite values")
   require(
-      scale.min(initial=0) >= 0, "scale", "not be negative",
+      scale.min(initial=0) >= 0, f"{name}/scale", "not be negative",
       scale.min(initial=0))
   shifts = quantiser.bits * np.arange(each, dtype=np.uint8)
   q = packed[:, None] >> shifts & np.uint8(2**quantiser.bits - 1)
@@ -297,10 +301,3 @@ def _is_record(tree) -> bool:
 
 def _without(mapping, name):
   return {key: value for key, value in mapping.items() if key != name}
-
-
-def _json(spec: Spec) -> dict[str, Any]:
-  return {
-      name: list(value) if isinstance(value, tuple) else value
-      for name, value in spec
-  }

@@ -87,7 +87,7 @@ def probe_artifact(
       preprocessing.
     provenance: as in `to_artifact`.
   """
-  extra = schema.plain(
+  extra = schema.nested(
       "extra", {
           "probe": {
               name: np.asarray(getattr(probe_set, name)) for name in _FITTING
@@ -175,7 +175,7 @@ def pooled(sets: Sequence[artifact.Artifact]) -> dict[str, Any]:
   return dict(
       inputs=np.float32(np.concatenate([*inputs, means])),
       labels=np.float32(np.concatenate([*labels, offsets])),
-      extra=schema.plain("extra", {"probe": extra}))
+      extra=schema.nested("extra", {"probe": extra}))
 
 
 def has_probe(made: artifact.Artifact) -> bool:

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 import jax
 
-from distill_jax import artifact as artifacts
 from distill_jax import packing
-from distill_jax.artifact import Artifact
+from distill_jax.artifact import Artifact, float_codes
+from distill_jax.artifact.completion import as_quantised
 from distill_jax.errors import ArtifactError, ConfigError
 from distill_jax.parameterization.quantised import PATCH, quantised
 
@@ -55,8 +55,7 @@ def quantise(
   stored = quantised(_inner(artifact), bits=bits, group=group, patch=patch)
   settings = packing.settings_of(stored.spec, labels)
   rows = artifact.labels[:artifact.num_rows]
-  return artifacts.quantised(
-      artifact, settings, artifacts.float_codes(artifact), rows)
+  return as_quantised(artifact, settings, float_codes(artifact), rows)
 
 
 def _inner(artifact: Artifact) -> Mapping:

@@ -18,7 +18,7 @@ import pytest
 import safetensors.numpy
 from absl.testing import parameterized
 
-from distill_jax import artifact as artifacts
+import distill_jax
 from distill_jax import exchange, preprocessing, storage
 from distill_jax.artifact import from_samples, load, save, to_artifact
 from distill_jax.data import from_arrays
@@ -817,7 +817,7 @@ def test_modules_import_nothing_heavy():
                        capture_output=True,
                        text=True,
                        check=True,
-                       cwd=Path(artifacts.__file__).parents[1])
+                       cwd=Path(distill_jax.__file__).parents[1])
   assert out.stdout.strip() == "[]"
 
 

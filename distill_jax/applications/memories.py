@@ -36,7 +36,7 @@ from distill_jax.errors import ConfigError
 from distill_jax.evaluation.fitting import own_learner
 from distill_jax.evaluation.recipe import Recipe
 from distill_jax.initialisation import step_order
-from distill_jax.labels import uncentred
+from distill_jax.labels import label_regime, uncentred
 from distill_jax.probe_set import has_probe
 from distill_jax.types import Array
 
@@ -200,7 +200,7 @@ def _alike(part: Artifact, classes, recipe: Recipe) -> Artifact:
       labels=labels,
       label_space=space,
       label_scale=1.0,
-      label_regime=schema.label_regime(labels, space),
+      label_regime=label_regime(labels, space),
       step_sizes=np.zeros(0, np.float32),
       order=np.asarray(step_order(len(labels), 1)),
       extra=(),

@@ -37,12 +37,7 @@ from distill_jax.evaluation.private import dp_sgd
 from distill_jax.evaluation.recipe import Recipe, check_counts, check_rule
 from distill_jax.evaluation.update_recipes import frepo, kip, rat_bptt
 from distill_jax.inner_loop import train_epochs, train_in_order, training_step
-from distill_jax.labels import (
-    centred_rows,
-    classes_of_labels,
-    label_rows,
-    uncentred,
-)
+from distill_jax.labels import hardened
 from distill_jax.mixing import cutmix
 from distill_jax.types import TrainingSet
 
@@ -437,8 +432,6 @@ def hard_labels(
     centred: whether its labels are, and the new ones shall be.
   """
   labels = training_set.samples.labels
-  classes = classes_of_labels(uncentred(labels) if centred else labels)
-  rows = (centred_rows if centred else label_rows)(
-      classes, max(labels.shape[-1], 2), labels.dtype)
+  rows = hardened(labels, centred=centred)
   return training_set._replace(
       samples=training_set.samples._replace(labels=rows))

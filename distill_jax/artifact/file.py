@@ -1,0 +1,84 @@
+"""Distilled sets in files.
+
+The file is described for users of other frameworks in docs/artifact.md; its
+rules are in `schema`.
+"""
+
+from distill_jax import schema, storage
+from distill_jax.artifact.record import Artifact
+from distill_jax.errors import ArtifactError
+from distill_jax.types import FilePath
+
+
+def save(artifact: Artifact, path: FilePath) -> None:
+  """Writes a set as a safetensors file, whole or not at all.
+
+  Args:
+    artifact: what to write.
+    path: of the file; its folder exists. An older file is replaced at the end.
+
+  Raises:
+    ArtifactError: a rule of the schema is broken, or the disk refused; an
+      older file is untouched.
+
+  Example:
+    dd.save(made, "set.safetensors")
+  """
+  tensors, document = schema.split(schema.check(artifact))
+  try:
+    storage.write(path, tensors, document)
+  except OSError as error:
+    raise unwritable(path, error) from error
+
+
+def load(path: FilePath) -> Artifact:
+  """Reads a set and checks all of it before anything is used.
+
+  Nothing in the file is executed.
+
+  Raises:
+    ArtifactError: no such file, not a distilled set, one of a later version,
+      damaged, or one that breaks a rule of the schema.
+
+  Example:
+    made = dd.load("set.safetensors")
+  """
+  try:
+    tensors, document = storage.read(path)
+  except FileNotFoundError as error:
+    raise ArtifactError(
+        f"`path` must name a distilled set; there is no {path}.") from error
+  except (OSError, ValueError) as error:
+    raise ArtifactError(
+        f"`path` must name a distilled set; got {path}: {error}. Fetch or save "
+        "it again.") from error
+  if document is None:
+    raise ArtifactError(
+        f"`path` must name a distilled set; {path} has no metadata "
+        f"{storage.KEY!r}. Wrap its arrays with `from_samples`, then `save`.")
+  return build(path, tensors, document)
+
+
+def build(path: FilePath, tensors: storage.Tensors, document: dict) -> Artifact:
+  """An artifact of what a file holds, checked.
+
+  Args:
+    path: for messages.
+    tensors: by name.
+    document: of the metadata, with its checksum.
+
+  Raises:
+    ArtifactError: a rule of the schema is broken.
+  """
+  try:
+    return schema.check(Artifact(**schema.fields(tensors, document)))
+  except ArtifactError as error:
+    raise ArtifactError(f"{error} (in {path})") from error
+
+
+def unwritable(path: FilePath, error: OSError) -> ArtifactError:
+  """What to tell when a file could not be written."""
+  return ArtifactError(
+      f"`path` must be a file that can be written; got {path}: "
+      f"{error.strerror}. Free some space or name an existing folder; an older "
+      "file is untouched.")

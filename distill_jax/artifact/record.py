@@ -1,0 +1,213 @@
+"""The record of a distilled set, and the forms in which it is used."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from distill_jax import packing
+from distill_jax.labels import classes_of_labels, probabilities, uncentred
+from distill_jax.parameterization.quantised import Quantiser
+from distill_jax.text.embedding import is_of_words
+from distill_jax.types import FilePath, PyTree, Samples, TrainingSet
+
+
+class Artifact(NamedTuple):
+  """A distilled set and all that is needed to train on it.
+
+  Arrays are NumPy's. `to_artifact`, `from_samples` and `load` make one.
+
+  Attributes:
+    inputs: [M, H, W, C], [M, s, d] or [M, D] float32, model space.
+    labels: [M, K] float32.
+    step_sizes: [T] float32, epoch-major, or [0] where none were learned.
+    order: [S, n] int32, the samples of each step.
+    initial: theta_0 as nested dicts, or `()`.
+    codes: what the samples were decoded from, nested dicts and tuples, or `()`
+      where they are the samples themselves; of a quantised set integers and
+      scales, see `packing`.
+    extra: other learned scalars, or `()`.
+    preprocessing: record with `apply` (raw to model space) and `invert`.
+    modality: "image", "text", "series" or "features".
+    raw_dtype: of the data before preprocessing: "uint8", "float32", or "int32"
+      for token ids.
+    method: that made the set.
+    parameterization: of the codes, its name; "custom" for one without.
+    label_regime: "hard" where every label names one class, else "soft_fixed".
+    label_space: "raw", "probabilities", "logits" or "centred".
+    label_scale: the factor that is in the labels.
+    class_names: of the K outputs, or two where K is 1.
+    student_init: "fixed" where there is a theta_0, else "random".
+    recipe: how to train: {"name": ..., settings}.
+    network: that the set was made for: {"name": ..., settings}, or {}.
+    storage_bytes: of samples (codes), labels, step_sizes, decoder, of a decoder
+      that the file lacks as outside, their total; apart from that of theta_0 as
+      initial and of words with their vectors as vectors.
+    provenance: data, fingerprint, versions and whatever the maker adds.
+    quantisation: of a quantised set: bits, group, patch, inner and labels, see
+      `packing`; {} for all others.
+    stored_labels: of a quantised set, its rows as they are stored, else `()`.
+  """
+
+  inputs: np.ndarray
+  labels: np.ndarray
+  step_sizes: np.ndarray
+  order: np.ndarray
+  initial: PyTree
+  codes: PyTree
+  extra: PyTree
+  preprocessing: PyTree
+  modality: str
+  raw_dtype: str
+  method: str
+  parameterization: str
+  label_regime: str
+  label_space: str
+  label_scale: float
+  class_names: tuple[str, ...]
+  student_init: str
+  recipe: dict[str, Any]
+  network: dict[str, Any]
+  storage_bytes: dict[str, int]
+  provenance: dict[str, Any]
+  # Shared by all sets and only read; a read-only mapping could not be pickled.
+  quantisation: dict[str, Any] = {}  # noqa: RUF012
+  stored_labels: PyTree = ()
+
+  def __repr__(self) -> str:
+    return (
+        f"Artifact: {self.num_samples} samples {self.inputs.shape[1:]} of "
+        f"{self.num_classes} classes by {self.method}, {self.label_regime} "
+        f"labels, {self.student_init} initialisation, "
+        f"{self.storage_bytes['total']:,} bytes")
+
+  def save(self, path: FilePath) -> None:
+    """Writes the set; see `dd.save`."""
+    from distill_jax.artifact.file import save  # which needs the record
+
+    save(self, path)
+
+  def to_numpy(self) -> tuple[np.ndarray, np.ndarray]:
+    """The set in the units of the data it was made of: `(x, y)`.
+
+    `x` has preprocessing inverted. Where the data were uint8, as images are
+    mostly, it is uint8 too: rounded and clipped to 0..255, grey images as [M,
+    H, W, 1]. Other numbers are float32 in their own scale. Texts are strings
+    [M] of the nearest words.
+
+    `y` has class indices [M] int64 where `label_regime` is "hard", otherwise
+    rows [M, K] float32, [M, 1] for two classes. They are probabilities where
+    `label_space` is "probabilities" or "logits". "raw" rows are targets of the
+    cross-entropy, and "centred" ones of a regression plus 1/K; neither need be
+    positive.
+    """
+    x = inverted(self)
+    if is_of_words(self.preprocessing):
+      x = np.array(list(map(" ".join, self.preprocessing.sentences(x))))
+    elif self.raw_dtype == "uint8":
+      x = np.clip(np.round(255 * x), 0, 255).astype(np.uint8)
+    y = self.training_set.samples.labels
+    y = uncentred(y) if self.label_space == "centred" else y
+    if self.label_regime == "hard":
+      y = np.asarray(classes_of_labels(y), np.int64)
+    return x, np.asarray(y)
+
+  def to_torch(self):
+    """The set for PyTorch: `(x, y, prepare)`.
+
+    Train any network with one output for each class, also of two:
+
+        x, y, prepare = made.to_torch()
+        loss = torch.nn.functional.cross_entropy(network(x), y)
+        logits = network(prepare(test_images))
+
+    `x` is float32 in model space, images as [M, C, H, W]. `y` has class indices
+    [M] int64 where `label_regime` is "hard", otherwise rows [M, K] float32 as
+    in `to_numpy`. `prepare` takes real data, in the units of the data that the
+    set was made of, to the space of `x`.
+
+    Raises:
+      ImportError: PyTorch is not installed.
+    """
+    try:
+      import torch
+    except ImportError as error:
+      raise ImportError(
+          "`to_torch` needs PyTorch: pip install torch. `to_numpy` needs "
+          "nothing.") from error
+
+    def first(x):
+      x = np.moveaxis(x, -1, 1) if self.modality == "image" else x
+      return torch.from_numpy(np.array(x, np.float32))
+
+    def prepare(raw):
+      return first(self.preprocessing.apply(jnp.asarray(np.asarray(raw))))
+
+    _, y = self.to_numpy()
+    if self.label_regime == "hard":
+      return first(self.inputs), torch.from_numpy(y), prepare
+    if y.shape[1] == 1:
+      y = np.concatenate([1 - y, y], axis=1)
+    return first(self.inputs), torch.from_numpy(np.array(y)), prepare
+
+  def as_floats(self) -> "Artifact":
+    """A set without its codes, as samples and label rows of floats.
+
+    `storage_bytes` still counts the codes; labels are as they are now.
+    """
+    sizes, labels = dict(self.storage_bytes), self.labels
+    if self.quantisation:
+      rows = 4 * self.num_rows * labels.shape[1]
+      sizes["total"] += rows - sizes["labels"]
+      sizes["labels"] = rows
+    return self._replace(
+        codes=(), quantisation={}, stored_labels=(), storage_bytes=sizes)
+
+  @property
+  def training_set(self) -> TrainingSet:
+    """What a learner is given, on the default device; logits softmaxed."""
+    labels = self.labels
+    if self.label_space == "logits":
+      labels = probabilities(labels)
+    samples = Samples(self.inputs, labels, self.step_sizes, self.extra)
+    training_set = TrainingSet(samples, self.order, self.initial)
+    return jax.tree.map(jnp.asarray, training_set)
+
+  @property
+  def num_samples(self) -> int:
+    """M."""
+    return len(self.inputs)
+
+  @property
+  def num_rows(self) -> int:
+    """Label rows stored; fewer than samples where a row decodes into several.
+    """
+    if self.quantisation:
+      return packing.num_rows(self.stored_labels)
+    return self.storage_bytes["labels"] // (4 * self.labels.shape[1])
+
+  @property
+  def quantiser(self) -> Quantiser | None:
+    """Of a quantised set; None for all others."""
+    if not self.quantisation:
+      return None
+    return packing.parts_of(self.quantisation)[0]
+
+  @property
+  def num_classes(self) -> int:
+    """Classes; two where K is 1."""
+    return len(self.class_names)
+
+
+def inverted(artifact: Artifact) -> np.ndarray:
+  """Samples before preprocessing: uint8 ones over 255, texts as token ids."""
+  return np.asarray(artifact.preprocessing.invert(jnp.asarray(artifact.inputs)))
+
+
+def float_codes(artifact: Artifact) -> PyTree:
+  """Codes as a parameterization takes them: floats, quantised or not."""
+  if artifact.quantisation:
+    return packing.unpack(artifact.quantiser, artifact.codes)
+  kept = jax.tree.leaves(artifact.codes)
+  return artifact.codes if kept else artifact.inputs

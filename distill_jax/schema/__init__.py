@@ -1,0 +1,33 @@
+"""Schema 2 of a distilled set: its tensors, its document and their rules.
+
+`split` takes an artifact apart into tensors by name and a JSON document;
+`fields` is the inverse; `check` holds every rule that a set must keep, whether
+it was just distilled, made from someone's arrays or read from a file.
+
+Schema 2 is of quantised sets: it has `quantisation` and the nesting of `labels`
+in its document, and no tensor `inputs`, which are decoded from the codes. All
+other sets are of schema 1.
+"""
+
+from distill_jax.schema.arrays import (
+    ARRAYS,
+    TREES,
+    default_raw_dtype,
+    modality,
+)
+from distill_jax.schema.document import fields, split
+from distill_jax.schema.nesting import nested
+from distill_jax.schema.rules import check
+from distill_jax.schema.settings import RECIPES, json_copy
+from distill_jax.schema.sizes import (
+    compressed_bytes,
+    kept,
+    num_bytes,
+    storage_bytes,
+)
+
+__all__ = [
+    "ARRAYS", "RECIPES", "TREES", "check", "compressed_bytes",
+    "default_raw_dtype", "fields", "json_copy", "kept", "modality", "nested",
+    "num_bytes", "split", "storage_bytes"
+]
