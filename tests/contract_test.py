@@ -71,7 +71,8 @@ def _snapshots(key, data):
   keys = jax.random.split(jax.random.key(1), (2, 3))  # experts, snapshots
   pool = jax.vmap(jax.vmap(lambda k: NETWORK.init(k, jnp.zeros((1, 8, 8, 1)))))(
       keys)
-  sample = trained.with_snapshots(sampling.per_class(8), span=2)
+  sample = trained.with_networks(
+      sampling.per_class(8), trained.later_snapshots(2))
   return sample(key, trained.PooledData(data, pool))
 
 

@@ -8,14 +8,17 @@ import optax
 from absl.testing import absltest, parameterized
 from scipy import stats
 
+from distill_jax import methods
 from distill_jax.initialisation import class_members
 from distill_jax.labels import label_rows
 from distill_jax.nn import mlp
 from distill_jax.objectives.trained import (
     PooledData,
     Trained,
+    first_and_last,
+    later_snapshots,
     trained_matching,
-    with_snapshots,
+    with_networks,
 )
 from distill_jax.types import Batch, Samples
 
@@ -25,14 +28,14 @@ CLASS_OF = np.repeat(np.arange(CLASSES), OWN)
 KEY = jax.random.key(0)
 
 
-def _draws(num: int, experts: int, snapshots: int, **settings):
+def _draws(num: int, experts: int, snapshots: int, choose):
   """Numbers [num] of psi's and g's snapshots, and of the expert."""
   pool = {
       "params":
           jnp.arange(experts * snapshots,
                      dtype=jnp.float32).reshape(experts, snapshots)
   }
-  sample = with_snapshots(lambda key, split: Batch(split, None), **settings)
+  sample = with_networks(lambda key, split: Batch(split, None), choose)
 
   @jax.jit
   def draw(key):
@@ -92,7 +95,7 @@ class ObjectiveTest(parameterized.TestCase):
 class SnapshotsTest(parameterized.TestCase):
 
   def test_features_are_uniform_and_the_classifier_is_a_little_later(self):
-    features, classifier = _draws(4_000, 2, 6, span=3)
+    features, classifier = _draws(4_000, 2, 6, later_snapshots(3))
     counts = np.bincount(features.astype(int), minlength=12)
     assert stats.chisquare(counts).pvalue > 1e-3, counts
     assert (features // 6 == classifier // 6).all()  # of the same expert
@@ -105,7 +108,7 @@ class SnapshotsTest(parameterized.TestCase):
       assert stats.chisquare(found).pvalue > 1e-3, (place, found)
 
   def test_a_mixture_lies_between_first_and_last(self):
-    features, classifier = _draws(2_000, 2, 6, between="mix")
+    features, classifier = _draws(2_000, 2, 6, first_and_last)
     expert = classifier // 6
     assert set(classifier) == {5.0, 11.0}
     share = (features - 6 * expert) / 5
@@ -113,9 +116,9 @@ class SnapshotsTest(parameterized.TestCase):
 
   def test_what_cannot_be_is_refused(self):
     with self.assertRaisesRegex(ValueError, "`span` must be at least 1; got 0"):
-      with_snapshots(lambda key, data: data, span=0)
+      later_snapshots(0)
     with self.assertRaisesRegex(ValueError, "`between` must be one of"):
-      with_snapshots(lambda key, data: data, between="all")
+      methods.tgdd(between="all")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import jax
 import jax.numpy as jnp
 
+from distill_jax.choices import one_of
 from distill_jax.methods.distributions import SGD_OF_SAMPLES
 from distill_jax.methods.gradients import QUICK, recipes_of
 from distill_jax.methods.method import Method, Prepared, Store, Task
@@ -91,14 +92,15 @@ def _prepare(
     quick=QUICK | dict(experts=dict(num=1, num_epochs=2)))
 def tgdd(s: SimpleNamespace) -> Method:
   """As `dm`, under snapshots of trained networks, which also classify."""
+  draws = dict(
+      snapshot=trained.later_snapshots(s.span), mix=trained.first_and_last)
+  draw = one_of(draws, "between", s.between)
 
   def objective(task: Task):
     return trained.trained_matching(
         task.model,
         task.layout.members,
-        sample=trained.with_snapshots(
-            drawn_per_class(s.batch_size, task), span=s.span,
-            between=s.between),
+        sample=trained.with_networks(drawn_per_class(s.batch_size, task), draw),
         calibration=s.calibration,
         augmentation=augmented(s.strategy, task))
 

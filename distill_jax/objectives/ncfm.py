@@ -34,9 +34,9 @@ from distill_jax.data.source import Split
 from distill_jax.inner_loop import train_epoch_on
 from distill_jax.mixing import Mixing
 from distill_jax.objectives.trained import (
-    PooledData,
-    Trained,
+    mixed,
     trained_matching,
+    with_networks,
 )
 from distill_jax.types import (
     Array,
@@ -121,23 +121,9 @@ def train_member(
   return Members(start, end)
 
 
-def with_member(sample: Sampler) -> Callable[[Array, PooledData], Batch]:
-  """Batches of a sampler, with one network of the pool as their `extra`.
-
-  That is a `Trained`: its features are those of a network on the line between
-  the first weights and the trained ones, uniformly; its classifier is trained.
-  """
-
-  def both(key, data: PooledData):
-    k_batch, k_member, k_place = jax.random.split(key, 3)
-    size = len(jax.tree.leaves(data.pool.start)[0])
-    row = jax.random.randint(k_member, (), 0, size)
-    start, end = jax.tree.map(lambda leaf: leaf[row], data.pool)
-    share = jax.random.uniform(k_place)
-    between = jax.tree.map(lambda a, b: a + share * (b - a), start, end)
-    return sample(k_batch, data.split)._replace(extra=Trained(between, end))
-
-  return both
+def with_member(sample: Sampler) -> Callable[..., Batch]:
+  """`trained.with_networks`, for a pool of `Members`."""
+  return with_networks(sample, lambda key, member: mixed(key, *member))
 
 
 def characteristic_matching(

@@ -3,18 +3,19 @@
     w sum_c d( mean of psi(A(real_c)), mean of psi(A(S_c)) )
       + a sum_c mean_i CE( g(A(S_ci)), y_ci )
 
-psi is the embedding of one trained or partly trained network, g the outputs of
-one that is trained as far or farther: the first says where the classes are, the
-second that samples must be told apart. Both are drawn in every step from
-networks that are trained once, before the first step. Neither is trained on the
-set, so there are no second derivatives and no inner loop.
+psi is the embedding of a network that is trained, fully or partly; g gives the
+outputs of one that is trained as far or farther. psi shows where the real
+classes lie, g whether samples can be told apart. Networks are trained on the
+real data once, before the first step, and each step draws two of them. Nothing
+is trained on the set, so there are no second derivatives and no inner loop.
 
-TGDD (Ran et al., 2025, arXiv 2512.02469) draws psi among the snapshots of an
+TGDD (Ran et al., "TGDD: Trajectory Guided Dataset Distillation with Balanced
+Distribution", 2025, arXiv 2512.02469) draws psi among the snapshots of an
 expert, one after each epoch, and g among the next few of the same expert. DANCE
 (Zhang et al., 2024, IJCAI) mixes the first and the last weights for psi and
-takes the last for g. NCFM (see `ncfm`) does so too, with another distance. What
-differs from their code: all classes are updated in one step, and the loss of
-classification has an augmentation of its own.
+takes the last for g; so does NCFM (see `ncfm`), with another distance. What
+differs from their code: all classes are updated in one step, and the
+cross-entropy has an augmentation of its own.
 """
 
 from collections.abc import Callable
@@ -25,7 +26,6 @@ import jax.numpy as jnp
 
 from distill_jax import distances
 from distill_jax.augmentation import Augmentation, identity
-from distill_jax.choices import one_of
 from distill_jax.labels import cross_entropy
 from distill_jax.objectives.dm import distribution_matching
 from distill_jax.types import (
@@ -53,60 +53,85 @@ class Trained(NamedTuple):
 
 
 class PooledData(NamedTuple):
-  """Attributes:
+  """Real data and networks that were trained on them.
+
+  Attributes:
     split: real data.
-    pool: networks, as the sampler draws from them.
+    pool: variables of networks, with leading axes; see `with_networks`.
   """
 
   split: Any
   pool: PyTree
 
 
-def with_snapshots(
-    sample: Sampler,
-    *,
-    span: int = 7,
-    between: str = "snapshot") -> Callable[[Array, PooledData], Batch]:
-  """Batches of a sampler, with two networks of one expert as their `extra`.
+def with_networks(
+    sample: Sampler, draw: Callable[[Array, PyTree],
+                                    Trained]) -> Callable[..., Batch]:
+  """A sampler whose batches have two networks of a pool as their `extra`.
 
-  The pool holds variables with two leading axes [P, E + 1]: experts, and their
-  snapshots before the first epoch and after each.
+  The leaves of a pool have a leading axis [P]; one of its P members is drawn
+  uniformly for each batch.
 
   Args:
     sample: of the real data.
-    span: L, at least 1; the classifier is psi's snapshot s or one of the L - 1
-      after it, as far as there are, uniformly.
-    between: "snapshot" draws psi among all snapshots; "mix" puts it uniformly
-      on the line between the first and the last, which is the classifier.
+    draw: `(key, member) -> Trained`, such as `later_snapshots`.
+
+  Returns:
+    `(key, PooledData) -> Batch`.
   """
-  one_of(("snapshot", "mix"), "between", between)
+
+  def both(key, data: PooledData):
+    k_batch, k_member, k_draw = jax.random.split(key, 3)
+    size = len(jax.tree.leaves(data.pool)[0])
+    row = jax.random.randint(k_member, (), 0, size)
+    member = jax.tree.map(lambda leaf: leaf[row], data.pool)
+    batch = sample(k_batch, data.split)
+    return batch._replace(extra=draw(k_draw, member))
+
+  return both
+
+
+def later_snapshots(span: int = 7) -> Callable[[Array, PyTree], Trained]:
+  """Draws psi among the snapshots of an expert, and g at or after psi (TGDD).
+
+  A member of the pool is an expert: variables with a leading axis [E + 1], its
+  snapshots before the first epoch and after each.
+
+  Args:
+    span: L, at least 1; where psi is snapshot s, g is one of s, ..., s + L - 1,
+      as far as there are, uniformly.
+  """
   if span < 1:
     raise ValueError(f"`span` must be at least 1; got {span}.")
 
-  def both(key, data: PooledData):
-    k_batch, k_expert, k_features, k_classifier = jax.random.split(key, 4)
-    experts, snapshots = jax.tree.leaves(data.pool)[0].shape[:2]
-    expert = jax.random.randint(k_expert, (), 0, experts, jnp.int32)
+  def draw(key, snapshots):
+    k_features, k_classifier = jax.random.split(key)
+    size = len(jax.tree.leaves(snapshots)[0])
+    place = jax.random.randint(k_features, (), 0, size)
+    later = jax.random.randint(
+        k_classifier, (), place, jnp.minimum(place + span, size))
+    return Trained(_at(snapshots, place), _at(snapshots, later))
 
-    def at(place):
-      return jax.tree.map(lambda leaf: leaf[expert, place], data.pool)
+  return draw
 
-    if between == "mix":
-      share = jax.random.uniform(k_features, (), jnp.float32)
-      first, last = at(0), at(snapshots - 1)
-      drawn = Trained(
-          jax.tree.map(
-              lambda a, b: b + share.astype(a.dtype) * (a - b), first, last),
-          last)
-    else:
-      place = jax.random.randint(k_features, (), 0, snapshots, jnp.int32)
-      later = jax.random.randint(
-          k_classifier, (), place, jnp.minimum(place + span, snapshots),
-          jnp.int32)
-      drawn = Trained(at(place), at(later))
-    return sample(k_batch, data.split)._replace(extra=drawn)
 
-  return both
+def first_and_last(key: Array, snapshots: PyTree) -> Trained:
+  """`mixed`, of the first and the last snapshot of an expert (DANCE)."""
+  return mixed(key, _at(snapshots, 0), _at(snapshots, -1))
+
+
+def mixed(key: Array, first: PyTree, last: PyTree) -> Trained:
+  """Psi uniformly on the line between two networks, and the last one as g.
+
+  Args:
+    key: consumed.
+    first: variables.
+    last: variables.
+  """
+  share = jax.random.uniform(key, (), jnp.float32)
+  features = jax.tree.map(
+      lambda a, b: a + share.astype(a.dtype) * (b - a), first, last)
+  return Trained(features, last)
 
 
 def trained_matching(
@@ -128,14 +153,13 @@ def trained_matching(
     members: [K, m] int, the samples of each class
       (`initialisation.class_members`).
     sample: `(key, data) -> Batch` whose `extra` is a `Trained`, see
-      `with_snapshots`.
+      `with_networks`.
     weight: w, of the distances.
-    calibration: a, of the mean cross-entropy on the samples, summed over
-      classes; 0 for none.
+    calibration: a, weight of the cross-entropy of g; 0 for none.
     distance: see `distribution_matching`.
     features: see `distribution_matching`.
-    augmentation: of both batches, one draw for a class and step; of the samples
-      alone, one draw, for the cross-entropy.
+    augmentation: one draw for each class and step, of its real and distilled
+      samples; and one draw for the cross-entropy.
     chunk: classes at once; see `parallel.batch_map`.
     mesh: shards the classes.
 
@@ -174,3 +198,7 @@ def trained_matching(
     return total, (state, parts)
 
   return Objective(sample, matching.init, loss, ("codes", "labels"))
+
+
+def _at(snapshots: PyTree, place) -> PyTree:
+  return jax.tree.map(lambda leaf: leaf[place], snapshots)
