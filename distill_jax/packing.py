@@ -1,7 +1,7 @@
-"""Quantised arrays as they are kept: integers packed into bytes, and scales.
+"""Quantised sets as they are kept: integers packed into bytes, and scales.
 
-An array of floats becomes four arrays, of which the file has the tensors
-NAME/packed, NAME/scale, NAME/minimum and NAME/shape:
+An array of floats becomes four arrays, in the file NAME/packed, NAME/scale,
+NAME/minimum and NAME/shape:
 
   packed   [ceil(n b / 8)] uint8, the n integers in the order of the array's
            axes (C order), 8 / b of them in a byte, the first one in the lowest
@@ -10,10 +10,11 @@ NAME/packed, NAME/scale, NAME/minimum and NAME/shape:
   minimum  float16, like `scale`
   shape    of the array, int32
 
-Settings are JSON: bits, group and patch of `parameterization.quantised`, and
-`inner`, the specification of what decodes the values. `labels` are the bits of
-labels: 32, or 16 or 8, where hard labels are numbers of classes, soft ones
-float16, or of 8 bits with a scale and a minimum for each row.
+The settings of a quantised set are JSON: `bits`, `group` and `patch` of
+`parameterization.quantised`; `inner`, the specification of the parameterization
+that decodes the values; and `labels`, the bits of labels. Labels of 32 bits are
+rows of float32. Of 16 or 8 bits, hard labels are the numbers of their classes,
+and soft ones are rows of float16, or packed with a scale and a minimum a row.
 """
 
 import math
@@ -45,9 +46,9 @@ from distill_jax.types import Parameterization, PyTree, Spec
 LABEL_BITS = (32, 16, 8)
 FIELDS = (*Quantiser._fields, "inner", "labels")  # of the settings
 PARTS = ("packed", "scale", "minimum", "shape")
-_ROWS = Quantiser(8, "image")  # of labels
-# A file may claim any size: decoded samples take at most so many bytes, or so
-# many times those that are stored.
+_ROWS = Quantiser(8, "image")  # of soft labels
+# A file may claim any size. Decoded samples have at most so many bytes, or so
+# many times the bytes of the codes, whichever is more.
 _LARGEST, _TIMES = 2**30, 1_000
 
 
@@ -57,6 +58,9 @@ def settings_of(spec: Spec, labels: int = 32) -> dict[str, Any]:
   Args:
     spec: of the parameterization.
     labels: bits of labels.
+
+  Raises:
+    ConfigError: there are no labels of so many bits.
   """
   settings = dict(spec)
   if settings.get("name") != "quantised":
@@ -74,7 +78,7 @@ def parts_of(settings: Mapping[str, Any]) -> tuple[Quantiser, Parameterization]:
   """The quantiser, and what decodes the values.
 
   Raises:
-    ArtifactError: settings that there are not.
+    ArtifactError: a setting is missing, unknown or out of range.
   """
   try:
     if set(settings) != set(FIELDS):
@@ -91,10 +95,10 @@ def parts_of(settings: Mapping[str, Any]) -> tuple[Quantiser, Parameterization]:
 
 
 def check_label_bits(labels: int) -> None:
-  """Refuses all but `LABEL_BITS`.
+  """Refuses numbers of bits that are not in `LABEL_BITS`.
 
   Raises:
-    ConfigError: another number.
+    ConfigError: such a number.
   """
   if type(labels) is not int or labels not in LABEL_BITS:
     raise ConfigError(
@@ -105,7 +109,7 @@ def pack(quantiser: Quantiser, tree: PyTree) -> PyTree:
   """A tree with four arrays in place of each array of floats.
 
   Raises:
-    ArtifactError: values beyond float16, or that are not finite.
+    ArtifactError: values that are not finite, or beyond the range of float16.
   """
   return jax.tree.map(lambda values: _packed(quantiser, values), tree)
 
@@ -114,9 +118,9 @@ def unpack(quantiser: Quantiser, tree: PyTree, name: str = "codes") -> PyTree:
   """The floats of a tree that `pack` made.
 
   Args:
-    quantiser: of it.
-    tree: of `pack`, or from a file.
-    name: what to call it in messages.
+    quantiser: that packed it.
+    tree: as `pack` returns it, or from a file.
+    name: what messages call it.
 
   Raises:
     ArtifactError: arrays of other types, lengths or shapes.
@@ -136,7 +140,7 @@ def unpack(quantiser: Quantiser, tree: PyTree, name: str = "codes") -> PyTree:
 
 
 def stored(tree: PyTree) -> PyTree:
-  """What counts as stored: everything but shapes, which are no content."""
+  """What counts in bytes: everything but shapes, which are no content."""
   if _is_record(tree):
     return _without(tree, "shape")
   if isinstance(tree, Mapping):
@@ -145,21 +149,22 @@ def stored(tree: PyTree) -> PyTree:
 
 
 def as_stored(spec: Spec, codes: PyTree) -> PyTree:
-  """Float codes of a parameterization as they count, quantised or not."""
+  """Float codes of a parameterization as they are `stored`, packed or not."""
   settings = settings_of(spec)
   if not settings:
     return codes
   return stored(pack(parts_of(settings)[0], codes))
 
 
-def pack_labels(rows: np.ndarray, bits: int, *, hard: bool, space: str):
-  """Label rows [R, K] float32 as they are stored; see the module.
+def pack_labels(
+    rows: np.ndarray, bits: int, *, hard: bool, space: str) -> PyTree:
+  """Label rows [R, K] float32 as they are kept; see the module.
 
   Args:
     rows: of `Distilled.labels`.
-    bits: of `LABEL_BITS`.
+    bits: one of `LABEL_BITS`.
     hard: whether every row names one class.
-    space: what labels are, see `Artifact.label_space`.
+    space: of the labels; see `Artifact.label_space`.
   """
   if bits == 32:
     return rows
@@ -171,12 +176,12 @@ def pack_labels(rows: np.ndarray, bits: int, *, hard: bool, space: str):
 
 
 def unpack_labels(kept: PyTree, num_outputs: int, *, space: str) -> np.ndarray:
-  """Label rows [R, K] float32 of what is stored.
+  """Label rows [R, K] float32 of what is kept.
 
   Args:
-    kept: of `pack_labels`, or from a file.
+    kept: as `pack_labels` returns it, or from a file.
     num_outputs: K.
-    space: what labels are; probabilities of 8 bits are scaled to sum to 1.
+    space: of the labels. Probabilities of 8 bits are scaled to sum to 1.
 
   Raises:
     ArtifactError: other arrays.
@@ -193,30 +198,30 @@ def unpack_labels(kept: PyTree, num_outputs: int, *, space: str) -> np.ndarray:
         f"{shown(kept)}.")
   if kept.dtype in (np.float32, np.float16):
     return kept.astype(np.float32)
-  if kept.dtype not in (np.uint8, np.uint16) or kept.ndim != 1 or (kept.max(
-      initial=0) >= max(num_outputs, 2)):
+  num_classes, largest = max(num_outputs, 2), kept.max(initial=0)
+  numbers = kept.dtype in (np.uint8, np.uint16) and kept.ndim == 1
+  if not numbers or largest >= num_classes:
     raise ArtifactError(
-        f"`labels` must be floats, or numbers of the {max(num_outputs, 2)} "
-        f"classes; got {kept.dtype} {kept.shape} up to {kept.max(initial=0)}.")
+        f"`labels` must be floats, or numbers of the {num_classes} classes; "
+        f"got {kept.dtype} {kept.shape} up to {largest}.")
   rows = centred_rows if space == "centred" else label_rows
-  classes = kept.astype(np.int32)
-  return np.asarray(rows(classes, max(num_outputs, 2)), np.float32)
+  return np.asarray(rows(kept.astype(np.int32), num_classes), np.float32)
 
 
 def decode(
     settings: Mapping[str, Any], codes: PyTree, labels: PyTree,
     num_outputs: int, *, space: str) -> tuple[np.ndarray, np.ndarray]:
-  """Samples [M, ...] and their labels [M, K], float32, of what is stored.
+  """Samples [M, ...] and their labels [M, K], float32, of what is kept.
 
   Args:
-    settings: of `settings_of`.
-    codes: of `pack`, or from a file.
-    labels: of `pack_labels`, or from a file.
+    settings: as `settings_of` returns them, or from a file.
+    codes: as `pack` returns them, or from a file.
+    labels: as `pack_labels` returns them, or from a file.
     num_outputs: K.
-    space: what labels are, see `Artifact.label_space`.
+    space: of the labels; see `Artifact.label_space`.
 
   Raises:
-    ArtifactError: settings and arrays that do not fit each other.
+    ArtifactError: settings and arrays do not fit each other.
   """
   quantiser, inner = parts_of(settings)
   floats = jax.tree.map(jnp.asarray, unpack(quantiser, codes))
@@ -232,16 +237,15 @@ def decode(
         "`codes` must be those of `quantisation`; "
         f"{plain(error, 120)}.") from error
   rows = unpack_labels(labels, num_outputs, space=space)
-  if rows.ndim != 2 or owner.shape != inputs.shape[:1] or (owner.max(initial=0)
-                                                           >= len(rows)):
+  num = owner.max(initial=0) + 1
+  if rows.ndim != 2 or owner.shape != inputs.shape[:1] or len(rows) < num:
     raise ArtifactError(
-        f"`labels` must have a row for each of {owner.max(initial=0) + 1} "
-        f"codes; got {rows.shape}.")
+        f"`labels` must have a row for each of {num} codes; got {rows.shape}.")
   return np.asarray(inputs, np.float32), rows[owner]
 
 
 def num_rows(labels: PyTree) -> int:
-  """Label rows of what is stored."""
+  """Label rows that `pack_labels` packed."""
   return int(labels["shape"][0]) if _is_record(labels) else len(labels)
 
 

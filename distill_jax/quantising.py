@@ -1,8 +1,8 @@
 """Finished sets in fewer bits: quantisation after distilling.
 
-The values of a set are those of `parameterization.quantised`, without training
-that knows of it. With 8 bits that is enough for images; with 4 or 2 distil with
-the parameterization instead, which learns within the levels.
+The values are quantised as by `parameterization.quantised`, but training did
+not know of it. For images 8 bits are enough. For 4 or 2 bits distil with the
+parameterization instead, so that the set is learned within the levels.
 """
 
 from collections.abc import Mapping
@@ -25,24 +25,24 @@ def quantise(
     labels: int = 32) -> Artifact:
   """The set with integers and scales in place of float codes.
 
-  Its samples and labels are those that the integers decode to. Codes of another
-  parameterization than pixels are quantised, not the samples that they decode
-  to. A set that is quantised already is quantised anew, from its values.
+  Its samples and labels are those that the integers decode to. Where samples
+  are decoded from codes, the codes are quantised. A set that is quantised
+  already is quantised anew, from its present values.
 
   Args:
     artifact: the set.
     bits: of each value, 8, 4 or 2.
-    group: values with one scale and minimum: "patch", "image", "channel" or
-      "tensor"; see `parameterization.quantised`.
+    group: which values share a scale and a minimum: "patch", "image", "channel"
+      or "tensor"; see `parameterization.quantised`.
     patch: pixels along a side of a patch, 1..256.
-    labels: bits of a label's numbers, 32, 16 or 8. Hard labels are exact and
-      take one byte, or two beyond 256 classes, where it is not 32.
+    labels: bits of each number of the labels, 32, 16 or 8. With 16 or 8, a hard
+      label is one byte, or two beyond 256 classes, and exact.
 
   Raises:
-    ConfigError: bits or groups that there are not.
-    ArtifactError: values that are not within float16, or codes of a
-      parameterization that the set does not describe, such as those of a merged
-      set.
+    ConfigError: `artifact` is no set, or a setting is unknown or out of range.
+    ArtifactError: values beyond the range of float16, or codes of which the set
+      does not say how they are decoded, such as those of a user's own
+      parameterization.
 
   Example:
     small = dd.quantise(made, bits=4)

@@ -62,7 +62,8 @@ def completed(
   if fixed:
     sizes["initial"] = schema.num_bytes(initial)
   if is_of_words(preprocessing):
-    sizes["vectors"] = schema.num_bytes(preprocessing)
+    sizes["vectors"] = schema.num_bytes(
+        schema.nested("preprocessing", preprocessing))
   are_inputs = isinstance(codes, np.ndarray) and np.array_equal(codes, inputs)
   made = Artifact(
       inputs=inputs,
@@ -94,16 +95,16 @@ def completed(
 def as_quantised(
     artifact: Artifact, settings: Mapping[str, Any], codes: PyTree,
     rows: np.ndarray) -> Artifact:
-  """A set whose samples and labels are those of quantised codes.
+  """The set with quantised codes, and the samples and labels that these give.
 
   Args:
     artifact: the set, before.
-    settings: of `packing.settings_of`.
+    settings: as `packing.settings_of` returns them.
     codes: floats, as the inner parameterization decodes them.
     rows: [R, K] float32 labels.
 
   Raises:
-    ArtifactError: what cannot be quantised, or does not fit the settings.
+    ArtifactError: codes cannot be quantised, or do not fit the settings.
   """
   quantiser, _ = packing.parts_of(settings)
   codes = packing.pack(quantiser, codes)

@@ -1,8 +1,4 @@
-"""Distilled sets in files.
-
-The file is described for users of other frameworks in docs/artifact.md; its
-rules are in `schema`.
-"""
+"""Distilled sets in files, which docs/artifact.md describes."""
 
 from distill_jax import schema, storage
 from distill_jax.artifact.record import Artifact
@@ -18,8 +14,8 @@ def save(artifact: Artifact, path: FilePath) -> None:
     path: of the file; its folder exists. An older file is replaced at the end.
 
   Raises:
-    ArtifactError: a rule of the schema is broken, or the disk refused; an
-      older file is untouched.
+    ArtifactError: the set breaks a rule of the schema, or the file cannot be
+      written; an older file is untouched.
 
   Example:
     dd.save(made, "set.safetensors")
@@ -37,8 +33,8 @@ def load(path: FilePath) -> Artifact:
   Nothing in the file is executed.
 
   Raises:
-    ArtifactError: no such file, not a distilled set, one of a later version,
-      damaged, or one that breaks a rule of the schema.
+    ArtifactError: there is no such file, or what it holds is not a distilled
+      set, is damaged, has a later schema or breaks a rule of its own.
 
   Example:
     made = dd.load("set.safetensors")
@@ -60,12 +56,12 @@ def load(path: FilePath) -> Artifact:
 
 
 def build(path: FilePath, tensors: storage.Tensors, document: dict) -> Artifact:
-  """An artifact of what a file holds, checked.
+  """A checked artifact of what a file holds.
 
   Args:
-    path: for messages.
-    tensors: by name.
-    document: of the metadata, with its checksum.
+    path: of the file, for messages.
+    tensors: arrays by name.
+    document: the metadata, with its checksum.
 
   Raises:
     ArtifactError: a rule of the schema is broken.
@@ -77,7 +73,7 @@ def build(path: FilePath, tensors: storage.Tensors, document: dict) -> Artifact:
 
 
 def unwritable(path: FilePath, error: OSError) -> ArtifactError:
-  """What to tell when a file could not be written."""
+  """What to raise when a file could not be written."""
   return ArtifactError(
       f"`path` must be a file that can be written; got {path}: "
       f"{error.strerror}. Free some space or name an existing folder; an older "

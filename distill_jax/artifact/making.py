@@ -1,4 +1,4 @@
-"""Sets of what was distilled, or of arrays from elsewhere."""
+"""Sets made of a finished distillation, or of arrays from elsewhere."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,7 +22,6 @@ from distill_jax.types import (
     Array,
     Distilled,
     Estimator,
-    Parameterization,
     Preprocessing,
     PyTree,
 )
@@ -40,26 +39,27 @@ def to_artifact(
     initial: PyTree = (),
     label_space: str = "raw",
     provenance: Mapping[str, Any] | None = None) -> Artifact:
-  """Puts a finished set together with what it is used by.
+  """Adds to a finished set all that is needed to use it.
 
   Args:
     estimator: decodes the set.
-    distilled: usually `distiller(...).result(state)`.
-    source: the `data.Source` it was distilled from: names and preprocessing.
-    method: its name.
+    distilled: the set, usually `distiller(...).result(state)`.
+    source: the `data.Source` that it was distilled from; gives class names and
+      preprocessing.
+    method: name of the method that made it.
     order: [S, n] int, the samples of each step.
     recipe: `Recipe.spec`; by default "in_order" for a set with step sizes and
       "converged" for one without.
     network: {"name": ..., settings}, for whoever evaluates the set by name.
     initial: theta_0 where the initialisation is fixed.
     label_space: of the labels; see `Artifact`.
-    provenance: JSON values, added to the data's name and fingerprint and the
-      versions; its own entries win.
+    provenance: JSON values. They are added to the name and fingerprint of the
+      data and to the versions, and replace those of the same name.
 
   Raises:
     ArtifactError: a rule of the schema is broken, or the recipe does not fit
       the set.
-    ConfigError: step sizes that the objective does not read.
+    ConfigError: the set has step sizes that the objective does not read.
 
   Example:
     made = dd.to_artifact(
@@ -68,6 +68,8 @@ def to_artifact(
   """
   check_read(distilled, estimator)
   samples = jax.device_get(estimator.samples(distilled))
+  stored = estimator.parameterization
+  spec = stored.spec if stored else ()
   given = schema.json_copy("provenance", provenance)
   known = {"data": source.name, "versions": environment.versions()}
   if source.facts:
@@ -85,14 +87,13 @@ def to_artifact(
       preprocessing=source.preprocessing,
       raw_dtype=source.raw_dtype,
       method=method,
-      parameterization=_name_of(estimator.parameterization),
-      decoder_bytes=getattr(estimator.parameterization, "decoder_bytes", 0),
-      quantisation=packing.settings_of(
-          getattr(estimator.parameterization, "spec", ())),
+      parameterization=dict(spec).get("name", "custom"),
+      decoder_bytes=stored.decoder_bytes if stored else 0,
+      quantisation=packing.settings_of(spec),
       label_space=label_space,
       class_names=source.class_names,
       recipe=recipe or _default_recipe(samples.step_sizes),
-      network=network or {},
+      network=network,
       stored_labels=distilled.labels,
       provenance={
           **known,
@@ -121,19 +122,20 @@ def from_samples(
     inputs: [M, H, W, C], [M, s, d] or [M, D] floats in model space; with `raw`
       pixels as uint8 or floats in [0, 1], or raw features.
     labels: [M] int class indices, or [M, K] floats ([M, 1] for two classes).
-    class_names: of the classes, in order (`source.class_names`).
+    class_names: names of the classes, in order (`source.class_names`).
     preprocessing: takes real data to the model space of `inputs`
-      (`source.preprocessing`); by default uint8 over 255 and nothing else.
+      (`source.preprocessing`); by default it divides uint8 by 255, and leaves
+      other numbers as they are.
     raw: whether `inputs` are still to be preprocessed.
-    step_sizes: [T], where the set has its own.
+    step_sizes: [T], if the set has its own.
     order: [S, n] int, the samples of each step; by default one step of all.
     recipe: `Recipe.spec`; by default "in_order" for a set with step sizes and
       "converged" for one without.
     network: {"name": ..., settings} that the set was made for, if known.
-    initial: theta_0, where the set needs that very one.
-    method: that made the set.
+    initial: theta_0, if the set needs that very one.
+    method: name of the method that made the set.
     label_space: of the labels; see `Artifact`.
-    provenance: JSON values.
+    provenance: JSON values, added to the versions.
 
   Raises:
     ArtifactError: the arrays do not fit each other or the names.
@@ -179,10 +181,6 @@ def from_samples(
           "versions": environment.versions(),
           **(provenance or {})
       })
-
-
-def _name_of(parameterization: Parameterization | None) -> str:
-  return dict(getattr(parameterization, "spec", ())).get("name", "custom")
 
 
 def _encode(preprocessing, inputs: np.ndarray):

@@ -19,35 +19,38 @@ class Artifact(NamedTuple):
   Arrays are NumPy's. `to_artifact`, `from_samples` and `load` make one.
 
   Attributes:
-    inputs: [M, H, W, C], [M, s, d] or [M, D] float32, model space.
-    labels: [M, K] float32.
+    inputs: [M, H, W, C], [M, s, d] or [M, D] float32 samples, in model space.
+    labels: [M, K] float32, a row for each sample.
     step_sizes: [T] float32, epoch-major, or [0] where none were learned.
     order: [S, n] int32, the samples of each step.
-    initial: theta_0 as nested dicts, or `()`.
-    codes: what the samples were decoded from, nested dicts and tuples, or `()`
-      where they are the samples themselves; of a quantised set integers and
-      scales, see `packing`.
+    initial: theta_0 as nested dicts, or `()` where it is not fixed.
+    codes: what the samples are decoded from, as nested dicts and tuples, or
+      `()` where it is the samples themselves. Those of a quantised set are
+      integers and scales; see `packing`.
     extra: other learned scalars, or `()`.
     preprocessing: record with `apply` (raw to model space) and `invert`.
     modality: "image", "text", "series" or "features".
-    raw_dtype: of the data before preprocessing: "uint8", "float32", or "int32"
-      for token ids.
-    method: that made the set.
-    parameterization: of the codes, its name; "custom" for one without.
-    label_regime: "hard" where every label names one class, else "soft_fixed".
-    label_space: "raw", "probabilities", "logits" or "centred".
-    label_scale: the factor that is in the labels.
-    class_names: of the K outputs, or two where K is 1.
+    raw_dtype: type of the data before preprocessing: "uint8", "float32", or
+      "int32" for token ids.
+    method: name of the method that made the set.
+    parameterization: name of what decodes the codes; "custom" for one that has
+      none.
+    label_regime: "hard" where each label row names one class, else
+      "soft_fixed".
+    label_space: what label rows are: "raw" (targets of the cross-entropy),
+      "probabilities", "logits" or "centred" (targets of a regression).
+    label_scale: a factor that the labels contain.
+    class_names: a name for each of K outputs, or two where K is 1.
     student_init: "fixed" where there is a theta_0, else "random".
     recipe: how to train: {"name": ..., settings}.
-    network: that the set was made for: {"name": ..., settings}, or {}.
-    storage_bytes: of samples (codes), labels, step_sizes, decoder, of a decoder
-      that the file lacks as outside, their total; apart from that of theta_0 as
-      initial and of words with their vectors as vectors.
+    network: the one that the set was made for: {"name": ..., settings}, or {}.
+    storage_bytes: bytes of the samples (the codes), labels, step_sizes and
+      decoder, of a decoder that the file lacks (outside), and their total. Not
+      in the total: theta_0 (initial), and words with their vectors (vectors).
     provenance: data, fingerprint, versions and whatever the maker adds.
-    quantisation: of a quantised set: bits, group, patch, inner and labels, see
-      `packing`; {} for all others.
-    stored_labels: of a quantised set, its rows as they are stored, else `()`.
+    quantisation: settings of a quantised set, see `packing`; {} for others.
+    stored_labels: label rows of a quantised set as they are stored; `()` for
+      others.
   """
 
   inputs: np.ndarray
@@ -91,16 +94,16 @@ class Artifact(NamedTuple):
   def to_numpy(self) -> tuple[np.ndarray, np.ndarray]:
     """The set in the units of the data it was made of: `(x, y)`.
 
-    `x` has preprocessing inverted. Where the data were uint8, as images are
-    mostly, it is uint8 too: rounded and clipped to 0..255, grey images as [M,
-    H, W, 1]. Other numbers are float32 in their own scale. Texts are strings
-    [M] of the nearest words.
+    `x` is before preprocessing. Where the data were uint8, as images mostly
+    are, it is uint8 too: rounded and clipped to 0..255, grey images as [M, H,
+    W, 1]. Other numbers are float32 in their own scale. Texts are strings [M]
+    of the nearest words.
 
     `y` has class indices [M] int64 where `label_regime` is "hard", otherwise
     rows [M, K] float32, [M, 1] for two classes. They are probabilities where
     `label_space` is "probabilities" or "logits". "raw" rows are targets of the
-    cross-entropy, and "centred" ones of a regression plus 1/K; neither need be
-    positive.
+    cross-entropy, and "centred" rows targets of a regression, to which 1/K is
+    added; both may have negative numbers.
     """
     x = inverted(self)
     if is_of_words(self.preprocessing):
@@ -152,9 +155,9 @@ class Artifact(NamedTuple):
     return first(self.inputs), torch.from_numpy(np.array(y)), prepare
 
   def as_floats(self) -> "Artifact":
-    """A set without its codes, as samples and label rows of floats.
+    """The set without codes: its samples and label rows as floats.
 
-    `storage_bytes` still counts the codes; labels are as they are now.
+    `storage_bytes` still counts the codes, but label rows as floats.
     """
     sizes, labels = dict(self.storage_bytes), self.labels
     if self.quantisation:
@@ -166,7 +169,10 @@ class Artifact(NamedTuple):
 
   @property
   def training_set(self) -> TrainingSet:
-    """What a learner is given, on the default device; logits softmaxed."""
+    """What a learner is given, on the default device.
+
+    Labels that are logits become probabilities.
+    """
     labels = self.labels
     if self.label_space == "logits":
       labels = probabilities(labels)
@@ -181,15 +187,14 @@ class Artifact(NamedTuple):
 
   @property
   def num_rows(self) -> int:
-    """Label rows stored; fewer than samples where a row decodes into several.
-    """
+    """Label rows that are stored; each may be of several samples."""
     if self.quantisation:
       return packing.num_rows(self.stored_labels)
     return self.storage_bytes["labels"] // (4 * self.labels.shape[1])
 
   @property
   def quantiser(self) -> Quantiser | None:
-    """Of a quantised set; None for all others."""
+    """How the codes are quantised; None where they are not."""
     if not self.quantisation:
       return None
     return packing.parts_of(self.quantisation)[0]
@@ -201,13 +206,13 @@ class Artifact(NamedTuple):
 
 
 def inverted(artifact: Artifact) -> np.ndarray:
-  """Samples before preprocessing: uint8 ones over 255, texts as token ids."""
+  """Samples as before preprocessing: uint8 over 255, texts as token ids."""
   return np.asarray(artifact.preprocessing.invert(jnp.asarray(artifact.inputs)))
 
 
 def float_codes(artifact: Artifact) -> PyTree:
-  """Codes as a parameterization takes them: floats, quantised or not."""
+  """The codes as a parameterization decodes them: floats, also if quantised."""
   if artifact.quantisation:
     return packing.unpack(artifact.quantiser, artifact.codes)
-  kept = jax.tree.leaves(artifact.codes)
-  return artifact.codes if kept else artifact.inputs
+  has_codes = jax.tree.leaves(artifact.codes)
+  return artifact.codes if has_codes else artifact.inputs

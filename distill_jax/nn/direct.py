@@ -1,8 +1,8 @@
 """Convolution as two operations of our own, each the derivative of the other.
 
-`lax.conv_general_dilated` is fast on CPU going forward, but its derivatives are
-convolutions in layouts for which XLA has only slow code there, and a `vmap`
-over kernels turns it into a grouped one, which is slow as well. With
+On CPU `lax.conv_general_dilated` is fast in the forward pass. Its derivatives
+are convolutions in layouts for which XLA has only slow code there, and `vmap`
+over kernels makes a grouped convolution of it, which is slow as well. With
 
   convolve   y[b, i, j, o] = sum over p, q, c: x[b, i+p, j+q, c] w[p, q, c, o]
   correlate  k[p, q, c, o] = sum over b, i, j: x[b, i+p, j+q, c] g[b, i, j, o]
@@ -34,7 +34,7 @@ def convolve(x: Array, w: Array, pads: Pads) -> Array:
   Args:
     x: images.
     w: kernel.
-    pads: ((top, bottom), (left, right)), negative ones crop.
+    pads: ((top, bottom), (left, right)) pixels; negative ones crop.
   """
   return _convolve.bind(x, w, pads=pads)
 
@@ -56,7 +56,8 @@ def _plain(x: Array, w: Array, *, pads: Pads) -> Array:
 
 
 def _summed(x: Array, g: Array, *, pads: Pads) -> Array:
-  """`correlate`: channels as images, or for few channels rows of the kernel."""
+  """`correlate`: images and channels change places, unless channels are few.
+  """
   if x.shape[3] >= _FEW_CHANNELS:
     swapped = _plain(
         x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3), pads=pads)
@@ -80,7 +81,7 @@ def _kernel_size(x, g, pads: Pads) -> tuple[int, int]:
 
 
 def _slots(size, window, pads: Pads) -> tuple[int, int]:
-  """Places of a window in padded images: of the kernel, or of what it made."""
+  """Rows and columns of places that a window can take in padded images."""
   height, width = (
       s + sum(pad) - w + 1
       for s, w, pad in zip(size, window, pads, strict=True))

@@ -9,17 +9,17 @@ Representations with Periodic Activation Functions", 2020, arXiv 2006.09661
     X(p) = W h_L + b
 
 Weights start from U(+-1/2) in the first layer and U(+-sqrt(6 / in) / 10) after
-it, biases from U(+-1/sqrt(in)). Then Adam fits every network to its input, by
-the squared error, in as many steps and at the rate that served us. Corners of
-the image are corners of the square, whatever its size: the same codes decode at
-any resolution.
+it, biases from U(+-1/sqrt(in)). Then Adam fits every network to its input by
+the squared error; its steps and rate are our own choice. The corners of an
+image are those of the square, whatever its size, so that the same codes decode
+at any resolution.
 """
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from distill_jax.parameterization.images import check_images, grid
+from distill_jax.parameterization.images import check_images, grid, owners
 from distill_jax.specification import specified
 from distill_jax.types import Array, Parameterization, PyTree
 
@@ -35,22 +35,26 @@ def field(
     per_row: int = 1,
     fit_steps: int = 500,
     fit_rate: float = 1e-2) -> Parameterization:
-  """Codes of one network an image.
+  """Codes of one network for each image.
 
   A network has (2 + 1) d + (L - 1) (d + 1) d + (d + 1) C floats, d its width
-  and L its depth: 81 for d = 6 in colour, 67 in grey. As many images as these
-  floats go into H W C take the place of one image of pixels: ask for so many
-  label rows, or for so many images `per_row`, which share a label row.
+  and L its depth: 81 for d = 6 in colour, 67 in grey. As many floats as one
+  image of pixels has, H W C, hold several networks. Spend them on more label
+  rows, or on more images `per_row`, which share a label row.
 
-  `init` takes r inputs a label row, side by side, and fits a network to each.
-  For noise, which no small network fits, `fit_steps=0` saves the time.
+  `init` takes r inputs for each label row, side by side, and fits a network to
+  each. No small network fits noise; for that start `fit_steps=0` saves time.
 
   Args:
     width: d, at least 1.
     depth: L, layers with a sine, at least 1.
     per_row: r, images of a label row, at least 1.
-    fit_steps: of Adam, from a random network to the input.
-    fit_rate: its step size, positive.
+    fit_steps: steps of Adam, from a random network to the input.
+    fit_rate: step size of Adam, positive.
+
+  Raises:
+    ValueError: a setting out of range, or, from `init`, inputs that are no
+      images or no multiple of r.
   """
   for name, value in (("width", width), ("depth", depth), ("per_row", per_row)):
     if value < 1:
@@ -83,19 +87,18 @@ def field(
     return jax.vmap(colours, (0, None))(layers, where)
 
   def owner(codes):
-    size = len(codes["layers"][0]["bias"])
-    return jnp.arange(size, dtype=jnp.int32) // per_row
+    return owners(len(codes["layers"][0]["bias"]), per_row)
 
   return Parameterization(init, decode, owner, inputs_per_row=per_row)
 
 
 def at_size(codes: PyTree, height: int, width: int) -> PyTree:
-  """The same fields, which then decode to [M, height, width, C]."""
+  """Codes of the same fields that decode to [M, height, width, C]."""
   return {**codes, "grid": grid(height, width)}
 
 
 def places(height: int, width: int, dtype) -> Array:
-  """[H, W, 2] in [-1, 1], down and to the right."""
+  """[H, W, 2] places in [-1, 1]^2, growing down and to the right."""
   axes = (jnp.linspace(-1, 1, side, dtype=dtype) for side in (height, width))
   return jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1)
 
@@ -118,10 +121,10 @@ def fitted(
 
   Args:
     layers: of one field.
-    image: [..., C], its values at `where`.
-    where: [..., 2].
-    num_steps: of Adam, on the mean squared error of all places.
-    step_size: of Adam.
+    image: [..., C], what the field shall be at `where`.
+    where: [..., 2], places.
+    num_steps: steps of Adam, on the mean squared error over all places.
+    step_size: of Adam, positive.
   """
   rule = optax.adam(step_size)
 

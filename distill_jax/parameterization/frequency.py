@@ -1,21 +1,22 @@
-"""Frequencies: of each image only some coefficients of its cosine transform.
+"""Frequencies: each image is kept as some coefficients of its cosine transform.
 
 Shin, Shin & Moon, "Frequency Domain-based Dataset Distillation",
-2023, arXiv 2311.08819 (FreD). A row keeps m of the H W frequencies, the same
+2023, arXiv 2311.08819 (FreD). An image keeps m of the H W frequencies, the same
 ones in all channels:
 
     X = D_H' scatter(z, places) D_W,   z [m, C]
     D_N[k, i] = sqrt((1 + (k > 0)) / N) cos(pi k (2 i + 1) / (2 N))
 
 D is orthonormal (DCT-II), so that coefficients have the scale of pixels and
-learn at their rates, where the published code has no normalisation and rates
-that make up for it. Frequencies are those in which the real images of the class
-vary most,
+learn at the same rates. The published code does not normalise, and has other
+rates to make up for it.
+
+A class keeps the m frequencies in which its real images vary most,
 
     argmax_m  sum_n ( Z_n - mean_n Z )^2,   Z = mean_channels D_H X D_W'
 
-over all real images of the class, where the published code has those that the
-set starts from; or the m lowest ones, in the zigzag order of JPEG.
+or the m lowest ones, in the zigzag order of JPEG. The sum is over all real
+images of the class; in the published code, over those that the set starts from.
 """
 
 import jax
@@ -23,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from distill_jax.choices import one_of
-from distill_jax.parameterization.images import check_images, grid
+from distill_jax.parameterization.images import check_images, grid, owners
 from distill_jax.specification import specified
 from distill_jax.types import Array, Parameterization, PyTree
 
@@ -33,21 +34,29 @@ MASKS = ("lowpass", "variance")
 @specified()
 def frequency(
     keep: int, mask: str = "variance", *, per_row: int = 1) -> Parameterization:
-  """Codes of m coefficients a channel, and masks counted as the decoder.
+  """Codes of m coefficients for each channel of an image.
 
-  The floats of one image of pixels hold floor(H W / m) images of codes. Ask for
-  so many label rows, or for so many images `per_row`, which share a label row
-  as the tiles of `multi_formation` do. Learned floats: R r m C. Stored besides,
-  with `mask="variance"`: a bit for each frequency of each class, and a byte a
-  label row (four from 257 classes on) that names its class.
+  As many floats as one image of pixels has hold floor(H W / m) images. Spend
+  them on more label rows, or on more images `per_row`, which share a label row
+  as the tiles of `multi_formation` do.
 
-  `init` takes r inputs a label row, side by side, and keeps their coefficients.
-  Where it has no real data beside them, they stand for those, as one class.
+  R label rows have R r m C learned floats. With `mask="variance"` the codes
+  also have a decoder: a bit for each frequency of each class, and for each
+  label row the number of its class, of one byte, or four from 257 classes on.
+
+  `init` takes r inputs for each label row, side by side, and keeps their
+  coefficients. Without real data it chooses the frequencies by these inputs, as
+  if they were one class.
 
   Args:
     keep: m, at least 1 and at most H W.
     mask: "variance" or "lowpass".
     per_row: r, images of a label row, at least 1.
+
+  Raises:
+    ValueError: a setting out of range, or, from `init`, inputs that are no
+      images, too small, or no multiple of r.
+    ConfigError: an unknown mask.
   """
   if keep < 1 or per_row < 1:
     raise ValueError(
@@ -93,8 +102,7 @@ def frequency(
     return inverse(flat.reshape(size, height, width, channels))
 
   def owner(codes):
-    rows = jnp.arange(len(codes["coefficients"]), dtype=jnp.int32)
-    return rows // per_row
+    return owners(len(codes["coefficients"]), per_row)
 
   return Parameterization(
       init,
@@ -123,10 +131,10 @@ def cosines(size: int) -> np.ndarray:
 
 
 def zigzag(height: int, width: int) -> np.ndarray:
-  """[H W] int32, places of all frequencies from low to high.
+  """[H W] int32, the places i W + j of all frequencies from low to high.
 
-  Diagonals i + j = 0, 1, ... of the [H, W] coefficients, up those that are even
-  and down those that are odd. Places are i W + j.
+  They go along the diagonals i + j = 0, 1, ... of the [H, W] coefficients:
+  upwards along even diagonals, downwards along odd ones.
   """
   i, j = np.divmod(np.arange(height * width), width)
   diagonal = i + j
@@ -135,7 +143,7 @@ def zigzag(height: int, width: int) -> np.ndarray:
 
 
 def largest(variance: np.ndarray, keep: int) -> np.ndarray:
-  """Bool [H, W], true at the m largest; the first of equal ones."""
+  """Bool [H, W], true at the `keep` largest; of equal ones at the first."""
   chosen = np.zeros(variance.size, bool)
   chosen[np.argsort(-variance.ravel(), kind="stable")[:keep]] = True
   return chosen.reshape(variance.shape)
@@ -168,14 +176,14 @@ def _decoder(masks: np.ndarray, rows: np.ndarray) -> dict[str, PyTree]:
 
 
 def _places(codes: PyTree, num_kept: int, size: int) -> Array:
-  """[R r, m] int32, where the coefficients of each image stand among H W."""
+  """[R r, m] int32, the places i W + j of the coefficients of each image."""
   _, height, width = codes["grid"].shape
   if "decoder" not in codes:
     lowest = zigzag(height, width)[:num_kept]
     return jnp.broadcast_to(lowest, (size, num_kept))
   bits, row = codes["decoder"]["masks"], codes["decoder"]["mask_of_row"]
   masks = jnp.unpackbits(bits, axis=1, count=height * width)
-  # Of those that are kept, which sort first, in their order.
+  # Frequencies that are kept sort first, in their order.
   places = jnp.argsort(1 - masks, axis=1, stable=True)[:, :num_kept]
   return jnp.repeat(
       places[row], size // len(row), axis=0, total_repeat_length=size)

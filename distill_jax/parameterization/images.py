@@ -24,6 +24,11 @@ def check_images(inputs: Array, per_row: int = 1) -> None:
         f"got {len(inputs)}.")
 
 
+def owners(num: int, per_row: int) -> Array:
+  """[num] int32: the label row of each image, those of a row side by side."""
+  return jnp.arange(num, dtype=jnp.int32) // per_row
+
+
 def grid(height: int, width: int) -> Array:
   """An empty array that is kept among codes for its shape: [0, H, W].
 

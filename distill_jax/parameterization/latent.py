@@ -7,10 +7,10 @@ the latents of a frozen generator:
 
     X = G( z ),   z learned, G fixed
 
-G is not part of the set. An artifact holds the decoded samples, with which
-networks are trained, and the latents, which only a program that has G can
-decode. The bytes of G are counted in its `storage_bytes`, as `outside` and in
-the total; published tables do not count them.
+G is not part of the set. An artifact has the decoded samples, on which networks
+are trained, and the latents, which only a program with G can decode. Its
+`storage_bytes` count the bytes of G, as `outside` and in the total; published
+tables do not count them.
 """
 
 from collections.abc import Callable
@@ -27,10 +27,10 @@ def latent(
     *,
     variables: PyTree = None,
     decoder_bytes: int | None = None) -> Parameterization:
-  """Codes [R, ...] of one latent a sample.
+  """Codes [R, ...]: one latent for each sample.
 
-  No JSON setting names it. For a method's `parameterization`, give it a name
-  in every program that decodes the set:
+  JSON cannot describe a generator. To name one as the `parameterization` of a
+  method, enter it in every program that decodes the set:
 
       parameterization.FACTORIES["gan"] = specified()(gan)  # def gan(): ...
 
@@ -38,15 +38,14 @@ def latent(
     decode: `(latents [R, ...]) -> inputs [R, ...]` in model space; with
       `variables`, `(variables, latents) -> inputs`. JAX differentiates it by
       the latents alone.
-    sample: `(key, inputs [R, ...]) -> latents [R, ...]` floats: draws them, or
-      encodes the real or random inputs that a set starts from.
-    variables: of the decoder, where they are not closed over.
-    decoder_bytes: of the decoder, to be counted; by default those of
-      `variables`.
+    sample: `(key, inputs [R, ...]) -> latents [R, ...]` floats: draws latents,
+      or encodes the real or random inputs that a set starts from.
+    variables: of the decoder, if it does not close over them.
+    decoder_bytes: bytes of the decoder; by default those of `variables`.
 
   Raises:
-    ValueError: no bytes are given for a decoder without `variables`. From
-      `init`: latents or decoded samples are not one for each input.
+    ValueError: a decoder without `variables` and without `decoder_bytes`; from
+      `init`, other latents or samples than one for each input.
 
   Example:
     stored = latent(

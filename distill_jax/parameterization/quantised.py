@@ -5,19 +5,20 @@ The codes v of a group share a scale a and a minimum m, stored as float16:
     m = min, rounded down,   a = (max - m) / (2^b - 1)
     q = round((v - m) / a),   v' = m + a q
 
-A constant is exact where float16 has it, and else moves by less than 1e-5.
+A group of equal values stays exact where float16 has that value, and otherwise
+moves by less than 1e-5.
 
 Decoding takes v' in place of v, and the gradient passes straight through, as if
 v' were v (Bengio et al., "Estimating or Propagating Gradients Through
-Stochastic Neurons", 2013, arXiv 1308.3432). Optimisers keep their float codes;
-integers, scales and minima follow from them at every step. Post-training
-quantisation of distilled sets by patches is of 2026 (arXiv 2603.13346), and the
-quantiser within distillation too (QuADD, arXiv 2603.02411); here levels are
-uniform, neither clustered nor learned nor entropy-coded.
+Stochastic Neurons", 2013, arXiv 1308.3432). Optimisers update float codes;
+integers, scales and minima follow from these at every step. Finished distilled
+sets are quantised by patches in arXiv 2603.13346 (2026); QuADD, arXiv
+2603.02411 (2026), has a quantiser within distillation. Here levels are uniform:
+they are not clustered, learned or entropy-coded.
 
-The product a q has at most 19 significant bits, so m + a q is rounded once,
-fused or not: every program that reads the file finds the same v', which are
-those that were trained on.
+The product a q has at most 19 significant bits, so that m + a q is rounded only
+once, fused or not. Every program that reads the file therefore finds the same
+v', bit for bit, on which the set was trained.
 """
 
 import math
@@ -42,12 +43,12 @@ class Quantiser(NamedTuple):
 
   Attributes:
     bits: 8, 4 or 2.
-    group: whose values share a scale and a minimum: "patch" (all channels of p
-      x p pixels of an image), "image" (a row along the first axis), "channel"
-      (an entry of the last axis, of all rows) or "tensor" (the array). An array
+    group: which values share a scale and a minimum: "patch" (p x p pixels of an
+      image, with all channels), "image" (a row along the first axis), "channel"
+      (an entry of the last axis, in all rows) or "tensor" (the array). An array
       without four axes has no patches; its groups are rows. One with fewer
       than two axes is one group.
-    patch: p, in pixels; the last ones of a side may be smaller.
+    patch: p, in pixels; the last patches of a side may be smaller.
   """
 
   bits: int = 8
@@ -58,13 +59,12 @@ class Quantiser(NamedTuple):
     """The quantiser itself.
 
     Raises:
-      ConfigError: bits, a group or a patch that there are not.
+      ConfigError: a setting that is unknown or out of range.
     """
     if type(self.bits) is not int or self.bits not in BITS:
       raise ConfigError(f"`bits` must be 8, 4 or 2; got {shown(self.bits)}.")
     one_of(GROUPS, "group", self.group)
-    whole = isinstance(self.patch, int) and not isinstance(self.patch, bool)
-    if not whole or not 1 <= self.patch <= 256:
+    if type(self.patch) is not int or not 1 <= self.patch <= 256:
       raise ConfigError(
           f"`patch` must be 1..256 pixels; got {shown(self.patch)}.")
     return self
@@ -114,7 +114,7 @@ class Quantiser(NamedTuple):
     return (least + step * q.astype(step.dtype)).astype(dtype)
 
   def rounded(self, values: Array) -> Array:
-    """v' of values v, with the gradient of v; whole numbers stay as they are.
+    """v' of floats v, with the gradient of v; whole numbers stay as they are.
     """
     if not jnp.issubdtype(values.dtype, jnp.floating):
       return values
@@ -153,7 +153,7 @@ class Quantiser(NamedTuple):
 
 
 def _rounded_down(values):
-  """To float16; so the levels of a constant reach up to it."""
+  """To float16, so that levels upwards from it reach all values."""
   half = values.astype(jnp.float16)
   below = jnp.nextafter(half, jnp.float16(-jnp.inf))
   return jnp.where(half.astype(values.dtype) > values, below, half)
@@ -167,21 +167,21 @@ def quantised(
     patch: int = PATCH) -> Parameterization:
   """Codes of another parameterization, which decodes their quantised values.
 
-  Codes are its float codes, and every float array of them is quantised, its
-  decoder too. An artifact of such codes keeps integers and scales alone, in
-  memory and in its file; of an inner parameterization without a specification
-  it keeps floats.
+  Every array of floats among its codes is quantised, its decoder too. While the
+  set is learned, codes are floats. The artifact keeps integers and scales in
+  their place; if the inner parameterization has no specification, it keeps the
+  floats.
 
   Args:
     inner: what is quantised: a parameterization, or its name or specification;
       `pixels` by default.
     bits: of each value, 8, 4 or 2.
-    group: values with one scale and minimum: "patch", "image", "channel" or
-      "tensor"; see `Quantiser`.
+    group: which values share a scale and a minimum: "patch", "image", "channel"
+      or "tensor"; see `Quantiser`.
     patch: pixels along a side of a patch, 1..256.
 
   Raises:
-    ConfigError: a setting that there is not, or an inner one that is quantised.
+    ConfigError: a setting is unknown or out of range, or `inner` is quantised.
 
   Example:
     stored = quantised({"name": "multi_formation", "factor": 2}, bits=4)
@@ -201,7 +201,7 @@ def quantised(
 
   return inner._replace(
       decode=decode,
-      # Rows with scales of their own can be parted; others share theirs.
+      # Only rows with scales of their own can be parted.
       separates_classes=inner.separates_classes and group in ("patch", "image"),
       spec=specification.frozen(dict(name="quantised", **settings))
       if inner.spec else ())

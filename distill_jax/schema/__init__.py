@@ -1,12 +1,12 @@
 """Schema 2 of a distilled set: its tensors, its document and their rules.
 
-`split` takes an artifact apart into tensors by name and a JSON document;
-`fields` is the inverse; `check` holds every rule that a set must keep, whether
-it was just distilled, made from someone's arrays or read from a file.
+`split` takes an artifact apart into tensors by name and a JSON document, and
+`fields` puts them together again. `check` is called for every set, whether it
+was just distilled, made from someone's arrays or read from a file.
 
-Schema 2 is of quantised sets: it has `quantisation` and the nesting of `labels`
-in its document, and no tensor `inputs`, which are decoded from the codes. All
-other sets are of schema 1.
+Quantised sets have schema 2: the document has `quantisation` and the nesting of
+`labels`, and there is no tensor `inputs`, as samples are decoded from the
+codes. All other sets have schema 1.
 """
 
 from distill_jax.schema.arrays import (

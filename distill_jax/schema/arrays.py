@@ -8,7 +8,12 @@ from distill_jax.errors import plain, require
 from distill_jax.labels import label_regime, num_outputs
 from distill_jax.preprocessing import name_of
 from distill_jax.schema.nesting import WHOLE
-from distill_jax.text.embedding import PADDING, is_of_words, vocabulary
+from distill_jax.text.embedding import (
+    PADDING,
+    AveragedVectors,
+    is_of_words,
+    vocabulary,
+)
 from distill_jax.types import Preprocessing
 
 ARRAYS = ("inputs", "labels", "step_sizes", "order")
@@ -17,14 +22,16 @@ _LARGEST_STEP = 1e4
 
 
 def modality(inputs: np.ndarray, preprocessing: Preprocessing) -> str:
-  """The modality of samples [M, ...], by rank and kind of preprocessing."""
+  """The modality of samples [M, ...]: by their rank, and by whether they are
+  words.
+  """
   if inputs.ndim == 3:
     return "text" if is_of_words(preprocessing) else "series"
   return {4: "image", 2: "features"}.get(inputs.ndim, "unknown")
 
 
 def default_raw_dtype(inputs: np.ndarray, preprocessing: Preprocessing) -> str:
-  """The type of raw data, for a set without `raw_dtype`."""
+  """The type of raw data, where a set does not say it."""
   if is_of_words(preprocessing):
     return "int32"
   return "uint8" if inputs.ndim == 4 else "float32"
@@ -84,7 +91,7 @@ def _check_preprocessing(artifact) -> None:
   if is_of_words(artifact.preprocessing):
     _check_words(artifact.preprocessing, artifact.inputs)
     return
-  if artifact.modality == "text":
+  if artifact.modality == "text":  # an older set, of vectors without words
     return
   sample = jax.ShapeDtypeStruct((1, *artifact.inputs.shape[1:]), np.float32)
   record = artifact.preprocessing
@@ -99,7 +106,7 @@ def _check_preprocessing(artifact) -> None:
 
 
 def _check_words(record, inputs) -> None:
-  averaged = hasattr(record, "mean")
+  averaged = isinstance(record, AveragedVectors)
   shape, size = record.table.shape, inputs.shape[-1]
   require(
       shape[1:] == (size,) and inputs.ndim == (2 if averaged else 3),

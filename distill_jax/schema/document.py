@@ -52,9 +52,13 @@ def split(artifact) -> tuple[storage.Tensors, dict[str, Any]]:
 def fields(tensors: storage.Tensors, document: dict) -> dict[str, Any]:
   """The fields of the artifact that `split` took apart.
 
+  Args:
+    tensors: arrays by name.
+    document: with its checksum.
+
   Raises:
-    ArtifactError: a later schema, a checksum that does not fit, or fields or
-      tensors too few or too many.
+    ArtifactError: the schema is a later one, the checksum does not fit, or
+      fields or tensors are missing or unknown.
   """
   _check_document(tensors, document)
   left = dict(tensors)

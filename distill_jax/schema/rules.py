@@ -1,4 +1,4 @@
-"""All rules of a set."""
+"""Every rule that a set must keep."""
 
 import jax
 import numpy as np
@@ -26,7 +26,7 @@ def check(artifact):
 
 
 def _check_quantised(artifact) -> None:
-  """Compares inputs and labels with what the file will hold of them."""
+  """Compares inputs and labels with those that its stored integers give."""
   if not artifact.quantisation:
     require(
         not jax.tree.leaves(artifact.stored_labels), "stored_labels",

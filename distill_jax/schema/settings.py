@@ -1,4 +1,4 @@
-"""The fields of a set that are no arrays, and their rules."""
+"""The fields of a set that are JSON values, and their rules."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ _LONGEST_NAME = 300
 FIELDS = (*_NAMED, *_CHOICES, "label_scale", "class_names", *_DICTS)
 # Types of the entries of `provenance` that code reads, where they are there.
 _PROVENANCE = dict(facts=dict, findings=list, loss=str, parts=list, title=str)
-# What builds a recipe, by its name; `evaluation`, a room above, enters it.
+# What builds a recipe, by its name; filled by `evaluation`, a room above.
 RECIPES: dict[str, Callable[[Mapping[str, Any]], Any]] = {}
 
 
@@ -30,7 +30,7 @@ def json_copy(name: str, value: Mapping | None) -> dict[str, Any]:
 
   Args:
     name: what messages call it.
-    value: JSON values by name; None is none.
+    value: JSON values by name; None for {}.
 
   Raises:
     ArtifactError: it holds more than JSON values.
@@ -43,7 +43,7 @@ def json_copy(name: str, value: Mapping | None) -> dict[str, Any]:
 
 
 def check(artifact) -> None:
-  """Checks kinds and choices of all fields that are no arrays.
+  """Checks the kind and range of every field that is a JSON value.
 
   Raises:
     ArtifactError: naming the field.

@@ -1,4 +1,4 @@
-"""What a set costs to keep, in bytes, and whether it says so."""
+"""The bytes of a set, and whether its `storage_bytes` are right."""
 
 import zlib
 
@@ -10,11 +10,11 @@ from distill_jax.errors import require
 from distill_jax.schema.nesting import nested
 from distill_jax.types import PyTree
 
-_APART = {"total", "initial", "vectors"}  # no parts of the total
+_APART = {"total", "initial", "vectors"}  # not summed in the total
 
 
 def num_bytes(tree: PyTree) -> int:
-  """Of all leaves of a tree."""
+  """Bytes of all leaves of a tree."""
   return int(sum(leaf.nbytes for leaf in jax.tree.leaves(tree)))
 
 
@@ -45,7 +45,7 @@ def kept(artifact) -> dict[str, PyTree]:
 
 
 def compressed_bytes(artifact) -> int:
-  """Of all that `storage_bytes` counts in total, as one zlib stream."""
+  """Bytes of all that is `kept`, compressed by zlib in one stream."""
   leaves = jax.tree.leaves(kept(artifact))
   return len(
       zlib.compress(b"".join(np.asarray(x).tobytes() for x in leaves), 9))
@@ -67,18 +67,16 @@ def check(artifact) -> None:
     found = {name: num_bytes(part) for name, part in kept(artifact).items()}
   else:
     found = storage_bytes(codes, artifact.inputs, labels, artifact.step_sizes)
-  if not (has_codes or pixels):  # left out
+  if not (has_codes or pixels):  # codes were left out
     found |= {name: sizes[name] for name in ("samples", "decoder")}
   if "parts" in artifact.provenance or "step_sizes" not in sizes:
     del found["step_sizes"]  # a union's sizes are sums, older sets lack it
-  # A label may be of several samples.
+  # A row may be of several samples: then fewer rows are stored than there are.
   rows, left = divmod(sizes["labels"], labels[:1].nbytes)
   if not artifact.quantisation and not left and 1 <= rows <= len(labels):
     found["labels"] = sizes["labels"]
-  for name, tree in (("initial", artifact.initial), ("vectors",
-                                                     artifact.preprocessing)):
-    if name in sizes:
-      found[name] = num_bytes(nested(name, tree))
+  apart = dict(initial=artifact.initial, vectors=artifact.preprocessing)
+  found |= {k: num_bytes(nested(k, v)) for k, v in apart.items() if k in sizes}
   stated = {**sizes, **found}
   found["total"] = sum(v for k, v in stated.items() if k not in _APART)
   for name, size in found.items():
