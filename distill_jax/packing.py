@@ -256,8 +256,8 @@ def _packed(quantiser, values):
   q, scale, minimum = map(np.asarray, quantiser.integers(jnp.asarray(values)))
   if not (np.isfinite(scale).all() and np.isfinite(minimum).all()):
     raise ArtifactError(
-        "`codes` must be finite and within 65,504, as float16 is, to be "
-        f"quantised; got {values.min()}..{values.max()}.")
+        "`codes` must be finite and within +-65,504, the range of float16, to "
+        f"be quantised; got {values.min()}..{values.max()}.")
   each = 8 // quantiser.bits
   q = np.pad(q.ravel(), (0, -q.size % each)).reshape(-1, each)
   shifts = quantiser.bits * np.arange(each, dtype=np.uint8)

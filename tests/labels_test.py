@@ -35,6 +35,19 @@ class LabelsTest(parameterized.TestCase):
     soft = jnp.array([[0.4], [0.6]])
     np.testing.assert_array_equal(labels.classes_of_labels(soft), [0, 1])
 
+  @parameterized.parameters(
+      ([[0.2, 0.5, 0.3]], [[0, 1, 0]], False),
+      ([[0.1, -0.5, 0.4]], [[-1 / 3, -1 / 3, 2 / 3]], True),
+      ([[0.4], [0.6]], [[0], [1]], False),
+      ([[-0.1], [0.1]], [[-0.5], [0.5]], True))
+  def test_hardened_rows_are_those_of_their_class(self, soft, hard, centred):
+    soft, hard = np.float32(soft), np.float32(hard)
+    found = np.asarray(labels.hardened(soft, centred=centred))
+    np.testing.assert_allclose(found, hard, atol=1e-7)
+    space = "centred" if centred else "raw"
+    assert labels.label_regime(found, space) == "hard"
+    assert labels.label_regime(soft, space) == "soft_fixed"
+
   def test_soft_labels_off_the_simplex(self):
     self.enter_context(jax.enable_x64(True))
     y = np.random.default_rng(1).normal(size=(5, 3)) * 2  # negative, any sum
