@@ -10,7 +10,7 @@ from distill_jax.types import FilePath
 _DPI = 150
 # Okabe and Ito's colours, which differ to colour-blind readers too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = "osD^vP"
+MARKERS = "osD^vPX"  # one more than colours: pairs repeat late
 PALE, GREY, DARK = "#B8B8B8", "#666666", "#222222"
 
 
