@@ -14,8 +14,10 @@ DATA = {
     "fashion_mnist": "Fashion-MNIST",
     "cifar10": "CIFAR-10"
 }
-_STORED = {"dm": "pixels", "dm_tiles": "four small images in one"}
-_NAMES = {"hybrid": "DSA and DM"}
+_STORED = {
+    "storage_dm": "pixels",
+    "storage_dm_tiles": "four small images in one"
+}
 
 
 def write(folder: Path, table: Mapping[str, Row],
@@ -54,17 +56,15 @@ def write(folder: Path, table: Mapping[str, Row],
 
 def _by_minutes(data: str, table, records) -> Iterator[dict]:
   """Sets of ten a class, and the time each took, with its experts'."""
-  for name, record in records.items():
-    found = re.fullmatch(rf"width32_([a-z]+)_{data}_10(_3000)?", name)
-    if not found or table[name].group != f"width32_{data}":
+  for row, record in records.items():
+    found = re.fullmatch(rf"width32_([a-z]+)_{data}_10(_3000)?", row)
+    if not found or table[row].group != f"width32_{data}":
       continue
     report = record["report"]
+    name = found[1].upper() if len(found[1]) < 5 else found[1]  # acronyms
     seconds = report["seconds"]["distill"] + sum(
         report.get("experts", {}).get("seconds", ()))
-    yield dict(
-        report["accuracy"],
-        label=_NAMES.get(found[1], found[1].upper()),
-        minutes=seconds / 60)
+    yield dict(report["accuracy"], label=name, minutes=seconds / 60)
 
 
 def _real(record: dict | None) -> dict[str, float]:
@@ -83,7 +83,7 @@ def _by_bytes(data: str, records) -> Iterator[dict]:
   """Sets in 32 to 2 bits a value, and real samples of as many bytes."""
   for stored, label in _STORED.items():
     for bits in (32, 8, 4, 2):
-      record = records.get(f"storage_{stored}_{data}_10_{bits}bit")
+      record = records.get(f"{stored}_{data}_10_{bits}bit")
       if record is None:
         continue
       report = record["report"]
