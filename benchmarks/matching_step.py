@@ -62,20 +62,27 @@ def problem(work: str, network, options, num_real: int):
 
 
 def gradient_difference(work: str, options, device) -> float:
-  """`steps.difference` of the two gradients."""
+  """`steps.difference` of the two gradients, in float64.
+
+  In float32 rounding decides on which side of zero some inputs of a ReLU are,
+  and a few images have another gradient on either side.
+  """
   import convnet_torch
 
-  network = nn.convnet(CLASSES, width=options.width)
-  fixed = network.init(jax.random.key(1), jnp.zeros((1, *SHAPE)))
-  network = network._replace(init=lambda key, example: fixed)
-  plan, images = problem(work, network, options, options.batch_size)
-  images = images.astype(np.float32) / 255
-  labels = jnp.broadcast_to(jnp.arange(CLASSES)[:, None], images.shape[:2])
-  ours = steps.gradient(plan, Batch(jnp.asarray(images), labels))
-  theirs = convnet_torch.gradient(
-      work, fixed["params"], _by_class(plan), images, device)
-  return steps.difference({work: ours.codes.reshape(theirs.shape)},
-                          {work: theirs})
+  with jax.enable_x64(True):
+    network = nn.convnet(CLASSES, width=options.width)
+    example = jnp.zeros((1, *SHAPE), jnp.float64)
+    fixed = network.init(jax.random.key(1), example)
+    network = network._replace(init=lambda key, example: fixed)
+    plan, images = problem(work, network, options, options.batch_size)
+    images = images.astype(np.float64) / 255
+    labels = jnp.broadcast_to(jnp.arange(CLASSES)[:, None], images.shape[:2])
+    start = plan.start._replace(codes=plan.start.codes.astype(jnp.float64))
+    ours = steps.gradient(plan, Batch(jnp.asarray(images), labels), start).codes
+    theirs = convnet_torch.gradient(
+        work, fixed["params"],
+        _by_class(plan).astype(np.float64), images, device)
+    return steps.difference({work: ours.reshape(theirs.shape)}, {work: theirs})
 
 
 def _by_class(plan):

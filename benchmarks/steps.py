@@ -42,11 +42,18 @@ def stepper(plan: Plan, num_steps: int):
       num_steps=num_steps)
 
 
-def gradient(plan: Plan, batch) -> Distilled:
-  """The gradient of one batch where the set starts, without TF32."""
+def gradient(plan: Plan, batch, start: Distilled | None = None) -> Distilled:
+  """The gradient of one batch where the set starts, without TF32.
+
+  Args:
+    plan: of a method.
+    batch: the real samples.
+    start: in place of the plan's.
+  """
   with jax.default_matmul_precision("highest"):
     _, found, *_ = jax.jit(plan.estimator.estimate)(
-        jax.random.key(0), plan.start, plan.state.objective, batch)
+        jax.random.key(0), plan.start if start is None else start,
+        plan.state.objective, batch)
   return found
 
 
