@@ -50,17 +50,17 @@ def correlate(x: Array, g: Array, pads: Pads) -> Array:
   return _correlate.bind(x, g, pads=pads)
 
 
-def _plain(x: Array, w: Array, *, pads: Pads) -> Array:
+def plain(x: Array, w: Array, *, pads: Pads, stride=(1, 1)) -> Array:
+  """JAX's own convolution of images [B, H, W, C] and a kernel [h, w, C, O]."""
   return lax.conv_general_dilated(
-      x, w, (1, 1), pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+      x, w, stride, pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
 def _summed(x: Array, g: Array, *, pads: Pads) -> Array:
   """`correlate`: images and channels change places, unless channels are few.
   """
   if x.shape[3] >= _FEW_CHANNELS:
-    swapped = _plain(
-        x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3), pads=pads)
+    swapped = plain(x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3), pads=pads)
     return swapped.transpose(1, 2, 0, 3)
   height, width = _kernel_size(x, g, pads)
   x = lax.pad(
@@ -149,7 +149,7 @@ def _one_by_one(function, x, y, x_axis, y_axis, pads):
 
 
 _convolve = _primitive(
-    "convolve", _plain, lambda x, w, pads:
+    "convolve", plain, lambda x, w, pads:
     (x.shape[0], *_slots(x.shape[1:3], w.shape[:2], pads), w.shape[3]),
     lambda g, x, w, *, pads: _transposed(g, w, pads),
     lambda g, x, w, *, pads: correlate(x, g, pads), _convolve_batched)

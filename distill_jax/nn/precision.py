@@ -1,10 +1,11 @@
 """Networks that compute in bfloat16.
 
 A bfloat16 has the range of a float32 and 8 bits of its precision, for half the
-memory. Accelerators multiply such numbers several times as fast. What leaves
-the network is float32 again, so sums over samples, distances and losses keep
-their precision; what enters a solver does not gain any, so methods that fit a
-ridge regression to features refuse such networks.
+memory. It is meant for accelerators; on one CPU a step of distribution matching
+at width 128 took 1.2 times as long as in float32. What leaves the network is
+float32 again, so sums over samples, distances and losses keep their precision;
+what enters a solver does not gain any, so methods that fit a ridge regression
+to features refuse such networks.
 """
 
 import functools
