@@ -34,14 +34,14 @@ def write(folder: Path, table: Mapping[str, Row],
   """
   made = []
   for data, title in DATA.items():
-    for name, points, axis, levels in ((f"minutes_{data}", [
-        *_by_minutes(data, table, records)
-    ], "minutes", _real(records.get(f"width32_dm_{data}_10"))),
-                                       (f"bits_{data}",
-                                        [*_by_bytes(data, records)
-                                        ], "bytes", {})):
+    timed = [*_by_minutes(data, table, records)]
+    stored = [*_by_bytes(data, records)]
+    real = _real(records.get(f"width32_dm_{data}_10"))
+    drawn = ("minutes", timed, real), ("bytes", stored, {})
+    for axis, points, levels in drawn:
       if len(points) < 2:
         continue
+      made.append(f"{axis}_{data}.png")
       folder.mkdir(exist_ok=True)
       figures.save(
           figures.accuracy_against(
@@ -49,8 +49,7 @@ def write(folder: Path, table: Mapping[str, Row],
               axis,
               levels=levels,
               title=f"{title}, ten samples a class, ConvNet of width 32"),
-          folder / f"{name}.png")
-      made.append(f"{name}.png")
+          folder / made[-1])
   return made
 
 

@@ -289,6 +289,8 @@ class ReportTest(parameterized.TestCase):
     assert line.startswith("Verdict: 22.5 points better than random real data")
     assert ("means of the classes are 2.0 points better" in line) == said
     assert ("start=class_mean" in line) == said
+    report["baselines"]["random_real"]["gain"] = dict(mean=0.0, stderr=None)
+    assert ("start=class_mean" in verdict(report)) == said
 
   def test_findings_come_before_the_verdict(self):
     report = self._full()

@@ -376,10 +376,11 @@ def verdict(report: Mapping[str, Any]) -> str:
   gain = measured["random_real"]["gain"]
   points, error = 100 * gain["mean"], gain["stderr"]
   unclear = error is not None and abs(points) < 200 * error
+  behind = _behind_means(measured)
   if abs(points) < 0.05:
     return (
         "Verdict: no difference from random real data of the same size. "
-        f"{_UNCLEAR}")
+        f"{behind or _UNCLEAR}")
   better = "worse" if points < 0 else "better"
   line = (
       f"Verdict: {abs(points):.1f} points {better} than random real data of "
@@ -387,7 +388,6 @@ def verdict(report: Mapping[str, Any]) -> str:
   if error is not None:
     line += ", within the noise" * unclear + (
         f" (standard error {100 * error:.1f})")
-  behind = _behind_means(measured)
   if behind:
     return f"{line}. {behind}"
   if points < 0:
