@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from goldens import make_fields
 
 from distill_jax.parameterization.field import at_size, field
 
@@ -43,6 +44,27 @@ def test_decoding_equals_the_equations(depth):
       expected = _siren(layers, 4, 6)
       assert expected.std() > 0.01
       np.testing.assert_allclose(images[number], expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("depth", make_fields.DEPTHS)
+def test_images_and_gradients_are_those_of_pytorch(depth):
+  with np.load(make_fields.FILE) as golden, jax.enable_x64(True):
+    layers = jax.tree.map(
+        lambda x: jnp.asarray(x)[None], tuple(make_fields.layers(depth)))
+    size = make_fields.HEIGHT, make_fields.COLUMNS
+    stored = field(make_fields.WIDTH, depth)
+
+    def images(layers):
+      return stored.decode(at_size({"layers": layers}, *size))
+
+    np.testing.assert_allclose(
+        images(layers)[0], golden[f"{depth}/images"], atol=1e-12)
+    found = jax.grad(lambda layers: jnp.square(images(layers)).sum())(layers)
+    for number, layer in enumerate(found):
+      for name, value in layer.items():
+        expected = golden[f"{depth}/{number}/{name}"]
+        assert np.abs(expected).max() > 0.1
+        np.testing.assert_allclose(value[0], expected, atol=1e-10)
 
 
 def test_weights_start_within_their_bounds_and_apart():
