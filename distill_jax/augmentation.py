@@ -171,6 +171,10 @@ def sequence(*augmentations: Augmentation) -> Augmentation:
   """One after the other."""
 
   def draw(key, shape, rows):
+    if augmentations and len(shape) != 4:
+      raise ValueError(
+          "`strategy` must be empty for samples that are no images "
+          f"[B, H, W, C]; got a batch {tuple(shape)}.")
     keys = jax.random.split(key, len(augmentations))
     return tuple(
         a.draw(k, shape, rows)

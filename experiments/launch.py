@@ -151,10 +151,22 @@ def _plain(error: Exception) -> str:
       f", not `{meant[1]}`" if meant else "")
 
 
+# What Python and absl say of a text that is no value of a flag.
+_KINDS = {
+    "invalid literal for int": "a whole number",
+    "could not convert string to float": "a number",
+    "Non-boolean argument": "true or false"
+}
+
+
 def _flag_error(error: flags.Error) -> str:
   """The mistake; where a configuration names it, without the traceback that
   ml_collections puts around it."""
   inner, message = error, f"{str(error).rstrip('.')}. See --help."
+  wrong = re.fullmatch(r"flag --([\w.]+)=(.*?): (.*)", str(error))
+  for said, kind in _KINDS.items():
+    if wrong and said in wrong[3]:
+      message = f"`--{wrong[1]}` must be {kind}; got {wrong[2]!r}."
   while inner is not None:
     if isinstance(inner, ConfigError):
       message = str(inner)

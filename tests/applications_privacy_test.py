@@ -193,6 +193,12 @@ class CandidatesTest(parameterized.TestCase):
         found.source.train.inputs, source.train.inputs[found.rows])
     assert len(np.unique(found.rows)) == 72
 
+  def test_all_that_classes_have_are_taken_where_more_are_asked_for(self):
+    source = _source()
+    found = privacy.draw_candidates(KEY, source, 500, 0)
+    np.testing.assert_array_equal(
+        found.source.train.counts, source.train.counts // 2 * 2)
+
   def test_nearest(self):
     found = privacy.nearest([[0.0, 0.0], [3.0, 4.0]], [[0.0, 1.0], [3.0, 4.0]])
     np.testing.assert_allclose(found, [1.0, 0.0], atol=1e-12)
@@ -475,7 +481,6 @@ class AuditTest(parameterized.TestCase):
 
   @parameterized.parameters(
       (dict(num_pipelines=5), "`num_pipelines` must be even"),
-      (dict(num_candidates=500), "`num_candidates` must be at most the 127"),
       (dict(num_candidates=4), "`num_candidates` must be at least two of each"),
       (dict(num_canaries=40), "`num_canaries` must be 0, or 2 to a quarter"),
       (dict(per_class=20), "`per_class` must be at most half of"),

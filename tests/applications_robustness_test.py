@@ -270,7 +270,7 @@ class RunTest(parameterized.TestCase):
       (dict(poison=[0.0]), "`poison` must hold shares .*For none set poison="),
       (dict(poison=1.5), "`poison` must hold shares .* got 1.5"),
       (dict(poison=[0.9]), "`poison` must be at most 0.667"),
-      (dict(poison="much"), "`poison` must be a list of shares"),
+      (dict(poison="much"), "`poison` must be a list; got"),
       (dict(target="yes"), "`target` must be a class, 0 to 2, or its name;"),
       (dict(target=3, poison=()), "`target` must be a class, 0 to 2"),
       (dict(eps=50), "`eps` must be at most 1, as pixels are in"),

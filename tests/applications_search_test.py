@@ -99,7 +99,7 @@ class Spaces(parameterized.TestCase):
   @parameterized.parameters(
       (dict(norm=["batch", "bach"]), "`norm` must be one of"),
       (dict(width=8), "`width` must be a list"),
-      (dict(rate=[1, 2]), "rat_bptt must have settings among"),
+      (dict(rate=[1, 2]), "settings of `recipe`, here of rat_bptt; got 'rate'"),
       (["lenet"], "at least two candidates; got 1"),
       (["lenet", "lenet"], "each candidate once"),
       (["lenet", "lenett"], "Did you mean 'lenet'"),
@@ -190,7 +190,7 @@ class Arms(parameterized.TestCase):
     source = from_arrays(x, y, x, y, x_validation=x, y_validation=y)
     settings = dict(
         SMALL,
-        space=dict(width=[4, 8], depth=[1]),
+        space="auto",
         network=dict(name="convnet", width=8),
         num_candidates=2,
         arms=["random_real"],
@@ -198,7 +198,6 @@ class Arms(parameterized.TestCase):
     found = search.run(source, **settings)
     assert found["settings"]["space"] == "step_sizes"
     assert found["settings"]["network"]["name"] == "mlp"
-    assert "No ConvNets were searched" in repr(found)
     assert search.fits_images_alone("convnets")
     assert not search.fits_images_alone(MLPS)
 

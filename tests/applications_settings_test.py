@@ -1,11 +1,19 @@
 """Wrong settings of every harness are refused before the first cell."""
 
+import jax
 import numpy as np
 import pytest
 
 import distill_jax as dd
 from distill_jax import applications
-from distill_jax.applications import Cells, accounting, settings
+from distill_jax.applications import (
+    Cells,
+    accounting,
+    continual,
+    federated,
+    partition,
+    settings,
+)
 from distill_jax.applications.makers import maker, makers
 from distill_jax.errors import ConfigError, DataError
 
@@ -49,7 +57,7 @@ def images():
 
 def _run(name, source, **changed):
   run = applications.harness(name)
-  return run(source, cells=_Nothing(), **{**SMALL[name], **changed})
+  return run(source, **{"cells": _Nothing(), **SMALL[name], **changed})
 
 
 @pytest.mark.parametrize("name", applications.NAMES)
@@ -76,6 +84,14 @@ def test_refuses_kinds(name, changed, message, images):
      ("federated", dict(partition="dirichlet", alpha="a"), "`alpha` must be a"),
      ("federated", dict(hard="yes"), "`hard` must be True or False; got 'yes'"),
      ("federated", dict(values="pixels"), "`values` must not be pixels for"),
+     ("federated", dict(same_bytes="yes"), "`same_bytes` must be True or"),
+     ("federated", dict(full_data=2), "`full_data` must be True or False"),
+     ("federated", dict(makers=[dict(foo=1)]), "got {'foo': 1}"),
+     ("federated", dict(makers='("dm"'), "with all brackets and quotes closed"),
+     (
+         "federated", dict(makers=[dict(name="random_real", label="a/b")]),
+         "`makers` must have names of letters, digits and"),
+     ("federated", dict(cells="folder"), "`cells` must be Cells; got 'folder'"),
      ("federated", dict(network=5), "`network` must be a name, a spec"),
      (
          "federated", dict(makers=[{
@@ -92,11 +108,27 @@ def test_refuses_kinds(name, changed, message, images):
          "`learner` 'union' has no setting 'beta'; it has num_steps"),
      ("continual", dict(scenario="domain", rotations=90), "must be a list"),
      ("continual", dict(scenario="domain", rotations=["a"]), "`degrees` must"),
+     (
+         "continual", dict(scenario="domain", rotations=[0, float("nan")]),
+         "`degrees` must be a finite number"),
+     (
+         "continual", dict(scenario="domain", rotations=[0, 0]),
+         "`rotations` must hold each entry once; got 0 twice"),
+     ("continual", dict(equal_bytes="no"), "`equal_bytes` must be True or"),
+     ("continual", dict(per_class=(1, 1)), "`per_class` must hold each entry"),
+     ("continual", dict(networks=[]), "`networks` must name at least one"),
+     (
+         "continual", dict(networks=["mlp", "mlp"]),
+         "`networks` must hold each network once"),
      ("continual", dict(preprocessing=5), "`preprocessing` must be first"),
      ("search", dict(topk=5), "`topk` must be a list; got 5"),
      ("search", dict(topk=(0,)), "`topk` must be whole numbers of at least 1"),
      ("search", dict(topk_by="x"), "`topk_by` must be one of full, proxy"),
      ("search", dict(space=5), "`space` must be a list; got 5"),
+     ("search", dict(num_candidates=1), "`num_candidates` must be at least 2"),
+     (
+         "search", dict(space=dict(foo=[1, 2])),
+         "`space` must hold fields of ConvNets.* of rat_bptt; got 'foo'"),
      ("search", dict(network="kernel_ridge"), "`network` must be trained by"),
      (
          "search", dict(arms=[{
@@ -104,10 +136,13 @@ def test_refuses_kinds(name, changed, message, images):
              "label": "all_data"
          }]), "`arms` must not have the name all_data"),
      ("privacy", dict(early_steps=5), "`early_steps` must be a list; got 5"),
+     ("privacy", dict(epsilons=(1, 1)), "`epsilons` must hold each entry once"),
      ("privacy", dict(epsilons=1.0), "`epsilons` must be a list; got 1.0"),
      ("privacy", dict(epsilons=("a",)), "`epsilon` must be a number; got 'a'"),
      ("privacy", dict(num_canaries=-1), "`num_canaries` must be a whole"),
      ("privacy", dict(noised=5), "`noised` must be a mapping of settings"),
+     ("robustness", dict(all_data="no"), "`all_data` must be True or False"),
+     ("robustness", dict(poison=(0.1, 0.1)), "`poison` must hold each entry"),
      ("robustness", dict(eps="a"), "`eps` must be a number; got 'a'"),
      ("robustness", dict(num_attacked=1.5), "`num_attacked` must be a whole"),
      (
@@ -117,6 +152,55 @@ def test_refuses_kinds(name, changed, message, images):
 def test_refuses(name, changed, message, images):
   with pytest.raises(ConfigError, match=message):
     _run(name, images, **changed)
+
+
+def test_refuses_convnets_for_a_table(images):
+  table = dd.from_arrays(
+      *(np.zeros((12, 3)),
+        np.arange(12) % 4) * 2, validation_fraction=0.5)
+  with pytest.raises(ConfigError, match="`space` must hold no ConvNets, as"):
+    _run("search", table, space=dict(width=[4, 8]))
+  with pytest.raises(_StartedError):
+    _run("search", table, space="auto", network="convnet")
+
+
+@pytest.mark.parametrize(("clients", "message"), [
+    ([np.repeat([1, 0], 6)], "client 0 has row 0 6 times. A mask must be of"),
+    ([[3], [2, 5, 2]], "client 1 has row 2 2 times"),
+])
+def test_refuses_rows_twice(clients, message, images):
+  with pytest.raises(ConfigError, match=message):
+    federated.compare(images, ["kmeans"], clients=clients, cells=_Nothing())
+
+
+@pytest.mark.parametrize(
+    "labels", [np.eye(3), np.zeros(0, int), [0.0, 1.0, np.nan]])
+def test_refuses_labels_that_make_no_clients(labels):
+  with pytest.raises(ConfigError, match=r"`labels` must be \[N\], one class"):
+    partition.by_classes(np.asarray(labels), 2)
+
+
+def test_refuses_scenarios_that_cannot_be(images):
+  sound = continual.Scenario.class_incremental(images, 2, preprocessing="given")
+  one, other = sound.tasks
+  for tasks, kind, message in (
+      ((one, one), "class", "`tasks` must each have classes of their own"),
+      ((one, other), "classes", "`kind` must be one of class, domain"),
+      ((one,), "class", "`tasks` must be two or more; got 1"),
+  ):
+    scenario = continual.Scenario(tasks, kind)
+    for call in (
+        lambda s=scenario: continual.compare(s, ["random_real"], per_class=1),
+        lambda s=scenario: continual.learn(jax.random.key(0), s, [], None,
+                                           network=None)):
+      with pytest.raises(ConfigError, match=message):
+        call()
+  with pytest.raises(ConfigError, match="must hold scenarios; got a Source"):
+    continual.compare(images, ["random_real"], per_class=1)
+  with pytest.raises(ConfigError, match="`parts` must be one set for each"):
+    continual.learn(jax.random.key(0), sound, [], None, network=None)
+  with pytest.raises(ConfigError, match="`key` must be a random key"):
+    continual.remember(0, one, "random_real", per_class=1)
 
 
 @pytest.mark.parametrize("name", applications.NAMES)

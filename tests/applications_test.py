@@ -161,7 +161,7 @@ def _privacy(source, method, network):
     (([], "`makers` must name at least one; got none"),
      ("random_real", "`makers` must be a list; got 'random_real'. Write"),
      (dict(name="dm"), "`makers` must be a list"),
-     ([methods.dm], "random_real, or a method: .* Call it: methods.dm()"),
+     ([methods.dm], "random_real, or one of .* Call it: methods.dm()"),
      (["random_reel"], "all_real, .* Did you mean 'random_real'"),
      (["dm", "dm"], '{"method": "dm", "label": "another name"}'),
      ([1], "got 1.")))
@@ -201,12 +201,17 @@ def test_damaged_cells_and_settings_are_named(tmp_path):
     with pytest.raises(WorkdirError, match="c.json must be sound.* Delete it"):
       value(None)
   file.write_text('{"a": 2}')
-  assert value(None) == dict(a=2)
+  with pytest.raises(WorkdirError, match="c.json must be sound.* Delete it"):
+    value(None)
+  file.write_text(whole)
+  known = settings.read_text()
   settings.write_text("{")
-  with pytest.raises(WorkdirError, match="config.json must be sound.* delete"):
+  with pytest.raises(WorkdirError, match="config.json must be there and sound"):
     value(None)
   settings.unlink()
-  assert value(None) == dict(a=2)
+  with pytest.raises(WorkdirError, match="config.json must be there and sound"):
+    value(None)
+  settings.write_text(known)
   with pytest.raises(WorkdirError, match="differing: seed"):
     with Cells(tmp_path, dict(seed=1)).held():
       pass

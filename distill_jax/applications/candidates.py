@@ -55,10 +55,6 @@ def draw_candidates(
     raise ConfigError(
         "`num_candidates` must be at least two of each class, "
         f"{2 * len(present)}; got {num_candidates}.")
-  if num_candidates > len(labels):
-    raise ConfigError(
-        f"`num_candidates` must be at most the {len(labels):,} samples of the "
-        f"train split; got {num_candidates:,}.")
   check_optional(num_canaries=num_canaries)
   if num_canaries == 1 or num_canaries > num_candidates // 4:
     raise ConfigError(

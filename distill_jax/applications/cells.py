@@ -21,7 +21,7 @@ from distill_jax import artifact as artifacts
 from distill_jax import storage
 from distill_jax.artifact import Artifact
 from distill_jax.compilation import make_room
-from distill_jax.errors import WorkdirError, plain
+from distill_jax.errors import ConfigError, WorkdirError, plain, shown
 from distill_jax.runs import workdir
 from distill_jax.runs.console import say
 from distill_jax.runs.files import read_json, write_json
@@ -169,6 +169,21 @@ class Cells:
     return read(file)  # what a later start will find
 
 
+def cells_of(given: Cells | None) -> Cells:
+  """Cells, in memory where none are given.
+
+  Raises:
+    ConfigError: what are no cells, such as the name of a folder.
+  """
+  if given is None:
+    return Cells()
+  if not isinstance(given, Cells):
+    raise ConfigError(
+        f"`cells` must be Cells; got {shown(given)}. Open a folder by "
+        "`with Cells(FOLDER, settings).held() as cells:`.")
+  return given
+
+
 def key_of(seed: int, *places: int) -> Array:
   """The key of one piece of work, whatever was done before it.
 
@@ -190,31 +205,29 @@ def is_name(text: str) -> bool:
 def check_folder(folder: Path) -> None:
   """Refuses a folder that is not one of cells, or does not say of which.
 
-  A folder of cells without `config.json` is taken for what is asked for now:
-  so goes on whoever deleted a damaged one.
-
   Raises:
-    WorkdirError: other files, or a damaged `config.json`.
+    WorkdirError: other files, or cells with a damaged `config.json` or none.
   """
   file = folder / "config.json"
   if not (folder / "cells").is_dir():
     workdir.check_own(folder)
-  elif file.exists():
-    try:
-      if not isinstance(read_json(file, {}).get("identity"), Mapping):
-        raise WorkdirError("it has no identity")
-    except WorkdirError:
-      raise WorkdirError(
-          f"{file} must be sound, as it says what cells are of. Restore it; or "
-          "delete it, and go on with the settings that they were made with."
-      ) from None
+    return
+  if not file.exists() and not any((folder / "cells").iterdir()):
+    return  # stopped before the first cell
+  try:
+    if not isinstance(read_json(file, {}).get("identity"), Mapping):
+      raise WorkdirError("it has no identity")
+  except WorkdirError:
+    raise WorkdirError(
+        f"{file} must be there and sound, as it says what cells are of. "
+        "Restore it, or take another folder.") from None
 
 
 def _read_sound(file: Path) -> dict[str, Any]:
-  """A JSON document as it was written; older ones have no checksum."""
+  """A JSON document as it was written."""
   document = read_json(file, {})
   told = document.pop(_SUM, None)
-  if not document or told not in (None, _checksum(document)):
+  if told != _checksum(document):
     error = ValueError("it was damaged or changed")
     raise _damaged(file, error)
   return document

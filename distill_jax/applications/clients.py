@@ -11,12 +11,13 @@ import jax
 import numpy as np
 
 from distill_jax import storage
-from distill_jax.applications.cells import Cells, key_of
+from distill_jax.applications.cells import Cells, cells_of, key_of
 from distill_jax.applications.makers import maker, student_for
 from distill_jax.applications.partition import rows_of
 from distill_jax.applications.programs import compiled_once
 from distill_jax.applications.settings import (
     check_counts,
+    check_switches,
     is_number,
     smallest_class,
 )
@@ -81,10 +82,9 @@ def options_of(given: Options | Mapping[str, Any] | None) -> Options:
   if not is_number(given.noise) or not 0 <= given.noise < math.inf:
     raise ConfigError(
         f"`noise` must be a number of at least 0; got {shown(given.noise)}.")
-  for name in ("hard", "weighted"):
-    value = getattr(given, name)
-    if not isinstance(value, bool | None):
-      raise ConfigError(f"`{name}` must be True or False; got {shown(value)}.")
+  check_switches(weighted=given.weighted)
+  if given.hard is not None:
+    check_switches(hard=given.hard)
   return given
 
 
@@ -137,7 +137,7 @@ def collect(
     name: of the cells and of the folder of uploads; by default the maker's.
   """
   check_source(source)
-  made_by, cells = maker(made_by), cells or Cells()
+  made_by, cells = maker(made_by), cells_of(cells)
   options = options_of(options)
   check_values(options.values, source.raw_dtype)
   check_counts(samples_per_class=samples_per_class)

@@ -20,7 +20,7 @@ from distill_jax.applications.arms import (
     jointly,
     made,
 )
-from distill_jax.applications.cells import Cells
+from distill_jax.applications.cells import Cells, cells_of
 from distill_jax.applications.continual_report import (
     draw,
     row_of,
@@ -50,8 +50,9 @@ from distill_jax.applications.scenarios import Scenario
 from distill_jax.applications.settings import (
     check_counts,
     check_seed,
+    check_switches,
     check_tested,
-    listed,
+    distinct,
 )
 from distill_jax.choices import one_of
 from distill_jax.evaluation.forgetting import scores
@@ -122,7 +123,8 @@ def run(
     ]
   else:
     domains = [
-        rotated(source, degrees) for degrees in listed("rotations", rotations)
+        rotated(source, degrees)
+        for degrees in distinct("rotations", rotations)
     ]
     scenarios = [
         Scenario.domain_incremental(
@@ -190,10 +192,11 @@ def compare(
     ConfigError, DataError: a setting that cannot be, before any work.
   """
   scenarios, sizes = scenarios_of(scenarios), sizes_of(per_class)
-  cells = Cells() if cells is None else cells
+  cells = cells_of(cells)
   made_by = making.makers(makers)
   check_seed(seed)
   check_counts(num_networks=num_networks)
+  check_switches(equal_bytes=equal_bytes)
   task = scenarios[0].tasks[0]
   judges = students.networks(networks, task)
   if not isinstance(learner, Rehearsal):

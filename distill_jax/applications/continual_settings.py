@@ -18,6 +18,7 @@ from distill_jax.applications.rehearsal import (
 from distill_jax.applications.scenarios import Scenario
 from distill_jax.applications.settings import (
     check_optional,
+    distinct,
     is_number,
     listed,
     specified,
@@ -43,11 +44,18 @@ def scenarios_of(given: Scenario | Sequence[Scenario]) -> list[Scenario]:
   """The same tasks in several orders, or one scenario.
 
   Raises:
-    ConfigError: scenarios of several kinds or numbers of tasks, or none.
+    ConfigError: scenarios of several kinds or numbers of tasks, or none; what
+      is no scenario; one that cannot be, see `Scenario.checked`.
   """
-  if isinstance(given, Scenario):
+  if isinstance(given, Scenario | Source):  # tuples, both of them
     given = [given]
   scenarios = list(listed("scenarios", given))
+  for one in scenarios:
+    if not isinstance(one, Scenario):
+      raise ConfigError(
+          f"`scenarios` must hold scenarios; got a {type(one).__name__}. Make "
+          "one by Scenario.class_incremental(source, num_tasks).")
+    one.checked()
   kinds = {(s.kind, len(s.tasks)) for s in scenarios}
   if len(kinds) != 1:
     raise ConfigError(
@@ -60,10 +68,10 @@ def sizes_of(per_class: int | Sequence[int]) -> list[int]:
   """Rows of each class, one size or several, each of them once.
 
   Raises:
-    ConfigError: neither a number nor a list, or an empty list.
+    ConfigError: neither a number nor a list, an empty list, or a size twice.
   """
   given = [per_class] if is_number(per_class) else per_class
-  sizes = list(dict.fromkeys(listed("per_class", given)))
+  sizes = list(distinct("per_class", given))
   if not sizes:
     raise ConfigError("`per_class` must name at least one size; got none.")
   return sizes

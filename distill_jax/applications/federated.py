@@ -22,7 +22,7 @@ import numpy as np
 
 from distill_jax import models
 from distill_jax.applications import makers as making
-from distill_jax.applications.cells import Cells
+from distill_jax.applications.cells import Cells, cells_of
 from distill_jax.applications.clients import (
     Options,
     Union,
@@ -45,6 +45,7 @@ from distill_jax.applications.serving import (
 from distill_jax.applications.settings import (
     check_counts,
     check_seed,
+    check_switches,
     check_tested,
     is_whole,
     listed,
@@ -105,7 +106,8 @@ def compare(
   """
   check_tested(source)
   check_seed(seed)
-  cells, labels = cells or Cells(), np.asarray(source.train.labels)
+  check_switches(same_bytes=same_bytes, full_data=full_data)
+  cells, labels = cells_of(cells), np.asarray(source.train.labels)
   if clients is None:
     clients = by_classes(labels, num_clients, seed=seed)
   clients = rows_of(clients, len(labels))

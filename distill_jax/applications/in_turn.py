@@ -16,6 +16,7 @@ from distill_jax.evaluation import metrics
 from distill_jax.evaluation.evaluator import evaluate_set
 from distill_jax.evaluation.fitting import own_learner
 from distill_jax.evaluation.learners import Learner, classifier
+from distill_jax.keys import check_key
 from distill_jax.parallel import batch_map, map_rows
 from distill_jax.types import Array, Network, PyTree
 
@@ -44,7 +45,12 @@ def learn(
     network whose outputs are not finite is wrong. R is 1 where the memory
     brings a learner of its own, which is fitted and not trained.
   """
-  size = len(scenario.tasks)
+  size = len(scenario.checked().tasks)
+  check_key(key)
+  if parts is not None and len(parts) != size:
+    raise ConfigError(
+        f"`parts` must be one set for each of the {size} tasks; got "
+        f"{len(parts)}.")
   rows, carried = [], None
   for t in range(size):
     carried, accuracies = step(

@@ -73,11 +73,6 @@ def makers(
   made = tuple(map(maker, given))
   check_names((one.name for one in made), argument)
   for one in made:
-    if not is_name(one.name):
-      raise ConfigError(
-          f"`{argument}` must have names of letters, digits and _.=+-, as "
-          f"files are named for them; got {shown(one.name)}. Choose another "
-          "`label`.")
     if one.name in taken:
       raise ConfigError(
           f"`{argument}` must not have the name {one.name}, which is that of "
@@ -99,20 +94,25 @@ def check_list(given: Any, argument: str) -> None:
 
 def _unknown(given: Any) -> ConfigError:
   """The error for what is no maker; choices of real samples come first."""
-  known = ", ".join(sorted(methods.ENTRIES))
   if callable(given):
     name = getattr(given, "__name__", "dm")
     remedy = f" Call it: methods.{name}()." if name in methods.ENTRIES else ""
   else:
     remedy = nearest([*REAL, *methods.ENTRIES], given)
   return ConfigError(
-      f"`maker` must be one of {', '.join(sorted(REAL))}, or a method: "
-      f"{plain(known, 80)}; got {shown(given)}.{remedy}")
+      f"`maker` must be one of {', '.join(sorted(REAL))}, or one of the "
+      f"{len(methods.ENTRIES)} methods that "
+      f"`distill_jax.methods.ENTRIES` lists; got {shown(given)}.{remedy}")
 
 
 def check_names(names: Iterable[str], argument: str = "makers") -> None:
-  """Refuses names that are there twice."""
+  """Refuses names that are there twice, and what cannot name a file."""
   names = list(names)
+  for name in names:
+    if not is_name(name) or "/" in name:
+      raise ConfigError(
+          f"`{argument}` must have names of letters, digits and _.=+-; got "
+          f"{shown(name)}. Choose another `label`.")
   if twice := sorted({name for name in names if names.count(name) > 1}):
     method = twice[0] if twice[0] in methods.ENTRIES else "dm"
     raise ConfigError(
@@ -170,7 +170,9 @@ def _specified(given: Mapping[str, Any]) -> Maker:
   if "method" in settings:
     made = _with_network(settings)
   else:
-    made = _named(settings.pop("name", None), settings)
+    if "name" not in settings:
+      raise _unknown(given)
+    made = _named(settings.pop("name"), settings)
   if label is None:
     return made
   if not isinstance(label, str):

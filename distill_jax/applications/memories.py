@@ -36,6 +36,7 @@ from distill_jax.errors import ConfigError
 from distill_jax.evaluation.fitting import own_learner
 from distill_jax.evaluation.recipe import Recipe
 from distill_jax.initialisation import step_order
+from distill_jax.keys import check_key
 from distill_jax.labels import label_regime, uncentred
 from distill_jax.probe_set import has_probe
 from distill_jax.types import Array
@@ -65,6 +66,7 @@ def remember(
   Returns:
     The set; see `small_sets.timed`.
   """
+  check_key(key)
   made_by = maker(made_by)
   check_kept(made_by)
   num_rows = rows_for(task, made_by, per_class=per_class, num_bytes=num_bytes)

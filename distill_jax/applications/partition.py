@@ -103,7 +103,7 @@ def rows_of(clients: Sequence[Any], num_samples: int) -> list[np.ndarray]:
   """Clients as rows [n] int64; masks [N] bool become rows.
 
   Raises:
-    ConfigError: another kind of entry, or rows that are not there.
+    ConfigError: another kind of entry, rows that are not there, or a row twice.
   """
   if isinstance(clients, str) or not isinstance(clients, Sequence | np.ndarray):
     raise ConfigError(
@@ -123,6 +123,12 @@ def rows_of(clients: Sequence[Any], num_samples: int) -> list[np.ndarray]:
       raise ConfigError(
           f"`clients` must be rows 0..{num_samples - 1} of the training split; "
           f"client {i} has {rows.min()}..{rows.max()}.")
+    values, counts = np.unique(rows, return_counts=True)
+    if (counts > 1).any():
+      raise ConfigError(
+          "`clients` must name each row once; client "
+          f"{i} has row {values[counts > 1][0]} {counts.max()} times. A mask "
+          "must be of type bool.")
     found.append(rows)
   if not any(map(len, found)):
     raise ConfigError("`clients` must hold samples; got none in all of them.")
@@ -131,7 +137,14 @@ def rows_of(clients: Sequence[Any], num_samples: int) -> list[np.ndarray]:
 
 def _indices(labels) -> tuple[np.ndarray, int]:
   """Labels as 0..K-1, and K."""
-  values, indices = np.unique(np.asarray(labels), return_inverse=True)
+  labels = np.asarray(labels)
+  numbers = labels.dtype.kind == "f"
+  if labels.ndim != 1 or not len(labels) or (numbers and
+                                             np.isnan(labels).any()):
+    raise ConfigError(
+        "`labels` must be [N], one class of each sample, without nan; got "
+        f"{labels.dtype} {labels.shape}.")
+  values, indices = np.unique(labels, return_inverse=True)
   return indices, len(values)
 
 

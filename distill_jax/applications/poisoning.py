@@ -16,7 +16,6 @@ labels. Attacks that tune the trigger while a set is distilled ("DoorPing") are
 left out on purpose.
 """
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -24,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from distill_jax.applications.settings import distinct
 from distill_jax.artifact import Artifact
 from distill_jax.data.source import Source, Split
 from distill_jax.errors import ConfigError, DataError, shown
@@ -109,11 +109,8 @@ def shares_of(source: Source, poison: Any, target: int) -> tuple[float, ...]:
     ConfigError: what cannot be a share, or images that no trigger fits.
   """
   given = (poison,) if isinstance(poison, int | float) else poison
+  given = distinct("poison", given)
   others = np.asarray(source.train.labels) != target
-  if isinstance(given, str) or not isinstance(given, Sequence):
-    raise ConfigError(
-        f"`poison` must be a list of shares, such as (0.01,); got "
-        f"{shown(given)}.")
   for share in given:
     if not isinstance(share, int | float) or not 0 < share < 1:
       raise ConfigError(

@@ -27,7 +27,7 @@ import numpy as np
 from distill_jax import models, nn
 from distill_jax.applications import membership, privacy_report, privacy_rows
 from distill_jax.applications.candidates import Candidates, draw_candidates
-from distill_jax.applications.cells import Cells, key_of
+from distill_jax.applications.cells import Cells, cells_of, key_of
 from distill_jax.applications.findings import Findings
 from distill_jax.applications.privacy_arms import arms_of
 from distill_jax.applications.programs import compiled_once
@@ -35,7 +35,7 @@ from distill_jax.applications.settings import (
     check_counts,
     check_seed,
     check_tested,
-    listed,
+    distinct,
     specified,
 )
 from distill_jax.applications.shadows import (
@@ -89,7 +89,8 @@ def run(
     arms: makers, methods or their specifications. "byte_matched_real" stands
       for as many random real samples as fit the bytes of a set of distilled
       ones. The name of an arm without a `label` holds its `start` too.
-    num_candidates: Z, samples that may be members.
+    num_candidates: Z, samples that may be members; see
+      `candidates.draw_candidates` for why there may be fewer.
     num_pipelines: N, even and at least 6; each has half of the candidates.
     per_class: label rows of each class in a set.
     num_canaries: candidates with a wrong label, reported apart.
@@ -116,11 +117,11 @@ def run(
   Raises:
     ConfigError, DataError: before any work.
   """
-  cells = cells or Cells()
+  cells = cells_of(cells)
   check_tested(source)
   check_seed(seed)
-  early_steps = listed("early_steps", early_steps)
-  epsilons = listed("epsilons", epsilons)
+  early_steps = distinct("early_steps", early_steps)
+  epsilons = distinct("epsilons", epsilons)
   for name, value in (("noised", noised), ("dp_sgd", dp_sgd)):
     if not isinstance(value, Mapping | None):
       raise ConfigError(
@@ -172,6 +173,7 @@ def run(
   settings = dict(
       arms=[arm.name for arm in known],
       num_candidates=len(candidates.rows),
+      num_candidates_asked=num_candidates,
       num_pipelines=num_pipelines,
       per_class=per_class,
       num_canaries=int(candidates.canary.sum()),

@@ -9,7 +9,7 @@ from distill_jax.applications.findings import (
     aligned,
     with_error,
 )
-from distill_jax.applications.privacy_rows import MAIN
+from distill_jax.applications.privacy_rows import MAIN, MANY
 from distill_jax.figures import theme
 
 WORDING = (
@@ -36,6 +36,8 @@ def table(document: Mapping[str, Any]) -> str:
         _rare(found), _area(one["canaries"]), _area(one["seen"]),
         _best(one["pixels"])))
   settings = document["settings"]
+  asked = settings["num_candidates_asked"]
+  fewer = settings["num_candidates"] < asked
   notes = [
       f"Accuracy in percent, mean and standard error of "
       f"{settings['num_pipelines']} pipelines, each with half of "
@@ -49,8 +51,10 @@ def table(document: Mapping[str, Any]) -> str:
       "label. seen: AUC of real samples in the set, or where it started, "
       "against candidates that the pipeline lacked. pixels: the larger AUC of "
       "two attacks on the set itself, by distance to its nearest sample, plain "
-      "or both sides known, so that chance is somewhat above 0.5.",
-      *_limits(document["rows"]), WORDING
+      "or both sides known, so that chance is somewhat above 0.5.", *[
+          f"{asked:,} candidates were asked for: classes give equally many, an "
+          "even number, and at most all that they have."
+      ] * fewer, *_limits(document["rows"]), WORDING
   ]
   checks = [(
       one["arm"], *(
@@ -59,8 +63,9 @@ def table(document: Mapping[str, Any]) -> str:
             for one in document["rows"]]
   told = [
       "Checks of the audit: AUC with members drawn anew and of untrained "
-      "networks must be 0.5; real samples in a set must be found about as well "
-      "as members of all_real, or better."
+      f"networks must be 0.5 within {MANY:g} standard errors; real samples in "
+      "a set must be found as well as members of all_real, or better, but for "
+      "0.05."
   ]
   return "\n".join((
       aligned(heads, lines, notes),
@@ -168,7 +173,8 @@ def _rates(drawn, axes, rows):
         color=theme.DARK if number else theme.colour(0),
         capsize=2.5,
         linewidth=1.2,
-        label=name)
+        label=name,
+        clip_on=False)
   for i, one in enumerate(rows):
     if one["limit"]:
       most = 100 * one["limit"]["tpr"]["0.01"]

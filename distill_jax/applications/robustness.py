@@ -25,11 +25,12 @@ from typing import Any
 from distill_jax.applications import makers as making
 from distill_jax.applications import poisoning
 from distill_jax.applications.audit import Audit
-from distill_jax.applications.cells import Cells
+from distill_jax.applications.cells import Cells, cells_of
 from distill_jax.applications.findings import Findings
 from distill_jax.applications.programs import compiled_once
 from distill_jax.applications.robustness_figure import draw
 from distill_jax.applications.robustness_report import rows_of, table
+from distill_jax.applications.settings import check_switches
 from distill_jax.data.source import Source, check_source
 from distill_jax.evaluation import attacks
 from distill_jax.evaluation.columns import NUM_ATTACKED
@@ -92,13 +93,15 @@ def run(
     print(robustness.run(source, makers=["random_real", "dm"], per_class=1))
   """
   check_source(source)
+  check_switches(all_data=all_data)
+  cells = cells_of(cells)
   target = poisoning.target_of(source, target)
   poison = poisoning.shares_of(source, poison, target)
   left_out = not poisoning.has_pixels(source) and bool(poison)
   poison = () if left_out else poison
   work = Audit.of(
       source,
-      cells or Cells(),
+      cells,
       seed,
       making.makers(makers, taken=("matched",)),
       per_class=per_class,

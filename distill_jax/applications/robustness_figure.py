@@ -99,7 +99,7 @@ def _finish(axes, names, label):
   theme.dress(axes, "y")
   theme.name_ticks(
       axes.xaxis, [name.replace("_", " ") for name in names], most=16)
-  axes.set_ylim(0, 100)
+  axes.set_ylim(0, 104)  # marks at 100 are seen whole
   axes.set_ylabel(label, fontsize=10)
   axes.legend(
       fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))

@@ -1,5 +1,7 @@
 """Images that are turned: a new domain of the same classes."""
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -28,9 +30,9 @@ def rotated(source: Source, degrees: float) -> Source:
     raise DataError(
         "`source` must hold raw images [N, H, W, C] to be rotated; got samples "
         f"of shape {source.train.inputs.shape[1:]}.")
-  if not is_number(degrees):
+  if not is_number(degrees) or not math.isfinite(degrees):
     raise ConfigError(
-        "`degrees` must be a number, as each of `rotations` must; got "
+        "`degrees` must be a finite number, as each of `rotations` must; got "
         f"{shown(degrees)}.")
   if not degrees % 360:
     return source

@@ -22,6 +22,7 @@ from distill_jax.applications.settings import (
     check_counts,
     check_tested,
 )
+from distill_jax.choices import one_of
 from distill_jax.data.source import FITS, Source, Split
 from distill_jax.errors import ConfigError, DataError, plain, shown
 from distill_jax.types import Preprocessing
@@ -64,6 +65,24 @@ class Scenario(NamedTuple):
     if self.kind == "domain":
       return np.ones(len(self.tasks))
     return np.array([t.test.num_samples for t in self.tasks], float)
+
+  def checked(self) -> "Scenario":
+    """The scenario itself.
+
+    Raises:
+      ConfigError: fewer than two tasks, another kind, or a class that several
+        tasks of new classes have.
+    """
+    one_of(("class", "domain"), "kind", self.kind)
+    if len(self.tasks) < 2:
+      raise ConfigError(f"`tasks` must be two or more; got {len(self.tasks)}.")
+    held = [c for classes in self.classes for c in classes]
+    if self.kind == "class" and len(set(held)) < len(held):
+      twice = next(c for c in held if held.count(c) > 1)
+      raise ConfigError(
+          "`tasks` must each have classes of their own; got class "
+          f"{plain(self.tasks[0].class_names[twice])} in several.")
+    return self
 
   def seen_test(self, t: int) -> Split:
     """Test samples of tasks 0..t together."""

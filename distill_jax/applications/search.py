@@ -22,7 +22,7 @@ import numpy as np
 
 from distill_jax import models
 from distill_jax.applications import search_arms, search_report
-from distill_jax.applications.cells import Cells, key_of
+from distill_jax.applications.cells import Cells, cells_of, key_of
 from distill_jax.applications.findings import Findings
 from distill_jax.applications.makers import check_sound
 from distill_jax.applications.search_arms import Arm
@@ -46,7 +46,7 @@ from distill_jax.applications.settings import (
 )
 from distill_jax.artifact import Artifact
 from distill_jax.data.source import Split, check_source
-from distill_jax.errors import ConfigError, DataError, plain
+from distill_jax.errors import ConfigError, DataError, plain, shown
 from distill_jax.evaluation import ranking, recipes
 from distill_jax.evaluation.recipe import Recipe
 from distill_jax.types import Array, Network, TrainingSet
@@ -74,7 +74,7 @@ def run(
     *,
     cells: Cells | None = None,
     seed: int = 0,
-    space: Any = "convnets",
+    space: Any = "auto",
     num_candidates: int = 48,
     arms: Sequence[Any] = ARMS,
     per_class: int = 10,
@@ -93,9 +93,10 @@ def run(
     cells: where work is kept; memory alone by default. There is one cell for
       each candidate, arm and network.
     seed: of everything that is drawn.
-    space: see `candidates`. Where it makes ConvNets and the data are no images,
-      `step_sizes` are searched in its place, and the table says so.
-    num_candidates: at most so many, a stratified sample of the space.
+    space: see `candidates`; "auto" is "small_convnets" for images, and
+      "step_sizes" for other data.
+    num_candidates: at most so many, at least two; a stratified sample of the
+      space.
     arms: makers of sets (see `makers.maker`), "early_stopping" and
       "byte_matched_real"; see `search_arms`.
     per_class: label rows of each class in a set.
@@ -134,9 +135,19 @@ def run(
   if not isinstance(recipe, Recipe):
     recipe = recipes.from_spec(specified("recipe", recipe))
   recipe = recipe.spec
-  left_out = fits_images_alone(space) and len(source.example.shape) != 4
-  if left_out:
-    space, network = "step_sizes", _unless_convnet(network)
+  images = len(source.example.shape) == 4
+  if num_candidates < 2:
+    raise ConfigError(
+        "`num_candidates` must be at least 2, or there is nothing to choose; "
+        f"got {num_candidates}.")
+  if not images and fits_images_alone(space):
+    raise ConfigError(
+        "`space` must hold no ConvNets, as the data are no images; got "
+        f"{shown(_as_json(space))}. Take space='step_sizes', or list networks.")
+  if isinstance(space, str) and space == "auto":
+    space = "small_convnets" if images else "step_sizes"
+  if not images:
+    network = _unless_convnet(network)
   chosen = sampled(candidates(space, recipe), num_candidates, seed)
   default = _default(network, source)
   several = any(one.network is not None for one in chosen)
@@ -146,7 +157,7 @@ def run(
     check_sound(one, source, num_rows, default)
   for one in chosen:
     models.check_fits(one.model(default, source.num_classes), source)
-  cells = cells or Cells()
+  cells = cells_of(cells)
   compared = [
       *search_arms.proxies(
           source,
@@ -197,8 +208,7 @@ def run(
           topk_by=topk_by,
           num_resamples=num_resamples,
           num_train=source.train.num_samples,
-          num_validation=source.validation.num_samples,
-          left_out=["convnets"] * left_out))
+          num_validation=source.validation.num_samples))
 
 
 def scores(

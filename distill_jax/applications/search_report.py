@@ -58,6 +58,7 @@ def findings(chosen, arms, found, test, agree, seed, settings) -> Findings:
     row = _row(arm, [one[i] for one in found], tested[best[i]][0])
     row |= dict(
         chosen=names[best[i]],
+        num_best=int((means[:, i] >= means[best[i], i] - 1e-9).sum()),
         full_accuracy=float(full[best[i]]),
         proxy_accuracy=float(means[best[i], i]),
         **agree(key, means[:, i], full))
@@ -132,10 +133,6 @@ def _notes(found) -> list[str]:
       "minutes: making the set and training; compiling takes up to "
       f"{max(row['seconds_compiling'] for row in rows) / 60:.1f} more."
   ]
-  if s.get("left_out"):
-    notes.append(
-        "No ConvNets were searched, as the data are no images, but step sizes. "
-        "Where the data are rows of pixels, make images of them.")
   for k in truth["top"]:
     values = ", ".join(
         f"{_title(row['arm'])} {_with_interval(row['top'][k])}"
@@ -152,7 +149,11 @@ def _notes(found) -> list[str]:
         f"{_title(row['arm'])} {row['diverged']}" for row in rows
         if row["diverged"])
     notes.append(f"diverged networks, ranked as they are: {values}.")
-  notes += [f"{_title(row['arm'])} chose {row['chosen']}" for row in rows]
+  for row in rows:
+    even = f", the first of {row['num_best']} that are equally good there"
+    notes.append(
+        f"{_title(row['arm'])} chose {row['chosen']}"
+        f"{even * (row['num_best'] > 1)}")
   return notes
 
 

@@ -163,8 +163,15 @@ def candidates(space: Any, recipe: Mapping[str, Any]) -> list[Candidate]:
     ]
   else:
     made = [_candidate(one, recipe) for one in listed("space", space)]
+  known = recipes.from_spec(recipe).spec
   for one in made:
-    recipes.from_spec({**recipe, **one.recipe})  # refuses unknown settings
+    for name in one.recipe:
+      if name not in known:
+        raise ConfigError(
+            f"`space` must hold fields of ConvNets, {', '.join(GRID)}, or "
+            f"settings of `recipe`, here of {known['name']}; got "
+            f"{shown(name)}.")
+    recipes.from_spec({**recipe, **one.recipe})  # refuses wrong values
   seen = [json.dumps(one.fields, sort_keys=True) for one in made if one.fields]
   if len(set(seen)) < len(seen):
     twice = next(one for one in seen if seen.count(one) > 1)

@@ -31,6 +31,13 @@ def check_positive(**values: Any) -> None:
       raise ConfigError(f"`{name}` must be positive; got {value}.")
 
 
+def check_switches(**values: Any) -> None:
+  """Refuses what is neither True nor False."""
+  for name, value in values.items():
+    if not isinstance(value, bool | np.bool_):
+      raise ConfigError(f"`{name}` must be True or False; got {shown(value)}.")
+
+
 def check_seed(seed: Any) -> None:
   """Refuses what is not a whole number that NumPy and JAX take as a seed."""
   _check_whole("seed", seed, 0)
@@ -77,8 +84,27 @@ def listed(name: str, given: Any) -> tuple[Any, ...]:
   """
   if isinstance(given, str) or not isinstance(given, Sequence | np.ndarray):
     raise ConfigError(
-        f"`{name}` must be a list; got {shown(given)}. Write {name}=[...].")
+        f"`{name}` must be a list; got {shown(given)}. Write {name}=[...], "
+        "with all brackets and quotes closed.")
   return tuple(given)
+
+
+def distinct(name: str, given: Any) -> tuple[Any, ...]:
+  """The entries of a list, which may be empty and names each of them once.
+
+  Args:
+    name: of the setting.
+    given: see `listed`.
+
+  Raises:
+    ConfigError: no list, or an entry that is there twice.
+  """
+  entries = listed(name, given)
+  for i, entry in enumerate(entries):
+    if entry in entries[:i]:
+      raise ConfigError(
+          f"`{name}` must hold each entry once; got {shown(entry)} twice.")
+  return entries
 
 
 def specified(name: str, given: Any) -> dict[str, Any]:

@@ -107,6 +107,14 @@ def networks(
   given = nn.as_network(models.default(source) if named is None else named)
   if isinstance(given, list | tuple) and not isinstance(given, Network):
     given = [_as_spec(one) for one in given]
+    if not given:
+      raise ConfigError(
+          f"`{argument}` must name at least one network; got none.")
+    for i, one in enumerate(given):
+      if one in given[:i]:
+        raise ConfigError(
+            f"`{argument}` must hold each network once; got {shown(one)} "
+            "twice.")
   found = students(_as_spec(given), None, source)
   for one in found:
     if not one.trained:

@@ -16,14 +16,12 @@ get_config = configure(
     "search",
     data="fashion_mnist",
     validation_fraction=0.1,
-    space="small_convnets",
     arms=[
         "random_real", "class_mean",
         dict(name="dm", num_steps=300), "early_stopping", "byte_matched_real"
     ],
     network=dict(name="convnet", depth=2, width=32),
     quick=dict(
-        space=dict(width=[4, 8], depth=[1], norm=["none", "instance"]),
         num_candidates=4,
         arms=[
             "random_real", "class_mean",
