@@ -5,13 +5,14 @@ the class of each row, which must have real samples; results are in model space,
 [sets, M, ...].
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from distill_jax.data.source import Split, rows_of
+from distill_jax.data.source import Source, Split, rows_of
+from distill_jax.keys import check_key
 from distill_jax.types import Array
 
 _ENCODE_ROWS = 1024  # real samples taken to model space at once
@@ -127,6 +128,65 @@ def kcentre(split: Split, classes: np.ndarray) -> Array:
     [1, M, ...].
   """
   return _greedy(split, classes, _covering)
+
+
+def representatives(
+    key: Array,
+    source: Source,
+    num: int,
+    *,
+    features: Callable[[Array], Array] | None = None) -> Source:
+  """Real samples that stand for each class: the nearest to centres of k-means.
+
+  Liu et al., "DREAM: Efficient Dataset Distillation by Representative
+  Matching", 2023, arXiv 2302.14416, match gradients of these alone, so that a
+  batch covers its class. They choose anew every few steps, from the features of
+  the network that is being trained; here samples are chosen once.
+
+  Args:
+    key: consumed; gives each class its start of k-means.
+    source: real data.
+    num: samples of each class, at least 1; smaller classes are kept whole.
+    features: from samples in model space [n, ...] to what is clustered,
+      [n, ...]; the samples themselves by default.
+
+  Returns:
+    `source.narrow` of the chosen samples: methods that match classes draw from
+    these alone, networks are trained on all.
+
+  Example:
+    source = representatives(key, source, 128)
+    made = dd.condense(source, dd.methods.idc(batch_size=64))
+  """
+  if num < 1:
+    raise ValueError(f"`num` must be at least 1; got {num}.")
+  check_key(key)
+  from sklearn.cluster import KMeans
+
+  split = source.train
+  states = jax.random.randint(key, (split.num_classes,), 0, 2**31 - 1)
+  chosen = []
+  for c in split.present:
+    members = np.asarray(split.members[c, :int(split.counts[c])])
+    if len(members) > num:
+      points = np.concatenate([
+          np.asarray(part if features is None else features(part)).reshape(
+              len(part), -1) for part in class_parts(split, c)
+      ])
+      fitted = KMeans(num, n_init=1, random_state=int(states[c])).fit(points)
+      distances = fitted.transform(points)  # [n, num]
+      members = members[_one_each(distances)]
+    chosen.append(members)
+  return source.narrow(np.sort(np.concatenate(chosen)))
+
+
+def _one_each(distances: np.ndarray) -> np.ndarray:
+  """[k] rows, the nearest to each of k centres that no earlier one has."""
+  distances, rows = distances.copy(), []
+  for centre in range(distances.shape[1]):
+    rows.append(int(distances[:, centre].argmin()))
+    distances[rows[-1]] = np.inf
+  return np.array(rows)
 
 
 def _greedy(split: Split, classes: np.ndarray, choose) -> Array:

@@ -15,8 +15,9 @@ DATA = {
     "cifar10": "CIFAR-10"
 }
 _STORED = {
-    "storage_dm": "pixels",
-    "storage_dm_tiles": "four small images in one"
+    "storage_dm": "DM, pixels",
+    "storage_dm_tiles": "DM, four small images in one",
+    "storage_tgdd_tiles": "TGDD, four small images in one"
 }
 
 
@@ -48,8 +49,7 @@ def write(folder: Path, table: Mapping[str, Row],
               points,
               axis,
               levels=levels,
-              title=f"{title}, ten samples a class, ConvNet of width 32"),
-          folder / made[-1])
+              title=f"{title}, ConvNet of width 32"), folder / made[-1])
   return made
 
 
@@ -80,14 +80,13 @@ def _real(record: dict | None) -> dict[str, float]:
 
 def _by_bytes(data: str, records) -> Iterator[dict]:
   """Sets in 32 to 2 bits a value, and real samples of as many bytes."""
-  for stored, label in _STORED.items():
-    for bits in (32, 8, 4, 2):
-      record = records.get(f"{stored}_{data}_10_{bits}bit")
-      if record is None:
-        continue
-      report = record["report"]
-      size = report["storage_bytes"]["total"]
-      yield dict(report["accuracy"], label=label, bytes=size)
-      for name, block in report["baselines"].items():
-        if name.startswith("byte_matched"):
-          yield dict(block, label=TITLES[name], bytes=size)
+  for row, record in records.items():
+    found = re.fullmatch(rf"(\w+)_{data}_\d+_(32|8|4|2)bit", row)
+    if not found or found[1] not in _STORED:
+      continue
+    report = record["report"]
+    size = report["storage_bytes"]["total"]
+    yield dict(report["accuracy"], label=_STORED[found[1]], bytes=size)
+    for name, block in report["baselines"].items():
+      if name.startswith("byte_matched"):
+        yield dict(block, label=TITLES[name], bytes=size)

@@ -118,8 +118,8 @@ def test_figures_of_minutes_and_of_bits(tmp_path):
                                                            ("TGDD", 2.0)]
   stored = [*results_figures._by_bytes("mnist", records)]
   assert [(p["label"], p["bytes"], p["mean"]) for p in stored
-         ] == [("pixels", 1_000, 0.8), ("real, same bytes", 1_000, 0.7),
-               ("pixels", 600, 0.7)]
+         ] == [("DM, pixels", 1_000, 0.8), ("real, same bytes", 1_000, 0.7),
+               ("DM, pixels", 600, 0.7)]
   made = results_figures.write(tmp_path, TABLE, records)
   assert made == ["minutes_mnist.png", "bytes_mnist.png"]
   assert {p.name for p in tmp_path.iterdir()} == set(made)

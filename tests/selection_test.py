@@ -74,3 +74,64 @@ def test_absent_classes(select):
   assert chosen[0] < 2 and chosen[1] > 3
   with pytest.raises(ValueError, match="got class 1, which has none"):
     select(split, np.array([0, 1, 1]))
+
+
+def _blobs():
+  """Three far blobs in each of two classes, a third class of two samples."""
+  generator = np.random.RandomState(3)
+  centres = np.array([[0, 0], [50, 0], [0, 50]
+                     ]) + 100.0 * np.arange(2)[:, None, None]
+  points = centres[:, :, None] + generator.normal(size=(2, 3, 7, 2))
+  points = np.concatenate([points.reshape(42, 2), [[-80, 0], [-81, 0]]])
+  labels = np.array([0] * 21 + [1] * 21 + [2] * 2)
+  order = generator.permutation(44)
+  return points[order].astype(np.float32), labels[order]
+
+
+def test_representatives_are_nearest_to_the_mean_of_each_cluster():
+  points, labels = _blobs()
+  source = from_arrays(points, labels, test_fraction=0)
+  found = selection.representatives(jax.random.key(0), source, 3).train
+  assert found.counts.tolist() == [3, 3, 2]
+  assert found.num_samples == 44  # networks are trained on all
+  drawn = np.asarray(found.members)
+  for c in range(2):
+    own = points[labels == c]
+    for corner in ((0, 0), (50, 0), (0, 50)):
+      near = np.linalg.norm(own - corner - 100.0 * c, axis=1) < 20
+      mean = own[near].mean(0)
+      best = own[near][np.linalg.norm(own[near] - mean, axis=1).argmin()]
+      assert (points[drawn[c]] == best).all(1).sum() == 1
+
+
+def test_representatives_by_features():
+  points, labels = _blobs()
+  source = from_arrays(points, labels, test_fraction=0)
+  split = source.train
+
+  def first(samples):
+    return np.asarray(samples)[:, :1]
+
+  found = selection.representatives(
+      jax.random.key(0), source, 2, features=first).train
+  for c in range(2):
+    own = np.asarray(split.encode(split.inputs))[labels == c, 0]
+    far = own > (own.min() + own.max()) / 2
+    chosen = np.asarray(split.encode(split.inputs[found.members[c, :2]]))[:, 0]
+    np.testing.assert_allclose(
+        sorted(chosen), [
+            part[np.abs(part - part.mean()).argmin()]
+            for part in (own[~far], own[far])
+        ],
+        rtol=1e-6)
+
+
+def test_representatives_are_distinct():
+  source = from_arrays(
+      np.repeat([[0.0], [1.0]], (9, 3), 0), [0] * 12,
+      class_names=["a", "b"],
+      test_fraction=0)
+  found = selection.representatives(jax.random.key(0), source, 2).train
+  assert len(set(np.asarray(found.members[0, :2]).tolist())) == 2
+  with pytest.raises(ValueError, match="`num` must be at least 1; got 0"):
+    selection.representatives(jax.random.key(0), source, 0)
