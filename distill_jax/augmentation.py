@@ -173,8 +173,8 @@ def sequence(*augmentations: Augmentation) -> Augmentation:
   def draw(key, shape, rows):
     if augmentations and len(shape) != 4:
       raise ValueError(
-          "`strategy` must be empty for samples that are no images "
-          f"[B, H, W, C]; got a batch {tuple(shape)}.")
+          "augmentations must be of images [B, H, W, C]; got a batch "
+          f"{tuple(shape)}. For other samples set strategy=''.")
     keys = jax.random.split(key, len(augmentations))
     return tuple(
         a.draw(k, shape, rows)

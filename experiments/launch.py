@@ -163,7 +163,7 @@ def _flag_error(error: flags.Error) -> str:
   """The mistake; where a configuration names it, without the traceback that
   ml_collections puts around it."""
   inner, message = error, f"{str(error).rstrip('.')}. See --help."
-  wrong = re.fullmatch(r"flag --([\w.]+)=(.*?): (.*)", str(error))
+  wrong = re.fullmatch(r"flag --([\w.\[\]]+)=(.*?): (.*)", str(error))
   for said, kind in _KINDS.items():
     if wrong and said in wrong[3]:
       message = f"`--{wrong[1]}` must be {kind}; got {wrong[2]!r}."

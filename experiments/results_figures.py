@@ -38,8 +38,9 @@ def write(folder: Path, table: Mapping[str, Row],
     timed = [*_by_minutes(data, table, records)]
     stored = [*_by_bytes(data, records)]
     real = _real(records.get(f"width32_dm_{data}_10"))
-    drawn = ("minutes", timed, real), ("bytes", stored, {})
-    for axis, points, levels in drawn:
+    drawn = (("minutes", timed, real, "ten samples a class, "),
+             ("bytes", stored, {}, ""))
+    for axis, points, levels, size in drawn:
       if len(points) < 2:
         continue
       made.append(f"{axis}_{data}.png")
@@ -49,7 +50,7 @@ def write(folder: Path, table: Mapping[str, Row],
               points,
               axis,
               levels=levels,
-              title=f"{title}, ConvNet of width 32"), folder / made[-1])
+              title=f"{title}, {size}ConvNet of width 32"), folder / made[-1])
   return made
 
 
@@ -79,9 +80,9 @@ def _real(record: dict | None) -> dict[str, float]:
 
 
 def _by_bytes(data: str, records) -> Iterator[dict]:
-  """Sets in 32 to 2 bits a value, and real samples of as many bytes."""
+  """Sets in the bits they are kept in, and real samples of as many bytes."""
   for row, record in records.items():
-    found = re.fullmatch(rf"(\w+)_{data}_\d+_(32|8|4|2)bit", row)
+    found = re.fullmatch(rf"(\w+)_{data}_\d+_\d+bit", row)
     if not found or found[1] not in _STORED:
       continue
     report = record["report"]

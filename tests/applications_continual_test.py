@@ -479,6 +479,14 @@ class CompareTest(parameterized.TestCase):
         "one row for class_mean and centres", " ".join(str(found).split()))
     self.assertLess(max(map(len, str(found).splitlines())), 101)
     self.assertLen(found.figure().axes, 1)
+    for bound, weak in ((0.9, False), (0.1, True)):
+      rows["all data jointly"]["final"]["mean"] = bound
+      rows["random_real"]["final"]["mean"] = 0.5
+      for name in ("class_mean", "centres", "random_real as class_mean"):
+        rows[name]["final"]["mean"] = 0.05
+      rows["no memory"]["final"]["mean"] = 0.95  # is no memory
+      self.assertEqual(
+          "no upper bound here" in str(found).replace("\n", " "), weak)
 
   def test_goes_on_to_an_equal_result(self):
     calls, real = [], maker("random_real")

@@ -425,6 +425,10 @@ class AuditTest(parameterized.TestCase):
     assert rows["dm_real"]["checks"]["inside"] is None
     text = repr(found)
     assert "proves nothing" in text and "FAILED" not in text
+    assert "must be 0.5 within 4 standard errors" in text.replace("\n", " ")
+    assert "were asked for" not in text
+    found["settings"]["num_candidates_asked"] = 500
+    assert "500 candidates were asked for" in repr(found)
     assert found.figure().axes
 
   def test_a_stopped_audit_goes_on_to_the_same(self):

@@ -99,7 +99,7 @@ class Spaces(parameterized.TestCase):
   @parameterized.parameters(
       (dict(norm=["batch", "bach"]), "`norm` must be one of"),
       (dict(width=8), "`width` must be a list"),
-      (dict(rate=[1, 2]), "settings of `recipe`, here of rat_bptt; got 'rate'"),
+      (dict(rate=[1, 2]), "here of rat_bptt: .* got 'rate'"),
       (["lenet"], "at least two candidates; got 1"),
       (["lenet", "lenet"], "each candidate once"),
       (["lenet", "lenett"], "Did you mean 'lenet'"),
@@ -270,6 +270,11 @@ class Findings(parameterized.TestCase):
     assert (good["seconds"], good["seconds_compiling"]) == (21.0, 10.0)
     assert (good["images"], good["bytes"],
             good["num_networks"]) == (10, 1000, 2)
+    assert (bad["num_best"], good["num_best"]) == (1, 1)
+    bad["num_best"] = 3
+    text = " ".join(str(found).split())
+    assert "depth=1, the first of 3 that are equally good there" in text
+    assert text.count("equally good") == 1
 
   def test_prints_and_draws(self):
     found, _ = self._found()

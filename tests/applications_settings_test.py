@@ -86,7 +86,9 @@ def test_refuses_kinds(name, changed, message, images):
      ("federated", dict(values="pixels"), "`values` must not be pixels for"),
      ("federated", dict(same_bytes="yes"), "`same_bytes` must be True or"),
      ("federated", dict(full_data=2), "`full_data` must be True or False"),
-     ("federated", dict(makers=[dict(foo=1)]), "got {'foo': 1}"),
+     (
+         "federated", dict(makers=[dict(foo=1)]),
+         "must have a `name` or a `method`; got {'foo': 1}"),
      ("federated", dict(makers='("dm"'), "with all brackets and quotes closed"),
      (
          "federated", dict(makers=[dict(name="random_real", label="a/b")]),
@@ -118,17 +120,18 @@ def test_refuses_kinds(name, changed, message, images):
      ("continual", dict(per_class=(1, 1)), "`per_class` must hold each entry"),
      ("continual", dict(networks=[]), "`networks` must name at least one"),
      (
-         "continual", dict(networks=["mlp", "mlp"]),
-         "`networks` must hold each network once"),
+         "continual", dict(networks=["mlp", dict(name="mlp")]),
+         "`networks` must hold each entry once"),
      ("continual", dict(preprocessing=5), "`preprocessing` must be first"),
      ("search", dict(topk=5), "`topk` must be a list; got 5"),
      ("search", dict(topk=(0,)), "`topk` must be whole numbers of at least 1"),
      ("search", dict(topk_by="x"), "`topk_by` must be one of full, proxy"),
      ("search", dict(space=5), "`space` must be a list; got 5"),
-     ("search", dict(num_candidates=1), "`num_candidates` must be at least 2"),
+     ("search", dict(num_candidates=1), "whole number of at least 2"),
+     ("search", dict(space="atuo"), "Did you mean 'auto'"),
      (
          "search", dict(space=dict(foo=[1, 2])),
-         "`space` must hold fields of ConvNets.* of rat_bptt; got 'foo'"),
+         "settings of `recipe`, here of rat_bptt: batch_size.* got 'foo'"),
      ("search", dict(network="kernel_ridge"), "`network` must be trained by"),
      (
          "search", dict(arms=[{
@@ -165,7 +168,8 @@ def test_refuses_convnets_for_a_table(images):
 
 
 @pytest.mark.parametrize(("clients", "message"), [
-    ([np.repeat([1, 0], 6)], "client 0 has row 0 6 times. A mask must be of"),
+    ([np.repeat([1, 0], 6)], "row 0 6 times. If these are masks, make them"),
+    ([[2, 2, 5, 5, 5]], "client 0 has row 5 3 times"),
     ([[3], [2, 5, 2]], "client 1 has row 2 2 times"),
 ])
 def test_refuses_rows_twice(clients, message, images):

@@ -163,7 +163,7 @@ def _privacy(source, method, network):
      (dict(name="dm"), "`makers` must be a list"),
      ([methods.dm], "random_real, or one of .* Call it: methods.dm()"),
      (["random_reel"], "all_real, .* Did you mean 'random_real'"),
-     (["dm", "dm"], '{"method": "dm", "label": "another name"}'),
+     (["dm", "dm"], '{"method": "dm", "label": "another_name"}'),
      ([1], "got 1.")))
 def test_what_are_no_makers(given, message):
   with pytest.raises(ConfigError, match=message.replace("()", "..")) as caught:

@@ -5,6 +5,7 @@ import pathlib
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from absl.testing import parameterized
 from goldens.make_augmentation import PARAMETERS, SHAPES, images
 
@@ -100,6 +101,12 @@ class StrategiesTest(parameterized.TestCase):
     x = jnp.ones(SHAPE)
     y = strategy.apply(strategy.draw(jax.random.key(0), SHAPE, 1), x)
     np.testing.assert_array_equal(x, y)
+
+  @parameterized.parameters("flip", "color_crop")
+  def test_what_are_no_images_is_refused(self, strategy):
+    for kind in (augmentation.dsa, augmentation.idc):
+      with pytest.raises(ValueError, match=r"must be of images .*\(4, 3\)"):
+        kind(strategy).draw(jax.random.key(0), (4, 3), 1)
 
   def test_idc_always_cuts_out_what_is_named(self):
     strategy = augmentation.idc("cutout_flip")

@@ -8,6 +8,7 @@ from pathlib import Path
 import launch
 import launched
 import pytest
+from absl import flags
 
 from distill_jax.errors import ConfigError, WorkdirError
 from distill_jax.methods import NonFinite
@@ -134,3 +135,22 @@ def test_a_set_that_is_newer_than_its_report(run, tmp_path):
   os.utime(artifact, (now + 5, now + 5))
   assert not launch_.finished()
   assert not _launch(tmp_path / "none").finished()
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [(
+        "flag --config.settings.num=two: invalid literal for int() with base "
+        "10: 'two'", "`--config.settings.num` must be a whole number; got "
+        "'two'."),
+     (
+         "flag --config.a[0]=x: could not convert string to float: 'x'",
+         "`--config.a[0]` must be a number; got 'x'."),
+     (
+         "flag --same=maybe: ('Non-boolean argument to boolean flag', 'maybe')",
+         "`--same` must be true or false; got 'maybe'."),
+     (
+         "Unknown command line flag 'x'.", "Unknown command line flag 'x'. See "
+         "--help.")])
+def test_mistakes_of_flags_are_said_in_words(said, wanted):
+  assert launch._flag_error(flags.Error(said)) == wanted

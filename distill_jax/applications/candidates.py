@@ -55,11 +55,17 @@ def draw_candidates(
     raise ConfigError(
         "`num_candidates` must be at least two of each class, "
         f"{2 * len(present)}; got {num_candidates}.")
+  for c in present:
+    if source.train.counts[c] < 2:
+      raise DataError(
+          "`source` must have two samples of each class; class "
+          f"{plain(source.class_names[c])} has one.")
+  total = int(np.minimum(each, source.train.counts[present] // 2 * 2).sum())
   check_optional(num_canaries=num_canaries)
-  if num_canaries == 1 or num_canaries > num_candidates // 4:
+  if num_canaries == 1 or num_canaries > total // 4:
     raise ConfigError(
-        "`num_canaries` must be 0, or 2 to a quarter of the candidates; got "
-        f"{num_canaries}.")
+        f"`num_canaries` must be 0, or 2 to a quarter of the {total:,} "
+        f"candidates; got {num_canaries}.")
   k_rows, k_circle = jax.random.split(key)
   order = np.asarray(jax.random.permutation(k_rows, len(labels)))
   rows, own = [], {}
@@ -68,10 +74,6 @@ def draw_candidates(
     found = found[:len(found) // 2 * 2]
     own[c] = np.arange(len(found)) + sum(map(len, rows))
     rows.append(found)
-    if not len(found):
-      raise DataError(
-          "`source` must have two samples of each class; class "
-          f"{plain(source.class_names[c])} has one.")
   rows = np.concatenate(rows)
   seen = labels[rows].copy()
   circle = np.asarray(jax.random.permutation(k_circle, present))

@@ -105,8 +105,7 @@ class Cells:
     def read(file):
       try:
         tensors, document = storage.read(file)
-        if document is not None:
-          storage.check(tensors, document)
+        storage.check(tensors, document or {})
         return dict(tensors)
       except (OSError, ValueError) as error:
         raise _damaged(file, error) from error
@@ -213,14 +212,15 @@ def check_folder(folder: Path) -> None:
     workdir.check_own(folder)
     return
   if not file.exists() and not any((folder / "cells").iterdir()):
-    return  # stopped before the first cell
+    return  # nothing to mistake
   try:
     if not isinstance(read_json(file, {}).get("identity"), Mapping):
       raise WorkdirError("it has no identity")
   except WorkdirError:
     raise WorkdirError(
         f"{file} must be there and sound, as it says what cells are of. "
-        "Restore it, or take another folder.") from None
+        "Restore it, or take another folder; one that was used without held() "
+        "has none.") from None
 
 
 def _read_sound(file: Path) -> dict[str, Any]:

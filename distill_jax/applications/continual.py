@@ -199,6 +199,7 @@ def compare(
   check_switches(equal_bytes=equal_bytes)
   task = scenarios[0].tasks[0]
   judges = students.networks(networks, task)
+  distinct("networks", [judge.spec for judge in judges if judge.spec])
   if not isinstance(learner, Rehearsal):
     learner = rehearsal.from_spec(learner, recipe_of(recipe, task))
   tuned, joint = bounds_of(learner, fine_tune_steps, joint_steps)

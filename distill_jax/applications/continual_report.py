@@ -220,18 +220,17 @@ def _notes(found) -> list[str]:
         "all data jointly: trained on all tasks at once, updates: "
         f"{settings['joint_steps']:,}"
         f"{'; ± standard error over networks' * (networks > 1)}.")
-  best = {
-      kind:
-          max((
-              row["final"]["mean"]
-              for row in found["rows"]
-              if (row["memory"] == "all data jointly") == kind),
-              default=0.0) for kind in (True, False)
+  bounds = {
+      row["network"]: row["final"]["mean"]
+      for row in found["rows"]
+      if row["memory"] == "all data jointly"
   }
-  if 0 < best[True] < best[False]:
+  if any(row["per_class"] and
+         row["final"]["mean"] > bounds.get(row["network"], 1.0)
+         for row in found["rows"]):
     notes.append(
-        "all data jointly is below a memory, and so no upper bound here: "
-        "raise joint_steps.")
+        "all data jointly is below a memory of the same network, and so no "
+        "upper bound here: raise joint_steps.")
   if any(row["memory"] == "no memory" for row in found["rows"]):
     notes.append(
         "no memory: a network carried over and trained on each task's own "

@@ -201,7 +201,7 @@ def run(
     recipe: see `compare`.
     num_networks: see `compare`.
     values: see `Options`.
-    hard: see `Options`.
+    hard: True to send labels as numbers in any case; see `Options`.
     noise: see `Options`.
     weighted: see `Options`.
     same_bytes: see `compare`.
@@ -211,6 +211,7 @@ def run(
   """
   check_tested(source)
   check_seed(seed)
+  check_switches(hard=hard)
   drawn = dict(
       by_classes=dict(classes_per_client=classes_per_client or None),
       dirichlet=dict(alpha=alpha))

@@ -41,7 +41,7 @@ def maker(given: Maker | Method | Mapping[str, Any] | str) -> Maker:
     ConfigError: an unknown name or setting.
 
   Example:
-    maker({"name": "dm", "start": "noise", "label": "dm from noise"})
+    maker({"name": "dm", "start": "noise", "label": "dm_from_noise"})
   """
   if isinstance(given, Maker):
     return given
@@ -98,11 +98,12 @@ def _unknown(given: Any) -> ConfigError:
     name = getattr(given, "__name__", "dm")
     remedy = f" Call it: methods.{name}()." if name in methods.ENTRIES else ""
   else:
-    remedy = nearest([*REAL, *methods.ENTRIES], given)
+    remedy = nearest([*REAL, *OTHERS, *methods.ENTRIES], given)
+  known = ", ".join(sorted([*REAL, *OTHERS]))
   return ConfigError(
-      f"`maker` must be one of {', '.join(sorted(REAL))}, or one of the "
-      f"{len(methods.ENTRIES)} methods that "
-      f"`distill_jax.methods.ENTRIES` lists; got {shown(given)}.{remedy}")
+      f"`maker` must be one of {known}, or one of the {len(methods.ENTRIES)} "
+      "methods that `distill_jax.methods.ENTRIES` lists; got "
+      f"{shown(given)}.{remedy}")
 
 
 def check_names(names: Iterable[str], argument: str = "makers") -> None:
@@ -118,7 +119,7 @@ def check_names(names: Iterable[str], argument: str = "makers") -> None:
     raise ConfigError(
         f"`{argument}` must have different names; got {', '.join(twice)} "
         "twice. Leave one out, or name a method: "
-        f'{{"method": "{method}", "label": "another name"}}.')
+        f'{{"method": "{method}", "label": "another_name"}}.')
 
 
 def check_sound(one: Maker, source, num_rows: int, network=None) -> None:
@@ -171,7 +172,8 @@ def _specified(given: Mapping[str, Any]) -> Maker:
     made = _with_network(settings)
   else:
     if "name" not in settings:
-      raise _unknown(given)
+      raise ConfigError(
+          f"`maker` must have a `name` or a `method`; got {shown(given)}.")
     made = _named(settings.pop("name"), settings)
   if label is None:
     return made

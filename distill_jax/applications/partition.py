@@ -37,7 +37,8 @@ def by_classes(
     rows than clients leaves some without it.
 
   Raises:
-    ConfigError: numbers out of range, or a class that no client would hold.
+    ConfigError: numbers out of range, labels of another shape or with nan, or
+      a class that no client would hold.
   """
   labels, num_classes = _indices(labels)
   wanted = num_classes if classes_per_client is None else classes_per_client
@@ -83,7 +84,7 @@ def dirichlet(
     none.
 
   Raises:
-    ConfigError: numbers out of range.
+    ConfigError: numbers out of range, labels of another shape or with nan.
   """
   labels, num_classes = _indices(labels)
   check_counts(num_clients=num_clients)
@@ -114,7 +115,7 @@ def rows_of(clients: Sequence[Any], num_samples: int) -> list[np.ndarray]:
     rows = np.asarray(given)
     if rows.dtype == bool and rows.shape == (num_samples,):
       rows = np.flatnonzero(rows)
-    rows = rows.astype(np.int64) if not rows.size else rows
+    rows = rows if rows.size else rows.astype(np.int64)
     if rows.ndim != 1 or rows.dtype.kind not in "iu":
       raise ConfigError(
           "`clients` must be rows of the training split, integers [n], or "
@@ -125,11 +126,12 @@ def rows_of(clients: Sequence[Any], num_samples: int) -> list[np.ndarray]:
           f"client {i} has {rows.min()}..{rows.max()}.")
     values, counts = np.unique(rows, return_counts=True)
     if (counts > 1).any():
+      most = counts.argmax()
       raise ConfigError(
-          "`clients` must name each row once; client "
-          f"{i} has row {values[counts > 1][0]} {counts.max()} times. A mask "
-          "must be of type bool.")
-    found.append(rows)
+          "`clients` must name each row of a client once; client "
+          f"{i} has row {values[most]} {counts[most]} times. If these are "
+          "masks, make them bool.")
+    found.append(rows.astype(np.int64))
   if not any(map(len, found)):
     raise ConfigError("`clients` must hold samples; got none in all of them.")
   return found

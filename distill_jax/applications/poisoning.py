@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from distill_jax.applications.settings import distinct
+from distill_jax.applications.settings import distinct, is_number
 from distill_jax.artifact import Artifact
 from distill_jax.data.source import Source, Split
 from distill_jax.errors import ConfigError, DataError, shown
@@ -108,7 +108,7 @@ def shares_of(source: Source, poison: Any, target: int) -> tuple[float, ...]:
   Raises:
     ConfigError: what cannot be a share, or images that no trigger fits.
   """
-  given = (poison,) if isinstance(poison, int | float) else poison
+  given = (poison,) if is_number(poison) else poison
   given = distinct("poison", given)
   others = np.asarray(source.train.labels) != target
   for share in given:

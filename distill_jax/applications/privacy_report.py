@@ -36,7 +36,7 @@ def table(document: Mapping[str, Any]) -> str:
         _rare(found), _area(one["canaries"]), _area(one["seen"]),
         _best(one["pixels"])))
   settings = document["settings"]
-  asked = settings["num_candidates_asked"]
+  asked = settings.get("num_candidates_asked", settings["num_candidates"])
   fewer = settings["num_candidates"] < asked
   notes = [
       f"Accuracy in percent, mean and standard error of "
@@ -52,8 +52,8 @@ def table(document: Mapping[str, Any]) -> str:
       "against candidates that the pipeline lacked. pixels: the larger AUC of "
       "two attacks on the set itself, by distance to its nearest sample, plain "
       "or both sides known, so that chance is somewhat above 0.5.", *[
-          f"{asked:,} candidates were asked for: classes give equally many, an "
-          "even number, and at most all that they have."
+          f"{asked:,} candidates were asked for: every class gives the same "
+          "even number, or the largest that it has."
       ] * fewer, *_limits(document["rows"]), WORDING
   ]
   checks = [(

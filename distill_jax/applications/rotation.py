@@ -22,6 +22,7 @@ def rotated(source: Source, degrees: float) -> Source:
     degrees: of the turn.
 
   Raises:
+    ConfigError: degrees that are no finite number.
     DataError: no images.
   """
   check_source(source)

@@ -70,12 +70,15 @@ class Scenario(NamedTuple):
     """The scenario itself.
 
     Raises:
-      ConfigError: fewer than two tasks, another kind, or a class that several
-        tasks of new classes have.
+      ConfigError: fewer than two tasks, another kind, or a class in several
+        tasks of a class-incremental scenario.
+      DataError: a task without a test part.
     """
     one_of(("class", "domain"), "kind", self.kind)
     if len(self.tasks) < 2:
       raise ConfigError(f"`tasks` must be two or more; got {len(self.tasks)}.")
+    for task in self.tasks:
+      check_tested(task)
     held = [c for classes in self.classes for c in classes]
     if self.kind == "class" and len(set(held)) < len(held):
       twice = next(c for c in held if held.count(c) > 1)

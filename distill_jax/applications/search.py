@@ -27,6 +27,7 @@ from distill_jax.applications.findings import Findings
 from distill_jax.applications.makers import check_sound
 from distill_jax.applications.search_arms import Arm
 from distill_jax.applications.search_space import (
+    SPACES,
     Candidate,
     candidates,
     conv_grid,
@@ -41,10 +42,12 @@ from distill_jax.applications.settings import (
     check_optional,
     check_per_class,
     check_seed,
+    is_whole,
     listed,
     specified,
 )
 from distill_jax.artifact import Artifact
+from distill_jax.choices import one_of
 from distill_jax.data.source import Split, check_source
 from distill_jax.errors import ConfigError, DataError, plain, shown
 from distill_jax.evaluation import ranking, recipes
@@ -101,7 +104,8 @@ def run(
       "byte_matched_real"; see `search_arms`.
     per_class: label rows of each class in a set.
     network: that methods distil with, and that is trained where candidates name
-      none, as a specification; by default one that suits the data.
+      none, as a specification; by default one that suits the data, which also
+      takes the place of a ConvNet where the data are no images.
     recipe: of training on every arm, with cross-entropy and for a number of
       updates or epochs; candidates may change its settings.
     num_networks: networks trained of each candidate; network i starts from the
@@ -121,7 +125,6 @@ def run(
   """
   check_source(source)
   check_counts(
-      num_candidates=num_candidates,
       per_class=per_class,
       num_networks=num_networks,
       truth_epochs=truth_epochs,
@@ -136,10 +139,12 @@ def run(
     recipe = recipes.from_spec(specified("recipe", recipe))
   recipe = recipe.spec
   images = len(source.example.shape) == 4
-  if num_candidates < 2:
+  if not is_whole(num_candidates) or num_candidates < 2:
     raise ConfigError(
-        "`num_candidates` must be at least 2, or there is nothing to choose; "
-        f"got {num_candidates}.")
+        "`num_candidates` must be a whole number of at least 2, or there is "
+        f"nothing to choose; got {shown(num_candidates)}.")
+  if isinstance(space, str):
+    one_of(("auto", *SPACES), "space", space)
   if not images and fits_images_alone(space):
     raise ConfigError(
         "`space` must hold no ConvNets, as the data are no images; got "

@@ -150,10 +150,10 @@ def _notes(found) -> list[str]:
         if row["diverged"])
     notes.append(f"diverged networks, ranked as they are: {values}.")
   for row in rows:
-    even = f", the first of {row['num_best']} that are equally good there"
+    num = row.get("num_best", 1)
+    even = f", the first of {num} that are equally good there"
     notes.append(
-        f"{_title(row['arm'])} chose {row['chosen']}"
-        f"{even * (row['num_best'] > 1)}")
+        f"{_title(row['arm'])} chose {row['chosen']}{even * (num > 1)}")
   return notes
 
 

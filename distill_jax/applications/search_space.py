@@ -16,7 +16,7 @@ import numpy as np
 
 from distill_jax import models
 from distill_jax.applications.settings import listed
-from distill_jax.choices import one_of
+from distill_jax.choices import nearest, one_of
 from distill_jax.errors import ConfigError, shown
 from distill_jax.evaluation import recipes
 from distill_jax.evaluation.recipe import Recipe
@@ -168,9 +168,10 @@ def candidates(space: Any, recipe: Mapping[str, Any]) -> list[Candidate]:
     for name in one.recipe:
       if name not in known:
         raise ConfigError(
-            f"`space` must hold fields of ConvNets, {', '.join(GRID)}, or "
-            f"settings of `recipe`, here of {known['name']}; got "
-            f"{shown(name)}.")
+            f"`space` must hold settings of `recipe`, here of {known['name']}: "
+            f"{', '.join(sorted(known.keys() - {'name'}))}; or, as a mapping "
+            f"of lists, fields of ConvNets: {', '.join(GRID)}; got "
+            f"{shown(name)}.{nearest([*known, *GRID], name)}")
     recipes.from_spec({**recipe, **one.recipe})  # refuses wrong values
   seen = [json.dumps(one.fields, sort_keys=True) for one in made if one.fields]
   if len(set(seen)) < len(seen):

@@ -34,7 +34,7 @@ def check_positive(**values: Any) -> None:
 def check_switches(**values: Any) -> None:
   """Refuses what is neither True nor False."""
   for name, value in values.items():
-    if not isinstance(value, bool | np.bool_):
+    if not isinstance(value, bool):
       raise ConfigError(f"`{name}` must be True or False; got {shown(value)}.")
 
 
@@ -82,7 +82,9 @@ def listed(name: str, given: Any) -> tuple[Any, ...]:
   Raises:
     ConfigError: a single value, which may be what its entry should be.
   """
-  if isinstance(given, str) or not isinstance(given, Sequence | np.ndarray):
+  if isinstance(given, np.ndarray):
+    given = given.tolist()
+  if isinstance(given, str) or not isinstance(given, Sequence):
     raise ConfigError(
         f"`{name}` must be a list; got {shown(given)}. Write {name}=[...], "
         "with all brackets and quotes closed.")

@@ -110,11 +110,6 @@ def networks(
     if not given:
       raise ConfigError(
           f"`{argument}` must name at least one network; got none.")
-    for i, one in enumerate(given):
-      if one in given[:i]:
-        raise ConfigError(
-            f"`{argument}` must hold each network once; got {shown(one)} "
-            "twice.")
   found = students(_as_spec(given), None, source)
   for one in found:
     if not one.trained:
