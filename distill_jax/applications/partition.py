@@ -115,7 +115,8 @@ def rows_of(clients: Sequence[Any], num_samples: int) -> list[np.ndarray]:
     rows = np.asarray(given)
     if rows.dtype == bool and rows.shape == (num_samples,):
       rows = np.flatnonzero(rows)
-    rows = rows if rows.size else rows.astype(np.int64)
+    if not rows.size:
+      rows = rows.astype(np.int64)
     if rows.ndim != 1 or rows.dtype.kind not in "iu":
       raise ConfigError(
           "`clients` must be rows of the training split, integers [n], or "

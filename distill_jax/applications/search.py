@@ -124,6 +124,7 @@ def run(
     ConfigError, DataError: no validation or test part; what cannot be trained.
   """
   check_source(source)
+  cells = cells_of(cells)
   check_counts(
       per_class=per_class,
       num_networks=num_networks,
@@ -143,14 +144,7 @@ def run(
     raise ConfigError(
         "`num_candidates` must be a whole number of at least 2, or there is "
         f"nothing to choose; got {shown(num_candidates)}.")
-  if isinstance(space, str):
-    one_of(("auto", *SPACES), "space", space)
-  if not images and fits_images_alone(space):
-    raise ConfigError(
-        "`space` must hold no ConvNets, as the data are no images; got "
-        f"{shown(_as_json(space))}. Take space='step_sizes', or list networks.")
-  if isinstance(space, str) and space == "auto":
-    space = "small_convnets" if images else "step_sizes"
+  space = _known_space(space, images)
   if not images:
     network = _unless_convnet(network)
   chosen = sampled(candidates(space, recipe), num_candidates, seed)
@@ -162,7 +156,6 @@ def run(
     check_sound(one, source, num_rows, default)
   for one in chosen:
     models.check_fits(one.model(default, source.num_classes), source)
-  cells = cells_of(cells)
   compared = [
       *search_arms.proxies(
           source,
@@ -273,6 +266,19 @@ def _default(network, source) -> dict[str, Any]:
         "`network` must be trained by a recipe, as networks are; got "
         f"{plain(spec['name'])}.")
   return spec
+
+
+def _known_space(space, images: bool) -> Any:
+  """The space, "auto" as what it stands for; refuses ConvNets for a table."""
+  if isinstance(space, str):
+    one_of(("auto", *SPACES), "space", space)
+    if space == "auto":
+      return "small_convnets" if images else "step_sizes"
+  if not images and fits_images_alone(space):
+    raise ConfigError(
+        "`space` must hold no ConvNets, as the data are no images; got "
+        f"{shown(_as_json(space))}. Take space='step_sizes', or list networks.")
+  return space
 
 
 def _unless_convnet(network) -> Any:
