@@ -413,7 +413,9 @@ FIELDS = [
     ("network.name=resnet", ["`network`", "lenet", "'resnet'"]),
     ("network.depth=4", ["16 pixels", "(1, 8, 8, 1)"]),
     ("evaluation.baselines=median", ["`baselines`", "kmeans", "median"]),
-    ("method.num_steps=1.5", ["--config.method.num_steps", "'1.5'", "--help"]),
+    (
+        "method.num_steps=1.5",
+        ["--config.method.num_steps", "whole number", "'1.5'"]),
     ("nofield=1", ["`--config`", "nofield", "begin with method."]),
     ("method.learning_rat=1", ["got learning_rat, not `learning_rate`"]),
     ("method.start=nosie", ["`start`", "Did you mean 'noise'"])
