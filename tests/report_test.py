@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from functools import partial
 from unittest import mock
 
 import chex
@@ -13,7 +14,7 @@ from absl.testing import parameterized
 
 from distill_jax import artifact
 from distill_jax.data import from_arrays
-from distill_jax.evaluation import cost, full_data
+from distill_jax.evaluation import cost, full_data, recipe
 from distill_jax.evaluation.baselines import Baseline
 from distill_jax.evaluation.evaluator import Report
 from distill_jax.evaluation.full_data import FullData, train_on_all, trainer
@@ -68,6 +69,27 @@ class CostTest(parameterized.TestCase):
     step = 2 * 16 * (2 * 64 * 128 + 3 * 128 * 10)
     np.testing.assert_allclose(result.flops, 2 * epochs * step, rtol=0.05)
     assert result.flops >= 2 * epochs * step and result.seconds > 0
+
+  @parameterized.parameters((10, 3.0), (20, 3.0), (100, 15.0))
+  def test_seconds_of_many_epochs_are_those_of_twenty(self, epochs, seconds):
+    """The clock says that whatever is timed takes three seconds."""
+    network, asked = mlp(10, widths=(4,)), []
+
+    def train(num_epochs, key, network, variables, training_set):
+      asked.append(num_epochs)
+      return variables
+
+    def build(num_epochs=300):
+      return recipe.Recipe(
+          "dc", partial(train, num_epochs), (("num_epochs", num_epochs),))
+
+    with mock.patch.dict(cost.RECIPES,
+                         dc=build), mock.patch.object(cost.time, "perf_counter",
+                                                      side_effect=[5.0, 8.0]):
+      found = cost.cost_of_set(
+          jax.random.key(0), network, _set(), recipe=build(epochs))
+    assert asked == [min(epochs, 20)]
+    assert found == (None, seconds)
 
 
 class FullDataTest(parameterized.TestCase):
