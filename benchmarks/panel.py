@@ -13,9 +13,9 @@ verdict names those that take more.
 
 Data are found below `--data_dir`, by default $DISTILL_JAX_DATA. A member whose
 data are missing, or which the method refuses, is left out and named. With
-`--workdir` each member is kept as soon as it is measured, and an interrupted
-panel goes on. The folder belongs to one method with its settings; take a new
-one when the library has changed.
+`--workdir` each set and each report is kept as soon as it is there, and an
+interrupted panel goes on; `--test` then judges the same sets. The folder is of
+one method with its settings; take a new one when the library has changed.
 """
 
 import argparse
@@ -40,6 +40,7 @@ LEAST_WINS, LEAST_LEAD, MOST_SECONDS = 14, 2.0, 300.0
 # Held out of train: of large sets, of others, and of those of 200 samples.
 _LARGE, _USUAL, _SMALL = 0.05, 0.2, 0.5
 _PARTS = "train", "validation", "test"
+_SECONDS = "seconds_in_all"  # of distilling, with what is prepared for it
 
 
 def main(argv=None) -> None:
@@ -93,13 +94,14 @@ def _measured(names, method, options) -> tuple[list[dict], dict[str, str]]:
       method=method.spec,
       per_class=options.per_class,
       networks=options.networks,
-      seed=options.seed,
-      part="test" if options.test else "validation")
+      seed=options.seed)
   rows, left_out = [], {}
   with Cells(options.workdir, identity).held() as cells:
     for name in names:
       try:
-        found = cells.json(name, partial(measured, name, method, options))
+        found = cells.json(
+            f"{name}/{'test' if options.test else 'validation'}",
+            partial(measured, name, method, options, cells))
       except (ConfigError, DataError, dd.methods.NonFinite) as error:
         left_out[name] = str(error)
         print(f"{name} is left out: {error}", flush=True)
@@ -108,14 +110,18 @@ def _measured(names, method, options) -> tuple[list[dict], dict[str, str]]:
   return rows, left_out
 
 
-def measured(name: str, method, options) -> dict:
+def measured(name: str, method, options, cells: Cells) -> dict:
   """What is kept of a member: its size, seconds and report."""
-  began = time.perf_counter()
   source = MEMBERS[name](options.data_dir)
   k_made, k_judged = jax.random.split(jax.random.key(options.seed))
-  start = time.perf_counter()
-  made = dd.condense(source, method, per_class=options.per_class, key=k_made)
-  distilling = _since(start)
+
+  def distilled():
+    start = time.perf_counter()
+    made = dd.condense(source, method, per_class=options.per_class, key=k_made)
+    return made._replace(provenance=made.provenance | {_SECONDS: _since(start)})
+
+  made = cells.artifact(f"{name}/set", distilled)
+  start, distilling = time.perf_counter(), made.provenance[_SECONDS]
   report = assess(
       k_judged,
       made,
@@ -131,7 +137,7 @@ def measured(name: str, method, options) -> dict:
       classes=source.num_classes,
       samples=source.train.num_samples,
       distilling=distilling,
-      seconds=_since(began),
+      seconds=distilling + _since(start),
       report=report)
 
 

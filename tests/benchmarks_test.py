@@ -319,7 +319,7 @@ class PanelTest(parameterized.TestCase):
     found, *rows = document["results"]
     assert list(found["left_out"]) == ["mnist"] and found["met"] == "-"
     for member, row in zip(("wine", "iris"), rows, strict=True):
-      file = self.folder / "kept" / "cells" / f"{member}.json"
+      file = self.folder / "kept" / "cells" / member / "validation.json"
       report = json.loads(file.read_text())["report"]
       assert report["num_networks"] == 2
       means = {}
@@ -334,8 +334,14 @@ class PanelTest(parameterized.TestCase):
       assert row["accuracy"] == pytest.approx(own)
       assert row["lead"] == pytest.approx(own - max(means.values()), abs=1e-5)
       assert 0 < row["distilling_s"] < row["all_s"]
-    with pytest.raises(SystemExit) as error:  # kept for another part
+    sets = list((self.folder / "kept").rglob("set.safetensors"))
+    times = [file.stat().st_mtime_ns for file in sets]
+    with mock.patch.object(panel.dd, "condense", None):  # the sets are there
       panel.main([*arguments, "--test"])
+    assert len(sets) == 2
+    assert [file.stat().st_mtime_ns for file in sets] == times
+    with pytest.raises(SystemExit) as error:  # another panel's
+      panel.main([*arguments, "--seed=2"])
     assert error.value.code == 2
 
   @parameterized.parameters(
