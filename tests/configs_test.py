@@ -87,6 +87,12 @@ def test_loads(name):
      (
          "idc", "data=mnist,parameterization.name=linear_bases",
          dict(method__clamp=False, method__parameterization__num_bases=16)),
+     (
+         "dm", "parameterization.name=quantised,"
+         "parameterization.inner.name=frequency",
+         dict(
+             method__parameterization__bits=8,
+             method__parameterization__inner__keep=49)),
      ("edd", "data=mnist,ipc=10", dict(method__segments__num=5)),
      (
          "mtt", "data=cifar10,experts.num=3,quick,width=20",
@@ -128,7 +134,14 @@ def test_what_was_published():
      ("frepo", "network=resnet99", "`network` must be one of"),
      ("sldd", "data=mnist,width=3", "`width` must be left out with lenet"),
      ("tdd", "own,vectors=a.txt", "one of the options own, vectors"),
-     ("dm", "parameterization.name=gan", "`parameterization.name` must be")])
+     ("dm", "parameterization.name=gan", "`parameterization.name` must be"),
+     (
+         "dm", "parameterization.inner.name=field",
+         "`parameterization.inner.name` must be left out .* got 'field'"),
+     (
+         "dm", "parameterization.name=quantised,"
+         "parameterization.inner.name=gan",
+         "`parameterization.inner.name` must be one of")])
 def test_options_are_refused(name, text, message):
   with pytest.raises(ConfigError, match=message):
     load(name, text)

@@ -17,7 +17,8 @@
                       set alone
   recipe=NAME         how networks train on the set, as published
   parameterization.name=NAME  pixels, multi_formation, linear_bases,
-                      hallucinator, frequency, field, quantised
+                      hallucinator, frequency, field, quantised; of what is
+                      quantised, parameterization.inner.name=NAME
   quick               a trial run of a minute or two
 
 Every setting of the method is an option too: `fixed`, `steps=10`,
@@ -167,16 +168,25 @@ def published(config) -> dict[str, Any] | None:
 def _named(given: dict, defaults: Mapping) -> dict:
   """Options that name a document, as the document."""
   given = dict(given)
-  stored = given.get("parameterization", {}).get("name")
+  stored = given.get("parameterization")
   if stored:
-    given["parameterization"] = {
-        **one_of(_PARAMETERIZATIONS, "parameterization.name", stored),
-        **given["parameterization"]
-    }
+    given["parameterization"] = _stored("parameterization", **stored)
     if "clamp" in defaults and not parameterization.from_spec(
         given["parameterization"]).separates_classes:
       given["clamp"] = False
   return given
+
+
+def _stored(option: str, name: str = "", inner: Mapping | None = None) -> dict:
+  """All settings of a named parameterization, and of what it quantises."""
+  if inner is not None and name != "quantised":
+    raise ConfigError(
+        f"`{option}.inner.name` must be left out where {option}.name is not "
+        f"quantised; got {inner['name']!r}.")
+  found = dict(one_of(_PARAMETERIZATIONS, f"{option}.name", name), name=name)
+  more = {} if inner is None else dict(
+      inner=_stored(f"{option}.inner", **inner))
+  return found | more
 
 
 def _method(name, chosen, given: Mapping, data_set) -> methods.Method:
@@ -247,6 +257,8 @@ def _options(text, settings: Mapping, usual: Mapping, **defaults):
   } | own
   if "recipe" in settings:
     known["recipe"] = None
+  if "parameterization.name" in known:
+    known["parameterization.inner.name"] = None
   parsed = vars(options.parse(text, hint=_HINT, **known))
   if parsed["own"] and parsed["vectors"]:
     raise ConfigError("`--config` must have one of the options own, vectors.")
