@@ -1,10 +1,11 @@
-"""Judges the default settings of a method on 16 data sets, not on one.
+"""Judges what `condense` does by default on 16 data sets, not on one.
 
-Each member is distilled as a user does it, `dd.condense(source, METHOD,
-per_class=N)` with the default network, and compared with class means, k-means
-and random real samples, on which as many networks are trained in the same way.
-Settings are chosen on a validation part that is held out of train; the test
-part is read with `--test` alone, for the settings that were chosen.
+Each member is distilled as a user does it, `dd.condense(source, per_class=N)`
+with the usual method and network, or by `--method` with its defaults. It is
+compared with class means, k-means and random real samples, on which as many
+networks are trained in the same way. Settings are chosen on a validation part
+that is held out of train; the test part is read with `--test` alone, for the
+settings that were chosen.
 
 Bars: the set beats every baseline on 14 of the 16 members, and leads the best
 of them by two points on average. They are judged if no member is left out.
@@ -39,6 +40,7 @@ BASELINES = "random_real", "class_mean", "kmeans"
 LEAST_WINS, LEAST_LEAD, MOST_SECONDS = 14, 2.0, 300.0
 # Held out of train: of large sets, of others, and of those of 200 samples.
 _LARGE, _USUAL, _SMALL = 0.05, 0.2, 0.5
+_USUAL_METHOD = "usual"
 _PARTS = "train", "validation", "test"
 _SECONDS = "seconds_in_all"  # of distilling, with what is prepared for it
 
@@ -52,7 +54,7 @@ def main(argv=None) -> None:
   add("--workdir", help="folder in which an interrupted panel goes on")
   timing.with_settings(
       parser,
-      method="dm",
+      method=_USUAL_METHOD,
       settings="{}",
       per_class=1,
       members="all",
@@ -62,8 +64,7 @@ def main(argv=None) -> None:
   try:
     names = some_of(("all", *MEMBERS), "members", options.members)
     names = tuple(MEMBERS) if "all" in names else names
-    method = dd.methods.from_spec(
-        _document(options.settings) | dict(name=options.method))
+    method = _method(options)
     rows, left_out = _measured(names, method, options)
   except (ConfigError, WorkdirError) as error:
     parser.error(str(error))
@@ -72,6 +73,18 @@ def main(argv=None) -> None:
   found = verdict(rows, left_out)
   print(_sentence(found))
   timing.write("panel", options, [found, *rows])
+
+
+def _method(options) -> dd.methods.Method | None:
+  """The one that is named, or None for the usual one of each member."""
+  settings = _document(options.settings)
+  if options.method != _USUAL_METHOD:
+    return dd.methods.from_spec(settings | dict(name=options.method))
+  if settings:
+    raise ConfigError(
+        f"`settings` must be left out unless --method is named; got "
+        f"{options.settings}.")
+  return None
 
 
 def _document(text: str) -> dict:
@@ -91,7 +104,7 @@ def _document(text: str) -> dict:
 def _measured(names, method, options) -> tuple[list[dict], dict[str, str]]:
   """A row of each member, and of members that have none the reason."""
   identity = dict(
-      method=method.spec,
+      method=method.spec if method else _USUAL_METHOD,
       per_class=options.per_class,
       networks=options.networks,
       seed=options.seed)
@@ -134,6 +147,7 @@ def measured(name: str, method, options, cells: Cells) -> dict:
       spec=name,
       seconds=distilling)
   return dict(
+      method=made.provenance["method"]["name"],
       classes=source.num_classes,
       samples=source.train.num_samples,
       distilling=distilling,
@@ -154,6 +168,7 @@ def row(name: str, found: dict) -> dict:
   stderr = others[best]["gain"]["stderr"]
   return dict(
       member=name,
+      method=found["method"],
       classes=found["classes"],
       samples=found["samples"],
       accuracy=100 * own["mean"],

@@ -2,13 +2,15 @@
 
   python experiments/distill.py --config=FILE[:options] --workdir=DIR \\
     [--data=SPEC] [--data_dir=DIR] [--config.field=value ...]
+  python experiments/distill.py --data=SPEC --workdir=DIR
 
 DIR then holds config.json, metrics.jsonl, checkpoints/, distilled.safetensors,
 report.json and figures/. The same command resumes an interrupted run. With
 `--data` and no `data=NAME` among the options, the network suits the shape of
-the data. Exit codes: 0 done; 2 a mistake in the arguments or the data, told in
-one line; 3 the loss was not finite; 128 and the signal's number, stopped, with
-a checkpoint if there were steps.
+the data, and without `--config` so does the method. Exit codes: 0 done; 2 a
+mistake in the arguments or the data, told in one line; 3 the loss was not
+finite; 128 and the signal's number, stopped, with a checkpoint if there were
+steps.
 """
 
 from pathlib import Path
@@ -27,7 +29,9 @@ from distill_jax.runs.console import say
 from distill_jax.runs.workdir import flat
 
 FLAGS = flags.FLAGS
-config_flags.DEFINE_config_file("config", None, "What to run: FILE[:options].")
+config_flags.DEFINE_config_file(
+    "config", str(Path(__file__).parent / "configs" / "dm.py"),
+    "What to run: FILE[:options]; by default what suits the data.")
 flags.DEFINE_string("workdir", None, "Where the run lives.")
 flags.DEFINE_string("data", None, "SPEC of a data set, not the config's.")
 flags.DEFINE_string(
@@ -40,13 +44,14 @@ flags.DEFINE_string(
 flags.DEFINE_bool(
     "print_config", False,
     "Show every field with its published counterpart, and stop.")
-flags.mark_flags_as_required(["config"])
 
 
 def main(argv):
   del argv
+  unknown = FLAGS["config"].using_default_value
+  if unknown and (FLAGS.data is None or FLAGS.print_config):
+    raise launch.missing("config", "what to run, such as FILE:data=digits")
   config, note = own_data.settled(FLAGS["config"], FLAGS.data)
-  method = methods.from_spec(config.method.to_dict())
   if FLAGS.print_config:
     print(described(config, published(FLAGS.config)))
     return
@@ -57,6 +62,9 @@ def main(argv):
   workdir.check_own(folder)
   source = sources.source(
       config, data_dir=FLAGS.data_dir, cache=Path(FLAGS.cache_dir or folder))
+  if unknown:
+    config.method = own_data.usual(FLAGS["config"], source)
+    say(f"method: {config.method.name}, which suits data of this kind")
   if note:
     source = source._replace(facts={**source.facts, "preprocessing": note})
   per_class, fewer = own_data.per_class(FLAGS["config"], config, source)
@@ -66,7 +74,7 @@ def main(argv):
   Run(
       folder,
       source,
-      method,
+      methods.from_spec(config.method.to_dict()),
       config.network.to_dict() or None,
       per_class=per_class,
       num_rows=config.num_rows or None,

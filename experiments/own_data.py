@@ -4,10 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import options
+from configs.common import fields, with_recipe
 from ml_collections import ConfigDict, config_flags
 
 from distill_jax import methods
+from distill_jax.errors import ConfigError
+from distill_jax.runs.assess import Settings
 
+_USUAL = Settings()._asdict()
 # Of texts about which nothing is known: all words of each, vectors learned on
 # them alone.
 _TEXTS = dict(length=0, max_words=0, corpora=())
@@ -18,8 +22,9 @@ def settled(flag, spec: str | None) -> tuple[ConfigDict, str]:
 
   Constants of preprocessing belong to one data set: others are standardised by
   their own mean and std. Where the options name no data set, the network suits
-  the shape of the data, and words have vectors of these data alone. What flags
-  or options say stays as they say it.
+  the shape of the data, words have vectors of these data alone, and as many
+  networks are trained as in `runs.assess`. What flags or options say stays as
+  they say it.
 
   Args:
     flag: of the configuration, parsed.
@@ -49,8 +54,13 @@ def settled(flag, spec: str | None) -> tuple[ConfigDict, str]:
           f"those published for {config.data}")
     changes["preprocessing"] = fitted(config.preprocessing, model, spec)
   if free("data"):
-    if model == "network" and free("network", "features", "width"):
-      changes["network"] = {}
+    if model == "network":
+      if free("network", "features", "width"):
+        changes["network"] = {}
+      changes["evaluation"] = {
+          field: _USUAL[field] if free(f"evaluation.{field}") else value
+          for field, value in config.evaluation.items()
+      }
     if "text" in config:
       changes["text"] = config.text.to_dict() | {
           field: value
@@ -58,6 +68,28 @@ def settled(flag, spec: str | None) -> tuple[ConfigDict, str]:
           if free(f"text.{field}")
       }
   return _changed(config, changes), note
+
+
+def usual(flag, source) -> ConfigDict:
+  """The settings of the method that suits data about which nothing is known.
+
+  Args:
+    flag: of the usual configuration, that of images.
+    source: the data.
+
+  Raises:
+    ConfigError: a setting of the other method was given.
+  """
+  method = methods.usual(source)
+  given = [item for item in _said(flag) if item.startswith("method.")]
+  if given and method.name != flag.value.method.name:
+    raise ConfigError(
+        f"`--config` must name a file where {sorted(given)[0]} is given: the "
+        f"usual method is {method.name} for these data, and "
+        f"{flag.value.method.name} for images.")
+  if given:
+    return flag.value.method
+  return ConfigDict(fields(with_recipe(method)))
 
 
 def per_class(flag, config: ConfigDict, source) -> tuple[int | None, str]:

@@ -293,8 +293,9 @@ class PanelTest(parameterized.TestCase):
     out, settings = self.folder / "panel.json", dict(
         num_steps=2, batch_size=4, recipe=dict(num_epochs=2))
     arguments = [
-        "--members=wine,iris,mnist", "--networks=2", f"--out={out}",
-        f"--data_dir={self.folder}", f"--workdir={self.folder / 'kept'}",
+        "--method=dm", "--members=wine,iris,mnist", "--networks=2",
+        f"--out={out}", f"--data_dir={self.folder}",
+        f"--workdir={self.folder / 'kept'}",
         f"--settings={json.dumps(settings)}"
     ]
     judged, assess = [], panel.assess
@@ -327,7 +328,7 @@ class PanelTest(parameterized.TestCase):
         assert len(of["per_network"]) == 2
         means[name] = 100 * np.mean(of["per_network"])
       own = 100 * np.mean(report["accuracy"]["per_network"])
-      assert row["member"] == member
+      assert (row["member"], row["method"]) == (member, "dm")
       assert {
           name: row[name] for name in panel.BASELINES
       } == pytest.approx(means)

@@ -17,7 +17,7 @@ import distill_jax as dd
 from distill_jax import methods
 from distill_jax.artifact import load, save
 from distill_jax.data import from_arrays
-from distill_jax.errors import ConfigError
+from distill_jax.errors import ConfigError, DataError
 from distill_jax.evaluation import evaluate_set
 from distill_jax.evaluation.fitting import from_spec as learner_of
 from distill_jax.evaluation.recipes import from_spec as recipe_of
@@ -260,6 +260,33 @@ def test_experts_of_whitened_data_are_found_again(images, tmp_path):
         store=Store(tmp_path, tmp_path))
     assert made.prepared.measured["experts"]["num"] == 1
     made.prepared.feed.close()
+
+
+def test_usual_methods_by_the_kind_of_data():
+  rng, labels = np.random.default_rng(0), np.arange(12) % 3
+  words = ["red", "green", "blue"]
+  sources = dict(
+      dm=from_arrays(rng.uniform(size=(12, 4, 4, 1)), labels),
+      sldd=from_arrays(rng.normal(size=(12, 5)), labels),
+      tdd=dd.from_texts([f"it is {words[i]}" for i in labels], labels))
+  for name, source in sources.items():
+    assert methods.usual(source).name == name
+  series = from_arrays(rng.normal(size=(12, 6, 2)), labels, kind="series")
+  assert methods.usual(series).spec == methods.usual(sources["sldd"]).spec
+  with pytest.raises(DataError, match="from_arrays"):
+    methods.usual(labels)
+
+
+def test_condense_and_runs_take_the_usual_method(images, tmp_path):
+  wanted = small("dm", **PLAIN)
+  with mock.patch("distill_jax.methods.condensing.usual",
+                  return_value=wanted) as usual:
+    made = dd.condense(images, network=NETWORK, per_class=1)
+  usual.assert_called_once_with(images)
+  again = dd.condense(images, wanted, NETWORK, per_class=1)
+  np.testing.assert_array_equal(made.inputs, again.inputs)
+  run = dd.Run(tmp_path / "run", images, per_class=1)
+  assert run.method.spec == methods.usual(images).spec
 
 
 def test_what_does_not_go_together_is_refused(images):

@@ -3,6 +3,7 @@
     dm = methods.dm(num_steps=500)
     methods.from_spec(dm.spec)                     # the same, from JSON
     methods.published("dm", per_class=10, traits=traits)  # the paper's settings
+    methods.usual(source)                          # what suits data unseen
     print(methods.table())                         # all of them
 
 A factory takes JSON settings by name; `help(methods.dm)` lists them. Its
@@ -31,6 +32,7 @@ from distill_jax.methods.trained import tgdd
 from distill_jax.methods.traits import Traits, traits_of
 from distill_jax.methods.trajectories import datm, ftd, mtt, tesla
 from distill_jax.methods.unrolled import dd, sldd, tdd
+from distill_jax.methods.usual import usual
 from distill_jax.methods.weighting import hybrid, weighted
 
 __all__ = [
@@ -39,7 +41,7 @@ __all__ = [
     "from_saved", "from_spec", "frozen_features", "ftd", "hybrid", "idc", "kip",
     "label_solve", "mtt", "ncfm", "plan", "published", "rat_bptt", "rcig",
     "rfad", "sldd", "soft_neighbours", "table", "tdd", "tesla", "tgdd",
-    "traits_of", "weighted", "with_settings"
+    "traits_of", "usual", "weighted", "with_settings"
 ]
 
 

@@ -24,6 +24,7 @@ from distill_jax.methods.method import (
     prepare_nothing,
 )
 from distill_jax.methods.steps import NonFinite, carry_out
+from distill_jax.methods.usual import usual
 from distill_jax.outer_loop import distill
 from distill_jax.parallel import batch_map
 from distill_jax.types import Array
@@ -31,7 +32,7 @@ from distill_jax.types import Array
 
 def condense(
     source,
-    method: Method,
+    method: Method | None = None,
     network=None,
     *,
     per_class: int | None = None,
@@ -44,7 +45,8 @@ def condense(
 
   Args:
     source: a `data.Source`; its train split is distilled.
-    method: of `methods`, for instance `methods.dm()`.
+    method: of `methods`, for instance `methods.dm()`; by default the one that
+      `methods.usual` names for data of this kind.
     network: the student: a name of `models.NETWORKS`, `{"name": ..., settings}`
       or a `Network`; a flax linen module, an NNX module or a function that
       builds one, or a pair of functions as in `from_functions`; or a kernel for
@@ -65,9 +67,10 @@ def condense(
     NonFinite: the loss stopped being a number.
 
   Example:
-    made = dd.condense(source, dd.methods.dm(), per_class=1)
+    made = dd.condense(source, per_class=1)
   """
   keys = Keys.of(jax.random.key(0) if key is None else key)
+  method = usual(source) if method is None else method
   with tempfile.TemporaryDirectory() as folder:
     made = plan(
         source,

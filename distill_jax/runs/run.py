@@ -24,6 +24,7 @@ from distill_jax.methods.method import (
     Task,
     plan,
 )
+from distill_jax.methods.usual import usual
 from distill_jax.runs import driver, real_data, workdir
 from distill_jax.runs.assess import Settings, assess, check_evaluation
 from distill_jax.runs.console import say, working
@@ -47,7 +48,7 @@ class Run:
       self,
       folder,
       source,
-      method: Method,
+      method: Method | None = None,
       network=None,
       *,
       per_class: int | None = None,
@@ -67,7 +68,7 @@ class Run:
     Args:
       folder: where the run lives; created where it does not exist.
       source: the data, with a test part.
-      method: of `methods`.
+      method: of `methods`; by default `methods.usual(source)`.
       network: as in `methods.condense`.
       per_class: label rows of each class; or
       num_rows: label rows of the whole set.
@@ -96,7 +97,8 @@ class Run:
     _check_every(log_every, checkpoint_every)
     if not isinstance(evaluation, Settings):
       evaluation = Settings.of(evaluation or {})
-    self.folder, self.source, self.method = Path(folder), source, method
+    self.folder, self.source = Path(folder), source
+    self.method = usual(source) if method is None else method
     self._network = network
     self._size = dict(per_class=per_class, num_rows=num_rows)
     if figures is None:

@@ -98,7 +98,7 @@ def configure(
   """
   entry = methods.ENTRIES[name]
   plain = entry.make()
-  model, settings = plain.model, _with_recipe(plain)
+  model, settings = plain.model, with_recipe(plain)
 
   def get_config(text: str | None = None) -> ml_collections.ConfigDict:
     chosen, given = _options(text, settings, usual, data=data, ipc=ipc)
@@ -116,7 +116,7 @@ def configure(
       given = {"step_size": STEP_SIZES[student["name"]], **given}
     method = _method(name, chosen, given, data_set)
     config = ml_collections.ConfigDict()
-    config.method = fields(_with_recipe(method))
+    config.method = fields(with_recipe(method))
     config.seed = 0
     config.data = data_set.spec
     config.preprocessing = chosen.preprocessing or _preprocessing(
@@ -203,7 +203,7 @@ def _method(name, chosen, given: Mapping, data_set) -> methods.Method:
       **given)
 
 
-def _with_recipe(method: methods.Method) -> dict[str, Any]:
+def with_recipe(method: methods.Method) -> dict[str, Any]:
   """Its settings, with every field of the recipe that it leaves open."""
   spec = method.spec
   if "recipe" in spec:
