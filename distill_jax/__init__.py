@@ -3,12 +3,13 @@
     import distill_jax as dd
 
     source = dd.from_arrays(x, y)      # images, a table, time series; labels
-    made = dd.condense(source, dd.methods.dm(), per_class=10)
+    made = dd.condense(source, per_class=10)
     print(dd.evaluate(made, source))   # next to random real samples
     x_small, y_small = made.to_numpy()
     made.save("ten.safetensors")       # and dd.load
 
-`print(dd.methods.table())` lists the methods, `help(dd.methods.dm)` the
+`condense(source, dd.methods.dsa(), per_class=10)` names a method;
+`print(dd.methods.table())` lists them, `help(dd.methods.dm)` the
 settings of one. `Run` distils in a folder, with a log, checkpoints, a report
 and figures.
 

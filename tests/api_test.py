@@ -115,4 +115,4 @@ def test_every_module_is_reachable():
 
 
 def test_help_opens_with_an_example():
-  assert "dd.condense(source, dd.methods.dm()" in dd.__doc__[:400]
+  assert "dd.condense(source, per_class=10)" in dd.__doc__[:400]

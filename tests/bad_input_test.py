@@ -446,7 +446,7 @@ COMMANDS = [
         "configuration in prose",
         [f"--config={Path(__file__).parents[1] / 'LICENSE'}",
          "--workdir=W"], ["`--config`", "LICENSE", "experiments/configs"]),
-    ("no configuration", ["--workdir=W"], ["--config", "None"]),
+    ("no configuration", ["--workdir=W"], ["`--config`", "must be given"]),
     ("no workdir", [DIGITS], ["`--workdir`", "must be given", "--help"]),
     (
         "unknown field", [DIGITS, "--workdir=W", "--config.per_clas=3"],

@@ -8,6 +8,8 @@ from absl import flags
 from ml_collections import config_flags
 
 from distill_jax import data
+from distill_jax.errors import ConfigError
+from distill_jax.runs.assess import Settings
 
 PICTURES, TEXTS = "folder:pictures", "csv:a.csv?text=words"
 
@@ -68,6 +70,31 @@ def test_words_have_vectors_of_these_data_alone():
   assert config.text.corpora == () and config.text.length == 7
   config, _ = _settled("tdd.py:data=sst5", TEXTS)
   assert config.text.corpora and config.text.length == 56
+
+
+def test_networks_are_as_many_as_evaluate_trains():
+  known, _ = _settled("dm.py:data=mnist", PICTURES)
+  assert known.evaluation.num_networks == 20
+  config, _ = _settled("dm.py", PICTURES, "--config.evaluation.num_sets=3")
+  usual = Settings(num_sets=3)._asdict()
+  assert config.evaluation.to_dict() == {f: usual[f] for f in known.evaluation}
+
+
+@pytest.mark.parametrize(
+    "shape, fields, name, num_steps",
+    [((60, 4), (), "sldd", 1_000), ((60, 4, 4, 1), (), "dm", 1_500),
+     ((60, 4, 4, 1), ("--config.method.num_steps=7",), "dm", 7)])
+def test_the_usual_method(shape, fields, name, num_steps):
+  source = data.from_arrays(np.random.rand(*shape), np.arange(60) % 3)
+  method = own_data.usual(_flag("dm.py", *fields), source)
+  assert (method.name, method.num_steps) == (name, num_steps)
+  assert "recipe" not in method or method.recipe.num_epochs  # all that is run
+
+
+def test_settings_of_another_method_are_refused():
+  source = data.from_arrays(np.random.rand(60, 4), np.arange(60) % 3)
+  with pytest.raises(ConfigError, match="method.num_steps is given: .* sldd"):
+    own_data.usual(_flag("dm.py", "--config.method.num_steps=7"), source)
 
 
 def test_print_config_shows_the_data(tmp_path):
