@@ -6,6 +6,7 @@ parameterization instead, so that the set is learned within the levels.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 
@@ -13,6 +14,7 @@ from distill_jax import packing
 from distill_jax.artifact import Artifact, float_codes
 from distill_jax.artifact.completion import as_quantised
 from distill_jax.errors import ArtifactError, ConfigError
+from distill_jax.parameterization import from_spec
 from distill_jax.parameterization.quantised import PATCH, quantised
 
 
@@ -56,6 +58,25 @@ def quantise(
   settings = packing.settings_of(stored.spec, labels)
   rows = artifact.labels[:artifact.num_rows]
   return as_quantised(artifact, settings, float_codes(artifact), rows)
+
+
+def encoding_of(artifact: Artifact) -> dict[str, Any] | None:
+  """The parameterization of a set whose codes can hold real samples.
+
+  Returns:
+    Its specification; None for pixels, for what has no specification, and where
+    codes of real samples do not decode into them, as with random bases.
+  """
+  try:
+    spec = dict(_inner(artifact))
+    keeps = from_spec(spec).keeps_inputs
+  except ValueError:
+    return None
+  if spec["name"] == "pixels" or not keeps:
+    return None
+  if not artifact.quantiser:
+    return spec
+  return dict(name="quantised", inner=spec, **artifact.quantiser._asdict())
 
 
 def _inner(artifact: Artifact) -> Mapping:

@@ -165,6 +165,8 @@ class Parameterization(NamedTuple):
     inputs_per_row: r, inputs that make one row of codes.
     separates_classes: whether each decoded sample belongs to the label row of
       one class alone, so that codes can be split or clamped.
+    keeps_inputs: whether codes of inputs decode into these inputs, or nearly;
+      random bases do not.
     init_for: `(real, classes [R]) -> init`, for codes that depend on real data
       besides their inputs, given the class of each label row; None for others.
       `real(c)` yields all samples of class c, part by part, in model space.
@@ -178,6 +180,7 @@ class Parameterization(NamedTuple):
   owner: Callable[[PyTree], Array]
   inputs_per_row: int = 1
   separates_classes: bool = False
+  keeps_inputs: bool = False
   init_for: Callable[[Callable, np.ndarray], Callable] | None = None
   decoder_bytes: int = 0
   spec: Spec = ()

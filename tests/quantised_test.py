@@ -22,6 +22,7 @@ from distill_jax.parameterization.hallucinator import hallucinator
 from distill_jax.parameterization.linear_bases import linear_bases
 from distill_jax.parameterization.multi_formation import multi_formation
 from distill_jax.parameterization.quantised import Quantiser, quantised
+from distill_jax.quantising import encoding_of
 from distill_jax.runs import assess
 from distill_jax.types import Objective
 
@@ -525,3 +526,76 @@ def test_real_samples_are_quantised_and_as_many_as_fit():
     expected = Quantiser(2, "patch", 4).rounded(inputs)
     np.testing.assert_array_equal(inputs, expected)
   assert "byte_matched_quantised" not in baselines.possible()
+
+
+@pytest.mark.parametrize(
+    "inner, per_row", [({
+        "name": "multi_formation",
+        "factor": 2
+    }, 4), ({
+        "name": "frequency",
+        "keep": 9,
+        "mask": "lowpass",
+        "per_row": 2
+    }, 2)])
+@pytest.mark.parametrize("bits", (0, 4))
+def test_real_samples_are_stored_as_the_set_is(inner, per_row, bits):
+  """Images of one brightness each are what they were, in any of these codes."""
+  labels = np.arange(60) % 3
+  x = np.ones(
+      (60, 8, 8, 1)) * (80 * labels + np.arange(60) // 3)[:, None, None, None]
+  source = dd.from_arrays(x.astype(np.uint8), labels)
+  spec = inner
+  if bits:  # no small image shares a patch with another one
+    spec = dict(name="quantised", inner=inner, bits=bits, patch=4)
+  method = dd.methods.dm(num_steps=1, batch_size=2, parameterization=spec)
+  made = dd.condense(source, method, "mlp", per_class=2)
+  seen = []
+
+  def recorded(key, sets, *args, **settings):
+    seen.append(sets)
+    return evaluate_each(key, sets, *args, **settings)
+
+  with mock.patch.object(baselines, "evaluate_each", recorded):
+    found = baselines.run_baselines(
+        KEY,
+        made,
+        source,
+        learner=nearest_neighbours(),
+        names=("encoded_real",),
+        num_sets=2,
+        num_samples=made.num_rows,
+        encoding=encoding_of(made))["encoded_real"]
+  assert found.num_samples == made.num_samples == 2 * per_row * 3
+  samples, order = seen[-1].samples, np.asarray(seen[-1].order)
+  assert sorted(order.ravel()) == list(range(found.num_samples))
+  np.testing.assert_array_equal(samples.labels, [made.labels] * 2)
+  assert not np.array_equal(*samples.inputs)  # each set is another draw
+  for inputs, row in zip(samples.inputs[0], samples.labels[0], strict=True):
+    real = source.train.encode(
+        source.train.inputs)[source.train.labels == row.argmax(), 0, 0, 0]
+    assert np.ptp(inputs) < 5e-3  # scales are float16
+    assert abs(np.asarray(real) - inputs[0, 0, 0]).min() < 5e-3
+
+
+@pytest.mark.parametrize(
+    "spec, found", [({
+        "name": "pixels"
+    }, False), ({
+        "name": "linear_bases",
+        "num_bases": 2
+    }, False), ({
+        "name": "hallucinator",
+        "num_styles": 1
+    }, False), ({
+        "name": "multi_formation",
+        "factor": 2
+    }, True)])
+def test_which_sets_have_codes_of_real_samples(spec, found):
+  method = dd.methods.dm(num_steps=1, batch_size=2, parameterization=spec)
+  made = dd.condense(SOURCE, method, "mlp", per_class=1)
+  encoding, small = map(encoding_of, (made, dd.quantise(made, bits=4)))
+  assert (encoding is not None) == (small is not None) == found
+  if found:
+    assert spec.items() <= encoding.items() <= small["inner"].items()
+    assert small["bits"] == 4

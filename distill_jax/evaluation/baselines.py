@@ -1,7 +1,7 @@
 """What a distilled set must beat: real samples and summaries of them.
 
 The baselines of Wang et al. (2018, arXiv 1811.10959) and Sucholutsky & Schonlau
-(2019, arXiv 1910.02551) and three stricter ones:
+(2019, arXiv 1910.02551) and four stricter ones:
 
   random_real            real samples, drawn anew for each set
   optimised_real         the best fifth of many random sets, by TRAIN accuracy
@@ -11,6 +11,9 @@ The baselines of Wang et al. (2018, arXiv 1811.10959) and Sucholutsky & Schonlau
   byte_matched_real      as many 8-bit real samples as the set has bytes for
   byte_matched_quantised as many real samples, quantised in model space as a
                          quantised set is, as it has bytes for
+  encoded_real           real samples stored as the set is, and not learned:
+                         four small real images in one, some of their
+                         frequencies, ...
   random_real_converged  random real, trained until its loss is small
 
 Each is laid out like the set it is compared with: the same number of inner
@@ -24,7 +27,7 @@ Differences from the published code: labels and samples share one class order;
 real samples are not augmented.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -37,8 +40,14 @@ from distill_jax.evaluation import metrics
 from distill_jax.evaluation.evaluator import evaluate_each, evaluate_sets
 from distill_jax.evaluation.learners import Learner, nearest_neighbours, student
 from distill_jax.evaluation.recipes import converged, from_spec, in_order
-from distill_jax.initialisation import start_classes, step_order
+from distill_jax.initialisation import (
+    from_real,
+    samples_of,
+    start_classes,
+    step_order,
+)
 from distill_jax.labels import centred_rows, label_rows
+from distill_jax.parameterization import from_spec as parameterization_of
 from distill_jax.parameterization.quantised import Quantiser
 from distill_jax.selection import class_mean, kmeans, random_real
 from distill_jax.types import Array, Network, Samples, TrainingSet
@@ -53,6 +62,7 @@ TITLES = {
     "knn_kmeans": "kNN on k-means",
     "byte_matched_real": "real, same bytes",
     "byte_matched_quantised": "real, quantised alike",
+    "encoded_real": "real, stored alike",
     "random_real_converged": "random real, converged"
 }
 DEFAULT = "random_real,class_mean"  # what a set should beat at the least
@@ -109,6 +119,7 @@ def run_baselines(
     num_samples: int | None = None,
     storage_bytes: int | None = None,
     quantiser: Quantiser | None = None,
+    encoding: Mapping[str, Any] | None = None,
     on_result: Callable[[str, Baseline], None] | None = None,
     on_progress: Callable[[str, int, int], None] | None = None
 ) -> dict[str, Baseline]:
@@ -137,6 +148,8 @@ def run_baselines(
     storage_bytes: of the set, for baselines of the same bytes; by default what
       its samples and labels take as float32.
     quantiser: of a quantised set.
+    encoding: specification of the set's parameterization, for `encoded_real`;
+      `num_samples` is then its number of label rows.
     on_result: called with the name and result of each as soon as it is there.
     on_progress: called with the name of a baseline and how many of how many
       sets are evaluated.
@@ -151,7 +164,10 @@ def run_baselines(
     raise ValueError(
         "exactly one of `learner` and `network` must be given; got "
         f"{'neither' if network is None else 'both'}.")
-  known = possible(trained=network is not None, quantised=quantiser is not None)
+  known = possible(
+      trained=network is not None,
+      quantised=quantiser is not None,
+      encoded=encoding is not None)
   names = known if names is None else tuple(names)
   unknown = sorted(set(names) - set(known))
   if unknown:
@@ -171,7 +187,7 @@ def run_baselines(
       key, k_draw, k_choose, training_set, source, classes, learner or
       student(network, recipe), network, num_sets, networks_per_set,
       num_candidates, tuple(step_sizes), storage_bytes or
-      _float32_bytes(training_set), quantiser)
+      _float32_bytes(training_set), quantiser, encoding)
   if {"kmeans", "knn_kmeans"} & set(names):
     centroids = kmeans(k_draw, source.train, classes, num_sets)
     setting = setting._replace(centroids=centroids)
@@ -186,18 +202,23 @@ def run_baselines(
   return results
 
 
-def possible(*,
-             trained: bool = True,
-             quantised: bool = False) -> tuple[str, ...]:
+def possible(
+    *,
+    trained: bool = True,
+    quantised: bool = False,
+    encoded: bool = False) -> tuple[str, ...]:
   """Names of the baselines that there are.
 
   Args:
     trained: whether a network is, or else a learner is fitted.
     quantised: whether the set is.
+    encoded: whether its samples are decoded from codes that real samples have.
   """
-  return tuple(
-      name for name in BASELINES if (trained or name not in OF_NETWORKS) and
-      (quantised or name not in OF_QUANTISED))
+  there = {OF_NETWORKS: trained, OF_QUANTISED: quantised, OF_CODES: encoded}
+  absent = {
+      name for names, wanted in there.items() if not wanted for name in names
+  }
+  return tuple(name for name in BASELINES if name not in absent)
 
 
 def classes_of_rows(order: Array, num_classes: int) -> np.ndarray:
@@ -258,6 +279,7 @@ class _Setting(NamedTuple):
   step_sizes: tuple[float, ...]
   storage_bytes: int
   quantiser: Quantiser | None = None
+  encoding: Mapping[str, Any] | None = None
   centroids: Array | None = None
   on_progress: Callable[[int, int], None] = lambda done, total: None
 
@@ -362,6 +384,28 @@ def _byte_matched_quantised(setting: _Setting):
   return _trained(larger, jax.vmap(quantiser.rounded)(larger.random()))
 
 
+def _encoded(setting: _Setting):
+  stored, order = parameterization_of(
+      setting.encoding), setting.training_set.order
+
+  def draw(key):
+    codes = from_real(
+        key,
+        setting.source,
+        stored,
+        num_samples=order.size,
+        num_steps=len(order)).codes
+    return stored.decode(codes), stored.owner(codes)
+
+  keys = jax.random.split(setting.k_draw, setting.num_sets)
+  inputs, (owner, *_) = zip(*map(draw, keys), strict=True)
+  decoded = setting._replace(
+      training_set=setting.training_set._replace(
+          order=samples_of(order, owner)),
+      classes=setting.classes[np.asarray(owner)])
+  return _trained(decoded, jnp.stack(inputs))
+
+
 def _enlarged(setting: _Setting, num: int) -> _Setting:
   """The setting with `num` rows, where that is more than it has.
 
@@ -397,10 +441,12 @@ BASELINES = {
     "knn_kmeans": lambda s: s.result(s.centroids, nearest_neighbours()),
     "byte_matched_real": _byte_matched,
     "byte_matched_quantised": _byte_matched_quantised,
+    "encoded_real": _encoded,
     "random_real_converged": _converged
 }
 OF_NETWORKS = ("random_real_converged",)
 OF_QUANTISED = ("byte_matched_quantised",)
+OF_CODES = ("encoded_real",)
 OF_BYTES = ("byte_matched_real", *OF_QUANTISED)
 
 

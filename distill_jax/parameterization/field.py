@@ -89,7 +89,8 @@ def field(
   def owner(codes):
     return owners(len(codes["layers"][0]["bias"]), per_row)
 
-  return Parameterization(init, decode, owner, inputs_per_row=per_row)
+  return Parameterization(
+      init, decode, owner, inputs_per_row=per_row, keeps_inputs=True)
 
 
 def at_size(codes: PyTree, height: int, width: int) -> PyTree:

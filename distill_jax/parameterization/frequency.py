@@ -109,6 +109,7 @@ def frequency(
       decode,
       owner,
       inputs_per_row=per_row,
+      keeps_inputs=True,
       init_for=init_for if mask == "variance" else None)
 
 

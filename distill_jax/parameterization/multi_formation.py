@@ -70,7 +70,12 @@ def multi_formation(factor: int = 2, *, fill=0.0) -> Parameterization:
     return jnp.tile(jnp.arange(len(codes), dtype=jnp.int32), factor**2)
 
   return Parameterization(
-      init, decode, owner, inputs_per_row=factor**2, separates_classes=True)
+      init,
+      decode,
+      owner,
+      inputs_per_row=factor**2,
+      separates_classes=True,
+      keeps_inputs=True)
 
 
 def _nearest(size: int, factor: int) -> np.ndarray:

@@ -36,6 +36,7 @@ from distill_jax.evaluation.report import Evaluation, Measurements
 from distill_jax.evaluation.text_reference import TITLE as TFIDF
 from distill_jax.keys import check_key
 from distill_jax.methods.shared import by_data
+from distill_jax.quantising import encoding_of
 from distill_jax.runs import real_data
 from distill_jax.runs.console import Countdown, say, working
 from distill_jax.runs.students import Named, Student, students
@@ -354,10 +355,12 @@ class _Measuring(NamedTuple):
   def baselines(self, student: Student) -> dict[str, Baseline]:
     """Those of the settings."""
     quantiser = self.artifact.quantiser
+    encoding = encoding_of(self.artifact)
     names = _baseline_names(
         self.settings.baselines,
         trained=student.trained,
-        quantised=quantiser is not None)
+        quantised=quantiser is not None,
+        encoded=encoding is not None)
     if names and quantiser:
       names = tuple(dict.fromkeys((*names, *OF_QUANTISED)))
     if names:
@@ -373,7 +376,8 @@ class _Measuring(NamedTuple):
         networks_per_set=self.settings.networks_per_set,
         num_samples=self.artifact.num_rows,
         storage_bytes=self.artifact.storage_bytes["total"],
-        quantiser=quantiser)
+        quantiser=quantiser,
+        encoding=encoding)
 
   def transfers(self, chosen, reports, baselines, full) -> dict[str, Transfer]:
     """Each student on the set, and on random real data."""

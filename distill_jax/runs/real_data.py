@@ -22,6 +22,7 @@ from distill_jax.errors import WorkdirError
 from distill_jax.evaluation import run_baselines, train_on_all
 from distill_jax.evaluation.baselines import (
     OF_BYTES,
+    OF_CODES,
     OF_QUANTISED,
     TITLES,
     Baseline,
@@ -99,6 +100,8 @@ def baselines(
       fields[name].pop("storage_bytes", None)
     if name not in OF_QUANTISED:
       fields[name].pop("quantiser", None)
+    if name not in OF_CODES:
+      fields[name].pop("encoding", None)
   fields = {name: _name(values) for name, values in fields.items()}
   found = _read(cache, fields.values())
   missing = tuple(name for name in names if fields[name] not in found)
