@@ -27,7 +27,6 @@ from distill_jax.nn import direct
 from distill_jax.types import Array
 
 Padding = str | int | tuple[tuple[int, int], tuple[int, int]]
-_FEW_CHANNELS = 16
 _MANY_FEATURES = 32
 
 
@@ -164,7 +163,7 @@ def _shifted(x: Array, window, stride) -> list[Array]:
 
 def _patches(x: Array, w: Array, stride, pads) -> Array:
   (height, width), x = w.shape[:2], _pad(x, pads)
-  if x.shape[3] < _FEW_CHANNELS:
+  if x.shape[3] < direct.FEW_CHANNELS:
     # Rows of the window first, so that most copies are of `width` pixels: a
     # few channels alone are copied number by number.
     rows = jnp.concatenate(_shifted(x, (1, width), (1, stride[1])), axis=-1)

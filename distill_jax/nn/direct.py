@@ -25,7 +25,7 @@ from distill_jax.types import Array
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
 # Fewer channels than this are too few rows for a product of matrices.
-_FEW_CHANNELS = 16
+FEW_CHANNELS = 16
 
 
 def convolve(x: Array, w: Array, pads: Pads) -> Array:
@@ -59,7 +59,7 @@ def plain(x: Array, w: Array, *, pads: Pads, stride=(1, 1)) -> Array:
 def _summed(x: Array, g: Array, *, pads: Pads) -> Array:
   """`correlate`: images and channels change places, unless channels are few.
   """
-  if x.shape[3] >= _FEW_CHANNELS:
+  if x.shape[3] >= FEW_CHANNELS:
     swapped = plain(x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3), pads=pads)
     return swapped.transpose(1, 2, 0, 3)
   height, width = _kernel_size(x, g, pads)

@@ -12,9 +12,9 @@ is trained on the set, so there are no second derivatives and no inner loop.
 TGDD (Ran et al., "TGDD: Trajectory Guided Dataset Distillation with Balanced
 Distribution", 2025, arXiv 2512.02469) draws psi among the snapshots of an
 expert, one after each epoch, and g among the next few of the same expert. DANCE
-(Zhang et al., 2024, IJCAI) mixes the first and the last weights for psi and
-takes the last for g; so does NCFM (see `ncfm`), with another distance. What
-differs from their code: all classes are updated in one step, and the
+(Zhang et al., 2024, arXiv 2406.01063) mixes the first and the last weights for
+psi and takes the last for g; so does NCFM (see `ncfm`), with another distance.
+What differs from their code: all classes are updated in one step, and the
 cross-entropy has an augmentation of its own.
 """
 
