@@ -57,7 +57,7 @@ class BuildersTest(parameterized.TestCase):
       name=("random_real", "class_mean", "kmeans"), layout=((12, 2), (6, 3)))
   def test_rows_are_of_the_class_they_are_labelled(self, name, layout):
     training_set = _set(*layout)
-    classes = baselines.classes_of_rows(training_set.order, K)
+    classes = baselines.classes_along(training_set.order, K)
     inputs = _build(name, classes)
     sets = baselines.labelled(training_set, inputs, classes, K, 0.3)
     labels = np.asarray(sets.samples.labels).argmax(-1)
@@ -73,16 +73,16 @@ class BuildersTest(parameterized.TestCase):
   @parameterized.parameters((8, 1), (8, 2), (16, 2), (6, 3), (3, 1))
   def test_classes_are_the_start_classes(self, num_samples, num_steps):
     np.testing.assert_array_equal(
-        baselines.classes_of_rows(step_order(num_samples, num_steps), K),
+        baselines.classes_along(step_order(num_samples, num_steps), K),
         start_classes(num_samples, num_steps, K))
 
   def test_classes_follow_the_order(self):
     order = np.array([[3, 1], [0, 2]])
     np.testing.assert_array_equal(
-        baselines.classes_of_rows(order, K), [2, 1, 3, 0])
+        baselines.classes_along(order, K), [2, 1, 3, 0])
 
   def test_unbalanced_steps_are_nearly_balanced(self):
-    classes = baselines.classes_of_rows(step_order(12, 2), K)
+    classes = baselines.classes_along(step_order(12, 2), K)
     np.testing.assert_array_equal(classes, [0, 0, 1, 1, 2, 3, 0, 1, 2, 2, 3, 3])
 
   def test_random_rows_are_real_distinct_and_new_in_each_set(self):

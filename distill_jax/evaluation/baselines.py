@@ -182,7 +182,7 @@ def run_baselines(
     training_set = training_set._replace(order=order)
   k_draw, k_choose = jax.random.split(jax.random.fold_in(key, _REST))
   present = source.train.present
-  classes = present[_classes_along(training_set.order, len(present))]
+  classes = present[classes_along(training_set.order, len(present))]
   setting = _Setting(
       key, k_draw, k_choose, training_set, source, classes, learner or
       student(network, recipe), network, num_sets, networks_per_set,
@@ -221,7 +221,7 @@ def possible(
   return tuple(name for name in BASELINES if name not in absent)
 
 
-def _classes_along(order: Array, num_classes: int) -> np.ndarray:
+def classes_along(order: Array, num_classes: int) -> np.ndarray:
   """[M] int32: the class of each row, `start_classes` along `order`."""
   order = np.asarray(order)
   classes = np.zeros(order.max() + 1, np.int32)
@@ -419,7 +419,7 @@ def _enlarged(setting: _Setting, num: int) -> _Setting:
   order, present = step_order(num, num_steps), split.present
   return setting._replace(
       training_set=setting.training_set._replace(order=order),
-      classes=present[_classes_along(order, len(present))])
+      classes=present[classes_along(order, len(present))])
 
 
 def _converged(setting: _Setting):
