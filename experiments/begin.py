@@ -15,11 +15,11 @@ SIGNALS = signal.SIGINT, signal.SIGTERM
 LINE = "stopped; the same command goes on"
 
 
-def start(main: Callable) -> None:
+def start(main: Callable, config: Path | None = None) -> None:
   """`launch.start`."""
   import launch
 
-  launch.start(main)
+  launch.start(main, config)
 
 
 def handle(handler: Callable) -> None:

@@ -29,9 +29,10 @@ from distill_jax.runs.console import say
 from distill_jax.runs.workdir import flat
 
 FLAGS = flags.FLAGS
+USUAL = Path(__file__).parent / "configs" / "usual.py"
 config_flags.DEFINE_config_file(
-    "config", str(Path(__file__).parent / "configs" / "dm.py"),
-    "What to run: FILE[:options]; by default what suits the data.")
+    "config", None, "What to run: FILE[:options]; usual.py, where --data is "
+    "given: what suits the data.")
 flags.DEFINE_string("workdir", None, "Where the run lives.")
 flags.DEFINE_string("data", None, "SPEC of a data set, not the config's.")
 flags.DEFINE_string(
@@ -48,9 +49,9 @@ flags.DEFINE_bool(
 
 def main(argv):
   del argv
-  unknown = FLAGS["config"].using_default_value
-  if unknown and (FLAGS.data is None or FLAGS.print_config):
-    raise launch.missing("config", "what to run, such as FILE:data=digits")
+  if own_data.is_unsaid(FLAGS["config"], FLAGS.data):
+    raise launch.missing(
+        "config", "what to run, such as FILE:data=digits, or --data=SPEC")
   config, note = own_data.settled(FLAGS["config"], FLAGS.data)
   if FLAGS.print_config:
     print(described(config, published(FLAGS.config)))
@@ -62,8 +63,8 @@ def main(argv):
   workdir.check_own(folder)
   source = sources.source(
       config, data_dir=FLAGS.data_dir, cache=Path(FLAGS.cache_dir or folder))
-  if unknown:
-    config.method = own_data.usual(FLAGS["config"], source)
+  if own_data.is_usual(FLAGS["config"]):
+    config.method = own_data.usual(FLAGS["config"], config, source)
     say(f"method: {config.method.name}, which suits data of this kind")
   if note:
     source = source._replace(facts={**source.facts, "preprocessing": note})
@@ -112,4 +113,4 @@ def described(config, there) -> str:
 
 
 if __name__ == "__main__":
-  begin.start(main)
+  begin.start(main, USUAL)

@@ -34,13 +34,13 @@ class Stopped(KeyboardInterrupt):
     self.signal = number
 
 
-def start(main: Callable) -> None:
-  """Runs `main` and ends the process.
+def start(main: Callable, config: Path | None = None) -> None:
+  """Runs `main` and ends the process; see `run`.
 
   An interrupted computation may still run on XLA's threads; a normal
   interpreter exit would crash them.
   """
-  code = run(main)
+  code = run(main, config=config)
   sys.stdout.flush()
   sys.stderr.flush()
   if code > 128:
@@ -48,18 +48,22 @@ def start(main: Callable) -> None:
   sys.exit(code)
 
 
-def run(main: Callable, argv: list[str] | None = None) -> int:
+def run(
+    main: Callable,
+    argv: list[str] | None = None,
+    config: Path | None = None) -> int:
   """Parses the flags, runs `main(rest)` and returns the exit code.
 
   A `ValueError` is what the library raises for a user's mistake; it becomes
   one line, as do a full disk and its like, and, with the exit code 1, a fault
-  of the program itself. `--debug` shows where it came from.
+  of the program itself. `--debug` shows where it came from. `config` is the
+  file of `--config` where nobody gives one.
   """
   argv = sys.argv if argv is None else argv
   if threading.current_thread() is threading.main_thread():
     begin.handle(_stop)
   try:
-    main(_parse(argv))
+    main(_parse(argv, config))
   except Interrupted as stopped:
     begin.handle(lambda *second: None)
     print(stopped, file=sys.stderr)
@@ -108,8 +112,10 @@ flags.DEFINE_bool("debug", False, "Show the traceback of a mistake.")
 flags.DEFINE_string("data_dir", None, "A folder of data sets.")
 
 
-def _parse(argv):
+def _parse(argv, config):
   app.define_help_flags()
+  if config and not any(a.lstrip("-").split("=")[0] == "config" for a in argv):
+    argv = [argv[0], f"--config={config}", *argv[1:]]
   try:
     rest = flags.FLAGS(argv)
     if "config" in flags.FLAGS:

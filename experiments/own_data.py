@@ -8,8 +8,8 @@ from configs.common import fields, with_recipe
 from ml_collections import ConfigDict, config_flags
 
 from distill_jax import methods
-from distill_jax.errors import ConfigError
 from distill_jax.runs.assess import Settings
+from distill_jax.runs.workdir import flat
 
 _USUAL = Settings()._asdict()
 # Of texts about which nothing is known: all words of each, vectors learned on
@@ -22,9 +22,10 @@ def settled(flag, spec: str | None) -> tuple[ConfigDict, str]:
 
   Constants of preprocessing belong to one data set: others are standardised by
   their own mean and std. Where the options name no data set, the network suits
-  the shape of the data, words have vectors of these data alone, and as many
-  networks are trained as in `runs.assess`. What flags or options say stays as
-  they say it.
+  the shape of the data, words have vectors of these data alone, and the
+  evaluation has the defaults of `runs.assess`: fewer networks and baselines
+  than for the digits, and no training on all data. What flags or options say
+  stays as they say it.
 
   Args:
     flag: of the configuration, parsed.
@@ -34,7 +35,8 @@ def settled(flag, spec: str | None) -> tuple[ConfigDict, str]:
     The configuration, and a line on constants that were not taken, or "".
   """
   config, note = flag.value, ""
-  if spec is None or _name(spec) == _name(config.data):
+  named = not is_usual(flag) or "data" in _said(flag)
+  if spec is None or (named and _name(spec) == _name(config.data)):
     return _changed(config, {} if spec is None else dict(data=spec)), note
   said = _said(flag)
 
@@ -57,10 +59,11 @@ def settled(flag, spec: str | None) -> tuple[ConfigDict, str]:
     if model == "network":
       if free("network", "features", "width"):
         changes["network"] = {}
-      changes["evaluation"] = {
-          field: _USUAL[field] if free(f"evaluation.{field}") else value
-          for field, value in config.evaluation.items()
-      }
+      if free("quick"):
+        changes["evaluation"] = {
+            field: _USUAL[field] if free(f"evaluation.{field}") else value
+            for field, value in config.evaluation.items()
+        }
     if "text" in config:
       changes["text"] = config.text.to_dict() | {
           field: value
@@ -70,25 +73,34 @@ def settled(flag, spec: str | None) -> tuple[ConfigDict, str]:
   return _changed(config, changes), note
 
 
-def usual(flag, source) -> ConfigDict:
-  """The settings of the method that suits data about which nothing is known.
+def is_usual(flag) -> bool:
+  """Whether a configuration leaves the method to the kind of data."""
+  return Path(flag.config_filename.partition(":")[0]).stem == "usual"
+
+
+def is_unsaid(flag, spec: str | None) -> bool:
+  """Whether nobody said what to run: no method, and no data either."""
+  return is_usual(flag) and spec is None and "data" not in _said(flag)
+
+
+def usual(flag, config: ConfigDict, source) -> ConfigDict:
+  """Settings of the method that suits the data, and of what was said of it.
 
   Args:
-    flag: of the usual configuration, that of images.
+    flag: of `configs/usual.py`.
+    config: as settled.
     source: the data.
 
   Raises:
-    ConfigError: a setting of the other method was given.
+    ConfigError: a setting that this method does not have.
   """
-  method = methods.usual(source)
-  given = [item for item in _said(flag) if item.startswith("method.")]
-  if given and method.name != flag.value.method.name:
-    raise ConfigError(
-        f"`--config` must name a file where {sorted(given)[0]} is given: the "
-        f"usual method is {method.name} for these data, and "
-        f"{flag.value.method.name} for images.")
-  if given:
-    return flag.value.method
+  known = flat(config.method.to_dict())
+  said = {
+      "recipe.name" if item == "recipe" else item.removeprefix("method.")
+      for item in _said(flag)
+  }
+  given = {name: known[name] for name in said if name in known}
+  method = methods.with_settings(methods.usual(source), options.nested(given))
   return ConfigDict(fields(with_recipe(method)))
 
 

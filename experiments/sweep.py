@@ -110,6 +110,10 @@ def planned() -> list[Planned]:
     one_of(methods.ENTRIES, "--methods", method)
   for name in FLAGS.parameterizations:
     one_of(parameterization.FACTORIES, "--parameterizations", name)
+  beside = []
+  if FLAGS.data:  # of which configurations do not know what lies beside
+    names = dict.fromkeys(["random_real", points.BASELINES[FLAGS.against]])
+    beside = [f"--config.evaluation.baselines={','.join(names)}"]
   runs = []
   for method, name, ipc in itertools.product(FLAGS.methods,
                                              FLAGS.parameterizations or [""],
@@ -126,8 +130,9 @@ def planned() -> list[Planned]:
     file = f"experiments/configs/{method}.py"
     runs.append(
         Planned(
-            line, int(ipc), folder,
-            (f"--config={file}:{options}", *_AS_MANY, *_settings(method))))
+            line, int(ipc), folder, (
+                f"--config={file}:{options}", *_AS_MANY, *beside,
+                *_settings(method))))
   return runs
 
 

@@ -15,9 +15,8 @@ from distill_jax.errors import ConfigError, DataError
 from distill_jax.methods import outer
 
 FILES = sorted(
-    path.stem
-    for path in launching.CONFIGS.glob("*.py")
-    if path.stem not in ("combined", "common", "data_sets", "students"))
+    path.stem for path in launching.CONFIGS.glob("*.py") if path.stem not in (
+        "combined", "common", "data_sets", "students", "usual"))
 IMAGES = [name for name, d in DATA_SETS.items() if d.traits is not None]
 
 
@@ -87,6 +86,13 @@ def test_loads(name):
      (
          "idc", "data=mnist,parameterization.name=linear_bases",
          dict(method__clamp=False, method__parameterization__num_bases=16)),
+     (
+         "idc", "data=mnist,parameterization.factor=3",
+         dict(method__parameterization__factor=3)),
+     (
+         "idc",
+         "parameterization.name=multi_formation,parameterization.factor=3",
+         dict(method__parameterization__factor=3)),
      (
          "dm", "parameterization.name=quantised,"
          "parameterization.inner.name=frequency",

@@ -44,7 +44,8 @@ for argv in json.loads(sys.stdin.read()):
   with flagsaver.flagsaver(), contextlib.redirect_stdout(out):
     with contextlib.redirect_stderr(err):
       flags.FLAGS.unparse_flags()
-      code = launch.run(launcher.main, sys.argv)
+      code = launch.run(
+          launcher.main, sys.argv, getattr(launcher, "USUAL", None))
   print(json.dumps([code, out.getvalue(), err.getvalue()]))
 """
 
@@ -65,7 +66,7 @@ def distil(*arguments) -> Result:
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err)):  # fmt: skip
     flags.FLAGS.unparse_flags()
-    code = launch.run(distill.main, argv)
+    code = launch.run(distill.main, argv, distill.USUAL)
   return Result(code, out.getvalue(), err.getvalue())
 
 

@@ -1,5 +1,7 @@
 """Data of one's own with the configurations of known data sets."""
 
+import json
+
 import launching
 import numpy as np
 import own_data
@@ -8,6 +10,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from distill_jax import data
+from distill_jax.artifact import load
 from distill_jax.errors import ConfigError
 from distill_jax.runs.assess import Settings
 
@@ -73,6 +76,8 @@ def test_words_have_vectors_of_these_data_alone():
 
 
 def test_networks_are_as_many_as_evaluate_trains():
+  quick, _ = _settled("dm.py:quick", PICTURES)
+  assert quick.evaluation.num_networks == 2
   known, _ = _settled("dm.py:data=mnist", PICTURES)
   assert known.evaluation.num_networks == 20
   config, _ = _settled("dm.py", PICTURES, "--config.evaluation.num_sets=3")
@@ -81,20 +86,64 @@ def test_networks_are_as_many_as_evaluate_trains():
 
 
 @pytest.mark.parametrize(
-    "shape, fields, name, num_steps",
-    [((60, 4), (), "sldd", 1_000), ((60, 4, 4, 1), (), "dm", 1_500),
-     ((60, 4, 4, 1), ("--config.method.num_steps=7",), "dm", 7)])
-def test_the_usual_method(shape, fields, name, num_steps):
+    "shape, options, fields, name, num_steps",
+    [((60, 4), "", (), "sldd", 1_000),
+     ((60, 4), "", ("--config.method.num_steps=7",), "sldd", 7),
+     ((60, 4, 4, 1), ":num_steps=8,recipe=idc", (), "dm", 8),
+     ((60, 4, 4, 1), "", ("--config.method.num_steps=7",), "dm", 7)])
+def test_the_usual_method(shape, options, fields, name, num_steps):
   source = data.from_arrays(np.random.rand(*shape), np.arange(60) % 3)
-  method = own_data.usual(_flag("dm.py", *fields), source)
+  flag = _flag(f"usual.py{options}", *fields)
+  method = own_data.usual(flag, own_data.settled(flag, PICTURES)[0], source)
   assert (method.name, method.num_steps) == (name, num_steps)
+  if "recipe" in options:
+    assert method.recipe.name == "idc"
   assert "recipe" not in method or method.recipe.num_epochs  # all that is run
 
 
 def test_settings_of_another_method_are_refused():
   source = data.from_arrays(np.random.rand(60, 4), np.arange(60) % 3)
-  with pytest.raises(ConfigError, match="method.num_steps is given: .* sldd"):
-    own_data.usual(_flag("dm.py", "--config.method.num_steps=7"), source)
+  flag = _flag("usual.py", "--config.method.covariances=0.1")
+  with pytest.raises(ConfigError, match="sldd` .* got 'covariances'"):
+    own_data.usual(flag, flag.value, source)
+
+
+def test_a_launcher_without_a_configuration(tmp_path):
+  """What is told apart: a table, texts, the digits, and no data at all."""
+  y = np.arange(60) % 3
+  x = np.random.default_rng(0).normal(size=(60, 4)) + 3 * np.eye(4)[y]
+  np.savez(tmp_path / "digits.npz", x_train=x, y_train=y)
+  words = [["red", "green", "blue"][c] for c in y]
+  rows = [f"it is {word} today,{word}" for word in words]
+  (tmp_path / "texts.csv").write_text("\n".join(["text,label", *rows]))
+  few = ("--config.per_class=1", "--config.method.num_steps=2", *launching.FEW)
+  common = "--config.log_every=1", "--config.evaluation.baselines="
+  for place, (spec, name, network) in enumerate(
+      ((f"npz:{tmp_path / 'digits.npz'}", "sldd", "mlp"),
+       (f"csv:{tmp_path / 'texts.csv'}?text=text", "tdd", "text_convnet"))):
+    folder = tmp_path / f"run{place}"
+    command = f"--data={spec}", f"--workdir={folder}", *few, *common
+    result = launching.distil(*command)
+    assert result.code == 0, result.err
+    assert f"method: {name}, " in result.out + result.err
+    config = json.loads((folder / "config.json").read_text())["config"]
+    assert config["method"]["name"] == name
+    assert config["method"]["num_steps"] == 2
+    assert load(folder / "distilled.safetensors").network["name"] == network
+  digits = _flag("usual.py")
+  config, _ = own_data.settled(digits, "digits")
+  assert config.network.to_dict() == {} and not config.evaluation.full_data
+  result = launching.distil(f"--workdir={tmp_path / 'none'}")
+  assert result.code == 2 and "--data=SPEC" in result.err
+
+
+def test_a_field_that_is_misspelt_without_a_configuration(tmp_path):
+  """In a process of its own: flags are defined anew."""
+  (result,) = launching.elsewhere(
+      "distill",
+      ("--data=digits", f"--workdir={tmp_path / 'run'}", "--config.per_clas=3"),
+      cache=tmp_path)
+  assert result.code == 2 and "per_clas, not `per_class`" in result.err
 
 
 def test_print_config_shows_the_data(tmp_path):

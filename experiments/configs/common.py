@@ -168,8 +168,8 @@ def published(config) -> dict[str, Any] | None:
 def _named(given: dict, defaults: Mapping) -> dict:
   """Options that name a document, as the document."""
   given = dict(given)
-  stored = given.get("parameterization")
-  if stored:
+  stored = given.get("parameterization", {})
+  if "name" in stored or "inner" in stored:
     given["parameterization"] = _stored("parameterization", **stored)
     if "clamp" in defaults and not parameterization.from_spec(
         given["parameterization"]).separates_classes:
@@ -177,7 +177,8 @@ def _named(given: dict, defaults: Mapping) -> dict:
   return given
 
 
-def _stored(option: str, name: str = "", inner: Mapping | None = None) -> dict:
+def _stored(
+    option: str, name: str = "", inner: Mapping | None = None, **given) -> dict:
   """All settings of a named parameterization, and of what it quantises."""
   if inner is not None and name != "quantised":
     raise ConfigError(
@@ -186,7 +187,7 @@ def _stored(option: str, name: str = "", inner: Mapping | None = None) -> dict:
   found = dict(one_of(_PARAMETERIZATIONS, f"{option}.name", name), name=name)
   more = {} if inner is None else dict(
       inner=_stored(f"{option}.inner", **inner))
-  return found | more
+  return found | given | more
 
 
 def _method(name, chosen, given: Mapping, data_set) -> methods.Method:
