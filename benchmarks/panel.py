@@ -134,6 +134,11 @@ def measured(name: str, method, options, cells: Cells) -> dict:
     return made._replace(provenance=made.provenance | {_SECONDS: _since(start)})
 
   made = cells.artifact(f"{name}/set", distilled)
+  now = (method or dd.methods.usual(source)).spec
+  if made.provenance["method"] != now:
+    raise WorkdirError(
+        f"{cells.folder} must hold sets of today's settings; got others for "
+        f"{name}: {made.provenance['method']}. Take a new folder.")
   start, distilling = time.perf_counter(), made.provenance[_SECONDS]
   report = assess(
       k_judged,

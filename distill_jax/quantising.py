@@ -61,18 +61,19 @@ def quantise(
 
 
 def encoding_of(artifact: Artifact) -> dict[str, Any] | None:
-  """The parameterization of a set whose codes can hold real samples.
+  """The parameterization that real samples can be stored by, as the set is.
 
   Returns:
-    Its specification; None for pixels, for what has no specification, and where
-    codes of real samples do not decode into them, as with random bases.
+    Its specification; None for pixels, for a set that does not say how it is
+    decoded, and where codes of real samples do not decode into these samples:
+    bases do not.
   """
   try:
     spec = dict(_inner(artifact))
     keeps = from_spec(spec).keeps_inputs
   except ValueError:
     return None
-  if spec["name"] == "pixels" or not keeps:
+  if not keeps:
     return None
   if not artifact.quantiser:
     return spec

@@ -165,8 +165,8 @@ class Parameterization(NamedTuple):
     inputs_per_row: r, inputs that make one row of codes.
     separates_classes: whether each decoded sample belongs to the label row of
       one class alone, so that codes can be split or clamped.
-    keeps_inputs: whether codes of inputs decode into these inputs, or nearly;
-      random bases do not.
+    keeps_inputs: whether inputs become codes that are smaller than they, and
+      that decode into nearly the same; not so random bases.
     init_for: `(real, classes [R]) -> init`, for codes that depend on real data
       besides their inputs, given the class of each label row; None for others.
       `real(c)` yields all samples of class c, part by part, in model space.

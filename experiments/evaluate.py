@@ -27,7 +27,7 @@ from absl import flags
 from distill_jax import artifact as artifacts
 from distill_jax import figures
 from distill_jax.evaluation import attacks, baselines, columns, recipes
-from distill_jax.quantising import quantise
+from distill_jax.quantising import encoding_of, quantise
 from distill_jax.runs import real_data, source_of, workdir
 from distill_jax.runs.assess import Settings, assess, check_evaluation
 from distill_jax.runs.files import command, write_json
@@ -87,7 +87,8 @@ def main(argv):
   check_evaluation(
       settings,
       *specs or [artifact.network],
-      quantised=artifact.quantiser is not None)
+      quantised=artifact.quantiser is not None,
+      encoded=encoding_of(artifact) is not None)
   launch.widen(*specs or [artifact.network])
   reading = dict(data_dir=FLAGS.data_dir, validation_fraction=0.1)
   report = assess(

@@ -27,8 +27,9 @@ _COLUMNS = dict(
         "distilling", "date"),
     storage=(
         "row", "bits", "samples", "bytes", "bits a class", "accuracy",
-        "random real", "real, same bytes", "real, quantised alike", "networks",
-        "epochs", "seed", "device", "distilling", "date"),
+        "random real", "real, same bytes", "real, quantised alike",
+        "real, stored alike", "networks", "epochs", "seed", "device",
+        "distilling", "date"),
     trajectories=(
         "row", "samples", "labels", "accuracy", "hard labels", "random real",
         "gain", "experts", "training them", "distilling", "epochs", "networks",

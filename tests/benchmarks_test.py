@@ -5,6 +5,7 @@ import json
 import pathlib
 import shlex
 import tempfile
+from functools import partial
 from unittest import mock
 
 import chex
@@ -30,6 +31,7 @@ from absl.testing import absltest, parameterized
 
 import distill_jax as dd
 from distill_jax import nn
+from distill_jax.methods import condensing
 
 BENCHMARKS = pathlib.Path(__file__).parents[1] / "benchmarks"
 
@@ -345,6 +347,30 @@ class PanelTest(parameterized.TestCase):
       panel.main([*arguments, "--seed=2"])
     assert error.value.code == 2
 
+  def test_the_usual_method_of_each_member(self):
+    settings = dict(num_steps=2, batch_size=4, recipe=dict(num_epochs=2))
+    folder = self.folder / "kept"
+    arguments = ["--members=iris", "--networks=2", f"--workdir={folder}"]
+    asked = []
+
+    def usual(source, **more):
+      asked.append(source.num_classes)
+      return dd.methods.dm(**settings, **more)
+
+    def shown(usual):
+      with mock.patch("distill_jax.methods.usual",
+                      usual), mock.patch.object(condensing, "usual", usual):
+        with mock.patch.object(panel.timing, "show") as table:
+          panel.main(arguments)
+      return table.call_args[0][0][0]
+
+    row = shown(usual)
+    assert set(asked) == {3} and row["method"] == "dm"
+    assert shown(usual) == row  # nothing is made anew
+    (folder / "cells" / "iris" / "validation.json").unlink()
+    with pytest.raises(SystemExit):  # the folder's set is of other settings
+      shown(partial(usual, learning_rate=0.5))
+
   @parameterized.parameters(
       ((3.0,) * 15 + (-5.0,), 15, True), ((4.0,) * 14 + (-5.0,) * 2, 14, True),
       ((9.0,) * 13 + (0.0,) * 3, 13, False), ((1.9,) * 16, 16, False),
@@ -400,7 +426,7 @@ class PanelTest(parameterized.TestCase):
 
   @parameterized.parameters(
       "--members=minst", "--settings=[]", "--settings={", "--method=dmm",
-      '--settings={"steps": 1}', "--per_class=0")
+      '--settings={"steps": 1}', '--settings={"num_steps": 1}', "--per_class=0")
   def test_refused_panels(self, argument):
     with pytest.raises(SystemExit) as error:
       panel.main(["--members=iris", argument])

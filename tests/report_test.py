@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from functools import partial
+from functools import cache, partial
 from unittest import mock
 
 import chex
@@ -79,6 +79,7 @@ class CostTest(parameterized.TestCase):
       asked.append(num_epochs)
       return variables
 
+    @cache
     def build(num_epochs=300):
       return recipe.Recipe(
           "dc", partial(train, num_epochs), (("num_epochs", num_epochs),))
@@ -87,7 +88,7 @@ class CostTest(parameterized.TestCase):
                          dc=build), mock.patch.object(cost.time, "perf_counter",
                                                       side_effect=[5.0, 8.0]):
       found = cost.cost_of_set(
-          jax.random.key(0), network, _set(), recipe=build(epochs))
+          jax.random.key(0), network, _set(), recipe=build(num_epochs=epochs))
     assert asked == [min(epochs, 20)]
     assert found == (None, seconds)
 

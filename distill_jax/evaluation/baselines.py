@@ -12,8 +12,7 @@ The baselines of Wang et al. (2018, arXiv 1811.10959) and Sucholutsky & Schonlau
   byte_matched_quantised as many real samples, quantised in model space as a
                          quantised set is, as it has bytes for
   encoded_real           real samples stored as the set is, and not learned:
-                         four small real images in one, some of their
-                         frequencies, ...
+                         four small images in one, frequencies, or fields
   random_real_converged  random real, trained until its loss is small
 
 Each is laid out like the set it is compared with: the same number of inner
@@ -40,16 +39,16 @@ from distill_jax.evaluation import metrics
 from distill_jax.evaluation.evaluator import evaluate_each, evaluate_sets
 from distill_jax.evaluation.learners import Learner, nearest_neighbours, student
 from distill_jax.evaluation.recipes import converged, from_spec, in_order
-from distill_jax.initialisation import (
-    from_real,
-    samples_of,
-    start_classes,
-    step_order,
-)
+from distill_jax.initialisation import samples_of, start_classes, step_order
 from distill_jax.labels import centred_rows, label_rows
 from distill_jax.parameterization import from_spec as parameterization_of
 from distill_jax.parameterization.quantised import Quantiser
-from distill_jax.selection import class_mean, kmeans, random_real
+from distill_jax.selection import (
+    class_mean,
+    class_parts,
+    kmeans,
+    random_real,
+)
 from distill_jax.types import Array, Network, Samples, TrainingSet
 
 # For tables and figures.
@@ -212,7 +211,7 @@ def possible(
   Args:
     trained: whether a network is, or else a learner is fitted.
     quantised: whether the set is.
-    encoded: whether its samples are decoded from codes that real samples have.
+    encoded: whether its parameterization keeps inputs; see `Parameterization`.
   """
   there = {OF_NETWORKS: trained, OF_QUANTISED: quantised, OF_CODES: encoded}
   absent = {
@@ -385,25 +384,27 @@ def _byte_matched_quantised(setting: _Setting):
 
 
 def _encoded(setting: _Setting):
-  stored, order = parameterization_of(
-      setting.encoding), setting.training_set.order
-
-  def draw(key):
-    codes = from_real(
-        key,
-        setting.source,
-        stored,
-        num_samples=order.size,
-        num_steps=len(order)).codes
-    return stored.decode(codes), stored.owner(codes)
-
+  stored = parameterization_of(setting.encoding)
+  source, classes = setting.source, setting.classes
+  init = stored.init
+  if stored.init_for is not None:
+    init = stored.init_for(partial(class_parts, source.train), classes)
+  drawn = random_real(
+      setting.k_draw, source.train, np.repeat(classes, stored.inputs_per_row),
+      setting.num_sets)
   keys = jax.random.split(setting.k_draw, setting.num_sets)
-  inputs, (owner, *_) = zip(*map(draw, keys), strict=True)
+  codes = list(map(init, keys, drawn))
+  owner, order = stored.owner(codes[0]), setting.training_set.order
+  if len(owner) != len(setting.training_set.samples.inputs):
+    raise ValueError(
+        "`num_samples` must be the number of label rows of the set, whose "
+        f"samples are {len(setting.training_set.samples.inputs)}; got "
+        f"{order.size}, of {len(owner)} samples.")
   decoded = setting._replace(
       training_set=setting.training_set._replace(
           order=samples_of(order, owner)),
-      classes=setting.classes[np.asarray(owner)])
-  return _trained(decoded, jnp.stack(inputs))
+      classes=classes[np.asarray(owner)])
+  return _trained(decoded, jnp.stack(list(map(stored.decode, codes))))
 
 
 def _enlarged(setting: _Setting, num: int) -> _Setting:

@@ -90,7 +90,7 @@ def field(
     return owners(len(codes["layers"][0]["bias"]), per_row)
 
   return Parameterization(
-      init, decode, owner, inputs_per_row=per_row, keeps_inputs=True)
+      init, decode, owner, inputs_per_row=per_row, keeps_inputs=fit_steps > 0)
 
 
 def at_size(codes: PyTree, height: int, width: int) -> PyTree:

@@ -24,5 +24,4 @@ def pixels() -> Parameterization:
   def owner(codes):
     return jnp.arange(codes.shape[0], dtype=jnp.int32)
 
-  return Parameterization(
-      init, decode, owner, separates_classes=True, keeps_inputs=True)
+  return Parameterization(init, decode, owner, separates_classes=True)

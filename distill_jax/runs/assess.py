@@ -200,7 +200,8 @@ def assess(
   check_evaluation(
       settings,
       *(student.spec for student in chosen),
-      quantised=artifact.quantiser is not None)
+      quantised=artifact.quantiser is not None,
+      encoded=encoding_of(artifact) is not None)
   if from_spec(
       artifact.recipe).regression and "calibration" in settings.columns:
     raise ConfigError(
@@ -228,13 +229,15 @@ def assess(
 def check_evaluation(
     settings: Settings,
     *specs: Mapping[str, Any],
-    quantised: bool = False) -> None:
+    quantised: bool = False,
+    encoded: bool = False) -> None:
   """Refuses early what the evaluation of these networks cannot do.
 
   Args:
     settings: how much is measured.
     *specs: of networks or kernels, the first of them with the baselines.
     quantised: whether the set is.
+    encoded: whether it is stored by a parameterization that keeps inputs.
 
   Raises:
     ConfigError: an unknown baseline; kernels alone, trained on all data.
@@ -247,7 +250,8 @@ def check_evaluation(
   _baseline_names(
       settings.baselines,
       trained=models.is_network(specs[0]),
-      quantised=quantised)
+      quantised=quantised,
+      encoded=encoded)
   if _column_names(settings.columns) and not models.is_network(specs[0]):
     raise ConfigError(
         "`columns` must be empty where no network is trained; got "

@@ -178,12 +178,16 @@ class Run:
     def store(task: Task) -> Store:
       for line in lines:
         say(line)
+      stored = self.method.parameterization
       check_evaluation(
-          self._evaluation, task.spec or {
+          self._evaluation,
+          task.spec or {
               "name": {
                   "kernel": "kernel_ridge"
               }.get(self.method.model, "network")
-          })
+          },
+          quantised=dict(stored.spec).get("name") == "quantised",
+          encoded=bool(stored.spec) and stored.keeps_inputs)
       workdir.create(self.folder)
       held.enter_context(alone(self.folder))
       forget_halves(self.folder, "config.json", *FILES, "*.png")
