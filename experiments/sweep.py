@@ -6,6 +6,14 @@
     --parameterizations=pixels,multi_formation,linear_bases --ipc=1,10 \\
     --set=method.num_steps=2000 --workdir=DIR
 
+With `--per_class_bytes=B` in place of `--ipc`, each line has as many label rows
+of a class as fit into B bytes, so that parameterizations and bits are compared
+at equal size:
+
+  python experiments/sweep.py --methods=dm --dataset=mnist --workdir=DIR \\
+    --parameterizations=pixels,frequency --bits=32,8,4,2 --against=bits \\
+    --per_class_bytes=6352 --set=frequency:keep=98
+
 Data of your own need no `--dataset`, which chooses published settings. A point
 is a run of `distill.py` in a folder of its own below DIR, so the same command
 goes on where it was interrupted, and a later one with more points takes over
@@ -15,6 +23,7 @@ samples, or of as many bytes, is a line of its own, measured with as many
 networks as a set.
 """
 
+import ast
 import itertools
 from pathlib import Path
 from typing import NamedTuple
@@ -23,15 +32,21 @@ import begin
 import launch
 import launched
 from absl import flags
+from configs.common import stored_as
 from configs.data_sets import DATA_SETS
 
-from distill_jax import figures, methods, parameterization
+from distill_jax import data, figures, methods, parameterization
 from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation import points
+from distill_jax.parameterization.sizes import rows_within
 from distill_jax.runs.files import command, write_json
 
 FLAGS = flags.FLAGS
+_FLOATS = "32"
+_BITS = _FLOATS, "8", "4", "2"
+# By axis, what sets of floats are compared with too.
+_BESIDE = {**points.BASELINES, "bits": "byte_matched_real"}
 _METHODS = ', '.join(sorted(methods.ENTRIES))
 # A baseline as many networks as a set; `--set` may say otherwise.
 _AS_MANY = (
@@ -39,17 +54,23 @@ _AS_MANY = (
 flags.DEFINE_list("methods", None, f"Among {_METHODS}.")
 flags.DEFINE_string(
     "dataset", None, f"Of {', '.join(sorted(DATA_SETS))}; or give --data.")
-flags.DEFINE_list("ipc", None, "Samples per class.")
+flags.DEFINE_list("ipc", None, "Samples per class; or")
+flags.DEFINE_integer(
+    "per_class_bytes", 0, "Bytes of each class: as many samples as fit.")
 flags.DEFINE_list(
     "parameterizations", [], "One line for each; by default the method's own.")
+flags.DEFINE_list(
+    "bits", [], "One line for each: of a value, 8, 4 or 2, or 32 for floats.")
 flags.DEFINE_string("options", "", "Further options of the configurations.")
 flags.DEFINE_multi_string(
     "set", [],
-    "field=value of all, or METHOD:field=value of one; the last one counts.")
-flags.DEFINE_enum("against", "samples", figures.AXES, "The horizontal axis.")
+    "field=value of all, or NAME:field=value of a method or parameterization; "
+    "NAME:setting=value of the parameterization itself. The last one counts.")
+flags.DEFINE_enum(
+    "against", "samples", points.BASELINES, "The horizontal axis.")
 flags.DEFINE_string("workdir", None, "Where the runs and the figure live.")
 flags.DEFINE_string("data", None, "SPEC of a data set, not the dataset's.")
-flags.mark_flags_as_required(["methods", "ipc", "workdir"])
+flags.mark_flags_as_required(["methods", "workdir"])
 
 
 class Planned(NamedTuple):
@@ -86,8 +107,7 @@ def main(argv):
       figures.accuracy_against(
           points.drawn(found),
           FLAGS.against,
-          title=f"{data} by {names}; samples per class: {', '.join(FLAGS.ipc)}"
-      ), file.with_suffix(".png"))
+          title=f"{data} by {names}; {_size()}"), file.with_suffix(".png"))
   write_json(file, dict(against=FLAGS.against, points=found, command=command()))
   print(points.table(found, FLAGS.against))
   for pair, gains in points.comparisons(found, FLAGS.against).items():
@@ -100,56 +120,121 @@ def _title(method: str) -> str:
   return methods.ENTRIES[method].make().title
 
 
+def _size() -> str:
+  if FLAGS.per_class_bytes:
+    return f"{FLAGS.per_class_bytes:,} bytes per class"
+  return f"samples per class: {', '.join(FLAGS.ipc)}"
+
+
 def planned() -> list[Planned]:
   """The runs that the flags ask for."""
+  _check()
+  within = _within() if FLAGS.per_class_bytes else None
+  runs = []
+  for method, stored, bits in itertools.product(FLAGS.methods,
+                                                FLAGS.parameterizations or [""],
+                                                FLAGS.bits or [""]):
+    sizes = [str(within(stored, bits))] if within else FLAGS.ipc
+    runs += [_run(method, stored, bits, ipc) for ipc in sizes]
+  return runs
+
+
+def _check() -> None:
+  """Refuses what is misspelt or left out, before any run."""
   if FLAGS.dataset is not None:
     one_of(DATA_SETS, "--dataset", FLAGS.dataset)
   elif FLAGS.data is None:
     raise launch.missing("dataset", "or --data, SPEC of your own data")
-  for method in FLAGS.methods:
-    one_of(methods.ENTRIES, "--methods", method)
-  for name in FLAGS.parameterizations:
-    one_of(parameterization.FACTORIES, "--parameterizations", name)
-  beside = []
-  if FLAGS.data:  # of which configurations do not know what lies beside
-    names = dict.fromkeys(["random_real", points.BASELINES[FLAGS.against]])
-    beside = [f"--config.evaluation.baselines={','.join(names)}"]
-  runs = []
-  for method, name, ipc in itertools.product(FLAGS.methods,
-                                             FLAGS.parameterizations or [""],
-                                             FLAGS.ipc):
+  known = dict(
+      methods=methods.ENTRIES,
+      parameterizations=parameterization.FACTORIES,
+      bits=_BITS)
+  for flag, names in known.items():
+    for name in getattr(FLAGS, flag):
+      one_of(names, f"--{flag}", name)
+  if bool(FLAGS.ipc) == bool(FLAGS.per_class_bytes):
+    raise launch.missing("ipc", "samples per class, or --per_class_bytes")
+  if FLAGS.per_class_bytes and not FLAGS.parameterizations:
+    raise launch.missing("parameterizations", "whose sizes are compared")
+  for ipc in FLAGS.ipc or []:
     if not ipc.isdecimal() or int(ipc) < 1:
       raise ConfigError(f"`--ipc` must be whole numbers above 0; got {ipc!r}.")
-    line = ", ".join(filter(None, (_title(method), name.replace("_", " "))))
-    options = ",".join(
-        filter(
-            None, (
-                FLAGS.dataset and f"data={FLAGS.dataset}", f"ipc={ipc}",
-                name and f"parameterization.name={name}", FLAGS.options)))
-    folder = "_".join(filter(None, (method, name, ipc)))
-    file = f"experiments/configs/{method}.py"
-    runs.append(
-        Planned(
-            line, int(ipc), folder, (
-                f"--config={file}:{options}", *_AS_MANY, *beside,
-                *_settings(method))))
-  return runs
 
 
-def _settings(method: str) -> list[str]:
-  """What `--set` says for a method, in its order."""
-  settings = []
-  for item in FLAGS.set:
-    field, mark, value = item.partition("=")
-    of, _, field = field.rpartition(":")
-    if not field or not mark:
-      raise ConfigError(
-          f"`--set` must be field=value or METHOD:field=value; got {item!r}.")
-    if of:
-      one_of(FLAGS.methods, "METHOD of --set", of)
-    if of in ("", method):
-      settings.append(f"--config.{field}={value}")
-  return settings
+def _run(method: str, stored: str, bits: str, ipc: str) -> Planned:
+  """One run: its options, then its fields in the order in which they count."""
+  place, fields, inner = "", [*_AS_MANY], ""
+  if stored:
+    place = f"parameterization.name={stored}"
+  if bits not in ("", _FLOATS):
+    inner = "inner."
+    place = "parameterization.name=quantised,parameterization.inner.name=" + (
+        stored or "pixels")
+    fields.append(f"--config.method.parameterization.bits={bits}")
+  if FLAGS.dataset is None:  # nothing says what own data lie beside
+    names = dict.fromkeys(["random_real", _BESIDE[FLAGS.against]])
+    fields.append(f"--config.evaluation.baselines={','.join(names)}")
+  dataset = FLAGS.dataset and f"data={FLAGS.dataset}"
+  options = filter(None, (dataset, f"ipc={ipc}", place, FLAGS.options))
+  for of, field, value in map(_parted, FLAGS.set):
+    if _is_own(of, field):
+      field = f"method.parameterization.{inner}{field}"
+    if of in ("", method, stored):
+      fields.append(f"--config.{field}={value}")
+  told = "" if FLAGS.against == "bits" else bits  # it is the axis
+  line = _title(method), stored.replace("_", " "), told and f"{told} bits"
+  file = f"--config=experiments/configs/{method}.py:{','.join(options)}"
+  return Planned(
+      ", ".join(filter(None, line)), int(ipc),
+      "_".join(filter(None, (method, stored, bits, ipc))), (file, *fields))
+
+
+def _within():
+  """`(parameterization, bits) -> label rows of each class`."""
+  spec = FLAGS.data or DATA_SETS[FLAGS.dataset].spec
+  source = data.read(spec, data_dir=FLAGS.data_dir)
+
+  def rows(name: str, bits: str) -> int:
+    settings = {
+        field: _value(text)
+        for of, field, text in map(_parted, FLAGS.set)
+        if of == name and _is_own(of, field)
+    }
+    stored = {**stored_as("--parameterizations", name), **settings}
+    if bits not in ("", _FLOATS):
+      stored = dict(name="quantised", inner=stored, bits=int(bits))
+    return rows_within(
+        stored,
+        FLAGS.per_class_bytes,
+        shape=source.example.shape[1:],
+        num_classes=source.num_classes)
+
+  return rows
+
+
+def _value(text: str):
+  """A number, where the text is one."""
+  try:
+    return ast.literal_eval(text)
+  except (SyntaxError, ValueError):
+    return text
+
+
+def _is_own(of: str, field: str) -> bool:
+  """Whether a setting is of the parameterization itself, not a field."""
+  return of in FLAGS.parameterizations and "." not in field
+
+
+def _parted(item: str) -> tuple[str, str, str]:
+  """Whose setting, its name and its value."""
+  field, mark, value = item.partition("=")
+  of, _, field = field.rpartition(":")
+  if not field or not mark:
+    raise ConfigError(
+        f"`--set` must be field=value or NAME:field=value; got {item!r}.")
+  if of:
+    one_of([*FLAGS.methods, *FLAGS.parameterizations], "NAME of --set", of)
+  return of, field, value
 
 
 def _absolute(spec: str) -> str:

@@ -24,7 +24,8 @@ def run(launch):
   with open(folder.parent / "asked", "a") as file:
     file.write(json.dumps([folder.name, launch.arguments]) + "\\n")
   method, *_, ipc = folder.name.split("_")
-  ipc, own = int(ipc), accuracies[method, int(ipc)]
+  ipc, own = int(ipc), accuracies.get((method, int(ipc)), (0.5, 0.6, 0.7))
+  bits = [int(part) for part in folder.name.split("_")[2:-1] if part in "842"]
   baseline = dict(mean=0.3, std=0.1, stderr=0.05)
   return dict(
       num_samples=10 * ipc, num_networks=3, label_regime="hard", seed=0,
@@ -36,7 +37,9 @@ def run(launch):
       baselines=dict(
           random_real=dict(num_samples=10 * ipc, **baseline),
           byte_matched_real=dict(num_samples=40 * ipc, **baseline),
+          byte_matched_quantised=dict(num_samples=20 * ipc, **baseline),
       ),
+      quantisation=dict(bits=bits[0]) if bits else None,
   )
 launched.Launch.run = run
 """
@@ -44,8 +47,10 @@ MISTAKES = {
     "--methods=dm,sm": "`--methods` must be one of",
     "--dataset=mnst": "`--dataset` must be one of",
     "--parameterizations=pixel": "`--parameterizations` must be one of",
-    "--set=num_steps": "`--set` must be field=value or METHOD:field=value; got",
-    "--set=ncfm:num_steps=5": "`METHOD of --set` must be one of dm, dsa; got",
+    "--set=num_steps": "`--set` must be field=value or NAME:field=value; got",
+    "--set=ncfm:num_steps=5": "`NAME of --set` must be one of dm, dsa; got",
+    "--bits=8,3": "`--bits` must be one of 2, 32, 4, 8; got '3'",
+    "--per_class_bytes=99": "`--ipc` must be given",
     "--ipc=1,two": "`--ipc` must be whole numbers above 0; got 'two'"
 }
 
@@ -60,8 +65,14 @@ def swept(tmp_path_factory):
                  "--parameterizations=pixels,linear_bases"),
              *((change,) for change in MISTAKES)]
   own = "--methods=dm", "--ipc=1", "--data=folder:pictures"
-  folders = [home / str(i) for i in range(len(changes) + 2)]
-  commands = [*((*COMMAND, *change) for change in changes), own, own[:2]]
+  alike = (
+      "--methods=dm", "--dataset=digits", "--per_class_bytes=600",
+      "--parameterizations=pixels,frequency", "--bits=32,8", "--against=bits",
+      "--set=frequency:keep=9", "--set=frequency:mask=lowpass",
+      "--set=pixels:method.num_steps=4")
+  last = alike, own, own[:2]
+  folders = [home / str(i) for i in range(len(changes) + len(last))]
+  commands = [*((*COMMAND, *change) for change in changes), *last]
   results = launching.elsewhere(
       "sweep",
       *((*command, f"--workdir={folder}")
@@ -129,8 +140,38 @@ def test_against_bytes_each_parameterization_is_a_line(swept):
   assert "DM, pixels over" not in result.out
 
 
+def test_as_many_rows_as_fit_into_some_bytes(swept):
+  """A row of pixels has 256 + 40 bytes, or 64 + 4 + 40; 9 coefficients 36 + 40,
+  or 9 + 4 + 40.
+  """
+  home, result = swept[-3]
+  assert result.code == 0, result.err
+  asked = dict(_asked(home))
+  assert list(asked) == [
+      "dm_pixels_32_2", "dm_pixels_8_5", "dm_frequency_32_7",
+      "dm_frequency_8_11"
+  ]
+  assert asked["dm_frequency_8_11"] == [
+      "--config=experiments/configs/dm.py:data=digits,ipc=11,"
+      "parameterization.name=quantised,parameterization.inner.name=frequency",
+      "--config.evaluation.num_sets=0",
+      "--config.evaluation.networks_per_set=0",
+      "--config.method.parameterization.bits=8",
+      "--config.method.parameterization.inner.keep=9",
+      "--config.method.parameterization.inner.mask=lowpass",
+      f"--cache_dir={home}"
+  ]
+  assert "--config.method.parameterization.keep=9" in asked["dm_frequency_32_7"]
+  assert "--config.method.num_steps=4" in asked["dm_pixels_32_2"]
+  points = _points(home)
+  assert [p["bits"] for p in points] == [32, 8, 32, 8]
+  assert {p["label"] for p in points} == {"DM, pixels", "DM, frequency"}
+  assert "real, quantised alike" in result.out
+  assert "DM, pixels over DM, frequency by bits:\n  32: " in result.out
+
+
 def test_mistakes_are_told_before_any_run(swept):
-  for (home, result), message in zip(swept[2:-2], MISTAKES.values(),
+  for (home, result), message in zip(swept[2:-3], MISTAKES.values(),
                                      strict=True):
     assert result.code == launch.MISTAKE and message in result.err
     assert not home.exists()
@@ -142,7 +183,8 @@ def test_own_data_need_no_data_set(swept):
   assert _asked(home)[0][1] == [
       "--config=experiments/configs/dm.py:ipc=1",
       "--config.evaluation.num_sets=0",
-      "--config.evaluation.networks_per_set=0", f"--cache_dir={home}",
+      "--config.evaluation.networks_per_set=0",
+      "--config.evaluation.baselines=random_real", f"--cache_dir={home}",
       "--data=folder:pictures"
   ]
   assert refused.code == launch.MISTAKE and not none.exists()

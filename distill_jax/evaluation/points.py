@@ -5,9 +5,13 @@ import itertools
 from distill_jax.evaluation import baselines, metrics
 
 # The baseline of as many as lie along the axis.
-BASELINES = {"samples": "random_real", "bytes": "byte_matched_real"}
+BASELINES = {
+    "samples": "random_real",
+    "bytes": "byte_matched_real",
+    "bits": "byte_matched_quantised"
+}
 # The field in which points must agree to be compared.
-SAME = {"samples": "samples_per_class", "bytes": "bytes"}
+SAME = {"samples": "samples_per_class", "bytes": "bytes", "bits": "bits"}
 _OF_A_RUN = ("num_networks", "label_regime", "seed", "device", "seconds")
 
 
@@ -24,6 +28,7 @@ def point(line: str, ipc: int, report: dict, against: str) -> dict:
   size = dict(
       samples_per_class=ipc,
       num_samples=report["num_samples"],
+      bits=(report.get("quantisation") or {}).get("bits", 32),
       bytes=report["storage_bytes"]["total"])
   return dict(
       label=line,

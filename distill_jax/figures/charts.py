@@ -19,6 +19,7 @@ _OVER_NETWORKS = "one standard deviation over networks"
 AXES = {
     "samples": ("num_samples", "number of distilled samples", ""),
     "bytes": ("bytes", "size of the set", "B"),
+    "bits": ("bits", "bits of each value; 32 are floats", ""),
     "minutes": ("minutes", "time until the set is there", "min")
 }
 _LEVELS = ("--", ":", "-.")
@@ -82,10 +83,10 @@ def accuracy_against(
   """Test accuracy against the size or the cost of a set, a line for each label.
 
   Args:
-    rows: `label` (of the line), `num_samples`, `bytes` or `minutes`, `mean` and
-      `std` (fractions; the std may be missing, and is not drawn where
-      `per_network` holds one network).
-    axis: "samples", "bytes" or "minutes".
+    rows: `label` (of the line), `num_samples`, `bytes`, `bits` or `minutes`,
+      `mean` and `std` (fractions; the std may be missing, and is not drawn
+      where `per_network` holds one network).
+    axis: "samples", "bytes", "bits" or "minutes".
     full_data: accuracy from all real data, a fraction; drawn dashed, and
       dotted 90 % of it.
     levels: other accuracies that are drawn across, fractions by what they are.

@@ -170,14 +170,14 @@ def _named(given: dict, defaults: Mapping) -> dict:
   given = dict(given)
   stored = given.get("parameterization", {})
   if "name" in stored or "inner" in stored:
-    given["parameterization"] = _stored("parameterization", **stored)
+    given["parameterization"] = stored_as("parameterization", **stored)
     if "clamp" in defaults and not parameterization.from_spec(
         given["parameterization"]).separates_classes:
       given["clamp"] = False
   return given
 
 
-def _stored(
+def stored_as(
     option: str, name: str = "", inner: Mapping | None = None, **given) -> dict:
   """All settings of a named parameterization, and of what it quantises."""
   if inner is not None and name != "quantised":
@@ -186,7 +186,7 @@ def _stored(
         f"quantised; got {inner['name']!r}.")
   found = dict(one_of(_PARAMETERIZATIONS, f"{option}.name", name), name=name)
   more = {} if inner is None else dict(
-      inner=_stored(f"{option}.inner", **inner))
+      inner=stored_as(f"{option}.inner", **inner))
   return found | given | more
 
 
