@@ -101,7 +101,7 @@ def test_two_signals_during_steps_are_one(capsys, monkeypatch):
 @pytest.fixture
 def parsed(monkeypatch):
   """Whatever the flags of this process."""
-  monkeypatch.setattr(launch, "_parse", lambda argv: argv)
+  monkeypatch.setattr(launch, "_parse", lambda argv, config: argv)
 
 
 @pytest.mark.parametrize(
