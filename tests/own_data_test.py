@@ -87,7 +87,7 @@ def test_networks_are_as_many_as_evaluate_trains():
 
 @pytest.mark.parametrize(
     "shape, options, fields, name, num_steps",
-    [((60, 4), "", (), "sldd", 1_000),
+    [((60, 4), "", (), "sldd", 300),
      ((60, 4), "", ("--config.method.num_steps=7",), "sldd", 7),
      ((60, 4, 4, 1), ":num_steps=8,recipe=idc", (), "dm", 8),
      ((60, 4, 4, 1), "", ("--config.method.num_steps=7",), "dm", 7)])

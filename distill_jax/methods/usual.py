@@ -8,7 +8,12 @@ from distill_jax.text.embedding import is_of_words
 
 # For tables, and series too. From real samples, or with larger steps, sets fit
 # the training samples of small tables, and test samples less well.
-_TABLES = dict(start="kmeans", num_steps=1_000, learning_rate=0.003)
+_TABLES = dict(
+    start="kmeans",
+    num_steps=300,
+    learning_rate=0.01,
+    label_learning_rate=0.01,
+    step_size_learning_rate=0.01)
 
 
 def usual(source) -> Method:
