@@ -6,8 +6,8 @@ from distill_jax.methods.method import Method
 from distill_jax.methods.unrolled import sldd, tdd
 from distill_jax.text.embedding import is_of_words
 
-# For tables, and series too. From real samples, or with larger steps, sets fit
-# the training samples of small tables, and test samples less well.
+# For tables, and series too. In longer runs, or with larger steps, sets fit the
+# training samples of small tables better, and test samples less well.
 _TABLES = dict(
     start="kmeans",
     num_steps=300,
