@@ -612,7 +612,7 @@ def test_the_rival_in_the_same_codes_by_its_name(tmp_path):
               dd.methods.dm(
                   num_steps=1,
                   batch_size=2,
-                  recipe=dict(num_epochs=1),
+                  recipe=dict(name="dc", num_epochs=1),
                   parameterization=dict(name="multi_formation", factor=factor)),
               "mlp",
               per_class=2) for factor in (2, 4)
