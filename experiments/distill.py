@@ -53,19 +53,25 @@ def main(argv):
     raise launch.missing(
         "config", "what to run, such as FILE:data=digits, or --data=SPEC")
   config, note = own_data.settled(FLAGS["config"], FLAGS.data)
-  if FLAGS.print_config:
+  usual = own_data.is_usual(FLAGS["config"])
+  if FLAGS.print_config and not usual:
     print(described(config, published(FLAGS.config)))
     return
-  if FLAGS.workdir is None:
+  if FLAGS.workdir is None and not FLAGS.print_config:
     raise launch.missing("workdir", "a folder for the run")
   launch.widen(config.network)
-  folder = Path(FLAGS.workdir)
-  workdir.check_own(folder)
+  folder = Path(FLAGS.workdir or ".")
+  if not FLAGS.print_config:
+    workdir.check_own(folder)
+  cache = FLAGS.cache_dir or FLAGS.workdir
   source = sources.source(
-      config, data_dir=FLAGS.data_dir, cache=Path(FLAGS.cache_dir or folder))
-  if own_data.is_usual(FLAGS["config"]):
+      config, data_dir=FLAGS.data_dir, cache=Path(cache) if cache else None)
+  if usual:
     config.method = own_data.usual(FLAGS["config"], config, source)
     say(f"method: {config.method.name}, which suits data of this kind")
+  if FLAGS.print_config:
+    print(described(config, None))
+    return
   if note:
     source = source._replace(facts={**source.facts, "preprocessing": note})
   per_class, fewer = own_data.per_class(FLAGS["config"], config, source)

@@ -114,7 +114,8 @@ flags.DEFINE_string("data_dir", None, "A folder of data sets.")
 
 def _parse(argv, config):
   app.define_help_flags()
-  if config and not any(a.lstrip("-").split("=")[0] == "config" for a in argv):
+  named = any(a.lstrip("-").split("=")[0] == "config" for a in argv)
+  if config and not named:
     argv = [argv[0], f"--config={config}", *argv[1:]]
   try:
     rest = flags.FLAGS(argv)
@@ -125,8 +126,9 @@ def _parse(argv, config):
   except (AttributeError, KeyError) as error:
     raise ConfigError(
         "`--config` must have every field that is set; got "
-        f"{_plain(error)}. {_sections(argv[0])}; --print_config lists them."
-    ) from error
+        f"{_plain(error)}. " + (
+            _UNNAMED if config and not named else
+            f"{_sections(argv[0])}; --print_config lists them.")) from error
   except (OSError, SyntaxError) as error:
     raise ConfigError(
         "`--config` must name a configuration file; got "
@@ -136,6 +138,11 @@ def _parse(argv, config):
     raise ConfigError(
         f"arguments must begin with --; got {rest[1]!r}. See --help.")
   return rest
+
+
+_UNNAMED = (
+    "Without --config these are the fields of images; "
+    "--config=experiments/configs/METHOD.py has those of another method.")
 
 
 def _sections(program: str) -> str:

@@ -8,6 +8,7 @@ from configs.common import fields, with_recipe
 from ml_collections import ConfigDict, config_flags
 
 from distill_jax import methods
+from distill_jax.errors import ConfigError
 from distill_jax.runs.assess import Settings
 from distill_jax.runs.workdir import flat
 
@@ -100,7 +101,14 @@ def usual(flag, config: ConfigDict, source) -> ConfigDict:
       for item in _said(flag)
   }
   given = {name: known[name] for name in said if name in known}
-  method = methods.with_settings(methods.usual(source), options.nested(given))
+  method = methods.usual(source)
+  for name in sorted(given):
+    if name == "name" or name.partition(".")[0] not in method.spec:
+      raise ConfigError(
+          f"`--config.method.{name}` must be left out without --config: "
+          f"{method.name}, which suits these data, has no such setting. "
+          "--config=experiments/configs/METHOD.py names another method.")
+  method = methods.with_settings(method, options.nested(given))
   return ConfigDict(fields(with_recipe(method)))
 
 

@@ -104,7 +104,10 @@ def test_the_usual_method(shape, options, fields, name, num_steps):
 def test_settings_of_another_method_are_refused():
   source = data.from_arrays(np.random.rand(60, 4), np.arange(60) % 3)
   flag = _flag("usual.py", "--config.method.covariances=0.1")
-  with pytest.raises(ConfigError, match="sldd` .* got 'covariances'"):
+  with pytest.raises(ConfigError, match="method.covariances` .* sldd, which"):
+    own_data.usual(flag, flag.value, source)
+  flag = _flag("usual.py", "--config.method.name=dsa")
+  with pytest.raises(ConfigError, match="method.name` must be left out"):
     own_data.usual(flag, flag.value, source)
 
 
@@ -130,6 +133,9 @@ def test_a_launcher_without_a_configuration(tmp_path):
     assert config["method"]["name"] == name
     assert config["method"]["num_steps"] == 2
     assert load(folder / "distilled.safetensors").network["name"] == network
+  result = launching.distil(
+      f"--data=npz:{tmp_path / 'digits.npz'}", "--print_config")
+  assert result.code == 0 and "method.name = 'sldd'" in result.out, result.err
   digits = _flag("usual.py")
   config, _ = own_data.settled(digits, "digits")
   assert config.network.to_dict() == {} and not config.evaluation.full_data
@@ -144,6 +150,7 @@ def test_a_field_that_is_misspelt_without_a_configuration(tmp_path):
       ("--data=digits", f"--workdir={tmp_path / 'run'}", "--config.per_clas=3"),
       cache=tmp_path)
   assert result.code == 2 and "per_clas, not `per_class`" in result.err
+  assert "Without --config" in result.err
 
 
 def test_print_config_shows_the_data(tmp_path):
