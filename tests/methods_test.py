@@ -302,7 +302,8 @@ def test_what_does_not_go_together_is_refused(images):
       lambda: dd.condense(images, methods.dm(), per_class=2.5),
       lambda: dd.condense(
           images, methods.dm(recipe=dict(num_epoch=3)), NETWORK, per_class=1),
-      lambda: dd.Run("nowhere", images, methods.dm(), evaluation=dict(nets=1)),
+      lambda: dd.Run("nowhere", images, per_class=1, evaluation=dict(nets=1)),
+      lambda: dd.Run("nowhere", images),
   )
   for call in wrong:
     with pytest.raises(ValueError, match="must"):

@@ -380,11 +380,16 @@ def _drawn_whole(method: Method, task: Task) -> str:
       f"drawn whole, with repeats: {listed(small, _NAMED)}")
 
 
-def _num_rows(source, per_class, num_rows) -> int:
+def check_one_size(per_class: int | None, num_rows: int | None) -> None:
+  """Refuses a set of no size, or of two."""
   if (per_class is None) == (num_rows is None):
     raise ConfigError(
         "exactly one of `per_class` and `num_rows` must be given; got "
-        f"{per_class} and {num_rows}.")
+        f"{per_class} and {num_rows}. Write per_class=10.")
+
+
+def _num_rows(source, per_class, num_rows) -> int:
+  check_one_size(per_class, num_rows)
   name, value = ("per_class",
                  per_class) if num_rows is None else ("num_rows", num_rows)
   if not isinstance(value, int) or value < 1:

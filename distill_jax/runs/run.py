@@ -22,6 +22,7 @@ from distill_jax.methods.method import (
     Plan,
     Store,
     Task,
+    check_one_size,
     plan,
 )
 from distill_jax.methods.usual import usual
@@ -89,11 +90,12 @@ class Run:
       record: JSON values that `config.json` keeps besides.
 
     Raises:
-      ConfigError: a number out of its range.
+      ConfigError: no size or two, or a number out of its range.
     """
     check_source(source)
     if seed < 0:
       raise ConfigError(f"`seed` must be at least 0; got {seed}.")
+    check_one_size(per_class, num_rows)
     _check_every(log_every, checkpoint_every)
     if not isinstance(evaluation, Settings):
       evaluation = Settings.of(evaluation or {})
