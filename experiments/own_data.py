@@ -35,11 +35,10 @@ def settled(flag, spec: str | None) -> tuple[ConfigDict, str]:
   Returns:
     The configuration, and a line on constants that were not taken, or "".
   """
-  config, note = flag.value, ""
-  named = not is_usual(flag) or "data" in _said(flag)
+  config, note, said = flag.value, "", _said(flag)
+  named = not is_usual(flag) or "data" in said
   if spec is None or (named and _name(spec) == _name(config.data)):
     return _changed(config, {} if spec is None else dict(data=spec)), note
-  said = _said(flag)
 
   def free(*names: str) -> bool:
     """Whether nobody said anything of these, or of fields below them."""
