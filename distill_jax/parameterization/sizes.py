@@ -13,10 +13,7 @@ from distill_jax.parameterization.quantised import Quantiser
 
 
 def stored_bytes(
-    spec: Mapping,
-    num_rows: int,
-    *,
-    shape: tuple[int, ...],
+    spec: Mapping, num_rows: int, *, shape: tuple[int, ...],
     num_classes: int) -> int:
   """Bytes of codes and labels of a set, as `storage_bytes` will count them.
 
@@ -46,10 +43,7 @@ def stored_bytes(
 
 
 def rows_within(
-    spec: Mapping,
-    per_class_bytes: int,
-    *,
-    shape: tuple[int, ...],
+    spec: Mapping, per_class_bytes: int, *, shape: tuple[int, ...],
     num_classes: int) -> int:
   """The most label rows of each class that fit into some bytes.
 
