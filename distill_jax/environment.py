@@ -6,6 +6,8 @@ import platform as system
 
 import jax
 
+from distill_jax.devices import num_shards
+
 _PACKAGES = ("distill_jax", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
@@ -21,12 +23,13 @@ def versions() -> dict[str, str]:
 
 
 def device() -> str:
-  """The devices of this process, for people."""
-  kind = jax.devices()[0].device_kind
+  """The devices that are used, for people."""
+  kind, used = jax.devices()[0].device_kind, num_shards()
   if jax.default_backend() == "cpu":
     cores = num_cores()
-    return f"cpu, {cores} core{'s' * (cores > 1)}, {system.machine()}"
-  return f"{jax.device_count()} x {kind}"
+    shared = f", {used} devices" * (used > 1)
+    return f"cpu, {cores} core{'s' * (cores > 1)}, {system.machine()}{shared}"
+  return f"{used} x {kind}"
 
 
 def num_cores() -> int:

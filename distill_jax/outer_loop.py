@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from distill_jax.constants import learnable, with_constants
+from distill_jax.devices import jitted
 from distill_jax.errors import ConfigError
 from distill_jax.keys import check_key
 from distill_jax.tracking import Tracker
@@ -215,7 +216,7 @@ def _fields_of(optimizer_state: PyTree) -> tuple[str, ...]:
       "change labels and step sizes too.")
 
 
-@partial(jax.jit, static_argnames=("step", "num_steps"))
+@partial(jitted, static_argnames=("step", "num_steps"))
 def distill(
     key: Array,
     state: State,

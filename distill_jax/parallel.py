@@ -4,7 +4,10 @@ Random initialisations, classes, evaluation seeds, kernel tiles and federated
 clients all go through `batch_map`. On CPU a `vmap` over weights turns
 convolutions into grouped ones and is several times slower than a loop, so the
 loop is the default there; an accelerator gets a `vmap`, in chunks where memory
-binds; a mesh gets shards.
+binds.
+
+Within `devices.on_devices` the items are shared out over several devices. Only
+the outermost of nested maps is, and a map of one item is not.
 """
 
 from collections.abc import Callable
@@ -14,8 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import jaxprs_in_params
-from jax.sharding import Mesh, PartitionSpec
 
+from distill_jax import devices
+from distill_jax.devices import num_shards
 from distill_jax.environment import num_cores, platform
 from distill_jax.types import Array, PyTree
 
@@ -30,6 +34,7 @@ _PIECE_ROWS = 64
 # width 128, 100 images, 2 cores: 305 ms, and 373 ms one piece after the other.
 _SIDE_BY_SIDE = 4
 _ACCELERATOR_ROWS = 1024  # of `map_rows`
+PIECES = "pieces of a batch"
 
 
 def batch_map(
@@ -37,16 +42,16 @@ def batch_map(
     xs: PyTree,
     *,
     chunk: int | None = None,
-    mesh: Mesh | None = None) -> PyTree:
+    items: str = "items") -> PyTree:
   """`f` for every item of `xs`, stacked: the same result however it runs.
 
   Args:
     f: function of one item.
     xs: pytree of arrays (typed keys too) with one leading axis.
-    chunk: items computed at once. By default one on CPU (a loop) and all on an
-      accelerator; `chunk_size` finds the most that memory allows.
-    mesh: shards the items over the first axis of this mesh; every device then
-      runs its share as above.
+    chunk: items computed at once, by each device. By default one on CPU (a
+      loop) and all on an accelerator; `chunk_size` finds the most that memory
+      allows.
+    items: what they are, in the plural, for people who ask what is shared out.
 
   Returns:
     The stacked results of `f`.
@@ -55,8 +60,9 @@ def batch_map(
     dd.batch_map(jnp.sin, jnp.arange(3.0))
   """
   size = _length(xs)
-  if mesh is not None:
-    return _sharded(f, xs, size, chunk, mesh)
+  shards = num_shards()
+  if shards > 1 and size > 1:
+    return _sharded(f, xs, size, chunk, shards, items)
   chunk = _chunk(chunk, size)
   if chunk >= size > 1:
     return jax.vmap(f)(xs)
@@ -69,7 +75,7 @@ def batch_mean(
     xs: PyTree,
     *,
     chunk: int | None = None,
-    mesh: Mesh | None = None,
+    items: str = "items",
     unroll: int = 1) -> tuple[Array, PyTree]:
   """Mean over items of a loss, with the memory of `chunk` items.
 
@@ -82,7 +88,7 @@ def batch_mean(
     args: what the loss is differentiated by; floats.
     xs: items, as in `batch_map`.
     chunk: as in `batch_map`.
-    mesh: as in `batch_map`.
+    items: as in `batch_map`.
     unroll: items side by side in the program of the loop that takes gradients
       on a CPU, which can then run them on several cores; each has its memory.
 
@@ -95,12 +101,12 @@ def batch_mean(
 
   @jax.custom_vjp
   def value(args, xs):
-    return mean(batch_map(partial(f, args), xs, chunk=chunk, mesh=mesh))
+    return mean(batch_map(partial(f, args), xs, chunk=chunk, items=items))
 
   def forward(args, xs):
     gradient_of = partial(jax.value_and_grad(f, has_aux=True), args)
-    if mesh is not None or _chunk(chunk, _length(xs)) > 1:
-      return mean(batch_map(gradient_of, xs, chunk=chunk, mesh=mesh))
+    if num_shards() > 1 or _chunk(chunk, _length(xs)) > 1:
+      return mean(batch_map(gradient_of, xs, chunk=chunk, items=items))
 
     def add(total, x):
       result, gradient = gradient_of(x)
@@ -131,7 +137,7 @@ def mean_in_pieces(f: Callable, args: PyTree, tree: PyTree):
     As `batch_mean`, over all rows.
   """
   parts = pieces(partial(f, args), tree)
-  return batch_mean(f, args, parts, unroll=_side_by_side(parts))
+  return batch_mean(f, args, parts, items=PIECES, unroll=_side_by_side(parts))
 
 
 def mean_of_pieces(f: Callable, tree: PyTree) -> PyTree:
@@ -149,6 +155,10 @@ def mean_of_pieces(f: Callable, tree: PyTree) -> PyTree:
   size = _length(parts)
   if size == 1:
     return f(tree)
+  if num_shards() > 1:
+    found = batch_map(
+        jax.checkpoint(f, prevent_cse=False), parts, items=PIECES)
+    return jax.tree.map(lambda leaf: leaf.mean(0), found)
 
   @partial(jax.checkpoint, prevent_cse=False)
   def add(total, part):
@@ -166,7 +176,7 @@ def batch_losses(
     xs: PyTree,
     *,
     chunk: int | None = None,
-    mesh: Mesh | None = None) -> Array:
+    items: str = "items") -> Array:
   """Losses of independent items, with the memory of `chunk` items.
 
   As `batch_mean`, but what the losses are differentiated by belongs to the
@@ -179,14 +189,14 @@ def batch_losses(
       axis.
     xs: the rest of the items, with the same leading axis.
     chunk: as in `batch_map`.
-    mesh: as in `batch_map`.
+    items: as in `batch_map`.
 
   Returns:
     One loss an item (`xs` carry no gradient).
   """
 
   def mapped(f, own, xs):
-    return batch_map(lambda item: f(*item), (own, xs), chunk=chunk, mesh=mesh)
+    return batch_map(lambda item: f(*item), (own, xs), chunk=chunk, items=items)
 
   @jax.custom_vjp
   def losses(own, xs):
@@ -215,10 +225,11 @@ def pieces(f: Callable, tree: PyTree) -> PyTree:
 
   Returns:
     The tree. On CPU `rows` is the divisor of B whose ratio to `cpu_rows` is
-    nearest to 1; elsewhere it is B.
+    nearest to 1; elsewhere it is B, or the share of one device where B can be
+    shared out evenly.
   """
-  size = _length(tree)
-  rows = size
+  size, shards = _length(tree), num_shards()
+  rows = size if size % shards else size // shards
   if platform() == "cpu":
     wanted = cpu_rows(f, tree)
     divisors = (r for r in range(1, size + 1) if size % r == 0)
@@ -254,9 +265,13 @@ def map_rows(f: Callable, inputs: Array, rows: int | None = None) -> Array:
   size = len(inputs)
   if rows is None:
     rows = cpu_rows(f, inputs) if platform() == "cpu" else _ACCELERATOR_ROWS
-  rows = min(rows, size)
+  rows = min(rows, -(-size // num_shards()))
   index = jnp.minimum(jnp.arange(-(-size // rows) * rows), size - 1)
-  found = jax.lax.map(lambda index: f(inputs[index]), index.reshape(-1, rows))
+  found = batch_map(
+      lambda index: f(inputs[index]),
+      index.reshape(-1, rows),
+      chunk=1,
+      items=PIECES)
   return found.reshape(-1, *found.shape[2:])[:size]
 
 
@@ -345,20 +360,12 @@ def _length(xs: PyTree) -> int:
   return sizes.pop()
 
 
-def _sharded(f, xs, size, chunk, mesh):
-  # The axes of `jax.make_mesh` are explicit: their inputs must be sharded
-  # already. This mesh of the same devices takes inputs as they are.
-  mesh = Mesh(mesh.devices, mesh.axis_names)
-  axis = mesh.axis_names[0]
-  shards = mesh.shape[axis]
+def _sharded(f, xs, size, chunk, shards, items):
+  """`batch_map` over the devices at hand; all of them get all results."""
+  devices.shared_out(items, size)
   # The last item is repeated to fill the last shard, and dropped again.
   index = jnp.minimum(jnp.arange(-(-size // shards) * shards), size - 1)
-  spec = PartitionSpec(axis)
-  mapped = jax.shard_map(
-      partial(batch_map, f, chunk=chunk),
-      mesh=mesh,
-      in_specs=spec,
-      out_specs=spec,
-      check_vma=False)
+  mapped = devices.sharded(partial(batch_map, f, chunk=chunk))
   padded = jax.tree.map(lambda leaf: leaf[index], xs)
-  return jax.tree.map(lambda leaf: leaf[:size], mapped(padded))
+  return jax.tree.map(
+      lambda leaf: devices.everywhere(leaf[:size]), mapped(padded))

@@ -14,6 +14,7 @@ import jax
 from absl import app, flags
 
 from distill_jax import models
+from distill_jax.devices import on_devices
 from distill_jax.errors import ConfigError, plain
 from distill_jax.methods import NonFinite
 from distill_jax.runs import Interrupted
@@ -63,7 +64,9 @@ def run(
   if threading.current_thread() is threading.main_thread():
     begin.handle(_stop)
   try:
-    main(_parse(argv, config))
+    rest = _parse(argv, config)
+    with on_devices(_devices(flags.FLAGS.devices)):
+      main(rest)
   except Interrupted as stopped:
     begin.handle(lambda *second: None)
     print(stopped, file=sys.stderr)
@@ -110,6 +113,12 @@ def missing(flag: str, what: str) -> ConfigError:
 
 flags.DEFINE_bool("debug", False, "Show the traceback of a mistake.")
 flags.DEFINE_string("data_dir", None, "A folder of data sets.")
+flags.DEFINE_string(
+    "devices", "all", "Over how many devices independent work is shared out.")
+
+
+def _devices(text: str) -> int | str:
+  return int(text) if text.isdecimal() else text
 
 
 def _parse(argv, config):

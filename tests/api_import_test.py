@@ -21,8 +21,8 @@ for module in pkgutil.walk_packages(distill_jax.__path__, "distill_jax."):
 """
 # Rooms from bottom to top; each imports only from those before it.
 ROOMS = """
-_version types constants errors environment compilation choices keys storage
-unpacking specification augmentation mixing distances labels flatness
+_version types constants errors devices environment compilation choices keys
+storage unpacking specification augmentation mixing distances labels flatness
 neighbours clipping parallel nn kernels parameterization text preprocessing
 data models inner_loop objectives estimators tracking outer_loop selection
 initialisation packing schema artifact quantising exchange checkpoint moments

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from absl.testing import absltest, parameterized
-from jax.sharding import Mesh
 
 from distill_jax import nn
 from distill_jax.kernels import closed_form, regression, tiles
@@ -222,21 +221,6 @@ class TilesTest(parameterized.TestCase):
       jax.tree.map(
           lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), found,
           both(kernel_fn))
-
-  def test_sharded(self):
-    kernel_fn = closed_form.fully_connected(1)
-    x1, x2 = jnp.eye(7, 4) + 0.1, jnp.ones((3, 4))
-    mesh = Mesh(np.array(jax.devices()), ("rows",))
-    sharded = tiles.tiled(kernel_fn, tile=(2, 2), mesh=mesh)
-
-    def gradients(kernel_fn):
-      return jax.jit(
-          jax.grad(lambda a, b: jnp.sin(kernel_fn(a, b)).sum(),
-                   (0, 1)))(x1, x2)
-
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5),
-        gradients(sharded), gradients(kernel_fn))
 
   def test_memory_is_that_of_a_tile(self):
 

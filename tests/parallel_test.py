@@ -13,19 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from absl.testing import parameterized
-from jax.sharding import Mesh
 
-from distill_jax import parallel
+import distill_jax as dd
+from distill_jax import devices, parallel
+from distill_jax.errors import ConfigError
+from distill_jax.kernels import closed_form, tiles
 
 DEVICES = 8
 INPUTS = jnp.asarray(np.random.default_rng(0).normal(size=(11, 3)), jnp.float32)
-
-
-def _mesh(explicit=False):
-  """A mesh of all devices; with explicit axes, JAX's own way to make one."""
-  if explicit:
-    return jax.make_mesh((jax.device_count(),), ("items",))
-  return Mesh(np.array(jax.devices()), ("items",))
 
 
 def _item(scale, item):
@@ -127,6 +122,54 @@ def _check_losses(**options):
     chex.assert_trees_all_close(ours(own), plain(own), rtol=1e-12)
 
 
+def _check_mean_in_pieces(cores):
+  x = jax.random.normal(jax.random.key(0), (7 * 64, 5))
+  weights = jnp.arange(5.0)
+
+  def loss(weights, x):
+    losses = jnp.sin(x @ weights)
+    return losses.mean(), {"largest": losses.max()}
+
+  with mock.patch.object(parallel, "num_cores", return_value=cores):
+    (value, metrics), gradient = jax.jit(
+        jax.value_and_grad(
+            lambda w: parallel.mean_in_pieces(loss, w, x), has_aux=True))(
+                weights)
+  (whole, _), expected = jax.value_and_grad(loss, has_aux=True)(weights, x)
+  chex.assert_trees_all_close((value, gradient), (whole, expected),
+                              rtol=1e-5,
+                              atol=1e-6)
+  each = x.reshape(7, 64, 5)
+  np.testing.assert_allclose(
+      metrics["largest"],
+      np.mean([loss(weights, part)[1]["largest"] for part in each]),
+      rtol=1e-6)
+
+
+def _check_mean_of_pieces(cores):
+  """`mean_of_pieces` of a gradient, and what it is differentiated to."""
+  x = jax.random.normal(jax.random.key(0), (7 * 64, 5))
+  weights = jnp.arange(5.0)
+
+  def gradient_on(weights, x):
+    return jax.grad(lambda w: jnp.sin(x @ w).mean())(weights)
+
+  def in_pieces(weights, x):
+    return parallel.mean_of_pieces(lambda x: gradient_on(weights, x), x)
+
+  def square(gradient):
+    return lambda *args: jnp.square(gradient(*args)).sum()
+
+  assert len(parallel.pieces(lambda x: gradient_on(weights, x), x)) == 7
+  with mock.patch.object(parallel, "num_cores", return_value=cores):
+    found = in_pieces(weights,
+                      x), jax.jit(jax.grad(square(in_pieces),
+                                           argnums=(0, 1)))(weights, x)
+  expected = gradient_on(weights, x), jax.grad(
+      square(gradient_on), argnums=(0, 1))(weights, x)
+  chex.assert_trees_all_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
 class BatchMapTest(parameterized.TestCase):
 
   @parameterized.parameters(None, 1, 4, 11, 100)
@@ -216,23 +259,90 @@ class PiecesTest(parameterized.TestCase):
 @unittest.skipIf(jax.device_count() < 2, "needs devices; run by DevicesTest")
 class ShardedTest(parameterized.TestCase):
 
-  @parameterized.parameters((None, False), (3, False), (3, True))
-  def test_map(self, chunk, explicit):
-    _check_map(mesh=_mesh(explicit), chunk=chunk)
+  @parameterized.parameters(None, 3)
+  def test_map(self, chunk):
+    with devices.on_devices():
+      _check_map(chunk=chunk)
 
-  @parameterized.parameters(False, True)
-  def test_mean(self, explicit):
-    _check_mean(mesh=_mesh(explicit))
+  def test_mean(self):
+    with devices.on_devices():
+      _check_mean()
 
   def test_losses(self):
-    _check_losses(mesh=_mesh())
+    with devices.on_devices():
+      _check_losses()
 
-  def test_items_are_spread(self):
-    rows = parallel.batch_map(
-        lambda x: jax.lax.axis_index("items") + 0 * x,
-        jnp.zeros(16),
-        mesh=_mesh())
-    np.testing.assert_array_equal(rows, np.arange(16) // 2)
+  def test_pieces(self):
+    with devices.on_devices():
+      _check_mean_in_pieces(2)
+      _check_mean_of_pieces(2)
+
+  @parameterized.parameters(DEVICES, 3)
+  def test_items_are_spread(self, number):
+    """The outermost map is shared out, and the same program when asked for."""
+
+    @jax.jit
+    def places(xs):
+      inner = lambda x: parallel.batch_map(lambda y: y, x * jnp.ones(2))
+      return parallel.batch_map(
+          lambda x: jax.lax.axis_index("devices") + 0 * inner(x)[0], xs)
+
+    count = devices.jitted(
+        lambda xs: parallel.batch_map(lambda x: 2 * x, xs).sum())
+    xs = jnp.zeros(2 * number)
+    np.testing.assert_array_equal(count(xs), 0)
+    with (devices.on_devices(number), devices.watching_shares() as shares):
+      assert devices.num_shards() == number
+      found = places(xs)
+      np.testing.assert_array_equal(count(xs), 0)
+    np.testing.assert_array_equal(found, np.arange(2 * number) // 2)
+    assert found.is_fully_replicated
+    assert shares == {"items": 2 * number}
+    assert devices.num_shards() == 1
+
+  def test_a_mesh_gives_its_devices(self):
+    mesh = jax.make_mesh((2, 2), ("x", "y"))
+    with devices.on_devices(mesh):
+      assert devices.num_shards() == 4
+    with pytest.raises(ConfigError, match="from 1 to 8, .* got 9"):
+      with devices.on_devices(9):
+        pass
+
+  def test_tiles_of_a_kernel(self):
+    kernel_fn = closed_form.fully_connected(1)
+    x1, x2 = jnp.eye(27, 4) + 0.1, jnp.ones((3, 4))
+
+    def gradients(kernel_fn):
+      return jax.jit(
+          jax.grad(lambda a, b: jnp.sin(kernel_fn(a, b)).sum(),
+                   (0, 1)))(x1, x2)
+
+    expected = gradients(kernel_fn)
+    with devices.on_devices(), devices.watching_shares() as shares:
+      found = gradients(tiles.tiled(kernel_fn, tile=(2, 2)))
+    assert shares == {"rows of tiles": 14}
+    chex.assert_trees_all_close(found, expected, rtol=1e-5)
+
+  def test_a_set_is_the_same(self):
+    x = np.random.default_rng(4).normal(size=(30, 6)).astype(np.float32)
+    source = dd.from_arrays(x, np.arange(30) % 3)
+    method = dd.methods.dm(num_steps=3, batch_size=4, recipe=None)
+
+    def made(**options):
+      found = dd.condense(
+          source,
+          method, {
+              "name": "mlp",
+              "widths": (4,)
+          },
+          per_class=1,
+          **options)
+      return np.asarray(found.inputs)
+
+    with devices.watching_shares() as shares:
+      found = made(mesh=jax.make_mesh((DEVICES,), ("x",)))
+    np.testing.assert_allclose(found, made(), rtol=1e-5, atol=1e-6)
+    assert shares["classes"] == 3
 
 
 @unittest.skipIf(jax.device_count() > 1, "is itself the inner run")
@@ -249,54 +359,15 @@ class DevicesTest(parameterized.TestCase):
         capture_output=True,
         text=True)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert run.stdout.count(" PASSED") == 7, run.stdout
+    assert run.stdout.count(" PASSED") == 10, run.stdout
 
 
 class MeanInPiecesTest(parameterized.TestCase):
 
   @parameterized.parameters(1, 2, 3)
   def test_equals_the_whole_whatever_is_side_by_side(self, cores):
-    x = jax.random.normal(jax.random.key(0), (7 * 64, 5))
-    weights = jnp.arange(5.0)
-
-    def loss(weights, x):
-      losses = jnp.sin(x @ weights)
-      return losses.mean(), {"largest": losses.max()}
-
-    with mock.patch.object(parallel, "num_cores", return_value=cores):
-      (value, metrics), gradient = jax.jit(
-          jax.value_and_grad(
-              lambda w: parallel.mean_in_pieces(loss, w, x), has_aux=True))(
-                  weights)
-    (whole, _), expected = jax.value_and_grad(loss, has_aux=True)(weights, x)
-    chex.assert_trees_all_close((value, gradient), (whole, expected),
-                                rtol=1e-5,
-                                atol=1e-6)
-    each = x.reshape(7, 64, 5)
-    np.testing.assert_allclose(
-        metrics["largest"],
-        np.mean([loss(weights, part)[1]["largest"] for part in each]),
-        rtol=1e-6)
+    _check_mean_in_pieces(cores)
 
   @parameterized.parameters(1, 2, 3)
   def test_pieces_computed_again_equal_the_whole_twice(self, cores):
-    """`mean_of_pieces` of a gradient, and what it is differentiated to."""
-    x = jax.random.normal(jax.random.key(0), (7 * 64, 5))
-    weights = jnp.arange(5.0)
-
-    def gradient_on(weights, x):
-      return jax.grad(lambda w: jnp.sin(x @ w).mean())(weights)
-
-    def in_pieces(weights, x):
-      return parallel.mean_of_pieces(lambda x: gradient_on(weights, x), x)
-
-    def square(gradient):
-      return lambda *args: jnp.square(gradient(*args)).sum()
-
-    assert len(parallel.pieces(lambda x: gradient_on(weights, x), x)) == 7
-    with mock.patch.object(parallel, "num_cores", return_value=cores):
-      found = in_pieces(weights, x), jax.jit(
-          jax.grad(square(in_pieces), argnums=(0, 1)))(weights, x)
-    expected = gradient_on(weights, x), jax.grad(
-        square(gradient_on), argnums=(0, 1))(weights, x)
-    chex.assert_trees_all_close(found, expected, rtol=1e-4, atol=1e-6)
+    _check_mean_of_pieces(cores)

@@ -124,7 +124,7 @@ def _round(
         optimizer=optimizer,
         batch_size=batch_size)
 
-  made = batch_map(client, (keys, *shards))
+  made = batch_map(client, (keys, *shards), items="clients")
   counts = shards.counts.astype(jnp.float32)  # the same with and without x64
   shares = counts / counts.sum()
   return jax.tree.map(

@@ -11,6 +11,7 @@ from distill_jax.applications.rehearsal import Rehearsal
 from distill_jax.applications.replay import Arrival
 from distill_jax.applications.scenarios import Scenario
 from distill_jax.artifact import Artifact
+from distill_jax.devices import jitted
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation import metrics
 from distill_jax.evaluation.evaluator import evaluate_set
@@ -135,7 +136,7 @@ def accuracy_on(
   return (said == np.asarray(test.labels)).mean(1)
 
 
-@partial(jax.jit, static_argnames=("network",))
+@partial(jitted, static_argnames="network")
 def _said(variables, raw, record, *, network):
   """Classes [R, N]."""
 
@@ -143,4 +144,4 @@ def _said(variables, raw, record, *, network):
     predict = classifier(network, variables)
     return map_rows(lambda rows: predict(record.apply(rows)), raw)
 
-  return batch_map(one, variables)
+  return batch_map(one, variables, items="networks")

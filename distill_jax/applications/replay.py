@@ -22,6 +22,7 @@ import optax
 
 from distill_jax import augmentation as augmentations
 from distill_jax.data.source import Source
+from distill_jax.devices import jitted
 from distill_jax.inner_loop import training_step
 from distill_jax.labels import cross_entropy, label_rows
 from distill_jax.parallel import batch_map
@@ -139,7 +140,7 @@ def _two_columns(logits):
 
 
 @partial(
-    jax.jit, static_argnames=("network", "rule", "num_networks", "num_classes"))
+    jitted, static_argnames=("network", "rule", "num_networks", "num_classes"))
 def _replay(
     key, memory, arrived, record, carried, old, from_memory, *, network, rule,
     num_networks, num_classes):
@@ -184,7 +185,7 @@ def _replay(
     return jax.lax.scan(update, start, keys)[0][0]
 
   keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(num_networks))
-  return batch_map(one, (keys, carried))
+  return batch_map(one, (keys, carried), items="networks")
 
 
 def _mixed(key, memory, arrived, record, from_memory, batch_size, num_classes):

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 
 from distill_jax.compilation import make_room
 from distill_jax.data.source import Split
+from distill_jax.devices import jitted, num_shards
 from distill_jax.environment import platform
 from distill_jax.evaluation import metrics
 from distill_jax.evaluation.learners import (
@@ -27,7 +27,11 @@ from distill_jax.evaluation.learners import (
 from distill_jax.evaluation.recipes import converged, from_spec, in_order
 from distill_jax.keys import check_key
 from distill_jax.labels import classes_of_labels, num_outputs, uncentred
-from distill_jax.parallel import batch_map, chunk_size, map_rows
+from distill_jax.parallel import (
+    batch_map,
+    chunk_size,
+    map_rows,
+)
 from distill_jax.text.embedding import is_of_words
 from distill_jax.types import Array, Network, TrainingSet
 
@@ -108,7 +112,6 @@ def evaluate_set(
     network: Network | None = None,
     num_networks: int = 20,
     rows: int | None = None,
-    mesh: Mesh | None = None,
     on_progress: Callable[[int], None] | None = None) -> Report:
   """Trains fresh learners on a set and tests each on a real split.
 
@@ -125,7 +128,6 @@ def evaluate_set(
     num_networks: R. One is trained where nothing is random: a deterministic
       learner, or a set with a fixed initialisation.
     rows: samples classified at once; the result does not depend on it.
-    mesh: shards the networks; see `parallel.batch_map`.
     on_progress: called with the number of finished networks, on a CPU at most
       ten times; otherwise once.
 
@@ -160,7 +162,7 @@ def evaluate_set(
   _check(training_set, split, num_networks, rows)
   total = _num_networks(learner, training_set, num_networks)
   make_room()
-  group = total if mesh is not None else _group(total)
+  group = total if num_shards() > 1 else _group(total)
   found = []
   for first in range(0, total, group):
     found.append(
@@ -171,7 +173,6 @@ def evaluate_set(
                 split,
                 first,
                 learner=learner,
-                mesh=mesh,
                 num_networks=group,
                 rows=rows)))
     if on_progress is not None:
@@ -193,7 +194,6 @@ def evaluate_sets(
     *,
     learner: Learner,
     num_networks: int = 10,
-    mesh: Mesh | None = None,
     on_progress: Callable[[int], None] | None = None) -> np.ndarray:
   """Tests several sets of one shape, with the same networks for each.
 
@@ -204,7 +204,6 @@ def evaluate_sets(
     split: as in `evaluate_set`.
     learner: as in `evaluate_set`.
     num_networks: R, for each set.
-    mesh: as in `evaluate_set`.
     on_progress: called with the number of finished sets.
 
   Returns:
@@ -216,7 +215,6 @@ def evaluate_sets(
       split,
       learner=learner,
       num_networks=num_networks,
-      mesh=mesh,
       on_progress=on_progress)[0]
 
 
@@ -227,7 +225,6 @@ def evaluate_each(
     *,
     learner: Learner,
     num_networks: int,
-    mesh: Mesh | None = None,
     on_progress: Callable[[int], None] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
   """As `evaluate_sets`; also [sets, R] bool, which networks diverged."""
@@ -240,7 +237,6 @@ def evaluate_each(
       training_sets,
       split,
       learner=learner,
-      mesh=mesh,
       num_networks=_num_networks(learner, one, num_networks),
       rows=None)
   found = []
@@ -281,8 +277,8 @@ def outcome_on(
   return confusion, (predicted < 0).any()
 
 
-@partial(jax.jit, static_argnames=("learner", "num_networks", "rows", "mesh"))
-def _run(key, training_set, split, first, *, learner, num_networks, rows, mesh):
+@partial(jitted, static_argnames=("learner", "num_networks", "rows"))
+def _run(key, training_set, split, first, *, learner, num_networks, rows):
   """Of networks from `first` on: `outcome_on` and accuracy on the set."""
 
   def one(training_set, split, key):
@@ -294,12 +290,11 @@ def _run(key, training_set, split, first, *, learner, num_networks, rows, mesh):
     right = predict(samples.inputs) == classes_of_labels(labels)
     return outcome_on(predict, split, rows), right.mean()
 
-  return _map_networks(one, key, training_set, split, num_networks, mesh, first)
+  return _map_networks(one, key, training_set, split, num_networks, first)
 
 
-@partial(jax.jit, static_argnames=("learner", "num_networks", "rows", "mesh"))
-def _run_set(
-    key, training_sets, split, i, *, learner, num_networks, rows, mesh):
+@partial(jitted, static_argnames=("learner", "num_networks", "rows"))
+def _run_set(key, training_sets, split, i, *, learner, num_networks, rows):
   """`outcome_on` of the networks trained on set i of a stack."""
 
   def one(training_set, split, key):
@@ -307,7 +302,7 @@ def _run_set(
 
   samples = jax.tree.map(lambda leaf: leaf[i], training_sets.samples)
   training_set = training_sets._replace(samples=samples)
-  return _map_networks(one, key, training_set, split, num_networks, mesh)
+  return _map_networks(one, key, training_set, split, num_networks)
 
 
 def _group(num_networks: int) -> int:
@@ -320,7 +315,7 @@ def _group(num_networks: int) -> int:
       if num_networks % size == 0)
 
 
-def _map_networks(one, key, training_set, split, num_networks, mesh, first=0):
+def _map_networks(one, key, training_set, split, num_networks, first=0):
   """`one` for every network, as many at once as memory allows."""
   numbers = first + jnp.arange(num_networks)
   keys = jax.vmap(partial(jax.random.fold_in, key))(numbers)
@@ -332,7 +327,10 @@ def _map_networks(one, key, training_set, split, num_networks, mesh, first=0):
         (training_set, split, key))
     chunk = chunk_size(lambda args: one(*args), shapes)
   return batch_map(
-      partial(one, training_set, split), keys, chunk=chunk, mesh=mesh)
+      partial(one, training_set, split),
+      keys,
+      chunk=chunk,
+      items="networks of the evaluation")
 
 
 def _num_networks(learner, training_set, num_networks):

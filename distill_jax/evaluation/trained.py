@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from distill_jax.artifact import Artifact
 from distill_jax.data.source import Split
+from distill_jax.devices import jitted
 from distill_jax.evaluation.evaluator import check_labels
 from distill_jax.evaluation.learners import fixes_initialisation, student
 from distill_jax.evaluation.recipe import Recipe
@@ -19,7 +20,7 @@ from distill_jax.parallel import batch_map, map_rows
 from distill_jax.types import Array, Network, PyTree, TrainingSet
 
 
-@partial(jax.jit, static_argnames=("network", "recipe", "num_networks"))
+@partial(jitted, static_argnames=("network", "recipe", "num_networks"))
 def train_networks(
     key: Array,
     training_set: TrainingSet,
@@ -47,7 +48,7 @@ def train_networks(
     return recipe.train(k_train, network, variables, training_set)
 
   keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(num_networks))
-  return batch_map(one, keys)
+  return batch_map(one, keys, items="networks")
 
 
 def networks_of(

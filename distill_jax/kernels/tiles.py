@@ -15,19 +15,17 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
 
+from distill_jax.devices import num_shards
 from distill_jax.kernels.closed_form import Kernel
 from distill_jax.parallel import batch_map, value_bytes, working_memory
 from distill_jax.specification import with_spec
 from distill_jax.types import Array
 
+_TILES = "rows of tiles"
 
-def tiled(
-    kernel_fn: Kernel,
-    *,
-    tile: tuple[int, int] | None = None,
-    mesh: Mesh | None = None) -> Kernel:
+
+def tiled(kernel_fn: Kernel, *, tile: tuple[int, int] | None = None) -> Kernel:
   """The same kernel with the memory of one tile.
 
   Differentiable once, in reverse. Beside the tile stand the Gram matrix and
@@ -37,7 +35,6 @@ def tiled(
     kernel_fn: `(x1, x2) -> [n1, n2]`.
     tile: rows and columns of a tile, at most; by default what suits the
       machine. A pair of sets that fits in one tile is computed as it is.
-    mesh: shards the rows of tiles; see `parallel.batch_map`.
 
   Returns:
     `(x1, x2) -> [n1, n2]`.
@@ -54,7 +51,7 @@ def tiled(
       parts = jax.lax.map(partial(kernel_fn, a), x2_tiles)  # [J, rows, columns]
       return jnp.moveaxis(parts, 0, 1).reshape(len(a), -1)
 
-    gram = batch_map(row, x1_tiles, chunk=1, mesh=mesh)
+    gram = batch_map(row, x1_tiles, chunk=1, items=_TILES)
     return gram.reshape(-1, gram.shape[-1])[:len(x1), :len(x2)]
 
   def forward(x1, x2):
@@ -89,10 +86,9 @@ def tiled(
       start = jnp.zeros_like(x2_tiles) if wanted_2 else 0.0
       return jax.lax.scan(row, start, items)
 
-    shards = 1 if mesh is None else mesh.shape[mesh.axis_names[0]]
-    each = -(-len(blocks) // shards)
+    each = -(-len(blocks) // num_shards())
     items = _inputs(x1_tiles, each), _cotangents(blocks, each)
-    d_x2, d_x1 = batch_map(share, items, chunk=1, mesh=mesh)
+    d_x2, d_x1 = batch_map(share, items, chunk=1, items=_TILES)
     return (
         d_x1.reshape(-1, *x1.shape[1:])[:len(x1)] if wanted_1 else None,
         d_x2.sum(0).reshape(-1, *x2.shape[1:])[:len(x2)] if wanted_2 else None)
@@ -101,7 +97,7 @@ def tiled(
 
   def gram(x1: Array, x2: Array) -> Array:
     rows, columns = tile or tile_size(kernel_fn, x1, x2)
-    if mesh is None and len(x1) <= rows and len(x2) <= columns:
+    if num_shards() == 1 and len(x1) <= rows and len(x2) <= columns:
       return kernel_fn(x1, x2)
     return by_tiles(x1, x2)
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from distill_jax.artifact import Artifact
+from distill_jax.devices import num_shards, on_devices
 from distill_jax.environment import platform
 from distill_jax.errors import ConfigError
 from distill_jax.methods.findings import findings
@@ -37,7 +39,8 @@ def condense(
     *,
     per_class: int | None = None,
     num_rows: int | None = None,
-    key: Array | None = None) -> Artifact:
+    key: Array | None = None,
+    mesh: Mesh | None = None) -> Artifact:
   """Distils a data set in memory.
 
   The same settings and key give the same set as `runs.Run` and the launcher
@@ -55,6 +58,7 @@ def condense(
     per_class: label rows of each class, usually distilled samples; or
     num_rows: label rows of the whole set.
     key: consumed; `jax.random.key(0)` by default.
+    mesh: its devices share what is independent; see `on_devices`.
 
   Returns:
     The set with all that is needed to train on it. A warning names what is
@@ -71,7 +75,7 @@ def condense(
   """
   keys = Keys.of(jax.random.key(0) if key is None else key)
   method = usual(source) if method is None else method
-  with tempfile.TemporaryDirectory() as folder:
+  with tempfile.TemporaryDirectory() as folder, on_devices(mesh):
     made = plan(
         source,
         method,
@@ -188,8 +192,8 @@ def _together(plans: Sequence[Plan]) -> Iterator[Outcome]:
         num_steps=first.method.num_steps)
     return state, info.finite.all()
 
-  run = jax.jit(partial(batch_map, taken))
-  size = 1 if platform() == "cpu" else len(plans)
+  run = jax.jit(partial(batch_map, taken, items="sets"))
+  size = num_shards() if platform() == "cpu" else len(plans)
   for start in range(0, len(plans), size):
     group, began = plans[start:start + size], time.perf_counter()
     items = [(

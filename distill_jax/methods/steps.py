@@ -5,13 +5,14 @@ watches (`Watch`), which decides where a run begins and what is kept of it.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from distill_jax.compilation import make_room
+from distill_jax.devices import watching_shares
 from distill_jax.methods.findings import findings
 from distill_jax.methods.method import Outcome, Plan
 from distill_jax.outer_loop import Info, State, distill
@@ -58,8 +59,13 @@ class Watch:
     """State, attempts and seconds that a run goes on from."""
     return plan.state, 0, 0.0
 
-  def compiled(self, memory) -> None:
-    """Is told the memory of the first compiled chunk, as XLA analyses it."""
+  def compiled(self, memory, shares: Mapping[str, int]) -> None:
+    """Is told of the first compiled chunk.
+
+    Args:
+      memory: that it needs, as XLA analyses it.
+      shares: what the devices share, numbers of items by what they are.
+    """
 
   def chunk(self, plan: Plan, progress: Progress) -> None:
     """Sees a chunk that was taken."""
@@ -155,11 +161,15 @@ class _Chunks:
       data = self._plan.task.source.train
     args = key, state, data
     if size not in self._compiled:
-      lowered = distill.lower(
-          *args, step=self._plan.outer.step, num_steps=size, per_step=per_step)
+      with watching_shares() as shares:
+        lowered = distill.lower(
+            *args,
+            step=self._plan.outer.step,
+            num_steps=size,
+            per_step=per_step)
       compiled = lowered.compile()
       if not self._compiled:
-        self._watch.compiled(compiled.memory_analysis())
+        self._watch.compiled(compiled.memory_analysis(), shares)
       self._compiled[size] = compiled
     begin = time.perf_counter()
     result = self._compiled[size](*args, per_step=per_step)

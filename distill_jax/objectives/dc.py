@@ -74,8 +74,7 @@ def gradient_matching(
     steps_per_network: int = 10,
     at_most: int | None = None,
     anchor: Anchor | None = None,
-    chunk: int | None = None,
-    mesh: jax.sharding.Mesh | None = None) -> Objective:
+    chunk: int | None = None) -> Objective:
   """Matches the gradients that real and distilled samples of a class give.
 
   Args:
@@ -97,7 +96,6 @@ def gradient_matching(
       None for all (IDC: 128).
     anchor: frozen samples whose gradients are matched beside the real ones'.
     chunk: classes at once; see `parallel.batch_map`.
-    mesh: shards the classes.
 
   Returns:
     An `Objective` without metrics.
@@ -183,7 +181,7 @@ def gradient_matching(
         of_class,
         own, (keys, [target.items for target in matched_with]),
         chunk=chunk,
-        mesh=mesh).sum()
+        items="classes").sum()
     step = (state.step + 1) % steps_per_network
     return value, (MatchingState(variables, trained, step), {})
 

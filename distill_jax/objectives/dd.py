@@ -47,8 +47,7 @@ def unrolled(
     num_networks: int = 1,
     optimizer: optax.GradientTransformation | None = None,
     loss: Loss = cross_entropy,
-    remat: bool = True,
-    mesh: jax.sharding.Mesh | None = None) -> Objective:
+    remat: bool = True) -> Objective:
   """Loss on real data after training on the distilled set.
 
   Args:
@@ -63,7 +62,6 @@ def unrolled(
     optimizer: of the inner loop; see `train_in_order`.
     loss: inner loss; see `train_in_order`.
     remat: see `train_in_order`.
-    mesh: shards the initialisations; see `parallel.batch_map`.
 
   Returns:
     An `Objective`. Metrics: `accuracy` on the real batch.
@@ -114,7 +112,8 @@ def unrolled(
       value, metrics = after_training(samples, key)
     else:
       keys = jax.random.split(key, num_networks)
-      value, metrics = batch_mean(after_training, samples, keys, mesh=mesh)
+      value, metrics = batch_mean(
+          after_training, samples, keys, items="initialisations")
     return value, (state, metrics)
 
   return Objective(sample, init, objective)

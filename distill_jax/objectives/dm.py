@@ -51,8 +51,7 @@ def distribution_matching(
     features: Callable[[Array, Array], Array] | None = None,
     member: Callable[[Batch], PyTree] | None = None,
     anchor: Anchor | None = None,
-    chunk: int | None = None,
-    mesh: jax.sharding.Mesh | None = None) -> Objective:
+    chunk: int | None = None) -> Objective:
   """Matches the embeddings of real and distilled samples class by class.
 
   Args:
@@ -70,8 +69,6 @@ def distribution_matching(
       a fresh one.
     anchor: frozen samples that are matched beside the real ones.
     chunk: classes at once; see `parallel.batch_map`.
-    mesh: shards the classes. Both are without effect where the network keeps
-      statistics.
 
   Returns:
     An `Objective` without state or metrics.
@@ -141,7 +138,7 @@ def distribution_matching(
           keys, [together(x) for x in fetched(items)], together(own))
     else:
       losses = batch_losses(
-          apart, own, (keys, draws, items), chunk=chunk, mesh=mesh)
+          apart, own, (keys, draws, items), chunk=chunk, items="classes")
     return losses.sum(), (state, {})
 
   return Objective(sample, lambda key, samples: (), loss, ("codes",))

@@ -1,8 +1,6 @@
 """What a network that is not being trained says of many samples."""
 
-from jax import lax
-
-from distill_jax.parallel import pieces
+from distill_jax.parallel import PIECES, batch_map, pieces
 from distill_jax.types import Array, Network, PyTree
 
 
@@ -24,4 +22,5 @@ def embeddings(network: Network, variables: PyTree, inputs: Array) -> Array:
   parts = pieces(of_piece, inputs)
   if len(parts) == 1:
     return of_piece(inputs)
-  return lax.map(of_piece, parts).reshape(len(inputs), -1)
+  found = batch_map(of_piece, parts, chunk=1, items=PIECES)
+  return found.reshape(len(inputs), -1)

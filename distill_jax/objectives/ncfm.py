@@ -136,8 +136,7 @@ def characteristic_matching(
     amplitude: float = 0.5,
     calibration: float = 1.0,
     augmentation: Augmentation | None = None,
-    chunk: int | None = None,
-    mesh: jax.sharding.Mesh | None = None) -> Objective:
+    chunk: int | None = None) -> Objective:
   """Matches characteristic functions class by class, under a pool's networks.
 
   Args:
@@ -153,7 +152,6 @@ def characteristic_matching(
     augmentation: of both batches, one draw for a class and step; of the samples
       alone, one draw, for calibration.
     chunk: classes at once; see `parallel.batch_map`.
-    mesh: shards the classes.
 
   Returns:
     An `Objective`. Metrics: `matching` and `calibration`, before weighting.
@@ -180,5 +178,4 @@ def characteristic_matching(
       features=features,
       distance=distances.characteristic(amplitude),
       augmentation=augmentation,
-      chunk=chunk,
-      mesh=mesh)
+      chunk=chunk)

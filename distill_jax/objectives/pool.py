@@ -94,7 +94,8 @@ def network_pool(
   def init(key, samples):
     samples = lax.stop_gradient(samples)
     keys = jax.random.split(key, size)
-    variables, states = batch_map(lambda key: fresh(key, samples), keys)
+    variables, states = batch_map(
+        lambda key: fresh(key, samples), keys, items="members of the pool")
     ages = max_age // size * jnp.arange(size, dtype=jnp.int32)
     return PoolState(variables, states, ages, jnp.full((), -1, jnp.int32))
 

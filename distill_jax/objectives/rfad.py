@@ -93,8 +93,7 @@ def random_feature_regression(
     loss: Callable[[Array, Array, PyTree], Array] = mean_squared,
     weight_std: float = np.sqrt(2),
     bias_std: float = 0.1,
-    chunk: int | None = None,
-    mesh: jax.sharding.Mesh | None = None) -> Objective:
+    chunk: int | None = None) -> Objective:
   """Error on real data of ridge regression on random features of the set.
 
   Args:
@@ -110,7 +109,6 @@ def random_feature_regression(
     weight_std: w, of the last layer, times D^-1/2.
     bias_std: b, of the last layer.
     chunk: networks at once; see `parallel.batch_map`.
-    mesh: shards the networks.
 
   Returns:
     An `Objective` without state. Metrics: `accuracy` on the real batch.
@@ -121,7 +119,7 @@ def random_feature_regression(
         f"{num_networks} and {ridge}.")
 
   def features(keys, inputs):
-    return random_features(keys, network, inputs, chunk=chunk, mesh=mesh)
+    return random_features(keys, network, inputs, chunk=chunk)
 
   def kernel(a, b):
     return _last_layer(a, b, weight_std, bias_std)
@@ -149,8 +147,7 @@ def random_features(
     network: Network,
     inputs: Array,
     *,
-    chunk: int | None = None,
-    mesh: jax.sharding.Mesh | None = None) -> Array:
+    chunk: int | None = None) -> Array:
   """F: embeddings of fresh networks, times (N D)^-1/2.
 
   Differentiable with respect to the inputs, with the memory of `chunk` networks
@@ -161,7 +158,6 @@ def random_features(
     network: its `init` is their distribution.
     inputs: [n, ...] in model space.
     chunk: networks at once; see `parallel.batch_map`.
-    mesh: shards the networks.
 
   Returns:
     [N, n, D].
@@ -175,7 +171,7 @@ def random_features(
 
     return jax.checkpoint(embedded, prevent_cse=False)(inputs)
 
-  features = batch_map(of_network, keys, chunk=chunk, mesh=mesh)
+  features = batch_map(of_network, keys, chunk=chunk, items="networks")
   return features / np.sqrt(len(keys) * features.shape[-1])
 
 

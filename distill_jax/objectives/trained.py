@@ -144,8 +144,7 @@ def trained_matching(
     distance: Distance = distances.means,
     features: Callable[[Array, Array], Array] | None = None,
     augmentation: Augmentation | None = None,
-    chunk: int | None = None,
-    mesh: jax.sharding.Mesh | None = None) -> Objective:
+    chunk: int | None = None) -> Objective:
   """Matches embeddings under trained networks, which also classify the set.
 
   Args:
@@ -161,7 +160,6 @@ def trained_matching(
     augmentation: one draw for each class and step, of its real and distilled
       samples; and one draw for the cross-entropy.
     chunk: classes at once; see `parallel.batch_map`.
-    mesh: shards the classes.
 
   Returns:
     An `Objective`. Metrics: `matching` and `calibration`, before weighting.
@@ -174,8 +172,7 @@ def trained_matching(
       distance=distance,
       augmentation=augmentation,
       member=lambda batch: batch.extra.features,
-      chunk=chunk,
-      mesh=mesh)
+      chunk=chunk)
   augmentation = augmentation or identity()
 
   def classified(key, samples: Samples, batch: Batch):

@@ -4,11 +4,13 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
 import numpy as np
 
+from distill_jax import devices
 from distill_jax.checkpoint import Checkpoints
 from distill_jax.methods.method import Outcome, Plan
 from distill_jax.methods.steps import Progress, Watch, carry_out, mean_loss
@@ -91,7 +93,9 @@ class FolderWatch(Watch):
         dynamic_ncols=True)
     return state, attempt, self._log.seconds
 
-  def compiled(self, memory) -> None:
+  def compiled(self, memory, shares: Mapping[str, int]) -> None:
+    if devices.num_shards() > 1:
+      say(devices.line(shares))
     say(_memory(memory))
 
   def again(self, line: str) -> None:

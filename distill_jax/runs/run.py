@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
 from distill_jax import artifact as artifacts
 from distill_jax import models, preprocessing
 from distill_jax.artifact import Artifact
 from distill_jax.data.corpus import with_facts
 from distill_jax.data.source import check_source
+from distill_jax.devices import on_devices
 from distill_jax.errors import ConfigError
 from distill_jax.methods import saved
 from distill_jax.methods.method import (
@@ -63,7 +65,8 @@ class Run:
       experts=None,
       data: str = "",
       reading: Mapping[str, Any] | None = None,
-      record: Mapping[str, Any] | None = None):
+      record: Mapping[str, Any] | None = None,
+      mesh: Mesh | None = None):
     """Says what to run; nothing is written before `go`.
 
     Args:
@@ -88,6 +91,7 @@ class Run:
       data: SPEC of the data, for the record.
       reading: how that was read, see `runs.assess.assess`.
       record: JSON values that `config.json` keeps besides.
+      mesh: its devices share what is independent; see `on_devices`.
 
     Raises:
       ConfigError: no size or two, or a number out of its range.
@@ -109,7 +113,7 @@ class Run:
     self._every = dict(log_every=log_every, checkpoint_every=checkpoint_every)
     self._shared = Path(cache_dir or folder)
     self._experts, self._data, self._reading = experts, data, reading
-    self._record = dict(record or {})
+    self._record, self._mesh = dict(record or {}), mesh
 
   def __repr__(self) -> str:
     return f"Run in {self.folder}: {self.method!r} on {self.source!r}"
@@ -137,7 +141,7 @@ class Run:
           "has none. Add x_test and y_test, a folder test, or leave test=0 out "
           "of the SPEC.")
     workdir.check_own(self.folder)
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as held, on_devices(self._mesh):
       with working("preparing and distilling"):
         made = self._plan(held)
         outcome = driver.train(made, self.folder, **self._every)

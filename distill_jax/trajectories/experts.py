@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh
 
 from distill_jax.augmentation import Augmentation
 from distill_jax.data.source import Split
+from distill_jax.devices import num_shards
 from distill_jax.environment import platform
 from distill_jax.evaluation.evaluator import classify
 from distill_jax.evaluation.learners import classifier
@@ -58,8 +58,7 @@ def each_expert(
     gradient_rule: GradientRule = plain,
     held_out: Split | None = None,
     on_epoch: Callable[[int, int, np.ndarray], None] | None = None,
-    at_once: int | None = None,
-    mesh: Mesh | None = None) -> Iterator[Expert]:
+    at_once: int | None = None) -> Iterator[Expert]:
   """Trains experts, each by its own key, some at once.
 
   Args:
@@ -78,8 +77,7 @@ def each_expert(
       experts; the first of them has that place in `keys`. Without `held_out`
       there are no accuracies.
     at_once: experts trained together; by default one on a CPU, which has no use
-      for more, and all elsewhere.
-    mesh: shards those that are trained together.
+      for more, and all on an accelerator or on several devices.
 
   Yields:
     An `Expert` for each key, as soon as it is trained.
@@ -126,7 +124,7 @@ def each_expert(
         lambda key: begin(key, split, held_out),
         keys,
         chunk=len(keys),
-        mesh=mesh)
+        items="experts")
 
   @jax.jit
   def go_on_all(keys, epoch, carries, split, held_out):
@@ -135,7 +133,7 @@ def each_expert(
             jax.random.fold_in(item[0], epoch), item[1], split, held_out),
         (keys, carries),
         chunk=len(keys),
-        mesh=mesh)
+        items="experts")
 
   def together(first, keys):
     k_init, k_epochs = jax.vmap(jax.random.split, out_axes=1)(keys)
@@ -153,6 +151,7 @@ def each_expert(
     return [Expert(*each) for each in zip(weights, accuracies, strict=True)]
 
   if at_once is None:
-    at_once = 1 if platform() == "cpu" and mesh is None else len(keys)
+    alone = platform() == "cpu" and num_shards() == 1
+    at_once = 1 if alone else len(keys)
   for first in range(0, len(keys), at_once):
     yield from together(first, keys[first:first + at_once])

@@ -4,7 +4,7 @@ import jax
 
 import distill_jax as dd
 
-mesh = jax.make_mesh((jax.device_count(),), ("networks",))
 key, network = jax.random.key(0), dd.mlp(num_outputs)
-report = dd.evaluate_set(
-    key, made, source.test, network=network, num_networks=3, mesh=mesh)
+with dd.on_devices():
+  report = dd.evaluate_set(
+      key, made, source.test, network=network, num_networks=3)
