@@ -156,8 +156,7 @@ def mean_of_pieces(f: Callable, tree: PyTree) -> PyTree:
   if size == 1:
     return f(tree)
   if num_shards() > 1:
-    found = batch_map(
-        jax.checkpoint(f, prevent_cse=False), parts, items=PIECES)
+    found = batch_map(jax.checkpoint(f, prevent_cse=False), parts, items=PIECES)
     return jax.tree.map(lambda leaf: leaf.mean(0), found)
 
   @partial(jax.checkpoint, prevent_cse=False)
