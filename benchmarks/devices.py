@@ -21,7 +21,6 @@ import timing
 from distill_jax import methods
 
 MOST = 1e-5
-_FLAGS = "--xla_cpu_use_fusion_emitters=false"  # compiles quickly
 
 
 def main(argv=None) -> None:
@@ -46,17 +45,11 @@ def compared(name: str, options, folder: Path) -> dict[str, Any]:
       *kill_resume.small(name, options.steps, folder), "--config.log_every=1",
       "--config.checkpoint_every=6", "--config.evaluation.num_networks=2"
   ]
-  env = os.environ | {
-      "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
-      "JAX_PLATFORMS": "cpu",
-      "XLA_FLAGS":
-          f"--xla_force_host_platform_device_count={options.devices} {_FLAGS}"
-  }
   losses, said = [], ""
   for number in (1, options.devices):
     own = folder / name / str(number)
     done = subprocess.run([*run, f"--workdir={own}", f"--devices={number}"],
-                          env=env,
+                          env=os.environ | environment(options.devices),
                           capture_output=True,
                           text=True)
     said = done.stdout + done.stderr
@@ -74,6 +67,16 @@ def compared(name: str, options, folder: Path) -> dict[str, Any]:
       shared=" + ".join(re.findall(r"\d+ devices(?:: | share )(.*)", said)))
   print(row, flush=True)
   return row
+
+
+def environment(number: int) -> dict[str, str]:
+  """Variables of a process that has so many devices and compiles quickly."""
+  count = f"--xla_force_host_platform_device_count={number}"
+  return {
+      "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
+      "JAX_PLATFORMS": "cpu",
+      "XLA_FLAGS": f"{count} --xla_cpu_use_fusion_emitters=false"
+  }
 
 
 if __name__ == "__main__":

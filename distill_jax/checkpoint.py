@@ -77,7 +77,7 @@ class Checkpoints:
     try:
       storage.write(self._path(step), tensors, document)
       for old in self._steps()[:-self._keep]:
-        self._path(old).unlink(missing_ok=True)
+        storage.remove(self._path(old))
     except OSError as error:
       raise WorkdirError(
           f"`directory` must take a checkpoint; saving step {step} in "

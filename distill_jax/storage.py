@@ -34,6 +34,21 @@ _DEPTH = 64  # of lists and dicts in each other
 Tensors = dict[str, np.ndarray]
 
 
+class _Own:
+  """What this process may do."""
+
+  writes = True
+
+
+def only_read() -> None:
+  """From now on this process changes no file and takes no lock.
+
+  For all but the first of several processes that do the same: what they would
+  write, the first one writes.
+  """
+  _Own.writes = False
+
+
 def write(path: FilePath, tensors: Tensors, document: dict[str, Any]) -> None:
   """Writes a file atomically.
 
@@ -133,6 +148,8 @@ def replace(path: FilePath, content: bytes, *, shared: bool = False) -> None:
     OSError: no space, no folder, no permission; it names the file, and nothing
       is left behind.
   """
+  if not _Own.writes:
+    return
   path = Path(path)
   # No process number: those of two machines, or containers, may be equal.
   temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
@@ -149,6 +166,23 @@ def replace(path: FilePath, content: bytes, *, shared: bool = False) -> None:
     temporary.unlink(missing_ok=True)
     raise
   _sync_folder(path.parent)
+
+
+def append(path: FilePath, text: str) -> None:
+  """Adds text to a file.
+
+  Raises:
+    OSError: as `replace`.
+  """
+  if _Own.writes:
+    with naming(path), open(path, "a") as file:
+      file.write(text)
+
+
+def remove(path: FilePath) -> None:
+  """Removes a file, where it exists."""
+  if _Own.writes:
+    Path(path).unlink(missing_ok=True)
 
 
 def regular(path: FilePath) -> Path:
@@ -184,6 +218,9 @@ def turns(path: FilePath):
   Raises:
     OSError: the folder does not take the lock, or a link stands in its place.
   """
+  if not _Own.writes:
+    yield
+    return
   path = Path(path)
   handle = _lock(path.with_name(f".{path.name}.lock"))
   try:
@@ -201,7 +238,7 @@ def forget_halves(folder: FilePath, *names: str) -> None:
     folder: is searched with all below it.
     *names: patterns of the files that were to be written.
   """
-  for name in names:
+  for name in names if _Own.writes else ():
     for partial in Path(folder).rglob(f".{name}.*.partial"):
       with contextlib.suppress(OSError):  # another user's
         partial.unlink(missing_ok=True)
@@ -218,6 +255,9 @@ def alone(folder: Path, name: str = "workdir"):
   Raises:
     WorkdirError: another process runs in it.
   """
+  if not _Own.writes:
+    yield
+    return
   handle = os.open(folder, os.O_RDONLY)
   try:
     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,5 +1,6 @@
 """Runs a launcher's main: one line and an exit code instead of a traceback."""
 
+import contextlib
 import os
 import re
 import signal
@@ -13,7 +14,7 @@ import begin
 import jax
 from absl import app, flags
 
-from distill_jax import models
+from distill_jax import models, processes
 from distill_jax.devices import on_devices
 from distill_jax.errors import ConfigError, plain
 from distill_jax.methods import NonFinite
@@ -44,7 +45,7 @@ def start(main: Callable, config: Path | None = None) -> None:
   code = run(main, config=config)
   sys.stdout.flush()
   sys.stderr.flush()
-  if code > 128:
+  if code > 128 or (code and processes.joined()):  # others may never end
     os._exit(code)
   sys.exit(code)
 
@@ -65,7 +66,7 @@ def run(
     begin.handle(_stop)
   try:
     rest = _parse(argv, config)
-    with on_devices(_devices(flags.FLAGS.devices)):
+    with _together(), on_devices(_devices(flags.FLAGS.devices)):
       main(rest)
   except Interrupted as stopped:
     begin.handle(lambda *second: None)
@@ -115,6 +116,27 @@ flags.DEFINE_bool("debug", False, "Show the traceback of a mistake.")
 flags.DEFINE_string("data_dir", None, "A folder of data sets.")
 flags.DEFINE_string(
     "devices", "all", "Over how many devices independent work is shared out.")
+
+flags.DEFINE_string(
+    "coordinator", None, "HOST:PORT of the first of several processes.")
+flags.DEFINE_integer("num_processes", None, "How many there are.")
+flags.DEFINE_integer("process_id", None, "Which one this is, from 0.")
+
+
+@contextlib.contextmanager
+def _together():
+  """Joins the other processes of a run; the first one alone is heard."""
+  given = flags.FLAGS
+  processes.join(given.coordinator, given.num_processes, given.process_id)
+  if processes.joined() and given.devices != "all":
+    raise ConfigError(
+        "`--devices` must be all where several processes run together; got "
+        f"{given.devices}.")
+  if processes.is_first():
+    yield
+    return
+  with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+    yield
 
 
 def _devices(text: str) -> int | str:
@@ -198,7 +220,11 @@ def _flag_error(error: flags.Error) -> str:
 
 def _fail(error: BaseException, code: int) -> int:
   text = plain(error, 1000)
-  if code == FAULT:
+  if processes.joined() and isinstance(error, jax.errors.JaxRuntimeError):
+    text = (
+        "another process of this run stopped, or cannot be reached. The same "
+        "commands go on from the last checkpoint; --debug shows more.")
+  elif code == FAULT:
     text = (
         f"{type(error).__name__}: {plain(error, 170)}. This is a fault of the "
         "program, unless memory ran out; --debug shows where.")

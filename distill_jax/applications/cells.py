@@ -86,7 +86,7 @@ class Cells:
       yield
     except BaseException:
       if new and not (self.folder / "cells").exists():
-        (self.folder / "config.json").unlink(missing_ok=True)
+        storage.remove(self.folder / "config.json")
       raise
 
   def json(self, name: str, make: Callable[[], Any]) -> Any:

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from distill_jax.compilation import make_room
-from distill_jax.devices import watching_shares
+from distill_jax.devices import num_shards, watching_shares
 from distill_jax.methods.findings import findings
 from distill_jax.methods.method import Outcome, Plan
 from distill_jax.outer_loop import Info, State, distill
@@ -132,7 +132,10 @@ def carry_out(plan: Plan, watch: Watch | None = None) -> Outcome:
     if plan.prepared.feed is not None:
       plan.prepared.feed.close()
     watch.end()
-  distilled = plan.prepared.finish(plan.outer.result(state))
+  result = plan.outer.result(state)
+  if num_shards() > 1:  # what follows need not run on all of them
+    result = jax.device_get(result)
+  distilled = plan.prepared.finish(result)
   found = findings(plan, distilled)
   return Outcome(
       distilled,

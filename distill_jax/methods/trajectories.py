@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from distill_jax import models, preprocessing, storage
+from distill_jax import models, preprocessing, processes, storage
 from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError
 from distill_jax.estimators.backprop import backprop
@@ -317,11 +317,11 @@ def train(s: SimpleNamespace, task: Task, folder: Path, say) -> None:
     storage.forget_halves(folder, "expert_*")
     there = buffer.numbers(folder)
     wanted = [i for i in range(s.experts["num"]) if i not in there]
-    if not wanted:
-      return
-    if there:  # refuses to mix
+    if wanted and there:  # refuses to mix
       open_experts(s, task, folder, num_experts=None)
-    _train(s, task, folder, wanted, say)
+    if wanted:
+      _train(s, task, folder, wanted, say)
+  processes.wait()
 
 
 def _train(s, task: Task, folder: Path, numbers: list[int], say) -> None:

@@ -5,6 +5,8 @@ import sys
 import threading
 import time
 
+from distill_jax.processes import is_first
+
 _SILENCE = 15.0  # seconds without a line, at most
 _EVERY = 10.0  # seconds between two lines of one countdown, at least
 
@@ -19,6 +21,8 @@ class _Spoken:
 def say(text: str) -> None:
   """One line, above a progress bar where one may be showing."""
   _Spoken.last = time.monotonic()
+  if not is_first():
+    return
   if "tqdm" in sys.modules:
     sys.modules["tqdm"].tqdm.write(text, file=sys.stderr)
   else:

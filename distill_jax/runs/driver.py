@@ -10,7 +10,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from distill_jax import devices
+from distill_jax import devices, processes
 from distill_jax.checkpoint import Checkpoints
 from distill_jax.methods.method import Outcome, Plan
 from distill_jax.methods.steps import Progress, Watch, carry_out, mean_loss
@@ -89,7 +89,7 @@ class FolderWatch(Watch):
         total=total,
         initial=int(state.step),
         unit="step",
-        disable=not sys.stderr.isatty(),
+        disable=not (sys.stderr.isatty() and processes.is_first()),
         dynamic_ncols=True)
     return state, attempt, self._log.seconds
 
@@ -113,15 +113,15 @@ class FolderWatch(Watch):
     step, total = int(state.step), method.num_steps
     rolled = dict(rollbacks=progress.attempt) if method.rollbacks else {}
     self._log.write(**_summary(step, progress.seconds, progress.info), **rolled)
-    if (step >= total or self._stop.asked or
-        step % (self._checkpoint_every or step) == 0):
+    asked = processes.largest(self._stop.asked)
+    if (step >= total or asked or step % (self._checkpoint_every or step) == 0):
       self._checkpoints.save(step, state, dict(attempt=progress.attempt))
     self._bar.update(len(progress.info.loss))
     self._report(step, total, progress)
-    if self._stop.asked:
+    if asked:
       raise Interrupted(
           f"stopped at step {step} of {total}; the same command goes on from "
-          "there", self._stop.signal)
+          "there", asked)
 
   def end(self) -> None:
     self._bar.close()
@@ -143,7 +143,7 @@ class _Stop:
   """Remembers SIGTERM and SIGINT; SIGINT a second later stops at once."""
 
   def __init__(self):
-    self.asked, self.signal, self._before = False, signal.SIGINT, {}
+    self.asked, self._before = 0, {}  # no signal yet
     if threading.current_thread() is threading.main_thread():
       self._before = {
           name: signal.signal(name, self._ask)
@@ -161,7 +161,7 @@ class _Stop:
       if number == signal.SIGINT and time.monotonic() > self._began + 1:
         raise KeyboardInterrupt
       return
-    self.asked, self.signal, self._began = True, number, time.monotonic()
+    self.asked, self._began = number, time.monotonic()
     say("stopping after the steps under way; a checkpoint will be written")
 
 

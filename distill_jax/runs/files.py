@@ -83,8 +83,7 @@ class MetricsLog:
     self.seconds = kept[-1]["seconds"] if kept else 0.0
 
   def write(self, **values) -> None:
-    with storage.naming(self._file), self._file.open("a") as file:
-      file.write(json.dumps(values) + "\n")
+    storage.append(self._file, json.dumps(values) + "\n")
 
   @staticmethod
   def read(folder: Path) -> list[dict]:
