@@ -5,6 +5,7 @@ devices is shared out over those of all processes (JAX's own runtime, `jit` over
 a mesh). The first process alone writes files and speaks.
 """
 
+import contextlib
 import os
 
 import jax
@@ -73,6 +74,16 @@ def largest(value: int) -> int:
   if not _Own.joined:
     return value
   return int(np.max(multihost_utils.process_allgather(np.array(value))))
+
+
+@contextlib.contextmanager
+def in_turn():
+  """The first process does what is within, then all others do."""
+  if not is_first():
+    wait()
+  yield
+  if is_first():
+    wait()
 
 
 def wait() -> None:

@@ -10,7 +10,7 @@ import jax
 from jax.sharding import Mesh
 
 from distill_jax import artifact as artifacts
-from distill_jax import models, preprocessing
+from distill_jax import models, preprocessing, processes
 from distill_jax.artifact import Artifact
 from distill_jax.data.corpus import with_facts
 from distill_jax.data.source import check_source
@@ -141,6 +141,7 @@ class Run:
           "has none. Add x_test and y_test, a folder test, or leave test=0 out "
           "of the SPEC.")
     workdir.check_own(self.folder)
+    processes.wait()  # nobody writes before all have looked
     with contextlib.ExitStack() as held, on_devices(self._mesh):
       with working("preparing and distilling"):
         made = self._plan(held)
@@ -194,10 +195,11 @@ class Run:
           },
           quantised=dict(stored.spec).get("name") == "quantised",
           encoded=bool(stored.spec) and stored.keeps_inputs)
-      workdir.create(self.folder)
-      held.enter_context(alone(self.folder))
-      forget_halves(self.folder, "config.json", *FILES, "*.png")
-      self._open(task)
+      with processes.in_turn():
+        workdir.create(self.folder)
+        held.enter_context(alone(self.folder))
+        forget_halves(self.folder, "config.json", *FILES, "*.png")
+        self._open(task)
       experts = None if self._experts is None else Path(self._experts)
       return Store(self.folder, self._shared, experts, say)
 
