@@ -64,7 +64,8 @@ def compared(name: str, options, folder: Path) -> dict[str, Any]:
       steps=len(one),
       difference=float(
           np.max(np.abs(several / one - 1), initial=0.0, where=one != 0)),
-      shared=" + ".join(re.findall(r"\d+ devices(?:: | share )(.*)", said)))
+      shared=" + ".join(
+          dict.fromkeys(re.findall(r"\d+ devices(?:: | share )(.*)", said))))
   print(row, flush=True)
   return row
 
