@@ -8,10 +8,12 @@ tests, leaves signals alone.
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 SIGNALS = signal.SIGINT, signal.SIGTERM
+STARTED = time.monotonic()
 LINE = "stopped; the same command goes on"
 
 

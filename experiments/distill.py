@@ -13,6 +13,7 @@ finite; 128 and the signal's number, stopped, with a checkpoint if there were
 steps.
 """
 
+import time
 from pathlib import Path
 
 import begin
@@ -42,6 +43,15 @@ flags.DEFINE_string(
     "experts", None,
     "A folder of experts for trajectory methods; by default they are trained "
     "below --cache_dir, and shared there.")
+flags.DEFINE_float(
+    "time_limit", None,
+    "Minutes after which the steps should have ended: the run stops before, "
+    "with a checkpoint, and the same command goes on.")
+flags.DEFINE_integer(
+    "profile", 0, "Steps of which a trace is taken, into WORKDIR/profile.")
+flags.DEFINE_string(
+    "metrics", "", "tensorboard, wandb or both, with a comma: where losses go "
+    "besides the log.")
 flags.DEFINE_bool(
     "print_config", False,
     "Show every field with its published counterpart, and stop.")
@@ -92,12 +102,22 @@ def main(argv):
       checkpoint_every=config.checkpoint_every or None,
       cache_dir=FLAGS.cache_dir,
       experts=FLAGS.experts,
+      time_limit=_seconds_left(),
+      profile=FLAGS.profile,
+      metrics=FLAGS.metrics,
       data=config.data,
       reading=dict(
           data_dir=FLAGS.data_dir,
           seed=config.seed,
           validation_fraction=config.validation_fraction),
       record=config.to_dict()).go()
+
+
+def _seconds_left() -> float | None:
+  """Of the time limit, which counts from the start of the program."""
+  if FLAGS.time_limit is None:
+    return None
+  return 60 * FLAGS.time_limit - (time.monotonic() - begin.STARTED)
 
 
 def described(config, there) -> str:

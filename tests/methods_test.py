@@ -24,7 +24,7 @@ from distill_jax.evaluation.recipes import from_spec as recipe_of
 from distill_jax.methods.meanings import MEANINGS
 from distill_jax.methods.method import Keys, Store, plan
 from distill_jax.methods.steps import carry_out
-from distill_jax.runs.driver import FolderWatch, Interrupted, train
+from distill_jax.runs.driver import FolderWatch, Interrupted, Watched, train
 
 CLASSES, STEPS = 3, 4
 NETWORK = {"name": "mlp", "widths": [8]}
@@ -146,7 +146,7 @@ def test_method(name, images, table, texts, tmp_path):
         store=Store(folder, folder))
 
   whole = planned(again, tmp_path / "whole")
-  outcome = train(whole, tmp_path / "whole", log_every=2, checkpoint_every=2)
+  outcome = train(whole, tmp_path / "whole", Watched(2, 2))
   made = whole.artifact(outcome)
   assert made.method == name
   assert np.isfinite(made.inputs).all()
@@ -155,9 +155,9 @@ def test_method(name, images, table, texts, tmp_path):
     halves = tmp_path / "halves"
     first = method._replace(
         num_steps=2, learned=lambda num_steps: method.learned(STEPS))
-    train(planned(first, halves), halves, log_every=2, checkpoint_every=2)
+    train(planned(first, halves), halves, Watched(2, 2))
     resumed = planned(again, halves)
-    outcome = train(resumed, halves, log_every=2, checkpoint_every=2)
+    outcome = train(resumed, halves, Watched(2, 2))
     for one, other in zip(jax.tree.leaves(made[:6]),
                           jax.tree.leaves(resumed.artifact(outcome)[:6]),
                           strict=True):
@@ -172,9 +172,9 @@ def test_method(name, images, table, texts, tmp_path):
     chunk = _stopping(FolderWatch.chunk)
     with mock.patch.object(FolderWatch, "chunk", chunk):
       with pytest.raises(Interrupted):
-        train(planned(again, stopped), stopped, log_every=2)
+        train(planned(again, stopped), stopped, Watched(2))
     resumed = planned(again, stopped)
-    outcome = train(resumed, stopped, log_every=2)
+    outcome = train(resumed, stopped, Watched(2))
     for one, other in zip(jax.tree.leaves(made[:6]),
                           jax.tree.leaves(resumed.artifact(outcome)[:6]),
                           strict=True):

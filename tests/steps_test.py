@@ -1,17 +1,22 @@
 """Chunks of outer steps: spikes, skipped steps, other draws."""
 
 import json
+import signal
+import sys
+import time
 from types import SimpleNamespace
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import pytest
 
+from distill_jax.errors import ConfigError, WorkdirError
 from distill_jax.methods import NonFinite
 from distill_jax.methods.method import Prepared
 from distill_jax.methods.steps import chunk_size
 from distill_jax.outer_loop import Distiller, Info, State
-from distill_jax.runs import driver
+from distill_jax.runs import driver, sinks
 from distill_jax.types import Distilled
 
 
@@ -43,18 +48,18 @@ def _log(folder):
 
 
 def test_a_skipped_step_is_no_spike(tmp_path):
-  driver.train(_plan(4, skips=True), tmp_path, log_every=2)
+  driver.train(_plan(4, skips=True), tmp_path, driver.Watched(log_every=2))
   last = _log(tmp_path)[-1]
   assert last["loss"] == 1 and last["skipped"] == 0.5
 
 
 def test_a_spike_stops_a_run(tmp_path):
   with pytest.raises(NonFinite, match="not finite at step 4; the"):
-    driver.train(_plan(6), tmp_path, log_every=2)
+    driver.train(_plan(6), tmp_path, driver.Watched(log_every=2))
 
 
 def test_rolls_back_to_the_last_chunk(tmp_path, capsys):
-  driver.train(_plan(6, rollbacks=1), tmp_path, log_every=2)
+  driver.train(_plan(6, rollbacks=1), tmp_path, driver.Watched(log_every=2))
   said = capsys.readouterr().err
   assert "not finite at step 4: back to step 2, with other draws (1 of" in said
   log = _log(tmp_path)
@@ -62,8 +67,57 @@ def test_rolls_back_to_the_last_chunk(tmp_path, capsys):
   assert [line["rollbacks"] for line in log] == [0, 1, 1]
   assert all(line["loss"] == 1 for line in log)
   # Goes on with other draws.
-  driver.train(_plan(8, rollbacks=1), tmp_path, log_every=2)
+  driver.train(_plan(8, rollbacks=1), tmp_path, driver.Watched(log_every=2))
   assert _log(tmp_path)[-1]["rollbacks"] == 1
+
+
+def test_a_time_limit_stops_with_a_checkpoint(tmp_path, capsys):
+  late = driver.Watched(log_every=2, deadline=time.monotonic())
+  with pytest.raises(driver.Interrupted, match="at step 2 of 6") as stopped:
+    driver.train(_plan(6), tmp_path, late)
+  assert stopped.value.signal == signal.SIGTERM
+  assert "the time limit" in capsys.readouterr().err
+  early = driver.Watched(log_every=2, deadline=time.monotonic() + 1e6)
+  driver.train(_plan(6, rollbacks=1), tmp_path, early)
+  assert [line["step"] for line in _log(tmp_path)] == [2, 4, 6]
+
+
+def test_a_checkpoint_that_fails_stops_the_run(tmp_path):
+  refusing = mock.patch.object(
+      driver.Checkpoints, "save", side_effect=WorkdirError("no space"))
+  with refusing, pytest.raises(WorkdirError, match="no space"):
+    driver.train(_plan(3), tmp_path, driver.Watched(1))
+
+
+def test_steps_are_traced(tmp_path, capsys):
+  driver.train(_plan(3), tmp_path, driver.Watched(1, profile=2))
+  assert capsys.readouterr().err.count("tracing 1 steps") == 2
+  assert any((tmp_path / "profile").rglob("*.xplane.pb"))
+
+
+def test_metrics_go_elsewhere_too(tmp_path):
+  seen = []
+
+  class Writer:
+
+    def __init__(self, folder):
+      assert folder == str(tmp_path / "tensorboard")
+
+    def add_scalar(self, name, value, step):
+      seen.append((step, name, value))
+
+    flush = staticmethod(lambda: None)
+
+  modules = {
+      "tensorboardX": SimpleNamespace(SummaryWriter=Writer),
+      "wandb": None
+  }
+  with mock.patch.dict(sys.modules, modules):
+    with pytest.raises(ConfigError, match="pip install wandb"):
+      sinks.checked("tensorboard,wandb")
+    names = sinks.checked("tensorboard")
+    driver.train(_plan(2), tmp_path, driver.Watched(1, metrics=names))
+  assert [s for s in seen if s[1] == "loss"] == [(1, "loss", 1), (2, "loss", 1)]
 
 
 def test_chunks_are_a_tenth_of_a_run():

@@ -4,6 +4,7 @@ One path for sets in memory, runs in folders and launchers: they differ in who
 watches (`Watch`), which decides where a run begins and what is kept of it.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -66,6 +67,11 @@ class Watch:
       memory: that it needs, as XLA analyses it.
       shares: what the devices share, numbers of items by what they are.
     """
+
+  def running(self, size: int):
+    """The context in which a compiled chunk of so many steps runs."""
+    del size
+    return contextlib.nullcontext()
 
   def chunk(self, plan: Plan, progress: Progress) -> None:
     """Sees a chunk that was taken."""
@@ -175,8 +181,9 @@ class _Chunks:
         self._watch.compiled(compiled.memory_analysis(), shares)
       self._compiled[size] = compiled
     begin = time.perf_counter()
-    result = self._compiled[size](*args, per_step=per_step)
-    result = jax.block_until_ready(result)
+    with self._watch.running(size):
+      result = self._compiled[size](*args, per_step=per_step)
+      result = jax.block_until_ready(result)
     self.seconds_per_step = (time.perf_counter() - begin) / size
     return result
 

@@ -1,11 +1,14 @@
 """A plan carried out in a folder: log, checkpoints, signals, time left."""
 
+import contextlib
 import signal
 import sys
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -14,6 +17,7 @@ from distill_jax import devices, processes
 from distill_jax.checkpoint import Checkpoints
 from distill_jax.methods.method import Outcome, Plan
 from distill_jax.methods.steps import Progress, Watch, carry_out, mean_loss
+from distill_jax.runs import sinks
 from distill_jax.runs.console import duration, say
 from distill_jax.runs.files import MetricsLog
 
@@ -30,28 +34,42 @@ class Interrupted(Exception):
     self.signal = signal
 
 
-def train(
-    plan: Plan,
-    folder: Path,
-    *,
-    log_every: int | None = None,
-    checkpoint_every: int | None = None) -> Outcome:
+class Watched(NamedTuple):
+  """What is done beside the steps.
+
+  Attributes:
+    log_every: outer steps between two lines of the log; by default a tenth of
+      all, at most 100.
+    checkpoint_every: a multiple of it; the same by default.
+    deadline: time of `time.monotonic` by which the steps should have ended;
+      None for never.
+    profile: outer steps of which a trace is taken, compilation left out.
+    metrics: names of `sinks.NAMES`.
+  """
+
+  log_every: int | None = None
+  checkpoint_every: int | None = None
+  deadline: float | None = None
+  profile: int = 0
+  metrics: tuple[str, ...] = ()
+
+
+def train(plan: Plan, folder: Path, watched: Watched | None = None) -> Outcome:
   """Carries out a plan, from the last checkpoint if there is one.
 
   Args:
     plan: what to do.
     folder: exists; holds `metrics.jsonl`, `checkpoints/` and, for methods made
       of several plans, the same of each below `parts/`.
-    log_every: outer steps between two lines of the log; by default a tenth of
-      all, at most 100.
-    checkpoint_every: a multiple of it; the same by default.
+    watched: what is done beside; by default logging and saving alone.
 
   Raises:
-    Interrupted: on SIGTERM or Ctrl-C, after a checkpoint.
+    Interrupted: on SIGTERM or Ctrl-C, or shortly before the deadline, after a
+      checkpoint.
     NonFinite: the loss or its gradient is not finite, or beyond the method's
       `spike`.
   """
-  watch = FolderWatch(folder, log_every, checkpoint_every)
+  watch = FolderWatch(folder, watched or Watched())
   outcome = carry_out(plan, watch)
   if watch.parts:
     _join_logs(folder, watch.parts)
@@ -61,17 +79,17 @@ def train(
 class FolderWatch(Watch):
   """Logs and saves the chunks of a plan, and stops when asked to."""
 
-  def __init__(
-      self, folder: Path, log_every: int | None, checkpoint_every: int | None):
-    self.log_every = log_every
+  def __init__(self, folder: Path, watched: Watched):
+    self.log_every = watched.log_every
     self.parts: list[Path] = []
-    self._folder, self._checkpoint_every = folder, checkpoint_every
+    self._folder, self._watched = folder, watched
+    self._to_profile = watched.profile
 
   def part(self, name: str) -> "FolderWatch":
     folder = self._folder / "parts" / name
     folder.mkdir(parents=True, exist_ok=True)
     self.parts.append(folder)
-    return FolderWatch(folder, self.log_every, self._checkpoint_every)
+    return FolderWatch(folder, self._watched)
 
   def begin(self, plan: Plan):
     from tqdm import tqdm  # not needed to import the package
@@ -84,7 +102,9 @@ class FolderWatch(Watch):
       attempt = self._checkpoints.extra(int(state.step)).get("attempt", 0)
       say(f"resumed at step {int(state.step)} of {total}")
     self._log = MetricsLog(self._folder, int(state.step))
-    self._stop = _Stop()
+    self._stop, self._latest = _Stop(), time.monotonic()
+    self._sinks = sinks.opened(self._watched.metrics, self._folder)
+    self._saver, self._saving = ThreadPoolExecutor(1), None
     self._bar = tqdm(
         total=total,
         initial=int(state.step),
@@ -96,12 +116,16 @@ class FolderWatch(Watch):
   def compiled(self, memory, shares: Mapping[str, int]) -> None:
     if devices.num_shards() > 1:
       say(devices.line(shares))
-    say(_memory(memory))
+    self._memory = _needed(memory)
+    limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    of = f" of {_bytes(limit)}" if limit else ""
+    say(f"device memory needed: about {_bytes(self._memory)}{of}")
 
   def again(self, line: str) -> None:
     say(line)
 
   def gave_up(self, line: str) -> str:
+    self._saved()
     latest = self._checkpoints.latest_step()
     where = f"step {latest}" if latest is not None else "the start"
     return (
@@ -112,20 +136,58 @@ class FolderWatch(Watch):
     method, state = plan.method, progress.state
     step, total = int(state.step), method.num_steps
     rolled = dict(rollbacks=progress.attempt) if method.rollbacks else {}
-    self._log.write(**_summary(step, progress.seconds, progress.info), **rolled)
-    asked = processes.largest(self._stop.asked)
-    if (step >= total or asked or step % (self._checkpoint_every or step) == 0):
-      self._checkpoints.save(step, state, dict(attempt=progress.attempt))
+    values = _summary(step, progress.seconds, progress.info) | rolled
+    values["memory_bytes"] = _used() or self._memory
+    self._log.write(**values)
+    for sink in self._sinks:
+      sink(step, {k: v for k, v in values.items() if k != "step"})
+    asked = processes.largest(self._stop.asked or self._is_late())
+    every = self._watched.checkpoint_every or step
+    if step >= total or asked or step % every == 0:
+      self._save(step, state, dict(attempt=progress.attempt))
     self._bar.update(len(progress.info.loss))
     self._report(step, total, progress)
     if asked:
+      self._saved()
       raise Interrupted(
           f"stopped at step {step} of {total}; the same command goes on from "
           "there", asked)
 
+  def running(self, size: int):
+    if self._to_profile <= 0 or not processes.is_first():
+      return contextlib.nullcontext()
+    self._to_profile -= size
+    say(f"tracing {size} steps into {self._folder / 'profile'}")
+    return jax.profiler.trace(self._folder / "profile")
+
   def end(self) -> None:
-    self._bar.close()
-    self._stop.forget()
+    try:
+      self._saved()
+    finally:
+      self._saver.shutdown()
+      self._bar.close()
+      self._stop.forget()
+
+  def _save(self, step: int, state, extra: dict) -> None:
+    """Begins to write a checkpoint, once the one before is written."""
+    self._saved()
+    self._saving = self._saver.submit(
+        self._checkpoints.save, step, state, extra)
+
+  def _saved(self) -> None:
+    """Waits for the checkpoint that is being written; raises what it raised."""
+    saving, self._saving = self._saving, None
+    if saving is not None:
+      saving.result()
+
+  def _is_late(self) -> int:
+    """Signal of a time that is over, if another chunk would not fit twice."""
+    now = time.monotonic()
+    took, self._latest = now - self._latest, now
+    late = self._watched.deadline and now + 2 * took > self._watched.deadline
+    if late:
+      say("stopping: the time limit would be passed")
+    return signal.SIGTERM if late else 0
 
   def _report(self, step: int, total: int, progress: Progress) -> None:
     loss = mean_loss(progress.info)
@@ -165,12 +227,15 @@ class _Stop:
     say("stopping after the steps under way; a checkpoint will be written")
 
 
-def _memory(analysis) -> str:
-  total = analysis.temp_size_in_bytes + analysis.argument_size_in_bytes
+def _needed(analysis) -> int:
+  """Bytes of a compiled program on one device, as XLA counts them."""
+  return analysis.temp_size_in_bytes + analysis.argument_size_in_bytes
+
+
+def _used() -> int:
+  """Most bytes in use so far, of a device that tells; else 0."""
   stats = jax.local_devices()[0].memory_stats() or {}
-  limit = stats.get("bytes_limit")
-  of = f" of {_bytes(limit)}" if limit else ""
-  return f"device memory needed: about {_bytes(total)}{of}"
+  return stats.get("peak_bytes_in_use", 0)
 
 
 def _bytes(number: int) -> str:

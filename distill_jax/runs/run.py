@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,10 @@ from distill_jax.methods.method import (
     plan,
 )
 from distill_jax.methods.usual import usual
-from distill_jax.runs import driver, real_data, workdir
+from distill_jax.runs import driver, real_data, sinks, workdir
 from distill_jax.runs.assess import Settings, assess, check_evaluation
 from distill_jax.runs.console import say, working
-from distill_jax.runs.files import command
+from distill_jax.runs.files import MetricsLog, command
 from distill_jax.runs.results import FILES, write_results
 from distill_jax.segments import updates
 from distill_jax.storage import alone, forget_halves
@@ -66,6 +67,9 @@ class Run:
       data: str = "",
       reading: Mapping[str, Any] | None = None,
       record: Mapping[str, Any] | None = None,
+      time_limit: float | None = None,
+      profile: int = 0,
+      metrics: str = "",
       mesh: Mesh | None = None):
     """Says what to run; nothing is written before `go`.
 
@@ -91,6 +95,12 @@ class Run:
       data: SPEC of the data, for the record.
       reading: how that was read, see `runs.assess.assess`.
       record: JSON values that `config.json` keeps besides.
+      time_limit: seconds from the call of `go` after which the steps should
+        have ended; the run stops before, with a checkpoint, and `go` goes on.
+      profile: outer steps of which JAX takes a trace, into the folder
+        `profile`.
+      metrics: "tensorboard", "wandb" or both, with a comma: where losses go
+        besides the log; their packages must be installed.
       mesh: its devices share what is independent; see `on_devices`.
 
     Raises:
@@ -101,6 +111,10 @@ class Run:
       raise ConfigError(f"`seed` must be at least 0; got {seed}.")
     check_one_size(per_class, num_rows)
     _check_every(log_every, checkpoint_every)
+    if profile < 0 or (time_limit is not None and not time_limit > 0):
+      raise ConfigError(
+          "`profile` must be at least 0 and `time_limit` positive; got "
+          f"{profile} and {time_limit}.")
     if not isinstance(evaluation, Settings):
       evaluation = Settings.of(evaluation or {})
     self.folder, self.source = Path(folder), source
@@ -110,7 +124,12 @@ class Run:
     if figures is None:
       figures = importlib.util.find_spec("matplotlib") is not None
     self._seed, self._evaluation, self._figures = seed, evaluation, figures
-    self._every = dict(log_every=log_every, checkpoint_every=checkpoint_every)
+    self._watched = driver.Watched(
+        log_every,
+        checkpoint_every,
+        profile=profile,
+        metrics=sinks.checked(metrics))
+    self._time_limit = time_limit
     self._shared = Path(cache_dir or folder)
     self._experts, self._data, self._reading = experts, data, reading
     self._record, self._mesh = dict(record or {}), mesh
@@ -132,7 +151,8 @@ class Run:
     Raises:
       ConfigError, DataError, WorkdirError: a mistake, before anything is
         written.
-      Interrupted: on SIGTERM or Ctrl-C, after a checkpoint.
+      Interrupted: on SIGTERM or Ctrl-C, or before the time limit, after a
+        checkpoint.
       NonFinite: the loss stopped being a number.
     """
     if self.source.test is None:
@@ -140,12 +160,15 @@ class Run:
           f"`source` must have a test part to evaluate on; {self.source.name} "
           "has none. Add x_test and y_test, a folder test, or leave test=0 out "
           "of the SPEC.")
+    watched = self._watched
+    if self._time_limit is not None:
+      watched = watched._replace(deadline=time.monotonic() + self._time_limit)
     workdir.check_own(self.folder)
     processes.wait()  # nobody writes before all have looked
     with contextlib.ExitStack() as held, on_devices(self._mesh):
       with working("preparing and distilling"):
         made = self._plan(held)
-        outcome = driver.train(made, self.folder, **self._every)
+        outcome = driver.train(made, self.folder, watched)
       distilled = made.artifact(
           outcome,
           seed=self._seed,
@@ -169,6 +192,7 @@ class Run:
         seconds=outcome.seconds,
         command=command())
     report.update(outcome.measured)
+    report.update(self._of_log(report["seconds"]))
     start, members = None, made.task.layout.members
     if made.estimator is not None:
       start = made.estimator.samples(made.start).inputs
@@ -178,6 +202,17 @@ class Run:
     write_results(
         self.folder, distilled, report, start=start, draw=self._figures)
     return report
+
+  def _of_log(self, seconds: Mapping[str, Any]) -> dict[str, Any]:
+    """Seconds of a step, and the most memory, where there were steps."""
+    log = MetricsLog.read(self.folder)
+    if len(log) < 2:
+      return {}
+    first, last = log[0], log[-1]
+    step = (last["seconds"] - first["seconds"]) / (last["step"] - first["step"])
+    return dict(
+        seconds=dict(seconds, step=round(step, 6)),
+        memory_bytes=max(line.get("memory_bytes", 0) for line in log))
 
   def _plan(self, held: contextlib.ExitStack) -> Plan:
     """The plan; its store opens, and holds, the folder."""

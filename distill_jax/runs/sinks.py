@@ -1,0 +1,70 @@
+"""Metrics of a run for other programs: TensorBoard, Weights & Biases."""
+
+import hashlib
+import importlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from distill_jax.choices import some_of
+from distill_jax.errors import ConfigError
+from distill_jax.processes import is_first
+
+NAMES = "tensorboard", "wandb"
+_PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}
+
+Sink = Callable[[int, Mapping[str, float]], None]
+
+
+def checked(names: str) -> tuple[str, ...]:
+  """Names of `NAMES` with commas between them, as a tuple.
+
+  Raises:
+    ConfigError: an unknown one, or one whose package is not installed.
+  """
+  found = some_of(NAMES, "metrics", names) if names else ()
+  for name in found:
+    _package(name)
+  return found
+
+
+def opened(names: tuple[str, ...], folder: Path) -> list[Sink]:
+  """What takes a step and its numbers; none in all but the first process.
+
+  Args:
+    names: from `checked`.
+    folder: of the run. TensorBoard's events go to `tensorboard/` in it; W&B
+      continues the run of the same folder and writes below `wandb/`.
+  """
+  makers = {"tensorboard": _tensorboard, "wandb": _wandb}
+  return [makers[name](folder) for name in names if is_first()]
+
+
+def _package(name):
+  try:
+    return importlib.import_module(_PACKAGES[name])
+  except ImportError:
+    raise ConfigError(
+        f"`metrics` must name packages that are installed; got {name}. "
+        f"pip install {_PACKAGES[name]}") from None
+
+
+def _tensorboard(folder: Path) -> Sink:
+  writer = _package("tensorboard").SummaryWriter(str(folder / "tensorboard"))
+
+  def write(step, values):
+    for name, value in values.items():
+      writer.add_scalar(name, value, step)
+    writer.flush()
+
+  return write
+
+
+def _wandb(folder: Path) -> Sink:
+  where = folder.resolve()
+  run = _package("wandb").init(
+      project="distill_jax",
+      name=where.name,
+      id=hashlib.sha256(str(where).encode()).hexdigest()[:16],
+      resume="allow",
+      dir=str(folder))
+  return lambda step, values: run.log(dict(values), step=step)
