@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := distill_jax experiments benchmarks tests
 
-.PHONY: quickstart test test-all lint format clean
+.PHONY: quickstart test test-all accelerator lint format clean
 
 quickstart: $(VENV)/.experiments
 	$(BIN)/python experiments/distill.py \
@@ -17,6 +17,11 @@ test: $(VENV)/.test
 test-all: $(VENV)/.test-all
 	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal \
 	  -m "slow or not slow"
+
+# On a machine whose Python has JAX for its accelerator; nothing is installed.
+accelerator:
+	PYTHONPATH=. $(PYTHON) benchmarks/accelerator.py --out=runs/accelerator \
+	  $(ACCELERATOR)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ import tempfile
 from functools import partial
 from unittest import mock
 
+import accelerator
 import chex
 import commits
 import conv_scan
@@ -95,6 +96,25 @@ class ScriptsTest(parameterized.TestCase):
     super().setUp()
     self.folder = pathlib.Path(
         self.enter_context(tempfile.TemporaryDirectory()))
+
+  def test_accelerator_in_small(self):
+    """Every part leaves its file; one that fails is tried again."""
+    scripts = {"conv_scan": "--length=2 --batch_size=1", "missing": ""}
+    call = [f"--out={self.folder}", "--size=tiny"]
+    with mock.patch.object(accelerator, "SCRIPTS", scripts):
+      accelerator.main(call)
+    names = {file.name for file in self.folder.iterdir()}
+    parts = {"products", "convolutions", "shares", "conv_scan"}
+    assert names == {f"{name}.json" for name in parts} | {"missing.failed"}
+    found = json.loads((self.folder / "shares.json").read_text())
+    assert [row["work"] for row in found["results"]
+           ] == ["dm", "dsa", "mtt", "evaluation"]
+    assert all(0 < row["share_of_default"] < 2 for row in found["results"])
+    with (mock.patch.object(accelerator, "SCRIPTS",
+                            {}), mock.patch.object(accelerator, "shares") as
+          again):
+      accelerator.main([*call, "--minutes=0"])
+    again.assert_not_called()
 
   def test_one_round_of_conv_scan(self):
     out = self.folder / "result.json"
