@@ -263,7 +263,8 @@ def map_rows(f: Callable, inputs: Array, rows: int | None = None) -> Array:
   """
   size = len(inputs)
   if rows is None:
-    rows = cpu_rows(f, inputs) if platform() == "cpu" else _ACCELERATOR_ROWS
+    shapes = jax.ShapeDtypeStruct(inputs.shape, inputs.dtype)
+    rows = cpu_rows(f, shapes) if platform() == "cpu" else _ACCELERATOR_ROWS
   rows = min(rows, -(-size // num_shards()))
   index = jnp.minimum(jnp.arange(-(-size // rows) * rows), size - 1)
   found = batch_map(

@@ -16,6 +16,7 @@ inverse of the regularised map. Here it is fitted in float64, then kept in
 float32.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -188,7 +189,8 @@ def standardise(inputs: ArrayLike) -> Standardise:
   Returns:
     The record; a channel of one constant value gets std 1.
   """
-  inputs = np.asarray(inputs)
+  if not hasattr(inputs, "read"):  # of `data.host`, which are read in pieces
+    inputs = np.asarray(inputs)
   channels = inputs.shape[-1]
   size = inputs.size // channels
   mean, lowest, highest = np.zeros(channels), np.inf, -np.inf
@@ -296,9 +298,10 @@ def _whitening(covariance, added) -> tuple[np.ndarray, np.ndarray]:
 
 def _chunks(inputs):
   """Yields runs of samples, float64 in unit scale."""
-  rows = max(1, _CHUNK_VALUES // max(1, inputs[:1].size))
+  rows = max(1, _CHUNK_VALUES // max(1, math.prod(inputs.shape[1:])))
+  read = getattr(inputs, "read", inputs.__getitem__)
   for start in range(0, len(inputs), rows):
-    chunk = inputs[start:start + rows]
+    chunk = read(slice(start, start + rows))
     values = chunk.astype(np.float64)
     if chunk.dtype == np.uint8:
       values /= 255.0

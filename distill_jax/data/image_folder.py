@@ -60,12 +60,11 @@ def read_folder(
   """
   colour = _colour(ground)
   left_out = collections.Counter()
-  parts = _parts(root, left_out)
-  files = {part: _files(folder, left_out) for part, folder in parts.items()}
+  files = files_of(root, left_out)
   images = _images(sum(files.values(), []), root, size, colour, left_out)
   mode = "L" if all(i.mode == "L" for i in images.values()) else "RGB"
   arrays: dict[str, Any] = {}
-  for part, folder in parts.items():
+  for part, folder in _parts(root, collections.Counter()).items():
     found = [file for file in files[part] if file in images]
     _check_classes(folder, {file.parent for file in found})
     arrays[f"y_{part}"] = [file.parent.name for file in found]
@@ -74,6 +73,40 @@ def read_folder(
     kinds = ", ".join(f"{num} {kind}" for kind, num in left_out.most_common())
     arrays["left_out"] = f"left out of the folder: {plain(kinds, 200)}"
   return arrays
+
+
+def files_of(root: Path, left_out) -> dict[str, list[Path]]:
+  """What may be images of each part, in order of class and file name.
+
+  Args:
+    root: the folder.
+    left_out: a counter of what is skipped, by kind.
+  """
+  return {
+      part: _files(folder, left_out)
+      for part, folder in _parts(root, left_out).items()
+  }
+
+
+def reader(size: tuple[int, int], ground: str, mode: str, left_out):
+  """`file -> uint8 [H, W] or [H, W, 3]`, or None for files that are no images.
+
+  Args:
+    size: (height, width) of the results.
+    ground: the colour that transparent pixels show.
+    mode: "L" or "RGB".
+    left_out: as of `files_of`.
+  """
+  colour = _colour(ground)
+
+  def read(file: Path) -> np.ndarray | None:
+    with unpacking.reading(file), _opened(file, left_out) as opened:
+      if opened is None:
+        return None
+      _check_header(file, opened, None)
+      return np.asarray(_of_mode(_image(opened, file, size, colour), mode))
+
+  return read
 
 
 def _colour(name: str) -> tuple[int, ...]:

@@ -8,6 +8,8 @@
                   folder:DIR?size=32 or size=HxW resizes, ground=black
                   shows behind transparent pixels (white by default)
   csv:PLACE?...   texts or tables of numbers, see `delimited`
+  npy:DIR         x_train.npy, y_train.npy and maybe those of a test part,
+                  read row by row: data larger than memory, see `pack`
   tfds:NAME       TensorFlow Datasets
 
 Without a test part, a fifth of every class becomes it; ?test=0.3 (or &test=0.3
@@ -32,11 +34,17 @@ from distill_jax.data import delimited, labelling, parts, tfds
 from distill_jax.data.corpus import from_texts
 from distill_jax.data.embedded import digits
 from distill_jax.data.image_folder import read_folder
-from distill_jax.data.source import TEST_FRACTION, Source, from_arrays
+from distill_jax.data.source import (
+    TEST_FRACTION,
+    Source,
+    from_arrays,
+    from_host,
+)
 from distill_jax.errors import DataError, plain
 from distill_jax.types import Preprocessing
 
-_KINDS = "digits, idx:DIR, npz:FILE, folder:DIR, csv:PLACE, tfds:NAME"
+_KINDS = (
+    "digits, idx:DIR, npz:FILE, npy:DIR, folder:DIR, csv:PLACE, tfds:NAME")
 _PARTS = ("x_train", "y_train", "x_test", "y_test")
 _TEXT_OPTIONS = ("vectors", "length", "max_words", "tokens", "drop_duplicates")
 # Of some copies a dot stands before idx.
@@ -95,6 +103,8 @@ def read(
   options = {name: value for name, value in given.items() if value is not None}
   if kind == "csv" and place:
     return _table(spec, place, data_dir, text, options)
+  if kind == "npy" and place:
+    return _rows(spec, place, data_dir, options)
   share = None
   files = {"idx": _idx, "npz": _npz, "folder": read_folder}
   if spec == "digits":
@@ -103,7 +113,7 @@ def read(
     arrays = tfds.arrays(place, data_dir)
   elif kind in files and place:
     place, look, share = _said(spec, kind, place)
-    path = _find(spec, place, data_dir)
+    path = located(spec, place, data_dir)
     if kind in ("idx", "folder"):
       _require_folder(path)
     arrays = files[kind](path, **look)
@@ -140,7 +150,7 @@ def texts(
     return None
   data_dir = data_dir or os.environ.get("DISTILL_JAX_DATA")
   found = delimited.read_table(
-      _find(spec, place, data_dir), wanted, check_labels=False)
+      located(spec, place, data_dir), wanted, check_labels=False)
   if hold_out:
     found, _ = parts.hold_out(found, wanted.test)
   return found | ({"tokens": wanted.tokens} if wanted.tokens else {})
@@ -149,7 +159,7 @@ def texts(
 def _table(spec, place, data_dir, text, options):
   """A source of texts, or of columns of numbers."""
   place, wanted = delimited.columns(place)
-  place = _find(spec, place, data_dir)
+  place = located(spec, place, data_dir)
   if wanted.text is None:
     found = delimited.read_table(place, wanted)
     return _made(from_arrays, found, wanted.test, options)
@@ -166,6 +176,18 @@ def _table(spec, place, data_dir, text, options):
     text = {**text, "tokens": wanted.tokens}
   found = delimited.read_table(place, wanted)
   return _made(from_texts, found, wanted.test, {**text, **options})
+
+
+def _rows(spec, place, data_dir, options):
+  """A source of samples that stay in their files."""
+  from distill_jax.data import pack  # which reads SPECs too
+
+  place, _, share = _said(spec, "npy", place)
+  folder = located(spec, place, data_dir)
+  _require_folder(folder)
+  if share is not None:
+    options = {"test_fraction": share, **options}
+  return from_host(**{**options, **pack.read(folder)})
 
 
 def _made(make, arrays, share: float | None, options) -> Source:
@@ -203,7 +225,7 @@ def _said(spec, kind, place):
   return place, look, parts.share_of(given.get("test"))
 
 
-def _find(spec, place, data_dir):
+def located(spec, place, data_dir):
   """The path as given, else below `data_dir`."""
   paths = [Path(place).expanduser()]
   if data_dir is not None:

@@ -18,6 +18,7 @@ from jax.typing import ArrayLike
 from distill_jax import preprocessing as preprocessing_lib
 from distill_jax.data import labelling
 from distill_jax.data.arrays import as_array, check_present, is_nameless
+from distill_jax.data.host import HostRows, is_host
 from distill_jax.errors import DataError, listed, shown
 from distill_jax.text.embedding import is_of_words
 from distill_jax.types import Array, Preprocessing
@@ -40,7 +41,8 @@ class Split(NamedTuple):
   """Samples on the device; a pytree, so an argument of jitted functions.
 
   Attributes:
-    inputs: [N, ...] raw: uint8 or float32, int32 token ids of texts.
+    inputs: [N, ...] raw: uint8 or float32, int32 token ids of texts; or
+      `host.HostRows` of samples that stay on the host.
     labels: [N] int32.
     members: [K, L] int32; row c lists the samples of class c, repeated to the
       size L of the largest class (zeros for a class with no samples).
@@ -60,8 +62,12 @@ class Split(NamedTuple):
         f"{self.inputs.dtype} of {self.num_classes} classes")
 
   def encode(self, raw: Array) -> Array:
-    """Takes raw inputs [B, ...] to model space."""
-    return self.preprocessing.apply(raw)
+    """Takes raw inputs [B, ...] to model space.
+
+    The same bits wherever the raw inputs come from: XLA does not fuse this with
+    what follows.
+    """
+    return jax.lax.optimization_barrier(self.preprocessing.apply(raw))
 
   @property
   def sample_shape(self) -> tuple[int, ...]:
@@ -145,9 +151,9 @@ class Source(NamedTuple):
         digest.update(np.ascontiguousarray(array))
     for split in (self.train, self.validation, self.test):
       for array in () if split is None else (split.inputs, split.labels):
-        array = np.ascontiguousarray(array)
         digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(array)
+        for piece in array.pieces() if is_host(array) else (array,):
+          digest.update(np.ascontiguousarray(piece))
       digest.update(b"|")
     return digest.hexdigest()[:16]
 
@@ -192,7 +198,7 @@ class Source(NamedTuple):
     """
     indices, labels = self._rows(indices)
     train = _split(
-        rows_of(self.train.inputs, indices), labels, self.num_classes,
+        _kept(self.train.inputs, indices), labels, self.num_classes,
         self.train.preprocessing)
     return self._replace(train=train)
 
@@ -259,6 +265,8 @@ class Source(NamedTuple):
     """
     if isinstance(self.train.preprocessing, preprocessing_lib.Encoded):
       return self
+    if is_host(self.train.inputs):
+      np.asarray(self.train.inputs)  # which says that they do not fit
 
     def encode(split):
       if split is None:
@@ -382,6 +390,69 @@ def from_arrays(
   return source._replace(facts=dict(columns=named)) if named else source
 
 
+def from_host(
+    x_train: Any,
+    y_train: ArrayLike,
+    x_test: Any = None,
+    y_test: ArrayLike | None = None,
+    *,
+    class_names: Sequence[str] | None = None,
+    preprocessing: (str | Preprocessing |
+                    Callable[[HostRows], Preprocessing]) = "standardise",
+    test_fraction: float | None = None,
+    validation_fraction: float = 0.0,
+    seed: int = 0,
+    name: str = "host") -> Source:
+  """Makes a `Source` of samples that stay on the host, for large data.
+
+  Labels are in memory. Samples are read when they are drawn, so a set is the
+  one that `from_arrays` leads to, at the pace of the file.
+
+  Args:
+    x_train: a memory-mapped array, or any object with `len()` and `[index]`,
+      see `host.HostRows`; uint8 images [N, H, W, C], or float32.
+    y_train: as in `from_arrays`.
+    x_test: as `x_train`, or None; then `test_fraction` of train is.
+    y_test: as in `from_arrays`.
+    class_names: as in `from_arrays`.
+    preprocessing: "standardise", whose moments are found in pieces, a function
+      `(HostRows) -> record`, or a record.
+    test_fraction: as in `from_arrays`.
+    validation_fraction: as in `from_arrays`.
+    seed: as in `from_arrays`.
+    name: as in `from_arrays`.
+
+  Raises:
+    DataError: samples and labels do not fit, or other types of samples.
+
+  Example:
+    x = np.load("images.npy", mmap_mode="r")
+    source = data.from_host(x, labels)
+  """
+  parts = given_parts({"train": (x_train, y_train), "test": (x_test, y_test)})
+  rows = {part: HostRows(x) for part, (x, _) in parts.items()}
+  labels = {part: y for part, (_, y) in parts.items()}
+  check_lengths(rows, labels)
+  for part, inputs in rows.items():
+    if inputs.dtype not in (np.uint8, np.float32):
+      raise DataError(
+          f"`x_{part}` must hold uint8 or float32 where it stays on the host; "
+          f"got {inputs.dtype}. Convert the file once.")
+    _check_alike(part, rows["train"], inputs)
+
+  def fit(kept):
+    return _preprocessing(preprocessing, rows["train"].take(kept)), rows
+
+  return assemble(
+      labels,
+      fit,
+      class_names=class_names,
+      test_fraction=test_fraction,
+      validation_fraction=validation_fraction,
+      seed=seed,
+      name=name)
+
+
 def given_parts(parts):
   """Those of `{part: (inputs, labels)}` that are there.
 
@@ -468,8 +539,8 @@ def assemble(
       return None
     given = part if part in labels else "train"
     return _split(
-        inputs[given][rows[part]], labels[given][rows[part]], len(class_names),
-        record)
+        _kept(inputs[given], rows[part]), labels[given][rows[part]],
+        len(class_names), record)
 
   return Source(
       **{part: split(part) for part in ("train", "validation", "test")},
@@ -485,16 +556,26 @@ def rows_of(array: Array, indices: np.ndarray) -> Array:
     array: [N, ...].
     indices: int, of any shape.
   """
+  if is_host(array):
+    return jnp.asarray(array[indices])
   if any(device.platform != "cpu" for device in array.devices()):
     return array[indices]
   return jnp.asarray(np.asarray(array)[indices])  # NumPy sees the same memory
+
+
+def _kept(inputs, rows):
+  """Some samples; those on the host stay there."""
+  if is_host(inputs):
+    return inputs.take(rows)
+  return inputs[rows] if isinstance(inputs, np.ndarray) else rows_of(
+      inputs, rows)
 
 
 def _split(inputs, labels, num_classes, preprocessing):
   """Puts arrays on the device and builds the index table."""
   members, counts = _members(labels, num_classes)
   return Split(
-      inputs=jnp.asarray(inputs),
+      inputs=inputs if is_host(inputs) else jnp.asarray(inputs),
       labels=jnp.asarray(labels, jnp.int32),
       members=jnp.asarray(members),
       counts=counts,

@@ -1,0 +1,126 @@
+"""DM on samples that stay in a file against the same samples on the device.
+
+Random pixels of 32 x 32 x 3 are written to a file and distilled, ConvNet of
+`--width`, from memory and from the file, step by step in turn. Bars: the sets
+are equal bit for bit, and a step takes at most 1.1 times as long.
+
+With `--gigabytes=6` a file of that size is distilled besides, in a process of
+its own. Bar: it needs less than 2 GiB of resident memory.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import steps
+import timing
+
+import distill_jax as dd
+from distill_jax import data, methods
+from distill_jax.outer_loop import distill
+
+BAR, MOST_GIBIBYTES = 1.1, 2.0
+CLASSES, SHAPE = 10, (32, 32, 3)
+
+
+def main(argv=None) -> None:
+  parser = timing.parser(
+      __doc__, width=128, batch_size=256, samples=50_000, num_steps=20)
+  parser.add_argument(
+      "--gigabytes", type=float, default=0.0, help="of the large file")
+  parser.add_argument("--only", help=argparse.SUPPRESS)  # the large one
+  options = parser.parse_args(argv)
+  if options.only:
+    _distil(_mapped(Path(options.only)), options)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(peak / 2**20)
+    return
+  with tempfile.TemporaryDirectory() as folder:
+    rows = [_compared(Path(folder), options)]
+    if options.gigabytes:
+      rows.append(_large(Path(folder), options))
+  for row in rows:
+    timing.show([row])
+  timing.write("host_rows", options, rows)
+
+
+def _write(file: Path, samples: int) -> None:
+  """Random pixels, some at a time."""
+  rows = np.lib.format.open_memmap(file, "w+", np.uint8, (samples, *SHAPE))
+  generator = np.random.default_rng(0)
+  for start in range(0, samples, 10_000):
+    part = rows[start:start + 10_000]
+    part[:] = generator.integers(0, 256, part.shape, np.uint8)
+  rows.flush()
+
+
+def _mapped(file: Path) -> dd.Source:
+  x = np.load(file, mmap_mode="r")
+  return data.from_host(x, np.arange(len(x)) % CLASSES, test_fraction=0)
+
+
+def _plan(source, options):
+  method = methods.dm(
+      num_steps=options.num_steps,
+      batch_size=options.batch_size,
+      start="noise",
+      parameterization={"name": "pixels"})
+  network = dd.convnet(CLASSES, width=options.width)
+  return steps.planned(source, method, network, per_class=10)
+
+
+def _distil(source, options):
+  """The set after all steps; what `dd.condense` would give."""
+  plan = _plan(source, options)
+  state, _ = distill(
+      plan.keys.run,
+      plan.state,
+      source.train,
+      step=plan.outer.step,
+      num_steps=options.num_steps)
+  return np.asarray(jax.block_until_ready(state.distilled.codes))
+
+
+def _compared(folder: Path, options) -> dict:
+  _write(folder / "x.npy", options.samples)
+  there = _mapped(folder / "x.npy")
+  x = np.load(folder / "x.npy")
+  here = dd.from_arrays(x, np.arange(len(x)) % CLASSES, test_fraction=0)
+  equal = np.array_equal(_distil(here, options), _distil(there, options))
+  row = dict(samples=options.samples, equal=equal)
+  row |= timing.compare(
+      options,
+      BAR,
+      file=steps.stepper(_plan(there, options), 1),
+      memory=steps.stepper(_plan(here, options), 1))
+  row["met"] = bool(row["met"] and equal)
+  return row
+
+
+def _large(folder: Path, options) -> dict:
+  file = folder / "large.npy"
+  samples = int(options.gigabytes * 1e9) // int(np.prod(SHAPE))
+  _write(file, samples)
+  began = time.perf_counter()
+  command = [
+      sys.executable, __file__, f"--only={file}", f"--width={options.width}",
+      f"--batch_size={options.batch_size}", f"--num_steps={options.num_steps}"
+  ]
+  said = subprocess.run(command, check=True, capture_output=True, text=True)
+  peak = float(said.stdout.split()[-1])
+  return dict(
+      samples=samples,
+      gigabytes=file.stat().st_size / 1e9,
+      seconds=time.perf_counter() - began,
+      peak_gibibytes=peak,
+      met=peak < MOST_GIBIBYTES)
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,146 @@
+"""Samples that stay in a file or on the host, for data larger than memory.
+
+`HostRows` stands where a `Split` has its inputs: rows are fetched when they are
+asked for, also by programs under `jit`, which then ask the host. Draws, epochs
+and evaluation are therefore the same code and the same numbers as with arrays
+on the device; what needs all samples at once says so.
+"""
+
+import math
+import mmap
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from distill_jax.errors import DataError
+
+_PIECE_ROWS = 4096  # read at once by `pieces`
+_MAPPED_BYTES = 2**28  # fetched until a mapped file's pages are let go
+
+
+@jax.tree_util.register_static
+class HostRows:
+  """Raw samples [N, ...] on the host; a constant to JAX, never on a device.
+
+  Attributes:
+    shape: [N, ...].
+    dtype: of the samples.
+    fetched: bytes that were fetched so far.
+  """
+
+  def __init__(self, values: Any, rows: np.ndarray | None = None):
+    """Wraps an array or what behaves like one.
+
+    Args:
+      values: a memory-mapped array (`np.load(file, mmap_mode="r")`), or any
+        object with `len()` that gives samples of one shape and type for an
+        array of indices, or for a single index.
+      rows: [N] int, those of `values` that are meant; all by default.
+
+    Raises:
+      DataError: no samples, or samples that are no arrays of numbers.
+    """
+    size = len(values) if rows is None else len(rows)
+    if not size:
+      raise DataError("`values` must hold samples; got none.")
+    self._values = values
+    self._rows = None if rows is None else np.asarray(rows)
+    self._by_array = _takes_arrays(values)
+    first = self._read(np.zeros(1, np.int64) if rows is None else rows[:1])
+    if first.dtype.kind not in "uif":
+      raise DataError(
+          f"`values` must hold integers or floats; got {first.dtype}.")
+    self.shape: tuple[int, ...] = (size, *first.shape[1:])
+    self.dtype: np.dtype = first.dtype
+    self.fetched = self._mapped = 0
+
+  def __len__(self) -> int:
+    return self.shape[0]
+
+  def __repr__(self) -> str:
+    return f"HostRows {self.shape} {self.dtype}"
+
+  def __array__(self, *args, **options):
+    raise DataError(
+        f"`source` must fit into memory for this: {len(self):,} samples are "
+        f"{self.nbytes / 2**30:.1f} GiB and stay on the host. Keep fewer with "
+        "source.take(rows), or choose a method that draws batches.")
+
+  @property
+  def ndim(self) -> int:
+    """Axes, the first of which counts samples."""
+    return len(self.shape)
+
+  @property
+  def size(self) -> int:
+    """Numbers in all samples."""
+    return math.prod(self.shape)
+
+  @property
+  def nbytes(self) -> int:
+    """Of all samples."""
+    return self.size * self.dtype.itemsize
+
+  def __getitem__(self, index):
+    """Samples [..., *sample] of some rows [...] or of a slice, on the device.
+
+    Rows that are traced are fetched by a callback when the program runs.
+    """
+    if isinstance(index, jax.core.Tracer):
+      found = jax.ShapeDtypeStruct((*index.shape, *self.shape[1:]), self.dtype)
+      return jax.pure_callback(
+          self._fetch, found, index, vmap_method="broadcast_all")
+    return jnp.asarray(self.read(index))
+
+  def read(self, index) -> np.ndarray:
+    """The same as an array of NumPy."""
+    if isinstance(index, slice):
+      index = np.arange(*index.indices(len(self)))
+    return self._fetch(index)
+
+  def take(self, rows: np.ndarray) -> "HostRows":
+    """Some of these samples, in that order, still on the host."""
+    rows = np.asarray(rows)
+    return HostRows(
+        self._values, rows if self._rows is None else self._rows[rows])
+
+  def pieces(self):
+    """Yields all samples in order, [n, ...] at a time."""
+    for start in range(0, len(self), _PIECE_ROWS):
+      yield self.read(slice(start, start + _PIECE_ROWS))
+
+  def _fetch(self, index) -> np.ndarray:
+    index = np.asarray(index)
+    rows = index.ravel() if self._rows is None else self._rows[index.ravel()]
+    found = self._read(rows)
+    self.fetched += found.nbytes
+    self._mapped += found.nbytes
+    if self._mapped > _MAPPED_BYTES and isinstance(self._values, np.memmap):
+      # The pages stay in the system's cache, and are no longer this process's.
+      self._values._mmap.madvise(mmap.MADV_DONTNEED)
+      self._mapped = 0
+    return found.reshape(index.shape + self.shape[1:])
+
+  def _read(self, rows: np.ndarray) -> np.ndarray:
+    if self._by_array:
+      return np.asarray(self._values[rows])
+    return np.stack([np.asarray(self._values[int(row)]) for row in rows])
+
+
+def is_host(values: Any) -> bool:
+  """Whether samples stay on the host."""
+  return isinstance(values, HostRows)
+
+
+def _takes_arrays(values: Sequence) -> bool:
+  """Whether an object gives several samples for an array of indices."""
+  if isinstance(values, np.ndarray):
+    return True
+  try:
+    found = np.asarray(values[np.zeros(2, np.int64)])
+  except (IndexError, KeyError, TypeError, ValueError):
+    return False
+  return found.ndim > 0 and len(found) == 2

@@ -1,0 +1,237 @@
+"""Packs images into files that are read row by row, for data beyond memory.
+
+    python -m distill_jax.data.pack folder:photos photos64 --size=64
+    python experiments/distill.py --data=npy:photos64 --workdir=runs/photos
+
+OUT then holds `x_train.npy` (uint8 [N, H, W, C]), `y_train.npy` (int32), those
+of other parts, and `names.json`. A folder of images is decoded file by file, in
+threads, and never held in memory; other SPECs are read as `data.read` does.
+OUT appears when all is written.
+"""
+
+import argparse
+import collections
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from distill_jax import unpacking
+from distill_jax.data import image_folder, readers
+from distill_jax.environment import num_cores
+from distill_jax.errors import DataError, plain
+
+NAMES = "names.json"
+_AHEAD = 512  # images that are decoded or wait to be written
+
+
+def main(argv=None) -> None:
+  parser = argparse.ArgumentParser(
+      prog="python -m distill_jax.data.pack",
+      description=__doc__,
+      formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument("spec", help="folder:DIR, or another SPEC of images")
+  parser.add_argument("out", type=Path, help="a new folder")
+  parser.add_argument("--size", help="64 or HxW, needed for a folder")
+  parser.add_argument("--grey", action="store_true", help="one channel")
+  parser.add_argument("--ground", default="white", help="behind transparency")
+  parser.add_argument("--data_dir", help="folder of data sets")
+  options = parser.parse_args(argv)
+  began = time.perf_counter()
+  try:
+    count = pack(
+        options.spec,
+        options.out,
+        size=_sides(options.size),
+        grey=options.grey,
+        ground=options.ground,
+        data_dir=options.data_dir,
+        say=print)
+  except DataError as error:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
+  seconds = time.perf_counter() - began
+  print(f"{count:,} images in {seconds:.1f} s: --data=npy:{options.out}")
+
+
+def pack(
+    spec: str,
+    out: Path,
+    *,
+    size: tuple[int, int] | None = None,
+    grey: bool = False,
+    ground: str = "white",
+    data_dir: str | None = None,
+    say=lambda line: None) -> int:
+  """Writes a data set of images row by row.
+
+  Args:
+    spec: as of `data.read`; `folder:DIR` is decoded file by file.
+    out: a folder that does not exist yet.
+    size: (height, width) that images of a folder are resized to.
+    grey: whether images of a folder become grey; else RGB.
+    ground: the colour that their transparent pixels show.
+    data_dir: as of `data.read`.
+    say: takes lines for people.
+
+  Returns:
+    The number of images.
+
+  Raises:
+    DataError: nothing to pack, no size, or a folder that is there already.
+  """
+  if out.exists():
+    raise DataError(f"`out` must be a new folder; {out} is there already.")
+  partial = out.with_name(f".{out.name}.partial")
+  shutil.rmtree(partial, ignore_errors=True)
+  partial.mkdir(parents=True)
+  kind, _, place = spec.partition(":")
+  try:
+    if kind == "folder" and place:
+      parts, names = _of_folder(
+          spec, place, data_dir, partial, size, grey, ground, say)
+    else:
+      parts, names = _of_arrays(spec, data_dir, partial, size)
+    (partial / NAMES).write_text(json.dumps(names))
+    os.replace(partial, out)
+  finally:
+    shutil.rmtree(partial, ignore_errors=True)
+  return sum(parts.values())
+
+
+def _sides(text: str | None) -> tuple[int, int] | None:
+  if text is None:
+    return None
+  found = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", text)
+  if not found:
+    raise DataError(f"`size` must be 64 or HxW; got {plain(text)}.")
+  return int(found[1]), int(found[2] or found[1])
+
+
+def _of_arrays(spec, data_dir, out, size):
+  """Parts of a SPEC that is read whole: its raw inputs and labels."""
+  if size is not None:
+    raise DataError("`size` must be left out but for folder:DIR.")
+  source = readers.read(spec, data_dir=data_dir)
+  counts = {}
+  for part in ("train", "validation", "test"):
+    split = getattr(source, part)
+    if split is not None:
+      np.save(out / f"x_{part}.npy", np.asarray(split.inputs))
+      np.save(out / f"y_{part}.npy", np.asarray(split.labels))
+      counts[part] = split.num_samples
+  return counts, list(source.class_names)
+
+
+def _of_folder(spec, place, data_dir, out, size, grey, ground, say):
+  """Parts of a folder, decoded in threads and written in order."""
+  if size is None:
+    raise DataError(
+        "`size` must be given for a folder, such as --size=64, as its images "
+        "are not compared first.")
+  root = readers.located(spec, place, data_dir)
+  left_out = collections.Counter()
+  files = image_folder.files_of(root, left_out)
+  names = sorted({file.parent.name for own in files.values() for file in own})
+  counts, shape = {}, (*size, 1 if grey else 3)
+  for part, own in files.items():
+    read = image_folder.reader(size, ground, "L" if grey else "RGB", left_out)
+    labels = []
+    with _Rows(out / f"x_{part}.npy", len(own), shape) as rows:
+      for file, image in _in_order(read, own):
+        if image is not None:
+          rows.write(image.reshape(shape))
+          labels.append(names.index(file.parent.name))
+    missing = set(range(len(names))) - set(labels)
+    if part == "train" and missing:
+      raise DataError(
+          f"`spec` must hold images of every class; {names[min(missing)]} has "
+          f"none in {root}.")
+    np.save(out / f"y_{part}.npy", np.array(labels, np.int32))
+    counts[part] = len(labels)
+  if left_out:
+    kinds = ", ".join(f"{num} {kind}" for kind, num in left_out.most_common())
+    say(f"left out: {plain(kinds, 200)}")
+  return counts, names
+
+
+def _in_order(read, files) -> Iterator:
+  """Files and what is read of them, some of them at once."""
+  with ThreadPoolExecutor(num_cores()) as pool:
+    for start in range(0, len(files), _AHEAD):
+      some = files[start:start + _AHEAD]
+      yield from zip(some, pool.map(read, some), strict=True)
+
+
+class _Rows:
+  """A `.npy` file that grows by rows; its header says how many in the end."""
+
+  def __init__(self, path: Path, most: int, shape: tuple[int, ...]):
+    self._path, self._most, self._shape, self._count = path, most, shape, 0
+
+  def __enter__(self) -> "_Rows":
+    self._file = self._path.open("wb")
+    self._begin = self._header(self._most)
+    return self
+
+  def write(self, row: np.ndarray) -> None:
+    self._file.write(row.tobytes())
+    self._count += 1
+
+  def __exit__(self, *error) -> None:
+    if not any(error):
+      end = self._header(self._count)
+      if end != self._begin:  # numbers of digits may differ by whole blocks
+        raise DataError(f"`out` could not be written: {self._path}.")
+    self._file.close()
+
+  def _header(self, count: int) -> int:
+    """Writes the header; returns its length."""
+    self._file.seek(0)
+    np.lib.format.write_array_header_1_0(
+        self._file,
+        dict(descr="|u1", fortran_order=False, shape=(count, *self._shape)))
+    return self._file.tell()
+
+
+def read(folder: Path) -> dict:
+  """Arguments of `data.from_host` for a packed folder, or for one like it.
+
+  Args:
+    folder: with `x_train.npy` and `y_train.npy`, those of `test` if there are
+      any, and maybe `names.json`, a list of the classes' names.
+
+  Raises:
+    DataError: a file is missing or damaged.
+  """
+  found = {}
+  for part in ("train", "test"):
+    for kind in "xy":
+      file = folder / f"{kind}_{part}.npy"
+      if part == "train" or file.exists():
+        found[f"{kind}_{part}"] = _opened(file, mapped=kind == "x")
+  names = folder / NAMES
+  if names.exists():
+    with unpacking.reading(names):
+      found["class_names"] = json.loads(names.read_text())
+  return found
+
+
+def _opened(file: Path, mapped: bool) -> np.ndarray:
+  try:
+    return np.load(file, mmap_mode="r" if mapped else None, allow_pickle=False)
+  except (OSError, ValueError, EOFError) as error:
+    raise DataError(
+        f"`spec` must hold whole .npy files; {file}: {plain(error, 120)}. Pack "
+        "the data again.") from error
+
+
+if __name__ == "__main__":
+  main()

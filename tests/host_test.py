@@ -1,0 +1,184 @@
+"""Samples that stay on the host: the same draws, and files that hold them."""
+
+import json
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+import distill_jax as dd
+from distill_jax import data
+from distill_jax.data import pack
+from distill_jax.data.host import HostRows
+from distill_jax.errors import DataError
+from distill_jax.evaluation import student
+from distill_jax.evaluation.recipes import converged
+
+SIZE, CLASSES = 60, 3
+X = np.random.default_rng(0).integers(0, 256, (SIZE, 8, 8, 3), np.uint8)
+Y = np.arange(SIZE) % CLASSES
+
+
+class _Singly:
+  """Gives one sample at a time, as data sets of other libraries do."""
+
+  def __len__(self):
+    return SIZE
+
+  def __getitem__(self, index):
+    return X[index.__index__()]
+
+
+def _mapped(folder):
+  np.save(folder / "x.npy", X)
+  return np.load(folder / "x.npy", mmap_mode="r")
+
+
+def _both(values):
+  return dd.from_arrays(X, Y), data.from_host(values, Y)
+
+
+def test_rows_are_fetched(tmp_path):
+  for values in (_mapped(tmp_path), _Singly(), X):
+    rows = HostRows(values).take(np.arange(1, SIZE))
+    assert rows.shape == (SIZE - 1, 8, 8, 3) and rows.dtype == np.uint8
+    index = np.array([[3, 0], [7, 7]])
+    np.testing.assert_array_equal(rows[index], X[index + 1])
+    np.testing.assert_array_equal(rows[2:4], X[3:5])
+    np.testing.assert_array_equal(np.concatenate([*rows.pieces()]), X[1:])
+    traced = jax.jit(
+        jax.vmap(lambda i, rows=rows: rows[i].astype(jnp.int32).sum()))
+    np.testing.assert_array_equal(
+        traced(index), X[index + 1].sum((1, 2, 3, 4), np.int32))
+    assert rows.fetched > 0
+
+
+def test_all_at_once_is_refused():
+  _, source = _both(X)
+  for ask in (np.asarray, jnp.asarray):
+    with pytest.raises(DataError, match="48 samples are 0.0 GiB and stay"):
+      ask(source.train.inputs)
+  with pytest.raises(DataError, match="choose a method that draws batches"):
+    source.encoded()
+
+
+def test_a_source_is_that_of_arrays(tmp_path):
+  one, other = _both(_mapped(tmp_path))
+  assert one.fingerprint() == other.fingerprint()
+  assert one.take([5, 2]).fingerprint() == other.take([5, 2]).fingerprint()
+  for field in ("mean", "std"):
+    np.testing.assert_array_equal(
+        getattr(one.preprocessing, field), getattr(other.preprocessing, field))
+  for sample in (dd.per_class(4), dd.mixed(8), data.per_class(2, lazy=True)):
+    drawn = [jax.jit(sample)(jax.random.key(1), s.train) for s in (one, other)]
+    np.testing.assert_array_equal(drawn[0].labels, drawn[1].labels)
+    inputs = [
+        d.inputs.gather(d.inputs.rows)
+        if hasattr(d.inputs, "rows") else d.inputs for d in drawn
+    ]
+    np.testing.assert_array_equal(*inputs)
+
+
+@pytest.mark.parametrize("name", ("dm", "sldd"))
+def test_a_set_is_that_of_arrays(name):
+  method = dd.methods.from_spec({"name": name, **SMALL[name]})
+  made = [
+      dd.condense(source, method, {
+          "name": "mlp",
+          "widths": (4,)
+      }, per_class=2) for source in _both(X)
+  ]
+  np.testing.assert_allclose(made[0].inputs, made[1].inputs, atol=1e-5)
+  learner = student(dd.mlp(CLASSES, widths=(4,)), converged())
+  reports = [
+      dd.evaluate_set(
+          jax.random.key(0),
+          made[0],
+          source.test,
+          learner=learner,
+          num_networks=2) for source in _both(X)
+  ]
+  np.testing.assert_array_equal(*(r.confusion for r in reports))
+
+
+SMALL = {
+    "dm": dict(num_steps=2, batch_size=4, recipe=None),
+    "sldd": dict(num_steps=2, batch_size=8)
+}
+
+
+@pytest.mark.parametrize(
+    "values, message", ((X.astype(np.int64), "uint8 or float32 .* got int64"),
+                        (X[:0], "must hold samples; got none"),
+                        (np.array([["a"]] * SIZE), "integers or floats"),
+                        (X[1:], "equal length; got 59 and 60")))
+def test_errors(values, message):
+  with pytest.raises(DataError, match=message):
+    data.from_host(values, Y)
+
+
+def _folder(root):
+  """Ten images of two classes and one file that is none."""
+  for part, each in (("train", 4), ("test", 1)):
+    for number in range(2 * each):
+      file = root / part / "ab"[number % 2] / f"{number}.png"
+      file.parent.mkdir(parents=True, exist_ok=True)
+      Image.fromarray(X[number]).save(file)
+  (root / "train" / "a" / "notes.txt").write_text("none")
+  return root
+
+
+def test_a_packed_folder_reads_as_the_folder(tmp_path, capsys):
+  place = f"folder:{_folder(tmp_path / 'photos')}"
+  pack.main([place, str(tmp_path / "packed"), "--size=4"])
+  said = capsys.readouterr().out
+  assert "left out: 1 .txt" in said and "10 images in" in said
+  source = dd.read(f"npy:{tmp_path / 'packed'}")
+  whole = dd.read(f"{place}?size=4")
+  assert source.class_names == whole.class_names == ("a", "b")
+  for part in ("train", "test"):
+    one, other = getattr(source, part), getattr(whole, part)
+    np.testing.assert_array_equal(one.inputs[:], other.inputs)
+    np.testing.assert_array_equal(one.labels, other.labels)
+  assert source.fingerprint() == whole.fingerprint()
+
+
+def test_other_data_are_packed_too(tmp_path):
+  pack.pack("digits", tmp_path / "digits")
+  source, whole = dd.read(f"npy:{tmp_path / 'digits'}"), dd.read("digits")
+  assert source.fingerprint() == whole.fingerprint()
+  held = dd.read(f"npy:{tmp_path / 'digits'}", validation_fraction=0.5)
+  assert held.validation.num_samples > 500
+
+
+def test_what_pack_refuses(tmp_path):
+  place = f"folder:{_folder(tmp_path / 'photos')}"
+  out = tmp_path / "packed"
+  for options, message in (([], "`size` must be given"), (["--size=0"],
+                                                          "must be 64 or HxW"),
+                           (["--size=4", "--ground=no"], "a colour")):
+    run = subprocess.run(
+        [sys.executable, "-m", "distill_jax.data.pack", place, out, *options],
+        capture_output=True,
+        text=True)
+    assert run.returncode == 2 and message in run.stderr, run.stderr
+    assert [*tmp_path.iterdir()] == [tmp_path / "photos"]
+  out.mkdir()
+  with pytest.raises(DataError, match="is there already"):
+    pack.pack(place, out, size=(4, 4))
+
+
+def test_damaged_files_are_named(tmp_path):
+  pack.pack("digits", tmp_path / "own")
+  file = tmp_path / "own" / "x_train.npy"
+  file.write_bytes(file.read_bytes()[:-1])
+  with pytest.raises(DataError, match="whole .npy files; .*x_train.npy"):
+    dd.read(f"npy:{tmp_path / 'own'}")
+  (tmp_path / "own" / pack.NAMES).write_text(json.dumps([]))
+  file.unlink()
+  with pytest.raises(DataError, match="x_train.npy"):
+    dd.read(f"npy:{tmp_path / 'own'}")
