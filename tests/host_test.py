@@ -153,6 +153,11 @@ def test_other_data_are_packed_too(tmp_path):
   assert source.fingerprint() == whole.fingerprint()
   held = dd.read(f"npy:{tmp_path / 'digits'}", validation_fraction=0.5)
   assert held.validation.num_samples > 500
+  for name in ("x_test.npy", "y_test.npy"):
+    (tmp_path / "digits" / name).unlink()
+  seeded = [dd.read(f"npy:{tmp_path / 'digits'}", seed=s) for s in (0, 1)]
+  assert seeded[0].fingerprint() == seeded[1].fingerprint()
+  assert "a fifth of every class became" in seeded[0].facts["test_part"]
 
 
 def test_what_pack_refuses(tmp_path):

@@ -24,7 +24,8 @@ from pathlib import Path
 import numpy as np
 
 from distill_jax import unpacking
-from distill_jax.data import image_folder, readers
+from distill_jax.data import image_folder, parts, readers
+from distill_jax.data.host import HostRows
 from distill_jax.environment import num_cores
 from distill_jax.errors import DataError, plain
 
@@ -95,15 +96,15 @@ def pack(
   kind, _, place = spec.partition(":")
   try:
     if kind == "folder" and place:
-      parts, names = _of_folder(
+      counts, names = _of_folder(
           spec, place, data_dir, partial, size, grey, ground, say)
     else:
-      parts, names = _of_arrays(spec, data_dir, partial, size)
+      counts, names = _of_arrays(spec, data_dir, partial, size)
     (partial / NAMES).write_text(json.dumps(names))
     os.replace(partial, out)
   finally:
     shutil.rmtree(partial, ignore_errors=True)
-  return sum(parts.values())
+  return sum(counts.values())
 
 
 def _sides(text: str | None) -> tuple[int, int] | None:
@@ -121,7 +122,7 @@ def _of_arrays(spec, data_dir, out, size):
     raise DataError("`size` must be left out but for folder:DIR.")
   source = readers.read(spec, data_dir=data_dir)
   counts = {}
-  for part in ("train", "validation", "test"):
+  for part in parts.NAMES:
     split = getattr(source, part)
     if split is not None:
       np.save(out / f"x_{part}.npy", np.asarray(split.inputs))
@@ -205,14 +206,15 @@ def read(folder: Path) -> dict:
   """Arguments of `data.from_host` for a packed folder, or for one like it.
 
   Args:
-    folder: with `x_train.npy` and `y_train.npy`, those of `test` if there are
-      any, and maybe `names.json`, a list of the classes' names.
+    folder: with `x_train.npy` and `y_train.npy`, those of `validation` and
+      `test` if there are any, and maybe `names.json`, a list of the classes'
+      names.
 
   Raises:
     DataError: a file is missing or damaged.
   """
   found = {}
-  for part in ("train", "test"):
+  for part in parts.NAMES:
     for kind in "xy":
       file = folder / f"{kind}_{part}.npy"
       if part == "train" or file.exists():
@@ -224,9 +226,11 @@ def read(folder: Path) -> dict:
   return found
 
 
-def _opened(file: Path, mapped: bool) -> np.ndarray:
+def _opened(file: Path, mapped: bool) -> np.ndarray | HostRows:
   try:
-    return np.load(file, mmap_mode="r" if mapped else None, allow_pickle=False)
+    mode = "r" if mapped else None
+    array = np.load(file, mmap_mode=mode, allow_pickle=False)
+    return HostRows(array) if mapped else array
   except (OSError, ValueError, EOFError) as error:
     raise DataError(
         f"`spec` must hold whole .npy files; {file}: {plain(error, 120)}. Pack "

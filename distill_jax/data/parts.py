@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from distill_jax.data import labelling
+from distill_jax.data.host import is_host
 from distill_jax.data.source import TEST_FRACTION, stratified
 from distill_jax.errors import DataError, shown
 
@@ -111,7 +112,9 @@ def hold_out(
 
 
 def _rows(values, rows: np.ndarray):
-  """Those of an array, or of a list of texts."""
+  """Those of an array, of a list of texts, or of samples on the host."""
+  if is_host(values):
+    return values.take(rows)
   if isinstance(values, list):
     return [values[row] for row in rows]
   return np.asarray(values)[rows]

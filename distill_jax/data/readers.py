@@ -8,8 +8,8 @@
                   folder:DIR?size=32 or size=HxW resizes, ground=black
                   shows behind transparent pixels (white by default)
   csv:PLACE?...   texts or tables of numbers, see `delimited`
-  npy:DIR         x_train.npy, y_train.npy and maybe those of a test part,
-                  read row by row: data larger than memory, see `pack`
+  npy:DIR         x_train.npy, y_train.npy and maybe those of other parts, read
+                  row by row: data larger than memory, see `pack`
   tfds:NAME       TensorFlow Datasets
 
 Without a test part, a fifth of every class becomes it; ?test=0.3 (or &test=0.3
@@ -185,9 +185,7 @@ def _rows(spec, place, data_dir, options):
   place, _, share = _said(spec, "npy", place)
   folder = located(spec, place, data_dir)
   _require_folder(folder)
-  if share is not None:
-    options = {"test_fraction": share, **options}
-  return from_host(**{**options, **pack.read(folder)})
+  return _made(from_host, pack.read(folder), share, options)
 
 
 def _made(make, arrays, share: float | None, options) -> Source:

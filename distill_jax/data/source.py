@@ -396,6 +396,8 @@ def from_host(
     x_test: Any = None,
     y_test: ArrayLike | None = None,
     *,
+    x_validation: Any = None,
+    y_validation: ArrayLike | None = None,
     class_names: Sequence[str] | None = None,
     preprocessing: (str | Preprocessing |
                     Callable[[HostRows], Preprocessing]) = "standardise",
@@ -409,11 +411,13 @@ def from_host(
   one that `from_arrays` leads to, at the pace of the file.
 
   Args:
-    x_train: a memory-mapped array, or any object with `len()` and `[index]`,
-      see `host.HostRows`; uint8 images [N, H, W, C], or float32.
+    x_train: a `host.HostRows`, or what it takes: a memory-mapped array, or any
+      object with `len()` and `[index]`; uint8 images [N, H, W, C], or float32.
     y_train: as in `from_arrays`.
     x_test: as `x_train`, or None; then `test_fraction` of train is.
     y_test: as in `from_arrays`.
+    x_validation: as `x_train`, or None, as in `from_arrays`.
+    y_validation: as in `from_arrays`.
     class_names: as in `from_arrays`.
     preprocessing: "standardise", whose moments are found in pieces, a function
       `(HostRows) -> record`, or a record.
@@ -429,8 +433,14 @@ def from_host(
     x = np.load("images.npy", mmap_mode="r")
     source = data.from_host(x, labels)
   """
-  parts = given_parts({"train": (x_train, y_train), "test": (x_test, y_test)})
-  rows = {part: HostRows(x) for part, (x, _) in parts.items()}
+  parts = given_parts({
+      "train": (x_train, y_train),
+      "validation": (x_validation, y_validation),
+      "test": (x_test, y_test)
+  })
+  rows = {
+      part: x if is_host(x) else HostRows(x) for part, (x, _) in parts.items()
+  }
   labels = {part: y for part, (_, y) in parts.items()}
   check_lengths(rows, labels)
   for part, inputs in rows.items():
