@@ -8,8 +8,9 @@ A part that fails leaves its message there, and the next one begins.
 
     python benchmarks/accelerator.py --out=DIR --minutes=8 --data_dir=DATA
 
-`--size=tiny` tries all of it on a CPU. Rates are of floating-point operations
-counted by hand: of DM C (B + 3 m) forward passes of a step (C classes, B real
+`--size=tiny` tries all of it on a CPU. Rates are of floating-point operations:
+XLA's count of one forward pass, times a number of passes counted by hand: of a
+step of DM C (B + 3 m) (C classes, B real
 and m distilled samples of each; a gradient costs two more), of DSA
 C (3 B + 9 m) (the gradient of a gradient costs three times a gradient), of MTT
 9 for each sample of each inner step, and of an evaluation 3 for each sample and
@@ -97,7 +98,13 @@ def main(argv=None) -> None:
   add("--data_dir", help="folder of data sets, for rows of results")
   add("--rows", default="", help="rows of results, the first ones first")
   add("--workdir", default="runs", help="where rows run")
+  add("--only", help=argparse.SUPPRESS)
   options = parser.parse_args(argv)
+  if options.only:
+    found = _OWN[options.only](SIZES[options.size], options.out.parent)
+    options.out.write_text(
+        json.dumps(dict(machine=timing.describe_machine(), results=found)))
+    return
   deadline = time.monotonic() + 60 * options.minutes
   options.out.mkdir(parents=True, exist_ok=True)
   for name, part in _parts(options, deadline):
@@ -116,29 +123,31 @@ def _measure(name: str, part: Callable[[], Any], file: Path) -> None:
   began, kept = time.monotonic(), file
   print(f"{name} ...", flush=True)
   try:
-    found = dict(results=part())
+    found = part()
   except Exception as error:  # the next part may do better
     traceback.print_exc()
     # Beside the file, so that another call tries again.
     found, kept = dict(error=str(error)[-2000:]), file.with_suffix(".failed")
-  document = dict(
-      part=name,
-      seconds=round(time.monotonic() - began, 1),
-      machine=timing.describe_machine(),
-      **found)
+  seconds = round(time.monotonic() - began, 1)
+  document = dict(part=name, seconds=seconds, **found)
   kept.write_text(json.dumps(document, indent=2) + "\n")
-  print(f"{name}: {document['seconds']} s", flush=True)
+  print(f"{name}: {seconds} s", flush=True)
 
 
 def _parts(options, deadline) -> Iterator[tuple[str, Callable[[], Any]]]:
+  """Names, and `() -> {"machine", "results"}`.
+
+  Each is a process of its own, which has the device for itself.
+  """
   sizes = SIZES[options.size]
-  yield "products", partial(products, sizes)
-  yield "convolutions", partial(convolutions, sizes)
-  yield "shares", partial(shares, sizes, options.out / "products.json")
+  run = partial(_program, options.out, deadline)
+  for name in _OWN:
+    arguments = [f"--only={name}", f"--size={options.size}"]
+    yield name, partial(run, "accelerator", arguments)
   for name, small in SCRIPTS.items():
     arguments = small.split() if options.size == "tiny" else []
     arguments += [f"--rounds={sizes.rounds}", f"--seconds={sizes.seconds}"]
-    yield name, partial(_script, name, arguments, options.out, deadline)
+    yield name, partial(run, name, arguments)
   for row in filter(None, options.rows.split(",")):
     yield f"row_{row}", partial(_row, row, options, deadline)
 
@@ -146,8 +155,9 @@ def _parts(options, deadline) -> Iterator[tuple[str, Callable[[], Any]]]:
 # ------------------------------------------------------------------- roofline
 
 
-def products(sizes) -> dict[str, float]:
+def products(sizes, folder: Path) -> dict[str, float]:
   """Operations a second of square matrix products, by precision."""
+  del folder
   n = sizes.product
   x = jax.random.normal(jax.random.key(0), (n, n))
   works = {
@@ -166,8 +176,9 @@ def products(sizes) -> dict[str, float]:
   }
 
 
-def convolutions(sizes) -> list[dict[str, Any]]:
+def convolutions(sizes, folder: Path) -> list[dict[str, Any]]:
   """Forms of a 3 x 3 convolution: forward, with gradients, under `vmap`."""
+  del folder
   width = sizes.width
   k_x, k_w = jax.random.split(jax.random.key(0))
   x = jax.random.normal(k_x, (sizes.images, 16, 16, width))
@@ -202,9 +213,9 @@ def convolutions(sizes) -> list[dict[str, Any]]:
   return rows
 
 
-def shares(sizes, measured: Path) -> list[dict[str, Any]]:
+def shares(sizes, folder: Path) -> list[dict[str, Any]]:
   """Operations a second of steps, and their share of the products' rate."""
-  rates = json.loads(measured.read_text())["results"]
+  rates = json.loads((folder / "products.json").read_text())["results"]
   works = dict(_works(sizes))
   samples = timing.alternate({
       name: run for name, (run, _) in works.items()
@@ -274,15 +285,18 @@ def _images(classes: int, each: int):
 
 # ------------------------------------------------------ other programs
 
+# What is measured here, by name.
+_OWN = {"products": products, "convolutions": convolutions, "shares": shares}
 
-def _script(name, arguments, folder: Path, deadline) -> list[dict[str, Any]]:
-  """Results of another benchmark, in a process of its own."""
+
+def _program(folder: Path, deadline, name, arguments) -> dict[str, Any]:
+  """What a benchmark measures."""
   out = folder / f"{name}.part"
   _run([sys.executable, HERE / f"{name}.py", f"--out={out}", *arguments],
        deadline)
-  found = json.loads(out.read_text())["results"]
+  found = json.loads(out.read_text())
   out.unlink()
-  return found
+  return {key: found[key] for key in ("machine", "results")}
 
 
 def _row(name, options, deadline) -> dict[str, Any]:
@@ -296,7 +310,7 @@ def _row(name, options, deadline) -> dict[str, Any]:
   records = [
       record for file in files for record in json.loads(file.read_text())
   ]
-  return next(record for record in records if record["row"] == name)
+  return dict(results=next(r for r in records if r["row"] == name))
 
 
 def _run(command, deadline) -> None:

@@ -210,10 +210,14 @@ def _kinds(tensors, keys: dict[str, str]) -> dict[str, str]:
 
 
 def _as(leaf, data: np.ndarray):
-  """`data` as the kind of array that `leaf` is, on its devices."""
+  """`data` as the kind of array that `leaf` is.
+
+  On its devices where it is bound to some; else JAX is free to choose.
+  """
   if not isinstance(leaf, jax.Array):
     return data if isinstance(leaf, np.ndarray) else type(leaf)(data)
+  where = leaf.sharding if leaf.committed else None
   if not _is_key(leaf):
-    return jax.device_put(data, leaf.sharding)
+    return jax.device_put(data, where)
   key = jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
-  return jax.device_put(key, leaf.sharding)
+  return jax.device_put(key, where)

@@ -21,24 +21,35 @@ _found: ContextVar[dict[str, int] | None] = ContextVar("shares", default=None)
 
 
 @contextlib.contextmanager
-def on_devices(which: int | str | Mesh | None = "all") -> Iterator[None]:
+def on_devices(devices: int | str | Mesh | None = "all") -> Iterator[None]:
   """Context in which independent work is shared out over devices.
 
   It holds for this thread, and for programs that are traced in it: a function
   that was jitted and called before is not shared out.
 
   Args:
-    which: "all"; how many, the first ones of all processes; a `jax` mesh, whose
-      devices are taken in their order; or None, which changes nothing.
+    devices: "all"; how many, the first ones of all processes; a `jax` mesh,
+      whose devices are taken in their order; or None, which changes nothing.
 
   Raises:
-    ConfigError: a number that is no device count of this machine.
+    ConfigError: a number that is no device count of this machine, or a mesh of
+      one device that is not the first.
 
   Example:
     with dd.on_devices():
       made = dd.condense(source, per_class=1)
   """
-  token = _mesh.set(_mesh.get() if which is None else _mesh_of(which))
+  token = _mesh.set(_mesh.get() if devices is None else _mesh_of(devices))
+  try:
+    yield
+  finally:
+    _mesh.reset(token)
+
+
+@contextlib.contextmanager
+def unshared() -> Iterator[None]:
+  """Context in which nothing is shared out, within one of `on_devices`."""
+  token = _mesh.set(None)
   try:
     yield
   finally:
@@ -127,16 +138,20 @@ def _replicated(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, PartitionSpec())
 
 
-def _mesh_of(which: int | str | Mesh) -> Mesh | None:
-  """The devices along one axis; None for a single one."""
-  if isinstance(which, Mesh):
-    devices = which.devices.reshape(-1)
-  else:
-    devices = np.array(jax.devices())
-    number = len(devices) if which == "all" else which
-    if not isinstance(number, int) or not 1 <= number <= len(devices):
+def _mesh_of(wanted: int | str | Mesh) -> Mesh | None:
+  """The devices along one axis; None for the first one alone."""
+  known = np.array(jax.devices())
+  if isinstance(wanted, Mesh):
+    chosen = wanted.devices.reshape(-1)
+    if len(chosen) == 1 and chosen[0] != known[0]:
       raise ConfigError(
-          f"`devices` must be all or a number from 1 to {len(devices)}, which "
-          f"is what JAX finds here; got {which}.")
-    devices = devices[:number]
-  return Mesh(devices, (_AXIS,)) if len(devices) > 1 else None
+          f"`devices` must be several, or the first one; got {chosen[0]}. Hide "
+          "the others from this process.")
+  else:
+    number = len(known) if wanted == "all" else wanted
+    if not isinstance(number, int) or not 1 <= number <= len(known):
+      raise ConfigError(
+          f"`devices` must be all or a number from 1 to {len(known)}, which is "
+          f"what JAX finds here; got {wanted}.")
+    chosen = known[:number]
+  return Mesh(chosen, (_AXIS,)) if len(chosen) > 1 else None

@@ -21,6 +21,7 @@ from jax.extend.core import jaxprs_in_params
 from distill_jax import devices
 from distill_jax.devices import num_shards
 from distill_jax.environment import num_cores, platform
+from distill_jax.processes import joined
 from distill_jax.types import Array, PyTree
 
 # A CPU computes a batch fastest in pieces whose intermediate values take about
@@ -82,6 +83,8 @@ def batch_mean(
   The gradient with respect to `args` is taken item by item on the way
   forward and only its mean is kept, so nothing of an item outlives it. Exact;
   differentiable once, in reverse.
+
+  On several devices the gradients of all items are in memory together.
 
   Args:
     f: `(args, x) -> (loss, metrics)`, a scalar and any pytree.
@@ -290,8 +293,7 @@ def working_memory() -> int:
 
   What a CPU keeps near its cores; a quarter of what an accelerator has free.
   """
-  stats = jax.local_devices()[0].memory_stats() or {}
-  free = stats.get("bytes_limit", 0) - stats.get("bytes_in_use", 0)
+  free = _free_bytes()
   return _PIECE_BYTES if platform() == "cpu" else max(free // 4, _PIECE_BYTES)
 
 
@@ -309,14 +311,23 @@ def chunk_size(f: Callable, xs: PyTree, *, budget: int | None = None) -> int:
   """
   size = _length(xs)
   if budget is None:
-    stats = jax.local_devices()[0].memory_stats() or {}
-    free = stats.get("bytes_limit", 0) - stats.get("bytes_in_use", 0)
-    budget = free // 2
+    budget = _free_bytes() // 2
   item = jax.tree.map(
       lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), xs)
   memory = jax.jit(f).lower(item).compile().memory_analysis()
   each = memory.temp_size_in_bytes + memory.output_size_in_bytes
   return int(np.clip(budget // max(each, 1), 1, size))
+
+
+def _free_bytes() -> int:
+  """Of the first device; 0 where it does not tell.
+
+  Several processes must come to the same number, whatever each of them holds:
+  then half of the device.
+  """
+  stats = jax.local_devices()[0].memory_stats() or {}
+  limit = stats.get("bytes_limit", 0)
+  return limit // 2 if joined() else limit - stats.get("bytes_in_use", 0)
 
 
 def _side_by_side(parts: PyTree) -> int:

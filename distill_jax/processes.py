@@ -27,16 +27,19 @@ class _Own:
 def join(
     coordinator: str | None = None,
     num_processes: int | None = None,
-    process_id: int | None = None) -> bool:
+    process_id: int | None = None,
+    *,
+    together: bool = False) -> bool:
   """Joins the other processes of a run; call it before any computation.
 
-  Without arguments it joins those that Slurm (`srun`) or a TPU pod started
-  beside this one, if there are any.
+  Without arguments it joins those that Slurm (`srun`) started beside this one,
+  if there are any.
 
   Args:
     coordinator: HOST:PORT, where the first process can be reached.
     num_processes: how many there are.
     process_id: 0 for the first.
+    together: leaves it to JAX to find the others, as on a pod of TPUs.
 
   Returns:
     Whether there are others.
@@ -46,7 +49,7 @@ def join(
       its range.
   """
   given = coordinator, num_processes, process_id
-  if given == (None, None, None) and not _started_together():
+  if given == (None, None, None) and not (together or _by_srun()):
     return False
   if given != (None, None, None):
     _check(*given)
@@ -92,9 +95,8 @@ def wait() -> None:
     multihost_utils.sync_global_devices("files")
 
 
-def _started_together() -> bool:
-  hosts = os.environ.get("TPU_WORKER_HOSTNAMES", "")
-  return int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1 or "," in hosts
+def _by_srun() -> bool:
+  return int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1
 
 
 def _check(coordinator, num_processes, process_id):

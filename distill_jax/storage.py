@@ -61,6 +61,8 @@ def write(path: FilePath, tensors: Tensors, document: dict[str, Any]) -> None:
     OSError: the file could not be written; an older one is untouched.
     TypeError, ValueError: the document is not JSON.
   """
+  if not _Own.writes:
+    return
   tensors = {name: np.array(t, order="C") for name, t in tensors.items()}
   document = {**document, "sha256": checksum(tensors, document)}
   metadata = {KEY: to_json(document)}

@@ -17,11 +17,12 @@ STARTED = time.monotonic()
 LINE = "stopped; the same command goes on"
 
 
-def start(main: Callable, config: Path | None = None) -> None:
+def start(
+    main: Callable, config: Path | None = None, computes: bool = True) -> None:
   """`launch.start`."""
   import launch
 
-  launch.start(main, config)
+  launch.start(main, config, computes)
 
 
 def handle(handler: Callable) -> None:

@@ -25,6 +25,7 @@ from configs.common import published
 from ml_collections import config_flags
 
 from distill_jax import methods
+from distill_jax.errors import ConfigError
 from distill_jax.runs import Run, workdir
 from distill_jax.runs.console import say
 from distill_jax.runs.workdir import flat
@@ -48,7 +49,8 @@ flags.DEFINE_float(
     "Minutes after which the steps should have ended: the run stops before, "
     "with a checkpoint, and the same command goes on.")
 flags.DEFINE_integer(
-    "profile", 0, "Steps of which a trace is taken, into WORKDIR/profile.")
+    "profile", 0,
+    "A trace of whole chunks, until it has so many steps, in WORKDIR/profile.")
 flags.DEFINE_string(
     "metrics", "", "tensorboard, wandb or both, with a comma: where losses go "
     "besides the log.")
@@ -117,7 +119,11 @@ def _seconds_left() -> float | None:
   """Of the time limit, which counts from the start of the program."""
   if FLAGS.time_limit is None:
     return None
-  return 60 * FLAGS.time_limit - (time.monotonic() - begin.STARTED)
+  if not FLAGS.time_limit > 0:
+    raise ConfigError(
+        f"`--time_limit` must be minutes above 0; got {FLAGS.time_limit:g}.")
+  left = 60 * FLAGS.time_limit - (time.monotonic() - begin.STARTED)
+  return max(left, 1.0)  # one chunk is taken in any case
 
 
 def described(config, there) -> str:

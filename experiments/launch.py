@@ -36,13 +36,14 @@ class Stopped(KeyboardInterrupt):
     self.signal = number
 
 
-def start(main: Callable, config: Path | None = None) -> None:
+def start(
+    main: Callable, config: Path | None = None, computes: bool = True) -> None:
   """Runs `main` and ends the process; see `run`.
 
   An interrupted computation may still run on XLA's threads; a normal
   interpreter exit would crash them.
   """
-  code = run(main, config=config)
+  code = run(main, config=config, computes=computes)
   sys.stdout.flush()
   sys.stderr.flush()
   if code > 128 or (code and processes.joined()):  # others may never end
@@ -53,19 +54,25 @@ def start(main: Callable, config: Path | None = None) -> None:
 def run(
     main: Callable,
     argv: list[str] | None = None,
-    config: Path | None = None) -> int:
+    config: Path | None = None,
+    computes: bool = True) -> int:
   """Parses the flags, runs `main(rest)` and returns the exit code.
 
   A `ValueError` is what the library raises for a user's mistake; it becomes
   one line, as do a full disk and its like, and, with the exit code 1, a fault
   of the program itself. `--debug` shows where it came from. `config` is the
-  file of `--config` where nobody gives one.
+  file of `--config` where nobody gives one. A launcher that starts others, and
+  does not compute itself, leaves the devices to them.
   """
   argv = sys.argv if argv is None else argv
   if threading.current_thread() is threading.main_thread():
     begin.handle(_stop)
   try:
     rest = _parse(argv, config)
+    if not computes:
+      _refuse_devices()
+      main(rest)
+      return 0
     with _together(), on_devices(_devices(flags.FLAGS.devices)):
       main(rest)
   except Interrupted as stopped:
@@ -121,13 +128,31 @@ flags.DEFINE_string(
     "coordinator", None, "HOST:PORT of the first of several processes.")
 flags.DEFINE_integer("num_processes", None, "How many there are.")
 flags.DEFINE_integer("process_id", None, "Which one this is, from 0.")
+flags.DEFINE_bool(
+    "together", False, "Join the processes that a pod of TPUs or MPI started "
+    "beside this one; those of srun are joined without it.")
+_OF_PROCESSES = "coordinator", "num_processes", "process_id"
+
+
+def _refuse_devices() -> None:
+  """Refuses flags that belong to the programs which a launcher starts."""
+  given = flags.FLAGS
+  if given.devices != "all" or given.together or any(
+      given[name].value is not None for name in _OF_PROCESSES):
+    raise ConfigError(
+        "`--devices` and the flags of processes must be left out here: each "
+        "program that this one starts uses all devices of the machine.")
 
 
 @contextlib.contextmanager
 def _together():
   """Joins the other processes of a run; the first one alone is heard."""
   given = flags.FLAGS
-  processes.join(given.coordinator, given.num_processes, given.process_id)
+  processes.join(
+      given.coordinator,
+      given.num_processes,
+      given.process_id,
+      together=given.together)
   if processes.joined() and given.devices != "all":
     raise ConfigError(
         "`--devices` must be all where several processes run together; got "
@@ -218,9 +243,20 @@ def _flag_error(error: flags.Error) -> str:
   return message
 
 
+# What JAX and its collectives say when another process cannot be reached.
+_LOST = re.compile(
+    "gloo|nccl|heartbeat|unavailable|deadline_exceeded|connection",
+    re.IGNORECASE)
+
+
+def _is_of_another(error: BaseException) -> bool:
+  return isinstance(error, jax.errors.JaxRuntimeError) and bool(
+      _LOST.search(str(error)))
+
+
 def _fail(error: BaseException, code: int) -> int:
   text = plain(error, 1000)
-  if processes.joined() and isinstance(error, jax.errors.JaxRuntimeError):
+  if processes.joined() and _is_of_another(error):
     text = (
         "another process of this run stopped, or cannot be reached. The same "
         "commands go on from the last checkpoint; --debug shows more.")

@@ -89,4 +89,4 @@ def append(group: str, record: dict) -> None:
 
 
 if __name__ == "__main__":
-  begin.start(main)
+  begin.start(main, computes=False)

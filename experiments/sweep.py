@@ -247,4 +247,4 @@ def _absolute(spec: str) -> str:
 
 
 if __name__ == "__main__":
-  begin.start(main)
+  begin.start(main, computes=False)

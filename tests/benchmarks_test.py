@@ -110,11 +110,14 @@ class ScriptsTest(parameterized.TestCase):
     assert [row["work"] for row in found["results"]
            ] == ["dm", "dsa", "mtt", "evaluation"]
     assert all(0 < row["share_of_default"] < 2 for row in found["results"])
+    again = mock.Mock(return_value=dict(results=[]))
     with (mock.patch.object(accelerator, "SCRIPTS",
-                            {}), mock.patch.object(accelerator, "shares") as
-          again):
+                            scripts), mock.patch.object(accelerator, "_program",
+                                                        again)):
       accelerator.main([*call, "--minutes=0"])
-    again.assert_not_called()
+      again.assert_not_called()
+      accelerator.main(call)
+    assert [args.args[2] for args in again.call_args_list] == ["missing"]
 
   def test_one_round_of_conv_scan(self):
     out = self.folder / "result.json"

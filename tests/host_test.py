@@ -12,7 +12,7 @@ from PIL import Image
 
 import distill_jax as dd
 from distill_jax import data
-from distill_jax.data import pack
+from distill_jax.data import pack, packed
 from distill_jax.data.host import HostRows
 from distill_jax.errors import DataError
 from distill_jax.evaluation import student
@@ -92,7 +92,7 @@ def test_a_set_is_that_of_arrays(name):
           "widths": (4,)
       }, per_class=2) for source in _both(X)
   ]
-  np.testing.assert_allclose(made[0].inputs, made[1].inputs, atol=1e-5)
+  np.testing.assert_array_equal(made[0].inputs, made[1].inputs)
   learner = student(dd.mlp(CLASSES, widths=(4,)), converged())
   reports = [
       dd.evaluate_set(
@@ -112,10 +112,15 @@ SMALL = {
 
 
 @pytest.mark.parametrize(
-    "values, message", ((X.astype(np.int64), "uint8 or float32 .* got int64"),
-                        (X[:0], "must hold samples; got none"),
-                        (np.array([["a"]] * SIZE), "integers or floats"),
-                        (X[1:], "equal length; got 59 and 60")))
+    "values, message",
+    ((X.astype(np.int64), "uint8 or float32 .* got int64"),
+     (X[:0], "must hold samples; got none"),
+     (X[..., 0], "Grey images have one channel"),
+     (X.transpose(0, 3, 1, 2), "looks like .N, C, H, W."),
+     (X.astype(np.float32), "must be images in .0, 1."),
+     (np.full((SIZE, 4), np.nan, np.float32), "finite float32"),
+     (np.array([["a"]] * SIZE), "integers or floats"),
+     (X[1:], "equal length; got 59 and 60")))
 def test_errors(values, message):
   with pytest.raises(DataError, match=message):
     data.from_host(values, Y)
@@ -136,7 +141,7 @@ def test_a_packed_folder_reads_as_the_folder(tmp_path, capsys):
   place = f"folder:{_folder(tmp_path / 'photos')}"
   pack.main([place, str(tmp_path / "packed"), "--size=4"])
   said = capsys.readouterr().out
-  assert "left out: 1 .txt" in said and "10 images in" in said
+  assert "left out of the folder: 1 .txt" in said and "10 images in" in said
   source = dd.read(f"npy:{tmp_path / 'packed'}")
   whole = dd.read(f"{place}?size=4")
   assert source.class_names == whole.class_names == ("a", "b")
@@ -164,7 +169,7 @@ def test_what_pack_refuses(tmp_path):
   place = f"folder:{_folder(tmp_path / 'photos')}"
   out = tmp_path / "packed"
   for options, message in (([], "`size` must be given"), (["--size=0"],
-                                                          "must be 64 or HxW"),
+                                                          "must be 32 or HxW"),
                            (["--size=4", "--ground=no"], "a colour")):
     run = subprocess.run(
         [sys.executable, "-m", "distill_jax.data.pack", place, out, *options],
@@ -183,7 +188,7 @@ def test_damaged_files_are_named(tmp_path):
   file.write_bytes(file.read_bytes()[:-1])
   with pytest.raises(DataError, match="whole .npy files; .*x_train.npy"):
     dd.read(f"npy:{tmp_path / 'own'}")
-  (tmp_path / "own" / pack.NAMES).write_text(json.dumps([]))
+  (tmp_path / "own" / packed.NAMES).write_text(json.dumps([]))
   file.unlink()
   with pytest.raises(DataError, match="x_train.npy"):
     dd.read(f"npy:{tmp_path / 'own'}")

@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+import tempfile
 import unittest
 from functools import partial
+from pathlib import Path
 from unittest import mock
 
 import chex
@@ -18,6 +20,8 @@ import distill_jax as dd
 from distill_jax import devices, parallel
 from distill_jax.errors import ConfigError
 from distill_jax.kernels import closed_form, tiles
+from distill_jax.runs import Interrupted
+from distill_jax.runs.files import MetricsLog
 
 DEVICES = 8
 INPUTS = jnp.asarray(np.random.default_rng(0).normal(size=(11, 3)), jnp.float32)
@@ -322,6 +326,49 @@ class ShardedTest(parameterized.TestCase):
       found = gradients(tiles.tiled(kernel_fn, tile=(2, 2)))
     assert shares == {"rows of tiles": 14}
     chex.assert_trees_all_close(found, expected, rtol=1e-5)
+    with devices.on_devices(), devices.watching_shares() as shares:
+      found = gradients(tiles.tiled(kernel_fn))
+    assert shares == {"rows of tiles": 7}  # each of four rows
+    chex.assert_trees_all_close(found, expected, rtol=1e-5)
+
+  def test_a_run_is_resumed(self):
+    """On as many devices, on others, and on one."""
+    x = np.random.default_rng(4).normal(size=(30, 6)).astype(np.float32)
+    source = dd.from_arrays(x, np.arange(30) % 3, test_fraction=0.2)
+    method = dd.methods.dm(num_steps=4, batch_size=4, recipe=None)
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+
+    def run(**options):
+      return dd.Run(
+          folder,
+          source,
+          method, {
+              "name": "mlp",
+              "widths": (4,)
+          },
+          per_class=1,
+          log_every=1,
+          figures=False,
+          evaluation=dict(num_networks=1, num_sets=1, baselines=""),
+          **options)
+
+    for number in (DEVICES, 3, 1):
+      with devices.on_devices(number), pytest.raises(Interrupted):
+        run(time_limit=1e-9).go()
+    with devices.on_devices():
+      run().go()
+    losses = [line["loss"] for line in MetricsLog.read(Path(folder))]
+    assert len(losses) == 4
+    made = dd.condense(
+        source,
+        method, {
+            "name": "mlp",
+            "widths": (4,)
+        },
+        per_class=1,
+        key=jax.random.key(0))
+    np.testing.assert_allclose(
+        run().artifact.inputs, made.inputs, rtol=1e-5, atol=1e-6)
 
   def test_a_set_is_the_same(self):
     x = np.random.default_rng(4).normal(size=(30, 6)).astype(np.float32)
@@ -359,7 +406,7 @@ class DevicesTest(parameterized.TestCase):
         capture_output=True,
         text=True)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert run.stdout.count(" PASSED") == 10, run.stdout
+    assert run.stdout.count(" PASSED") == 11, run.stdout
 
 
 class MeanInPiecesTest(parameterized.TestCase):

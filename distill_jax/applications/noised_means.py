@@ -39,6 +39,7 @@ from distill_jax.applications.settings import check_counts, check_positive
 from distill_jax.applications.small_sets import Maker, of_samples
 from distill_jax.artifact import Artifact
 from distill_jax.data.source import Split
+from distill_jax.devices import jitted
 from distill_jax.initialisation import noise, start_classes
 from distill_jax.objectives.embedding import embeddings
 from distill_jax.parallel import map_rows
@@ -140,7 +141,7 @@ def _network(source, given) -> Network:
   return models.from_spec(given, source.num_classes)
 
 
-@partial(jax.jit, static_argnames=("network", "num_networks", "num_features"))
+@partial(jitted, static_argnames=("network", "num_networks", "num_features"))
 def _public(key, example, *, network, num_networks, num_features):
   """Random networks and projections: `(variables, origin, projection)`."""
 
@@ -168,7 +169,7 @@ def features(public: Any, inputs: Array, *, network: Network) -> Array:
   return found / length
 
 
-@partial(jax.jit, static_argnames="network")
+@partial(jitted, static_argnames="network")
 def release(
     key: Array, split: Split, public: Any, scale: Array | float,
     count_weight: Array | float, *, network: Network) -> tuple[Array, Array]:
@@ -205,7 +206,7 @@ def _range(source):
   return tuple((value - record.mean) / record.std for value in (0.0, 1.0))
 
 
-@partial(jax.jit, static_argnames=("network", "num_steps"))
+@partial(jitted, static_argnames=("network", "num_steps"))
 def _match(
     start, classes, targets, public, limits, step_size, *, network, num_steps):
   """Samples whose class means are near the released ones."""

@@ -16,6 +16,7 @@ import numpy as np
 from distill_jax import models
 from distill_jax.artifact import Artifact
 from distill_jax.data.source import Split
+from distill_jax.devices import jitted
 from distill_jax.evaluation import fitting, recipes
 from distill_jax.evaluation.trained import (
     networks_of,
@@ -88,7 +89,7 @@ def fit(
   return Fitted(of_first(trained), of_first(before), dict(recipe))
 
 
-@partial(jax.jit, static_argnames="outputs")
+@partial(jitted, static_argnames="outputs")
 def _closed_form(training_set, split, *, outputs):
   inputs = training_set.samples.inputs
   fitted = outputs(training_set)

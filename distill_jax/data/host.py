@@ -18,7 +18,7 @@ import numpy as np
 from distill_jax.errors import DataError
 
 _PIECE_ROWS = 4096  # read at once by `pieces`
-_MAPPED_BYTES = 2**28  # fetched until a mapped file's pages are let go
+_MAPPED_BYTES = 2**28  # of pages, until those of a mapped file are let go
 
 
 @jax.tree_util.register_static
@@ -56,6 +56,8 @@ class HostRows:
     self.shape: tuple[int, ...] = (size, *first.shape[1:])
     self.dtype: np.dtype = first.dtype
     self.fetched = self._mapped = 0
+    each = self.nbytes // size
+    self._pages = (each // mmap.PAGESIZE + 2) * mmap.PAGESIZE  # of one row
 
   def __len__(self) -> int:
     return self.shape[0]
@@ -66,8 +68,8 @@ class HostRows:
   def __array__(self, *args, **options):
     raise DataError(
         f"`source` must fit into memory for this: {len(self):,} samples are "
-        f"{self.nbytes / 2**30:.1f} GiB and stay on the host. Keep fewer with "
-        "source.take(rows), or choose a method that draws batches.")
+        f"{self.nbytes / 2**30:.1f} GiB and stay on the host. Keep fewer, or "
+        "choose a method that draws batches and preprocessing=\"standardise\".")
 
   @property
   def ndim(self) -> int:
@@ -117,7 +119,7 @@ class HostRows:
     rows = index.ravel() if self._rows is None else self._rows[index.ravel()]
     found = self._read(rows)
     self.fetched += found.nbytes
-    self._mapped += found.nbytes
+    self._mapped += len(rows) * self._pages
     if self._mapped > _MAPPED_BYTES and isinstance(self._values, np.memmap):
       # The pages stay in the system's cache, and are no longer this process's.
       self._values._mmap.madvise(mmap.MADV_DONTNEED)

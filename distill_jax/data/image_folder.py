@@ -17,6 +17,8 @@ import collections
 import contextlib
 import functools
 import os
+import re
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -70,9 +72,20 @@ def read_folder(
     arrays[f"y_{part}"] = [file.parent.name for file in found]
     arrays[f"x_{part}"] = np.stack([_of_mode(images[f], mode) for f in found])
   if left_out:
-    kinds = ", ".join(f"{num} {kind}" for kind, num in left_out.most_common())
-    arrays["left_out"] = f"left out of the folder: {plain(kinds, 200)}"
+    arrays["left_out"] = sentence(left_out)
   return arrays
+
+
+def sentence(left_out: collections.Counter) -> str:
+  """What was left out of a folder, by kind."""
+  kinds = ", ".join(f"{num} {kind}" for kind, num in left_out.most_common())
+  return f"left out of the folder: {plain(kinds, 200)}"
+
+
+def sides(text: str) -> tuple[int, int] | None:
+  """(height, width) that `32` or `24x32` means; None of any other text."""
+  found = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", text)
+  return found and (int(found[1]), int(found[2] or found[1]))
 
 
 def files_of(root: Path, left_out) -> dict[str, list[Path]]:
@@ -95,13 +108,16 @@ def reader(size: tuple[int, int], ground: str, mode: str, left_out):
     size: (height, width) of the results.
     ground: the colour that transparent pixels show.
     mode: "L" or "RGB".
-    left_out: as of `files_of`.
+    left_out: as of `files_of`; it may read in several threads.
   """
-  colour = _colour(ground)
+  colour, one_by_one = _colour(ground), threading.Lock()
 
   def read(file: Path) -> np.ndarray | None:
-    with unpacking.reading(file), _opened(file, left_out) as opened:
+    skipped = collections.Counter()
+    with unpacking.reading(file), _opened(file, skipped) as opened:
       if opened is None:
+        with one_by_one:
+          left_out.update(skipped)
         return None
       _check_header(file, opened, None)
       return np.asarray(_of_mode(_image(opened, file, size, colour), mode))

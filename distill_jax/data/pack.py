@@ -13,7 +13,6 @@ import argparse
 import collections
 import json
 import os
-import re
 import shutil
 import sys
 import time
@@ -23,13 +22,11 @@ from pathlib import Path
 
 import numpy as np
 
-from distill_jax import unpacking
 from distill_jax.data import image_folder, parts, readers
-from distill_jax.data.host import HostRows
+from distill_jax.data.packed import NAMES
 from distill_jax.environment import num_cores
 from distill_jax.errors import DataError, plain
 
-NAMES = "names.json"
 _AHEAD = 512  # images that are decoded or wait to be written
 
 
@@ -108,12 +105,10 @@ def pack(
 
 
 def _sides(text: str | None) -> tuple[int, int] | None:
-  if text is None:
-    return None
-  found = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", text)
+  found = image_folder.sides(text or "1")
   if not found:
-    raise DataError(f"`size` must be 64 or HxW; got {plain(text)}.")
-  return int(found[1]), int(found[2] or found[1])
+    raise DataError(f"`size` must be 32 or HxW; got {plain(text)!r}.")
+  return text and found
 
 
 def _of_arrays(spec, data_dir, out, size):
@@ -121,6 +116,8 @@ def _of_arrays(spec, data_dir, out, size):
   if size is not None:
     raise DataError("`size` must be left out but for folder:DIR.")
   source = readers.read(spec, data_dir=data_dir)
+  if source.raw_dtype == "int32":
+    raise DataError("`spec` must name images or numbers; got texts.")
   counts = {}
   for part in parts.NAMES:
     split = getattr(source, part)
@@ -158,8 +155,7 @@ def _of_folder(spec, place, data_dir, out, size, grey, ground, say):
     np.save(out / f"y_{part}.npy", np.array(labels, np.int32))
     counts[part] = len(labels)
   if left_out:
-    kinds = ", ".join(f"{num} {kind}" for kind, num in left_out.most_common())
-    say(f"left out: {plain(kinds, 200)}")
+    say(image_folder.sentence(left_out))
   return counts, names
 
 
@@ -200,41 +196,6 @@ class _Rows:
         self._file,
         dict(descr="|u1", fortran_order=False, shape=(count, *self._shape)))
     return self._file.tell()
-
-
-def read(folder: Path) -> dict:
-  """Arguments of `data.from_host` for a packed folder, or for one like it.
-
-  Args:
-    folder: with `x_train.npy` and `y_train.npy`, those of `validation` and
-      `test` if there are any, and maybe `names.json`, a list of the classes'
-      names.
-
-  Raises:
-    DataError: a file is missing or damaged.
-  """
-  found = {}
-  for part in parts.NAMES:
-    for kind in "xy":
-      file = folder / f"{kind}_{part}.npy"
-      if part == "train" or file.exists():
-        found[f"{kind}_{part}"] = _opened(file, mapped=kind == "x")
-  names = folder / NAMES
-  if names.exists():
-    with unpacking.reading(names):
-      found["class_names"] = json.loads(names.read_text())
-  return found
-
-
-def _opened(file: Path, mapped: bool) -> np.ndarray | HostRows:
-  try:
-    mode = "r" if mapped else None
-    array = np.load(file, mmap_mode=mode, allow_pickle=False)
-    return HostRows(array) if mapped else array
-  except (OSError, ValueError, EOFError) as error:
-    raise DataError(
-        f"`spec` must hold whole .npy files; {file}: {plain(error, 120)}. Pack "
-        "the data again.") from error
 
 
 if __name__ == "__main__":

@@ -30,10 +30,16 @@ from typing import Any
 import numpy as np
 
 from distill_jax import unpacking
-from distill_jax.data import delimited, labelling, parts, tfds
+from distill_jax.data import (
+    delimited,
+    image_folder,
+    labelling,
+    packed,
+    parts,
+    tfds,
+)
 from distill_jax.data.corpus import from_texts
 from distill_jax.data.embedded import digits
-from distill_jax.data.image_folder import read_folder
 from distill_jax.data.source import (
     TEST_FRACTION,
     Source,
@@ -106,7 +112,7 @@ def read(
   if kind == "npy" and place:
     return _rows(spec, place, data_dir, options)
   share = None
-  files = {"idx": _idx, "npz": _npz, "folder": read_folder}
+  files = {"idx": _idx, "npz": _npz, "folder": image_folder.read_folder}
   if spec == "digits":
     arrays = dict(zip(_PARTS, digits(), strict=True))
   elif kind == "tfds" and place:
@@ -180,12 +186,10 @@ def _table(spec, place, data_dir, text, options):
 
 def _rows(spec, place, data_dir, options):
   """A source of samples that stay in their files."""
-  from distill_jax.data import pack  # which reads SPECs too
-
   place, _, share = _said(spec, "npy", place)
   folder = located(spec, place, data_dir)
   _require_folder(folder)
-  return _made(from_host, pack.read(folder), share, options)
+  return _made(from_host, packed.read(folder), share, options)
 
 
 def _made(make, arrays, share: float | None, options) -> Source:
@@ -209,7 +213,7 @@ def _said(spec, kind, place):
   given = dict(item.partition("=")[::2] for item in query.split("&") if item)
   known = _OPTIONS.get(kind, ("test",))
   size = given.get("size", given.get("resize"))
-  sides = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", size or "1")
+  sides = image_folder.sides(size or "1")
   if (bool(marked) != bool(given) or not set(given) <= set(known) or not sides):
     allowed = "?test=0.2"
     if kind == "folder":
@@ -219,7 +223,7 @@ def _said(spec, kind, place):
         f"{plain(marked + query)!r}.")
   look = {"ground": given["ground"]} if "ground" in given else {}
   if size is not None:
-    look["size"] = int(sides[1]), int(sides[2] or sides[1])
+    look["size"] = sides
   return place, look, parts.share_of(given.get("test"))
 
 

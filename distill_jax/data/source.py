@@ -62,12 +62,8 @@ class Split(NamedTuple):
         f"{self.inputs.dtype} of {self.num_classes} classes")
 
   def encode(self, raw: Array) -> Array:
-    """Takes raw inputs [B, ...] to model space.
-
-    The same bits wherever the raw inputs come from: XLA does not fuse this with
-    what follows.
-    """
-    return jax.lax.optimization_barrier(self.preprocessing.apply(raw))
+    """Takes raw inputs [B, ...] to model space."""
+    return self.preprocessing.apply(raw)
 
   @property
   def sample_shape(self) -> tuple[int, ...]:
@@ -444,10 +440,7 @@ def from_host(
   labels = {part: y for part, (_, y) in parts.items()}
   check_lengths(rows, labels)
   for part, inputs in rows.items():
-    if inputs.dtype not in (np.uint8, np.float32):
-      raise DataError(
-          f"`x_{part}` must hold uint8 or float32 where it stays on the host; "
-          f"got {inputs.dtype}. Convert the file once.")
+    _check_host(f"x_{part}", inputs)
     _check_alike(part, rows["train"], inputs)
 
   def fit(kept):
@@ -648,11 +641,8 @@ def _inputs(argument, inputs, kind):
         f"{' Series of one channel are x[..., None].' * one}")
   if inputs.size == 0:
     raise DataError(f"`{argument}` must hold samples; got {shape}.")
-  if kind is None and inputs.ndim == 4 and shape[1] <= 4 < min(shape[2:]):
-    raise DataError(
-        f"`{argument}` must be [N, H, W, C]; got {shape}, which looks like "
-        "[N, C, H, W]. Transpose it: x.transpose(0, 2, 3, 1). kind=\"image\" "
-        "takes it as it is.")
+  if kind is None:
+    _check_channels(argument, shape)
   if floats:
     _check_finite(argument, inputs)
   image = inputs.ndim == 4 or inputs.ndim == 3 and kind != "series"
@@ -663,6 +653,34 @@ def _inputs(argument, inputs, kind):
   elif inputs.dtype != np.float64:  # integers may exceed what float32 tells
     inputs = inputs.astype(np.float32 if floats else np.float64)
   return inputs[..., None] if image and inputs.ndim == 3 else inputs
+
+
+def _check_host(argument, rows: HostRows) -> None:
+  """What `_inputs` checks, of samples that are read in pieces."""
+  if rows.dtype not in (np.uint8, np.float32):
+    raise DataError(
+        f"`{argument}` must hold uint8 or float32 where it stays on the host; "
+        f"got {rows.dtype}. Convert the file once.")
+  if rows.ndim not in (2, 4):
+    raise DataError(
+        f"`{argument}` must be [N, H, W, C] or [N, D] where it stays on the "
+        f"host; got shape {rows.shape}. Grey images have one channel.")
+  _check_channels(argument, rows.shape)
+  if rows.dtype == np.uint8:
+    return
+  for piece in rows.pieces():
+    _check_finite(argument, piece)
+    if rows.ndim == 4:
+      _check_scale(argument, piece)
+
+
+def _check_channels(argument, shape) -> None:
+  """Refuses images that look like [N, C, H, W]."""
+  if len(shape) == 4 and shape[1] <= 4 < min(shape[2:]):
+    raise DataError(
+        f"`{argument}` must be [N, H, W, C]; got {shape}, which looks like "
+        "[N, C, H, W]. Transpose it: x.transpose(0, 2, 3, 1). kind=\"image\" "
+        "takes it as it is.")
 
 
 def _pixels(argument, inputs):

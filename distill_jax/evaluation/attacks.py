@@ -32,6 +32,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from distill_jax.data.source import Split
+from distill_jax.devices import jitted
 from distill_jax.errors import ConfigError, shown
 from distill_jax.evaluation.learners import classes_if_finite
 from distill_jax.labels import cross_entropy, label_rows
@@ -147,7 +148,7 @@ def perturbed(
   return _try(keys, losses, points, attack, low, high)
 
 
-@partial(jax.jit, static_argnames=("network", "attack", "rows"))
+@partial(jitted, static_argnames=("network", "attack", "rows"))
 def right_under(
     key: Array,
     variables: PyTree,

@@ -16,7 +16,7 @@ import numpy as np
 
 from distill_jax.compilation import make_room
 from distill_jax.data.source import Split
-from distill_jax.devices import jitted, num_shards
+from distill_jax.devices import jitted, num_shards, unshared
 from distill_jax.environment import platform
 from distill_jax.evaluation import metrics
 from distill_jax.evaluation.learners import (
@@ -325,7 +325,8 @@ def _map_networks(one, key, training_set, split, num_networks, first=0):
         lambda leaf: jax.ShapeDtypeStruct(
             (num_networks, *leaf.shape), leaf.dtype),
         (training_set, split, key))
-    chunk = chunk_size(lambda args: one(*args), shapes)
+    with unshared():  # as each device runs it
+      chunk = chunk_size(lambda args: one(*args), shapes)
   return batch_map(
       partial(one, training_set, split),
       keys,

@@ -17,6 +17,7 @@ import numpy as np
 import optax
 
 from distill_jax.data.source import Source
+from distill_jax.devices import unshared
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation import metrics
 from distill_jax.evaluation.cost import Cost, cost_of_all
@@ -74,7 +75,8 @@ def train_on_all(
   """
   if source.test is None:
     raise ValueError("`source` must have a test split; got none.")
-  found = trainer(network, source, **settings)(key)
+  with unshared():  # one network, and its time may be limited by the clock
+    found = trainer(network, source, **settings)(key)
   confusion, diverged = jax.jit(
       lambda variables, split: outcome_on(
           classifier(network, variables), split))(found.variables, source.test)

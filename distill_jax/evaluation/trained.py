@@ -86,7 +86,7 @@ def networks_of(
       num_networks=num_networks)
 
 
-@partial(jax.jit, static_argnames=("network", "rows"))
+@partial(jitted, static_argnames=("network", "rows"))
 def outputs_on(
     variables: PyTree,
     split: Split,

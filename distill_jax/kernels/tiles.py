@@ -42,9 +42,14 @@ def tiled(kernel_fn: Kernel, *, tile: tuple[int, int] | None = None) -> Kernel:
   if tile is not None and min(tile) < 1:
     raise ValueError(f"`tile` must be positive; got {tile}.")
 
+  def sizes(x1, x2):
+    """Of a tile; of no more rows than the share of one device."""
+    rows, columns = tile or tile_size(kernel_fn, x1, x2)
+    return min(rows, -(-len(x1) // num_shards())), columns
+
   @jax.custom_vjp
   def by_tiles(x1, x2):
-    rows, columns = tile or tile_size(kernel_fn, x1, x2)
+    rows, columns = sizes(x1, x2)
     x1_tiles, x2_tiles = _inputs(x1, rows), _inputs(x2, columns)
 
     def row(a):
@@ -61,7 +66,7 @@ def tiled(kernel_fn: Kernel, *, tile: tuple[int, int] | None = None) -> Kernel:
 
   def backward(residuals, cotangent):
     x1, x2, wanted = residuals
-    rows, columns = tile or tile_size(kernel_fn, x1, x2)
+    rows, columns = sizes(x1, x2)
     x1_tiles, x2_tiles = _inputs(x1, rows), _inputs(x2, columns)
     blocks = _cotangents(cotangent, rows)  # [I, rows, n2]
     wanted_1, wanted_2 = (w is not None for w in wanted)
@@ -96,8 +101,8 @@ def tiled(kernel_fn: Kernel, *, tile: tuple[int, int] | None = None) -> Kernel:
   by_tiles.defvjp(forward, backward, symbolic_zeros=True)
 
   def gram(x1: Array, x2: Array) -> Array:
-    rows, columns = tile or tile_size(kernel_fn, x1, x2)
-    if num_shards() == 1 and len(x1) <= rows and len(x2) <= columns:
+    rows, columns = sizes(x1, x2)
+    if len(x1) <= rows and len(x2) <= columns:
       return kernel_fn(x1, x2)
     return by_tiles(x1, x2)
 

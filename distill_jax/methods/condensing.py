@@ -206,7 +206,7 @@ def _together(plans: Sequence[Plan]) -> Iterator[Outcome]:
           f"the loss of source {start + int(finite.argmin()) + 1} of "
           f"{len(plans)} is not finite. Lower the learning rates or set "
           "`clip_norm`")
-    seconds = (time.perf_counter() - began) / size
+    seconds = (time.perf_counter() - began) / len(group)
     for i, one in enumerate(group):
       yield _outcome(
           one, jax.tree.map(lambda leaf, i=i: leaf[i], states), seconds)

@@ -43,7 +43,8 @@ class Watched(NamedTuple):
     checkpoint_every: a multiple of it; the same by default.
     deadline: time of `time.monotonic` by which the steps should have ended;
       None for never.
-    profile: outer steps of which a trace is taken, compilation left out.
+    profile: a trace is taken of whole chunks, until it has so many outer steps;
+      compilation is left out.
     metrics: names of `sinks.NAMES`.
   """
 
@@ -102,7 +103,6 @@ class FolderWatch(Watch):
       attempt = self._checkpoints.extra(int(state.step)).get("attempt", 0)
       say(f"resumed at step {int(state.step)} of {total}")
     self._log = MetricsLog(self._folder, int(state.step))
-    self._stop, self._latest = _Stop(), time.monotonic()
     self._sinks = sinks.opened(self._watched.metrics, self._folder)
     self._saver, self._saving = ThreadPoolExecutor(1), None
     self._bar = tqdm(
@@ -111,6 +111,7 @@ class FolderWatch(Watch):
         unit="step",
         disable=not (sys.stderr.isatty() and processes.is_first()),
         dynamic_ncols=True)
+    self._stop, self._latest = _Stop(), time.monotonic()  # takes the signals
     return state, attempt, self._log.seconds
 
   def compiled(self, memory, shares: Mapping[str, int]) -> None:
@@ -140,8 +141,9 @@ class FolderWatch(Watch):
     values["memory_bytes"] = _used() or self._memory
     self._log.write(**values)
     for sink in self._sinks:
-      sink(step, {k: v for k, v in values.items() if k != "step"})
-    asked = processes.largest(self._stop.asked or self._is_late())
+      sink.write(step, {k: v for k, v in values.items() if k != "step"})
+    late = self._is_late() if step < total else 0
+    asked = processes.largest(self._stop.asked or late)
     every = self._watched.checkpoint_every or step
     if step >= total or asked or step % every == 0:
       self._save(step, state, dict(attempt=progress.attempt))
@@ -165,6 +167,8 @@ class FolderWatch(Watch):
       self._saved()
     finally:
       self._saver.shutdown()
+      for sink in self._sinks:
+        sink.close()
       self._bar.close()
       self._stop.forget()
 

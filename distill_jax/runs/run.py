@@ -2,6 +2,8 @@
 
 import contextlib
 import importlib.util
+import itertools
+import statistics
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -97,8 +99,8 @@ class Run:
       record: JSON values that `config.json` keeps besides.
       time_limit: seconds from the call of `go` after which the steps should
         have ended; the run stops before, with a checkpoint, and `go` goes on.
-      profile: outer steps of which JAX takes a trace, into the folder
-        `profile`.
+      profile: JAX takes a trace of whole chunks (`log_every` steps), until it
+        has so many outer steps, into the folder `profile`.
       metrics: "tensorboard", "wandb" or both, with a comma: where losses go
         besides the log; their packages must be installed.
       mesh: its devices share what is independent; see `on_devices`.
@@ -208,10 +210,13 @@ class Run:
     log = MetricsLog.read(self.folder)
     if len(log) < 2:
       return {}
-    first, last = log[0], log[-1]
-    step = (last["seconds"] - first["seconds"]) / (last["step"] - first["step"])
+    # Lines between which something was compiled are few.
+    lengths = [
+        (one["seconds"] - before["seconds"]) / (one["step"] - before["step"])
+        for before, one in itertools.pairwise(log)
+    ]
     return dict(
-        seconds=dict(seconds, step=round(step, 6)),
+        seconds=dict(seconds, step=round(statistics.median(lengths), 6)),
         memory_bytes=max(line.get("memory_bytes", 0) for line in log))
 
   def _plan(self, held: contextlib.ExitStack) -> Plan:

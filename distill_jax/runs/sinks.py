@@ -4,6 +4,7 @@ import hashlib
 import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from distill_jax.choices import some_of
 from distill_jax.errors import ConfigError
@@ -12,7 +13,15 @@ from distill_jax.processes import is_first
 NAMES = "tensorboard", "wandb"
 _PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}
 
-Sink = Callable[[int, Mapping[str, float]], None]
+
+class Sink(NamedTuple):
+  """Attributes:
+    write: takes a step and its numbers.
+    close: is called when the run is over, or was interrupted.
+  """
+
+  write: Callable[[int, Mapping[str, float]], None]
+  close: Callable[[], None]
 
 
 def checked(names: str) -> tuple[str, ...]:
@@ -56,15 +65,15 @@ def _tensorboard(folder: Path) -> Sink:
       writer.add_scalar(name, value, step)
     writer.flush()
 
-  return write
+  return Sink(write, writer.close)
 
 
 def _wandb(folder: Path) -> Sink:
   where = folder.resolve()
   run = _package("wandb").init(
       project="distill_jax",
-      name=where.name,
+      name=f"{where.parent.name}/{where.name}",
       id=hashlib.sha256(str(where).encode()).hexdigest()[:16],
       resume="allow",
       dir=str(folder))
-  return lambda step, values: run.log(dict(values), step=step)
+  return Sink(lambda step, values: run.log(dict(values), step=step), run.finish)
