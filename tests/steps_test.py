@@ -96,7 +96,7 @@ def test_steps_are_traced(tmp_path, capsys):
 
 
 def test_metrics_go_elsewhere_too(tmp_path):
-  seen = []
+  seen, ended = [], []
 
   class Writer:
 
@@ -107,17 +107,32 @@ def test_metrics_go_elsewhere_too(tmp_path):
       seen.append((step, name, value))
 
     flush = staticmethod(lambda: None)
+    close = staticmethod(lambda: ended.append("tensorboard"))
 
+  run = mock.Mock()
+  run.finish = lambda: ended.append("wandb")
+  wandb = mock.Mock()
+  wandb.init.return_value = run
   modules = {
       "tensorboardX": SimpleNamespace(SummaryWriter=Writer),
-      "wandb": None
+      "wandb": wandb
   }
   with mock.patch.dict(sys.modules, modules):
+    names = sinks.checked("tensorboard,wandb")
+    for num_steps in (2, 3):  # the second goes on
+      driver.train(_plan(num_steps), tmp_path, driver.Watched(1, metrics=names))
+  assert [s for s in seen if s[1] == "loss"
+         ] == [(n, "loss", 1) for n in (1, 2, 3)]
+  assert [call.kwargs["step"] for call in run.log.call_args_list] == [1, 2, 3]
+  assert ended == ["tensorboard", "wandb"] * 2
+  first, second = wandb.init.call_args_list
+  assert first == second and first.kwargs["resume"] == "allow"
+
+
+def test_metrics_need_their_package():
+  with mock.patch.dict(sys.modules, {"wandb": None}):
     with pytest.raises(ConfigError, match="pip install wandb"):
-      sinks.checked("tensorboard,wandb")
-    names = sinks.checked("tensorboard")
-    driver.train(_plan(2), tmp_path, driver.Watched(1, metrics=names))
-  assert [s for s in seen if s[1] == "loss"] == [(1, "loss", 1), (2, "loss", 1)]
+      sinks.checked("wandb")
 
 
 def test_chunks_are_a_tenth_of_a_run():
