@@ -335,7 +335,7 @@ def _image(opened, path: Path, size, ground):
     raise DataError(
         f"`spec` must hold grey or RGB images; got mode {image.mode} in "
         f"{path}. Convert it.") from error
-  if size is None:
+  if size is None or image.size == size[::-1]:
     return image
   return image.resize(size[::-1], Image.Resampling.BILINEAR)
 
