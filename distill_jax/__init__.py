@@ -24,7 +24,6 @@ from distill_jax._version import __version__
 from distill_jax.artifact import Artifact, from_samples, load, save, to_artifact
 from distill_jax.data import Source, from_arrays, mixed, per_class, read
 from distill_jax.data.corpus import from_texts
-from distill_jax.devices import on_devices
 from distill_jax.errors import ArtifactError, ConfigError, DataError
 from distill_jax.estimators.backprop import backprop
 from distill_jax.evaluation import evaluate_set, student
@@ -64,7 +63,7 @@ __all__ = [
     "distribution_matching", "evaluate", "evaluate_set", "export",
     "from_arrays", "from_functions", "from_linen", "from_nnx", "from_noise",
     "from_real", "from_samples", "from_texts", "gradient_matching", "learn",
-    "lenet", "load", "merge", "methods", "mixed", "mlp", "on_devices",
-    "per_class", "pixels", "quantise", "read", "save", "step_order", "student",
-    "to_artifact", "unrolled", "weighted_sum"
+    "lenet", "load", "merge", "methods", "mixed", "mlp", "per_class", "pixels",
+    "quantise", "read", "save", "step_order", "student", "to_artifact",
+    "unrolled", "weighted_sum"
 ]

@@ -36,8 +36,8 @@ def on_devices(devices: int | str | Mesh | None = "all") -> Iterator[None]:
       one device that is not the first.
 
   Example:
-    with dd.on_devices():
-      made = dd.condense(source, per_class=1)
+    with devices.on_devices():
+      values = dd.batch_map(jnp.sin, jnp.arange(3.0))
   """
   token = _mesh.set(_mesh.get() if devices is None else _mesh_of(devices))
   try:

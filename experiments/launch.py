@@ -69,11 +69,7 @@ def run(
     begin.handle(_stop)
   try:
     rest = _parse(argv, config)
-    if not computes:
-      _refuse_devices()
-      main(rest)
-      return 0
-    with _together(), on_devices(_devices(flags.FLAGS.devices)):
+    with _sharing(computes):
       main(rest)
   except Interrupted as stopped:
     begin.handle(lambda *second: None)
@@ -145,9 +141,16 @@ def _refuse_devices() -> None:
 
 
 @contextlib.contextmanager
-def _together():
-  """Joins the other processes of a run; the first one alone is heard."""
+def _sharing(computes: bool):
+  """The devices and processes of the flags, for a launcher that computes.
+
+  Of several processes the first one alone prints.
+  """
   given = flags.FLAGS
+  if not computes:
+    _refuse_devices()
+    yield
+    return
   processes.join(
       given.coordinator,
       given.num_processes,
@@ -157,15 +160,13 @@ def _together():
     raise ConfigError(
         "`--devices` must be all where several processes run together; got "
         f"{given.devices}.")
-  if processes.is_first():
+  number = int(given.devices) if given.devices.isdecimal() else given.devices
+  with contextlib.ExitStack() as stack:
+    if not processes.is_first():
+      nowhere = stack.enter_context(open(os.devnull, "w"))
+      stack.enter_context(contextlib.redirect_stdout(nowhere))
+    stack.enter_context(on_devices(number))
     yield
-    return
-  with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-    yield
-
-
-def _devices(text: str) -> int | str:
-  return int(text) if text.isdecimal() else text
 
 
 def _parse(argv, config):

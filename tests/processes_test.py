@@ -32,7 +32,7 @@ x = np.random.default_rng(4).normal(size=(30, 6)).astype(np.float32)
 source = dd.from_arrays(x, np.arange(30) % 3, test_fraction=0.5)
 method = dd.methods.dm(num_steps=4, batch_size=4, recipe=None)
 network = {"name": "mlp", "widths": (4,)}
-with dd.on_devices(), devices.watching_shares() as shares:
+with devices.on_devices(), devices.watching_shares() as shares:
   report = dd.Run(
       folder, source, method, network, per_class=1, figures=False,
       evaluation=dict(num_networks=2, num_sets=1, baselines=""),

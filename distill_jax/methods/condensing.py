@@ -58,7 +58,7 @@ def condense(
     per_class: label rows of each class, usually distilled samples; or
     num_rows: label rows of the whole set.
     key: consumed; `jax.random.key(0)` by default.
-    mesh: its devices share what is independent; see `on_devices`.
+    mesh: its devices share what is independent; see `devices.on_devices`.
 
   Returns:
     The set with all that is needed to train on it. A warning names what is

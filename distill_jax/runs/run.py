@@ -103,7 +103,7 @@ class Run:
         has so many outer steps, into the folder `profile`.
       metrics: "tensorboard", "wandb" or both, with a comma: where losses go
         besides the log; their packages must be installed.
-      mesh: its devices share what is independent; see `on_devices`.
+      mesh: its devices share what is independent; see `devices.on_devices`.
 
     Raises:
       ConfigError: no size or two, or a number out of its range.
