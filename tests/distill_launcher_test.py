@@ -126,7 +126,9 @@ def test_report(trained):
   assert report["storage_bytes"].keys() >= {
       "samples", "labels", "decoder", "total"
   }
-  assert report["seconds"].keys() == {"distill", "evaluate"}
+  assert report["seconds"].keys() == {"distill", "evaluate", "step"}
+  assert 0 < report["seconds"]["step"] < report["seconds"]["distill"]
+  assert report["memory_bytes"] > 0
   assert report["data"] == dict(
       spec="digits", fingerprint=trained.json("config.json")["fingerprint"])
   for name in ("distilled set", "random real", "all data"):
