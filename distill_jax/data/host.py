@@ -8,6 +8,8 @@ on the device; what needs all samples at once says so.
 
 import math
 import mmap
+import os
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +20,6 @@ import numpy as np
 from distill_jax.errors import DataError
 
 _PIECE_ROWS = 4096  # read at once by `pieces`
-_MAPPED_BYTES = 2**28  # of pages, until those of a mapped file are let go
 
 
 @jax.tree_util.register_static
@@ -49,15 +50,14 @@ class HostRows:
     self._values = values
     self._rows = None if rows is None else np.asarray(rows)
     self._by_array = _takes_arrays(values)
+    self._file = _File.of(values)
     first = self._read(np.zeros(1, np.int64) if rows is None else rows[:1])
     if first.dtype.kind not in "uif":
       raise DataError(
           f"`values` must hold integers or floats; got {first.dtype}.")
     self.shape: tuple[int, ...] = (size, *first.shape[1:])
     self.dtype: np.dtype = first.dtype
-    self.fetched = self._mapped = 0
-    each = self.nbytes // size
-    self._pages = (each // mmap.PAGESIZE + 2) * mmap.PAGESIZE  # of one row
+    self.fetched = 0
 
   def __len__(self) -> int:
     return self.shape[0]
@@ -119,17 +119,55 @@ class HostRows:
     rows = index.ravel() if self._rows is None else self._rows[index.ravel()]
     found = self._read(rows)
     self.fetched += found.nbytes
-    self._mapped += len(rows) * self._pages
-    if self._mapped > _MAPPED_BYTES and isinstance(self._values, np.memmap):
-      # The pages stay in the system's cache, and are no longer this process's.
-      self._values._mmap.madvise(mmap.MADV_DONTNEED)
-      self._mapped = 0
     return found.reshape(index.shape + self.shape[1:])
 
   def _read(self, rows: np.ndarray) -> np.ndarray:
+    if self._file is not None:
+      return self._file.read(rows)
     if self._by_array:
       return np.asarray(self._values[rows])
     return np.stack([np.asarray(self._values[int(row)]) for row in rows])
+
+
+class _File:
+  """Rows of a memory-mapped file, read without mapping them.
+
+  A mapped page brings its neighbours along, so that few random rows fill the
+  memory with much of the file.
+  """
+
+  def __init__(self, array: np.memmap):
+    self._array = array
+    self._handle = os.open(array.filename, os.O_RDONLY)
+    weakref.finalize(self, os.close, self._handle)
+
+  @classmethod
+  def of(cls, values) -> "_File | None":
+    """Of a whole memory-mapped array in C order; None of anything else."""
+    whole = isinstance(values, np.memmap) and isinstance(
+        values.base, mmap.mmap) and values.flags.c_contiguous
+    return cls(values) if whole else None
+
+  def read(self, rows: np.ndarray) -> np.ndarray:
+    """Samples [n, ...] of rows [n]."""
+    array = self._array
+    if len(rows) and not 0 <= rows.min() <= rows.max() < len(array):
+      raise IndexError(f"rows must be 0..{len(array) - 1}")
+    found = np.empty((len(rows), *array.shape[1:]), array.dtype)
+    each = found.nbytes // max(len(rows), 1)
+    # Runs of neighbours are read at once.
+    starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1)
+    ends = np.append(starts[1:], len(rows))
+    place = memoryview(found.reshape(-1).view(np.uint8))
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+      part = place[start * each:end * each]
+      offset = array.offset + int(rows[start]) * each
+      while part:
+        size = os.preadv(self._handle, [part], offset)
+        if not size:
+          raise OSError(f"{array.filename} is shorter than it was")
+        part, offset = part[size:], offset + size
+    return found
 
 
 def is_host(values: Any) -> bool:
