@@ -22,7 +22,6 @@ import json
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -121,13 +120,17 @@ def main(argv=None) -> None:
 def _measure(name: str, part: Callable[[], Any], file: Path) -> None:
   """Runs a part and writes what it gives, or why it gives nothing."""
   began, kept = time.monotonic(), file
+  failed = file.with_suffix(".failed")
+  failed.unlink(missing_ok=True)
   print(f"{name} ...", flush=True)
   try:
     found = part()
-  except Exception as error:  # the next part may do better
-    traceback.print_exc()
+  # A part is a process of its own, which has said why it failed; the others may
+  # still succeed. Faults of this program are not caught.
+  except (subprocess.SubprocessError, OSError) as error:
+    print(f"{name} failed: {error}", flush=True)
     # Beside the file, so that another call tries again.
-    found, kept = dict(error=str(error)[-2000:]), file.with_suffix(".failed")
+    found, kept = dict(error=str(error)), failed
   seconds = round(time.monotonic() - began, 1)
   document = dict(part=name, seconds=seconds, **found)
   kept.write_text(json.dumps(document, indent=2) + "\n")

@@ -118,6 +118,13 @@ class ScriptsTest(parameterized.TestCase):
       again.assert_not_called()
       accelerator.main(call)
     assert [args.args[2] for args in again.call_args_list] == ["missing"]
+    assert not (self.folder / "missing.failed").exists()
+    fault = mock.Mock(side_effect=KeyError("own"))
+    (self.folder / "missing.json").unlink()
+    with (mock.patch.object(accelerator, "SCRIPTS", scripts),
+          mock.patch.object(accelerator, "_program",
+                            fault), pytest.raises(KeyError)):
+      accelerator.main(call)
 
   def test_one_round_of_conv_scan(self):
     out = self.folder / "result.json"

@@ -24,6 +24,7 @@ from distill_jax.runs import Interrupted
 from distill_jax.runs.files import MetricsLog
 
 DEVICES = 8
+TINY = {"name": "mlp", "widths": (4,)}
 INPUTS = jnp.asarray(np.random.default_rng(0).normal(size=(11, 3)), jnp.float32)
 
 
@@ -342,10 +343,8 @@ class ShardedTest(parameterized.TestCase):
       return dd.Run(
           folder,
           source,
-          method, {
-              "name": "mlp",
-              "widths": (4,)
-          },
+          method,
+          TINY,
           per_class=1,
           log_every=1,
           figures=False,
@@ -359,14 +358,7 @@ class ShardedTest(parameterized.TestCase):
       run().go()
     losses = [line["loss"] for line in MetricsLog.read(Path(folder))]
     assert len(losses) == 4
-    made = dd.condense(
-        source,
-        method, {
-            "name": "mlp",
-            "widths": (4,)
-        },
-        per_class=1,
-        key=jax.random.key(0))
+    made = dd.condense(source, method, TINY, per_class=1, key=jax.random.key(0))
     np.testing.assert_allclose(
         run().artifact.inputs, made.inputs, rtol=1e-5, atol=1e-6)
 
@@ -376,14 +368,7 @@ class ShardedTest(parameterized.TestCase):
     method = dd.methods.dm(num_steps=3, batch_size=4, recipe=None)
 
     def made(**options):
-      found = dd.condense(
-          source,
-          method, {
-              "name": "mlp",
-              "widths": (4,)
-          },
-          per_class=1,
-          **options)
+      found = dd.condense(source, method, TINY, per_class=1, **options)
       return np.asarray(found.inputs)
 
     with devices.watching_shares() as shares:
