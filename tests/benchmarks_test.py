@@ -109,7 +109,12 @@ class ScriptsTest(parameterized.TestCase):
     found = json.loads((self.folder / "shares.json").read_text())
     assert [row["work"] for row in found["results"]
            ] == ["dm", "dsa", "mtt", "evaluation"]
-    assert all(0 < row["share_of_default"] < 2 for row in found["results"])
+    rate = json.loads((self.folder / "products.json").read_text())["results"]
+    for row in found["results"]:
+      assert row["teraflops"] > 0 and row["ms"] > 0
+      for name in ("default", "float32"):
+        np.testing.assert_allclose(
+            row[f"share_of_{name}"] * rate[name], 1e12 * row["teraflops"])
     again = mock.Mock(return_value=dict(results=[]))
     with (mock.patch.object(accelerator, "SCRIPTS",
                             scripts), mock.patch.object(accelerator, "_program",
