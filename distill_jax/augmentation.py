@@ -94,6 +94,35 @@ def crop(ratio: float = 0.125) -> Augmentation:
   return Augmentation(draw, apply)
 
 
+def resized_crop(least_area: float = 0.08) -> Augmentation:
+  """Enlarges a random square part to the whole image, aspect ratio kept.
+
+  Args:
+    least_area: of the part, as a share of the image, in (0, 1]; areas are
+      uniform in [least_area, 1).
+  """
+  if not 0 < least_area <= 1:
+    raise ValueError(f"`least_area` must be in (0, 1]; got {least_area}.")
+
+  def draw(key, shape, rows):
+    del shape
+    k_area, k_place = jax.random.split(key)
+    area = jax.random.uniform(k_area, (rows, 1), minval=least_area, maxval=1.0)
+    side = jnp.sqrt(area)
+    return side, (1 - side) * jax.random.uniform(k_place, (rows, 2))
+
+  def apply(part, images):
+    side, corner = part
+
+    def source(size, axis):
+      place = (jnp.arange(size) + 0.5) * side - 0.5
+      return jnp.clip(place + corner[:, axis, None] * size, 0, size - 1)
+
+    return _resample(images, source)
+
+  return Augmentation(draw, apply)
+
+
 def cutout(ratio: float = 0.5) -> Augmentation:
   """Zeroes a square of `ratio` of the side, its centre anywhere."""
 

@@ -138,6 +138,10 @@ def _check(first: Artifact, other: Artifact, number: int) -> None:
         "`artifacts` must have one step and no fixed initialisation; set "
         f"{number} has {len(other.order)} and {other.student_init} "
         "initialisation.")
+  if other.views:
+    raise ArtifactError(
+        "`artifacts` must have no labels of views, whose batches are of one "
+        f"set alone; set {number} has. Merge what `without_views()` returns.")
   for name in _SHARED:
     ours, theirs = getattr(first, name), getattr(other, name)
     if ours != theirs:

@@ -55,12 +55,15 @@ class Samples(NamedTuple):
     labels: [M, K] float.
     step_sizes: [T] positive, or [0].
     extra: as in `Distilled`.
+    view_labels: [views, P, K] logits of a teacher for every view of the set,
+      see `views`; `()` mostly.
   """
 
   inputs: Array
   labels: Array
   step_sizes: Array
   extra: PyTree = ()
+  view_labels: Array | tuple[()] = ()
 
 
 class TrainingSet(NamedTuple):

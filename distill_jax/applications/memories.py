@@ -198,7 +198,7 @@ def _alike(part: Artifact, classes, recipe: Recipe) -> Artifact:
   if recipe.regression and not own:
     labels = labels - np.float32(1 / part.num_classes)
     space = "centred"
-  return part.as_floats()._replace(
+  return part.without_views().as_floats()._replace(
       labels=labels,
       label_space=space,
       label_scale=1.0,

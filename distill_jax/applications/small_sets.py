@@ -105,7 +105,7 @@ def stored_bytes(artifact: Artifact, exact: bool = False) -> int:
   """
   sizes = artifact.storage_bytes
   labels = sizes["labels"]
-  if artifact.label_regime == "hard":
+  if artifact.hard_rows:
     labels = len(artifact.labels) * _bytes_of_class(artifact.num_classes)
   values = sizes["total"] - sizes["labels"]
   if exact and artifact.raw_dtype == "uint8":

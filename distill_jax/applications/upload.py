@@ -90,7 +90,7 @@ class Format(NamedTuple):
     return cls(
         artifact.inputs.shape[1:], artifact.labels.shape[1],
         artifact.num_classes, values,
-        artifact.label_regime == "hard" if hard is None else hard)
+        artifact.hard_rows if hard is None else hard)
 
   def pack(self, artifact: Artifact) -> bytes:
     """The bytes of a set in this format."""

@@ -111,7 +111,7 @@ def as_quantised(
   kept = packing.pack_labels(
       rows,
       settings["labels"],
-      hard=artifact.label_regime == "hard",
+      hard=label_regime(rows, artifact.label_space) == "hard",
       space=artifact.label_space)
   inputs, labels = packing.decode(
       settings,
@@ -120,7 +120,8 @@ def as_quantised(
       artifact.labels.shape[1],
       space=artifact.label_space)
   sizes = schema.storage_bytes(
-      *map(packing.stored, (codes, inputs, kept, artifact.step_sizes)))
+      *map(packing.stored, (codes, inputs, kept, artifact.step_sizes)),
+      artifact.views)
   sizes["total"] += artifact.storage_bytes.get("outside", 0)
   return schema.check(
       artifact._replace(
@@ -130,11 +131,36 @@ def as_quantised(
           parameterization="quantised",
           quantisation=schema.json_copy("quantisation", settings),
           stored_labels=kept,
-          label_regime=label_regime(labels, artifact.label_space),
+          label_regime=artifact.label_regime
+          if artifact.views else label_regime(labels, artifact.label_space),
           storage_bytes={
               **artifact.storage_bytes,
               **sizes
           }))
+
+
+def with_view_labels(
+    artifact: Artifact, labels: np.ndarray, teacher: PyTree = None) -> Artifact:
+  """A set with what a teacher says of its views.
+
+  Args:
+    artifact: the set, whose recipe is `views`.
+    labels: [views, P, K] logits; see `views`.
+    teacher: its variables, to be kept; None for not.
+
+  Raises:
+    ArtifactError: the labels do not fit the set.
+  """
+  kept = {"labels": np.asarray(labels)}
+  sizes = dict(artifact.without_views().storage_bytes)
+  sizes["views"] = kept["labels"].nbytes
+  sizes["total"] += sizes["views"]
+  if teacher is not None:
+    kept["teacher"] = schema.nested("views/teacher", teacher)
+    sizes["teacher"] = schema.num_bytes(kept["teacher"])
+  return schema.check(
+      artifact._replace(
+          views=kept, label_regime="soft_views", storage_bytes=sizes))
 
 
 def _float32(name: str, array) -> np.ndarray:

@@ -7,7 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from distill_jax import packing
-from distill_jax.labels import classes_of_labels, probabilities, uncentred
+from distill_jax.labels import (
+    classes_of_labels,
+    label_regime,
+    probabilities,
+    uncentred,
+)
 from distill_jax.parameterization.quantised import Quantiser
 from distill_jax.text.embedding import is_of_words
 from distill_jax.types import FilePath, PyTree, Samples, TrainingSet
@@ -35,8 +40,8 @@ class Artifact(NamedTuple):
     method: name of the method that made the set.
     parameterization: name of what decodes the codes; "custom" for one that has
       none.
-    label_regime: "hard" where each label row names one class, else
-      "soft_fixed".
+    label_regime: "soft_views" where there are labels of views; else "hard"
+      where each label row names one class, and "soft_fixed" where not.
     label_space: what label rows are: "raw" (targets of the cross-entropy),
       "probabilities", "logits" or "centred" (targets of a regression).
     label_scale: a factor that the labels contain.
@@ -45,12 +50,17 @@ class Artifact(NamedTuple):
     recipe: how to train: {"name": ..., settings}.
     network: the one that the set was made for: {"name": ..., settings}, or {}.
     storage_bytes: bytes of the samples (the codes), labels, step_sizes and
-      decoder, of a decoder that the file lacks (outside), and their total. Not
-      in the total: theta_0 (initial), and words with their vectors (vectors).
+      decoder, of labels of views (views), of a decoder that the file lacks
+      (outside), and their total. Not in the total: theta_0 (initial), a teacher
+      (teacher), and words with their vectors (vectors).
     provenance: data, fingerprint, versions and whatever the maker adds.
     quantisation: settings of a quantised set, see `packing`; {} for others.
     stored_labels: label rows of a quantised set as they are stored; `()` for
       others.
+    views: `()`, or `{"labels": [views, P, K] float16 or float32, "teacher":
+      variables}`: what a teacher says of every view of the set that the recipe
+      `views` trains on, see `views`; and that teacher, where it was kept. It is
+      of the architecture `provenance["teacher"]["network"]`.
   """
 
   inputs: np.ndarray
@@ -77,6 +87,7 @@ class Artifact(NamedTuple):
   # Shared by all sets and only read; a read-only mapping could not be pickled.
   quantisation: dict[str, Any] = {}  # noqa: RUF012
   stored_labels: PyTree = ()
+  views: PyTree = ()
 
   def __repr__(self) -> str:
     return (
@@ -99,7 +110,7 @@ class Artifact(NamedTuple):
     W, 1]. Other numbers are float32 in their own scale. Texts are strings [M]
     of the nearest words.
 
-    `y` has class indices [M] int64 where `label_regime` is "hard", otherwise
+    `y` has class indices [M] int64 where `hard_rows` is true, otherwise
     rows [M, K] float32, [M, 1] for two classes. They are probabilities where
     `label_space` is "probabilities" or "logits". "raw" rows are targets of the
     cross-entropy, and "centred" rows targets of a regression, to which 1/K is
@@ -112,7 +123,7 @@ class Artifact(NamedTuple):
       x = np.clip(np.round(255 * x), 0, 255).astype(np.uint8)
     y = self.training_set.samples.labels
     y = uncentred(y) if self.label_space == "centred" else y
-    if self.label_regime == "hard":
+    if self.hard_rows:
       y = np.asarray(classes_of_labels(y), np.int64)
     return x, np.asarray(y)
 
@@ -126,7 +137,7 @@ class Artifact(NamedTuple):
         logits = network(prepare(test_images))
 
     `x` is float32 in model space, images as [M, C, H, W]. `y` has class indices
-    [M] int64 where `label_regime` is "hard", otherwise rows [M, K] float32 as
+    [M] int64 where `hard_rows` is true, otherwise rows [M, K] float32 as
     in `to_numpy`. `prepare` takes real data, in the units of the data that the
     set was made of, to the space of `x`.
 
@@ -148,11 +159,23 @@ class Artifact(NamedTuple):
       return first(self.preprocessing.apply(jnp.asarray(np.asarray(raw))))
 
     _, y = self.to_numpy()
-    if self.label_regime == "hard":
+    if self.hard_rows:
       return first(self.inputs), torch.from_numpy(y), prepare
     if y.shape[1] == 1:
       y = np.concatenate([1 - y, y], axis=1)
     return first(self.inputs), torch.from_numpy(np.array(y)), prepare
+
+  def without_views(self) -> "Artifact":
+    """The set with its label rows alone, where it has labels of views."""
+    if not self.views:
+      return self
+    sizes = dict(self.storage_bytes)
+    sizes["total"] -= sizes.pop("views")
+    sizes.pop("teacher", None)
+    return self._replace(
+        views=(),
+        storage_bytes=sizes,
+        label_regime=label_regime(self.labels, self.label_space))
 
   def as_floats(self) -> "Artifact":
     """The set without codes: its samples and label rows as floats.
@@ -176,7 +199,9 @@ class Artifact(NamedTuple):
     labels = self.labels
     if self.label_space == "logits":
       labels = probabilities(labels)
-    samples = Samples(self.inputs, labels, self.step_sizes, self.extra)
+    samples = Samples(
+        self.inputs, labels, self.step_sizes, self.extra,
+        self.views["labels"] if self.views else ())
     training_set = TrainingSet(samples, self.order, self.initial)
     return jax.tree.map(jnp.asarray, training_set)
 
@@ -191,6 +216,11 @@ class Artifact(NamedTuple):
     if self.quantisation:
       return packing.num_rows(self.stored_labels)
     return self.storage_bytes["labels"] // (4 * self.labels.shape[1])
+
+  @property
+  def hard_rows(self) -> bool:
+    """Whether each label row names one class; labels of views aside."""
+    return label_regime(self.labels, self.label_space) == "hard"
 
   @property
   def quantiser(self) -> Quantiser | None:

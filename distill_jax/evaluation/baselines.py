@@ -11,6 +11,8 @@ The baselines of Wang et al. (2018, arXiv 1811.10959) and Sucholutsky & Schonlau
   byte_matched_real      as many 8-bit real samples as the set has bytes for
   byte_matched_quantised as many real samples, quantised in model space as a
                          quantised set is, as it has bytes for
+  relabelled_real        random_real with labels of views by the teacher that a
+                         set keeps
   encoded_real           real samples stored as the set is, and not learned:
                          four small images in one, frequencies, or fields
   random_real_converged  random real, trained until its loss is small
@@ -62,6 +64,7 @@ TITLES = {
     "byte_matched_real": "real, same bytes",
     "byte_matched_quantised": "real, quantised alike",
     "encoded_real": "real, stored alike",
+    "relabelled_real": "real, same labels",
     "random_real_converged": "random real, converged"
 }
 DEFAULT = "random_real,class_mean"  # what a set should beat at the least
@@ -119,6 +122,7 @@ def run_baselines(
     storage_bytes: int | None = None,
     quantiser: Quantiser | None = None,
     encoding: Mapping[str, Any] | None = None,
+    relabel: Callable[[Array], Array] | None = None,
     on_result: Callable[[str, Baseline], None] | None = None,
     on_progress: Callable[[str, int, int], None] | None = None
 ) -> dict[str, Baseline]:
@@ -149,6 +153,8 @@ def run_baselines(
     quantiser: of a quantised set.
     encoding: specification of the set's parameterization, for `encoded_real`;
       `num_samples` is then its number of label rows.
+    relabel: `(inputs [M, ...]) -> logits [views, P, K]`, of a set with labels
+      of views, for `relabelled_real`.
     on_result: called with the name and result of each as soon as it is there.
     on_progress: called with the name of a baseline and how many of how many
       sets are evaluated.
@@ -166,7 +172,8 @@ def run_baselines(
   known = possible(
       trained=network is not None,
       quantised=quantiser is not None,
-      encoded=encoding is not None)
+      encoded=encoding is not None,
+      relabelled=relabel is not None)
   names = known if names is None else tuple(names)
   unknown = sorted(set(names) - set(known))
   if unknown:
@@ -186,7 +193,7 @@ def run_baselines(
       key, k_draw, k_choose, training_set, source, classes, learner or
       student(network, recipe), network, num_sets, networks_per_set,
       num_candidates, tuple(step_sizes), storage_bytes or
-      _float32_bytes(training_set), quantiser, encoding)
+      _float32_bytes(training_set), quantiser, encoding, relabel)
   if {"kmeans", "knn_kmeans"} & set(names):
     centroids = kmeans(k_draw, source.train, classes, num_sets)
     setting = setting._replace(centroids=centroids)
@@ -205,15 +212,22 @@ def possible(
     *,
     trained: bool = True,
     quantised: bool = False,
-    encoded: bool = False) -> tuple[str, ...]:
+    encoded: bool = False,
+    relabelled: bool = False) -> tuple[str, ...]:
   """Names of the baselines that there are.
 
   Args:
     trained: whether a network is, or else a learner is fitted.
     quantised: whether the set is.
     encoded: whether its parameterization keeps inputs; see `Parameterization`.
+    relabelled: whether it has labels of views, and their teacher.
   """
-  there = {OF_NETWORKS: trained, OF_QUANTISED: quantised, OF_CODES: encoded}
+  there = {
+      OF_NETWORKS: trained,
+      OF_QUANTISED: quantised,
+      OF_CODES: encoded,
+      OF_VIEWS: relabelled
+  }
   absent = {
       name for names, wanted in there.items() if not wanted for name in names
   }
@@ -279,6 +293,7 @@ class _Setting(NamedTuple):
   storage_bytes: int
   quantiser: Quantiser | None = None
   encoding: Mapping[str, Any] | None = None
+  relabel: Callable[[Array], Array] | None = None
   centroids: Array | None = None
   on_progress: Callable[[int, int], None] = lambda done, total: None
 
@@ -292,10 +307,11 @@ class _Setting(NamedTuple):
         1.0 if step_size is None else step_size,
         centred=bool(learner.regression))
 
-  def result(self, inputs, learner=None, **fields) -> Baseline:
+  def result(self, inputs, learner=None, view_labels=(), **fields) -> Baseline:
     """The baseline with these inputs, on the test split."""
     learner = learner or self.learner
     sets = self.sets(inputs, fields.get("step_size"), learner)
+    sets = sets._replace(samples=sets.samples._replace(view_labels=view_labels))
     # A baseline without chance has one set, and all the networks on it.
     alone = self.num_sets if len(inputs) == 1 else 1
     confusion, diverged = evaluate_each(
@@ -407,6 +423,12 @@ def _encoded(setting: _Setting):
   return _trained(decoded, jnp.stack(list(map(stored.decode, codes))))
 
 
+def _relabelled(setting: _Setting):
+  inputs = setting.random()
+  labels = jnp.stack([setting.relabel(one) for one in inputs])
+  return setting.result(inputs, view_labels=labels)
+
+
 def _enlarged(setting: _Setting, num: int) -> _Setting:
   """The setting with `num` rows, where that is more than it has.
 
@@ -443,11 +465,13 @@ BASELINES = {
     "byte_matched_real": _byte_matched,
     "byte_matched_quantised": _byte_matched_quantised,
     "encoded_real": _encoded,
+    "relabelled_real": _relabelled,
     "random_real_converged": _converged
 }
 OF_NETWORKS = ("random_real_converged",)
 OF_QUANTISED = ("byte_matched_quantised",)
 OF_CODES = ("encoded_real",)
+OF_VIEWS = ("relabelled_real",)
 OF_BYTES = ("byte_matched_real", *OF_QUANTISED)
 
 

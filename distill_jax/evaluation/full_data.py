@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from distill_jax.augmentation import Augmentation
 from distill_jax.data.source import Source
 from distill_jax.devices import unshared
 from distill_jax.errors import ConfigError
@@ -99,7 +100,8 @@ def trainer(
     max_samples: int | None = None,
     max_seconds: float | None = None,
     batch_size: int = 256,
-    learning_rate: float = 1e-3) -> Callable[[Array], Trained]:
+    learning_rate: float = 1e-3,
+    augmentation: Augmentation | None = None) -> Callable[[Array], Trained]:
   """A function of a key that trains one network on the train split.
 
   It compiles here, once for all the networks that it trains.
@@ -119,6 +121,7 @@ def trainer(
     batch_size: B; at most the train split.
     learning_rate: at the first step; falls to 0 along a cosine, of steps or of
       seconds.
+    augmentation: of each batch, one draw an image.
 
   Raises:
     ConfigError: more than one of the three, or a number that is not positive.
@@ -139,23 +142,26 @@ def trainer(
   batch_size = min(batch_size, source.train.num_samples, max_samples or np.inf)
   batch_size = int(batch_size)
   if max_seconds is not None:
-    return _by_clock(network, source, batch_size, learning_rate, max_seconds)
+    return _by_clock(
+        network, source, batch_size, learning_rate, augmentation, max_seconds)
   per_epoch = source.train.num_samples // batch_size
   if max_samples is None:
     num_epochs = num_epochs or max(10, -(-500 // per_epoch))
     num_steps = num_epochs * per_epoch
   else:
     num_steps = max_samples // batch_size
-  return _by_steps(network, source, batch_size, learning_rate, num_steps)
+  return _by_steps(
+      network, source, batch_size, learning_rate, augmentation, num_steps)
 
 
-def _by_steps(network, source, batch_size, learning_rate, num_steps):
+def _by_steps(
+    network, source, batch_size, learning_rate, augmentation, num_steps):
   per_epoch = source.train.num_samples // batch_size
   whole, rest = divmod(num_steps, per_epoch)
   passes = [per_epoch] * whole + [rest] * (rest > 0)
   optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, num_steps))
   run = {
-      n: _compiled(network, source, optimizer, batch_size, n)
+      n: _compiled(network, source, optimizer, batch_size, augmentation, n)
       for n in set(passes)
   }
 
@@ -173,7 +179,8 @@ def _by_steps(network, source, batch_size, learning_rate, num_steps):
   return train
 
 
-def _by_clock(network, source, batch_size, learning_rate, max_seconds):
+def _by_clock(
+    network, source, batch_size, learning_rate, augmentation, max_seconds):
   """Passes of so many steps that the clock is seen often enough."""
   optimizer = _adam_of_rate()
   per_epoch = source.train.num_samples // batch_size
@@ -184,6 +191,7 @@ def _by_clock(network, source, batch_size, learning_rate, max_seconds):
         network=network,
         optimizer=optimizer,
         batch_size=batch_size,
+        augmentation=augmentation,
         num_steps=num_steps)
 
   def timed(run, *args):
@@ -234,7 +242,7 @@ def _start(key, network, source, optimizer):
   return variables, optimizer.init(variables["params"]), k_train
 
 
-def _compiled(network, source, optimizer, batch_size, num_steps):
+def _compiled(network, source, optimizer, batch_size, augmentation, num_steps):
   """One pass of so many steps, before any time is taken."""
   key = jax.random.key(0)
   shapes = jax.eval_shape(
@@ -248,12 +256,14 @@ def _compiled(network, source, optimizer, batch_size, num_steps):
       network=network,
       optimizer=optimizer,
       batch_size=batch_size,
+      augmentation=augmentation,
       num_steps=num_steps).compile()
 
 
 _epoch = jax.jit(
     train_epoch_on,
-    static_argnames=("network", "optimizer", "batch_size", "num_steps"))
+    static_argnames=(
+        "network", "optimizer", "batch_size", "augmentation", "num_steps"))
 
 
 @functools.cache

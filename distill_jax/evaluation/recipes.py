@@ -17,6 +17,7 @@ into functions.
   converged  SGD with momentum at one step size until the loss on the set is
              small
   dp_sgd     SGD with differential privacy, see `private`
+  views      AdamW on seeded views of the set that a teacher has labelled
   untrained  nothing: the accuracy before any step
 
 Factories are memoised, so that asking twice for a recipe compiles once.
@@ -36,6 +37,7 @@ from distill_jax import schema, specification
 from distill_jax.evaluation.private import dp_sgd
 from distill_jax.evaluation.recipe import Recipe, check_counts, check_rule
 from distill_jax.evaluation.update_recipes import frepo, kip, rat_bptt
+from distill_jax.evaluation.view_recipe import views
 from distill_jax.inner_loop import train_epochs, train_in_order, training_step
 from distill_jax.labels import hardened
 from distill_jax.mixing import cutmix
@@ -393,7 +395,8 @@ RECIPES = {
     "kip": kip,
     "mtt": mtt,
     "rat_bptt": rat_bptt,
-    "untrained": untrained
+    "untrained": untrained,
+    "views": views
 }
 
 
@@ -434,4 +437,4 @@ def hard_labels(
   labels = training_set.samples.labels
   rows = hardened(labels, centred=centred)
   return training_set._replace(
-      samples=training_set.samples._replace(labels=rows))
+      samples=training_set.samples._replace(labels=rows, view_labels=()))

@@ -16,6 +16,7 @@ from typing import Any
 
 from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError
+from distill_jax.methods.decoupled import cim, rded, sre2l
 from distill_jax.methods.distributions import cafe, dm, ncfm
 from distill_jax.methods.exclusive import edd, exclusive
 from distill_jax.methods.frozen_features import frozen_features
@@ -37,11 +38,11 @@ from distill_jax.methods.weighting import hybrid, weighted
 
 __all__ = [
     "ENTRIES", "Method", "NonFinite", "Plan", "Task", "Traits", "cafe",
-    "carry_out", "datm", "dc", "dd", "dm", "dsa", "edd", "exclusive", "frepo",
-    "from_saved", "from_spec", "frozen_features", "ftd", "hybrid", "idc", "kip",
-    "label_solve", "mtt", "ncfm", "plan", "published", "rat_bptt", "rcig",
-    "rfad", "sldd", "soft_neighbours", "table", "tdd", "tesla", "tgdd",
-    "traits_of", "usual", "weighted", "with_settings"
+    "carry_out", "cim", "datm", "dc", "dd", "dm", "dsa", "edd", "exclusive",
+    "frepo", "from_saved", "from_spec", "frozen_features", "ftd", "hybrid",
+    "idc", "kip", "label_solve", "mtt", "ncfm", "plan", "published", "rat_bptt",
+    "rcig", "rded", "rfad", "sldd", "soft_neighbours", "sre2l", "table", "tdd",
+    "tesla", "tgdd", "traits_of", "usual", "weighted", "with_settings"
 ]
 
 

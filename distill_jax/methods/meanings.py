@@ -25,6 +25,9 @@ MEANINGS = {
     "calibration":
         "weight of the cross-entropy of trained networks; 0 for "
         "none.",
+    "candidates":
+        "real samples of each class among which is chosen; at least as many "
+        "as the set has of it, at most all.",
     "clamp": "whether images are kept between black and white.",
     "clip_average":
         "gradients are clipped to this many times their running "
@@ -55,6 +58,9 @@ MEANINGS = {
         "the set.",
     "frequency_scale": "standard deviation of the random frequencies.",
     "k": "neighbours that vote.",
+    "keep_teacher":
+        "whether the set keeps the teacher, so that other samples can be "
+        "labelled as it is.",
     "kind":
         "hard_labelled_points, or another closed form of "
         "`frozen_features`.",
@@ -63,6 +69,7 @@ MEANINGS = {
     "label_learning_rate": "learning rate of labels.",
     "label_space": "what labels are: raw, logits or probabilities.",
     "last_rate": "share of the learning rate that cosine ends with.",
+    "least_area": "of a crop, as a share of its image; in (0, 1].",
     "learn_labels": "whether labels are learned too.",
     "learning_rate": "of the samples, in model space.",
     "loss": "of the predictions: platt or squared.",
@@ -86,9 +93,15 @@ MEANINGS = {
         "(steps until a fresh one), step_size, least_steps and "
         "most_steps between two draws.",
     "network_step_size": "of the networks that are trained on the set.",
+    "num_crops":
+        "random crops of each candidate, of which the best stands for it; 0 "
+        "for whole images.",
     "num_frequencies": "random frequencies of the characteristic functions.",
     "num_initialisations": "fresh networks of an outer step.",
     "num_steps": "outer updates.",
+    "num_views":
+        "views of the set whose labels are kept; later epochs go through them "
+        "again. 0 for one in each epoch.",
     "of": "the method that is split, {\"name\": ..., settings}.",
     "optimizer": "of the set: adam, adabelief, lamb or sgd.",
     "parameterization":
@@ -136,11 +149,13 @@ MEANINGS = {
     "span":
         "snapshots among which the classifying network is drawn, from the one "
         "that matches on.",
+    "stage": "which of the teacher's features is compared, from 0.",
     "start":
         "where samples start: real, noise, class_mean, kmeans, herding; "
         "correct (samples that experts classify right); or the file of a "
         "saved set.",
     "start_labels": "where labels start: one_hot, centred, shared or noise.",
+    "statistics": "weight of the distance between batch statistics.",
     "step_size":
         "where learned step sizes start; of methods without, the "
         "student's.",
@@ -154,6 +169,10 @@ MEANINGS = {
     "student":
         "the training that is imitated or unrolled: num_steps and its "
         "other settings.",
+    "teacher":
+        "the network that chooses and labels: network (None for the "
+        "student's), num_epochs, batch_size, learning_rate, strategy; or "
+        "file, a set that keeps one.",
     "temperature": "of the neighbours' votes; positive.",
     "unit_norm": "whether gradients are scaled to norm 1.",
     "watched": "real samples of each class whose accuracy is watched.",

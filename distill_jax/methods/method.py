@@ -85,6 +85,8 @@ class Prepared(NamedTuple):
       many steps sample from, in place of `data`; or None.
     start: changes where the set starts.
     finish: changes the set in the end.
+    complete: adds to the finished set what only the method knows, such as
+      labels of views.
     measured: JSON values for the report.
   """
 
@@ -92,6 +94,7 @@ class Prepared(NamedTuple):
   feed: Any = None
   start: Callable[[Distilled], Distilled] = lambda distilled: distilled
   finish: Callable[[Distilled], Distilled] = lambda distilled: distilled
+  complete: Callable[[Artifact], Artifact] = lambda made: made
   measured: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -271,17 +274,18 @@ class Plan(NamedTuple):
               **outcome.artifact.provenance,
               **provenance
           })
-    return to_artifact(
-        self.estimator,
-        outcome.distilled,
-        task.source,
-        method=method.name,
-        order=task.layout.order,
-        recipe=method.recipe(task),
-        network=task.spec,
-        initial=method.initial(outcome.objective),
-        label_space=method.label_space,
-        provenance=provenance)
+    return self.prepared.complete(
+        to_artifact(
+            self.estimator,
+            outcome.distilled,
+            task.source,
+            method=method.name,
+            order=task.layout.order,
+            recipe=method.recipe(task),
+            network=task.spec,
+            initial=method.initial(outcome.objective),
+            label_space=method.label_space,
+            provenance=provenance))
 
 
 def plan(

@@ -36,15 +36,15 @@ _RANGES = ((
         "most_steps", "num", "num_epochs", "num_frequencies",
         "num_initialisations", "num_steps", "restart_every", "size",
         "snap_steps", "span", "steps", "steps_per_network", "watched", "window",
-        "at_least", "k")), (
+        "at_least", "candidates", "k")), (
             lambda v: v >= 0, "at least 0", (
                 "anchor_weight", "at_once", "average", "batch_per_class",
                 "calibration", "clip_average", "clip_norm", "covariances",
                 "discrimination", "epochs_between", "least_steps", "lowest",
-                "margin", "radius", "restart_after", "rollbacks",
-                "sample_length", "seed", "skip_above", "snap", "spike",
-                "student.batch_size", "experts.batch_size", "surrogate_gap",
-                "weight_decay")),
+                "margin", "num_crops", "num_views", "radius", "restart_after",
+                "rollbacks", "sample_length", "seed", "skip_above", "snap",
+                "spike", "stage", "statistics", "student.batch_size",
+                "experts.batch_size", "surrogate_gap", "weight_decay")),
            (
                lambda v: v > 0, "positive", (
                    "extra_learning_rate", "frequency_scale", "l2_rate",
@@ -55,7 +55,8 @@ _RANGES = ((
                        ("average", "beta1", "beta2", "label_beta1",
                         "momentum")), (
                             lambda v: 0 <= v <= 1, "in [0, 1]",
-                            ("amplitude", "drop_correct", "last_rate", "mix")))
+                            ("amplitude", "drop_correct", "last_rate", "mix")),
+           (lambda v: 0 < v <= 1, "in (0, 1]", ("least_area",)))
 
 
 class Entry(NamedTuple):

@@ -24,6 +24,7 @@ from distill_jax.evaluation.attacks import EPS
 from distill_jax.evaluation.baselines import (
     DEFAULT,
     OF_QUANTISED,
+    OF_VIEWS,
     Baseline,
     possible,
 )
@@ -32,6 +33,7 @@ from distill_jax.evaluation.columns import NUM_ATTACKED, measured_of_set
 from distill_jax.evaluation.evaluator import Report
 from distill_jax.evaluation.recipe import Recipe
 from distill_jax.evaluation.recipes import from_spec
+from distill_jax.evaluation.relabelling import relabelling_of
 from distill_jax.evaluation.report import Evaluation, Measurements
 from distill_jax.evaluation.text_reference import TITLE as TFIDF
 from distill_jax.keys import check_key
@@ -128,7 +130,8 @@ def evaluate(
       default as the artifact says.
     num_networks: trained on the set, of each kind.
     baselines: "all", names of `evaluation.baselines` with commas, or ""; of a
-      quantised set also real samples that are quantised in the same way.
+      quantised set also real samples that are quantised in the same way, and
+      of one with labels of views real samples that its teacher labels.
     num_sets: of each baseline.
     networks_per_set: trained on each of these. Where it or `num_sets` is 0, a
       baseline trains as many networks in all as the set.
@@ -201,7 +204,8 @@ def assess(
       settings,
       *(student.spec for student in chosen),
       quantised=artifact.quantiser is not None,
-      encoded=encoding_of(artifact) is not None)
+      encoded=encoding_of(artifact) is not None,
+      relabelled=relabelling_of(artifact, chosen[0].model) is not None)
   if from_spec(
       artifact.recipe).regression and "calibration" in settings.columns:
     raise ConfigError(
@@ -230,7 +234,8 @@ def check_evaluation(
     settings: Settings,
     *specs: Mapping[str, Any],
     quantised: bool = False,
-    encoded: bool = False) -> None:
+    encoded: bool = False,
+    relabelled: bool = False) -> None:
   """Refuses early what the evaluation of these networks cannot do.
 
   Args:
@@ -238,6 +243,7 @@ def check_evaluation(
     *specs: of networks or kernels, the first of them with the baselines.
     quantised: whether the set is.
     encoded: whether it is stored by a parameterization that keeps inputs.
+    relabelled: whether it has labels of views, and their teacher.
 
   Raises:
     ConfigError: an unknown baseline; kernels alone, trained on all data.
@@ -251,7 +257,8 @@ def check_evaluation(
       settings.baselines,
       trained=models.is_network(specs[0]),
       quantised=quantised,
-      encoded=encoded)
+      encoded=encoded,
+      relabelled=relabelled)
   if _column_names(settings.columns) and not models.is_network(specs[0]):
     raise ConfigError(
         "`columns` must be empty where no network is trained; got "
@@ -269,6 +276,7 @@ def check_evaluation(
 def hardened(artifact: Artifact) -> Artifact:
   """The artifact with the one-hot row of the class in place of each label."""
   centred = artifact.label_space == "centred"
+  artifact = artifact.without_views()
   labels = hard_labels(artifact.training_set, centred=centred).samples.labels
   return artifact._replace(
       labels=labels, label_space="centred" if centred else "raw")
@@ -360,13 +368,17 @@ class _Measuring(NamedTuple):
     """Those of the settings."""
     quantiser = self.artifact.quantiser
     encoding = encoding_of(self.artifact)
+    relabelling = relabelling_of(self.artifact, student.model)
     names = _baseline_names(
         self.settings.baselines,
         trained=student.trained,
         quantised=quantiser is not None,
-        encoded=encoding is not None)
+        encoded=encoding is not None,
+        relabelled=relabelling is not None)
     if names and quantiser:
       names = tuple(dict.fromkeys((*names, *OF_QUANTISED)))
+    if names and relabelling:
+      names = tuple(dict.fromkeys((*names, *OF_VIEWS)))
     if names:
       say(f"baselines: {', '.join(names)}")
     return real_data.baselines(
@@ -381,7 +393,8 @@ class _Measuring(NamedTuple):
         num_samples=self.artifact.num_rows,
         storage_bytes=self.artifact.storage_bytes["total"],
         quantiser=quantiser,
-        encoding=encoding)
+        encoding=encoding,
+        relabelling=relabelling)
 
   def transfers(self, chosen, reports, baselines, full) -> dict[str, Transfer]:
     """Each student on the set, and on random real data."""

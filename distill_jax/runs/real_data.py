@@ -24,12 +24,14 @@ from distill_jax.evaluation.baselines import (
     OF_BYTES,
     OF_CODES,
     OF_QUANTISED,
+    OF_VIEWS,
     TITLES,
     Baseline,
 )
 from distill_jax.evaluation.cost import Cost
 from distill_jax.evaluation.full_data import FullData
 from distill_jax.evaluation.recipes import from_spec
+from distill_jax.evaluation.relabelling import Relabelling
 from distill_jax.evaluation.text_reference import tfidf_linear
 from distill_jax.initialisation import step_order
 from distill_jax.runs.console import Countdown, say
@@ -42,9 +44,16 @@ FILE = "real_data.json"
 
 
 def baselines(
-    key: Array, artifact, source, student: Student, *, cache: Path | None,
-    names: tuple[str,
-                 ...], num_samples: int, **sizes: Any) -> dict[str, Baseline]:
+    key: Array,
+    artifact,
+    source,
+    student: Student,
+    *,
+    cache: Path | None,
+    names: tuple[str, ...],
+    num_samples: int,
+    relabelling: Relabelling | None = None,
+    **sizes: Any) -> dict[str, Baseline]:
   """`run_baselines` of an artifact; only those not in `cache` are measured.
 
   Each is kept and reported as soon as it is measured. With a fixed
@@ -58,6 +67,7 @@ def baselines(
     cache: the file, or None.
     names: of the baselines.
     num_samples: see `run_baselines`.
+    relabelling: of a set with labels of views and their teacher.
     **sizes: what else `run_baselines` takes of the set, JSON values.
   """
   if not names:
@@ -72,6 +82,7 @@ def baselines(
       source,
       **model,
       num_samples=num_samples,
+      relabel=relabelling and relabelling.relabel,
       **sizes)
   countdowns = {}
 
@@ -102,6 +113,9 @@ def baselines(
       fields[name].pop("quantiser", None)
     if name not in OF_CODES:
       fields[name].pop("encoding", None)
+    if name in OF_VIEWS:
+      fields[name]["teacher"] = _checksum(
+          relabelling.num_views, *jax.tree.leaves(relabelling.teacher))
   fields = {name: _name(values) for name, values in fields.items()}
   found = _read(cache, fields.values())
   missing = tuple(name for name in names if fields[name] not in found)

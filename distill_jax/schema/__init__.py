@@ -1,4 +1,4 @@
-"""Schema 2 of a distilled set: its tensors, its document and their rules.
+"""Schema 3 of a distilled set: its tensors, its document and their rules.
 
 `split` takes an artifact apart into tensors by name and a JSON document, and
 `fields` puts them together again. `check` is called for every set, whether it
@@ -6,7 +6,9 @@ was just distilled, made from someone's arrays or read from a file.
 
 Quantised sets have schema 2: the document has `quantisation` and the nesting of
 `labels`, and there is no tensor `inputs`, as samples are decoded from the
-codes. All other sets have schema 1.
+codes. Sets with labels of views have schema 3: the document has the nesting of
+`views`, and these fields too where the set is quantised. All other sets have
+schema 1.
 """
 
 from distill_jax.schema.arrays import (

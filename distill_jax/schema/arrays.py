@@ -18,6 +18,7 @@ from distill_jax.types import Preprocessing
 
 ARRAYS = ("inputs", "labels", "step_sizes", "order")
 TREES = ("initial", "codes", "extra")
+VIEWS = "views"  # a tree that only sets with labels of views have
 _LARGEST_STEP = 1e4
 
 
@@ -47,6 +48,7 @@ def check(artifact) -> None:
   _check_preprocessing(artifact)
   _check_numbers(artifact)
   _check_labels(artifact)
+  _check_views(artifact)
 
 
 def _check_shapes(artifact) -> None:
@@ -138,7 +140,7 @@ def _check_words(record, inputs) -> None:
 
 
 def _check_numbers(artifact) -> None:
-  named = {name: getattr(artifact, name) for name in (*ARRAYS, *TREES)}
+  named = {name: getattr(artifact, name) for name in (*ARRAYS, *TREES, VIEWS)}
   named["preprocessing"] = artifact.preprocessing._asdict()
   for path, array in jax.tree.flatten_with_path(named)[0]:
     name = jax.tree_util.keystr(path, simple=True, separator="/")
@@ -159,6 +161,29 @@ def _check_numbers(artifact) -> None:
       steps.max(initial=0) <= _LARGEST_STEP, "step_sizes",
       f"be at most {_LARGEST_STEP:g}", steps.max(initial=0))
   require(np.min(std) > 0, "preprocessing/std", "be positive", np.min(std))
+
+
+def _check_views(artifact) -> None:
+  views = artifact.views
+  there = isinstance(views, dict) and set(views) in ({"labels"
+                                                     }, {"labels", "teacher"})
+  regime = "soft_views" if there else "another"
+  require(
+      there or views == (), "views", "be () or hold labels, maybe a teacher",
+      type(views).__name__)
+  require(
+      (artifact.label_regime == "soft_views") == there, "label_regime",
+      f"be {regime} for a set {'with' if there else 'without'} labels of views",
+      artifact.label_regime)
+  if not there:
+    return
+  found, outputs = views["labels"], artifact.labels.shape[1]
+  require(
+      getattr(found, "ndim", 0) == 3 and
+      found.shape[1] >= artifact.num_samples and found.shape[2] == outputs,
+      "views/labels", "be [views, samples of each or more, outputs]",
+      getattr(found, "shape",
+              type(found).__name__))
 
 
 def _check_labels(artifact) -> None:

@@ -9,17 +9,17 @@ from distill_jax.errors import ArtifactError, plain, require, shown
 from distill_jax.labels import num_outputs
 from distill_jax.preprocessing import PREPROCESSING, name_of
 from distill_jax.schema import settings
-from distill_jax.schema.arrays import ARRAYS, TREES, default_raw_dtype
+from distill_jax.schema.arrays import ARRAYS, TREES, VIEWS, default_raw_dtype
 from distill_jax.schema.nesting import flatten, nested, take, unflatten
 
-VERSION = 2
+VERSION = 3
 _FIELDS = {
     "schema_version", "sha256", "order", "preprocessing", *TREES,
     *settings.FIELDS
 }
 _LATER = {"raw_dtype"}  # older files lack it
-_QUANTISED = {"labels", "quantisation"}  # of schema 2 alone
-_DECODED = ("inputs", "labels")  # no tensors of schema 2, by these names
+_QUANTISED = {"labels", "quantisation"}  # of quantised sets alone
+_DECODED = ("inputs", "labels")  # no tensors of those, by these names
 
 
 def split(artifact) -> tuple[storage.Tensors, dict[str, Any]]:
@@ -32,7 +32,7 @@ def split(artifact) -> tuple[storage.Tensors, dict[str, Any]]:
   }
   record = artifact.preprocessing
   document = {
-      "schema_version": VERSION if quantised else 1,
+      "schema_version": VERSION if artifact.views else 1 + quantised,
       "order": artifact.order.tolist(),
       "preprocessing": name_of(record),
       **{
@@ -43,6 +43,8 @@ def split(artifact) -> tuple[storage.Tensors, dict[str, Any]]:
     tensors[f"preprocessing/{name}"] = value
   for name in TREES:
     document[name] = flatten(name, getattr(artifact, name), tensors)
+  if artifact.views:
+    document[VIEWS] = flatten(VIEWS, artifact.views, tensors)
   if quantised:
     document["quantisation"] = artifact.quantisation
     document["labels"] = flatten("labels", artifact.stored_labels, tensors)
@@ -69,7 +71,7 @@ def fields(tensors: storage.Tensors, document: dict) -> dict[str, Any]:
         f"{shown(name)}. Upgrade distill_jax if the set is newer.")
   record = PREPROCESSING[name]
   parts = [take(left, f"preprocessing/{field}") for field in record._fields]
-  quantised = document["schema_version"] > 1
+  quantised = "quantisation" in document
   result = {
       name: take(left, name)
       for name in ARRAYS
@@ -79,6 +81,8 @@ def fields(tensors: storage.Tensors, document: dict) -> dict[str, Any]:
       name: document[name] for name in settings.FIELDS if name in document
   }
   result |= {name: unflatten(name, document[name], left) for name in TREES}
+  if VIEWS in document:
+    result[VIEWS] = unflatten(VIEWS, document[VIEWS], left)
   if quantised:
     result["stored_labels"] = unflatten("labels", document["labels"], left)
     result["quantisation"] = document["quantisation"]
@@ -119,7 +123,7 @@ def _check_document(tensors, document) -> None:
   version = document.get("schema_version")
   if type(version) is not int or version < 1:
     raise ArtifactError(
-        f"`schema_version` must be 1 or {VERSION}; got {shown(version)}.")
+        f"`schema_version` must be 1 to {VERSION}; got {shown(version)}.")
   if version > VERSION:
     raise ArtifactError(
         f"`schema_version` must be at most {VERSION}; got {plain(version)}. "
@@ -130,7 +134,11 @@ def _check_document(tensors, document) -> None:
     raise ArtifactError(
         f"the distilled set must be as it was saved; {error}. Fetch it again, "
         "or wrap arrays of your own with `from_samples`.") from error
-  known = _FIELDS | _QUANTISED if version > 1 else _FIELDS
+  known = set(_FIELDS)
+  if version == 2 or version == 3 and _QUANTISED & set(document):
+    known |= _QUANTISED
+  if version == 3:
+    known.add(VIEWS)
   for missing, problem in ((known - _LATER - set(document), "lacks"),
                            (set(document) - known, "has unknown")):
     if missing:

@@ -11,7 +11,7 @@ from distill_jax.specification import check_limits
 _CHOICES = {
     "modality": ("image", "text", "series", "features"),
     "raw_dtype": ("uint8", "float32", "int32"),
-    "label_regime": ("hard", "soft_fixed"),
+    "label_regime": ("hard", "soft_fixed", "soft_views"),
     "label_space": ("raw", "probabilities", "logits", "centred"),
     "student_init": ("fixed", "random")
 }

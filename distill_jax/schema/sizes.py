@@ -10,7 +10,7 @@ from distill_jax.errors import require
 from distill_jax.schema.nesting import nested
 from distill_jax.types import PyTree
 
-_APART = {"total", "initial", "vectors"}  # not summed in the total
+_APART = {"total", "initial", "teacher", "vectors"}  # not in the total
 
 
 def num_bytes(tree: PyTree) -> int:
@@ -18,7 +18,8 @@ def num_bytes(tree: PyTree) -> int:
   return int(sum(leaf.nbytes for leaf in jax.tree.leaves(tree)))
 
 
-def storage_bytes(codes, inputs, labels, step_sizes) -> dict[str, int]:
+def storage_bytes(codes, inputs, labels, step_sizes,
+                  views=()) -> dict[str, int]:
   """Bytes of each part of a set, and their total; see `kept`.
 
   Args:
@@ -26,8 +27,9 @@ def storage_bytes(codes, inputs, labels, step_sizes) -> dict[str, int]:
     inputs: what is kept without codes.
     labels: rows as they are stored.
     step_sizes: [T].
+    views: of `Artifact`; without a teacher they have no entry.
   """
-  parts = _parts(codes, inputs, labels, step_sizes)
+  parts = _parts(codes, inputs, labels, step_sizes, views)
   sizes = {name: num_bytes(part) for name, part in parts.items()}
   return {**sizes, "total": sum(sizes.values())}
 
@@ -41,7 +43,8 @@ def kept(artifact) -> dict[str, PyTree]:
   codes, labels = artifact.codes, artifact.labels[:artifact.num_rows]
   if artifact.quantisation:
     codes, labels = map(packing.stored, (codes, artifact.stored_labels))
-  return _parts(codes, artifact.inputs, labels, artifact.step_sizes)
+  return _parts(
+      codes, artifact.inputs, labels, artifact.step_sizes, artifact.views)
 
 
 def compressed_bytes(artifact) -> int:
@@ -66,7 +69,8 @@ def check(artifact) -> None:
   if artifact.quantisation:
     found = {name: num_bytes(part) for name, part in kept(artifact).items()}
   else:
-    found = storage_bytes(codes, artifact.inputs, labels, artifact.step_sizes)
+    found = storage_bytes(
+        codes, artifact.inputs, labels, artifact.step_sizes, artifact.views)
   if not (has_codes or pixels):  # codes were left out
     found |= {name: sizes[name] for name in ("samples", "decoder")}
   if "parts" in artifact.provenance or "step_sizes" not in sizes:
@@ -75,7 +79,10 @@ def check(artifact) -> None:
   rows, left = divmod(sizes["labels"], labels[:1].nbytes)
   if not artifact.quantisation and not left and 1 <= rows <= len(labels):
     found["labels"] = sizes["labels"]
-  apart = dict(initial=artifact.initial, vectors=artifact.preprocessing)
+  apart = dict(
+      initial=artifact.initial,
+      vectors=artifact.preprocessing,
+      teacher=(artifact.views or {}).get("teacher", ()))
   found |= {k: num_bytes(nested(k, v)) for k, v in apart.items() if k in sizes}
   stated = {**sizes, **found}
   found["total"] = sum(v for k, v in stated.items() if k not in _APART)
@@ -85,14 +92,15 @@ def check(artifact) -> None:
         f"be the {size:,} bytes that are stored", sizes[name])
 
 
-def _parts(codes, inputs, labels, step_sizes) -> dict[str, PyTree]:
+def _parts(codes, inputs, labels, step_sizes, views) -> dict[str, PyTree]:
   samples, decoder = codes if jax.tree.leaves(codes) else inputs, ()
   if isinstance(samples, dict):
     samples = dict(samples)
     decoder = samples.pop("decoder", ())
-  return {
+  parts = {
       "samples": samples,
       "labels": labels,
       "step_sizes": step_sizes,
       "decoder": decoder
   }
+  return {**parts, "views": views["labels"]} if views else parts

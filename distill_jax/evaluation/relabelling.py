@@ -1,0 +1,64 @@
+"""Labels of views for other samples, by the teacher that a set keeps."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from distill_jax import models, views
+from distill_jax.artifact import Artifact
+from distill_jax.types import Array, Network, PyTree
+
+
+class Relabelling(NamedTuple):
+  """Attributes:
+    relabel: `(inputs [M, ...]) -> logits [views, P, K]` float16, views as those
+      of the set.
+    teacher: variables.
+    num_views: that are labelled.
+  """
+
+  relabel: Callable[[Array], Array]
+  teacher: PyTree
+  num_views: int
+
+
+def relabelling_of(artifact: Artifact, student) -> Relabelling | None:
+  """How other samples are labelled as the set is; None where nothing says.
+
+  Args:
+    artifact: the set.
+    student: the network that is trained on it; the teacher is of the same
+      architecture where the set does not name another.
+  """
+  if "teacher" not in (artifact.views or ()):
+    return None
+  spec = artifact.provenance.get("teacher", {}).get("network")
+  network = student
+  if spec and spec.get("name") in models.NETWORKS:
+    network = models.from_spec(spec, artifact.num_classes)
+  variables = jax.tree.map(jnp.asarray, artifact.views["teacher"])
+  if not isinstance(network, Network) or not _fits(network, variables,
+                                                   artifact.inputs[:1]):
+    return None
+  num = len(artifact.views["labels"])
+  how = views.views_of(artifact.recipe)
+
+  def outputs(inputs):
+    return network.apply(variables, inputs)[0]
+
+  labelled = jax.jit(partial(views.labelled, how, outputs, num_views=num))
+  return Relabelling(
+      lambda inputs: labelled(inputs).astype(artifact.views["labels"].dtype),
+      variables, num)
+
+
+def _fits(network: Network, variables: PyTree, example) -> bool:
+  expected = jax.eval_shape(network.init, jax.random.key(0), example)
+  shapes = [
+      jax.tree.map(lambda leaf: leaf.shape, tree)
+      for tree in (expected, variables)
+  ]
+  return shapes[0] == shapes[1]

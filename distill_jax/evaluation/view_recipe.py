@@ -1,0 +1,116 @@
+"""The recipe `views`: training on a teacher's labels of seeded views.
+
+The student's half of the decoupled recipes: Yin, Xing & Shen, "Squeeze, Recover
+and Relabel" (SRe2L), 2023, arXiv 2306.13092, and Sun et al., "On the Diversity
+and Realism of Distilled Dataset" (RDED), 2023, arXiv 2312.03526.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from distill_jax.evaluation.recipe import Recipe, check_counts, check_rule
+from distill_jax.inner_loop import training_step
+from distill_jax.labels import cross_entropy, probabilities, squared_error
+from distill_jax.types import TrainingSet
+from distill_jax.views import Views, seen, view
+
+LOSSES = ("kl", "mse")
+
+
+@functools.cache
+def views(
+    num_epochs: int = 300,
+    *,
+    strategy: str = "flip",
+    mix: float = 1.0,
+    step_size: float = 1e-3,
+    weight_decay: float = 0.01,
+    batch_size: int = 50,
+    temperature: float = 20.0,
+    loss: str = "kl",
+    seed: int = 0) -> Recipe:
+  """AdamW on seeded views, each labelled by the set's teacher.
+
+  Epoch e trains on view e modulo the views that the set has labels of. The step
+  size falls along the first half of a cosine, to half of itself, as RDED's
+  code has it. A set without labels of views trains on the same views with its
+  label rows, mixed as the samples are, and their cross-entropy: the row of hard
+  labels, with nothing else changed.
+
+  Args:
+    num_epochs: E, at least 1.
+    strategy: see `augmentation.idc`; leave out flip for digits.
+    mix: share of batches that CutMix mixes.
+    step_size: the first, positive.
+    weight_decay: AdamW's, at least 0.
+    batch_size: B, at most the set; see `views`.
+    temperature: that both logits are divided by, positive; for kl alone.
+    loss: kl, the divergence of the student's probabilities from the teacher's;
+      or mse, half the squared distance of logits.
+    seed: of all views.
+  """
+  check_counts(num_epochs=num_epochs, batch_size=batch_size)
+  check_rule(step_size, weight_decay=weight_decay)
+  if not 0 <= mix <= 1:
+    raise ValueError(f"`mix` must be in [0, 1]; got {mix}.")
+  if not temperature > 0:
+    raise ValueError(f"`temperature` must be positive; got {temperature}.")
+  if loss not in LOSSES:
+    raise ValueError(
+        f"`loss` must be one of {', '.join(LOSSES)}; got {loss!r}.")
+  how = Views(strategy, mix, batch_size, seed)
+  apply = seen(how)
+
+  def divergence(logits, taught):
+    return cross_entropy(
+        logits / temperature, probabilities(taught / temperature))
+
+  of_teacher = divergence if loss == "kl" else squared_error
+
+  def train(key, network, variables, training_set: TrainingSet):
+    samples = training_set.samples
+    taught, size = samples.view_labels, len(samples.inputs)
+    soft = not isinstance(taught, tuple)
+    num_steps = num_epochs * -(-size // min(batch_size, size))
+    optimizer = optax.adamw(
+        lambda t: step_size * (1 + jnp.cos(jnp.pi * t / (2 * num_steps))) / 2,
+        weight_decay=weight_decay)
+
+    def step(carry, batch):
+      variables, state = carry
+      rows, k_view, logits, key = batch
+      x, y = apply(k_view, samples.inputs[rows], samples.labels[rows])
+      return training_step(
+          key,
+          network,
+          variables,
+          state,
+          x,
+          logits.astype(x.dtype) if soft else y,
+          optimizer=optimizer,
+          loss=of_teacher if soft else cross_entropy)[:2], None
+
+    def epoch(carry, item):
+      number, key = item
+      chosen = view(how, number % len(taught) if soft else number, size)
+      num = len(chosen.rows)
+      logits = ()
+      if soft:
+        logits = taught[number % len(taught)]
+        logits = logits.reshape(*chosen.rows.shape, -1)
+      keys = jax.random.split(key, num)
+      return jax.lax.scan(step, carry, (*chosen, logits, keys))[0], None
+
+    start = (variables, optimizer.init(variables["params"]))
+    keys = jax.random.split(key, num_epochs)
+    return jax.lax.scan(epoch, start, (jnp.arange(num_epochs), keys))[0][0]
+
+  return Recipe(
+      "views", train,
+      (("num_epochs", num_epochs), ("strategy", strategy), ("mix", mix),
+       ("step_size", step_size), ("weight_decay", weight_decay),
+       ("batch_size", batch_size), ("temperature", temperature), ("loss", loss),
+       ("seed", seed)))

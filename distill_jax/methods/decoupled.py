@@ -1,0 +1,276 @@
+"""Decoupled recipes as methods: RDED, CIM and SRe2L.
+
+Three stages that never train a student: a teacher is trained on the real data,
+images are chosen (RDED), polished (CIM) or made (SRe2L) with it, and it labels
+every view of them that students will train on; see `views`.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from distill_jax import augmentation, models, realism, views
+from distill_jax.artifact import Artifact, with_view_labels
+from distill_jax.errors import ConfigError
+from distill_jax.evaluation import recipes
+from distill_jax.methods.method import Method, Outcome, Plan, Prepared, Task
+from distill_jax.methods.outer import OUTER
+from distill_jax.methods.settings import declare
+from distill_jax.methods.shared import STORED, augmented, built
+from distill_jax.methods.teachers import (
+    TEACHER,
+    Teacher,
+    network_of,
+    teacher_of,
+)
+from distill_jax.methods.traits import Traits
+from distill_jax.objectives.reconstruction import Originals, reconstruction
+from distill_jax.objectives.recovery import keeps, recovery
+from distill_jax.parameterization import from_spec as parameterization_of
+from distill_jax.selection import class_parts
+
+_TAUGHT = dict(recipe=None, teacher=TEACHER, num_views=0, keep_teacher=True)
+_CHOSEN = dict(candidates=300, num_crops=5, least_area=0.08)
+_RECIPE = dict(name="views", num_epochs=300, strategy="crop")
+_TILES = {"name": "multi_formation", "factor": 2}
+_QUICK = dict(
+    teacher=dict(num_epochs=2), candidates=50, recipe=dict(num_epochs=60))
+_BATCHES = {1: 10, 10: 50, 50: 100}  # of students, by samples of a class
+
+
+def _recipe(per_class: int, traits: Traits, **others) -> dict:
+  size = max(n for n in _BATCHES if n <= per_class)
+  return dict(
+      name="views",
+      num_epochs=300,
+      batch_size=_BATCHES[size],
+      strategy="flip" if traits.mirrored else "",
+      **others)
+
+
+def _published_rded(per_class: int, traits: Traits, given: Mapping):
+  del given
+  large = traits.side >= 128
+  return dict(
+      parameterization=_TILES if large else dict(name="pixels"),
+      teacher=dict(num_epochs=50, strategy=traits.strategy),
+      recipe=_recipe(per_class, traits))
+
+
+def _published_cim(per_class: int, traits: Traits, given: Mapping):
+  del given
+  recipe = _recipe(per_class, traits, loss="mse", mix=0.0)
+  return dict(
+      num_steps=200,
+      learning_rate=0.01,
+      weight_decay=0.01,
+      teacher=dict(num_epochs=50, strategy=traits.strategy),
+      # Four tiles of each image: as many steps as 1,000 passes over one.
+      recipe=recipe | dict(num_epochs=250, strategy=traits.strategy))
+
+
+def _published_sre2l(per_class: int, traits: Traits, given: Mapping):
+  del given
+  return dict(
+      num_steps=1_000,
+      learning_rate=0.25,
+      beta1=0.5,
+      beta2=0.9,
+      strategy="flip" if traits.mirrored else "",
+      teacher=dict(num_epochs=50, strategy=traits.strategy),
+      recipe=_recipe(per_class, traits))
+
+
+def _with_batch_norm(source, given):
+  """The usual network of images with batch norms; others as they are."""
+  spec = given or models.default(source)
+  if given is None and spec["name"] == "convnet":
+    spec = {**spec, "norm": "batch"}
+  return spec
+
+
+def _completed(s: SimpleNamespace, taught: Teacher, made: Artifact) -> Artifact:
+  """The set with what the teacher says of its views."""
+  recipe = recipes.from_spec(made.recipe).spec
+  about = dict(network=taught.spec, **taught.measured)
+  made = made._replace(
+      recipe=recipe, provenance=made.provenance | dict(teacher=about))
+  if recipe["name"] != "views":  # the user's choice: label rows alone
+    return made
+  num = recipe["num_epochs"]
+  num = min(s.num_views or num, num)
+  logits = jax.jit(
+      partial(views.labelled, views.views_of(recipe), taught.outputs),
+      static_argnums=1)(jnp.asarray(made.inputs), num)
+  return with_view_labels(
+      made, np.asarray(logits, np.float16),
+      taught.variables if s.keep_teacher else None)
+
+
+def _chosen(s: SimpleNamespace, key, task: Task, taught: Teacher):
+  """Crops that the teacher is surest of, for each label row side by side."""
+  stored = parameterization_of(s.parameterization)
+  images = len(task.source.example.shape) == 4
+  return realism.surest(
+      key,
+      task.source.train,
+      np.repeat(task.layout.classes, stored.inputs_per_row),
+      taught.outputs,
+      candidates=s.candidates,
+      num_crops=s.num_crops if images else 0,
+      least_area=s.least_area)
+
+
+def _select(s: SimpleNamespace, key, task: Task, store) -> Prepared:
+  """A teacher, and a start from the crops that it is surest of."""
+  k_teacher, k_crops, k_codes = jax.random.split(key, 3)
+  taught = teacher_of(s, k_teacher, task, store)
+  store.say("choosing crops of real images")
+  inputs = _chosen(s, k_crops, task, taught)
+  stored, classes = parameterization_of(s.parameterization), task.layout.classes
+  init = stored.init
+  if stored.init_for is not None:
+    init = stored.init_for(partial(class_parts, task.source.train), classes)
+  codes = init(k_codes, inputs)
+  return Prepared(
+      data=Originals(_as_decoded(stored, codes, inputs), taught.variables),
+      start=lambda begun: begun._replace(codes=codes),
+      complete=partial(_completed, s, taught),
+      measured=dict(teacher=taught.measured))
+
+
+def _as_decoded(stored, codes, inputs):
+  """Inputs of label rows, side by side, in the order of decoded samples."""
+  owner, each = np.asarray(stored.owner(codes)), stored.inputs_per_row
+  if len(owner) != len(inputs):
+    raise ConfigError(
+        "`parameterization` must decode as many samples as it stores inputs; "
+        f"got {len(owner)} samples of {len(inputs)} inputs.")
+  place = np.zeros(len(owner), int)
+  for row in np.unique(owner):
+    place[owner == row] = row * each + np.arange(each)
+  return inputs[place]
+
+
+def _check_keeps(s: SimpleNamespace) -> None:
+  stored = parameterization_of(s.parameterization)
+  if not (stored.keeps_inputs or dict(stored.spec).get("name") == "pixels"):
+    raise ConfigError(
+        "`parameterization` must keep what it is given, such as pixels or "
+        f"multi_formation, as real crops are stored; got "
+        f"{s.parameterization['name']}.")
+
+
+def _built(s: SimpleNamespace, objective, recipe, **others) -> Method:
+  return built(
+      s,
+      objective,
+      recipe=_RECIPE | recipe,
+      by_class=False,
+      network=_with_batch_norm,
+      **others)
+
+
+@declare(
+    dict(
+        parameterization={"name": "pixels"}, start="real", **_CHOSEN,
+        **_TAUGHT),
+    paper="Sun et al., On the Diversity and Realism of Distilled Dataset: An "
+    "Efficient Dataset Distillation Paradigm, 2023, arXiv 2312.03526",
+    cost="none is taken: a selection, and a forward pass of every view",
+    needs="a teacher, trained on the real data",
+    published=_published_rded,
+    quick=_QUICK)
+def rded(s: SimpleNamespace) -> Method:
+  """Keeps the crops of real images that a teacher is surest of, and its labels.
+
+  With `parameterization` multi_formation, f^2 crops share an image.
+  """
+  _check_keeps(s)
+
+  def parts(plan: Plan, carry_out) -> Outcome:
+    del carry_out
+    return Outcome(plan.start, measured=plan.prepared.measured)
+
+  # No outer step is taken: the optimizer is a placeholder.
+  stepless = SimpleNamespace(**vars(s), **OUTER, num_steps=1)
+  return _built(
+      stepless,
+      lambda task: reconstruction(network_of(s, task)[1], stage=0), {},
+      prepare=partial(_select, s),
+      parts=parts)
+
+
+@declare(
+    dict(**STORED, **OUTER, **_CHOSEN, **_TAUGHT, num_steps=200, stage=1) |
+    dict(parameterization=_TILES, learning_rate=0.01),
+    paper="CIM, 2026, arXiv 2607.00916",
+    loss="distance of a teacher's features",
+    cost="a forward and backward pass of the set through a middle layer",
+    needs="a teacher, trained on the real data",
+    published=_published_cim,
+    quick=_QUICK | dict(num_steps=20))
+def cim(s: SimpleNamespace) -> Method:
+  """As `rded` with several images in one, polished until they look large.
+
+  Small images start as shrunk crops and are learned until a middle layer of the
+  teacher sees the crops themselves.
+  """
+  _check_keeps(s)
+  return _built(
+      s,
+      lambda task: reconstruction(network_of(s, task)[1], stage=s.stage),
+      dict(num_epochs=100, loss="mse", strategy=None, mix=0.0),
+      prepare=partial(_select, s),
+      stages=True)
+
+
+@declare(
+    dict(
+        **STORED,
+        **OUTER,
+        **_TAUGHT,
+        num_steps=300,
+        strategy="crop",
+        statistics=0.01,
+        start_labels="one_hot") |
+    dict(start="noise", learning_rate=0.1, beta1=0.5, beta2=0.9),
+    paper="Yin, Xing & Shen, Squeeze, Recover and Relabel: Dataset "
+    "Condensation at ImageNet Scale From A New Perspective, 2023, arXiv "
+    "2306.13092",
+    loss="classification by a teacher, and the statistics of its batch norms",
+    cost="a forward and backward pass of the set through the teacher",
+    needs="a teacher with batch norms, trained on the real data",
+    published=_published_sre2l,
+    quick=dict(
+        num_steps=20, teacher=dict(num_epochs=2), recipe=dict(num_epochs=60)))
+def sre2l(s: SimpleNamespace) -> Method:
+  """Makes images that a teacher classifies and whose statistics it knows."""
+
+  def check(task: Task) -> None:
+    if not keeps(network_of(s, task)[1], task.source.example):
+      raise ConfigError(
+          "`teacher.network` must have batch norms of flax linen, whose "
+          "statistics sre2l matches; got none. Give it, or the student, "
+          "norm=batch.")
+
+  def prepare(key, task: Task, store) -> Prepared:
+    taught = teacher_of(s, key, task, store)
+    return Prepared(
+        data=taught.variables,
+        complete=partial(_completed, s, taught),
+        measured=dict(teacher=taught.measured))
+
+  return _built(
+      s,
+      lambda task: recovery(
+          network_of(s, task)[1],
+          weight=s.statistics,
+          augmentation=augmented(s.strategy, task, augmentation.idc)
+          if len(task.source.example.shape) == 4 else None), {},
+      prepare=prepare,
+      check=check)

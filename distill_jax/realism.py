@@ -1,0 +1,106 @@
+"""The crops of real images that a teacher is surest of: RDED's selection.
+
+Sun et al., "On the Diversity and Realism of Distilled Dataset: An Efficient
+Dataset Distillation Paradigm", 2023, arXiv 2312.03526. Of each class some real
+images are drawn, and some crops of each; the crop of smallest cross-entropy
+stands for its image, and the crops of smallest cross-entropy are kept.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from distill_jax.augmentation import resized_crop
+from distill_jax.data.source import Split, rows_of
+from distill_jax.labels import cross_entropy, label_rows
+from distill_jax.parallel import batch_map
+from distill_jax.types import Array
+
+
+def surest(
+    key: Array,
+    split: Split,
+    classes: np.ndarray,
+    outputs: Callable[[Array], Array],
+    *,
+    candidates: int = 300,
+    num_crops: int = 5,
+    least_area: float = 0.08) -> Array:
+  """Crops of real images by what a teacher says of them: [M, ...].
+
+  Rows of one class are in the order of their cross-entropy, smallest first.
+
+  Args:
+    key: consumed; class c uses `fold_in(key, c)`.
+    split: real data.
+    classes: [M] int, the class of each row, which must have real samples.
+    outputs: `(inputs [B, ...]) -> logits [B, K]` of the teacher.
+    candidates: real samples of a class that are drawn, without replacement; at
+      least as many as it has rows, at most all. Where these are fewer than its
+      rows, rows repeat.
+    num_crops: of each image; 0 for the whole image alone, as for data that are
+      no images.
+    least_area: of a crop; see `augmentation.resized_crop`.
+
+  Raises:
+    ValueError: a number out of its range, or crops of what is no image.
+  """
+  if candidates < 1 or num_crops < 0:
+    raise ValueError(
+        "`candidates` must be at least 1 and `num_crops` at least 0; got "
+        f"{candidates} and {num_crops}.")
+  if num_crops and len(split.sample_shape) != 3:
+    raise ValueError(
+        "`num_crops` must be 0 for samples that are no images; got "
+        f"{num_crops} for samples {split.sample_shape}.")
+  score = jax.jit(best_crops, static_argnums=(3, 4, 5))
+  found = None
+  for c in np.unique(classes):
+    k_draw, k_crops = jax.random.split(jax.random.fold_in(key, int(c)))
+    rows = np.flatnonzero(classes == c)
+    members = np.asarray(split.members[c, :int(split.counts[c])])
+    num = min(max(candidates, len(rows)), len(members))
+    drawn = members[np.asarray(jax.random.permutation(k_draw,
+                                                      len(members)))[:num]]
+    inputs = split.encode(rows_of(split.inputs, drawn))
+    label = label_rows(jnp.array([c]), split.num_classes)[0]
+    crops, losses = score(
+        k_crops, inputs, label, outputs, num_crops, least_area)
+    best = np.argsort(np.asarray(losses), kind="stable")
+    best = np.resize(best[:len(rows)], len(rows))
+    if found is None:
+      found = np.empty((len(classes), *crops.shape[1:]), np.float32)
+    found[rows] = np.asarray(crops)[best]
+  return jnp.asarray(found)
+
+
+def best_crops(
+    key: Array, inputs: Array, label: Array, outputs: Callable[[Array], Array],
+    num_crops: int, least_area: float) -> tuple[Array, Array]:
+  """The crop of each image [n, ...] with the smallest loss, and that loss [n].
+
+  Args:
+    key: consumed; image i uses the i-th of its children.
+    inputs: [n, ...] of one class, in model space.
+    label: [K], the row of that class.
+    outputs: as in `surest`.
+    num_crops: of each image; 0 for the image itself.
+    least_area: of a crop.
+  """
+  crop = resized_crop(least_area) if num_crops else None
+
+  def one(item):
+    key, image = item
+    crops = image[None]
+    if crop is not None:
+      crops = jnp.broadcast_to(image, (num_crops, *image.shape))
+      crops = crop.apply(crop.draw(key, crops.shape, num_crops), crops)
+    losses = jax.vmap(lambda row: cross_entropy(row[None], label[None]))(
+        outputs(crops))
+    place = losses.argmin()
+    return crops[place], losses[place]
+
+  keys = jax.random.split(key, len(inputs))
+  return batch_map(one, (keys, inputs), items="images")

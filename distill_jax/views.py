@@ -1,0 +1,155 @@
+"""Seeded views of a set: batches that are drawn, augmented and mixed by a key.
+
+The decoupled recipes (RDED, CIM, SRe2L) train a student on what a teacher says
+of every view: each epoch shuffles the set, augments every batch and mixes it by
+CutMix, and the teacher labels what comes out. View e is a function of a seed
+and of e alone, so a set keeps no crops, boxes or partners (Shen & Xing, "A Fast
+Knowledge Distillation Framework for Visual Recognition", 2022, arXiv
+2112.01528, keep them), but the logits of the teacher; `batches` replays the
+views.
+
+A view has P places: the samples in a new order, cut into batches of equal size.
+Where the size does not divide M, P is the next multiple, and the first samples
+of the order come twice.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from distill_jax import augmentation as augmentations
+from distill_jax.errors import ConfigError
+from distill_jax.mixing import cutmix
+from distill_jax.types import Array
+
+
+class Views(NamedTuple):
+  """How views are drawn; settings of the recipe `views`.
+
+  Attributes:
+    strategy: names of `augmentation.idc`, or "" for none.
+    mix: share of batches that CutMix mixes, in [0, 1].
+    batch_size: B; at most M is used.
+    seed: of all views.
+  """
+
+  strategy: str
+  mix: float
+  batch_size: int
+  seed: int
+
+
+class View(NamedTuple):
+  """One pass over a set.
+
+  Attributes:
+    rows: [P / B, B] int32, samples of each batch.
+    keys: [P / B], of augmentation and mixing.
+  """
+
+  rows: Array
+  keys: Array
+
+
+def view(views: Views, number: Array, size: int) -> View:
+  """View `number` of a set of `size` samples."""
+  batch_size = min(views.batch_size, size)
+  num = -(-size // batch_size)
+  key = jax.random.fold_in(jax.random.key(views.seed), number)
+  k_order, k_batches = jax.random.split(key)
+  rows = jnp.resize(jax.random.permutation(k_order, size), (num, batch_size))
+  return View(rows.astype(jnp.int32), jax.random.split(k_batches, num))
+
+
+def seen(views: Views) -> Callable[[Array, Array, Array], tuple[Array, Array]]:
+  """`(key, inputs [B, ...], labels [B, K]) -> inputs, labels` of one batch."""
+  augment = augmentations.idc(views.strategy) if views.strategy else None
+  mixing = cutmix(views.mix) if views.mix else None
+
+  def apply(key, inputs, labels):
+    k_augment, k_mix = jax.random.split(key)
+    if augment is not None:
+      draw = augment.draw(k_augment, inputs.shape, len(inputs))
+      inputs = augment.apply(draw, inputs)
+    if mixing is not None:
+      inputs, labels = mixing(k_mix, inputs, labels)
+    return inputs, labels
+
+  return apply
+
+
+def labelled(
+    views: Views, outputs: Callable[[Array], Array], inputs: Array,
+    num_views: int) -> Array:
+  """What a teacher says of every view: logits [views, P, K].
+
+  Args:
+    views: how they are drawn.
+    outputs: `(inputs [B, ...]) -> logits [B, K]`.
+    inputs: [M, ...] in model space.
+    num_views: the first so many.
+  """
+  apply = seen(views)
+
+  def batch(item):
+    rows, key = item
+    x, _ = apply(key, inputs[rows], jnp.zeros((rows.size, 1)))
+    return outputs(x)
+
+  def one(number):
+    found = jax.lax.map(batch, view(views, number, len(inputs)))
+    return found.reshape(-1, found.shape[-1])
+
+  return jax.lax.map(one, jnp.arange(num_views))
+
+
+def views_of(recipe: Mapping[str, Any]) -> Views:
+  """The views that a recipe `views` draws.
+
+  Raises:
+    ConfigError: another recipe.
+  """
+  if recipe.get("name") != "views":
+    raise ConfigError(
+        "`recipe` must be views for labels of views; got "
+        f"{recipe.get('name')!r}.")
+  return Views(*(recipe[name] for name in Views._fields))
+
+
+def batches(artifact, number: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+  """The batches of one view, as the recipe trains on them.
+
+  For training loops of one's own, in any library: epoch e trains on view e
+  modulo the views that are kept.
+
+  Args:
+    artifact: a set with labels of views.
+    number: of the view, from 0.
+
+  Yields:
+    Inputs [B, ...] float32 in model space, and logits [B, K] of the teacher.
+
+  Raises:
+    ConfigError: a set without labels of views, or no such view.
+
+  Example:
+    for x, logits in views.batches(made, 0): ...
+  """
+  if not artifact.views:
+    raise ConfigError(
+        "`artifact` must have labels of views; got a set with "
+        f"{artifact.label_regime} labels. Distil with rded, cim or sre2l.")
+  labels = artifact.views["labels"]
+  if not 0 <= number < len(labels):
+    raise ConfigError(
+        f"`number` must be in [0, {len(labels)}), the views that are kept; got "
+        f"{number}.")
+  views, inputs = views_of(artifact.recipe), jnp.asarray(artifact.inputs)
+  apply, chosen = jax.jit(seen(views)), view(views, number, len(inputs))
+  size = chosen.rows.shape[1]
+  for i, (rows, key) in enumerate(zip(*chosen, strict=True)):
+    x, _ = apply(key, inputs[rows], jnp.zeros((size, 1)))
+    yield np.asarray(x), labels[number, i * size:(i + 1) * size]
