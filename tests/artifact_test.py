@@ -314,13 +314,13 @@ def _nan(tensors, document):
     "change, message",
     [(
         _set("document",
-             schema_version=3), "at most 2; got 3. Upgrade distill_jax"),
+             schema_version=4), "at most 3; got 4. Upgrade distill_jax"),
      (
          _set("document",
-              schema_version="1"), "`schema_version` must be 1 or 2; got '1'"),
+              schema_version="1"), "`schema_version` must be 1 to 3; got '1'"),
      (
          _pop("document",
-              "schema_version"), "`schema_version` must be 1 or 2; got None"),
+              "schema_version"), "`schema_version` must be 1 to 3; got None"),
      (_set("document", raw_dtype="int8"), "`raw_dtype` must be one of uint8"),
      (_pop("document", "recipe"), "it lacks recipe"),
      (_set("document", colour=1), "has unknown colour"),

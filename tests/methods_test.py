@@ -29,9 +29,15 @@ from distill_jax.runs.driver import FolderWatch, Interrupted, Watched, train
 CLASSES, STEPS = 3, 4
 NETWORK = {"name": "mlp", "widths": [8]}
 _REGRESSION = dict(network_pool=dict(size=2))
+_TAUGHT = dict(
+    teacher=dict(num_epochs=1, batch_size=8), recipe=dict(num_epochs=2))
+_CHOSEN = _TAUGHT | dict(candidates=4, num_crops=2)
 # Settings that keep a method small, and its network where it is another.
 SMALL = {
     "cafe": dict(max_epochs=2, watched=4),
+    "cim":
+        _CHOSEN |
+        dict(stage=0, parameterization=dict(name="multi_formation", factor=2)),
     "datm":
         dict(
             experts=dict(num=1, num_epochs=2, batch_size=8),
@@ -52,8 +58,13 @@ SMALL = {
     "ncfm": dict(pool=dict(num_networks=2, num_epochs=1), num_frequencies=8),
     "rat_bptt": dict(student=dict(window=2, num_steps=3)),
     "rcig": _REGRESSION | dict(solver=dict(num_steps=3)),
+    "rded": _CHOSEN | dict(parameterization=dict(name="pixels")),
     "rfad": dict(num_initialisations=1),
     "sldd": dict(epochs=2, fixed=True),
+    "sre2l":
+        _TAUGHT | dict(
+            teacher=_TAUGHT["teacher"] |
+            dict(network=dict(name="convnet", depth=1, width=4, norm="batch"))),
     "tdd": dict(snap=1, snap_steps=2),
     "tgdd": dict(experts=dict(num=1, num_epochs=2, batch_size=8)),
     "weighted": dict(parts=[dict(name="dm", num_steps=STEPS)], weights=[1.0])
@@ -68,7 +79,7 @@ STORED = (
 PLAIN = dict(parameterization=dict(name="pixels"))
 # Whose work is not one loop of outer steps.
 PARTS = ("edd", "exclusive", "tdd")
-CLOSED = ("frozen_features", "label_solve")
+CLOSED = ("frozen_features", "label_solve", "rded")
 # Whose sets are stored as they are, or keep the classes of their codes apart.
 PIXELS = ("edd", "label_solve", "tdd")
 

@@ -295,8 +295,12 @@ def _footer(report):
 
 
 def _stored(report) -> str:
+  sizes = report["storage_bytes"]
+  views = ""
+  if "views" in sizes:
+    views = f"{sizes['views']:,} of them labels of views, "
   return (
-      f"stored: {report['storage_bytes']['total']:,} bytes, "
+      f"stored: {sizes['total']:,} bytes, {views}"
       f"{report['bits_per_class']:,.0f} bits a class; "
       f"{report['compressed_bytes']:,} bytes compressed by zlib")
 

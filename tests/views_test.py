@@ -1,0 +1,204 @@
+"""Seeded views, a teacher's labels of them, and training on these."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import distill_jax as dd
+from distill_jax import methods, views
+from distill_jax.artifact import with_view_labels
+from distill_jax.errors import ArtifactError, ConfigError
+from distill_jax.evaluation import recipes
+from distill_jax.evaluation.relabelling import relabelling_of
+from distill_jax.labels import label_rows
+from distill_jax.types import Samples, TrainingSet
+
+SIZE, CLASSES = 7, 3
+HOW = views.Views("crop", 0.5, 3, 4)
+RECIPE = dict(num_epochs=3, strategy="crop", mix=0.5, batch_size=3, seed=4)
+NETWORK = dd.mlp(CLASSES, widths=(5,))
+
+
+@pytest.fixture(scope="module")
+def images():
+  rng = np.random.default_rng(0)
+  y = np.arange(30) % CLASSES
+  x = rng.uniform(size=(30, 4, 4, 1)) + np.eye(4)[y][:, :, None, None]
+  x = (x / 2).astype(np.float32)
+  return dd.from_arrays(x, y, x[:9], y[:9])
+
+
+@pytest.fixture(scope="module")
+def made(images):
+  method = methods.rded(
+      teacher=dict(num_epochs=1, batch_size=8),
+      candidates=4,
+      num_crops=2,
+      num_views=2,
+      recipe=RECIPE)
+  return dd.condense(images, method, {"name": "mlp", "widths": [5]}, num_rows=7)
+
+
+def test_a_view_holds_every_sample_and_repeats_the_first():
+  one = views.view(HOW, 0, SIZE)
+  assert one.rows.shape == (3, 3)
+  order = np.asarray(one.rows).ravel()
+  np.testing.assert_array_equal(np.sort(order[:SIZE]), np.arange(SIZE))
+  np.testing.assert_array_equal(order[SIZE:], order[:2])
+  other = views.view(HOW, 1, SIZE)
+  assert not np.array_equal(other.rows, one.rows)
+  np.testing.assert_array_equal(views.view(HOW, 0, SIZE).rows, one.rows)
+
+
+def test_labels_are_what_the_teacher_says_of_the_replayed_batches(made):
+  teacher = jax.tree.map(jnp.asarray, made.views["teacher"])
+  assert made.views["labels"].shape == (2, 9, CLASSES)
+  assert made.views["labels"].dtype == np.float16
+  whole = []
+  for number in range(2):
+    batches = list(views.batches(made, number))
+    assert [len(x) for x, _ in batches] == [3, 3, 3]
+    for x, labels in batches:
+      logits, _ = NETWORK.apply(teacher, jnp.asarray(x))
+      np.testing.assert_allclose(logits, labels, rtol=2e-3, atol=2e-3)
+    whole.append(np.concatenate([x for x, _ in batches]))
+  assert not np.allclose(*whole)
+  again = relabelling_of(made, NETWORK).relabel(jnp.asarray(made.inputs))
+  np.testing.assert_array_equal(again, made.views["labels"])
+
+
+@pytest.mark.parametrize("loss", ["kl", "mse"])
+def test_training_equals_a_literal_loop(loss):
+  """The recipe against PyTorch-like Python: one batch after the other."""
+  rng = np.random.default_rng(1)
+  x = rng.normal(size=(SIZE, 4, 4, 1)).astype(np.float32)
+  y = label_rows(jnp.arange(SIZE) % CLASSES, CLASSES)
+  taught = rng.normal(size=(2, 9, CLASSES)).astype(np.float32)
+  recipe = recipes.views(**RECIPE, loss=loss, temperature=2.0)
+  samples = Samples(jnp.asarray(x), y, jnp.zeros(0), (), jnp.asarray(taught))
+  variables = NETWORK.init(jax.random.key(3), samples.inputs[:1])
+  found = recipe.train(
+      jax.random.key(5), NETWORK, variables,
+      TrainingSet(samples,
+                  jnp.arange(SIZE)[None]))
+
+  params, t, total = variables["params"], 0, 9
+  optimizer = optax.inject_hyperparams(optax.adamw)(1.0, weight_decay=0.01)
+  state = optimizer.init(params)
+  for epoch in range(3):
+    one = views.view(HOW, epoch % 2, SIZE)
+    for b, (rows, key) in enumerate(zip(*one, strict=True)):
+      batch, _ = views.seen(HOW)(key, samples.inputs[rows], y[rows])
+      wanted = taught[epoch % 2, 3 * b:3 * b + 3]
+
+      def distance(params, batch=batch, wanted=wanted):
+        logits = NETWORK.apply({"params": params}, batch)[0]
+        if loss == "mse":
+          return jnp.square(logits - wanted).sum() / 6
+        p = jax.nn.softmax(wanted / 2.0)
+        return -(p * jax.nn.log_softmax(logits / 2.0)).sum() / 3
+
+      rate = 1e-3 * (1 + np.cos(np.pi * t / (2 * total))) / 2
+      state.hyperparams["learning_rate"] = jnp.asarray(rate)
+      update, state = optimizer.update(
+          jax.grad(distance)(params), state, params)
+      params, t = optax.apply_updates(params, update), t + 1
+  jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+      found["params"], params)
+
+
+def test_hard_labels_are_mixed_as_the_samples_are():
+  x = jnp.arange(6.0)[:, None, None, None] * jnp.ones((1, 4, 4, 1))
+  y = jnp.arange(6.0)[:, None]  # a label that equals its pixels
+  mixed, labels = views.seen(views.Views("", 1.0, 6,
+                                         0))(jax.random.key(1), x, y)
+  np.testing.assert_allclose(mixed.mean((1, 2, 3)), labels[:, 0], rtol=1e-5)
+  assert not np.allclose(labels, y)
+
+
+def test_the_ledger_counts_labels_and_apart_from_them_the_teacher(
+    made, tmp_path):
+  sizes = made.storage_bytes
+  assert sizes["views"] == 2 * 9 * CLASSES * 2
+  assert sizes["total"] == sizes["samples"] + sizes["labels"] + sizes["views"]
+  weights = jax.tree.leaves(made.views["teacher"])
+  assert sizes["teacher"] == sum(4 * leaf.size for leaf in weights)
+  made.save(tmp_path / "set.safetensors")
+  loaded = dd.load(tmp_path / "set.safetensors")
+  np.testing.assert_array_equal(loaded.views["labels"], made.views["labels"])
+  assert loaded.label_regime == "soft_views"
+  assert loaded.views["labels"].dtype == np.float16
+  plain = loaded.without_views()
+  assert plain.label_regime == "hard" and plain.hard_rows
+  plain.save(tmp_path / "plain.safetensors")
+  saved = [(tmp_path / n).stat().st_size
+           for n in ("set.safetensors", "plain.safetensors")]
+  assert saved[0] - saved[1] >= sizes["views"] + sizes["teacher"]
+  small = dd.quantise(made, bits=8)
+  assert small.storage_bytes["views"] == sizes["views"]
+  small.save(tmp_path / "small.safetensors")
+  again = dd.load(tmp_path / "small.safetensors")
+  assert again.label_regime == "soft_views" and again.quantisation
+
+
+def test_rows_are_printed_together(made, images):
+  report = dd.evaluate(
+      made,
+      images,
+      num_networks=2,
+      baselines="random_real",
+      num_sets=1,
+      networks_per_set=2)
+  assert set(report["baselines"]) == {"random_real", "relabelled_real"}
+  assert report["hard_label_accuracy"]["mean"] >= 0
+  assert "real, same labels" in str(report)
+  assert f"{made.storage_bytes['views']:,} of them labels" in " ".join(
+      str(report).split())
+  again = dd.evaluate(
+      made._replace(views={"labels": made.views["labels"]}),
+      images,
+      num_networks=1,
+      baselines="")
+  assert not again["baselines"]  # nobody there to label others
+
+
+def test_what_cannot_be_is_refused(made, images):
+  with pytest.raises(ArtifactError, match="without_views"):
+    dd.merge([made, made])
+  plain = made.without_views()
+  dd.merge([plain, plain])
+  with pytest.raises(ConfigError, match="labels of views"):
+    next(views.batches(plain, 0))
+  with pytest.raises(ConfigError, match=r"\[0, 2\)"):
+    next(views.batches(made, 2))
+  with pytest.raises(ArtifactError, match="views/labels"):
+    with_view_labels(plain, np.zeros((2, 3, CLASSES), np.float16))
+  with pytest.raises(ArtifactError, match="label_regime"):
+    dd.save(made._replace(label_regime="hard"), "nowhere")
+  with pytest.raises(ConfigError, match="must keep"):
+    methods.rded(parameterization=dict(name="linear_bases", num_bases=2))
+  with pytest.raises(ConfigError, match="batch norms"):
+    dd.condense(images, methods.sre2l(), dd.mlp(CLASSES), per_class=1)
+
+
+def test_a_given_teacher_is_taken(made, images, tmp_path):
+  made.save(tmp_path / "set.safetensors")
+  method = methods.cim(
+      teacher=dict(file=str(tmp_path / "set.safetensors")),
+      num_steps=2,
+      stage=0,
+      candidates=4,
+      recipe=RECIPE)
+  other = dd.condense(
+      images, method, {
+          "name": "mlp",
+          "widths": [5]
+      }, per_class=1)
+  jax.tree.map(
+      np.testing.assert_array_equal, other.views["teacher"],
+      made.views["teacher"])
+  with pytest.raises(ConfigError, match="other weights"):
+    dd.condense(images, method, {"name": "mlp", "widths": [6]}, per_class=1)
