@@ -1,5 +1,6 @@
 """Samples that stay on the host: the same draws, and files that hold them."""
 
+import io
 import json
 import subprocess
 import sys
@@ -192,3 +193,75 @@ def test_damaged_files_are_named(tmp_path):
   file.unlink()
   with pytest.raises(DataError, match="x_train.npy"):
     dd.read(f"npy:{tmp_path / 'own'}")
+
+
+def _encoded(image) -> bytes:
+  content = io.BytesIO()
+  Image.fromarray(image).save(content, "PNG")
+  return content.getvalue()
+
+
+def test_tables_of_paths_and_parquet_files_read_as_the_folder(tmp_path):
+  pyarrow = pytest.importorskip("pyarrow")
+  from pyarrow import parquet
+
+  photos = _folder(tmp_path / "photos")
+  (photos / "train" / "a" / "notes.txt").unlink()
+  whole = dd.read(f"folder:{photos}?size=4")
+  tables, columns = tmp_path / "tables", tmp_path / "columns"
+  known = {"info": {"features": {"label": {"names": ["b", "a"]}}}}
+  for folder in (tables, columns):
+    folder.mkdir()
+  for part in ("train", "test"):
+    files = sorted((photos / part).rglob("*.png"))
+    kinds = [file.parent.name for file in files]
+    lines = [f"{file},{kind}" for file, kind in zip(files, kinds, strict=True)]
+    (tables / f"{part}.csv").write_text("\n".join(["path,kind", *lines]))
+    rows = [dict(bytes=file.read_bytes(), path=file.name) for file in files]
+    table = pyarrow.table({
+        "image": rows,
+        "label": [["b", "a"].index(kind) for kind in kinds]
+    }).replace_schema_metadata({"huggingface": json.dumps(known)})
+    half = len(files) // 2
+    for i, piece in enumerate((table[:half], table[half:])):
+      parquet.write_table(piece, columns / f"{part}-0000{i}-of-2.parquet")
+  specs = (f"csv:{tables}?image=path&label=kind", f"parquet:{columns}")
+  for spec, names in zip(specs, (("a", "b"), ("b", "a")), strict=True):
+    out = tmp_path / f"of_{spec[:3]}"
+    assert pack.pack(spec, out, size=(4, 4)) == 10
+    source = dd.read(f"npy:{out}")
+    assert source.class_names == names
+    for part in ("train", "test"):
+      one, other = getattr(source, part), getattr(whole, part)
+      np.testing.assert_array_equal(one.inputs[:], other.inputs)
+      assert [names[c] for c in np.asarray(one.labels)
+             ] == [whole.class_names[c] for c in np.asarray(other.labels)]
+
+  out = tmp_path / "none"
+  broken = pyarrow.table({"image": [b"no image"], "label": [0]})
+  parquet.write_table(broken, tmp_path / "broken.parquet")
+  empty = pyarrow.table({"image": [_encoded(X[0])], "label": [None]})
+  parquet.write_table(empty, tmp_path / "empty.parquet")
+  for spec, message in ((f"parquet:{tmp_path / 'broken.parquet'}",
+                         "row 0"), (f"parquet:{tmp_path / 'empty.parquet'}",
+                                    "label in every row; row 0"),
+                        (f"parquet:{columns}?label=kind",
+                         "image, label. Write"), (f"parquet:{tables}",
+                                                  "train-0.parquet"),
+                        (f"csv:{tables}?image=path&labels=kind",
+                         "label=COLUMN"), (f"folder:{photos}?size=4",
+                                           "--size")):
+    with pytest.raises(DataError, match=message):
+      pack.pack(spec, out, size=(4, 4))
+    assert not out.exists()
+
+
+def test_samples_decoded_on_the_fly_by_grain():
+  grain = pytest.importorskip("grain")
+  raw = [image.tobytes() for image in X]
+  decoded = grain.MapDataset.source(raw).map(
+      lambda one: np.frombuffer(one, X.dtype).reshape(X.shape[1:]))
+  source = data.from_host(decoded, Y)
+  np.testing.assert_array_equal(
+      source.train.inputs[:],
+      data.from_host(X, Y).train.inputs[:])

@@ -16,6 +16,7 @@ counts.
 import collections
 import contextlib
 import functools
+import io
 import os
 import re
 import threading
@@ -102,7 +103,9 @@ def files_of(root: Path, left_out) -> dict[str, list[Path]]:
 
 
 def reader(size: tuple[int, int], ground: str, mode: str, left_out):
-  """`file -> uint8 [H, W] or [H, W, 3]`, or None for files that are no images.
+  """`picture -> uint8 [H, W] or [H, W, 3]`, or None for what is no image.
+
+  A picture has a `path`, and as `content` the bytes of the file or None.
 
   Args:
     size: (height, width) of the results.
@@ -112,14 +115,15 @@ def reader(size: tuple[int, int], ground: str, mode: str, left_out):
   """
   colour, one_by_one = _colour(ground), threading.Lock()
 
-  def read(file: Path) -> np.ndarray | None:
-    skipped = collections.Counter()
-    with unpacking.reading(file), _opened(file, skipped) as opened:
+  def read(picture) -> np.ndarray | None:
+    skipped, file = collections.Counter(), picture.path
+    with unpacking.reading(file), _opened(file, skipped,
+                                          picture.content) as opened:
       if opened is None:
         with one_by_one:
           left_out.update(skipped)
         return None
-      _check_header(file, opened, None)
+      _check_header(file, opened, None, picture.content)
       return np.asarray(_of_mode(_image(opened, file, size, colour), mode))
 
   return read
@@ -236,7 +240,7 @@ def _images(files, root: Path, size, ground, left_out) -> dict[Path, Any]:
   return images
 
 
-def _opened(path: Path, left_out):
+def _opened(path: Path, left_out, content: bytes | None = None):
   """An image that is not decoded yet, or a context of None for other files."""
   from PIL import Image
 
@@ -245,7 +249,8 @@ def _opened(path: Path, left_out):
   if suffix == ".tga":  # whose content does not say so
     known = (*known, "TGA")
   try:
-    return Image.open(path, formats=known)
+    file = path if content is None else io.BytesIO(content)
+    return Image.open(file, formats=known)
   except Image.DecompressionBombError as error:
     raise DataError(
         f"`spec` must hold smaller images; {path}: {plain(error, 100)}. Shrink "
@@ -287,7 +292,8 @@ def _check_headers(files, first) -> None:
         _check_header(file, opened, first)
 
 
-def _check_header(file: Path, image, first) -> None:
+def _check_header(
+    file: Path, image, first, content: bytes | None = None) -> None:
   """Refuses an image of another size than the first, or that is too large."""
   if first is not None:  # EXIF may still turn either
     _check_size(first, (file, image.size), turned=True)
@@ -295,7 +301,7 @@ def _check_header(file: Path, image, first) -> None:
     bands = 1 if image.mode in _GREY_MODES else 4
     unpacking.check_size(
         bands * image.width * image.height,
-        file.stat().st_size, file, "spec")
+        file.stat().st_size if content is None else len(content), file, "spec")
 
 
 def _is_large(image) -> bool:

@@ -4,13 +4,14 @@
     python experiments/distill.py --data=npy:photos64 --workdir=runs/photos
 
 OUT then holds `x_train.npy` (uint8 [N, H, W, C]), `y_train.npy` (int32), those
-of other parts, and `names.json`. A folder of images is decoded file by file, in
-threads, and never held in memory; other SPECs are read as `data.read` does.
-OUT appears when all is written.
+of other parts, and `names.json`. A SPEC of `pictures` (a folder, a table of
+paths, Parquet files) is decoded image by image, in threads, and never held in
+memory; any other is read as `data.read` does. OUT appears when all is written.
 """
 
 import argparse
 import collections
+import itertools
 import json
 import os
 import shutil
@@ -22,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distill_jax.data import image_folder, parts, readers
+from distill_jax.data import image_folder, parts, pictures, readers
 from distill_jax.data.packed import NAMES
 from distill_jax.environment import num_cores
 from distill_jax.errors import DataError, plain
@@ -35,9 +36,11 @@ def main(argv=None) -> None:
       prog="python -m distill_jax.data.pack",
       description=__doc__,
       formatter_class=argparse.RawDescriptionHelpFormatter)
-  parser.add_argument("spec", help="folder:DIR, or another SPEC of images")
+  parser.add_argument(
+      "spec",
+      help="folder:DIR, csv:FILE?image=COLUMN, parquet:PLACE, or another SPEC")
   parser.add_argument("out", type=Path, help="a new folder")
-  parser.add_argument("--size", help="64 or HxW, needed for a folder")
+  parser.add_argument("--size", help="64 or HxW, needed to decode")
   parser.add_argument("--grey", action="store_true", help="one channel")
   parser.add_argument("--ground", default="white", help="behind transparency")
   parser.add_argument("--data_dir", help="folder of data sets")
@@ -71,10 +74,10 @@ def pack(
   """Writes a data set of images row by row.
 
   Args:
-    spec: as of `data.read`; `folder:DIR` is decoded file by file.
+    spec: as of `data.read`; those of `pictures` are decoded one by one.
     out: a folder that does not exist yet.
-    size: (height, width) that images of a folder are resized to.
-    grey: whether images of a folder become grey; else RGB.
+    size: (height, width) that decoded images are resized to.
+    grey: whether decoded images become grey; else RGB.
     ground: the colour that their transparent pixels show.
     data_dir: as of `data.read`.
     say: takes lines for people.
@@ -92,9 +95,12 @@ def pack(
   partial.mkdir(parents=True)
   kind, _, place = spec.partition(":")
   try:
-    if kind == "folder" and place:
-      counts, names = _of_folder(
-          spec, place, data_dir, partial, size, grey, ground, say)
+    place, _, query = place.partition("?")
+    decoded = kind == "csv" and "image=" not in query  # a table of numbers
+    if kind in pictures.KINDS and place and not decoded:
+      root = readers.located(spec, place, data_dir)
+      counts, names = _of_pictures(
+          kind, root, query, partial, size, grey, ground, say)
     else:
       counts, names = _of_arrays(spec, data_dir, partial, size)
     (partial / NAMES).write_text(json.dumps(names))
@@ -114,7 +120,9 @@ def _sides(text: str | None) -> tuple[int, int] | None:
 def _of_arrays(spec, data_dir, out, size):
   """Parts of a SPEC that is read whole: its raw inputs and labels."""
   if size is not None:
-    raise DataError("`size` must be left out but for folder:DIR.")
+    raise DataError(
+        "`size` must be left out but for images that are decoded here: "
+        "folder:DIR, csv:FILE?image=COLUMN and parquet:PLACE.")
   source = readers.read(spec, data_dir=data_dir)
   if source.raw_dtype == "int32":
     raise DataError("`spec` must name images or numbers; got texts.")
@@ -128,25 +136,25 @@ def _of_arrays(spec, data_dir, out, size):
   return counts, list(source.class_names)
 
 
-def _of_folder(spec, place, data_dir, out, size, grey, ground, say):
-  """Parts of a folder, decoded in threads and written in order."""
+def _of_pictures(kind, root, query, out, size, grey, ground, say):
+  """Parts of pictures, decoded in threads and written in order."""
   if size is None:
     raise DataError(
-        "`size` must be given for a folder, such as --size=64, as its images "
-        "are not compared first.")
-  root = readers.located(spec, place, data_dir)
+        "`size` must be given, such as --size=64, as images are not compared "
+        "first.")
   left_out = collections.Counter()
-  files = image_folder.files_of(root, left_out)
-  names = sorted({file.parent.name for own in files.values() for file in own})
+  found, names = pictures.parts_of(kind, root, query, left_out)
+  numbers = {name: number for number, name in enumerate(names)}
   counts, shape = {}, (*size, 1 if grey else 3)
-  for part, own in files.items():
+  for part, own in found.items():
     read = image_folder.reader(size, ground, "L" if grey else "RGB", left_out)
     labels = []
-    with _Rows(out / f"x_{part}.npy", len(own), shape) as rows:
-      for file, image in _in_order(read, own):
+    with _Rows(out / f"x_{part}.npy", len(own.labels), shape) as rows:
+      for label, image in zip(own.labels, _in_order(read, own.pictures()),
+                              strict=True):
         if image is not None:
           rows.write(image.reshape(shape))
-          labels.append(names.index(file.parent.name))
+          labels.append(numbers[label])
     missing = set(range(len(names))) - set(labels)
     if part == "train" and missing:
       raise DataError(
@@ -159,12 +167,11 @@ def _of_folder(spec, place, data_dir, out, size, grey, ground, say):
   return counts, names
 
 
-def _in_order(read, files) -> Iterator:
-  """Files and what is read of them, some of them at once."""
+def _in_order(read, items: Iterator) -> Iterator:
+  """What is read of each item, some of them at once."""
   with ThreadPoolExecutor(num_cores()) as pool:
-    for start in range(0, len(files), _AHEAD):
-      some = files[start:start + _AHEAD]
-      yield from zip(some, pool.map(read, some), strict=True)
+    while some := list(itertools.islice(items, _AHEAD)):
+      yield from pool.map(read, some)
 
 
 class _Rows:
