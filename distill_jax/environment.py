@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform as system
+from pathlib import Path
 
 import jax
 
@@ -37,6 +38,33 @@ def num_cores() -> int:
   if hasattr(os, "sched_getaffinity"):
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1
+
+
+def free_memory() -> int | None:
+  """Bytes that programs may still take, of a device or of the host.
+
+  Of the first accelerator; on a CPU what Linux calls available. None where
+  nothing tells.
+  """
+  if platform() != "cpu":
+    stats = jax.local_devices()[0].memory_stats() or {}
+    if "bytes_limit" not in stats:
+      return None
+    return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+  try:
+    lines = Path("/proc/meminfo").read_text().splitlines()
+  except OSError:
+    return None
+  found = [line.split()[1] for line in lines if line.startswith("MemAvail")]
+  return 1024 * int(found[0]) if found else None
+
+
+def in_bytes(number: int) -> str:
+  """A number of bytes for people."""
+  mebibytes = number / 2**20
+  if mebibytes < 1000:
+    return f"{mebibytes:.1f} MiB"
+  return f"{mebibytes / 1024:.1f} GiB"
 
 
 def platform() -> str:

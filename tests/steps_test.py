@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from distill_jax import environment
 from distill_jax.errors import ConfigError, WorkdirError
-from distill_jax.methods import NonFinite
+from distill_jax.methods import NonFinite, steps
 from distill_jax.methods.method import Prepared
 from distill_jax.methods.steps import chunk_size
 from distill_jax.outer_loop import Distiller, Info, State
@@ -137,3 +138,20 @@ def test_metrics_need_their_package():
 
 def test_chunks_are_a_tenth_of_a_run():
   assert list(map(chunk_size, (1, 9, 40, 2_000))) == [1, 1, 4, 100]
+
+
+@pytest.mark.parametrize("free", [-1, None])
+def test_steps_that_cannot_fit_are_refused_before_they_run(free, tmp_path):
+  with mock.patch.object(steps, "free_memory", return_value=free):
+    if free is None:  # nothing tells
+      driver.train(_plan(2), tmp_path)
+      return
+    with pytest.raises(ConfigError, match="must fit into memory.*batch_size"):
+      driver.train(_plan(2), tmp_path)
+  assert not (tmp_path / "metrics.jsonl").exists() or not (
+      tmp_path / "metrics.jsonl").read_text()
+
+
+def test_free_memory_is_told():
+  assert environment.free_memory() > 0
+  assert environment.in_bytes(3 * 2**29) == "1.5 GiB"

@@ -14,6 +14,8 @@ import numpy as np
 
 from distill_jax.compilation import make_room
 from distill_jax.devices import num_shards, watching_shares
+from distill_jax.environment import free_memory, in_bytes, platform
+from distill_jax.errors import ConfigError
 from distill_jax.methods.findings import findings
 from distill_jax.methods.method import Outcome, Plan
 from distill_jax.outer_loop import Info, State, distill
@@ -177,6 +179,7 @@ class _Chunks:
             num_steps=size,
             per_step=per_step)
       compiled = lowered.compile()
+      _check_room(compiled.memory_analysis())
       if not self._compiled:
         self._watch.compiled(compiled.memory_analysis(), shares)
       self._compiled[size] = compiled
@@ -186,6 +189,22 @@ class _Chunks:
       result = jax.block_until_ready(result)
     self.seconds_per_step = (time.perf_counter() - begin) / size
     return result
+
+
+def _check_room(analysis) -> None:
+  """Refuses steps whose intermediate values cannot fit, before they run.
+
+  Raises:
+    ConfigError: with what is needed, what is free, and what to change.
+  """
+  needed, free = analysis.temp_size_in_bytes, free_memory()
+  if free is not None and needed > free:
+    where = "the host" if platform() == "cpu" else "the device"
+    raise ConfigError(
+        "a step must fit into memory; it needs "
+        f"{in_bytes(needed)} beside the data, and {in_bytes(free)} of {where} "
+        "are free. Lower `batch_size`, the number of samples or the width of "
+        "the network, or share the work over more devices.")
 
 
 def taken(info: Info) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 
 from distill_jax import devices, processes
 from distill_jax.checkpoint import Checkpoints
+from distill_jax.environment import in_bytes
 from distill_jax.methods.method import Outcome, Plan
 from distill_jax.methods.steps import Progress, Watch, carry_out, mean_loss
 from distill_jax.runs import sinks
@@ -119,8 +120,8 @@ class FolderWatch(Watch):
       say(devices.line(shares))
     self._memory = _needed(memory)
     limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
-    of = f" of {_bytes(limit)}" if limit else ""
-    say(f"device memory needed: about {_bytes(self._memory)}{of}")
+    of = f" of {in_bytes(limit)}" if limit else ""
+    say(f"device memory needed: about {in_bytes(self._memory)}{of}")
 
   def again(self, line: str) -> None:
     say(line)
@@ -240,13 +241,6 @@ def _used() -> int:
   """Most bytes in use so far, of a device that tells; else 0."""
   stats = jax.local_devices()[0].memory_stats() or {}
   return stats.get("peak_bytes_in_use", 0)
-
-
-def _bytes(number: int) -> str:
-  mebibytes = number / 2**20
-  if mebibytes < 1000:
-    return f"{mebibytes:.1f} MiB"
-  return f"{mebibytes / 1024:.1f} GiB"
 
 
 def _summary(step: int, seconds: float, info) -> dict:
