@@ -140,7 +140,7 @@ def distiller(
         tracked=tracker.init(distilled) if tracker else ())
 
   def step(key, state: State, data):
-    k_sample, k_estimate = jax.random.split(jax.random.fold_in(key, state.step))
+    k_sample, k_estimate = step_keys(key, state.step)
     batch = estimator.sample(k_sample, data)
     loss, gradients, objective, metrics = estimator.estimate(
         k_estimate, state.distilled, state.objective, batch)
@@ -214,6 +214,12 @@ def _fields_of(optimizer_state: PyTree) -> tuple[str, ...]:
       "`optimizer` must name the fields that are learned, "
       "learn(codes=optax.adam(0.01)); got one for all fields, which would "
       "change labels and step sizes too.")
+
+
+def step_keys(key: Array, step: Array) -> tuple[Array, Array]:
+  """Keys of sampling and of the estimate of one outer step of a run."""
+  k_sample, k_estimate = jax.random.split(jax.random.fold_in(key, step))
+  return k_sample, k_estimate
 
 
 @partial(jitted, static_argnames=("step", "num_steps"))

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from PIL import Image
 
 import distill_jax as dd
 from distill_jax import data
-from distill_jax.data import pack, packed
+from distill_jax.data import ahead, pack, packed
 from distill_jax.data.host import HostRows
 from distill_jax.errors import DataError
 from distill_jax.evaluation import student
@@ -265,3 +266,54 @@ def test_samples_decoded_on_the_fly_by_grain():
   np.testing.assert_array_equal(
       source.train.inputs[:],
       data.from_host(X, Y).train.inputs[:])
+
+
+class _Counted:
+  """Samples that say which rows are read, and by which thread."""
+
+  def __init__(self, values):
+    self.values, self.read = values, []
+
+  def __len__(self):
+    return len(self.values)
+
+  def __getitem__(self, index):
+    self.read.append((threading.current_thread(), np.size(index)))
+    return self.values[index]
+
+
+@pytest.mark.parametrize("lazy", [True, False])
+def test_rows_of_coming_steps_are_read_ahead_by_a_thread(lazy):
+  values = _Counted(X)
+  split = data.from_host(values, Y, test_fraction=0).train
+  plain = data.from_arrays(X, Y, test_fraction=0).train
+  sample = data.per_class(4, lazy=lazy)
+
+  def inputs(key, split):
+    found = sample(key, split).inputs
+    return found.gather(found.rows) if lazy else found
+
+  keys = jax.random.split(jax.random.key(0), 3)
+  draws = ahead.drawn(sample, split)(keys)
+  assert [rows.shape for _, rows in draws] == [(3, 4 * len(set(Y)))]
+  run = jax.jit(
+      lambda keys, split: jax.lax.map(lambda k: inputs(k, split), keys))
+  values.read.clear()
+  with ahead.staged(draws):
+    found = jax.block_until_ready(run(keys, split))
+  np.testing.assert_array_equal(found, run(keys, plain))
+  main = threading.main_thread()
+  assert len(values.read) == 3
+  assert all(thread is not main for thread, _ in values.read)
+  assert split.inputs.ahead is None
+  np.testing.assert_array_equal(run(keys, split), found)  # and without
+  assert len(values.read) > 3
+
+
+def test_what_cannot_be_read_ahead_is_read_by_the_step():
+  rows = data.from_host(_Counted(X), Y, test_fraction=0).train.inputs
+  with ahead.staged([(rows, np.array([[0, 10**6], [1, 2]]))]):
+    np.testing.assert_array_equal(rows[np.array([5, 3])], X[[5, 3]])
+  with ahead.staged([(rows, np.array([[1, 2], [3, 4], [5, 6], [7, 8]]))]):
+    np.testing.assert_array_equal(rows[np.array([4, 3, 4])], X[[4, 3, 4]])
+    np.testing.assert_array_equal(rows[np.array([1])], X[[1]])  # it is over

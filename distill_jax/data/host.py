@@ -6,11 +6,13 @@ and evaluation are therefore the same code and the same numbers as with arrays
 on the device; what needs all samples at once says so.
 """
 
+import contextlib
 import math
 import mmap
 import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import jax
@@ -20,6 +22,7 @@ import numpy as np
 from distill_jax.errors import DataError
 
 _PIECE_ROWS = 4096  # read at once by `pieces`
+_asked: ContextVar[list | None] = ContextVar("asked", default=None)
 
 
 @jax.tree_util.register_static
@@ -30,6 +33,8 @@ class HostRows:
     shape: [N, ...].
     dtype: of the samples.
     fetched: bytes that were fetched so far.
+    ahead: `(rows [n]) -> samples or None`, of rows that were read before they
+      are asked for, see `ahead`; None where nothing is.
   """
 
   def __init__(self, values: Any, rows: np.ndarray | None = None):
@@ -58,6 +63,7 @@ class HostRows:
     self.shape: tuple[int, ...] = (size, *first.shape[1:])
     self.dtype: np.dtype = first.dtype
     self.fetched = 0
+    self.ahead: Callable[[np.ndarray], np.ndarray | None] | None = None
 
   def __len__(self) -> int:
     return self.shape[0]
@@ -93,6 +99,9 @@ class HostRows:
     """
     if isinstance(index, jax.core.Tracer):
       found = jax.ShapeDtypeStruct((*index.shape, *self.shape[1:]), self.dtype)
+      if (asked := _asked.get()) is not None:
+        asked.append((self, index))
+        return jnp.zeros(found.shape, found.dtype)
       return jax.pure_callback(
           self._fetch, found, index, vmap_method="broadcast_all")
     return jnp.asarray(self.read(index))
@@ -116,10 +125,18 @@ class HostRows:
 
   def _fetch(self, index) -> np.ndarray:
     index = np.asarray(index)
-    rows = index.ravel() if self._rows is None else self._rows[index.ravel()]
-    found = self._read(rows)
-    self.fetched += found.nbytes
+    found = None
+    if self.ahead is not None:
+      found = self.ahead(index.ravel())
+    if found is None:
+      found = self.load(index.ravel())
     return found.reshape(index.shape + self.shape[1:])
+
+  def load(self, index: np.ndarray) -> np.ndarray:
+    """Samples [n, ...] of rows [n], read now."""
+    found = self._read(index if self._rows is None else self._rows[index])
+    self.fetched += found.nbytes
+    return found
 
   def _read(self, rows: np.ndarray) -> np.ndarray:
     if self._file is not None:
@@ -168,6 +185,22 @@ class _File:
           raise OSError(f"{array.filename} is shorter than it was")
         part, offset = part[size:], offset + size
     return found
+
+
+@contextlib.contextmanager
+def recording() -> Iterator[list]:
+  """Context in which traced rows are noted and not fetched.
+
+  Yields:
+    Pairs of `HostRows` and the traced rows that are asked of it; zeros stand
+    for the samples.
+  """
+  asked: list = []
+  token = _asked.set(asked)
+  try:
+    yield asked
+  finally:
+    _asked.reset(token)
 
 
 def is_host(values: Any) -> bool:

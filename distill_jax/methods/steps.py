@@ -10,15 +10,18 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from distill_jax.compilation import make_room
+from distill_jax.data import ahead
+from distill_jax.data.host import is_host
 from distill_jax.devices import num_shards, watching_shares
 from distill_jax.environment import free_memory, in_bytes, platform
 from distill_jax.errors import ConfigError
 from distill_jax.methods.findings import findings
 from distill_jax.methods.method import Outcome, Plan
-from distill_jax.outer_loop import Info, State, distill
+from distill_jax.outer_loop import Info, State, distill, step_keys
 
 
 def chunk_size(num_steps: int) -> int:
@@ -159,6 +162,7 @@ class _Chunks:
   def __init__(self, plan: Plan, watch: Watch):
     self._plan, self._watch = plan, watch
     self._compiled: dict[int, Callable[..., Any]] = {}
+    self._draw: Callable | None = None
     self.seconds_per_step = float("nan")
 
   def __call__(self, state: State, size: int, attempt: int):
@@ -184,11 +188,22 @@ class _Chunks:
         self._watch.compiled(compiled.memory_analysis(), shares)
       self._compiled[size] = compiled
     begin = time.perf_counter()
-    with self._watch.running(size):
+    with self._watch.running(size), self._ahead(key, state, size, data):
       result = self._compiled[size](*args, per_step=per_step)
       result = jax.block_until_ready(result)
     self.seconds_per_step = (time.perf_counter() - begin) / size
     return result
+
+  def _ahead(self, key, state: State, size: int, data):
+    """The context in which rows that stay on the host are read ahead."""
+    if not is_host(self._plan.task.source.train.inputs) or (
+        self._plan.prepared.feed is not None):
+      return contextlib.nullcontext()
+    if self._draw is None:
+      self._draw = ahead.drawn(self._plan.estimator.sample, data)
+    steps = int(state.step) + jnp.arange(size)
+    keys = jax.vmap(lambda step: step_keys(key, step)[0])(steps)
+    return ahead.staged(self._draw(keys))
 
 
 def _check_room(analysis) -> None:
