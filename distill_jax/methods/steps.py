@@ -196,8 +196,7 @@ class _Chunks:
 
   def _ahead(self, key, state: State, size: int, data):
     """The context in which rows that stay on the host are read ahead."""
-    if not is_host(self._plan.task.source.train.inputs) or (
-        self._plan.prepared.feed is not None):
+    if not any(map(is_host, jax.tree.leaves(data, is_leaf=is_host))):
       return contextlib.nullcontext()
     if self._draw is None:
       self._draw = ahead.drawn(self._plan.estimator.sample, data)
