@@ -46,6 +46,11 @@ def of(record: dict, row: Row) -> dict[str, str]:
   if "storage_bytes" in report:
     found["bits"] = str((report.get("quantisation") or {}).get("bits", 32))
     found["bytes"] = f"{report['storage_bytes']['total']:,}"
+    if "views" in report["storage_bytes"]:
+      found["labels of views"] = f"{report['storage_bytes']['views']:,}"
+  if teacher := report.get("teacher"):
+    found["teacher"] = f"{100 * teacher['accuracy']:.1f} %"
+    found["training it"] = points.minutes(teacher["seconds"])
   if "bits_per_class" in report:
     found["bits a class"] = f"{report['bits_per_class']:,.0f}"
   if report.get("ratio") is not None:

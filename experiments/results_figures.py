@@ -55,16 +55,24 @@ def write(folder: Path, table: Mapping[str, Row],
 
 
 def _by_minutes(data: str, table, records) -> Iterator[dict]:
-  """Sets of ten a class, and the time each took, with its experts'."""
+  """Sets of ten a class, and the time each took, its experts' included."""
   for row, record in records.items():
-    found = re.fullmatch(rf"width32_([a-z]+)_{data}_10(_3000)?", row)
-    if not found or table[row].group != f"width32_{data}":
+    found = re.fullmatch(
+        rf"(?:width32|decoupled)_([a-z0-9]+)(_tiles)?_{data}_10(_3000)?", row)
+    if not found or table[row].group not in (f"width32_{data}", "decoupled"):
       continue
     report = record["report"]
     name = found[1].upper() if len(found[1]) < 5 else found[1]  # acronyms
+    name += ", four in one" * bool(found[2])
     seconds = report["seconds"]["distill"] + sum(
-        report.get("experts", {}).get("seconds", ()))
-    yield dict(report["accuracy"], label=name, minutes=seconds / 60)
+        report.get("experts", {}).get("seconds", ())) + (
+            report.get("teacher", {}).get("seconds", 0.0))
+    judged = records.get(f"{row}_8bit", record)["report"]["accuracy"]
+    if "teacher" in report:
+      hard = dict(report["hard_label_accuracy"], minutes=seconds / 60)
+      yield dict(hard, label=f"{name}, hard labels")
+      name += ", labels of its teacher"
+    yield dict(judged, label=name, minutes=seconds / 60)
 
 
 def _real(record: dict | None) -> dict[str, float]:

@@ -12,8 +12,9 @@ from rows import Row
 from distill_jax import figures
 from distill_jax.evaluation import baselines, metrics, points
 
-# The group of sizes of one set, and that of rows with experts.
+# The group of sizes of one set, of rows with experts, of CIFAR-10.
 SIZES, TRAJECTORIES = "sldd_mnist_sweep", "width32_trajectories"
+CIFAR = "width32_cifar10"
 _COLUMNS = dict(
     measured=(
         "row", "samples", "student", "labels", "accuracy", "published", "r_M",
@@ -25,6 +26,16 @@ _COLUMNS = dict(
         "row", "samples", "accuracy", "random real", "gain", "real, same bytes",
         "published", "cosine", "norm", "epochs", "networks", "seed", "device",
         "distilling", "date"),
+    cifar=(
+        "row", "samples", "bytes", "labels", "accuracy", "hard labels",
+        "random real", "gain", "real, same bytes", "published", "recipe",
+        "epochs", "networks", "experts", "training them", "distilling", "seed",
+        "device", "date"),
+    decoupled=(
+        "row", "samples", "bytes", "labels of views", "accuracy", "hard labels",
+        "random real", "real, same labels", "published", "teacher",
+        "training it", "distilling", "epochs", "networks", "seed", "device",
+        "date"),
     storage=(
         "row", "bits", "samples", "bytes", "bits a class", "accuracy",
         "random real", "real, same bytes", "real, quantised alike",
@@ -129,9 +140,11 @@ def _section(row: Row) -> str:
     return row.program
   if row.group == TRAJECTORIES:
     return "trajectories"
+  if row.group == CIFAR:
+    return "cifar"
   if row.group.startswith("width32"):
     return "matching"
-  own = ("performance", "storage", "text")
+  own = ("decoupled", "performance", "storage", "text")
   return row.group if row.group in own else "measured"
 
 
