@@ -259,7 +259,7 @@ def sre2l(s: SimpleNamespace) -> Method:
           "norm=batch.")
 
   def prepare(key, task: Task, store) -> Prepared:
-    taught = teacher_of(s, key, task, store)
+    taught = teacher_of(s, jax.random.split(key, 3)[0], task, store)
     return Prepared(
         data=taught.variables,
         complete=partial(_completed, s, taught),
