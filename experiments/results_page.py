@@ -240,7 +240,7 @@ def _swept(record: dict) -> str:
   """Figure and table of a sweep, and who is ahead."""
   swept = record["report"]["points"]
   against = record["report"]["against"]
-  title = baselines.TITLES[points.BASELINES[against]]
+  title = points.title(against)
   head = cells.head((
       "line", "per class", "bytes", "accuracy", title, "networks", "labels",
       "seed", "device", "distilling"))

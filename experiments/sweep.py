@@ -45,8 +45,6 @@ from distill_jax.runs.files import command, write_json
 FLAGS = flags.FLAGS
 _FLOATS = "32"
 _BITS = _FLOATS, "8", "4", "2"
-# By axis, what sets of floats are compared with too.
-_BESIDE = {**points.BASELINES, "bits": "byte_matched_real"}
 _METHODS = ', '.join(sorted(methods.ENTRIES))
 # A baseline as many networks as a set; `--set` may say otherwise.
 _AS_MANY = (
@@ -172,7 +170,8 @@ def _run(method: str, stored: str, bits: str, ipc: str) -> Planned:
         stored or "pixels")
     fields.append(f"--config.method.parameterization.bits={bits}")
   if FLAGS.dataset is None:  # nothing says what own data lie beside
-    names = dict.fromkeys(["random_real", _BESIDE[FLAGS.against]])
+    # The last rival is there for sets of floats too.
+    names = dict.fromkeys(["random_real", points.BASELINES[FLAGS.against][-1]])
     fields.append(f"--config.evaluation.baselines={','.join(names)}")
   dataset = FLAGS.dataset and f"data={FLAGS.dataset}"
   options = filter(None, (dataset, f"ipc={ipc}", place, FLAGS.options))

@@ -6,6 +6,8 @@ import launch
 import launching
 import pytest
 
+from distill_jax.evaluation import points as evaluation_points
+
 COMMAND = (
     "--methods=dm,dsa", "--dataset=mnist", "--ipc=1,10", "--options=width=8",
     "--set=method.num_steps=5", "--set=dm:method.learning_rate=5",
@@ -189,3 +191,27 @@ def test_own_data_need_no_data_set(swept):
   ]
   assert refused.code == launch.MISTAKE and not none.exists()
   assert "`--dataset` must be given: or --data" in refused.err
+
+
+def test_both_rivals_of_a_quantised_set_are_drawn():
+  block = dict(num_samples=40, mean=0.5, std=0.1, stderr=0.05)
+  report = dict(
+      baselines=dict(byte_matched_quantised=block, byte_matched_real=block),
+      num_samples=10,
+      network="convnet",
+      storage_bytes=dict(total=100),
+      quantisation=dict(bits=4),
+      accuracy=dict(mean=0.6, std=0.1, stderr=0.05, per_network=[0.6]),
+      num_networks=1,
+      label_regime="hard",
+      seed=0,
+      device="cpu",
+      seconds={})
+  found = evaluation_points.point("DM", 1, report, "bits")
+  lines = [p["label"] for p in evaluation_points.drawn([found])]
+  assert lines == ["DM", "real, quantised alike", "real, same bytes"]
+  floats = dict(report, baselines=dict(byte_matched_real=block))
+  found = evaluation_points.point("DM", 1, floats, "bits")
+  assert found["real"] is None and len(found["beside"]) == 1
+  older = {k: v for k, v in found.items() if k != "beside"}
+  assert [p["label"] for p in evaluation_points.drawn([older])] == ["DM"]

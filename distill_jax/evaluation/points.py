@@ -4,11 +4,11 @@ import itertools
 
 from distill_jax.evaluation import baselines, metrics
 
-# The baseline of as many as lie along the axis.
+# The baselines of as many as lie along the axis, the nearest rival first.
 BASELINES = {
-    "samples": "random_real",
-    "bytes": "byte_matched_real",
-    "bits": "byte_matched_quantised"
+    "samples": ("random_real",),
+    "bytes": ("byte_matched_real",),
+    "bits": ("byte_matched_quantised", "byte_matched_real")
 }
 # The field in which points must agree to be compared.
 SAME = {"samples": "samples_per_class", "bytes": "bytes", "bits": "bits"}
@@ -24,23 +24,29 @@ def point(line: str, ipc: int, report: dict, against: str) -> dict:
     report: of its run.
     against: of `BASELINES`.
   """
-  real = report["baselines"].get(BASELINES[against])
   size = dict(
       samples_per_class=ipc,
       num_samples=report["num_samples"],
       bits=(report.get("quantisation") or {}).get("bits", 32),
       bytes=report["storage_bytes"]["total"])
+
+  def rival(name):
+    found = report["baselines"].get(name)
+    return found and dict(
+        size,
+        label=baselines.TITLES[name],
+        network=report.get("network"),
+        num_samples=found["num_samples"],
+        **{part: found[part] for part in ("mean", "std", "stderr")})
+
+  real, *beside = map(rival, BASELINES[against])
   return dict(
       label=line,
       network=report.get("network"),
       **size,
       **report["accuracy"],
-      real=real and dict(
-          size,
-          label=baselines.TITLES[BASELINES[against]],
-          network=report.get("network"),
-          num_samples=real["num_samples"],
-          **{part: real[part] for part in ("mean", "std", "stderr")}),
+      real=real,
+      beside=[other for other in beside if other],
       **{name: report[name] for name in _OF_A_RUN})
 
 
@@ -50,6 +56,7 @@ def drawn(points: list[dict]) -> list[dict]:
   Real data have a line for each network that was trained on them.
   """
   real = [p["real"] for p in points if p["real"]]
+  real += [other for p in points for other in p.get("beside", ())]
   several = len({r["network"] for r in real}) > 1
   lines = {}
   for r in real:
@@ -64,7 +71,7 @@ def table(points: list[dict], against: str) -> str:
   width = max(len(p["label"]) for p in points) + 2
   head = (
       f"{'':<{width}}{'per class':>9}{'bytes':>12}{'accuracy %':>16}"
-      f"{baselines.TITLES[BASELINES[against]]:>19}")
+      f"{title(against):>19}")
   rule = "-" * len(head)
   lines = (
       f"{p['label']:<{width}}{p['samples_per_class']:>9}"
@@ -72,6 +79,11 @@ def table(points: list[dict], against: str) -> str:
       for p in points)
   note = "± is the standard deviation over networks; of a gain, its error"
   return "\n".join((head, rule, *lines, rule, note))
+
+
+def title(against: str) -> str:
+  """Of the baseline that a table has beside each point."""
+  return baselines.TITLES[BASELINES[against][0]]
 
 
 def comparisons(points: list[dict], against: str) -> dict[str, str]:
