@@ -61,7 +61,7 @@ def drawn(points: list[dict]) -> list[dict]:
   lines = {}
   for r in real:
     label = f"{r['label']}, {r['network']}" if several else r["label"]
-    place = r["network"], r["num_samples"], r["bytes"]
+    place = label, r["num_samples"], r["bytes"], r.get("bits")
     lines[place] = {**r, "label": label}
   return points + list(lines.values())
 
