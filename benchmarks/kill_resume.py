@@ -182,6 +182,8 @@ def small(name: str, num_steps: int, folder: Path) -> list[str]:
   options += ["data=digits", "ipc=2"]
   if entry.make().model != "network":
     return _command(name, ",".join(options))
+  if name == "sre2l":  # which needs batch norms
+    return _command(name, ",".join([*options, "width=4"]))
   run = _command(name, ",".join([*options, "network=mlp"]))
   return [*run, "--config.network.widths=(8,)"]
 

@@ -14,9 +14,6 @@ devices times the rate of a device times the share of it that is reached.
 Gradients are summed over devices once a step: twice the bytes of the set over
 the slowest link. Real samples that do not fit on the device cross the host's
 link. The longest of the three limits.
-
-Also timed: a step that is told to run on one device, against one that is not
-told anything. Bar: at most 1.03 times as long.
 """
 
 from collections.abc import Iterator
@@ -30,12 +27,10 @@ import steps
 import timing
 
 from distill_jax import data, methods, nn
-from distill_jax.devices import on_devices
 from distill_jax.evaluation.cost import flops_of
 from distill_jax.types import Network
 
 BASE = dict(classes=10, per_class=10, width=32, side=32)
-BAR = 1.03
 # ImageNet-1K: classes, training images, bytes of one of 64 x 64 x 3 pixels.
 CLASSES, IMAGES, PIXELS = 1_000, 1_281_167, 64 * 64 * 3
 # Work of each method there: steps, real and distilled samples of a class and
@@ -86,9 +81,7 @@ def main(argv=None) -> None:
       for number in options.project_devices
   ]
   timing.show(projected)
-  told = _told(options)
-  timing.show([told])
-  timing.write("scaling", options, [*rows, *projected, told])
+  timing.write("scaling", options, [*rows, *projected])
 
 
 def _measured(options) -> Iterator[dict[str, Any]]:
@@ -148,21 +141,6 @@ def _stepper(shape, network, batch_size):
   method = methods.dm(batch_size=batch_size, strategy="")
   plan = steps.planned(source, method, network, per_class=shape["per_class"])
   return steps.stepper(plan, 1)
-
-
-def _told(options) -> dict[str, Any]:
-  """A step on one device by name, against a step."""
-  network = _network(BASE["classes"], BASE["width"], BASE["side"])
-  plain = _stepper(BASE, network, options.batch_size)
-  named = _stepper(BASE, network, options.batch_size)
-
-  def told():
-    with on_devices(1):
-      return named()
-
-  return dict(
-      work="step on one device",
-      **timing.compare(options, BAR, told=told, plain=plain))
 
 
 def works() -> dict[str, dict[str, float]]:

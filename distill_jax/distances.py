@@ -120,8 +120,8 @@ def characteristic(amplitude: float = 0.5) -> Callable:
   def distance(real, synthetic):
     p, q = (x.mean(0).reshape(2, -1) for x in (real, synthetic))
     if amplitude == 0.5:
-      return _norm(p - q).mean() / jnp.sqrt(2)
-    sizes = _norm(p), _norm(q)
+      return norm(p - q).mean() / jnp.sqrt(2)
+    sizes = norm(p), norm(q)
     spread = jnp.square(sizes[0] - sizes[1])
     turn = jnp.maximum(2 * (sizes[0] * sizes[1] - (p * q).sum(0)), _SMALL**2)
     return _root(amplitude * spread + (1 - amplitude) * turn).mean()
@@ -135,11 +135,11 @@ def _total(distance, real: PyTree, synthetic: PyTree) -> Array:
 
 def _cosine(a: Array, b: Array) -> Array:
   """Along the first axis."""
-  return (a * b).sum(0) / (_norm(a) * _norm(b) + _SMALL)
+  return (a * b).sum(0) / (norm(a) * norm(b) + _SMALL)
 
 
-def _norm(x: Array) -> Array:
-  """Along the first axis."""
+def norm(x: Array) -> Array:
+  """Euclidean, along the first axis; its gradient at zero is zero."""
   return _root(jnp.square(x).sum(0))
 
 

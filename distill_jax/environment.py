@@ -9,6 +9,7 @@ import jax
 
 from distill_jax.devices import num_shards
 
+_CONTAINER = Path("/sys/fs/cgroup")
 _PACKAGES = ("distill_jax", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
@@ -43,8 +44,8 @@ def num_cores() -> int:
 def free_memory() -> int | None:
   """Bytes that programs may still take, of a device or of the host.
 
-  Of the first accelerator; on a CPU what Linux calls available. None where
-  nothing tells.
+  Of the first accelerator; on a CPU what Linux calls available, and what a
+  container is allowed. None if unknown.
   """
   if platform() != "cpu":
     stats = jax.local_devices()[0].memory_stats() or {}
@@ -55,8 +56,18 @@ def free_memory() -> int | None:
     lines = Path("/proc/meminfo").read_text().splitlines()
   except OSError:
     return None
-  found = [line.split()[1] for line in lines if line.startswith("MemAvail")]
-  return 1024 * int(found[0]) if found else None
+  found = [
+      1024 * int(line.split()[1])
+      for line in lines
+      if line.startswith("MemAvail")
+  ]
+  try:
+    limit, used = ((_CONTAINER / name).read_text().strip()
+                   for name in ("memory.max", "memory.current"))
+    found += [int(limit) - int(used)] * limit.isdigit()
+  except OSError:  # none
+    pass
+  return min(found) if found else None
 
 
 def in_bytes(number: int) -> str:

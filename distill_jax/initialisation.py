@@ -7,7 +7,6 @@ t = e * S + s.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -285,10 +284,8 @@ def from_drawn(
   if labels is None:
     labels = one_hot(classes, source.num_classes)
   drawn = draw(k_inputs, np.repeat(classes, parameterization.inputs_per_row))
-  if parameterization.init_for is not None:
-    parameterization = parameterization._replace(
-        init=parameterization.init_for(
-            partial(selection.class_parts, source.train), classes))
+  parameterization = parameterization._replace(
+      init=selection.initialiser(parameterization, source.train, classes))
   return start(
       k_codes,
       drawn,

@@ -20,7 +20,7 @@ from jax.extend.core import jaxprs_in_params
 
 from distill_jax import devices
 from distill_jax.devices import num_shards
-from distill_jax.environment import num_cores, platform
+from distill_jax.environment import free_memory, num_cores, platform
 from distill_jax.processes import joined
 from distill_jax.types import Array, PyTree
 
@@ -325,9 +325,10 @@ def _free_bytes() -> int:
   Several processes must come to the same number, whatever each of them holds:
   then half of the device.
   """
-  stats = jax.local_devices()[0].memory_stats() or {}
-  limit = stats.get("bytes_limit", 0)
-  return limit // 2 if joined() else limit - stats.get("bytes_in_use", 0)
+  if joined():
+    stats = jax.local_devices()[0].memory_stats() or {}
+    return stats.get("bytes_limit", 0) // 2
+  return 0 if platform() == "cpu" else free_memory() or 0
 
 
 def _side_by_side(parts: PyTree) -> int:

@@ -16,14 +16,15 @@ from distill_jax.augmentation import resized_crop
 from distill_jax.data.source import Split, rows_of
 from distill_jax.labels import cross_entropy, label_rows
 from distill_jax.parallel import batch_map
-from distill_jax.types import Array
+from distill_jax.types import Array, PyTree
 
 
 def surest(
     key: Array,
     split: Split,
     classes: np.ndarray,
-    outputs: Callable[[Array], Array],
+    outputs: Callable[[PyTree, Array], Array],
+    teacher: PyTree,
     *,
     candidates: int = 300,
     num_crops: int = 5,
@@ -36,7 +37,8 @@ def surest(
     key: consumed; class c uses `fold_in(key, c)`.
     split: real data.
     classes: [M] int, the class of each row, which must have real samples.
-    outputs: `(inputs [B, ...]) -> logits [B, K]` of the teacher.
+    outputs: `(teacher, inputs [B, ...]) -> logits [B, K]`; build it once.
+    teacher: its variables.
     candidates: real samples of a class that are drawn, without replacement; at
       least as many as it has rows, at most all. Where these are fewer than its
       rows, rows repeat.
@@ -55,20 +57,25 @@ def surest(
     raise ValueError(
         "`num_crops` must be 0 for samples that are no images; got "
         f"{num_crops} for samples {split.sample_shape}.")
-  score = jax.jit(best_crops, static_argnums=(3, 4, 5))
+  score = jax.jit(best_crops, static_argnums=(4, 5, 6))
+  counts, most = np.asarray(split.counts), int(np.bincount(classes).max())
+  width = split.members.shape[1]
+  size = min(max(candidates, most), width)
   found = None
   for c in np.unique(classes):
     k_draw, k_crops = jax.random.split(jax.random.fold_in(key, int(c)))
-    rows = np.flatnonzero(classes == c)
-    members = np.asarray(split.members[c, :int(split.counts[c])])
-    num = min(max(candidates, len(rows)), len(members))
-    drawn = members[np.asarray(jax.random.permutation(k_draw,
-                                                      len(members)))[:num]]
+    rows, num = np.flatnonzero(classes == c), min(size, int(counts[c]))
+    # As many for each class, so that one program serves all: the first `num`
+    # are drawn, and repeated.
+    order = np.asarray(jax.random.uniform(k_draw, (width,)))
+    order = np.where(np.arange(width) < counts[c], order, 2.0)
+    place = np.resize(order.argsort(kind="stable")[:num], size)
+    drawn = np.asarray(split.members[c])[place]
     inputs = split.encode(rows_of(split.inputs, drawn))
     label = label_rows(jnp.array([c]), split.num_classes)[0]
     crops, losses = score(
-        k_crops, inputs, label, outputs, num_crops, least_area)
-    best = np.argsort(np.asarray(losses), kind="stable")
+        k_crops, inputs, label, teacher, outputs, num_crops, least_area)
+    best = np.argsort(np.asarray(losses)[:num], kind="stable")
     best = np.resize(best[:len(rows)], len(rows))
     if found is None:
       found = np.empty((len(classes), *crops.shape[1:]), np.float32)
@@ -77,14 +84,16 @@ def surest(
 
 
 def best_crops(
-    key: Array, inputs: Array, label: Array, outputs: Callable[[Array], Array],
-    num_crops: int, least_area: float) -> tuple[Array, Array]:
+    key: Array, inputs: Array, label: Array, teacher: PyTree,
+    outputs: Callable[[PyTree, Array], Array], num_crops: int,
+    least_area: float) -> tuple[Array, Array]:
   """The crop of each image [n, ...] with the smallest loss, and that loss [n].
 
   Args:
     key: consumed; image i uses the i-th of its children.
     inputs: [n, ...] of one class, in model space.
     label: [K], the row of that class.
+    teacher: as in `surest`.
     outputs: as in `surest`.
     num_crops: of each image; 0 for the image itself.
     least_area: of a crop.
@@ -98,7 +107,7 @@ def best_crops(
       crops = jnp.broadcast_to(image, (num_crops, *image.shape))
       crops = crop.apply(crop.draw(key, crops.shape, num_crops), crops)
     losses = jax.vmap(lambda row: cross_entropy(row[None], label[None]))(
-        outputs(crops))
+        outputs(teacher, crops))
     place = losses.argmin()
     return crops[place], losses[place]
 

@@ -6,6 +6,7 @@ the class of each row, which must have real samples; results are in model space,
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ import numpy as np
 
 from distill_jax.data.source import Source, Split, rows_of
 from distill_jax.keys import check_key
-from distill_jax.types import Array
+from distill_jax.types import Array, Parameterization
 
 _ENCODE_ROWS = 1024  # real samples taken to model space at once
 
@@ -251,6 +252,20 @@ def class_parts(split: Split, c: int) -> Iterator[np.ndarray]:
   for start in range(0, len(members), _ENCODE_ROWS):
     rows = members[start:start + _ENCODE_ROWS]
     yield np.asarray(split.encode(split.inputs[rows]))
+
+
+def initialiser(
+    stored: Parameterization, split: Split, classes: np.ndarray) -> Callable:
+  """`(key, inputs) -> codes` of a parameterization for label rows of classes.
+
+  Args:
+    stored: the parameterization.
+    split: real data, which some parameterizations look at.
+    classes: [R] int, the class of each label row.
+  """
+  if stored.init_for is None:
+    return stored.init
+  return stored.init_for(partial(class_parts, split), classes)
 
 
 def _places(classes: np.ndarray) -> np.ndarray:

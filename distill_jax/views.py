@@ -2,8 +2,9 @@
 
 The decoupled recipes (RDED, CIM, SRe2L) train a student on what a teacher says
 of every view: each epoch shuffles the set, augments every batch and mixes it by
-CutMix, and the teacher labels what comes out. View e is a function of a seed
-and of e alone, so a set keeps no crops, boxes or partners (Shen & Xing, "A Fast
+CutMix, and the teacher labels what comes out. View e follows from e, the
+settings of `Views` and the number of samples, so a set keeps no crops, boxes or
+partners (Shen & Xing, "A Fast
 Knowledge Distillation Framework for Visual Recognition", 2022, arXiv
 2112.01528, keep them), but the logits of the teacher; `batches` replays the
 views.
@@ -23,6 +24,7 @@ import numpy as np
 from distill_jax import augmentation as augmentations
 from distill_jax.errors import ConfigError
 from distill_jax.mixing import cutmix
+from distill_jax.parallel import batch_map
 from distill_jax.types import Array
 
 
@@ -58,7 +60,9 @@ def view(views: Views, number: Array, size: int) -> View:
   """View `number` of a set of `size` samples."""
   batch_size = min(views.batch_size, size)
   num = -(-size // batch_size)
-  key = jax.random.fold_in(jax.random.key(views.seed), number)
+  # The generator is part of what views are, whatever JAX is told to use.
+  key = jax.random.key(views.seed, impl="threefry2x32")
+  key = jax.random.fold_in(key, number)
   k_order, k_batches = jax.random.split(key)
   rows = jnp.resize(jax.random.permutation(k_order, size), (num, batch_size))
   return View(rows.astype(jnp.int32), jax.random.split(k_batches, num))
@@ -82,8 +86,11 @@ def seen(views: Views) -> Callable[[Array, Array, Array], tuple[Array, Array]]:
 
 
 def labelled(
-    views: Views, outputs: Callable[[Array], Array], inputs: Array,
-    num_views: int) -> Array:
+    views: Views,
+    outputs: Callable[[Array], Array],
+    inputs: Array,
+    num_views: int,
+    dtype=jnp.float16) -> Array:
   """What a teacher says of every view: logits [views, P, K].
 
   Args:
@@ -91,6 +98,7 @@ def labelled(
     outputs: `(inputs [B, ...]) -> logits [B, K]`.
     inputs: [M, ...] in model space.
     num_views: the first so many.
+    dtype: of the logits.
   """
   apply = seen(views)
 
@@ -101,9 +109,9 @@ def labelled(
 
   def one(number):
     found = jax.lax.map(batch, view(views, number, len(inputs)))
-    return found.reshape(-1, found.shape[-1])
+    return found.reshape(-1, found.shape[-1]).astype(dtype)
 
-  return jax.lax.map(one, jnp.arange(num_views))
+  return batch_map(one, jnp.arange(num_views), chunk=1, items="views")
 
 
 def views_of(recipe: Mapping[str, Any]) -> Views:

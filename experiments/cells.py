@@ -49,8 +49,10 @@ def of(record: dict, row: Row) -> dict[str, str]:
     if "views" in report["storage_bytes"]:
       found["labels of views"] = f"{report['storage_bytes']['views']:,}"
   if teacher := report.get("teacher"):
-    found["teacher"] = f"{100 * teacher['accuracy']:.1f} %"
-    found["training it"] = points.minutes(teacher["seconds"])
+    if "accuracy" in teacher:
+      found["teacher"] = f"{100 * teacher['accuracy']:.1f} %"
+    if "seconds" in teacher:
+      found["training it"] = points.minutes(teacher["seconds"])
   if "bits_per_class" in report:
     found["bits a class"] = f"{report['bits_per_class']:,.0f}"
   if report.get("ratio") is not None:

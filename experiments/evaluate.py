@@ -88,7 +88,8 @@ def main(argv):
       settings,
       *specs or [artifact.network],
       quantised=artifact.quantiser is not None,
-      encoded=encoding_of(artifact) is not None)
+      encoded=encoding_of(artifact) is not None,
+      relabelled="teacher" in (artifact.views or ()))
   launch.widen(*specs or [artifact.network])
   reading = dict(data_dir=FLAGS.data_dir, validation_fraction=0.1)
   report = assess(

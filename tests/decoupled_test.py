@@ -12,7 +12,11 @@ from distill_jax.augmentation import resized_crop
 from distill_jax.errors import ConfigError
 from distill_jax.methods.decoupled import _as_decoded
 from distill_jax.objectives.reconstruction import Originals, reconstruction
-from distill_jax.objectives.recovery import keeps, recovery, with_statistics
+from distill_jax.objectives.recovery import (
+    has_batch_norms,
+    recovery,
+    with_statistics,
+)
 from distill_jax.parameterization import from_spec
 from distill_jax.realism import surest
 from distill_jax.types import Samples
@@ -22,8 +26,8 @@ RNG = np.random.default_rng(0)
 WEIGHTS = RNG.normal(size=(SIDE * SIDE, CLASSES)).astype(np.float32)
 
 
-def _outputs(inputs):
-  return inputs.reshape(len(inputs), -1) @ WEIGHTS
+def _outputs(weights, inputs):
+  return inputs.reshape(len(inputs), -1) @ weights
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +49,7 @@ def test_whole_images_are_ranked_as_by_brute_force(source):
       source.train,
       classes,
       _outputs,
+      WEIGHTS,
       candidates=50,
       num_crops=0)
   inputs = np.asarray(source.train.encode(source.train.inputs))
@@ -65,12 +70,13 @@ def test_crops_are_ranked_as_by_brute_force(source):
       source.train,
       classes,
       _outputs,
+      WEIGHTS,
       candidates=5,
       num_crops=num,
       least_area=0.3)
   k_draw, k_crops = jax.random.split(jax.random.fold_in(key, c))
   members = np.flatnonzero(np.asarray(source.train.labels) == c)
-  drawn = members[np.asarray(jax.random.permutation(k_draw, 8))[:5]]
+  drawn = members[np.asarray(jax.random.uniform(k_draw, (8,))).argsort()[:5]]
   inputs = np.asarray(source.train.encode(source.train.inputs[drawn]))
   crop = resized_crop(0.3)
   kept = []
@@ -90,6 +96,7 @@ def test_crops_are_ranked_as_by_brute_force(source):
       source.train,
       classes,
       _outputs,
+      WEIGHTS,
       candidates=5,
       num_crops=num,
       least_area=0.3)
@@ -100,13 +107,17 @@ def test_a_class_with_fewer_samples_than_rows_repeats_them(source):
   few = source.take(np.array([0, 1, 2, 3])).train
   found = np.asarray(
       surest(
-          jax.random.key(0), few, np.array([0, 0, 0, 1]), _outputs,
+          jax.random.key(0),
+          few,
+          np.array([0, 0, 0, 1]),
+          _outputs,
+          WEIGHTS,
           num_crops=0))
   np.testing.assert_array_equal(found[0], found[2])
   assert not np.array_equal(found[0], found[1])
   with pytest.raises(ValueError, match="num_crops"):
     table = dd.from_arrays(np.eye(4), np.arange(4) % 2, test_fraction=0)
-    surest(jax.random.key(0), table.train, np.array([0]), _outputs)
+    surest(jax.random.key(0), table.train, np.array([0]), _outputs, WEIGHTS)
 
 
 def test_crops_are_parts_enlarged():
@@ -209,10 +220,24 @@ def test_gradients_are_those_of_finite_differences():
     assert cases[1][0].loss(jax.random.key(0), same, (), wanted)[0] == 0
 
 
+def test_gradients_where_nothing_is_apart_are_zero():
+  """The norms of statistics that agree already."""
+  network, variables = _teacher()
+  x = jnp.zeros((3, 4, 4, 1))
+
+  def apart(x):
+    return with_statistics(lambda: network.apply(settled, x)[0])[1]
+
+  stats = jax.tree.map(jnp.zeros_like, variables["batch_stats"])
+  settled = jax.tree.map(jnp.zeros_like, variables) | dict(batch_stats=stats)
+  assert apart(x) == 0
+  np.testing.assert_array_equal(jax.grad(apart)(x), 0)
+
+
 def test_networks_without_batch_norms_are_told_apart():
   example = jnp.zeros((1, 8, 8, 1))
-  assert keeps(_teacher()[0], jnp.zeros((1, 4, 4, 1)))
-  assert not keeps(dd.convnet(CLASSES, depth=1, width=2), example)
+  assert has_batch_norms(_teacher()[0], jnp.zeros((1, 4, 4, 1)))
+  assert not has_batch_norms(dd.convnet(CLASSES, depth=1, width=2), example)
   with pytest.raises(ConfigError, match="stages"):
     objective = reconstruction(_teacher()[0], stage=3)
     samples = Samples(jnp.zeros((1, 4, 4, 1)), None, None)

@@ -5,6 +5,8 @@ import json
 import subprocess
 import sys
 import threading
+import time
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -238,6 +240,15 @@ def test_tables_of_paths_and_parquet_files_read_as_the_folder(tmp_path):
       assert [names[c] for c in np.asarray(one.labels)
              ] == [whole.class_names[c] for c in np.asarray(other.labels)]
 
+  for numbers in (list(range(12)), [1, 2, 3]):
+    images = [_encoded(X[i]) for i in range(len(numbers))]
+    table = pyarrow.table({"img": images, "label": numbers})
+    parquet.write_table(table, tmp_path / "numbers.parquet")
+    out = tmp_path / f"numbers_{len(numbers)}"
+    pack.pack(f"parquet:{tmp_path / 'numbers.parquet'}", out, size=(4, 4))
+    source = dd.read(f"npy:{out}?test=0")
+    assert source.class_names == tuple(map(str, numbers))
+    np.testing.assert_array_equal(source.train.labels, np.arange(len(numbers)))
   out = tmp_path / "none"
   broken = pyarrow.table({"image": [b"no image"], "label": [0]})
   parquet.write_table(broken, tmp_path / "broken.parquet")
@@ -294,7 +305,7 @@ def test_rows_of_coming_steps_are_read_ahead_by_a_thread(lazy):
     return found.gather(found.rows) if lazy else found
 
   keys = jax.random.split(jax.random.key(0), 3)
-  draws = ahead.drawn(sample, split)(keys)
+  draws = ahead.drawn(sample)(keys, split)
   assert [rows.shape for _, rows in draws] == [(3, 4 * len(set(Y)))]
   run = jax.jit(
       lambda keys, split: jax.lax.map(lambda k: inputs(k, split), keys))
@@ -308,6 +319,48 @@ def test_rows_of_coming_steps_are_read_ahead_by_a_thread(lazy):
   assert split.inputs.ahead is None
   np.testing.assert_array_equal(run(keys, split), found)  # and without
   assert len(values.read) > 3
+
+
+def test_what_is_not_known_before_is_not_read_ahead():
+  rows = data.from_host(_Counted(X), Y, test_fraction=0).train
+
+  def within(key, split):
+    keys = jax.random.split(key, 2)
+    return jax.vmap(lambda k: split.inputs[jax.random.randint(k, (2,), 0, 9)])(
+        keys)
+
+  keys = jax.random.split(jax.random.key(0), 2)
+  assert ahead.drawn(within)(keys, rows) == []
+
+  def twice(key, split):
+    return data.mixed(3)(key, split), data.mixed(2)(key, split)
+
+  (owner, steps), = ahead.drawn(twice)(keys, rows)
+  assert owner is rows.inputs and steps.shape == (2, 5)
+
+
+def test_steps_are_read_ahead_of_the_one_in_use():
+  values = _Counted(X)
+  rows = data.from_host(values, Y, test_fraction=0).train.inputs
+  values.read.clear()
+  steps = np.arange(12).reshape(6, 2)
+
+  def wait_for(number):
+    for _ in range(200):
+      if len(values.read) >= number:
+        break
+      time.sleep(0.01)
+    time.sleep(0.05)
+    assert len(values.read) == number
+
+  with ahead.staged([(rows, steps)], depth=2):
+    wait_for(2)
+    rows[steps[0]]
+    wait_for(3)  # one in use, two ahead
+    rows[steps[1]]
+    wait_for(4)
+  with mock.patch.object(ahead, "_MOST", 1), ahead.staged([(rows, steps)]):
+    assert rows.ahead is None  # too large
 
 
 def test_what_cannot_be_read_ahead_is_read_by_the_step():

@@ -36,8 +36,7 @@ def made(images):
       teacher=dict(num_epochs=1, batch_size=8),
       candidates=4,
       num_crops=2,
-      num_views=2,
-      recipe=RECIPE)
+      recipe=RECIPE | dict(num_views=2))
   return dd.condense(images, method, {"name": "mlp", "widths": [5]}, num_rows=7)
 
 
@@ -69,15 +68,21 @@ def test_labels_are_what_the_teacher_says_of_the_replayed_batches(made):
   np.testing.assert_array_equal(again, made.views["labels"])
 
 
-@pytest.mark.parametrize("loss", ["kl", "mse"])
+@pytest.mark.parametrize("loss", ["kl", "mse", "hard"])
 def test_training_equals_a_literal_loop(loss):
-  """The recipe against PyTorch-like Python: one batch after the other."""
+  """The recipe against plain Python: one batch after the other.
+
+  Without labels of views the same views are trained on, with mixed classes.
+  """
+  hard = loss == "hard"
   rng = np.random.default_rng(1)
   x = rng.normal(size=(SIZE, 4, 4, 1)).astype(np.float32)
   y = label_rows(jnp.arange(SIZE) % CLASSES, CLASSES)
   taught = rng.normal(size=(2, 9, CLASSES)).astype(np.float32)
-  recipe = recipes.views(**RECIPE, loss=loss, temperature=2.0)
-  samples = Samples(jnp.asarray(x), y, jnp.zeros(0), (), jnp.asarray(taught))
+  recipe = recipes.views(
+      **RECIPE, num_views=2, loss="kl" if hard else loss, temperature=2.0)
+  samples = Samples(
+      jnp.asarray(x), y, jnp.zeros(0), (), () if hard else jnp.asarray(taught))
   variables = NETWORK.init(jax.random.key(3), samples.inputs[:1])
   found = recipe.train(
       jax.random.key(5), NETWORK, variables,
@@ -90,11 +95,13 @@ def test_training_equals_a_literal_loop(loss):
   for epoch in range(3):
     one = views.view(HOW, epoch % 2, SIZE)
     for b, (rows, key) in enumerate(zip(*one, strict=True)):
-      batch, _ = views.seen(HOW)(key, samples.inputs[rows], y[rows])
+      batch, mixed = views.seen(HOW)(key, samples.inputs[rows], y[rows])
       wanted = taught[epoch % 2, 3 * b:3 * b + 3]
 
-      def distance(params, batch=batch, wanted=wanted):
+      def distance(params, batch=batch, wanted=wanted, mixed=mixed):
         logits = NETWORK.apply({"params": params}, batch)[0]
+        if hard:
+          return -(mixed * jax.nn.log_softmax(logits)).sum() / 3
         if loss == "mse":
           return jnp.square(logits - wanted).sum() / 6
         p = jax.nn.softmax(wanted / 2.0)
@@ -165,6 +172,37 @@ def test_rows_are_printed_together(made, images):
   assert not again["baselines"]  # nobody there to label others
 
 
+def test_another_recipe_trains_on_the_classes_alone(made, images):
+  few = dict(num_networks=1, baselines="")
+  report = dd.evaluate(made, images, recipe="converged", **few)
+  assert report["label_regime"] == "hard"
+  report = dd.evaluate(
+      made, images, recipe=dict(name="views", num_epochs=1), **few)
+  assert report["label_regime"] == "soft_views"
+  assert report["recipe"]["batch_size"] == RECIPE["batch_size"]
+  with pytest.raises(ConfigError, match="views that the set has labels of"):
+    dd.evaluate(made, images, recipe=dict(name="views", batch_size=2), **few)
+
+
+@pytest.mark.parametrize("kind", ["table", "series", "binary"])
+def test_samples_that_are_no_images(kind):
+  shape = dict(table=(5,), series=(6, 2), binary=(5,))[kind]
+  y = np.arange(20) % (2 if kind == "binary" else 3)
+  x = np.random.default_rng(0).normal(size=(20, *shape)) + y.reshape(
+      -1, *[1] * len(shape))
+  source = dd.from_arrays(
+      x, y, x[:6], y[:6],
+      **dict(kind="series") if kind == "series" else {})
+  method = methods.rded(
+      teacher=dict(num_epochs=1, batch_size=8),
+      candidates=3,
+      recipe=dict(num_epochs=1, batch_size=4))
+  made = dd.condense(source, method, per_class=2)
+  assert made.views["labels"].shape[2] == made.labels.shape[1]
+  assert made.recipe["strategy"] == "" and made.recipe["mix"] == 0
+  dd.evaluate(made, source, num_networks=1, baselines="")
+
+
 def test_what_cannot_be_is_refused(made, images):
   with pytest.raises(ArtifactError, match="without_views"):
     dd.merge([made, made])
@@ -174,12 +212,23 @@ def test_what_cannot_be_is_refused(made, images):
     next(views.batches(plain, 0))
   with pytest.raises(ConfigError, match=r"\[0, 2\)"):
     next(views.batches(made, 2))
-  with pytest.raises(ArtifactError, match="views/labels"):
-    with_view_labels(plain, np.zeros((2, 3, CLASSES), np.float16))
+  for labels in (np.zeros((2, 3, CLASSES), np.float16), np.zeros(
+      (0, 9, CLASSES), np.float16), np.zeros((2, 9, CLASSES), np.float64)):
+    with pytest.raises(ArtifactError, match="views/labels"):
+      with_view_labels(plain, labels)
+  with pytest.raises(ArtifactError, match="recipe"):
+    dd.save(made._replace(recipe=dict(name="dsa")), "nowhere")
   with pytest.raises(ArtifactError, match="label_regime"):
     dd.save(made._replace(label_regime="hard"), "nowhere")
   with pytest.raises(ConfigError, match="must keep"):
     methods.rded(parameterization=dict(name="linear_bases", num_bases=2))
+  methods.rded(
+      parameterization=dict(
+          name="quantised", bits=8, inner=dict(name="pixels")))
+  with pytest.raises(ConfigError, match="`start`|'start'"):
+    methods.cim(start="noise")
+  with pytest.raises(ConfigError, match="below the"):
+    dd.condense(images, methods.cim(stage=9), dd.mlp(CLASSES), per_class=1)
   with pytest.raises(ConfigError, match="batch norms"):
     dd.condense(images, methods.sre2l(), dd.mlp(CLASSES), per_class=1)
 

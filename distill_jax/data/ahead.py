@@ -13,25 +13,29 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from distill_jax.data.host import HostRows, recording
 from distill_jax.types import Array, LazyInputs
 
-_DEPTH = 2  # steps that are read ahead
+_DEPTH = 2  # steps that are read ahead, and
+_MOST = 2**29  # bytes of them, at most
 
 
-def drawn(sample: Callable[[Array, Any], Any],
-          data) -> Callable[[Array], list[tuple[HostRows, np.ndarray]]]:
-  """`(keys [n]) -> [(host rows, [n, rows] int)]`: what samples ask of the host.
+def drawn(
+    sample: Callable[[Array, Any], Any]
+) -> Callable[[Array, Any], list[tuple[HostRows, np.ndarray]]]:
+  """`(keys [n], data) -> [(host rows, [n, rows] int)]`, what samples will read.
+
+  Nothing is said of a sampler that reads within a loop or a `vmap` of its own.
 
   Args:
     sample: of an objective, `(key, data) -> batch`.
-    data: what it samples from.
   """
   owners: list[HostRows] = []
 
-  def one(key):
+  def one(key, data):
     with recording() as asked:
       batch = sample(key, data)
     lazy = [
@@ -41,13 +45,23 @@ def drawn(sample: Callable[[Array, Any], Any],
         isinstance(node.split.inputs, HostRows)
     ]
     asked += [(node.split.inputs, node.rows) for node in lazy]
-    owners[:] = [rows for rows, _ in asked]
-    return [index.ravel() for _, index in asked]
+    owners[:] = {id(rows): rows for rows, _ in asked}.values()
+    return [
+        jnp.concatenate(
+            [index.ravel()
+             for rows, index in asked
+             if rows is owner])
+        for owner in owners
+    ]
 
-  program = jax.jit(lambda keys: jax.lax.map(one, keys))
+  program = jax.jit(
+      lambda keys, data: jax.lax.map(lambda key: one(key, data), keys))
 
-  def draw(keys):
-    found = program(keys)
+  def draw(keys, data):
+    try:
+      found = program(keys, data)
+    except jax.errors.UnexpectedTracerError:
+      return []
     return list(zip(owners, map(np.asarray, found), strict=True))
 
   return draw
@@ -59,10 +73,16 @@ def staged(draws: Sequence[tuple[HostRows, np.ndarray]],
   """Context in which rows are read ahead.
 
   Args:
-    draws: rows [steps, n] of the coming steps, of each that they ask of.
-    depth: steps read ahead, at least 1.
+    draws: pairs of a `HostRows` and the rows [steps, n] that coming steps read
+      from it.
+    depth: steps read ahead, at least 1; fewer where these are more than half a
+      gigabyte, and none where one is.
   """
-  readers = [_Reader(rows, steps, depth) for rows, steps in draws]
+  readers = []
+  for rows, steps in draws:
+    each = max(steps.shape[1] * rows.nbytes // len(rows), 1)
+    if allowed := min(depth, _MOST // each):
+      readers.append(_Reader(rows, steps, allowed))
   try:
     yield
   finally:
@@ -75,7 +95,9 @@ class _Reader:
 
   def __init__(self, rows: HostRows, steps: np.ndarray, depth: int):
     self._rows, self._steps, self._depth = rows, steps, depth
+    # Sorted rows and samples of steps; the first is in use once it was found.
     self._blocks: collections.deque = collections.deque()
+    self._in_use = 0
     self._pending: np.ndarray | None = None
     self._closed = False
     self._changed = threading.Condition()
@@ -99,12 +121,14 @@ class _Reader:
           if (where := _places(known, index)) is not None:
             for _ in range(place):  # of steps that are over
               self._blocks.popleft()
+            self._in_use = 1
             self._changed.notify_all()
             return values[where]
         if self._closed or self._pending is None or _places(self._pending,
                                                             index) is None:
           return None
         self._blocks.clear()  # steps come in order: these are over
+        self._in_use = 0
         self._changed.notify_all()
         self._changed.wait()
 
@@ -114,7 +138,8 @@ class _Reader:
       with self._changed:
         self._pending = known
         self._changed.wait_for(
-            lambda: self._closed or len(self._blocks) < self._depth)
+            lambda: self._closed or len(self._blocks) - self._in_use < self.
+            _depth)
         if self._closed:
           return
       try:

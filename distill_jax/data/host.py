@@ -10,6 +10,7 @@ import contextlib
 import math
 import mmap
 import os
+import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
@@ -37,7 +38,8 @@ class HostRows:
       are asked for, see `ahead`; None where nothing is.
   """
 
-  def __init__(self, values: Any, rows: np.ndarray | None = None):
+  def __init__(
+      self, values: Any, rows: np.ndarray | None = None, lock: Any = None):
     """Wraps an array or what behaves like one.
 
     Args:
@@ -45,6 +47,8 @@ class HostRows:
         object with `len()` that gives samples of one shape and type for an
         array of indices, or for a single index.
       rows: [N] int, those of `values` that are meant; all by default.
+      lock: a `threading.Lock` of all that read the same values, which are never
+        read twice at once; a new one by default.
 
     Raises:
       DataError: no samples, or samples that are no arrays of numbers.
@@ -52,7 +56,7 @@ class HostRows:
     size = len(values) if rows is None else len(rows)
     if not size:
       raise DataError("`values` must hold samples; got none.")
-    self._values = values
+    self._values, self._lock = values, lock or threading.Lock()
     self._rows = None if rows is None else np.asarray(rows)
     self._by_array = _takes_arrays(values)
     self._file = _File.of(values)
@@ -116,7 +120,8 @@ class HostRows:
     """Some of these samples, in that order, still on the host."""
     rows = np.asarray(rows)
     return HostRows(
-        self._values, rows if self._rows is None else self._rows[rows])
+        self._values, rows if self._rows is None else self._rows[rows],
+        self._lock)
 
   def pieces(self):
     """Yields all samples in order, [n, ...] at a time."""
@@ -134,7 +139,8 @@ class HostRows:
 
   def load(self, index: np.ndarray) -> np.ndarray:
     """Samples [n, ...] of rows [n], read now."""
-    found = self._read(index if self._rows is None else self._rows[index])
+    with self._lock:
+      found = self._read(index if self._rows is None else self._rows[index])
     self.fetched += found.nbytes
     return found
 

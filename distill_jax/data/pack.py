@@ -96,8 +96,8 @@ def pack(
   kind, _, place = spec.partition(":")
   try:
     place, _, query = place.partition("?")
-    decoded = kind == "csv" and "image=" not in query  # a table of numbers
-    if kind in pictures.KINDS and place and not decoded:
+    of_numbers = kind == "csv" and "image=" not in query
+    if kind in pictures.KINDS and place and not of_numbers:
       root = readers.located(spec, place, data_dir)
       counts, names = _of_pictures(
           kind, root, query, partial, size, grey, ground, say)

@@ -31,11 +31,26 @@ def read(folder: Path) -> dict[str, Any]:
       file = folder / f"{kind}_{part}.npy"
       if part == "train" or file.exists():
         found[f"{kind}_{part}"] = _opened(file, mapped=kind == "x")
-  names = folder / NAMES
-  if names.exists():
-    with unpacking.reading(names):
-      found["class_names"] = json.loads(names.read_text())
+  file = folder / NAMES
+  if file.exists():
+    with unpacking.reading(file):
+      names = found["class_names"] = json.loads(file.read_text())
+    for name in [name for name in found if name.startswith("y_")]:
+      # By name: a number could be a class's name or its place.
+      found[name] = _named(found[name], names, folder)
   return found
+
+
+def _named(labels: np.ndarray, names, folder: Path) -> np.ndarray:
+  """The names of labels, which are places among the names."""
+  sound = labels.ndim == 1 and labels.dtype.kind in "iu" and isinstance(
+      names, list) and names
+  if not sound or not 0 <= labels.min(initial=0) <= labels.max(
+      initial=0) < len(names):
+    raise DataError(
+        f"`spec` must hold labels that are places in {NAMES}; those of "
+        f"{folder} are others. Pack the data again.")
+  return np.array(names, str)[labels]
 
 
 def _opened(file: Path, mapped: bool) -> np.ndarray | HostRows:

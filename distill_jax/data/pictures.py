@@ -16,8 +16,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from distill_jax import unpacking
-from distill_jax.data import delimited, image_folder, parts
+from distill_jax.data import delimited, image_folder, labelling, parts
 from distill_jax.errors import DataError, plain
 
 KINDS = ("folder", "csv", "parquet")
@@ -29,8 +31,8 @@ class Picture(NamedTuple):
   """An image that is not decoded yet.
 
   Attributes:
-    path: of the file; of content from elsewhere where it stands, for messages.
-    content: of the file, or None to read it.
+    path: of the file, or a label for messages where `content` is given.
+    content: bytes of a file; None to read `path`.
   """
 
   path: Path
@@ -39,11 +41,11 @@ class Picture(NamedTuple):
 
 class Part(NamedTuple):
   """Attributes:
-    labels: the class of each picture.
+    labels: [N] str, the class of each picture.
     pictures: `() -> iterator` over them, in the same order.
   """
 
-  labels: list[str]
+  labels: np.ndarray
   pictures: Callable[[], Iterator[Picture]]
 
 
@@ -81,14 +83,28 @@ def _columns(query: str) -> dict[str, str]:
 
 
 def _named(found: dict[str, Part]) -> tuple[dict[str, Part], list[str]]:
-  names = sorted({label for part in found.values() for label in part.labels})
-  return found, names
+  """Parts with one name for each class, and these in their usual order."""
+  plain_ones = {
+      name:
+          part._replace(
+              labels=labelling.as_labels(f"y_{name}", part.labels).astype(str))
+      for name, part in found.items()
+  }
+  every = {label for part in plain_ones.values() for label in part.labels}
+  names = list(labelling.in_order(map(str, every)))
+  return {
+      name:
+          part._replace(
+              labels=np.array(names)[labelling.indices(
+                  f"y_{name}", part.labels, names)])
+      for name, part in plain_ones.items()
+  }, names
 
 
 def _of_folder(root, left_out):
   found = {}
   for name, files in image_folder.files_of(root, left_out).items():
-    labels = [file.parent.name for file in files]
+    labels = np.array([file.parent.name for file in files])
     found[name] = Part(labels, lambda files=files: map(Picture, files))
   return _named(found)
 
@@ -107,8 +123,7 @@ def _of_table(root: Path, columns):
     if f"x_{name}" in table:
       files = [folder / path for path in table[f"x_{name}"]]
       found[name] = Part(
-          list(map(str, table[f"y_{name}"])),
-          lambda files=files: map(Picture, files))
+          np.array(table[f"y_{name}"]), lambda files=files: map(Picture, files))
   return _named(found)
 
 
@@ -135,9 +150,8 @@ def _of_parquet(root: Path, columns):
   names = _class_names(schema, label)
   found = {}
   for part, own in by_part.items():
-    labels = [
-        value for file in own for value in _read(parquet, file, label, names)
-    ]
+    labels = np.array(
+        [value for file in own for value in _read(parquet, file, label, names)])
     found[part] = Part(
         labels,
         lambda own=own: (
@@ -178,8 +192,8 @@ def _class_names(schema, label: str) -> list[str]:
     return []
 
 
-def _read(parquet, file: Path, label: str, names: list[str]) -> list[str]:
-  """The labels of a file, as texts."""
+def _read(parquet, file: Path, label: str, names: list[str]) -> list:
+  """The labels of a file: as they are, or their names."""
   with unpacking.reading(file):
     values = parquet.read_table(file, columns=[label])[label].to_pylist()
   for row, value in enumerate(values):
@@ -189,7 +203,7 @@ def _read(parquet, file: Path, label: str, names: list[str]) -> list[str]:
       raise DataError(
           f"`spec` must have a label in every row; row {row} of {file} has "
           f"{plain(value)}.")
-  return [names[value] if names else str(value) for value in values]
+  return [names[value] if names else value for value in values]
 
 
 def _pictures(parquet, file: Path, image: str) -> Iterator[Picture]:

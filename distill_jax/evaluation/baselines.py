@@ -47,7 +47,7 @@ from distill_jax.parameterization import from_spec as parameterization_of
 from distill_jax.parameterization.quantised import Quantiser
 from distill_jax.selection import (
     class_mean,
-    class_parts,
+    initialiser,
     kmeans,
     random_real,
 )
@@ -402,9 +402,7 @@ def _byte_matched_quantised(setting: _Setting):
 def _encoded(setting: _Setting):
   stored = parameterization_of(setting.encoding)
   source, classes = setting.source, setting.classes
-  init = stored.init
-  if stored.init_for is not None:
-    init = stored.init_for(partial(class_parts, source.train), classes)
+  init = initialiser(stored, source.train, classes)
   drawn = random_real(
       setting.k_draw, source.train, np.repeat(classes, stored.inputs_per_row),
       setting.num_sets)

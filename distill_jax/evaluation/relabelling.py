@@ -14,8 +14,8 @@ from distill_jax.types import Array, Network, PyTree
 
 class Relabelling(NamedTuple):
   """Attributes:
-    relabel: `(inputs [M, ...]) -> logits [views, P, K]` float16, views as those
-      of the set.
+    relabel: `(inputs [M, ...]) -> logits [views, P, K]`, of the views of the
+      set.
     teacher: variables.
     num_views: that are labelled.
   """
@@ -26,7 +26,7 @@ class Relabelling(NamedTuple):
 
 
 def relabelling_of(artifact: Artifact, student) -> Relabelling | None:
-  """How other samples are labelled as the set is; None where nothing says.
+  """How other samples are labelled as the set is; None if no teacher fits.
 
   Args:
     artifact: the set.
@@ -46,13 +46,16 @@ def relabelling_of(artifact: Artifact, student) -> Relabelling | None:
   num = len(artifact.views["labels"])
   how = views.views_of(artifact.recipe)
 
-  def outputs(inputs):
-    return network.apply(variables, inputs)[0]
+  @jax.jit
+  def labelled(variables, inputs):
+    return views.labelled(
+        how,
+        lambda x: network.apply(variables, x)[0],
+        inputs,
+        num,
+        dtype=artifact.views["labels"].dtype)
 
-  labelled = jax.jit(partial(views.labelled, how, outputs, num_views=num))
-  return Relabelling(
-      lambda inputs: labelled(inputs).astype(artifact.views["labels"].dtype),
-      variables, num)
+  return Relabelling(partial(labelled, variables), variables, num)
 
 
 def _fits(network: Network, variables: PyTree, example) -> bool:

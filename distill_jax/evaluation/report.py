@@ -155,7 +155,7 @@ def report_dict(
 
 def _classes_in(artifact: Artifact) -> int:
   """Classes that labels name, or all of them where labels are soft."""
-  if artifact.label_regime != "hard":
+  if not artifact.hard_rows:
     return artifact.num_classes
   labels = artifact.labels
   if artifact.label_space == "centred":

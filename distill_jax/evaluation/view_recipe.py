@@ -31,14 +31,14 @@ def views(
     batch_size: int = 50,
     temperature: float = 20.0,
     loss: str = "kl",
+    num_views: int = 0,
     seed: int = 0) -> Recipe:
   """AdamW on seeded views, each labelled by the set's teacher.
 
-  Epoch e trains on view e modulo the views that the set has labels of. The step
-  size falls along the first half of a cosine, to half of itself, as RDED's
-  code has it. A set without labels of views trains on the same views with its
-  label rows, mixed as the samples are, and their cross-entropy: the row of hard
-  labels, with nothing else changed.
+  Epoch e trains on view e modulo `num_views`. The step size falls along the
+  first half of a cosine, to half of itself, as RDED's code has it. A set
+  without labels of views trains on the same views with its label rows, mixed as
+  the samples are, by their cross-entropy.
 
   Args:
     num_epochs: E, at least 1.
@@ -50,6 +50,7 @@ def views(
     temperature: that both logits are divided by, positive; for kl alone.
     loss: kl, the divergence of the student's probabilities from the teacher's;
       or mse, half the squared distance of logits.
+    num_views: that epochs go through in turn; 0 for one in each epoch.
     seed: of all views.
   """
   check_counts(num_epochs=num_epochs, batch_size=batch_size)
@@ -61,6 +62,9 @@ def views(
   if loss not in LOSSES:
     raise ValueError(
         f"`loss` must be one of {', '.join(LOSSES)}; got {loss!r}.")
+  if num_views < 0:
+    raise ValueError(f"`num_views` must be at least 0; got {num_views}.")
+  period = num_views or num_epochs
   how = Views(strategy, mix, batch_size, seed)
   apply = seen(how)
 
@@ -74,6 +78,10 @@ def views(
     samples = training_set.samples
     taught, size = samples.view_labels, len(samples.inputs)
     soft = not isinstance(taught, tuple)
+    if soft and len(taught) < min(period, num_epochs):
+      raise ValueError(
+          f"`num_views` must be at most the {len(taught)} views that the set "
+          f"has labels of; got {min(period, num_epochs)}.")
     num_steps = num_epochs * -(-size // min(batch_size, size))
     optimizer = optax.adamw(
         lambda t: step_size * (1 + jnp.cos(jnp.pi * t / (2 * num_steps))) / 2,
@@ -95,11 +103,11 @@ def views(
 
     def epoch(carry, item):
       number, key = item
-      chosen = view(how, number % len(taught) if soft else number, size)
+      chosen = view(how, number % period, size)
       num = len(chosen.rows)
       logits = ()
       if soft:
-        logits = taught[number % len(taught)]
+        logits = taught[number % period]
         logits = logits.reshape(*chosen.rows.shape, -1)
       keys = jax.random.split(key, num)
       return jax.lax.scan(step, carry, (*chosen, logits, keys))[0], None
@@ -113,4 +121,4 @@ def views(
       (("num_epochs", num_epochs), ("strategy", strategy), ("mix", mix),
        ("step_size", step_size), ("weight_decay", weight_decay),
        ("batch_size", batch_size), ("temperature", temperature), ("loss", loss),
-       ("seed", seed)))
+       ("num_views", num_views), ("seed", seed)))

@@ -26,8 +26,8 @@ MEANINGS = {
         "weight of the cross-entropy of trained networks; 0 for "
         "none.",
     "candidates":
-        "real samples of each class among which is chosen; at least as many "
-        "as the set has of it, at most all.",
+        "real samples drawn of each class, from which the best are kept; at "
+        "least as many as the set has of it, at most all.",
     "clamp": "whether images are kept between black and white.",
     "clip_average":
         "gradients are clipped to this many times their running "
@@ -99,9 +99,6 @@ MEANINGS = {
     "num_frequencies": "random frequencies of the characteristic functions.",
     "num_initialisations": "fresh networks of an outer step.",
     "num_steps": "outer updates.",
-    "num_views":
-        "views of the set whose labels are kept; later epochs go through them "
-        "again. 0 for one in each epoch.",
     "of": "the method that is split, {\"name\": ..., settings}.",
     "optimizer": "of the set: adam, adabelief, lamb or sgd.",
     "parameterization":

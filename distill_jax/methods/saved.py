@@ -99,8 +99,8 @@ def continued(
   centred = label_space == "centred"
   rows = uncentred(labels) if centred else labels
   wanted = uncentred(begun.labels) if centred else begun.labels
-  if saved.label_regime == "hard" and not np.array_equal(
-      classes_of_labels(rows), classes_of_labels(wanted)):
+  if saved.hard_rows and not np.array_equal(classes_of_labels(rows),
+                                            classes_of_labels(wanted)):
     raise _wrong(
         path, "with as many samples of each class, in the order of classes",
         "another order")

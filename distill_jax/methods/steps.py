@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from distill_jax import processes
 from distill_jax.compilation import make_room
 from distill_jax.data import ahead
 from distill_jax.data.host import is_host
@@ -187,8 +188,9 @@ class _Chunks:
       if not self._compiled:
         self._watch.compiled(compiled.memory_analysis(), shares)
       self._compiled[size] = compiled
+    reading_ahead = self._ahead(key, state, size, data)
     begin = time.perf_counter()
-    with self._watch.running(size), self._ahead(key, state, size, data):
+    with self._watch.running(size), reading_ahead:
       result = self._compiled[size](*args, per_step=per_step)
       result = jax.block_until_ready(result)
     self.seconds_per_step = (time.perf_counter() - begin) / size
@@ -199,10 +201,10 @@ class _Chunks:
     if not any(map(is_host, jax.tree.leaves(data, is_leaf=is_host))):
       return contextlib.nullcontext()
     if self._draw is None:
-      self._draw = ahead.drawn(self._plan.estimator.sample, data)
+      self._draw = ahead.drawn(self._plan.estimator.sample)
     steps = int(state.step) + jnp.arange(size)
     keys = jax.vmap(lambda step: step_keys(key, step)[0])(steps)
-    return ahead.staged(self._draw(keys))
+    return ahead.staged(self._draw(keys, data))
 
 
 def _check_room(analysis) -> None:
@@ -212,13 +214,14 @@ def _check_room(analysis) -> None:
     ConfigError: with what is needed, what is free, and what to change.
   """
   needed, free = analysis.temp_size_in_bytes, free_memory()
-  if free is not None and needed > free:
+  lacking = free is not None and needed > free
+  if processes.largest(lacking):  # all of them stop, or none
     where = "the host" if platform() == "cpu" else "the device"
     raise ConfigError(
         "a step must fit into memory; it needs "
-        f"{in_bytes(needed)} beside the data, and {in_bytes(free)} of {where} "
-        "are free. Lower `batch_size`, the number of samples or the width of "
-        "the network, or share the work over more devices.")
+        f"{in_bytes(needed)} beside the data, and {in_bytes(free or 0)} of "
+        f"{where} are free. Lower `batch_size`, the number of samples or the "
+        "width of the network, or share the work over more devices.")
 
 
 def taken(info: Info) -> np.ndarray:

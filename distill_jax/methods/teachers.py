@@ -52,9 +52,9 @@ class Teacher(NamedTuple):
   measured: dict[str, Any]
 
   @property
-  def outputs(self) -> Callable[[Array], Array]:
-    """`(inputs [B, ...]) -> logits [B, K]`, in inference mode."""
-    return lambda inputs: self.network.apply(self.variables, inputs)[0]
+  def apply(self) -> Callable[[PyTree, Array], Array]:
+    """`(variables, inputs [B, ...]) -> logits [B, K]`, in inference mode."""
+    return lambda variables, inputs: self.network.apply(variables, inputs)[0]
 
 
 def network_of(s: SimpleNamespace, task: Task) -> tuple[dict, Network]:

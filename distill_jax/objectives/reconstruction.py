@@ -35,7 +35,8 @@ def reconstruction(network: Network, *, stage: int = 1) -> Objective:
   on the size of the set.
 
   Args:
-    network: the teacher; sampled from are `Originals`.
+    network: the teacher. The data that `sample` returns as they are, are
+      `Originals`.
     stage: phi's place among `Network.stages`, from 0.
 
   Returns:

@@ -8,7 +8,8 @@ are mean and biased variance, over batch and space, of what batch norm l of the
 teacher reads; m_l and s_l its running statistics; the norms are not squared,
 and w is 10 for the first batch norm, 1 for the others. The teacher is in
 inference mode. What differs from the published code: all samples of the set are
-one batch, where it takes one image of each class at a time.
+one batch, where it takes one image of each class at a time; and augmentation is
+drawn for each image, where it is drawn for a batch.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from distill_jax import distances
 from distill_jax.augmentation import Augmentation, identity
 from distill_jax.errors import ConfigError
 from distill_jax.labels import cross_entropy
@@ -32,8 +34,8 @@ def recovery(
   """Classification by a teacher, and the statistics of its batch norms.
 
   Args:
-    network: the teacher, with batch norms of flax linen; sampled from are its
-      variables.
+    network: the teacher, with batch norms of flax linen. The data that `sample`
+      returns as they are, are its variables.
     weight: a, of the statistics.
     first: w of the first batch norm.
     augmentation: A, of all samples, one draw an image.
@@ -79,8 +81,8 @@ def with_statistics(call: Callable[[], Array],
       mean, variance = args[0].mean(axes), args[0].var(axes)
       known = module.variables["batch_stats"]
       apart.append(
-          jnp.linalg.norm(mean - known["mean"]) +
-          jnp.linalg.norm(variance - known["var"]))
+          distances.norm(mean - known["mean"]) +
+          distances.norm(variance - known["var"]))
     return method(*args, **kwargs)
 
   with nn.intercept_methods(record):
@@ -93,7 +95,7 @@ def with_statistics(call: Callable[[], Array],
   return outputs, (weights * jnp.stack(apart)).sum()
 
 
-def keeps(network: Network, example: Array) -> bool:
+def has_batch_norms(network: Network, example: Array) -> bool:
   """Whether a network calls batch norms of linen."""
   variables = jax.eval_shape(network.init, jax.random.key(0), example)
   try:

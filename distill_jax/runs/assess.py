@@ -44,6 +44,7 @@ from distill_jax.runs.console import Countdown, say, working
 from distill_jax.runs.students import Named, Student, students
 from distill_jax.text.words import is_text, snapped
 from distill_jax.types import Array
+from distill_jax.views import views_of
 
 
 class Settings(NamedTuple):
@@ -199,7 +200,7 @@ def assess(
   chosen = students(network, artifact, source)
   settings = (settings or Settings()).sized(chance=chosen[0].trained)
   if recipe is not None:
-    artifact = artifact._replace(recipe=_spec(recipe, source))
+    artifact = _with_recipe(artifact, recipe, source)
   check_evaluation(
       settings,
       *(student.spec for student in chosen),
@@ -442,6 +443,34 @@ def _baseline_names(text: str, **kind: bool) -> tuple[str, ...]:
 
 def _column_names(text: str) -> tuple[str, ...]:
   return some_of(COLUMNS, "columns", text)
+
+
+def _with_recipe(
+    artifact: Artifact, recipe: Recipe | Mapping[str, Any] | str,
+    source) -> Artifact:
+  """The set under another recipe.
+
+  Raises:
+    ConfigError: other views than those that the set has labels of.
+  """
+  spec = _spec(recipe, source)
+  if not artifact.views:
+    return artifact._replace(recipe=spec)
+  if spec["name"] != artifact.recipe["name"]:  # it knows no views
+    return artifact.without_views()._replace(recipe=spec)
+  if isinstance(recipe, Mapping):  # the rest stays as it is
+    spec = from_spec({**artifact.recipe, **recipe}).spec
+  own = views_of(artifact.recipe)
+  if views_of(spec) != own:
+    raise ConfigError(
+        f"`recipe` must draw the views that the set has labels of, "
+        f"{own._asdict()}; got {views_of(spec)._asdict()}. Take another recipe "
+        "to train on its classes alone.")
+  # The views that are there, however many epochs there are.
+  return artifact._replace(
+      recipe={
+          **spec, "num_views": len(artifact.views["labels"])
+      })
 
 
 def _spec(recipe: Recipe | Mapping[str, Any] | str,

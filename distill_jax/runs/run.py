@@ -234,7 +234,8 @@ class Run:
               }.get(self.method.model, "network")
           },
           quantised=dict(stored.spec).get("name") == "quantised",
-          encoded=bool(stored.spec) and stored.keeps_inputs)
+          encoded=bool(stored.spec) and stored.keeps_inputs,
+          relabelled=bool(self.method.settings.get("keep_teacher")))
       with processes.in_turn():
         workdir.create(self.folder)
         held.enter_context(alone(self.folder))

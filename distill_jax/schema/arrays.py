@@ -177,13 +177,22 @@ def _check_views(artifact) -> None:
       artifact.label_regime)
   if not there:
     return
-  found, outputs = views["labels"], artifact.labels.shape[1]
+  recipe, size = artifact.recipe, artifact.num_samples
+  batch = recipe.get("batch_size")
   require(
-      getattr(found, "ndim", 0) == 3 and
-      found.shape[1] >= artifact.num_samples and found.shape[2] == outputs,
-      "views/labels", "be [views, samples of each or more, outputs]",
-      getattr(found, "shape",
-              type(found).__name__))
+      recipe.get("name") == "views" and type(batch) is int and batch > 0,
+      "recipe", "be views, with a batch_size, for a set with labels of views",
+      recipe.get("name"))
+  batch = min(batch, size)
+  places, outputs = -(-size // batch) * batch, artifact.labels.shape[1]
+  found = views["labels"]
+  known = getattr(found, "dtype", None) in (np.float16, np.float32)
+  require(
+      known and found.ndim == 3 and found.shape[0] > 0 and
+      found.shape[1:] == (places, outputs), "views/labels",
+      f"be float16 or float32 [views, {places}, {outputs}] for batches of "
+      f"{batch}", f"{getattr(found, 'dtype', type(found).__name__)} "
+      f"{getattr(found, 'shape', '')}")
 
 
 def _check_labels(artifact) -> None:
