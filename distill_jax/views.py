@@ -151,10 +151,10 @@ def batches(artifact, number: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         "`artifact` must have labels of views; got a set with "
         f"{artifact.label_regime} labels. Distil with rded, cim or sre2l.")
   labels = artifact.views["labels"]
-  if not 0 <= number < len(labels):
+  if not isinstance(number, int) or not 0 <= number < len(labels):
     raise ConfigError(
-        f"`number` must be in [0, {len(labels)}), the views that are kept; got "
-        f"{number}.")
+        f"`number` must be an integer in [0, {len(labels)}), the views that "
+        f"are kept; got {number}.")
   views, inputs = views_of(artifact.recipe), jnp.asarray(artifact.inputs)
   apply, chosen = jax.jit(seen(views)), view(views, number, len(inputs))
   size = chosen.rows.shape[1]

@@ -249,6 +249,16 @@ def test_tables_of_paths_and_parquet_files_read_as_the_folder(tmp_path):
     source = dd.read(f"npy:{out}?test=0")
     assert source.class_names == tuple(map(str, numbers))
     np.testing.assert_array_equal(source.train.labels, np.arange(len(numbers)))
+  parted = tmp_path / "parted"
+  (parted / "data").mkdir(parents=True)
+  for i, name in enumerate(("train_0", "Test.1", ".hidden")):
+    table = pyarrow.table({"image": images, "label": [i] + numbers[1:]})
+    parquet.write_table(table, parted / "data" / f"{name}.parquet")
+  with pytest.raises(DataError, match="one of the classes.*got '?1"):
+    pack.pack(f"parquet:{parted}", tmp_path / "parted_out", size=(4, 4))
+  (parted / "data" / "Test.1.parquet").rename(parted / "data" / "x.parquet")
+  with pytest.raises(DataError, match="begin with a part; got x.parquet"):
+    pack.pack(f"parquet:{parted}", tmp_path / "parted_out", size=(4, 4))
   out = tmp_path / "none"
   broken = pyarrow.table({"image": [b"no image"], "label": [0]})
   parquet.write_table(broken, tmp_path / "broken.parquet")
@@ -266,6 +276,33 @@ def test_tables_of_paths_and_parquet_files_read_as_the_folder(tmp_path):
     with pytest.raises(DataError, match=message):
       pack.pack(spec, out, size=(4, 4))
     assert not out.exists()
+
+
+def test_values_that_change_from_row_to_row_are_refused(tmp_path):
+
+  class Values:
+
+    def __init__(self, odd):
+      self.odd = odd
+
+    def __len__(self):
+      return len(X)
+
+    def __getitem__(self, row):
+      return self.odd if row == 7 else X[int(row)]
+
+  for odd, message in ((X[7] / np.float32(255), "one type and shape.*row 7"),
+                       (X[7][:2], "one type and shape.*row 7"),
+                       ((X[7], Y[7]), "row 7 is none")):
+    with pytest.raises(DataError, match=message):
+      data.from_host(Values(odd), Y)
+  with pytest.raises(DataError, match="have a length"):
+    data.from_host(iter(X), Y)
+  np.save(tmp_path / "x.npy", X)
+  changed = np.load(tmp_path / "x.npy", mmap_mode="c")
+  changed[0] += 1  # in memory alone
+  source = data.from_host(changed, Y, test_fraction=0)
+  np.testing.assert_array_equal(source.train.inputs.read([0]), X[:1] + 1)
 
 
 def test_samples_decoded_on_the_fly_by_grain():

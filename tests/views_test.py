@@ -249,5 +249,37 @@ def test_a_given_teacher_is_taken(made, images, tmp_path):
   jax.tree.map(
       np.testing.assert_array_equal, other.views["teacher"],
       made.views["teacher"])
-  with pytest.raises(ConfigError, match="other weights"):
-    dd.condense(images, method, {"name": "mlp", "widths": [6]}, per_class=1)
+  for other in (dict(widths=[6]), dict(widths=[5], initialisation="he_normal")):
+    with pytest.raises(ConfigError, match="teacher's network.*is another"):
+      dd.condense(images, method, dict(name="mlp", **other), per_class=1)
+
+
+def test_a_network_of_lists_keeps_its_teacher(images, tmp_path):
+  """Files hold tuples; the teacher is poured back into the user's lists."""
+
+  def init(key, example):
+    del example
+    return [0.1 * jax.random.normal(key, (16, CLASSES)), jnp.zeros(CLASSES)]
+
+  def apply(params, x):
+    return x.reshape(len(x), -1) @ params[0] + params[1]
+
+  network = dd.from_functions(init, apply)
+  settings = dict(candidates=4, num_crops=0, recipe=RECIPE)
+  taught = methods.rded(teacher=dict(num_epochs=1, batch_size=8), **settings)
+  own = dd.condense(images, taught, network, per_class=1)
+  own.save(tmp_path / "own.safetensors")
+  assert relabelling_of(dd.load(tmp_path / "own.safetensors"), network)
+  given = methods.rded(
+      teacher=dict(file=str(tmp_path / "own.safetensors")), **settings)
+  again = dd.condense(images, given, network, per_class=1)
+  jax.tree.map(
+      np.testing.assert_array_equal, own.views["teacher"],
+      again.views["teacher"])
+
+
+def test_a_teacher_that_diverges_is_named(images):
+  method = methods.rded(
+      teacher=dict(num_epochs=1, batch_size=8, learning_rate=1e30))
+  with pytest.raises(ConfigError, match="the teacher diverged"):
+    dd.condense(images, method, {"name": "mlp", "widths": [5]}, per_class=1)

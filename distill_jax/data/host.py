@@ -53,13 +53,19 @@ class HostRows:
     Raises:
       DataError: no samples, or samples that are no arrays of numbers.
     """
-    size = len(values) if rows is None else len(rows)
+    try:
+      size = len(values) if rows is None else len(rows)
+    except TypeError:
+      raise DataError(
+          "`values` must have a length and give samples by index; got "
+          f"{type(values).__name__}.") from None
     if not size:
       raise DataError("`values` must hold samples; got none.")
     self._values, self._lock = values, lock or threading.Lock()
     self._rows = None if rows is None else np.asarray(rows)
     self._by_array = _takes_arrays(values)
     self._file = _File.of(values)
+    self.dtype, self.shape = None, ()  # until the first sample is read
     first = self._read(np.zeros(1, np.int64) if rows is None else rows[:1])
     if first.dtype.kind not in "uif":
       raise DataError(
@@ -149,7 +155,23 @@ class HostRows:
       return self._file.read(rows)
     if self._by_array:
       return np.asarray(self._values[rows])
-    return np.stack([np.asarray(self._values[int(row)]) for row in rows])
+    found = [self._one(int(row)) for row in rows]
+    for row, one in zip(rows, found, strict=True):
+      kind = self.dtype or found[0].dtype
+      shape = self.shape[1:] or found[0].shape
+      if one.dtype != kind or one.shape != shape:
+        raise DataError(
+            "`values` must give samples of one type and shape, "
+            f"{kind} {shape}; got {one.dtype} {one.shape} in row {row}.")
+    return np.stack(found)
+
+  def _one(self, row: int) -> np.ndarray:
+    try:
+      return np.asarray(self._values[row])
+    except ValueError as error:  # such as pairs of image and label
+      raise DataError(
+          f"`values` must give samples that are arrays of numbers; row {row} "
+          f"is none: {error}.") from error
 
 
 class _File:
@@ -168,7 +190,8 @@ class _File:
   def of(cls, values) -> "_File | None":
     """Of a whole memory-mapped array in C order; None of anything else."""
     whole = isinstance(values, np.memmap) and isinstance(
-        values.base, mmap.mmap) and values.flags.c_contiguous
+        values.base, mmap.mmap) and values.flags.c_contiguous and (
+            values.mode != "c")  # whose changes the file does not have
     return cls(values) if whole else None
 
   def read(self, rows: np.ndarray) -> np.ndarray:

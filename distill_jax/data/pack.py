@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,7 @@ from distill_jax.environment import num_cores
 from distill_jax.errors import DataError, plain
 
 _AHEAD = 512  # images that are decoded or wait to be written
+_LARGEST = 2**24  # pixels of an image
 
 
 def main(argv=None) -> None:
@@ -90,9 +92,13 @@ def pack(
   """
   if out.exists():
     raise DataError(f"`out` must be a new folder; {out} is there already.")
-  partial = out.with_name(f".{out.name}.partial")
-  shutil.rmtree(partial, ignore_errors=True)
-  partial.mkdir(parents=True)
+  try:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(
+        tempfile.mkdtemp(
+            prefix=f".{out.name}.", dir=out.parent, suffix=".part"))
+  except OSError as error:
+    raise _unwritable(out, error) from error
   kind, _, place = spec.partition(":")
   try:
     place, _, query = place.partition("?")
@@ -102,27 +108,39 @@ def pack(
       counts, names = _of_pictures(
           kind, root, query, partial, size, grey, ground, say)
     else:
-      counts, names = _of_arrays(spec, data_dir, partial, size)
+      counts, names = _of_arrays(spec, data_dir, partial, size, grey)
     (partial / NAMES).write_text(json.dumps(names))
-    os.replace(partial, out)
+    partial.chmod(0o755)  # made for this user alone
+    os.rename(partial, out)
+  except OSError as error:
+    raise _unwritable(out, error) from error
   finally:
     shutil.rmtree(partial, ignore_errors=True)
   return sum(counts.values())
+
+
+def _unwritable(out: Path, error: OSError) -> DataError:
+  return DataError(
+      f"`out` must be a new folder that can be written; got {out}: "
+      f"{error.strerror}.")
 
 
 def _sides(text: str | None) -> tuple[int, int] | None:
   found = image_folder.sides(text or "1")
   if not found:
     raise DataError(f"`size` must be 32 or HxW; got {plain(text)!r}.")
+  if found[0] * found[1] > _LARGEST:
+    raise DataError(
+        f"`size` must be at most {_LARGEST:,} pixels in all; got {text}.")
   return text and found
 
 
-def _of_arrays(spec, data_dir, out, size):
+def _of_arrays(spec, data_dir, out, size, grey):
   """Parts of a SPEC that is read whole: its raw inputs and labels."""
-  if size is not None:
+  if size is not None or grey:
     raise DataError(
-        "`size` must be left out but for images that are decoded here: "
-        "folder:DIR, csv:FILE?image=COLUMN and parquet:PLACE.")
+        "`size` and `grey` must be left out but for images that are decoded "
+        "here: folder:DIR, csv:FILE?image=COLUMN and parquet:PLACE.")
   source = readers.read(spec, data_dir=data_dir)
   if source.raw_dtype == "int32":
     raise DataError("`spec` must name images or numbers; got texts.")
@@ -156,10 +174,14 @@ def _of_pictures(kind, root, query, out, size, grey, ground, say):
           rows.write(image.reshape(shape))
           labels.append(numbers[label])
     missing = set(range(len(names))) - set(labels)
+    if len(names) < 2 or not labels:
+      raise DataError(
+          f"`spec` must hold images of two classes or more in {part}; {root} "
+          f"has {len(labels)} of {len(set(labels))}.")
     if part == "train" and missing:
       raise DataError(
           f"`spec` must hold images of every class; {names[min(missing)]} has "
-          f"none in {root}.")
+          f"none in {root}. Leave it out of the names, or add images.")
     np.save(out / f"y_{part}.npy", np.array(labels, np.int32))
     counts[part] = len(labels)
   if left_out:

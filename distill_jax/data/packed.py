@@ -57,6 +57,8 @@ def _opened(file: Path, mapped: bool) -> np.ndarray | HostRows:
   try:
     mode = "r" if mapped else None
     array = np.load(file, mmap_mode=mode, allow_pickle=False)
+    if not array.ndim:
+      raise ValueError("it holds one number")
     return HostRows(array) if mapped else array
   except (OSError, ValueError, EOFError) as error:
     raise DataError(

@@ -6,12 +6,15 @@
   parquet:PLACE[?image=COLUMN&label=COLUMN]  encoded images in a column, as
                                           Hugging Face data sets keep them
 
-PLACE of parquet is a file or a folder of files whose names begin with a part,
-such as `train-00000-of-00002.parquet`; a file of no part is the training part.
+PLACE of parquet is a file, or a folder of files (or its folder `data`) whose
+names begin with a part, such as `train-00000-of-00002.parquet`; where none
+does, all are the training part.
 Columns are `image` or `img`, and `label`, by default. Nothing is decoded here.
 """
 
 import json
+import re
+import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -74,31 +77,31 @@ def parts_of(kind: str, root: Path, query: str,
 
 def _columns(query: str) -> dict[str, str]:
   """Names of the columns `image` and `label` that a SPEC says."""
-  given = dict(item.partition("=")[::2] for item in query.split("&") if item)
+  given = {
+      name: urllib.parse.unquote(value) for name, _, value in (
+          item.partition("=") for item in query.split("&") if item)
+  }
   if not set(given) <= {"image", "label"} or not all(given.values()):
     raise DataError(
-        "`spec` must go on with image=COLUMN and label=COLUMN after its ?, "
-        f"joined by &; got {plain(query)!r}.")
+        "`spec` must go on with image=COLUMN and label=COLUMN alone after its "
+        f"?, joined by &; got {plain(query)!r}.")
   return given
 
 
 def _named(found: dict[str, Part]) -> tuple[dict[str, Part], list[str]]:
-  """Parts with one name for each class, and these in their usual order."""
-  plain_ones = {
-      name:
-          part._replace(
-              labels=labelling.as_labels(f"y_{name}", part.labels).astype(str))
+  """Parts with the name of each picture's class, and the names in order."""
+  texts = {
+      name: labelling.as_labels(f"y_{name}", part.labels).astype(str)
       for name, part in found.items()
   }
-  every = {label for part in plain_ones.values() for label in part.labels}
-  names = list(labelling.in_order(map(str, every)))
+  names = labelling.name_classes(texts["train"])
   return {
       name:
           part._replace(
               labels=np.array(names)[labelling.indices(
-                  f"y_{name}", part.labels, names)])
-      for name, part in plain_ones.items()
-  }, names
+                  f"y_{name}", texts[name], names)])
+      for name, part in found.items()
+  }, list(names)
 
 
 def _of_folder(root, left_out):
@@ -121,7 +124,7 @@ def _of_table(root: Path, columns):
   found = {}
   for name in parts.NAMES:
     if f"x_{name}" in table:
-      files = [folder / path for path in table[f"x_{name}"]]
+      files = [folder / path.strip() for path in table[f"x_{name}"]]
       found[name] = Part(
           np.array(table[f"y_{name}"]), lambda files=files: map(Picture, files))
   return _named(found)
@@ -132,33 +135,61 @@ def _of_table(root: Path, columns):
 
 def _of_parquet(root: Path, columns):
   parquet = _pyarrow()
-  files = [root] if root.is_file() else [
-      file for file in unpacking.entries(root) if file.suffix == ".parquet"
-  ]
+  by_part = _files_by_part(root)
+  label = _column(parquet, by_part, columns, "label", ("label",))
+  image = _column(parquet, by_part, columns, "image", _IMAGES)
+  names: list[str] = []
+  found = {}
+  for part, own in by_part.items():
+    labels = []
+    for file in own:
+      # Each file says what its own numbers mean.
+      known = _class_names(_schema(parquet, file), label)
+      names = names or known
+      labels += _read(parquet, file, label, known)
+    found[part] = Part(
+        np.array(labels, str if names else None),
+        lambda own=own: (
+            picture for file in own
+            for picture in _pictures(parquet, file, image)))
+  made, present = _named(found)
+  if set(present) == set(names):  # in the order that the data set gives them
+    present = names
+  return made, present
+
+
+def _files_by_part(root: Path) -> dict[str, list[Path]]:
+  """Files by the part that their names begin with."""
+  files = [root]
+  if root.is_dir():
+    places = [root, root / "data"]  # as in a repository of Hugging Face
+    files = next(
+        filter(
+            None, ([
+                file
+                for file in unpacking.entries(place)
+                if file.suffix.lower() == ".parquet" and
+                not file.name.startswith(".")
+            ]
+                   for place in places
+                   if place.is_dir())), [])
   by_part: dict[str, list[Path]] = {}
   for file in files:
-    name = parts.part_of(file.stem.partition("-")[0])
-    by_part.setdefault(name or "train", []).append(file)
+    name = re.match(r"[A-Za-z]*", file.stem)[0]
+    by_part.setdefault(parts.part_of(name) or "", []).append(file)
+  unknown = by_part.pop("", [])
+  if unknown and by_part:
+    raise DataError(
+        "`spec` must hold .parquet files whose names begin with a part; got "
+        f"{unknown[0].name} beside {next(iter(by_part.values()))[0].name}. "
+        f"Rename it, or move it away: parts are {', '.join(parts.NAMES)}.")
+  if unknown:
+    by_part = {"train": unknown}
   if "train" not in by_part:
     raise DataError(
         "`spec` must hold .parquet files of a training part, such as "
         f"train-0.parquet; {root} has none.")
-  with unpacking.reading(by_part["train"][0]):
-    schema = parquet.ParquetFile(by_part["train"][0]).schema_arrow
-  label = _column(schema, columns, "label", ("label",), root)
-  image = _column(schema, columns, "image", _IMAGES, root)
-  names = _class_names(schema, label)
-  found = {}
-  for part, own in by_part.items():
-    labels = np.array(
-        [value for file in own for value in _read(parquet, file, label, names)])
-    found[part] = Part(
-        labels,
-        lambda own=own: (
-            picture for file in own
-            for picture in _pictures(parquet, file, image)))
-  ordered = {part: found[part] for part in parts.NAMES if part in found}
-  return (ordered, names) if names else _named(ordered)
+  return {part: by_part[part] for part in parts.NAMES if part in by_part}
 
 
 def _pyarrow():
@@ -171,16 +202,26 @@ def _pyarrow():
   return parquet
 
 
-def _column(schema, columns, role: str, usual, root: Path) -> str:
-  """The column that plays a role; by default the first usual one there is."""
+def _schema(parquet, file: Path):
+  with unpacking.reading(file):
+    return parquet.ParquetFile(file).schema_arrow
+
+
+def _column(parquet, by_part, columns, role: str, usual) -> str:
+  """The column that plays a role in all files; by default the first usual one.
+  """
   wanted = [columns[role]] if role in columns else usual
-  there = [name for name in wanted if name in schema.names]
-  if not there:
-    raise DataError(
-        f"`spec` must name a column of {root} as {role}; got "
-        f"{' or '.join(wanted)}, of {plain(', '.join(schema.names), 150)}. "
-        f"Write ?{role}=COLUMN.")
-  return there[0]
+  found = None
+  for file in (file for own in by_part.values() for file in own):
+    names = _schema(parquet, file).names
+    there = [name for name in wanted if name in names]
+    if not there or found not in (None, there[0]):
+      raise DataError(
+          f"`spec` must name a column of {file} as {role}; got "
+          f"{found or ' or '.join(wanted)}, of {plain(', '.join(names), 150)}. "
+          f"Write ?{role}=COLUMN.")
+    found = there[0]
+  return found
 
 
 def _class_names(schema, label: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from distill_jax import models, views
+from distill_jax import models, schema, views
 from distill_jax.artifact import Artifact
 from distill_jax.types import Array, Network, PyTree
 
@@ -39,10 +39,13 @@ def relabelling_of(artifact: Artifact, student) -> Relabelling | None:
   network = student
   if spec and spec.get("name") in models.NETWORKS:
     network = models.from_spec(spec, artifact.num_classes)
-  variables = jax.tree.map(jnp.asarray, artifact.views["teacher"])
-  if not isinstance(network, Network) or not _fits(network, variables,
-                                                   artifact.inputs[:1]):
+  if not isinstance(network, Network):
     return None
+  like = jax.eval_shape(network.init, jax.random.key(0), artifact.inputs[:1])
+  variables = schema.poured(artifact.views["teacher"], like)
+  if variables is None:
+    return None
+  variables = jax.tree.map(jnp.asarray, variables)
   num = len(artifact.views["labels"])
   how = views.views_of(artifact.recipe)
 
@@ -56,12 +59,3 @@ def relabelling_of(artifact: Artifact, student) -> Relabelling | None:
         dtype=artifact.views["labels"].dtype)
 
   return Relabelling(partial(labelled, variables), variables, num)
-
-
-def _fits(network: Network, variables: PyTree, example) -> bool:
-  expected = jax.eval_shape(network.init, jax.random.key(0), example)
-  shapes = [
-      jax.tree.map(lambda leaf: leaf.shape, tree)
-      for tree in (expected, variables)
-  ]
-  return shapes[0] == shapes[1]

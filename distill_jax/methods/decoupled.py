@@ -11,6 +11,7 @@ all tiles of an image in an epoch, where it draws one. Batches are RDED's for
 fewer than 100 classes. For SRe2L see `objectives.recovery`.
 """
 
+import time
 from collections.abc import Mapping
 from functools import partial
 from types import SimpleNamespace
@@ -127,7 +128,8 @@ def _select(s: SimpleNamespace, key, task: Task, store) -> Prepared:
   """A teacher, and a start from the crops that it is surest of."""
   k_teacher, k_crops, k_codes = jax.random.split(key, 3)
   taught = teacher_of(s, k_teacher, task, store)
-  store.say("choosing crops of real images")
+  store.say("choosing real samples")
+  began = time.perf_counter()
   stored, classes = parameterization_of(s.parameterization), task.layout.classes
   inputs = realism.surest(
       k_crops,
@@ -139,11 +141,14 @@ def _select(s: SimpleNamespace, key, task: Task, store) -> Prepared:
       num_crops=s.num_crops if _is_image(task) else 0,
       least_area=s.least_area)
   codes = initialiser(stored, task.source.train, classes)(k_codes, inputs)
+  codes = jax.block_until_ready(codes)
   return Prepared(
       data=Originals(_as_decoded(stored, codes, inputs), taught.variables),
       start=lambda begun: begun._replace(codes=codes),
       complete=partial(_completed, s, taught),
-      measured=dict(teacher=taught.measured))
+      measured=dict(
+          teacher=taught.measured,
+          selection_seconds=round(time.perf_counter() - began, 1)))
 
 
 def _as_decoded(stored, codes, inputs):
@@ -207,7 +212,9 @@ def rded(s: SimpleNamespace) -> Method:
 
   def parts(plan: Plan, carry_out) -> Outcome:
     del carry_out
-    return Outcome(plan.start, measured=plan.prepared.measured)
+    measured = plan.prepared.measured
+    return Outcome(
+        plan.start, seconds=measured["selection_seconds"], measured=measured)
 
   # No outer step is taken: the optimizer is a placeholder.
   stepless = SimpleNamespace(**vars(s), **OUTER, num_steps=1, start="real")
@@ -242,6 +249,10 @@ def cim(s: SimpleNamespace) -> Method:
   _check_keeps(s)
 
   def check(task: Task) -> None:
+    if not _is_image(task) and s.parameterization["name"] == "multi_formation":
+      raise ConfigError(
+          "`parameterization` must be pixels for samples that are no images; "
+          "got multi_formation, of small images.")
     example, network = task.source.example, network_of(s, task)[1]
     stages = jax.eval_shape(
         lambda key, x: network.stages(network.init(key, x), x)[0],

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from distill_jax import artifact as artifacts
-from distill_jax import models, preprocessing, storage
+from distill_jax import models, preprocessing, schema, storage
 from distill_jax.checkpoint import Checkpoints
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation.evaluator import classify
@@ -83,7 +83,7 @@ def teacher_of(
   spec, network = network_of(s, task)
   like = jax.eval_shape(network.init, key, task.source.example)
   if s.teacher["file"]:
-    found = _given(s.teacher["file"], like, task)
+    found = _given(s.teacher["file"], spec, like, task)
     return Teacher(spec, network, found, dict(file=s.teacher["file"]))
   folder = store.shared / "teachers" / _name(s, key, task, spec, network)
   folder.mkdir(parents=True, exist_ok=True)
@@ -111,6 +111,13 @@ def _trained(s, key, task: Task, network) -> tuple[PyTree, dict[str, Any]]:
       augmentation=augmented(settings["strategy"], task))(
           key)
   seconds = round(time.perf_counter() - began, 1)
+  sound = [
+      jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(found.variables)
+  ]
+  if not all(sound):
+    raise ConfigError(
+        "`teacher.learning_rate` must be lower: the teacher diverged; got "
+        f"{settings['learning_rate']}.")
   name = "test" if source.validation is None else "validation"
   held_out = source.validation or source.test
   measured = dict(seconds=seconds)
@@ -123,7 +130,7 @@ def _trained(s, key, task: Task, network) -> tuple[PyTree, dict[str, Any]]:
   return found.variables, measured
 
 
-def _given(file: str, like: PyTree, task: Task) -> PyTree:
+def _given(file: str, spec, like: PyTree, task: Task) -> PyTree:
   """The teacher that a set keeps, where it fits the network and the data."""
   made = artifacts.load(file)
   if "teacher" not in (made.views or ()):
@@ -139,12 +146,13 @@ def _given(file: str, like: PyTree, task: Task) -> PyTree:
     raise ConfigError(
         "`teacher.file` must be of the run's classes, in their order; those "
         f"of {file} are others.")
-  variables = made.views["teacher"]
-  shapes = jax.tree.map(lambda leaf: leaf.shape, like)
-  if jax.tree.map(lambda leaf: leaf.shape, variables) != shapes:
+  theirs = made.provenance.get("teacher", {}).get("network") or {}
+  variables = schema.poured(made.views["teacher"], like)
+  if variables is None or (theirs and spec and theirs != spec):
     raise ConfigError(
-        f"`teacher.file` must be of the teacher's network; that of {file} has "
-        "other weights. Name its network in `teacher.network`.")
+        f"`teacher.file` must be of the teacher's network; that of {file} is "
+        f"another, {theirs or 'of other weights'}. Name it in "
+        "`teacher.network`.")
   return jax.tree.map(jnp.asarray, variables)
 
 

@@ -18,7 +18,7 @@ from distill_jax.schema.arrays import (
     modality,
 )
 from distill_jax.schema.document import fields, split
-from distill_jax.schema.nesting import nested
+from distill_jax.schema.nesting import nested, poured
 from distill_jax.schema.rules import check
 from distill_jax.schema.settings import RECIPES, json_copy
 from distill_jax.schema.sizes import (
@@ -31,5 +31,5 @@ from distill_jax.schema.sizes import (
 __all__ = [
     "ARRAYS", "RECIPES", "TREES", "check", "compressed_bytes",
     "default_raw_dtype", "fields", "json_copy", "kept", "modality", "nested",
-    "num_bytes", "split", "storage_bytes"
+    "num_bytes", "poured", "split", "storage_bytes"
 ]

@@ -51,6 +51,32 @@ def nested(name: str, tree: PyTree) -> PyTree:
   return np.asarray(tree, np.float32 if floating else dtype)
 
 
+def poured(tree: PyTree, like: PyTree) -> PyTree | None:
+  """A `nested` tree in the structure of the tree that it was made of.
+
+  Args:
+    tree: as `nested` returns it, or as it comes from a file.
+    like: of the wanted structure, with shapes at its leaves.
+
+  Returns:
+    None where they do not have the same entries and shapes.
+  """
+  if hasattr(like, "_asdict"):
+    parts = poured(tree, like._asdict())
+    return None if parts is None else type(like)(**parts)
+  if isinstance(like, Mapping):
+    if not isinstance(tree, Mapping) or set(tree) != set(like):
+      return None
+    parts = {name: poured(tree[name], part) for name, part in like.items()}
+    return None if any(p is None for p in parts.values()) else parts
+  if isinstance(like, tuple | list):
+    if not isinstance(tree, tuple | list) or len(tree) != len(like):
+      return None
+    found = [poured(one, part) for one, part in zip(tree, like, strict=True)]
+    return None if any(p is None for p in found) else type(like)(found)
+  return tree if getattr(tree, "shape", None) == like.shape else None
+
+
 def flatten(name: str, tree: PyTree, tensors: storage.Tensors):
   """Adds the leaves of a `nested` tree to `tensors`; returns its nesting."""
   if tree is None:
