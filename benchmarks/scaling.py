@@ -1,7 +1,9 @@
 """What an outer step costs as data and networks grow, and what that projects.
 
 One setting at a time is changed: classes, samples of each class, width of the
-ConvNet, side of the images (a block more for each doubling). Operations are
+ConvNet, side of the images (a block more for each doubling), and devices that
+share the classes (`--devices`, of those that JAX finds; with the environment
+XLA_FLAGS=--xla_force_host_platform_device_count=2 a CPU is two). Operations are
 counted by hand in forward passes, as in `accelerator.py`: of a step of DM
 C (B + 3 m) for C classes, B real and m distilled samples of each; of TGDD
 C (B + 6 m), whose second network classifies the set; a gradient costs two
@@ -27,6 +29,7 @@ import steps
 import timing
 
 from distill_jax import data, methods, nn
+from distill_jax.devices import on_devices
 from distill_jax.evaluation.cost import flops_of
 from distill_jax.types import Network
 
@@ -48,6 +51,7 @@ def main(argv=None) -> None:
       per_class=(1, 10, 50),
       width=(32, 64, 128),
       side=(16, 32, 64),
+      devices=(1,),
       project_devices=(1, 8, 64))
   add = parser.add_argument
   add(
@@ -87,19 +91,21 @@ def main(argv=None) -> None:
 def _measured(options) -> Iterator[dict[str, Any]]:
   """A row for each setting."""
   rate = _product_rate(options)
-  shapes = [BASE] + [
-      dict(BASE, **{name: value})
-      for name in BASE
+  base = dict(BASE, devices=1)
+  shapes = [base] + [
+      dict(base, **{name: value})
+      for name in base
       for value in getattr(options, name)
-      if value != BASE[name]
+      if value != base[name]
   ]
   for shape in shapes:
     network = _network(shape["classes"], shape["width"], shape["side"])
     forward = forward_flops(network, shape["side"])
     run = _stepper(shape, network, options.batch_size)
-    samples = timing.alternate({"step": run},
-                               rounds=options.rounds,
-                               seconds=options.seconds)["step"]
+    with on_devices(shape["devices"]):
+      samples = timing.alternate({"step": run},
+                                 rounds=options.rounds,
+                                 seconds=options.seconds)["step"]
     passes = shape["classes"] * (options.batch_size + 3 * shape["per_class"])
     seconds = float(np.median(samples))
     yield dict(
