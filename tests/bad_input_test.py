@@ -504,7 +504,7 @@ def _tampered(path):
 
 def _from_the_future(path):
   tensors, document = storage.read(_saved(path))
-  storage.write(path, tensors, {**document, "schema_version": 3})
+  storage.write(path, tensors, {**document, "schema_version": 4})
 
 
 def _bare(path):
@@ -551,7 +551,7 @@ ARTIFACTS = [("missing", _missing, ["there is no"]),
              ("tampered", _tampered, ["checksum", "set.safetensors"]),
              (
                  "future", _from_the_future,
-                 ["`schema_version`", "at most 2", "3", "Upgr"]),
+                 ["`schema_version`", "at most 3", "4", "Upgr"]),
              ("no metadata", _bare, ["metadata", "from_samples"]),
              ("another format", _picture, ["not a safetensors file", "again"])]
 

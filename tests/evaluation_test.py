@@ -356,7 +356,7 @@ class RecipesTest(parameterized.TestCase):
 
   @parameterized.parameters(({
       "name": "magic"
-  }, "kip, mtt, rat_bptt, untrained; got 'magic'"), ({
+  }, "kip, mtt, rat_bptt, untrained, views; got 'magic'"), ({
       "name": "in_order",
       "lr": 1.0
   }, r"among momentum; got \['lr'\]"), ({
