@@ -189,8 +189,7 @@ def standardise(inputs: ArrayLike) -> Standardise:
   Returns:
     The record; a channel of one constant value gets std 1.
   """
-  if not hasattr(inputs, "read"):  # of `data.host`, which are read in pieces
-    inputs = np.asarray(inputs)
+  inputs = _in_pieces(inputs)
   channels = inputs.shape[-1]
   size = inputs.size // channels
   mean, lowest, highest = np.zeros(channels), np.inf, -np.inf
@@ -225,7 +224,7 @@ def zca(inputs: ArrayLike, *, regulariser: float = 0.1) -> ZCA:
   Raises:
     ValueError: too few samples, or a regulariser that is not positive.
   """
-  inputs = np.asarray(inputs)
+  inputs = _in_pieces(inputs)
   _check_zca(inputs, regulariser)
   mean, covariance = _moments(inputs)
   whiten, unwhiten = _whitening(covariance, regulariser)
@@ -253,9 +252,9 @@ def relative_zca(inputs: ArrayLike, *, regulariser: float = 0.1) -> ZCA:
   Raises:
     ValueError: too few samples, or a regulariser that is not positive.
   """
-  inputs = np.asarray(inputs)
+  inputs = _in_pieces(inputs)
   _check_zca(inputs, regulariser)
-  size = inputs[0].size
+  size = math.prod(inputs.shape[1:])
   std = np.float64(standardise(inputs).std)
   std = np.broadcast_to(std, inputs.shape[1:]).reshape(size)
   mean, covariance = _moments(inputs)
@@ -279,7 +278,7 @@ def _check_zca(inputs, regulariser) -> None:
 
 def _moments(inputs) -> tuple[np.ndarray, np.ndarray]:
   """Mean [D] and unbiased covariance [D, D] of flattened samples."""
-  size = inputs[0].size
+  size = math.prod(inputs.shape[1:])
   mean, covariance = np.zeros(size), np.zeros((size, size))
   for chunk in _chunks(inputs):
     mean += chunk.reshape(-1, size).sum(0) / len(inputs)
@@ -294,6 +293,11 @@ def _whitening(covariance, added) -> tuple[np.ndarray, np.ndarray]:
   values, vectors = np.linalg.eigh(covariance)
   root = np.sqrt(np.maximum(values, 0.0) + added)  # rounding below zero
   return vectors / root @ vectors.T, vectors * root @ vectors.T
+
+
+def _in_pieces(inputs):
+  """Samples that `_chunks` reads: an array, or those of `data.host`."""
+  return inputs if hasattr(inputs, "read") else np.asarray(inputs)
 
 
 def _chunks(inputs):

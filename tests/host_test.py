@@ -407,3 +407,11 @@ def test_what_cannot_be_read_ahead_is_read_by_the_step():
   with ahead.staged([(rows, np.array([[1, 2], [3, 4], [5, 6], [7, 8]]))]):
     np.testing.assert_array_equal(rows[np.array([4, 3, 4])], X[[4, 3, 4]])
     np.testing.assert_array_equal(rows[np.array([1])], X[[1]])  # it is over
+
+
+@pytest.mark.parametrize("name", ["zca", "relative_zca"])
+def test_whitening_is_fitted_in_pieces(name, tmp_path):
+  there = data.from_host(_mapped(tmp_path), Y, preprocessing=name)
+  here = dd.from_arrays(X, Y, preprocessing=name)
+  for one, other in zip(there.preprocessing, here.preprocessing, strict=True):
+    np.testing.assert_array_equal(one, other)
