@@ -14,6 +14,7 @@ Where the size does not divide M, P is the next multiple, and the first samples
 of the order come twice.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -155,9 +156,25 @@ def batches(artifact, number: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     raise ConfigError(
         f"`number` must be an integer in [0, {len(labels)}), the views that "
         f"are kept; got {number}.")
-  views, inputs = views_of(artifact.recipe), jnp.asarray(artifact.inputs)
-  apply, chosen = jax.jit(seen(views)), view(views, number, len(inputs))
-  size = chosen.rows.shape[1]
-  for i, (rows, key) in enumerate(zip(*chosen, strict=True)):
-    x, _ = apply(key, inputs[rows], jnp.zeros((size, 1)))
-    yield np.asarray(x), labels[number, i * size:(i + 1) * size]
+  whole = _whole(views_of(artifact.recipe))(
+      number, jnp.asarray(artifact.inputs))
+  for i, batch in enumerate(np.asarray(whole)):
+    size = len(batch)
+    yield batch, labels[number, i * size:(i + 1) * size]
+
+
+@functools.cache
+def _whole(views: Views) -> Callable[[int, Array], Array]:
+  """`(number, inputs [M, ...]) -> inputs [P / B, B, ...]` of a whole view."""
+  apply = seen(views)
+
+  @jax.jit
+  def batches_of(number, inputs):
+
+    def batch(item):
+      rows, key = item
+      return apply(key, inputs[rows], jnp.zeros((rows.size, 1)))[0]
+
+    return jax.lax.map(batch, view(views, number, len(inputs)))
+
+  return batches_of

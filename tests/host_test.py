@@ -64,7 +64,7 @@ def test_rows_are_fetched(tmp_path):
 def test_all_at_once_is_refused():
   _, source = _both(X)
   for ask in (np.asarray, jnp.asarray):
-    with pytest.raises(DataError, match="48 samples are 0.0 GiB and stay"):
+    with pytest.raises(DataError, match="48 samples are .* MiB and stay"):
       ask(source.train.inputs)
   with pytest.raises(DataError, match="choose a method that draws batches"):
     source.encoded()

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from distill_jax.environment import in_bytes
 from distill_jax.errors import DataError
 
 _PIECE_ROWS = 4096  # read at once by `pieces`
@@ -84,8 +85,8 @@ class HostRows:
   def __array__(self, *args, **options):
     raise DataError(
         f"`source` must fit into memory for this: {len(self):,} samples are "
-        f"{self.nbytes / 2**30:.1f} GiB and stay on the host. Keep fewer, or "
-        "choose a method that draws batches and preprocessing=\"standardise\".")
+        f"{in_bytes(self.nbytes)} and stay on the host. Read some, such as "
+        "inputs[:1000]; keep fewer; or choose a method that draws batches.")
 
   @property
   def ndim(self) -> int:
