@@ -8,7 +8,8 @@ The baselines of Wang et al. (2018, arXiv 1811.10959) and Sucholutsky & Schonlau
   class_mean             the mean of each class
   kmeans                 centroids of each class
   knn_random, knn_kmeans nearest neighbour on the above; no network
-  byte_matched_real      as many 8-bit real samples as the set has bytes for
+  byte_matched_real      as many 8-bit real samples as the set has bytes for, at
+                         least as many as it has rows
   byte_matched_quantised as many real samples, quantised in model space as a
                          quantised set is, as it has bytes for
   relabelled_real        random_real with labels of views by the teacher that a
