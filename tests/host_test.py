@@ -415,3 +415,12 @@ def test_whitening_is_fitted_in_pieces(name, tmp_path):
   here = dd.from_arrays(X, Y, preprocessing=name)
   for one, other in zip(there.preprocessing, here.preprocessing, strict=True):
     np.testing.assert_array_equal(one, other)
+
+
+def test_what_goes_wrong_ahead_is_raised_where_rows_are_asked_for():
+  rows = data.from_host(_Counted(X), Y, test_fraction=0).train.inputs
+  with ahead.staged([(rows, np.array([[0, 1], [2, 10**6]]))]):
+    np.testing.assert_array_equal(rows[np.array([0, 1])], X[:2])
+    with pytest.raises(IndexError):
+      rows[np.array([2, 10**6])]
+    np.testing.assert_array_equal(rows[np.array([7])], X[[7]])

@@ -180,6 +180,7 @@ def test_another_recipe_trains_on_the_classes_alone(made, images):
       made, images, recipe=dict(name="views", num_epochs=1), **few)
   assert report["label_regime"] == "soft_views"
   assert report["recipe"]["batch_size"] == RECIPE["batch_size"]
+  dd.evaluate(made, images, recipe="views", **few)  # its own
   with pytest.raises(ConfigError, match="views that the set has labels of"):
     dd.evaluate(made, images, recipe=dict(name="views", batch_size=2), **few)
 

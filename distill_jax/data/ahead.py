@@ -8,8 +8,10 @@ changes when samples are read and nothing else.
 
 import collections
 import contextlib
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -94,65 +96,43 @@ class _Reader:
   """Reads the rows of each step in a thread; stands in `HostRows.ahead`."""
 
   def __init__(self, rows: HostRows, steps: np.ndarray, depth: int):
-    self._rows, self._steps, self._depth = rows, steps, depth
-    # Sorted rows and samples of steps; the first is in use once it was found.
+    self._rows, self._steps, self._depth = rows, iter(steps), depth
+    # Sorted rows and samples of the step in use and of those after it.
     self._blocks: collections.deque = collections.deque()
-    self._in_use = 0
-    self._pending: np.ndarray | None = None
-    self._closed = False
-    self._changed = threading.Condition()
-    self._thread = threading.Thread(target=self._run, daemon=True)
+    self._pool, self._alone = ThreadPoolExecutor(1), threading.Lock()
+    self._begin_until(depth)
     rows.ahead = self.find
-    self._thread.start()
 
   def close(self) -> None:
     """Ends the thread; rows are read as they are asked for."""
-    with self._changed:
-      self._closed = True
-      self._changed.notify_all()
-    self._thread.join()
     self._rows.ahead = None
+    self._pool.shutdown(cancel_futures=True)
 
   def find(self, index: np.ndarray) -> np.ndarray | None:
-    """Samples of some rows [n] of one step; None if they are not ahead."""
-    with self._changed:
-      while True:
-        for place, (known, values) in enumerate(self._blocks):
-          if (where := _places(known, index)) is not None:
-            for _ in range(place):  # of steps that are over
-              self._blocks.popleft()
-            self._in_use = 1
-            self._changed.notify_all()
-            return values[where]
-        if self._closed or self._pending is None or _places(self._pending,
-                                                            index) is None:
-          return None
-        self._blocks.clear()  # steps come in order: these are over
-        self._in_use = 0
-        self._changed.notify_all()
-        self._changed.wait()
+    """Samples of some rows [n] of one step; None if they are not ahead.
 
-  def _run(self) -> None:
-    for step in self._steps:
+    What went wrong when they were read is raised here.
+    """
+    with self._alone:  # several devices may ask at once
+      found = None
+      for place, (known, values) in enumerate(self._blocks):
+        if (where := _places(known, index)) is not None:
+          found = place, values, where
+          break
+      if found is None:
+        return None
+      place, values, where = found
+      for _ in range(place):  # of steps that are over
+        self._blocks.popleft()
+      self._begin_until(1 + self._depth)
+    return values.result()[where]
+
+  def _begin_until(self, size: int) -> None:
+    """Begins to read steps until there are so many."""
+    missing = size - len(self._blocks)
+    for step in itertools.islice(self._steps, missing):
       known = np.unique(step)
-      with self._changed:
-        self._pending = known
-        self._changed.wait_for(
-            lambda: self._closed or len(self._blocks) - self._in_use < self.
-            _depth)
-        if self._closed:
-          return
-      try:
-        values = self._rows.load(known)
-      except Exception:  # the step reads it itself, and says what is wrong
-        values = None
-      with self._changed:
-        self._pending = None
-        if values is not None:
-          self._blocks.append((known, values))
-        self._changed.notify_all()
-        if values is None:
-          return
+      self._blocks.append((known, self._pool.submit(self._rows.load, known)))
 
 
 def _places(known: np.ndarray, index: np.ndarray) -> np.ndarray | None:

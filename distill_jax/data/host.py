@@ -157,9 +157,8 @@ class HostRows:
     if self._by_array:
       return np.asarray(self._values[rows])
     found = [self._one(int(row)) for row in rows]
+    kind, shape = self.dtype or found[0].dtype, self.shape[1:] or found[0].shape
     for row, one in zip(rows, found, strict=True):
-      kind = self.dtype or found[0].dtype
-      shape = self.shape[1:] or found[0].shape
       if one.dtype != kind or one.shape != shape:
         raise DataError(
             "`values` must give samples of one type and shape, "

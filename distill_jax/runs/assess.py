@@ -458,8 +458,9 @@ def _with_recipe(
     return artifact._replace(recipe=spec)
   if spec["name"] != artifact.recipe["name"]:  # it knows no views
     return artifact.without_views()._replace(recipe=spec)
-  if isinstance(recipe, Mapping):  # the rest stays as it is
-    spec = from_spec({**artifact.recipe, **recipe}).spec
+  if not isinstance(recipe, Recipe):  # what is not named stays as it is
+    given = {} if isinstance(recipe, str) else recipe
+    spec = from_spec({**artifact.recipe, **given}).spec
   own = views_of(artifact.recipe)
   if views_of(spec) != own:
     raise ConfigError(
