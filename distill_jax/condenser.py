@@ -30,10 +30,10 @@ class Condenser:
   features before it, so that they see all the data. Every class gets as many
   samples, however many it had.
 
-  By default the method is the usual one for data of this kind, with labels that
-  stay those of one class: `dm` for images, and for tables and series `dd`'s
-  loss with the settings that suit them. Where soft labels can be used,
-  `condense` learns them too and needs fewer samples.
+  By default the method is the usual one for data of this kind
+  (`methods.usual`), with labels that stay those of one class: `dm` for images,
+  `sldd` that learns no labels for tables and series. Where soft labels can be
+  used, call `condense`, which learns them too.
 
   Args:
     method: of `methods`, such as `methods.dm()`, or its specification; one that
@@ -49,8 +49,8 @@ class Condenser:
   Attributes:
     artifact_: the `Artifact` of `fit_resample`, to save or evaluate.
     classes_: [K] the classes in the order of the artifact's.
-    sampling_strategy_: samples of each class, as `fit` expects them.
-    n_features_in_: the second axis of the data.
+    sampling_strategy_: {class: `per_class`}, as samplers have it.
+    n_features_in_: size of the second axis of the data.
     feature_names_in_: columns of a frame whose names are texts.
 
   Example:
@@ -75,7 +75,7 @@ class Condenser:
     self.kind = kind
     self.random_state = random_state
 
-  def fit(self, X, y) -> "Condenser":  # noqa: N803
+  def fit(self, X, y) -> "Condenser":
     """Checks the data and learns nothing, as samplers do.
 
     Args:
@@ -88,7 +88,7 @@ class Condenser:
     self._source(X, y)
     return self
 
-  def fit_resample(self, X, y):  # noqa: N803
+  def fit_resample(self, X, y):
     """Distils data.
 
     Args:

@@ -204,6 +204,9 @@ def test_the_card_says_what_is_known_and_nothing_else():
   assert "task_categories" not in header and "learned step" not in plain
   assert header["pretty_name"] == "a data set in 3 samples, by external"
   assert 'rows["label"]' in plain and "## Results" not in plain
+  for change, wanted in ((dict(label_regime="soft_views"), "augmented views"),
+                         (dict(student_init="fixed"), "training must start")):
+    assert wanted in made._replace(**change).card() and wanted not in text
 
 
 @pytest.mark.parametrize(
