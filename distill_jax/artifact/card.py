@@ -71,7 +71,10 @@ def _header(artifact: Artifact, licence) -> str:
           data_files=[dict(split="train", path="data/train-*")])
   ]
   # JSON values are YAML too.
-  lines = [f"{name}: {json.dumps(value)}" for name, value in fields.items()]
+  lines = [
+      f"{name}: {json.dumps(value, ensure_ascii=False)}"
+      for name, value in fields.items()
+  ]
   return "\n".join(["---", *lines, "---"])
 
 
@@ -101,7 +104,7 @@ def _what(artifact: Artifact) -> str:
   if artifact.step_sizes.size:
     lines.append(
         f"- training: {artifact.step_sizes.size} learned step sizes and the "
-        f"order of the samples are in `{SET}` alone; other training loses "
+        f"order of the samples are in `{SET}` alone; other training may lose "
         "accuracy")
   return "\n".join(lines)
 

@@ -47,6 +47,8 @@ def load(name: str) -> Artifact:
 def report(name: str) -> Evaluation:
   """What was measured of the very file that `load` reads; prints as a table.
 
+  Seconds of measuring are left out, which differ from machine to machine.
+
   Raises:
     ConfigError: an unknown name.
 
