@@ -1,8 +1,8 @@
 """Options after the colon: types, switches, messages."""
 
-import options
 import pytest
 
+from distill_jax.commands import options
 from distill_jax.errors import ConfigError
 
 
