@@ -3,6 +3,7 @@
 Importing this module is quick; its functions import what they need.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,10 @@ def spec_of(text: str, data_dir: str | None = None) -> tuple[str, str]:
     DataError: nothing is there, or what is there may be of several kinds.
   """
   place = text.partition("?")[0]
+  below = data_dir or os.environ.get("DISTILL_JAX_DATA") or "."
   found = [
-      path
-      for path in (Path(place).expanduser(), Path(data_dir or ".") / place)
-      if place and path.exists()
+      path for path in (Path(place).expanduser(), Path(below) / place)
+      if place and os.path.exists(path)
   ]
   if text == "digits" or (":" in place and not found):
     return text, ""
