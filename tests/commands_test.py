@@ -247,7 +247,7 @@ def test_says_what_data_read_as(here):
       "parts 51 train, 13 test", " x 48 12 y 3 1 ",
       "a class has 3 training samples alone",
       "classes are uneven: the largest has 48 training samples, the smallest "
-      "3", "by default sldd, 1 label rows of each class, evaluated on mlp"):
+      "3", "by default sldd, 1 label row of each class, evaluated on mlp"):
     assert line in said, line
 
 

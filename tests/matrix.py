@@ -67,7 +67,8 @@ def main() -> None:
     for name in given.pythons.split():
       for pins in given.pins.split():
         outcomes[name, pins] = _tried(
-            name, pins, home / f"{name}_{pins}", given.tests.split())
+            name, pins, home / f"{name.strip('/').replace('/', '_')}_{pins}",
+            given.tests.split())
   for (name, pins), outcome in outcomes.items():
     print(f"{name:<12} {pins:<8} {outcome}")
   if not any(outcome == "passed" for outcome in outcomes.values()) or any(

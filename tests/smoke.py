@@ -4,12 +4,13 @@
 
 All of it happens in a temporary folder outside the checkout. The sdist holds
 every tracked file and leads to the same wheel; the description renders; the
-wheel installs with pip, is imported within two seconds, and distils, evaluates
-and reports by its command alone. What fails ends it with exit code 1.
+wheel installs with pip, is imported within two seconds of CPU, and distils,
+evaluates and reports by its command alone. What fails ends it with exit code 1.
 """
 
 import argparse
 import os
+import resource
 import shutil
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from pathlib import Path
 import building
 
 _SECONDS = 2.0  # that the first use of `import distill_jax` may take
-_TRIES = 3  # of which the quickest counts; others may share the machine
+_TRIES = 3  # of which the quickest counts
 _USE = "import distill_jax; distill_jax.condense"
 _PICTURES = """
 import pathlib, numpy, PIL.Image
@@ -100,7 +101,7 @@ def _pip(python: Path, home: Path, what) -> None:
 
 
 def _imported(python: Path, home: Path) -> None:
-  """The first use of the library takes two seconds at most."""
+  """The first use of the library takes two seconds of CPU at most."""
   empty = _empty(home / "import")
   where = building.run(
       python,
@@ -109,13 +110,22 @@ def _imported(python: Path, home: Path) -> None:
       cwd=empty,
       env=_environment()).stdout.strip()
   check(Path(where).is_relative_to(home), f"imported {where}, not the wheel")
-  taken = []
+  wall, cpu = [], []
   for _ in range(_TRIES):
-    began = time.perf_counter()
+    began, before = time.perf_counter(), _cpu()
     building.run(python, "-c", _USE, cwd=empty, env=_environment())
-    taken.append(time.perf_counter() - began)
-  say(f"  import and first use: {min(taken):.2f} s of at most {_SECONDS:g} s")
-  check(min(taken) <= _SECONDS, "importing takes too long")
+    wall.append(time.perf_counter() - began)
+    cpu.append(_cpu() - before)
+  say(
+      f"  import and first use: {min(cpu):.2f} s of CPU, at most {_SECONDS:g}; "
+      f"{min(wall):.2f} s until it was done")
+  check(min(cpu) <= _SECONDS, "importing takes too long")
+
+
+def _cpu() -> float:
+  """Seconds that finished children have computed, whoever else did so."""
+  used = resource.getrusage(resource.RUSAGE_CHILDREN)
+  return used.ru_utime + used.ru_stime
 
 
 def _used(python: Path, wheel: Path, folder: Path) -> None:

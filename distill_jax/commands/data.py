@@ -33,8 +33,7 @@ def data(data, data_dir) -> None:
   print(described(source))
   per_class, fewer = per_class_of(source)
   method, network = methods.usual(source).name, models.default(source)["name"]
-  print(
-      f"  by default    {method}, {per_class} label rows of each class, "
-      f"evaluated on {network}")
+  rows = f"{per_class} label row{'s' * (per_class > 1)} of each class"
+  print(f"  by default    {method}, {rows}, evaluated on {network}")
   if fewer:
     print(f"  note          {fewer}")
