@@ -166,7 +166,7 @@ def _labels(defaults: Mapping[str, Any]) -> str:
     return "one-hot"
   if defaults["learn_labels"]:
     return "learned"
-  return "one-hot; learn_labels=true learns them"
+  return "one-hot; learn_labels=True learns them"
 
 
 def complete(where: str, defaults: Mapping[str, Any],
