@@ -33,7 +33,12 @@ _SHARING = (
 _DEBUG = click.option(
     "--debug", is_flag=True, help="Show the traceback of a mistake.")
 # What the library calls things that have another name here.
-_CALLED = {"spec": "DATA", "workdir": "--out", "source": "DATA"}
+_CALLED = {
+    "path": "--out",
+    "source": "DATA",
+    "spec": "DATA",
+    "workdir": "--out"
+}
 
 
 def computing(body: Callable[..., None]) -> Callable:
