@@ -4,7 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := distill_jax experiments benchmarks tests
 
-.PHONY: quickstart test test-all accelerator lint format clean
+# Of `make matrix`: Pythons, pins (lowest, newest), and pytest's arguments.
+MATRIX_PYTHONS ?= python3.11 python3.12 python3.13
+MATRIX_PINS ?= lowest newest
+MATRIX_TESTS ?=
+
+.PHONY: quickstart test test-all accelerator wheel matrix lint format clean
 
 quickstart: $(VENV)/.experiments
 	$(BIN)/python experiments/distill.py \
@@ -22,6 +27,15 @@ test-all: $(VENV)/.test-all
 accelerator:
 	PYTHONPATH=. $(PYTHON) benchmarks/accelerator.py --out=runs/accelerator \
 	  $(ACCELERATOR)
+
+# Builds dist/*.whl and dist/*.tar.gz, and tries them in a fresh environment.
+wheel: $(VENV)/.release
+	$(BIN)/python tests/smoke.py --out=dist
+
+# The tests with the lowest and the newest packages that setup.cfg allows.
+matrix: $(VENV)/.release
+	$(BIN)/python tests/matrix.py --pythons="$(MATRIX_PYTHONS)" \
+	  --pins="$(MATRIX_PINS)" --tests="$(MATRIX_TESTS)"
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -41,6 +55,10 @@ $(VENV)/bin/python:
 
 $(VENV)/.experiments: setup.cfg | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable '.[experiments]'
+	touch $@
+
+$(VENV)/.release: setup.cfg | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable '.[release]'
 	touch $@
 
 $(VENV)/.test: setup.cfg | $(VENV)/bin/python

@@ -28,6 +28,7 @@ preprocessing data models inner_loop views realism objectives estimators
 tracking outer_loop selection initialisation packing schema artifact quantising
 exchange checkpoint moments probe_set frozen_features merging evaluation
 examples trajectories segments figures methods condenser runs applications
+public commands
 """.split()
 # Tables by name: rows of the results, and recipes, named after their papers.
 TABLES = ("experiments/rows*.py", "distill_jax/evaluation/recipes.py")
@@ -77,7 +78,7 @@ def _branches(code):
 
 class ImportTest(parameterized.TestCase):
 
-  @parameterized.named_parameters(("package", "import distill_jax"),
+  @parameterized.named_parameters(("package", "from distill_jax import *"),
                                   ("every_module", ALL))
   def test_is_light(self, statements):
     imported = _imported(statements)

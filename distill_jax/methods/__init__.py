@@ -97,15 +97,17 @@ def with_settings(method: Method, settings: Mapping[str, Any]) -> Method:
 
 
 def table() -> str:
-  """All methods: their paper, what an outer step costs, what they need."""
+  """All methods: their paper, what they match, their labels and their cost."""
   lines = []
   for name, entry in sorted(ENTRIES.items()):
-    what = (entry.make.__doc__ or "").strip().splitlines()[0]
-    lines += [
-        f"{name:<17}{what}", f"{'':<17}{entry.paper}",
-        f"{'':<17}cost: {entry.cost}" +
-        f"; needs {entry.needs}" * bool(entry.needs)
-    ]
+    made = entry.make()
+    matches = f"matches: {made.loss}; " * bool(made.loss)
+    needs = f"; needs {entry.needs}" * bool(entry.needs)
+    for start, line in ((name, entry.summary), ("", entry.paper),
+                        ("", f"{matches}labels: {entry.labels}"),
+                        ("", f"cost: {entry.cost}; steps: {made.num_steps:,}"
+                         f"{needs}")):
+      lines.append(f"{start:<17}{line}")
   return "\n".join(lines)
 
 

@@ -37,6 +37,7 @@ SETS = {
     paper="algebra on the normal equations of ridge regression; label solve "
     "after Nguyen, Chen & Lee, 2020, arXiv 2011.00050",
     title="frozen features",
+    labels="hard or solved for, by kind",
     cost="one pass over the data and one factorisation, in closed form",
     quick={})
 def frozen_features(s: SimpleNamespace) -> Method:

@@ -100,6 +100,7 @@ def _with_kernel(s: SimpleNamespace, objective, **others) -> Method:
     _SOLVE,
     paper=_PAPER,
     title="label solve",
+    labels="solved for",
     cost="one solve, in closed form",
     preprocessing=_fitted,
     quick=dict(recipe=dict(num_steps=300)))

@@ -65,6 +65,8 @@ class Entry(NamedTuple):
   Attributes:
     make: the factory.
     defaults: every setting; they suit data of any kind and a few minutes.
+    title: see `Method`.
+    labels: of the set, in words.
     paper: where it comes from.
     cost: of an outer step, in words.
     needs: what must exist before the first step, or "".
@@ -77,12 +79,19 @@ class Entry(NamedTuple):
 
   make: Callable[..., Method]
   defaults: Mapping[str, Any]
+  title: str
+  labels: str
   paper: str
   cost: str
   needs: str
   published: Callable[[int, Traits, Mapping], Mapping[str, Any]]
   quick: Mapping[str, Any]
   preprocessing: Callable[[int, Traits], str]
+
+  @property
+  def summary(self) -> str:
+    """One line on what it does."""
+    return (self.make.__doc__ or "").strip().splitlines()[0]
 
 
 ENTRIES: dict[str, Entry] = {}
@@ -95,6 +104,7 @@ def declare(
     cost: str,
     title: str = "",
     loss: str = "",
+    labels: str = "",
     needs: str = "",
     published: Callable = lambda per_class, traits, given: {},
     quick: Mapping[str, Any] | None = None,
@@ -108,6 +118,7 @@ def declare(
     cost: of an outer step, in words.
     title: see `Method`; the name in capitals by default.
     loss: see `Method`.
+    labels: see `Entry`; by default as the settings say.
     needs: what must exist before the first step.
     published: see `Entry`.
     quick: see `Entry`; `num_steps` of 20 by default.
@@ -139,11 +150,23 @@ def declare(
     ],
                                               return_annotation=Method)
     ENTRIES[own] = Entry(
-        factory, defaults, paper, cost, needs, published,
+        factory, defaults, title or own.upper(), labels or _labels(defaults),
+        paper, cost, needs, published,
         {"num_steps": 20} if quick is None else quick, preprocessing)
     return factory
 
   return decorate
+
+
+def _labels(defaults: Mapping[str, Any]) -> str:
+  """What becomes of labels, as far as settings tell."""
+  if "keep_teacher" in defaults:
+    return "a teacher's, of each view"
+  if "learn_labels" not in defaults:
+    return "one-hot"
+  if defaults["learn_labels"]:
+    return "learned"
+  return "one-hot; learn_labels=True learns them"
 
 
 def complete(where: str, defaults: Mapping[str, Any],

@@ -123,4 +123,7 @@ def _line(text: bytes) -> dict | None:
 
 def command() -> str:
   """The command line, as one would type it."""
-  return shlex.join(["python", *sys.argv])
+  program, *arguments = sys.argv
+  if program.endswith(".py") or program.startswith("-"):
+    return shlex.join(["python", program, *arguments])
+  return shlex.join([Path(program).name, *arguments])
