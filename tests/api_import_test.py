@@ -22,12 +22,12 @@ for module in pkgutil.walk_packages(distill_jax.__path__, "distill_jax."):
 # Rooms from bottom to top; each imports only from those before it.
 ROOMS = """
 _version types constants errors devices environment compilation choices keys
-storage processes unpacking specification augmentation mixing distances labels
+storage records processes unpacking specification augmentation mixing distances labels
 flatness neighbours clipping parallel nn kernels parameterization text
 preprocessing data models inner_loop views realism objectives estimators
 tracking outer_loop selection initialisation packing schema artifact quantising
 exchange checkpoint moments probe_set frozen_features merging evaluation
-trajectories segments figures methods runs applications
+trajectories segments figures pages methods runs applications
 """.split()
 # Tables by name: rows of the results, and recipes, named after their papers.
 TABLES = ("experiments/rows*.py", "distill_jax/evaluation/recipes.py")
