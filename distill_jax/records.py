@@ -27,8 +27,7 @@ def read_json(
     if not isinstance(content, type(empty)):
       raise ValueError(f"it is no {type(empty).__name__}")
   except (OSError, RecursionError, ValueError) as error:
-    raise WorkdirError(
-        f"{file} must hold JSON; {error}. {remedy}") from None
+    raise WorkdirError(f"{file} must hold JSON; {error}. {remedy}") from None
   return content
 
 

@@ -7,9 +7,10 @@
 Reads only the artifact: samples, labels, step sizes and their order, and the
 preprocessing that the real data is put through. Networks that are not the
 artifact's own take their default size; one for the shape of the data stands in
-where the artifact names none. Several networks give a table and a matrix beside
-`--out`, random real data of the same budget in both, and with `--full_data` the
-share of each network's full accuracy that the set keeps. With
+where the artifact names none. Beside `--out` is the report as a page, with the
+ending .html. Several networks give a table and a matrix beside `--out`, random
+real data of the same budget in both, and with `--full_data` the share of each
+network's full accuracy that the set keeps. With
 `--columns=attacks,calibration` the report says what accuracy is left when test
 samples are attacked, and whether networks are as sure as they may be. Baselines
 train as many networks as the set, unless `--num_sets` and `--networks_per_set`
@@ -25,7 +26,7 @@ import options
 from absl import flags
 
 from distill_jax import artifact as artifacts
-from distill_jax import figures
+from distill_jax import figures, pages
 from distill_jax.evaluation import attacks, baselines, columns, recipes
 from distill_jax.quantising import encoding_of, quantise
 from distill_jax.runs import real_data, source_of, workdir
@@ -106,7 +107,8 @@ def main(argv):
       command=command())
   write_json(out, report)
   print(report)
-  made = [out]
+  page = pages.write_evaluation(report, artifact, out.with_suffix(".html"))
+  made = [out, page]
   if "networks" in report:
     made.append(out.with_suffix(".png"))
     figures.save(
@@ -114,7 +116,7 @@ def main(argv):
             {figures.method_name(artifact): report["networks"]},
             title=f"{figures.set_title(artifact)}: accuracy by network"),
         made[-1])
-  print("\nwritten to", " and ".join(map(str, made)))
+  print(f"\nwritten to {', '.join(map(str, made))}")
 
 
 def _recipe(text: str) -> dict:

@@ -12,8 +12,8 @@ import distill_jax
 
 ROOT = pathlib.Path(distill_jax.__file__).parent
 HEAVY = (
-    "PIL", "matplotlib", "neural_tangents", "orbax", "sklearn", "tensorflow",
-    "tensorflow_datasets", "torch")
+    "PIL", "jinja2", "matplotlib", "neural_tangents", "orbax", "sklearn",
+    "tensorflow", "tensorflow_datasets", "torch")
 ALL = """
 import importlib, pkgutil, distill_jax
 for module in pkgutil.walk_packages(distill_jax.__path__, "distill_jax."):
@@ -22,8 +22,8 @@ for module in pkgutil.walk_packages(distill_jax.__path__, "distill_jax."):
 # Rooms from bottom to top; each imports only from those before it.
 ROOMS = """
 _version types constants errors devices environment compilation choices keys
-storage records processes unpacking specification augmentation mixing distances labels
-flatness neighbours clipping parallel nn kernels parameterization text
+storage records processes unpacking specification augmentation mixing distances
+labels flatness neighbours clipping parallel nn kernels parameterization text
 preprocessing data models inner_loop views realism objectives estimators
 tracking outer_loop selection initialisation packing schema artifact quantising
 exchange checkpoint moments probe_set frozen_features merging evaluation

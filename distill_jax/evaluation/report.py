@@ -367,9 +367,7 @@ def _entries(report) -> dict[str, Mapping]:
   """What was measured of networks, by its title in the table."""
   named = {"distilled set": report["accuracy"]}
   named |= {
-      t: report[field]
-      for field, t in _VARIANTS.items()
-      if field in report
+      t: report[field] for field, t in _VARIANTS.items() if field in report
   }
   for name, entry in report["baselines"].items():
     named[TITLES.get(name, name)] = entry

@@ -30,7 +30,7 @@ from distill_jax.figures.words import decoded_sentences, heat_maps
 
 __all__ = [
     "AXES", "Points", "accuracy_against", "accuracy_bars", "confusion_matrix",
-    "curves", "data_name", "decoded_sentences", "feature_table", "heat_maps", "loss_name",
-    "method_name", "sample_grid", "save", "series_lines", "set_size",
-    "set_title", "t_sne", "transfer_matrix"
+    "curves", "data_name", "decoded_sentences", "feature_table", "heat_maps",
+    "loss_name", "method_name", "sample_grid", "save", "series_lines",
+    "set_size", "set_title", "t_sne", "transfer_matrix"
 ]

@@ -92,9 +92,9 @@ def write_comparison(
       title=f"Comparison of {len(runs)} run{'s' * (len(runs) > 1)}",
       compared=compared,
       baselines=_baselines(runs),
-      differences=content.differences(
-          {n: (r.artifact, r.report) for n, r in zip(names, runs, strict=True)}
-      ),
+      differences=content.differences({
+          n: (r.artifact, r.report) for n, r in zip(names, runs, strict=True)
+      }),
       chart=_chart(names, runs, most) if drawn else None)
   return path
 
@@ -158,4 +158,5 @@ def _chart(names, runs: Sequence[Finished], most: int) -> Picture | None:
   figure = figures.accuracy_against(
       rows, "bytes", title="Test accuracy against the bytes of the set")
   return embedded(
-      theme.png(figure), "Chart of accuracy against the bytes of each set", most)
+      theme.png(figure), "Chart of accuracy against the bytes of each set",
+      most)

@@ -89,26 +89,19 @@ def facts(artifact: Artifact, report: Mapping[str, Any]) -> dict[str, str]:
   """What was run, by its name."""
   shape = " x ".join(map(str, artifact.inputs.shape[1:]))
   found = {
-      "Method":
-          figures.method_name(artifact),
-      "Data":
-          report["data"]["spec"],
+      "Method": figures.method_name(artifact),
+      "Data": report["data"]["spec"],
       "Samples":
           f"{figures.set_size(artifact)}, {shape}, {artifact.num_classes} "
           "classes",
-      "Labels":
-          _LABELS.get(report["label_regime"], report["label_regime"]),
-      "Stored as":
-          artifact.parameterization,
-      "Network":
-          _settings(report["network"], artifact.network),
-      "Training":
-          _settings("", report["recipe"] or {}),
-      "Initialisation":
-          report["student_init"]
+      "Labels": _LABELS.get(report["label_regime"], report["label_regime"]),
+      "Parameterization": artifact.parameterization,
+      "Network": _settings(report["network"], artifact.network),
+      "Training": _settings("", report["recipe"] or {}),
+      "Initialisation": report["student_init"]
   }
   if artifact.quantisation:
-    found["Stored as"] += (
+    found["Parameterization"] += (
         f", {artifact.quantisation['bits']} bits a value, labels "
         f"{artifact.quantisation['labels']}")
   return {k: plain(text, 300) for k, text in found.items() if text}
@@ -119,9 +112,8 @@ def _settings(name: str, spec: Mapping[str, Any]) -> str:
   if name and spec.get("name") != name:
     return name.replace("_", " ")
   rest = [
-      f"{k.replace('_', ' ')} {v}"
-      for k, v in spec.items()
-      if k != "name" and not isinstance(v, dict | list)
+      f"{k.replace('_', ' ')} {v}" for k, v in spec.items()
+      if k != "name" and not isinstance(v, dict)
   ]
   title = str(spec.get("name", "")).replace("_", " ")
   return ": ".join(filter(None, [title, ", ".join(rest)]))
@@ -130,20 +122,18 @@ def _settings(name: str, spec: Mapping[str, Any]) -> str:
 def tiles(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
   """The numbers that matter most: title, number, what it is of."""
   found = [(
-      "test accuracy", with_error(report["accuracy"], "%"),
-      networks(report["num_networks"]))]
+      "test accuracy", with_error(report["accuracy"],
+                                  "%"), networks(report["num_networks"]))]
   random = report["baselines"].get("random_real")
   if random:
     gain = random["gain"]
-    found.append(
-        ("random real samples", with_error(random, "%"), "of the same number"))
+    found.append(("random real", with_error(random, "%"), "as many samples"))
     found.append((
-        "gain over them", f"{100 * gain['mean']:+.1f} points",
-        "" if gain["stderr"] is None else
-        f"standard error {100 * gain['stderr']:.1f}"))
-  found.append(
-      ("stored", in_bytes(report["storage_bytes"]["total"]),
-       f"{report['num_samples']:,} samples"))
+        "gain", f"{100 * gain['mean']:+.1f} points", "" if gain["stderr"]
+        is None else f"standard error {100 * gain['stderr']:.1f}"))
+  found.append((
+      "stored", size(report["storage_bytes"]["total"]),
+      f"{report['num_samples']:,} samples"))
   if report["seconds"].get("distill") is not None:
     found.append(("distilled in", duration(report["seconds"]["distill"]), ""))
   return found
@@ -176,8 +166,17 @@ def with_error(
   return f"{text} {unit}".rstrip()
 
 
+def size(number: int) -> str:
+  """"3,040 bytes", "160 kB", "1.23 MB"."""
+  if number < 10_000:
+    return f"{number:,} bytes"
+  if number < 1_000_000:
+    return f"{number / 1e3:.0f} kB"
+  return f"{number / 1e6:,.2f} MB"
+
+
 def duration(seconds: float) -> str:
-  """"0.0123 s", "142 s (2 min 22 s)"."""
+  """"0.0123 s", "2 min 22 s", "3 h 5 min"."""
   if seconds < 1:
     return f"{seconds:.3g} s"
   if seconds < 100:
@@ -202,13 +201,13 @@ def words(artifact: Artifact) -> tuple[list[Sentence], int]:
           plain(artifact.class_names[read.classes[i]], NAME),
           None if read.hard else float(read.rows[i].max()),
           plain(
-              " ".join(texts[i][:_WORDS]) + " …" *
-              (len(texts[i]) > _WORDS), 2_000)) for i in chosen
+              " ".join(texts[i][:_WORDS]) + " …" * (len(texts[i]) > _WORDS),
+              2_000)) for i in chosen
   ], len(texts)
 
 
-def confusion(artifact: Artifact,
-              report: Mapping[str, Any]) -> Confusion | None:
+def confusion(
+    artifact: Artifact, report: Mapping[str, Any]) -> Confusion | None:
   """The matrix of a report and its worst pairs; None where it has none."""
   if "confusion" not in report:
     return None
@@ -219,8 +218,7 @@ def confusion(artifact: Artifact,
   order = np.argsort(-wrong, axis=None, kind="stable")[:_PAIRS]
   pairs = [
       Pair(
-          names[i], names[j], int(wrong[i, j]),
-          float(wrong[i, j] / sums[i, 0]))
+          names[i], names[j], int(wrong[i, j]), float(wrong[i, j] / sums[i, 0]))
       for i, j in zip(*np.unravel_index(order, wrong.shape), strict=True)
       if wrong[i, j]
   ]
@@ -254,13 +252,14 @@ def calibration(report: Mapping[str, Any]) -> list[tuple[str, str]]:
   block = report.get("calibration")
   if block is None:
     return []
-  return [(
-      f"expected calibration error, {block['num_bins']} bins",
-      with_error(block["ece"], "%", digits=2, error="stderr")),
-          (
-              "negative log-likelihood",
-              with_error(
-                  block["nll"], "nats", scale=1, digits=3, error="stderr"))]
+  return [
+      (
+          f"expected calibration error, {block['num_bins']} bins",
+          with_error(block["ece"], "%", digits=2, error="stderr")),
+      (
+          "negative log-likelihood",
+          with_error(block["nll"], "nats", scale=1, digits=3, error="stderr"))
+  ]
 
 
 def costs(report: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -281,25 +280,30 @@ def costs(report: Mapping[str, Any]) -> list[tuple[str, str]]:
       if cost["flops"] is not None:
         found.append((
             f"operations of that training on {title}",
-            f"{cost['flops']:.3g} floating-point operations"))
+            f"{cost['flops']:.3g} FLOPs"))
   return found
 
 
 def storage(report: Mapping[str, Any]) -> dict[str, Any]:
-  """Bytes by part: `parts` of title, bytes and share; `total`; `others`."""
+  """Bytes by part: `parts` of title, bytes and share; `total`; a `note`."""
   sizes = report["storage_bytes"]
   total = max(sizes["total"], 1)
-  others = [(title, sizes[name])
-            for name, title in _UNCOUNTED.items()
-            if sizes.get(name)]
+  notes = []
+  if "bits_per_class" in report:
+    notes.append(f"{report['bits_per_class']:,.0f} bits a class.")
+  if "compressed_bytes" in report:
+    notes.append(f"{report['compressed_bytes']:,} bytes compressed by zlib.")
+  notes += [
+      f"Not counted: {title}, {sizes[name]:,} bytes."
+      for name, title in _UNCOUNTED.items()
+      if sizes.get(name)
+  ]
   return dict(
       parts=[(title, sizes[name], sizes[name] / total)
              for name, title in _PARTS.items()
              if sizes.get(name)],
       total=sizes["total"],
-      others=others,
-      compressed=report.get("compressed_bytes"),
-      bits=report.get("bits_per_class"))
+      note=" ".join(notes))
 
 
 def provenance(
@@ -307,11 +311,9 @@ def provenance(
     config: Mapping[str, Any]) -> tuple[list[tuple[str, str]], dict[str, str]]:
   """Short facts by title, and JSON documents by title."""
   versions = ", ".join(f"{k} {v}" for k, v in report["versions"].items())
-  short = [
-      ("fingerprint of the data", report["data"]["fingerprint"]),
-      ("seed", report.get("seed")), ("device", report["device"]),
-      ("versions", versions), ("revision", config.get("git_revision"))
-  ]
+  short = [("fingerprint of the data", report["data"]["fingerprint"]),
+           ("seed", report.get("seed")), ("device", report["device"]),
+           ("versions", versions), ("revision", config.get("git_revision"))]
   method = dict(artifact.provenance)
   documents = {
       "Settings of the method and origin of the set": method,
@@ -320,23 +322,23 @@ def provenance(
       "The data": report["data"],
       "Configuration of the run": config.get("config")
   }
-  return ([(title, plain(value, 300))
-           for title, value in short
-           if value is not None], {
-               title: as_json(document)
-               for title, document in documents.items()
-               if document
-           })
+  return ([
+      (title, plain(value, 300)) for title, value in short if value is not None
+  ], {
+      title: as_json(document)
+      for title, document in documents.items()
+      if document
+  })
 
 
 def command_lines(command: str) -> str:
   """A command of a shell with every option on a line of its own."""
   try:
-    parts = map(shlex.quote, shlex.split(plain(command, 8_000)))
+    parts = shlex.split(plain(command, 8_000))
   except ValueError:  # cut in the middle of a quotation
     return plain(command, 8_000)
   return "".join(
-      f" \\\n  {part}" if part.startswith("--") else f" {part}"
+      (" \\\n  " if part.startswith("--") else " ") + shlex.quote(part)
       for part in parts).strip()
 
 

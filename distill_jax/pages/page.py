@@ -132,9 +132,21 @@ def _shown(artifact, report, shown: Mapping[str, bytes]) -> dict[str, Any]:
   return dict(
       baselines=_picture(shown if report["baselines"] else {}, "baselines"),
       samples=samples,
+      is_table=artifact.modality == "features",
       heat_maps=_picture(shown, "heat_maps"),
       confusion=confusion,
+      unsaid=_without_confusion(artifact, report),
       matrix=_picture(shown if large else {}, "confusion"))
+
+
+def _without_confusion(artifact, report) -> str:
+  """Why the page has no confusion matrix; "" where it has one, or none is due.
+  """
+  if "confusion" in report or artifact.num_classes <= reports.MOST_CLASSES:
+    return ""
+  return (
+      f"Reports of more than {reports.MOST_CLASSES} classes have no confusion "
+      "matrix.")
 
 
 def _said(artifact, report, config) -> dict[str, Any]:

@@ -24,16 +24,11 @@ _MOST, _SIDE = 40, 64  # samples without matplotlib, and pixels of their sides
 _SMALLER = ((92, 1), (75, 1), (88, 2), (70, 2), (70, 3), (50, 4))
 # What pictures show, for those who cannot see them.
 ALTERNATIVES = {
-    "baselines":
-        "Bar chart of the accuracies in the table",
-    "confusion":
-        "Matrix of true classes by row and predicted classes by column",
-    "curves":
-        "Line chart of the loss against outer steps",
-    "heat_maps":
-        "Heat maps of the vectors of distilled sentences",
-    "samples":
-        "Distilled samples, class by class, with their labels"
+    "baselines": "Bar chart of the accuracies in the table",
+    "confusion": "Matrix of true classes by row and predicted ones by column",
+    "curves": "Line chart of the loss against outer steps",
+    "heat_maps": "Heat maps of the vectors of distilled sentences",
+    "samples": "Distilled samples, class by class, with their labels"
 }
 
 
@@ -169,8 +164,7 @@ def _within(content: bytes, most: int) -> tuple[str, bytes | None]:
     image = file.convert("RGB")
   for quality, divisor in _SMALLER:
     smaller = io.BytesIO()
-    image.reduce(divisor).save(
-        smaller, "JPEG", quality=quality, subsampling=0, optimize=True)
+    image.reduce(divisor).save(smaller, "JPEG", quality=quality, subsampling=0)
     if smaller.tell() <= most:
       return "jpeg", smaller.getvalue()
   return "jpeg", None
