@@ -263,17 +263,35 @@ def test_names_are_escaped_everywhere(tmp_path):
   _checked(pages.write_comparison([folder], tmp_path / "c.html", draw=False))
 
 
+def _noise(folder):
+  """Figures that no format compresses: 9 MB each."""
+  from PIL import Image
+
+  (folder / "figures").mkdir()
+  pixels = np.random.default_rng(0).integers(0, 256, (1500, 2000, 3))
+  image = Image.fromarray(pixels.astype(np.uint8))
+  image.save(folder / "figures" / "samples.png", compress_level=0)
+  shutil.copy(
+      folder / "figures" / "samples.png", folder / "figures" / "curves.png")
+
+
 def test_the_size_is_bounded(tmp_path):
-  """Noise, which no picture compresses."""
-  made = _set(names=[*map(str, range(50))], shape=(64, 64, 3))
+  made = _set(names=[*map(str, range(50))], shape=(96, 96, 3))
   folder = _folder(tmp_path / "run", made, _report(made))
-  tree, _ = _checked(pages.write_report(folder, draw=False))
+  with mock.patch("distill_jax.pages.pictures._has", return_value=False):
+    tree, _ = _checked(pages.write_report(folder))
   assert len(tree.findall(".//img")) == 1
-  tree, _ = _checked(pages.write_report(folder))
-  assert len(tree.findall(".//img")) == 4
-  provenance = dict(made.provenance, note=["x" * 100] * 5_000)
-  made = made._replace(provenance=provenance)
-  _checked(pages.write_evaluation(_report(made), made, tmp_path / "made.html"))
+  _noise(folder)
+  with mock.patch("distill_jax.pages.page.can_draw", return_value=False):
+    tree, _ = _checked(pages.write_report(folder))
+    assert len(tree.findall(".//img")) == 2
+  with mock.patch("distill_jax.pages.comparison.can_draw", return_value=False):
+    page = pages.write_comparison(4 * [folder], tmp_path / "all.html")
+  tree, _ = _checked(page)
+  assert len(tree.findall(".//img")) == 8
+  made.provenance["note"] = 40_000 * ["x" * 100]
+  with mock.patch("distill_jax.pages.page.can_draw", return_value=False):
+    _checked(pages.write_evaluation(_report(made), made, tmp_path / "m.html"))
 
 
 def test_figures_of_the_folder_are_those_of_the_page(tmp_path):

@@ -19,7 +19,7 @@ from distill_jax.types import Array
 
 IN_TABLE = 20  # classes of a confusion matrix that a table shows
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_MOST, _SIDE = 40, 64  # samples without matplotlib, and pixels of their sides
+_MOST, _SIDE = 32, 64  # samples without matplotlib, and pixels of their sides
 # Where a PNG is too large: quality of JPEG, and what sides are divided by.
 _SMALLER = ((92, 1), (75, 1), (88, 2), (70, 2), (70, 3), (50, 4))
 # What pictures show, for those who cannot see them.
@@ -50,7 +50,11 @@ class Picture(NamedTuple):
 
 def can_draw() -> bool:
   """Whether matplotlib is installed."""
-  return importlib.util.find_spec("matplotlib") is not None
+  return _has("matplotlib")
+
+
+def _has(package: str) -> bool:
+  return importlib.util.find_spec(package) is not None
 
 
 def pictures(
@@ -156,7 +160,7 @@ def _within(content: bytes, most: int) -> tuple[str, bytes | None]:
   """A type and a picture of so many bytes at most; None for none."""
   if len(content) <= most:
     return "png", content
-  if importlib.util.find_spec("PIL") is None:
+  if not _has("PIL"):
     return "png", None
   from PIL import Image
 
