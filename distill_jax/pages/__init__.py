@@ -10,6 +10,6 @@ there is no script. It opens in any browser, prints, and can be sent by mail.
 
 from distill_jax.pages.comparison import write_comparison
 from distill_jax.pages.page import write_evaluation, write_report
-from distill_jax.pages.pictures import pictures
+from distill_jax.pages.pictures import figures_of
 
-__all__ = ["pictures", "write_comparison", "write_evaluation", "write_report"]
+__all__ = ["figures_of", "write_comparison", "write_evaluation", "write_report"]

@@ -15,7 +15,7 @@ from distill_jax.pages.pictures import (
     Picture,
     can_draw,
     embedded,
-    pictures,
+    figures_of,
     plainly,
 )
 from distill_jax.pages.reading import Finished, finished
@@ -107,7 +107,7 @@ def _compared(
   if drawn and wanted:
     shown |= {
         name: theme.png(figure)
-        for name, figure in pictures(run.artifact, run.report, run.log)
+        for name, figure in figures_of(run.artifact, run.report, run.log)
         if name in wanted
     }
 

@@ -15,7 +15,7 @@ from distill_jax.pages.pictures import (
     Picture,
     can_draw,
     embedded,
-    pictures,
+    figures_of,
     plainly,
 )
 from distill_jax.pages.reading import check, finished
@@ -111,7 +111,7 @@ def _completed(shown, artifact, report, log) -> dict[str, bytes]:
     return shown
   return {
       name: theme.png(figure)
-      for name, figure in pictures(artifact, report, log)
+      for name, figure in figures_of(artifact, report, log)
       if name in missing
   } | shown
 

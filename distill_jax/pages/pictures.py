@@ -57,7 +57,7 @@ def _has(package: str) -> bool:
   return importlib.util.find_spec(package) is not None
 
 
-def pictures(
+def figures_of(
     artifact: Artifact,
     report: Mapping[str, Any],
     log: Sequence[Mapping[str, float]] = (),
