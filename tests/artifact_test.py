@@ -803,9 +803,9 @@ def test_a_picture_may_be_bounded():
   def size(**bounds):
     return image.open(io.BytesIO(exchange.picture(made, **bounds))).size
 
-  assert size(side=50) == (2 + 10 * 42, 2 + 3 * 52)
-  assert size(most=7, side=50) == (2 + 2 * 42, 2 + 3 * 52)
-  assert size(most=2) == (2 + 2 * 82, 2 + 102)
+  assert size(side=50) == (2 + 10 * 82, 2 + 3 * 102)  # halved, then doubled
+  assert size(most=7) == (2 + 2 * 82, 2 + 3 * 102)
+  assert size(most=2, side=25) == (2 + 2 * 62, 2 + 77)
 
 
 def test_export_refuses_other_endings(tmp_path):

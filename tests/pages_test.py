@@ -208,6 +208,7 @@ def test_pages_of_every_kind_are_valid_and_whole(name, draw, tmp_path):
     assert len(pictures) == (settings.get("shape", 0)
                              != (8, 8, 5)) * ("kind" not in settings)
     assert "pip install matplotlib" in said
+    assert ("Class by class: " in said) == bool(pictures)
   else:
     assert len(pictures) >= 2 + (name != "five_channels")
   cells = len(tree.findall(".//table[@class='matrix']//td"))

@@ -6,7 +6,7 @@ from typing import Any
 
 from distill_jax import figures
 from distill_jax.artifact import Artifact
-from distill_jax.errors import ConfigError, plain
+from distill_jax.errors import ConfigError, listed, plain
 from distill_jax.evaluation import report as reports
 from distill_jax.figures import theme
 from distill_jax.pages import content
@@ -124,14 +124,16 @@ def _picture(shown: Mapping[str, bytes], name: str) -> Picture | None:
 
 def _shown(artifact, report, shown: Mapping[str, bytes]) -> dict[str, Any]:
   """The pictures of the template."""
-  samples = _picture(shown, "samples")
+  samples, below = _picture(shown, "samples"), ""
   if samples is None and (plain_grid := plainly(artifact)):
     samples = embedded(plain_grid, ALTERNATIVES["samples"], _EACH, scale=1)
+    below = f"Class by class: {listed(artifact.class_names, 20)}."
   confusion = content.confusion(artifact, report)
   large = confusion is not None and confusion.shares is None
   return dict(
       baselines=_picture(shown if report["baselines"] else {}, "baselines"),
       samples=samples,
+      below_samples=below,
       is_table=artifact.modality == "features",
       heat_maps=_picture(shown, "heat_maps"),
       confusion=confusion,
