@@ -5,12 +5,12 @@
   python experiments/distill.py --data=SPEC --workdir=DIR
 
 DIR then holds config.json, metrics.jsonl, checkpoints/, distilled.safetensors,
-report.json and figures/. The same command resumes an interrupted run. With
-`--data` and no `data=NAME` among the options, the network suits the shape of
-the data, and without `--config` so does the method. Exit codes: 0 done; 2 a
-mistake in the arguments or the data, told in one line; 3 the loss was not
-finite; 128 and the signal's number, stopped, with a checkpoint if there were
-steps.
+report.json, report.html (all of it on one page) and figures/. The same command
+resumes an interrupted run. With `--data` and no `data=NAME` among the options,
+the network suits the shape of the data, and without `--config` so does the
+method. Exit codes: 0 done; 2 a mistake in the arguments or the data, told in
+one line; 3 the loss was not finite; 128 and the signal's number, stopped, with
+a checkpoint if there were steps.
 """
 
 from pathlib import Path

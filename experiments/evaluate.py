@@ -7,9 +7,10 @@
 Reads only the artifact: samples, labels, step sizes and their order, and the
 preprocessing that the real data is put through. Networks that are not the
 artifact's own take their default size; one for the shape of the data stands in
-where the artifact names none. Several networks give a table and a matrix beside
-`--out`, random real data of the same budget in both, and with `--full_data` the
-share of each network's full accuracy that the set keeps. With
+where the artifact names none. Beside `--out` is the report as a page, with the
+ending .html. Several networks give a table and a matrix beside `--out`, random
+real data of the same budget in both, and with `--full_data` the share of each
+network's full accuracy that the set keeps. With
 `--columns=attacks,calibration` the report says what accuracy is left when test
 samples are attacked, and whether networks are as sure as they may be. Baselines
 train as many networks as the set, unless `--num_sets` and `--networks_per_set`
@@ -83,7 +84,7 @@ def main(argv):
       cache_dir=FLAGS.cache_dir,
       widen=launch.widen)
   print(report)
-  print("\nwritten to", " and ".join(map(str, made)))
+  print("\nwritten to", ", ".join(map(str, made)))
 
 
 if __name__ == "__main__":

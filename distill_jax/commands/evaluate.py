@@ -123,4 +123,4 @@ def evaluate(
       cache_dir=cache_dir,
       widen=process.widen)
   print(report)
-  print("\nwritten to", " and ".join(map(str, made)))
+  print("\nwritten to", ", ".join(map(str, made)))

@@ -151,6 +151,8 @@ def evaluate(
   Raises:
     ValueError: no test part, other classes or shapes, an unknown name.
 
+  `dd.pages.write_evaluation(report, artifact, "report.html")` makes it a page.
+
   Example:
     print(dd.evaluate(made, source))
   """

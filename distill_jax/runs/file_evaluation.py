@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from distill_jax import artifact as artifacts
-from distill_jax import figures
+from distill_jax import figures, pages
 from distill_jax.evaluation.report import Evaluation
 from distill_jax.quantising import encoding_of, quantise
 from distill_jax.runs import real_data, workdir
@@ -31,7 +31,9 @@ def evaluate_file(
     cache_dir: str | Path | None = None,
     widen: Callable[..., None] = lambda *specs: None
 ) -> tuple[Evaluation, list[Path]]:
-  """Evaluates a set, and writes the report, and a matrix of several networks.
+  """Evaluates a set, and writes the report, as JSON and as a page.
+
+  With several networks a matrix is drawn, too.
 
   Args:
     file: of the set.
@@ -80,7 +82,8 @@ def evaluate_file(
       seconds=artifact.provenance.get("seconds"),
       command=command())
   write_json(out, report)
-  made = [out]
+  page = pages.write_evaluation(report, artifact, out.with_suffix(".html"))
+  made = [out, page]
   if "networks" in report:
     made.append(out.with_suffix(".png"))
     figures.save(

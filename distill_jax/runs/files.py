@@ -9,6 +9,7 @@ from typing import Any
 
 from distill_jax import storage
 from distill_jax.errors import WorkdirError
+from distill_jax.records import log_lines, read_json
 from distill_jax.runs.console import say
 
 
@@ -36,24 +37,6 @@ def update_json(file: Path, change: Callable[[Any], Any], empty) -> Any:
   return content
 
 
-def read_json(file: Path, empty) -> Any:
-  """What a JSON file holds, `empty` where there is none.
-
-  Raises:
-    WorkdirError: the file holds no JSON, or another type than `empty`.
-  """
-  if not file.exists():
-    return empty
-  try:
-    content = json.loads(storage.regular(file).read_bytes())
-    if not isinstance(content, type(empty)):
-      raise ValueError(f"it is no {type(empty).__name__}")
-  except (OSError, RecursionError, ValueError) as error:
-    raise WorkdirError(
-        f"{file} must hold JSON; {error}. Delete it to measure anew.") from None
-  return content
-
-
 def write_json(file: Path, content) -> None:
   """Writes atomically: the old file or the new one, never a part."""
   storage.replace(file, _to_bytes(content))
@@ -72,7 +55,7 @@ class MetricsLog:
 
   def __init__(self, folder: Path, step: int):
     self._file = folder / "metrics.jsonl"
-    lines, damaged = _lines(self._file)
+    lines, damaged = log_lines(self._file)
     if damaged:
       say(
           f"{self._file}: {damaged} damaged "
@@ -87,38 +70,7 @@ class MetricsLog:
 
   @staticmethod
   def read(folder: Path) -> list[dict]:
-    return _lines(folder / "metrics.jsonl")[0]
-
-
-def _lines(file: Path) -> tuple[list[dict], int]:
-  """The sound lines of a log, and how many are damaged.
-
-  The last one, cut off when the run was killed, counts as neither.
-  """
-  if not file.exists():
-    return [], 0
-  try:
-    *whole, last = storage.regular(file).read_bytes().split(b"\n")
-  except OSError as error:
-    raise WorkdirError(
-        f"{file} must be a file that can be read; {error.strerror}. Choose "
-        "another folder.") from error
-  found = [*map(_line, whole)]
-  sound = [line for line in (*found, _line(last)) if line is not None]
-  return sound, found.count(None)
-
-
-def _line(text: bytes) -> dict | None:
-  """Of a log; None if it is damaged."""
-  try:
-    line = json.loads(text)
-  except (RecursionError, ValueError):
-    return None
-  sound = isinstance(line, dict) and {"step", "seconds", "loss"} <= line.keys()
-  numbers = sound and all(
-      type(v) is float or (type(v) is int and abs(v) < 2**63)
-      for v in line.values())
-  return line if numbers and type(line["step"]) is int else None
+    return log_lines(folder / "metrics.jsonl")[0]
 
 
 def command() -> str:

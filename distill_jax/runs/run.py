@@ -47,7 +47,7 @@ class Run:
       report = run.go()          # again after an interruption: goes on
 
   The folder then holds `config.json`, `metrics.jsonl`, `checkpoints/`,
-  `distilled.safetensors`, `report.json` and `figures/`.
+  `distilled.safetensors`, `report.json`, `report.html` and `figures/`.
   """
 
   def __init__(
