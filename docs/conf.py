@@ -40,6 +40,7 @@ html_theme_options = {
     "navigation_with_keys": True
 }
 pygments_style = "friendly"
+smartquotes = False  # values of settings are in straight quotes
 highlight_language = "none"  # `docstrings` tells shell and Python apart
 
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]

@@ -14,8 +14,6 @@ def mathml(tex: str, block: bool) -> str:
   Raises:
     docutils.utils.math.MathError: a command that is not known.
   """
-  if block:
-    tex = math.wrap_math_code(tex, as_block=True)
   return latex2mathml.tex2mathml(tex, as_block=block)
 
 

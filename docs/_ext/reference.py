@@ -14,24 +14,11 @@ from pathlib import Path
 from docstrings import to_rst
 
 FOLDER = Path(__file__).resolve().parents[1] / "api"
-# Room -> what it is. The rest of the package is on the page `others`.
-ROOMS = {
-    "methods": "A method of the field as a value, and `condense`",
-    "objectives": "What is matched: one paper a module",
-    "parameterization": "How a set is stored",
-    "nn": "Networks",
-    "data": "Sources and readers",
-    "evaluation": "Networks trained on a set, and its rivals",
-    "runs": "Runs in a folder",
-    "applications": "Harnesses that put sets to use",
-    "kernels": "Kernels and their one ridge solve",
-    "estimators": "How the gradient of an objective is found",
-    "trajectories": "Experts and their weights",
-    "artifact": "What a set is, in memory and on disk",
-    "text": "Tokens, vocabulary, word vectors",
-    "figures": "Pictures",
-}
-_ALONE = "others", "Modules beside the rooms"
+# A page each; the rest of the package is on the page `others`.
+ROOMS = (
+    "methods", "objectives", "parameterization", "nn", "data", "evaluation",
+    "runs", "applications", "kernels", "estimators", "trajectories", "artifact",
+    "text", "figures")
 
 
 def _heading(text, mark):
@@ -102,18 +89,16 @@ def pages() -> dict[str, str]:
   for found in pkgutil.iter_modules(top.__path__):
     if found.name in ROOMS:
       made[found.name] = _page(
-          f"distill_jax.{found.name}", ROOMS[found.name],
+          f"distill_jax.{found.name}",
           [importlib.import_module(f"distill_jax.{found.name}")], seen)
     elif not found.name.startswith("_"):
       alone.append(importlib.import_module(f"distill_jax.{found.name}"))
-  name, title = _ALONE
-  made[name] = _page(title, "", alone, seen)
+  made["others"] = _page("Modules beside the rooms", alone, seen)
   return made
 
 
-def _page(title, what, packages, seen):
+def _page(title, packages, seen):
   lines = _heading(title, "=")
-  lines += [f"{what}.".replace("`", "``"), ""] if what else []
   for package in packages:
     for module in _modules(package):
       # What a package re-exports is described here, not where it is defined.
