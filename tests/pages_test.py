@@ -13,12 +13,17 @@ import json
 import pickle
 import re
 import runpy
+import shlex
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
+import extending_test
 import jax
+import launching
 import numpy as np
 import pytest
+import readme_test
 
 import distill_jax as dd
 from distill_jax import models
@@ -29,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(DOCS / "_ext"))
 
+import brought  # noqa: E402
 from languages import language  # noqa: E402
 
 BROUGHT = ("README.md", "CHANGELOG.md", "SECURITY.md", "benchmarks/README.md")
@@ -37,7 +43,7 @@ WRITTEN = [
 ]
 PAGES = [*WRITTEN, *(ROOT / name for name in BROUGHT)]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-# Blocks that say what they are and are run by the test of that name.
+# Marks of blocks that `readme_test` and `extending_test` run.
 ELSEWHERE = {
     "doctest": "readme_test",
     "file": "extending_test",
@@ -119,21 +125,102 @@ def blocks(page):
 def own_blocks(page):
   """The Python that no other test runs."""
   return [
-      code for marker, name, code in blocks(page)
-      if name == "python" and marker not in ELSEWHERE and
-      "import torch" not in code and not marker.startswith("set.npz")
+      code for marker, name, code in blocks(page) if name == "python" and
+      marker not in ELSEWHERE and "import torch" not in code
   ]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
 def test_every_block_is_run(page):
   """Of Python, by this module or another; `text` is what programs print."""
-  for _, name, code in blocks(page):
+  for marker, name, code in blocks(page):
     assert name in ("python", "sh", "text", "none", "{toctree}"), name
-    if name == "python" and "import torch" in code:
-      assert page.name in ("README.md", "artifact.md", "elsewhere.md")
-    if name == "none" or name == "text":
+    if marker == "doctest":
+      assert page in readme_test.PAGES
+    elif marker in ELSEWHERE:
+      assert page == extending_test.PAGE
+    elif name == "python" and "import torch" in code:
+      where = page.relative_to(ROOT).as_posix()
+      assert where in (*torch_pages(), "README.md")
+    if name in ("none", "text"):
       assert not code.lstrip().startswith(("import ", "from ", ">>>")), code
+
+
+def torch_pages():
+  """Pages whose PyTorch is run by `torch_snippet_test`, maybe not installed."""
+  text = text_of(ROOT / "tests" / "torch_snippet_test.py")
+  return set(re.findall(r'"(docs/\w+\.md)"', text))
+
+
+def commands(page):
+  """Lines of shell blocks that run something of this repository."""
+  for _, name, code in blocks(page):
+    if name == "sh":
+      for line in re.sub(r"\\\n\s*", " ", code).splitlines():
+        line = re.sub(r"^(\w+=\S+ |srun )+", "", line.strip())
+        if re.match(r"(python (experiments|benchmarks|-m distill_jax)|make )",
+                    line):
+          yield shlex.split(
+              line.replace("[", "").replace("]", ""), comments=True)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_commands_name_files_and_flags_that_exist(page):
+  targets = re.findall(r"^(\w[\w-]*):", text_of(ROOT / "Makefile"), re.M)
+  for command in commands(page):
+    program, *rest = command
+    if program == "make":
+      assert rest[0] in targets, rest[0]
+      continue
+    if rest[0] == "-m":
+      file = ROOT / (rest[1].replace(".", "/") + ".py")
+    else:
+      file = ROOT / rest[0]
+    assert file.exists() or "X" in file.name, file
+    code = "\n".join(map(text_of, file.parent.glob("*.py")))
+    for word in rest[1:]:
+      if word.startswith("--config="):
+        config = word.removeprefix("--config=").partition(":")[0]
+        capitals = re.search(r"METHOD|NAME|mine", config)
+        assert capitals or (ROOT / config).exists(), config
+      elif word.startswith("--") and not word.startswith("--config."):
+        flag = word[2:].partition("=")[0]
+        assert re.search(rf'["\'](--)?{flag}["\']', code) or flag in code, flag
+
+
+@pytest.mark.docs
+def test_configurations_take_the_options_and_fields_of_commands():
+  seen = 0
+  for page in PAGES:
+    for command in commands(page):
+      rest = [word for word in command[2:] if word != "--print_config"]
+      if command[1] != "experiments/distill.py" or re.search(
+          r"METHOD|FIELD|\.\.\.", " ".join(command)):
+        continue
+      if not any(word.startswith("--config") for word in rest):
+        continue
+      rest = [
+          word.replace("experiments/configs", str(launching.CONFIGS))
+          for word in rest
+          if not word.startswith(("--coordinator", "--num_proc",
+                                  "--process")) and word != "--together"
+      ]
+      result = launching.distil("--print_config", *rest)
+      assert result.code == 0, (command, result.err)
+      seen += 1
+  assert seen > 10
+
+
+def test_links_that_leave_the_folder_lead_to_the_repository():
+  text = "[a](../experiments/x.py#b) [c](../notebooks/text.ipynb) [d](text.md)"
+  made = brought.with_links(text, "docs/p.md", "docs/p.md", "URL")
+  assert made == (
+      "[a](URL/blob/main/experiments/x.py#b) [c](notebooks/text.ipynb) "
+      "[d](text.md)")
+  text = "[a](../docs/data.md#b) `[c](d)`\n```\n[e](../f)\n```\n"
+  made = brought.with_links(
+      text, "benchmarks/README.md", "docs/benchmarks.md", "URL")
+  assert made.startswith("[a](data.md#b) ") and "[e](../f)" in made
 
 
 def _few(entry):
@@ -277,4 +364,6 @@ def test_code_of_the_page_runs(page, names):
   more = GIVEN.get(page.stem)
   names.update(more and more(names) or {})
   for i, code in enumerate(own_blocks(page)):
+    if "neural_tangents" in code and not find_spec("neural_tangents"):
+      continue  # an extra of 3 GB; `neural_tangents_test` is about it
     exec(compile(code, f"{page.name}, block {i}", "exec"), names)

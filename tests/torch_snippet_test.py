@@ -29,7 +29,7 @@ from distill_jax.types import Objective
 
 torch = pytest.importorskip("torch")
 
-_OWN = "docs/elsewhere.md"  # trains a network of one's own
+_OWN = "docs/use_elsewhere.md"  # trains a network of one's own
 _PAGES = ("docs/artifact.md", _OWN)
 _ROOT = Path(__file__).parents[1]
 
