@@ -2,14 +2,17 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CODE := distill_jax experiments benchmarks tests
+SPHINX := $(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going \
+  --nitpicky --quiet
+CODE := distill_jax experiments benchmarks tests docs
 
 # Of `make matrix`: Pythons, pins (lowest, newest), and pytest's arguments.
 MATRIX_PYTHONS ?= python3.11 python3.12 python3.13
 MATRIX_PINS ?= lowest newest
 MATRIX_TESTS ?=
 
-.PHONY: quickstart test test-all accelerator wheel matrix lint format clean
+.PHONY: quickstart test test-all docs docs-links accelerator wheel matrix lint \
+  format clean
 
 quickstart: $(VENV)/.experiments
 	$(BIN)/python experiments/distill.py \
@@ -22,6 +25,15 @@ test: $(VENV)/.test
 test-all: $(VENV)/.test-all
 	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal \
 	  -m "slow or not slow"
+
+# The site in docs/_build/html, and the code of its pages that takes longer.
+docs: $(VENV)/.docs
+	$(SPHINX) -b html docs docs/_build/html
+	$(BIN)/python -m pytest -m docs tests/docs_pages_test.py
+
+# Needs the network; links within the site are checked by `make docs`.
+docs-links: $(VENV)/.docs
+	$(SPHINX) -b linkcheck docs docs/_build/links
 
 # On a machine whose Python has JAX for its accelerator; nothing is installed.
 accelerator:
@@ -47,7 +59,8 @@ format: $(VENV)/.test
 	$(BIN)/yapf --parallel --in-place --recursive $(CODE)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist *.egg-info docs/_build docs/api docs/notebooks \
+	  docs/project docs/benchmarks.md
 
 # Each stamp is an installed set of extras; a newer setup.cfg installs again.
 $(VENV)/bin/python:
@@ -67,4 +80,8 @@ $(VENV)/.test: setup.cfg | $(VENV)/bin/python
 
 $(VENV)/.test-all: setup.cfg | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable '.[all,torch]'
+	touch $@
+
+$(VENV)/.docs: setup.cfg | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable '.[docs]'
 	touch $@

@@ -11,8 +11,8 @@ README = Path(__file__).parent.parent / "README.md"
 DOCS = README.parent / "docs"
 PAGES = [README] + [
     DOCS / f"{name}.md" for name in (
-        "applications", "own_data", "own_networks", "condense", "trajectories",
-        "kernels", "text", "parameterizations", "use_elsewhere")
+        "start", "applications", "own_data", "own_networks", "condense",
+        "trajectories", "kernels", "text", "parameterizations", "use_elsewhere")
 ]
 # Packages that a page shows and the library does not need.
 NEEDS = {"use_elsewhere": ("datasets", "imblearn", "keras")}
@@ -55,11 +55,3 @@ def test_library_example(page, frame):
   assert len(test.examples) > 5
   outcome = doctest.DocTestRunner().run(test)
   assert not outcome.failed
-
-
-@pytest.mark.parametrize(
-    "page", [README, *sorted(DOCS.glob("*.md"))], ids=lambda p: p.stem)
-def test_linked_files_exist(page):
-  for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
-    if not target.startswith("http"):
-      assert (page.parent / target).exists(), target

@@ -29,7 +29,8 @@ from distill_jax.types import Objective
 
 torch = pytest.importorskip("torch")
 
-_PAGES = ("docs/artifact.md", "README.md")
+_OWN = "docs/use_elsewhere.md"  # trains a network of one's own
+_PAGES = ("docs/artifact.md", _OWN)
 _ROOT = Path(__file__).parents[1]
 
 
@@ -124,8 +125,7 @@ def test_same_logits_as_the_library(
 
 @pytest.mark.parametrize(
     "recipe, num", [("in_order", 4), ("dsa", 0), ("mtt", 1)])
-def test_readme_trains_a_network_of_ones_own(
-    tmp_path, monkeypatch, recipe, num):
+def test_it_trains_a_network_of_ones_own(tmp_path, monkeypatch, recipe, num):
   in_order = {"name": "in_order"}
   _, raw, artifact = _artifact(28, 1, standardise, in_order, False)
   artifact = _with_steps(artifact, num)._replace(recipe={"name": recipe})
@@ -135,7 +135,7 @@ def test_readme_trains_a_network_of_ones_own(
         label_space="logits",
         order=artifact.order.reshape(1, -1))
   torch.manual_seed(0)
-  names = _run(artifact, tmp_path, monkeypatch, "README.md")
+  names = _run(artifact, tmp_path, monkeypatch, _OWN)
   torch.manual_seed(0)
   layer = torch.nn.Linear(28 * 28, 3)  # as the snippet drew it
   network, given = mlp(3, widths=()), artifact.training_set
@@ -193,7 +193,7 @@ def _task(kind, num_classes, dtype):
 @pytest.mark.parametrize(
     "kind, dtype", (("image", "uint8"), ("image", "float32"),
                     ("series", "float32"), ("features", "float32")))
-def test_readme_and_to_torch_classify_raw_data(
+def test_it_and_to_torch_classify_raw_data(
     tmp_path, monkeypatch, kind, dtype, num_classes):
   x, labels, source = _task(kind, num_classes, dtype)
   made = from_samples(
@@ -203,7 +203,7 @@ def test_readme_and_to_torch_classify_raw_data(
       class_names=source.class_names,
       preprocessing=source.preprocessing)
   torch.manual_seed(0)
-  names = _run(made, tmp_path, monkeypatch, "README.md")
+  names = _run(made, tmp_path, monkeypatch, _OWN)
   logits = names["network"](names["prepare"](torch.from_numpy(x)))
   found = logits.argmax(1) if num_classes > 2 else (logits[:, 0] > 0).long()
   assert (found.numpy() == labels).mean() > 0.9
