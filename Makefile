@@ -18,6 +18,21 @@ test-all: $(VENV)/.test-all
 	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal \
 	  -m "slow or not slow"
 
+.PHONY: types coverage bench-compare
+
+# The package, and a user's program against it.
+types: $(VENV)/.types
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+
+# Lines that run in launchers count too; setup.cfg has the least share.
+coverage: $(VENV)/.coverage
+	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal \
+	  --cov --cov-config=setup.cfg
+
+# Ratios of this machine against the stored ones; nothing else may run.
+bench-compare: $(VENV)/.test
+	$(BIN)/python benchmarks/compare.py $(COMPARE)
+
 # On a machine whose Python has JAX for its accelerator; nothing is installed.
 accelerator:
 	PYTHONPATH=. $(PYTHON) benchmarks/accelerator.py --out=runs/accelerator \
@@ -45,6 +60,14 @@ $(VENV)/.experiments: setup.cfg | $(VENV)/bin/python
 
 $(VENV)/.test: setup.cfg | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@
+
+$(VENV)/.types: setup.cfg | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable '.[test,types]'
+	touch $@
+
+$(VENV)/.coverage: setup.cfg | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable '.[test,coverage]'
 	touch $@
 
 $(VENV)/.test-all: setup.cfg | $(VENV)/bin/python
