@@ -54,7 +54,8 @@ def test_library_example(page, frame):
 
 
 @pytest.mark.parametrize(
-    "page", [README, *sorted(DOCS.glob("*.md"))], ids=lambda p: p.stem)
+    "page", [*sorted(README.parent.glob("*.md")), *sorted(DOCS.glob("*.md"))],
+    ids=lambda p: p.stem)
 def test_linked_files_exist(page):
   for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
     if not target.startswith("http"):
