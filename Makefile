@@ -12,7 +12,7 @@ MATRIX_PINS ?= lowest newest
 MATRIX_TESTS ?=
 
 .PHONY: quickstart test test-all docs docs-links accelerator wheel matrix lint \
-  format clean
+  types coverage bench-compare format clean
 
 quickstart: $(VENV)/.experiments
 	$(BIN)/python experiments/distill.py \
@@ -34,6 +34,19 @@ docs: $(VENV)/.docs
 # Needs the network; links within the site are checked by `make docs`.
 docs-links: $(VENV)/.docs
 	$(SPHINX) -b linkcheck docs docs/_build/links
+
+# The package, and a user's program against it.
+types: $(VENV)/.types
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+
+# Lines that run in launchers count too; setup.cfg has the least share.
+coverage: $(VENV)/.coverage
+	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal \
+	  --cov --cov-config=setup.cfg
+
+# Ratios of this machine against the stored ones; nothing else may run.
+bench-compare: $(VENV)/.test
+	$(BIN)/python benchmarks/compare.py $(COMPARE)
 
 # On a machine whose Python has JAX for its accelerator; nothing is installed.
 accelerator:
@@ -76,6 +89,14 @@ $(VENV)/.release: setup.cfg | $(VENV)/bin/python
 
 $(VENV)/.test: setup.cfg | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@
+
+$(VENV)/.types: setup.cfg | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable '.[test,types]'
+	touch $@
+
+$(VENV)/.coverage: setup.cfg | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable '.[test,coverage]'
 	touch $@
 
 $(VENV)/.test-all: setup.cfg | $(VENV)/bin/python

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
@@ -170,8 +171,7 @@ class Checkpoints:
 
 
 def _is_key(leaf) -> bool:
-  return jax.dtypes.issubdtype(
-      getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key)
+  return jnp.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key)
 
 
 def _named_leaves(tree: PyTree):
@@ -219,5 +219,6 @@ def _as(leaf, data: np.ndarray):
   where = leaf.sharding if leaf.committed else None
   if not _is_key(leaf):
     return jax.device_put(data, where)
-  key = jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+  key = jax.random.wrap_key_data(
+      jnp.asarray(data), impl=jax.random.key_impl(leaf))
   return jax.device_put(key, where)

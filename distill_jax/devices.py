@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import cache, wraps
+from typing import Any
 
 import jax
 import numpy as np
@@ -72,16 +73,18 @@ def jitted(f: Callable, *, static_argnames: str | tuple[str, ...] = ()):
 
   @cache
   def program(mesh):
-    out = {} if mesh is None else dict(out_shardings=_replicated(mesh))
+    out: dict[str, Any] = {}
+    if mesh is not None:
+      out["out_shardings"] = _replicated(mesh)
     return jax.jit(f, static_argnames=static_argnames, **out)
 
-  @wraps(f)
   def run(*args, **options):
     return program(_mesh.get())(*args, **options)
 
-  run.lower = lambda *args, **options: program(_mesh.get()).lower(
+  same: Any = wraps(f)(run)
+  same.lower = lambda *args, **options: program(_mesh.get()).lower(
       *args, **options)
-  return run
+  return same
 
 
 @contextlib.contextmanager
@@ -131,7 +134,8 @@ def sharded(f: Callable) -> Callable:
 
 def everywhere(tree: PyTree) -> PyTree:
   """The same arrays, whole on each of the devices at hand."""
-  return jax.lax.with_sharding_constraint(tree, _replicated(_mesh.get()))
+  mesh: Any = _mesh.get()
+  return jax.lax.with_sharding_constraint(tree, _replicated(mesh))
 
 
 def _replicated(mesh: Mesh) -> NamedSharding:

@@ -31,7 +31,7 @@ these points, or their nearest neighbours, promise nothing.
 """
 
 import numpy as np
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from distill_jax.labels import label_rows
 from distill_jax.moments import Moments, check, ridge_probe
@@ -129,7 +129,7 @@ def hard_labelled_points(
     weights = np.concatenate([-weights, weights], axis=1)
   left, values, right = _singular(weights)
   if set_ridge is None:
-    set_ridge = 1 / (4 * values[0]**2)
+    set_ridge = float(1 / (4 * values[0]**2))
   kappa = max(1.0, 2 * np.sqrt(set_ridge) * values[0])
   values = values / kappa
   root = np.sqrt(np.maximum(0.0, 1 - 4 * set_ridge * values**2))

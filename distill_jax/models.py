@@ -54,8 +54,7 @@ MOST_WEIGHTS = 2**28  # of a network, 1 GiB
 _WINDOWS = (3, 4, 5)  # of a text_convnet
 
 
-def from_spec(
-    spec: Mapping[str, Any], num_classes: int) -> Network | closed_form.Kernel:
+def from_spec(spec: Mapping[str, Any], num_classes: int) -> Any:
   """A network or, where the name is "kernel_ridge", a kernel.
 
   The kernel is `fully_connected` of one hidden layer where it is not named.
@@ -72,7 +71,7 @@ def from_spec(
   return _kernel(items) if is_kernel(spec) else _network(items, num_classes)
 
 
-def spec_of(model: Network | closed_form.Kernel) -> dict[str, Any]:
+def spec_of(model: Any) -> dict[str, Any]:
   """The specification of a network or a kernel, `{}` where it has none."""
   return thawed(getattr(model, "spec", ()))
 

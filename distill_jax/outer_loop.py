@@ -91,8 +91,8 @@ def learn(**optimizers: optax.GradientTransformation):
     raise ValueError(
         "`learn` must name fields among codes, labels, step_sizes, extra; got "
         f"{unknown or 'none'}.")
-  labels = Distilled(
-      *(f if f in optimizers else "frozen" for f in Distilled._fields))
+  labels: Any = Distilled._make(
+      f if f in optimizers else "frozen" for f in Distilled._fields)
   # x + (-0.0) is x for every x, -0.0 included; x + 0.0 is not.
   frozen = optax.stateless(
       lambda updates, _: jax.tree.map(

@@ -169,9 +169,9 @@ def pack_labels(
   if bits == 32:
     return rows
   if hard:
-    rows = uncentred(rows) if space == "centred" else rows
-    dtype = np.uint8 if rows.shape[1] <= 256 else np.uint16
-    return np.asarray(classes_of_labels(rows)).astype(dtype)
+    hot = uncentred(rows) if space == "centred" else rows
+    dtype = np.uint8 if hot.shape[1] <= 256 else np.uint16
+    return np.asarray(classes_of_labels(hot)).astype(dtype)
   return rows.astype(np.float16) if bits == 16 else pack(_ROWS, rows)
 
 

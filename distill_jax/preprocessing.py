@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from distill_jax.errors import ConfigError
 from distill_jax.text.embedding import AveragedVectors, WordVectors
@@ -172,7 +172,7 @@ def identity(preprocessing: Preprocessing) -> dict[str, Any]:
   Sums have three digits, so that whitening of the same data on another machine
   is the same.
   """
-  record = getattr(preprocessing, "original", preprocessing)
+  record: Any = getattr(preprocessing, "original", preprocessing)
   sums = [np.abs(np.asarray(leaf, np.float64)).sum() for leaf in record]
   return {
       "kind": type(record).__name__,
@@ -189,17 +189,17 @@ def standardise(inputs: ArrayLike) -> Standardise:
   Returns:
     The record; a channel of one constant value gets std 1.
   """
-  inputs = _in_pieces(inputs)
-  channels = inputs.shape[-1]
-  size = inputs.size // channels
+  rows = _in_pieces(inputs)
+  channels = rows.shape[-1]
+  size = rows.size // channels
   mean, lowest, highest = np.zeros(channels), np.inf, -np.inf
-  for chunk in _chunks(inputs):  # over samples first: 10 times as fast
+  for chunk in _chunks(rows):  # over samples first: 10 times as fast
     mean += _by_channel(np.sum, chunk.sum(0)) / size
     lowest = np.minimum(lowest, _by_channel(np.min, chunk.min(0)))
     highest = np.maximum(highest, _by_channel(np.max, chunk.max(0)))
   variance = np.zeros(channels)
-  means = np.array(np.broadcast_to(mean, inputs.shape[1:]))
-  for chunk in _chunks(inputs):
+  means = np.array(np.broadcast_to(mean, rows.shape[1:]))
+  for chunk in _chunks(rows):
     chunk -= means
     variance += _by_channel(np.sum, np.square(chunk, out=chunk).sum(0)) / size
   std = np.where(lowest == highest, 1.0, np.sqrt(variance))
@@ -224,9 +224,9 @@ def zca(inputs: ArrayLike, *, regulariser: float = 0.1) -> ZCA:
   Raises:
     ValueError: too few samples, or a regulariser that is not positive.
   """
-  inputs = _in_pieces(inputs)
-  _check_zca(inputs, regulariser)
-  mean, covariance = _moments(inputs)
+  rows = _in_pieces(inputs)
+  _check_zca(rows, regulariser)
+  mean, covariance = _moments(rows)
   whiten, unwhiten = _whitening(covariance, regulariser)
   return ZCA(_float32(mean), _float32(whiten), _float32(unwhiten))
 
@@ -252,12 +252,12 @@ def relative_zca(inputs: ArrayLike, *, regulariser: float = 0.1) -> ZCA:
   Raises:
     ValueError: too few samples, or a regulariser that is not positive.
   """
-  inputs = _in_pieces(inputs)
-  _check_zca(inputs, regulariser)
-  size = math.prod(inputs.shape[1:])
-  std = np.float64(standardise(inputs).std)
-  std = np.broadcast_to(std, inputs.shape[1:]).reshape(size)
-  mean, covariance = _moments(inputs)
+  rows = _in_pieces(inputs)
+  _check_zca(rows, regulariser)
+  size = math.prod(rows.shape[1:])
+  std = np.float64(standardise(rows).std)
+  std = np.broadcast_to(std, rows.shape[1:]).reshape(size)
+  mean, covariance = _moments(rows)
   covariance /= np.outer(std, std)
   whiten, unwhiten = _whitening(
       covariance,
@@ -295,7 +295,7 @@ def _whitening(covariance, added) -> tuple[np.ndarray, np.ndarray]:
   return vectors / root @ vectors.T, vectors * root @ vectors.T
 
 
-def _in_pieces(inputs):
+def _in_pieces(inputs) -> Any:
   """Samples that `_chunks` reads: an array, or those of `data.host`."""
   return inputs if hasattr(inputs, "read") else np.asarray(inputs)
 

@@ -7,6 +7,7 @@ the class of each row, which must have real samples; results are in model space,
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -89,7 +90,8 @@ def kmeans(
     wanted = int((classes == c).sum())
     k = min(wanted, len(np.unique(points, axis=0)))
     for i, state in enumerate(states):
-      fitted = KMeans(k, n_init=1, random_state=int(state)).fit(points)
+      given: Any = dict(n_init=1, random_state=int(state))
+      fitted = KMeans(k, **given).fit(points)
       rows = np.arange(wanted) % k
       inputs[i, classes == c] = fitted.cluster_centers_[rows]
   return jnp.asarray(inputs.reshape(num_sets, len(classes), *shape))
@@ -174,7 +176,8 @@ def representatives(
           np.asarray(part if features is None else features(part)).reshape(
               len(part), -1) for part in class_parts(split, c)
       ])
-      fitted = KMeans(num, n_init=1, random_state=int(states[c])).fit(points)
+      given: Any = dict(n_init=1, random_state=int(states[c]))
+      fitted = KMeans(num, **given).fit(points)
       distances = fitted.transform(points)  # [n, num]
       members = members[_one_each(distances)]
     chosen.append(members)

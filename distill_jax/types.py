@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
-Array = jax.Array
+Array = jax.Array | np.ndarray  # either works, also in records
 PyTree = Any
 FilePath = str | os.PathLike[str]
 Kernel = Callable[[Array, Array], Array]  # (x1, x2) -> [n1, n2]
@@ -121,7 +121,7 @@ class Layout(NamedTuple):
 
   classes: np.ndarray
   order: Array
-  members: Array | None
+  members: Any  # which methods that match class by class rely on
   present: np.ndarray
 
 
@@ -136,7 +136,7 @@ class Batch(NamedTuple):
       of a pool; mostly `()`.
   """
 
-  inputs: Array | LazyInputs
+  inputs: Any  # `LazyInputs` come only from a sampler that is asked for them
   labels: Array
   extra: PyTree = ()
 
@@ -217,9 +217,11 @@ class Preprocessing(Protocol):
 
   def apply(self, raw: Array, /) -> Array:
     """Takes raw inputs [B, ...] to model space."""
+    ...
 
   def invert(self, x: Array, /) -> Array:
     """Takes model space [B, ...] to raw units."""
+    ...
 
 
 class Sampler(Protocol):
@@ -234,6 +236,7 @@ class Distance(Protocol):
 
   def __call__(self, real: PyTree, synthetic: PyTree, /) -> Array:
     """Returns a scalar; its gradient by `synthetic` is what learns."""
+    ...
 
 
 class Loss(Protocol):
@@ -241,6 +244,7 @@ class Loss(Protocol):
 
   def __call__(self, logits: Array, labels: Array, /) -> Array:
     """Returns a scalar, of logits [n, K] and label rows [n, K]."""
+    ...
 
 
 class Objective(NamedTuple):

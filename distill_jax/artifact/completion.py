@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from distill_jax import packing, schema
 from distill_jax.artifact.record import Artifact
@@ -119,9 +119,9 @@ def as_quantised(
       kept,
       artifact.labels.shape[1],
       space=artifact.label_space)
+  parts = codes, inputs, kept, artifact.step_sizes
   sizes = schema.storage_bytes(
-      *map(packing.stored, (codes, inputs, kept, artifact.step_sizes)),
-      artifact.views)
+      *map(packing.stored, parts), views=artifact.views)
   sizes["total"] += artifact.storage_bytes.get("outside", 0)
   return schema.check(
       artifact._replace(

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from distill_jax.data import labelling
 from distill_jax.data.arrays import check_present, is_missing
@@ -285,7 +285,7 @@ def _ids(texts, places: dict[str, int], length: int) -> np.ndarray:
 def _counted(record, found, kept, length) -> dict[str, Any]:
   """What a report should know of the words, shares as fractions."""
   words = embedding.vocabulary(record)[2:]
-  has = np.asarray(record.table[2:]).any(1)
+  has: Any = np.asarray(record.table[2:]).any(1)
   covered = {word for word, yes in zip(words, has, strict=True) if yes}
   texts = {**found, "train": [found["train"][i] for i in kept]}
   return {

@@ -87,9 +87,10 @@ def columns(spec: str) -> tuple[str, Columns]:
     raise DataError("`spec` must name text or features, not both.")
   test = share_of(options.pop("test", None))
   if "delimiter" in options:
-    said = options["delimiter"]
-    options["delimiter"] = _NAMED.get(said, said)
-    if len(options["delimiter"]) != 1:
+    said: Any = options["delimiter"]
+    known: Any = _NAMED.get(said, said)
+    options["delimiter"] = known
+    if len(known) != 1:
       raise DataError(
           f"`spec` must have one character, or one of {', '.join(_NAMED)}, as "
           f"delimiter; got {shown(said)}.")
@@ -291,8 +292,8 @@ def _text(file: Path) -> str:
         f"{error.reason}. Convert it.") from error
 
 
-def _cell(file, line, cells: Sequence[str], name: str, places) -> str:
-  cell = cells[places[name]]
+def _cell(file, line, cells: Sequence[str], name: Any, places) -> str:
+  cell: Any = cells[places[name]]
   if is_missing(cell):
     raise DataError(
         f"`spec` must have no missing values in column {shown(name)}; {file} "

@@ -5,6 +5,8 @@ E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI
 Machine Learning Repository, 1998.
 """
 
+from typing import Any
+
 import numpy as np
 
 
@@ -20,7 +22,7 @@ def digits():
   """
   from sklearn.datasets import load_digits
 
-  data = load_digits()
+  data: Any = load_digits()
   images = np.round(data.images * (255 / 16)).astype(np.uint8)[..., None]
   labels = data.target.astype(np.int32)
   test = np.zeros(len(labels), bool)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from distill_jax.data.arrays import as_array
 from distill_jax.data.source import Source, from_arrays

@@ -19,6 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from distill_jax.environment import in_bytes
 from distill_jax.errors import DataError
@@ -66,13 +67,14 @@ class HostRows:
     self._rows = None if rows is None else np.asarray(rows)
     self._by_array = _takes_arrays(values)
     self._file = _File.of(values)
-    self.dtype, self.shape = None, ()  # until the first sample is read
+    self.shape: tuple[int, ...] = ()
+    self.dtype: Any = None  # until the first sample is read
     first = self._read(np.zeros(1, np.int64) if rows is None else rows[:1])
     if first.dtype.kind not in "uif":
       raise DataError(
           f"`values` must hold integers or floats; got {first.dtype}.")
-    self.shape: tuple[int, ...] = (size, *first.shape[1:])
-    self.dtype: np.dtype = first.dtype
+    self.shape = (size, *first.shape[1:])
+    self.dtype = first.dtype
     self.fetched = 0
     self.ahead: Callable[[np.ndarray], np.ndarray | None] | None = None
 
@@ -108,7 +110,7 @@ class HostRows:
 
     Rows that are traced are fetched by a callback when the program runs.
     """
-    if isinstance(index, jax.core.Tracer):
+    if isinstance(index, Tracer):
       found = jax.ShapeDtypeStruct((*index.shape, *self.shape[1:]), self.dtype)
       if (asked := _asked.get()) is not None:
         asked.append((self, index))
@@ -183,7 +185,7 @@ class _File:
 
   def __init__(self, array: np.memmap):
     self._array = array
-    self._handle = os.open(array.filename, os.O_RDONLY)
+    self._handle = os.open(str(array.filename), os.O_RDONLY)
     weakref.finalize(self, os.close, self._handle)
 
   @classmethod
@@ -204,7 +206,7 @@ class _File:
     # Runs of neighbours are read at once.
     starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1)
     ends = np.append(starts[1:], len(rows))
-    place = memoryview(found.reshape(-1).view(np.uint8))
+    place = found.reshape(-1).view(np.uint8).data
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
       part = place[start * each:end * each]
       offset = array.offset + int(rows[start]) * each
@@ -242,7 +244,8 @@ def _takes_arrays(values: Sequence) -> bool:
   if isinstance(values, np.ndarray):
     return True
   try:
-    found = np.asarray(values[np.zeros(2, np.int64)])
+    rows: Any = np.zeros(2, np.int64)
+    found = np.asarray(values[rows])
   except (IndexError, KeyError, TypeError, ValueError):
     return False
   return found.ndim > 0 and len(found) == 2

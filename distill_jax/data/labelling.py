@@ -130,7 +130,7 @@ def renamed(argument: str, labels, names: Mapping):
   return np.array(as_names(names))[indices(argument, labels.astype(str), keys)]
 
 
-def indices(argument: str, labels, class_names: Sequence[str]):
+def indices(argument: str, labels, class_names: Sequence[str] | np.ndarray):
   """Class indices of labels.
 
   Args:

@@ -132,7 +132,7 @@ def _sides(text: str | None) -> tuple[int, int] | None:
   if found[0] * found[1] > _LARGEST:
     raise DataError(
         f"`size` must be at most {_LARGEST:,} pixels in all; got {text}.")
-  return text and found
+  return found if text else None
 
 
 def _of_arrays(spec, data_dir, out, size, grey):

@@ -17,7 +17,7 @@ import re
 import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -211,7 +211,7 @@ def _column(parquet, by_part, columns, role: str, usual) -> str:
   """The column that plays a role in all files; by default the first usual one.
   """
   wanted = [columns[role]] if role in columns else usual
-  found = None
+  found: Any = None
   for file in (file for own in by_part.values() for file in own):
     names = _schema(parquet, file).names
     there = [name for name in wanted if name in names]

@@ -317,7 +317,9 @@ def _npz(path):
           f"{plain(', '.join(archive) or 'nothing', 100)}. Name its arrays so.")
     if "class_names" in archive:
       names["class_names"] = "class_names"
-    found = {argument: archive[name] for argument, name in names.items()}
+    found: dict[str, Any] = {
+        argument: archive[name] for argument, name in names.items()
+    }
     others = sorted(set(archive) - set(names.values()))
   if others:
     found["left_out"] = (

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from distill_jax import preprocessing as preprocessing_lib
 from distill_jax.data import labelling
@@ -143,13 +143,15 @@ class Source(NamedTuple):
     """
     digest = hashlib.sha256(repr(self.class_names).encode())
     if is_of_words(self.preprocessing):  # ids alone mean nothing
-      for array in self.preprocessing:
-        digest.update(np.ascontiguousarray(array))
+      record: Any = self.preprocessing
+      for array in record:
+        digest.update(np.ascontiguousarray(array).data)
     for split in (self.train, self.validation, self.test):
-      for array in () if split is None else (split.inputs, split.labels):
+      held: Any = () if split is None else (split.inputs, split.labels)
+      for array in held:
         digest.update(f"{array.dtype}{array.shape}".encode())
         for piece in array.pieces() if is_host(array) else (array,):
-          digest.update(np.ascontiguousarray(piece))
+          digest.update(np.ascontiguousarray(piece).data)
       digest.update(b"|")
     return digest.hexdigest()[:16]
 
@@ -537,7 +539,7 @@ def assemble(
   rows["train"] = kept
   record, inputs = fit(kept)
 
-  def split(part):
+  def split(part) -> Any:
     if part not in rows:
       return None
     given = part if part in labels else "train"
@@ -552,7 +554,7 @@ def assemble(
       raw_dtype=str(inputs["train"].dtype))
 
 
-def rows_of(array: Array, indices: np.ndarray) -> Array:
+def rows_of(array: Any, indices: np.ndarray) -> Array:
   """`array[indices]`; on the CPU without compiling for each number of rows.
 
   Args:
@@ -757,7 +759,7 @@ def _check_alike(part, train, other):
 
 def stratified(
     labels: np.ndarray,
-    classes: Sequence[str],
+    classes: Sequence[str] | np.ndarray,
     fraction: float,
     seed: int,
     *,

@@ -8,6 +8,7 @@ that file to decode again.
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -77,7 +78,7 @@ def _builder(name, folder):
   return builder
 
 
-def _image_and_label(info, name):
+def _image_and_label(info, name) -> tuple[Any, ...]:
   """The names of the two features, checked for their kinds."""
   from tensorflow_datasets import features
 
@@ -125,4 +126,4 @@ def _write(path, contents):
   path.parent.mkdir(parents=True, exist_ok=True)
   archive = io.BytesIO()
   np.savez(archive, **contents)
-  storage.replace(path, archive.getbuffer())
+  storage.replace(path, archive.getvalue())

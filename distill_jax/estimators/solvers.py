@@ -53,7 +53,7 @@ def by_conjugate_gradients(num_steps: int = 20) -> Solver:
         product,
         gradient,
         maxiter=num_steps,
-        tol=jnp.finfo(jax.tree.leaves(start)[0].dtype).eps)
+        tol=float(jnp.finfo(jax.tree.leaves(start)[0].dtype).eps))
     return jax.tree.map(jnp.subtract, start, step), state
 
   return Solver(lambda: (), solve)

@@ -11,7 +11,7 @@ trained by regression.
 """
 
 import numpy as np
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 NUM_BINS = 15
 

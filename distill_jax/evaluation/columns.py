@@ -177,7 +177,7 @@ def each(networks: PyTree) -> Iterable[PyTree]:
     yield jax.tree.map(lambda leaf, i=i: leaf[i], networks)
 
 
-def summary(values: Sequence[float]) -> dict[str, Any]:
+def summary(values: Iterable[float]) -> dict[str, Any]:
   """Mean, standard deviation and error, and the values; None for not finite."""
   per_network = [float(v) if np.isfinite(v) else None for v in values]
   finite = np.array([v for v in per_network if v is not None])

@@ -8,7 +8,7 @@ import functools
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -67,8 +67,7 @@ def has_loops(f: Callable, *args) -> bool:
   return looped(jax.make_jaxpr(f)(*args).jaxpr)
 
 
-def step_flops(
-    network: Network, inputs: Array, num_outputs: int) -> float | None:
+def step_flops(network: Network, inputs: Any, num_outputs: int) -> float | None:
   """Operations of one gradient of the loss on a batch.
 
   Args:

@@ -17,7 +17,7 @@ of accuracies over all outputs. Forgetting is at least -backward.
 from typing import NamedTuple
 
 import numpy as np
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 
 class Scores(NamedTuple):

@@ -139,8 +139,8 @@ def trainer(
         f"{' and '.join(map(str, numbers.values()))}.")
   if max_seconds is not None and not max_seconds > 0:
     raise ConfigError(f"`max_seconds` must be positive; got {max_seconds}.")
-  batch_size = min(batch_size, source.train.num_samples, max_samples or np.inf)
-  batch_size = int(batch_size)
+  batch_size = int(
+      min(batch_size, source.train.num_samples, max_samples or batch_size))
   if max_seconds is not None:
     return _by_clock(
         network, source, batch_size, learning_rate, augmentation, max_seconds)
@@ -220,6 +220,7 @@ def _by_clock(
 
   def train(key):
     run = compiled(size())
+    state: Any
     variables, state, k_train = _start(key, network, source, optimizer)
     jax.block_until_ready(variables)
     seconds, turns, last = 0.0, 0, 0.0

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from distill_jax.types import Array
 
@@ -134,7 +134,7 @@ def gain_over(
       for means in (ours, by_network, baseline.mean(1))
       if len(means) > 1
   ]
-  mean = np.mean(accuracy_of_set) - baseline.mean()
+  mean = np.mean(np.asarray(accuracy_of_set)) - baseline.mean()
   return Gain(
       float(mean),
       float(np.sqrt(sum(variances))) if variances else None)

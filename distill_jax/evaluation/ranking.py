@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError, shown
@@ -161,7 +161,7 @@ def agreement(
   proxy, full = _pair(proxy, full)
   k_rho, k_tau, *k_top = jax.random.split(key, 2 + len(topk))
 
-  def with_interval(key, statistic, rows=slice(None)):
+  def with_interval(key, statistic, rows: Any = slice(None)):
     pair = proxy[rows], full[rows]
     if len(pair[0]) < _LEAST:
       return dict(value=None, low=None, high=None)

@@ -25,7 +25,7 @@ Factories are memoised, so that asking twice for a recipe compiles once.
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -400,7 +400,7 @@ RECIPES = {
 }
 
 
-def from_spec(spec: dict[str, Any]) -> Recipe:
+def from_spec(spec: Mapping[str, Any]) -> Recipe:
   """The recipe of a JSON document; settings left out take their defaults.
 
   Raises:

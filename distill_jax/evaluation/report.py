@@ -365,7 +365,7 @@ def _stored(report) -> str:
 
 def _entries(report) -> dict[str, Mapping]:
   """What was measured of networks, by its title in the table."""
-  named = {"distilled set": report["accuracy"]}
+  named: dict[Any, Any] = {"distilled set": report["accuracy"]}
   named |= {
       t: report[field] for field, t in _VARIANTS.items() if field in report
   }

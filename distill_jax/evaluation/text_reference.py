@@ -6,7 +6,7 @@ distillation do not reach it.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -77,14 +77,14 @@ def tfidf_linear(
       for argument, y in (("y_train", y_train), ("y_test", y_test)))
   if x_validation is None:
     kept, held = stratified(names[y_train], names, validation_fraction, seed)
-    x_validation, y_validation = [x_train[i] for i in held], y_train[held]
-    x_train, y_train = [x_train[i] for i in kept], y_train[kept]
+    x_validation, y_validation = [x_train[int(i)] for i in held], y_train[held]
+    x_train, y_train = [x_train[int(i)] for i in kept], y_train[kept]
   else:
     y_validation = labelling.indices(
         "y_validation", _texts("y_validation", y_validation), names)
   features = TfidfVectorizer(
       tokenizer=tokeniser(tokens),
-      token_pattern=None,
+      token_pattern=None,  # pyright: ignore[reportArgumentType]
       lowercase=False,
       ngram_range=(1, 2),
       sublinear_tf=True)
@@ -98,7 +98,7 @@ def tfidf_linear(
   if len(costs) > 1:
     held = features.transform(x_validation)
     best = max(costs, key=lambda cost: fitted[cost].score(held, y_validation))
-  predicted = fitted[best].predict(features.transform(x_test))
+  predicted: Any = fitted[best].predict(features.transform(x_test))
   confusion = metrics.confusion_matrix(y_test, predicted, len(names))
   return LinearReference(
       float(metrics.accuracy(confusion)), float(metrics.macro_f1(confusion)),

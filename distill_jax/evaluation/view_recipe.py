@@ -6,6 +6,7 @@ and Realism of Distilled Dataset" (RDED), 2023, arXiv 2312.03526.
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -105,7 +106,7 @@ def views(
       number, key = item
       chosen = view(how, number % period, size)
       num = len(chosen.rows)
-      logits = ()
+      logits: Any = ()
       if soft:
         logits = taught[number % period]
         logits = logits.reshape(*chosen.rows.shape, -1)

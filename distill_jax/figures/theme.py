@@ -2,6 +2,7 @@
 
 import io
 import textwrap
+from typing import Any
 
 from distill_jax import storage
 from distill_jax.errors import plain
@@ -41,7 +42,7 @@ def png(figure) -> bytes:
   return content.getvalue()
 
 
-def figure(width: float, height: float, layout="constrained"):
+def figure(width: float, height: float, layout: Any = "constrained"):
   """A figure of its own, in inches, with no pyplot behind it."""
   from matplotlib.figure import Figure
 

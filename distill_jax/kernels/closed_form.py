@@ -20,7 +20,7 @@ images; pooling needs that of all pairs of pixels, (H W)^2 of them: see `tiles`.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -271,7 +271,7 @@ def _window_mean(x: Array, size: int, *directions: tuple[int, ...]) -> Array:
     for axis in axes:
       widths[axis] = (reach, reach)
     padded = jnp.pad(x, widths)
-    total = 0
+    total: Any = 0
     for offset in range(size):
       part = padded
       for axis in axes:

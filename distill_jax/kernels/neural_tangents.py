@@ -24,6 +24,9 @@ Limits of the package on current JAX:
   `STRUCTURED_DERIVATIVES` fail.
 """
 
+# Modules are patched for an import, with names that they do not declare.
+# pyright: reportAttributeAccessIssue=false
+
 import contextlib
 import sys
 import types

@@ -131,7 +131,7 @@ def condense_each(
       raise ConfigError(
           f"`{name}` must be one for each of the {len(sources)} sources; got "
           f"{len(given)}.")
-  made: list[Artifact | None] = [None] * len(sources)
+  made: dict[int, Artifact] = {}
 
   def keep(i: int, artifact: Artifact) -> None:
     made[i] = artifact
@@ -158,7 +158,7 @@ def condense_each(
   for group in groups.values():
     for i, outcome in zip(group, _together([*group.values()]), strict=True):
       keep(i, group[i].artifact(outcome))
-  return made
+  return [made[i] for i in range(len(sources))]
 
 
 def _shapes(one: Plan) -> object:

@@ -23,7 +23,7 @@ from distill_jax.errors import ConfigError, listed, plain
 from distill_jax.estimators.backprop import backprop
 from distill_jax.evaluation import recipes
 from distill_jax.keys import check_key
-from distill_jax.outer_loop import Distiller, State, distiller
+from distill_jax.outer_loop import State, distiller
 from distill_jax.parameterization.pixels import pixels
 from distill_jax.tracking import Tracker
 from distill_jax.types import (
@@ -31,7 +31,6 @@ from distill_jax.types import (
     Array,
     Distilled,
     Estimator,
-    Kernel,
     Layout,
     Network,
     Parameterization,
@@ -54,7 +53,7 @@ class Task(NamedTuple):
   """
 
   source: Any
-  model: Network | Kernel | None
+  model: Any  # a `Network` or `Kernel`, as `Method.model` says
   spec: Mapping[str, Any]
   layout: Layout
   anchor: Anchor | None = None
@@ -110,7 +109,7 @@ class Outcome(NamedTuple):
     artifact: in place of the set, of methods that make one themselves.
   """
 
-  distilled: Distilled | None
+  distilled: Any
   objective: PyTree = ()
   seconds: float = 0.0
   measured: Mapping[str, Any] = MappingProxyType({})
@@ -241,13 +240,13 @@ class Plan(NamedTuple):
   method: Method
   task: Task
   prepared: Prepared
-  estimator: Estimator | None
-  outer: Distiller | None
+  estimator: Any
+  outer: Any
   state: State | None
   store: Store
 
   @property
-  def start(self) -> Distilled | None:
+  def start(self) -> Any:
     """The set before the first step."""
     return None if self.state is None else self.state.distilled
 

@@ -143,7 +143,7 @@ def declare(
 
     functools.update_wrapper(factory, make)
     factory.__name__ = own
-    factory.__doc__ = docstring(make.__doc__, own, paper, cost, defaults)
+    factory.__doc__ = docstring(make.__doc__ or "", own, paper, cost, defaults)
     factory.__signature__ = inspect.Signature([
         inspect.Parameter(field, inspect.Parameter.KEYWORD_ONLY, default=value)
         for field, value in defaults.items()
@@ -181,7 +181,9 @@ def complete(where: str, defaults: Mapping[str, Any],
   Raises:
     ConfigError: an unknown name, or a value of another kind.
   """
-  values = {field: _plain(value) for field, value in defaults.items()}
+  values: dict[str, Any] = {
+      field: _plain(value) for field, value in defaults.items()
+  }
   for field, value in given.items():
     if field in _OF_LABELS and field not in defaults:
       raise ConfigError(
@@ -191,7 +193,8 @@ def complete(where: str, defaults: Mapping[str, Any],
       raise ConfigError(
           f"`{where}` must have settings among {', '.join(sorted(defaults))}; "
           f"got {field!r}.{nearest(defaults, field)}")
-    default, value = values[field], _plain(value)
+    default: Any = values[field]
+    value: Any = _plain(value)
     if isinstance(default, dict) and isinstance(value, dict):
       free = field in _FREE
       renamed = free and value.get("name", default.get("name")) != (
@@ -224,7 +227,7 @@ def check_ranges(values: Mapping[str, Any], where: str = "") -> None:
 
 
 def _check_kind(where, field, value, default) -> None:
-  kind = _KINDS.get(field) if default is None else type(default)
+  kind: Any = _KINDS.get(field) if default is None else type(default)
   if value is None and field in _KINDS or isinstance(value, kind):
     if isinstance(value, bool) == (kind is bool):
       return
@@ -234,7 +237,7 @@ def _check_kind(where, field, value, default) -> None:
       f"`{where}` must have `{field}` of type {kind.__name__}; got {value!r}.")
 
 
-def _plain(value):
+def _plain(value) -> Any:
   """JSON values: tuples as lists, mappings as dicts, all of them copies."""
   if isinstance(value, Mapping) or hasattr(value, "to_dict"):
     return {k: _plain(v) for k, v in value.items()}

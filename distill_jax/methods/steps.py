@@ -64,7 +64,8 @@ class Watch:
 
   def begin(self, plan: Plan) -> tuple[State, int, float]:
     """State, attempts and seconds that a run goes on from."""
-    return plan.state, 0, 0.0
+    state: Any = plan.state  # it has outer steps
+    return state, 0, 0.0
 
   def compiled(self, memory, shares: Mapping[str, int]) -> None:
     """Is told of the first compiled chunk.
@@ -178,7 +179,7 @@ class _Chunks:
     args = key, state, data
     if size not in self._compiled:
       with watching_shares() as shares:
-        lowered = distill.lower(
+        lowered = distill.lower(  # pyright: ignore[reportAttributeAccessIssue]
             *args,
             step=self._plan.outer.step,
             num_steps=size,

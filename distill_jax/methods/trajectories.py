@@ -60,7 +60,7 @@ EXPERTS = dict(
     dtype="float32",
     seed=0,
     at_once=0)
-_MTT = dict(
+_MTT: dict[str, Any] = dict(
     **STORED,
     **USE,
     **OUTER,
@@ -305,7 +305,9 @@ def experts_for(source, method: Method, network, folder: Path, say):
         "`method` must follow experts: mtt, ftd, tesla, datm or tgdd; got "
         f"{method.name}.")
   spec, model = student_of(source, method, network)
-  task, s = Task(source, model, spec, None), SimpleNamespace(**method.settings)
+  nothing: Any = None  # experts need no layout
+  task = Task(source, model, spec, nothing)
+  s = SimpleNamespace(**method.settings)
   train(s, task, folder, say)
   return open_experts(s, task, folder, s.experts["num"])
 

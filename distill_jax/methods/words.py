@@ -8,8 +8,8 @@ the vectors move again. Every part is a plan of its own.
 from collections.abc import Callable
 from types import SimpleNamespace
 
-import flax
 import jax
+from flax.errors import FlaxError
 
 from distill_jax.errors import ConfigError, plain
 from distill_jax.methods.method import Method, Plan, Task, plan
@@ -96,7 +96,7 @@ def check_length(s: SimpleNamespace, task: Task) -> None:
   try:
     jax.eval_shape(
         task.model.apply, variables, task.source.example[:, :s.sample_length])
-  except (TypeError, ValueError, flax.errors.FlaxError) as error:
+  except (TypeError, ValueError, FlaxError) as error:
     raise ConfigError(
         f"`sample_length` must suit the network; got {s.sample_length}: "
         f"{plain(error, 150)}") from None

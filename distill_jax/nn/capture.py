@@ -22,7 +22,8 @@ from distill_jax.errors import ConfigError
 from distill_jax.types import Array, PyTree
 
 _COLLECTION, _NAME = "captured_stages", "distill_jax_read"
-_RECORDER = contextvars.ContextVar("recorder", default=None)
+_RECORDER: contextvars.ContextVar[Callable | None] = contextvars.ContextVar(
+    "recorder", default=None)
 
 
 class Call(NamedTuple):
@@ -69,7 +70,8 @@ def of_linen(
 
   mutable = [*kwargs.pop("mutable"), _COLLECTION]
   with nn.intercept_methods(record):
-    logits, updated = module.apply(variables, *args, mutable=mutable, **kwargs)
+    out: Any = module.apply(variables, *args, mutable=mutable, **kwargs)
+  logits, updated = out
   read = updated.pop(_COLLECTION, {})
   params = variables["params"]
   calls = [

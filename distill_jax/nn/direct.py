@@ -14,6 +14,7 @@ after the other.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
@@ -23,7 +24,7 @@ from jax.interpreters import ad, batching, mlir
 
 from distill_jax.types import Array
 
-Pads = tuple[tuple[int, int], tuple[int, int]]
+Pads = tuple[tuple[int, int], ...]  # of rows and columns
 # Fewer channels than this are too few rows for a product of matrices.
 FEW_CHANNELS = 16
 
@@ -50,7 +51,7 @@ def correlate(x: Array, g: Array, pads: Pads) -> Array:
   return _correlate.bind(x, g, pads=pads)
 
 
-def plain(x: Array, w: Array, *, pads: Pads, stride=(1, 1)) -> Array:
+def plain(x: Any, w: Any, *, pads: Pads, stride=(1, 1)) -> Array:
   """JAX's own convolution of images [B, H, W, C] and a kernel [h, w, C, O]."""
   return lax.conv_general_dilated(
       x, w, stride, pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))

@@ -41,7 +41,7 @@ def as_network(given: Any) -> Any:
   if nnx and (isinstance(given, nnx.Module) or _builds(given)):
     return from_nnx(given)
   if _is_pair(given):
-    return from_functions(*given)
+    return from_functions(*given)  # pyright: ignore[reportGeneralTypeIssues]
   return given
 
 
@@ -294,7 +294,7 @@ def _constructor(build):
   return build.__init__ if isinstance(build, type) else build
 
 
-def _is_pair(given) -> bool:
+def _is_pair(given: Any) -> bool:
   """Whether these are `init` and `apply`, not two networks or kernels."""
   return type(given) is tuple and len(given) == 2 and all(
       inspect.isroutine(one) and not hasattr(one, "spec") and _takes(one, 2)

@@ -6,6 +6,8 @@ of Kim, "Convolutional Neural Networks for Sentence Classification", 2014, arXiv
 1408.5882, on vectors that are not trained.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 
@@ -95,12 +97,13 @@ def _of_few_words(x: Array, kernels: list[Array]) -> list[Array]:
   rows = jnp.concatenate(kernels)[:, :, 0]  # [sum of k, d, width]
   flat = rows.transpose(1, 0, 2).reshape(x.shape[-1], -1)
   products = iter(jnp.split(x @ flat, len(rows), axis=-1))
-  return [
+  found: list[Any] = [
       sum(
           next(products)[:, i:x.shape[1] - len(kernel) + 1 + i]
           for i in range(len(kernel)))
       for kernel in kernels
   ]
+  return found
 
 
 def _of_many_words(x: Array, kernels: list[Array]) -> list[Array]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jax import lax
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from distill_jax.inner_loop import keeps_statistics
 from distill_jax.types import (
@@ -91,12 +91,12 @@ def targets(
   Raises:
     ValueError: an anchor of other classes.
   """
-  lazy = isinstance(batch.inputs, LazyInputs)
-  inputs = batch.inputs.rows if lazy else batch.inputs
+  lazy = batch.inputs if isinstance(batch.inputs, LazyInputs) else None
+  inputs = batch.inputs if lazy is None else lazy.rows
 
   def fetch(items):
     inputs, labels = items
-    inputs = batch.inputs.gather(inputs) if lazy else inputs
+    inputs = inputs if lazy is None else lazy.gather(inputs)
     if label_rows is not None:
       labels = label_rows(labels)
     return inputs.astype(samples.inputs.dtype), labels

@@ -1,6 +1,7 @@
 """Weighted sums of objectives, for hybrids of the field's methods."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -48,7 +49,8 @@ def weighted_sum(
   def loss(key, samples: Samples, state, batches):
     states, scales = state
     keys = jax.random.split(key, len(objectives))
-    total, after, used, metrics = 0.0, [], [], {}
+    total: Any = 0.0
+    after, used, metrics = [], [], {}
     for i, objective in enumerate(objectives):
       value, gradient, (own, info) = _with_gradient(
           objective.loss, keys[i], samples, states[i], batches[i])

@@ -15,6 +15,7 @@ train mode, as in the published code: its normalisation mixes the classes.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 from jax import lax
@@ -133,6 +134,7 @@ def distribution_matching(
       return embedding.reshape(*inputs.shape[:2], -1)
 
     items = [target.items for target in matched_with]
+    losses: Any
     if keeps_statistics(variables):
       losses = jax.vmap(compare)(
           keys, [together(x) for x in fetched(items)], together(own))

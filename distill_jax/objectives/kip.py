@@ -19,6 +19,8 @@ here the targets are streamed into a QR decomposition in float64, which does not
 square the condition number, and the ridge is relative, as in KIP.
 """
 
+from typing import Any
+
 import chex
 import jax
 import numpy as np
@@ -138,11 +140,12 @@ def label_solve(
   triangle = _triangle(np.vstack([triangle, penalty]))
   weights = scipy.linalg.solve_triangular(
       triangle[:size, :size], triangle[:size, size:])
-  gram = np.float64(jax.jit(kernel_fn)(inputs, inputs))
+  gram = np.asarray(jax.jit(kernel_fn)(inputs, inputs), np.float64)
   return gram @ weights + ridge * gram.trace() / size * weights
 
 
 def _triangle(stacked: np.ndarray) -> np.ndarray:
   """R of a QR decomposition, which has the least squares of all rows."""
-  (factor,) = scipy.linalg.qr(stacked, mode="r", overwrite_a=True)
+  found: Any = scipy.linalg.qr(stacked, mode="r", overwrite_a=True)
+  (factor,) = found
   return factor[:stacked.shape[1]]

@@ -105,9 +105,11 @@ def train_member(
   start = network.init(k_init, split.encode(split.inputs[:1]))
 
   def epoch(carry, key):
+    variables, state = carry
     return train_epoch_on(
         key,
-        *carry,
+        variables,
+        state,
         split,
         network=network,
         optimizer=optimizer,

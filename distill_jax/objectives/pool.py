@@ -103,6 +103,7 @@ def network_pool(
 
     def step(t, member):
       k_rows, k_step = jax.random.split(jax.random.fold_in(key, t))
+      variables, state = member
       inputs, labels = samples.inputs, samples.labels
       if batch_size < len(inputs):
         rows = jax.random.permutation(k_rows, len(inputs))[:batch_size]
@@ -110,7 +111,8 @@ def network_pool(
       return training_step(
           k_step,
           network,
-          *member,
+          variables,
+          state,
           inputs,
           labels,
           optimizer=optimizer,
@@ -138,8 +140,8 @@ def network_pool(
     variables, states = jax.tree.map(
         lambda leaf, new: leaf.at[last].set(new), stacked, member)
     age = jnp.where(none, state.ages[last], jnp.where(old, 0, age))
-    return PoolState(
-        variables, states, state.ages.at[last].set(age), state.last)
+    ages = jnp.asarray(state.ages).at[last].set(age)
+    return PoolState(variables, states, ages, state.last)
 
   def draw(key, state: PoolState, samples: Samples):
     k_advance, k_member = jax.random.split(key)

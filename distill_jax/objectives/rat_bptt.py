@@ -107,7 +107,9 @@ def truncated_unroll(
         "`window` must be at least 1 and `lowest` 0 to `highest` - `window`; "
         f"got {window} and {lowest} with `highest` {highest}.")
   rows_of = _rows(members, batch_per_class)
-  last_row = -1 if rows_of is None else int(checked_members(members).max())
+  last_row = -1
+  if rows_of is not None and members is not None:
+    last_row = int(checked_members(members).max())
   if optimizer is None:
     optimizer = optax.adam(1e-3, eps_root=1e-8)
   on_real = loss_on_real(network, num_classes)

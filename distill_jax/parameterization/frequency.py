@@ -191,6 +191,6 @@ def _places(codes: PyTree, num_kept: int, size: int) -> Array:
 
 
 def _both_sides(x: Array, rows: np.ndarray, columns: np.ndarray) -> Array:
-  rows, columns = (jnp.asarray(m, x.dtype) for m in (rows, columns))
+  left, right = (jnp.asarray(m, x.dtype) for m in (rows, columns))
   return jnp.einsum(
-      "ki,bijc,lj->bklc", rows, x, columns, precision=jax.lax.Precision.HIGHEST)
+      "ki,bijc,lj->bklc", left, x, right, precision=jax.lax.Precision.HIGHEST)

@@ -165,7 +165,7 @@ def evaluate(
           columns, eps, num_attacked),
       network=network,
       recipe=recipe,
-      cache=cache and Path(cache))
+      cache=Path(cache) if cache else None)
 
 
 def assess(
@@ -217,7 +217,7 @@ def assess(
   began = time.perf_counter()
   with working("evaluating"):
     measured = _Measuring(key, artifact, source, settings, cache).of(chosen)
-    if settings.full_data and reading is not None:
+    if settings.full_data and reading is not None and spec is not None:
       found = real_data.linear(spec, source, cache, **reading)
       measured = measured._replace(references={TFIDF: found} if found else {})
   return report_dict(

@@ -146,8 +146,10 @@ def full_data(
 
   if not student.spec:
     cache = None
-  found = once(cache, measure, **_setting(source, student), full_data=True)
-  return FullData(**found | dict(cost=Cost(**found["cost"])))
+  found: dict[str, Any] = once(
+      cache, measure, **_setting(source, student), full_data=True)
+  cost: Any = Cost(**found["cost"])
+  return FullData(**found | dict(cost=cost))
 
 
 def linear(spec: str,

@@ -122,7 +122,7 @@ class Run:
     self.folder, self.source = Path(folder), source
     self.method = usual(source) if method is None else method
     self._network = network
-    self._size = dict(per_class=per_class, num_rows=num_rows)
+    self._size: dict[str, Any] = dict(per_class=per_class, num_rows=num_rows)
     if figures is None:
       figures = importlib.util.find_spec("matplotlib") is not None
     self._seed, self._evaluation, self._figures = seed, evaluation, figures

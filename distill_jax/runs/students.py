@@ -8,7 +8,7 @@ from distill_jax.errors import ConfigError, shown
 from distill_jax.evaluation import fitting, learners
 from distill_jax.evaluation.recipe import Recipe
 from distill_jax.runs.console import say
-from distill_jax.types import Kernel, Network
+from distill_jax.types import Network
 
 Named = Any  # a name, a specification, a kernel or what `as_network` takes
 
@@ -21,11 +21,11 @@ class Student(NamedTuple):
   """
 
   name: str
-  model: Network | Kernel | None
+  model: Any  # a `Network`, a `Kernel` or None
   spec: Mapping[str, Any]
 
   @property
-  def named(self) -> Mapping[str, Any] | Network | Kernel | None:
+  def named(self) -> Any:
     """As methods are given it: its specification, or itself without one."""
     return dict(self.spec) or self.model
 
@@ -69,7 +69,7 @@ def students(named: Named | Sequence[Named] | None, artifact,
         f"these; got {shown(named)}.")
   given, named = named, tuple(map(nn.as_network, named))
   specs = [spec_of(one, artifact) for one in named]
-  built = [
+  built: list[Any] = [
       one if isinstance(one, Network) or callable(one) else
       models.from_spec(spec, source.num_classes)
       if models.is_network(spec) or models.is_kernel(spec) else None

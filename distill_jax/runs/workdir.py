@@ -153,12 +153,12 @@ def output(file: str, suffix: str) -> Path:
     WorkdirError: a file is in the place of its folder.
     ConfigError: another suffix.
   """
-  file = Path(file)
-  if file.suffix != suffix:
-    raise ConfigError(f"`out` must end in {suffix}; got {file}.")
+  path = Path(file)
+  if path.suffix != suffix:
+    raise ConfigError(f"`out` must end in {suffix}; got {path}.")
   try:
-    file.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
   except OSError as error:
     raise WorkdirError(
-        f"`out` must be in a folder; got {file}: {error.strerror}.") from None
-  return file
+        f"`out` must be in a folder; got {path}: {error.strerror}.") from None
+  return path

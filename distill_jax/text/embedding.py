@@ -12,7 +12,7 @@ as are words without a vector.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -90,7 +90,7 @@ def averages(table: Array, ids: Array) -> Array:
   return (table[ids] * present).sum(-2) / count
 
 
-def averaged(vectors: WordVectors, ids) -> AveragedVectors:
+def averaged(vectors: Any, ids) -> AveragedVectors:
   """Fits `AveragedVectors` to sentences.
 
   Args:

@@ -16,7 +16,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -159,8 +159,8 @@ def _factorised(matrix, dim: int, power: float) -> np.ndarray:
   from scipy.sparse.linalg import svds
 
   dim = min(dim, matrix.shape[0] - 1)
-  left, values, _ = svds(
-      matrix, k=dim, v0=np.ones(matrix.shape[0]), random_state=0)
+  given: Any = dict(v0=np.ones(matrix.shape[0]), random_state=0)
+  left, values, _ = svds(matrix, k=dim, **given)
   found = values > 1e-6 * max(values.max(), 1e-6)
   left, values = left[:, found][:, ::-1], values[found][::-1]
   # A singular vector has no sign of its own: its largest entry is positive.

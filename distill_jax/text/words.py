@@ -5,6 +5,8 @@ words of distilled sentences. They explain, but training used the vectors: what
 the words themselves are worth is measured by training on `snapped`.
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -42,7 +44,7 @@ def snapped(artifact):
   return artifact.as_floats()._replace(inputs=np.asarray(inputs))
 
 
-def snap(vectors: WordVectors, inputs: Array) -> Array:
+def snap(vectors: WordVectors, inputs: Any) -> Array:
   """Sentences [M, s, d] as the vectors of their nearest words."""
   return vectors.apply(vectors.invert(inputs)).astype(inputs.dtype)
 

@@ -6,6 +6,7 @@ last weights classify correctly, with the logits that these give them. TESLA
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -85,17 +86,18 @@ def expert_logits(
     inputs: [M, ...] in model space.
     classes: [M] int, of the samples.
   """
-  classes = jnp.asarray(classes)
+  known = jnp.asarray(classes)
   apply = jax.jit(lambda variables, x: network.apply(variables, x)[0])
-  total, count = 0.0, 0
+  total: Any = 0.0
+  count: Any = 0
   for variables in experts:
     logits = apply(variables, inputs)
-    right = (classes_of(logits) == classes)[:, None]
+    right = (classes_of(logits) == known)[:, None]
     total = total + jnp.where(right, logits, 0)
     count = count + right
   num_outputs = total.shape[1]
   rest = (1 - _SURE) / max(num_outputs - 1, 1)
-  sure = label_rows(classes, max(num_outputs, 2), total.dtype)
+  sure = label_rows(known, max(num_outputs, 2), total.dtype)
   sure = sure * _SURE + (1 - sure) * rest
   fallback = jnp.log(sure)
   if num_outputs == 1:
@@ -162,9 +164,10 @@ def with_probabilities(
       probabilities(network.apply(variables, inputs)[0])
       for variables in experts
   ]
+  total: Any = sum(rows)
   owner = parameterization.owner(distilled.codes)
   return distilled._replace(
-      labels=_of_rows(sum(rows) / len(rows), owner, len(distilled.labels)))
+      labels=_of_rows(total / len(rows), owner, len(distilled.labels)))
 
 
 def _of_rows(values: Array, owner: Array, num_rows: int) -> Array:

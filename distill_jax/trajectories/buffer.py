@@ -28,7 +28,8 @@ from distill_jax.types import FilePath, PyTree
 DTYPES = {"bfloat16": jnp.bfloat16, "float32": np.float32}
 _NAME = re.compile(r"expert_(\d{3,})\.safetensors")
 _SCHEMA = 1
-_KINDS = dict(layout=list, rows=list, accuracy=list, identity=dict, about=dict)
+_KINDS: dict[str, Any] = dict(
+    layout=list, rows=list, accuracy=list, identity=dict, about=dict)
 
 
 class Buffer(NamedTuple):
@@ -139,7 +140,7 @@ def save_expert(
     raise ValueError(
         f"`dtype` must be one of {', '.join(DTYPES)}; got {dtype!r}.")
   weights = np.asarray(expert.weights, DTYPES[dtype])
-  document = dict(
+  document: dict[str, Any] = dict(
       schema_version=_SCHEMA,
       number=number,
       layout=vector.layout(like),
@@ -220,7 +221,8 @@ def _document(file: Path, like, identity) -> dict[str, Any]:
 def _check_own(file: Path, document: Mapping[str, Any]) -> None:
   """Compares the document's checksum, or in older files that of the file."""
   if "own_sha256" not in document:
-    storage.check(*storage.read(file))
+    tensors, own = storage.read(file)
+    storage.check(tensors, own or {})
     return
   own = {k: v for k, v in document.items() if not k.endswith("sha256")}
   storage.check({}, dict(own, sha256=document["own_sha256"]))

@@ -115,7 +115,8 @@ def each_expert(
     return carry, seen(carry, held_out)
 
   def go_on(key, carry, split, held_out):
-    carry = run_epoch(key, *carry, split)
+    variables, state = carry
+    carry = run_epoch(key, variables, state, split)
     return carry, seen(carry, held_out)
 
   @jax.jit
