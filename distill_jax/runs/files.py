@@ -1,4 +1,4 @@
-"""The files that runs leave: JSON documents and a log of steps."""
+"""The files of a run: JSON documents and a log of steps."""
 
 import json
 import shlex
@@ -13,17 +13,17 @@ from distill_jax.runs.console import say
 
 
 def update_json(file: Path, change: Callable[[Any], Any], empty) -> Any:
-  """Changes the content of a JSON file and returns it.
+  """Changes the content of a JSON file and returns the new content.
 
   Processes that share the file wait for each other.
 
   Args:
-    file: in a folder that exists; `empty` stands for one that does not exist.
-    change: from the old content to the new.
-    empty: content of no file.
+    file: path in an existing folder.
+    change: a function from the old content to the new.
+    empty: the old content if the file does not exist.
 
   Raises:
-    WorkdirError: the file holds no JSON, or cannot be written.
+    WorkdirError: the file does not hold JSON, or cannot be written.
   """
   try:
     with storage.turns(file):
@@ -37,10 +37,11 @@ def update_json(file: Path, change: Callable[[Any], Any], empty) -> Any:
 
 
 def read_json(file: Path, empty) -> Any:
-  """What a JSON file holds, `empty` where there is none.
+  """Returns the content of a JSON file, or `empty` if there is no file.
 
   Raises:
-    WorkdirError: the file holds no JSON, or another type than `empty`.
+    WorkdirError: the file does not hold JSON, or holds another type than that
+      of `empty`.
   """
   if not file.exists():
     return empty
@@ -55,7 +56,7 @@ def read_json(file: Path, empty) -> Any:
 
 
 def write_json(file: Path, content) -> None:
-  """Writes atomically: the old file or the new one, never a part."""
+  """Writes atomically: the file is the old one or the new one, never a part."""
   storage.replace(file, _to_bytes(content))
 
 
@@ -64,10 +65,10 @@ def _to_bytes(content) -> bytes:
 
 
 class MetricsLog:
-  """`metrics.jsonl`: one JSON object a log step; a resumed run goes on in it.
+  """`metrics.jsonl`: one JSON object per log step; a resumed run appends.
 
-  Lines after `step` belong to work that was lost, and are dropped, as are
-  damaged ones, which are counted and said.
+  Lines after `step` belong to work that was lost, and are dropped. Damaged
+  lines are dropped too, and their number is printed.
   """
 
   def __init__(self, folder: Path, step: int):
@@ -91,9 +92,9 @@ class MetricsLog:
 
 
 def _lines(file: Path) -> tuple[list[dict], int]:
-  """The sound lines of a log, and how many are damaged.
+  """The valid lines of a log, and the number of damaged ones.
 
-  The last one, cut off when the run was killed, counts as neither.
+  A last line that was cut off when the run was killed counts as neither.
   """
   if not file.exists():
     return [], 0
@@ -109,7 +110,7 @@ def _lines(file: Path) -> tuple[list[dict], int]:
 
 
 def _line(text: bytes) -> dict | None:
-  """Of a log; None if it is damaged."""
+  """Parses a line of the log; None if it is damaged."""
   try:
     line = json.loads(text)
   except (RecursionError, ValueError):

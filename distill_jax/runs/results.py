@@ -1,4 +1,4 @@
-"""What a finished run leaves beside its set: report, words and figures."""
+"""Writes the results of a finished run: report, words and figures."""
 
 from pathlib import Path
 
@@ -27,13 +27,13 @@ def write_results(
     *,
     start: Array | None = None,
     draw: bool = True) -> None:
-  """Writes the report, the words of texts and figures; prints the report.
+  """Writes report, figures and, for texts, words; prints the report.
 
   Args:
-    folder: of the run.
+    folder: folder of the run.
     artifact: the set.
-    report: of it.
-    start: what its samples started from, for the figures.
+    report: report of the set.
+    start: the start of the samples, for the figures.
     draw: whether to draw figures.
   """
   write_json(folder / "report.json", report)
@@ -51,7 +51,7 @@ def write_results(
 
 
 def _write_words(file: Path, artifact: Artifact, words) -> None:
-  """The class and the nearest words of every sentence, a line each."""
+  """Writes the class and the nearest words of every sentence, one per line."""
   classes = classes_of_rows(artifact.labels, artifact.label_space)
   storage.replace(
       file, "".join(
@@ -106,20 +106,21 @@ def _figures(folder: Path, artifact: Artifact, report, start, words):
 
 
 def _inverted_start(artifact: Artifact, start: Array | None):
-  """What the samples started from, in the units of the data."""
+  """The start of the samples, in the units of the data."""
   return None if start is None else artifact.preprocessing.invert(start)
 
 
 def _is_standardised(artifact: Artifact) -> bool:
-  """Whether inputs are in standard deviations from the mean, entry by entry."""
+  """Whether inputs are standardised entry by entry."""
   return isinstance(artifact.preprocessing, Standardise | AveragedVectors)
 
 
 def _limits(artifact: Artifact) -> tuple[float, float]:
-  """Black and white of the real images, as far as the set knows them.
+  """Black and white of the real images, as far as the set tells.
 
-  Data in [0, 1] have a mean in it and a deviation of at most 1/2. Of others,
-  95 % of a normal distribution lie within two deviations from the mean.
+  The mean of data in [0, 1] lies in [0, 1], and their standard deviation is at
+  most 1/2. For other data, two standard deviations from the mean are used; they
+  contain 95 % of a normal distribution.
   """
   record = artifact.preprocessing
   if artifact.raw_dtype == "uint8" or not isinstance(record, Standardise):
@@ -131,7 +132,7 @@ def _limits(artifact: Artifact) -> tuple[float, float]:
 
 
 def _original(artifact: Artifact) -> np.ndarray:
-  """Features [M, D] in the units of the data; of texts, averaged vectors."""
+  """Features [M, D] in the units of the data; for texts, averaged vectors."""
   record = artifact.preprocessing
   if isinstance(record, AveragedVectors):
     return np.asarray(artifact.inputs * record.std + record.mean)
@@ -139,7 +140,7 @@ def _original(artifact: Artifact) -> np.ndarray:
 
 
 def _columns(artifact: Artifact) -> list[str] | None:
-  """Names of features, where the data had some."""
+  """Names of the features, if the data had names."""
   names = artifact.provenance.get("facts", {}).get("columns")
   fits = isinstance(names, list) and len(names) == artifact.inputs.shape[1]
   return names if fits else None
