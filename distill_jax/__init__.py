@@ -2,20 +2,21 @@
 
     import distill_jax as dd
 
-    source = dd.from_arrays(x, y)      # images, a table, time series; labels
+    source = dd.from_arrays(x, y)      # images, a table or time series
     made = dd.condense(source, per_class=10)
-    print(dd.evaluate(made, source))   # next to random real samples
+    print(dd.evaluate(made, source))   # compared with random real samples
     x_small, y_small = made.to_numpy()
-    made.save("ten.safetensors")       # and dd.load
+    made.save("ten.safetensors")       # dd.load reads it back
 
-`condense(source, dd.methods.dsa(), per_class=10)` names a method;
-`print(dd.methods.table())` lists them, `help(dd.methods.dm)` the
-settings of one. `Run` distils in a folder, with a log, checkpoints, a report
-and figures.
+`condense(source, dd.methods.dsa(), per_class=10)` chooses the method.
+`print(dd.methods.table())` lists all methods, and `help(dd.methods.dm)`
+explains the settings of one. `Run` distils in a folder and keeps a log,
+checkpoints, a report and figures there.
 
-A set solves `argmin_S E[ objective(S, real) ]`. Beneath the one call are pure
-functions: what is stored (parameterization) x what is matched (objective) x how
-its gradient is estimated x how the outer problem is optimised.
+A distilled set S solves `argmin_S E[objective(S, real)]`. `condense` is built
+from pure functions that can also be used alone. They answer four questions:
+what is stored (parameterization), what is matched (objective), how its gradient
+is estimated (estimator), and how the outer problem is optimised (distiller).
 """
 
 import importlib

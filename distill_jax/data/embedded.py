@@ -1,7 +1,7 @@
 """A real data set that needs no download: scikit-learn's digits.
 
-1,797 handwritten digits of 8x8 pixels in 17 grey levels: the test part of
-E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI
+1,797 handwritten digits of 8x8 pixels in 17 grey levels. They are the test part
+of E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI
 Machine Learning Repository, 1998.
 """
 
@@ -11,10 +11,10 @@ import numpy as np
 
 
 def digits():
-  """The digits, split the same way every time.
+  """Returns the digits, split in the same way every time.
 
-  Of each class every fifth image in file order, from the fifth on, is for
-  testing. `from_arrays(*digits(), name="digits")` makes a `Source`.
+  In each class, every fifth image in file order is a test image, beginning with
+  the fifth. `from_arrays(*digits(), name="digits")` makes a `Source`.
 
   Returns:
     `(x_train, y_train, x_test, y_test)`: images [1442, 8, 8, 1] and

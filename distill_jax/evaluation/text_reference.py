@@ -1,8 +1,8 @@
 """A strong linear baseline: TF-IDF and a linear classifier on all texts.
 
-Words and pairs of words, logarithmic term frequencies, a linear support vector
-machine whose C is chosen on a validation part. Most networks of text
-distillation do not reach it.
+Words and pairs of words with logarithmic term frequencies, and a linear support
+vector machine whose C is chosen on a validation part. Most networks in papers
+on text distillation are worse than this.
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,12 @@ COSTS = (0.03, 0.1, 0.3, 1.0, 3.0)
 
 
 class LinearReference(NamedTuple):
-  """Attributes:
-    accuracy: on the test part, a fraction.
-    macro_f1: on it.
-    cost: C, as chosen.
+  """The result of the linear baseline.
+
+  Attributes:
+    accuracy: accuracy on the test part, a fraction.
+    macro_f1: macro F1 on the test part.
+    cost: the chosen C.
   """
 
   accuracy: float
@@ -44,21 +46,21 @@ def tfidf_linear(
     validation_fraction: float = 0.1,
     seed: int = 0,
     costs: tuple[float, ...] = COSTS) -> LinearReference:
-  """Fits the training texts without the validation part, as all else is.
+  """Fits the training texts without the validation part, as other methods do.
 
   Args:
-    x_train: N texts, as are the others; `y_train` [N] classes.
-    y_train: see `from_texts`, as for all that follow but `costs`.
+    x_train: see `from_texts`.
+    y_train: see `from_texts`.
     x_test: see `from_texts`.
     y_test: see `from_texts`.
     x_validation: see `from_texts`.
     y_validation: see `from_texts`.
     tokens: see `from_texts`.
     drop_duplicates: see `from_texts`.
-    validation_fraction: of train, where there is no validation part; 0 for
-      none, and then C is 1.
-    seed: of the choice of these, and of the classifier.
-    costs: to choose C from; the smallest of the best is taken.
+    validation_fraction: fraction of train to hold out if there is no validation
+      part; 0 for none, and then C is 1.
+    seed: seed of that choice, and of the classifier.
+    costs: values of C to choose from; of the best ones, the smallest is taken.
 
   Raises:
     DataError: labels or texts that `from_texts` refuses.
@@ -106,5 +108,5 @@ def tfidf_linear(
 
 
 def _texts(argument, labels):
-  """Labels as the names of classes."""
+  """Replaces labels by the names of their classes."""
   return labelling.as_labels(argument, labels).astype(str)

@@ -1,10 +1,10 @@
 """Settings of methods: JSON values by name, with defaults and ranges.
 
-A method is declared by a dict of its settings and a function from their values
-to a `Method`. `declare` makes the factory that users call: it knows every
-setting and its default, refuses a misspelt name with the nearest one, a value
-of another kind and a number out of its range, and records what was given so
-that the method can be rebuilt from JSON.
+A method is declared by a dict of its settings and a function that makes a
+`Method` of their values. `declare` turns both into the factory that users call.
+The factory knows every setting and its default. It refuses a misspelt name and
+suggests the nearest one, and refuses values of a wrong type or out of range. It
+records the settings, so that the method can be rebuilt from JSON.
 """
 
 import functools
@@ -21,15 +21,15 @@ from distill_jax.methods.meanings import docstring
 from distill_jax.methods.method import Method
 from distill_jax.methods.traits import Traits
 
-# Settings that the data, the network or the method itself decide where they
-# are None.
+# Types of the settings that may be None: the data, the network or the method
+# then decide.
 _KINDS = {"distance": str, "network": dict, "recipe": dict, "strategy": str}
-# Documents that another module checks.
+# Nested settings that are checked in another module.
 _FREE = ("network", "of", "parameterization", "recipe")
 _OF_LABELS = ("learn_labels", "label_learning_rate", "start_labels")
-# Settings whose range is not that of others of their name.
+# Settings whose allowed range differs from that of others with their name.
 _OWN = ("experts.batch_size", "student.batch_size")
-# Names of settings by the range that each must lie in.
+# Allowed ranges, each with the names of its settings.
 _RANGES = ((
     lambda v: v >= 1, "at least 1", (
         "batch_size", "batches_between", "epochs", "max_epochs", "max_age",
@@ -171,15 +171,15 @@ def _labels(defaults: Mapping[str, Any]) -> str:
 
 def complete(where: str, defaults: Mapping[str, Any],
              given: Mapping[str, Any]) -> dict[str, Any]:
-  """The defaults with what was given in their place, as JSON values.
+  """Merges given settings into the defaults, as JSON values.
 
   Args:
     where: what the settings belong to, for messages.
-    defaults: every known setting.
-    given: some of them; a dict replaces only the entries that it names.
+    defaults: every known setting with its default.
+    given: some settings; a dict replaces only the entries that it names.
 
   Raises:
-    ConfigError: an unknown name, or a value of another kind.
+    ConfigError: an unknown name, or a value of a wrong type.
   """
   values: dict[str, Any] = {
       field: _plain(value) for field, value in defaults.items()
@@ -210,10 +210,10 @@ def complete(where: str, defaults: Mapping[str, Any],
 
 
 def check_ranges(values: Mapping[str, Any], where: str = "") -> None:
-  """Refuses numbers out of the range that goes with their name.
+  """Refuses numbers out of the allowed range of their name.
 
   Raises:
-    ConfigError: with the name, the range and the value.
+    ConfigError: the message gives the name, the range and the value.
   """
   for field, value in values.items():
     if isinstance(value, dict) and field not in _FREE:
@@ -238,7 +238,7 @@ def _check_kind(where, field, value, default) -> None:
 
 
 def _plain(value) -> Any:
-  """JSON values: tuples as lists, mappings as dicts, all of them copies."""
+  """Copies a value as JSON: tuples become lists, and mappings dicts."""
   if isinstance(value, Mapping) or hasattr(value, "to_dict"):
     return {k: _plain(v) for k, v in value.items()}
   if isinstance(value, list | tuple):

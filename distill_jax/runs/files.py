@@ -1,4 +1,4 @@
-"""The files that runs leave: JSON documents and a log of steps."""
+"""The files of a run: JSON documents and a log of steps."""
 
 import json
 import shlex
@@ -14,17 +14,17 @@ from distill_jax.runs.console import say
 
 
 def update_json(file: Path, change: Callable[[Any], Any], empty) -> Any:
-  """Changes the content of a JSON file and returns it.
+  """Changes the content of a JSON file and returns the new content.
 
   Processes that share the file wait for each other.
 
   Args:
-    file: in a folder that exists; `empty` stands for one that does not exist.
-    change: from the old content to the new.
-    empty: content of no file.
+    file: path in an existing folder.
+    change: a function from the old content to the new.
+    empty: the old content if the file does not exist.
 
   Raises:
-    WorkdirError: the file holds no JSON, or cannot be written.
+    WorkdirError: the file does not hold JSON, or cannot be written.
   """
   try:
     with storage.turns(file):
@@ -38,7 +38,7 @@ def update_json(file: Path, change: Callable[[Any], Any], empty) -> Any:
 
 
 def write_json(file: Path, content) -> None:
-  """Writes atomically: the old file or the new one, never a part."""
+  """Writes atomically: the file is the old one or the new one, never a part."""
   storage.replace(file, _to_bytes(content))
 
 
@@ -47,10 +47,10 @@ def _to_bytes(content) -> bytes:
 
 
 class MetricsLog:
-  """`metrics.jsonl`: one JSON object a log step; a resumed run goes on in it.
+  """`metrics.jsonl`: one JSON object per log step; a resumed run appends.
 
-  Lines after `step` belong to work that was lost, and are dropped, as are
-  damaged ones, which are counted and said.
+  Lines after `step` belong to work that was lost, and are dropped. Damaged
+  lines are dropped too, and their number is printed.
   """
 
   def __init__(self, folder: Path, step: int):

@@ -50,7 +50,7 @@ def write_results(
 
 
 def _write_words(file: Path, artifact: Artifact, words) -> None:
-  """The class and the nearest words of every sentence, a line each."""
+  """Writes the class and the nearest words of every sentence, one per line."""
   classes = classes_of_rows(artifact.labels, artifact.label_space)
   storage.replace(
       file, "".join(
