@@ -95,6 +95,6 @@ def worded(command: click.Command, text: str) -> str:
       called[parameter.name] = parameter.opts[0]
       text = text.replace(f"--{parameter.name} ", f"{parameter.opts[0]} ")
     else:
-      called[parameter.name] = parameter.make_metavar(click.Context(command))
+      called[parameter.name] = parameter.metavar or parameter.name.upper()
   return re.sub(
       r"`(\w+)`", lambda found: f"`{called.get(found[1], found[1])}`", text)
