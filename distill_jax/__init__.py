@@ -19,9 +19,10 @@ its gradient is estimated x how the outer problem is optimised.
 """
 
 from distill_jax import applications as applications
-from distill_jax import methods
+from distill_jax import examples, methods
 from distill_jax._version import __version__
 from distill_jax.artifact import Artifact, from_samples, load, save, to_artifact
+from distill_jax.condenser import Condenser
 from distill_jax.data import Source, from_arrays, mixed, per_class, read
 from distill_jax.data.corpus import from_texts
 from distill_jax.errors import ArtifactError, ConfigError, DataError
@@ -57,10 +58,10 @@ from distill_jax.runs.run import Run
 from distill_jax.types import Distilled, TrainingSet
 
 __all__ = [
-    "Artifact", "ArtifactError", "ConfigError", "DataError", "Distilled", "Run",
-    "Source", "TrainingSet", "__version__", "backprop", "batch_map",
-    "class_members", "condense", "convnet", "distill", "distiller",
-    "distribution_matching", "evaluate", "evaluate_set", "export",
+    "Artifact", "ArtifactError", "Condenser", "ConfigError", "DataError",
+    "Distilled", "Run", "Source", "TrainingSet", "__version__", "backprop",
+    "batch_map", "class_members", "condense", "convnet", "distill", "distiller",
+    "distribution_matching", "evaluate", "evaluate_set", "examples", "export",
     "from_arrays", "from_functions", "from_linen", "from_nnx", "from_noise",
     "from_real", "from_samples", "from_texts", "gradient_matching", "learn",
     "lenet", "load", "merge", "methods", "mixed", "mlp", "per_class", "pixels",

@@ -1,4 +1,4 @@
-"""A distilled set for other programs and for the eye: .npz and .png.
+"""A distilled set for other programs and for the eye: .npz, .png, a folder.
 
 A picture shows pixels in [0, 1], by a rule for each preprocessing, since
 distilled images leave the range of real ones:
@@ -15,12 +15,14 @@ import io
 import json
 import struct
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from distill_jax import schema, storage, unpacking
-from distill_jax.artifact import Artifact, inverted
+from distill_jax.artifact import Artifact, card, inverted
 from distill_jax.artifact.file import build, unwritable
 from distill_jax.errors import ArtifactError, plain
 from distill_jax.labels import classes_of, classes_of_labels
@@ -35,7 +37,12 @@ _STDS = 2.5
 _SMALLEST, _WIDEST, _GAP = 64, 20, 2  # pixels of an image, images, pixels
 
 
-def export(artifact: Artifact, path: FilePath) -> None:
+def export(
+    artifact: Artifact,
+    path: FilePath,
+    *,
+    report: Mapping[str, Any] | None = None,
+    licence: str | None = None) -> None:
   """Writes a set for other programs; the ending of the path says how.
 
   Args:
@@ -47,24 +54,57 @@ def export(artifact: Artifact, path: FilePath) -> None:
       FILE.png: a grid of images, one row per class, in the order of their
       steps, going on below where a class has more than 20; in one line if no
       class has more than one. It is written without Pillow.
+      FOLDER, without an ending: what Hugging Face's `load_dataset(FOLDER)`
+      reads, see `Artifact.to_datasets`, with the data set card in README.md and
+      the set itself in distilled.safetensors. The folder must be new or empty;
+      `pip install datasets` first.
+    report: of `dd.evaluate`, for the card.
+    licence: for the card; see `Artifact.card`.
 
   Raises:
-    ValueError: another ending, or a picture of what is not images.
+    ValueError: another ending, a picture of what is not images, a folder that
+      is not empty, or `report` and `licence` without a card.
     ArtifactError: the file could not be written; an older one is untouched.
+    ImportError: a folder without the package datasets.
 
   Example:
     dd.export(made, "set.npz")
   """
   writers = {".npz": _npz, ".png": picture}
   suffix = Path(path).suffix.lower()
+  if not suffix:
+    return _folder(artifact, Path(path), report, licence)
   if suffix not in writers:
     raise ValueError(
-        f"`path` must end in {' or '.join(writers)}; got {str(path)!r}.")
+        f"`path` must end in {' or '.join(writers)}, or have no ending for a "
+        f"folder; got {str(path)!r}.")
+  for name, value in (("report", report), ("licence", licence)):
+    if value is not None:
+      raise ValueError(
+          f"`{name}` must be None but for a folder, whose card has it; got the "
+          f"path {str(path)!r}.")
   content = writers[suffix](artifact)
   try:
     storage.replace(path, content)
   except OSError as error:
     raise unwritable(path, error) from error
+
+
+def _folder(artifact: Artifact, path: Path, report, licence) -> None:
+  schema.check(artifact)
+  if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+    raise ValueError(
+        f"`path` must be a new or an empty folder; got {path}. Name another.")
+  rows = io.BytesIO()
+  artifact.to_datasets().to_parquet(rows)
+  text = artifact.card(report, licence=licence)
+  try:
+    (path / card.ROWS).parent.mkdir(parents=True, exist_ok=True)
+    storage.replace(path / card.ROWS, rows.getvalue())
+    storage.replace(path / "README.md", text.encode())
+  except OSError as error:
+    raise unwritable(path, error) from error
+  artifact.save(path / card.SET)
 
 
 def import_npz(path: FilePath) -> Artifact:

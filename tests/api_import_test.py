@@ -12,8 +12,9 @@ import distill_jax
 
 ROOT = pathlib.Path(distill_jax.__file__).parent
 HEAVY = (
-    "PIL", "jinja2", "matplotlib", "neural_tangents", "orbax", "sklearn",
-    "tensorflow", "tensorflow_datasets", "torch")
+    "PIL", "datasets", "imblearn", "jinja2", "keras", "matplotlib",
+    "neural_tangents", "orbax", "pandas", "sklearn", "tensorflow",
+    "tensorflow_datasets", "torch")
 ALL = """
 import importlib, pkgutil, distill_jax
 for module in pkgutil.walk_packages(distill_jax.__path__, "distill_jax."):
@@ -27,7 +28,7 @@ labels flatness neighbours clipping parallel nn kernels parameterization text
 preprocessing data models inner_loop views realism objectives estimators
 tracking outer_loop selection initialisation packing schema artifact quantising
 exchange checkpoint moments probe_set frozen_features merging evaluation
-trajectories segments figures pages methods runs applications
+examples trajectories segments figures pages methods condenser runs applications
 """.split()
 # Tables by name: rows of the results, and recipes, named after their papers.
 TABLES = ("experiments/rows*.py", "distill_jax/evaluation/recipes.py")

@@ -72,7 +72,7 @@ def test_its_method_has_a_configuration_and_a_test_of_its_own(package):
 
 
 def test_a_method_takes_four_files_and_few_lines():
-  section = PAGE.read_text().partition("touch these four files")[2]
+  section = PAGE.read_text().partition("change these four files")[2]
   rows = re.findall(r"^\| `(\S+)` \|", section.partition("\n\n`")[0], re.M)
   assert len(rows) == 4
   code = dict(blocks("file"))

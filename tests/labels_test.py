@@ -59,6 +59,13 @@ class LabelsTest(parameterized.TestCase):
     np.testing.assert_allclose(
         gradient, (y.sum(1, keepdims=True) * np.exp(log_p) - y) / 5, rtol=1e-10)
 
+  def test_a_scaled_row_weighs_as_much_as_its_repetitions(self):
+    rows, counts = np.eye(3)[[0, 2, 1, 1, 0]], np.array([2, 1, 3, 0, 1])
+    weighted = labels.cross_entropy(LOGITS, counts[:, None] * rows)
+    repeated = labels.cross_entropy(
+        LOGITS.repeat(counts, 0), rows.repeat(counts, 0))
+    np.testing.assert_allclose(5 * weighted, 7 * repeated, rtol=1e-6)
+
   def test_binary_soft_labels(self):
     self.enter_context(jax.enable_x64(True))
     z, y = LOGITS[:, :1], np.array([[1.0], [0.0], [0.3], [1.7], [-0.4]])

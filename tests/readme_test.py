@@ -12,8 +12,10 @@ DOCS = README.parent / "docs"
 PAGES = [README] + [
     DOCS / f"{name}.md" for name in (
         "applications", "own_data", "own_networks", "condense", "trajectories",
-        "kernels", "text", "parameterizations")
+        "kernels", "text", "parameterizations", "use_elsewhere")
 ]
+# Packages that a page shows and the library does not need.
+NEEDS = {"use_elsewhere": ("datasets", "imblearn", "keras")}
 
 
 class Frame:
@@ -44,6 +46,8 @@ def frame():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
 def test_library_example(page, frame):
+  for package in NEEDS.get(page.stem, ()):
+    pytest.importorskip(package)
   text = page.read_text()
   found = re.findall(r"<!-- doctest -->\n```python\n(.*?)```", text, re.S)
   test = doctest.DocTestParser().get_doctest(

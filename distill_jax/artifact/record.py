@@ -1,5 +1,6 @@
 """The record of a distilled set, and the forms in which it is used."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -144,26 +145,72 @@ class Artifact(NamedTuple):
     Raises:
       ImportError: PyTorch is not installed.
     """
-    try:
-      import torch
-    except ImportError as error:
-      raise ImportError(
-          "`to_torch` needs PyTorch: pip install torch. `to_numpy` needs "
-          "nothing.") from error
+    from distill_jax.artifact import libraries  # which need the record
 
-    def first(x):
-      x = np.moveaxis(x, -1, 1) if self.modality == "image" else x
-      return torch.from_numpy(np.array(x, np.float32))
+    return libraries.to_torch(self)
 
-    def prepare(raw):
-      return first(self.preprocessing.apply(jnp.asarray(np.asarray(raw))))
+  def to_keras(self):
+    """The set for Keras 3, on any backend: `(x, y, loss, prepare)`.
 
-    _, y = self.to_numpy()
-    if self.hard_rows:
-      return first(self.inputs), torch.from_numpy(y), prepare
-    if y.shape[1] == 1:
-      y = np.concatenate([1 - y, y], axis=1)
-    return first(self.inputs), torch.from_numpy(np.array(y)), prepare
+    Train any network with one output for each class, also of two, and no
+    softmax:
+
+        x, y, loss, prepare = made.to_keras()
+        model.compile("adam", loss=loss)
+        model.fit(x, y, epochs=300)
+        classes = model.predict(prepare(test_images)).argmax(-1)
+
+    `loss` is what the labels are made for: cross-entropy, or the squared error
+    for targets of a regression ("centred") that are no classes. The fields are
+    described in `artifact.libraries.KerasSet`.
+
+    Raises:
+      ImportError: Keras is not installed.
+    """
+    from distill_jax.artifact import libraries
+
+    return libraries.to_keras(self)
+
+  def to_datasets(self):
+    """The set as a Hugging Face `datasets.Dataset`, split "train".
+
+    Its columns:
+
+        image, text, series, features  samples in the units of the data, as
+            `to_numpy` has them; images are pictures of 8 bits, rounded and
+            clipped, where they have 1 or 3 channels
+        inputs      samples in model space, float32 and exact: train on these
+        label       the class, a `ClassLabel` with its names
+        soft_label  [K] float32 where rows do not name one class each, as in
+            `to_numpy` but with both classes of two; `label` is its largest
+
+    `dd.export(made, "folder")` writes it with the data set card.
+
+    Raises:
+      ImportError: datasets is not installed, or Pillow for images.
+    """
+    from distill_jax.artifact import libraries
+
+    return libraries.to_datasets(self)
+
+  def card(
+      self,
+      report: Mapping[str, Any] | None = None,
+      *,
+      licence: str | None = None) -> str:
+    """The data set card: what README.md says where a set is published.
+
+    Args:
+      report: of `dd.evaluate`, whose accuracies the card then has.
+      licence: an identifier such as "cc-by-4.0", which is for you to know: it
+        depends on the data that the set was made of. None for no word of it.
+
+    Returns:
+      Markdown with a header in YAML, as Hugging Face reads it.
+    """
+    from distill_jax.artifact import card
+
+    return card.text(self, report, licence)
 
   def without_views(self) -> "Artifact":
     """The set with its label rows alone, where it has labels of views."""

@@ -16,7 +16,7 @@ _TABLES = dict(
     step_size_learning_rate=0.01)
 
 
-def usual(source) -> Method:
+def usual(source, *, hard_labels: bool = False) -> Method:
   """DM for images, TDD for sentences, SLDD for rows of numbers and series.
 
   Chosen on validation parts of images, tables and texts, at one sample a class;
@@ -26,10 +26,12 @@ def usual(source) -> Method:
 
   Args:
     source: a `data.Source`.
+    hard_labels: whether labels stay those of one class, for whoever cannot use
+      soft ones.
   """
   check_source(source)
   if source.example.ndim == 4:
     return dm()
   if source.example.ndim == 3 and is_of_words(source.preprocessing):
-    return tdd()
-  return sldd(**_TABLES)
+    return tdd(learn_labels=not hard_labels)
+  return sldd(**_TABLES, learn_labels=not hard_labels)

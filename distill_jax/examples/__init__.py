@@ -1,0 +1,62 @@
+"""Small distilled sets that come with the library, each with its report.
+
+    made = dd.examples.load("mnist_10")      # ten images of each digit
+    print(dd.examples.report("mnist_10"))    # what networks learn from it
+
+All were made and measured with the commands that `load(name).provenance` and
+`report(name)["command"]` name. They are quantised to 8 bits a value. Their
+samples are learned pixels, not images of the data.
+
+  digits_1          scikit-learn's digits, one 8 x 8 image a class, soft labels
+  mnist_10          MNIST, ten images a class
+  fashion_mnist_10  Fashion-MNIST, ten images a class
+  cifar10_1         CIFAR-10, one image a class
+"""
+
+import json
+from importlib import resources
+
+from distill_jax.artifact import Artifact
+from distill_jax.artifact import load as load_file
+from distill_jax.choices import one_of
+from distill_jax.evaluation.report import Evaluation
+
+_SET, _REPORT = ".safetensors", ".json"
+
+
+def names() -> list[str]:
+  """Names of the sets."""
+  files = (file.name for file in resources.files(__name__).iterdir())
+  return sorted(
+      name.removesuffix(_SET) for name in files if name.endswith(_SET))
+
+
+def load(name: str) -> Artifact:
+  """A set, to train on or to go on from.
+
+  Raises:
+    ConfigError: an unknown name.
+
+  Example:
+    made = dd.examples.load("digits_1")
+  """
+  with resources.as_file(_file(name, _SET)) as path:
+    return load_file(path)
+
+
+def report(name: str) -> Evaluation:
+  """What was measured of the very file that `load` reads; prints as a table.
+
+  Seconds of measuring are left out, which differ from machine to machine.
+
+  Raises:
+    ConfigError: an unknown name.
+
+  Example:
+    dd.examples.report("digits_1").mean
+  """
+  return Evaluation(json.loads(_file(name, _REPORT).read_text("utf-8")))
+
+
+def _file(name: str, ending: str):
+  return resources.files(__name__) / (one_of(names(), "name", name) + ending)
