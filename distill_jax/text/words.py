@@ -1,8 +1,9 @@
-"""A distilled set in words: what its vectors are nearest to.
+"""The words of a distilled text set: those nearest to its vectors.
 
 Sucholutsky & Schonlau, 2019, arXiv 1910.02551, section 3.3, show the nearest
-words of distilled sentences. They explain, but training used the vectors: what
-the words themselves are worth is measured by training on `snapped`.
+words of distilled sentences. These words help to understand a set, but training
+uses the vectors. How well the words themselves train is measured with
+`snapped`.
 """
 
 from typing import Any
@@ -23,10 +24,10 @@ def sentences(artifact) -> list[list[str]]:
   """The nearest words of each sample.
 
   Args:
-    artifact: of sentences [M, s, d] and `WordVectors`.
+    artifact: a set of sentences [M, s, d] with `WordVectors`.
 
   Raises:
-    ValueError: of anything else.
+    ValueError: it is another kind of set.
   """
   _check(artifact)
   record = artifact.preprocessing
@@ -45,7 +46,7 @@ def snapped(artifact):
 
 
 def snap(vectors: WordVectors, inputs: Any) -> Array:
-  """Sentences [M, s, d] as the vectors of their nearest words."""
+  """Replaces each vector of sentences [M, s, d] by that of its nearest word."""
   return vectors.apply(vectors.invert(inputs)).astype(inputs.dtype)
 
 
