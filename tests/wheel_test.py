@@ -101,11 +101,6 @@ def test_the_wheel_says_where_it_comes_from(installed):
   assert "Description-Content-Type: text/markdown" in text
 
 
-def test_the_citation_has_the_version():
-  lines = (building.ROOT / "CITATION.cff").read_text().splitlines()
-  assert f"version: {dd.__version__}" in lines
-
-
 def test_the_sdist_holds_every_tracked_file(sdist):
   added = {"PKG-INFO"}
   found = {n for n in building.contents(sdist) if ".egg-info" not in n}
