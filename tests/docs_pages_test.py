@@ -27,6 +27,13 @@ import readme_test
 
 import distill_jax as dd
 from distill_jax import models
+from distill_jax.applications import (
+    continual,
+    federated,
+    privacy,
+    robustness,
+    search,
+)
 from distill_jax.evaluation import recipes
 from distill_jax.methods import settings
 
@@ -301,6 +308,10 @@ def names(tmp_path, monkeypatch):
   monkeypatch.setattr(
       models, "default", lambda source: usual(source)
       if source.example.ndim == 3 else dict(name="mlp", widths=[8]))
+  for (module, name), few in SMALL.items():
+    whole = getattr(module, name)
+    small = functools.wraps(whole)(functools.partial(whole, **few))
+    monkeypatch.setattr(module, name, small)
   rng = np.random.default_rng(0)
   for name in "mnist", "fashion_mnist":
     _write_idx(tmp_path / "DATA" / name, rng)
@@ -344,15 +355,57 @@ def _with_views(names):
 
 
 def _of_applications(names):
-  from distill_jax.applications import continual, search
+  del names
   return dict(continual=continual, search=search)
+
+
+def _of_privacy(names):
+  """As many samples as the page has candidates."""
+  del names
+  x, y = _images(np.random.default_rng(0), 1_400)
+  return dict(source=dd.from_arrays(x[..., None], y))
 
 
 # What pages take as given besides `names`.
 GIVEN = {
+    "application_privacy": _of_privacy,
     "application_search": _of_applications,
     "data_sets": lambda names: _write_originals(np.random.default_rng(0)),
     "decoupled": _with_views
+}
+# What code needs beside the packages of tests.
+EXTRAS = {"noised_means": "dp_accounting", "neural_tangents": "neural_tangents"}
+_SHORT = {"name": "dsa", "num_epochs": 2, "strategy": ""}
+# Applications in small, where their pages do not say more.
+SMALL = {
+    (continual, "compare"):
+        dict(
+            networks=["mlp"],
+            num_networks=1,
+            recipe=_SHORT,
+            joint_steps=2,
+            fine_tune_steps=2),
+    (federated, "compare"):
+        dict(num_networks=1, rounds=(1,), local_epochs=1, full_data=False),
+    (federated, "run"): dict(num_networks=1),
+    (privacy, "run"):
+        dict(num_pipelines=6, num_canaries=2, recipe=_SHORT, early_steps=()),
+    (robustness, "run"):
+        dict(
+            makers=["random_real", "kmeans"],
+            num_networks=1,
+            recipe=_SHORT,
+            num_attacked=10,
+            steps=2,
+            all_data=False),
+    (search, "run"):
+        dict(
+            recipe=_SHORT,
+            num_candidates=2,
+            num_truth_samples=40,
+            truth_epochs=1,
+            num_resamples=20,
+            topk=(2,))
 }
 
 
@@ -364,6 +417,7 @@ def test_code_of_the_page_runs(page, names):
   more = GIVEN.get(page.stem)
   names.update(more and more(names) or {})
   for i, code in enumerate(own_blocks(page)):
-    if "neural_tangents" in code and not find_spec("neural_tangents"):
-      continue  # an extra of 3 GB; `neural_tangents_test` is about it
+    needed = [EXTRAS[name] for name in EXTRAS if name in code]
+    if not all(map(find_spec, needed)):
+      continue  # `make docs` installs the one, `make test-all` both
     exec(compile(code, f"{page.name}, block {i}", "exec"), names)
