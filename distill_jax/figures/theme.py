@@ -8,9 +8,11 @@ from distill_jax.errors import plain
 from distill_jax.types import FilePath
 
 _DPI = 150
-# Okabe and Ito's colours, which differ to colour-blind readers too.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = "osD^vPX"  # one more than colours: pairs repeat late
+# Okabe and Ito's colours, which differ to colour-blind readers too, but for
+# their yellow, which is hard to see on white.
+COLOURS = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")
+MARKERS = "osD^vPX<"  # one more than colours: pairs repeat late
 PALE, GREY, DARK = "#B8B8B8", "#666666", "#222222"
 
 
@@ -64,10 +66,17 @@ def entitle(figure, title: str):
         parse_math=False)
 
 
-def note(axes, figure, text: str):
-  """A grey line above some axes that says how they are read; "" for none."""
+def note(axes, figure, text: str, share: float = 1.0):
+  """A grey line above some axes that says how they are read; "" for none.
+
+  Args:
+    axes: where it stands.
+    figure: of the axes.
+    text: what it says.
+    share: of the figure's width that it takes at most.
+  """
   if text:
-    width = figure.get_size_inches()[0]
+    width = share * figure.get_size_inches()[0]
     lines = wrapped(text, int(13 * width))
     axes.set_title("\n".join(lines), fontsize=8.5, color=GREY, parse_math=False)
 
