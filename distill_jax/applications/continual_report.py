@@ -159,7 +159,7 @@ def draw(found: Mapping[str, Any]):
   data = f"{data_name(found['data'])}, " if "data" in found else ""
   theme.entitle(
       figure, f"{data}{settings['num_tasks']} tasks of new {kind}: "
-      "accuracy on all tasks seen so far")
+      "accuracy on all tasks seen")
   panels = figure.subplots(1, len(sizes), sharey=True, squeeze=False)[0]
   known = looks(
       title(name) for name in dict.fromkeys(
@@ -187,12 +187,12 @@ def draw(found: Mapping[str, Any]):
 def _size_note(size: int, rows, settings, judge: str) -> str:
   """What a panel shows, and what its bars are."""
   note = (
-      f"learner {title(settings['learner']['name'])}, {network_name(judge)}; "
+      f"{title(settings['learner']['name'])}, {network_name(judge)}; "
       f"{size} sample{'s' * (size > 1)} kept of each class")
   orders = settings["num_orders"]
   if any(point["stderr"] for row in rows for point in row.get("after", ())):
     over = f"{orders} orders" if orders > 1 else "networks"
-    note += f"; bars: ± one standard error over {over}"
+    note += f"; bars: ± one standard error, {over}"
   return note
 
 

@@ -91,8 +91,12 @@ def _real(labels: Iterable[str]) -> dict[str, dict[str, Any]]:
   """The looks of real samples."""
   found, left = {}, dict(_REAL)
   for label in labels:
-    if _head(label) == "random real":
-      begun = [start for start in left if label.startswith(start)]
+    head = _head(label)
+    if head == "random real":
+      begun = [
+          start for start in left
+          if label.startswith(start) and (start != head or label == head)
+      ]
       start = max(begun or _REAL, key=len)
       colour, marker, dashes = left.pop(start, _REAL[start])
       found[label] = dict(

@@ -12,6 +12,11 @@ _DPI = 150
 # their yellow, which is hard to see on white.
 COLOURS = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")
+# Ten colours of classes, after Petroff, "Accessible Color Sequences for Data
+# Visualization", 2021, arXiv 2107.02270.
+CLASSES = (
+    "#3F90DA", "#FFA90E", "#BD1F01", "#94A4A2", "#832DB6", "#A96B59", "#E76300",
+    "#B9AC70", "#717581", "#92DADD")
 MARKERS = "osD^vPX<"  # one more than colours: pairs repeat late
 PALE, GREY, DARK = "#B8B8B8", "#666666", "#222222"
 
