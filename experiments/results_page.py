@@ -62,6 +62,8 @@ def write(docs: Path, table: dict[str, Row]) -> None:
   records = read(docs / "results", table)
   (docs / "results.md").write_text(render(table, records))
   results_figures.write(docs / "figures", table, records)
+  results_figures.write_applications(
+      docs / "figures", docs / "results" / "applications")
   sizes = [r["report"] for n, r in records.items() if table[n].group == SIZES]
   if len(sizes) > 1:
     (docs / "figures").mkdir(exist_ok=True)
@@ -74,10 +76,8 @@ def write(docs: Path, table: dict[str, Row]) -> None:
                 std=r["accuracy"]["std"]) for r in sizes
         ],
                                  full_data=sizes[0]["full_data_accuracy"],
-                                 title="mnist by SLDD, "
-                                 f"{min(r['num_samples'] for r in sizes)} to "
-                                 f"{max(r['num_samples'] for r in sizes)} "
-                                 "samples, network lenet"),
+                                 title="MNIST, SLDD, LeNet: accuracy "
+                                 "against samples"),
         docs / "figures" / f"{SIZES}.png")
 
 

@@ -30,6 +30,7 @@ from typing import NamedTuple
 import begin
 import launch
 import launched
+import sweep_figure
 from absl import flags
 from configs.common import stored_as
 from configs.data_sets import DATA_SETS
@@ -99,13 +100,13 @@ def main(argv):
     run = launched.Launch("distill", home / p.folder, [*p.arguments, *common])
     found.append(points.point(p.line, p.ipc, run.run(), FLAGS.against))
   file = launched.ROOT / home / launched.PROGRAMS["sweep"].report
-  names = ", ".join(map(_title, FLAGS.methods))
-  data = FLAGS.dataset or figures.data_name(FLAGS.data)
   figures.save(
-      figures.accuracy_against(
-          points.drawn(found),
+      sweep_figure.draw(
+          found,
           FLAGS.against,
-          title=f"{data} by {names}; {_size()}"), file.with_suffix(".png"))
+          data=FLAGS.data or FLAGS.dataset,
+          methods=[*map(_title, FLAGS.methods)],
+          per_class_bytes=FLAGS.per_class_bytes), file.with_suffix(".png"))
   write_json(file, dict(against=FLAGS.against, points=found, command=command()))
   print(points.table(found, FLAGS.against))
   for pair, gains in points.comparisons(found, FLAGS.against).items():
@@ -116,12 +117,6 @@ def main(argv):
 def _title(method: str) -> str:
   """A method as papers spell it."""
   return methods.ENTRIES[method].make().title
-
-
-def _size() -> str:
-  if FLAGS.per_class_bytes:
-    return f"{FLAGS.per_class_bytes:,} bytes per class"
-  return f"samples per class: {', '.join(FLAGS.ipc)}"
 
 
 def planned() -> list[Planned]:

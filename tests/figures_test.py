@@ -13,9 +13,12 @@ from matplotlib.image import AxesImage
 from matplotlib.text import Text
 from PIL import Image
 
-from distill_jax import artifact, figures, methods, preprocessing
+from distill_jax import artifact, figures, methods, models, preprocessing
+from distill_jax.applications import names
 from distill_jax.data.features import unchanged
+from distill_jax.evaluation import baselines
 from distill_jax.figures.captions import classes_of_rows
+from distill_jax.figures.looks import looks
 from distill_jax.pages import figures_of
 
 DIGITS = tuple("0123456789")
@@ -293,17 +296,66 @@ class ChartsTest(parameterized.TestCase):
     _check_whole(figure)
     axes = figure.axes[0]
     assert axes.get_xlabel() == "size of the set"
-    assert axes.get_ylim() == (30, 65)  # 50 +- 10 fills it
+    assert axes.get_ylim() == (35, 65)  # 50 +- 10 fills it
     rows = [dict(bytes=b, mean=0.96, label=f"{b} bytes") for b in (1, 2, 3, 4)]
     figure = figures.accuracy_against(rows, "bytes", full_data=0.99)
     _check_whole(figure)
-    assert figure.axes[0].get_ylim() == (80, 103)  # 90 % of 99 is drawn
+    assert figure.axes[0].get_ylim() == (85, 103)  # 90 % of 99 is drawn
     figure = figures.accuracy_against(rows, "bytes")  # a legend of one line
     _check_whole(figure)
     figure.canvas.draw()
     assert "10 kB" in [text.get_text() for text in axes.get_xticklabels()]
     with pytest.raises(ValueError, match="`axis` must be"):
       figures.accuracy_against(rows, "weight")
+
+  def test_looks_differ_and_stay(self):
+    labels = [m.make().title for m in methods.ENTRIES.values()]
+    labels += [f"random real, as many bytes as {name}" for name in labels[:3]]
+    labels += ["random real", "DM, four in one", "DM, pixels", "my own"]
+    found = looks(labels)
+    assert list(found) == labels
+    pairs = [(look["color"], look["marker"]) for look in found.values()]
+    assert len({*pairs}) == len(pairs)
+    assert looks(["my own", "DM"])["DM"] == found["DM"]
+    assert looks(["random real"])["random real"] == found["random real"]
+    pixels, tiles = looks(["DM, pixels", "DM, four in one"]).values()
+    assert pixels["color"] == tiles["color"] and pixels != tiles
+    colours = {look["color"] for look in looks("abcdefg").values()}
+    assert len(colours) == 7  # as many as there are
+
+  def test_names_beside_points_hide_nothing(self):
+    rows = [
+        dict(minutes=m, mean=mean, std=0.01, label=f"method number {i}")
+        for i, (m, mean) in enumerate(((5, 0.5), (5.1, 0.5), (5.2, 0.51),
+                                       (9, 0.7), (9, 0.72), (40, 0.8)))
+    ]
+    rows = [dict(row, kind="teacher's labels") for row in rows]
+    rows.append(dict(rows[0], mean=0.4, kind="hard labels"))
+    figure = figures.accuracy_against(
+        rows, "minutes", levels={"real": 0.45}, named=True)
+    _check_whole(figure)
+    axes = figure.axes[0]
+    texts = [t for t in axes.texts if t.get_text()]
+    assert [t.get_text() for t in texts
+           ] == [f"method number {i}" for i in range(6)]
+    boxes = [t.get_window_extent() for t in texts]
+    for i, box in enumerate(boxes):
+      assert not any(_overlap(box, other) for other in boxes[:i])
+      for row in rows:
+        x, y = axes.transData.transform((row["minutes"], 100 * row["mean"]))
+        inside = box.x0 < x < box.x1 and box.y0 < y < box.y1
+        assert not inside, (texts[i], row)
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["teacher's labels", "hard labels", "real: 45.0 %"]
+
+  def test_ticks_of_bytes_are_round_and_apart(self):
+    rows = [dict(bytes=b, mean=0.5, label="DM") for b in (88_000, 318_000)]
+    figure = figures.accuracy_against(rows, "bytes")
+    _check_whole(figure)
+    axes = figure.axes[0]
+    assert [t.get_text() for t in axes.get_xticklabels()
+           ] == ["100 kB", "200 kB", "300 kB"]
+    assert axes.get_xlim()[1] < 400_000  # no third of it is empty
 
   @parameterized.parameters(1, 2, 3)
   def test_t_sne(self, num_sets):
@@ -406,7 +458,7 @@ class ChartsTest(parameterized.TestCase):
     figure = figures.accuracy_bars(report)
     _check_whole(figure)
     assert "±" not in _note(figure)
-    assert "irises.csv, 1 sample" in figure.get_suptitle()
+    assert "irises, 1 sample" in figure.get_suptitle()
     assert figure.axes[0].get_xlabel() == "test accuracy of conv net (%)"
     figure = figures.accuracy_bars(report, title="irises by DM")
     assert figure.get_suptitle() == "irises by DM"
@@ -434,7 +486,7 @@ class ChartsTest(parameterized.TestCase):
     assert rows == ["dc", "dm", "random real data"]
     assert "± one standard deviation over networks" in _note(figure)
     assert figure.get_suptitle() and axes.get_ylabel() == "training set"
-    assert columns == ["convnet", "mobilenet_v2"]
+    assert columns == ["ConvNet", "MobileNetV2"]
     np.testing.assert_allclose(
         axes.images[0].get_array(), [[91.5] * 2, [50] * 2, [30] * 2])
     assert {"91.5\n± 2.0", "30.0"} <= set(_texts(figure))
@@ -603,8 +655,48 @@ class TitlesTest(parameterized.TestCase):
     own = _artifact(np.eye(10))._replace(method="my_own", provenance={})
     assert figures.method_name(own) == "my_own"
     assert figures.loss_name(own) == "outer loss of my_own"
-    names = map(figures.data_name, ("digits", "idx:/d/mnist/", "tfds:x/y:1"))
-    assert list(names) == ["digits", "mnist", "y:1"]
+
+  @parameterized.parameters(
+      ("digits", "digits"), ("idx:/d/mnist/", "MNIST"),
+      ("npz:cifar10.npz", "CIFAR-10"), ("fashion_mnist", "Fashion-MNIST"),
+      ("tfds:cifar100:3.0.2", "CIFAR-100"), ("tfds:x/y:1", "y:1"),
+      ("csv:/d/irises.csv?label=kind", "irises"), ("csv:a.b.csv.gz", "a.b"),
+      ("folder:/d/my.pictures", "my.pictures"), ("csv:/d/.csv", ".csv"))
+  def test_data_have_proper_names_or_those_of_their_files(self, spec, name):
+    assert figures.data_name(spec) == name
+
+  def test_numbered_classes_of_known_data_have_names(self):
+    named = figures.class_names("idx:fashion_mnist", DIGITS)
+    assert (len(named), named[0],
+            named[-1]) == (10, "T-shirt/top", "ankle boot")
+    assert figures.class_names("idx:mnist", DIGITS) == DIGITS
+    assert figures.class_names("npz:cifar10.npz", ["0", "1"]) == ("0", "1")
+
+  @parameterized.parameters(
+      ("random_real", "random real"), ("kmeans", "k-means"),
+      ("byte_matched_real", "random real, as many bytes"),
+      ("real, same bytes", "random real, as many bytes"),
+      ("multi formation", "several images in one"), ("my_own", "my own"))
+  def test_rows_are_named_in_words(self, name, words):
+    assert figures.row_name(name) == words
+
+  @parameterized.parameters(
+      ("dm_tiles", "DM, four in one"), ("frepo", "FRePo"),
+      ("random_real as dm and idc", "random real, as many bytes as DM and IDC"),
+      ("real, bytes of kip", "random real, as many bytes as KIP"),
+      ("all_real_50", "all real data, 50 steps"),
+      ("dp_sgd_eps0.5", "DP-SGD, ε = 0.5"), ("dm_noise", "DM, from noise"),
+      ("byte_matched_real", "random real, as many bytes"),
+      ("random_real", "random real"), ("kcentre", "k-centre"),
+      ("noised_means_eps8", "noised means, ε = 8"), ("my_own", "my own"))
+  def test_makers_are_named_in_words(self, name, words):
+    assert names.title(name) == words
+
+  def test_every_network_and_baseline_has_a_name(self):
+    for name in models.NAMES:
+      assert "_" not in figures.network_name(name)
+    for name in baselines.TITLES:
+      assert "_" not in figures.row_name(name)
 
   def test_every_method_has_a_name(self):
     for entry in methods.ENTRIES.values():
@@ -637,7 +729,7 @@ def test_runs_draw_tables_and_series_in_original_units(shape, axis, unit):
       method="dm",
       provenance=dict(data="csv:/data/blood.csv"))
   figure = dict(figures_of(made, {"baselines": {}}))["samples"]
-  assert figure.get_suptitle() == "blood.csv by dm, 4 samples (2 per class)"
+  assert figure.get_suptitle() == "blood by dm, 4 samples (2 per class)"
   assert {axis, unit} <= set(_texts(figure))
   if len(shape) == 2:
     np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), 1020)

@@ -119,8 +119,38 @@ def test_figures_of_minutes_and_of_bits(tmp_path):
                                                            ("TGDD", 2.0)]
   stored = [*results_figures._by_bytes("mnist", records)]
   assert [(p["label"], p["bytes"], p["mean"]) for p in stored
-         ] == [("DM, pixels", 1_000, 0.8), ("real, same bytes", 1_000, 0.7),
+         ] == [("DM, pixels", 1_000, 0.8),
+               ("random real, as many bytes, 8 bits", 1_000, 0.7),
                ("DM, pixels", 600, 0.7)]
   made = results_figures.write(tmp_path, TABLE, records)
   assert made == ["minutes_mnist.png", "bytes_mnist.png"]
   assert {p.name for p in tmp_path.iterdir()} == set(made)
+
+
+def test_figures_of_applications_have_records(tmp_path):
+  records = ROOT / "docs" / "results" / "applications"
+  few = tmp_path / "records"
+  few.mkdir()
+  for name in ("continual_mnist_1_class", "federated_mnist_100_two_classes_k1"):
+    (few / f"{name}.json").write_text((records / f"{name}.json").read_text())
+  results_figures.write_applications(tmp_path / "figures", few)
+  made = {p.stem for p in (tmp_path / "figures").iterdir()}
+  assert made == {"continual_mnist_1", "federated_mnist_100"}
+  for record in results_figures.APPLICATIONS.values():
+    assert (records / f"{record}.json").exists()
+
+
+def test_sweeps_and_other_networks_are_drawn_from_records():
+  records = results_page.read(ROOT / "docs" / "results", TABLE)
+  names = "sweep_bits_cifar10", "width32_dsa_mnist_10_transfer"
+  drawn = dict(
+      results_figures._drawn(TABLE, {name: records[name] for name in names}))
+  bits, other = (drawn[name] for name in names)
+  title = "CIFAR-10, DM: accuracy at equal bytes, 24,656 per class"
+  assert bits.get_suptitle() == title
+  assert [text.get_text() for text in bits.legends[0].get_texts()] == [
+      "pixels", "several images in one", "hallucinator", "frequencies",
+      "random real, quantised the same way",
+      "random real, as many bytes, 8 bits"
+  ]
+  assert other.get_suptitle() == "MNIST, DSA, 100 samples: accuracy by network"

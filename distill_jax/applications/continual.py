@@ -131,7 +131,7 @@ def run(
             domains, preprocessing=preprocessing, repeat=o)
         for o in range(num_orders)
     ]
-  return compare(
+  found = compare(
       scenarios,
       makers,
       cells=cells,
@@ -144,6 +144,8 @@ def run(
       equal_bytes=equal_bytes,
       joint_steps=joint_steps,
       fine_tune_steps=fine_tune_steps)
+  found["data"] = source.name
+  return found
 
 
 def compare(

@@ -11,10 +11,13 @@ from distill_jax.applications.findings import (
     mean_and_error,
     with_error,
 )
+from distill_jax.applications.names import title
 from distill_jax.applications.scenarios import Scenario
 from distill_jax.applications.small_sets import seconds_of, stored_bytes
 from distill_jax.evaluation.forgetting import scores
 from distill_jax.figures import theme
+from distill_jax.figures.looks import looks
+from distill_jax.figures.titles import data_name, network_name
 
 _HEADS = (
     "memory", "a class", "final %", "average %", "forgetting", "kB", "make s",
@@ -129,7 +132,7 @@ def table(found: Mapping[str, Any]) -> str:
   settings, rows = found["settings"], found["rows"]
   judges = list(dict.fromkeys(row["network"] for row in rows))
   kind = "classes" if settings["kind"] == "class" else "domains"
-  title = (
+  heading = (
       f"{settings['num_tasks']} tasks of new {kind}, learner "
       f"{settings['learner']['name']}, network {', '.join(judges)}")
   lines = []
@@ -137,7 +140,7 @@ def table(found: Mapping[str, Any]) -> str:
     for row in rows:
       if row["network"] == judge:
         lines.append(_line(row, judge if len(judges) > 1 else ""))
-  return f"{title}\n{aligned(_HEADS, lines, _notes(found))}"
+  return f"{heading}\n{aligned(_HEADS, lines, _notes(found))}"
 
 
 def draw(found: Mapping[str, Any]):
@@ -151,29 +154,46 @@ def draw(found: Mapping[str, Any]):
   rows = [row for row in rows if row["network"] == judge or "own" in row]
   judge = judge or rows[0]["network"]
   sizes = settings["per_class"]
-  figure = theme.figure(max(5.2, 3.6 * len(sizes)), 4.6)
+  figure = theme.figure(max(6.5, 3.6 * len(sizes)), 5.2)
+  kind = "classes" if settings["kind"] == "class" else "domains"
+  data = f"{data_name(found['data'])}, " if "data" in found else ""
   theme.entitle(
-      figure, f"Accuracy on all tasks seen: {settings['learner']['name']}, "
-      f"network {judge.replace('_', ' ')}")
+      figure, f"{data}{settings['num_tasks']} tasks of new {kind}: "
+      "accuracy on all tasks seen")
   panels = figure.subplots(1, len(sizes), sharey=True, squeeze=False)[0]
-  names = list(dict.fromkeys(row["memory"] for row in rows if row["per_class"]))
+  known = looks(
+      title(name) for name in dict.fromkeys(
+          r["memory"] for r in rows if r["per_class"]))
   shown = {}
   for axes, size in zip(panels, sizes, strict=True):
     for row in rows:
       if row["per_class"] in (size, 0):
-        _curve(axes, row, names, settings["num_tasks"], shown)
+        _curve(axes, row, known, settings["num_tasks"], shown)
     theme.dress(axes, "both")
     axes.set_xlabel("tasks seen", fontsize=10)
     axes.set_xticks(range(1, settings["num_tasks"] + 1))
     axes.set_ylim(bottom=0)
-    theme.note(axes, figure, f"{size} a class and task")
+    theme.note(axes, figure, _size_note(size, rows, settings, judge))
   panels[0].set_ylabel("test accuracy (%)", fontsize=10)
+  longest = max(map(len, shown))
   theme.legend(
       figure,
       handles=list(shown.values()),
       fontsize=9,
-      ncols=3 if len(sizes) > 1 else 2)
+      ncols=2 if len(sizes) == 1 or longest > 20 else 3)
   return figure
+
+
+def _size_note(size: int, rows, settings, judge: str) -> str:
+  """What a panel shows, and what its bars are."""
+  note = (
+      f"{title(settings['learner']['name'])}, {network_name(judge)}; "
+      f"{size} sample{'s' * (size > 1)} kept of each class")
+  orders = settings["num_orders"]
+  if any(point["stderr"] for row in rows for point in row.get("after", ())):
+    over = f"{orders} orders" if orders > 1 else "networks"
+    note += f"; bars: ± one standard error, {over}"
+  return note
 
 
 def _line(row, judge) -> tuple[str, ...]:
@@ -238,28 +258,29 @@ def _notes(found) -> list[str]:
   return notes
 
 
-def _curve(axes, row, names, num_tasks, shown) -> None:
+def _curve(axes, row, known, num_tasks, shown) -> None:
   """One line, with bars of one standard error; the upper bound is level."""
-  name = row["memory"]
+  name = title(row["memory"])
   if "after" not in row:
     line = axes.axhline(
         100 * row["final"]["mean"],
-        color=theme.GREY,
+        color=theme.DARK,
         linestyle="--",
-        linewidth=1.2,
+        linewidth=1.0,
         label=name)
   else:
-    style = dict(color=theme.GREY, linestyle=":")
-    if name in names:
-      i = names.index(name)
-      style = dict(color=theme.colour(i), marker=theme.marker(i), markersize=5)
+    style = known.get(name, dict(color=theme.DARK))
+    middle = (len(known) - 1) / 2
+    place = list(known).index(name) if name in known else middle
+    shift = 0.05 * (place - middle)  # equal ones show all
     errors = [100 * (point["stderr"] or 0) for point in row["after"]]
     line = axes.errorbar(
-        range(1, num_tasks + 1),
+        np.arange(1, num_tasks + 1) + shift,
         [100 * point["mean"] for point in row["after"]],
         yerr=errors if any(errors) else None,
+        markersize=5.5,
         capsize=2.5,
-        linewidth=1.5,
+        linewidth=1.3,
         label=name,
         **style)
   shown.setdefault(name, line)

@@ -147,6 +147,7 @@ def compare(
   sizes = [len(r) for r in clients]
   document = dict(
       application="federated",
+      data=source.name,
       settings=dict(
           num_clients=len(clients),
           without_data=[i for i, n in enumerate(sizes) if not n],

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from distill_jax.applications.findings import aligned, with_error
+from distill_jax.applications.names import title
 from distill_jax.figures.charts import accuracy_against
+from distill_jax.figures.titles import data_name
 
 
 def table(document: Mapping[str, Any]) -> str:
@@ -34,15 +36,37 @@ def table(document: Mapping[str, Any]) -> str:
 
 def draw(document: Mapping[str, Any]):
   """Accuracy against bytes that travel, as a `Figure`."""
+  said, lines = document["settings"], {}
+  for row in document["rows"]:
+    lines.setdefault(row.get("line", row["label"]), []).append(row)
+  names = {line: _name(line, rows) for line, rows in lines.items()}
+  rows = [
+      dict(
+          label=names[line],
+          bytes=row["bytes"],
+          mean=row["mean"],
+          per_network=row["per_network"],
+          std=row.get("std", 0.0))
+      for line, several in lines.items()
+      for row in several
+  ]
+  data = f"{data_name(document['data'])}, " if "data" in document else ""
+  classes = said.get("partition", {}).get("classes_per_client")
+  of = f" of {classes} classes" if classes else ""
   return accuracy_against(
-      [
-          dict(
-              label=row.get("line", row["label"]),
-              bytes=row["bytes"],
-              mean=row["mean"],
-              per_network=row["per_network"],
-              std=row.get("std", 0.0)) for row in document["rows"]
-      ],
+      rows,
       "bytes",
-      size="bytes that travel",
-      title="One upload from each client: accuracy against bytes")
+      size="bytes that travel to the server, for FedAvg also back",
+      named=True,
+      title=f"{data}{said['num_clients']} clients{of}: accuracy against "
+      "bytes")
+
+
+def _name(line: str, rows) -> str:
+  """A line in words; of one with several points, what the first and last are.
+  """
+  if len(rows) == 1:
+    return title(line)
+  first, last = (
+      row["label"].removeprefix(f"{line}, ") for row in (rows[0], rows[-1]))
+  return f"{title(line)}, {first.split()[0]} to {last}"

@@ -185,8 +185,9 @@ def run(
       noised=dict(noised or {}),
       dp_sgd=dp_sgd and dict(dp_sgd))
   return Findings(
-      dict(application="privacy", settings=settings, rows=rows),
-      privacy_report.table, privacy_report.figure)
+      dict(
+          application="privacy", data=source.name, settings=settings,
+          rows=rows), privacy_report.table, privacy_report.figure)
 
 
 def _pipelines(

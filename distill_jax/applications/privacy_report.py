@@ -9,8 +9,11 @@ from distill_jax.applications.findings import (
     aligned,
     with_error,
 )
+from distill_jax.applications.names import title
 from distill_jax.applications.privacy_rows import MAIN, MANY
 from distill_jax.figures import theme
+from distill_jax.figures.looks import looks
+from distill_jax.figures.titles import data_name
 
 WORDING = (
     "Distilled data carry no guarantee of privacy. An audit can find that "
@@ -114,25 +117,27 @@ def _limits(rows):
 def figure(document: Mapping[str, Any]):
   """ROC curves of arms, and their true-positive rates at 1 %."""
   rows = document["rows"]
-  drawn = theme.figure(10, 2.2 + 0.42 * max(len(rows), 5))
+  drawn = theme.figure(8, 2.6 + 0.34 * max(len(rows), 5))
   settings = document["settings"]
+  data = f"{data_name(document['data'])}, " if "data" in document else ""
   theme.entitle(
-      drawn, "Membership inference: "
-      f"{settings['num_pipelines']} pipelines with half of "
+      drawn, f"{data}membership inference: "
+      f"{settings['num_pipelines']} pipelines, each with half of "
       f"{settings['num_candidates']:,} candidates")
-  left, right = drawn.subplots(1, 2, width_ratios=(1, 1.15))
+  left, right = drawn.subplots(1, 2, width_ratios=(1, 1))
   chance = np.logspace(-4, 0, 41)
   left.plot(chance, chance, color=theme.GREY, linestyle="--", linewidth=1)
-  styles = ("-", "-.", ":")
-  for i, one in enumerate(rows):
+  known = looks(title(one["arm"]) for one in rows)
+  for one in rows:
     rates = np.array(one["roc"]["tpr"])
+    look = known[title(one["arm"])]
     left.plot(
         one["roc"]["fpr"],
         np.where(rates > 0, rates, np.nan),
-        color=theme.colour(i),
-        linestyle=styles[i // len(theme.COLOURS) % 3],
+        color=look["color"],
+        linestyle=look["linestyle"],
         linewidth=1.4,
-        label=one["arm"])
+        label=title(one["arm"]))
   least = 0.5 / max(one["attacks"][MAIN]["others"] for one in rows)
   left.set(
       xscale="log",
@@ -141,11 +146,15 @@ def figure(document: Mapping[str, Any]):
       ylim=(max(least, 1e-4), 1.1))
   left.set_xlabel("false-positive rate", fontsize=10)
   left.set_ylabel("true-positive rate", fontsize=10)
-  theme.note(left, drawn, "attack on networks\ndashed: chance")
+  theme.note(left, drawn, "attack on networks\nthin dashes: chance")
   theme.dress(left, "both")
   _rates(drawn, right, rows)
   theme.legend(
-      drawn, handles=left.get_lines()[1:], fontsize=9, ncols=min(4, len(rows)))
+      drawn,
+      handles=left.get_lines()[1:],
+      fontsize=9,
+      handlelength=3.2,
+      ncols=min(3, len(rows)))
   return drawn
 
 
@@ -183,12 +192,14 @@ def _rates(drawn, axes, rows):
   axes.set(xscale="log", xlim=(0.1, 130), ylim=(len(rows) - 0.4, -0.6))
   axes.set_xticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
   theme.name_ticks(
-      axes.yaxis, [f"{r['arm']} ({100 * r['mean']:.0f} %)" for r in rows])
+      axes.yaxis,
+      [f"{title(r['arm'])} ({100 * r['mean']:.0f} %)" for r in rows],
+      fontsize=8.5)
   axes.set_xlabel(
-      "true-positive rate at a false-positive rate of 1 % (%)", fontsize=10)
-  limits = "; bars: limit by differential privacy" if any(
+      "true-positive rate (%) at a\nfalse-positive rate of 1 %", fontsize=10)
+  limits = "\nupright: limit of any attack" if any(
       one["limit"] for one in rows) else ""
   theme.note(
-      axes, drawn, "filled: attack on networks; open: on the set, by pixels\n"
-      f"in brackets: accuracy{limits}")
+      axes, drawn, "filled: attack on networks\nopen: attack on pixels of the "
+      f"set{limits}\nin brackets: test accuracy")
   theme.dress(axes, "x")

@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from distill_jax.applications.names import title as name_of
 from distill_jax.applications.robustness_report import of_kind
 from distill_jax.evaluation.columns import farthest
 from distill_jax.figures import theme
+from distill_jax.figures.titles import data_name
 
 _BARS = (("clean", "clean", theme.PALE), ("fgsm", "FGSM", theme.COLOURS[5]),
          ("pgd", "PGD", theme.COLOURS[0]))
@@ -17,14 +21,16 @@ def draw(document: Mapping[str, Any]):
   sets = of_kind(rows, "clean")
   panels = 1 + bool(settings["poison"])
   most = max(len(sets), 5)
-  figure = theme.figure(2.2 + 0.85 * most, 1.0 + 3.1 * panels)
+  figure = theme.figure(2.2 + 0.83 * most, 1.4 + 2.6 * panels)
   theme.entitle(
-      figure, f"{document['data']}, {settings['per_class']} per class: "
-      f"attacks{' and triggers' * bool(settings['poison'])}")
-  axes = figure.subplots(panels, squeeze=False)[:, 0]
+      figure, f"{data_name(document['data'])}, {settings['per_class']} sample"
+      f"{'s' * (settings['per_class'] > 1)} per class: accuracy under attack"
+      f"{', and success of poison' * bool(settings['poison'])}")
+  axes = figure.subplots(
+      panels, squeeze=False, height_ratios=(3, 2)[:panels])[:, 0]
   _draw_attacks(figure, axes[0], rows, sets)
   if settings["poison"]:
-    _draw_poison(figure, axes[1], rows, settings)
+    _draw_poison(figure, axes[1], rows, settings, document["target"])
   return figure
 
 
@@ -54,13 +60,13 @@ def _draw_attacks(figure, axes, rows, sets):
   if attacked:
     note = (
         f"L-infinity eps {farthest(attacked)}, "
-        f"{attacked['num_samples']:,} test samples; {note}; filled marks: "
-        "clean, hollow ones: under PGD")
+        f"{attacked['num_samples']:,} test samples; {note}; marks: all "
+        "data for as many seconds or samples, filled clean, open under PGD")
   theme.note(axes, figure, note)
-  _finish(axes, [row["arm"] for row in sets], "test accuracy (%)")
+  _finish(axes, [name_of(row["arm"]) for row in sets], "test accuracy (%)")
 
 
-def _draw_poison(figure, axes, rows, settings):
+def _draw_poison(figure, axes, rows, settings, target):
   fractions = settings["poison"]
   names = list(dict.fromkeys(row["arm"] for row in of_kind(rows, "poisoned")))
   clean = {row["arm"]: row["success"] for row in of_kind(rows, "clean")}
@@ -68,7 +74,7 @@ def _draw_poison(figure, axes, rows, settings):
   for fraction in fractions:
     given = [r for r in rows if r.get("fraction") == fraction]
     series.append((
-        f"{100 * fraction:g} % of training images",
+        f"{100 * fraction:g} % of data poisoned",
         [row["success"] for row in given]))
   width = 0.8 / len(series)
   for i, (title, measured) in enumerate(series):
@@ -77,9 +83,10 @@ def _draw_poison(figure, axes, rows, settings):
         title, theme.PALE if i == 0 else theme.colour(i))
   theme.note(
       axes, figure,
-      "attack success: stamped test images of other classes called the target; "
-      "random real*: with the same share of the set stamped, at least one")
-  _finish(axes, [*names, "random_real*"], "attack success (%)")
+      "stamped test images of other classes that are taken for the target "
+      f"class, {target}; stamped real: random real with the same share of the "
+      "set stamped, at least one image")
+  _finish(axes, [*map(name_of, names), "stamped real"], "attack success (%)")
 
 
 def _bars(axes, measured, offset, width, title, colour):
@@ -97,9 +104,10 @@ def _bars(axes, measured, offset, width, title, colour):
 
 def _finish(axes, names, label):
   theme.dress(axes, "y")
-  theme.name_ticks(
-      axes.xaxis, [name.replace("_", " ") for name in names], most=16)
-  axes.set_ylim(0, 104)  # marks at 100 are seen whole
+  theme.name_ticks(axes.xaxis, names, most=16, fontsize=8.5)
+  # Marks at 100 are seen whole.
+  axes.set_ylim(0, min(104, 10 * np.ceil(0.105 * max(axes.dataLim.y1, 5))))
+  axes.yaxis.get_major_locator().set_params(steps=(1, 2, 5, 10))
   axes.set_ylabel(label, fontsize=10)
   axes.legend(
       fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))

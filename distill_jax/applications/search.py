@@ -180,7 +180,7 @@ def run(
       network=default,
       cells=cells)
   found = trainer(chosen, compared, source.validation)
-  return search_report.findings(
+  document = search_report.findings(
       chosen,
       compared,
       found,
@@ -207,6 +207,8 @@ def run(
           num_resamples=num_resamples,
           num_train=source.train.num_samples,
           num_validation=source.validation.num_samples))
+  document["data"] = source.name
+  return document
 
 
 def scores(

@@ -13,10 +13,12 @@ from distill_jax.applications.findings import (
     mean_and_error,
     with_error,
 )
+from distill_jax.applications.names import title
 from distill_jax.applications.search_arms import TRUTH, Arm
 from distill_jax.applications.search_space import labels
 from distill_jax.evaluation import ranking
 from distill_jax.figures import theme
+from distill_jax.figures.titles import data_name
 
 _BOOTSTRAP = 3  # place of keys
 _COLUMNS = 3  # panels in a row
@@ -169,11 +171,12 @@ def draw(found: Mapping[str, Any]):
   kinds = {"candidate": ~apart, "with batch norm": apart}
   columns = min(_COLUMNS, len(rows))
   lines = math.ceil(len(rows) / columns)
-  figure = theme.figure(0.6 + 2.9 * columns, 1.3 + 2.8 * lines)
+  figure = theme.figure(0.7 + 2.4 * columns, 1.4 + 2.6 * lines)
+  data = f"{data_name(found['data'])}: v" if "data" in found else "V"
   theme.entitle(
       figure,
-      f"Validation accuracy of {len(candidates)} candidates, trained on small "
-      "sets and on all data")
+      f"{data}alidation accuracy of {len(candidates)} candidates, trained on "
+      "small sets and on all data; rank correlations with intervals of 95 %")
   panels = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
   handles = {}
   for axes, row in zip(panels, rows, strict=False):
@@ -199,16 +202,17 @@ def draw(found: Mapping[str, Any]):
     handles["best on all data"] = axes.axhline(
         full.max(), color=theme.GREY, linestyle="--", linewidth=1.0, zorder=0)
     axes.set_title(
-        f"{_title(row['arm'])}\nrho {_with_interval(row['spearman'])}",
+        f"{title(row['arm'])}\nrank correlation "
+        f"{_with_interval(row['spearman'])}",
         fontsize=9,
         parse_math=False)
     theme.dress(axes, "both")
   for axes in panels[len(rows):]:
     axes.set_visible(False)
   for axes in panels[:len(rows)][::columns]:
-    axes.set_ylabel("on all data (%)", fontsize=9)
+    axes.set_ylabel("trained on all data (%)", fontsize=9)
   for axes in panels[max(0, len(rows) - columns):len(rows)]:
-    axes.set_xlabel("on the set (%)", fontsize=9)
+    axes.set_xlabel("trained on the set (%)", fontsize=9)
   theme.legend(
       figure,
       handles=list(handles.values()),

@@ -57,7 +57,7 @@ def drawn(points: list[dict]) -> list[dict]:
   """
   real = [p["real"] for p in points if p["real"]]
   real += [other for p in points for other in p.get("beside", ())]
-  several = len({r["network"] for r in real}) > 1
+  several = len({r.get("network") for r in real}) > 1
   lines = {}
   for r in real:
     label = f"{r['label']}, {r['network']}" if several else r["label"]

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from distill_jax.errors import plain
-from distill_jax.figures import theme
-from distill_jax.figures.titles import data_name
+from distill_jax.figures import beside, theme
+from distill_jax.figures.looks import looks
+from distill_jax.figures.titles import data_name, network_name, row_name
 
 _FEW = 8  # sizes that are labelled one by one
 _OVER_NETWORKS = "one standard deviation over networks"
@@ -20,8 +21,10 @@ AXES = {
     "samples": ("num_samples", "number of distilled samples", ""),
     "bytes": ("bytes", "size of the set", "B"),
     "bits": ("bits", "bits of each value; 32 are floats", ""),
-    "minutes": ("minutes", "time until the set is there", "min")
+    "minutes":
+        ("minutes", "minutes of distilling, experts and teachers included", "")
 }
+_ROUND = ("bytes", "minutes")  # axes of round numbers, others of the sizes
 _LEVELS = ("--", ":", "-.")
 
 
@@ -79,22 +82,25 @@ def accuracy_against(
     full_data: float | None = None,
     levels: Mapping[str, float] | None = None,
     size: str = "",
+    named: bool = False,
     title: str = "Test accuracy against the size of the set"):
   """Test accuracy against the size or the cost of a set, a line for each label.
 
   Args:
     rows: `label` (of the line), `num_samples`, `bytes`, `bits` or `minutes`,
       `mean` and `std` (fractions; the std may be missing, and is not drawn
-      where `per_network` holds one network).
+      where `per_network` holds one network). Of rows with a `kind`, those of
+      the first kind are filled, others open.
     axis: "samples", "bytes", "bits" or "minutes".
     full_data: accuracy from all real data, a fraction; drawn dashed, and
       dotted 90 % of it.
     levels: other accuracies that are drawn across, fractions by what they are.
     size: title of the axis, where it is no set's.
+    named: whether labels stand beside their points, not in the legend.
     title: above all; it names data and methods.
 
   Returns:
-    A `Figure`.
+    A `Figure`. Methods have the colours and markers of `looks`.
 
   Raises:
     ValueError: no rows, or another axis.
@@ -107,22 +113,13 @@ def accuracy_against(
   figure = theme.figure(6.5, 4.6)
   theme.entitle(figure, title)
   axes = figure.subplots()
-  shown = []
-  for i, label in enumerate(dict.fromkeys(row["label"] for row in rows)):
-    line = sorted((row for row in rows if row["label"] == label),
-                  key=lambda row: row[field])
-    shown.append(
-        axes.errorbar(
-            [row[field] for row in line],
-            [100 * row["mean"] for row in line],
-            yerr=_whiskers([100 * _std(row) for row in line]),
-            color=theme.colour(i),
-            marker=theme.marker(i),
-            markersize=min(5 + 2 * i, 13),  # equal points show all
-            fillstyle="none" if i else "full",
-            capsize=3,
-            linewidth=1.5,
-            label=label))
+  kinds = list(dict.fromkeys(row.get("kind", "") for row in rows))
+  shown = [
+      line for label, look in looks(row["label"] for row in rows).items()
+      for line in _lines(axes, rows, label, field, kinds, look, named)
+  ]
+  if named:
+    shown = _kinds(kinds)
   across = {}
   if full_data is not None:
     across = {
@@ -137,8 +134,9 @@ def accuracy_against(
             color=theme.GREY,
             linestyle=_LEVELS[i % len(_LEVELS)],
             linewidth=1.2,
+            zorder=1,
             label=f"{text}: {100 * level:.1f} %"))
-  _log_axis(axes, [row[field] for row in rows], unit)
+  _log_axis(axes, [row[field] for row in rows], unit, axis in _ROUND, named)
   theme.dress(axes, "both")
   axes.set_xlabel(size or name, fontsize=10)
   axes.set_ylabel("test accuracy (%)", fontsize=10)
@@ -149,16 +147,89 @@ def accuracy_against(
       for row in rows
       for sign in (-1, 1)
   ] + [100 * level for level in across.values()]
-  axes.set_ylim(
-      max(10 * np.floor((min(ends) - 2) / 10), 0),
-      min(5 * np.ceil((max(ends) + 2) / 5), 103))
-  longest = max(len(handle.get_label()) for handle in shown)
-  theme.legend(
-      figure,
-      handles=shown,
-      fontsize=9,
-      ncols=min(4 if longest < 12 else 2, len(shown)))
+  low = max(5 * np.floor((min(ends) - 2) / 5), 0)
+  axes.set_ylim(low, min(5 * np.ceil((max(ends) + 2) / 5), 103))
+  axes.yaxis.get_major_locator().set_params(steps=(1, 2, 5, 10))
+  if shown:
+    longest = max(len(handle.get_label()) for handle in shown)
+    theme.legend(
+        figure,
+        handles=shown,
+        fontsize=9,
+        ncols=min(4 if longest < 12 else 2 if longest < 40 else 1, len(shown)))
+  if named:
+    _names(figure, axes, rows, field, [100 * v for v in across.values()])
   return figure
+
+
+def _lines(axes, rows, label, field, kinds, look, named):
+  """The points of a label, a line of each kind, and what links two kinds."""
+  own = [row for row in rows if row["label"] == label]
+  for i, kind in enumerate(kinds):
+    line = sorted((row for row in own if row.get("kind", "") == kind),
+                  key=lambda row: row[field])
+    if line:
+      yield axes.errorbar(
+          [row[field] for row in line],
+          [100 * row["mean"] for row in line],
+          yerr=_whiskers([100 * _std(row) for row in line]),
+          **(dict(look, markerfacecolor="white") if i else look),
+          ecolor=theme.DARK if named else look["color"],
+          barsabove=named,  # seen within their markers too
+          markersize=5.5,
+          markeredgewidth=1.3,
+          capsize=2.5,
+          capthick=1.0,
+          linewidth=1.5,
+          elinewidth=1.0,
+          label=label)
+  for x in {row[field] for row in own} if len(kinds) > 1 else ():
+    ends = [100 * row["mean"] for row in own if row[field] == x]
+    axes.plot([x] * len(ends),
+              ends,
+              color=look["color"],
+              linewidth=0.8,
+              linestyle=":",
+              zorder=1)
+
+
+def _kinds(kinds: Sequence[str]) -> list:
+  """What a legend says of filled and open points."""
+  from matplotlib.lines import Line2D
+
+  if len(kinds) < 2:
+    return []
+  return [
+      Line2D([], [],
+             color=theme.GREY,
+             marker="o",
+             markersize=6,
+             markeredgewidth=1.4,
+             markerfacecolor="white" if i else theme.GREY,
+             linestyle="",
+             label=kind) for i, kind in enumerate(kinds)
+  ]
+
+
+def _names(figure, axes, rows, field, levels) -> None:
+  """Labels beside the points, one for all kinds of a set."""
+  figure.draw_without_rendering()
+  points, taken = {}, []
+  for row in rows:
+    x, y = row[field], 100 * row["mean"]
+    taken.append(beside.around(axes, x, y, 100 * _std(row)))
+    points.setdefault(row["label"], []).append((y, x))
+  for label, found in points.items():
+    (low, _), (high, x) = min(found), max(found)
+    points[label] = x, high
+    if len({x for _, x in found}) == 1:  # a line links them
+      taken.append(
+          beside.around(axes, x, (low + high) / 2, (high - low) / 2, width=3))
+  left, right = axes.get_window_extent().intervalx
+  for level in levels:
+    _, y = axes.transData.transform((1, level))
+    taken.append((left, y - 2, right, y + 2))
+  beside.write(figure, axes, points, taken)
 
 
 def accuracy_bars(report: Mapping[str, Any], *, title: str = ""):
@@ -174,10 +245,8 @@ def accuracy_bars(report: Mapping[str, Any], *, title: str = ""):
     A `Figure`; whiskers are one standard deviation over networks, cut at 0 and
     100 %. There are none for one network.
   """
-  from distill_jax.evaluation.baselines import TITLES
-
   bars = {
-      TITLES.get(name, name): block
+      row_name(name): block
       for name, block in report.get("baselines", {}).items()
   }
   bars["distilled"] = report["accuracy"]
@@ -216,7 +285,7 @@ def accuracy_bars(report: Mapping[str, Any], *, title: str = ""):
   # The scale ends at 100 %; the numbers stand right of it.
   axes.set(xlim=(0, 124), xticks=range(0, 101, 20))
   axes.spines["bottom"].set_bounds(0, 100)
-  judge = plain(report.get("network", "").replace("_", " "))
+  judge = plain(network_name(report.get("network", "")))
   axes.set_xlabel(
       f"test accuracy of {judge} (%)" if judge else "test accuracy (%)",
       fontsize=10,
@@ -229,7 +298,7 @@ def accuracy_bars(report: Mapping[str, Any], *, title: str = ""):
     full_data *= 100
     axes.axvline(full_data, color=theme.GREY, linestyle="--", linewidth=1.2)
     notes.append(f"dashed line: trained on all real data, {full_data:.1f} %")
-  theme.note(axes, figure, "\n".join(notes))
+  theme.note(axes, figure, "\n".join(notes), share=0.7)  # beside names
   return figure
 
 
@@ -285,7 +354,11 @@ def transfer_matrix(
           fontsize=9,
           color="white" if means[y, x] > (low + high) / 2 else theme.DARK)
   theme.name_ticks(
-      axes.xaxis, targets, rotation=30, ha="right", rotation_mode="anchor")
+      axes.xaxis,
+      map(network_name, targets),
+      rotation=30,
+      ha="right",
+      rotation_mode="anchor")
   theme.name_ticks(axes.yaxis, rows)
   axes.set_ylabel("training set", fontsize=10)
   axes.tick_params(labelsize=9, length=0)
@@ -334,19 +407,24 @@ def confusion_matrix(counts, *, title: str = "Predicted classes"):
   return figure
 
 
-def _log_axis(axes, sizes: Sequence[int], unit: str):
-  """A logarithmic x axis, labelled at the sizes; many at 1, 2 and 5, or 1."""
+def _log_axis(axes, sizes: Sequence[float], unit: str, even: bool, wide: bool):
+  """A logarithmic x axis, labelled at the sizes or, many, at round numbers."""
   from matplotlib.ticker import EngFormatter
 
   axes.set_xscale("log")
   ticks = sorted(set(sizes))
   smallest, largest = ticks[0], ticks[-1]
-  if unit or len(ticks) > _FEW:
-    largest = max(10 * smallest, largest)
-    steps = (1, 2, 5) if largest < 500 * smallest else (1,)
-    ticks = [m * 10**e for e in range(12) for m in steps]
-  axes.set_xlim(0.85 * smallest, largest / 0.85)
-  axes.set_xticks([t for t in ticks if smallest <= t <= largest])
+  # To each side, more of it for names.
+  room = max(1.18, (largest / smallest)**(0.12 if wide else 0.06))
+  low, high = smallest / room, largest * room
+  if even or len(ticks) > _FEW:
+    for steps in ((1,), (1, 2, 5), (1, 2, 3, 5, 7), range(1, 10)):
+      ticks = [m * 10**e for e in range(-3, 12) for m in steps]
+      ticks = [t for t in ticks if low <= t <= high]
+      if len(ticks) > 2:
+        break
+  axes.set_xlim(low, high)
+  axes.set_xticks(ticks)
   axes.xaxis.set_major_formatter(EngFormatter(unit))
   axes.minorticks_off()
 

@@ -54,6 +54,7 @@ def t_sne(
     ValueError: no sets, or too few points.
   """
   from matplotlib import colormaps
+  from matplotlib.colors import to_rgba
   from sklearn.manifold import TSNE
 
   if not sets:
@@ -76,9 +77,11 @@ def t_sne(
   real_at, *sets_at = np.split(
       plane,
       np.cumsum([len(p.features) for p in points])[:-1])
-  palette = colormaps["tab10" if len(shown) <= 10 else "tab20"]
-  colours = np.zeros((len(class_names), 4))
-  colours[shown] = [palette(i) for i in range(len(shown))]
+  palette = [to_rgba(colour) for colour in theme.CLASSES]
+  if len(shown) > len(palette):
+    palette = colormaps["tab20"].colors
+  colours = np.ones((len(class_names), 4))
+  colours[shown, :3] = [palette[i][:3] for i in range(len(shown))]
   width = 5.5 if len(sets) == 1 else 8.0
   figure = theme.figure(width, 1.9 + 0.9 * width / len(sets))
   theme.entitle(figure, title)

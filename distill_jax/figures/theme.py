@@ -9,9 +9,16 @@ from distill_jax.errors import plain
 from distill_jax.types import FilePath
 
 DPI = 150
-# Okabe and Ito's colours, which differ to colour-blind readers too.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = "osD^vPX"  # one more than colours: pairs repeat late
+# Okabe and Ito's colours, which differ to colour-blind readers too, but for
+# their yellow, which is hard to see on white.
+COLOURS = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")
+# Ten colours of classes, after Petroff, "Accessible Color Sequences for Data
+# Visualization", 2021, arXiv 2107.02270.
+CLASSES = (
+    "#3F90DA", "#FFA90E", "#BD1F01", "#94A4A2", "#832DB6", "#A96B59", "#E76300",
+    "#B9AC70", "#717581", "#92DADD")
+MARKERS = "osD^vPX<"  # one more than colours: pairs repeat late
 PALE, GREY, DARK = "#B8B8B8", "#666666", "#222222"
 
 
@@ -70,10 +77,17 @@ def entitle(figure, title: str):
         parse_math=False)
 
 
-def note(axes, figure, text: str):
-  """A grey line above some axes that says how they are read; "" for none."""
+def note(axes, figure, text: str, share: float = 1.0):
+  """A grey line above some axes that says how they are read; "" for none.
+
+  Args:
+    axes: where it stands.
+    figure: of the axes.
+    text: what it says.
+    share: of the figure's width that it takes at most.
+  """
   if text:
-    width = figure.get_size_inches()[0]
+    width = share * figure.get_size_inches()[0]
     lines = wrapped(text, int(13 * width))
     axes.set_title("\n".join(lines), fontsize=8.5, color=GREY, parse_math=False)
 

@@ -1,10 +1,74 @@
-"""How figures name a set and a run: data, method, size and loss."""
+"""How figures name things in words: data, classes, networks, sets and runs.
 
+Rows of results are named by `row_name`; makers of applications, whose names
+hold those of methods, by `applications.names.title`.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from distill_jax.figures.captions import classes_of_rows
+
+# Known data sets, by the last part of their SPEC without its ending.
+_DATA = {
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "fashion_mnist": "Fashion-MNIST",
+    "imdb": "IMDB",
+    "mnist": "MNIST",
+    "sst5": "SST-5",
+    "svhn": "SVHN",
+    "svhn_cropped": "SVHN",
+    "tiny_imagenet": "Tiny ImageNet",
+    "trec": "TREC",
+    "trec6": "TREC-6",
+    "trec50": "TREC-50",
+    "tweets": "US airline tweets",
+    "twitter_airline": "US airline tweets"
+}
+_ENDINGS = (
+    ".csv", ".gz", ".json", ".jsonl", ".npz", ".parquet", ".tsv", ".txt",
+    ".zip")
+# Classes of known data sets whose files number them.
+_CLASSES = {
+    "CIFAR-10": (
+        "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse",
+        "ship", "truck"),
+    "Fashion-MNIST": (
+        "T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal",
+        "shirt", "sneaker", "bag", "ankle boot")
+}
+_NETWORKS = {
+    "alex_cifar_net": "AlexCifarNet",
+    "alexnet": "AlexNet",
+    "bi_lstm": "bidirectional LSTM",
+    "bi_rnn": "bidirectional RNN",
+    "conv_lstm": "convolutional LSTM",
+    "convnet": "ConvNet",
+    "frepo_convnet": "FRePo's ConvNet",
+    "kernel_ridge": "kernel ridge regression",
+    "lenet": "LeNet",
+    "mlp": "MLP",
+    "mobilenet_v2": "MobileNetV2",
+    "resnet10": "ResNet-10",
+    "resnet18": "ResNet-18",
+    "text_convnet": "text ConvNet",
+    "vgg11": "VGG-11",
+    "vit": "ViT"
+}
+# Choices of real samples, and how samples are stored.
+_ROWS = {
+    "all_real": "all real data",
+    "early_stopping": "real data, as many steps",
+    "fedavg": "FedAvg",
+    "field": "neural fields",
+    "frequency": "frequencies",
+    "herding": "herding",
+    "kcentre": "k-centre",
+    "multi_formation": "several images in one"
+}
 
 
 def method_name(artifact) -> str:
@@ -20,10 +84,53 @@ def loss_name(artifact) -> str:
 
 
 def data_name(spec: str) -> str:
-  """The data set without kind, folders and options of its SPEC."""
+  """The data set of a SPEC in words: "MNIST" for "idx:mnist".
+
+  Args:
+    spec: of any data. Known sets have their proper names; others those of
+      their file or folder, without its ending.
+  """
   _, mark, place = spec.partition(":")
   place = (place if mark and place else spec).partition("?")[0]
-  return place.rstrip("/").rpartition("/")[2] or spec
+  name = place.rstrip("/").rpartition("/")[2] or spec
+  while name.lower().endswith(_ENDINGS) and not name.startswith("."):
+    name = name.rpartition(".")[0]
+  return _DATA.get(name.partition(":")[0].lower(), name)
+
+
+def class_names(spec: str, names: Sequence[str]) -> tuple[str, ...]:
+  """The classes of a data set in words, where its files number them.
+
+  Args:
+    spec: of the data.
+    names: K names as the data have them.
+
+  Returns:
+    K known names where `names` are the numbers from 0, else `names`.
+  """
+  known = _CLASSES.get(data_name(spec), ())
+  numbers = [str(i) for i in range(len(known))]
+  return known if known and list(names) == numbers else tuple(names)
+
+
+def network_name(name: str) -> str:
+  """A network in words: "ConvNet" for "convnet"."""
+  return _NETWORKS.get(name, name.replace("_", " "))
+
+
+def row_name(name: str) -> str:
+  """A row of results in words: "random real, as many bytes".
+
+  Args:
+    name: of a baseline, of a choice of real samples or of a parameterization,
+      as reports or tables have it; others lose their underscores.
+  """
+  from distill_jax.evaluation.baselines import SPELT_OUT, TITLES
+
+  of_title = {title: known for known, title in TITLES.items()}
+  name = of_title.get(name, name)
+  key = name.replace(" ", "_")
+  return {**TITLES, **SPELT_OUT, **_ROWS}.get(key, name.replace("_", " "))
 
 
 def set_size(artifact) -> str:

@@ -290,6 +290,7 @@ def cim(s: SimpleNamespace) -> Method:
     paper="Yin, Xing & Shen, Squeeze, Recover and Relabel: Dataset "
     "Condensation at ImageNet Scale From A New Perspective, 2023, arXiv "
     "2306.13092",
+    title="SRe2L",
     loss="classification by a teacher, and the statistics of its batch norms",
     cost="a forward and backward pass of the set through the teacher",
     needs="a teacher with batch norms, trained on the real data",

@@ -90,10 +90,11 @@ def embed(
   figure = figures.t_sne(
       real,
       panels,
-      source.class_names,
+      figures.class_names(source.name, source.class_names),
       seed=seed,
       title=f"{figures.data_name(source.name)}: {len(rows):,} real test "
-      f"samples and distilled sets, features of {network['name']}")
+      "samples and distilled sets, features of "
+      f"{figures.network_name(network['name'])}")
   return Embedding(
       figure,
       dict(
