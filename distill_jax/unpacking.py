@@ -157,7 +157,7 @@ def arrays(path: Path,
   with reading(path, argument), open(storage.regular(path), "rb") as file:
     if not file.peek(4).startswith(_ZIP):
       raise DataError(
-          f"`{argument}` must name an .npz file; got {path}, which is none. "
+          f"`{argument}` must name an .npz file; {path} is not one. "
           "Write it with numpy.savez.")
     with zipfile.ZipFile(file) as archive:
       yield _Arrays(path, archive, _size(file), argument)

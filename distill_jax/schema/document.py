@@ -132,8 +132,9 @@ def _check_document(tensors, document) -> None:
     storage.check(tensors, document)
   except ValueError as error:
     raise ArtifactError(
-        f"the distilled set must be as it was saved; {error}. Fetch it again, "
-        "or wrap arrays of your own with `from_samples`.") from error
+        f"the distilled set must be as it was saved; {error}. Copy or download "
+        "the file again, or wrap arrays of your own with `from_samples`."
+    ) from error
   known = set(_FIELDS)
   if version == 2 or version == 3 and _QUANTISED & set(document):
     known |= _QUANTISED
