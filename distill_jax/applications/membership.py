@@ -20,6 +20,7 @@ it (out), and sd its standard deviation. With `fixed`, one standard deviation
 serves all candidates, which is better if pipelines are few.
 
 What differs from the published code:
+
   * Pipelines come in pairs with complementary data. The partner of the attacked
     pipeline is left out too, so that a candidate is in the data of exactly half
     of the remaining ones. Without this, the group of the attacked pipeline
