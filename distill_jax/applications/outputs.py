@@ -28,7 +28,9 @@ from distill_jax.types import Array, Network
 
 
 class Fitted(NamedTuple):
-  """Attributes:
+  """A learner that was trained or fitted on a set.
+
+  Attributes:
     outputs: `(split) -> [N, K]` float: logits, outputs of a regression, or
       logarithms of probabilities.
     untrained: the same before any training; None for closed-form learners.

@@ -1,4 +1,4 @@
-"""The figure of an audit of small sets; see `robustness_report`."""
+"""The figure of a robustness audit of small sets; see `robustness_report`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ _BARS = (("clean", "clean", theme.PALE), ("fgsm", "FGSM", theme.COLOURS[5]),
 
 
 def draw(document: Mapping[str, Any]):
-  """Bars of accuracy under attack, and of the success of the trigger."""
+  """Bars of accuracy under attack, and of the trigger's success rate."""
   rows, settings = document["rows"], document["settings"]
   sets = of_kind(rows, "clean")
   panels = 1 + bool(settings["poison"])
@@ -99,7 +99,7 @@ def _finish(axes, names, label):
   theme.dress(axes, "y")
   theme.name_ticks(
       axes.xaxis, [name.replace("_", " ") for name in names], most=16)
-  axes.set_ylim(0, 104)  # marks at 100 are seen whole
+  axes.set_ylim(0, 104)  # marks at 100 are not cut
   axes.set_ylabel(label, fontsize=10)
   axes.legend(
       fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
