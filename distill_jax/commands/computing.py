@@ -1,4 +1,4 @@
-"""What commands that load JAX have in common: options, errors, exit codes."""
+"""What commands that load JAX share: options, errors, exit codes."""
 
 import functools
 import re
@@ -32,7 +32,7 @@ _SHARING = (
         help="Join the processes of a TPU pod or of MPI."))
 _DEBUG = click.option(
     "--debug", is_flag=True, help="Show the traceback of a mistake.")
-# What the library calls things that have another name here.
+# Arguments of the library that have another name in commands.
 _CALLED = {
     "path": "--out",
     "source": "DATA",
@@ -42,15 +42,15 @@ _CALLED = {
 
 
 def computing(body: Callable[..., None]) -> Callable:
-  """A command body that computes, on the devices and processes of options.
+  """Decorates a command that computes, with options for devices and processes.
 
-  What goes wrong is said in one line, in terms of the command's options.
+  Errors are printed in one line, in terms of the command's options.
   """
   return _ending(body, _SHARING)
 
 
 def reading(body: Callable[..., None]) -> Callable:
-  """A command body that computes little; errors are as of `computing`."""
+  """Decorates a command that computes little; errors are as in `computing`."""
   return _ending(body, ())
 
 
@@ -83,10 +83,10 @@ def _ending(body, sharing) -> Callable:
 
 
 def worded(command: click.Command, text: str) -> str:
-  """An error of the library in terms of a command's options.
+  """Rewrites an error of the library in terms of a command's options.
 
   Args:
-    command: whose options they are.
+    command: the command.
     text: the error, with arguments as `name`.
   """
   called = dict(_CALLED)

@@ -1,4 +1,4 @@
-"""`distill-jax distill`: a data set to a distilled one, in a folder."""
+"""`distill-jax distill`: distils a data set into a folder."""
 
 import re
 from pathlib import Path
@@ -117,7 +117,7 @@ def distill(
     process.widen({"name": "kernel_ridge"})
   if guessed:
     say(guessed)
-  # A kernel's regression is exact: nothing is chosen on validation.
+  # Kernel regression is solved exactly: no setting is chosen on validation.
   held = dict(
       data_dir=data_dir, seed=seed, validation_fraction=0.0 if kernel else 0.1)
   fitted = reading.preprocessing_of(spec, "kernel" if kernel else "network")
@@ -151,7 +151,7 @@ def distill(
 
 
 def _folder(spec: str, method: str, size: int) -> Path:
-  """Where a run lives if nobody says: runs/digits_dm_10."""
+  """The default folder of a run, such as runs/digits_dm_10."""
   from distill_jax.figures.titles import data_name
 
   name = re.sub(r"[^\w.-]", "_", Path(data_name(spec)).stem) or "data"

@@ -1,4 +1,4 @@
-"""`distill-jax evaluate`: how good a distilled set is, whoever made it."""
+"""`distill-jax evaluate`: evaluates a distilled set, whoever made it."""
 
 from pathlib import Path
 
