@@ -1,4 +1,4 @@
-"""The content of a page, part by part, as texts and numbers for its template."""
+"""The content of a page by part, as texts and numbers for its template."""
 
 import json
 import shlex
@@ -50,8 +50,8 @@ class Pair(NamedTuple):
   Attributes:
     true: name of their class.
     predicted: name of the predicted class.
-    count: number of predictions, over all networks.
-    share: share of all predictions for this class, in [0, 1].
+    count: number of such predictions, over all networks.
+    share: `count` over the number of predictions for their class, in [0, 1].
   """
 
   true: str

@@ -157,7 +157,7 @@ def embedded(
 
 
 def _within(content: bytes, most: int) -> tuple[str, bytes | None]:
-  """A type, and a picture of at most `most` bytes; None if that is impossible."""
+  """The type and bytes of a picture; None if it stays larger than `most`."""
   if len(content) <= most:
     return "png", content
   if not _has("PIL"):

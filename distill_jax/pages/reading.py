@@ -155,15 +155,15 @@ def finished(folder: FilePath) -> Finished:
 
 
 def check(report: Mapping[str, Any], artifact: Artifact, name: str) -> None:
-  """Refuses a report that is none, or of another set.
+  """Raises an error if a value is not a report, or not that of a set.
 
   Args:
     report: JSON values.
     artifact: the set.
-    name: of the report in messages.
+    name: name of the report, for messages.
 
   Raises:
-    WorkdirError: naming the field.
+    WorkdirError: the message names the field.
   """
   version = report.get("schema_version")
   if version != SCHEMA_VERSION:
