@@ -80,7 +80,7 @@ def in_bytes(number: int) -> str:
 
 
 def platform() -> str:
-  """The platform a computation traced now will run on, such as 'cpu' or 'gpu'."""
+  """The platform that a computation traced now will run on: 'cpu' or 'gpu'."""
   config: Any = jax.config  # has settings as attributes
   device = config.jax_default_device
   if device is None:
