@@ -12,7 +12,7 @@ from rows import Row
 from distill_jax import figures
 from distill_jax.evaluation import baselines, metrics, points
 
-# Groups of records: sizes of one set, rows with experts.
+# Groups of records: sizes of one set, rows with experts, CIFAR-10.
 SIZES, TRAJECTORIES = "sldd_mnist_sweep", "width32_trajectories"
 CIFAR = "width32_cifar10"
 _COLUMNS = dict(
