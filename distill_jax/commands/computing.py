@@ -11,21 +11,18 @@ _SHARING = (
         "--devices",
         default="all",
         metavar="N",
-        help="How many devices share the work; by default all."),
+        help="Number of devices that share the work; all by default."),
     click.option(
         "--coordinator",
         metavar="HOST:PORT",
-        help="Of the first, where several processes run together."),
+        help="Address of the first of several processes."),
     click.option(
-        "--num-processes",
-        type=int,
-        metavar="N",
-        help="How many processes there are."),
+        "--num-processes", type=int, metavar="N", help="Number of processes."),
     click.option(
         "--process-id",
         type=int,
         metavar="N",
-        help="Which process this is, from 0."),
+        help="Number of this process, from 0."),
     click.option(
         "--together",
         is_flag=True,

@@ -45,7 +45,7 @@ def one(run) -> None:
     "--out",
     default="compare.html",
     type=click.Path(dir_okay=False),
-    help="Where the page goes; compare.html.")
+    help="File of the page; compare.html by default.")
 @reading
 def compare(runs, out) -> None:
   """Writes a page that compares several runs.
