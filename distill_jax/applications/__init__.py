@@ -4,8 +4,7 @@
   continual    small sets of earlier tasks are the memory of a learner
   search       networks and recipes are ranked by training on a small set
   privacy      how much a set reveals about who was in the data
-  robustness   accuracy under attack, poisoned data, calibration, and real data
-               for the same budget
+  robustness   attacks, poison, calibration, and real data of the same budget
 
 Each application is a function of a source and JSON settings. It returns
 `Findings`, a document that prints as a table and can draw a figure of itself.

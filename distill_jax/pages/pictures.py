@@ -62,7 +62,7 @@ def figures_of(
     report: Mapping[str, Any],
     log: Sequence[Mapping[str, float]] = (),
     start: Array | None = None) -> Iterator[tuple[str, Any]]:
-  """Yields names and `Figure`s: curves, baselines, confusion, samples.
+  """Yields pairs of name and `Figure`: curves, baselines, confusion, samples.
 
   Args:
     artifact: the set.
