@@ -108,8 +108,8 @@ def run(
       own.
     early_steps: numbers of updates (or epochs, as the recipe counts) after
       which training on all real samples stops; each is an arm.
-    epsilons: of differential privacy. Each adds an arm of private sets, and an
-      arm of training on all real samples by DP-SGD.
+    epsilons: guarantees of differential privacy. Each adds an arm of private
+      sets, and an arm of training on all real samples by DP-SGD.
     delta: delta of these guarantees.
     noised: further settings of the private sets, see `noised_means.maker`.
     dp_sgd: further settings of the recipe `dp_sgd`, whose noise follows from

@@ -6,7 +6,7 @@
                 `--data=SPEC` reads other data
   quick         a trial run of a minute or two
 
-Every setting of the harness is an option too if it is one value
+Every setting of the application is an option too if it is one value
 (`num_clients=10`), and a flag in any case: `--config.settings.name=value`.
 """
 
