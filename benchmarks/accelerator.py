@@ -1,10 +1,11 @@
-"""All that is to be measured on an accelerator, in one call of a few minutes.
+"""Everything that is measured on an accelerator, in one call of a few minutes.
 
-In this order, until `--minutes` are over: what matrix products reach there, the
+In this order, until `--minutes` are over: the rate of matrix products, the
 forms of convolution, the share of the measured rate that outer steps reach,
 every benchmark against its bar, and rows of results. Each part writes its own
-JSON file into `--out`, at once; the same command goes on with what is missing.
-A part that fails leaves its message there, and the next one begins.
+JSON file into `--out` as soon as it ends, and the same command continues with
+the parts that are missing. A part that fails leaves its message there, and the
+next one begins.
 
     python benchmarks/accelerator.py --out=DIR --minutes=8 --data_dir=DATA
 
@@ -69,7 +70,7 @@ SIZES = {
             rounds=1,
             seconds=0.0)
 }
-# Scripts and their arguments, the most telling first; small ones for a trial.
+# Scripts and their arguments, the most important first; small ones for a trial.
 SCRIPTS = {
     "matching_step":
         "--width=2 --samples_per_class=1 --batch_size=2 "
@@ -118,18 +119,18 @@ def main(argv=None) -> None:
 
 
 def _measure(name: str, part: Callable[[], Any], file: Path) -> None:
-  """Runs a part and writes what it gives, or why it gives nothing."""
+  """Runs a part, and writes its results or the reason why it failed."""
   began, kept = time.monotonic(), file
   failed = file.with_suffix(".failed")
   failed.unlink(missing_ok=True)
   print(f"{name} ...", flush=True)
   try:
     found = part()
-  # A part is a process of its own, which has said why it failed; the others may
-  # still succeed. Faults of this program are not caught.
+  # A part is a process of its own, which has printed why it failed. Other parts
+  # may still succeed. Faults of this program are not caught.
   except (subprocess.SubprocessError, OSError) as error:
     print(f"{name} failed: {error}", flush=True)
-    # Beside the file, so that another call tries again.
+    # Not written to the file itself, so that another call tries again.
     found, kept = dict(error=str(error)), failed
   seconds = round(time.monotonic() - began, 1)
   document = dict(part=name, seconds=seconds, **found)
@@ -241,7 +242,7 @@ def shares(sizes, folder: Path) -> list[dict[str, Any]]:
 
 
 def _works(sizes):
-  """Names, `() -> anything`, and operations by hand."""
+  """Names, functions without arguments, and operations counted by hand."""
   classes, per_class = 10, sizes.per_class
   network = nn.convnet(classes, width=sizes.width)
   example = jnp.zeros((1, 32, 32, 3))
@@ -293,7 +294,7 @@ _OWN = {"products": products, "convolutions": convolutions, "shares": shares}
 
 
 def _program(folder: Path, deadline, name, arguments) -> dict[str, Any]:
-  """What a benchmark measures."""
+  """The results of a benchmark, which runs as a process of its own."""
   out = folder / f"{name}.part"
   found = timing.run(name, arguments, out, timeout=_left(deadline))
   out.unlink()

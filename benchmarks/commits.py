@@ -1,4 +1,4 @@
-"""An outer step of DM, SLDD, FRePo and MTT, and the import, of two checkouts.
+"""Times steps of DM, SLDD, FRePo and MTT, and the import, of two checkouts.
 
     python benchmarks/commits.py --before=DIR --after=DIR [--out=FILE.json]
 
@@ -65,7 +65,7 @@ def in_checkout(folder: str, options) -> dict[str, float]:
 
 
 def seconds(name: str, options) -> float:
-  """Of one outer step in this process."""
+  """Seconds of one outer step in this process."""
   source, key = dd.read("digits"), jax.random.key(0)
   network = dd.convnet(source.num_classes, depth=2, width=options.width)
   start = dd.from_real(
@@ -84,7 +84,7 @@ def seconds(name: str, options) -> float:
 
 
 def outer(name: str, source, network, start):
-  """Step and state: of a plan, or of parts where there are no methods."""
+  """Step and state: of a plan, or of objectives in old checkouts."""
   settings, fields, _ = WORK[name]
   if hasattr(dd, "methods"):
     import steps

@@ -1,18 +1,18 @@
-"""Ratios of the CPU benchmarks, measured now against those of `results/`.
+"""Compares ratios of the CPU benchmarks with those stored in `results/`.
 
     python benchmarks/compare.py [--names=conv_scan,frepo_step] [--out=FILE]
 
 Each benchmark of `COMPARED` does the work of its stored result in fewer rounds,
-in a process of its own. A row is `worse` where the ratio is more than
-`tolerance` times the stored one, and `better` where the stored one is more than
-`tolerance` times the ratio. What needs a package that is not installed is left
-out, and its row says so. The exit code is 1 where a row is worse, or where a
-benchmark fails.
+in a process of its own. A row is `worse` if its ratio is more than `tolerance`
+times the stored one, and `better` if the stored one is more than `tolerance`
+times its ratio. A benchmark that needs a package that is not installed is left
+out, and its row says so. The exit code is 1 if a row is worse or a benchmark
+fails.
 
-Nothing but ratios is compared: of the times of two programs, of the memory of a
+Only ratios are compared: those of the times of two programs, of the memory of a
 program and its bar, or of a rate and that of a matrix product. They change
-little from one machine to another, but they do change: on another kind of
-processor, compare two commits there.
+little between machines, but they do change. On another kind of processor,
+compare two commits on that processor.
 """
 
 import argparse
@@ -27,9 +27,9 @@ from typing import Any, NamedTuple
 import timing
 
 RESULTS = Path(__file__).parent / "results"
-# Modules that one side of a comparison needs, and their names.
+# Modules that one side of a comparison needs, and the names of their packages.
 _NEEDED = {"torch": "PyTorch", "neural_tangents": "neural-tangents"}
-_EXACT = 1.05  # of what is counted, not timed
+_EXACT = 1.05  # tolerance of numbers that are counted, not timed
 
 
 class Compared(NamedTuple):
@@ -37,11 +37,12 @@ class Compared(NamedTuple):
 
   Attributes:
     command: script and arguments of a short run of the same work.
-    ratio: the column `A/B`, or the columns A and B whose quotient it is; the
-      smaller, the better. A may be 1.
-    by: columns that tell rows apart.
+    ratio: the column `A/B`, or two columns A and B whose quotient is taken; A
+      may be 1. Smaller is better.
+    by: columns that identify a row.
     needs: a module that the other side needs, or "".
-    tolerance: how many times the stored ratio is still as good, above 1.
+    tolerance: the largest factor, above 1, by which the ratio may exceed the
+      stored one.
   """
 
   command: str
@@ -51,7 +52,7 @@ class Compared(NamedTuple):
   tolerance: float = 1.25
 
 
-# By the stored result, results/NAME_cpu.json.
+# Benchmarks by the NAME of their stored result, results/NAME_cpu.json.
 COMPARED = {
     "conv_scan":
         Compared(
@@ -125,7 +126,7 @@ COMPARED = {
 
 
 def main(argv=None) -> int:
-  """Prints the table; the exit code."""
+  """Prints the table, and returns the exit code."""
   parser = argparse.ArgumentParser(
       description=__doc__, formatter_class=timing.RAW)
   timing.with_settings(parser, names="all")
@@ -141,7 +142,7 @@ def main(argv=None) -> int:
 
 
 def compared(name: str, work: Compared) -> list[dict[str, Any]]:
-  """Rows of the table; one without numbers where nothing can be measured."""
+  """Rows of the table; without numbers if nothing could be measured."""
   if work.needs and importlib.util.find_spec(work.needs) is None:
     return [_row(name, f"{_NEEDED[work.needs]} is not installed")]
   stored = ratios(work, json.loads((RESULTS / f"{name}_cpu.json").read_text()))
@@ -156,7 +157,7 @@ def compared(name: str, work: Compared) -> list[dict[str, Any]]:
           env={
               **os.environ, "JAX_PLATFORMS": "cpu"
           })
-    except subprocess.CalledProcessError:  # which has said why
+    except subprocess.CalledProcessError:  # the process has printed why
       return [_row(name, "failed")]
   rows = []
   for which, now in ratios(work, found).items():
@@ -169,16 +170,16 @@ def compared(name: str, work: Compared) -> list[dict[str, Any]]:
 
 
 def judged(change: float, tolerance: float) -> str:
-  """What it means that a ratio is so many times the stored one."""
-  if not change <= tolerance:  # so is NaN
+  """The verdict on a ratio that is `change` times the stored one."""
+  if not change <= tolerance:  # also true for NaN
     return "worse"
   return "better" if change * tolerance < 1 else "ok"
 
 
 def ratios(work: Compared, document: dict[str, Any]) -> dict[str, float]:
-  """The ratios of a result, by what tells its rows apart.
+  """The ratios of a result, by the columns that identify a row.
 
-  Rows that stand beside others, without a bar, are left out.
+  Rows without a bar, which are there for comparison only, are left out.
   """
   above, _, below = work.ratio.partition("/")
   found = {}

@@ -3,8 +3,8 @@
 One step evaluates a sum of squares of the output and its gradients with
 respect to images and kernel, and feeds both into the next step. The same chain
 of steps (`--length`) is compiled once as a `scan` and once written out, so the
-two differ by the loop alone. Bar: `conv2d` in the loop takes at most 1.3 times
-as long as outside it. Plain `lax.conv_general_dilated` stands beside it.
+two differ only in the loop. Bar: `conv2d` in the loop takes at most 1.3 times
+as long as outside it. Plain `lax.conv_general_dilated` is timed for comparison.
 """
 
 import jax

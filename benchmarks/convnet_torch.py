@@ -1,7 +1,7 @@
 """Steps of DC, DM and MTT in plain PyTorch, as the published code takes them.
 
-The other side of `matching_step.py`, a loop over classes and one backward pass
-of the sum of their losses, and of `trajectory_step.py`, a Python loop of
+`matching_step.py` compares with a loop over classes and one backward pass of
+the sum of their losses. `trajectory_step.py` compares with a Python loop of
 student steps whose gradients keep their graph (`create_graph`). Real data are
 on the device as uint8. Images are [B, C, H, W] here.
 """
@@ -27,7 +27,7 @@ def convnet(params: list, x):
 
 
 def initialise(like: list) -> list:
-  """Fresh parameters, U(-1, 1) / sqrt(fan in); scales 1, shifts 0."""
+  """New parameters: U(-1, 1) / sqrt(fan in); scales 1, shifts 0."""
   params = [torch.zeros_like(p, requires_grad=False) for p in like]
   for weight, bias in zip(params[::2], params[1::2], strict=True):
     if weight.dim() == 1:
@@ -75,7 +75,7 @@ def distance(real: list, own: list):
 
 
 def gradient_loss(params: list, own, batches):
-  """DC's: own [K, m, C, H, W]; batches [K] real ones."""
+  """DC's loss of a set [K, m, C, H, W], for K batches of real images."""
   total = 0
   for c, real in enumerate(batches):
 
@@ -90,7 +90,7 @@ def gradient_loss(params: list, own, batches):
 
 
 def distribution_loss(params: list, own, batches):
-  """DM's."""
+  """DM's loss; arguments as in `gradient_loss`."""
   total = 0
   for c, real in enumerate(batches):
     target = convnet(params, real)[0].detach().mean(0)
@@ -150,7 +150,7 @@ def epoch(codes, step_size, like, device):
 
 
 def gradient(kind: str, params, codes, batches, device) -> np.ndarray:
-  """Of the loss with respect to codes [K, m, H, W, C]."""
+  """Gradient of the loss with respect to codes [K, m, H, W, C]."""
   own = images(codes, device).requires_grad_()
   loss = LOSSES[kind](parameters(params, device), own, images(batches, device))
   (found,) = torch.autograd.grad(loss, own)
@@ -174,7 +174,7 @@ class Trajectory:
     self._num_steps = num_steps
 
   def loss(self):
-    """Of the student after its steps."""
+    """The loss of the student after its steps."""
     own, step_size = self.learned
     student = self._start
     for _ in range(self._num_steps):
@@ -208,7 +208,7 @@ class Trajectory:
     return run
 
   def gradient(self) -> dict:
-    """Of the loss, by fields of `Distilled`."""
+    """The gradient of the loss, by fields of `Distilled`."""
     by_images, by_step = torch.autograd.grad(self.loss(), self.learned)
     codes = np.moveaxis(by_images.cpu().numpy(), 1, -1)
     return dict(codes=codes, raw_step_sizes=[by_step.item()])

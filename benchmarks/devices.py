@@ -1,9 +1,9 @@
 """Runs every method on one device and on several: they must agree.
 
-Each method's launcher takes six outer steps of its quick form, made small, on
-one and on so many simulated devices of the CPU. Bar: losses and norms of
-gradients of every step are equal within 1e-5 of their size. The rows say what
-the devices shared.
+Each method's launcher takes six outer steps of a small quick form, on one and
+on several simulated devices of the CPU. Bar: losses and gradient norms of every
+step are equal within a relative difference of 1e-5. The rows say what the
+devices shared.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def compared(name: str, options, folder: Path) -> dict[str, Any]:
 
 
 def environment(number: int) -> dict[str, str]:
-  """Variables of a process that has so many devices and compiles quickly."""
+  """Environment of a process with `number` devices that compiles quickly."""
   count = f"--xla_force_host_platform_device_count={number}"
   return {
       "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",

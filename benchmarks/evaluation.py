@@ -1,9 +1,9 @@
-"""Evaluating many networks: one compiled call against a loop over networks.
+"""Evaluates many networks: one compiled call against a loop over networks.
 
 LeNet trained on 100 samples in 10 x 3 steps and tested on random images. Both
-sides run the same learner with the same keys and must count the same right
-answers; the loop calls one jitted network after another from Python. Bar: the
-one call is not slower.
+sides run the same learner with the same keys, and must have the same numbers of
+correct predictions. The loop calls one jitted network after another from
+Python. Bar: the one call is not slower.
 """
 
 from functools import partial

@@ -3,10 +3,10 @@
 ConvNet of depth 3 and width 128, 100 samples of 32 x 32 x 3 in ten classes,
 1,024 real images, a pool of ten networks; `--steps` steps in one call. The
 other side is the same mathematics as it is usually written: a list of states,
-two jitted functions (one for the set, one for a network), batches that NumPy
-draws on the host and that are copied to the device. Both first have to agree on
-the gradient of the set. Bar: ours takes at most as long on CPU, 0.8 times on an
-accelerator.
+two jitted functions (one for the set, one for a network), and batches that
+NumPy draws on the host and that are copied to the device. Both sides must first
+agree on the gradient of the set. Bar: our step takes at most as long on a CPU,
+and at most 0.8 times as long on an accelerator.
 """
 
 import jax
@@ -67,7 +67,7 @@ class Problem:
     self._theirs(*source.preprocessing)
 
   def scanned(self):
-    """`steps` outer steps of ours."""
+    """`steps` outer steps of our program."""
     self.state, _ = distill(
         self.plan.keys.run,
         self.state,
@@ -125,7 +125,7 @@ class Problem:
     return variables, self.of_network.init(variables["params"])
 
   def looped(self):
-    """`steps` outer steps of theirs."""
+    """`steps` outer steps of the other program."""
     for _ in range(self.options.steps):
       rows = self.generator.choice(REAL, self.options.num_real, replace=False)
       index = self.generator.integers(POOL)

@@ -2,12 +2,13 @@
 
 Digits and MNIST through a ConvNet with random weights and through PCA, TREC
 through averaged word vectors made of the training questions (PPMI, then SVD).
-The evaluator tests the sets of `distill_jax.frozen_features` beside the probe
-of all data, whose ridge is chosen on a validation part before it is fitted on
-all of train. Baselines of one point per class, with a ridge and weights chosen
-on the same validation part: the class means of the features, also by nearest
-mean, and random real samples, 20 draws. A logistic head on the points and on
-the means is shown for comparison; its C is chosen likewise.
+The evaluator tests the sets of `distill_jax.frozen_features`, and for
+comparison the probe of all data, whose ridge is chosen on a validation part
+before it is fitted on all of train. Baselines have one point per class, with a
+ridge and weights chosen on the same validation part: the class means of the
+features, also used by nearest mean, and 20 draws of random real samples. A
+logistic head on the points and on the means is shown for comparison; its C is
+chosen in the same way.
 
 Bar: one hard-labelled point per class is more accurate than the class means,
 by the probe and by the nearest mean. It is not expected of whitened features,
@@ -40,7 +41,7 @@ from distill_jax.moments import ridge_probe, split_moments
 from distill_jax.objectives.embedding import embeddings
 from distill_jax.probe_set import ProbeSet, fit_probe, probe_artifact
 
-RIDGES = tuple(10.0**np.arange(3, -10, -1))  # in `Moments.scale`
+RIDGES = tuple(10.0**np.arange(3, -10, -1))  # in units of `Moments.scale`
 WIDE = tuple(10.0**np.arange(6, -10, -1))  # for the baselines
 LOGISTIC = tuple(10.0**np.arange(-4, 5))  # C of a logistic head
 NUM_DRAWS = 20
@@ -68,7 +69,7 @@ def main(argv=None) -> None:
 
 
 def measured(source, extraction_seconds: float) -> dict:
-  """Accuracies on the test part, as fractions, and seconds."""
+  """Accuracies on the test part, in [0, 1], and seconds."""
   start = time.perf_counter()
   train, held = split_moments(source.train), split_moments(source.validation)
   moments = train + held
@@ -135,7 +136,7 @@ def measured(source, extraction_seconds: float) -> dict:
 
 
 def fitted_best(moments, classes, on_validation, inputs) -> ProbeSet:
-  """Points with hard labels, the ridge and weights that validation prefers."""
+  """Points with hard labels; validation chooses the ridge and weights."""
 
   def candidate(weights, ridge):
     return ProbeSet(
@@ -222,8 +223,8 @@ def _trec(options):
 def word_vectors(texts: list[list[str]], size: int) -> dict[str, np.ndarray]:
   """Vectors [size] of the words of some texts.
 
-  The positive pointwise mutual information of words within `WINDOW` of each
-  other, and its `size` largest singular directions, `U sqrt(s)`.
+  They are made of the positive pointwise mutual information of words within
+  `WINDOW` of each other: its `size` largest singular directions, `U sqrt(s)`.
   """
   counts = collections.Counter(word for text in texts for word in text)
   words = sorted(w for w, count in counts.items() if count >= LEAST_COUNT)

@@ -1,12 +1,12 @@
-"""Damages files of every kind and reads them: nothing wrong may get through.
+"""Damages files of every kind and reads them: no damage may be accepted.
 
-Each target is a kind of file that the library reads. A sound one is made, and
-damaged each time anew: in its bytes, or in its fields, with checksums that fit.
-Reading it must end in an error of the library, of one line and at most 300
-characters, or give what the sound file holds. Other content is accepted where
-nobody could tell: of files without a checksum, or signed anew. Bars: no other
-error, nothing wrong accepted, no read of more than ten seconds, and less than
-1 GiB of memory.
+Each target is a kind of file that the library reads. A sound file is made, and
+then damaged again and again: in its bytes, or in its fields, with checksums
+that fit. Reading it must raise an error of the library, of one line and at most
+300 characters, or return the content of the sound file. Other content may be
+accepted only if damage cannot be recognised: in files without a checksum, or
+with a new one. Bars: no other error, no damage accepted, no read of more than
+ten seconds, and less than 1 GiB of memory.
 """
 
 import argparse
@@ -44,7 +44,7 @@ from distill_jax.trajectories import buffer, experts
 _TYPED = (
     errors_lib.ArtifactError, errors_lib.ConfigError, errors_lib.DataError,
     errors_lib.WorkdirError)
-_LONGEST, _SECONDS, _PEAK = 300, 10, 2**30  # of a message; of a read; bytes
+_LONGEST, _SECONDS, _PEAK = 300, 10, 2**30  # characters, seconds, bytes
 X = np.random.default_rng(0).integers(0, 256, (12, 8, 8)).astype(np.uint8)
 Y = np.arange(12) % 2
 TEXTS = ("a good film", "not so good", "what a bad film", "bad , so bad") * 3
@@ -63,14 +63,16 @@ _DTYPES = ("?", "u1", "i8", "f2", "f8", "c8", "S3", "U3")
 
 
 class _Hang(BaseException):
-  """Nobody catches it."""
+  """Raised when reading takes too long; no `except Exception` catches it."""
 
 
 class Target(NamedTuple):
-  """Attributes:
+  """A kind of file.
+
+  Attributes:
     make: writes sound files into a folder.
-    read: `(folder) -> what its files hold`, to be compared.
-    exact: ways of damage after which nothing else may be accepted.
+    read: `(folder) -> content of its files`, to be compared.
+    exact: kinds of damage after which no other content may be accepted.
   """
 
   make: Callable[[Path], Any]
@@ -103,13 +105,13 @@ def _set_of_texts():
 
 
 def _used(made) -> str:
-  """What a set holds, once it was used."""
+  """The content of a set, after it was used."""
   made.to_numpy(), made.training_set, repr(made), recipes.from_spec(made.recipe)
   return storage.checksum(*schema.split(made))
 
 
 def _source(spec: str, **options) -> str:
-  """What a data set holds, which is sound."""
+  """The content of a data set, after it was checked."""
   source = data.read(spec, **options)
   for split in filter(None, (source.train, source.validation, source.test)):
     assert np.isfinite(split.inputs).all() and split.num_samples
@@ -145,7 +147,7 @@ def _csv(file: Path, rows) -> None:
 
 
 def _words(found: vectors.Vectors):
-  """What word vectors hold, which are sound."""
+  """The content of word vectors, after they were checked."""
   assert np.isfinite(found.table).all() and found.table.size
   assert len(set(found.words)) == len(found.words) == len(found.table)
   return found.words, found.table.tolist()
@@ -288,7 +290,7 @@ def _pick(choices, rng):
 
 
 def _bytes(file: Path, rng, other: bytes) -> None:
-  """Damages a stretch, or a number, often near the beginning."""
+  """Damages a stretch of bytes, or one number, often near the beginning."""
   old = file.read_bytes()
   start = int(rng.integers(1 + _pick((len(old), min(64, len(old))), rng)))
   size, word = int(2**rng.uniform(0, 10)), 2**int(rng.integers(4))
@@ -311,7 +313,7 @@ def _bytes(file: Path, rng, other: bytes) -> None:
 
 
 def _fields(file: Path, rng, other: bytes) -> None:
-  """Changes what a file says, with checksums that fit."""
+  """Changes the fields of a file, with checksums that fit."""
   if file.suffix == ".safetensors":
     tensors, document = storage.read(file)
     del document["sha256"]
@@ -319,7 +321,7 @@ def _fields(file: Path, rng, other: bytes) -> None:
       _change_array(tensors, rng)
     else:
       _change_value(document, rng)
-    with contextlib.suppress(ValueError, SafetensorError):  # no such file
+    with contextlib.suppress(ValueError, SafetensorError):  # cannot be written
       if document.pop("own_sha256", None):
         document["own_sha256"] = storage.checksum({}, document)
       storage.write(file, tensors, document)
@@ -345,7 +347,7 @@ def _fields(file: Path, rng, other: bytes) -> None:
 
 
 def _change_value(document: dict, rng) -> None:
-  """Another value somewhere in a JSON document, or one less."""
+  """Changes or removes a value somewhere in a JSON document."""
   places, holders = [], [document]
   for holder in holders:
     keys = list(holder) if isinstance(holder, dict) else range(len(holder))
@@ -359,7 +361,7 @@ def _change_value(document: dict, rng) -> None:
 
 
 def _change_array(arrays, rng) -> None:
-  """Another array under one name, or under another, or none."""
+  """Changes, renames or removes one array."""
   name = _pick(sorted(arrays), rng)
   array = arrays.pop(name)
   value = _pick((-1, 0, 2, 255, 1e30, math.nan, math.inf), rng)
@@ -378,7 +380,7 @@ def _change_array(arrays, rng) -> None:
 
 
 def fuzz(number: int, seed: int) -> tuple[list[dict], list[str]]:
-  """Damages each target so many times.
+  """Damages each target `number` times.
 
   Returns:
     A row for each target, and a line for each fault.
@@ -404,12 +406,12 @@ def fuzz(number: int, seed: int) -> tuple[list[dict], list[str]]:
         if found == "faults":
           faults.append(f"{name} {trial}, {way.__name__[1:]} of {file}: {said}")
       rows.append({"target": name, "mutations": number, **counts})
-      jax.clear_caches()  # a program for every shape
+      jax.clear_caches()  # every shape has compiled a program
   return rows, faults
 
 
 def _sound(folder: Path, target: Target):
-  """Files by name, and what is read from them."""
+  """The sound files by name, and what is read from them."""
   _restore(folder, {})
   target.make(folder)
   content = {
@@ -429,7 +431,7 @@ def _restore(folder: Path, content: dict[str, bytes]) -> None:
 
 
 def _trial(folder: Path, target: Target, wanted) -> tuple[str, str]:
-  """What reading ends in; of a fault, what it was."""
+  """The result of reading a damaged file; if it is a fault, which one."""
   try:
     with _within(_SECONDS):
       found = target.read(folder)
@@ -445,7 +447,7 @@ def _trial(folder: Path, target: Target, wanted) -> tuple[str, str]:
 
 @contextlib.contextmanager
 def _within(seconds: int):
-  """Raises `_Hang` after some seconds."""
+  """Raises `_Hang` after `seconds`."""
 
   def stop(number, frame):
     raise _Hang

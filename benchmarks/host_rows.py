@@ -1,11 +1,11 @@
-"""DM on samples that stay in a file against the same samples on the device.
+"""Times DM on samples in a file against the same samples on the device.
 
 Random pixels of 32 x 32 x 3 are written to a file and distilled, ConvNet of
 `--width`, from memory and from the file, step by step in turn. Bars: the sets
 are equal bit for bit, and a step takes at most 1.1 times as long.
 
-With `--gigabytes=6` a file of that size is distilled besides, in a process of
-its own. Bar: it needs less than 2 GiB of resident memory.
+With `--gigabytes=6`, a file of that size is also distilled, in a process of its
+own. Bar: it needs less than 2 GiB of resident memory.
 """
 
 import argparse
@@ -49,13 +49,13 @@ def main(argv=None) -> None:
 
 
 def _peak() -> float:
-  """GiB of memory that this process held at most, its parent's left out."""
+  """Peak memory of this process in GiB, without that of its parent."""
   status = Path("/proc/self/status").read_text()
   return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**20
 
 
 def _write(file: Path, samples: int) -> None:
-  """Random pixels, some at a time."""
+  """Writes random pixels, in parts."""
   rows = np.lib.format.open_memmap(file, "w+", np.uint8, (samples, *SHAPE))
   generator = np.random.default_rng(0)
   for start in range(0, samples, 10_000):
@@ -80,9 +80,9 @@ def _plan(source, options):
 
 
 def _distil(source, options):
-  """The set after all steps, and seconds of a step in each chunk but the first.
+  """The set after all steps, and seconds per step of each chunk but the first.
 
-  It is what `dd.condense` gives; rows of coming steps are read ahead.
+  It is the set that `dd.condense` makes; rows of coming steps are read ahead.
   """
   watch = _Timed()
   made = carry_out(_plan(source, options), watch)
@@ -90,7 +90,7 @@ def _distil(source, options):
 
 
 class _Timed(Watch):
-  """Keeps the seconds of a step of each chunk; the first one compiles more."""
+  """Keeps the seconds per step of each chunk; the first chunk compiles."""
 
   log_every = 5
 

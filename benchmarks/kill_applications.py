@@ -1,11 +1,11 @@
-"""Kills applications at random moments: they must end as quiet ones do.
+"""Kills applications at random moments: results must not change.
 
-Each harness runs in its quick form on the digits: once in peace, and then
-stopped again and again by SIGKILL or SIGTERM at random moments, and resumed by
-the same command each time. A run that reaches its end is compared with the
-quiet one, and the next begins in a new folder, until `--kills` have hit. Bar:
-the same cells, and equal reports and sets, but for seconds, the command, and
-rows that are measured by the clock.
+Each application runs in its quick form on the digits: once undisturbed, and
+then stopped again and again by SIGKILL or SIGTERM at random moments, and
+resumed by the same command each time. A run that reaches its end is compared
+with the undisturbed one, and the next begins in a new folder, until `--kills`
+runs were stopped. Bar: the same cells, and equal reports and sets, except for
+seconds, the command, and rows that are measured by the clock.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import timing
 
 from distill_jax import applications, storage
 
-# What else differs with the seconds that a document holds.
+# Other fields that differ because they depend on the seconds of a document.
 _OTHER = ("sha256", "command", "date")
 _CONFIGS = kill_resume.ROOT / "configs" / "applications"
 
@@ -63,7 +63,7 @@ def _killed(name: str, folder: Path, num_kills: int, generator) -> dict:
       delay = generator.uniform(0, length)
       by = (signal.SIGKILL, signal.SIGTERM)[generator.integers(2)]
       if not kill_resume.hit(run, killed[-1], lambda: True, delay, number=by):
-        break  # it reached its end first
+        break  # it reached its end before it was stopped
       hits += 1
     kill_resume.finish(run, killed[-1])
     unequal += differences(quiet, killed[-1])
@@ -93,7 +93,7 @@ def differences(a: Path, b: Path) -> list[str]:
 
 
 def _content(file: Path):
-  """What must be equal of a file."""
+  """The content of a file that must be equal."""
   if file.suffix == ".safetensors":
     tensors, _ = storage.read(file)
     return {
@@ -105,7 +105,7 @@ def _content(file: Path):
 
 
 def _timeless(document):
-  """Without seconds, the command, and what is measured by the clock."""
+  """A document without seconds, the command and numbers of the clock."""
   if isinstance(document, list):
     return [*map(_timeless, document)]
   if not isinstance(document, dict):

@@ -1,17 +1,17 @@
-"""Kills runs at random moments: they must end with the bits of a quiet run.
+"""Kills runs at random moments: results must equal those of a quiet run.
 
 One run of `experiments/distill.py` on the digits, or with `--experts=12` one
-call of `experiments/experts.py`, is left in peace; another is killed (SIGKILL)
-again and again while it starts, compiles, computes, saves or evaluates, each
-time resumed by the same command, and then left to finish. Bars: every tensor of
-the two artifacts and every logged loss are equal bit for bit. Of experts, all
-files are sound after every kill, no finished one is trained again, and in the
-end all are equal bit for bit.
+call of `experiments/experts.py`, is not disturbed (the quiet run). Another is
+killed (SIGKILL) again and again while it starts, compiles, computes, saves or
+evaluates, resumed by the same command each time, and then left to finish. Bars:
+every tensor of the two artifacts and every logged loss are equal bit for bit.
+For experts: all files are sound after every kill, no finished expert is trained
+again, and in the end all are equal bit for bit.
 
-With `--methods=all`, or names with commas, each method is run so in its quick
-form, made small: stopped by SIGKILL or SIGTERM while it starts, prepares, steps
-and evaluates. Bar: the same files, tensors, log and report, but for seconds and
-the command.
+With `--methods=all`, or comma-separated names, this is done for each method in
+a small quick form, stopped by SIGKILL or SIGTERM while it starts, prepares,
+steps and evaluates. Bar: the same files, tensors, log and report, except for
+seconds and the command.
 """
 
 import argparse
@@ -38,12 +38,12 @@ ROOT = Path(__file__).parents[1] / "experiments"
 LOG_EVERY = 2  # steps; each log line has its checkpoint
 _POLL = 0.002  # seconds between looks at a folder
 _START, _EXPERT = 4.0, 6.0  # seconds in which a start, or an expert, is hit
-# What a run does once each of these files is there, and before.
+# The phases of a run: before the first and after each of these files exists.
 _FILES = ("config.json", "metrics.jsonl", "distilled.safetensors")
 _PHASES = ("start", "preparation", "steps", "evaluation")
-# What differs between two runs of one kind.
+# Fields that may differ between two equal runs.
 _CHANGING = {"command", "seconds"}
-# Methods that others are made of, and options that keep methods small.
+# Methods that other methods are made of, and options that keep methods small.
 _OF = {"exclusive": "dm", "weighted": "dsa"}
 _FEW = {
     "batch_size": 16,
@@ -145,7 +145,7 @@ def _methods(quiet, killed, options, generator):
 
 
 def command(options: str, num_steps: int) -> list[str]:
-  """A run of the digits with some options that saves every other step."""
+  """The command of a run on the digits that saves every other step."""
   small = f"data=digits,rows=10,epochs=2,batch_size=64,num_steps={num_steps}"
   return [
       *_command("sldd", f"{small},{options}"), "--config.network.depth=1",
@@ -166,7 +166,7 @@ def _command(name: str, options: str) -> list[str]:
 
 
 def small(name: str, num_steps: int, folder: Path) -> list[str]:
-  """A run of a method in its smallest form, on data that it takes."""
+  """A run of a method in its smallest form, on data that suit it."""
   entry = methods.ENTRIES[_OF.get(name, name)]
   known = set(flat(entry.make(**entry.quick).spec))
   if name == "exclusive":
@@ -183,7 +183,7 @@ def small(name: str, num_steps: int, folder: Path) -> list[str]:
   options += ["data=digits", "ipc=2"]
   if entry.make().model != "network":
     return _command(name, ",".join(options))
-  if name == "sre2l":  # which needs batch norms
+  if name == "sre2l":  # it needs batch norms
     return _command(name, ",".join([*options, "width=4"]))
   run = _command(name, ",".join([*options, "network=mlp"]))
   return [*run, "--config.network.widths=(8,)"]
@@ -217,7 +217,7 @@ def hit(
     delay: float,
     env=None,
     number: int = signal.SIGKILL) -> bool:
-  """Stops a process some seconds after `reached()`; False if it had ended."""
+  """Stops a process `delay` seconds after `reached()`; False if it ended."""
   process = start(run, folder, env)
   try:
     while process.poll() is None and not reached():
@@ -232,7 +232,7 @@ def hit(
 
 
 def _said(process: subprocess.Popen, *codes: int) -> str:
-  """Messages of a process, which must end with one of some exit codes."""
+  """Messages of a process that must end with one of the given exit codes."""
   _, said = process.communicate()
   if process.returncode not in (codes or (0,)):
     raise RuntimeError(f"exit code {process.returncode}: {said}")
@@ -240,7 +240,7 @@ def _said(process: subprocess.Popen, *codes: int) -> str:
 
 
 def _lengths(run, folder: Path, env) -> list[float]:
-  """Seconds that a run takes in each phase."""
+  """Seconds that a run spends in each phase."""
   times, process = [0.0] * len(_PHASES), start(run, folder, env)
   before = time.monotonic()
   while process.poll() is None:
@@ -253,7 +253,7 @@ def _lengths(run, folder: Path, env) -> list[float]:
 
 
 def _phase(folder: Path) -> int:
-  """What a run does; a method of several parts logs in their folders first."""
+  """The phase of a run; methods of several parts log in their folders first."""
   there = [
       i for i, name in enumerate(_FILES, 1)
       if (folder / name).exists() or any(folder.glob(f"parts/*/{name}"))
@@ -262,7 +262,7 @@ def _phase(folder: Path) -> int:
 
 
 def _stop(run, folder: Path, lengths, options, generator, env):
-  """Stops a run in one phase after another, at random moments of each.
+  """Stops a run in one phase after another, at a random moment of each.
 
   Yields:
     The phase in which it was stopped.
@@ -271,7 +271,7 @@ def _stop(run, folder: Path, lengths, options, generator, env):
     wanted = number * len(_PHASES) // options.kills
     delay = generator.uniform(0, lengths[wanted])
     if wanted and _phase(folder) >= wanted:
-      delay += lengths[0]  # it starts once more
+      delay += lengths[0]  # the run must start again first
     reached = functools.partial(lambda phase: _phase(folder) >= phase, wanted)
     by = (signal.SIGKILL, signal.SIGTERM)[generator.integers(2)]
     if hit(run, folder, reached, delay, env, by):
@@ -279,10 +279,10 @@ def _stop(run, folder: Path, lengths, options, generator, env):
 
 
 def kill(run, folder, *, num_kills, num_steps, generator, env=None) -> list:
-  """Kills a run at random moments, resuming it in between; a row for each.
+  """Kills and resumes a run at random moments; returns a row for each kill.
 
-  A moment is a number of new log lines, such that all of them fit into half
-  the run, and a delay after the last of these.
+  A moment is a number of new log lines, such that all kills fit into half of
+  the run, and a delay after the last of these lines.
   """
   rows = []
   most = num_steps // LOG_EVERY // (2 * num_kills)
@@ -303,7 +303,7 @@ def kill(run, folder, *, num_kills, num_steps, generator, env=None) -> list:
 
 
 def kill_experts(run, folder: Path, options, generator) -> list[dict[str, Any]]:
-  """Kills the training of experts: after some more of them, and a while."""
+  """Kills the training of experts some time after some more are finished."""
   rows, most = [], max((options.experts - 1) // options.kills, 1)
   for _ in range(options.kills):
     before, more = times(folder), int(generator.integers(0, most + 1))
@@ -322,14 +322,14 @@ def kill_experts(run, folder: Path, options, generator) -> list[dict[str, Any]]:
 
 
 def log(folder: Path) -> list[dict[str, Any]]:
-  """The whole lines of a run's log."""
+  """The complete lines of a run's log."""
   file = folder / "metrics.jsonl"
   lines = file.read_text().split("\n")[:-1] if file.exists() else []
   return [json.loads(line) for line in lines]
 
 
 def times(folder: Path) -> dict[str, int]:
-  """When each expert's file was written."""
+  """The time at which each expert's file was written, in ns."""
   files = folder.glob("expert_*")
   return {file.name: file.stat().st_mtime_ns for file in files}
 
@@ -341,7 +341,7 @@ def weights(folder: Path) -> dict[str, bytes]:
 
 
 def differences(a: Path, b: Path) -> list[str]:
-  """Names of what differs in any bit: files, tensors, the log, the report."""
+  """Names of files, tensors, log or report that differ in any bit."""
   one, other = (
       storage.read(run / "distilled.safetensors")[0] for run in (a, b))
   found = sorted(one.keys() ^ other.keys()) + [
@@ -363,7 +363,7 @@ def _report(folder: Path) -> dict[str, Any]:
 
 
 def _lasting(document):
-  """A document without what differs between two runs of one kind."""
+  """A document without the fields that may differ between equal runs."""
   if isinstance(document, list):
     return [_lasting(part) for part in document]
   if not isinstance(document, dict):
@@ -373,7 +373,7 @@ def _lasting(document):
 
 
 def _is_sound(file: Path) -> bool:
-  """Whether a file is a whole expert."""
+  """Whether a file is a complete expert."""
   number = int(file.stem.partition("_")[2])
   try:
     storage.check(*storage.read(file))

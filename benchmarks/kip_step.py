@@ -1,8 +1,8 @@
-"""KIP's loss and gradient with our kernel, against neural-tangents' kernel.
+"""Times KIP's loss and gradient with our kernel and neural-tangents' kernel.
 
 FC-1, 100 samples of 32 x 32 x 3 in ten classes with learned labels, 1,000 and
 5,000 targets; float32, since neural-tangents computes in float64 wherever JAX
-has it switched on. Both sides share all but the kernel, and first have to agree
+has it switched on. Both sides differ only in the kernel, and must first agree
 on a gradient. Bar: ours takes at most as long. Without neural-tangents only
 ours is timed.
 """
@@ -31,7 +31,7 @@ def main(argv=None) -> None:
 
 
 def theirs() -> Kernel | None:
-  """The same kernel by neural-tangents, or None after saying why."""
+  """The same kernel by neural-tangents; None, with a message, without it."""
   try:
     stax = neural_tangents.import_neural_tangents().stax
   except ImportError:

@@ -1,11 +1,11 @@
-"""One outer step of DC and of DM, and DC's inner epoch, against PyTorch.
+"""Times one outer step of DC and DM, and DC's inner epoch, against PyTorch.
 
 ConvNet of depth 3, ten classes of 32 x 32 x 3 images with ten samples each, 256
-real images a class (`--batch_size`); a fresh network and fresh real batches
-every step. The other side is written as the published code is, a Python loop
-over classes. Both first have to agree on a gradient. Bar: ours takes at most
-1.1 times as long on CPU, at most 0.25 times on an accelerator. Without PyTorch
-only ours is timed.
+real images a class (`--batch_size`); a new network and new real batches every
+step. The other side is written as the published code is, a Python loop over
+classes. Both sides must first agree on a gradient. Bar: ours takes at most 1.1
+times as long on a CPU, and at most 0.25 times as long on an accelerator.
+Without PyTorch only ours is timed.
 """
 
 import jax
@@ -64,8 +64,8 @@ def problem(work: str, network, options, num_real: int):
 def gradient_difference(work: str, options, device) -> float:
   """`steps.difference` of the two gradients, in float64.
 
-  In float32 rounding decides on which side of zero some inputs of a ReLU are,
-  and a few images have another gradient on either side.
+  In float32, rounding decides on which side of zero some inputs of a ReLU are,
+  so that the two gradients of a few images differ.
   """
   import convnet_torch
 

@@ -1,16 +1,16 @@
-"""Memory of outer steps, as XLA analyses the compiled program; nothing is run.
+"""Memory of outer steps, by XLA's analysis of the programs; nothing is run.
 
     python benchmarks/memory.py unroll|matching|trajectory|text [--out=FILE]
 
-unroll: SLDD with 1 to 100 inner steps, with and without rematerialisation. Bar,
-for every T with it: the memory of one step, and the weights of T - 1 more, plus
-1 %. matching: gradient matching of 100 classes and of 10 on a CPU, where
-classes are matched one by one; a whole outer step, sampling included. Bar: at
-most 1.5 times as much. trajectory: MTT and TESLA with 20 and 50 student steps
-(ConvNet of depth 3, 100 samples of 32 x 32 x 3). Bars: 20 exact steps take at
-most 1.1 GiB, and 50 at most the weights of 30 more. text: TDD with a Bi-LSTM,
-sentences of 400 words, five inner steps. Bar: 4 GiB with the time loop in
-parts; beside it the same with all states kept.
+unroll: SLDD with 1 to 100 inner steps, with and without rematerialisation. Bar
+for T steps with it: the memory of one step, and the weights of T - 1 steps,
+plus 1 %. matching: gradient matching of 100 and of 10 classes on a CPU, where
+classes are matched one by one; a whole outer step, including sampling. Bar: 100
+classes take at most 1.5 times as much. trajectory: MTT and TESLA with 20 and 50
+student steps (ConvNet of depth 3, 100 samples of 32 x 32 x 3). Bars: 20 exact
+steps take at most 1.1 GiB, and 50 steps at most the weights of 30 steps more.
+text: TDD with a Bi-LSTM, sentences of 400 words, five inner steps. Bar: 4 GiB
+with the time loop in parts; for comparison, the same with all states kept.
 """
 
 import argparse
@@ -69,7 +69,7 @@ def of_estimate(estimator, plan) -> int:
 
 
 def unroll(options):
-  """T inner steps of SLDD, with rematerialisation and without."""
+  """Rows for T inner steps of SLDD, with rematerialisation and without."""
   for remat in (True, False):
     first = None
     for num_steps in options.num_steps:
@@ -86,7 +86,7 @@ def unroll(options):
 
 
 def of_unroll(num_steps: int, batch_size: int, remat: bool):
-  """Bytes of a meta-gradient, of the weights and of one inner gradient."""
+  """Bytes of a meta-gradient, of the weights, and of one inner gradient."""
   source = unrolled.random_images(max(batch_size, 10))
   plan = unrolled.sldd(source, num_epochs=num_steps, batch_size=batch_size)
   network, start = plan.task.model, plan.start
@@ -108,7 +108,7 @@ def of_unroll(num_steps: int, batch_size: int, remat: bool):
 
 
 def matching(options):
-  """Gradient matching of so many classes; the bar is a ratio."""
+  """Rows of gradient matching for numbers of classes; the bar is a ratio."""
   first = None
   for num_classes in options.num_classes:
     temporary = of_matching(num_classes, options)
@@ -133,7 +133,7 @@ def of_matching(num_classes: int, options) -> int:
 
 
 def trajectory(options):
-  """N student steps: exact, TESLA's, and without rematerialisation."""
+  """Rows for N student steps: exact, TESLA's, without rematerialisation."""
   kinds = dict(exact={}, tesla=dict(freeze=True), kept=dict(remat=False))
   for name, settings in kinds.items():
     first = None
@@ -147,7 +147,7 @@ def trajectory(options):
 
 
 def of_trajectory(width, num_samples, num_steps, **settings) -> tuple[int, int]:
-  """Bytes of one estimate of MTT, and weights of the network."""
+  """Bytes of one estimate of MTT, and of the weights of the network."""
   network, augment = nn.convnet(10, width=width), augmentation.dsa(_STRATEGY)
   estimator = backprop(
       trajectory_matching(
@@ -165,7 +165,7 @@ def of_trajectory(width, num_samples, num_steps, **settings) -> tuple[int, int]:
 
 
 def text(options):
-  """TDD with the time loop in parts, and with all states kept."""
+  """Rows of TDD with the time loop in parts, and with all states kept."""
   length, epochs = options.length, options.num_epochs
   for name, whole in (("in parts", recurrent.WHOLE), ("kept", length)):
     with mock.patch.object(recurrent, "WHOLE", whole):

@@ -1,8 +1,8 @@
-"""Packing a folder of images, against what Pillow needs to decode them.
+"""Times packing a folder of images against only decoding them by Pillow.
 
 Random images of `--size` pixels are written as PNG or JPEG files of ten
-classes, packed by `data.pack`, and decoded by Pillow alone in as many threads
-as there are cores. Bar: 5,000 images a second, or 0.9 of what Pillow decodes.
+classes, packed by `data.pack`, and only decoded by Pillow in as many threads as
+there are cores. Bar: 5,000 images a second, or 0.9 of the rate of decoding.
 """
 
 import argparse

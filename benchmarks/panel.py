@@ -1,16 +1,16 @@
-"""Judges what `condense` does by default on 16 data sets, not on one.
+"""Judges the default settings of `condense` on a panel of 16 data sets.
 
-Each member is distilled as a user does it, `dd.condense(source, per_class=N)`
-with the usual method and network, or by `--method` with its defaults. It is
-compared with class means, k-means and random real samples, on which as many
-networks are trained in the same way. Settings are chosen on a validation part
-that is held out of train; the test part is read with `--test` alone, for the
-settings that were chosen.
+Each data set, a member of the panel, is distilled as a user does it,
+`dd.condense(source, per_class=N)` with the usual method and network, or by
+`--method` with its defaults. The set is compared with class means, k-means and
+random real samples, on which equally many networks are trained in the same way.
+Settings are chosen on a validation part that is held out of train. The test
+part is read only with `--test`, for the settings that were chosen.
 
 Bars: the set beats every baseline on 14 of the 16 members, and leads the best
-of them by two points on average. They are judged if no member is left out.
-A member is cut so that it should take two cores at most five minutes; the
-verdict names those that take more.
+baseline by two points on average. They are judged only if no member is left
+out. The size of a member is such that it should take two cores at most five
+minutes; the verdict names those that take more.
 
 Data are found below `--data_dir`, by default $DISTILL_JAX_DATA. A member whose
 data are missing, or which the method refuses, is left out and named. With
@@ -38,11 +38,11 @@ from distill_jax.runs.assess import Settings, assess
 
 BASELINES = "random_real", "class_mean", "kmeans"
 LEAST_WINS, LEAST_LEAD, MOST_SECONDS = 14, 2.0, 300.0
-# Held out of train: of large sets, of others, and of those of 200 samples.
+# Shares held out of train: of large, of usual, and of very small data sets.
 _LARGE, _USUAL, _SMALL = 0.05, 0.2, 0.5
 _USUAL_METHOD = "usual"
 _PARTS = "train", "validation", "test"
-_SECONDS = "seconds_in_all"  # of distilling, with what is prepared for it
+_SECONDS = "seconds_in_all"  # seconds of distilling, including preparation
 
 
 def main(argv=None) -> None:
@@ -76,7 +76,7 @@ def main(argv=None) -> None:
 
 
 def _method(options) -> dd.methods.Method | None:
-  """The one that is named, or None for the usual one of each member."""
+  """The named method, or None for the usual one of each member."""
   settings = _document(options.settings)
   if options.method != _USUAL_METHOD:
     return dd.methods.from_spec(settings | dict(name=options.method))
@@ -88,7 +88,7 @@ def _method(options) -> dd.methods.Method | None:
 
 
 def _document(text: str) -> dict:
-  """Settings of JSON."""
+  """Settings from JSON."""
   try:
     found = json.loads(text)
     if isinstance(found, dict):
@@ -102,7 +102,7 @@ def _document(text: str) -> dict:
 
 
 def _measured(names, method, options) -> tuple[list[dict], dict[str, str]]:
-  """A row of each member, and of members that have none the reason."""
+  """A row of each member, and the reasons for members without one."""
   identity = dict(
       method=method.spec if method else _USUAL_METHOD,
       per_class=options.per_class,
@@ -124,7 +124,7 @@ def _measured(names, method, options) -> tuple[list[dict], dict[str, str]]:
 
 
 def measured(name: str, method, options, cells: Cells) -> dict:
-  """What is kept of a member: its size, seconds and report."""
+  """The stored results of a member: its size, seconds and report."""
   source = MEMBERS[name](options.data_dir)
   k_made, k_judged = jax.random.split(jax.random.key(options.seed))
 
@@ -161,11 +161,11 @@ def measured(name: str, method, options, cells: Cells) -> dict:
 
 
 def row(name: str, found: dict) -> dict:
-  """The line of a member, accuracies and leads in percent.
+  """The row of a member, with accuracies and leads in percent.
 
   Args:
-    name: of the member.
-    found: of `measured`.
+    name: name of the member.
+    found: results, as `measured` returns them.
   """
   report = found["report"]
   own, others = report["accuracy"], report["baselines"]
@@ -186,7 +186,7 @@ def row(name: str, found: dict) -> dict:
 
 
 def verdict(rows: list[dict], left_out: dict[str, str]) -> dict:
-  """What the rows of all members say together; `met` is "-" without some."""
+  """The summary of all rows; `met` is "-" if members are missing."""
   leads = [row["lead"] for row in rows]
   wins, lead = sum(lead > 0 for lead in leads), float(np.mean(leads or [0]))
   met = wins >= LEAST_WINS and lead >= LEAST_LEAD
@@ -239,7 +239,7 @@ def halved(images: np.ndarray) -> np.ndarray:
 
 
 def centre(images: np.ndarray) -> np.ndarray:
-  """Of 32 x 32 pixels the inner 28 x 28."""
+  """The inner 28 x 28 pixels of images of 32 x 32."""
   return images[:, 2:30, 2:30]
 
 
@@ -249,14 +249,15 @@ def raw_parts(
     *changes: Callable,
     most: int = 1_000,
     classes: tuple[int, ...] | None = None) -> dict[str, np.ndarray]:
-  """Raw images and labels as `from_arrays` takes them, with a validation part.
+  """Raw images and labels for `from_arrays`, with a validation part.
 
   Args:
     data_dir: a folder of data sets, or None.
-    spec: of the data set.
-    *changes: of images, one after the other.
+    spec: SPEC of the data set.
+    *changes: functions that change images, applied in their order.
     most: samples of each class that stay in train, the first ones.
-    classes: in ascending order, those that stay, numbered anew; all by default.
+    classes: the classes that stay, ascending, which are numbered anew; all by
+      default.
   """
   source = dd.read(spec, data_dir=data_dir, validation_fraction=_LARGE)
   arrays = {}
@@ -282,7 +283,7 @@ def _images(spec: str, *changes: Callable, **cut):
 
 
 def _joined(data_dir):
-  """30 classes of three data sets, grey and of 28 x 28 pixels."""
+  """30 classes of three data sets, as grey images of 28 x 28 pixels."""
   sets = [
       raw_parts(data_dir, _MNIST),
       raw_parts(data_dir, _FASHION),
@@ -296,13 +297,13 @@ def _joined(data_dir):
 
 
 def _table(load: Callable):
-  """A table of scikit-learn, half of train held out: it is small."""
+  """A table of scikit-learn; half of train is held out, as it is small."""
   return lambda data_dir: dd.from_arrays(
       *load(return_X_y=True), validation_fraction=_SMALL)
 
 
 def _texts(spec: str, length: int):
-  """Texts of so many words, with vectors learned on those of train."""
+  """Texts of `length` words, with vectors learned on those of train."""
   return lambda data_dir: dd.read(
       spec,
       data_dir=data_dir,
@@ -312,7 +313,8 @@ def _texts(spec: str, length: int):
 
 _MNIST, _FASHION, _CIFAR = "idx:mnist", "idx:fashion_mnist", "npz:cifar10.npz"
 _CATS, _DOGS = 3, 5
-# By name, what reads them: `(data_dir) -> Source` with all three parts.
+# Functions that read a member, by name: `(data_dir) -> Source`, with all three
+# parts.
 MEMBERS = {
     "mnist": _images(_MNIST),
     "fashion_mnist": _images(_FASHION),

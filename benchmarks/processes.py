@@ -1,13 +1,13 @@
-"""Runs methods in several processes: they must agree with one, and end well.
+"""Runs methods in several processes, and compares them with one process.
 
-Each method's launcher takes some outer steps of its quick form, made small, in
-one process and in several, each with one CPU device. Bar: losses and norms of
-gradients of every step, and the accuracies of the report, are equal within 1e-5
-of their size.
+Each method's launcher takes some outer steps of a small quick form, in one
+process and in several, each with one CPU device. Bar: losses and gradient norms
+of every step, and the accuracies of the report, are equal within a relative
+difference of 1e-5.
 
 Then one process of two is killed, once the first and once the other. Bars: the
-one that is left ends within 30 seconds with one line, and one process alone,
-with the same command, goes on to the losses of a run that nobody disturbed.
+remaining process ends within 30 seconds with one line; and a single process,
+with the same command, continues with the losses of an undisturbed run.
 """
 
 import argparse
@@ -30,7 +30,7 @@ import timing
 from distill_jax.runs.files import MetricsLog
 
 MOST_SECONDS = 30.0
-_KILLED_AFTER = 4  # lines of the log
+_KILLED_AFTER = 4  # number of lines of the log
 
 
 def main(argv=None) -> None:
@@ -52,7 +52,7 @@ def main(argv=None) -> None:
 
 
 def compared(name: str, number: int, steps: int, folder: Path) -> dict:
-  """The row of a method in so many processes."""
+  """The row of a method in `number` processes."""
   run = [
       *kill_resume.small(name, steps, folder), "--config.log_every=1",
       f"--config.checkpoint_every={steps}", "--config.evaluation.num_networks=2"
@@ -125,7 +125,7 @@ def _start(run: list[str], folder: Path, number: int) -> list:
 
 
 def _end(processes: list) -> None:
-  """Waits for processes, which must succeed."""
+  """Waits for processes, all of which must succeed."""
   for process in processes:
     said = process.communicate()[0]
     if process.returncode:
@@ -133,7 +133,7 @@ def _end(processes: list) -> None:
 
 
 def _numbers(folder: Path) -> np.ndarray:
-  """Of the log, and the accuracies of the report."""
+  """The numbers of the log, and the accuracies of the report."""
   logged = [
       [line["loss"], line["grad_norm"]] for line in kill_resume.log(folder)
   ]

@@ -1,21 +1,21 @@
-"""What an outer step costs as data and networks grow, and what that projects.
+"""Measures how the cost of an outer step grows, and projects it.
 
-One setting at a time is changed: classes, samples of each class, width of the
-ConvNet, side of the images (a block more for each doubling), and devices that
-share the classes (`--devices`, of those that JAX finds; with the environment
-XLA_FLAGS=--xla_force_host_platform_device_count=2 a CPU is two). Operations are
-counted by hand in forward passes, as in `accelerator.py`: of a step of DM
-C (B + 3 m) for C classes, B real and m distilled samples of each; of TGDD
-C (B + 6 m), whose second network classifies the set; a gradient costs two
-forward passes more. If these counts are all that matters, the rate that steps
-reach is the same in every row.
+One setting at a time is changed: classes, samples per class, width of the
+ConvNet, side of the images (one more block for each doubling), and devices that
+share the classes (`--devices`, of those that JAX finds; the environment
+XLA_FLAGS=--xla_force_host_platform_device_count=2 makes two of a CPU).
+Operations are counted by hand in forward passes, as in `accelerator.py`: a step
+of DM takes C (B + 3 m) for C classes, B real and m distilled samples of each; a
+step of TGDD, whose second network classifies the set, C (B + 6 m). A gradient
+costs two forward passes more. If only these counts matter, steps reach the same
+rate in every row.
 
 The projection is for ImageNet-1K at 64 pixels (`--project_*`), ConvNet of depth
-4 and width 128 for DM and TGDD, ResNet-18 for RDED. Compute is operations over
-devices times the rate of a device times the share of it that is reached.
-Gradients are summed over devices once a step: twice the bytes of the set over
-the slowest link. Real samples that do not fit on the device cross the host's
-link. The longest of the three limits.
+4 and width 128 for DM and TGDD, ResNet-18 for RDED. The time of computing is
+the number of operations over (devices x rate of a device x share of it that is
+reached). Gradients are summed over devices once a step, which sends twice the
+bytes of the set over the slowest link. Real samples that do not fit on the
+device cross the host's link. The longest of these three times counts.
 """
 
 from collections.abc import Iterator
@@ -36,8 +36,8 @@ from distill_jax.types import Network
 BASE = dict(classes=10, per_class=10, width=32, side=32)
 # ImageNet-1K: classes, training images, bytes of one of 64 x 64 x 3 pixels.
 CLASSES, IMAGES, PIXELS = 1_000, 1_281_167, 64 * 64 * 3
-# Work of each method there: steps, real and distilled samples of a class and
-# step, and passes over all the data for the networks that it needs first.
+# Work of each method on ImageNet-1K: steps, real and distilled samples per
+# class and step, and epochs on all data for the networks that it needs first.
 DM = dict(steps=20_000, batch=256, per_class=10, epochs=0)
 TGDD = dict(steps=10_000, batch=128, per_class=10, epochs=5 * 60)
 RDED = dict(epochs=100, candidates=300, crops=5, per_class=10, views=300)
@@ -150,7 +150,7 @@ def _stepper(shape, network, batch_size):
 
 
 def works() -> dict[str, dict[str, float]]:
-  """Operations of each method for ImageNet-1K, before and in its steps.
+  """Operations of each method for ImageNet-1K, before and during its steps.
 
   `seen` are real samples that a step, or a pass, needs on the devices.
   """
@@ -179,7 +179,7 @@ def works() -> dict[str, dict[str, float]]:
 
 def projection(name: str, work: dict, devices: int, options,
                share: float) -> dict[str, Any]:
-  """Hours of a method on so many devices, and what limits a step."""
+  """Hours of a method on `devices` devices, and what limits a step."""
   rate = 1e12 * options.project_teraflops * share * devices
   link = 1e9 * options.project_link
   resident = IMAGES * PIXELS <= 0.5e9 * options.project_memory

@@ -1,10 +1,10 @@
 """One outer step of SLDD: ours against the same mathematics in PyTorch.
 
 Gradient with respect to samples, labels and step sizes through E inner steps
-(`--num_epochs`), and its Adam update; a fresh initialisation and a fresh real
-batch every step, `--num_steps` steps in one call. Both sides first have to
-agree on a gradient. Bar: ours takes at most 1.1 times as long. Without PyTorch
-only ours is timed.
+(`--num_epochs`), and its Adam update; a new initialisation and a new real batch
+every step, `--num_steps` steps in one call. Both sides must first agree on a
+gradient. Bar: ours takes at most 1.1 times as long. Without PyTorch only ours
+is timed.
 """
 
 from functools import partial

@@ -1,7 +1,7 @@
-"""Outer steps to compare: plans of ours, gradients, the other program.
+"""Outer steps to compare: our plans, gradients, and the other program.
 
 Every `..._step.py` first checks that both programs compute the same gradient
-(`difference`) and then times a step of each (`timing.compare`).
+(`difference`), and then times a step of each (`timing.compare`).
 """
 
 import importlib.util
@@ -32,7 +32,7 @@ def planned(source, method: methods.Method, network, **size) -> Plan:
 
 
 def stepper(plan: Plan, num_steps: int):
-  """`() -> State, Info`: the first `num_steps` outer steps of a plan."""
+  """`() -> State, Info`, which takes the first `num_steps` outer steps."""
   split = plan.task.source.train
   return lambda: distill(
       plan.keys.run,
@@ -43,12 +43,12 @@ def stepper(plan: Plan, num_steps: int):
 
 
 def gradient(plan: Plan, batch, start: Distilled | None = None) -> Distilled:
-  """The gradient of one batch where the set starts, without TF32.
+  """The gradient of one batch at the start of a set, without TF32.
 
   Args:
-    plan: of a method.
+    plan: the plan of a method.
     batch: the real samples.
-    start: in place of the plan's.
+    start: a set to use in place of the plan's start.
   """
   with jax.default_matmul_precision("highest"):
     _, found, *_ = jax.jit(plan.estimator.estimate)(
@@ -66,7 +66,8 @@ def temporary_bytes(function, *args) -> int:
 def difference(ours: dict, theirs: dict, *, rtol: float = RTOL) -> float:
   """Largest difference of two gradients, relative to an array's largest entry.
 
-  `theirs` may lack arrays. Raises RuntimeError beyond `rtol`, and for NaN.
+  `theirs` may lack arrays. A `RuntimeError` is raised if the difference is
+  above `rtol` or NaN.
   """
   shares = {}
   for name, value in theirs.items():
@@ -81,7 +82,7 @@ def difference(ours: dict, theirs: dict, *, rtol: float = RTOL) -> float:
 
 
 def find_torch():
-  """The torch device to compare with, or None after saying why."""
+  """The torch device to compare with; None, with a message, without one."""
   if importlib.util.find_spec("torch") is None:
     print("PyTorch is not installed: only ours is timed.")
     return None
@@ -96,12 +97,12 @@ def find_torch():
 
 
 def named(torch_device) -> dict[str, str]:
-  """The column `torch_device`, where PyTorch was timed."""
+  """The column `torch_device`, if PyTorch was timed."""
   return {} if torch_device is None else {"torch_device": torch_device.type}
 
 
 def allow_tf32(allowed: bool) -> None:
-  """Whether PyTorch may round products of float32 on a GPU, as XLA does."""
+  """Sets whether PyTorch may round float32 products on a GPU, as XLA does."""
   import torch
 
   torch.backends.cuda.matmul.allow_tf32 = allowed

@@ -1,8 +1,8 @@
 """One outer step of TDD: ours against the same mathematics in PyTorch.
 
 TextConvNet with ten steps of six sentences, Bi-LSTM with two epochs of one
-step, sentences of `--length` words, fresh initialisations and real batches,
-`--num_steps` outer steps in one call. Both sides first have to agree on a
+step, sentences of `--length` words, new initialisations and real batches,
+`--num_steps` outer steps in one call. Both sides must first agree on a
 gradient. Bar: ours takes at most 1.1 times as long. Without PyTorch only ours
 is timed.
 """

@@ -1,7 +1,7 @@
-"""Measuring by alternation: A, B, A, B, ... within one process.
+"""Times candidates in turn, A, B, A, B, ..., within one process.
 
-A machine's speed drifts; two candidates timed in turn drift together, so the
-benchmarks report the median over rounds of the ratio within a round.
+The speed of a machine drifts. Two candidates timed in turn drift together, so
+the benchmarks report the median over rounds of the ratio within a round.
 """
 
 import argparse
@@ -23,14 +23,14 @@ import numpy as np
 from distill_jax import environment
 
 RAW = argparse.RawDescriptionHelpFormatter  # docstrings as they are
-_PAUSE = 0.1  # seconds in which one runtime's idle threads go to sleep
+_PAUSE = 0.1  # seconds until the idle threads of a runtime go to sleep
 _PACKAGES = (
     "python", "jax", "jaxlib", "numpy", "flax", "optax", "torch",
     "neural-tangents")
 
 
 def parser(description: str, **settings) -> argparse.ArgumentParser:
-  """The options of a benchmark that times; of `settings` too."""
+  """The options of a benchmark of times, including those of `settings`."""
   result = argparse.ArgumentParser(description=description, formatter_class=RAW)
   add = result.add_argument
   add("--rounds", type=positive, default=5, help="alternating rounds")
@@ -39,7 +39,7 @@ def parser(description: str, **settings) -> argparse.ArgumentParser:
 
 
 def with_settings(parser: argparse.ArgumentParser, **settings):
-  """The parser with `--out` and an option for each setting, its default.
+  """Adds `--out`, and an option for each setting with its default.
 
   A setting is text, a number of at least 1, or a tuple of such numbers.
   """
@@ -52,7 +52,7 @@ def with_settings(parser: argparse.ArgumentParser, **settings):
 
 
 def positive(text: str) -> int:
-  """An option's value as an integer of at least 1."""
+  """The value of an option as an integer of at least 1."""
   value = int(text)
   if value < 1:
     raise argparse.ArgumentTypeError(f"must be at least 1; got {value}")
@@ -60,7 +60,7 @@ def positive(text: str) -> int:
 
 
 def positives(text: str) -> tuple[int, ...]:
-  """An option's value `3,5` as integers of at least 1."""
+  """The value `3,5` of an option as integers of at least 1."""
   return tuple(positive(part) for part in text.split(","))
 
 
@@ -69,11 +69,11 @@ def alternate(candidates: dict, *, rounds: int, seconds: float = 1.0) -> dict:
 
   Args:
     candidates: functions by name; their results are waited for.
-    rounds: samples taken of each.
-    seconds: a sample repeats its candidate for about this long at least.
+    rounds: number of times that each is timed.
+    seconds: least duration of a measurement, in which calls are repeated.
 
   Returns:
-    Seconds per call by name.
+    Seconds per call by name, one for each round.
   """
   repeats = {}
   for name, run in candidates.items():
@@ -88,7 +88,7 @@ def alternate(candidates: dict, *, rounds: int, seconds: float = 1.0) -> dict:
 
 
 def compare(options, bar: float | None, per_call: int = 1, **candidates):
-  """Times candidates, but those that are None; `columns` of their samples."""
+  """Times the candidates that are not None; returns their `columns`."""
   candidates = {name: run for name, run in candidates.items() if run}
   samples = alternate(
       candidates, rounds=options.rounds, seconds=options.seconds)
@@ -96,12 +96,12 @@ def compare(options, bar: float | None, per_call: int = 1, **candidates):
 
 
 def columns(samples: dict, bar: float | None = None, per_call: int = 1) -> dict:
-  """Columns of a result: `A_ms`, `A_seconds`, and of A and B `A/B`, `met`.
+  """Columns of a result: `A_ms`, `A_seconds`; for A and B also `A/B`, `met`.
 
   Args:
     samples: seconds per call of A, and maybe of B, by name.
-    bar: the largest ratio A/B that is good enough; None for none.
-    per_call: steps of a call, for milliseconds of one step.
+    bar: the largest ratio A/B that is good enough; None for no bar.
+    per_call: steps per call, to give milliseconds per step.
   """
   row = {}
   for name, seconds in samples.items():
@@ -126,7 +126,7 @@ def milliseconds(samples: list[float]) -> float:
 
 
 def show(rows: list[dict[str, Any]]) -> None:
-  """Prints rows of one set of columns as a table, without lists of samples."""
+  """Prints rows with the same columns as a table, without lists of samples."""
   columns = [c for c, value in rows[0].items() if not isinstance(value, list)]
   table = [columns, *([_text(row[c]) for c in columns] for row in rows)]
   widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -193,7 +193,7 @@ def run(
     env: dict[str, str] | None = None) -> dict[str, Any]:
   """The document that `python benchmarks/SCRIPT.py ARGUMENTS` writes to `out`.
 
-  It is a process of its own, which has the device for itself.
+  The script runs in a process of its own, which has the device for itself.
 
   Raises:
     subprocess.SubprocessError: it failed, or took more than `timeout` seconds.

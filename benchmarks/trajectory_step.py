@@ -1,11 +1,12 @@
-"""One outer step of MTT against PyTorch with `create_graph`.
+"""Times one outer step of MTT against PyTorch with `create_graph`.
 
 ConvNet of depth 3, ten classes of 32 x 32 x 3 images with ten samples each, all
-of them in every student step, no augmentation. Both first have to agree on the
-gradients by samples and step size, in float64. Bars on CPU: 5 steps without
-rematerialisation take at most 1.1 times as long; 20 steps with it at most 1.6
-times, at an eighth of the memory that PyTorch's autograd keeps; on an
-accelerator half as long for both. Without PyTorch only ours is timed.
+of them in every student step, no augmentation. Both sides must first agree on
+the gradients by samples and step size, in float64. Bars on a CPU: 5 steps
+without rematerialisation take at most 1.1 times as long, and 20 steps with it
+at most 1.6 times as long, at an eighth of the memory that PyTorch's autograd
+keeps. Bar on an accelerator: both take half as long. Without PyTorch only ours
+is timed.
 """
 
 import jax
@@ -26,7 +27,7 @@ from distill_jax.types import Distilled
 
 CLASSES, SHAPE = 10, (32, 32, 3)
 STEP_SIZE, RATES = 0.01, (100.0, 1e-7)
-# Steps, whether rematerialised, bar on CPU.
+# Number of steps, whether rematerialised, bar on a CPU.
 WORKS = ((5, False, 1.1), (20, True, 1.6))
 _ACCELERATOR_BAR, _MEMORY_BAR = 0.5, 1 / 8
 _AGREE = 1e-9
@@ -42,7 +43,7 @@ def main(argv=None) -> None:
 
 
 class Problem:
-  """A set, and an expert's segment that gradient steps of it could take."""
+  """A set, and an expert's segment that gradient steps on it could take."""
 
   def __init__(self, width: int, samples_per_class: int, num_steps, remat):
     generator = np.random.default_rng(0)
@@ -72,7 +73,7 @@ class Problem:
 
   @property
   def arguments(self):
-    """Of `estimator.estimate`."""
+    """The arguments of `estimator.estimate`."""
     segment = Segment(vector.flatten(self.start), vector.flatten(self.target))
     return jax.random.key(0), self.distilled, (), segment
 
@@ -88,7 +89,7 @@ class Problem:
     return lambda: distill(key, state, segment, step=outer.step, num_steps=1)
 
   def in_torch(self, device):
-    """The same in PyTorch."""
+    """The same problem in PyTorch."""
     import convnet_torch
 
     ends = self.distilled.codes, self.start, self.target
@@ -98,8 +99,8 @@ class Problem:
 def gradient_difference(width: int, num_steps, remat, device) -> float:
   """`steps.difference` of the two gradients.
 
-  In float64, to 1e-9, and on two samples a class: in float32 the two differ by
-  a percent at width 128.
+  It is computed in float64, to 1e-9, with two samples per class. In float32,
+  the two differ by a percent at width 128.
   """
   import torch
 

@@ -21,7 +21,7 @@ BAR = 1.1
 NUM_CLASSES, SHAPE = 10, (28, 28, 1)
 MEAN, STD = 0.1307, 0.3081
 STEP_SIZE, LEARNING_RATE = 0.02, 0.01
-NUM_KINDS, DIM, NUM_WORDS = 6, 100, 2_000  # of sentences
+NUM_KINDS, DIM, NUM_WORDS = 6, 100, 2_000  # classes, vector size, vocabulary
 _COMMON = dict(
     learning_rate=LEARNING_RATE,
     label_learning_rate=LEARNING_RATE,
@@ -32,7 +32,7 @@ _COMMON = dict(
 
 
 def random_images(num_images: int) -> data.Source:
-  """At least ten random images uint8; the first ten show each class once."""
+  """At least ten random uint8 images; the first ten show each class once."""
   generator = np.random.default_rng(0)
   images = generator.integers(0, 256, (num_images, *SHAPE), np.uint8)
   classes = generator.integers(0, NUM_CLASSES, num_images)
@@ -78,7 +78,7 @@ def tdd(name, length, num_steps, num_epochs, batch_size, fixed=False) -> Plan:
 
 
 def gradient_difference(name: str, plan: Plan, device) -> float:
-  """`steps.difference` of ours and PyTorch's, at a fixed initialisation."""
+  """`steps.difference` of our gradients and PyTorch's, at a fixed theta_0."""
   import unrolled_torch
 
   batch = plan.estimator.sample(jax.random.key(1), plan.task.source.train)

@@ -2,10 +2,10 @@
 
 Written to be fast: functional networks, data on the device as stored and drawn
 by index, gradients with respect to learned arrays only. Images are [B, C, H, W]
-here. Batches are drawn with replacement, which costs less than the draw without
-it on the other side. The recurrent network has two forms, each used where it is
-faster: the library's fused one for the real batch, which is differentiated
-once, and cells written out where the fused one has no second derivative.
+here. Batches are drawn with replacement, which costs less than drawing without
+replacement, as our program does. The recurrent network has two forms: PyTorch's
+fused one for the real batch, which is differentiated once, and cells written
+out for the inner steps, because the fused form has no second derivative.
 """
 
 from collections.abc import Callable
@@ -63,7 +63,7 @@ def bi_lstm(params: dict, x, fused: bool):
 
 
 def _direction(params, name, x):
-  """States [s, B, H] and the last one, of x [s, B, D]."""
+  """States [s, B, H] of one direction, and the last one, for x [s, B, D]."""
   recurrent = params[f"{name}_hh"].t()
   gates = x @ params[f"{name}_ih"].t()
   gates = gates + (params[f"{name}_bih"] + params[f"{name}_bhh"])
@@ -97,7 +97,7 @@ def _of_lenet(params) -> dict:
   layers = (body["Dense_0"], body["Dense_1"], params["head"])
   for i, layer in enumerate(layers, 2):
     found |= {f"w{i}": np.asarray(layer["kernel"]).T, f"b{i}": layer["bias"]}
-  # Ours flattens [5, 5, 16], PyTorch's layout [16, 5, 5].
+  # Our network flattens [5, 5, 16], PyTorch's layout is [16, 5, 5].
   dense = found["w2"].reshape(120, 5, 5, 16).transpose(0, 3, 1, 2)
   return found | {"w2": dense.reshape(120, 400)}
 
@@ -183,7 +183,7 @@ def trainer(name: str, plan, batch_size: int, num_steps: int, device):
 
 
 def _fresh(like: dict) -> dict:
-  """Xavier normal weights and zero biases."""
+  """New parameters: Xavier normal weights and zero biases."""
   params = {}
   for name, value in like.items():
     params[name] = torch.zeros_like(value, requires_grad=False)

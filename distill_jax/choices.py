@@ -1,4 +1,4 @@
-"""One or some of several, by name."""
+"""Checks of names: one or several of those that are known."""
 
 import difflib
 from collections.abc import Collection, Iterable
@@ -8,15 +8,16 @@ from distill_jax.errors import ConfigError, plain, shown
 
 
 def one_of(known: Collection[str], field: str, value: Any) -> Any:
-  """The entry of a dict, or the name itself of a sequence.
+  """Returns the entry of a dict, or the name itself if `known` is a sequence.
 
   Args:
     known: names, or a dict by name.
-    field: what the message calls the value.
+    field: name of the argument, for messages.
     value: a name.
 
   Raises:
-    ConfigError: an unknown name; it lists the known ones and the nearest.
+    ConfigError: an unknown name; the message lists the known names and the
+      nearest.
   """
   if value in known:
     return known[value] if isinstance(known, dict) else value
@@ -27,12 +28,12 @@ def one_of(known: Collection[str], field: str, value: Any) -> Any:
 
 def some_of(known: Collection[str], field: str,
             given: str | Iterable[str]) -> tuple[str, ...]:
-  """Names of a text with commas between them, or of a list.
+  """Returns the names of a comma-separated text or of a list.
 
   Args:
-    known: names.
-    field: what the message calls them.
-    given: names, of which empty ones are left out.
+    known: the known names.
+    field: name of the argument, for messages.
+    given: names; empty ones are left out.
 
   Raises:
     ConfigError: an unknown name; see `one_of`.
@@ -44,6 +45,6 @@ def some_of(known: Collection[str], field: str,
 
 
 def nearest(known: Collection[str], value: Any) -> str:
-  """The end of a message that asks for the nearest name; "" without one."""
+  """" Did you mean ...?" with the nearest name, to end a message; or ""."""
   found = difflib.get_close_matches(str(value), known, n=1)
   return "".join(f" Did you mean {name!r}?" for name in found)

@@ -1,8 +1,8 @@
-"""Clipping by what the gradient's norm has been, not by a fixed bound.
+"""Clips gradients by a running average of their norm, not by a fixed bound.
 
 Feng, Vedantam & Kempe, "Embarrassingly Simple Dataset Distillation", 2023,
 arXiv 2311.07025: the gradients of randomly placed windows differ in scale by
-orders of magnitude and drift over a run, so that one bound does not fit all.
+orders of magnitude and drift over a run, so that no fixed bound fits all.
 
     a <- d a + (1 - d) |g|          a = |g| at the first step
     g <- g min(1, c a / |g|)
@@ -18,8 +18,10 @@ from distill_jax.types import Array
 
 
 class AverageNormState(NamedTuple):
-  """Attributes:
-    average: [] float, a; 0 until there was a gradient other than zero.
+  """State of `clip_by_average_norm`.
+
+  Attributes:
+    average: [] float, a; 0 until the first gradient that is not zero.
   """
 
   average: Array
@@ -27,15 +29,15 @@ class AverageNormState(NamedTuple):
 
 def clip_by_average_norm(
     factor: float = 2.0, decay: float = 0.9) -> optax.GradientTransformation:
-  """Rescales a gradient that is longer than a multiple of the average norm.
+  """Scales a gradient down to a multiple of the average norm.
 
-  The average is over norms before clipping, this step's included. In RaT-BPTT
-  it is the images' alone: `learn(codes=optax.chain(clip_by_average_norm(),
-  optax.adam(1e-3)))`.
+  The average is over norms before clipping, including that of this step.
+  RaT-BPTT averages only the norms of the images' gradients:
+  `learn(codes=optax.chain(clip_by_average_norm(), optax.adam(1e-3)))`.
 
   Args:
     factor: c, positive.
-    decay: d in [0, 1); nothing is clipped from c (1 - d) = 1 on.
+    decay: d in [0, 1); nothing is ever clipped if c (1 - d) is at least 1.
 
   Returns:
     A gradient transformation.

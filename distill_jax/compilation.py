@@ -1,9 +1,9 @@
-"""Room for compiled programs, of which long processes gather too many.
+"""Frees compiled programs, because long processes gather too many.
 
-On a CPU every compiled program takes hundreds of mappings of memory, and JAX
-keeps it as long as the process lives where its functions were built anew, as
-they are for every distilled set. Linux allows a process 65,530 mappings by
-default; one more, and compiling ends with "Cannot allocate memory".
+On a CPU, every compiled program takes hundreds of memory mappings. JAX keeps a
+program as long as the process lives if its functions were built anew, as they
+are for every distilled set. Linux allows 65,530 mappings per process by
+default; beyond that, compiling ends with "Cannot allocate memory".
 """
 
 import gc
@@ -13,14 +13,14 @@ import jax
 
 _LIMIT = Path("/proc/sys/vm/max_map_count")
 _MAPPINGS = Path("/proc/self/maps")
-_SHARE = 0.5  # of the limit, from which on programs are dropped
+_SHARE = 0.5  # programs are dropped at this share of the limit
 
 
 def make_room() -> bool:
-  """Drops all compiled programs if half of the mappings are in use.
+  """Drops all compiled programs if half of the allowed mappings are in use.
 
-  What is used again is compiled again, or read from JAX's cache on disk.
-  Nothing happens on systems without such a limit.
+  A program that is used again is compiled again, or read from JAX's cache on
+  disk. Nothing happens on systems without such a limit.
 
   Returns:
     Whether programs were dropped.

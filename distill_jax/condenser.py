@@ -5,8 +5,9 @@
     model = make_pipeline(StandardScaler(), dd.Condenser(per_class=5), SVC())
     model.fit(x, y).score(x_test, y_test)
 
-scikit-learn is imported when a method is called, not with the library, so the
-class has the parts of its `BaseEstimator` that estimators need.
+scikit-learn is imported when a method is called, not with the library. The
+class therefore has its own versions of the parts of `BaseEstimator` that it
+needs.
 """
 
 import inspect
@@ -23,35 +24,35 @@ from distill_jax.methods.condensing import condense
 
 
 class Condenser:
-  """Replaces training data by a few learned samples with labels of one class.
+  """Replaces training data by a few learned samples, each of one class.
 
-  The interface is that of the samplers of imbalanced-learn, so it is a step of
-  its pipelines, which predict on data as they come. Put steps that scale
-  features before it, so that they see all the data. Every class gets as many
-  samples, however many it had.
+  The interface is that of the samplers of imbalanced-learn. A `Condenser` is
+  therefore a step of its pipelines; prediction uses new data unchanged. Put
+  steps that scale features before it, so that they are fitted to all data.
+  Every class gets the same number of samples, however many it had.
 
-  By default the method is the usual one for data of this kind
-  (`methods.usual`), with labels that stay those of one class: `dm` for images,
-  `sldd` that learns no labels for tables and series. Where soft labels can be
-  used, call `condense`, which learns them too.
+  By default the method is the usual one for this kind of data
+  (`methods.usual`) that keeps hard labels: `dm` for images, and `sldd` without
+  learned labels for tables and series. If you can use soft labels, call
+  `condense`, which learns them too.
 
   Args:
-    method: of `methods`, such as `methods.dm()`, or its specification; one that
-      learns labels is refused.
-    network: with which the samples are learned, as in `condense`.
-    per_class: samples of each class; for methods that store several in one,
-      label rows.
-    preprocessing: as in `from_arrays`.
-    kind: as in `from_arrays`, for floats [N, ., .].
+    method: a method, such as `methods.dm()`, or its specification. Methods that
+      learn labels are refused.
+    network: the network that samples are learned with, see `condense`.
+    per_class: samples per class; for methods that store several samples in
+      one, label rows.
+    preprocessing: see `from_arrays`.
+    kind: see `from_arrays`; for floats [N, ., .].
     random_state: an integer, a `numpy.random.RandomState`, or None for another
       set at every call.
 
   Attributes:
-    artifact_: the `Artifact` of `fit_resample`, to save or evaluate.
-    classes_: [K] the classes in the order of the artifact's.
+    artifact_: the `Artifact` that `fit_resample` made, to save or evaluate.
+    classes_: [K], the classes in the order of the artifact's classes.
     sampling_strategy_: {class: `per_class`}, as samplers have it.
     n_features_in_: size of the second axis of the data.
-    feature_names_in_: columns of a frame whose names are texts.
+    feature_names_in_: names of the columns of a data frame, if all are strings.
 
   Example:
     x_small, y_small = dd.Condenser(per_class=2).fit_resample(x, y)
@@ -76,35 +77,35 @@ class Condenser:
     self.random_state = random_state
 
   def fit(self, X, y) -> "Condenser":
-    """Checks the data and learns nothing, as samplers do.
+    """Checks the data, but learns nothing, as samplers do.
 
     Args:
-      X: as in `fit_resample`.
-      y: as in `fit_resample`.
+      X: see `fit_resample`.
+      y: see `fit_resample`.
 
     Raises:
-      DataError, ConfigError, ValueError, TypeError: as `fit_resample`.
+      DataError, ConfigError, ValueError, TypeError: see `fit_resample`.
     """
     self._source(X, y)
     return self
 
   def fit_resample(self, X, y):
-    """Distils data.
+    """Distils the data.
 
     Args:
-      X: [N, D] features, [N, H, W] or [N, H, W, C] images or [N, T, C] series:
-        an array, a list or a pandas frame of numbers.
-      y: [N] classes, numbers or texts: an array, a list or a pandas series.
+      X: [N, D] features, [N, H, W] or [N, H, W, C] images, or [N, T, C] series:
+        an array, a list or a pandas data frame of numbers.
+      y: [N] classes, numbers or strings: an array, a list or a pandas series.
 
     Returns:
-      `(X_small, y_small)` of the types of `X` and `y`, in their units and with
-      their dtypes, columns and names. Integers are rounded.
+      `(X_small, y_small)`, of the types of `X` and `y`, in the same units and
+      with the same dtypes, columns and names. Integers are rounded.
 
     Raises:
-      DataError, ValueError, TypeError: data that are sparse, have missing
-        values or are no classification task; a class with fewer samples than
-        `per_class`, unless the method starts from noise.
-      ConfigError: a method that learns labels, or another setting.
+      DataError, ValueError, TypeError: data are sparse, have missing values or
+        are not a classification task; or a class has fewer samples than
+        `per_class` and the method does not start from noise.
+      ConfigError: the method learns labels, or another setting is not possible.
     """
     source, columns = self._source(X, y)
     method = self._method(source)
@@ -119,7 +120,7 @@ class Condenser:
               columns), _labels_like(y, self.classes_[np.asarray(classes)]))
 
   def get_params(self, deep: bool = True) -> dict[str, Any]:
-    """The arguments, by name."""
+    """The arguments by name."""
     del deep
     names = list(inspect.signature(type(self).__init__).parameters)[1:]
     return {name: getattr(self, name) for name in names}
@@ -146,7 +147,7 @@ class Condenser:
     return f"{type(self).__name__}({', '.join(given)})"
 
   def __sklearn_clone__(self) -> "Condenser":
-    # Methods and networks do not change, and cannot all be copied.
+    # Methods and networks are never changed, and some cannot be copied.
     return type(self)(**self.get_params())
 
   def __sklearn_tags__(self):
@@ -160,11 +161,11 @@ class Condenser:
   def __getstate__(self) -> dict[str, Any]:
     state = dict(self.__dict__)
     if isinstance(self.method, Method) and self.method.name:
-      state["method"] = self.method.spec  # whose functions cannot be pickled
+      state["method"] = self.method.spec  # functions cannot be pickled
     return state
 
   def _source(self, x, y) -> tuple[Source, list | None]:
-    """Checked data, and the columns of a frame."""
+    """The checked data, and the columns of a data frame or None."""
     from sklearn.utils import column_or_1d
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import validate_data
@@ -174,7 +175,7 @@ class Condenser:
       values, _ = validate_data(
           self, x, y, ensure_2d=False, allow_nd=True, ensure_min_samples=2)
       values = values.astype(float) if values.dtype == bool else values
-    else:  # `from_arrays` names the column where something is wrong
+    else:  # errors of `from_arrays` name the column
       validate_data(self, x, y, skip_check_array=True)
       values = x
     y = column_or_1d(y, warn=True)
@@ -230,7 +231,7 @@ def _learns_labels(method: Method) -> str:
 
 
 def _like(given, samples: np.ndarray, columns: list | None):
-  """Samples [M, ...] in the type, the dtype and the shape of what was given."""
+  """Samples [M, ...] with the type, dtype and shape of the given data."""
   if columns is None:
     array = np.asarray(given)
     found = _cast(samples.reshape(-1, *array.shape[1:]), array.dtype)
@@ -245,7 +246,7 @@ def _like(given, samples: np.ndarray, columns: list | None):
 
 
 def _cast(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-  """Numbers in another type; integers are rounded and kept in its range."""
+  """Numbers as another dtype; integers are rounded and clipped to its range."""
   if dtype.kind in "bui":
     least, most = (0, 1) if dtype.kind == "b" else (
         np.iinfo(dtype).min, np.iinfo(dtype).max)

@@ -1,8 +1,8 @@
-"""Constants among what is learned: leaves that are whole numbers.
+"""Constants among learned codes: leaves of integers.
 
-Masks and indices belong to the codes that they decode, but have no gradient.
-Where gradients and updates are taken they are None, an empty branch of a tree,
-so that no optimizer, clipping or average sees them.
+Masks and indices belong to the codes that they decode, but have no gradient. In
+trees of gradients and updates they are None, an empty branch of a tree, so that
+no optimizer, clipping or average sees them.
 """
 
 import jax
@@ -21,11 +21,11 @@ def learnable(tree: PyTree) -> PyTree:
 
 
 def with_constants(floats: PyTree, tree: PyTree) -> PyTree:
-  """The inverse of `learnable`.
+  """The inverse of `learnable`: puts the constants back.
 
   Args:
-    floats: as of `learnable(tree)`, with any values.
-    tree: with the constants.
+    floats: a tree as `learnable(tree)` returns it, with any values.
+    tree: a tree with the constants.
   """
   return jax.tree.map(
       lambda new, old: old if new is None else new,

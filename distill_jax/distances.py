@@ -1,8 +1,8 @@
 """Distances between gradients, and between batches of features.
 
-Gradients are pytrees of parameters, the real one first; the gradient of a
-distance with respect to the second is what matching follows, so norms are
-guarded where a dead filter makes them zero. Features are [n, D] and [m, D].
+Gradients are pytrees of parameters, first the real one, then the synthetic one.
+Matching differentiates a distance with respect to the second, so norms are
+guarded against zero, the norm of a dead filter. Features are [n, D] and [m, D].
 
 By output: Zhao, Mopuri & Bilen, "Dataset Condensation with Gradient Matching",
 2020, arXiv 2006.05929, section 2.3. Means: Zhao & Bilen, "Dataset Condensation
@@ -25,8 +25,8 @@ _SMALL = 1e-6
 def by_output(real: PyTree, synthetic: PyTree) -> Array:
   """`sum_W sum_i 1 - cos(A_i, B_i)` over output nodes i of every tensor W.
 
-  The last axis of a tensor counts outputs: filters of a kernel, columns of a
-  dense layer, channels of a LayerNorm's map. Tensors of one axis (biases, the
+  The last axis of a tensor is that of outputs: filters of a kernel, columns of
+  a dense layer, channels of a LayerNorm's map. Tensors of one axis (biases, the
   scale and shift of other norms) contribute nothing, as in the published code.
   """
 
@@ -40,7 +40,7 @@ def by_output(real: PyTree, synthetic: PyTree) -> Array:
 
 
 def cosine(real: PyTree, synthetic: PyTree) -> Array:
-  """`1 - cos(A, B)` of all tensors as one vector."""
+  """`1 - cos(A, B)`, with all tensors joined into one vector."""
   a, b = (
       jnp.concatenate([leaf.ravel()
                        for leaf in jax.tree.leaves(tree)])
@@ -49,20 +49,20 @@ def cosine(real: PyTree, synthetic: PyTree) -> Array:
 
 
 def squared(real: PyTree, synthetic: PyTree) -> Array:
-  """`sum (A - B)^2` over all entries; the field's 'mse', which is no mean."""
+  """`sum (A - B)^2` over all entries; papers call it 'mse', but it is a sum."""
   return _total(lambda a, b: jnp.square(a - b).sum(), real, synthetic)
 
 
 def absolute(real: PyTree, synthetic: PyTree) -> Array:
-  """`sum |A - B|` over all entries; 'l1'."""
+  """`sum |A - B|` over all entries; called 'l1'."""
   return _total(lambda a, b: jnp.abs(a - b).sum(), real, synthetic)
 
 
 def of_kernels(distance: Callable) -> Callable:
-  """`distance` of the tensors of three axes or more alone.
+  """`distance` of only those tensors that have three axes or more.
 
-  Those are convolution kernels, and a LayerNorm's maps where there are any
-  (IDC, arXiv 2205.14959, as published).
+  These are convolution kernels, and a LayerNorm's maps if there are any (IDC,
+  arXiv 2205.14959, as published).
   """
 
   def chosen(real, synthetic):
@@ -111,11 +111,11 @@ def characteristic(amplitude: float = 0.5) -> Callable:
       sqrt( a (|P| - |Q|)^2 + (1 - a) 2 (|P| |Q| - Re P Re Q - Im P Im Q) )
 
   Wang et al., "Dataset Distillation with Neural Characteristic Function", 2025,
-  arXiv 2502.20653. Features are [cos, sin] of the phases at F frequencies,
-  [n, 2F], whose means are P and Q.
+  arXiv 2502.20653. Features [n, 2F] are [cos, sin] of the phases at F
+  frequencies; their means are P (real) and Q (synthetic).
 
   Args:
-    amplitude: a in [0, 1]; at 1/2 the root is |P - Q| / sqrt(2).
+    amplitude: a in [0, 1]; for 1/2 the root is |P - Q| / sqrt(2).
   """
 
   def distance(real, synthetic):
@@ -136,16 +136,16 @@ def _total(distance, real: PyTree, synthetic: PyTree) -> Array:
 
 
 def _cosine(a: Array, b: Array) -> Array:
-  """Along the first axis."""
+  """Cosine along the first axis."""
   return (a * b).sum(0) / (norm(a) * norm(b) + _SMALL)
 
 
 def norm(x: Array) -> Array:
-  """Euclidean, along the first axis; its gradient at zero is zero."""
+  """Euclidean norm along the first axis; its gradient at zero is zero."""
   return _root(jnp.square(x).sum(0))
 
 
 def _root(squares: Array) -> Array:
-  """Its gradient at zero is zero."""
+  """Square root; its gradient at zero is zero."""
   positive = squares > 0
   return jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1)), 0)

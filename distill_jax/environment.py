@@ -1,4 +1,4 @@
-"""Where a computation runs and what a result was made with."""
+"""The devices of a computation, and the versions that made a result."""
 
 import importlib.metadata
 import os
@@ -15,7 +15,7 @@ _PACKAGES = ("distill_jax", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
 def versions() -> dict[str, str]:
-  """Versions of Python and of the packages that decide a result."""
+  """Versions of Python and of the packages that results depend on."""
   found = {"python": system.python_version()}
   for package in _PACKAGES:
     try:
@@ -26,7 +26,7 @@ def versions() -> dict[str, str]:
 
 
 def device() -> str:
-  """The devices that are used, for people."""
+  """A description of the devices in use, for people."""
   kind, used = jax.devices()[0].device_kind, num_shards()
   if jax.default_backend() == "cpu":
     cores = num_cores()
@@ -36,17 +36,17 @@ def device() -> str:
 
 
 def num_cores() -> int:
-  """Processor cores that this process may use."""
+  """Number of processor cores that this process may use."""
   if hasattr(os, "sched_getaffinity"):
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1
 
 
 def free_memory() -> int | None:
-  """Bytes that programs may still take, of a device or of the host.
+  """Bytes of memory that programs may still take; None if unknown.
 
-  Of the first accelerator; on a CPU what Linux calls available, and what a
-  container is allowed. None if unknown.
+  On an accelerator, the free memory of the first local device. On a CPU, what
+  Linux calls available, or what a container allows if that is less.
   """
   if platform() != "cpu":
     stats = jax.local_devices()[0].memory_stats() or {}
@@ -72,7 +72,7 @@ def free_memory() -> int | None:
 
 
 def in_bytes(number: int) -> str:
-  """A number of bytes for people."""
+  """A number of bytes as text for people."""
   mebibytes = number / 2**20
   if mebibytes < 1000:
     return f"{mebibytes:.1f} MiB"
@@ -80,7 +80,7 @@ def in_bytes(number: int) -> str:
 
 
 def platform() -> str:
-  """The platform a computation traced now will run on: 'cpu', 'gpu', ..."""
+  """The platform that a computation traced now will run on: 'cpu' or 'gpu'."""
   config: Any = jax.config  # has settings as attributes
   device = config.jax_default_device
   if device is None:

@@ -1,14 +1,14 @@
-"""A distilled set for other programs and for the eye: .npz, .png, a folder.
+"""Exports a distilled set: .npz arrays, a .png picture, or a data set folder.
 
-A picture shows pixels in [0, 1], by a rule for each preprocessing, since
-distilled images leave the range of real ones:
+A picture shows pixels in [0, 1]. Distilled images leave the range of real ones,
+so each preprocessing has a rule:
 
   ZCA          invert, clip to the image's mean +- 2.5 of its standard
-               deviations, then stretch what is left to [0, 1] (the habit of
+               deviations, then stretch the result to [0, 1] (the habit of
                Cazenavette et al., 2022, arXiv 2203.11932)
   standardise  invert; an image within [0, 1] (give or take half a grey level)
-               is shown as it is, another is stretched from its least to its
-               largest value
+               is shown as it is, any other is stretched so that its smallest
+               value is 0 and its largest 1
 """
 
 import io
@@ -29,9 +29,9 @@ from distill_jax.labels import classes_of, classes_of_labels
 from distill_jax.preprocessing import ZCA
 from distill_jax.types import FilePath
 
-_NAMES = {"inputs": "x", "labels": "y"}  # what others call them
+_NAMES = {"inputs": "x", "labels": "y"}  # names in .npz files
 _PREFIX = "preprocessing/"
-_FOR_READERS = ("pixels", "class_names")  # derived, not read back
+_FOR_READERS = ("pixels", "class_names")  # derived, not read by `import_npz`
 _HALF_LEVEL = 0.5 / 255
 _STDS = 2.5
 _SMALLEST, _WIDEST, _GAP = 64, 20, 2  # pixels of an image, images, pixels
@@ -46,25 +46,26 @@ def export(
   """Writes a set for other programs; the ending of the path says how.
 
   Args:
-    artifact: what to write.
-    path: FILE.npz: `x` (model space), `y`, `step_sizes`, `order`,
-      `class_names`, the arrays of the preprocessing (`mean`, `std`), theta_0 as
-      `initial/...`, for images `pixels` in [0, 1], and the metadata as JSON
-      text in `distill_jax`; read it with `numpy.load(path)`, no pickle.
+    artifact: the set.
+    path: one of
+      FILE.npz: `x` (model space), `y`, `step_sizes`, `order`, `class_names`,
+      the arrays of the preprocessing (`mean`, `std`), theta_0 as `initial/...`,
+      for images also `pixels` in [0, 1], and the metadata as JSON text in
+      `distill_jax`. Read it with `numpy.load(path)`; it needs no pickle.
       FILE.png: a grid of images, one row per class, in the order of their
-      steps, going on below where a class has more than 20; in one line if no
-      class has more than one. It is written without Pillow.
-      FOLDER, without an ending: what Hugging Face's `load_dataset(FOLDER)`
-      reads, see `Artifact.to_datasets`, with the data set card in README.md and
-      the set itself in distilled.safetensors. The folder must be new or empty;
-      `pip install datasets` first.
-    report: of `dd.evaluate`, for the card.
-    licence: for the card; see `Artifact.card`.
+      steps. Classes with more than 20 images take several rows; if no class has
+      more than one image, all are in one line. It is written without Pillow.
+      FOLDER, without an ending: a data set that Hugging Face's
+      `load_dataset(FOLDER)` reads, see `Artifact.to_datasets`, with the data
+      set card in README.md and the set itself in distilled.safetensors. The
+      folder must be new or empty, and needs `pip install datasets`.
+    report: the report that `dd.evaluate` returned, for the card.
+    licence: the licence, for the card; see `Artifact.card`.
 
   Raises:
-    ValueError: another ending, a picture of what is not images, a folder that
-      is not empty, or `report` and `licence` without a card.
-    ArtifactError: the file could not be written; an older one is untouched.
+    ValueError: another ending, a picture of a set that is not of images, a
+      folder that is not empty, or `report` or `licence` without a folder.
+    ArtifactError: the file could not be written; an older one is unchanged.
     ImportError: a folder without the package datasets.
 
   Example:
@@ -108,10 +109,10 @@ def _folder(artifact: Artifact, path: Path, report, licence) -> None:
 
 
 def import_npz(path: FilePath) -> Artifact:
-  """Reads what `export` wrote; the codes are not in it.
+  """Reads a .npz file that `export` wrote; it has no codes.
 
   Raises:
-    ArtifactError: not such a file, or one that breaks a rule of the schema.
+    ArtifactError: the file was not exported, or breaks a rule of the schema.
   """
   try:
     with unpacking.arrays(Path(path), "path") as archive:
@@ -137,10 +138,10 @@ def import_npz(path: FilePath) -> Artifact:
 
 
 def to_pixels(artifact: Artifact) -> np.ndarray:
-  """The images [M, H, W, C] float32 in [0, 1], by the module's rule.
+  """The images [M, H, W, C] float32 in [0, 1], by the rule of this module.
 
   Raises:
-    ValueError: the set holds no images.
+    ValueError: the set is not of images.
   """
   if artifact.modality != "image":
     raise ValueError(
@@ -194,13 +195,14 @@ def picture(
   """The grid of `export(artifact, "set.png")` as the bytes of a PNG file.
 
   Args:
-    artifact: of images.
-    most: samples that are drawn, as many of each class; by default all.
-    side: pixels of an image at most; of larger ones every second, third, ...
-      pixel is drawn. By default all are.
+    artifact: a set of images.
+    most: largest number of samples to draw, equally many per class; by default
+      all.
+    side: largest side of an image in pixels; of larger images only every
+      second, third, ... pixel is drawn. By default all pixels.
 
   Raises:
-    ValueError: no images of 1 or 3 channels.
+    ValueError: the set is not of images with 1 or 3 channels.
   """
   images = to_pixels(artifact)
   if images.shape[-1] not in (1, 3):
@@ -214,7 +216,7 @@ def picture(
   height, width, channels = drawn.shape
   header = struct.pack(
       ">IIBBBBB", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)
-  # Each line begins with its filter, 0 for none.
+  # In a PNG, each line of pixels begins with its filter; 0 is none.
   lines = np.insert(drawn.reshape(height, -1), 0, 0, axis=1)
   return b"\x89PNG\r\n\x1a\n" + b"".join(
       _chunk(name, content)
@@ -224,7 +226,7 @@ def picture(
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:
-  """Of a PNG file: length, name, content and checksum."""
+  """A chunk of a PNG file: length, name, content and checksum."""
   whole = name + content
   return (
       struct.pack(">I", len(content)) + whole +
@@ -232,10 +234,10 @@ def _chunk(name: bytes, content: bytes) -> bytes:
 
 
 def _rows(artifact: Artifact, most: int | None) -> list[np.ndarray]:
-  """Samples of each row of the picture, at most so many in all."""
+  """The samples of each row of the picture, at most `most` in all."""
   used = np.asarray(artifact.order).ravel()
   used = used[np.sort(np.unique(used, return_index=True)[1])]
-  # One column says the second class above 1/2, or above 0 as a logit.
+  # One column means the second class above 1/2, or above 0 if it is a logit.
   of = classes_of_labels if artifact.label_space == "raw" else classes_of
   classes = np.asarray(of(np.asarray(artifact.labels)))[used]
   rows = [used[classes == name] for name in np.unique(classes)]
@@ -251,7 +253,7 @@ def _rows(artifact: Artifact, most: int | None) -> list[np.ndarray]:
 
 
 def _grid(images, rows):
-  """White paper with the images on it, small ones enlarged."""
+  """A white image with all images on it; small ones are enlarged."""
   scale = max(1, -(-_SMALLEST // max(images.shape[1:3])))
   images = images.repeat(scale, 1).repeat(scale, 2)
   _, height, width, channels = images.shape

@@ -2,16 +2,16 @@
 
 Foret et al., "Sharpness-Aware Minimization for Efficiently Improving
 Generalization", 2020, arXiv 2010.01412; Zhuang et al., "Surrogate Gap
-Minimization Improves Sharpness-Aware Training", 2022, arXiv 2203.08065, as
-FTD trains its experts (Du et al., "Minimizing the Accumulated Trajectory Error
-to Improve Dataset Distillation", 2023, arXiv 2211.11004). With g the gradient
-of a batch at theta and a step e to where its loss is higher,
+Minimization Improves Sharpness-Aware Training", 2022, arXiv 2203.08065. FTD
+trains its experts with them (Du et al., "Minimizing the Accumulated Trajectory
+Error to Improve Dataset Distillation", 2023, arXiv 2211.11004). g is the
+gradient of a batch at theta, and e a step that increases the loss:
 
     e  = rho theta^2 g / || |theta| g ||        (adaptive; else rho g / ||g||)
     g' = gradient of the same batch at theta + e
     direction = g' - a (g's part orthogonal to g')
 
-norms over all weights together. a = 0 is SAM.
+Norms are over all weights together. With a = 0 the direction is SAM's.
 """
 
 from collections.abc import Callable
@@ -24,8 +24,8 @@ from distill_jax.types import PyTree
 
 _SMALL = 1e-12
 
-# `(gradient_of, params) -> (value, aux), direction`, where `gradient_of` is
-# what `jax.value_and_grad` of a batch's loss returns, with aux.
+# `(gradient_of, params) -> (value, aux), direction`. `gradient_of` is the
+# `jax.value_and_grad` of a batch's loss, with aux.
 GradientRule = Callable[[Callable, PyTree], tuple]
 
 
@@ -39,15 +39,15 @@ def flat_minima(
     *,
     surrogate_gap: float = 0.0,
     adaptive: bool = True) -> GradientRule:
-  """SAM's direction, or GSAM's with a weight for the surrogate gap.
+  """SAM's direction; GSAM's if the surrogate gap has a weight.
 
   Args:
     radius: rho, positive.
-    surrogate_gap: a, at least 0.
-    adaptive: scale the step e by the weights.
+    surrogate_gap: a, weight of the surrogate gap, at least 0.
+    adaptive: whether the step e is scaled by the weights.
 
   Returns:
-    A rule for `inner_loop.training_step`; two gradients a step.
+    A rule for `inner_loop.training_step`; it takes two gradients per step.
   """
   if not radius > 0 or not surrogate_gap >= 0:
     raise ValueError(

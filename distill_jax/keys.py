@@ -1,4 +1,4 @@
-"""Random keys that users give."""
+"""Checks of random keys that users give."""
 
 import jax
 import jax.numpy as jnp
@@ -8,14 +8,16 @@ from distill_jax.errors import ConfigError
 
 
 def check_key(key, name: str = "key") -> None:
-  """Refuses what is not one random key, an integer above all.
+  """Raises an error unless a value is one random key.
+
+  The most common mistake is an integer.
 
   Args:
-    key: what a user gave.
-    name: of the argument.
+    key: the value that a user gave.
+    name: name of the argument, for messages.
 
   Raises:
-    ConfigError: anything but a typed key or the two numbers of an older one.
+    ConfigError: neither a typed key nor the two numbers of an older key.
   """
   dtype, shape = getattr(key, "dtype", None), np.shape(key)
   typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)

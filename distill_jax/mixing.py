@@ -1,4 +1,4 @@
-"""Transforms that mix samples with their labels.
+"""Transforms that mix samples and their labels.
 
 CutMix: Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers
 with Localizable Features", 2019, arXiv 1905.04899.
@@ -15,13 +15,13 @@ Mixing = Callable[[Array, Array, Array], tuple[Array, Array]]
 
 
 def cutmix(probability: float = 0.5) -> Mixing:
-  """Pastes one box of other images of the batch, and their labels by its area.
+  """Pastes a box of other images of the batch; mixes labels by its area.
 
-  The box has the shape of the image, its area is uniform in [0, 1) before the
-  border cuts it, and its centre lies anywhere. One box serves a batch.
+  The box has the proportions of the image. Its area is uniform in [0, 1) before
+  it is cut at the border, and its centre lies anywhere. A batch has one box.
 
   Args:
-    probability: that a batch is mixed, in [0, 1].
+    probability: probability that a batch is mixed, in [0, 1].
 
   Returns:
     `(key, images [B, H, W, C], labels [B, K]) -> images, labels`.

@@ -1,23 +1,24 @@
-"""All that a ridge probe needs of labelled features: sums of a stream.
+"""The sums over labelled features from which a ridge probe is fitted.
 
-A linear probe is fitted on features z [D] of a frozen network and rows y [K] of
-labels, both less their means m and ybar (normal equations; Hoerl & Kennard,
-"Ridge Regression", 1970):
+A linear probe is fitted on features z [D] of a frozen network and label rows y
+[K], both after subtracting their means m and ybar (normal equations; Hoerl &
+Kennard, "Ridge Regression", 1970):
 
     G = sum (z - m)(z - m)',  B = sum (z - m)(y - ybar)'
     W = (G + lam I)^-1 B,     f(z) = (z - m)' W + ybar
 
 G, B, m and ybar follow from the counts and sums of each class and from
 `sum z z'`: C + C D + D^2 numbers, however many samples there are. They add up
-over chunks, shards, clients and tasks, and what was added can be taken away
-again. They are kept about the origin, in float64 whatever the features are and
-whether or not JAX has it on; features whose mean is thousands of times their
-spread are standardised first, by one record for all shards.
+over chunks, shards, clients and tasks, and samples that were added can be
+subtracted again. The sums are not centred, and are float64 whatever the
+features are and whether or not JAX has x64 on. Features whose mean is thousands
+of times their spread should be standardised first, by one record for all
+shards.
 
-Moments of few samples give these samples away: they are no means of privacy.
+Moments of few samples reveal these samples: they do not give privacy.
 
-Label rows are those of `labels.centred_rows`, so that what is predicted is read
-by `labels.classes_of`, also where two classes have one output.
+Label rows are those of `labels.centred_rows`, so that `labels.classes_of` reads
+predictions, also if two classes share one output.
 """
 
 from typing import Any, NamedTuple
@@ -31,12 +32,12 @@ from distill_jax.labels import classes_of, num_outputs
 
 
 class Moments(NamedTuple):
-  """Sums over N labelled features; `a + b` and `a - b` add and withdraw.
+  """Sums over N labelled features; `a + b` adds samples, `a - b` removes them.
 
   Attributes:
-    counts: [C] int64, samples of each of the C classes.
+    counts: [C] int64, number of samples of each of the C classes.
     sums: [C, D] float64, sum of z over each class.
-    products: [D, D] float64, sum of z z' over all.
+    products: [D, D] float64, sum of z z' over all samples.
   """
 
   counts: np.ndarray
@@ -49,12 +50,12 @@ class Moments(NamedTuple):
         f"features, {self.num_classes} classes")
 
   def __add__(self, other: "Moments") -> "Moments":
-    """The moments of both; a tuple would append."""
+    """The moments of both together (tuples would be joined)."""
     _check_alike(self, other)
     return Moments(*(a + b for a, b in zip(self, other, strict=True)))
 
   def __sub__(self, other: "Moments") -> "Moments":
-    """The moments without those of samples that are withdrawn."""
+    """The moments without the samples of `other`."""
     _check_alike(self, other)
     if (other.counts > self.counts).any():
       raise ValueError(
@@ -65,54 +66,54 @@ class Moments(NamedTuple):
 
   @property
   def num_samples(self) -> int:
-    """N."""
+    """N, the number of samples."""
     return int(self.counts.sum())
 
   @property
   def num_classes(self) -> int:
-    """C."""
+    """C, the number of classes."""
     return len(self.counts)
 
   @property
   def num_features(self) -> int:
-    """D."""
+    """D, the number of features."""
     return self.sums.shape[1]
 
   @property
   def z_mean(self) -> np.ndarray:
-    """m [D]."""
+    """m [D], the mean of the features."""
     return self.sums.sum(0) / self.num_samples
 
   @property
   def y_mean(self) -> np.ndarray:
-    """ybar [K]: the share of each class less 1 / C."""
+    """ybar [K], the share of each class minus 1 / C."""
     shares = self.counts / self.num_samples - 1 / self.num_classes
     return _outputs(shares)
 
   @property
   def class_means(self) -> np.ndarray:
-    """[C, D]; NaN for a class without samples."""
+    """Mean feature of each class, [C, D]; NaN for a class without samples."""
     with np.errstate(divide="ignore", invalid="ignore"):
       return self.sums / self.counts[:, None]
 
   @property
   def gram(self) -> np.ndarray:
-    """G [D, D]."""
+    """G [D, D], the centred Gram matrix."""
     mean = self.z_mean
     return self.products - self.num_samples * np.outer(mean, mean)
 
   @property
   def cross(self) -> np.ndarray:
-    """B [D, K]."""
+    """B [D, K], the centred cross-products with label rows."""
     centred = self.sums - self.counts[:, None] * self.z_mean
     return _outputs(centred).T
 
   @property
   def scale(self) -> float:
-    """tr(G) / D, the mean eigenvalue; the unit in which to choose a ridge.
+    """tr(G) / D, the mean eigenvalue of G; the unit in which to choose a ridge.
 
-    It grows with N, as the ridge must for the same probe: 1e-3 times the scale
-    means the same for a shard and for all data.
+    It grows with N, and so must the ridge for the same probe: 1e-3 times the
+    scale means the same for a shard and for all data.
     """
     return float(np.trace(self.gram) / self.num_features)
 
@@ -122,8 +123,8 @@ class Probe(NamedTuple):
 
   Attributes:
     weights: W [D, K] float64.
-    z_mean: m [D].
-    y_mean: ybar [K].
+    z_mean: m [D], the mean of the features.
+    y_mean: ybar [K], the mean of the label rows.
   """
 
   weights: np.ndarray
@@ -136,7 +137,7 @@ class Probe(NamedTuple):
     return centred @ self.weights + self.y_mean
 
   def classes(self, features: ArrayLike) -> np.ndarray:
-    """The class [B] int32 of features [B, D]."""
+    """The predicted classes [B] int32 of features [B, D]."""
     return np.asarray(classes_of(self.outputs(features)))
 
 
@@ -152,10 +153,10 @@ def moments_of(
     features: [N, D] numbers.
     classes: [N] int, 0..C-1.
     num_classes: C, at least 2. A shard may lack some classes.
-    rows: samples taken to float64 at once.
+    rows: number of samples converted to float64 at once.
 
   Raises:
-    ValueError: shapes that do not fit, no such class, or values that are not
+    ValueError: shapes do not fit, a class does not exist, or values are not
       finite.
   """
   classes = np.asarray(classes)
@@ -192,10 +193,10 @@ def split_moments(split: Split, *, rows: int = 4096) -> Moments:
 
   Args:
     split: a `data.Split` of inputs [N, D].
-    rows: samples encoded at once.
+    rows: number of samples encoded at once.
 
   Raises:
-    ValueError: as `moments_of`.
+    ValueError: inputs are not [N, D]; see also `moments_of`.
   """
   if split.inputs.ndim != 2:
     raise ValueError(
@@ -216,8 +217,8 @@ def ridge_probe(moments: Moments, ridge: float) -> Probe:
   """The probe of all samples, `W = (G + ridge I)^-1 B`.
 
   Args:
-    moments: of at least one sample.
-    ridge: lam, positive and absolute; see `Moments.scale`.
+    moments: moments of at least one sample.
+    ridge: lam, positive; an absolute number, see `Moments.scale`.
   """
   check(moments, ridge)
   gram = moments.gram + ridge * np.eye(moments.num_features)
@@ -226,10 +227,10 @@ def ridge_probe(moments: Moments, ridge: float) -> Probe:
 
 
 def check(moments: Moments, ridge: float) -> None:
-  """Refuses what no probe can be fitted on.
+  """Raises an error if no probe can be fitted.
 
   Raises:
-    ValueError: no samples, or a ridge that is not positive.
+    ValueError: there are no samples, or the ridge is not positive.
   """
   if not moments.num_samples:
     raise ValueError("`moments` must be of at least one sample; got none.")
@@ -238,7 +239,7 @@ def check(moments: Moments, ridge: float) -> None:
 
 
 def _outputs(columns: np.ndarray) -> np.ndarray:
-  """Of numbers for each class those of the outputs: class 1 alone for two."""
+  """Selects outputs of columns per class: for two classes only class 1."""
   return columns[-num_outputs(len(columns)):]
 
 

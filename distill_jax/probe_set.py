@@ -1,11 +1,11 @@
-"""A set of feature points together with the ridge probe that is fitted on it.
+"""A set of feature points, together with the ridge probe that is fitted on it.
 
     f(z) = (z - m)' W + offset
     argmin_W  sum_i w_i |f(z_i) - y_i|^2 + lam_s |W|^2
 
-m and the offset are those of the real data, whatever the mean of the points.
-`frozen_features` makes such sets; any points may be wrapped in one. Labels are
-centred, whatever made them: see `labels.centred_rows`.
+m and the offset are those of the real data, whatever the mean of the points is.
+`frozen_features` makes such sets, and any points may be wrapped in one. Labels
+are always centred, see `labels.centred_rows`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,25 +19,25 @@ from distill_jax.errors import ArtifactError
 from distill_jax.labels import centred_rows, classes_of_labels, uncentred
 from distill_jax.moments import Probe
 
-# What `probe_artifact` keeps in `extra`.
+# The fields that `probe_artifact` stores in `extra`.
 _FITTING = ("weights", "ridge", "input_offset", "label_offset")
 
 
 class ProbeSet(NamedTuple):
-  """Labelled points and how a probe is fitted on them; float64, on the host.
+  """Labelled points and how a probe is fitted on them; NumPy, float64.
 
   Attributes:
     inputs: z_i [M, D], in the space of the features.
     labels: y_i [M, K], centred.
     weights: w_i [M], positive.
-    ridge: lam_s, absolute. Where a set is exact for every ridge, replace it by
-      any other.
-    input_offset: m [D], of the real data.
-    label_offset: [K], what is predicted at m.
-    method: what made it.
-    keeps_sums: whether the points have the Gram matrix and the cross-products
-      of the real features about their mean, exactly or as nearly as so many
-      points can. Only such sets can be joined.
+    ridge: lam_s, an absolute number. If a set is exact for every ridge, it may
+      be replaced.
+    input_offset: m [D], mean of the real features.
+    label_offset: [K], the prediction at m.
+    method: name of the method that made it.
+    keeps_sums: whether the points have the same Gram matrix and cross-products
+      as the real features about their mean, exactly or as nearly as M points
+      can. Only such sets can be joined.
   """
 
   inputs: np.ndarray
@@ -56,7 +56,7 @@ class ProbeSet(NamedTuple):
 
 
 def fit_probe(probe_set: ProbeSet) -> Probe:
-  """The probe that a set gives, in float64."""
+  """The probe that is fitted on a set, in float64."""
   root = np.sqrt(probe_set.weights)[:, None]
   z = root * (probe_set.inputs - probe_set.input_offset)
   y = root * (probe_set.labels - probe_set.label_offset)
@@ -75,17 +75,18 @@ def probe_artifact(
     source: Source,
     *,
     provenance=None) -> artifact.Artifact:
-  """A set as an `Artifact`, for `evaluate_set(..., learner=linear_probe())`.
+  """Makes an `Artifact` of a probe set.
 
-  Arrays become float32. The weights, the ridge and the offsets travel in
-  `extra`, and are counted in its bytes; its recipe, for networks, knows nothing
-  of them.
+  It is for `evaluate_set(..., learner=linear_probe())`. Arrays become float32.
+  The weights, the ridge and the offsets are stored in `extra`, and its bytes
+  count them. The recipe of the artifact, which is for networks, does not use
+  them.
 
   Args:
-    probe_set: in the model space of the source.
-    source: the `data.Source` whose moments it was made of: names,
-      preprocessing.
-    provenance: as in `to_artifact`.
+    probe_set: a set in the model space of the source.
+    source: the `data.Source` that its moments were made of; it gives class
+      names and preprocessing.
+    provenance: see `to_artifact`.
   """
   extra = schema.nested(
       "extra", {
@@ -113,10 +114,10 @@ def probe_artifact(
 
 
 def with_extra(made: artifact.Artifact, extra) -> artifact.Artifact:
-  """A set that brings its probe along, in its bytes too.
+  """Adds a probe to a set, and to its bytes.
 
   Args:
-    made: without.
+    made: the set without a probe.
     extra: `{"probe": {name: array}}`.
   """
   sizes = {k: v for k, v in made.storage_bytes.items() if k != "probe"}
@@ -131,25 +132,27 @@ def with_extra(made: artifact.Artifact, extra) -> artifact.Artifact:
 
 
 def pooled(sets: Sequence[artifact.Artifact]) -> dict[str, Any]:
-  """Points of the union of sets, and how a probe is fitted on them.
+  """The points of the union of sets, and how a probe is fitted on them.
 
-  Where the points of a set have the Gram matrix and cross-products of its real
-  features about their mean, so has the union those of all real features: about
-  the common mean m, for sets c of n_c real samples,
+  If the points of each set have the same Gram matrix and cross-products as its
+  real features about their mean, the union has those of all real features about
+  the common mean m. For sets c of n_c real samples,
 
     G = sum_c G_c + n_c (m_c - m)(m_c - m)'
 
-  the points of each set moved to m, and one more point of weight n_c at m_c.
+  The points of each set are therefore moved to m, and one more point of weight
+  n_c is added at m_c.
 
   Args:
-    sets: of `probe_artifact`, of features of one source.
+    sets: sets of `probe_artifact`, for features of one source.
 
   Returns:
-    `inputs`, `labels`, and `extra` of the union, whose ridge is the sum.
+    `inputs`, `labels` and `extra` of the union, whose ridge is the sum of
+    ridges.
 
   Raises:
-    ArtifactError: the points of a set keep its own probe alone, from which that
-      of the union does not follow.
+    ArtifactError: the points of a set only keep its own probe, from which the
+      probe of the union does not follow.
   """
   for one in sets:
     if not one.provenance.get("keeps_sums", False):
@@ -179,11 +182,11 @@ def pooled(sets: Sequence[artifact.Artifact]) -> dict[str, Any]:
 
 
 def has_probe(made: artifact.Artifact) -> bool:
-  """Whether a set brings along how a probe is fitted on it."""
+  """Whether a set says how a probe is fitted on it."""
   return isinstance(made.extra, Mapping) and "probe" in made.extra
 
 
 def _exact(labels, num_classes):
-  """Hard labels to the last bit of float32, by which a file tells them."""
+  """Hard labels, exact to the last bit, as a file recognises them."""
   rows = centred_rows(classes_of_labels(uncentred(labels)), num_classes)
   return rows if np.allclose(labels, rows, rtol=0, atol=1e-6) else labels

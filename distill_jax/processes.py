@@ -1,8 +1,8 @@
-"""Several processes that do one run together, on one machine or on many.
+"""Several processes that carry out one run, on one machine or on many.
 
-Every process runs the same program and holds the data; what is shared out over
-devices is shared out over those of all processes (JAX's own runtime, `jit` over
-a mesh). The first process alone writes files and speaks.
+Every process runs the same program and holds the data. Work that is shared over
+devices is shared over those of all processes (by JAX: `jit` over a mesh). Only
+the first process writes files and prints.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ _HEARTBEAT = 25  # seconds of silence after which a process counts as lost
 
 
 class _Own:
-  """What this process knows of the others."""
+  """Whether this process has joined others."""
 
   joined = False
 
@@ -32,20 +32,20 @@ def join(
     together: bool = False) -> bool:
   """Joins the other processes of a run; call it before any computation.
 
-  Without arguments it joins those that Slurm (`srun`) started beside this one,
-  if there are any.
+  Without arguments, it joins the processes that Slurm (`srun`) started together
+  with this one, if there are any.
 
   Args:
     coordinator: HOST:PORT, where the first process can be reached.
-    num_processes: how many there are.
-    process_id: 0 for the first.
-    together: leaves it to JAX to find the others, as on a pod of TPUs.
+    num_processes: number of processes.
+    process_id: number of this process, 0 for the first.
+    together: whether JAX finds the other processes, as on a TPU pod.
 
   Returns:
-    Whether there are others.
+    Whether there are other processes.
 
   Raises:
-    ConfigError: some of the arguments without the others, or a number out of
+    ConfigError: only some of the arguments are given, or a number is out of
       its range.
   """
   given = coordinator, num_processes, process_id
@@ -68,12 +68,12 @@ def joined() -> bool:
 
 
 def is_first() -> bool:
-  """Whether this process writes files and speaks."""
+  """Whether this process writes files and prints."""
   return not _Own.joined or jax.process_index() == 0
 
 
 def largest(value: int) -> int:
-  """The largest of the numbers that the processes give; all must call it."""
+  """The largest of the processes' numbers; every process must call it."""
   if not _Own.joined:
     return value
   return int(np.max(multihost_utils.process_allgather(np.array(value))))
@@ -81,7 +81,7 @@ def largest(value: int) -> int:
 
 @contextlib.contextmanager
 def in_turn():
-  """The first process does what is within, then all others do."""
+  """A context that the first process runs first, then all others."""
   if not is_first():
     wait()
   yield
@@ -90,7 +90,7 @@ def in_turn():
 
 
 def wait() -> None:
-  """Waits for the other processes: what the first wrote can be read now."""
+  """Waits for the other processes, for example until the first has written."""
   if _Own.joined:
     multihost_utils.sync_global_devices("files")
 

@@ -1,9 +1,10 @@
-"""The crops of real images that a teacher is surest of: RDED's selection.
+"""RDED's selection: the crops of real images with the lowest teacher loss.
 
 Sun et al., "On the Diversity and Realism of Distilled Dataset: An Efficient
-Dataset Distillation Paradigm", 2023, arXiv 2312.03526. Of each class some real
-images are drawn, and some crops of each; the crop of smallest cross-entropy
-stands for its image, and the crops of smallest cross-entropy are kept.
+Dataset Distillation Paradigm", 2023, arXiv 2312.03526. For each class, some
+real images are drawn, and some crops of each image. Of each image, the crop
+with the smallest cross-entropy is a candidate, and the candidates with the
+smallest cross-entropy are selected.
 """
 
 from collections.abc import Callable
@@ -29,25 +30,27 @@ def surest(
     candidates: int = 300,
     num_crops: int = 5,
     least_area: float = 0.08) -> Array:
-  """Crops of real images by what a teacher says of them: [M, ...].
+  """Selects the crops of real images with the lowest teacher loss: [M, ...].
 
-  Rows of one class are in the order of their cross-entropy, smallest first.
+  Rows of one class are sorted by their cross-entropy, smallest first.
 
   Args:
     key: consumed; class c uses `fold_in(key, c)`.
     split: real data.
     classes: [M] int, the class of each row, which must have real samples.
-    outputs: `(teacher, inputs [B, ...]) -> logits [B, K]`; build it once.
-    teacher: its variables.
-    candidates: real samples of a class that are drawn, without replacement; at
-      least as many as it has rows, at most all. Where these are fewer than its
-      rows, rows repeat.
-    num_crops: of each image; 0 for the whole image alone, as for data that are
-      no images.
-    least_area: of a crop; see `augmentation.resized_crop`.
+    outputs: `(teacher, inputs [B, ...]) -> logits [B, K]`. Build it once: a new
+      function is compiled again.
+    teacher: variables of the teacher.
+    candidates: number of real samples drawn per class, without replacement. It
+      is raised to the number of rows of the class, and lowered to the number of
+      its samples. If a class has fewer samples than rows, rows repeat.
+    num_crops: crops per image; 0 for only the whole image, as for data that are
+      not images.
+    least_area: smallest area of a crop; see `augmentation.resized_crop`.
 
   Raises:
-    ValueError: a number out of its range, or crops of what is no image.
+    ValueError: a number is out of its range, or crops of data that are not
+      images.
   """
   if candidates < 1 or num_crops < 0:
     raise ValueError(
@@ -65,8 +68,8 @@ def surest(
   for c in np.unique(classes):
     k_draw, k_crops = jax.random.split(jax.random.fold_in(key, int(c)))
     rows, num = np.flatnonzero(classes == c), min(size, int(counts[c]))
-    # As many for each class, so that one program serves all: the first `num`
-    # are drawn, and repeated.
+    # Equally many indices for each class, so that one program serves all: the
+    # first `num` are drawn, and then repeated.
     order = np.asarray(jax.random.uniform(k_draw, (width,)))
     order = np.where(np.arange(width) < counts[c], order, 2.0)
     place = np.resize(order.argsort(kind="stable")[:num], size)
@@ -92,11 +95,11 @@ def best_crops(
   Args:
     key: consumed; image i uses the i-th of its children.
     inputs: [n, ...] of one class, in model space.
-    label: [K], the row of that class.
-    teacher: as in `surest`.
-    outputs: as in `surest`.
-    num_crops: of each image; 0 for the image itself.
-    least_area: of a crop.
+    label: [K], the label row of that class.
+    teacher: see `surest`.
+    outputs: see `surest`.
+    num_crops: crops per image; 0 for only the whole image.
+    least_area: smallest area of a crop.
   """
   crop = resized_crop(least_area) if num_crops else None
 

@@ -1,16 +1,17 @@
-"""Exclusive segments: each part of a set is distilled on the hard real samples.
+"""Exclusive segments: each part of a set is distilled from hard real samples.
 
 After an anonymous draft, "Dataset Distillation by Learning Exclusive
-Information" (EDD), of which we know the first sections only:
+Information" (EDD), of which only the first sections are known to us:
 
     R_1 = R;  for k = 1..P:  distil S_k on R_k beside the frozen S_1..S_{k-1},
     train a network on S_1..S_k, and let R_{k+1} be the real samples that it
     gets wrong and a share of those that it gets right
 
-The draft leaves choices open; ours are arguments, or these: one network is
-trained on all segments so far; it classifies all real samples again each time,
-so forgotten samples come back; every class keeps a minimum number of samples.
-The function that distils a segment is an argument, so any objective serves.
+The draft leaves choices open. Some of ours are arguments. The others are: one
+network is trained on all segments so far; it classifies all real samples again
+each time, so that forgotten samples return; and every class keeps a minimum
+number of samples. The function that distils a segment is an argument, so that
+any objective can be used.
 """
 
 from collections.abc import Callable
@@ -28,10 +29,12 @@ from distill_jax.types import Array, Distilled, Samples, TrainingSet
 
 
 class Segment(NamedTuple):
-  """Attributes:
+  """A segment of a set.
+
+  Attributes:
     distilled: the learned segment.
-    samples: decoded and frozen.
-    rows: [n] int, the real training samples it was distilled on.
+    samples: its decoded samples, which are frozen.
+    rows: [n] int, the real training samples that it was distilled on.
     correct: [N] bool, the real training samples that a network trained on all
       segments up to this one classifies correctly.
   """
@@ -43,9 +46,12 @@ class Segment(NamedTuple):
 
 
 class Updates(NamedTuple):
-  """Attributes:
-    cosine: mean over classes and pairs of samples of a class, in [-1, 1].
-    norm: mean Euclidean norm over samples.
+  """How samples moved while they were distilled.
+
+  Attributes:
+    cosine: mean cosine of the movements of two samples of a class, over classes
+      and pairs, in [-1, 1].
+    norm: mean Euclidean norm of the movements, over samples.
   """
 
   cosine: float
@@ -67,16 +73,16 @@ def exclusive_segments(
   Args:
     key: consumed.
     split: real training data, a `data.Split`.
-    distil: `(key, rows, earlier) -> Distilled` of one segment. `rows` are the
-      real samples to match (the first segment's are all); `Source.narrow` and
-      `Source.take` make a source of them. The samples of the segments `earlier`
-      are for an anchor.
+    distil: `(key, rows, earlier) -> Distilled`, distils one segment. `rows` are
+      the real samples to match, all for the first segment; `Source.narrow` and
+      `Source.take` make a source of them. `earlier` are the segments so far,
+      whose samples are for an anchor.
     decode: an estimator's `samples`.
-    learner: trained on the segments so far to find the hard samples.
+    learner: it is trained on the segments so far, to find the hard samples.
     num_segments: P, at least 1. With one, `distil` is called once on all data.
     drop_correct: share of the correctly classified samples of each class that
-      the next segment does not see.
-    at_least: the minimum number of samples of a class, if it has as many.
+      the next segment does not see, in [0, 1].
+    at_least: smallest number of samples that a class keeps, if it has as many.
 
   Returns:
     P segments; `union` joins their samples.
@@ -113,14 +119,14 @@ def union(segments: list[Segment]) -> Samples:
 def hard_rows(
     key: Array, labels: np.ndarray, correct: np.ndarray, *, drop_correct: float,
     at_least: int) -> np.ndarray:
-  """Rows that the next segment sees, in their order.
+  """The rows that the next segment sees, ascending.
 
   Args:
-    key: consumed; which correct samples are dropped.
+    key: consumed; draws the correct samples that are dropped.
     labels: [N] int.
     correct: [N] bool.
-    drop_correct: share of the correct ones of each class that is dropped.
-    at_least: rows a class keeps, as far as it has them.
+    drop_correct: share of the correct samples of each class that is dropped.
+    at_least: number of rows that a class keeps, if it has as many.
   """
   kept, shuffled = [], np.asarray(jax.random.permutation(key, len(labels)))
   for c in np.unique(labels):
@@ -133,7 +139,7 @@ def hard_rows(
 
 
 def forgotten(segments: list[Segment]) -> np.ndarray:
-  """[P - 1] counts of real samples right before a segment, wrong after it."""
+  """Numbers [P - 1] of real samples correct before a segment, wrong after."""
   return np.array([
       int((before.correct & ~after.correct).sum())
       for before, after in zip(segments, segments[1:], strict=False)
@@ -141,12 +147,12 @@ def forgotten(segments: list[Segment]) -> np.ndarray:
 
 
 def updates(start: Array, end: Array, members: Array) -> Updates:
-  """How samples moved while they were distilled.
+  """Measures how samples moved while they were distilled.
 
   Args:
     start: [M, ...] samples or codes before.
-    end: [M, ...] after.
-    members: [K, m] int, those of each class, at least two.
+    end: [M, ...] the same after.
+    members: [K, m] int, the samples of each class, at least two.
   """
   members = np.asarray(members)
   if members.shape[1] < 2:

@@ -1,4 +1,4 @@
-"""Specifications: a factory's name and JSON settings, and back.
+"""Specifications: the name of a factory and its JSON settings, and back.
 
     {"name": "convnet", "depth": 3, "width": 128, ...}
 
@@ -16,15 +16,15 @@ from distill_jax.choices import nearest, one_of
 from distill_jax.errors import ConfigError, shown
 from distill_jax.types import Spec
 
-# The least and the most of a setting's numbers; "" for all other settings. A
-# file may claim anything: nothing larger is ever built.
+# Smallest and largest values of settings; "" stands for all other settings. A
+# file may state any number, but nothing larger is ever built.
 LIMITS = {
     "": (-1e7, 1e7),
     **dict.fromkeys(("channels", "hidden", "width", "widths"), (1, 2**14)),
     **dict.fromkeys(("heads", "patch", "size", "windows"), (1, 256)),
     **dict.fromkeys(("depth", "num_layers"), (0, 256))
 }
-_MOST_ENTRIES = 256  # of a list of numbers
+_MOST_ENTRIES = 256  # longest list of numbers
 _KINDS = {
     bool: (bool, "true or false"),
     int: (int, "a whole number"),
@@ -37,18 +37,18 @@ Describe = Callable[[str, dict[str, Any]], Mapping[str, Any]]
 
 
 def named(name: str, settings: dict[str, Any]) -> dict[str, Any]:
-  """The usual form: the factory's name, then its settings."""
+  """The usual specification: the factory's name, then its settings."""
   return {"name": name, **settings}
 
 
 def specified(describe: Describe = named) -> Callable[[Callable], Callable]:
-  """Decorates a factory, whose products then carry their specification.
+  """Decorates a factory so that its products carry their specification.
 
   Settings are the keyword-only arguments and those with a default, whether
   given or not. A product with a setting that is not a JSON value gets `()`.
 
   Args:
-    describe: `(name, settings) -> specification`; raises `ConfigError` for a
+    describe: `(name, settings) -> specification`; it raises `ConfigError` for a
       setting without a name.
   """
 
@@ -75,7 +75,7 @@ def specified(describe: Describe = named) -> Callable[[Callable], Callable]:
 
 
 def with_spec(product, spec: Spec):
-  """A record, or a function, that carries this specification."""
+  """Returns a record or function that carries a specification."""
   if hasattr(product, "_replace"):
     return product._replace(spec=spec)
   product.spec = spec
@@ -85,15 +85,15 @@ def with_spec(product, spec: Spec):
 def check(
     field: str, settings: Mapping[str, Any], defaults: Mapping[str,
                                                                Any]) -> None:
-  """Refuses settings of another kind than their defaults, or out of limits.
+  """Raises an error if settings differ in type from defaults, or exceed limits.
 
   Args:
-    field: what messages call the specification.
-    settings: by name.
-    defaults: by name; any kind will do where there is none.
+    field: name of the specification, for messages.
+    settings: values by name.
+    defaults: defaults by name; settings without a default may have any type.
 
   Raises:
-    ConfigError: naming the setting.
+    ConfigError: the message names the setting.
   """
   for name, value in settings.items():
     default = defaults.get(name)
@@ -112,10 +112,10 @@ def check(
 
 
 def check_limits(field: str, settings: Mapping[str, Any]) -> None:
-  """Refuses numbers out of `LIMITS`.
+  """Raises an error if a number exceeds `LIMITS`.
 
   Raises:
-    ConfigError: naming the setting.
+    ConfigError: the message names the setting.
   """
   for name, value in settings.items():
     least, most = LIMITS.get(name, LIMITS[""])
@@ -132,16 +132,16 @@ def check_limits(field: str, settings: Mapping[str, Any]) -> None:
 
 
 def build(factories: Mapping[str, Callable], field: str, spec, *args) -> Any:
-  """What a factory makes of a specification.
+  """Calls the factory that a specification names.
 
   Args:
-    factories: by name.
-    field: what messages call the specification.
+    factories: factories by name.
+    field: name of the specification, for messages.
     spec: `{"name": ..., **settings}`.
-    *args: the factory's positional arguments.
+    *args: positional arguments of the factory.
 
   Raises:
-    ConfigError: an unknown name or setting, or one that is missing.
+    ConfigError: a name or a setting is unknown, or a setting is missing.
   """
   settings = dict(spec)
   name = settings.pop("name", None)
@@ -163,16 +163,16 @@ def build(factories: Mapping[str, Callable], field: str, spec, *args) -> Any:
 
 
 def frozen(spec: Mapping[str, Any] | Spec) -> Spec:
-  """Pairs of names and values, lists as tuples.
+  """A specification as pairs of names and values, with lists as tuples.
 
   Raises:
-    ConfigError: a value is not JSON's.
+    ConfigError: a value is not a JSON value.
   """
   return tuple((name, _frozen(value)) for name, value in dict(spec).items())
 
 
 def thawed(spec: Spec) -> dict[str, Any]:
-  """A JSON object, tuples as lists."""
+  """A specification as a JSON object, with tuples as lists."""
   return {name: _thawed(value) for name, value in spec}
 
 

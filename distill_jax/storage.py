@@ -1,8 +1,8 @@
-"""Tensors and a JSON document in one file that appears whole or not at all.
+"""Writes tensors and a JSON document to one file, atomically.
 
-The format is safetensors, which holds plain numbers: reading a file cannot run
-code. The document stands in its metadata under the key `distill_jax`, with a
-SHA-256 over itself and the tensors, so that a changed byte is noticed.
+The format is safetensors, which only holds numbers: reading a file cannot run
+code. The document is in the file's metadata under the key `distill_jax`, with a
+SHA-256 of itself and the tensors, so that a changed byte is noticed.
 """
 
 import contextlib
@@ -29,22 +29,22 @@ _DTYPES = {
     "BOOL", "U8", "I8", "U16", "I16", "F16", "BF16", "U32", "I32", "F32", "U64",
     "I64", "F64", "C64"
 }
-_DEPTH = 64  # of lists and dicts in each other
+_DEPTH = 64  # deepest nesting of lists and dicts
 
 Tensors = dict[str, np.ndarray]
 
 
 class _Own:
-  """What this process may do."""
+  """Whether this process writes files."""
 
   writes = True
 
 
 def only_read() -> None:
-  """From now on this process changes no file and takes no lock.
+  """From now on, this process changes no file and takes no lock.
 
-  For all but the first of several processes that do the same: what they would
-  write, the first one writes.
+  It is for all but the first of several processes that do the same: the first
+  one writes what they would write.
   """
   _Own.writes = False
 
@@ -53,12 +53,12 @@ def write(path: FilePath, tensors: Tensors, document: dict[str, Any]) -> None:
   """Writes a file atomically.
 
   Args:
-    path: of the file; its folder exists.
+    path: path of the file; its folder must exist.
     tensors: arrays by name.
     document: JSON values.
 
   Raises:
-    OSError: the file could not be written; an older one is untouched.
+    OSError: the file could not be written; an older one is unchanged.
     TypeError, ValueError: the document is not JSON.
   """
   if not _Own.writes:
@@ -70,15 +70,15 @@ def write(path: FilePath, tensors: Tensors, document: dict[str, Any]) -> None:
 
 
 def read(path: FilePath) -> tuple[Tensors, dict[str, Any] | None]:
-  """Reads a file; the checksum is left to `check`.
+  """Reads a file; `check` compares the checksum.
 
   Returns:
-    The tensors, and the document, or None where there is none.
+    The tensors, and the document or None.
 
   Raises:
     OSError: the file cannot be opened.
-    ValueError: it is no safetensors file, is cut short, or holds tensors or a
-      document of another kind.
+    ValueError: it is not a safetensors file, is cut short, or holds tensors or
+      a document of another kind.
   """
   try:
     with safe_open(regular(path), framework="np") as file:
@@ -95,10 +95,10 @@ def read(path: FilePath) -> tuple[Tensors, dict[str, Any] | None]:
 
 
 def document(path: FilePath) -> dict[str, Any] | None:
-  """The document alone, whatever the size of the tensors.
+  """Reads only the document, whatever the size of the tensors.
 
   Raises:
-    As `read`.
+    OSError, ValueError: see `read`.
   """
   try:
     with safe_open(regular(path), framework="np") as file:
@@ -119,7 +119,7 @@ def check(tensors: Tensors, document: dict[str, Any]) -> None:
 
 
 def checksum(tensors: Tensors, document: dict[str, Any]) -> str:
-  """SHA-256 over the document, and name, type, shape and bytes of tensors."""
+  """SHA-256 of the document, and of name, type, shape and bytes of tensors."""
   digest = hashlib.sha256(to_json(document).encode())
   for name in sorted(tensors):
     tensor = tensors[name]
@@ -129,31 +129,32 @@ def checksum(tensors: Tensors, document: dict[str, Any]) -> str:
 
 
 def to_json(document: dict[str, Any]) -> str:
-  """The one spelling of a document.
+  """A document as JSON text, always spelled the same way.
 
   Raises:
-    TypeError, ValueError: it is not JSON, or nested too deep.
+    TypeError, ValueError: it is not JSON, or is nested too deeply.
   """
   _check_depth(document)
   return json.dumps(document, sort_keys=True, allow_nan=False)
 
 
 def replace(path: FilePath, content: bytes, *, shared: bool = False) -> None:
-  """Gives a file new content: the old one or the new one, never a part.
+  """Writes a file atomically: it has the old or the new content, never a part.
 
   Args:
-    path: of the file; its folder exists.
-    content: of the file.
-    shared: whether all who may read or write the folder may do so to the file.
+    path: path of the file; its folder must exist.
+    content: the new content.
+    shared: whether all who may read or write the folder may do the same with
+      the file.
 
   Raises:
-    OSError: no space, no folder, no permission; it names the file, and nothing
-      is left behind.
+    OSError: no space, folder or permission. The message names the file, and
+      nothing is left behind.
   """
   if not _Own.writes:
     return
   path = Path(path)
-  # No process number: those of two machines, or containers, may be equal.
+  # A random name, because process numbers of two machines may be equal.
   temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
   try:
     with naming(path):
@@ -174,7 +175,7 @@ def append(path: FilePath, text: str) -> None:
   """Adds text to a file.
 
   Raises:
-    OSError: as `replace`.
+    OSError: see `replace`.
   """
   if _Own.writes:
     with naming(path), open(path, "a") as file:
@@ -182,16 +183,16 @@ def append(path: FilePath, text: str) -> None:
 
 
 def remove(path: FilePath) -> None:
-  """Removes a file, where it exists."""
+  """Removes a file if it exists."""
   if _Own.writes:
     Path(path).unlink(missing_ok=True)
 
 
 def regular(path: FilePath) -> Path:
-  """The path, if it is no pipe or device, whose content may never end.
+  """Returns the path of a regular file; pipes or devices may never end.
 
   Raises:
-    OSError: it is, or cannot be found.
+    OSError: the file is not regular, or does not exist.
   """
   mode = os.stat(path).st_mode
   if not stat.S_ISREG(mode):
@@ -202,7 +203,7 @@ def regular(path: FilePath) -> Path:
 
 @contextlib.contextmanager
 def naming(path: FilePath):
-  """Names the file in an `OSError`, which a full disk does not."""
+  """A context that adds the file's name to an `OSError` without one."""
   try:
     yield
   except OSError as error:
@@ -212,13 +213,13 @@ def naming(path: FilePath):
 
 @contextlib.contextmanager
 def turns(path: FilePath):
-  """Waits until no other process, user or machine is in here with a file.
+  """A context that only one process, user or machine enters at a time.
 
-  The lock is a file beside it, which stays. What killed writers of the file
-  left is removed.
+  The lock is a file beside `path`, which is not removed. Partial files that
+  killed writers left are removed.
 
   Raises:
-    OSError: the folder does not take the lock, or a link stands in its place.
+    OSError: the folder does not support the lock, or a link is in its place.
   """
   if not _Own.writes:
     yield
@@ -234,28 +235,28 @@ def turns(path: FilePath):
 
 
 def forget_halves(folder: FilePath, *names: str) -> None:
-  """Removes what killed writers left in a folder; no other may be at work.
+  """Removes partial files of killed writers; nobody else may write there.
 
   Args:
-    folder: is searched with all below it.
+    folder: folder that is searched, with all folders below.
     *names: patterns of the files that were to be written.
   """
   for name in names if _Own.writes else ():
     for partial in Path(folder).rglob(f".{name}.*.partial"):
-      with contextlib.suppress(OSError):  # another user's
+      with contextlib.suppress(OSError):  # it is another user's file
         partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def alone(folder: Path, name: str = "workdir"):
-  """Holds a folder for this process.
+  """A context in which only this process uses a folder.
 
   Args:
-    folder: exists.
-    name: of what it is, for the message.
+    folder: an existing folder.
+    name: what the folder is, for messages.
 
   Raises:
-    WorkdirError: another process runs in it.
+    WorkdirError: another process uses it.
   """
   if not _Own.writes:
     yield
@@ -273,7 +274,7 @@ def alone(folder: Path, name: str = "workdir"):
 
 
 def _lock(file: Path) -> int:
-  """Opens a lock for all who may write its folder."""
+  """Opens a lock that all who may write the folder can use."""
   flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
   with contextlib.suppress(FileExistsError):
     handle = os.open(file, flags | os.O_CREAT | os.O_EXCL, 0o666)
@@ -287,7 +288,7 @@ def _share(handle: int, folder: Path) -> None:
 
 
 def _document(file) -> dict[str, Any] | None:
-  """Of an open file."""
+  """Reads the document of an open file."""
   text = (file.metadata() or {}).get(KEY)
   if text is None:
     return None
@@ -315,7 +316,7 @@ def _cut_short(error: SafetensorError) -> ValueError:
 
 
 def _sync_folder(folder: Path) -> None:
-  """Makes a rename outlast a power cut."""
+  """Makes a rename survive a power failure."""
   descriptor = os.open(folder, os.O_RDONLY)
   try:
     os.fsync(descriptor)

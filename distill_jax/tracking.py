@@ -1,4 +1,4 @@
-"""What a run gives in the end, when that is not its last iterate."""
+"""Results of a run that are not its last iterate."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,11 +12,13 @@ from distill_jax.types import Array, Distilled, PyTree
 
 
 class Tracker(NamedTuple):
-  """Attributes:
+  """How the result of a run is tracked.
+
+  Attributes:
     init: `(distilled) -> state`.
-    update: `(state, step, distilled, loss) -> state`, after each outer update:
-      the set it gave, and the loss before it.
-    value: `(state) -> Distilled`, what to evaluate and save.
+    update: `(state, step, distilled, loss) -> state`, called after each outer
+      update with the updated set and the loss before the update.
+    value: `(state) -> Distilled`, the set to evaluate and save.
   """
 
   init: Callable[[Distilled], PyTree]
@@ -25,12 +27,12 @@ class Tracker(NamedTuple):
 
 
 class Average(NamedTuple):
-  """A running average, kept as a shift so that what never moves stays equal.
+  """A running average, stored as a shift, so that what never moves stays equal.
 
   Attributes:
     value: the average.
-    start: where averaging began.
-    state: of the averaging transformation.
+    start: the set at which averaging began.
+    state: state of the averaging transformation.
   """
 
   value: Distilled
@@ -39,10 +41,10 @@ class Average(NamedTuple):
 
 
 def running_average(decay: float) -> Tracker:
-  """The exponential average of samples and labels, corrected for its start.
+  """The exponential average of samples and labels, with bias correction.
 
-  Step sizes are the last ones, as FTD has it (Du et al., 2023, arXiv
-  2211.11004), whose average is not corrected.
+  Step sizes are the last ones, as in FTD (Du et al., 2023, arXiv 2211.11004),
+  whose average has no bias correction.
 
   Args:
     decay: in [0, 1).
@@ -66,11 +68,13 @@ def running_average(decay: float) -> Tracker:
 
 
 class Lowest(NamedTuple):
-  """Attributes:
+  """State of `lowest_loss`.
+
+  Attributes:
     value: the set with the lowest average loss so far.
-    loss: [] that average.
-    average: [] the running one.
-    count: [] int32, losses in it.
+    loss: [] the average loss of `value`.
+    average: [] the running average.
+    count: [] int32, number of losses in the average.
   """
 
   value: Distilled
@@ -82,11 +86,11 @@ class Lowest(NamedTuple):
 def lowest_loss(num_steps: int, *, start: int = 0) -> Tracker:
   """The iterate at which the running average of the loss was lowest.
 
-  The loss is that on training data; a test set has no part in the choice. Until
-  the average has seen `num_steps` losses, the value is the last iterate.
+  The loss is the training loss; a test set has no part in the choice. Until the
+  average has seen `num_steps` losses, the value is the last iterate.
 
   Args:
-    num_steps: that the average reaches back, at least 1.
+    num_steps: number of steps that the average covers, at least 1.
     start: outer step at which averaging begins.
   """
   if num_steps < 1:
@@ -99,7 +103,7 @@ def lowest_loss(num_steps: int, *, start: int = 0) -> Tracker:
   def update(before: Lowest, step, distilled, loss):
     begun = step >= start
     count = before.count + begun
-    # The plain mean at first, exponential once `num_steps` have been seen.
+    # A plain mean of the first `num_steps` losses, then an exponential one.
     weight = begun / jnp.clip(count, 1, num_steps)
     average = before.average + weight * (loss - before.average)
     better = (count <= num_steps) | (average < before.loss)

@@ -1,7 +1,7 @@
-"""Opens files of unknown origin: regular ones, unpacked within a limit.
+"""Opens files of unknown origin: regular files, unpacked within a limit.
 
-The first bytes of a file, not its name, say how it is packed. It may unpack to
-512 MiB, or to 50 times its size where that is more; the environment variable
+The first bytes of a file, not its name, tell how it is packed. It may unpack to
+512 MiB, or to 50 times its size if that is more. The environment variable
 DISTILL_JAX_UNPACKED_BYTES sets another limit.
 """
 
@@ -24,14 +24,14 @@ from distill_jax import storage
 from distill_jax.errors import DataError, plain
 
 LIMIT = "DISTILL_JAX_UNPACKED_BYTES"
-_LEAST, _TIMES = 2**29, 50  # bytes, and times the bytes of the file
+_LEAST, _TIMES = 2**29, 50  # limits: bytes, and times the size of the file
 _LONGEST_LINE = 2**24  # bytes
 _CHUNK = 2**20
 _PACKED = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ\0": lzma.open}
-_ZIP = (b"PK\3\4", b"PK\5\6")  # the latter is empty
+_ZIP = (b"PK\3\4", b"PK\5\6")  # first bytes; the latter of empty archives
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0,
             (2, 0): np.lib.format.read_array_header_2_0}
-# Raised for damaged content: KeyError and the like by wrong headers.
+# Errors that damaged content raises; wrong headers raise KeyError and others.
 _MISHAPS = (
     OSError, EOFError, ValueError, LookupError, TypeError, OverflowError,
     RuntimeError, MemoryError, SyntaxError, struct.error, tokenize.TokenError,
@@ -43,12 +43,12 @@ def reading(path: Path, argument: str = "spec", what: str = "") -> Iterator:
   """Turns any failure of reading a file into an error of one line.
 
   Args:
-    path: of the file.
-    argument: which named it.
-    what: part of it that is read.
+    path: path of the file.
+    argument: the argument that named it, for messages.
+    what: the part of the file that is read, for messages.
 
   Raises:
-    DataError: anything failed.
+    DataError: reading failed.
   """
   try:
     yield
@@ -62,19 +62,19 @@ def reading(path: Path, argument: str = "spec", what: str = "") -> Iterator:
 
 
 def entries(folder: Path, argument: str = "spec") -> list[Path]:
-  """What is in a folder, by name."""
+  """The entries of a folder, sorted by name."""
   with reading(folder, argument):
     return sorted(folder.iterdir(), key=lambda entry: entry.name)
 
 
 def check_size(unpacked: int, packed: int, path: Path, argument: str) -> None:
-  """Refuses what would take more memory than a file of its size should.
+  """Raises an error if unpacked data are too large for the size of a file.
 
   Args:
     unpacked: bytes in memory.
     packed: bytes on disk.
-    path: of the file or folder.
-    argument: which named it.
+    path: path of the file or folder.
+    argument: the argument that named it, for messages.
   """
   said = os.environ.get(LIMIT)
   if said and not said.isdecimal():
@@ -91,17 +91,18 @@ def opened(
     path: Path,
     argument: str = "spec",
     choose: Callable[[list[str]], list[str]] = list) -> Iterator[IO[bytes]]:
-  """The bytes of a file: of a gzip, xz or zip archive, those that it holds.
+  """The bytes of a file; if it is a gzip, xz or zip archive, its content.
 
-  Whoever reads them keeps within the limit, by `check_size`.
+  Whoever reads the bytes must keep within the limit, see `check_size`.
 
   Args:
-    path: of the file.
-    argument: which named it.
-    choose: `(names) -> names`, of the files in a zip archive; one must remain.
+    path: path of the file.
+    argument: the argument that named it, for messages.
+    choose: `(names) -> names`, chooses among the files of a zip archive; one
+      must remain.
 
   Raises:
-    DataError: no regular file, or one that cannot be read.
+    DataError: the file is not a regular file, or cannot be read.
   """
   with reading(path, argument), open(storage.regular(path), "rb") as file:
     begin = file.peek(8)
@@ -120,7 +121,7 @@ def opened(
 
 
 def content(path: Path, argument: str = "spec") -> bytes:
-  """All bytes of a text, packed or not; a line of it has 16 MiB at most."""
+  """All bytes of a text file, packed or not; lines have at most 16 MiB."""
   chunks, line = [], 0
   with opened(path, argument) as stream:
     size = os.path.getsize(path)
@@ -134,11 +135,11 @@ def content(path: Path, argument: str = "spec") -> bytes:
 
 
 def lines(stream: IO, path: Path, argument: str) -> Iterator[bytes]:
-  """The lines of a stream that `opened` gave, of 16 MiB at most."""
+  """The lines of a stream of `opened`; each has at most 16 MiB."""
   size, taken, checked = os.path.getsize(path), 0, 0
   while line := stream.readline(_LONGEST_LINE + 1):
     taken += len(line)
-    if taken > checked:  # seldom, as it takes time
+    if taken > checked:  # not for every line, because it takes time
       _check_line(path, argument, len(line))
       check_size(taken, size, path, argument)
       checked = taken + _CHUNK
@@ -148,23 +149,23 @@ def lines(stream: IO, path: Path, argument: str) -> Iterator[bytes]:
 @contextlib.contextmanager
 def arrays(path: Path,
            argument: str = "spec") -> Iterator[Mapping[str, np.ndarray]]:
-  """The arrays of an `.npz`, each read when it is asked for.
+  """The arrays of an `.npz` file, each read when it is used.
 
   Raises:
-    DataError: no such file, a damaged one, or, when it is asked for, an array
-      that is a pickle, of another size than it says, or too large.
+    DataError: there is no such file, or it is damaged. When an array is used:
+      it is a pickle, too large, or its size is not what its header says.
   """
   with reading(path, argument), open(storage.regular(path), "rb") as file:
     if not file.peek(4).startswith(_ZIP):
       raise DataError(
-          f"`{argument}` must name an .npz file; got {path}, which is none. "
+          f"`{argument}` must name an .npz file; {path} is not one. "
           "Write it with numpy.savez.")
     with zipfile.ZipFile(file) as archive:
       yield _Arrays(path, archive, _size(file), argument)
 
 
 class _Arrays(Mapping):
-  """See `arrays`."""
+  """The mapping that `arrays` returns."""
 
   def __init__(self, path, archive, size, argument):
     self._path, self._archive, self._argument = path, archive, argument
@@ -176,7 +177,8 @@ class _Arrays(Mapping):
           f"`{argument}` must hold arrays of different names; {path} has one "
           "name twice. Write it again.")
     for name, member in self._members.items():
-      # A name stands twice, and opening compares: none is lost by damage.
+      # An archive has each name twice, and opening compares the two. A damaged
+      # name is therefore noticed, and no array is silently lost.
       with reading(path, argument, plain(name)), archive.open(member):
         pass
 
@@ -212,7 +214,7 @@ def _size(file) -> int:
 
 
 def _member(path, archive, argument, choose) -> zipfile.ZipInfo:
-  """The file that an archive holds."""
+  """The one file of an archive that is read."""
   names = [
       name for name in archive.namelist() if not name.endswith("/") and
       not name.startswith("__MACOSX") and not Path(name).name.startswith(".")

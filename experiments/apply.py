@@ -5,9 +5,9 @@
     [--data=SPEC] [--data_dir=DIR] [--config.settings.field=value ...]
 
 DIR then holds config.json, cells/, report.json, table.txt and figure.png. The
-same command goes on where it was stopped, cell by cell. Data other than those
-of the configuration are standardised by their own mean and std. Exit codes: as
-of distill.py.
+same command continues where it was stopped, cell by cell. Data other than those
+of the configuration are standardised by their own mean and std. Exit codes are
+those of distill.py.
 """
 
 import contextlib
@@ -89,7 +89,7 @@ def main(argv):
 
 
 def _source(config):
-  """The data; what is wrong with the flag is said under its name."""
+  """The data; errors name the flag instead of the field."""
   try:
     return sources.source(config, data_dir=FLAGS.data_dir)
   except DataError as error:

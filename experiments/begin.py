@@ -1,7 +1,8 @@
-"""The first import of every launcher: an early Ctrl-C costs one line.
+"""The first import of every launcher: an early Ctrl-C prints only one line.
 
-A launcher that is started leaves at once until `launch.run` catches signals;
-one that is imported, as by tests, leaves signals alone.
+A launcher that is started ends at once on a signal until `launch.run` catches
+signals. A launcher that is imported, for example by tests, leaves signals
+alone.
 """
 
 import sys
@@ -13,7 +14,7 @@ from distill_jax.commands import interrupts
 
 def start(
     main: Callable, config: Path | None = None, computes: bool = True) -> None:
-  """`launch.start`."""
+  """Calls `launch.start`."""
   import launch
 
   launch.start(main, config, computes)

@@ -1,4 +1,4 @@
-"""Tables of the results page: their heads, and what they say of a record."""
+"""Tables of the results page: their heads, and the cells of a record."""
 
 from rows import Row
 
@@ -9,7 +9,7 @@ NONE = "Not measured."
 
 
 def table(columns, lines: list[dict[str, str]]) -> str:
-  """Cells by column, "-" for what is not there; or that there are no lines."""
+  """A table of cells by column, "-" for missing ones; `NONE` without rows."""
   if not lines:
     return NONE
   cells = [[line.get(column, "-") for column in columns] for line in lines]
@@ -23,7 +23,7 @@ def head(columns) -> str:
 
 
 def of(record: dict, row: Row) -> dict[str, str]:
-  """What a table says of a record, by column; what it lacks is left out."""
+  """The cells of a record by column; values that it lacks are left out."""
   report, recipe = record["report"], record["report"]["recipe"] or {}
   found = {
       "row": f"`{record['row']}`",

@@ -7,10 +7,10 @@
 DIR then holds config.json, metrics.jsonl, checkpoints/, distilled.safetensors,
 report.json, report.html (all of it on one page) and figures/. The same command
 resumes an interrupted run. With `--data` and no `data=NAME` among the options,
-the network suits the shape of the data, and without `--config` so does the
-method. Exit codes: 0 done; 2 a mistake in the arguments or the data, told in
-one line; 3 the loss was not finite; 128 and the signal's number, stopped, with
-a checkpoint if there were steps.
+a network is chosen that suits the shape of the data; without `--config`, a
+method is chosen too. Exit codes: 0 finished; 2 a mistake in the arguments or
+the data, reported in one line; 3 the loss was not finite; 128 plus the number
+of the signal that stopped it, with a checkpoint if steps were taken.
 """
 
 from pathlib import Path
@@ -116,7 +116,7 @@ def main(argv):
 
 
 def _seconds_left() -> float | None:
-  """Of the time limit, which counts from the start of the program."""
+  """Seconds left of the time limit, which counts from the program's start."""
   if FLAGS.time_limit is not None and not FLAGS.time_limit > 0:
     raise ConfigError(
         f"`--time_limit` must be minutes above 0; got {FLAGS.time_limit:g}.")
@@ -124,11 +124,11 @@ def _seconds_left() -> float | None:
 
 
 def described(config, there) -> str:
-  """Every field, its value and what was published for it, a line each.
+  """Every field with its value and the published value, one line each.
 
   Args:
-    config: what would be run.
-    there: fields that were published, or None.
+    config: the configuration that would be run.
+    there: the published fields, or None.
   """
   known, lines = flat(there or {}), []
   for name, value in flat(config.to_dict()).items():

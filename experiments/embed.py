@@ -3,8 +3,8 @@
   python experiments/embed.py --data=SPEC --out=tsne.png \\
     --sets=IDC=DIR/distilled.safetensors,EDD=DIR/distilled.safetensors
 
-What is drawn and measured stands with `distill_jax.runs.embedding.embed`. Of
-more than 20 classes the first 20 are drawn; the distances are of all.
+`distill_jax.runs.embedding.embed` says what is drawn and measured. If there are
+more than 20 classes, the first 20 are drawn, but distances are over all.
 """
 
 import begin

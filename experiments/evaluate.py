@@ -4,17 +4,17 @@
     --data=SPEC [--networks=lenet,convnet] [--num_networks=20] \\
     [--recipe=dsa:num_epochs=300] [--baselines=all] --out=report.json
 
-Reads only the artifact: samples, labels, step sizes and their order, and the
-preprocessing that the real data is put through. Networks that are not the
-artifact's own take their default size; one for the shape of the data stands in
-where the artifact names none. Beside `--out` is the report as a page, with the
-ending .html. Several networks give a table and a matrix beside `--out`, random
-real data of the same budget in both, and with `--full_data` the share of each
-network's full accuracy that the set keeps. With
-`--columns=attacks,calibration` the report says what accuracy is left when test
-samples are attacked, and whether networks are as sure as they may be. Baselines
-train as many networks as the set, unless `--num_sets` and `--networks_per_set`
-say otherwise. Exit codes as in `distill.py`.
+It reads only the artifact: samples, labels, step sizes and their order, and the
+preprocessing for the real data. Networks other than the artifact's own have
+their default size. If the artifact names no network, one is chosen that suits
+the shape of the data. The report is also written as a page, beside `--out` with
+the ending .html. Several networks give a table and a matrix beside `--out`.
+Both include random real data of the same budget, and with `--full_data` the
+share of each network's accuracy on all data that the set keeps. With
+`--columns=attacks,calibration` the report has the accuracy under attack, and
+the calibration of the networks. Baselines train as many networks as the set,
+unless `--num_sets` and `--networks_per_set` say otherwise. Exit codes are those
+of `distill.py`.
 """
 
 import begin

@@ -6,8 +6,8 @@
   python experiments/distill.py --config=... --experts=DIR --workdir=...
 
 DIR then holds expert_000.safetensors, expert_001.safetensors, ... The same
-command goes on where it was interrupted: finished experts are kept, and more of
-them are added. Without `--experts`, `distill.py` trains its own.
+command continues where it was interrupted: finished experts are kept, and the
+missing ones are added. Without `--experts`, `distill.py` trains its own ones.
 """
 
 from pathlib import Path
@@ -46,7 +46,7 @@ def main(argv):
 
 
 def _accuracy(found) -> str:
-  """Their mean on data held out, where it was measured."""
+  """The experts' mean accuracy on held-out data, if it was measured."""
   if not found.accuracy:
     return ""
   mean = 100 * sum(found.accuracy) / len(found.accuracy)

@@ -1,4 +1,4 @@
-"""Runs a launcher's main: its flags, and one line in place of a traceback."""
+"""Runs a launcher's `main`: parses flags, and prints errors in one line."""
 
 import contextlib
 import re
@@ -31,9 +31,10 @@ def run(
     computes: bool = True) -> int:
   """Parses the flags, runs `main(rest)` and returns the exit code.
 
-  `--debug` shows where a mistake came from. `config` is the file of `--config`
-  where nobody gives one. A launcher that starts others, and does not compute
-  itself, leaves the devices to them. See `process.run`.
+  `--debug` shows where an error came from. `config` is the configuration file
+  if `--config` is not given. A launcher that starts other programs, and does
+  not compute itself (`computes` is False), leaves the devices to them. See
+  `process.run`.
   """
   argv = sys.argv if argv is None else argv
 
@@ -66,7 +67,7 @@ _OF_PROCESSES = "coordinator", "num_processes", "process_id"
 
 
 def _refuse_devices() -> None:
-  """Refuses flags that belong to the programs which a launcher starts."""
+  """Raises an error for flags that belong to the programs it starts."""
   given = flags.FLAGS
   if given.devices != "all" or given.together or any(
       given[name].value is not None for name in _OF_PROCESSES):
@@ -76,7 +77,7 @@ def _refuse_devices() -> None:
 
 
 def _sharing(computes: bool) -> contextlib.AbstractContextManager:
-  """The devices and processes of the flags, for a launcher that computes."""
+  """A context that uses the flags' devices and processes, if it computes."""
   given = flags.FLAGS
   if not computes:
     _refuse_devices()
@@ -97,7 +98,7 @@ def _parse(argv, config):
   try:
     rest = flags.FLAGS(argv)
     if "config" in flags.FLAGS:
-      flags.FLAGS.config.keys()  # fails now if the file could not be read
+      flags.FLAGS.config.keys()  # raises now if the file could not be read
   except flags.Error as error:
     raise ConfigError(_flag_error(error)) from error
   except (AttributeError, KeyError) as error:
@@ -123,7 +124,7 @@ _UNNAMED = (
 
 
 def _sections(program: str) -> str:
-  """How the names of fields begin in configurations of this launcher."""
+  """How names of fields begin in configurations of a launcher."""
   if Path(program).stem == "apply":
     return "Settings of the application begin with settings."
   return (
@@ -132,7 +133,7 @@ def _sections(program: str) -> str:
 
 
 def _plain(error: Exception) -> str:
-  """What ml_collections says of an unknown field, without its quoting."""
+  """The error of ml_collections for an unknown field, without its quoting."""
   while error.args and isinstance(error.args[0], Exception):
     error = error.args[0]
   name, _, hint = str(error.args[0] if error.args else "").partition("\n")
@@ -141,7 +142,7 @@ def _plain(error: Exception) -> str:
       f", not `{meant[1]}`" if meant else "")
 
 
-# What Python and absl say of a text that is no value of a flag.
+# How Python and absl describe a text that is not a value of a flag.
 _KINDS = {
     "invalid literal for int": "a whole number",
     "could not convert string to float": "a number",

@@ -1,4 +1,4 @@
-"""Commands as other launchers start them, each once."""
+"""Commands that other launchers start, each of them once."""
 
 import contextlib
 import shlex
@@ -19,14 +19,16 @@ from distill_jax.runs import Interrupted
 from distill_jax.runs.files import read_json
 
 ROOT = Path(__file__).resolve().parent.parent
-# Flags that say where things are, not what is computed.
+# Flags that name places of files and do not change the result.
 _PLACES = ("--cache_dir", "--data_dir", "--experts")
 
 
 class Program(NamedTuple):
-  """Attributes:
-    report: the file in its folder that holds the command, and all it found.
-    places: `(folder, sets) -> arguments` that say what it reads and writes.
+  """A launcher that can be started.
+
+  Attributes:
+    report: file in its folder that holds the command and all results.
+    places: `(folder, sets) -> arguments` for the files it reads and writes.
     caches: whether it takes a `--cache_dir`.
   """
 
@@ -62,10 +64,12 @@ class Launch(NamedTuple):
   """One run of a program.
 
   Attributes:
-    program: of `PROGRAMS`, the launcher's name.
-    folder: of what it writes; from the project's root, or absolute.
-    arguments: but for places.
-    sets: distilled sets that it reads, by what it calls them; as `folder`.
+    program: name of the launcher, one of `PROGRAMS`.
+    folder: folder that it writes to, relative to the project's root or
+      absolute.
+    arguments: its arguments, except places of files.
+    sets: folders of the distilled sets that it reads, by its name for them; as
+      `folder`.
   """
 
   program: str
@@ -84,7 +88,7 @@ class Launch(NamedTuple):
     return ROOT / self.folder / PROGRAMS[self.program].report
 
   def finished(self) -> bool:
-    """Whether its report is there, of this command, no older than its sets."""
+    """Whether it has a report of this command, not older than its sets."""
     if not self.report.exists():
       return False
     made = self.report.stat().st_mtime
@@ -99,13 +103,13 @@ class Launch(NamedTuple):
         f"{shown(before)}. Delete it to run the command again.")
 
   def run(self) -> dict:
-    """Its report; it runs where there is none of this very command.
+    """Returns its report; runs the command if there is no such report.
 
     Raises:
-      ConfigError: it was refused.
-      NonFinite: its loss was not finite.
+      ConfigError: the program refused its arguments or data.
+      NonFinite: the loss was not finite.
       RuntimeError: a fault of the program ended it.
-      Interrupted: it did not finish, with the signal that it was stopped by.
+      Interrupted: a signal stopped it before its end.
     """
     if not self.finished():
       self.report.parent.mkdir(parents=True, exist_ok=True)
@@ -124,7 +128,7 @@ class Launch(NamedTuple):
 
 
 def of_row(name: str, table: Mapping[str, Row], home: str) -> Launch:
-  """What a row of the results runs, in a folder of its own below `home`."""
+  """The run of a row of the results, in a folder of its own below `home`."""
   row, runs = table[name], place(home)
   shared = [f"--cache_dir={runs}"] * PROGRAMS[row.program].caches
   sets = {
@@ -135,13 +139,13 @@ def of_row(name: str, table: Mapping[str, Row], home: str) -> Launch:
 
 
 def place(folder: str) -> Path:
-  """A folder as `Launch` takes it, from what a flag says."""
+  """A folder in the form that `Launch` takes, from the value of a flag."""
   folder = Path(folder).absolute()
   return folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
 
 
 def _run(command: list[str]) -> int:
-  """Runs a command; stopped, it is given the time to save what it has."""
+  """Runs a command; if stopped, gives it time to save its state."""
   process = subprocess.Popen(command, cwd=ROOT)
   try:
     return process.wait()
@@ -152,10 +156,10 @@ def _run(command: list[str]) -> int:
 
 
 def meaning(command: Sequence[str]) -> dict:
-  """What a command asks for, by flag; places do not count.
+  """The flags of a command, without places of files.
 
-  Of a flag that is given several times the last value counts, of `--set` all in
-  their order.
+  If a flag is given several times, its last value counts; of `--set`, all
+  values count, in their order.
   """
   given = {"--set": ()}
   for part in command:
@@ -163,5 +167,5 @@ def meaning(command: Sequence[str]) -> dict:
     if name == "--set":
       given[name] += (value,)
     elif name not in _PLACES:
-      given[name] = value if mark else "True"  # as absl reads it
+      given[name] = value if mark else "True"  # as absl reads a switch
   return given

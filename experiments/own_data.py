@@ -1,4 +1,4 @@
-"""Configurations for data other than those that they name."""
+"""Adapts configurations to other data than those that they name."""
 
 from pathlib import Path
 
@@ -14,27 +14,27 @@ from distill_jax.runs.sizes import per_class_of
 from distill_jax.runs.workdir import flat
 
 _USUAL = Settings()._asdict()
-# Of texts about which nothing is known: all words of each, vectors learned on
-# them alone.
+# For texts about which nothing is known: all words of each text are used, with
+# vectors learned only on these texts.
 _TEXTS = dict(length=0, max_words=0, corpora=())
 
 
 def settled(flag, spec: str | None) -> tuple[ConfigDict, str]:
-  """The configuration of a flag, for the data of `--data`.
+  """The configuration of a flag, adapted to the data of `--data`.
 
-  Constants of preprocessing belong to one data set: others are standardised by
-  their own mean and std. Where the options name no data set, the network suits
-  the shape of the data, words have vectors of these data alone, and the
+  Constants of preprocessing belong to one data set; other data are standardised
+  by their own mean and std. If the options name no data set, the network suits
+  the shape of the data, word vectors are learned only on these data, and the
   evaluation has the defaults of `runs.assess`: fewer networks and baselines
-  than for the digits, and no training on all data. What flags or options say
-  stays as they say it.
+  than for the digits, and no training on all data. Whatever flags or options
+  set is not changed.
 
   Args:
-    flag: of the configuration, parsed.
-    spec: SPEC that `--data` gives, or None.
+    flag: the parsed flag of the configuration.
+    spec: SPEC given by `--data`, or None.
 
   Returns:
-    The configuration, and a line on constants that were not taken, or "".
+    The configuration, and a line about constants that were not used, or "".
   """
   config, note, said = flag.value, "", _said(flag)
   named = not is_usual(flag) or "data" in said
@@ -42,7 +42,7 @@ def settled(flag, spec: str | None) -> tuple[ConfigDict, str]:
     return _changed(config, {} if spec is None else dict(data=spec)), note
 
   def free(*names: str) -> bool:
-    """Whether nobody said anything of these, or of fields below them."""
+    """Whether the user set none of these fields, nor fields below them."""
     return not any(
         item == name or item.startswith(f"{name}.")
         for item in said
@@ -75,25 +75,25 @@ def settled(flag, spec: str | None) -> tuple[ConfigDict, str]:
 
 
 def is_usual(flag) -> bool:
-  """Whether a configuration leaves the method to the kind of data."""
+  """Whether a configuration leaves the choice of the method to the data."""
   return Path(flag.config_filename.partition(":")[0]).stem == "usual"
 
 
 def is_unsaid(flag, spec: str | None) -> bool:
-  """Whether nobody said what to run: no method, and no data either."""
+  """Whether the user gave neither a method nor data."""
   return is_usual(flag) and spec is None and "data" not in _said(flag)
 
 
 def usual(flag, config: ConfigDict, source) -> ConfigDict:
-  """Settings of the method that suits the data, and of what was said of it.
+  """The settings of the usual method for the data, and those of the user.
 
   Args:
-    flag: of `configs/usual.py`.
-    config: as settled.
+    flag: the flag of `configs/usual.py`.
+    config: the configuration, as `settled` returns it.
     source: the data.
 
   Raises:
-    ConfigError: a setting that this method does not have.
+    ConfigError: the method does not have a setting that the user gave.
   """
   known = flat(config.method.to_dict())
   said = {
@@ -113,10 +113,10 @@ def usual(flag, config: ConfigDict, source) -> ConfigDict:
 
 
 def per_class(flag, config: ConfigDict, source) -> tuple[int | None, str]:
-  """Label rows of each class: at most half of the smallest, if nobody said.
+  """Label rows per class; by default at most half of the smallest class.
 
   Returns:
-    The number, None where the configuration has none, and a line on a number
+    The number, or None if the configuration has none, and a line about a number
     that was lowered, or "".
   """
   wanted = config.per_class or None
@@ -133,17 +133,17 @@ def _said(flag) -> set[str]:
 
 
 def _name(spec: str) -> str:
-  """Of a data set, wherever it lies and in whatever files."""
+  """The name of a data set, without its folder and the kind of its files."""
   kind, _, place = spec.partition(":")
   return Path(place.partition("?")[0] or kind).stem
 
 
 def fitted(known, model: str, spec: str) -> str:
-  """Preprocessing that is fitted to the data; of a kind that suits them.
+  """Preprocessing to fit to the data, of a kind that suits them.
 
   Args:
-    known: that of the configuration, a name or constants.
-    model: "network" or "kernel", what the set is made for.
+    known: preprocessing of the configuration, a name or constants.
+    model: what the set is made for, "network" or "kernel".
     spec: SPEC of the data.
   """
   whitens = isinstance(known, str) and "vectors" not in known

@@ -4,12 +4,12 @@
   python experiments/reproduce.py --rows=sldd_mnist_fixed_10 --workdir=runs
   python experiments/reproduce.py --render
 
-A row is a command of `distill.py`, `sweep.py`, `evaluate.py` or `embed.py`, of
-which some take the sets of other rows. It runs in a folder of its own below
-`--workdir`, so an interrupted row goes on where it stopped and a finished one
-is not run again. Its record is appended to `docs/results/<group>.json`, in
-place of an older record of the same row, its figure goes to `docs/figures`, and
-`docs/results.md` is rendered from all of them.
+A row is a command of `distill.py`, `sweep.py`, `evaluate.py` or `embed.py`.
+Some rows read the sets of other rows. A row runs in a folder of its own below
+`--workdir`, so that an interrupted row continues where it stopped, and a
+finished one is not run again. Its record is added to
+`docs/results/<group>.json`, replacing an older record of the row, and its
+figure to `docs/figures`. `docs/results.md` is rendered from all records.
 """
 
 import datetime
@@ -57,8 +57,8 @@ def run_row(name: str, table: dict[str, rows.Row]) -> dict:
   """Runs a row to its end, keeps its figure and returns its record.
 
   Raises:
-    ConfigError: a row whose set this one takes is not finished.
-    Interrupted: this one did not finish.
+    ConfigError: a row whose set this row reads is not finished.
+    Interrupted: the row was stopped before its end.
   """
   for of in table[name].sets.values():
     if not launched.of_row(of, table, FLAGS.workdir).finished():
@@ -80,7 +80,7 @@ def run_row(name: str, table: dict[str, rows.Row]) -> dict:
 
 
 def append(group: str, record: dict) -> None:
-  """Adds a record to its group's file, in place of one of the same row."""
+  """Adds a record to its group's file, replacing an older one of the row."""
   results = DOCS / "results"
   results.mkdir(parents=True, exist_ok=True)
   update_json(

@@ -1,4 +1,4 @@
-"""docs/results.md and its figure, from the records of docs/results/*.json."""
+"""Writes docs/results.md and its figures from docs/results/*.json."""
 
 import json
 import statistics
@@ -12,7 +12,7 @@ from rows import Row
 from distill_jax import figures
 from distill_jax.evaluation import baselines, metrics, points
 
-# The group of sizes of one set, of rows with experts, of CIFAR-10.
+# Groups of records: sizes of one set, rows with experts, CIFAR-10.
 SIZES, TRAJECTORIES = "sldd_mnist_sweep", "width32_trajectories"
 CIFAR = "width32_cifar10"
 _COLUMNS = dict(
@@ -52,11 +52,11 @@ _COLUMNS = dict(
 
 
 def write(docs: Path, table: dict[str, Row]) -> None:
-  """Writes the page below a folder, and its figures, from what is there.
+  """Writes the page and its figures from the records.
 
   Args:
-    docs: holds `results/*.json`; gets `results.md`, and in `figures/` those
-      that have records of at least two points.
+    docs: folder with `results/*.json`. It gets `results.md`, and in `figures/`
+      the figures whose records have at least two points.
     table: the rows, in their order.
   """
   records = read(docs / "results", table)
@@ -91,12 +91,12 @@ def read(folder: Path, table: dict[str, Row]) -> dict[str, dict]:
 
 
 def today(record: dict) -> str:
-  """The command of a record; in today's form where it was run in another."""
+  """The command of a record, in its present form if it was older."""
   return record.get("command_today", record["command"])
 
 
 def render(table: dict[str, Row], records: dict[str, dict]) -> str:
-  """docs/results.md: every measured row, and the commands of the others."""
+  """The text of docs/results.md: measured rows, and commands of the others."""
   of = {section: [] for section in (*_COLUMNS, "text", "embed", "sweep")}
   for name, record in records.items():
     of[_section(table[name])].append(record)
@@ -168,7 +168,7 @@ def _distillation_size(reports: list[dict]) -> str:
 
 
 def _means(records: list[dict]) -> str:
-  """The mean accuracy of rows that differ in their seed alone."""
+  """Mean accuracies of rows that differ only in their seed."""
   lines, alike = [], {}
   for record in records:
     name, found, _ = record["row"].rpartition("_seed")
@@ -184,7 +184,7 @@ def _means(records: list[dict]) -> str:
 
 
 def _transfer(record: dict) -> str:
-  """A table of what a set does for other networks."""
+  """A table of the accuracies of other networks trained on a set."""
   head = cells.head(("network", "distilled", "random real", "gain", "networks"))
   lines = "\n".join(
       f"| {name} | **{points.percent(block['accuracy'])}** | "
@@ -222,7 +222,7 @@ def _segments(record: dict) -> str:
 
 
 def _embedding(record: dict) -> str:
-  """A picture of sets among real data, and how near they are to it."""
+  """A picture of sets and real data, and the distances between them."""
   report = record["report"]
   distances = ", ".join(
       f"{name} {distance:.2f}"
@@ -237,7 +237,7 @@ def _embedding(record: dict) -> str:
 
 
 def _swept(record: dict) -> str:
-  """Figure and table of a sweep, and who is ahead."""
+  """The figure and the table of a sweep, and which line is ahead."""
   swept = record["report"]["points"]
   against = record["report"]["against"]
   title = points.title(against)

@@ -1,6 +1,6 @@
-"""The rows of docs/results.md: what is measured, by which command.
+"""The rows of docs/results.md: what is measured, and by which command.
 
-`rows.json` holds them in the page's order, a line each.
+`rows.json` holds them in the order of the page, one line each.
 """
 
 import json
@@ -19,13 +19,15 @@ _FILE = Path(__file__).with_name("rows.json")
 
 
 class Row(NamedTuple):
-  """Attributes:
-    group: the file below docs/results.
-    program: the launcher, of `launched.PROGRAMS`.
-    arguments: of the program, without places of files.
-    published: accuracy in percent, or None.
-    accelerator: whether it is meant for one.
-    sets: the rows whose sets it takes, by what it calls them.
+  """A row of the results.
+
+  Attributes:
+    group: name of its file in docs/results.
+    program: the launcher, one of `launched.PROGRAMS`.
+    arguments: arguments of the program, without places of files.
+    published: published accuracy in percent, or None.
+    accelerator: whether the row is meant for an accelerator.
+    sets: the rows whose sets it reads, by its name for them.
     over: the rows that it is compared with, on the same networks.
   """
 
@@ -39,7 +41,7 @@ class Row(NamedTuple):
 
 
 def table() -> dict[str, Row]:
-  """Every row by name, in the page's order."""
+  """All rows by name, in the order of the page."""
   return {
       row.pop("row"): Row(**row | dict(arguments=row["arguments"].split()))
       for row in json.loads(_FILE.read_text())
@@ -47,7 +49,7 @@ def table() -> dict[str, Row]:
 
 
 def chosen(wanted: list[str], known: dict[str, Row]) -> list[str]:
-  """The rows meant: by name, or all that begin so and go on with `_`."""
+  """The rows of the given names, or whose names begin with one and `_`."""
   names = []
   for text in wanted:
     begun = [n for n in known if n == text or n.startswith(f"{text}_")]
@@ -58,7 +60,7 @@ def chosen(wanted: list[str], known: dict[str, Row]) -> list[str]:
 
 
 def configuration(row: Row) -> ml_collections.ConfigDict:
-  """The configuration of a row of `distill.py`, with what it sets."""
+  """The configuration of a row of `distill.py`, with the row's own fields."""
   file, *fields = row.arguments
   argv = ["", file.replace("=", f"={_FILE.parent.parent}/", 1), *fields]
   values = flags.FlagValues()

@@ -1,4 +1,4 @@
-"""From a configuration to its data, and to word vectors of its texts."""
+"""Reads the data of a configuration, and the word vectors of its texts."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ def source(
   """The data set, preprocessed as the configuration says.
 
   Args:
-    config: what to run, `data` its SPEC.
+    config: the configuration; its `data` is a SPEC.
     data_dir: a folder of data sets, or None.
     cache: a folder for word vectors that are learned, or None.
   """
@@ -37,7 +37,7 @@ def source(
 
 
 def _text_options(text, data_dir, cache: Path | None) -> dict[str, Any]:
-  """What `from_texts` is given, of `config.text`."""
+  """Arguments of `from_texts`, from `config.text`."""
   if text is None:
     return {}
 

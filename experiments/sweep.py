@@ -7,20 +7,20 @@
     --set=method.num_steps=2000 --workdir=DIR
 
 With `--per_class_bytes=B` in place of `--ipc`, each line has as many label rows
-of a class as fit into B bytes, so that parameterizations and bits are compared
+per class as fit into B bytes, so that parameterizations and bits are compared
 at equal size:
 
   python experiments/sweep.py --methods=dm --dataset=mnist --workdir=DIR \\
     --parameterizations=pixels,frequency --bits=32,8,4,2 --against=bits \\
     --per_class_bytes=6352 --set=frequency:keep=98
 
-Data of your own need no `--dataset`, which chooses published settings. A point
-is a run of `distill.py` in a folder of its own below DIR, so the same command
-goes on where it was interrupted, and a later one with more points takes over
-those that are there. DIR then holds sweep.json and sweep.png of the last
-command, and real_data.json with the baselines. Random real data of as many
-samples, or of as many bytes, is a line of its own, measured with as many
-networks as a set.
+Your own data need no `--dataset`, which chooses published settings. A point is
+a run of `distill.py` in a folder of its own below DIR. The same command
+therefore continues where it was interrupted, and a later command with more
+points reuses those that exist. DIR then holds sweep.json and sweep.png of the
+last command, and real_data.json with the baselines. Random real data of equally
+many samples, or bytes, is a line of its own, measured with equally many
+networks.
 """
 
 import itertools
@@ -47,7 +47,7 @@ FLAGS = flags.FLAGS
 _FLOATS = "32"
 _BITS = _FLOATS, "8", "4", "2"
 _METHODS = ', '.join(sorted(methods.ENTRIES))
-# A baseline as many networks as a set; `--set` may say otherwise.
+# Baselines train as many networks as a set, unless `--set` says otherwise.
 _AS_MANY = (
     "--config.evaluation.num_sets=0", "--config.evaluation.networks_per_set=0")
 flags.DEFINE_list("methods", None, f"Among {_METHODS}.")
@@ -73,11 +73,13 @@ flags.mark_flags_as_required(["methods", "workdir"])
 
 
 class Planned(NamedTuple):
-  """Attributes:
-    line: what the legend calls its line.
+  """A run of the sweep.
+
+  Attributes:
+    line: name of its line in the legend.
     ipc: samples per class.
-    folder: below the workdir.
-    arguments: the configuration and what is set of it.
+    folder: its folder, below the workdir.
+    arguments: the configuration and the fields that are set.
   """
 
   line: str
@@ -115,7 +117,7 @@ def main(argv):
 
 
 def _title(method: str) -> str:
-  """A method as papers spell it."""
+  """The title of a method, as in papers."""
   return methods.ENTRIES[method].make().title
 
 
@@ -133,7 +135,7 @@ def planned() -> list[Planned]:
 
 
 def _check() -> None:
-  """Refuses what is misspelt or left out, before any run."""
+  """Raises an error for flags that are misspelt or missing, before any run."""
   if FLAGS.dataset is not None:
     one_of(DATA_SETS, "--dataset", FLAGS.dataset)
   elif FLAGS.data is None:
@@ -155,7 +157,7 @@ def _check() -> None:
 
 
 def _run(method: str, stored: str, bits: str, ipc: str) -> Planned:
-  """One run: its options, then its fields in the order in which they count."""
+  """One run: its options, then its fields, of which the last one counts."""
   place, fields, inner = "", [*_AS_MANY], ""
   if stored:
     place = f"parameterization.name={stored}"
@@ -164,8 +166,8 @@ def _run(method: str, stored: str, bits: str, ipc: str) -> Planned:
     place = "parameterization.name=quantised,parameterization.inner.name=" + (
         stored or "pixels")
     fields.append(f"--config.method.parameterization.bits={bits}")
-  if FLAGS.dataset is None:  # nothing says what own data lie beside
-    # The last rival is there for sets of floats too.
+  if FLAGS.dataset is None:  # own data have no published settings
+    # The last baseline also exists for sets of floats.
     names = dict.fromkeys(["random_real", points.BASELINES[FLAGS.against][-1]])
     fields.append(f"--config.evaluation.baselines={','.join(names)}")
   dataset = FLAGS.dataset and f"data={FLAGS.dataset}"
@@ -207,12 +209,12 @@ def _within():
 
 
 def _is_own(of: str, field: str) -> bool:
-  """Whether a setting is of the parameterization itself, not a field."""
+  """Whether a setting is one of the parameterization itself, not a field."""
   return of in FLAGS.parameterizations and "." not in field
 
 
 def _parted(item: str) -> tuple[str, str, str]:
-  """Whose setting, its name and its value."""
+  """What a setting belongs to, its name and its value."""
   field, mark, value = item.partition("=")
   of, _, field = field.rpartition(":")
   if not field or not mark:
@@ -224,7 +226,7 @@ def _parted(item: str) -> tuple[str, str, str]:
 
 
 def _absolute(spec: str) -> str:
-  """SPEC of data with the path in it, if any, from the root."""
+  """SPEC of data, with an absolute path if it has one."""
   kind, _, place = spec.partition(":")
   path, mark, rest = place.partition("?")
   if not place or not Path(path).exists():

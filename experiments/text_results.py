@@ -1,4 +1,4 @@
-"""The part of the results page that is about texts."""
+"""The part of the results page about texts."""
 
 import cells
 from rows import Row, configuration
@@ -14,10 +14,10 @@ COLUMNS = (
 
 
 def section(records: list[dict], table: dict[str, Row]) -> str:
-  """Tables of rows on texts, what they are measured by, and their baselines.
+  """Tables of rows on texts, how they are measured, and their baselines.
 
   Args:
-    records: of these rows.
+    records: the records of these rows.
     table: rows by name.
   """
   if not records:
@@ -34,7 +34,7 @@ def section(records: list[dict], table: dict[str, Row]) -> str:
 
 
 def _cells(record: dict, row: Row) -> dict[str, str]:
-  """What `cells.of` says, and what is said of texts alone."""
+  """The cells of `cells.of`, and those that only texts have."""
   report, method = record["report"], configuration(row).method
   found = cells.of(record, row)
   found |= {
@@ -53,7 +53,7 @@ def _cells(record: dict, row: Row) -> dict[str, str]:
 
 
 def _corpora(records: list[dict]) -> str:
-  """Of each data set and its vectors: coverage, and what needs no set."""
+  """For each data set with its vectors: coverage, and results without a set."""
   first = {}
   for record in sorted(records, key=lambda record: not _linear(record)):
     data = record["report"]["data"]

@@ -115,7 +115,7 @@ def test_a_run_goes_on_from_a_saved_set(source, tmp_path, name):
 
 @pytest.mark.parametrize("name", BYTES)
 def test_codes_have_no_range(source, name):
-  with pytest.raises(dd.ConfigError, match="`clamp` must be off where codes"):
+  with pytest.raises(dd.ConfigError, match="`clamp` must be False unless"):
     _condensed(source, _method(BYTES[name][0], clamp=True))
 
 

@@ -1,14 +1,15 @@
-"""What distilled sets are made for: five harnesses over any method.
+"""Five applications of small sets, each for any method of the library.
 
-  federated    one upload from each client, one training on the server
-  continual    a memory of earlier tasks
-  search       networks and recipes ranked on a small set
-  privacy      what a set tells about who was in the data
-  robustness   attacked, poisoned, calibrated, and for the same seconds
+  federated    every client uploads one small set; the server trains once
+  continual    small sets of earlier tasks are the memory of a learner
+  search       networks and recipes are ranked by training on a small set
+  privacy      how much a set reveals about who was in the data
+  robustness   attacks, poison, calibration, and real data of the same budget
 
-Each is a function of a source and JSON settings that returns `Findings`: a
-document that prints as a table and draws itself. `cells=Cells(folder)` keeps
-what is done, so that the same call goes on after an interruption.
+Each application is a function of a source and JSON settings. It returns
+`Findings`, a document that prints as a table and can draw a figure of itself.
+With `cells=Cells(folder)` finished parts are kept in the folder, so that the
+same call continues after an interruption.
 """
 
 import importlib
@@ -26,10 +27,10 @@ NAMES = ("continual", "federated", "privacy", "robustness", "search")
 
 
 def harness(name: str) -> Callable[..., Findings]:
-  """The function of an application: `(source, *, cells, seed, **settings)`.
+  """Returns an application's function: `(source, *, cells, seed, **settings)`.
 
   Args:
-    name: of `NAMES`.
+    name: one of `NAMES`.
 
   Raises:
     ConfigError: an unknown name.

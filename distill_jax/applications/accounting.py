@@ -1,4 +1,4 @@
-"""Noise for a wanted guarantee, by Google's dp-accounting (extra `privacy`)."""
+"""Noise for privacy guarantees, by Google's dp-accounting (extra `privacy`)."""
 
 from distill_jax.applications.settings import (
     check_counts,
@@ -11,10 +11,10 @@ NEIGHBOURS = "add or remove one sample"
 
 
 def check_guarantee(epsilon: float, delta: float) -> None:
-  """Refuses what is no guarantee of differential privacy.
+  """Raises an error if (epsilon, delta) is not a privacy guarantee.
 
   Raises:
-    ConfigError: epsilon that is not positive, or delta outside of (0, 1).
+    ConfigError: epsilon is not positive, or delta is outside (0, 1).
   """
   check_positive(epsilon=epsilon)
   if not is_number(delta) or not 0 < delta < 1:
@@ -33,13 +33,13 @@ def noise_scale(
   Args:
     epsilon: positive.
     delta: in (0, 1).
-    sensitivity: the largest change in Euclidean norm that one sample makes.
+    sensitivity: largest change, in Euclidean norm, that one sample can cause.
     num_releases: how often noised sums are released.
-    rate: probability with which each sample is in a sum, by Poisson sampling;
-      1 or more for all samples.
+    rate: probability that a sample is part of a sum, by Poisson sampling; 1 or
+      more if every sum is over all samples.
 
   Raises:
-    ConfigError: dp-accounting is not installed, or a number out of its range.
+    ConfigError: dp-accounting is not installed, or a number is out of range.
   """
   check_guarantee(epsilon, delta)
   check_positive(sensitivity=sensitivity, rate=rate)
@@ -51,7 +51,7 @@ def noise_scale(
         "`epsilon` must be left out where dp-accounting is not installed. "
         "Install it: pip install 'distill_jax[privacy]'.") from error
   wanted = common.DifferentialPrivacyParameters(epsilon, delta)
-  if rate >= 1:  # exact, in closed form
+  if rate >= 1:  # the closed form, which is exact
     return float(
         accountant.get_smallest_gaussian_noise(
             wanted, num_releases, sensitivity))

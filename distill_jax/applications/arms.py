@@ -1,4 +1,7 @@
-"""Memories that are compared: how each is made, learned from, kept in cells."""
+"""The memories of a continual comparison: making them and learning from them.
+
+Sets and accuracies are kept in cells.
+"""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,13 +26,13 @@ _SETS, _IN_TURN, _JOINTLY = range(3)  # places of keys
 
 
 class Setting(NamedTuple):
-  """What all that is measured has in common.
+  """What all measurements of one comparison have in common.
 
   Attributes:
     cells: where results are kept.
-    seed: of everything.
-    scenarios: orders of tasks.
-    num_networks: R.
+    seed: seed of all sets and networks.
+    scenarios: the same tasks in several orders.
+    num_networks: R, networks trained per order.
   """
 
   cells: Cells
@@ -39,17 +42,17 @@ class Setting(NamedTuple):
 
 
 class Arm(NamedTuple):
-  """One memory, or none: a row of the table.
+  """One memory, or no memory: a row of the table.
 
   Attributes:
-    memory: its name in tables.
-    per_class: rows of each class. Of real samples that match the bytes of
-      another memory, this is the number of that memory.
-    parts: for each scenario the set of each task; None for no memory.
+    memory: name of the memory in tables.
+    per_class: label rows per class. For real samples that match the bytes of
+      another memory, this is the number of rows of that memory.
+    parts: for each scenario, the sets of its tasks; None for no memory.
     made_by: the maker, or None for no memory.
-    matches: names of the makers whose bytes it matches, or "".
-    own: the specification of the learner that its sets bring along in place of
-      a network, or {}.
+    matches: names of the makers whose bytes this memory matches, or "".
+    own: specification of the learner that the sets bring along in place of a
+      network, or {} if they bring none.
   """
 
   memory: str
@@ -61,21 +64,22 @@ class Arm(NamedTuple):
 
   @property
   def cell(self) -> str:
-    """In names of cells."""
+    """The arm's part of the names of cells."""
     return f"{self.memory}_{self.per_class}".replace(" ", "_")
 
 
 def made(
     setting: Setting, made_by: Sequence[Maker], per_class: int,
     network: Student, equal_bytes: bool) -> list[Arm]:
-  """Memories of one size, and random real samples of the bytes of each.
+  """Memories of one size, and random real samples of the same bytes.
 
   Args:
-    setting: of the comparison.
-    made_by: makers of different names.
-    per_class: rows of each class.
-    network: that methods of networks work with.
-    equal_bytes: whether to add the random real samples.
+    setting: what the comparison has in common.
+    made_by: makers with different names.
+    per_class: label rows per class.
+    network: the network that methods distil with.
+    equal_bytes: whether to add, for each memory, random real samples that take
+      as many bytes.
   """
   arms = []
   for one in made_by:
@@ -94,7 +98,7 @@ def made(
 
 
 def _once(arms: Iterable[Arm]) -> list[Arm]:
-  """Sets of as many random real samples are the same: one arm for all."""
+  """Merges arms of equally many random real samples, which are equal sets."""
   alike: dict[tuple, list[Arm]] = {}
   for arm in arms:
     rows = tuple(part.num_rows for parts in arm.parts or () for part in parts)
@@ -113,8 +117,8 @@ def in_turn_of(
     judge: Student) -> tuple[np.ndarray, float]:
   """Accuracies [R, T, T] in order o, and the seconds of learning.
 
-  A learner that starts anew with every task has one cell for each task; one
-  that carries its network over has one cell for the whole order. See
+  A learner that starts a new network for every task has one cell per task. A
+  learner that carries its network over has one cell for the whole order. See
   `in_turn.learn`.
   """
   scenario = setting.scenarios[o]
@@ -152,12 +156,12 @@ def in_turn_of(
 
 def jointly(setting: Setting, learner: Rehearsal,
             judge: Student) -> tuple[np.ndarray, float]:
-  """Accuracies [R, T] of networks that see all tasks of order 0 at once.
+  """Accuracies [R, T] of networks trained on all tasks of order 0 at once.
 
   Args:
-    setting: of the comparison.
-    learner: without a memory.
-    judge: the network.
+    setting: what the comparison has in common.
+    learner: a learner that needs no memory.
+    judge: the network that is trained.
   """
   scenario = setting.scenarios[0]
 
@@ -180,7 +184,11 @@ def jointly(setting: Setting, learner: Rehearsal,
 
 
 def _of_equal_bytes(setting, arm, network) -> Arm | None:
-  """Random real samples in as many bytes; None where they are no others."""
+  """Random real samples that take as many bytes as the sets of an arm.
+
+  None if these would be real samples of the same number, or the arm already
+  consists of real samples.
+  """
   if arm.made_by.exact:
     return None
   rows = [[
@@ -202,8 +210,8 @@ def _of_equal_bytes(setting, arm, network) -> Arm | None:
 def _part(setting, scenario, t, made_by, num_rows, network) -> Artifact:
   """The set of one task, which depends on nothing that comes later.
 
-  Its name and its key follow from what the maker sees, so that a task which is
-  in two orders is condensed once.
+  Its name and its key follow from what the maker sees. A task that occurs in
+  two orders is therefore condensed once.
   """
   task = scenario.tasks[t]
   seen = digest(task, scenario.repeat)

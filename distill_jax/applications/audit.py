@@ -1,7 +1,8 @@
-"""The cells of an audit of small sets; see `robustness`.
+"""The measurements of a robustness audit of small sets; see `robustness`.
 
-Sets, what was asked of their networks, what training on them takes, and what
-all data give for that, each measured once and kept.
+They are the sets, what networks trained on them answer, the budget of that
+training, and what all real data give for this budget. Each is measured once and
+kept in a cell.
 """
 
 from collections.abc import Sequence
@@ -44,12 +45,12 @@ from distill_jax.runs import students
 from distill_jax.runs.console import say
 from distill_jax.runs.students import Student
 
-# Places of keys; all sets meet the same networks and the same attacks.
+# Places of keys. All sets are judged by the same networks and attacks.
 _SETS, _JUDGING, _POISON, _ALL_DATA, _MATCHED = range(5)
 
 
 class Audit(NamedTuple):
-  """What one audit works with; its methods give arms for `rows_of`."""
+  """Checked settings of an audit; its methods return arms for `rows_of`."""
 
   source: Source
   cells: Cells
@@ -63,13 +64,13 @@ class Audit(NamedTuple):
   batch_size: int
   questions: Questions
   target: int
-  pattern: Any  # a `Pattern`, of images
+  pattern: Any  # a `Pattern`, or None if nothing is poisoned
 
   @classmethod
   def of(
       cls, source, cells, seed, makers, *, per_class, num_sets, network, recipe,
       num_networks, poison, target, batch_size, attack) -> "Audit":
-    """Checks everything that can be known before the first cell."""
+    """Checks everything that can be checked before the first cell."""
     check_tested(source)
     check_seed(seed)
     check_counts(
@@ -97,7 +98,7 @@ class Audit(NamedTuple):
     return work
 
   def clean(self, maker: Maker) -> dict[str, Any]:
-    """A maker's sets of the data as they are."""
+    """Measures a maker's sets of the unchanged data."""
     sets = [self._set(maker, s) for s in range(self.num_sets)]
     return dict(
         self._facts(maker.name, "clean", sets, maker.exact),
@@ -108,7 +109,7 @@ class Audit(NamedTuple):
         ])
 
   def poisoned(self, maker: Maker, fraction: float) -> dict[str, Any]:
-    """A maker's sets of data that were poisoned before it saw them."""
+    """Measures a maker's sets of data that were poisoned before it saw them."""
     source, rows = self._poisoned_source(fraction)
     place = f"{maker.name}/poison={fraction:g}"
     sets = [self._set(maker, s, source, place) for s in range(self.num_sets)]
@@ -123,14 +124,14 @@ class Audit(NamedTuple):
         found=self._tricked(place, sets))
 
   def _poisoned_source(self, fraction: float) -> tuple[Source, np.ndarray]:
-    """The data with this share of it poisoned, and the rows that are."""
+    """The data with a share of it poisoned, and the rows that are poisoned."""
     rows = poisoning.poison_rows(
         key_of(self.seed, _POISON), self.source, fraction, self.target)
     return poisoning.poisoned(
         self.source, rows, self.target, self.pattern), rows
 
   def _check_poisoned(self, fraction: float) -> None:
-    """Refuses poison that leaves a class too few images for a method."""
+    """Raises an error if poison leaves a class too few images for a method."""
     source, _ = self._poisoned_source(fraction)
     for maker in self.makers:
       try:
@@ -159,7 +160,7 @@ class Audit(NamedTuple):
         found=self._tricked(f"matched/poison={fraction:g}", sets))
 
   def same_budget(self, maker: Maker) -> list[dict[str, Any]]:
-    """All data for the samples, and for the seconds, of a maker's set."""
+    """All data, for the samples seen and for the seconds of a maker's set."""
     budget = self._budget(maker, self._set(maker, 0))
     if budget is None:
       return []
@@ -182,7 +183,7 @@ class Audit(NamedTuple):
     ]
 
   def _set(self, maker, s, source=None, place=None) -> Artifact:
-    """A set in its cell; poisoned data meet the same key as clean ones."""
+    """The set of a cell; poisoned and clean data are used with the same key."""
 
     def make():
       return timed(
@@ -192,7 +193,7 @@ class Audit(NamedTuple):
     return self.cells.artifact(f"sets/{place or maker.name}/{s}", make)
 
   def _recipe_of(self, made: Artifact) -> Recipe:
-    """The one that was given, or the set's own where that cannot be."""
+    """The recipe that was given, or the set's own if the set cannot take it."""
     given = self.recipe
     if given and _takes(given, made.label_space, self.student):
       return given
@@ -217,7 +218,7 @@ class Audit(NamedTuple):
     ]
 
   def _budget(self, maker: Maker, made: Artifact) -> dict[str, float] | None:
-    """What training one network on a set takes; None without a network."""
+    """What training a network on a set takes; None if none is trained."""
     if own_learner(made.network):
       return None
     k_networks, _ = jax.random.split(key_of(self.seed, _JUDGING))
@@ -229,7 +230,7 @@ class Audit(NamedTuple):
             recipe=self._recipe_of(made))._asdict())
 
   def _all_data(self, cell, limit) -> dict[str, Any]:
-    """Networks trained on all data, asked as those of the sets."""
+    """Asks networks trained on all data the questions that sets are asked."""
 
     def make():
       say(f"training on all data: {cell}")
@@ -262,10 +263,10 @@ class Audit(NamedTuple):
 
 
 def _recipe(given, source, makers, judge: Student) -> Recipe | None:
-  """The recipe that was given, or None for each set's own.
+  """The recipe that was given, or None for each set's own recipe.
 
   Raises:
-    ConfigError: an unknown recipe; one that suits the labels of no maker.
+    ConfigError: an unknown recipe, or one that takes the labels of no maker.
   """
   if given is None:
     return None

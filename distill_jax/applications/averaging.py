@@ -28,11 +28,12 @@ from distill_jax.types import Array, Network, PyTree
 
 
 class Shards(NamedTuple):
-  """Rows of clients, as arrays of one length.
+  """The rows of all clients, padded to one length L.
 
   Attributes:
-    rows: [clients, L] int32 of the training split; beyond `counts` repeated.
-    counts: [clients] int32.
+    rows: [clients, L] int32, rows of the training split. Entries beyond a
+      client's count repeat its rows.
+    counts: [clients] int32, number of rows of each client.
   """
 
   rows: Array
@@ -40,7 +41,7 @@ class Shards(NamedTuple):
 
   @classmethod
   def of(cls, clients: Sequence[np.ndarray]) -> "Shards":
-    """Of lists of rows; clients without any are left out."""
+    """Makes shards of lists of rows; clients without rows are left out."""
     held = [rows for rows in clients if len(rows)]
     longest = max(map(len, held))
     return cls(
@@ -60,22 +61,23 @@ def fedavg(
     step_size: float = 0.01,
     momentum: float = 0.9,
     batch_size: int = 50) -> np.ndarray:
-  """Test accuracy after each round.
+  """Test accuracy after each round of federated averaging.
 
   Args:
     key: consumed.
-    network: of server and clients.
-    train: all clients' data.
-    test: of the server.
-    clients: rows of `train`.
-    num_rounds: every client takes part in each.
-    local_epochs: E, passes over a client's data in a round.
-    step_size: of SGD.
-    momentum: in [0, 1), anew in each round.
-    batch_size: of clients; the last batch holds what is left over.
+    network: the network of the server and of the clients.
+    train: the data of all clients.
+    test: the server's test data.
+    clients: for each client, its rows of `train`.
+    num_rounds: number of rounds; every client takes part in each.
+    local_epochs: E, passes over a client's data in one round.
+    step_size: step size of the clients' SGD.
+    momentum: in [0, 1); its state is reset in each round.
+    batch_size: batch size of the clients; the last batch of an epoch may be
+      smaller.
 
   Returns:
-    [num_rounds] accuracies, fractions.
+    Accuracies [num_rounds] float64, in [0, 1].
   """
   check_counts(
       num_rounds=num_rounds, local_epochs=local_epochs, batch_size=batch_size)
@@ -100,7 +102,7 @@ def fedavg(
 
 
 def traffic(network: Network, example: Array, num_clients: int) -> int:
-  """Bytes of one round: float32 weights to every client and back."""
+  """Bytes of one round: float32 weights sent to every client and back."""
   shapes = jax.eval_shape(network.init, jax.random.key(0), example)
   size = sum(leaf.size for leaf in jax.tree.leaves(shapes))
   return 2 * num_clients * size * 4
@@ -134,7 +136,7 @@ def _round(
 def _trained(
     key, variables, train, rows, count, *, network, num_epochs, optimizer,
     batch_size):
-  """A client's network after its epochs; what is padding changes nothing."""
+  """A client's network after its epochs; padded rows change nothing."""
   longest = len(rows)
   starts = jnp.arange(-(-longest // batch_size)) * batch_size
 
@@ -160,7 +162,7 @@ def _trained(
 
   def epoch(carry, key):
     k_order, k_steps = jax.random.split(key)
-    # By its type the order would depend on whether x64 is on.
+    # float32, so that the order is the same with and without x64.
     scores = jax.random.uniform(k_order, (longest,), jnp.float32)
     order = jnp.argsort(jnp.where(jnp.arange(longest) < count, scores, 2.0))
     keys = jax.random.split(k_steps, len(starts))
@@ -176,6 +178,6 @@ def _trained(
 
 
 def _weighted(logits: Array, rows: Array) -> Array:
-  """Cross-entropy of label rows whose last column is the weight."""
+  """Weighted cross-entropy; the last column of each label row is its weight."""
   losses = jax.vmap(cross_entropy)(logits[:, None], rows[:, None, :-1])
   return (rows[:, -1] * losses).mean()

@@ -1,4 +1,4 @@
-"""Who may be in the data of an audit, and a few of them with a wrong label."""
+"""Draws the candidates of a privacy audit, some of them with a wrong label."""
 
 from typing import Any, NamedTuple
 
@@ -11,13 +11,13 @@ from distill_jax.types import Array
 
 
 class Candidates(NamedTuple):
-  """Who may be a member.
+  """The samples that may be members.
 
   Attributes:
-    source: the candidates as its train split, with the labels that pipelines
-      see; an even number of each class.
-    rows: [Z] int, of the train split that they were drawn from.
-    canary: [Z] bool, those with a wrong label.
+    source: a source whose train split holds the candidates, with the labels
+      that pipelines see; an even number of candidates per class.
+    rows: [Z] int, rows of the train split that they were drawn from.
+    canary: [Z] bool, True for candidates with a wrong label.
   """
 
   source: Any
@@ -34,19 +34,22 @@ def draw_candidates(
     key: Array, source, num_candidates: int, num_canaries: int) -> Candidates:
   """Draws candidates, equally many of each class, some with a wrong label.
 
-  Canaries of one class get the label of another, around a circle of classes,
-  so that numbers of labels stay even and equal.
+  Canaries are candidates with a wrong label. All canaries of one class get the
+  label of the next class on a random circle of classes, so that the number of
+  candidates with each label stays even and equal.
 
   Args:
     key: consumed.
-    source: of whose train split they are drawn.
-    num_candidates: at most so many. Every class gives the same even number of
-      them, or the largest even number that it has.
-    num_canaries: at most so many, 0 or at least 2. Every class has equally many
-      of them; where there are fewer canaries than classes, some have one.
+    source: the data; candidates are drawn from its train split.
+    num_candidates: largest number of candidates. Every class gives the same
+      even number of them, or the largest even number of samples that it has.
+    num_canaries: largest number of canaries, 0 or at least 2. Canaries are
+      divided equally among the classes. If there are fewer canaries than
+      classes, only some classes have one.
 
   Raises:
-    ConfigError, DataError: too few candidates or samples.
+    ConfigError: too few candidates, or a number of canaries out of range.
+    DataError: a class has only one sample.
   """
   labels = np.asarray(source.train.labels)
   present = source.train.present

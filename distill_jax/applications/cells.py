@@ -1,9 +1,9 @@
-"""Work in cells: each is done once and kept, so that a stopped job goes on.
+"""Divides work into cells, each done once and kept, so that work can continue.
 
-A cell is one independent piece of a harness (one client, one task of one
-order, one network on one set), named for what it is. Its result is JSON, arrays
-or a distilled set. Whatever a cell depends on is either in its name or in the
-identity of the folder.
+A cell is one independent piece of an application (one client, one task of one
+order, one network on one set), and its name says which. Its result is JSON,
+arrays or a distilled set. Everything that a result depends on is either in the
+cell's name or in the identity of the folder.
 """
 
 import contextlib
@@ -29,17 +29,17 @@ from distill_jax.types import Array
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.=+-]*(/[a-z0-9][a-z0-9_.=+-]*)*", re.I)
 
-_SUM = "sha256"  # of the rest of a JSON document
+_SUM = "sha256"  # field with the checksum of the rest of a JSON document
 
 
 class Cells:
-  """Results by name: in memory, or in a folder where work goes on.
+  """Results by name, kept in memory or in a folder.
 
       with Cells("runs/federated", identity).held() as cells:
         found = cells.json("client_0/report", measure)   # measured once
 
-  Files are written whole or not at all, so a process may be killed at any
-  moment; the cell that was being made is made again.
+  Files are written whole or not at all, so that a process may be killed at any
+  moment. A cell that was not finished is computed again.
   """
 
   def __init__(
@@ -47,9 +47,9 @@ class Cells:
       folder: str | Path | None = None,
       identity: Mapping[str, Any] | None = None):
     """Args:
-      folder: where results are kept; None for memory alone.
-      identity: JSON values that must be the same when work goes on: settings,
-        data, seed.
+      folder: where results are kept; None keeps them in memory only.
+      identity: JSON values that must be the same when work continues, such as
+        settings, data and seed.
     """
     self.folder: Any = None if folder is None else Path(folder)
     self._identity = dict(identity or {})
@@ -57,11 +57,11 @@ class Cells:
 
   @contextlib.contextmanager
   def held(self):
-    """Opens the folder for this process alone.
+    """A context in which only this process works in the folder.
 
     Raises:
-      WorkdirError: it holds other work (naming the settings that differ) or
-        other files, or another process works in it.
+      WorkdirError: the folder holds other work (the message names the settings
+        that differ) or other files, or another process works in it.
     """
     if self.folder is None:
       yield self
@@ -81,7 +81,7 @@ class Cells:
 
   @contextlib.contextmanager
   def _left_if_empty(self, new: bool):
-    """Frees a new folder for other settings if they were refused at once."""
+    """Frees a new folder for other settings if no cell was finished in it."""
     try:
       yield
     except BaseException:
@@ -90,7 +90,7 @@ class Cells:
       raise
 
   def json(self, name: str, make: Callable[[], Any]) -> Any:
-    """A JSON value: an object, as `make` returns it."""
+    """Returns the JSON object of a cell; `make` computes it if missing."""
 
     def write(file, value):
       write_json(file, {**value, _SUM: _checksum(value)})
@@ -100,7 +100,7 @@ class Cells:
   def arrays(
       self, name: str,
       make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Arrays by name, as `make` returns them."""
+    """Returns the named arrays of a cell; `make` computes them if missing."""
 
     def read(file):
       try:
@@ -117,7 +117,7 @@ class Cells:
     return self._get(name, ".safetensors", make, read, write)
 
   def artifact(self, name: str, make: Callable[[], Artifact]) -> Artifact:
-    """A distilled set, as `make` returns it."""
+    """Returns the distilled set of a cell; `make` computes it if missing."""
 
     def read(file):
       try:
@@ -129,7 +129,7 @@ class Cells:
         name, ".safetensors", make, read, lambda f, v: artifacts.save(v, f))
 
   def kept(self, name: str) -> Artifact:
-    """A distilled set that is there already."""
+    """Returns the distilled set of a cell that is known to be finished."""
 
     def missing():
       raise WorkdirError(f"{name} must have been made before it is asked for.")
@@ -137,7 +137,7 @@ class Cells:
     return self.artifact(name, missing)
 
   def done(self, name: str) -> bool:
-    """Whether there is a result of this name."""
+    """Whether the cell of this name is finished."""
     if self.folder is None:
       return name in self._memory
     return any(
@@ -165,14 +165,14 @@ class Cells:
     file.parent.mkdir(parents=True, exist_ok=True)
     write(file, value)
     say(f"  {name}")
-    return read(file)  # what a later start will find
+    return read(file)  # the same value that a later start will read
 
 
 def cells_of(given: Cells | None) -> Cells:
-  """Cells, in memory where none are given.
+  """Returns the given cells, or new ones in memory if none are given.
 
   Raises:
-    ConfigError: what are no cells, such as the name of a folder.
+    ConfigError: the value is not `Cells`, such as the name of a folder.
   """
   if given is None:
     return Cells()
@@ -184,11 +184,11 @@ def cells_of(given: Cells | None) -> Cells:
 
 
 def key_of(seed: int, *places: int) -> Array:
-  """The key of one piece of work, whatever was done before it.
+  """The key of one piece of work, which does not depend on earlier work.
 
   Args:
-    seed: of the harness.
-    *places: numbers of the piece: client, task, arm.
+    seed: seed of the application.
+    *places: numbers that identify the piece, such as client, task or arm.
   """
   key = jax.random.key(seed)
   for place in places:
@@ -197,22 +197,23 @@ def key_of(seed: int, *places: int) -> Array:
 
 
 def is_name(text: str) -> bool:
-  """Whether a text can be the name of a cell, or one part of it."""
+  """Whether a text can be the name of a cell, or one part of such a name."""
   return bool(_NAME.fullmatch(text))
 
 
 def check_folder(folder: Path) -> None:
-  """Refuses a folder that is not one of cells, or does not say of which.
+  """Raises an error if a folder does not hold cells or has no valid identity.
 
   Raises:
-    WorkdirError: other files, or cells with a damaged `config.json` or none.
+    WorkdirError: the folder holds other files, or its `config.json` is damaged
+      or missing.
   """
   file = folder / "config.json"
   if not (folder / "cells").is_dir():
     workdir.check_own(folder)
     return
   if not file.exists() and not any((folder / "cells").iterdir()):
-    return  # nothing to mistake
+    return  # there are no cells yet
   try:
     if not isinstance(read_json(file, {}).get("identity"), Mapping):
       raise WorkdirError("it has no identity")
@@ -224,7 +225,7 @@ def check_folder(folder: Path) -> None:
 
 
 def _read_sound(file: Path) -> dict[str, Any]:
-  """A JSON document as it was written."""
+  """Reads a JSON document and checks that it is as it was written."""
   document = read_json(file, {})
   told = document.pop(_SUM, None)
   if told != _checksum(document):
@@ -234,7 +235,7 @@ def _read_sound(file: Path) -> dict[str, Any]:
 
 
 def _checksum(document: Mapping[str, Any]) -> str:
-  """SHA-256 of JSON values, as they are read again."""
+  """SHA-256 of JSON values as they read after being written."""
   read = json.loads(json.dumps(document))
   return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()
 

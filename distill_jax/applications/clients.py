@@ -1,4 +1,4 @@
-"""What clients of federated learning send, and what a server makes of it.
+"""Makes the clients' uploads of federated learning, and joins them.
 
 See `federated` for the protocol and its paper.
 """
@@ -41,20 +41,21 @@ from distill_jax.probe_set import has_probe
 from distill_jax.runs.console import Countdown
 from distill_jax.types import Samples, TrainingSet
 
-CLIENTS = 0  # first place of the keys of clients
+CLIENTS = 0  # the keys of clients are `key_of(seed, CLIENTS, i)`
 
 
 class Options(NamedTuple):
   """How uploads are made.
 
   Attributes:
-    values: "float32", "float16" or "uint8", what a value is sent as; real
-      samples of 8-bit images are sent as they are.
-    hard: whether labels are sent as the number of their class; by default
-      where they name one.
+    values: how a value is sent: "float32", "float16" or "uint8". Real samples
+      of 8-bit images are always sent as 8-bit pixels.
+    hard: whether labels are sent as class numbers. None, the default, does so
+      if every label row names one class.
     noise: standard deviation of Gaussian noise that clients add to samples, in
       units of model space. It gives no privacy guarantee.
-    weighted: whether a client's samples count by the size of its data.
+    weighted: whether the samples of a client are weighted by the size of its
+      data.
   """
 
   values: str = "float32"
@@ -64,10 +65,10 @@ class Options(NamedTuple):
 
 
 def options_of(given: Options | Mapping[str, Any] | None) -> Options:
-  """Options, checked; a mapping names some of them.
+  """Returns checked options; a mapping may name some of them.
 
   Raises:
-    ConfigError: an unknown name or a value out of its range.
+    ConfigError: an unknown name, or a value out of its range.
   """
   if not isinstance(given, Options):
     given = {} if given is None else given
@@ -89,15 +90,15 @@ def options_of(given: Options | Mapping[str, Any] | None) -> Options:
 
 
 class Union(NamedTuple):
-  """What the server holds.
+  """What the server holds after all uploads.
 
   Attributes:
-    training_set: of all uploads.
-    bytes: that were sent, the sum of the files' sizes.
-    num_samples: in all.
-    seconds: of making the sets, all clients together.
-    learner: that the sets bring along, its specification; or None.
-    from_client: [M] the client of each sample.
+    training_set: the union of all uploads.
+    bytes: number of bytes sent, the sum of the sizes of the files.
+    num_samples: number of samples of all clients.
+    seconds: time to make the sets, summed over clients.
+    learner: specification of the learner that the sets bring along, or None.
+    from_client: [M] int, the client of each sample.
   """
 
   training_set: TrainingSet
@@ -120,21 +121,24 @@ def collect(
     seed: int = 0,
     cells: Cells | None = None,
     name: str | None = None) -> Union:
-  """Every client's upload, and their union.
+  """Makes the upload of every client, and joins them.
 
   Args:
     source: all data; clients hold parts of its training split.
-    clients: rows of each, as of `partition`; those without rows send nothing.
+    clients: for each client, its rows of the training split, as `partition`
+      returns them; clients without rows send nothing.
     made_by: a method, or anything else that `makers.maker` takes.
-    samples_per_class: that a client makes of each class it holds; fewer where
-      its smallest class has fewer.
-    budgets: bytes of each client, which then sends as many samples as real ones
-      of these bytes; `samples_per_class` is not used.
-    network: that methods work with; by default one that suits the data.
-    options: of uploads; see `Options`.
+    samples_per_class: samples that a client makes of each class it holds;
+      fewer if its smallest class has fewer.
+    budgets: bytes of each client. If given, each client sends as many samples
+      as real ones fit into its bytes, and `samples_per_class` is not used.
+    network: the network that methods distil with; by default one that suits
+      the data.
+    options: how uploads are made; see `Options`.
     seed: client i has the key `key_of(seed, 0, i)`.
-    cells: where the sets are kept; with a folder the uploads are written too.
-    name: of the cells and of the folder of uploads; by default the maker's.
+    cells: where the sets are kept; with a folder, the uploads are written too.
+    name: name of the cells and of the folder of uploads; by default the name of
+      the maker.
   """
   check_source(source)
   made_by, cells = maker(made_by), cells_of(cells)
@@ -178,7 +182,7 @@ def collect(
 
 
 def _of_probes(sets, held, options: Options) -> Union:
-  """The union of sets of a linear probe, whose offsets travel too."""
+  """The union of sets of a linear probe, whose offsets are sent too."""
   if options != Options(hard=options.hard):
     raise ConfigError(
         "`options` must be the usual ones for sets of a linear probe, which "
@@ -194,14 +198,14 @@ def _of_probes(sets, held, options: Options) -> Union:
 
 
 def num_rows_of(shard, samples_per_class: int) -> int:
-  """Label rows of a client: of each class at most what it has of the rarest."""
+  """Label rows of a client; its smallest class limits the rows per class."""
   each = min(samples_per_class, smallest_class(shard))
   return len(shard.train.present) * each
 
 
 def _made(shards, sizes, made_by, network, seed, cells: Cells,
           name) -> list[Artifact]:
-  """The sets of clients, those that are missing made together."""
+  """The sets of clients; missing ones are made together."""
   places = {i: f"{name}/client_{i}" for i in shards}
   missing = [i for i in shards if not cells.done(places[i])]
   keys = [key_of(seed, CLIENTS, i) for i in missing]
@@ -209,14 +213,14 @@ def _made(shards, sizes, made_by, network, seed, cells: Cells,
 
   def keep(place: int, one: Artifact) -> None:
     cells.artifact(places[missing[place]], lambda: one)
-    made.append(place)  # not in their order
+    made.append(place)  # clients finish in any order
     told(len(made))
 
   if made_by.method is None:
     for place, (i, key) in enumerate(zip(missing, keys, strict=True)):
       keep(place, timed(made_by, key, shards[i], sizes[i], network))
   elif missing:
-    with compiled_once():  # methods that prepare something go one by one
+    with compiled_once():  # some methods make the sets one by one
       condense_each([shards[i] for i in missing],
                     made_by.method,
                     student_for(made_by.method, made_by.network, network),
@@ -235,7 +239,7 @@ def _noisy(artifact: Artifact, noise: float, seed: int, i: int) -> Artifact:
 
 
 def _written(folder, i: int, content: bytes) -> int:
-  """Bytes of the file that was written."""
+  """Writes an upload to its file, and returns the size of the file in bytes."""
   folder.mkdir(parents=True, exist_ok=True)
   file = folder / f"client_{i}.bin"
   storage.replace(file, content)

@@ -1,10 +1,10 @@
-"""Continual learning with a condensed memory of the tasks before.
+"""Continual learning with a condensed memory of earlier tasks.
 
-Tasks arrive in turn (`scenarios`). A maker turns the data of each into a small
-set when it arrives (`memories`), and a learner rehearses these sets later on
+Tasks arrive in turn (`scenarios`). When a task arrives, a maker turns its data
+into a small set (`memories`), and a learner rehearses these sets in later tasks
 (`rehearsal`). The comparison is that of Zhao & Bilen, "Dataset Condensation
 with Distribution Matching", 2021, arXiv 2110.04181, by the protocol of GDumb.
-What differs: preprocessing is fitted to the first task alone, and every set of
+What differs: preprocessing is fitted to the first task only, and every set of
 floats is compared with real samples of 8 bits a value that take as many bytes.
 """
 
@@ -91,14 +91,14 @@ def run(
   Args:
     source: real data with a test split.
     cells: where results are kept.
-    seed: of everything.
-    scenario: "class" for new classes with every task, or "domain" for the
-      source turned by `rotations`.
-    num_tasks: T, of as many classes each; not of domains.
+    seed: seed of all sets and networks.
+    scenario: "class" if every task brings new classes, or "domain" if every
+      task is the source rotated by one of `rotations`.
+    num_tasks: T, tasks with equally many classes each; not used for "domain".
     rotations: degrees, in the order of the domains.
     preprocessing: see `Scenario.class_incremental`.
-    num_orders: orders of the classes, by seeds 0, 1, ...; repetitions of the
-      one order of domains.
+    num_orders: number of orders of the classes, drawn by seeds 0, 1, ...; for
+      "domain", number of repetitions of the one order.
     makers: see `compare`.
     per_class: see `compare`.
     networks: see `compare`.
@@ -110,7 +110,7 @@ def run(
     fine_tune_steps: see `compare`.
 
   Raises:
-    ConfigError, DataError: a setting that cannot be, before any work.
+    ConfigError, DataError: a setting is not possible; raised before any work.
   """
   check_tested(source)
   check_counts(num_orders=num_orders)
@@ -162,36 +162,37 @@ def compare(
     equal_bytes: bool = True,
     joint_steps: int = 2_000,
     fine_tune_steps: int = 100) -> Findings:
-  """Memories by several makers, under one learner and one recipe.
+  """Compares the memories of several makers, with one learner and one recipe.
 
   Args:
     scenarios: the same tasks in several orders, or one scenario.
-    makers: what `makers.maker` takes, of different names. Sets with a learner
+    makers: what `makers.maker` takes, with different names. Sets with a learner
       of their own (a linear probe, soft-label neighbours) are judged by it.
     cells: where results are kept; in memory by default.
-    seed: of sets and networks. All memories meet the same networks.
-    per_class: rows of each class and task, one size or several.
-    networks: that learn, by name or specification, or `Network`s; by default
-      one that suits the data. Methods work with the first.
-    num_networks: R, of each order.
-    learner: "gdumb", "union", "kd", with settings as `{"name": ...}`, or one of
-      `rehearsal`.
-    recipe: that all memories are learned by under gdumb; by default that of
-      GDumb's authors, shorter.
-    equal_bytes: whether a memory of floats is compared with as many bytes of
-      random real samples too.
-    joint_steps: updates of networks on all tasks at once, the upper bound; 0
-      for none.
-    fine_tune_steps: updates a task of networks that have no memory, the lower
-      bound; 0 for none.
+    seed: seed of sets and networks. All memories are judged by the same
+      networks.
+    per_class: label rows per class and task, one number or several.
+    networks: the networks that learn, as names, specifications or `Network`s;
+      by default one that suits the data. Methods distil with the first.
+    num_networks: R, networks trained for each order.
+    learner: "gdumb", "union" or "kd", or `{"name": ..., settings}`, or a
+      `Rehearsal`.
+    recipe: how gdumb trains on every memory; by default the recipe of GDumb's
+      authors with fewer epochs.
+    equal_bytes: whether to compare each memory of floats also with random real
+      samples that take as many bytes.
+    joint_steps: updates of networks trained on all tasks at once, the upper
+      bound; 0 for no such row.
+    fine_tune_steps: updates per task of networks without a memory, the lower
+      bound; 0 for no such row.
 
   Returns:
     Findings whose rows have `final`, `average`, `forgetting` and `backward`,
     each a mean over networks and orders with its standard error over orders.
-    Their `network` is the learner of the set where it brings one (`own`).
+    `network` of a row is the learner of the set if it brings one (`own`).
 
   Raises:
-    ConfigError, DataError: a setting that cannot be, before any work.
+    ConfigError, DataError: a setting is not possible; raised before any work.
   """
   scenarios, sizes = scenarios_of(scenarios), sizes_of(per_class)
   cells = cells_of(cells)
@@ -212,7 +213,7 @@ def compare(
         arm for size in sizes
         for arm in made(setting, made_by, size, judges[0], equal_bytes)
     ]
-  for arm in memories_of:  # refuses what cannot be joined before learning
+  for arm in memories_of:  # raises before learning if parts cannot be joined
     for s, parts in zip(scenarios, arm.parts, strict=True):
       united(parts, s.classes, learner.recipe)
   document = dict(
@@ -239,7 +240,7 @@ def compare(
 def _rows(
     setting: Setting, tried: Sequence[tuple[Arm, Rehearsal]],
     joint: Rehearsal | None, judges: Sequence[Student]) -> list[dict[str, Any]]:
-  """Rows of all memories and bounds, network by network."""
+  """The rows of all memories and bounds, network by network."""
   scenarios, rows = setting.scenarios, []
   total = len(judges) * (len(tried) + bool(joint))
   for judge in judges:

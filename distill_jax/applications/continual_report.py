@@ -1,4 +1,4 @@
-"""Rows, table and figure of memories compared on tasks in turn."""
+"""Rows, table and figure of a comparison of memories in continual learning."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,8 +31,9 @@ def row_of(
   """The row of a memory.
 
   Args:
-    arm: what it is.
-    network: name of what learned from it, if the memory brings nothing along.
+    arm: the memory.
+    network: name of the network that learned from it; not used if the memory
+      brings a learner of its own.
     found: accuracies [R, T, T] and seconds, for each order.
     scenarios: these orders.
   """
@@ -48,12 +49,12 @@ def row_of(
 def row_of_bound(
     network: str, accuracies: np.ndarray, seconds: float,
     scenario: Scenario) -> dict[str, Any]:
-  """The row of networks that saw all tasks at once.
+  """The row of networks that were trained on all tasks at once.
 
   Args:
-    network: its name.
-    accuracies: [R, T] on each task.
-    seconds: of learning.
+    network: name of the network.
+    accuracies: [R, T], accuracy on each task.
+    seconds: duration of learning.
     scenario: the tasks.
   """
   final = accuracies @ (scenario.weights / scenario.weights.sum())
@@ -69,7 +70,7 @@ def row_of_bound(
 
 
 def _row(*parts) -> dict[str, Any]:
-  """What is known of an arm, and what all rows of the harnesses have."""
+  """Joins the parts of a row, and adds the fields that every row has."""
   row = dict(item for part in parts for item in part.items())
   seconds = row["seconds_making"] + row["seconds_learning"]
   return dict(
@@ -80,7 +81,7 @@ def _row(*parts) -> dict[str, Any]:
 
 
 def _facts(arm: Arm) -> dict[str, Any]:
-  """What a row says of a memory: sums over its tasks, means over orders."""
+  """The size and cost of a memory: sums over its tasks, means over orders."""
   facts = dict(memory=arm.memory, per_class=arm.per_class)
   if arm.parts is None:
     return dict(facts, bytes=0, num_rows=0, seconds_making=0.0)
@@ -128,7 +129,7 @@ def _statistics(values) -> dict[str, Any]:
 
 
 def table(found: Mapping[str, Any]) -> str:
-  """Rows of memories, a block for every network."""
+  """The table: rows of memories, in a block for every network."""
   settings, rows = found["settings"], found["rows"]
   judges = list(dict.fromkeys(row["network"] for row in rows))
   kind = "classes" if settings["kind"] == "class" else "domains"
@@ -144,10 +145,10 @@ def table(found: Mapping[str, Any]) -> str:
 
 
 def draw(found: Mapping[str, Any]):
-  """Accuracy on all tasks seen, after each of them; a panel for each size.
+  """Accuracy on all tasks seen so far, after each task; one panel per size.
 
   Returns:
-    A `Figure` of the first network, and of memories that need none.
+    A `Figure` of the first network, and of memories that need no network.
   """
   rows, settings = found["rows"], found["settings"]
   judge = next((row["network"] for row in rows if "own" not in row), None)
@@ -259,7 +260,7 @@ def _notes(found) -> list[str]:
 
 
 def _curve(axes, row, known, num_tasks, shown) -> None:
-  """One line, with bars of one standard error; the upper bound is level."""
+  """One line with bars of one standard error; the upper bound is horizontal."""
   name = title(row["memory"])
   if "after" not in row:
     line = axes.axhline(

@@ -1,4 +1,4 @@
-"""Settings of a comparison of memories, checked before any set is made."""
+"""Checks the settings of a comparison of memories before any set is made."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,7 +32,7 @@ from distill_jax.evaluation.recipe import Recipe
 from distill_jax.runs.students import Student
 from distill_jax.types import Samples, TrainingSet
 
-# GDumb's constants; 300 epochs in place of 1,000, and no flips for digits.
+# GDumb's settings, but 300 epochs in place of 1,000, and no flips, for digits.
 RECIPE = {
     "name": "dsa",
     "num_epochs": 300,
@@ -41,13 +41,16 @@ RECIPE = {
 
 
 def scenarios_of(given: Scenario | Sequence[Scenario]) -> list[Scenario]:
-  """The same tasks in several orders, or one scenario.
+  """Returns a list of scenarios with the same tasks in several orders.
+
+  Args:
+    given: scenarios, or one scenario.
 
   Raises:
-    ConfigError: scenarios of several kinds or numbers of tasks, or none; what
-      is no scenario; one that cannot be, see `Scenario.checked`.
+    ConfigError: there are none, an entry is not a scenario or is not valid (see
+      `Scenario.checked`), or kinds or numbers of tasks differ.
   """
-  if isinstance(given, Scenario | Source):  # tuples, both of them
+  if isinstance(given, Scenario | Source):  # both are tuples
     given = [given]
   scenarios = list(listed("scenarios", given))
   for one in scenarios:
@@ -65,10 +68,11 @@ def scenarios_of(given: Scenario | Sequence[Scenario]) -> list[Scenario]:
 
 
 def sizes_of(per_class: int | Sequence[int]) -> list[int]:
-  """Rows of each class, one size or several, each of them once.
+  """Returns a list of different numbers of label rows per class.
 
   Raises:
-    ConfigError: neither a number nor a list, an empty list, or a size twice.
+    ConfigError: neither a number nor a list, an empty list, or a repeated
+      number.
   """
   given = [per_class] if is_number(per_class) else per_class
   sizes = list(distinct("per_class", given))
@@ -79,11 +83,11 @@ def sizes_of(per_class: int | Sequence[int]) -> list[int]:
 
 def recipe_of(
     given: Mapping[str, Any] | str | Recipe | None, task: Source) -> Recipe:
-  """The recipe of all memories; by default that of GDumb's authors, shorter.
+  """The recipe for all memories; by default GDumb's, with fewer epochs.
 
   Args:
     given: a recipe, its specification or its name.
-    task: any of the tasks; only images are augmented.
+    task: any of the tasks; the default recipe augments images only.
   """
   if isinstance(given, Recipe):
     return given
@@ -98,8 +102,9 @@ def bounds_of(learner: Rehearsal, fine_tune_steps: int,
   """The learners without a memory and of all tasks at once, or None.
 
   Args:
-    learner: whose augmentation they share, so that it makes no difference.
-    fine_tune_steps: updates a task; 0 for no lower bound.
+    learner: the learner whose augmentation they share, so that augmentation
+      makes no difference between rows.
+    fine_tune_steps: updates per task; 0 for no lower bound.
     joint_steps: updates; 0 for no upper bound.
   """
   check_optional(fine_tune_steps=fine_tune_steps, joint_steps=joint_steps)
@@ -117,17 +122,17 @@ def check(
     scenarios: Sequence[Scenario], made_by: Sequence[Maker],
     sizes: Sequence[int], learner: Rehearsal,
     judges: Sequence[Student]) -> None:
-  """Refuses makers, sizes and networks that some task does not allow.
+  """Raises an error if a maker, size or network does not suit some task.
 
   Args:
     scenarios: orders of the tasks.
     made_by: the makers of memories.
-    sizes: rows of each class.
-    learner: by which memories are learned.
+    sizes: label rows per class.
+    learner: the learner that rehearses the memories.
     judges: the networks that learn.
 
   Raises:
-    ConfigError, DataError, ValueError: naming what is wrong.
+    ConfigError, DataError, ValueError: the message names what is wrong.
   """
   for one in made_by:
     memories.check_kept(one)
@@ -148,7 +153,10 @@ def check(
 
 
 def _check_trains(recipe: Recipe, judge: Student, task: Source) -> None:
-  """Refuses a recipe that needs a set of its own method; computes nothing."""
+  """Raises an error if a recipe trains only on sets of its own method.
+
+  Only shapes are computed.
+  """
   outputs = 1 if task.num_classes == 2 else task.num_classes
   example = np.zeros((2, *task.example.shape[1:]), np.float32)
   samples = Samples(

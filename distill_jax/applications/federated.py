@@ -1,17 +1,18 @@
-"""One-shot federated learning: each client sends a small set, once.
+"""One-shot federated learning: each client sends one small set, once.
 
 Song et al., "Federated Learning via Decentralized Dataset Distillation in
 Resource-Constrained Edge Environments" (FedD3), 2022, arXiv 2208.11311:
 
-  1  the server announces a format; 2  every client makes a small set of its own
-  data; 3  it uploads samples and labels; 4  the server trains a network on the
-  union and tests it.
+  1  the server announces a format
+  2  every client makes a small set of its own data
+  3  every client uploads samples and labels
+  4  the server trains a network on the union of the sets and tests it
 
-A client's set is made by any method, or chosen of its real samples. What
-differs from the public code: clients do not normalise a second time by their
-own statistics, the accuracy after the last epoch counts and not the best one,
-and there are rows of random real samples, as many as are sent and as many as
-their bytes allow.
+A client makes its set by any method, or chooses real samples. What differs from
+the public code: clients do not normalise a second time by their own statistics;
+the accuracy after the last epoch is reported, not the best one; and there are
+rows of random real samples, for the same number of samples and for the same
+number of bytes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -77,29 +78,34 @@ def compare(
     full_data: bool = True,
     seed: int = 0,
     cells: Cells | None = None) -> Findings:
-  """Accuracy of the server against bytes, of several kinds of clients.
+  """Compares makers by the server's accuracy and the bytes that clients send.
 
   Args:
-    source: with a test part.
-    makers: methods, or what else `makers.maker` takes.
-    clients: rows of each; by default `num_clients` that are alike.
-    num_clients: where `clients` is None.
+    source: real data with a test split.
+    makers: methods, or anything else that `makers.maker` takes.
+    clients: for each client, its rows of the training split; by default
+      `num_clients` clients with equal shares of every class.
+    num_clients: number of clients if `clients` is None.
     samples_per_class: see `collect`.
-    network: of the server; see `server`.
-    client_network: see `collect`.
-    recipe: of the server.
-    num_networks: of the server, for each row.
-    options: of uploads; see `clients.Options`.
-    same_bytes: whether to add rows of random real samples of as many bytes,
-      for sets whose samples are not real ones; sets of equal bytes share a row.
-    rounds: of federated averaging, ascending; none for no such row.
-    local_epochs: of its clients.
+    network: the server's network; see `server`.
+    client_network: the network that clients distil with; see `collect`.
+    recipe: how the server trains; see `server`.
+    num_networks: networks that the server trains for each row.
+    options: how uploads are made; see `clients.Options`.
+    same_bytes: whether to add rows of random real samples of as many bytes, for
+      sets whose samples are not real ones. Sets of equal bytes share a row.
+    rounds: rounds of federated averaging that are reported, ascending; empty
+      for no such rows.
+    local_epochs: epochs of a client in one round of federated averaging.
     full_data: whether to train the server on all data, as an upper bound.
-    seed: of everything.
-    cells: where work is kept, so that it goes on.
+    seed: seed of everything that is drawn.
+    cells: where results are kept, so that work can continue.
 
   Returns:
-    Rows of accuracy and bytes, which print as a table.
+    Findings with accuracy and bytes per row; they print as a table.
+
+  Raises:
+    ConfigError, DataError: a setting is not possible; raised before any work.
 
   Example:
     print(federated.compare(source, ["dm", "random_real"], num_clients=4))
@@ -185,16 +191,16 @@ def run(
     rounds: Sequence[int] = (1, 2, 5, 18),
     local_epochs: int = 5,
     full_data: bool = True) -> Findings:
-  """`compare`, all of it by JSON settings.
+  """`compare` with JSON settings only.
 
   Args:
-    source: with a test part.
+    source: real data with a test split.
     cells: see `compare`.
     seed: see `compare`.
-    num_clients: clients.
+    num_clients: number of clients.
     partition: "by_classes" or "dirichlet"; see `partition`.
-    classes_per_client: of the former; 0 for all.
-    alpha: of the latter.
+    classes_per_client: setting of "by_classes"; 0 for all classes.
+    alpha: setting of "dirichlet".
     samples_per_class: see `collect`.
     makers: see `compare`.
     network: see `compare`.
@@ -202,7 +208,8 @@ def run(
     recipe: see `compare`.
     num_networks: see `compare`.
     values: see `Options`.
-    hard: True to send labels as numbers in any case; see `Options`.
+    hard: True to send every label as a class number; False for the default of
+      `Options`.
     noise: see `Options`.
     weighted: see `Options`.
     same_bytes: see `compare`.
@@ -243,10 +250,10 @@ def _unions(
     source, clients: Sequence[np.ndarray], given: Sequence[Maker], *,
     samples_per_class: int, same_bytes: bool,
     **fixed: Any) -> Iterator[tuple[str, Union]]:
-  """What the server gets of each kind of client, by the label of its row.
+  """Yields the label of each row, and the union of its uploads.
 
-  After sets whose samples are not real ones come random real samples of as many
-  bytes of each client; sets of equal bytes share them.
+  After sets whose samples are not real ones come random real samples that take
+  as many bytes for each client. Sets of equal bytes share these.
   """
   compared = []
   for one in given:
@@ -271,7 +278,7 @@ def _unions(
 
 
 def _rounds(given) -> list[int]:
-  """Rounds of federated averaging after which accuracies are reported."""
+  """Checks the rounds of federated averaging after which to report accuracy."""
   rounds = list(listed("rounds", given))
   counts = all(is_whole(n) and n > 0 for n in rounds)
   if not counts or rounds != sorted(set(rounds)):

@@ -1,4 +1,4 @@
-"""The table and the figure of one upload from each client."""
+"""The table and the figure of one-shot federated learning."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from distill_jax.figures.titles import data_name
 
 
 def table(document: Mapping[str, Any]) -> str:
-  """What clients send, how well the server does with it, and what it costs."""
+  """The table: what clients send, the server's accuracy, and the cost."""
   said = document["settings"]
   lines = [(
       row["label"],
@@ -35,7 +35,7 @@ def table(document: Mapping[str, Any]) -> str:
 
 
 def draw(document: Mapping[str, Any]):
-  """Accuracy against bytes that travel, as a `Figure`."""
+  """A `Figure` of accuracy against the bytes that are sent."""
   said, lines = document["settings"], {}
   for row in document["rows"]:
     lines.setdefault(row.get("line", row["label"]), []).append(row)

@@ -1,4 +1,4 @@
-"""What a harness found: a JSON document that prints as its table."""
+"""The result of an application: a JSON document that prints as its table."""
 
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ WIDTH = 80
 
 
 class Findings(dict):
-  """A JSON document with `application`, `settings`, `rows` and what else.
+  """A JSON document with `application`, `settings`, `rows` and further fields.
 
       found = federated.compare(source, ["dm", "random_real"], num_clients=10)
       print(found)               # the table
@@ -24,9 +24,9 @@ class Findings(dict):
                                                          str],
       draw: Callable[[Mapping[str, Any]], Any]):
     """Args:
-      document: JSON values; versions and device are added.
-      table: the text that it prints as.
-      draw: the figure of it.
+      document: JSON values; versions and the device are added.
+      table: function that returns the document as text.
+      draw: function that returns a figure of the document.
     """
     super().__init__(
         document, device=environment.device(), versions=environment.versions())
@@ -44,12 +44,12 @@ def aligned(
     heads: Sequence[str],
     lines: Sequence[Sequence[str]],
     notes: Sequence[str] = ()) -> str:
-  """A plain table: the first column to the left, the others to the right.
+  """A plain-text table: first column left-aligned, others right-aligned.
 
   Args:
-    heads: of the columns.
-    lines: cells, as texts.
-    notes: below the table, each wrapped to its width.
+    heads: titles of the columns.
+    lines: rows of cells, as texts.
+    notes: paragraphs below the table, wrapped to its width.
   """
   widths = [
       max(len(line[i]) for line in (heads, *lines)) for i in range(len(heads))
@@ -69,7 +69,7 @@ def aligned(
 
 
 def mean_and_error(values: Any) -> dict[str, float | None]:
-  """`mean` [n] and its standard error `stderr`, None of fewer than two."""
+  """`mean` of values [n] and standard error `stderr`, None if n < 2."""
   values = np.ravel(np.asarray(values, float))
   error = None
   if len(values) > 1:
@@ -78,6 +78,6 @@ def mean_and_error(values: Any) -> dict[str, float | None]:
 
 
 def with_error(mean: float, stderr: float | None = None) -> str:
-  """A fraction in percent, with its standard error where there is one."""
+  """A fraction in percent, with its standard error if there is one."""
   error = "" if stderr is None else f" ± {100 * stderr:.1f}"
   return f"{100 * mean:.1f}{error}"

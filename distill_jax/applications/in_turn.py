@@ -1,4 +1,4 @@
-"""Tasks learned in turn, and tested on all that were seen after each."""
+"""Learns tasks in turn, and tests after each on all tasks seen so far."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -30,21 +30,23 @@ def learn(
     *,
     network: Network,
     num_networks: int = 3) -> np.ndarray:
-  """Learns the tasks in turn, and tests on all that were seen after each.
+  """Learns the tasks in turn, and tests after each on all tasks seen so far.
 
   Args:
     key: step t uses `fold_in(key, t)`, so that memories compared with one key
-      meet the same networks.
+      are judged by the same networks.
     scenario: T tasks.
-    parts: the memory, one set of each task; None for none.
-    learner: of `rehearsal`.
-    network: build it once, a new one compiles again.
-    num_networks: R.
+    parts: the memory, one set per task; None for no memory.
+    learner: a learner of `rehearsal`.
+    network: the network that learns. Build it once: a new one is compiled
+      again.
+    num_networks: R, networks that are trained.
 
   Returns:
-    [R, T, T], a[i, j] the accuracy on task j after task i; nan for j > i. A
-    network whose outputs are not finite is wrong. R is 1 where the memory
-    brings a learner of its own, which is fitted and not trained.
+    Accuracies [R, T, T]; a[i, j] of each network is the accuracy on task j
+    after task i, and nan for j > i. A network with outputs that are not finite
+    counts as wrong. R is 1 if the memory brings a learner of its own, which is
+    fitted in closed form.
   """
   size = len(scenario.checked().tasks)
   check_key(key)
@@ -68,7 +70,7 @@ def learn(
 
 
 def square(rows: Sequence[np.ndarray]) -> np.ndarray:
-  """[R, T, T] of accuracies [R, t + 1] after each task t; nan elsewhere."""
+  """[R, T, T] from accuracies [R, t + 1] after each task t; nan elsewhere."""
   found = np.full((len(rows[0]), len(rows), len(rows)), np.nan)
   for t, row in enumerate(rows):
     found[:, t, :t + 1] = row
@@ -81,7 +83,7 @@ def step(
     num_networks: int) -> tuple[PyTree, np.ndarray]:
   """Task t of `learn`: what is carried over, and accuracies [R, t + 1].
 
-  Only tasks 0..t are looked at.
+  Only data of tasks 0..t are read.
   """
   kept = t + 1 if learner.of_present else t
   classes, memory, own = scenario.classes, None, None
@@ -106,7 +108,7 @@ def step(
 
 
 def check_learner(learner: Rehearsal, own: Learner) -> None:
-  """Refuses rehearsal of sets that a learner of their own is fitted on."""
+  """Raises an error unless sets with a learner of their own go with gdumb."""
   if not learner.of_present:
     raise ConfigError(
         "`learner` must be gdumb for sets with a learner of their own, here "
@@ -114,7 +116,7 @@ def check_learner(learner: Rehearsal, own: Learner) -> None:
 
 
 def _of_own(key, own: Learner, memory, scenario, t) -> np.ndarray:
-  """Accuracies [1, t + 1] of what is fitted on the memory in closed form."""
+  """Accuracies [1, t + 1] of a learner fitted on the memory in closed form."""
   return np.array([[
       metrics.accuracy(
           evaluate_set(key, memory, task.test, learner=own,
@@ -126,10 +128,10 @@ def _of_own(key, own: Learner, memory, scenario, t) -> np.ndarray:
 def accuracy_on(
     variables: PyTree, scenario: Scenario, j: int, *,
     network: Network) -> np.ndarray:
-  """[R], accuracy of R networks on the test samples of task j."""
+  """Accuracies [R] of R networks on the test samples of task j."""
   longest = max(task.test.num_samples for task in scenario.tasks)
   test = scenario.tasks[j].test
-  padded = np.resize(np.arange(test.num_samples), longest)  # compiles once
+  padded = np.resize(np.arange(test.num_samples), longest)  # one compilation
   said = _said(
       variables, test.inputs[padded], test.preprocessing, network=network)
   said = np.asarray(said)[:, :test.num_samples]
@@ -138,7 +140,7 @@ def accuracy_on(
 
 @partial(jitted, static_argnames="network")
 def _said(variables, raw, record, *, network):
-  """Classes [R, N]."""
+  """Predicted classes [R, N]."""
 
   def one(variables):
     predict = classifier(network, variables)

@@ -1,9 +1,10 @@
-"""All that is asked of the networks of one training set.
+"""Measures the networks that are trained on one set.
 
-Clean accuracy, the worst class, the spread over classes, accuracy under attack,
-calibration and the success of a trigger, network by network. A set that comes
-with a learner of its own in place of a network (soft-label neighbours, a linear
-probe) is only asked what follows from predicted classes; the rest is None.
+The measures are clean accuracy, accuracy of the worst class, spread over
+classes, accuracy under attack, calibration and success of a trigger, for each
+network. A set that brings a learner of its own in place of a network
+(soft-label neighbours, a linear probe) only has measures that follow from
+predicted classes; the others are None.
 """
 
 from collections.abc import Mapping
@@ -35,14 +36,14 @@ from distill_jax.types import Array, Network, PyTree
 
 
 class Questions(NamedTuple):
-  """What is asked, the same of every set.
+  """What is measured, the same for every set.
 
   Attributes:
-    test: real data.
-    attacked: whether attacks and calibration are asked for.
-    eps: of attacks; see `evaluation.attacks`.
-    num_steps: of PGD, and random corners that are tried.
-    num_attacked: test samples that are attacked; 0 for all.
+    test: real test data.
+    attacked: whether attacks and calibration are measured.
+    eps: largest change by an attack; see `evaluation.attacks`.
+    num_steps: steps of PGD, and number of random corners that are tried.
+    num_attacked: number of test samples that are attacked; 0 for all.
     stamped: test images of other classes with a trigger, or None.
     target: the class that the trigger stands for.
   """
@@ -64,22 +65,23 @@ def judge(
     network: Network,
     recipe: Recipe | None = None,
     num_networks: int = 5) -> dict[str, Any]:
-  """Trains networks on a set and asks them.
+  """Trains networks on a set and measures them.
 
   Args:
     key: consumed; networks, attacked samples and random starts are the same for
       every set.
-    artifact: the set; where it names a learner of its own that is fitted in
-      closed form, this is asked in place of the network.
-    questions: what is asked.
-    network: build it once.
-    recipe: by default the set's own.
-    num_networks: R.
+    artifact: the set. If it names a learner of its own that is fitted in closed
+      form, this learner is measured in place of the network.
+    questions: what is measured.
+    network: the network. Build it once: a new one is compiled again.
+    recipe: how it is trained; by default the set's own recipe.
+    num_networks: R, networks that are trained.
 
   Returns:
-    JSON values: `accuracy`, `worst_class` and `class_std` as of
-    `columns.summary`; `attacks`, `calibration` and `success` (of the trigger)
-    where they are known, else None; `diverged`, how many networks.
+    JSON values: `accuracy`, `worst_class` and `class_std`, each as
+    `columns.summary` returns it; `attacks`, `calibration` and `success` (of the
+    trigger), None if not measured; and `diverged`, the number of networks with
+    outputs that are not finite.
 
   Example:
     found = judge(key, made, Questions(source.test), network=dd.mlp(3))
@@ -109,14 +111,14 @@ def ask(
     *,
     network: Network,
     logits: bool = True) -> dict[str, Any]:
-  """`judge` of networks that are trained already.
+  """Measures networks that are already trained; returns as `judge` does.
 
   Args:
-    key: consumed, by attacks.
+    key: consumed by the attacks.
     networks: variables of R networks, stacked.
-    questions: what is asked.
-    network: theirs.
-    logits: whether their outputs are logits, not a regression's.
+    questions: what is measured.
+    network: the network of these variables.
+    logits: whether outputs are logits and not those of a regression.
   """
   test = questions.test
   outputs = _outputs(networks, test, network)
@@ -164,7 +166,7 @@ def _outputs(networks, split, network) -> list[np.ndarray]:
 
 
 def _confusion(outputs, split) -> np.ndarray:
-  """[R, K, K]; what is not finite says the first class, as in `Report`."""
+  """Confusion matrices [R, K, K]; class 0 for outputs that are not finite."""
   found = []
   for one in outputs:
     finite = np.isfinite(one).all(-1)

@@ -1,8 +1,8 @@
-"""Makers by name: whatever turns real data into a small set, by one signature.
+"""Makers by name: everything that turns real data into a small set.
 
-A maker is a method of the library, a choice of real samples or a set with
-differential privacy, so that a harness compares them without knowing which is
-which. See `small_sets` for the record and for what its sets take.
+A maker is a method of the library, a choice of real samples, or a set with
+differential privacy. All have one signature, so that applications compare them
+without knowing which is which. See `small_sets` for the record `Maker`.
 """
 
 import contextlib
@@ -22,20 +22,22 @@ from distill_jax.errors import ConfigError, plain, shown
 from distill_jax.methods.condensing import condense
 from distill_jax.methods.method import Keys, Method, plan
 
-# Makers with settings that are no methods.
+# Makers with settings that are not methods.
 OTHERS = {"noised_means": noised_means.maker}
 
 
 def maker(given: Maker | Method | Mapping[str, Any] | str) -> Maker:
-  """A maker of whatever names one.
+  """Returns the maker that a name, a specification or a method stands for.
 
   Args:
-    given: a `Method`; its specification `{"name": ..., settings}` or its name;
-      `{"method": ..., "network": ...}` with a network of its own;
-      `{"name": "noised_means", "epsilon": ...}`; or a choice of real samples:
-      random_real, kmeans, herding, kcentre, class_mean, all_real. Each
-      specification may hold `label`, the maker's name in tables, so that two
-      makers of one method have different names.
+    given: one of
+      a `Method`, its specification `{"name": ..., settings}` or its name;
+      `{"method": ..., "network": ...}`, a method with a network of its own;
+      `{"name": "noised_means", "epsilon": ...}`;
+      a choice of real samples: random_real, kmeans, herding, kcentre,
+      class_mean, all_real.
+      Every specification may hold `label`, the maker's name in tables, so that
+      two makers of one method have different names.
 
   Raises:
     ConfigError: an unknown name or setting.
@@ -58,16 +60,16 @@ def makers(
     given: Sequence[Any],
     argument: str = "makers",
     taken: Collection[str] = ()) -> tuple[Maker, ...]:
-  """Makers of different names; see `maker`.
+  """Returns makers with different names; see `maker`.
 
   Args:
-    given: what `maker` takes, one at least.
-    argument: what the harness calls them.
-    taken: names that the harness gives to other rows.
+    given: a list of what `maker` takes, not empty.
+    argument: the application's name of the argument, for messages.
+    taken: names that the application gives to other rows.
 
   Raises:
-    ConfigError: no list, an empty one, or a name that is there twice, taken, or
-      cannot name a file.
+    ConfigError: not a list, an empty list, or a name that is repeated, taken,
+      or not possible in a file name.
   """
   check_list(given, argument)
   made = tuple(map(maker, given))
@@ -81,9 +83,9 @@ def makers(
 
 
 def check_list(given: Any, argument: str) -> None:
-  """Refuses what is no list of makers, and an empty one.
+  """Raises an error unless a value is a list of makers that is not empty.
 
-  A text, a mapping and a method's record are sequences too, of other things.
+  Texts, mappings and a method's record are sequences too, but not of makers.
   """
   given = listed(argument, None if isinstance(given, Maker | Method) else given)
   if not given:
@@ -93,7 +95,7 @@ def check_list(given: Any, argument: str) -> None:
 
 
 def _unknown(given: Any) -> ConfigError:
-  """The error for what is no maker; choices of real samples come first."""
+  """The error for an unknown maker; it names choices of real samples first."""
   if callable(given):
     name = getattr(given, "__name__", "dm")
     remedy = f" Call it: methods.{name}()." if name in methods.ENTRIES else ""
@@ -107,7 +109,7 @@ def _unknown(given: Any) -> ConfigError:
 
 
 def check_names(names: Iterable[str], argument: str = "makers") -> None:
-  """Refuses names that are there twice, and what cannot name a file."""
+  """Raises an error if a name is repeated or not possible in a file name."""
   names = list(names)
   for name in names:
     if not is_name(name) or "/" in name:
@@ -123,16 +125,18 @@ def check_names(names: Iterable[str], argument: str = "makers") -> None:
 
 
 def check_sound(one: Maker, source, num_rows: int, network=None) -> None:
-  """Refuses what a maker's method cannot do with data, before any step.
+  """Raises an error if a maker's method cannot distil the data.
+
+  No step is run.
 
   Args:
     one: the maker.
     source: the data.
     num_rows: label rows that it will be asked for.
-    network: of the harness.
+    network: the network of the application.
 
   Raises:
-    ConfigError, DataError, ValueError: of the method's own plan.
+    ConfigError, DataError, ValueError: raised by the method's own plan.
   """
   if one.method is None:
     return
@@ -155,12 +159,13 @@ class _SoundError(Exception):
 
 
 def student_for(method: Method, own, network):
-  """What a method works with: its own, or the harness's if it takes networks.
+  """The network a method distils with: its own, or the application's.
 
   Args:
-    method: of a maker.
-    own: `Maker.network`.
-    network: of the harness, or None.
+    method: the method of a maker.
+    own: `Maker.network`; None for none of its own.
+    network: the network of the application, or None. Only methods of networks
+      take it.
   """
   return network if own is None and method.model == "network" else own
 
@@ -184,7 +189,7 @@ def _specified(given: Mapping[str, Any]) -> Maker:
 
 
 def _named(name: Any, settings: Mapping[str, Any]) -> Maker:
-  """The maker of this name; methods may have settings, and so may others."""
+  """The maker of a name, with settings if it is not a choice of samples."""
   if not isinstance(name, str):
     raise _unknown(name)
   if name in methods.ENTRIES:

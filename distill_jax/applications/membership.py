@@ -1,34 +1,38 @@
-"""Membership inference: who was in the data, judged from numbers alone.
+"""Membership inference: whether a sample was in the training data.
 
 The likelihood-ratio attack (LiRA) of Carlini et al., "Membership Inference
-Attacks From First Principles", 2022, arXiv 2112.03570. Each of Z candidates is
-in the data of half of N pipelines; of pipeline m and candidate z a statistic
-is known, for a network that was trained on what the pipeline made
+Attacks From First Principles", 2022, arXiv 2112.03570. There are Z candidates
+and N pipelines (data -> set -> network), and each candidate is in the data of
+half of the pipelines. The statistic of candidate (x, y) under a pipeline is
+the log-odds that its network gives to the label,
 
     phi = log p_y - log sum_{c != y} p_c
 
-An attack knows all pipelines but the one it attacks, and of that one phi:
+An attack on one pipeline knows phi of all others with their members, and only
+phi of the attacked one. Its scores are
 
     online      log N(phi; mu_in, sd_in) - log N(phi; mu_out, sd_out)
     offline     (phi - mu_out) / sd_out
     threshold   phi
 
-mu is the median of a candidate over pipelines that had it or had it not, sd
-its standard deviation, or with `fixed` one for all candidates, which is better
-where pipelines are few.
+mu is a candidate's median over the pipelines that had it (in) or did not have
+it (out), and sd its standard deviation. With `fixed`, one standard deviation
+serves all candidates, which is better if pipelines are few.
 
 What differs from the published code:
-  * pipelines come in pairs with complementary data. The pair of the attacked
-    one is left out with it, so that as many of the others had a candidate as
-    had it not. Without this, the group of the attacked pipeline would have one
-    value less than the other, and its less certain median would tell on which
-    side the candidate was: AUC would not be 0.5 where nothing leaks.
-  * where one standard deviation serves all candidates, `in` and `out` have one
+
+  * Pipelines come in pairs with complementary data. The partner of the attacked
+    pipeline is left out too, so that a candidate is in the data of exactly half
+    of the remaining ones. Without this, the group of the attacked pipeline
+    would have one value fewer than the other group. Its less certain median
+    would reveal on which side the candidate was, and AUC would not be 0.5 even
+    if nothing leaks.
+  * If one standard deviation serves all candidates, `in` and `out` have one
     each, pooled within candidates. The code uses that of `in` for both,
     computed over all candidates together.
-  * `offline` is one-sided, as the paper has it; the code takes the density.
+  * `offline` is one-sided, as in the paper; the code uses the density.
 
-NumPy alone, but for the keys. `roc` has the curves that are made of the scores.
+Everything is NumPy, except the random keys. `roc` turns scores into curves.
 """
 
 from typing import Any
@@ -53,25 +57,25 @@ __all__ = [
 ]
 
 ATTACKS = ("online", "online_fixed", "offline", "offline_fixed", "threshold")
-_LEAST = 1e-12  # a standard deviation below it counts as it
+_LEAST = 1e-12  # smallest standard deviation; smaller ones are set to it
 
 
 def keep_matrix(key: Array, num_pipelines: int, classes: Any) -> np.ndarray:
-  """Which candidates are in the data of which pipeline.
+  """Draws which candidates are in the data of which pipeline.
 
-  Pipelines 2i and 2i + 1 share the candidates of each class between them. With
-  an even number of candidates of each class all pipelines have equally many.
+  Pipelines 2i and 2i + 1 divide the candidates of each class between them. If
+  every class has an even number of candidates, all pipelines have equally many.
 
   Args:
     key: consumed.
     num_pipelines: N, even and at least 6.
-    classes: [Z] int, of the candidates.
+    classes: [Z] int, classes of the candidates.
 
   Returns:
-    [N, Z] bool, N / 2 true in each column.
+    [N, Z] bool, with N / 2 True in each column.
 
   Raises:
-    ConfigError: another N.
+    ConfigError: N is odd or below 6.
   """
   if num_pipelines < 6 or num_pipelines % 2:
     raise ConfigError(
@@ -83,21 +87,21 @@ def keep_matrix(key: Array, num_pipelines: int, classes: Any) -> np.ndarray:
     k_pair = jax.random.fold_in(key, pair)
     order = np.asarray(jax.random.permutation(k_pair, len(classes)))
     order = order[np.argsort(classes[order], kind="stable")]
-    # Neighbours in this order, of one class, go to different pipelines.
+    # Neighbours in this order have one class; they go to different pipelines.
     keep[2 * pair, order[::2]] = True
     keep[2 * pair + 1, order[1::2]] = True
   return keep
 
 
 def statistic(outputs: Any, labels: Any) -> np.ndarray:
-  """phi [Z] float64, how sure a network is of the given labels.
+  """The log-odds phi [Z] that a network gives to the given labels.
 
   Args:
-    outputs: [Z, K] logits, or [Z, 1] of class 1 of two.
+    outputs: [Z, K] logits; or [Z, 1], the logit of class 1 of two classes.
     labels: [Z] int.
 
   Returns:
-    The log-odds of the label; 0 for outputs that are not finite.
+    phi [Z] float64; 0 for outputs that are not finite.
 
   Example:
     membership.statistic([[2.0, 0.0, 0.0]], [0])  # [1.3069], 2 - log 2
@@ -114,11 +118,11 @@ def statistic(outputs: Any, labels: Any) -> np.ndarray:
 
 
 def scores(phi: Any, keep: Any) -> dict[str, np.ndarray]:
-  """[N, Z] scores of each attack, larger for who is more likely a member.
+  """The scores [N, Z] of each attack; larger means more likely a member.
 
   Args:
-    phi: [N, Z] any statistic that is larger for members.
-    keep: [N, Z] bool, see `keep_matrix`: of complementary pairs.
+    phi: [N, Z], any statistic that is larger for members.
+    keep: [N, Z] bool of complementary pairs; see `keep_matrix`.
   """
   phi, keep = np.asarray(phi, np.float64), np.asarray(keep, bool)
   _check_pairs(phi, keep)
@@ -144,12 +148,12 @@ def scores(phi: Any, keep: Any) -> dict[str, np.ndarray]:
 
 
 def _own(values):
-  """Standard deviations [Z] of candidates."""
+  """The standard deviation of each candidate, [Z]."""
   return np.maximum(values.std(0, ddof=1), _LEAST)
 
 
 def _pooled(values):
-  """One standard deviation, within candidates."""
+  """One standard deviation for all, pooled within candidates."""
   return np.maximum(np.sqrt(values.var(0, ddof=1).mean()), _LEAST)
 
 
@@ -170,14 +174,16 @@ def permuted(
     classes: Any,
     attack: str = "online_fixed",
     num: int = 20) -> np.ndarray:
-  """Areas [num] where members are drawn anew: what no leak looks like.
+  """Areas under the ROC curve [num] with members drawn anew.
+
+  This is the distribution of the area if nothing leaks.
 
   Args:
     key: consumed.
     phi: [N, Z].
-    classes: [Z] int, of the candidates.
-    attack: of `ATTACKS`.
-    num: of draws.
+    classes: [Z] int, classes of the candidates.
+    attack: one of `ATTACKS`.
+    num: number of draws.
   """
   areas = []
   for i in range(num):

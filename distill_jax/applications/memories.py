@@ -1,18 +1,22 @@
-"""The memory of a continual learner: one small set a task, frozen once made.
+"""The memory of a continual learner: one small set per task.
 
-A part is made from the data of its task alone, when the task arrives, and never
-shrinks afterwards: the budget is one of each class or task, not of the whole.
-`united` joins the parts for one recipe, whatever made them:
+The set of a task, a part of the memory, is made from the data of this task
+only, when the task arrives, and never changes afterwards. The budget is
+therefore one per class or task, not one for the whole memory. `united` joins
+the parts into one training set for one recipe, whatever made them:
 
-  labels      in one space; a soft label keeps no mass on classes that its task
-              did not have, since nobody had seen them when it was learned
-  step sizes  left out, with the order of steps: one recipe trains on all
+  labels      converted to one label space; a soft label keeps no mass on
+              classes that its task did not have, because no sample of these
+              had been seen when it was learned
+  step sizes  left out, together with the order of steps: one recipe trains on
+              all parts
   scalars     left out (RFAD's temperature)
 
-Sets that bring a learner of their own stay what they are for: points of a
-linear probe become the points of one probe of all data seen (`merging.merge`),
-and those of soft-label neighbours one set of neighbours. A set with a fixed
-initialisation cannot be joined with that of another task, which has another.
+Sets that bring a learner of their own stay sets for this learner: points of
+linear probes become the points of one probe of all data seen (`merging.merge`),
+and those of soft-label neighbours become one set of neighbours. A set with a
+fixed initialisation cannot be joined with the set of another task, because that
+has another initialisation.
 """
 
 from collections.abc import Sequence
@@ -42,8 +46,8 @@ from distill_jax.labels import label_regime, uncentred
 from distill_jax.probe_set import has_probe
 from distill_jax.types import Array
 
-_NOTHING = 1e-6  # of a label's mass
-_THETA = ((np.ones(1),),)  # stands for a theta_0, or for a state that holds one
+_NOTHING = 1e-6  # smaller label mass counts as none
+_THETA = ((np.ones(1),),)  # stands for theta_0, or for a state that holds it
 
 
 def remember(
@@ -54,15 +58,16 @@ def remember(
     per_class: int | None = None,
     num_bytes: int | None = None,
     network=None) -> Artifact:
-  """The part of a memory that keeps one task.
+  """Makes the part of a memory that keeps one task.
 
   Args:
     key: consumed.
-    task: its training samples are all that is seen.
-    made_by: a maker, or what `makers.maker` takes.
-    per_class: rows of each class of the task; or
-    num_bytes: at most so many bytes for this task; see `rows_for`.
-    network: that a method of networks works with; by default one for the data.
+    task: the task; only its training samples are read.
+    made_by: a maker, or anything else that `makers.maker` takes.
+    per_class: label rows per class of the task; or
+    num_bytes: largest number of bytes for this task; see `rows_for`.
+    network: the network that methods distil with; by default one that suits
+      the data.
 
   Returns:
     The set; see `small_sets.timed`.
@@ -80,14 +85,20 @@ def rows_for(
     *,
     per_class: int | None = None,
     num_bytes: Any = None) -> int:
-  """Label rows of one task under a budget, equally many of each class.
+  """Label rows for one task under a budget, equally many per class.
 
-  Bytes of a method are those of its start, with four bytes a class for every
-  label, so that the finished set is not larger.
+  The bytes of a method are those of its start, with four bytes per class for
+  every label, so that the finished set is not larger.
+
+  Args:
+    task: the task.
+    made_by: the maker.
+    per_class: label rows per class; or
+    num_bytes: largest number of bytes.
 
   Raises:
-    ConfigError: not one budget; one that is too small for a row of each class,
-      or asks for more rows than there are samples.
+    ConfigError: not exactly one budget is given, it is too small for one row
+      per class, or it asks for more rows than there are samples.
   """
   if (per_class is None) == (num_bytes is None):
     raise ConfigError(
@@ -114,9 +125,10 @@ def rows_for(
 
 
 def equal_bytes(task: Source, part: Artifact, exact: bool) -> int:
-  """Rows of real samples that take at most the bytes of a set.
+  """Number of real samples that take at most the bytes of a set.
 
-  Equally many of each class, at least one and at most all of the smallest.
+  There are equally many of each class: at least one, and at most the number
+  of samples of the smallest class.
   """
   present, most = len(task.train.present), smallest_class(task)
   each = rows_of_bytes(task, stored_bytes(part, exact)) // present
@@ -124,10 +136,10 @@ def equal_bytes(task: Source, part: Artifact, exact: bool) -> int:
 
 
 def check_kept(made_by: Maker) -> None:
-  """Refuses methods whose sets of several tasks cannot be joined.
+  """Raises an error for methods whose sets of several tasks cannot be joined.
 
   Raises:
-    ConfigError: saying why.
+    ConfigError: the message says why.
   """
   method = made_by.method
   if method is not None and jax.tree.leaves(method.initial(_THETA)):
@@ -140,17 +152,17 @@ def check_kept(made_by: Maker) -> None:
 def united(
     parts: Sequence[Artifact], classes: Sequence[Sequence[int]],
     recipe: Recipe) -> Artifact:
-  """The parts of a memory as one set, for one recipe.
+  """Joins the parts of a memory into one set, for one recipe.
 
   Args:
-    parts: one for each task seen.
-    classes: of each of these tasks.
-    recipe: that trains on it. Labels become centred for a regression, and rows
-      of a cross-entropy otherwise. Sets with a learner of their own keep to
-      that.
+    parts: one set for each task seen.
+    classes: the classes of each of these tasks.
+    recipe: the recipe that trains on the memory. Labels are centred for a
+      regression, and are rows for cross-entropy otherwise. Sets with a learner
+      of their own keep this learner.
 
   Raises:
-    ConfigError, ArtifactError: what cannot be joined.
+    ConfigError, ArtifactError: the parts cannot be joined.
   """
   if all(map(has_probe, parts)):
     return merging.merge(parts)
@@ -161,20 +173,21 @@ def united(
 
 
 def rows_on(artifact: Artifact, classes: Sequence[int]) -> np.ndarray:
-  """Label rows [M, K] of a cross-entropy, without mass on other classes.
+  """Label rows [M, K] for cross-entropy, without mass on other classes.
 
-  Probabilities (and logits, once they are probabilities) sum to 1 again; raw
-  and centred rows, which need not be positive, lose the other entries.
+  Probabilities sum to 1 again, and so do logits, which become probabilities.
+  Raw and centred rows, which need not be positive, only lose the entries of
+  other classes.
 
   Args:
     artifact: a set of some classes.
-    classes: these.
+    classes: these classes.
   """
   labels = np.asarray(artifact.training_set.samples.labels)
   labels = labels / np.float32(artifact.label_scale)
   if artifact.label_space == "centred":
     labels = np.asarray(uncentred(labels))
-  if labels.shape[1] == 1:  # one output, of class 1
+  if labels.shape[1] == 1:  # one output, the logit of class 1
     return labels if len(classes) == 2 else np.full_like(labels, classes[0])
   own = np.isin(np.arange(labels.shape[1]), classes)
   rows = np.where(own, labels, np.float32(0))
@@ -186,7 +199,7 @@ def rows_on(artifact: Artifact, classes: Sequence[int]) -> np.ndarray:
 
 
 def _alike(part: Artifact, classes, recipe: Recipe) -> Artifact:
-  """A part with nothing of its own but samples and labels."""
+  """Reduces a part to samples and labels, in the label space of a recipe."""
   if jax.tree.leaves(part.initial):
     raise ConfigError(
         "`parts` must have no fixed initialisation; got a set by "
@@ -212,10 +225,10 @@ def _alike(part: Artifact, classes, recipe: Recipe) -> Artifact:
 
 
 def _bytes_of_method(task, made_by, present) -> tuple[int, int]:
-  """Bytes that do not depend on rows, and those of one row of each class."""
+  """The bytes that do not depend on rows, and those of one row per class."""
   method = made_by.method
   label = 4 * task.num_classes
-  if method is None:  # means and the like, float32
+  if method is None:  # means and similar samples, in float32
     return 0, present * (4 * int(np.prod(task.train.sample_shape)) + label)
   if method.begin is None:
     raise ConfigError(

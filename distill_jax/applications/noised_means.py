@@ -1,28 +1,29 @@
-"""A set with differential privacy: distilled from noised class means.
+"""A differentially private set, distilled from class means with noise.
 
 Distribution matching (objectives/dm.py) reads data only through means of random
-features. Here these means are released once, with Gaussian noise, and the set
-is distilled from the release, which costs no further privacy. Harder,
-Adamczewski & Park, "DP-MERF: Differentially Private Mean Embeddings with Random
-Features", 2021, arXiv 2002.11603, train a generator on such means.
+features. Here these means are released once, with Gaussian noise. The set is
+distilled from the release, which costs no further privacy. Harder, Adamczewski
+& Park, "DP-MERF: Differentially Private Mean Embeddings with Random Features",
+2021, arXiv 2002.11603, train a generator on such means.
 
     g(x)  = concat_t P_t (f_t(x) - f_t(0)),  u(x) = g(x) / |g(x)|
     s_c   = sum_{i in c} u(x_i) + N(0, sigma^2 I)
     n_c   = |c| + N(0, sigma^2 / w^2)
     S     = argmin sum_c | s_c / n_c - mean_{j in c} u(S_j) |^2
 
-f_t are networks with random weights and P_t random projections, both drawn
-without a look at the data. One sample adds a vector of length 1 and the number
-w to one class, so the release is one Gaussian mechanism with the sensitivity
-sqrt(1 + w^2) where one sample is added or removed. As all vectors have the
-length 1, no clipping norm must be chosen; counts are noised too, so that
-nothing about a sample is public. sigma is computed by Google's dp-accounting
-(the extra `privacy`).
+f_t are networks with random weights and P_t random projections; neither depends
+on the data. One sample adds a vector of length 1 and the number w to one class.
+The release is therefore one Gaussian mechanism with sensitivity sqrt(1 + w^2)
+if one sample is added or removed. As all vectors have length 1, no clipping
+norm must be chosen. Counts are noised too, so that nothing about a sample is
+public. sigma is computed by Google's dp-accounting (the extra `privacy`).
 
-What the guarantee leaves out: names of classes and constants of preprocessing
-count as public, so take published constants, not those fitted to the data; the
-key must stay secret, as whoever knows it can subtract the noise; and noise is
-drawn in floating point.
+What the guarantee does not cover:
+
+  * Class names and the constants of preprocessing count as public. Use
+    published constants, not constants fitted to the data.
+  * The key must stay secret: whoever knows it can subtract the noise.
+  * Noise is drawn in floating point.
 """
 
 import math
@@ -56,23 +57,26 @@ def maker(
     count_weight: float = 0.25,
     num_steps: int = 300,
     step_size: float = 0.05) -> Maker:
-  """A maker of sets with (epsilon, delta)-differential privacy.
+  """Returns a maker of sets with (epsilon, delta)-differential privacy.
 
   Args:
-    epsilon: positive; of one sample added to or removed from the train split.
-    delta: in (0, 1), well below 1 over the number of samples.
-    num_networks: T.
-    num_features: dimensions that each network's features are projected to; more
-      of them describe classes better, and carry more noise in all.
-    count_weight: w; a larger one makes counts more accurate and means less.
-    num_steps: of Adam; they read the release and no samples.
-    step_size: of Adam, in model space.
+    epsilon: positive; holds for one sample added to or removed from the train
+      split.
+    delta: in (0, 1), well below 1 / (number of samples).
+    num_networks: T, number of random networks.
+    num_features: F, dimension to which the features of each network are
+      projected. More dimensions describe classes better, but have more noise
+      in total.
+    count_weight: w; a larger value makes counts more accurate and means less.
+    num_steps: number of Adam steps; they read the release, but no samples.
+    step_size: step size of Adam, in units of model space.
 
   Returns:
-    A `Maker`; `artifact.provenance["privacy"]` of its sets says what holds.
+    A `Maker`; `artifact.provenance["privacy"]` of its sets states the
+    guarantee.
 
   Raises:
-    ConfigError: dp-accounting is not installed, or a number out of its range.
+    ConfigError: dp-accounting is not installed, or a number is out of range.
 
   Example:
     made = noised_means.maker(8.0).make(key, source, 100, None)
@@ -134,7 +138,7 @@ def maker(
 
 
 def _network(source, given) -> Network:
-  """Embeds samples; by default the network that suits the data."""
+  """The network that embeds samples; by default one that suits the data."""
   given = nn.as_network(given) or models.default(source)
   if isinstance(given, Network):
     return given
@@ -143,7 +147,7 @@ def _network(source, given) -> Network:
 
 @partial(jitted, static_argnames=("network", "num_networks", "num_features"))
 def _public(key, example, *, network, num_networks, num_features):
-  """Random networks and projections: `(variables, origin, projection)`."""
+  """Draws networks and projections: `(variables, origin, projection)`."""
 
   def one(key):
     k_init, k_project = jax.random.split(key)
@@ -156,7 +160,7 @@ def _public(key, example, *, network, num_networks, num_features):
 
 
 def features(public: Any, inputs: Array, *, network: Network) -> Array:
-  """u [B, T F] of inputs [B, ...] in model space, of length 1."""
+  """Features u [B, T F], of length 1, of inputs [B, ...] in model space."""
 
   def one(public):
     variables, origin, projection = public
@@ -173,17 +177,17 @@ def features(public: Any, inputs: Array, *, network: Network) -> Array:
 def release(
     key: Array, split: Split, public: Any, scale: Array | float,
     count_weight: Array | float, *, network: Network) -> tuple[Array, Array]:
-  """Noised sums [K, T F] of the features of each class, and counts [K].
+  """Releases noised sums [K, T F] of each class's features, and counts [K].
 
-  The only place where samples are read.
+  Samples are read only here.
 
   Args:
-    key: of the noise; consumed.
-    split: samples.
-    public: random networks, drawn without the samples.
+    key: key of the noise; consumed.
+    split: the samples.
+    public: random networks, drawn without reading the samples.
     scale: standard deviation of the noise.
-    count_weight: what a sample adds to the count.
-    network: of `public`.
+    count_weight: what one sample adds to the noised count.
+    network: the network of `public`.
   """
   k_sums, k_counts = jax.random.split(key)
   rows = map_rows(
@@ -199,7 +203,7 @@ def release(
 
 
 def _range(source):
-  """Black and white in model space, between which images stay."""
+  """The lowest and highest pixels in model space, limits of images."""
   record = source.preprocessing
   if len(source.example.shape) != 4 or not isinstance(record, Standardise):
     return -jnp.inf, jnp.inf
@@ -209,7 +213,7 @@ def _range(source):
 @partial(jitted, static_argnames=("network", "num_steps"))
 def _match(
     start, classes, targets, public, limits, step_size, *, network, num_steps):
-  """Samples whose class means are near the released ones."""
+  """Optimises samples until their class means are near the released ones."""
   member = jax.nn.one_hot(classes, len(targets), dtype=start.dtype, axis=0)
   held = member.sum(1, keepdims=True)
 

@@ -1,7 +1,7 @@
-"""Outputs, not classes alone, of what is trained on a set.
+"""Trains or fits a learner on a set, and returns its outputs.
 
-Whoever attacks a student needs more than what it predicts. A network is trained
-by a recipe; a kernel, a linear probe and soft-label neighbours are fitted in
+An attack on a student needs more than predicted classes. Networks are trained
+by a recipe; kernels, linear probes and soft-label neighbours are fitted in
 closed form, see `Learner.outputs`.
 """
 
@@ -28,11 +28,13 @@ from distill_jax.types import Array, Network
 
 
 class Fitted(NamedTuple):
-  """Attributes:
-    outputs: `(split) -> [N, K]` float: logits, what a regression gives, or
+  """A learner that was trained or fitted on a set.
+
+  Attributes:
+    outputs: `(split) -> [N, K]` float: logits, outputs of a regression, or
       logarithms of probabilities.
-    untrained: the same before any training; None for what is fitted.
-    recipe: how it was trained, or {}.
+    untrained: the same before any training; None for closed-form learners.
+    recipe: specification of the recipe of training, or {}.
   """
 
   outputs: Callable[[Split], np.ndarray]
@@ -46,17 +48,18 @@ def fit(
     *,
     network: Network | Mapping[str, Any] | None = None,
     recipe: Mapping[str, Any] | None = None) -> Fitted:
-  """Trains on a set the network that is given, or the set's own.
+  """Trains on a set the given network, or the set's own.
 
-  Compiles once for a network, a recipe and shapes.
+  Compiles once per network, recipe and shapes.
 
   Args:
     key: consumed.
     artifact: the set.
-    network: a network or its specification; the set's own for a fixed
-      initialisation. Sets for what is fitted in closed form take none.
-    recipe: how it is trained. The set's own for sets with centred labels, with
-      step sizes or with a fixed initialisation, and where it is None.
+    network: a network or its specification. Sets with a fixed initialisation
+      use their own network, and sets for a closed-form learner use none.
+    recipe: specification of the recipe. None takes the set's own recipe; sets
+      with centred labels, step sizes or a fixed initialisation always use
+      their own.
   """
   own = artifact.network
   if not models.is_network(own):

@@ -1,9 +1,10 @@
-"""Which samples each client has: rows of the training split, client by client.
+"""Partitions of a training split: which rows each client has.
 
-Label skew by a number of classes for each client, as in Song et al., "Federated
-Learning via Decentralized Dataset Distillation in Resource-Constrained Edge
-Environments" (FedD3), 2022, arXiv 2208.11311, or by shares of each class from a
-Dirichlet distribution (Hsu, Qi & Brown, 2019, arXiv 1909.06335).
+Label skew comes either from a number of classes per client, as in Song et al.,
+"Federated Learning via Decentralized Dataset Distillation in
+Resource-Constrained Edge Environments" (FedD3), 2022, arXiv 2208.11311, or from
+shares of each class drawn from a Dirichlet distribution (Hsu, Qi & Brown, 2019,
+arXiv 1909.06335).
 """
 
 from collections.abc import Sequence
@@ -21,24 +22,24 @@ def by_classes(
     classes_per_client: int | None = None,
     *,
     seed: int = 0) -> list[np.ndarray]:
-  """Client i holds the classes (i + j) mod K, j = 0..C_k - 1.
+  """Gives client i the classes (i + j) mod K, j = 0..C_k - 1.
 
-  The rows of a class are drawn in a random order and cut into equal parts for
-  the clients that hold it; the last part takes what remains.
+  The rows of a class are shuffled and cut into equal parts for the clients
+  that hold the class; the last part also takes the remainder.
 
   Args:
-    labels: [N], of K values; class k is the k-th in their order.
-    num_clients: at least as many as it takes to hold every class.
-    classes_per_client: C_k; all K by default, where clients are alike (IID).
-    seed: of the order.
+    labels: [N], with K different values; class k is the k-th in sorted order.
+    num_clients: number of clients, large enough that every class is held.
+    classes_per_client: C_k; by default all K, which makes clients alike (IID).
+    seed: seed of the order.
 
   Returns:
-    Rows of each client, ascending; disjoint, all N together. A class with fewer
-    rows than clients leaves some without it.
+    The rows of each client, ascending. They are disjoint, and together all N.
+    If a class has fewer rows than clients, some clients lack it.
 
   Raises:
-    ConfigError: numbers out of range, labels of another shape or with nan, or
-      a class that no client would hold.
+    ConfigError: a number is out of range, labels have another shape or contain
+      nan, or no client would hold some class.
   """
   labels, num_classes = _indices(labels)
   wanted = num_classes if classes_per_client is None else classes_per_client
@@ -71,20 +72,21 @@ def dirichlet(
     alpha: float,
     *,
     seed: int = 0) -> list[np.ndarray]:
-  """The shares of each class over clients are Dirichlet(alpha) draws.
+  """Divides each class among clients by shares drawn from Dirichlet(alpha).
 
   Args:
-    labels: [N], of K values.
-    num_clients: clients.
-    alpha: positive; small values leave most of a class with few clients.
-    seed: of the draws.
+    labels: [N], with K different values.
+    num_clients: number of clients.
+    alpha: positive; small values give most of a class to few clients.
+    seed: seed of the draws.
 
   Returns:
-    Rows of each client, ascending; disjoint, all N together. Clients may have
-    none.
+    The rows of each client, ascending. They are disjoint, and together all N.
+    Some clients may have no rows.
 
   Raises:
-    ConfigError: numbers out of range, labels of another shape or with nan.
+    ConfigError: a number is out of range, or labels have another shape or
+      contain nan.
   """
   labels, num_classes = _indices(labels)
   check_counts(num_clients=num_clients)
@@ -101,10 +103,11 @@ def dirichlet(
 
 
 def rows_of(clients: Sequence[Any], num_samples: int) -> list[np.ndarray]:
-  """Clients as rows [n] int64; masks [N] bool become rows.
+  """Returns the rows [n] int64 of each client; masks [N] bool become rows.
 
   Raises:
-    ConfigError: another kind of entry, rows that are not there, or a row twice.
+    ConfigError: an entry is neither rows nor a mask, a row does not exist, or a
+      client has a row twice.
   """
   if isinstance(clients, str) or not isinstance(clients, Sequence | np.ndarray):
     raise ConfigError(
@@ -139,7 +142,7 @@ def rows_of(clients: Sequence[Any], num_samples: int) -> list[np.ndarray]:
 
 
 def _indices(labels) -> tuple[np.ndarray, int]:
-  """Labels as 0..K-1, and K."""
+  """Returns labels as 0..K-1, and K."""
   labels = np.asarray(labels)
   numbers = labels.dtype.kind == "f"
   if labels.ndim != 1 or not len(labels) or (numbers and

@@ -1,19 +1,19 @@
-"""Backdoors: a trigger in some of the real images, and what becomes of it.
+"""Backdoor attacks: a trigger in some real images, and how sets pass it on.
 
-Whoever distils may have stamped a trigger on some images and called them all
-one class, the target. A network that learns this from the set calls every
-stamped image the target (Liu et al., "Backdoor Attacks Against Dataset
+Whoever distils may have stamped a trigger on some images and given them all one
+label, the target class. A network that learns this from the set predicts the
+target for every stamped image (Liu et al., "Backdoor Attacks Against Dataset
 Distillation", 2023, arXiv 2301.01197, their "naive" attack: the images are
 poisoned once, before any method sees them). Their trigger is a white square of
 2x2 pixels, one pixel away from the lower right corner.
 
-  ASR  attack success rate: the share of test images of OTHER classes that are
-       called the target once they are stamped
-  CTA  clean test accuracy: on the test images as they are
+  ASR  attack success rate: the share of test images of OTHER classes for which
+       the target is predicted once they are stamped
+  CTA  clean test accuracy: accuracy on the unchanged test images
 
-Here only images of other classes are stamped, so that a count is one of wrong
-labels. Attacks that tune the trigger while a set is distilled ("DoorPing") are
-left out on purpose.
+Here only images of other classes are stamped, so that every poisoned image has
+a wrong label. Attacks that tune the trigger during distillation ("DoorPing")
+are left out on purpose.
 """
 
 from typing import Any, NamedTuple
@@ -38,8 +38,8 @@ class Pattern(NamedTuple):
   """A trigger.
 
   Attributes:
-    mask: [H, W] bool, the pixels that it covers.
-    value: of all channels there, in [0, 1].
+    mask: [H, W] bool, the pixels that the trigger covers.
+    value: value of these pixels in all channels, in [0, 1].
   """
 
   mask: np.ndarray
@@ -51,16 +51,16 @@ def square(
     size: int = 2,
     margin: int = 1,
     value: float = 1.0) -> Pattern:
-  """A square near the lower right corner; the paper's by default.
+  """A square near the lower right corner; the paper's trigger by default.
 
   Args:
-    shape: [H, W, ...] of an image.
-    size: pixels along its side.
-    margin: pixels between it and the edges.
-    value: in [0, 1].
+    shape: [H, W, ...], shape of an image.
+    size: side length of the square, in pixels.
+    margin: pixels between the square and the edges.
+    value: value of its pixels, in [0, 1].
 
   Raises:
-    ConfigError: it does not fit the image.
+    ConfigError: the square does not fit the image.
   """
   height, width = shape[:2]
   if size < 1 or margin < 0 or size + margin > min(height, width):
@@ -77,15 +77,15 @@ def square(
 
 
 def has_pixels(source: Source) -> bool:
-  """Whether the data are images; nothing can be stamped on others."""
+  """Whether the data are images; a trigger needs images."""
   return len(source.example.shape) == 4
 
 
 def target_of(source: Source, target: int | str) -> int:
-  """The number of a class, of which the name may be given.
+  """Returns the number of a class that is given by number or by name.
 
   Raises:
-    ConfigError: no class.
+    ConfigError: there is no such class.
   """
   names = list(source.class_names)
   if isinstance(target, str) and target in names:
@@ -98,15 +98,15 @@ def target_of(source: Source, target: int | str) -> int:
 
 
 def shares_of(source: Source, poison: Any, target: int) -> tuple[float, ...]:
-  """Shares of the training images that a harness poisons, checked.
+  """Checks the shares of training images that an application poisons.
 
   Args:
     source: real data.
-    poison: shares, or one number.
+    poison: shares in (0, 1), or one share.
     target: see `poison_rows`.
 
   Raises:
-    ConfigError: what cannot be a share, or images that no trigger fits.
+    ConfigError: a share is not possible, or images are too small for a trigger.
   """
   given = (poison,) if is_number(poison) else poison
   given = distinct("poison", given)
@@ -128,7 +128,7 @@ def shares_of(source: Source, poison: Any, target: int) -> tuple[float, ...]:
 
 
 def stamped(images: Array, pattern: Pattern) -> Array:
-  """Images [B, H, W, C] with the trigger, uint8 or pixels in [0, 1]."""
+  """Stamps the trigger on images [B, H, W, C], uint8 or pixels in [0, 1]."""
   scale = 255 if images.dtype == np.uint8 else 1
   value = jnp.asarray(round(scale * pattern.value, 6), images.dtype)
   return jnp.where(pattern.mask[..., None], value, images)
@@ -136,21 +136,22 @@ def stamped(images: Array, pattern: Pattern) -> Array:
 
 def poison_rows(
     key: Array, source: Source, fraction: float, target: int = 0) -> np.ndarray:
-  """Rows of the train split to poison: of other classes, by chance.
+  """Draws rows of the train split to poison, from other classes only.
 
   Args:
     key: consumed.
     source: real images.
-    fraction: of the whole train split, in (0, 1); at least one image.
-    target: the class that is not drawn from.
+    fraction: share of the whole train split, in (0, 1); at least one image.
+    target: the target class, from which no image is drawn.
 
   Returns:
-    [n] int, ascending. The rows of a smaller fraction are among those of a
-    larger one.
+    [n] int, ascending. With the same key, the rows of a smaller fraction are
+    among those of a larger one.
 
   Raises:
-    ConfigError: a fraction or a target out of range, or more than there are.
-    DataError: no images, or images that were encoded.
+    ConfigError: a fraction or a target is out of range, or the fraction asks
+      for more images than the other classes have.
+    DataError: the data are not images, or are encoded images.
   """
   check_poisonable(source)
   if not 0 < fraction < 1:
@@ -174,17 +175,17 @@ def poisoned(
     rows: ArrayLike,
     target: int = 0,
     pattern: Pattern | None = None) -> Source:
-  """The source with some training images stamped and called the target.
+  """Returns the source with some training images stamped and relabelled.
 
   Args:
     source: real images.
-    rows: [n] int of the train split; see `poison_rows`.
-    target: their new class.
-    pattern: by default `square`.
+    rows: [n] int, rows of the train split; see `poison_rows`.
+    target: the new class of these images.
+    pattern: the trigger; by default `square`.
 
   Returns:
-    A source with the other splits as they were, and the same preprocessing:
-    whoever trains on the set knows nothing of it.
+    A source with the same preprocessing and the other splits unchanged.
+    Whoever trains on a set made from it knows nothing of the trigger.
 
   Example:
     rows = poison_rows(key, source, 0.01)
@@ -202,7 +203,7 @@ def poisoned(
 
 def triggered(
     split: Split, target: int = 0, pattern: Pattern | None = None) -> Split:
-  """The test images of other classes, all stamped, with their true labels."""
+  """Stamps the test images of other classes and keeps their true labels."""
   pattern = pattern or square(split.inputs.shape[1:])
   others = np.flatnonzero(np.asarray(split.labels) != target)
   return split._replace(
@@ -211,13 +212,13 @@ def triggered(
 
 
 def success_rate(confusion: ArrayLike, target: int = 0) -> np.ndarray:
-  """ASR of confusion matrices [..., K, K] on `triggered` images."""
+  """ASR in [0, 1], of confusion matrices [..., K, K] on `triggered` images."""
   confusion = np.asarray(confusion, np.float64)
   return confusion[..., target].sum(-1) / confusion.sum((-2, -1))
 
 
 def count_stamped(artifact: Artifact, pattern: Pattern) -> int:
-  """Samples of a set that carry the whole trigger, to half a grey level."""
+  """Samples of a set that carry the whole trigger, within half a grey level."""
   pixels = np.asarray(artifact.preprocessing.invert(artifact.inputs))
   carried = np.abs(pixels[:, pattern.mask] - pattern.value) < 0.5 / 255
   return int(carried.all((1, 2)).sum())
@@ -230,18 +231,18 @@ def with_poison(
     count: int,
     target: int = 0,
     pattern: Pattern | None = None) -> Artifact:
-  """A set of real images with so many of the target's replaced by poison.
+  """Replaces some of the target's images in a set of real ones by poison.
 
-  What a sender of real images could do with the same count; to be compared with
-  a set that was distilled from poisoned images.
+  This is what a sender of real images could do with the same number of poisoned
+  images. It is compared with a set that was distilled from poisoned images.
 
   Args:
     key: consumed; draws training images of other classes.
     artifact: a set of clean real images with hard labels.
     source: the clean data.
-    count: images that are replaced, at most those of the target.
-    target: the class.
-    pattern: by default `square`.
+    count: number of images to replace, at most those of the target class.
+    target: the target class.
+    pattern: the trigger; by default `square`.
   """
   pattern = pattern or square(source.train.inputs.shape[1:])
   label = np.asarray(label_rows(jnp.array([target]), source.num_classes))
@@ -259,10 +260,10 @@ def with_poison(
 
 
 def check_poisonable(source: Source) -> None:
-  """Refuses data that no trigger can be stamped on.
+  """Raises an error if no trigger can be stamped on the data.
 
   Raises:
-    DataError: no images, or images in model space.
+    DataError: the data are not images, or are images in model space.
   """
   if not has_pixels(source):
     raise DataError(

@@ -1,18 +1,22 @@
-"""What a distilled set tells about who was in the data: a membership audit.
+"""A membership audit: how much a distilled set reveals about its data.
 
 Dong, Zhao & Lyu, "Privacy for Free: How does Dataset Condensation Help
-Privacy?", 2022, arXiv 2206.00240, report attacks near chance; Carlini, Feldman
+Privacy?", 2022, arXiv 2206.00240, report attacks near chance. Carlini, Feldman
 & Nasr, "No Free Lunch in 'Privacy for Free'", 2022, arXiv 2209.14987, find no
-gain over a small random part of the data. The audit puts the whole pipeline
-into the loop of the attack: candidates of which it has half -> a set -> a
-network trained on it -> its outputs on all candidates; see `membership`.
+gain over a small random part of the data. The audit attacks the whole pipeline:
+half of the candidates -> a set -> a network trained on the set -> its outputs
+on all candidates; see `membership`.
 
-Arms are makers of sets. Beside them stand all real data of a half, also with
-training stopped early, to be compared where accuracies match; sets with
-differential privacy, see `noised_means`; and all real data trained with
-differential privacy, by DP-SGD. Three checks show whether the audit
-itself is sound: members drawn anew and untrained networks must give an area of
-1/2, and real samples in the set must be found.
+Each arm of the audit is a maker of sets. Further arms are:
+
+  * all real data of a half, also with training stopped early, so that arms can
+    be compared at equal accuracy;
+  * sets with differential privacy, see `noised_means`;
+  * all real data, trained with differential privacy by DP-SGD.
+
+Three checks show whether the audit itself is sound: members drawn anew and
+untrained networks must give an area under the ROC curve of 1/2, and real
+samples in a set must be found.
 
 A low score is no evidence of privacy.
 """
@@ -58,7 +62,7 @@ ARMS = (
     "all_real", "random_real", "byte_matched_real", dict(_DM, start="noise"),
     dict(_DM, start="real"))
 RECIPE = dict(name="converged", num_steps=500, batch_size=64)
-# Places of keys.
+# Second arguments of `key_of`, so that every use has a key of its own.
 _CANDIDATES, _KEEP, _MAKE, _TRAIN, _PUBLIC, _REPORT = range(6)
 
 
@@ -80,42 +84,44 @@ def run(
     noised: Mapping[str, Any] | None = None,
     dp_sgd: Mapping[str, Any] | None = MappingProxyType({})
 ) -> Findings:
-  """Audits arms: each is a way from data to a set that a network learns from.
+  """Audits arms; each is a way from data to a set that a network learns from.
 
   Args:
     source: data with a test split; candidates are drawn from the train split.
-    cells: where results are kept.
-    seed: of everything; secret where the sets of `epsilons` are used.
+    cells: where results are kept; in memory by default.
+    seed: seed of everything that is drawn. Keep it secret if the sets of
+      `epsilons` are used.
     arms: makers, methods or their specifications. "byte_matched_real" stands
-      for as many random real samples as fit the bytes of a set of distilled
-      ones. The name of an arm without a `label` holds its `start` too.
-    num_candidates: Z, samples that may be members; see
-      `candidates.draw_candidates` for why there may be fewer.
+      for as many random real samples as fit the bytes of a distilled set. The
+      name of an arm without a `label` also holds its `start`.
+    num_candidates: Z, number of samples that may be members;
+      `candidates.draw_candidates` says why there may be fewer.
     num_pipelines: N, even and at least 6; each has half of the candidates.
-    per_class: label rows of each class in a set.
-    num_canaries: candidates with a wrong label, reported apart.
-    network: that methods distil for and that is trained on the sets; by default
-      one that suits the data. Sets of kernel methods, and others that bring a
-      learner of their own, are judged by that learner.
-    recipe: of training; with None each set is trained on by its own. Sets with
-      centred labels, step sizes or a fixed initialisation keep their own in any
-      case.
+    per_class: label rows per class in a set.
+    num_canaries: number of candidates with a wrong label, which are reported
+      apart.
+    network: the network that methods distil with and that is trained on the
+      sets; by default one that suits the data. Sets that bring a learner of
+      their own, such as those of kernel methods, are judged by this learner.
+    recipe: how networks are trained; None for each set's own recipe. Sets with
+      centred labels, step sizes or a fixed initialisation always keep their
+      own.
     early_steps: numbers of updates (or epochs, as the recipe counts) after
-      which training on all real samples stops, an arm each.
-    epsilons: of differential privacy: an arm each of sets, and an arm each of
-      training on all real samples by DP-SGD.
-    delta: theirs.
-    noised: further settings of the sets, see `noised_means.maker`.
+      which training on all real samples stops; each is an arm.
+    epsilons: guarantees of differential privacy. Each adds an arm of private
+      sets, and an arm of training on all real samples by DP-SGD.
+    delta: delta of these guarantees.
+    noised: further settings of the private sets, see `noised_means.maker`.
     dp_sgd: further settings of the recipe `dp_sgd`, whose noise follows from
       epsilon and delta; None for no such arms.
 
   Returns:
-    `rows` with one entry an arm: accuracy (`mean`, `stderr`, over pipelines),
-    `attacks` on the student, `pixels` and `features` (attacks on the set),
-    `canaries`, `seen`, `worst_class` and `checks`.
+    Findings whose `rows` have one entry per arm: accuracy (`mean` and `stderr`
+    over pipelines), `attacks` on the network, `pixels` and `features` (attacks
+    on the set), `canaries`, `seen`, `worst_class` and `checks`.
 
   Raises:
-    ConfigError, DataError: before any work.
+    ConfigError, DataError: a setting is not possible; raised before any work.
   """
   cells = cells_of(cells)
   check_tested(source)
@@ -194,7 +200,7 @@ def _pipelines(
     number: int, arm: Arm, *, cells: Cells, seed: int, candidates: Candidates,
     keep: np.ndarray, network: Any, embed: Any,
     total: int) -> dict[str, np.ndarray]:
-  """What all pipelines of an arm give, [N, ...] by name, each in its cell."""
+  """The results of all pipelines of an arm, [N, ...] by name."""
   found, before = [], number * len(keep)
   with compiled_once():
     for m, kept in enumerate(keep):

@@ -1,4 +1,4 @@
-"""The arms of an audit: makers, all real data, and what has a guarantee."""
+"""The arms of a privacy audit: makers, all real data, and private training."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ def arms_of(
     delta: float = 1e-5,
     noised: Mapping[str, Any] | None = None,
     dp_sgd: Mapping[str, Any] | None = None) -> tuple[Arm, ...]:
-  """All arms, checked; arguments as of `run`.
+  """Returns all arms, checked; the other arguments are those of `privacy.run`.
 
   Args:
     half: the data of one pipeline.
@@ -73,7 +73,7 @@ def arms_of(
 
 
 def _with_start(given) -> Maker:
-  """A maker, named for its start too where it has no label."""
+  """A maker; without a label, its name also holds its start."""
   one = maker(given)
   spec = given if isinstance(given, Mapping) else {}
   start = spec.get("start")
@@ -85,8 +85,8 @@ def _with_start(given) -> Maker:
 def _dp_sgd(half, num_rows: int, epsilon, delta, settings) -> Arm:
   """All real samples, and a network trained on them by DP-SGD.
 
-  The rare step that has more samples than there is room for is paid with a part
-  of delta.
+  A step may draw more samples than it has room for. This is rare, and a part of
+  delta accounts for it.
   """
   if "noise_multiplier" in settings:
     raise ConfigError(

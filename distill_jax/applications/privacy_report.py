@@ -1,4 +1,4 @@
-"""The table and the figure of an audit; see `privacy_rows`."""
+"""The table and the figure of a privacy audit; see `privacy_rows`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -115,7 +115,7 @@ def _limits(rows):
 
 
 def figure(document: Mapping[str, Any]):
-  """ROC curves of arms, and their true-positive rates at 1 %."""
+  """A figure of the ROC curves of arms and their true-positive rates at 1 %."""
   rows = document["rows"]
   drawn = theme.figure(8, 2.6 + 0.34 * max(len(rows), 5))
   settings = document["settings"]

@@ -1,4 +1,4 @@
-"""What the pipelines of an audit tell of each arm, as JSON."""
+"""The results of an arm of a privacy audit as a JSON row."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,10 @@ from distill_jax.applications.findings import mean_and_error
 from distill_jax.types import Array
 
 MAIN = "online_fixed"  # the attack of tables and figures
-_ONE_SIDED = "offline_fixed"  # where few pipelines have a sample in the set
+_ONE_SIDED = "offline_fixed"  # needs no pipelines that have the sample
 _SETS = ("pixels", "features")
-MANY = 4.0  # standard errors that a sound audit stays within
-_DRAWS = 20  # of members anew
+MANY = 4.0  # standard errors that a check may be off
+_DRAWS = 20  # draws of new members
 
 
 def row(
@@ -27,15 +27,15 @@ def row(
     canary: np.ndarray,
     class_names: Sequence[str],
     guarantee: tuple[float, float] | None = None) -> dict[str, Any]:
-  """What all attacks find in one arm, as JSON.
+  """The results of all attacks on one arm, as JSON.
 
   Args:
-    key: of bootstraps and of members drawn anew; consumed.
-    arm: its name.
+    key: for bootstraps and for drawing members anew; consumed.
+    arm: name of the arm.
     found: [N, ...] arrays of `shadows.shadow`.
-    keep: [N, Z] bool.
-    classes: [Z] int.
-    canary: [Z] bool.
+    keep: [N, Z] bool, the candidates that each pipeline has.
+    classes: [Z] int, classes of the candidates.
+    canary: [Z] bool, candidates with a wrong label.
     class_names: K names.
     guarantee: see `shadows.Arm`.
   """
@@ -93,7 +93,7 @@ def _worst(score, keep, classes, class_names):
 
 
 def _checks(key, found, keep, classes):
-  """Areas that must be 1/2: of members drawn anew, of untrained networks."""
+  """Areas that must be 1/2: with members drawn anew, and without training."""
   k_permuted, k_untrained = jax.random.split(key)
   areas = membership.permuted(
       k_permuted, found["phi"], classes, MAIN, num=_DRAWS)
@@ -117,10 +117,11 @@ def _half(area, error):
 
 
 def compare(rows: Sequence[dict[str, Any]]) -> None:
-  """Adds the check that samples in a set of real ones are found.
+  """Adds the check that real samples in a set are found.
 
   They must be found as well as members of the arm that trains on all real
-  samples, where there is one, but for 0.05: `checks["inside"]` of each row.
+  samples, if there is one, up to 0.05. The check is `checks["inside"]` of each
+  row.
   """
   full = next((r for r in rows if r["arm"] == r["maker"] == "all_real"), None)
   for one in rows:
@@ -137,22 +138,23 @@ def compare(rows: Sequence[dict[str, Any]]) -> None:
 def limit(
     noise_scale: float,
     guarantee: tuple[float, float] | None = None) -> dict[str, Any] | None:
-  """What no attack on this audit's pipelines exceeds, whatever it does.
+  """The highest area and rates that any attack on the pipelines can reach.
 
-  In a pair of pipelines a candidate takes the place of another of its class.
-  Noised sums of vectors of length 1 then change by at most 2, and the best test
-  between two normal distributions has the curve Phi(Phi^-1(fpr) + mu) with
-  mu = 2 / noise (Dong, Roth & Su, "Gaussian Differential Privacy", 2019, arXiv
-  1905.02383). A guarantee for one sample added or removed holds twice, for one
-  removed and one added: tpr <= e^(2 epsilon) fpr + (1 + e^epsilon) delta, and
-  the same for 1 - fpr and 1 - tpr.
+  In a pair of pipelines, a candidate replaces another of its class. Noised sums
+  of vectors of length 1 then change by at most 2, and the best test between two
+  normal distributions has the curve Phi(Phi^-1(fpr) + mu) with mu = 2 / noise
+  (Dong, Roth & Su, "Gaussian Differential Privacy", 2019, arXiv 1905.02383). A
+  guarantee for one sample added or removed applies twice, once for the removed
+  and once for the added sample: tpr <= e^(2 epsilon) fpr + (1 + e^epsilon)
+  delta, and the same holds for 1 - fpr and 1 - tpr.
 
   Args:
     noise_scale: standard deviation of the noise on sums; NaN for none.
-    guarantee: (epsilon, delta), where there is no such noise; None for none.
+    guarantee: (epsilon, delta) of training without such noise; None for none.
 
   Returns:
-    `auc`, `tpr` by level of `membership.LEVELS`; None for neither.
+    `auc`, and `tpr` at each level of `membership.LEVELS`; None if there is
+    neither noise nor a guarantee.
   """
   from scipy.special import ndtr, ndtri
 

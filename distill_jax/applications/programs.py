@@ -1,9 +1,9 @@
-"""Equal programs are compiled once, also where a method builds them anew.
+"""Compiles equal programs once, also if a method builds them anew.
 
-Each call of a maker builds its functions anew, so JAX compiles them again for
-every pipeline or client, which takes longer than running them. JAX's cache on
-disk recognises equal programs. A search calls every maker once and needs no
-cache.
+Each call of a maker builds its functions anew, so that JAX would compile them
+again for every pipeline or client, which takes longer than running them. JAX's
+persistent compilation cache recognises equal programs. A search calls every
+maker once and needs no cache.
 """
 
 import contextlib
@@ -20,9 +20,10 @@ _KEEP_ALL = dict(
 
 @contextlib.contextmanager
 def compiled_once():
-  """Keeps programs in a folder that is gone afterwards.
+  """A context in which compiled programs are kept in a temporary folder.
 
-  Nothing changes where a cache is in use already, or another is within this.
+  Nothing changes if a compilation cache is already in use, or if the context is
+  inside another one.
 
   Example:
     with compiled_once():
@@ -45,4 +46,4 @@ def _use(folder, settings) -> None:
   for name, value in settings.items():
     jax.config.update(name, value)
   jax.config.update("jax_compilation_cache_dir", folder)
-  compilation_cache.reset_cache()  # else a decision made earlier holds
+  compilation_cache.reset_cache()  # JAX decides only once whether to cache

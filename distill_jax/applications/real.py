@@ -1,4 +1,4 @@
-"""Choices of real samples, and of means of them: what small sets must beat."""
+"""Choices of real samples, and of their means: the baselines of small sets."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ _ENCODE_ROWS = 1024
 
 
 def _by_class(select: Callable) -> Callable:
-  """A choice of samples whose classes take turns while they have samples."""
+  """A choice that takes classes in turn as long as they have samples."""
 
   def choose(key, source, num_rows):
     classes = _classes(source, num_rows)
@@ -26,10 +26,10 @@ def _by_class(select: Callable) -> Callable:
 
 
 def _classes(source, num_rows: int) -> np.ndarray:
-  """[M] int, the class of each row: none more often than it has samples.
+  """The class of each row, [M] int; no class has more rows than samples.
 
-  The rows of a class that is used up go to the others, so that no sample is
-  there twice.
+  If a class has too few samples, its rows go to the other classes, so that no
+  sample is chosen twice.
 
   Raises:
     ConfigError: more rows than there are samples.
@@ -48,7 +48,7 @@ def _classes(source, num_rows: int) -> np.ndarray:
 
 
 def _all(key, source, num_rows):
-  """Every sample, whatever number is asked for."""
+  """Every sample, whatever number of rows is asked for."""
   del key, num_rows
   split = source.train
   rows = np.arange(split.num_samples)
@@ -56,14 +56,14 @@ def _all(key, source, num_rows):
 
 
 def encoded(split: Split, rows: np.ndarray) -> Array:
-  """Some samples in model space, encoded block by block to save memory."""
+  """Samples in model space, encoded block by block to save memory."""
   return jnp.concatenate([
       split.encode(split.inputs[rows[start:start + _ENCODE_ROWS]])
       for start in range(0, len(rows), _ENCODE_ROWS)
   ])
 
 
-# Choices of real samples, and whether what they give are samples themselves.
+# By name: a choice, and whether it returns real samples (not means of them).
 REAL = {
     "all_real": (_all, True),
     "class_mean": (
@@ -83,7 +83,7 @@ REAL = {
 
 
 def chosen(name: str) -> Maker:
-  """The maker that chooses real samples by the entry `name` of `REAL`."""
+  """The maker of the choice `name` of `REAL`."""
   choose, exact = REAL[name]
 
   def make(key, source, num_rows, network=None):

@@ -1,17 +1,17 @@
-"""Learners of tasks in turn, by a memory of the tasks before.
+"""Continual learners that use a memory of earlier tasks.
 
-  gdumb  a new network on the memory alone, that of the present task included
-         (Prabhu, Torr & Dokania, "GDumb: A Simple Approach that Questions Our
-         Progress in Continual Learning", ECCV 2020)
-  union  a new network on the memory of earlier tasks and all data of the
-         present one
-  kd     the same, but the network is carried over, and what its predecessor
-         said of old classes is kept: end-to-end incremental learning of Castro
-         et al., 2018, arXiv 1807.09536, without its stages
+  gdumb  trains a new network on the memory only, which includes the present
+         task (Prabhu, Torr & Dokania, "GDumb: A Simple Approach that Questions
+         Our Progress in Continual Learning", ECCV 2020)
+  union  trains a new network on the memory of earlier tasks and all data of
+         the present one
+  kd     trains as `union`, but carries the network over and keeps its outputs
+         for old classes by distillation: end-to-end incremental learning of
+         Castro et al., 2018, arXiv 1807.09536, without its stages
 
-`union` and `kd` count updates, and every batch has the share t / (t + 1) of
-its samples from the memory of t tasks. Outputs of all classes exist from the
-start; a prediction is the largest of all of them. See `replay`.
+`union` and `kd` count updates. Of every batch, the share t / (t + 1) comes from
+the memory of t tasks. Outputs of all classes exist from the start, and a
+prediction is the largest of all outputs. See `replay`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,13 +34,15 @@ from distill_jax.types import PyTree
 
 
 class Rehearsal(NamedTuple):
-  """Attributes:
+  """A learner with a memory.
+
+  Attributes:
     learn: `(key, network, carried, memory, arrival, num_networks) -> variables
-      [R, ...]`; `carried` are those after the task before, `memory` is a
-      `TrainingSet` or None.
-    recipe: that labels of the memory are made for.
-    of_present: whether the memory holds the present task too.
-    carries: whether a network is carried over.
+      [R, ...]`; `carried` are the variables after the previous task, `memory`
+      is a `TrainingSet` or None.
+    recipe: the recipe that labels of the memory are converted for.
+    of_present: whether the memory includes the present task.
+    carries: whether networks are carried over from task to task.
     spec: JSON document from which `from_spec` makes it again.
   """
 
@@ -52,10 +54,10 @@ class Rehearsal(NamedTuple):
 
 
 def gdumb(recipe: Recipe) -> Rehearsal:
-  """A new network on the memory alone, after each task.
+  """Trains a new network on the memory only, after each task.
 
   Args:
-    recipe: the same for every memory.
+    recipe: how it is trained, the same for every memory.
   """
 
   def learn(key, network, carried, memory, arrival, num_networks):
@@ -68,12 +70,12 @@ def gdumb(recipe: Recipe) -> Rehearsal:
 
 
 def union(num_steps: int = 1_000, **settings: Any) -> Rehearsal:
-  """A new network on the memory of old tasks and the data of the present one.
+  """Trains a new network on the memory of old tasks and the new data.
 
   Args:
     num_steps: updates after each task.
-    **settings: further fields of `replay.Rule`, without those that keep old
-      outputs, `temperature` and `beta`.
+    **settings: further fields of `replay.Rule`, except `temperature` and
+      `beta`, which are for keeping old outputs.
 
   Raises:
     ConfigError, ValueError: an unknown setting, or one out of its range.
@@ -84,11 +86,12 @@ def union(num_steps: int = 1_000, **settings: Any) -> Rehearsal:
 
 def kd(
     num_steps: int = 1_000, *, beta: float = 1.0, **settings: Any) -> Rehearsal:
-  """The network of the task before, on memory and present data, kept to it.
+  """Trains the network of the previous task further, and keeps its outputs.
 
   Args:
-    num_steps: as for `union`.
-    beta: weight of the outputs of old classes; 0 for rehearsal alone.
+    num_steps: updates after each task.
+    beta: weight of keeping the outputs of old classes; 0 for rehearsal without
+      distillation.
     **settings: further fields of `replay.Rule`.
 
   Raises:
@@ -99,7 +102,7 @@ def kd(
 
 
 def fine_tuning(num_steps: int = 1_000, **settings) -> Rehearsal:
-  """`kd` without old outputs: with no memory, what forgets everything."""
+  """`kd` without keeping outputs; without a memory, the lower bound."""
   return kd(num_steps, beta=0.0, **settings)
 
 
@@ -107,11 +110,11 @@ LEARNERS = {"gdumb": gdumb, "kd": kd, "union": union}
 
 
 def from_spec(spec: Mapping[str, Any] | str, recipe: Recipe) -> Rehearsal:
-  """A learner by its name and settings.
+  """Returns a learner by its name and settings.
 
   Args:
     spec: `{"name": ..., settings}`, or the name.
-    recipe: of `gdumb`, unless the spec has one.
+    recipe: the recipe of `gdumb`, unless the specification has one.
 
   Raises:
     ConfigError: an unknown name or setting.
@@ -138,7 +141,7 @@ def _check_known(
 def _replayed(
     name: str, settings: Mapping[str, Any], fields: Sequence[str],
     carries: bool) -> Rehearsal:
-  """A learner whose rule has some of these fields."""
+  """A learner whose rule has the given settings, all among `fields`."""
   _check_known(name, settings, fields)
   specification.check(name, settings, Rule._field_defaults)
   rule = Rule(**settings)

@@ -1,15 +1,16 @@
-"""Training on a memory and the data of a new task, and keeping old outputs.
+"""Trains on a memory and the data of a new task, and keeps old outputs.
 
-Each batch has the share t / (t + 1) of its samples from the memory of t tasks,
-the others from the data that have arrived. Knowledge distillation adds to the
-cross-entropy, on all samples of a batch,
+Of each batch, the share t / (t + 1) is drawn from the memory of t tasks, and
+the rest from the new data. Knowledge distillation adds to the cross-entropy, on
+all samples of a batch,
 
   beta T^2 KL( softmax(z'_old / T) || softmax(z_old / T) )
 
-with z' the outputs of the network before this task and "old" the classes of
-earlier tasks: the other outputs have seen no sample of theirs, and take no part
-(Castro et al., "End-to-End Incremental Learning", 2018, arXiv 1807.09536; the
-factor T^2 is that of Hinton, Vinyals & Dean, 2015, arXiv 1503.02531).
+z' are the outputs of the network before this task, and "old" are the classes of
+earlier tasks. The other outputs of z' were never trained on their classes, and
+are left out (Castro et al., "End-to-End Incremental Learning", 2018, arXiv
+1807.09536; the factor T^2 is that of Hinton, Vinyals & Dean, 2015, arXiv
+1503.02531).
 """
 
 from functools import partial
@@ -34,14 +35,15 @@ class Rule(NamedTuple):
 
   Attributes:
     num_steps: updates after each task.
-    batch_size: B, of memory and new data together.
-    step_size: of SGD, positive; a tenth of it in the second half of the
-      updates.
+    batch_size: B, samples of the memory and of the new data together.
+    step_size: step size of SGD, positive; divided by ten for the second half of
+      the updates.
     momentum: in [0, 1).
-    weight_decay: at least 0; the weights times this are added to the gradient.
-    strategy: of augmentation, see `augmentation.dsa`; "" for none.
+    weight_decay: at least 0; this factor times the weights is added to the
+      gradient.
+    strategy: strategy of augmentation, see `augmentation.dsa`; "" for none.
     temperature: T, positive.
-    beta: weight of old outputs, at least 0; 0 for none.
+    beta: weight of keeping old outputs, at least 0; 0 for none.
   """
 
   num_steps: int = 1_000
@@ -58,11 +60,11 @@ class Arrival(NamedTuple):
   """A task that has just arrived.
 
   Attributes:
-    source: its data.
-    number: t, of tasks before it.
-    old: [K] bool, the classes of these.
-    longest: samples that its arrays are padded to, so that tasks of several
-      sizes compile once; 0 for its own.
+    source: the data of the task.
+    number: t, number of tasks before it.
+    old: [K] bool, the classes of these earlier tasks.
+    longest: number of samples that its arrays are padded to, so that tasks of
+      different sizes compile once; 0 for no padding.
   """
 
   source: Source
@@ -81,10 +83,10 @@ def replay(
     key: consumed; network i uses `fold_in(key, i)`.
     memory: inputs [M, ...] in model space and label rows [M, K]; or None.
     arrival: the new task.
-    carried: variables [R, ...] to start from and to keep the outputs of; None
+    carried: variables [R, ...] to start from and whose outputs are kept; None
       for new networks.
-    network: build it once, a new one compiles again.
-    rule: how they are trained.
+    network: the network. Build it once: a new one is compiled again.
+    rule: how networks are trained.
     num_networks: R.
   """
   split = arrival.source.train
@@ -116,8 +118,8 @@ def kept_outputs(
 
   Args:
     outputs: z [B, K]; [B, 1] for two classes.
-    before: z', of the network before this task, alike.
-    old: [K] bool; no such class gives 0.
+    before: z', outputs of the network before this task, of the same shape.
+    old: [K] bool, the old classes; the loss is 0 if there are none.
     temperature: T, positive.
   """
   outputs, before = map(_two_columns, (outputs, before))
@@ -197,7 +199,7 @@ def _replay(
 
 
 def _mixed(key, memory, arrived, record, from_memory, batch_size, num_classes):
-  """A batch, of which the first `from_memory` samples are of the memory."""
+  """A batch whose first `from_memory` samples come from the memory."""
   k_real, k_memory = jax.random.split(key)
   inputs, labels, size = arrived
   rows = jax.random.randint(k_real, (batch_size,), 0, size, jnp.int32)
@@ -224,7 +226,7 @@ def _optimizer(rule: Rule) -> optax.GradientTransformation:
 
 
 def _to_power_of_two(arrays):
-  """Arrays whose rows are repeated, so that few sizes are compiled."""
+  """Repeats rows up to a power of two, so that few sizes are compiled."""
   size = len(arrays[0])
   rows = np.resize(np.arange(size), 1 << (size - 1).bit_length())
   return tuple(array[rows] for array in arrays)

@@ -1,21 +1,21 @@
-"""What a small set costs beyond accuracy: an audit of sets and of all data.
+"""An audit of small sets beyond accuracy, compared with all data.
 
-Five questions, asked of the same networks of every set:
+The same networks are trained on every set, and five things are measured:
 
-  attacked    what accuracy FGSM, PGD and random corners leave
-  calibrated  whether networks are as sure as they may be: ECE and NLL
-  fair        how the worst class fares, and how far classes are apart
-  poisoned    whether a trigger that the distiller stamped on some real images
-              gets through the set (Liu et al., 2023, arXiv 2301.01197)
-  timed       what all real data give for the same number of samples seen, and
-              of seconds, as training on the set takes
+  attacks      accuracy under FGSM, PGD and random corners
+  calibration  whether confidence equals accuracy: ECE and NLL
+  fairness     accuracy of the worst class, and spread over classes
+  poison       whether a trigger that the distiller stamped on some real images
+               gets through the set (Liu et al., 2023, arXiv 2301.01197)
+  budget       accuracy of training on all real data, for as many samples or
+               seconds as training on the set takes
 
-A trigger is compared at equal counts: of N real images a fraction f is poisoned
-before anything sees them, and beside the sets that are made of them stands a
-random real set of M samples with f M of them poisoned, at least one. What a
-published benchmark does differently: attacks here are bounded in pixels, before
-normalisation, and accuracies are reported, not scores made of them (compare
-Zhou et al., "BEARD", 2024, arXiv 2411.09265).
+Triggers are compared at equal counts. A fraction f of the N real images is
+poisoned before any method sees them. The sets made of these images are compared
+with a random real set of M samples, of which f M (at least one) are poisoned.
+What differs from a published benchmark: attacks here are bounded in pixels,
+before normalisation, and accuracies are reported, not scores made of them
+(compare Zhou et al., "BEARD", 2024, arXiv 2411.09265).
 """
 
 from collections.abc import Mapping, Sequence
@@ -63,31 +63,34 @@ def run(
 
   Args:
     source: real data with a test split.
-    cells: where results are kept.
-    seed: of everything.
+    cells: where results are kept; in memory by default.
+    seed: seed of everything that is drawn.
     makers: methods and choices of real samples; see `makers.maker`.
-    per_class: label rows of each class.
-    num_sets: of each maker, each by a key of its own; with more than one,
-      standard errors are over sets.
-    network: that methods distil for and that is trained on the sets; by default
-      one for the shape of the data. A set with a closed-form learner of its own
-      is judged by that.
-    recipe: how it is trained on every set whose labels the recipe takes; the
-      others have their own, and with None all have.
-    num_networks: R, trained on each set.
-    eps: farthest move of an attack: pixels in [0, 1], or units of model space
-      for data that are no images.
-    steps: of PGD, and random corners that are tried.
-    num_attacked: test samples that are attacked; 0 for all.
-    poison: fractions of the training images that are poisoned, or one; () to
-      leave this out, as is done for data that are no images.
+    per_class: label rows per class.
+    num_sets: number of sets per maker, each with a key of its own. If there is
+      more than one, standard errors are over sets.
+    network: the network that methods distil with and that is trained on the
+      sets; by default one that suits the data. A set that brings a closed-form
+      learner is judged by this learner.
+    recipe: how networks are trained on every set whose labels the recipe takes.
+      Other sets use their own recipe; with None, all sets do.
+    num_networks: R, networks trained on each set.
+    eps: largest change by an attack: in pixels in [0, 1], or in units of model
+      space for data that are not images.
+    steps: steps of PGD, and number of random corners that are tried.
+    num_attacked: number of test samples that are attacked; 0 for all.
+    poison: fractions of the training images that are poisoned, or one fraction.
+      () poisons none; data that are not images are never poisoned.
     target: class of the poisoned images, its number or its name.
-    all_data: whether networks are trained on all data, for the samples and for
+    all_data: whether to train networks on all data too, for the samples and for
       the seconds of each maker's first set.
-    batch_size: of training on all data.
+    batch_size: batch size of training on all data.
+
+  Returns:
+    Findings; `robustness_report.rows_of` says what their rows have.
 
   Raises:
-    ConfigError, DataError: a setting that cannot be, before any work.
+    ConfigError, DataError: a setting is not possible; raised before any work.
 
   Example:
     print(robustness.run(source, makers=["random_real", "dm"], per_class=1))

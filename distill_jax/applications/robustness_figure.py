@@ -1,4 +1,4 @@
-"""The figure of an audit of small sets; see `robustness_report`."""
+"""The figure of a robustness audit of small sets; see `robustness_report`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ _BARS = (("clean", "clean", theme.PALE), ("fgsm", "FGSM", theme.COLOURS[5]),
 
 
 def draw(document: Mapping[str, Any]):
-  """Bars of accuracy under attack, and of the success of the trigger."""
+  """Bars of accuracy under attack, and of the trigger's success rate."""
   rows, settings = document["rows"], document["settings"]
   sets = of_kind(rows, "clean")
   panels = 1 + bool(settings["poison"])

@@ -1,4 +1,4 @@
-"""The rows of an audit of small sets, and its tables."""
+"""The rows and the tables of a robustness audit of small sets."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,15 +22,15 @@ _ATTACKS = {
 
 
 def rows_of(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-  """One row for each arm, its numbers pooled over sets and networks.
+  """One row per arm, with numbers pooled over sets and networks.
 
   Args:
-    found: arms with `found`, what `judging` said of each of their sets.
+    found: arms whose `found` holds the result of `judging` for each set.
 
   Returns:
-    The arms with `mean` and `stderr` of accuracy, and under the name of each
-    measure `{mean, stderr, per_network}` ([sets][networks]) or None; there is
-    no error of one network of one set.
+    The arms with `mean` and `stderr` of accuracy. Each measure is
+    `{mean, stderr, per_network}` ([sets][networks]) under its name, or None.
+    `stderr` is None for one network of one set.
   """
   rows = []
   for arm in found:
@@ -60,10 +60,10 @@ def rows_of(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def of_kind(rows: Sequence[Mapping[str, Any]], kind: str,
             **fields: Any) -> list[Mapping[str, Any]]:
-  """The rows of one kind whose fields have these values.
+  """The rows of one kind whose fields have the given values.
 
   Args:
-    rows: of `rows_of`.
+    rows: rows as `rows_of` returns them.
     kind: "clean", "poisoned", "matched", "same_samples" or "same_seconds".
     **fields: values by name.
   """
@@ -74,7 +74,7 @@ def of_kind(rows: Sequence[Mapping[str, Any]], kind: str,
 
 
 def _flat(document) -> dict[str, Any]:
-  """Every measure of one set by its name."""
+  """All measures of one set by name."""
   attacks, calibration = document["attacks"], document["calibration"]
   return {
       **{
@@ -91,7 +91,7 @@ def _flat(document) -> dict[str, Any]:
 
 
 def _pooled(entries) -> dict[str, Any] | None:
-  """Over sets where there are several, or over the networks of one."""
+  """Statistics over sets if there are several, else over networks."""
   if entries[0] is None:
     return None
   values = [entry["per_network"] for entry in entries]
@@ -103,7 +103,7 @@ def _pooled(entries) -> dict[str, Any] | None:
 
 
 def table(document: Mapping[str, Any]) -> str:
-  """What an audit prints: sets, budgets, poison, and how it was measured."""
+  """The text of an audit: sets, budgets, poison, and how they were measured."""
   rows, settings = document["rows"], document["settings"]
   parts = [_sets(rows, settings, document.get("left_out", ()))]
   if settings["all_data"]:

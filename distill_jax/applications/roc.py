@@ -1,7 +1,8 @@
-"""ROC curves of attacks: areas and rates, with intervals.
+"""ROC curves of membership attacks: areas, rates and their intervals.
 
-A pair of pipelines shares its candidates, so intervals by bootstrap draw pairs
-with replacement. NumPy and SciPy alone, but for the keys.
+The two pipelines of a pair divide the candidates between them, so bootstrap
+intervals draw pairs with replacement. Everything is NumPy and SciPy, except the
+random keys.
 """
 
 from typing import Any
@@ -13,22 +14,22 @@ from distill_jax.types import Array
 
 LEVELS = (0.001, 0.01)  # false-positive rates that are reported
 PRIORS = (0.01, 0.1)  # shares of members
-_GRID = np.logspace(-4, 0, 41)  # of a ROC curve that is kept
+_GRID = np.logspace(-4, 0, 41)  # false-positive rates of curves for plots
 
 
 class Curve:
-  """The ROC curve of scores, for any weights of pipelines.
+  """The ROC curve of scores; pipelines may be weighted.
 
   Attributes:
-    fpr: [P + 1] ascending, of thresholds between different scores.
-    tpr: [P + 1].
+    fpr: [P + 1] false-positive rates, ascending, one per different score.
+    tpr: [P + 1] true-positive rates.
   """
 
   def __init__(self, score: Any, member: Any, where: Any = None):
     """Args:
-      score: [N, Z].
+      score: [N, Z], larger for more likely members.
       member: [N, Z] bool.
-      where: [N, Z] bool, what counts; all by default.
+      where: [N, Z] bool, the entries that are used; all by default.
     """
     score, member = np.asarray(score, np.float64), np.asarray(member, bool)
     where = np.ones(score.shape, bool) if where is None else np.asarray(where)
@@ -38,7 +39,7 @@ class Curve:
     self._num_pipelines = len(score)
     self._pipeline = pipeline[where][order]
     self._member = member[where][order]
-    # A threshold parts different scores alone.
+    # A threshold can only lie between two different scores.
     self._ends = np.flatnonzero(np.append(np.diff(ordered) != 0, True))
     self.positives = int(self._member.sum())
     self.negatives = int((~self._member).sum())
@@ -46,7 +47,7 @@ class Curve:
 
   @property
   def sound(self) -> bool:
-    """Whether there are members and others."""
+    """Whether there are both members and non-members."""
     return self.positives > 0 and self.negatives > 0
 
   def _rates(self, weights):
@@ -60,19 +61,19 @@ class Curve:
     return sums
 
   def auc(self) -> float:
-    """Area under the curve: P(member's score > other's), ties by half."""
+    """Area under the curve: P(member's score > other's), ties count half."""
     return _area(self.fpr, self.tpr)
 
   def at(self, level: float) -> tuple[float, float]:
-    """The largest (fpr, tpr) with fpr of at most `level`."""
+    """The last point (fpr, tpr) of the curve with fpr of at most `level`."""
     return _at(self.fpr, self.tpr, level)
 
   def resampled(self, key: Array, num: int) -> dict[str, np.ndarray]:
-    """Area and rates of pairs of pipelines drawn with replacement.
+    """Areas and rates for pairs of pipelines drawn with replacement.
 
     Args:
       key: consumed.
-      num: of draws.
+      num: number of draws.
 
     Returns:
       `auc` [num] and `tpr` [num, levels] at `LEVELS`.
@@ -109,21 +110,23 @@ def measure(
     where: Any = None,
     *,
     num_resampled: int = 200) -> dict[str, Any] | None:
-  """What an attack finds, as JSON: area, rates, intervals, precision.
+  """Summarises an attack as JSON: area, rates, intervals, precision.
 
   Args:
-    key: of the bootstrap; consumed.
-    score: [N, Z], of one attack.
+    key: key of the bootstrap; consumed.
+    score: [N, Z], scores of one attack.
     member: [N, Z] bool.
-    where: [N, Z] bool, what counts; all by default.
-    num_resampled: draws of the bootstrap over pairs of pipelines; 0 for none.
+    where: [N, Z] bool, the entries that are used; all by default.
+    num_resampled: bootstrap draws of pairs of pipelines; 0 for no intervals.
 
   Returns:
-    `auc`, `balanced_accuracy`, `members`, `others` (counts), and `tpr`: for
-    each of `LEVELS` its rate, `exact` (Clopper-Pearson, of independent
-    members) and `bootstrap` intervals of 95 %, `fpr` and `precision` by prior
-    of `PRIORS`. `auc_bootstrap` is the interval of the area. None where there
-    are no members or no others.
+    None if there are no members or no non-members, else a dict with
+      `auc`, and its 95 % interval `auc_bootstrap`;
+      `balanced_accuracy`, at the best threshold;
+      `members` and `others`, their numbers;
+      `tpr`, for each level of `LEVELS`: the `rate`; its 95 % intervals `exact`
+      (Clopper-Pearson, for independent members) and `bootstrap`; the `fpr`; and
+      `precision` for each prior of `PRIORS`.
   """
   curve = Curve(score, member, where)
   if not curve.sound:
@@ -154,11 +157,11 @@ def _interval(values) -> list[float]:
 def clopper_pearson(hits: int,
                     trials: int,
                     confidence: float = 0.95) -> list[float]:
-  """The exact interval [low, high] of a binomial rate.
+  """The exact confidence interval [low, high] of a binomial rate.
 
   Args:
-    hits: in 0..trials.
-    trials: at least 1.
+    hits: number of successes, in 0..trials.
+    trials: number of trials, at least 1.
     confidence: in (0, 1).
   """
   from scipy.special import betaincinv
@@ -173,12 +176,12 @@ def clopper_pearson(hits: int,
 
 
 def precision(tpr: float, fpr: float, prior: float) -> float | None:
-  """Share of members among those that are called so; None if none are.
+  """Share of members among those called members; None if none are.
 
   Args:
-    tpr: of the attack.
-    fpr: of the attack.
-    prior: share of members among all who could be.
+    tpr: true-positive rate of the attack.
+    fpr: false-positive rate of the attack.
+    prior: share of members among all candidates.
   """
   right, wrong = prior * tpr, (1 - prior) * fpr
   return right / (right + wrong) if right + wrong > 0 else None

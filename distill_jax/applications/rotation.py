@@ -1,4 +1,4 @@
-"""Images that are turned: a new domain of the same classes."""
+"""Rotated images, as a new domain of the same classes."""
 
 import math
 
@@ -12,18 +12,21 @@ from distill_jax.preprocessing import Encoded
 
 
 def rotated(source: Source, degrees: float) -> Source:
-  """Images turned counter-clockwise about their centre, as a new domain.
+  """Rotates images counter-clockwise about their centre.
 
-  Quarter turns of square images move pixels alone; other angles interpolate
-  linearly, and corners from outside are 0.
+  Quarter turns of square images only move pixels. Other angles interpolate
+  linearly, and corners that come from outside the image are 0.
 
   Args:
     source: images [N, H, W, C], uint8 or in [0, 1].
-    degrees: of the turn.
+    degrees: angle of the rotation.
+
+  Returns:
+    The source with all splits rotated and the same preprocessing.
 
   Raises:
-    ConfigError: degrees that are no finite number.
-    DataError: no images.
+    ConfigError: `degrees` is not a finite number.
+    DataError: the data are not images, or are encoded images.
   """
   check_source(source)
   encoded = isinstance(source.train.preprocessing, Encoded)

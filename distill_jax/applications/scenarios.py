@@ -1,12 +1,12 @@
 """Scenarios of continual learning: tasks that arrive one after the other.
 
-A task is a `Source` with the training and test samples of the task alone; it
+A task is a `Source` with only the training and test samples of the task. It
 keeps all K classes, so that labels and networks have K outputs from the first
-task on. In a class-incremental scenario every task has classes of its own, in a
-domain-incremental one every task has all classes in another domain.
+task on. In a class-incremental scenario, every task has its own classes. In a
+domain-incremental one, every task has all classes in another domain.
 
-Nothing that later tasks hold may change how an earlier one is encoded, so one
-preprocessing serves all tasks, and by default it is fitted to the first one.
+Data of later tasks must not change how an earlier task is encoded. One
+preprocessing therefore serves all tasks, by default fitted to the first one.
 """
 
 import hashlib
@@ -31,14 +31,15 @@ _Rule = str | Preprocessing | Callable[[np.ndarray], Preprocessing]
 
 
 class Scenario(NamedTuple):
-  """Tasks in their order; made by the two functions below.
+  """Tasks in their order, made by the two class methods below.
 
       scenario = Scenario.class_incremental(source, 5, order=0)
 
   Attributes:
-    tasks: sources of K classes each; `train` and `test` are the task's own.
+    tasks: T sources of K classes each; `train` and `test` have only the samples
+      of the task.
     kind: "class" or "domain".
-    repeat: number of the repetition: sets of equal tasks differ by it.
+    repeat: number of the repetition; sets of equal tasks differ by it.
   """
 
   tasks: tuple[Source, ...]
@@ -57,22 +58,22 @@ class Scenario(NamedTuple):
 
   @property
   def weights(self) -> np.ndarray:
-    """[T], what each task counts in the accuracy after a step.
+    """[T], the weight of each task in the accuracy after a step.
 
-    Classes count by their test samples, as if these were one test set; domains
-    count equally.
+    Class-incremental tasks are weighted by their number of test samples, as if
+    these were one test set. Domains have equal weights.
     """
     if self.kind == "domain":
       return np.ones(len(self.tasks))
     return np.array([t.test.num_samples for t in self.tasks], float)
 
   def checked(self) -> "Scenario":
-    """The scenario itself.
+    """Returns the scenario itself if it is valid.
 
     Raises:
-      ConfigError: fewer than two tasks, another kind, or a class in several
+      ConfigError: fewer than two tasks, an unknown kind, or a class in several
         tasks of a class-incremental scenario.
-      DataError: a task without a test part.
+      DataError: a task has no test part.
     """
     one_of(("class", "domain"), "kind", self.kind)
     if len(self.tasks) < 2:
@@ -88,11 +89,11 @@ class Scenario(NamedTuple):
     return self
 
   def seen_test(self, t: int) -> Split:
-    """Test samples of tasks 0..t together."""
+    """The test samples of tasks 0..t together."""
     return _joined(self.tasks[:t + 1], "test")
 
   def together(self) -> Source:
-    """All tasks as one, for the network that sees everything at once."""
+    """All tasks as one source, for networks trained on everything at once."""
     whole = _joined(self.tasks, "train"), _joined(self.tasks, "test")
     return self.tasks[0]._replace(
         train=whole[0], validation=None, test=whole[1])
@@ -106,22 +107,23 @@ class Scenario(NamedTuple):
       classes_per_task: int | Sequence[int] | None = None,
       order: int | Sequence[int] = 0,
       preprocessing: _Rule = "first") -> "Scenario":
-    """New classes arrive with every task.
+    """A scenario in which every task brings new classes.
 
     Args:
       source: real data with a test split.
-      num_tasks: T, of K / T classes each; or
+      num_tasks: T, tasks of K / T classes each; or
       classes_per_task: a number that divides K, or T numbers that sum to K.
-      order: of the classes, a permutation of 0..K-1; or the seed of NumPy's
-        legacy generator whose permutation it is, as published orders of
-        CIFAR-100 are for seeds 0 to 4.
+      order: the order of the classes, a permutation of 0..K-1; or a seed of
+        NumPy's legacy generator, which then draws the permutation. Published
+        orders of CIFAR-100 are those of seeds 0 to 4.
       preprocessing: "first" fits the source's standardisation anew to the first
         task; "standardise", "zca", "relative_zca" or a function `(inputs) ->
-        record` is fitted to it too; "given" keeps the source's, which is right
-        for constants that were known beforehand; or a record.
+        record` is also fitted to the first task; "given" keeps the source's
+        own, which is right for constants that were known beforehand; or a
+        preprocessing record.
 
     Raises:
-      ConfigError, DataError: naming what is wrong.
+      ConfigError, DataError: the message names what is wrong.
     """
     _check(source)
     sizes = _sizes(source.num_classes, num_tasks, classes_per_task)
@@ -137,15 +139,15 @@ class Scenario(NamedTuple):
       *,
       preprocessing: _Rule = "first",
       repeat: int = 0) -> "Scenario":
-    """The same classes arrive in another domain with every task.
+    """A scenario in which every task has the same classes in a new domain.
 
     Args:
       sources: T domains in their order, of one shape and the same class names.
-      preprocessing: as for `class_incremental`.
+      preprocessing: see `class_incremental`.
       repeat: see `Scenario`.
 
     Raises:
-      ConfigError, DataError: naming what is wrong.
+      ConfigError, DataError: the message names what is wrong.
     """
     sources = list(sources)
     if len(sources) < 2:
@@ -167,8 +169,7 @@ class Scenario(NamedTuple):
 
 
 def digest(task: Source, repeat: int = 0) -> str:
-  """16 hexadecimal digits of what a maker sees of a task, and of nothing else.
-  """
+  """16 hexadecimal digits that depend only on what a maker sees of a task."""
   found = hashlib.sha256(f"{repeat} {task.class_names}".encode())
   leaves = jax.tree.leaves(task.train.preprocessing)
   for array in (task.train.inputs, task.train.labels, *leaves):
@@ -216,7 +217,7 @@ def _sizes(num_classes, num_tasks, classes_per_task) -> list[int]:
 
 def _order(num_classes, order) -> np.ndarray:
   if isinstance(order, int | np.integer):
-    # NumPy promises that this generator gives the same numbers for ever.
+    # NumPy guarantees that this generator never changes its numbers.
     return np.random.RandomState(order).permutation(num_classes)
   order = np.asarray(order)
   if sorted(order.tolist()) != list(range(num_classes)):
@@ -227,7 +228,7 @@ def _order(num_classes, order) -> np.ndarray:
 
 
 def _of_classes(source: Source, classes) -> Source:
-  """The samples of some classes, in all splits."""
+  """The source with only the samples of some classes, in all splits."""
 
   def only(split):
     if split is None:
@@ -256,7 +257,7 @@ def _encoded_alike(tasks, preprocessing) -> tuple[Source, ...]:
 
 
 def _record(first: Source, preprocessing: _Rule) -> Any:
-  """The one preprocessing of all tasks, from the data of the first alone."""
+  """The one preprocessing of all tasks, fitted to the first task only."""
   own = first.train.preprocessing
   if isinstance(preprocessing, str):
     if preprocessing == "given":

@@ -1,12 +1,12 @@
-"""Architectures and settings of training, ranked on a small set.
+"""Ranks architectures and training settings by training on a small set.
 
 Zhao, Mopuri & Bilen, "Dataset Condensation with Gradient Matching", 2020, arXiv
 2006.05929, train every network of a grid on a distilled set and ask whether it
-ranks them as all data do. Here any list of networks or of settings is searched,
-on sets of any maker, beside real samples: random ones, as many as the bytes
-hold, and all data stopped early.
+ranks them as all data do. Here any list of networks or settings is searched, on
+sets of any maker. They are compared with random real samples, with as many real
+samples as fit the same bytes, and with training on real data stopped early.
 
-What differs: papers choose by test accuracy; here everything is chosen on
+What differs: papers choose by test accuracy. Here everything is chosen on
 validation data, and the test split is used once, for the chosen candidates.
 Correlations are over all candidates and have bootstrap intervals, and the cost
 includes making the sets.
@@ -59,7 +59,7 @@ __all__ = [
     "sampled", "scores"
 ]
 
-# Adam for 300 updates on a cosine; of a set of 100 samples, 300 epochs.
+# Adam for 300 updates with cosine decay: 300 epochs of a set of 100 samples.
 RECIPE = MappingProxyType(
     dict(
         name="rat_bptt",
@@ -69,7 +69,7 @@ RECIPE = MappingProxyType(
         last_rate=0.0))
 ARMS = (
     "random_real", "class_mean", "dm", "early_stopping", "byte_matched_real")
-_DRAW, _NETWORK = 1, 2  # places of keys; others in the two modules
+_DRAW, _NETWORK = 1, 2  # for `key_of`; 0 and 3 are used in other modules
 
 
 def run(
@@ -93,35 +93,38 @@ def run(
 
   Args:
     source: real data with validation and test parts.
-    cells: where work is kept; memory alone by default. There is one cell for
+    cells: where results are kept; in memory by default. There is one cell for
       each candidate, arm and network.
-    seed: of everything that is drawn.
+    seed: seed of everything that is drawn.
     space: see `candidates`; "auto" is "small_convnets" for images, and
       "step_sizes" for other data.
-    num_candidates: at most so many, at least two; a stratified sample of the
-      space.
+    num_candidates: largest number of candidates, at least two; larger spaces
+      are sampled, see `sampled`.
     arms: makers of sets (see `makers.maker`), "early_stopping" and
       "byte_matched_real"; see `search_arms`.
-    per_class: label rows of each class in a set.
-    network: that methods distil with, and that is trained where candidates name
-      none, as a specification; by default one that suits the data, which also
-      takes the place of a ConvNet where the data are no images.
-    recipe: of training on every arm, with cross-entropy and for a number of
-      updates or epochs; candidates may change its settings.
-    num_networks: networks trained of each candidate; network i starts from the
-      same key on every arm.
+    per_class: label rows per class in a set.
+    network: specification of the network that methods distil with, and that is
+      trained if candidates name none. By default one that suits the data, which
+      also replaces a ConvNet if the data are not images.
+    recipe: how candidates are trained on every arm, with cross-entropy, for a
+      number of updates or epochs; candidates may change its settings.
+    num_networks: networks trained per candidate; network i starts from the same
+      key on every arm.
     num_truth_samples: real samples that stand for all data; 0 for all of them.
-    truth_epochs: passes over these.
-    topk: numbers of best candidates that rho is given for, beside all of them.
-    topk_by: "full" or "proxy", the accuracies that say which are best.
-    num_resamples: of the bootstrap.
+    truth_epochs: epochs on these samples.
+    topk: numbers of best candidates for which rho is also given, beside that of
+      all candidates.
+    topk_by: "full" or "proxy": which accuracies say what the best candidates
+      are.
+    num_resamples: number of bootstrap draws.
 
   Returns:
-    `Findings` with a row for each arm, and `table`, the accuracies of every
-    candidate on validation data.
+    `Findings` with a row for each arm; `table` has the validation accuracies of
+    every candidate.
 
   Raises:
-    ConfigError, DataError: no validation or test part; what cannot be trained.
+    ConfigError, DataError: there is no validation or test part, or a setting is
+      not possible.
   """
   check_source(source)
   cells = cells_of(cells)
@@ -223,16 +226,17 @@ def scores(
   """Accuracies of candidates that are trained on a set.
 
   Args:
-    key: network i has `fold_in(key, i)`, whatever it is trained on.
+    key: network i uses `fold_in(key, i)`, whatever it is trained on.
     space: networks, specifications, settings or candidates; see `candidates`.
-    training_set: an artifact, or arrays with labels that cross-entropy takes.
-    split: real data that a choice may be made on, `source.validation`.
-    recipe: of training; candidates may change its settings.
-    network: the specification for candidates that name none.
-    num_networks: R.
+    training_set: an artifact, or arrays with labels for cross-entropy.
+    split: real data on which a choice may be made, such as `source.validation`.
+    recipe: how candidates are trained; candidates may change its settings.
+    network: specification of the network of candidates that name none.
+    num_networks: R, networks trained per candidate.
 
   Returns:
-    [n, R] fractions; `ranking.agreement` compares the means of two of them.
+    Accuracies [n, R] in [0, 1]; `ranking.agreement` compares the means of two
+    such arrays.
 
   Example:
     found = scores(key, conv_grid(width=(8, 16)), made, source.validation)
@@ -254,7 +258,7 @@ def scores(
 
 
 def _default(network, source) -> dict[str, Any]:
-  """The specification of the network where candidates name none."""
+  """Specification of the network that is used if candidates name none."""
   if isinstance(network, Network):
     network = models.spec_of(network) or None
     if network is None:
@@ -271,7 +275,7 @@ def _default(network, source) -> dict[str, Any]:
 
 
 def _known_space(space, images: bool) -> Any:
-  """The space, "auto" as what it stands for; refuses ConvNets for a table."""
+  """Replaces "auto"; raises an error for ConvNets if data are not images."""
   if isinstance(space, str):
     one_of(("auto", *SPACES), "space", space)
     if space == "auto":
@@ -284,7 +288,7 @@ def _known_space(space, images: bool) -> Any:
 
 
 def _unless_convnet(network) -> Any:
-  """None, for a network that suits the data, in place of a ConvNet."""
+  """The network, or None (one that suits the data) in place of a ConvNet."""
   spec = dict(name=network) if isinstance(network, str) else network
   convnet = isinstance(spec, Mapping) and spec.get("name") == "convnet"
   return None if convnet else network
@@ -302,7 +306,7 @@ def _check_parts(source) -> None:
 
 
 def _as_json(space) -> Any:
-  """A space in a document: its name, its fields, or how many it lists."""
+  """A space for the document: its name, its fields, or its length."""
   if isinstance(space, str):
     return space
   if isinstance(space, Mapping):

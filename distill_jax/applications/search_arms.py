@@ -1,14 +1,15 @@
 """What candidates are trained on: small sets, real samples, all data.
 
   a maker             its set; see `makers`
-  early_stopping      as many real samples as training on a set processes,
-                      counting repeats, and as many updates
-  byte_matched_real   as many real samples as the bytes of the largest other set
-                      hold
-  all_data            the truth, or a stated part of it, for so many epochs
+  early_stopping      as many updates as training on a set takes, on as many
+                      real samples as it processes, counting repeats
+  byte_matched_real   as many real samples as fit the bytes of the largest of
+                      the other sets
+  all_data            the reference: all data or a stated part of it, for a
+                      stated number of epochs
 
-All are trained by the recipe of a candidate. Early stopping and all data change
-its length alone, as `Arm.adapt` says.
+All arms are trained by the recipe of a candidate. Early stopping and all data
+change only its length, see `Arm.adapt`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -39,9 +40,9 @@ from distill_jax.types import Array, Samples, TrainingSet
 
 EARLY, MATCHED, TRUTH = "early_stopping", "byte_matched_real", "all_data"
 _REAL = (EARLY, MATCHED)
-_PASSES = 10  # over real samples, at least, of recipes that count epochs
+_PASSES = 10  # least epochs on real samples, for recipes that count epochs
 _ONE_MORE = ("cafe", "datm", "dc", "dsa", "mtt")  # recipes of E + 1 epochs
-_MAKE, _DRAW = 0, 1  # places of keys
+_MAKE, _DRAW = 0, 1  # for `key_of`
 
 Spec = Mapping[str, Any]
 
@@ -50,12 +51,13 @@ class Arm(NamedTuple):
   """What candidates are trained on.
 
   Attributes:
-    name: in tables and cells.
-    training_set: labels as cross-entropy takes them.
-    adapt: from the specification of a candidate's recipe to that of this arm.
-    num_images: samples that are kept.
-    num_bytes: of them; see `small_sets.stored_bytes`.
-    seconds: that making them took.
+    name: name in tables and cells.
+    training_set: a set with labels for cross-entropy.
+    adapt: function from the specification of a candidate's recipe to that of
+      its recipe on this arm.
+    num_images: number of samples that are kept.
+    num_bytes: bytes of these samples; see `small_sets.stored_bytes`.
+    seconds: time to make them.
   """
 
   name: str
@@ -67,15 +69,15 @@ class Arm(NamedTuple):
 
 
 def check(given: Sequence[Any], recipe: Spec, *, several: bool):
-  """The makers of arms, and the names of arms of real samples.
+  """Returns the makers of arms, and the names of arms of real samples.
 
   Args:
     given: makers, and names of arms.
-    recipe: of training.
+    recipe: how candidates are trained.
     several: whether candidates are networks.
 
   Raises:
-    ConfigError: what cannot be compared.
+    ConfigError: the arms cannot be compared.
   """
   count(recipe)
   if recipes.from_spec(recipe).regression:
@@ -97,10 +99,10 @@ def check(given: Sequence[Any], recipe: Spec, *, several: bool):
 
 
 def count(recipe: Spec) -> str:
-  """The setting that says how long a recipe trains: updates or epochs.
+  """The setting that says how long a recipe trains: in updates or epochs.
 
   Raises:
-    ConfigError: it has neither.
+    ConfigError: the recipe has neither setting.
   """
   whole = recipes.from_spec(dict(recipe)).spec
   for name in ("num_steps", "num_epochs"):
@@ -115,10 +117,10 @@ def proxies(
     source, made: Sequence[Maker], real: Sequence[str], *, cells: Cells,
     seed: int, per_class: int, network: Any, recipe: Spec,
     several: bool) -> list[Arm]:
-  """The arms but for the truth; sets are made once and kept.
+  """All arms except the one of all data; sets are made once and kept.
 
   Raises:
-    ConfigError: a set with a fixed initialisation, for a search of networks.
+    ConfigError: a set with a fixed initialisation, in a search of networks.
   """
   num_rows = per_class * len(source.train.present)
   arms = []
@@ -140,7 +142,7 @@ def proxies(
 
 
 def of_artifact(name: str, artifact: Artifact, *, exact: bool = False) -> Arm:
-  """The arm of a set, with labels that cross-entropy takes."""
+  """The arm of a set, with labels for cross-entropy."""
   made = artifact.training_set
   if artifact.label_space == "centred":
     samples = made.samples
@@ -152,7 +154,7 @@ def of_artifact(name: str, artifact: Artifact, *, exact: bool = False) -> Arm:
 
 
 def byte_matched(key: Array, source, num_bytes: int) -> Arm:
-  """As many real samples as so many bytes hold, of all classes in turn."""
+  """The arm of as many real samples as fit `num_bytes`, by class in turn."""
   real, num = maker("random_real"), rows_of_bytes(source, num_bytes)
   return of_artifact(MATCHED, real.make(key, source, num, None), exact=True)
 
@@ -160,16 +162,17 @@ def byte_matched(key: Array, source, num_bytes: int) -> Arm:
 def truth(
     key: Array, source, recipe: Spec, *, num_samples: int | None,
     num_epochs: int) -> Arm:
-  """All training data, or some, for so many epochs.
+  """The arm of all training data, or a part of it, for `num_epochs` epochs.
 
-  A candidate that has another length than `recipe` trains as much longer.
+  A candidate that changes the length of `recipe` trains longer or shorter on
+  this arm in the same proportion.
 
   Args:
-    key: of the choice of samples; consumed.
+    key: key of the choice of samples; consumed.
     source: the data.
-    recipe: of the search.
-    num_samples: None for all.
-    num_epochs: passes over them.
+    recipe: the recipe of the search.
+    num_samples: number of samples; None for all.
+    num_epochs: epochs on these samples.
   """
   total = source.train.num_samples
   num = min(num_samples or total, total)
@@ -189,16 +192,17 @@ def truth(
 
 
 def early_stopping(key: Array, source, num_rows: int, recipe: Spec) -> Arm:
-  """Real samples, trained as many updates as a set of `num_rows` samples.
+  """The arm of real samples, with the updates of a set of `num_rows` samples.
 
-  No sample is used twice where there are enough. Recipes that count epochs pass
-  ten times over a tenth of them, so that their step sizes fall as usual.
+  If there are enough samples, none is used twice. Recipes that count epochs
+  take a tenth of the samples for ten times the epochs, so that step sizes decay
+  as usual.
 
   Args:
-    key: of the choice of samples; consumed.
+    key: key of the choice of samples; consumed.
     source: the data.
     num_rows: samples of the set.
-    recipe: of the search.
+    recipe: the recipe of the search.
   """
   total, name = source.train.num_samples, count(recipe)
   whole = recipes.from_spec(dict(recipe)).spec
@@ -224,7 +228,7 @@ def early_stopping(key: Array, source, num_rows: int, recipe: Spec) -> Arm:
 
 
 def real_samples(key: Array, source, num: int) -> TrainingSet:
-  """So many real samples without regard to their class, in model space."""
+  """`num` real samples of any class, in model space."""
   split = source.train
   rows = np.asarray(jax.random.permutation(key, split.num_samples))[:num]
   inputs = encoded(split, rows)

@@ -1,4 +1,4 @@
-"""What a search found: its rows, its table and its figure."""
+"""The rows, the table and the figure of a search."""
 
 import math
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from distill_jax.evaluation import ranking
 from distill_jax.figures import theme
 from distill_jax.figures.titles import data_name
 
-_BOOTSTRAP = 3  # place of keys
+_BOOTSTRAP = 3  # for `key_of`
 _COLUMNS = 3  # panels in a row
 _HEADS = (
     "chosen on", "test %", "rho [95 %]", "tau-b", "regret", "of 5", "images",
@@ -28,16 +28,17 @@ _HEADS = (
 
 
 def findings(chosen, arms, found, test, agree, seed, settings) -> Findings:
-  """A row for each arm, and the accuracies of all candidates behind them.
+  """A row for each arm, and the accuracies of all candidates.
 
   Args:
     chosen: n candidates.
-    arms: the truth is the last.
-    found: [n][arms][R] cells on validation data.
-    test: `(candidates, their names) -> [candidates][1][R]`, of the truth.
-    agree: `(key, proxy, full) -> JSON`.
-    seed: of the bootstrap.
-    settings: for the document.
+    arms: the arms; the last one is all data.
+    found: [n][arms][R] results on validation data.
+    test: `(candidates, their names) -> [candidates][1][R]`, results of training
+      on all data and testing on the test split.
+    agree: `(key, proxy, full) -> JSON`, compares two rankings.
+    seed: seed of the bootstrap.
+    settings: settings for the document.
   """
   names = labels(chosen)
   means = np.array(
@@ -86,7 +87,7 @@ def findings(chosen, arms, found, test, agree, seed, settings) -> Findings:
 
 
 def _row(arm: Arm, cells, tested) -> dict[str, Any]:
-  """Test accuracy of the choice, and what it took to make it."""
+  """Test accuracy of the chosen candidate, and the cost of choosing it."""
   accuracy = np.array([net["accuracy"] for net in tested])
   networks = [net for cell in cells for net in cell]
   training = sum(net["seconds"] for net in networks)
@@ -104,7 +105,7 @@ def _row(arm: Arm, cells, tested) -> dict[str, Any]:
 
 
 def table(found: Mapping[str, Any]) -> str:
-  """The rows as a table, with how it was measured below."""
+  """The rows as a table, with notes on how they were measured."""
   lines = [[
       _title(row["arm"]),
       with_error(row["mean"], row["stderr"]),
@@ -160,10 +161,10 @@ def _notes(found) -> list[str]:
 
 
 def draw(found: Mapping[str, Any]):
-  """Accuracy on each arm against that of all data, a panel for each arm.
+  """One panel per arm: accuracy on the arm against accuracy on all data.
 
-  A point is a candidate; the ring is the one that the arm chooses, the dashed
-  line the best accuracy of all.
+  Each point is a candidate. The ring marks the candidate that the arm chooses,
+  the dashed line the best accuracy of all.
   """
   rows, candidates = found["rows"][:-1], found["table"]
   full = _accuracies(candidates, TRUTH)
@@ -223,7 +224,7 @@ def draw(found: Mapping[str, Any]):
 
 
 def _accuracies(candidates, arm: str) -> np.ndarray:
-  """[n] percent, mean over networks."""
+  """Accuracies [n] in percent, means over networks."""
   return np.array([100 * np.mean(c["accuracy"][arm]) for c in candidates])
 
 
@@ -236,7 +237,7 @@ def _number(value: float | None) -> str:
 
 
 def _with_interval(found: Mapping[str, Any]) -> str:
-  """A correlation as 0.71 [0.52, 0.83]."""
+  """A correlation with its interval, such as 0.71 [0.52, 0.83]."""
   if found["value"] is None:
     return "-"
   low, high = map(_number, (found["low"], found["high"]))

@@ -1,8 +1,8 @@
-"""What is searched: networks, recipes, or both, as lists of candidates.
+"""The search space: networks, recipes, or both, as lists of candidates.
 
 The grid of 720 ConvNets is that of Zhao et al., "Dataset Condensation with
-Gradient Matching", 2020, arXiv 2006.05929. A part of it is drawn so that every
-value, and every pair of values, occurs about equally often.
+Gradient Matching", 2020, arXiv 2006.05929. A part of it is drawn such that
+every value, and every pair of values, occurs about equally often.
 """
 
 import itertools
@@ -34,7 +34,7 @@ GRID = MappingProxyType(
         norm=_NORM,
         activation=_ACTIVATION,
         pooling=_POOLING))
-# Fields by name, for configurations.
+# Spaces that configurations can name.
 SPACES = MappingProxyType({
     "convnets":
         MappingProxyType(
@@ -62,10 +62,11 @@ SPACES = MappingProxyType({
 
 
 class Candidate(NamedTuple):
-  """One thing to choose.
+  """One network or recipe that can be chosen.
 
   Attributes:
-    network: a specification, a `Network`, or None for that of the search.
+    network: a specification, a `Network`, or None for the network of the
+      search.
     recipe: settings that differ from the recipe of the search.
   """
 
@@ -74,7 +75,7 @@ class Candidate(NamedTuple):
 
   @property
   def fields(self) -> dict[str, str]:
-    """What tells it from others, by name, as texts."""
+    """The fields in which candidates may differ: texts by name."""
     network = self.network
     if isinstance(network, Network):
       network = models.spec_of(network)
@@ -87,7 +88,7 @@ class Candidate(NamedTuple):
     }
 
   def model(self, default: Mapping[str, Any], num_classes: int) -> Network:
-    """The network; that of `default` where it names none."""
+    """The candidate's network; `default` if the candidate names none."""
     if isinstance(self.network, Network):
       return self.network
     return models.from_spec(self.network or default, num_classes)
@@ -100,11 +101,11 @@ def conv_grid(
     norm: Sequence[str] = _NORM,
     activation: Sequence[str] = _ACTIVATION,
     pooling: Sequence[str] = _POOLING) -> list[dict[str, Any]]:
-  """ConvNets of all combinations, 720 by default, as specifications.
+  """Specifications of ConvNets in all combinations, 720 by default.
 
   Args:
     width: channels of every block.
-    depth: blocks.
+    depth: numbers of blocks.
     norm: names of `nn.specification`: none, batch, layer, instance, group.
     activation: sigmoid, relu, leaky_relu, or others of `nn.specification`.
     pooling: none, max, average.
@@ -140,15 +141,17 @@ def candidates(space: Any, recipe: Mapping[str, Any]) -> list[Candidate]:
   """The candidates of a space.
 
   Args:
-    space: a name of `SPACES`; fields with their values, those of `conv_grid`
-      making networks and all others settings of the recipe; or a list of
-      networks, of specifications of networks `{"name": ...}`, of settings of
-      the recipe, of recipes of the same name, or of `Candidate`s.
-    recipe: its specification, of which candidates change settings.
+    space: one of
+      a name of `SPACES`;
+      fields with their values: those of `conv_grid` make networks, all others
+      are settings of the recipe;
+      a list of networks, of specifications of networks `{"name": ...}`, of
+      settings of the recipe, of recipes of the same name, or of `Candidate`s.
+    recipe: specification of the recipe whose settings candidates change.
 
   Raises:
-    ConfigError: an unknown name, a setting that the recipe does not have, the
-      same candidate twice, or fewer than two.
+    ConfigError: an unknown name, a setting that the recipe does not have, a
+      repeated candidate, or fewer than two.
   """
   if isinstance(space, str):
     space = one_of(dict(SPACES), "space", space)
@@ -188,7 +191,7 @@ def fits_images_alone(space: Any) -> bool:
   """Whether a space given by name or by fields makes ConvNets.
 
   Args:
-    space: see `candidates`; what lists its candidates is taken at its word.
+    space: see `candidates`; lists of candidates are not examined.
   """
   if isinstance(space, str):
     space = SPACES.get(space, {})
@@ -198,13 +201,13 @@ def fits_images_alone(space: Any) -> bool:
 def sampled(space: Sequence[Any], num: int, seed: int = 0) -> list[Any]:
   """A stratified sample, in the order of the space.
 
-  Each candidate is the one whose values, and pairs of values, have been drawn
-  least so far; chance decides between equal ones.
+  Each next candidate is the one whose values, and pairs of values, have been
+  drawn least so far. Ties are broken at random.
 
   Args:
     space: candidates, or specifications.
-    num: how many; all of a space that has no more.
-    seed: of chance.
+    num: size of the sample; a space with no more candidates is taken whole.
+    seed: seed of the choice among ties.
   """
   if num < 1:
     raise ConfigError(f"`num` must be at least 1; got {num}.")
@@ -228,7 +231,7 @@ def sampled(space: Sequence[Any], num: int, seed: int = 0) -> list[Any]:
 
 
 def labels(chosen: Sequence[Candidate]) -> list[str]:
-  """A short name of each: the fields in which they differ."""
+  """Short names of candidates, made of the fields in which they differ."""
   fields = [one.fields for one in chosen]
   names = list(dict.fromkeys(name for f in fields for name in f))
   told = [n for n in names if len({f.get(n) for f in fields}) > 1]

@@ -1,8 +1,8 @@
-"""Training candidates: one program for a network, a recipe and shapes.
+"""Trains candidates, with one compiled program per network, recipe and shapes.
 
 Compiling takes longer than training on a small set. Arms of one candidate whose
-sets have equal shapes share a program, and programs are dropped with their
-candidate, as hundreds of networks would fill the memory.
+sets have equal shapes share a program. Programs are dropped after their
+candidate, because those of hundreds of networks would fill the memory.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from distill_jax.runs.console import working
 from distill_jax.types import Array, TrainingSet
 
 Spec = Mapping[str, Any]
-_LONGEST = 120  # characters of a file's name
+_LONGEST = 120  # characters of a file name
 
 
 def trained(
@@ -39,21 +39,21 @@ def trained(
     cells: Cells,
     place: str = "scores",
     names: Sequence[str] | None = None) -> list[list[list[dict[str, Any]]]]:
-  """What every candidate trained on every arm does on a split.
+  """Trains every candidate on every arm, and tests it on a split.
 
   Args:
-    keys: of the networks, the same for all candidates and arms.
+    keys: one key per network, the same for all candidates and arms.
     chosen: candidates.
-    arms: what they are trained on.
-    split: that they are tested on.
-    recipe: of the search.
-    network: of candidates that name none.
-    cells: one for each candidate, arm and network.
+    arms: what candidates are trained on.
+    split: real data that they are tested on.
+    recipe: the recipe of the search.
+    network: specification of the network of candidates that name none.
+    cells: where results are kept; one cell per candidate, arm and network.
     place: first part of the names of cells.
-    names: of the candidates; by default their `labels`.
+    names: names of the candidates; by default their `labels`.
 
   Returns:
-    [candidates][arms][networks] of `fit_and_test`.
+    Results of `fit_and_test`, [candidates][arms][networks].
   """
 
   def of_candidate(name, one):
@@ -88,18 +88,19 @@ def fit_and_test(
     training_set: TrainingSet,
     split: Split,
     programs: dict | None = None) -> dict[str, Any]:
-  """One network trained on a set and tested on a split.
+  """Trains one network on a set, and tests it on a split.
 
   Args:
     key: consumed.
     learner: what is trained.
-    training_set: on what.
-    split: real data.
-    programs: compiled before, which this adds to.
+    training_set: the set that it is trained on.
+    split: real data that it is tested on.
+    programs: programs that are already compiled; new ones are added.
 
   Returns:
     `accuracy`, `diverged` (0 or 1), `seconds` of training and testing, and
-    `compile_seconds` of the program, whether or not it was compiled now.
+    `compile_seconds`, the time in which the program was compiled, now or
+    before.
   """
   programs = {} if programs is None else programs
   given = key, training_set, split
@@ -124,7 +125,7 @@ def _outcome(learner, key, training_set, split):
 
 
 def _plain(name: str) -> str:
-  """A label as a part of a cell's name; long ones differ by their digest."""
+  """A label as part of a cell's name; long ones end with a digest."""
   text = re.sub(r"[^A-Za-z0-9_.=+-]+", "_", name)
   if len(text) <= _LONGEST:
     return text

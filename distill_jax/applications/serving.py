@@ -1,4 +1,4 @@
-"""What a server makes of uploads, of federated averaging and of all data.
+"""The server of federated learning: one-shot, averaging, and all data.
 
 See `federated` for the protocol and its paper.
 """
@@ -21,7 +21,7 @@ from distill_jax.runs import students
 from distill_jax.types import Network
 
 ROWS = ("all_data", "fedavg")  # names of the cells of `averaged` and `on_all`
-_SERVER, _AVERAGED, _ALL = range(1, 4)  # places of keys; 0 is of clients
+_SERVER, _AVERAGED, _ALL = range(1, 4)  # for `key_of`; clients use 0
 # The server of the paper: 500 epochs of Adam, LeNet for MNIST.
 RECIPE = {"name": "adam", "num_epochs": 500}
 
@@ -34,21 +34,24 @@ def server(
     recipe: Mapping[str, Any] | None = None,
     num_networks: int = 5,
     seed: int = 0):
-  """Trains on the union and tests: a `Report` of the last epochs.
+  """Trains on the union of uploads, and tests the networks.
 
   Args:
-    source: with a test part.
-    union: of `collect`.
-    network: of the server, by default what suits the data. Sets with a learner
-      of their own are used by that.
-    recipe: of its training; the paper's `RECIPE` by default.
-    num_networks: initialisations.
-    seed: of these.
+    source: real data with a test part.
+    union: the uploads, as `collect` returns them.
+    network: the network of the server; by default one that suits the data. If
+      sets bring a learner of their own, it is used instead.
+    recipe: how the server trains; the paper's `RECIPE` by default.
+    num_networks: number of initialisations.
+    seed: seed of the initialisations and of training.
+
+  Returns:
+    A `Report` of accuracies after the last epoch.
   """
   learner = _learner(source, union, network, recipe)
   training_set = union.training_set
   samples = training_set.samples
-  if learner.regression and not samples.extra:  # a probe's are centred
+  if learner.regression and not samples.extra:  # probes have centred labels
     centred = samples.labels - 1 / max(samples.labels.shape[1], 2)
     training_set = training_set._replace(
         samples=samples._replace(labels=centred))
@@ -68,7 +71,7 @@ def _learner(source, union: Union, network, recipe) -> Learner:
 
 
 def recipe_spec(given: Mapping[str, Any] | str | None) -> dict[str, Any]:
-  """The specification of the server's recipe, checked.
+  """The checked specification of the server's recipe.
 
   Args:
     given: a specification or a name; the paper's `RECIPE` by default.
@@ -84,14 +87,14 @@ def recipe_spec(given: Mapping[str, Any] | str | None) -> dict[str, Any]:
 def row_of(
     source, title: str, union: Union, judged: Mapping[str, Any],
     cells: Cells) -> dict[str, Any]:
-  """The row of one kind of client: what was sent, and how the server does.
+  """The row of one maker: what clients sent, and the server's accuracy.
 
   Args:
-    source: with a test part.
-    title: the label of the row, from which the name of its cell follows.
-    union: of the uploads.
+    source: real data with a test part.
+    title: label of the row; the name of its cell is made of it.
+    union: the uploads.
     judged: keyword arguments of `server`.
-    cells: where the accuracies are kept.
+    cells: where accuracies are kept.
   """
 
   def measure():
@@ -115,13 +118,13 @@ def averaged(
   """The rows of federated averaging, one for each number of rounds.
 
   Args:
-    source: with a test part.
-    clients: rows of each.
-    network: of the server and of clients.
-    rounds: ascending; the last one is how many are run.
-    local_epochs: of clients, in each round.
-    seed: of everything.
-    cells: where the accuracies are kept.
+    source: real data with a test part.
+    clients: for each client, its rows of the training split.
+    network: the network of the server and of the clients.
+    rounds: numbers of rounds, ascending; the last one is how many are run.
+    local_epochs: epochs of each client in a round.
+    seed: seed of initialisation and training.
+    cells: where accuracies are kept.
   """
 
   def measure():
@@ -157,9 +160,9 @@ def on_all(source, network: Network, seed: int, cells: Cells) -> dict[str, Any]:
   """The row of a server that is given all data, the upper bound.
 
   Args:
-    source: with a test part.
-    network: of the server.
-    seed: of its training.
+    source: real data with a test part.
+    network: the network of the server.
+    seed: seed of its training.
     cells: where the accuracy is kept.
   """
 

@@ -1,4 +1,4 @@
-"""Checks of settings that several harnesses share, before any work."""
+"""Checks of settings that several applications share, before any work."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,19 +11,19 @@ from distill_jax.errors import ConfigError, DataError, shown
 
 
 def check_counts(**counts: Any) -> None:
-  """Refuses counts that are not whole numbers of at least 1."""
+  """Raises an error unless counts are whole numbers of at least 1."""
   for name, value in counts.items():
     _check_whole(name, value, 1)
 
 
 def check_optional(**counts: Any) -> None:
-  """Refuses counts that are not whole numbers of at least 0, which is none."""
+  """Raises an error unless counts are whole numbers of at least 0."""
   for name, value in counts.items():
     _check_whole(name, value, 0)
 
 
 def check_positive(**values: Any) -> None:
-  """Refuses what is not a finite number above 0."""
+  """Raises an error unless values are finite numbers above 0."""
   for name, value in values.items():
     if not is_number(value):
       raise ConfigError(f"`{name}` must be a number; got {shown(value)}.")
@@ -32,19 +32,19 @@ def check_positive(**values: Any) -> None:
 
 
 def check_switches(**values: Any) -> None:
-  """Refuses what is neither True nor False."""
+  """Raises an error unless values are True or False."""
   for name, value in values.items():
     if not isinstance(value, bool):
       raise ConfigError(f"`{name}` must be True or False; got {shown(value)}.")
 
 
 def check_seed(seed: Any) -> None:
-  """Refuses what is not a whole number that NumPy and JAX take as a seed."""
+  """Raises an error unless a seed is a whole number of at least 0."""
   _check_whole("seed", seed, 0)
 
 
 def check_per_class(source, per_class: int) -> None:
-  """Refuses more rows of each class than its smallest class has samples."""
+  """Raises an error for more rows per class than the smallest class has."""
   check_counts(per_class=per_class)
   most = smallest_class(source)
   if per_class > most:
@@ -54,16 +54,16 @@ def check_per_class(source, per_class: int) -> None:
 
 
 def smallest_class(source) -> int:
-  """Training samples of the smallest class, absent classes left out."""
+  """Number of training samples of the smallest class that has any."""
   counts = np.asarray(source.train.counts)
   return int(counts[counts > 0].min())
 
 
 def check_tested(source) -> None:
-  """Refuses what is not a source of data with a test part.
+  """Raises an error unless a value is a source with a test part.
 
   Raises:
-    DataError: with the remedy.
+    DataError: the message says how to add a test part.
   """
   check_source(source)
   if source.test is None or not source.test.num_samples:
@@ -73,14 +73,14 @@ def check_tested(source) -> None:
 
 
 def listed(name: str, given: Any) -> tuple[Any, ...]:
-  """The entries of a list, which may be empty.
+  """Returns the entries of a list, which may be empty.
 
   Args:
-    name: of the setting.
+    name: name of the setting, for messages.
     given: a list, a tuple, a range or an array.
 
   Raises:
-    ConfigError: a single value, which may be what its entry should be.
+    ConfigError: a single value, which may have been meant as the only entry.
   """
   if isinstance(given, np.ndarray):
     given = given.tolist()
@@ -92,14 +92,14 @@ def listed(name: str, given: Any) -> tuple[Any, ...]:
 
 
 def distinct(name: str, given: Any) -> tuple[Any, ...]:
-  """The entries of a list, which may be empty and names each of them once.
+  """Returns the entries of a list, which may be empty but not repeat one.
 
   Args:
-    name: of the setting.
+    name: name of the setting, for messages.
     given: see `listed`.
 
   Raises:
-    ConfigError: no list, or an entry that is there twice.
+    ConfigError: not a list, or a repeated entry.
   """
   entries = listed(name, given)
   for i, entry in enumerate(entries):
@@ -110,11 +110,11 @@ def distinct(name: str, given: Any) -> tuple[Any, ...]:
 
 
 def specified(name: str, given: Any) -> dict[str, Any]:
-  """A specification `{"name": ..., settings}`; a name alone has no settings.
+  """Returns a specification `{"name": ..., settings}`.
 
   Args:
-    name: of the setting.
-    given: the specification, or the name.
+    name: name of the setting, for messages.
+    given: the specification, or only its name.
 
   Raises:
     ConfigError: neither.
@@ -129,13 +129,13 @@ def specified(name: str, given: Any) -> dict[str, Any]:
 
 
 def is_number(value: Any) -> bool:
-  """Whether a setting is a number, which a truth value is not."""
+  """Whether a value is a number; True and False are not."""
   number = isinstance(value, int | float | np.integer | np.floating)
   return number and not isinstance(value, bool)
 
 
 def is_whole(value: Any) -> bool:
-  """Whether a setting is a whole number, which a truth value is not."""
+  """Whether a value is a whole number; True and False are not."""
   return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 

@@ -1,4 +1,4 @@
-"""One pipeline of an audit: data, a set, a network, its outputs on everyone."""
+"""One pipeline of a privacy audit: data, a set, a network, its outputs."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -21,16 +21,20 @@ from distill_jax.objectives.embedding import embeddings
 from distill_jax.parallel import map_rows
 from distill_jax.types import Array
 
-_SAME = 1e-8  # of squared lengths, below which two samples are one
+_SAME = 1e-8  # relative squared distance below which two samples are equal
 
 
 class Arm(NamedTuple):
-  """Attributes:
-    maker: of the set.
-    num_rows: samples that it is asked for.
-    recipe: of the network trained on the set; None for the set's own.
-    guarantee: (epsilon, delta) of the training, where one sample is added or
-      removed; None for none. That of a set stands in its provenance.
+  """One arm of the audit.
+
+  Attributes:
+    maker: the maker of the sets.
+    num_rows: label rows that it is asked for.
+    recipe: specification of the recipe for the network that is trained on the
+      set; None for the set's own recipe.
+    guarantee: (epsilon, delta) of private training, for one sample added or
+      removed; None for none. The guarantee of a private set is in the set's
+      provenance.
   """
 
   maker: Maker
@@ -40,7 +44,7 @@ class Arm(NamedTuple):
 
   @property
   def name(self) -> str:
-    """In tables."""
+    """The name in tables."""
     return self.maker.name
 
 
@@ -53,24 +57,27 @@ def shadow(
     network: Any,
     *,
     embed: Any = None) -> dict[str, np.ndarray]:
-  """One pipeline: its half of the candidates, a set, a network, its outputs.
+  """One pipeline: half of the candidates, a set, a network, its outputs.
 
   Args:
-    k_make: of the set; consumed.
-    k_train: of the network; consumed.
-    arm: what is audited.
-    candidates: all Z.
-    keep: [Z] bool, those that the pipeline has.
-    network: that is distilled for and trained, or its specification.
+    k_make: key of the set; consumed.
+    k_train: key of the network; consumed.
+    arm: the arm that is audited.
+    candidates: all Z candidates.
+    keep: [Z] bool, the candidates that the pipeline has.
+    network: the network, or its specification, that methods distil with and
+      that is trained on the set.
     embed: `(inputs [n, ...]) -> features [n, D]` of a public network, or None.
 
   Returns:
-    By name: phi [Z] of the trained network and of the same `untrained`;
-    `pixels` and `features` [Z], less the squared distance to the nearest
-    sample of the set, NaN where the network alone is given away; `seen` [Z]
-    bool, real samples in the set or where it started; `accuracy`, `bytes`,
-    `num_samples`, `seconds`, `noise_scale` [1], the last NaN but for sets with
-    differential privacy.
+    A dict of arrays:
+      `phi` [Z] of the trained network, and `untrained` [Z] of the same network
+      before training;
+      `pixels` and `features` [Z], minus the squared distance to the nearest
+      sample of the set; NaN if only the network is published;
+      `seen` [Z] bool, True for real samples in the set or in its start;
+      `accuracy`, `bytes`, `num_samples`, `seconds` and `noise_scale` [1]; the
+      last is NaN except for sets with differential privacy.
   """
   half = candidates.source.take(np.flatnonzero(keep))
   made = timed(arm.maker, k_make, half, arm.num_rows, network)
@@ -85,7 +92,7 @@ def shadow(
   inputs = np.asarray(_encoded(split))
   near = dict(pixels=np.full(len(labels), np.nan))
   near["features"] = near["pixels"]
-  given_away = arm.guarantee is None  # else the network alone is
+  given_away = arm.guarantee is None  # else only the network is published
   if given_away and made.inputs.shape[1:] == inputs.shape[1:]:
     near["pixels"] = -nearest(inputs, made.inputs)
     if embed is not None:
@@ -104,8 +111,7 @@ def shadow(
 
 
 def nearest(points: Any, others: Any) -> np.ndarray:
-  """Squared distances [Z] float64 from points [Z, ...] to the nearest other.
-  """
+  """Squared distances [Z] float64 of points [Z, ...] to the nearest other."""
   a = np.asarray(points, np.float64).reshape(len(points), -1)
   b = np.asarray(others, np.float64).reshape(len(others), -1)
   square = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ b.T
@@ -113,7 +119,7 @@ def nearest(points: Any, others: Any) -> np.ndarray:
 
 
 def _seen(key, arm, half, made, inputs):
-  """Which candidates are samples of the set, or are where it started."""
+  """Which candidates are samples of the set, or of its start."""
   nothing = np.zeros(len(inputs), bool)
   method, begun = arm.maker.method, None
   if arm.maker.exact:
@@ -136,8 +142,8 @@ def public_features(key: Array, source) -> Callable[[Array], np.ndarray]:
   """Features `(inputs) -> [n, D]` of a random network that has seen no data.
 
   Args:
-    key: of its weights; consumed.
-    source: for whose shapes it is.
+    key: key of the network's weights; consumed.
+    source: data whose shapes the network takes.
   """
   network = models.from_spec(models.default(source), source.num_classes)
   variables = network.init(key, source.example)

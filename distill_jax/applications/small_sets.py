@@ -1,7 +1,7 @@
-"""Small sets as harnesses compare them: who makes one, and what it takes.
+"""Small sets as applications compare them: their maker, time and size.
 
-A `Maker` turns real data into a set. What a set takes are the seconds of making
-it and the bytes that whoever sends or keeps it counts.
+A `Maker` turns real data into a set. The cost of a set is the seconds to make
+it and the bytes to send or store it.
 """
 
 import time
@@ -14,21 +14,22 @@ from distill_jax.artifact import Artifact, from_samples
 from distill_jax.methods.method import Method
 from distill_jax.types import Array
 
-_RECIPE = {"name": "converged"}  # unless a harness trains by another
+_RECIPE = {"name": "converged"}  # used unless an application has a recipe
 
 
 class Maker(NamedTuple):
   """How a small set is made of real data.
 
   Attributes:
-    name: in tables and file names.
-    make: `(key, source, num_rows, network) -> Artifact` with label rows of the
-      classes that the source has. The network is the harness's; makers that
-      need none ignore it. `timed` calls this function.
+    name: name in tables and file names.
+    make: `(key, source, num_rows, network) -> Artifact` with `num_rows` label
+      rows of the classes that the source has. `network` is the application's
+      network; makers that need none ignore it. `timed` calls this function.
     spec: JSON document from which `makers.maker` makes it again.
     method: the method, or None for a choice of real samples.
-    network: that the method works with, in place of the harness's.
-    exact: whether samples are real ones, which have 8 bits a value where the
+    network: the network that the method distils with, in place of the
+      application's; None for none.
+    exact: whether samples are real ones, which have 8 bits per value if the
       data have.
   """
 
@@ -46,14 +47,14 @@ def of_samples(
     classes: np.ndarray,
     method: str,
     provenance: Mapping[str, Any] | None = None) -> Artifact:
-  """The set of some samples with hard labels, for any network.
+  """A set of samples with hard labels, for any network.
 
   Args:
-    source: the data that it was made of.
+    source: the data that the samples were made of.
     inputs: [M, ...] in model space.
     classes: [M] int.
-    method: who made it.
-    provenance: JSON values that are recorded, beside the name of the data.
+    method: name of what made them.
+    provenance: JSON values to record, beside the name of the data.
   """
   made = from_samples(
       np.asarray(inputs),
@@ -68,18 +69,18 @@ def of_samples(
 
 def timed(
     one: Maker, key: Array, source, num_rows: int, network=None) -> Artifact:
-  """A maker's set, which knows how long it took; see `seconds_of`.
+  """Makes a maker's set and records the time it took; see `seconds_of`.
 
   Args:
     one: the maker.
     key: consumed.
     source: the data.
-    num_rows: label rows.
-    network: of the harness, whatever the maker does with it.
+    num_rows: number of label rows.
+    network: the application's network; the maker may ignore it.
 
   Returns:
-    The set; `provenance["seconds_made"]` are seconds by the wall clock,
-    compilation included.
+    The set; `provenance["seconds_made"]` are seconds of wall-clock time,
+    including compilation.
   """
   began = time.perf_counter()
   made = one.make(key, source, num_rows, network)
@@ -88,16 +89,17 @@ def timed(
 
 
 def seconds_of(artifact: Artifact) -> float:
-  """Seconds of making a set: those of `timed`, or else of its distilling."""
+  """Seconds of making a set: from `timed`, or else of its distillation."""
   known = artifact.provenance
   return float(known.get("seconds_made", known.get("seconds", 0.0)))
 
 
 def stored_bytes(artifact: Artifact, exact: bool = False) -> int:
-  """Bytes of samples and labels, as whoever sends or keeps a set counts them.
+  """Bytes of samples and labels that must be sent or stored.
 
-  A hard label takes one byte (two beyond 256 classes) and a soft row 4 bytes a
-  class; a value takes 4 bytes, or 1 where samples are real and of 8 bits.
+  A hard label takes one byte (two for more than 256 classes), a soft label four
+  bytes per class. A value takes four bytes, or one if samples are real and have
+  8 bits.
 
   Args:
     artifact: the set.
@@ -114,11 +116,11 @@ def stored_bytes(artifact: Artifact, exact: bool = False) -> int:
 
 
 def bytes_of_sample(source, exact: bool = True) -> int:
-  """Bytes of one sample and the number of its class; see `stored_bytes`.
+  """Bytes of one sample with a hard label; see `stored_bytes`.
 
   Args:
     source: the data.
-    exact: whether it is a real sample; others have 4 bytes a value.
+    exact: whether it is a real sample; others have four bytes per value.
   """
   value = 1 if exact and source.raw_dtype == "uint8" else 4
   values = int(np.prod(source.train.sample_shape)) * value
@@ -126,7 +128,7 @@ def bytes_of_sample(source, exact: bool = True) -> int:
 
 
 def rows_of_bytes(source, budget: int) -> int:
-  """Real samples whose bytes fit a budget, at least one; see `stored_bytes`."""
+  """Number of real samples that fit a budget of bytes, at least one."""
   fit = budget // bytes_of_sample(source)
   return max(1, min(fit, source.train.num_samples))
 

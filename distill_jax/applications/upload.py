@@ -1,11 +1,11 @@
-"""What a client sends: samples and labels as bytes, and nothing else.
+"""The upload of a client: samples and labels as bytes, and nothing else.
 
-The server announces the format, so a file holds no header and its size is the
-number of bytes that travel:
+The server announces the format. A file therefore has no header, and its size is
+the number of bytes that are sent:
 
-  [lowest, highest]   two float32, where values are quantised
+  [lowest, highest]   two float32, if values are quantised
   values              k samples, one after the other
-  labels              k numbers of a class, or k rows of float32
+  labels              k class numbers, or k rows of float32
 
 Values are float32, float16, "uint8" between the lowest and highest value, or
 "pixels": the 8 bits of real images, which need no quantisation.
@@ -26,18 +26,18 @@ VALUES = {
     "uint8": np.dtype("u1"),
     "pixels": np.dtype("u1")
 }
-_RANGE = np.dtype("<f4")  # lowest and highest, of "uint8"
+_RANGE = np.dtype("<f4")  # type of the lowest and highest value
 
 
 def check_values(values: str, raw_dtype: str) -> None:
-  """Refuses values that samples of some raw inputs cannot be sent as.
+  """Raises an error if samples of some data cannot be sent as `values`.
 
   Args:
-    values: of `VALUES`.
-    raw_dtype: of the raw inputs.
+    values: one of `VALUES`.
+    raw_dtype: dtype of the raw inputs.
 
   Raises:
-    ConfigError: an unknown name, or pixels of what are no 8-bit images.
+    ConfigError: an unknown name, or pixels for data that are not 8-bit images.
   """
   one_of(VALUES, "values", values)
   if values == "pixels" and raw_dtype != "uint8":
@@ -47,14 +47,14 @@ def check_values(values: str, raw_dtype: str) -> None:
 
 
 class Format(NamedTuple):
-  """What server and clients agree on.
+  """The format that server and clients agree on.
 
   Attributes:
-    shape: of a sample.
+    shape: shape of a sample.
     num_outputs: length of a label row.
     num_classes: K.
-    values: of `VALUES`.
-    hard: whether labels are numbers of a class.
+    values: one of `VALUES`.
+    hard: whether labels are class numbers.
   """
 
   shape: tuple[int, ...]
@@ -65,7 +65,7 @@ class Format(NamedTuple):
 
   @property
   def bytes_per_sample(self) -> int:
-    """Of values and label."""
+    """Bytes of the values and the label of one sample."""
     size = int(np.prod(self.shape)) * VALUES[self.values].itemsize
     return size + (self._label.itemsize if self.hard else 4 * self.num_outputs)
 
@@ -85,7 +85,7 @@ class Format(NamedTuple):
       *,
       values: str = "float32",
       hard: bool | None = None) -> "Format":
-    """That of a set; `hard` by default where its labels are."""
+    """The format of a set; by default `hard` follows from the set's labels."""
     check_values(values, artifact.raw_dtype)
     return cls(
         artifact.inputs.shape[1:], artifact.labels.shape[1],
@@ -97,11 +97,11 @@ class Format(NamedTuple):
     return b"".join((self._values(artifact), self._labels(artifact)))
 
   def unpack(self, content: bytes, preprocessing) -> tuple[np.ndarray, ...]:
-    """What the server makes of the bytes.
+    """Returns the samples and labels that the server reads from the bytes.
 
     Args:
-      content: of `pack`.
-      preprocessing: takes pixels to model space.
+      content: bytes, as `pack` returns them.
+      preprocessing: record that maps pixels to model space.
 
     Returns:
       Inputs [k, ...] float32 in model space and label rows [k, outputs].

@@ -1,4 +1,4 @@
-"""The record of a distilled set, and the forms in which it is used."""
+"""The record of a distilled set, and its conversions for other libraries."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -20,48 +20,49 @@ from distill_jax.types import FilePath, PyTree, Samples, TrainingSet
 
 
 class Artifact(NamedTuple):
-  """A distilled set and all that is needed to train on it.
+  """A distilled set and everything that is needed to train on it.
 
-  Arrays are NumPy's. `to_artifact`, `from_samples` and `load` make one.
+  Its arrays are NumPy arrays. `to_artifact`, `from_samples` and `load` make
+  one.
 
   Attributes:
-    inputs: [M, H, W, C], [M, s, d] or [M, D] float32 samples, in model space.
-    labels: [M, K] float32, a row for each sample.
-    step_sizes: [T] float32, epoch-major, or [0] where none were learned.
+    inputs: [M, H, W, C], [M, s, d] or [M, D] float32, samples in model space.
+    labels: [M, K] float32, one row per sample.
+    step_sizes: [T] float32, epoch by epoch; [0] if none were learned.
     order: [S, n] int32, the samples of each step.
-    initial: theta_0 as nested dicts, or `()` where it is not fixed.
-    codes: what the samples are decoded from, as nested dicts and tuples, or
-      `()` where it is the samples themselves. Those of a quantised set are
+    initial: theta_0 as nested dicts, or `()` if it is not fixed.
+    codes: what the samples are decoded from, as nested dicts and tuples; `()`
+      if the samples themselves are stored. The codes of a quantised set are
       integers and scales; see `packing`.
     extra: other learned scalars, or `()`.
-    preprocessing: record with `apply` (raw to model space) and `invert`.
+    preprocessing: record with `apply` (raw data to model space) and `invert`.
     modality: "image", "text", "series" or "features".
     raw_dtype: type of the data before preprocessing: "uint8", "float32", or
       "int32" for token ids.
     method: name of the method that made the set.
-    parameterization: name of what decodes the codes; "custom" for one that has
-      none.
-    label_regime: "soft_views" where there are labels of views; else "hard"
-      where each label row names one class, and "soft_fixed" where not.
+    parameterization: name of the parameterization that decodes the codes;
+      "custom" for one without a name.
+    label_regime: "soft_views" if there are labels of views; else "hard" if each
+      label row names one class; else "soft_fixed".
     label_space: what label rows are: "raw" (targets of the cross-entropy),
       "probabilities", "logits" or "centred" (targets of a regression).
     label_scale: a factor that the labels contain.
-    class_names: a name for each of K outputs, or two where K is 1.
-    student_init: "fixed" where there is a theta_0, else "random".
+    class_names: K names; two names if K is 1.
+    student_init: "fixed" if there is a theta_0, else "random".
     recipe: how to train: {"name": ..., settings}.
-    network: the one that the set was made for: {"name": ..., settings}, or {}.
-    storage_bytes: bytes of the samples (the codes), labels, step_sizes and
-      decoder, of labels of views (views), of a decoder that the file lacks
-      (outside), and their total. Not in the total: theta_0 (initial), a teacher
-      (teacher), and words with their vectors (vectors).
-    provenance: data, fingerprint, versions and whatever the maker adds.
-    quantisation: settings of a quantised set, see `packing`; {} for others.
-    stored_labels: label rows of a quantised set as they are stored; `()` for
-      others.
+    network: the network that the set was made for: {"name": ..., settings}, or
+      {}.
+    storage_bytes: bytes of the samples (or codes), labels, step_sizes and
+      decoder, of labels of views (views), of a decoder that is not in the file
+      (outside), and their total. The total does not include theta_0 (initial),
+      a teacher (teacher), and words with their vectors (vectors).
+    provenance: data, fingerprint, versions and further facts of the maker.
+    quantisation: settings of a quantised set, see `packing`; else {}.
+    stored_labels: label rows of a quantised set as they are stored; else `()`.
     views: `()`, or `{"labels": [views, P, K] float16 or float32, "teacher":
-      variables}`: what a teacher says of every view of the set that the recipe
-      `views` trains on, see `views`; and that teacher, where it was kept. It is
-      of the architecture `provenance["teacher"]["network"]`.
+      variables}`: a teacher's outputs for every view of the set that the recipe
+      `views` trains on, see `views`; and that teacher, if it was kept. Its
+      architecture is `provenance["teacher"]["network"]`.
   """
 
   inputs: np.ndarray
@@ -85,7 +86,8 @@ class Artifact(NamedTuple):
   network: dict[str, Any]
   storage_bytes: dict[str, int]
   provenance: dict[str, Any]
-  # Shared by all sets and only read; a read-only mapping could not be pickled.
+  # All sets share this dict, and it is only read. A read-only mapping could not
+  # be pickled.
   quantisation: dict[str, Any] = {}  # noqa: RUF012
   stored_labels: PyTree = ()
   views: PyTree = ()
@@ -99,20 +101,20 @@ class Artifact(NamedTuple):
 
   def save(self, path: FilePath) -> None:
     """Writes the set; see `dd.save`."""
-    from distill_jax.artifact.file import save  # which needs the record
+    from distill_jax.artifact.file import save  # imports this module
 
     save(self, path)
 
   def to_numpy(self) -> tuple[np.ndarray, np.ndarray]:
     """The set in the units of the data it was made of: `(x, y)`.
 
-    `x` is before preprocessing. Where the data were uint8, as images mostly
-    are, it is uint8 too: rounded and clipped to 0..255, grey images as [M, H,
-    W, 1]. Other numbers are float32 in their own scale. Texts are strings [M]
-    of the nearest words.
+    `x` are samples before preprocessing. If the data were uint8, as most images
+    are, `x` is uint8 too: rounded and clipped to 0..255, with grey images as
+    [M, H, W, 1]. Other numbers are float32 in their own scale. Texts are
+    strings [M] of the nearest words.
 
-    `y` has class indices [M] int64 where `hard_rows` is true, otherwise
-    rows [M, K] float32, [M, 1] for two classes. They are probabilities where
+    `y` are class indices [M] int64 if `hard_rows` is True, otherwise rows [M,
+    K] float32, or [M, 1] for two classes. Rows are probabilities if
     `label_space` is "probabilities" or "logits". "raw" rows are targets of the
     cross-entropy, and "centred" rows targets of a regression, to which 1/K is
     added; both may have negative numbers.
@@ -131,37 +133,37 @@ class Artifact(NamedTuple):
   def to_torch(self):
     """The set for PyTorch: `(x, y, prepare)`.
 
-    Train any network with one output for each class, also of two:
+    Train any network with one output per class (two outputs for two classes):
 
         x, y, prepare = made.to_torch()
         loss = torch.nn.functional.cross_entropy(network(x), y)
         logits = network(prepare(test_images))
 
-    `x` is float32 in model space, images as [M, C, H, W]. `y` has class indices
-    [M] int64 where `hard_rows` is true, otherwise rows [M, K] float32 as
-    in `to_numpy`. `prepare` takes real data, in the units of the data that the
-    set was made of, to the space of `x`.
+    `x` is float32 in model space, images as [M, C, H, W]. `y` are class indices
+    [M] int64 if `hard_rows` is True, otherwise rows [M, K] float32 as in
+    `to_numpy`. `prepare` maps real data, in the units of the data that the set
+    was made of, to the space of `x`.
 
     Raises:
       ImportError: PyTorch is not installed.
     """
-    from distill_jax.artifact import libraries  # which need the record
+    from distill_jax.artifact import libraries  # imports this module
 
     return libraries.to_torch(self)
 
   def to_keras(self):
     """The set for Keras 3, on any backend: `(x, y, loss, prepare)`.
 
-    Train any network with one output for each class, also of two, and no
-    softmax:
+    Train any network with one output per class (two outputs for two classes)
+    and no softmax:
 
         x, y, loss, prepare = made.to_keras()
         model.compile("adam", loss=loss)
         model.fit(x, y, epochs=300)
         classes = model.predict(prepare(test_images)).argmax(-1)
 
-    `loss` is what the labels are made for: cross-entropy, or the squared error
-    for targets of a regression ("centred") that are no classes. The fields are
+    `loss` is the loss that the labels are made for: cross-entropy, or the
+    squared error for soft targets of a regression ("centred"). The fields are
     described in `artifact.libraries.KerasSet`.
 
     Raises:
@@ -176,13 +178,14 @@ class Artifact(NamedTuple):
 
     Its columns:
 
-        image, text, series, features  samples in the units of the data, as
-            `to_numpy` has them; images are pictures of 8 bits, rounded and
-            clipped, where they have 1 or 3 channels
+        image, text, series, features  samples in the units of the data, as in
+            `to_numpy`; images with 1 or 3 channels are pictures of 8 bits,
+            rounded and clipped
         inputs      samples in model space, float32 and exact: train on these
         label       the class, a `ClassLabel` with its names
-        soft_label  [K] float32 where rows do not name one class each, as in
-            `to_numpy` but with both classes of two; `label` is its largest
+        soft_label  [K] float32, only if rows do not name one class each; as in
+            `to_numpy`, but with both of two classes. `label` is its largest
+            entry
 
     `dd.export(made, "folder")` writes it with the data set card.
 
@@ -198,12 +201,13 @@ class Artifact(NamedTuple):
       report: Mapping[str, Any] | None = None,
       *,
       licence: str | None = None) -> str:
-    """The data set card: what README.md says where a set is published.
+    """The data set card: the README.md of a published set.
 
     Args:
-      report: of `dd.evaluate`, whose accuracies the card then has.
-      licence: an identifier such as "cc-by-4.0", which is for you to know: it
-        depends on the data that the set was made of. None for no word of it.
+      report: the report that `dd.evaluate` returned; the card then has its
+        accuracies.
+      licence: an identifier such as "cc-by-4.0". You must know it: it depends
+        on the data that the set was made of. None leaves it out.
 
     Returns:
       Markdown with a header in YAML, as Hugging Face reads it.
@@ -213,7 +217,7 @@ class Artifact(NamedTuple):
     return card.text(self, report, licence)
 
   def without_views(self) -> "Artifact":
-    """The set with its label rows alone, where it has labels of views."""
+    """The set with its label rows only, without labels of views."""
     if not self.views:
       return self
     sizes = dict(self.storage_bytes)
@@ -225,9 +229,9 @@ class Artifact(NamedTuple):
         label_regime=label_regime(self.labels, self.label_space))
 
   def as_floats(self) -> "Artifact":
-    """The set without codes: its samples and label rows as floats.
+    """The set without codes: samples and label rows as floats.
 
-    `storage_bytes` still counts the codes, but label rows as floats.
+    `storage_bytes` still counts the codes, but counts label rows as floats.
     """
     sizes, labels = dict(self.storage_bytes), self.labels
     if self.quantisation:
@@ -239,7 +243,7 @@ class Artifact(NamedTuple):
 
   @property
   def training_set(self) -> TrainingSet:
-    """What a learner is given, on the default device.
+    """What a learner trains on, on the default device.
 
     Labels that are logits become probabilities.
     """
@@ -254,36 +258,36 @@ class Artifact(NamedTuple):
 
   @property
   def num_samples(self) -> int:
-    """M."""
+    """M, the number of samples."""
     return len(self.inputs)
 
   @property
   def num_rows(self) -> int:
-    """Label rows that are stored; each may be of several samples."""
+    """Number of label rows that are stored; several samples may share one."""
     if self.quantisation:
       return packing.num_rows(self.stored_labels)
     return self.storage_bytes["labels"] // (4 * self.labels.shape[1])
 
   @property
   def hard_rows(self) -> bool:
-    """Whether each label row names one class; labels of views aside."""
+    """Whether each label row names one class, whatever labels of views say."""
     return label_regime(self.labels, self.label_space) == "hard"
 
   @property
   def quantiser(self) -> Quantiser | None:
-    """How the codes are quantised; None where they are not."""
+    """How the codes are quantised; None if they are not."""
     if not self.quantisation:
       return None
     return packing.parts_of(self.quantisation)[0]
 
   @property
   def num_classes(self) -> int:
-    """Classes; two where K is 1."""
+    """Number of classes; two if K is 1."""
     return len(self.class_names)
 
 
 def inverted(artifact: Artifact) -> np.ndarray:
-  """Samples as before preprocessing: uint8 over 255, texts as token ids."""
+  """Samples before preprocessing: images in [0, 1], texts as token ids."""
   return np.asarray(artifact.preprocessing.invert(jnp.asarray(artifact.inputs)))
 
 

@@ -1,1 +1,1 @@
-"""The console command, and how programs that compute begin and end."""
+"""The console command, and how programs that compute start and end."""

@@ -1,4 +1,4 @@
-"""What a shell completes: data, methods and networks; and its script."""
+"""Shell completion of data, methods and networks."""
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
@@ -9,14 +9,14 @@ SHELLS = "bash", "zsh", "fish"
 
 
 def data(context, parameter, typed: str) -> list[CompletionItem]:
-  """Kinds of data, and paths."""
+  """Completes kinds of data, and paths."""
   del context, parameter
   kinds = [CompletionItem(e) for e in EXAMPLES if e.startswith(typed)]
   return [*kinds, CompletionItem(typed, type="file")]
 
 
 def methods(context, parameter, typed: str) -> list[CompletionItem]:
-  """Names of methods, with a line on each."""
+  """Completes names of methods, with one line about each."""
   del context, parameter
   from distill_jax.methods import ENTRIES
 
@@ -28,7 +28,7 @@ def methods(context, parameter, typed: str) -> list[CompletionItem]:
 
 
 def networks(context, parameter, typed: str) -> list[CompletionItem]:
-  """Names of networks and kernels; of several with commas the last."""
+  """Completes the last of several comma-separated networks or kernels."""
   del context, parameter
   from distill_jax.models import NAMES
 

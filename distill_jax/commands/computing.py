@@ -1,4 +1,4 @@
-"""What commands that load JAX have in common: options, errors, exit codes."""
+"""What commands that load JAX share: options, errors, exit codes."""
 
 import functools
 import re
@@ -11,28 +11,25 @@ _SHARING = (
         "--devices",
         default="all",
         metavar="N",
-        help="How many devices share the work; by default all."),
+        help="Number of devices that share the work; all by default."),
     click.option(
         "--coordinator",
         metavar="HOST:PORT",
-        help="Of the first, where several processes run together."),
+        help="Address of the first of several processes."),
     click.option(
-        "--num-processes",
-        type=int,
-        metavar="N",
-        help="How many processes there are."),
+        "--num-processes", type=int, metavar="N", help="Number of processes."),
     click.option(
         "--process-id",
         type=int,
         metavar="N",
-        help="Which process this is, from 0."),
+        help="Number of this process, from 0."),
     click.option(
         "--together",
         is_flag=True,
         help="Join the processes of a TPU pod or of MPI."))
 _DEBUG = click.option(
     "--debug", is_flag=True, help="Show the traceback of a mistake.")
-# What the library calls things that have another name here.
+# Arguments of the library that have another name in commands.
 _CALLED = {
     "path": "--out",
     "source": "DATA",
@@ -42,15 +39,15 @@ _CALLED = {
 
 
 def computing(body: Callable[..., None]) -> Callable:
-  """A command body that computes, on the devices and processes of options.
+  """Decorates a command that computes, with options for devices and processes.
 
-  What goes wrong is said in one line, in terms of the command's options.
+  Errors are printed in one line, in terms of the command's options.
   """
   return _ending(body, _SHARING)
 
 
 def reading(body: Callable[..., None]) -> Callable:
-  """A command body that computes little; errors are as of `computing`."""
+  """Decorates a command that computes little; errors are as in `computing`."""
   return _ending(body, ())
 
 
@@ -83,10 +80,10 @@ def _ending(body, sharing) -> Callable:
 
 
 def worded(command: click.Command, text: str) -> str:
-  """An error of the library in terms of a command's options.
+  """Rewrites an error of the library in terms of a command's options.
 
   Args:
-    command: whose options they are.
+    command: the command.
     text: the error, with arguments as `name`.
   """
   called = dict(_CALLED)

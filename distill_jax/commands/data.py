@@ -1,4 +1,4 @@
-"""`distill-jax data`: what a SPEC reads as."""
+"""`distill-jax data`: describes the data that a SPEC stands for."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""`distill-jax distill`: a data set to a distilled one, in a folder."""
+"""`distill-jax distill`: distils a data set into a folder."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ _COUNT = click.IntRange(min=1)
     "--method",
     metavar="NAME",
     shell_complete=completion.methods,
-    help="By default the one that suits the data.")
+    help="Method; by default one that suits the data.")
 @click.option(
     "--per-class",
     type=_COUNT,
@@ -27,12 +27,12 @@ _COUNT = click.IntRange(min=1)
     "--rows",
     type=_COUNT,
     metavar="N",
-    help="Samples of the whole set, instead.")
+    help="Samples of the whole set, instead of --per-class.")
 @click.option(
     "--network",
     metavar="NAME",
     shell_complete=completion.networks,
-    help="That is trained on the set; or NAME:width=32,...")
+    help="Network to train on the set; or NAME:width=32,...")
 @click.option(
     "--set",
     "settings",
@@ -43,13 +43,13 @@ _COUNT = click.IntRange(min=1)
     "--out",
     type=click.Path(file_okay=False),
     metavar="DIR",
-    help="Of the run; by default runs/DATA_METHOD_PERCLASS.")
+    help="Folder; by default runs/DATA_METHOD_PERCLASS.")
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
     default=0,
     metavar="N",
-    help="Of the run; 0 by default.")
+    help="Seed of the run; 0 by default.")
 @click.option(
     "--data-dir",
     metavar="DIR",
@@ -57,21 +57,21 @@ _COUNT = click.IntRange(min=1)
 @click.option(
     "--cache-dir",
     metavar="DIR",
-    help="For what runs can share; by default --out.")
+    help="Folder for files that runs share; by default --out.")
 @click.option(
     "--experts",
     metavar="DIR",
-    help="Trained before, for methods that follow them.")
+    help="Folder of experts that were trained before.")
 @click.option(
     "--num-networks",
     type=_COUNT,
     default=5,
     metavar="N",
-    help="Trained on the set to evaluate it; 5 by default.")
+    help="Networks to evaluate the set with; 5 by default.")
 @click.option(
     "--baselines",
     metavar="NAMES",
-    help="Of real samples, with commas; 'all', or '' for none.")
+    help="Baselines, with commas; 'all', or '' for none.")
 @click.option(
     "--full-data",
     is_flag=True,
@@ -85,7 +85,7 @@ _COUNT = click.IntRange(min=1)
     "--time-limit",
     type=click.FloatRange(min=0, min_open=True),
     metavar="MINUTES",
-    help="Stop before it is over, with a checkpoint.")
+    help="Stop with a checkpoint before this time is over.")
 @computing
 def distill(
     data, method, per_class, rows, network, settings, out, seed, data_dir,
@@ -117,7 +117,7 @@ def distill(
     process.widen({"name": "kernel_ridge"})
   if guessed:
     say(guessed)
-  # A kernel's regression is exact: nothing is chosen on validation.
+  # Kernel regression is solved exactly: no setting is chosen on validation.
   held = dict(
       data_dir=data_dir, seed=seed, validation_fraction=0.0 if kernel else 0.1)
   fitted = reading.preprocessing_of(spec, "kernel" if kernel else "network")
@@ -151,7 +151,7 @@ def distill(
 
 
 def _folder(spec: str, method: str, size: int) -> Path:
-  """Where a run lives if nobody says: runs/digits_dm_10."""
+  """The default folder of a run, such as runs/digits_dm_10."""
   from distill_jax.figures.titles import data_name
 
   name = re.sub(r"[^\w.-]", "_", Path(data_name(spec)).stem) or "data"

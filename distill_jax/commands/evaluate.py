@@ -1,4 +1,4 @@
-"""`distill-jax evaluate`: how good a distilled set is, whoever made it."""
+"""`distill-jax evaluate`: evaluates a distilled set, whoever made it."""
 
 from pathlib import Path
 
@@ -18,33 +18,33 @@ _ANY = click.IntRange(min=0)
     default="",
     metavar="NAMES",
     shell_complete=completion.networks,
-    help="With commas; by default the set's own.")
+    help="Networks, with commas; by default the set's own.")
 @click.option(
     "--num-networks",
     type=click.IntRange(min=1),
     default=20,
     metavar="N",
-    help="Trained on the set, of each; 20 by default.")
+    help="Number of networks of each kind; 20 by default.")
 @click.option(
     "--recipe",
     metavar="NAME",
-    help="How they are trained; or NAME:num_epochs=300,...")
+    help="Recipe of training; or NAME:num_epochs=300,...")
 @click.option(
     "--baselines",
     metavar="NAMES",
-    help="Of real samples, with commas; 'all', or '' for none.")
+    help="Baselines, with commas; 'all', or '' for none.")
 @click.option(
     "--num-sets",
     type=_ANY,
     default=0,
     metavar="N",
-    help="Of each baseline; by default as many as suit.")
+    help="Sets of each baseline; chosen by default.")
 @click.option(
     "--networks-per-set",
     type=_ANY,
     default=0,
     metavar="N",
-    help="Trained on each; by default as many as suit.")
+    help="Networks on each baseline set; chosen by default.")
 @click.option(
     "--full-data",
     is_flag=True,
@@ -52,7 +52,7 @@ _ANY = click.IntRange(min=0)
 @click.option(
     "--bits",
     type=click.Choice(["8", "4", "2"]),
-    help="Quantise the set first, to so many bits a value.")
+    help="Quantise the set first, to this number of bits.")
 @click.option(
     "--columns",
     default="",
@@ -62,7 +62,7 @@ _ANY = click.IntRange(min=0)
     "--eps",
     type=float,
     metavar="E",
-    help="Size of attacks, of pixels in [0, 1].")
+    help="Largest change by attacks, of pixels in [0, 1].")
 @click.option(
     "--num-attacked",
     type=_ANY,
@@ -73,7 +73,7 @@ _ANY = click.IntRange(min=0)
     type=int,
     default=0,
     metavar="N",
-    help="Of the networks; 0 by default.")
+    help="Seed of the networks; 0 by default.")
 @click.option(
     "--data-dir",
     metavar="DIR",
@@ -81,7 +81,7 @@ _ANY = click.IntRange(min=0)
 @click.option(
     "--cache-dir",
     metavar="DIR",
-    help="For what evaluations can share; by default that of --out.")
+    help="Folder for files to share; by default that of --out.")
 @click.option(
     "--out",
     type=click.Path(dir_okay=False),

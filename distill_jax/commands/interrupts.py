@@ -1,7 +1,7 @@
-"""The first import of every program: an early Ctrl-C costs one line.
+"""Imported first by every program: an early Ctrl-C prints only one line.
 
-Importing JAX takes a second or more, before `process.run` can catch anything.
-This module imports nothing of it.
+Importing JAX takes a second or more, in which `process.run` cannot catch
+anything yet. This module therefore does not import JAX.
 """
 
 import os
@@ -16,12 +16,12 @@ LINE = "stopped; the same command goes on"
 
 
 def leave_at_once() -> None:
-  """From now on either signal ends the process, with one line."""
+  """From now on, either signal ends the process with one line."""
   handle(_leave)
 
 
 def handle(handler: Callable) -> None:
-  """Sets the handler of both signals, but of one that is ignored (nohup)."""
+  """Sets the handler of both signals, except one that is ignored (nohup)."""
   for number in SIGNALS:
     if signal.getsignal(number) is not signal.SIG_IGN:
       signal.signal(number, handler)

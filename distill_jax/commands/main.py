@@ -1,4 +1,4 @@
-"""The program `distill-jax`. Its help does not wait for JAX."""
+"""The program `distill-jax`. Its help does not load JAX."""
 
 import sys
 
@@ -13,11 +13,11 @@ from distill_jax.commands.evaluate import evaluate
 from distill_jax.commands.methods import methods
 from distill_jax.commands.report import report
 
-_MISTAKE = 2  # as `process.MISTAKE`, which JAX comes with
+_MISTAKE = 2  # as `process.MISTAKE`, whose module imports JAX
 
 
 class Program(click.Group):
-  """A group that says a mistake in one line, as the library does."""
+  """A group that prints a mistake in one line, as the library does."""
 
   def main(self, args=None, prog_name=None, standalone_mode=True, **extra):
     del standalone_mode
@@ -50,7 +50,7 @@ def main() -> None:
   try:
     program(prog_name="distill-jax")
   except SystemExit as ended:
-    if "jax" not in sys.modules:  # there is nothing that would have to end
+    if "jax" not in sys.modules:  # no computation can be running
       raise
     from distill_jax.commands import process
 
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def _refused(error: click.ClickException) -> int:
-  """Says what click does not take, in one line."""
+  """Prints an error of click in one line."""
   context = getattr(error, "ctx", None)
   told = " ".join(error.format_message().split()).rstrip(".?")
   told += "?" if "Did you mean" in told or "did you mean" in told else "."

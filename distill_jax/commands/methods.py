@@ -1,4 +1,4 @@
-"""`distill-jax methods`: what there is, and the settings of one."""
+"""`distill-jax methods`: lists all methods, or the settings of one."""
 
 import inspect
 

@@ -1,8 +1,8 @@
-"""Options in a text, as after the colon of `--config=FILE:options`.
+"""Parses options in a text, such as those after `--config=FILE:`.
 
-`fixed,images=5` is two options: a bare name is a switch, `name=value` takes
-the type of its default, `a.b=value` goes into a nested field. An unknown name
-is an error that lists the known ones and the nearest.
+`fixed,images=5` is two options: a name without a value is a switch,
+`name=value` takes the type of its default, and `a.b=value` sets a nested field.
+The error for an unknown name lists the known ones and the nearest.
 """
 
 import ast
@@ -20,14 +20,14 @@ def parse(
     flag: str = "--config",
     hint: str = "",
     **defaults) -> SimpleNamespace:
-  """Options as attributes.
+  """Returns options as attributes.
 
   Args:
     text: comma-separated options; None or empty for none.
-    flag: that they were given to, for errors.
-    hint: what the error for an unknown option ends with.
-    **defaults: every known option with its default; its type is the option's,
-      text where the default is None.
+    flag: the flag that they were given to, for errors.
+    hint: text at the end of the error for an unknown option.
+    **defaults: every known option with its default, whose type is the option's
+      type; None stands for a text.
 
   Raises:
     ConfigError: an unknown option, or a value of another type.
@@ -62,10 +62,10 @@ def named(text: str | None) -> set[str]:
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
-  """`{"a.b": 1}` as `{"a": {"b": 1}}`.
+  """Converts `{"a.b": 1}` to `{"a": {"b": 1}}`.
 
   Raises:
-    ConfigError: `a` has a value beside that of `a.b`.
+    ConfigError: both `a` and `a.b` have a value.
   """
   document: dict[str, Any] = {}
   for name, value in values.items():
@@ -82,7 +82,7 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def recipe(text: str) -> dict[str, Any]:
-  """The recipe of `NAME[:field=value,...]`, with the fields that are given.
+  """The recipe `NAME[:field=value,...]`, with only the given fields.
 
   Raises:
     ConfigError: an unknown name or field.
@@ -97,10 +97,12 @@ def recipe(text: str) -> dict[str, Any]:
 
 
 def settings(items: Sequence[str], flag: str = "--set") -> dict[str, Any]:
-  """The document of `a=1` and `b.c=text`; the last value of a name counts.
+  """Converts `a=1` and `b.c=text` to nested settings.
+
+  If a name is given twice, its last value counts.
 
   Raises:
-    ConfigError: an item without a name or a value.
+    ConfigError: an item has no name or no value.
   """
   values = {}
   for item in items:
@@ -112,7 +114,7 @@ def settings(items: Sequence[str], flag: str = "--set") -> dict[str, Any]:
 
 
 def value(text: str):
-  """What a text means: JSON, a Python literal, or else the text itself."""
+  """The value of a text: JSON, a Python literal, or else the text itself."""
   for read in json.loads, ast.literal_eval:
     try:
       return read(text)

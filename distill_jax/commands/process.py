@@ -1,7 +1,8 @@
-"""How a program that computes ends: one line and an exit code, no traceback.
+"""Ends programs that compute with one line and an exit code, no traceback.
 
-Exit codes: 0 done; 1 a fault of the program; 2 a mistake in the arguments or
-the data; 3 the loss was not finite; 128 and the signal's number, stopped.
+Exit codes: 0 finished; 1 a fault of the program; 2 a mistake in the arguments
+or the data; 3 the loss was not finite; 128 plus the number of the signal that
+stopped it.
 """
 
 import contextlib
@@ -27,10 +28,10 @@ FAULT, MISTAKE, NOT_FINITE = 1, 2, 3
 
 
 class Stopped(KeyboardInterrupt):
-  """SIGTERM or Ctrl-C outside the steps of a run.
+  """Raised by SIGTERM or Ctrl-C outside the steps of a run.
 
   Attributes:
-    signal: its number.
+    signal: number of the signal.
   """
 
   def __init__(self, number: int):
@@ -46,15 +47,15 @@ def run(
     worded: Callable[[str], str] = str) -> int:
   """Calls `action` and returns the exit code.
 
-  A `ValueError` is what the library raises for a user's mistake; it becomes
-  one line, as do a full disk and its like, and, with the exit code 1, a fault
-  of the program itself.
+  The library raises a `ValueError` for a user's mistake. It is printed in one
+  line, and so are errors of files, such as a full disk, and, with exit code 1,
+  faults of the program itself.
 
   Args:
     action: what is done.
-    debug: lets faults and mistakes through, to show where they came from.
-    mistakes: other errors that a user's mistake raises.
-    worded: takes the line of a mistake to the words of the program.
+    debug: whether to raise faults and mistakes, to show where they came from.
+    mistakes: further errors that a user's mistake raises.
+    worded: rewrites the line of a mistake in the words of the program.
   """
   if threading.current_thread() is threading.main_thread():
     interrupts.handle(_stop)
@@ -67,13 +68,14 @@ def run(
   except KeyboardInterrupt as stopped:
     print(interrupts.LINE, file=sys.stderr)
     return 128 + getattr(stopped, "signal", signal.SIGINT)
-  except BrokenPipeError:  # whoever read the output has read enough
+  except BrokenPipeError:  # the reader of the output has closed it
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 128 + signal.SIGPIPE
   except NonFinite as error:
     return _fail(error, NOT_FINITE, worded)
-  # All others, so that a fault of the program is one line and exit code 1 too.
-  # What files and users can cause has a typed error where it is read.
+  # All other errors, so that a fault of the program also ends with one line and
+  # exit code 1. Errors that files and users can cause are typed where they are
+  # read.
   except Exception as error:
     if debug:
       raise
@@ -85,30 +87,35 @@ def run(
 def end(code: int) -> NoReturn:
   """Ends the process.
 
-  An interrupted computation may still run on XLA's threads; a normal
-  interpreter exit would crash them.
+  An interrupted computation may still run on XLA's threads, and a normal exit
+  of the interpreter would crash them.
   """
   sys.stdout.flush()
   sys.stderr.flush()
-  if code > 128 or (code and processes.joined()):  # others may never end
+  # After an error, the other processes may never end.
+  if code > 128 or (code and processes.joined()):
     os._exit(code)
   sys.exit(code)
 
 
 def widen(*specs: Mapping[str, Any]) -> None:
-  """Gives this process float64 where a kernel's ridge solve needs it."""
+  """Switches float64 on if the ridge solve of a kernel needs it.
+
+  Args:
+    *specs: specifications of networks or kernels.
+  """
   if any(map(models.is_kernel, specs)):
     jax.config.update("jax_enable_x64", True)
 
 
 def seconds_left(minutes: float | None) -> float | None:
-  """Of a time limit that counts from the start of the program.
+  """Seconds left of a time limit that counts from the start of the program.
 
   Args:
     minutes: the limit, or None for none.
 
   Returns:
-    At least one second: one chunk of steps is taken in any case.
+    Seconds, at least one, so that one chunk of steps is always taken; or None.
   """
   if minutes is None:
     return None
@@ -123,17 +130,18 @@ def sharing(
     process_id: int | None = None,
     *,
     together: bool = False) -> Iterator[None]:
-  """Shares work over devices and processes; the first process alone prints.
+  """Shares work over devices and processes; only the first process prints.
 
   Args:
-    devices: their number, or "all".
-    coordinator: see `processes.join`, as the others.
-    num_processes: how many there are.
-    process_id: which one this is.
-    together: whether JAX finds the others.
+    devices: number of devices, or "all".
+    coordinator: see `processes.join`.
+    num_processes: number of processes.
+    process_id: number of this process, from 0.
+    together: whether JAX finds the other processes.
 
   Raises:
-    ConfigError: some devices of several processes, or no number of devices.
+    ConfigError: only some devices of several processes, or not a number of
+      devices.
   """
   processes.join(coordinator, num_processes, process_id, together=together)
   if processes.joined() and devices != "all":
@@ -150,7 +158,7 @@ def sharing(
 
 
 def _stop(number, frame):
-  """Unwinds; a signal more than a second later ends the process."""
+  """Raises `Stopped`; another signal over a second later ends the process."""
   del frame
   began = time.monotonic()
 
@@ -163,7 +171,7 @@ def _stop(number, frame):
   raise Stopped(number)
 
 
-# What JAX and its collectives say when another process cannot be reached.
+# Words in errors of JAX and its collectives if a process cannot be reached.
 _LOST = re.compile(
     "gloo|nccl|heartbeat|unavailable|deadline_exceeded|connection",
     re.IGNORECASE)

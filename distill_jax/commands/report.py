@@ -1,4 +1,4 @@
-"""`distill-jax report`: pages of runs, to read in a browser."""
+"""`distill-jax report`: writes HTML pages of runs."""
 
 import importlib
 
@@ -10,7 +10,7 @@ _RUN = click.Path(exists=True, file_okay=False)
 
 
 class _OneOrMany(click.Group):
-  """A group whose first word may be a folder, for the page of one run."""
+  """A group whose first word may be a folder; then it reports that run."""
 
   def parse_args(self, ctx, args):
     if args and args[0] not in self.commands and not args[0].startswith("-"):
@@ -45,7 +45,7 @@ def one(run) -> None:
     "--out",
     default="compare.html",
     type=click.Path(dir_okay=False),
-    help="Where the page goes; compare.html.")
+    help="File of the page; compare.html by default.")
 @reading
 def compare(runs, out) -> None:
   """Writes a page that compares several runs.

@@ -1,6 +1,6 @@
-"""What a user types for data, a network or a method, as the library takes it.
+"""Reads data, networks and methods as a user types them.
 
-Importing this module is quick; its functions import what they need.
+Importing this module is quick: its functions import what they need.
 """
 
 import os
@@ -14,25 +14,25 @@ from distill_jax.errors import DataError, shown
 
 EXAMPLES = "digits", "folder:", "csv:", "npz:", "idx:", "npy:", "tfds:"
 _FILES = {".csv": "csv", ".tsv": "csv", ".npz": "npz"}
-# Beside folders of pictures these leave open what is meant.
+# If a folder also has such files, it is not clear which data are meant.
 _OTHERS = ("*.csv", "*.tsv", "*.npz", "*.npy", "*ubyte*")
 
 
 def spec_of(text: str, data_dir: str | None = None) -> tuple[str, str]:
-  """SPEC of data, also of a bare path where only one kind can be meant.
+  """Returns the SPEC of data; a path of an unambiguous kind may stand for it.
 
-  A folder of class folders with pictures is `folder:`, a .csv or .tsv file is
-  `csv:`, and a .npz file is `npz:`.
+  A folder of class folders with pictures is read as `folder:`, a .csv or .tsv
+  file as `csv:`, and a .npz file as `npz:`.
 
   Args:
     text: SPEC or path.
-    data_dir: a folder in which a path is looked for too, or None.
+    data_dir: a folder in which paths are also looked for, or None.
 
   Returns:
-    The SPEC, and a line on what was guessed, or "".
+    The SPEC, and a line that says what was guessed, or "".
 
   Raises:
-    DataError: nothing is there, or what is there may be of several kinds.
+    DataError: the path does not exist, or may hold data of several kinds.
   """
   place = text.partition("?")[0]
   below = data_dir or os.environ.get("DISTILL_JAX_DATA") or "."
@@ -60,7 +60,7 @@ def spec_of(text: str, data_dir: str | None = None) -> tuple[str, str]:
 
 
 def _holds_pictures(folder: Path) -> bool:
-  """In folders of classes, below parts such as train/ or not."""
+  """Whether class folders hold pictures, also below parts such as train/."""
   from distill_jax.data.image_folder import SUFFIXES
 
   return any(
@@ -73,7 +73,7 @@ def method_of(name: str, settings: Sequence[str]):
   """A method by its name, with settings such as `num_steps=300`.
 
   Raises:
-    ConfigError: an unknown name or setting, or a value of another kind.
+    ConfigError: an unknown name or setting, or a value of another type.
   """
   from distill_jax import methods
 

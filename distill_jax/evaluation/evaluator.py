@@ -1,8 +1,8 @@
-"""The evaluator: N learners trained on a set, each tested on a real split.
+"""The evaluator: trains N learners on a set, and tests each on real data.
 
-Follows the 200-network protocol of Sucholutsky & Schonlau (2019, arXiv
-1910.02551): network i has the key `fold_in(key, i)`, so two sets evaluated
-with one key meet the same networks, and their difference is a paired one. All
+It follows the 200-network protocol of Sucholutsky & Schonlau (2019, arXiv
+1910.02551). Network i has the key `fold_in(key, i)`, so that two sets evaluated
+with one key train the same networks, and their difference is a paired one. All
 networks run in one compiled call.
 """
 
@@ -35,7 +35,7 @@ from distill_jax.parallel import (
 from distill_jax.text.embedding import is_of_words
 from distill_jax.types import Array, Network, TrainingSet
 
-_CALLS = 10  # that the networks of a set are trained in, at most
+_CALLS = 10  # largest number of calls in which networks are trained
 
 
 class _Fields(NamedTuple):
@@ -48,18 +48,19 @@ class _Fields(NamedTuple):
 
 
 class Report(_Fields, metrics.Accuracies):
-  """What R networks trained on a set do on a test split.
+  """Results of R networks, trained on a set, on a test split.
 
-  Of interest are `mean`, `std`, `stderr`, `accuracy` [R],
+  The most useful are `mean`, `std`, `stderr`, `accuracy` [R],
   `class_accuracy` [K], `macro_f1` and `majority_rate`.
 
   Attributes:
-    confusion: [R, K, K] int, true class by row, predicted by column.
-    accuracy_on_set: [R], on the training set itself (its largest labels).
+    confusion: [R, K, K] int, rows are true and columns predicted classes.
+    accuracy_on_set: [R], accuracy on the training set itself; the true class is
+      the largest entry of a label.
     student_init: "fixed" or "random".
-    learner: its name.
-    recipe: its JSON document, or None where the learner was given.
-    diverged: networks; see `metrics.Accuracies`.
+    learner: name of the learner.
+    recipe: JSON document of the recipe, or None if the learner was given.
+    diverged: number of networks that diverged; see `metrics.Accuracies`.
   """
 
   __slots__ = ()
@@ -74,32 +75,32 @@ class Report(_Fields, metrics.Accuracies):
 
   @property
   def num_networks(self) -> int:
-    """R."""
+    """R, the number of networks."""
     return len(self.confusion)
 
   @property
   def accuracy(self) -> np.ndarray:
-    """[R], fractions."""
+    """[R], accuracies in [0, 1]."""
     return metrics.accuracy(self.confusion)
 
   @property
   def class_accuracy(self) -> np.ndarray:
-    """[K], accuracy on each class over all networks."""
+    """[K], accuracy on each class, over all networks."""
     return metrics.class_accuracy(self.confusion.sum(0))
 
   @property
   def min_class(self) -> float:
-    """Accuracy on the class that fares worst, of those that are tested."""
+    """Accuracy on the worst class of those that have test samples."""
     return float(np.nanmin(self.class_accuracy))
 
   @property
   def macro_f1(self) -> float:
-    """Mean over networks of the F1 score averaged over classes."""
+    """F1 score averaged over classes, then over networks."""
     return float(metrics.macro_f1(self.confusion).mean())
 
   @property
   def majority_rate(self) -> float:
-    """Share of the commonest class in the test split."""
+    """Share of the most frequent class in the test split."""
     return float(metrics.majority_rate(self.confusion[0]))
 
 
@@ -113,30 +114,32 @@ def evaluate_set(
     num_networks: int = 20,
     rows: int | None = None,
     on_progress: Callable[[int], None] | None = None) -> Report:
-  """Trains fresh learners on a set and tests each on a real split.
+  """Trains new learners on a set, and tests each on a real split.
 
-  Compiles once for a learner and shapes; build networks and learners once.
+  Compiles once per learner and shapes: build networks and learners once.
 
   Args:
     key: consumed; network i uses `fold_in(key, i)`.
-    training_set: a `TrainingSet`, or anything that holds one under that name
-      (an artifact).
-    split: real data, a `data.Split`; encoded inside.
+    training_set: a `TrainingSet`, or anything with an attribute `training_set`,
+      such as an artifact.
+    split: real data, a `data.Split`; it is encoded inside.
     learner: what is trained; or
-    network: a student, trained by the set's own recipe; where it has none
-      `in_order`, or `converged` for a set without step sizes.
-    num_networks: R. One is trained where nothing is random: a deterministic
-      learner, or a set with a fixed initialisation.
-    rows: samples classified at once; the result does not depend on it.
-    on_progress: called with the number of finished networks, on a CPU at most
-      ten times; otherwise once.
+    network: a student network, trained by the set's own recipe. Without such a
+      recipe, it is trained by `in_order`, or by `converged` if the set has no
+      step sizes.
+    num_networks: R. Only one is trained if nothing is random: for a
+      deterministic learner, or a set with a fixed initialisation.
+    rows: number of samples classified at once; it does not change the result.
+    on_progress: called with the number of finished networks: on a CPU up to ten
+      times, otherwise once.
 
   Returns:
     A `Report`.
 
   Raises:
-    ValueError: not exactly one of `learner` and `network`; no network; a
-      fixed initialisation that belongs to another network.
+    ValueError: not exactly one of `learner` and `network` is given, the number
+      of networks is below 1, labels or data do not suit, or a fixed
+      initialisation belongs to another network.
 
   Example:
     report = dd.evaluate_set(key, made, source.test, network=dd.mlp(3))
@@ -198,16 +201,16 @@ def evaluate_sets(
   """Tests several sets of one shape, with the same networks for each.
 
   Args:
-    key: as in `evaluate_set`; network i is the same for every set.
-    training_sets: a `TrainingSet` whose samples have one more leading axis;
-      `order` and `initial` are shared.
-    split: as in `evaluate_set`.
-    learner: as in `evaluate_set`.
-    num_networks: R, for each set.
+    key: see `evaluate_set`; network i is the same for every set.
+    training_sets: a `TrainingSet` whose samples have an additional leading
+      axis; `order` and `initial` are shared by all sets.
+    split: see `evaluate_set`.
+    learner: see `evaluate_set`.
+    num_networks: R, networks for each set.
     on_progress: called with the number of finished sets.
 
   Returns:
-    [sets, R, K, K] confusion matrices; R = 1 where nothing is random.
+    Confusion matrices [sets, R, K, K]; R is 1 if nothing is random.
   """
   return evaluate_each(
       key,
@@ -227,7 +230,7 @@ def evaluate_each(
     num_networks: int,
     on_progress: Callable[[int], None] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-  """As `evaluate_sets`; also [sets, R] bool, which networks diverged."""
+  """As `evaluate_sets`, and also returns [sets, R] bool: diverged networks."""
   first = jax.tree.map(lambda leaf: leaf[0], training_sets.samples)
   one = training_sets._replace(samples=first)
   _check(one, split, num_networks, None)
@@ -252,13 +255,13 @@ def classify(
     predict: Callable[[Array], Array],
     split: Split,
     rows: int | None = None) -> Array:
-  """[N] int32, what a classifier says of a split, `rows` samples at a time.
+  """The classes [N] int32 that a classifier predicts for a split.
 
   Args:
     predict: `(inputs [rows, ...] in model space) -> [rows] int32`.
-    split: real data; encoded here.
-    rows: samples at once, by default what suits the machine; the last chunk
-      is padded.
+    split: real data; it is encoded here.
+    rows: number of samples at once, by default what suits the machine; the last
+      chunk is padded.
   """
   return map_rows(lambda raw: predict(split.encode(raw)), split.inputs, rows)
 
@@ -267,7 +270,7 @@ def outcome_on(
     predict: Callable[[Array], Array],
     split: Split,
     rows: int | None = None) -> tuple[Array, Array]:
-  """Confusion matrix [K, K] of a classifier on a split; whether it diverged.
+  """Confusion matrix [K, K] of a classifier, and whether it diverged.
 
   See `classify`. A prediction of -1 counts as the first class.
   """
@@ -279,7 +282,7 @@ def outcome_on(
 
 @partial(jitted, static_argnames=("learner", "num_networks", "rows"))
 def _run(key, training_set, split, first, *, learner, num_networks, rows):
-  """Of networks from `first` on: `outcome_on` and accuracy on the set."""
+  """`outcome_on`, and accuracy on the set, of networks from `first` on."""
 
   def one(training_set, split, key):
     predict = learner.fit(key, training_set)
@@ -295,7 +298,7 @@ def _run(key, training_set, split, first, *, learner, num_networks, rows):
 
 @partial(jitted, static_argnames=("learner", "num_networks", "rows"))
 def _run_set(key, training_sets, split, i, *, learner, num_networks, rows):
-  """`outcome_on` of the networks trained on set i of a stack."""
+  """`outcome_on` for the networks trained on set i of a stack."""
 
   def one(training_set, split, key):
     return outcome_on(learner.fit(key, training_set), split, rows)
@@ -306,7 +309,7 @@ def _run_set(key, training_sets, split, i, *, learner, num_networks, rows):
 
 
 def _group(num_networks: int) -> int:
-  """Networks in one call: on a CPU a tenth of all, where that divides them."""
+  """Networks per call: on a CPU about a tenth, a number that divides them."""
   if platform() != "cpu":
     return num_networks
   wanted = -(-num_networks // _CALLS)
@@ -316,7 +319,7 @@ def _group(num_networks: int) -> int:
 
 
 def _map_networks(one, key, training_set, split, num_networks, first=0):
-  """`one` for every network, as many at once as memory allows."""
+  """Calls `one` for every network, as many at once as memory allows."""
   numbers = first + jnp.arange(num_networks)
   keys = jax.vmap(partial(jax.random.fold_in, key))(numbers)
   chunk = None
@@ -325,7 +328,7 @@ def _map_networks(one, key, training_set, split, num_networks, first=0):
         lambda leaf: jax.ShapeDtypeStruct(
             (num_networks, *leaf.shape), leaf.dtype),
         (training_set, split, key))
-    with unshared():  # as each device runs it
+    with unshared():  # the memory that one device needs
       chunk = chunk_size(lambda args: one(*args), shapes)
   return batch_map(
       partial(one, training_set, split),
@@ -341,7 +344,7 @@ def _num_networks(learner, training_set, num_networks):
 
 
 def _check_words(record, split) -> None:
-  """Refuses real texts in other vectors than those of a set of texts."""
+  """Raises an error if real texts have other word vectors than the set."""
   if split is None or not is_of_words(record):
     return
   theirs = split.preprocessing
@@ -355,14 +358,14 @@ def _check_words(record, split) -> None:
 
 
 def check_labels(learner: Learner, space: str | None) -> None:
-  """Refuses labels of another space than the learner takes.
+  """Raises an error if a learner cannot take labels of a space.
 
   Args:
-    learner: of `learners`.
-    space: of the set's labels, see `Artifact`; None where unknown.
+    learner: one of `learners`.
+    space: label space of the set, see `Artifact`; None if unknown.
 
   Raises:
-    ValueError: naming both.
+    ValueError: the message names the learner and the space.
   """
   if learner.regression is None or space is None:
     return
@@ -396,7 +399,7 @@ def _check(training_set, split, num_networks, rows):
         "`split` must have the classes of the set, whose labels have "
         f"{outputs} columns; got {split.num_classes} classes.")
   own = training_set.samples.inputs.shape[1:]
-  # Distilled sentences may be of another length than real ones.
+  # Distilled sentences may be longer or shorter than real ones.
   if len(own) == 2:
     shape, own = shape[1:], own[1:]
   if shape != own:

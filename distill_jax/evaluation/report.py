@@ -18,16 +18,16 @@ from distill_jax.evaluation.full_data import FullData
 from distill_jax.labels import classes_of_labels, uncentred
 
 SCHEMA_VERSION = 1
-MOST_CLASSES = 100  # of a confusion matrix in a report
+MOST_CLASSES = 100  # with more, a report has no confusion matrix
 
 
 class Transfer(NamedTuple):
-  """What a set does for one of several networks.
+  """Results of a set for one of several networks.
 
   Attributes:
-    report: of the distilled set.
-    random_real: random real data of the same budget.
-    full_data: of `train_on_all`, or None.
+    report: results of the distilled set.
+    random_real: results of random real data of the same budget.
+    full_data: results of `train_on_all`, or None.
   """
 
   report: Report
@@ -36,20 +36,21 @@ class Transfer(NamedTuple):
 
 
 class Measurements(NamedTuple):
-  """What was measured of a set.
+  """Everything that was measured of a set.
 
   Attributes:
-    report: of the distilled set.
-    network: name of the student.
-    baselines: of `run_baselines`.
-    hard_labels: of the set with `recipes.hard_labels`, or None.
-    snapped: of the set with the nearest words in place of its vectors, or None.
-    full_data: of `train_on_all`, or None.
-    cost: of `cost_of_set`, or None.
-    references: JSON values of classifiers on all data that are no students, by
-      name: `accuracy` and `macro_f1`.
-    networks: of cross-architecture evaluation, by name.
-    columns: JSON values of `columns` of the first network, by name.
+    report: results of the distilled set.
+    network: name of the student network.
+    baselines: results of `run_baselines`, by name.
+    hard_labels: results of the set with `recipes.hard_labels`, or None.
+    snapped: results of the set with its vectors replaced by those of the
+      nearest words, or None.
+    full_data: results of `train_on_all`, or None.
+    cost: result of `cost_of_set`, or None.
+    references: JSON values of further classifiers on all data, by name:
+      `accuracy` and `macro_f1`.
+    networks: results of cross-architecture evaluation, by network.
+    columns: JSON values of `columns` for the first network, by name.
   """
 
   report: Report
@@ -69,7 +70,7 @@ class Evaluation(dict):
 
   @property
   def mean(self) -> float:
-    """Mean accuracy of the networks trained on the set, a fraction."""
+    """Mean accuracy of the networks trained on the set, in [0, 1]."""
     return self["accuracy"]["mean"]
 
   @property
@@ -93,18 +94,18 @@ def report_dict(
     data: Mapping[str, Any],
     seconds: Mapping[str, float | None],
     command: str = "") -> Evaluation:
-  """Everything a result must say, ready for `json.dump`.
+  """The report of all measurements, ready for `json.dump`.
 
-  Accuracies are fractions of 1, `ratio` is percent. `confusion` [K, K] counts
-  test samples by true (row) and predicted class, summed over the networks of
-  `accuracy`; it is there for up to 100 classes.
+  Accuracies are in [0, 1]; `ratio` is in percent. `confusion` [K, K] counts
+  test samples by true class (row) and predicted class, summed over the networks
+  of `accuracy`; reports of more than 100 classes do not have it.
 
   Args:
-    measured: of the set.
-    artifact: the set; gives its size, its kind of labels and the seed.
+    measured: what was measured of the set.
+    artifact: the set; its size, kind of labels and seed are reported.
     data: `{"spec": ..., "fingerprint": ...}`.
     seconds: `{"distill": ..., "evaluate": ...}`.
-    command: that started it.
+    command: the command line that started the run.
   """
   report, full_data = measured.report, measured.full_data
   document = Evaluation(
@@ -159,7 +160,7 @@ def report_dict(
 
 
 def _classes_in(artifact: Artifact) -> int:
-  """Classes that labels name, or all of them where labels are soft."""
+  """Number of classes that labels name; all classes if labels are soft."""
   if not artifact.hard_rows:
     return artifact.num_classes
   labels = artifact.labels
@@ -168,7 +169,7 @@ def _classes_in(artifact: Artifact) -> int:
   return len(np.unique(classes_of_labels(labels)))
 
 
-# The set changed in one thing.
+# Titles of the set with one change, by field of the report.
 _VARIANTS = {
     "hard_label_accuracy": "with hard labels",
     "snapped_accuracy": "as its nearest words"
@@ -176,20 +177,21 @@ _VARIANTS = {
 
 
 class Row(NamedTuple):
-  """A row of the table: the set, the set changed in one thing, or a baseline.
+  """A row of the table: the set, the set with one change, or a baseline.
 
   Attributes:
     title: what networks were trained on.
-    mean: accuracy, a fraction, as all below.
-    std: over networks and sets; None for one network.
-    stderr: of the mean; None for one network.
-    macro_f1: None where it is unknown.
-    num_networks: trained on each of
-    num_sets: so many sets.
-    step_size: of training; "learned", or "-" where there is none.
-    gain: of the distilled set over this row; None for the set.
-    gain_stderr: of the gain; None where it is unknown.
-    is_variant: whether it is the set changed in one thing.
+    mean: mean accuracy, in [0, 1], as are all numbers below.
+    std: standard deviation over networks and sets; None for one network.
+    stderr: standard error of the mean; None for one network.
+    macro_f1: macro F1; None if unknown.
+    num_networks: number of networks trained on each set.
+    num_sets: number of sets.
+    step_size: step size of training; "learned", or "-" if there is none.
+    gain: accuracy of the distilled set minus that of this row; None for the
+      set.
+    gain_stderr: standard error of the gain; None if unknown.
+    is_variant: whether the row is the set with one change.
   """
 
   title: str
@@ -206,10 +208,10 @@ class Row(NamedTuple):
 
 
 def rows(report: Mapping[str, Any]) -> list[Row]:
-  """The set, its variants and its baselines, as the table has them.
+  """The rows of the table: the set, its variants and its baselines.
 
   Args:
-    report: of `report_dict`.
+    report: a report, as `report_dict` returns it.
   """
   best = report["accuracy"]["mean"]
   own = "learned" if report["num_inner_steps"] else "-"
@@ -231,7 +233,7 @@ def table(report: dict[str, Any]) -> str:
   """The report as text of at most 80 columns: the set, then its baselines.
 
   Args:
-    report: of `report_dict`.
+    report: a report, as `report_dict` returns it.
   """
   head = (
       f"{'':<22}{'accuracy %':>10}{'std':>6}{'stderr':>7}{'F1 %':>7}"
@@ -249,10 +251,10 @@ def table(report: dict[str, Any]) -> str:
 
 
 def transfer_table(report: dict[str, Any]) -> str:
-  """The set on each of several networks, beside random real data.
+  """A table of several networks: the set, compared with random real data.
 
   Args:
-    report: of `report_dict` with `networks`.
+    report: a report with `networks`, as `report_dict` returns it.
   """
   full = any("ratio" in block for block in report["networks"].values())
   head = (
@@ -321,10 +323,10 @@ LEGEND = (
 
 
 def notes(report: Mapping[str, Any]) -> list[str]:
-  """What accuracies are to be compared with, a text each.
+  """Accuracies to compare with, one text each.
 
   Args:
-    report: of `report_dict`.
+    report: a report, as `report_dict` returns it.
   """
   found = [
       f"always the commonest class: {100 * report['majority_rate']:.2f}",
@@ -348,7 +350,7 @@ def notes(report: Mapping[str, Any]) -> list[str]:
 
 
 def diverged(report: Mapping[str, Any]) -> str:
-  """A line about networks that are not finite; "" where all are."""
+  """A line about networks that are not finite; "" if all are finite."""
   return _diverged(_entries(report))
 
 
@@ -364,7 +366,7 @@ def _stored(report) -> str:
 
 
 def _entries(report) -> dict[str, Mapping]:
-  """What was measured of networks, by its title in the table."""
+  """Results of networks, by their title in the table."""
   named: dict[Any, Any] = {"distilled set": report["accuracy"]}
   named |= {
       t: report[field] for field, t in _VARIANTS.items() if field in report
@@ -376,7 +378,7 @@ def _entries(report) -> dict[str, Mapping]:
 
 
 def _diverged(entries: Mapping[str, Mapping]) -> str:
-  """A line about networks that are not finite; "" where all are."""
+  """A line about networks that are not finite; "" if all are finite."""
   found = [
       f"{entry['diverged']} of {len(entry['per_network'])} of {title}"
       for title, entry in entries.items()
@@ -411,7 +413,7 @@ def _line(row: Row) -> str:
 
 
 def _block(report: Report) -> dict[str, Any]:
-  """What is said of each network."""
+  """The part of a report that every network has."""
   return {
       "accuracy": report.summary(),
       "student_init": report.student_init,
@@ -424,12 +426,13 @@ def _block(report: Report) -> dict[str, Any]:
 
 
 def verdict(report: Mapping[str, Any]) -> str:
-  """Better or worse than random real data and class means, and what to try.
+  """Says whether the set beats random real data and class means.
 
-  A difference below two standard errors is within the noise.
+  It also says what to try if not. A difference below two standard errors counts
+  as noise.
 
   Args:
-    report: of `report_dict`.
+    report: a report, as `report_dict` returns it.
   """
   measured = report["baselines"]
   if "random_real" not in measured:
@@ -461,7 +464,7 @@ def verdict(report: Mapping[str, Any]) -> str:
 
 
 def _behind_means(measured: Mapping[str, Any]) -> str:
-  """That class means are clearly better, and what to try; "" where not."""
+  """Says that class means are clearly better, and what to try; else ""."""
   gain = measured.get("class_mean", {}).get("gain", {"mean": 0.0})
   lost, error = -100 * gain["mean"], gain.get("stderr") or 0.0
   if lost < 0.05 or lost < 200 * error:
@@ -485,7 +488,7 @@ def _wrapped(text: str) -> str:
 
 def _full_data_block(report: Report,
                      full_data: FullData | None) -> dict[str, float]:
-  """Accuracy on all data and the share of it that the set keeps, in %."""
+  """Accuracy on all data, and the percentage of it that the set keeps."""
   if full_data is None:
     return {}
   ratio = metrics.distillation_ratio(report.mean, full_data.accuracy)
@@ -498,7 +501,7 @@ def _full_data_block(report: Report,
 
 
 def _baseline(baseline: Baseline, report: Report) -> dict[str, Any]:
-  """As `accuracy`; `gain` is what the distilled set is better by."""
+  """The block of a baseline; `gain` is the set's accuracy minus its own."""
   num_sets, num_networks = baseline.accuracy.shape
   return {
       **baseline.summary(), "num_sets": num_sets,

@@ -1,10 +1,11 @@
 """Small distilled sets that come with the library, each with its report.
 
     made = dd.examples.load("mnist_10")      # ten images of each digit
-    print(dd.examples.report("mnist_10"))    # what networks learn from it
+    print(dd.examples.report("mnist_10"))    # accuracy of networks trained on
+    it
 
-All were made and measured with the commands that `load(name).provenance` and
-`report(name)["command"]` name. They are quantised to 8 bits a value. Their
+Each set was made with the command in `load(name).provenance`, and measured with
+that in `report(name)["command"]`. Sets are quantised to 8 bits a value. Their
 samples are learned pixels, not images of the data.
 
   digits_1          scikit-learn's digits, one 8 x 8 image a class, soft labels
@@ -25,14 +26,14 @@ _SET, _REPORT = ".safetensors", ".json"
 
 
 def names() -> list[str]:
-  """Names of the sets."""
+  """The names of the sets."""
   files = (file.name for file in resources.files(__name__).iterdir())
   return sorted(
       name.removesuffix(_SET) for name in files if name.endswith(_SET))
 
 
 def load(name: str) -> Artifact:
-  """A set, to train on or to go on from.
+  """Loads a set, to train on or to distil further.
 
   Raises:
     ConfigError: an unknown name.
@@ -45,9 +46,9 @@ def load(name: str) -> Artifact:
 
 
 def report(name: str) -> Evaluation:
-  """What was measured of the very file that `load` reads; prints as a table.
+  """The report of the file that `load` reads; it prints as a table.
 
-  Seconds of measuring are left out, which differ from machine to machine.
+  The time of measuring is left out, because it differs between machines.
 
   Raises:
     ConfigError: an unknown name.

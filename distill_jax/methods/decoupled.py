@@ -177,9 +177,8 @@ def _check_keeps(s: SimpleNamespace) -> None:
   inner = dict(spec.get("inner", spec))
   if not (stored.keeps_inputs or inner.get("name") == "pixels"):
     raise ConfigError(
-        "`parameterization` must keep what it is given, such as pixels or "
-        f"multi_formation, as real crops are stored; got "
-        f"{s.parameterization['name']}.")
+        "`parameterization` must be able to store real crops, as pixels and "
+        f"multi_formation are; got {s.parameterization['name']}.")
 
 
 def _built(s: SimpleNamespace, objective, recipe, **others) -> Method:
@@ -206,7 +205,7 @@ def _built(s: SimpleNamespace, objective, recipe, **others) -> Method:
     paper="Sun et al., On the Diversity and Realism of Distilled Dataset: An "
     "Efficient Dataset Distillation Paradigm, 2023, arXiv 2312.03526",
     cost="no outer steps; a selection, and a forward pass of every view",
-    needs="a teacher, trained on the real data",
+    needs="a teacher trained on the real data",
     published=_published_rded,
     quick=_QUICK)
 def rded(s: SimpleNamespace) -> Method:
@@ -243,7 +242,7 @@ def rded(s: SimpleNamespace) -> Method:
     paper="CIM, 2026, arXiv 2607.00916",
     loss="distance of a teacher's features",
     cost="a forward and backward pass of the set through a middle layer",
-    needs="a teacher, trained on the real data",
+    needs="a teacher trained on the real data",
     published=_published_cim,
     quick=_QUICK | dict(num_steps=20))
 def cim(s: SimpleNamespace) -> Method:
@@ -257,7 +256,7 @@ def cim(s: SimpleNamespace) -> Method:
   def check(task: Task) -> None:
     if not _is_image(task) and s.parameterization["name"] == "multi_formation":
       raise ConfigError(
-          "`parameterization` must be pixels for samples that are no images; "
+          "`parameterization` must be pixels for data that are not images; "
           "got multi_formation, of small images.")
     example, network = task.source.example, network_of(s, task)[1]
     stages = jax.eval_shape(
@@ -293,7 +292,7 @@ def cim(s: SimpleNamespace) -> Method:
     title="SRe2L",
     loss="classification by a teacher, and the statistics of its batch norms",
     cost="a forward and backward pass of the set through the teacher",
-    needs="a teacher with batch norms, trained on the real data",
+    needs="a teacher with batch norms trained on the real data",
     published=_published_sre2l,
     quick=dict(
         num_steps=20, teacher=dict(num_epochs=2), recipe=dict(num_epochs=60)))

@@ -146,7 +146,7 @@ def _pool(s: SimpleNamespace, key: Array, task: Task, store: Store) -> Prepared:
     paper="Wang et al., Dataset Distillation with Neural Characteristic "
     "Function, 2025, arXiv 2502.20653",
     loss="distance of characteristic functions",
-    cost="as dm, with random frequencies",
+    cost="one forward and backward pass of a network of a pool",
     needs="a pool of trained networks",
     published=_published_ncfm,
     quick=QUICK | dict(pool=dict(num_networks=2, num_epochs=1)))
@@ -217,7 +217,7 @@ def _stage_weights(task: Task) -> tuple[float, ...]:
     paper="Wang et al., CAFE: Learning to Condense Dataset by Aligning "
     "Features, 2022, arXiv 2203.01531",
     loss="distance of features, and discrimination",
-    cost="as dm, for every layer; a network is trained between steps",
+    cost="that of dm for every layer; training of a network between steps",
     published=_published_cafe,
     quick=QUICK)
 def cafe(s: SimpleNamespace) -> Method:

@@ -64,7 +64,7 @@ def exclusive(method: Method, **settings) -> Method:
     paper="an anonymous draft, Dataset Distillation by Learning Exclusive "
     "Information",
     title="exclusive segments",
-    cost="that of the method")
+    cost="that of the method that learns the segments")
 def _exclusive(s: SimpleNamespace) -> Method:
   """Learns the set of any method in segments, as in EDD."""
   from distill_jax.methods import from_spec
@@ -88,7 +88,7 @@ def _published_edd(per_class, traits, given):
     paper="an anonymous draft, Dataset Distillation by Learning Exclusive "
     "Information",
     loss="distance of gradients",
-    cost="as idc",
+    cost="that of dsa, on four times the samples, as for idc",
     published=_published_edd,
     quick=QUICK | dict(segments=dict(at_least=32, recipe=dict(num_epochs=150))))
 def edd(s: SimpleNamespace) -> Method:

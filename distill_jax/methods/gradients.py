@@ -154,7 +154,7 @@ def dsa(s: SimpleNamespace) -> Method:
     paper="Zhao, Mopuri & Bilen, Dataset Condensation with Gradient Matching, "
     "2020, arXiv 2006.05929",
     loss="distance of gradients",
-    cost="as dsa",
+    cost="second derivatives; training of a network between steps",
     published=published_dc,
     quick=QUICK)
 def dc(s: SimpleNamespace) -> Method:
@@ -256,7 +256,7 @@ def check_idc(s: SimpleNamespace, task: Task) -> None:
     paper="Kim et al., Dataset Condensation via Efficient Synthetic-Data "
     "Parameterization, 2022, arXiv 2205.14959",
     loss="distance of gradients",
-    cost="as dsa, on four times the samples",
+    cost="that of dsa, on four times the samples",
     published=published_idc,
     quick=QUICK)
 def idc(s: SimpleNamespace) -> Method:

@@ -156,14 +156,14 @@ def in_range(s: SimpleNamespace, task: Task) -> Callable:
   record = task.source.preprocessing
   if len(task.source.example.shape) != 4:
     raise ConfigError(
-        "`clamp` must be off for data that are no images; got True.")
+        "`clamp` must be False for data that are not images; got True.")
   if not isinstance(record, Standardise):
     raise ConfigError(
-        "`clamp` must be off where `preprocessing` is not by mean and std; got "
+        "`clamp` must be False unless `preprocessing` is by mean and std; got "
         f"{type(record).__name__}.")
   if not parameterization_of(s.parameterization).separates_classes:
     raise ConfigError(
-        "`clamp` must be off where codes are no pixels; got "
+        "`clamp` must be False unless the parameterization is pixels; got "
         f"{s.parameterization['name']}.")
   low, high = ((value - record.mean) / record.std for value in (0.0, 1.0))
 
@@ -196,7 +196,7 @@ def augmented(
   usual = traits_of(task.source).strategy
   if strategy and not usual:
     raise ConfigError(
-        f"`strategy` must be empty for data that are no images; got "
+        f"`strategy` must be empty for data that are not images; got "
         f"{strategy!r}.")
   try:
     return kind(usual if strategy is None else strategy)

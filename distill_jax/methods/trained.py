@@ -86,8 +86,8 @@ def _prepare(
     paper="Ran et al., TGDD: Trajectory Guided Dataset Distillation with "
     "Balanced Distribution, 2025, arXiv 2512.02469",
     loss="distance of mean embeddings, and a classification loss",
-    cost="as dm, without a fresh network; an evaluation of a second network",
-    needs="experts, trained on the real data",
+    cost="that of dm without a fresh network; one pass of a second network",
+    needs="experts trained on the real data",
     published=_published,
     quick=QUICK | dict(experts=dict(num=1, num_epochs=2)))
 def tgdd(s: SimpleNamespace) -> Method:

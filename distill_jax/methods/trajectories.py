@@ -468,7 +468,7 @@ def _name(s: SimpleNamespace, task: Task) -> str:
     "Trajectories, 2022, arXiv 2203.11932",
     loss="distance to the experts' parameters",
     cost="backpropagation through the student's steps",
-    needs="experts, trained on the real data",
+    needs="experts trained on the real data",
     published=partial(_published, "mtt"),
     quick=_QUICK,
     preprocessing=partial(_zca, (1, 10)))
@@ -483,8 +483,8 @@ def mtt(s: SimpleNamespace) -> Method:
     paper="Du et al., Minimizing the Accumulated Trajectory Error to Improve "
     "Dataset Distillation, 2023, arXiv 2211.11004",
     loss="distance to the experts' parameters",
-    cost="as mtt",
-    needs="experts in flat minima",
+    cost="backpropagation through the student's steps",
+    needs="experts trained to flat minima on the real data",
     published=_published_ftd,
     quick=_QUICK,
     preprocessing=partial(_zca, (1, 10, 50)))
@@ -498,8 +498,8 @@ def ftd(s: SimpleNamespace) -> Method:
     paper="Cui et al., Scaling Up Dataset Distillation to ImageNet-1K with "
     "Constant Memory, 2023, arXiv 2211.10586",
     loss="distance to the experts' parameters",
-    cost="as mtt, with a cheaper backward pass",
-    needs="as mtt",
+    cost="that of mtt, with a cheaper backward pass",
+    needs="experts trained on the real data",
     published=_published_tesla,
     quick=_QUICK,
     preprocessing=partial(_zca, (10,)))
@@ -513,8 +513,8 @@ def tesla(s: SimpleNamespace) -> Method:
     paper="Guo et al., Towards Lossless Dataset Distillation via "
     "Difficulty-Aligned Trajectory Matching, 2023, arXiv 2310.05773",
     loss="distance to the experts' parameters",
-    cost="as mtt",
-    needs="as mtt",
+    cost="backpropagation through the student's steps",
+    needs="experts trained on the real data",
     published=_published_datm,
     quick=_QUICK,
     preprocessing=partial(_zca, (1, 10, 50)))

@@ -135,7 +135,7 @@ def dd(s: SimpleNamespace) -> Method:
     paper="Sucholutsky & Schonlau, Soft-Label Dataset Distillation and Text "
     "Dataset Distillation, 2019, arXiv 1910.02551",
     loss="cross-entropy on real data",
-    cost="as dd",
+    cost="backpropagation through all inner steps",
     published=published,
     quick=_QUICK)
 def sldd(s: SimpleNamespace) -> Method:
@@ -165,7 +165,7 @@ def _published_tdd(per_class, traits, given):
     paper="Sucholutsky & Schonlau, Soft-Label Dataset Distillation and Text "
     "Dataset Distillation, 2019, arXiv 1910.02551",
     loss="cross-entropy on real data",
-    cost="as dd",
+    cost="backpropagation through all inner steps",
     published=_published_tdd,
     quick=_QUICK | dict(batch_size=32, snap_steps=20))
 def tdd(s: SimpleNamespace) -> Method:

@@ -40,7 +40,7 @@ def weighted(*methods: Method, weights) -> Method:
     name="weighted",
     paper="see the methods that are summed",
     title="a weighted sum of methods",
-    cost="that of all parts")
+    cost="that of all methods that are summed")
 def _weighted(s: SimpleNamespace) -> Method:
   """A weighted sum of the objectives of several methods."""
   from distill_jax.methods import from_spec
@@ -87,7 +87,7 @@ def _summed(methods, weights) -> Method:
     GRADIENTS | dict(covariances=0.0, weights=[0.5, 0.5]),
     paper="the sum of dsa and dm",
     title="DSA and DM together",
-    cost="that of both",
+    cost="that of dsa and dm together",
     published=published_dsa,
     quick=QUICK)
 def hybrid(s: SimpleNamespace) -> Method:

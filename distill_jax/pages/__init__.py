@@ -1,7 +1,7 @@
-"""Reports as pages: one HTML file that needs nothing beside it.
+"""Reports as HTML pages: one self-contained file per page.
 
-A page asks no network for anything: its style and its pictures are in it, and
-there is no script. It opens in any browser, prints, and can be sent by mail.
+A page loads nothing from a network: its style and its pictures are in the file,
+and it has no script. It opens in any browser, prints, and can be sent by mail.
 
     dd.pages.write_report("runs/dm")                    # a run, report.html
     dd.pages.write_evaluation(dd.evaluate(made, source), made, "made.html")

@@ -1,4 +1,4 @@
-"""Several runs side by side on one page."""
+"""The page that compares several runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,20 +23,20 @@ from distill_jax.pages.rendering import write
 from distill_jax.types import FilePath
 
 _ALL = 1_900_000  # bytes of all pictures before base64, which adds a third
-_LINES, _NAME = 12, 28  # of the legend of the figure, and characters of each
+_LINES, _NAME = 12, 28  # most lines of the figure's legend; characters of each
 
 
 class Compared(NamedTuple):
   """A run of a comparison.
 
   Attributes:
-    name: of its folder, with those above where folders have one name.
-    run: what was read.
-    method: as papers spell it.
+    name: name of its folder; preceded by parent folders if names are equal.
+    run: the content of its folder.
+    method: title of the method, as in papers.
     data: name of its data.
-    samples: a picture, or None.
-    curves: a picture, or None.
-    words: of texts, some sentences.
+    samples: a picture of samples, or None.
+    curves: a picture of learning curves, or None.
+    words: some distilled sentences, if data are texts.
   """
 
   name: str
@@ -53,21 +53,21 @@ def write_comparison(
     path: FilePath,
     *,
     draw: bool | None = None) -> Path:
-  """Writes a page that has several finished runs side by side.
+  """Writes a page that compares several finished runs.
 
   Args:
-    folders: of the runs, at least one.
-    path: FILE.html; its folder exists.
-    draw: whether the page has figures, which are drawn where a folder has
-      none; by default where matplotlib is installed.
+    folders: folders of the runs, at least one.
+    path: FILE.html; its folder must exist.
+    draw: whether the page has figures; figures that a folder lacks are drawn.
+      By default True if matplotlib is installed.
 
   Returns:
     The path.
 
   Raises:
-    ConfigError: no folders, or a path of another ending.
-    WorkdirError: a folder of no finished run, or a damaged file.
-    ArtifactError: a set that cannot be used.
+    ConfigError: there are no folders, or the path has another ending.
+    WorkdirError: a folder has no finished run, or a damaged file.
+    ArtifactError: a set cannot be used.
     OSError: the page cannot be written.
 
   Example:
@@ -127,7 +127,7 @@ def _compared(
 
 
 def _names(runs: Sequence[Finished]) -> list[str]:
-  """Of folders, each with as many of those above as tell all apart."""
+  """Names of folders, with as many parent folders as make them different."""
   parts = [run.folder.resolve().parts for run in runs]
   for depth in range(1, max(map(len, parts))):
     names = ["/".join(part[-depth:]) for part in parts]
@@ -137,7 +137,7 @@ def _names(runs: Sequence[Finished]) -> list[str]:
 
 
 def _baselines(runs: Sequence[Finished]) -> dict[str, str]:
-  """Titles of the baselines that some run has."""
+  """Titles of the baselines that at least one run has."""
   found: dict[str, Any] = {}
   for run in runs:
     found |= {name: TITLES.get(name, name) for name in run.report["baselines"]}
@@ -145,7 +145,7 @@ def _baselines(runs: Sequence[Finished]) -> dict[str, str]:
 
 
 def _chart(names, runs: Sequence[Finished], most: int) -> Picture | None:
-  """Accuracy against bytes; None for too many runs."""
+  """A picture of accuracy against bytes; None for too many runs."""
   if len(runs) > _LINES:
     return None
   rows = [

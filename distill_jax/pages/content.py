@@ -1,4 +1,4 @@
-"""What a page says, part by part, as texts and numbers for its template."""
+"""The content of a page by part, as texts and numbers for its template."""
 
 import json
 import shlex
@@ -16,7 +16,7 @@ from distill_jax.figures import captions
 from distill_jax.pages.pictures import IN_TABLE
 from distill_jax.text.words import is_text, sentences
 
-NAME, DOCUMENT = 80, 20_000  # characters of a name and of JSON that are shown
+NAME, DOCUMENT = 80, 20_000  # most characters of a name, of a JSON document
 _PAIRS, _SENTENCES, _WORDS = 10, 40, 80
 _LABELS = {
     "hard": "hard: each names one class",
@@ -45,13 +45,13 @@ _ATTACKS = {
 
 
 class Pair(NamedTuple):
-  """Samples of one class that are taken for another.
+  """Samples of one class that are predicted as another.
 
   Attributes:
     true: name of their class.
-    predicted: name of the other.
-    count: over all networks.
-    share: of the samples of their class, a fraction.
+    predicted: name of the predicted class.
+    count: number of such predictions, over all networks.
+    share: `count` over the number of predictions for their class, in [0, 1].
   """
 
   true: str
@@ -64,11 +64,11 @@ class Confusion(NamedTuple):
   """A confusion matrix.
 
   Attributes:
-    names: of the classes, as they are shown.
-    shares: [K, K] of the true class, fractions, or None where K is too large
+    names: names of the classes, as they are shown.
+    shares: [K, K], shares of the true class in [0, 1]; None if K is too large
       for a table.
-    pairs: the ten that are confused most.
-    total: samples of the test part.
+    pairs: the ten pairs of classes that are confused most.
+    total: number of samples in the test part.
   """
 
   names: list[str]
@@ -86,7 +86,7 @@ class Sentence(NamedTuple):
 
 
 def facts(artifact: Artifact, report: Mapping[str, Any]) -> dict[str, str]:
-  """What was run, by its name."""
+  """The settings of a run, by title."""
   shape = " x ".join(map(str, artifact.inputs.shape[1:]))
   found = {
       "Method": figures.method_name(artifact),
@@ -108,7 +108,7 @@ def facts(artifact: Artifact, report: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _settings(name: str, spec: Mapping[str, Any]) -> str:
-  """"convnet: depth 3, width 32", where the specification is of that name."""
+  """"convnet: depth 3, width 32", if the specification has that name."""
   if name and spec.get("name") != name:
     return name.replace("_", " ")
   rest = [
@@ -120,7 +120,7 @@ def _settings(name: str, spec: Mapping[str, Any]) -> str:
 
 
 def tiles(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-  """The numbers that matter most: title, number, what it is of."""
+  """The most important numbers: title, number, and what it refers to."""
   found = [(
       "test accuracy", with_error(report["accuracy"],
                                   "%"), networks(report["num_networks"]))]
@@ -140,7 +140,7 @@ def tiles(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def networks(number: int) -> str:
-  """"1 network", "5 networks"."""
+  """"1 network" or "5 networks"."""
   return f"{number:,} network{'s' * (number != 1)}"
 
 
@@ -156,8 +156,7 @@ def with_error(
     scale: float = 100,
     digits: int = 1,
     error: str = "std") -> str:
-  """"39.8 ± 0.5 %": a mean and the spread of networks, where they are several.
-  """
+  """"39.8 ± 0.5 %": a mean, with its spread if there are several networks."""
   if entry["mean"] is None:
     return "not finite"
   text = f"{scale * entry['mean']:.{digits}f}"
@@ -187,7 +186,7 @@ def duration(seconds: float) -> str:
 
 
 def words(artifact: Artifact) -> tuple[list[Sentence], int]:
-  """Some sentences of a set of texts, class by class, and how many it has."""
+  """Some sentences of a set of texts, class by class, and their number."""
   if not is_text(artifact):
     return [], 0
   texts = sentences(artifact)
@@ -208,7 +207,7 @@ def words(artifact: Artifact) -> tuple[list[Sentence], int]:
 
 def confusion(
     artifact: Artifact, report: Mapping[str, Any]) -> Confusion | None:
-  """The matrix of a report and its worst pairs; None where it has none."""
+  """The confusion matrix of a report and its worst pairs; None without one."""
   if "confusion" not in report:
     return None
   counts = np.asarray(report["confusion"], np.int64)
@@ -248,7 +247,7 @@ def attacks(report: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def calibration(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-  """Title and number of each measure."""
+  """Title and number of each measure of calibration."""
   block = report.get("calibration")
   if block is None:
     return []
@@ -263,7 +262,7 @@ def calibration(report: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def costs(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-  """Seconds, memory and operations: title and number."""
+  """Title and number of seconds, memory and operations."""
   seconds, found = report["seconds"], []
   for field, title in (("distill", "distilling"), ("step", "one outer step"),
                        ("evaluate", "evaluating")):
@@ -332,10 +331,10 @@ def provenance(
 
 
 def command_lines(command: str) -> str:
-  """A command of a shell with every option on a line of its own."""
+  """A shell command with every option on a line of its own."""
   try:
     parts = shlex.split(plain(command, 8_000))
-  except ValueError:  # cut in the middle of a quotation
+  except ValueError:  # the command is cut within quotation marks
     return plain(command, 8_000)
   return "".join(
       (" \\\n  " if part.startswith("--") else " ") + shlex.quote(part)
@@ -343,21 +342,21 @@ def command_lines(command: str) -> str:
 
 
 def as_json(document) -> str:
-  """A document for people, cut."""
+  """A JSON document as indented text, cut if it is too long."""
   text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
   text = "\n".join(plain_line(line) for line in text.split("\n"))
   return text if len(text) <= DOCUMENT else f"{text[:DOCUMENT]}\n…"
 
 
 def plain_line(line: str) -> str:
-  """A line with its indent, without control characters."""
+  """A line with its indentation, without control characters."""
   indent = len(line) - len(line.lstrip())
   return " " * indent + plain(line, 500)
 
 
 def differences(
     runs: Mapping[str, tuple[Artifact, Mapping[str, Any]]]) -> list[str]:
-  """In what runs differ, so that their accuracies say less."""
+  """What differs between runs, so that their accuracies compare less well."""
   values: dict[str, list] = {
       "data": [r["data"]["fingerprint"] for _, r in runs.values()],
       "network": [r["network"] for _, r in runs.values()],

@@ -1,4 +1,4 @@
-"""The page of a run, and that of an evaluation."""
+"""The pages of a run and of an evaluation."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,26 +22,26 @@ from distill_jax.pages.reading import check, finished
 from distill_jax.pages.rendering import write
 from distill_jax.types import FilePath
 
-_EACH = 420_000  # bytes of a picture before base64, which adds a third
+_EACH = 420_000  # most bytes of a picture before base64, which adds a third
 
 
 def write_report(folder: FilePath, *, draw: bool | None = None) -> Path:
   """Writes `report.html` beside the other files of a finished run.
 
-  The page has what `report.json` has, the figures of the run, its curves, where
-  the set comes from and how it is used. It holds its pictures, and is below
-  3 MB.
+  The page has the content of `report.json`, the figures and curves of the run,
+  the provenance of the set and how to use it. Its pictures are in the file,
+  which is below 3 MB.
 
   Args:
-    folder: of the run, also of an older one.
-    draw: whether the page has figures, which are drawn where the folder has
-      none; by default where matplotlib is installed.
+    folder: folder of the run; older runs can be read too.
+    draw: whether the page has figures; figures that the folder lacks are drawn.
+      By default True if matplotlib is installed.
 
   Returns:
     The path of the page.
 
   Raises:
-    WorkdirError: no finished run, or a damaged file.
+    WorkdirError: the folder has no finished run, or a damaged file.
     ArtifactError: the set cannot be used.
     OSError: the page cannot be written.
   """
@@ -66,16 +66,16 @@ def write_evaluation(
   """Writes the page of an evaluation; figures are drawn with matplotlib.
 
   Args:
-    report: of `dd.evaluate`, or the content of a `report.json`.
+    report: what `dd.evaluate` returned, or the content of a `report.json`.
     artifact: the set that was evaluated.
-    path: FILE.html; its folder exists.
+    path: FILE.html; its folder must exist.
 
   Returns:
     The path.
 
   Raises:
-    ConfigError: another ending.
-    WorkdirError: no report, or one of another set.
+    ConfigError: the path has another ending.
+    WorkdirError: not a report, or the report of another set.
     OSError: the page cannot be written.
 
   Example:
@@ -94,10 +94,10 @@ def write_evaluation(
 
 
 def checked_path(path: FilePath) -> Path:
-  """The path of a page.
+  """Returns the path of a page.
 
   Raises:
-    ConfigError: another ending than .html.
+    ConfigError: the path does not end in .html.
   """
   if Path(path).suffix.lower() != ".html":
     raise ConfigError(f"`path` must end in .html; got {plain(path, 200)}.")
@@ -105,7 +105,7 @@ def checked_path(path: FilePath) -> Path:
 
 
 def _completed(shown, artifact, report, log) -> dict[str, bytes]:
-  """The figures that are there, and those that are not, drawn."""
+  """The figures of the folder, and the missing ones, which are drawn."""
   missing = [name for name in ALTERNATIVES if name not in shown]
   if not missing:
     return shown
@@ -123,7 +123,7 @@ def _picture(shown: Mapping[str, bytes], name: str) -> Picture | None:
 
 
 def _shown(artifact, report, shown: Mapping[str, bytes]) -> dict[str, Any]:
-  """The pictures of the template."""
+  """The pictures for the template."""
   samples, below = _picture(shown, "samples"), ""
   if samples is None and (plain_grid := plainly(artifact)):
     samples = embedded(plain_grid, ALTERNATIVES["samples"], _EACH, scale=1)
@@ -142,8 +142,7 @@ def _shown(artifact, report, shown: Mapping[str, bytes]) -> dict[str, Any]:
 
 
 def _without_confusion(artifact, report) -> str:
-  """Why the page has no confusion matrix; "" where it has one, or none is due.
-  """
+  """Why the page has no confusion matrix; "" if it has or needs none."""
   if "confusion" in report or artifact.num_classes <= reports.MOST_CLASSES:
     return ""
   return (
@@ -152,7 +151,7 @@ def _without_confusion(artifact, report) -> str:
 
 
 def _said(artifact, report, config) -> dict[str, Any]:
-  """Everything of the template that is no picture."""
+  """Everything for the template except pictures."""
   words, num_sentences = content.words(artifact)
   short, documents = content.provenance(artifact, report, config)
   return dict(

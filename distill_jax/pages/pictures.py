@@ -1,4 +1,4 @@
-"""Which figures a set and its report have, and how a page holds a picture."""
+"""Which figures a set and its report have, and how a page embeds a picture."""
 
 import base64
 import importlib.util
@@ -17,12 +17,12 @@ from distill_jax.text.embedding import AveragedVectors
 from distill_jax.text.words import is_text, sentences, snapped
 from distill_jax.types import Array
 
-IN_TABLE = 20  # classes of a confusion matrix that a table shows
+IN_TABLE = 20  # most classes for which a table shows the confusion matrix
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_MOST, _SIDE = 32, 64  # samples without matplotlib, and pixels of their sides
-# Where a PNG is too large: quality of JPEG, and what sides are divided by.
+_MOST, _SIDE = 32, 64  # most samples without matplotlib; pixels of their sides
+# Replacements of a PNG that is too large: quality of JPEG, divisor of sides.
 _SMALLER = ((92, 1), (75, 1), (88, 2), (70, 2), (70, 3), (50, 4))
-# What pictures show, for those who cannot see them.
+# Alternative texts of pictures.
 ALTERNATIVES = {
     "baselines": "Bar chart of the accuracies in the table",
     "confusion": "Matrix of true classes by row and predicted ones by column",
@@ -37,9 +37,9 @@ class Picture(NamedTuple):
 
   Attributes:
     uri: `data:` URI that holds it.
-    width: CSS pixels.
-    height: CSS pixels.
-    alt: what it shows.
+    width: width in CSS pixels.
+    height: height in CSS pixels.
+    alt: text that says what it shows.
   """
 
   uri: str
@@ -62,13 +62,13 @@ def figures_of(
     report: Mapping[str, Any],
     log: Sequence[Mapping[str, float]] = (),
     start: Array | None = None) -> Iterator[tuple[str, Any]]:
-  """Pairs of name and `Figure`: curves, baselines, confusion, samples.
+  """Yields pairs of name and `Figure`: curves, baselines, confusion, samples.
 
   Args:
     artifact: the set.
-    report: of it.
+    report: its report.
     log: lines of `metrics.jsonl`.
-    start: what its samples started from.
+    start: the start of its samples, in model space, or None.
   """
   title = figures.set_title(artifact)
   if log:
@@ -122,14 +122,14 @@ def figures_of(
 
 
 def plainly(artifact: Artifact) -> bytes | None:
-  """Samples without matplotlib as a PNG file; None where they are no images."""
+  """Samples as a PNG file, without matplotlib; None if not images."""
   if artifact.modality != "image" or artifact.inputs.shape[3] not in (1, 3):
     return None
   return exchange.picture(artifact, most=_MOST, side=_SIDE)
 
 
 def is_png(content: bytes) -> bool:
-  """Whether these are the bytes of a PNG file, as far as its head says."""
+  """Whether the bytes begin as a PNG file does."""
   return content.startswith(_SIGNATURE) and content[12:16] == b"IHDR"
 
 
@@ -138,15 +138,15 @@ def embedded(
     alt: str,
     most: int,
     scale: float = theme.DPI / 96) -> Picture | None:
-  """A PNG file as it stands in a page; None where it stays too large.
+  """Embeds a PNG file in a page; None if it stays too large.
 
-  One that is too large becomes a JPEG, where Pillow is installed.
+  A file that is too large becomes a JPEG if Pillow is installed.
 
   Args:
-    content: of the file.
-    alt: what it shows.
-    most: bytes that are embedded.
-    scale: pixels of the picture in a CSS pixel.
+    content: bytes of the file.
+    alt: text that says what it shows.
+    most: largest number of bytes that are embedded.
+    scale: pixels of the picture per CSS pixel.
   """
   width, height = struct.unpack(">II", content[16:24])
   kind, content = _within(content, most)
@@ -157,7 +157,7 @@ def embedded(
 
 
 def _within(content: bytes, most: int) -> tuple[str, bytes | None]:
-  """A type and a picture of so many bytes at most; None for none."""
+  """The type and bytes of a picture; None if it stays larger than `most`."""
   if len(content) <= most:
     return "png", content
   if not _has("PIL"):
@@ -175,20 +175,21 @@ def _within(content: bytes, most: int) -> tuple[str, bytes | None]:
 
 
 def _inverted_start(artifact: Artifact, start: Array | None):
-  """What the samples started from, in the units of the data."""
+  """The start of the samples, in the units of the data."""
   return None if start is None else artifact.preprocessing.invert(start)
 
 
 def _is_standardised(artifact: Artifact) -> bool:
-  """Whether inputs are in standard deviations from the mean, entry by entry."""
+  """Whether inputs are in standard deviations from the mean, per entry."""
   return isinstance(artifact.preprocessing, Standardise | AveragedVectors)
 
 
 def _limits(artifact: Artifact) -> tuple[float, float]:
   """Black and white of the real images, as far as the set knows them.
 
-  Data in [0, 1] have a mean in it and a deviation of at most 1/2. Of others,
-  95 % of a normal distribution lie within two deviations from the mean.
+  Data in [0, 1] have a mean in [0, 1] and a standard deviation of at most 1/2.
+  For other data, the limits are two standard deviations from the mean, where
+  95 % of a normal distribution lie.
   """
   record = artifact.preprocessing
   if artifact.raw_dtype == "uint8" or not isinstance(record, Standardise):
@@ -200,7 +201,7 @@ def _limits(artifact: Artifact) -> tuple[float, float]:
 
 
 def _original(artifact: Artifact) -> np.ndarray:
-  """Features [M, D] in the units of the data; of texts, averaged vectors."""
+  """Features [M, D] in the units of the data; averaged vectors of texts."""
   record = artifact.preprocessing
   if isinstance(record, AveragedVectors):
     return np.asarray(artifact.inputs * record.std + record.mean)
@@ -208,7 +209,7 @@ def _original(artifact: Artifact) -> np.ndarray:
 
 
 def _columns(artifact: Artifact) -> list[str] | None:
-  """Names of features, where the data had some."""
+  """Names of features, if the data had names."""
   names = artifact.provenance.get("facts", {}).get("columns")
   fits = isinstance(names, list) and len(names) == artifact.inputs.shape[1]
   return names if fits else None

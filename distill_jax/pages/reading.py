@@ -1,4 +1,4 @@
-"""A run's folder as a page needs it, checked before it is used."""
+"""Reads and checks the folder of a run for its page."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,7 +31,7 @@ _BASELINE = {
 }
 _COLUMN = {**_SPREAD, "mean": _MAYBE, "stderr": _NUMBER}
 _COST = {"flops": _MAYBE, "seconds": _NUMBER}
-# What a page reads of a report; a name with a question mark may be missing.
+# Entries of a report that a page reads; those with a "?" may be missing.
 _REPORT = {
     "accuracy": _ENTRY,
     "student_init": str,
@@ -111,12 +111,12 @@ class Finished(NamedTuple):
   """A finished run.
 
   Attributes:
-    folder: where it lives.
+    folder: its folder.
     artifact: its set.
     report: content of `report.json`.
-    config: content of `config.json`, {} where there is none.
+    config: content of `config.json`; {} if there is none.
     log: lines of `metrics.jsonl`.
-    figures: PNG files of `figures/` that a page knows, by name.
+    figures: PNG files in `figures/` that a page uses, by name.
   """
 
   folder: Path
@@ -128,7 +128,7 @@ class Finished(NamedTuple):
 
   @property
   def name(self) -> str:
-    """Of its folder."""
+    """The name of its folder."""
     return plain(self.folder.resolve().name)
 
 
@@ -136,8 +136,8 @@ def finished(folder: FilePath) -> Finished:
   """Reads the folder of a run.
 
   Raises:
-    WorkdirError: it is no folder of a finished run, or a file is damaged.
-    ArtifactError: its set cannot be used.
+    WorkdirError: the folder has no finished run, or a file is damaged.
+    ArtifactError: the set cannot be used.
   """
   folder = Path(folder)
   for name in ("report.json", "distilled.safetensors"):
@@ -155,15 +155,15 @@ def finished(folder: FilePath) -> Finished:
 
 
 def check(report: Mapping[str, Any], artifact: Artifact, name: str) -> None:
-  """Refuses a report that is none, or of another set.
+  """Raises an error if a value is not a report, or not that of a set.
 
   Args:
     report: JSON values.
     artifact: the set.
-    name: of the report in messages.
+    name: name of the report, for messages.
 
   Raises:
-    WorkdirError: naming the field.
+    WorkdirError: the message names the field.
   """
   version = report.get("schema_version")
   if version != SCHEMA_VERSION:
@@ -185,7 +185,7 @@ def check(report: Mapping[str, Any], artifact: Artifact, name: str) -> None:
 
 
 def _check(value, form, name: str, path: tuple[str, ...]) -> None:
-  """Refuses a value of another form; see `_REPORT`."""
+  """Raises an error if a value does not have a form of `_REPORT`."""
   if isinstance(form, dict):
     _require(isinstance(value, dict), "an object", value, name, path)
     for field, inner in form.items():

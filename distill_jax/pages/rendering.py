@@ -1,4 +1,4 @@
-"""Templates become pages, in which every text from elsewhere is escaped."""
+"""Renders templates to pages; texts from elsewhere are always escaped."""
 
 from distill_jax import storage
 from distill_jax._version import __version__
@@ -10,12 +10,12 @@ def write(path: FilePath, template: str, **values) -> None:
   """Writes a page atomically.
 
   Args:
-    path: of the file; its folder exists.
-    template: name of a file of `templates`.
-    **values: that it shows.
+    path: path of the file; its folder must exist.
+    template: name of a file in `templates`.
+    **values: values that the template shows.
 
   Raises:
-    OSError: the file could not be written; an older one is untouched.
+    OSError: the file could not be written; an older one is unchanged.
   """
   page = _environment().get_template(template).render(
       version=__version__, **values)
@@ -23,8 +23,8 @@ def write(path: FilePath, template: str, **values) -> None:
 
 
 def _environment():
-  """With all that templates call; a name that is missing is an error."""
-  import jinja2  # light, but of no use to those who never write a page
+  """The environment of templates; a missing name is an error."""
+  import jinja2  # imported here because only pages need it
 
   environment = jinja2.Environment(
       loader=jinja2.PackageLoader("distill_jax.pages"),

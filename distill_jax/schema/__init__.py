@@ -1,14 +1,15 @@
 """Schema 3 of a distilled set: its tensors, its document and their rules.
 
-`split` takes an artifact apart into tensors by name and a JSON document, and
-`fields` puts them together again. `check` is called for every set, whether it
-was just distilled, made from someone's arrays or read from a file.
+`split` turns an artifact into tensors by name and a JSON document, and `fields`
+turns these back into the fields of an artifact. `check` is called for every
+set, whether it was just distilled, made from a user's arrays or read from a
+file.
 
 Quantised sets have schema 2: the document has `quantisation` and the nesting of
-`labels`, and there is no tensor `inputs`, as samples are decoded from the
+`labels`, and there is no tensor `inputs`, because samples are decoded from the
 codes. Sets with labels of views have schema 3: the document has the nesting of
-`views`, and these fields too where the set is quantised. All other sets have
-schema 1.
+`views`, and also the fields of schema 2 if the set is quantised. All other sets
+have schema 1.
 """
 
 from distill_jax.schema.arrays import (

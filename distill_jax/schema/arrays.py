@@ -18,13 +18,14 @@ from distill_jax.types import Preprocessing
 
 ARRAYS = ("inputs", "labels", "step_sizes", "order")
 TREES = ("initial", "codes", "extra")
-VIEWS = "views"  # a tree that only sets with labels of views have
+VIEWS = "views"  # a tree of sets with labels of views only
 _LARGEST_STEP = 1e4
 
 
 def modality(inputs: np.ndarray, preprocessing: Preprocessing) -> str:
-  """The modality of samples [M, ...]: by their rank, and by whether they are
-  words.
+  """The modality of samples [M, ...].
+
+  It follows from the number of axes, and from whether samples are words.
   """
   if inputs.ndim == 3:
     return "text" if is_of_words(preprocessing) else "series"
@@ -32,7 +33,7 @@ def modality(inputs: np.ndarray, preprocessing: Preprocessing) -> str:
 
 
 def default_raw_dtype(inputs: np.ndarray, preprocessing: Preprocessing) -> str:
-  """The type of raw data, where a set does not say it."""
+  """The type of raw data for sets that do not state it."""
   if is_of_words(preprocessing):
     return "int32"
   return "uint8" if inputs.ndim == 4 else "float32"
@@ -42,7 +43,7 @@ def check(artifact) -> None:
   """Checks all arrays of a set.
 
   Raises:
-    ArtifactError: naming the field.
+    ArtifactError: a rule is broken; the message names the field.
   """
   _check_shapes(artifact)
   _check_preprocessing(artifact)

@@ -1,4 +1,4 @@
-"""A set as tensors and a JSON document, and back."""
+"""Converts a set into tensors and a JSON document, and back."""
 
 from typing import Any
 
@@ -18,12 +18,12 @@ _FIELDS = {
     *settings.FIELDS
 }
 _LATER = {"raw_dtype"}  # older files lack it
-_QUANTISED = {"labels", "quantisation"}  # of quantised sets alone
-_DECODED = ("inputs", "labels")  # no tensors of those, by these names
+_QUANTISED = {"labels", "quantisation"}  # only quantised sets have these
+_DECODED = ("inputs", "labels")  # quantised sets have no such tensors
 
 
 def split(artifact) -> tuple[storage.Tensors, dict[str, Any]]:
-  """Tensors by name, and the document without its checksum."""
+  """Returns tensors by name, and the document without its checksum."""
   quantised = bool(artifact.quantisation)
   tensors = {
       name: getattr(artifact, name)
@@ -52,11 +52,11 @@ def split(artifact) -> tuple[storage.Tensors, dict[str, Any]]:
 
 
 def fields(tensors: storage.Tensors, document: dict) -> dict[str, Any]:
-  """The fields of the artifact that `split` took apart.
+  """Returns the fields of the artifact that `split` was given.
 
   Args:
     tensors: arrays by name.
-    document: with its checksum.
+    document: the document with its checksum.
 
   Raises:
     ArtifactError: the schema is a later one, the checksum does not fit, or
@@ -104,7 +104,7 @@ def fields(tensors: storage.Tensors, document: dict) -> dict[str, Any]:
 
 def decoded(
     *, quantisation, codes, stored_labels, class_names, label_space, **others):
-  """Inputs and labels of a quantised set."""
+  """Decodes the inputs and labels of a quantised set."""
   del others
   require(
       isinstance(quantisation, dict), "quantisation", "be a dict", quantisation)
@@ -132,8 +132,9 @@ def _check_document(tensors, document) -> None:
     storage.check(tensors, document)
   except ValueError as error:
     raise ArtifactError(
-        f"the distilled set must be as it was saved; {error}. Fetch it again, "
-        "or wrap arrays of your own with `from_samples`.") from error
+        f"the distilled set must be as it was saved; {error}. Copy or download "
+        "the file again, or wrap arrays of your own with `from_samples`."
+    ) from error
   known = set(_FIELDS)
   if version == 2 or version == 3 and _QUANTISED & set(document):
     known |= _QUANTISED

@@ -1,8 +1,9 @@
-"""Pytrees in a file: tensors by name, and how they are nested.
+"""Pytrees in a file: tensors by name, and the nesting of these names.
 
-Pytrees (theta_0, codes, extra) are nested dicts and tuples of arrays. A tensor
-is named by the keys that lead to it, joined by "/". The document repeats the
-nesting, with "array" at the leaves: `{"params": {"head": {"bias": "array"}}}`.
+Pytrees (theta_0, codes, extra) are nested dicts and tuples of arrays. The name
+of a tensor is the path of keys that leads to it, joined by "/". The document
+repeats the nesting, with "array" at the leaves:
+`{"params": {"head": {"bias": "array"}}}`.
 """
 
 from collections.abc import Mapping
@@ -18,16 +19,17 @@ WHOLE = (jnp.integer, jnp.bool_)
 
 
 def nested(name: str, tree: PyTree) -> PyTree:
-  """A pytree as nested dicts and tuples of NumPy arrays, as it is stored.
+  """Converts a pytree to nested dicts and tuples of NumPy arrays.
 
-  Records become dicts, floats become float32.
+  This is the form in which it is stored: records become dicts, and floats
+  become float32.
 
   Args:
-    name: what messages call it.
+    name: name of the tree, for messages.
     tree: mappings, tuples, lists, records, arrays, numbers and None.
 
   Raises:
-    ArtifactError: anything else in it, or a key with "/".
+    ArtifactError: the tree holds anything else, or a key with "/".
   """
   if tree is None:
     return None
@@ -52,14 +54,14 @@ def nested(name: str, tree: PyTree) -> PyTree:
 
 
 def poured(tree: PyTree, like: PyTree) -> PyTree | None:
-  """A `nested` tree in the structure of the tree that it was made of.
+  """Gives a `nested` tree the structure of the tree that it was made of.
 
   Args:
-    tree: as `nested` returns it, or as it comes from a file.
-    like: of the wanted structure, with shapes at its leaves.
+    tree: as `nested` returns it, or as it was read from a file.
+    like: a tree of the wanted structure, with shapes at its leaves.
 
   Returns:
-    None where they do not have the same entries and shapes.
+    The tree, or None if entries or shapes differ.
   """
   if hasattr(like, "_asdict"):
     parts = poured(tree, like._asdict())
@@ -90,10 +92,15 @@ def flatten(name: str, tree: PyTree, tensors: storage.Tensors):
 
 
 def unflatten(name: str, nesting, tensors: storage.Tensors) -> PyTree:
-  """Takes the leaves of a tree out of `tensors`, by what `flatten` returned.
+  """Takes the leaves of a tree out of `tensors`.
+
+  Args:
+    name: name of the tree.
+    nesting: what `flatten` returned for the tree.
+    tensors: arrays by name.
 
   Raises:
-    ArtifactError: the nesting is none, or a tensor of it is missing.
+    ArtifactError: the nesting is not valid, or a tensor is missing.
   """
   if nesting is None:
     return None
@@ -110,7 +117,7 @@ def take(tensors: storage.Tensors, name: str) -> np.ndarray:
   """Takes one tensor out of `tensors`.
 
   Raises:
-    ArtifactError: it is missing.
+    ArtifactError: the tensor is missing.
   """
   if name not in tensors:
     raise ArtifactError(

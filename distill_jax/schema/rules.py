@@ -1,4 +1,4 @@
-"""Every rule that a set must keep."""
+"""Checks all rules that a set must keep."""
 
 import jax
 import numpy as np
@@ -9,10 +9,11 @@ from distill_jax.schema.document import decoded
 
 
 def check(artifact):
-  """Holds an artifact to every rule; returns it.
+  """Checks all rules of an artifact, and returns the artifact.
 
   Raises:
-    ArtifactError: naming the field, the rule and what was found.
+    ArtifactError: a rule is broken; the message names the field, the rule and
+      the value.
   """
   settings.check(artifact)
   arrays.check(artifact)
@@ -26,7 +27,7 @@ def check(artifact):
 
 
 def _check_quantised(artifact) -> None:
-  """Compares inputs and labels with those that its stored integers give."""
+  """Checks that inputs and labels are what the stored integers decode to."""
   if not artifact.quantisation:
     require(
         not jax.tree.leaves(artifact.stored_labels), "stored_labels",

@@ -19,22 +19,23 @@ _DICTS = ("recipe", "network", "storage_bytes", "provenance")
 _NAMED = ("method", "parameterization")
 _LONGEST_NAME = 300
 FIELDS = (*_NAMED, *_CHOICES, "label_scale", "class_names", *_DICTS)
-# Types of the entries of `provenance` that code reads, where they are there.
+# Types of the entries of `provenance` that code reads; all may be missing.
 _PROVENANCE: dict[str, Any] = dict(
     facts=dict, findings=list, loss=str, parts=list, title=str)
-# What builds a recipe, by its name; filled by `evaluation`, a room above.
+# Functions that build a recipe, by name; `evaluation` fills it, because this
+# module must not import it.
 RECIPES: dict[str, Callable[[Mapping[str, Any]], Any]] = {}
 
 
 def json_copy(name: str, value: Mapping | None) -> dict[str, Any]:
-  """A dict as it comes back from a file: tuples as lists.
+  """A dict as it would be read from a file, with tuples as lists.
 
   Args:
-    name: what messages call it.
+    name: name of the dict, for messages.
     value: JSON values by name; None for {}.
 
   Raises:
-    ArtifactError: it holds more than JSON values.
+    ArtifactError: a value is not a JSON value.
   """
   try:
     return json.loads(storage.to_json(dict(value or {})))
@@ -44,10 +45,10 @@ def json_copy(name: str, value: Mapping | None) -> dict[str, Any]:
 
 
 def check(artifact) -> None:
-  """Checks the kind and range of every field that is a JSON value.
+  """Checks the type and range of every field that is a JSON value.
 
   Raises:
-    ArtifactError: naming the field.
+    ArtifactError: a rule is broken; the message names the field.
   """
   for name, choices in _CHOICES.items():
     value = getattr(artifact, name)
@@ -76,12 +77,12 @@ def check(artifact) -> None:
 
 
 def check_use(artifact) -> None:
-  """Refuses a recipe or a network that cannot be built.
+  """Checks that the recipe and the network can be built.
 
-  Names that this library does not know, a user's own, are not checked.
+  Names that this library does not know, such as a user's own, are not checked.
 
   Raises:
-    ArtifactError: saying why not.
+    ArtifactError: the message says why they cannot be built.
   """
   name, steps = artifact.recipe["name"], artifact.step_sizes.size
   require(

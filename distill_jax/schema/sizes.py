@@ -1,4 +1,4 @@
-"""The bytes of a set, and whether its `storage_bytes` are right."""
+"""The bytes of a set, and the check of its `storage_bytes`."""
 
 import zlib
 
@@ -23,11 +23,11 @@ def storage_bytes(codes, inputs, labels, step_sizes,
   """Bytes of each part of a set, and their total; see `kept`.
 
   Args:
-    codes: as they are stored, without shapes, or `()`.
-    inputs: what is kept without codes.
-    labels: rows as they are stored.
+    codes: codes as they are stored, or `()`.
+    inputs: samples, which are stored if there are no codes.
+    labels: label rows as they are stored.
     step_sizes: [T].
-    views: of `Artifact`; without a teacher they have no entry.
+    views: `Artifact.views`; a set without labels of views has no entry.
   """
   parts = _parts(codes, inputs, labels, step_sizes, views)
   sizes = {name: num_bytes(part) for name, part in parts.items()}
@@ -35,10 +35,10 @@ def storage_bytes(codes, inputs, labels, step_sizes,
 
 
 def kept(artifact) -> dict[str, PyTree]:
-  """The parts that a set is stored as, by the entries of `storage_bytes`.
+  """The parts in which a set is stored, by the entries of `storage_bytes`.
 
-  Without codes the samples are kept as they are. An entry `decoder` of the
-  codes is a part of its own.
+  Without codes, samples are stored as they are. An entry `decoder` of the codes
+  is a part of its own.
   """
   codes, labels = artifact.codes, artifact.labels[:artifact.num_rows]
   if artifact.quantisation:
@@ -48,17 +48,17 @@ def kept(artifact) -> dict[str, PyTree]:
 
 
 def compressed_bytes(artifact) -> int:
-  """Bytes of all that is `kept`, compressed by zlib in one stream."""
+  """Bytes of everything in `kept`, compressed by zlib in one stream."""
   leaves = jax.tree.leaves(kept(artifact))
   return len(
       zlib.compress(b"".join(np.asarray(x).tobytes() for x in leaves), 9))
 
 
 def check(artifact) -> None:
-  """Compares `storage_bytes` with the arrays, except for absent codes.
+  """Compares `storage_bytes` with the arrays, except for missing codes.
 
   Raises:
-    ArtifactError: naming the entry.
+    ArtifactError: an entry is wrong; the message names it.
   """
   sizes, codes, labels = artifact.storage_bytes, artifact.codes, artifact.labels
   pixels = artifact.parameterization == "pixels"
@@ -74,8 +74,8 @@ def check(artifact) -> None:
   if not (has_codes or pixels):  # codes were left out
     found |= {name: sizes[name] for name in ("samples", "decoder")}
   if "parts" in artifact.provenance or "step_sizes" not in sizes:
-    del found["step_sizes"]  # a union's sizes are sums, older sets lack it
-  # A row may be of several samples: then fewer rows are stored than there are.
+    del found["step_sizes"]  # a union's sizes are sums; older sets lack it
+  # If several samples share a row, fewer rows are stored than there are.
   rows, left = divmod(sizes["labels"], labels[:1].nbytes)
   if not artifact.quantisation and not left and 1 <= rows <= len(labels):
     found["labels"] = sizes["labels"]

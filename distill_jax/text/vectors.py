@@ -301,8 +301,8 @@ def _from_text(path: Path, stream, wanted) -> Vectors:
   if number not in (None, last - 1):
     raise DataError(
         f"`vectors` must have as many words as the first line says; {path} "
-        f"says {number:,} and has {last - 1:,}. Fetch it again, or correct the "
-        "line.")
+        f"says {number:,} and has {last - 1:,}. Download the file again, or "
+        "correct the line.")
   return _gathered(path, words, rows, size or 0)
 
 
@@ -312,8 +312,8 @@ def _counts_said(path: Path, *fields) -> tuple[int, int]:
   if not 0 < number <= _MOST_WORDS or not 0 < size <= _MOST_NUMBERS:
     raise DataError(
         "`vectors` must begin with the number of words and the dimension; "
-        f"{path} begins with {plain(number)} and {plain(size)}. Fetch it again."
-    )
+        f"{path} begins with {plain(number)} and {plain(size)}. Download "
+        "the file again.")
   return number, size
 
 
@@ -354,7 +354,7 @@ def _from_binary(path: Path, stream, wanted) -> Vectors:
     if end < 0 or place > len(content):
       raise DataError(
           f"`vectors` must hold {number} words x {size}; {path} ends within "
-          f"word {index + 1}. Fetch it again.")
+          f"word {index + 1}. Download the file again.")
     word = content[begin:end].lstrip(b"\n").decode("utf-8", "replace")
     if word not in words and (wanted is None or word in wanted):
       words[word] = None

@@ -1,4 +1,4 @@
-"""What the configurations of methods made of others share."""
+"""Shared by the configurations of methods that are made of other methods."""
 
 import importlib
 
@@ -11,7 +11,7 @@ from distill_jax.commands import options
 
 
 def split(text: str | None, **own):
-  """Options of the combination, and those of the methods in it, as text."""
+  """Options of the combination, and those of its methods, as text."""
   items = [item.strip() for item in (text or "").split(",") if item.strip()]
   mine = [item for item in items if item.partition("=")[0] in own]
   rest = ",".join(item for item in items if item not in mine)
@@ -19,14 +19,14 @@ def split(text: str | None, **own):
 
 
 def configuration(name: str, text: str) -> ml_collections.ConfigDict:
-  """Of one of the methods that are combined."""
+  """The configuration of one of the methods that are combined."""
   plain = set(methods.ENTRIES) - {"exclusive", "weighted"}
   one_of(plain, "--config method", name)
   return importlib.import_module(f"configs.{name}").get_config(text)
 
 
 def method_of(config) -> methods.Method:
-  """What a configuration describes."""
+  """The method that a configuration describes."""
   return methods.from_spec(config.method.to_dict())
 
 

@@ -1,24 +1,26 @@
-"""What the configuration files of all methods share.
+"""Shared by the configuration files of all methods.
 
     experiments/configs/METHOD.py:OPTION,OPTION=VALUE,...
 
-  data=NAME           of `data_sets.DATA_SETS`, with what was published for it;
-                      `--data=SPEC` reads other data with the same settings,
-                      but standardised by their own mean and std
-  ipc=N, rows=N       label rows of each class, or of the whole set
-  width=W             of the ConvNet
-  dtype=bfloat16      networks compute in it; weights and losses stay float32
+  data=NAME           a name of `data_sets.DATA_SETS`, with the settings that
+                      were published for it; `--data=SPEC` reads other data
+                      with the same settings, but standardised by their own
+                      mean and std
+  ipc=N, rows=N       label rows per class, or of the whole set
+  width=W             width of the ConvNet
+  dtype=bfloat16      type in which networks compute; weights and losses stay
+                      float32
   network=NAME        student, or kernel: fc1, fc3, conv3, convnet3
-  features=NAME       of frepo, rfad and rcig: the network that the set is
-                      distilled with, by default the student's kind
+  features=NAME       for frepo, rfad and rcig: the network that the set is
+                      distilled with, by default of the student's kind
   preprocessing=NAME  standardise, zca, relative_zca, fitted to the data,
                       instead of published constants
-  vectors=FILE, own   of texts: word vectors of a file, or learned on the data
-                      set alone
+  vectors=FILE, own   for texts: word vectors from a file, or learned only on
+                      the data set
   recipe=NAME         how networks train on the set, as published
   parameterization.name=NAME  pixels, multi_formation, linear_bases,
-                      hallucinator, frequency, field, quantised; of what is
-                      quantised, parameterization.inner.name=NAME
+                      hallucinator, frequency, field, quantised; what is
+                      quantised is parameterization.inner.name=NAME
   quick               a trial run of a minute or two
 
 Every setting of the method is an option too: `fixed`, `steps=10`,
@@ -85,16 +87,16 @@ def configure(
     students: Mapping[str, str] = MappingProxyType({}),
     convnet: Mapping[str, Any] = MappingProxyType({})
 ) -> Callable:
-  """`get_config` of a method.
+  """Returns the `get_config` of a method.
 
   Args:
-    name: of the method.
-    data: the data set, by default.
-    ipc: label rows of each class, by default.
-    usual: options by data set, before those that are given.
-    students: names of the usual networks by data set, where they are others
-      than those of `DATA_SETS`.
-    convnet: what the method changes of the usual ConvNet.
+    name: name of the method.
+    data: default name of the data set.
+    ipc: default number of label rows per class.
+    usual: default options by data set; given options override them.
+    students: names of the usual networks by data set, if they differ from those
+      of `DATA_SETS`.
+    convnet: settings of the usual ConvNet that the method changes.
   """
   entry = methods.ENTRIES[name]
   plain = entry.make()
@@ -121,11 +123,11 @@ def configure(
     config.data = data_set.spec
     config.preprocessing = chosen.preprocessing or _preprocessing(
         entry, chosen, data_set, model)
-    # A kernel's regression is exact: nothing is chosen on validation.
+    # Kernel regression is solved exactly: no setting is chosen on validation.
     config.validation_fraction = 0.0 if model == "kernel" else 0.1
     config.per_class = 0 if chosen.rows else chosen.ipc
     config.num_rows = chosen.rows
-    # All settings of the network, so that each is a field.
+    # All settings of the network are listed, so that each of them is a field.
     config.network = fields(
         models.spec_of(models.from_spec(student,
                                         num_classes=2))) if student else {}
@@ -135,7 +137,7 @@ def configure(
         dict(data_set.evaluation))
     if chosen.quick:
       config.evaluation.update(_QUICK)
-    if model != "network":  # which alone is trained on all data
+    if model != "network":  # only networks are trained on all data
       config.evaluation.full_data = False
     config.figures = True
     config.log_every = config.checkpoint_every = 0
@@ -148,10 +150,10 @@ def published(config) -> dict[str, Any] | None:
   """The fields that were published for a configuration's data set.
 
   Args:
-    config: of a file of this folder.
+    config: a configuration of a file of this folder.
 
   Returns:
-    Fields of the same file without other options, or None where nothing was
+    Fields of the same file without other options, or None if nothing was
     published for these data.
   """
   names = [
@@ -166,7 +168,7 @@ def published(config) -> dict[str, Any] | None:
 
 
 def _named(given: dict, defaults: Mapping) -> dict:
-  """Options that name a document, as the document."""
+  """Options of a named document, completed to the document."""
   given = dict(given)
   stored = given.get("parameterization", {})
   if "name" in stored or "inner" in stored:
@@ -179,7 +181,7 @@ def _named(given: dict, defaults: Mapping) -> dict:
 
 def stored_as(
     option: str, name: str = "", inner: Mapping | None = None, **given) -> dict:
-  """All settings of a named parameterization, and of what it quantises."""
+  """All settings of a named parameterization, and of the one it quantises."""
   if inner is not None and name != "quantised":
     raise ConfigError(
         f"`{option}.inner.name` must be left out where {option}.name is not "
@@ -191,7 +193,7 @@ def stored_as(
 
 
 def _method(name, chosen, given: Mapping, data_set) -> methods.Method:
-  """As published for the data set, or with the method's own defaults."""
+  """The method as published for the data set, or with its own defaults."""
   if data_set.traits is None:
     entry = methods.ENTRIES[name]
     base = entry.quick if chosen.quick else {}
@@ -205,19 +207,19 @@ def _method(name, chosen, given: Mapping, data_set) -> methods.Method:
 
 
 def with_recipe(method: methods.Method) -> dict[str, Any]:
-  """Its settings, with every field of the recipe that it leaves open."""
+  """A method's settings, with all fields of its recipe."""
   spec = method.spec
   if "recipe" in spec:
     wanted = method.recipe(None)
     known = recipes.from_spec({"name": wanted["name"]}).spec
     if known.get("strategy"):
-      known["strategy"] = None  # what suits the data
+      known["strategy"] = None  # the usual one for the data
     spec["recipe"] = {**known, **wanted}
   return spec
 
 
 def fields(document):
-  """A document that flags can change: lists are tuples, None may be text."""
+  """A document that flags can change: lists as tuples, None as placeholder."""
   if document is None:
     return ml_collections.config_dict.placeholder(str)
   if isinstance(document, Mapping):
@@ -226,7 +228,9 @@ def fields(document):
 
 
 def _preprocessing(entry, chosen, data_set, model: str):
-  """The published one, or the data set's own; kernels read averages of words.
+  """The published preprocessing, or that of the data set.
+
+  Kernels read averaged word vectors.
   """
   if data_set.length and model == "kernel":
     return "averaged_vectors"

@@ -1,4 +1,4 @@
-"""Data sets of configurations, and what was published for them."""
+"""Data sets of configurations, and the settings published for them."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -7,14 +7,16 @@ from distill_jax.methods import Traits
 
 
 class DataSet(NamedTuple):
-  """Attributes:
-    spec: SPEC.
-    preprocessing: its name, or mean and std of each channel in [0, 1].
+  """A data set of configurations.
+
+  Attributes:
+    spec: its SPEC.
+    preprocessing: a name, or mean and std of each channel in [0, 1].
     network: the usual student.
-    width: of its ConvNet.
-    traits: that published settings depend on; None where nothing was published.
-    length: words of a sentence; 0 for other data.
-    max_words: of the vocabulary; 0 for all.
+    width: width of its ConvNet.
+    traits: what published settings depend on; None if nothing was published.
+    length: words per sentence; 0 for other data.
+    max_words: size of the vocabulary; 0 for all words.
     evaluation: changes to the usual evaluation.
   """
 
@@ -50,7 +52,7 @@ def _texts(spec, length, network="text_convnet", max_words=0):
       evaluation=dict(baselines="random_real,class_mean"))
 
 
-# Whose training texts vectors are learned on, beside the data set's own.
+# Data sets whose training texts are also used to learn word vectors.
 CORPORA = {
     "trec": "csv:trec?text=text&tokens=spaces",
     "sst5": "csv:sst5?text=text&tokens=spaces",

@@ -8,7 +8,7 @@ Options: `configs/common.py`.
 
 Published, MNIST, LeNet: fixed initialisation 96.6 (100 images), about 94 (10);
 random 79.5. CIFAR-10, AlexCifarNet, 100 images: fixed 54.0, random 36.8. Real
-batches are not augmented here; the published ones of CIFAR-10 are.
+batches are not augmented here; in the published code those of CIFAR-10 are.
 """
 
 from configs.common import configure

@@ -7,5 +7,5 @@
 
 from configs.common import configure
 
-# Eight pixels leave nothing to store smaller.
+# Images of 8 x 8 pixels are too small to be stored at a lower resolution.
 get_config = configure("edd", usual={"digits": "parameterization.name=pixels"})

@@ -1,4 +1,4 @@
-"""A method in segments, as EDD; `of=NAME`, then its options: `common.py`.
+"""Any method in segments, as in EDD; `of=NAME`, then its options: `common.py`.
 
   python experiments/distill.py \\
     --config=experiments/configs/exclusive.py:of=dm,data=mnist,segments.num=2 \\

@@ -12,7 +12,7 @@ _SIZES = {
     "text_convnet": dict(width=100),
     "transformer": dict(width=64)
 }
-# Where inner step sizes start with them, in place of the method's.
+# Initial inner step sizes for these networks, in place of the method's.
 STEP_SIZES = {"bi_lstm": 1.5, "bi_rnn": 0.5, "conv_lstm": 1.5}
 KERNELS = {
     "fc1": dict(kernel="fully_connected", depth=1, kind="ntk"),
@@ -27,13 +27,13 @@ def network_of(chosen, data_set, model: str, students, convnet):
 
   Args:
     chosen: options `data`, `network`, `features`, `width` and `quick`.
-    data_set: of `data_sets.DATA_SETS`.
-    model: what the method works with, see `methods.Method`.
+    data_set: one of `data_sets.DATA_SETS`.
+    model: the kind of model that the method works with, see `methods.Method`.
     students: see `common.configure`.
     convnet: see `common.configure`.
 
   Returns:
-    Two specifications, {} for none.
+    Two specifications; {} stands for none.
   """
   if model == "none":
     return {}, {}

@@ -6,7 +6,7 @@
                 `--data=SPEC` reads other data
   quick         a trial run of a minute or two
 
-Every setting of the harness is an option too if it is one value
+Every setting of the application is an option too if it is one value
 (`num_clients=10`), and a flag in any case: `--config.settings.name=value`.
 """
 
@@ -32,15 +32,15 @@ def configure(
     float64: bool = False,
     quick: Mapping[str, Any],
     **settings) -> Callable:
-  """`get_config` of an application.
+  """Returns the `get_config` of an application.
 
   Args:
-    name: of `applications.NAMES`.
-    data: the data set, by default.
-    validation_fraction: of the training data.
-    float64: whether kernels need it.
+    name: one of `applications.NAMES`.
+    data: default name of the data set.
+    validation_fraction: share of the training data for validation.
+    float64: whether kernels need float64.
     quick: settings of a trial run.
-    **settings: those that differ from the harness's defaults.
+    **settings: settings that differ from the application's defaults.
   """
   known = {
       p.name: p for p in inspect.signature(applications.harness(
@@ -62,7 +62,7 @@ def configure(
     config.seed = 0
     values = _mutable({**usual, **(quick if chosen.quick else {}), **given})
     for field, value in values.items():
-      # A flag may give it any type, not just that of its default.
+      # Flags may give values of any type, not just the type of the default.
       text = isinstance(value, str) and known[field].annotation is not str
       if text or value is None or value == {}:
         values[field] = ml_collections.FieldReference(value, field_type=object)
@@ -73,7 +73,7 @@ def configure(
 
 
 def _mutable(value):
-  """JSON values as ConfigDict takes them."""
+  """JSON values in a form that ConfigDict takes."""
   if isinstance(value, Mapping):
     return {k: _mutable(v) for k, v in value.items()}
   if isinstance(value, tuple | list):

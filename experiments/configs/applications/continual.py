@@ -7,11 +7,11 @@ Zhao & Bilen, "Dataset Condensation with Distribution Matching", 2021, arXiv
     python experiments/apply.py --workdir=runs/continual \\
       --config=experiments/configs/applications/continual.py
 
-  scenario=domain     the data turned by 0, 30, 60 and 90 degrees in turn
+  scenario=domain     the data rotated by 0, 30, 60 and 90 degrees
   learner=kd          rehearsal with the present data and old outputs; also
                       union
   data=fashion_mnist  or cifar10
-  --config.settings.per_class="(1,)"   one sample a class alone
+  --config.settings.per_class="(1,)"   only one sample a class
   num_tasks=5, num_orders=5, num_networks=3, preprocessing=given, ...
 
 See docs/applications.md.

@@ -1,8 +1,8 @@
-"""Small sets under attack, poisoned, calibrated, and for the same seconds.
+"""Robustness of small sets: attacks, poison, calibration, and budgets.
 
-Attacks and calibration of BEARD (Zhou et al., 2024, arXiv 2411.09265), bounded
-in pixels; the trigger of Liu et al. (2023, arXiv 2301.01197); all real data for
-the samples and the seconds that training on a set takes.
+Attacks and calibration as in BEARD (Zhou et al., 2024, arXiv 2411.09265), but
+bounded in pixels; the trigger of Liu et al. (2023, arXiv 2301.01197); training
+on all real data for the samples and the seconds that training on a set takes.
 
   python experiments/apply.py \\
     --config=experiments/configs/applications/robustness.py:per_class=10 \\

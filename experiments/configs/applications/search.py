@@ -1,8 +1,8 @@
-"""Networks and recipes ranked on small sets, and on all data.
+"""Ranks networks and recipes on small sets and on all data.
 
 Zhao, Mopuri & Bilen, "Dataset Condensation with Gradient Matching", 2020, arXiv
-2006.05929, section 4.3: their grid has 720 ConvNets; here 48 small ones are
-trained, and theirs are `space=convnets_720,num_candidates=720`.
+2006.05929, section 4.3, train a grid of 720 ConvNets. Here 48 small ones are
+trained; `space=convnets_720,num_candidates=720` is their grid.
 
   python experiments/apply.py \\
     --config=experiments/configs/applications/search.py --workdir=runs/search
