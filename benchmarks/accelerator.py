@@ -295,9 +295,7 @@ _OWN = {"products": products, "convolutions": convolutions, "shares": shares}
 def _program(folder: Path, deadline, name, arguments) -> dict[str, Any]:
   """What a benchmark measures."""
   out = folder / f"{name}.part"
-  _run([sys.executable, HERE / f"{name}.py", f"--out={out}", *arguments],
-       deadline)
-  found = json.loads(out.read_text())
+  found = timing.run(name, arguments, out, timeout=_left(deadline))
   out.unlink()
   return {key: found[key] for key in ("machine", "results")}
 
@@ -305,10 +303,11 @@ def _program(folder: Path, deadline, name, arguments) -> dict[str, Any]:
 def _row(name, options, deadline) -> dict[str, Any]:
   """The record of a row of results."""
   program = HERE.parent / "experiments" / "reproduce.py"
-  _run([
+  command = [
       sys.executable, program, f"--rows={name}", f"--workdir={options.workdir}",
       f"--data_dir={options.data_dir}"
-  ], deadline)
+  ]
+  subprocess.run(list(map(str, command)), check=True, timeout=_left(deadline))
   files = (HERE.parent / "docs" / "results").glob("*.json")
   records = [
       record for file in files for record in json.loads(file.read_text())
@@ -316,12 +315,9 @@ def _row(name, options, deadline) -> dict[str, Any]:
   return dict(results=next(r for r in records if r["row"] == name))
 
 
-def _run(command, deadline) -> None:
-  """Runs a program until the time is over."""
-  subprocess.run(
-      list(map(str, command)),
-      check=True,
-      timeout=max(deadline - time.monotonic(), 1))
+def _left(deadline) -> float:
+  """Seconds that a program may take."""
+  return max(deadline - time.monotonic(), 1)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import compiling
 import kill_resume
 import numpy as np
 import timing
@@ -76,7 +77,7 @@ def environment(number: int) -> dict[str, str]:
   return {
       "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
       "JAX_PLATFORMS": "cpu",
-      "XLA_FLAGS": f"{count} --xla_cpu_use_fusion_emitters=false"
+      "XLA_FLAGS": f"{count} {compiling.FLAGS}"
   }
 
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import compiling
 import numpy as np
 import timing
 
@@ -120,7 +121,7 @@ def _methods(quiet, killed, options, generator):
       "JAX_COMPILATION_CACHE_DIR": str(quiet.parent / "cache"),
       "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
       "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-      "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false"  # compiles quickly
+      "XLA_FLAGS": compiling.FLAGS
   }
   names = options.methods.split(",")
   rows = []

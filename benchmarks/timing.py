@@ -12,6 +12,8 @@ import math
 import pathlib
 import platform
 import shlex
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -180,6 +182,26 @@ def write(script: str, options, rows: list[dict[str, Any]]) -> None:
   }
   text = json.dumps(document, indent=2) + "\n"
   pathlib.Path(options.out).write_text(text)
+
+
+def run(
+    script: str,
+    arguments: list[str],
+    out: pathlib.Path,
+    *,
+    timeout: float | None = None,
+    env: dict[str, str] | None = None) -> dict[str, Any]:
+  """The document that `python benchmarks/SCRIPT.py ARGUMENTS` writes to `out`.
+
+  It is a process of its own, which has the device for itself.
+
+  Raises:
+    subprocess.SubprocessError: it failed, or took more than `timeout` seconds.
+  """
+  program = pathlib.Path(__file__).parent / f"{script}.py"
+  command = [sys.executable, str(program), *arguments, f"--out={out}"]
+  subprocess.run(command, check=True, timeout=timeout, env=env)
+  return json.loads(out.read_text())
 
 
 def _seconds_per_call(run, repeats):

@@ -2,69 +2,51 @@
 
     import distill_jax as dd
 
-    source = dd.from_arrays(x, y)      # images, a table, time series; labels
+    source = dd.from_arrays(x, y)      # images, a table or time series
     made = dd.condense(source, per_class=10)
-    print(dd.evaluate(made, source))   # next to random real samples
+    print(dd.evaluate(made, source))   # compared with random real samples
     x_small, y_small = made.to_numpy()
-    made.save("ten.safetensors")       # and dd.load
+    made.save("ten.safetensors")       # dd.load reads it back
 
-`condense(source, dd.methods.dsa(), per_class=10)` names a method;
-`print(dd.methods.table())` lists them, `help(dd.methods.dm)` the
-settings of one. `Run` distils in a folder, with a log, checkpoints, a report
-and figures.
+`condense(source, dd.methods.dsa(), per_class=10)` chooses the method.
+`print(dd.methods.table())` lists all methods, and `help(dd.methods.dm)`
+explains the settings of one. `Run` distils in a folder and keeps a log,
+checkpoints, a report and figures there.
 
-A set solves `argmin_S E[ objective(S, real) ]`. Beneath the one call are pure
-functions: what is stored (parameterization) x what is matched (objective) x how
-its gradient is estimated x how the outer problem is optimised.
+A distilled set S solves `argmin_S E[objective(S, real)]`. `condense` is built
+from pure functions that can also be used alone. They answer four questions:
+what is stored (parameterization), what is matched (objective), how its gradient
+is estimated (estimator), and how the outer problem is optimised (distiller).
 """
 
-from distill_jax import applications as applications
-from distill_jax import examples, methods
-from distill_jax._version import __version__
-from distill_jax.artifact import Artifact, from_samples, load, save, to_artifact
-from distill_jax.condenser import Condenser
-from distill_jax.data import Source, from_arrays, mixed, per_class, read
-from distill_jax.data.corpus import from_texts
-from distill_jax.errors import ArtifactError, ConfigError, DataError
-from distill_jax.estimators.backprop import backprop
-from distill_jax.evaluation import evaluate_set, student
-from distill_jax.exchange import export
-from distill_jax.initialisation import (
-    class_members,
-    from_noise,
-    from_real,
-    step_order,
-)
-from distill_jax.merging import merge
-from distill_jax.methods.condensing import condense
-from distill_jax.nn import (
-    convnet,
-    from_functions,
-    from_linen,
-    from_nnx,
-    lenet,
-    mlp,
-)
-from distill_jax.objectives.combine import weighted_sum
-from distill_jax.objectives.dc import gradient_matching
-from distill_jax.objectives.dd import unrolled
-from distill_jax.objectives.dm import distribution_matching
-from distill_jax.outer_loop import distill, distiller, learn
-from distill_jax.parallel import batch_map
-from distill_jax.parameterization.pixels import pixels
-from distill_jax.quantising import quantise
-from distill_jax.runs.assess import evaluate
-from distill_jax.runs.run import Run
-from distill_jax.types import Distilled, TrainingSet
+import importlib
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Artifact", "ArtifactError", "Condenser", "ConfigError", "DataError",
-    "Distilled", "Run", "Source", "TrainingSet", "__version__", "backprop",
-    "batch_map", "class_members", "condense", "convnet", "distill", "distiller",
-    "distribution_matching", "evaluate", "evaluate_set", "examples", "export",
-    "from_arrays", "from_functions", "from_linen", "from_nnx", "from_noise",
-    "from_real", "from_samples", "from_texts", "gradient_matching", "learn",
-    "lenet", "load", "merge", "methods", "mixed", "mlp", "per_class", "pixels",
-    "quantise", "read", "save", "step_order", "student", "to_artifact",
-    "unrolled", "weighted_sum"
-]
+from distill_jax._version import __version__ as __version__
+
+if TYPE_CHECKING:
+  from distill_jax.public import *  # noqa: F403
+
+
+def __getattr__(name: str):
+  """A module of the library, or a public name, imported when it is used.
+
+  So a program that only shows its help does not wait for JAX.
+  """
+  module = f"{__name__}.{name}"
+  if not name.startswith("_"):
+    try:
+      return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+      if error.name != module:
+        raise
+  if not name.startswith("_") or name == "__all__":
+    public = importlib.import_module(f"{__name__}.public")
+    if name in ("__all__", *public.__all__):
+      globals()[name] = getattr(public, name)
+      return globals()[name]
+  raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+  return sorted({*globals(), *__getattr__("__all__")})

@@ -1,16 +1,16 @@
-"""Differentiable augmentation, one draw for several batches where wanted.
+"""Differentiable augmentation; several batches can share one draw.
 
 Zhao & Bilen, "Dataset Condensation with Differentiable Siamese Augmentation",
-2021, arXiv 2102.08259: the same operation with the same parameters on the real
-and on the synthetic batch, gradients flowing through it to the samples. A draw
-is a value here, so siamese use is to apply one draw twice:
+2021, arXiv 2102.08259: the same operation with the same parameters is applied
+to the real and to the synthetic batch, and gradients flow through it to the
+samples. Here a draw is a value, so siamese augmentation applies one draw twice:
 
     parameters = augmentation.draw(key, images.shape, 1)
     augmentation.apply(parameters, real), augmentation.apply(parameters, images)
 
 Every operation acts in model space, where 0 is the mean of the data, and fills
-what it vacates with 0. Images are [B, H, W, C]; parameters have one row for
-all images of a batch or one row an image. Crop and scale move rows and columns
+vacated pixels with 0. Images are [B, H, W, C]; parameters have one row for all
+images of a batch, or one row per image. Crop and scale move rows and columns
 independently, so they are two small matrix products, as are their derivatives.
 """
 
@@ -32,7 +32,7 @@ class Augmentation(NamedTuple):
 
   Attributes:
     draw: `(key, shape [B, H, W, C], rows) -> parameters`; `rows` is 1 for one
-      draw that all images share (siamese), or B for one draw an image.
+      draw that all images share (siamese), or B for one draw per image.
     apply: `(parameters, images) -> images`, affine in the images.
   """
 
@@ -78,7 +78,7 @@ def color() -> Augmentation:
 
 
 def crop(ratio: float = 0.125) -> Augmentation:
-  """Shifts by whole pixels, at most `ratio` of the size each way."""
+  """Shifts by whole pixels, at most `ratio` of the size in each direction."""
 
   def draw(key, shape, rows):
     reach = np.array([_round(ratio * size) for size in shape[1:3]])
@@ -95,11 +95,11 @@ def crop(ratio: float = 0.125) -> Augmentation:
 
 
 def resized_crop(least_area: float = 0.08) -> Augmentation:
-  """Enlarges a random square part to the whole image, aspect ratio kept.
+  """Enlarges a random part of the image to the whole, keeping its aspect ratio.
 
   Args:
-    least_area: of the part, as a share of the image, in (0, 1]; areas are
-      uniform in [least_area, 1).
+    least_area: least area of the part, as a share of the image, in (0, 1];
+      areas are uniform in [least_area, 1).
   """
   if not 0 < least_area <= 1:
     raise ValueError(f"`least_area` must be in (0, 1]; got {least_area}.")
@@ -124,11 +124,11 @@ def resized_crop(least_area: float = 0.08) -> Augmentation:
 
 
 def cutout(ratio: float = 0.5) -> Augmentation:
-  """Zeroes a square of `ratio` of the side, its centre anywhere."""
+  """Zeroes a square with `ratio` of the side, centred anywhere."""
 
   def draw(key, shape, rows):
     sides = np.array([_round(ratio * size) for size in shape[1:3]])
-    # An even square has its centre between pixels: one more place for it.
+    # The centre of an even square lies between pixels: one more position.
     places = np.array(shape[1:3]) + (sides + 1) % 2
     return jax.random.randint(key, (rows, 2), 0, places)
 
@@ -147,7 +147,7 @@ def cutout(ratio: float = 0.5) -> Augmentation:
 
 
 def flip(probability: float = 0.5) -> Augmentation:
-  """Mirrors left and right. Not for digits."""
+  """Mirrors left to right. Do not use it for digits."""
 
   def draw(key, shape, rows):
     del shape
@@ -181,7 +181,7 @@ def scale(ratio: float = 1.2) -> Augmentation:
 
 
 def rotate(degrees: float = 15.0) -> Augmentation:
-  """Turns about the centre by an angle uniform in [-degrees, degrees)."""
+  """Rotates about the centre by an angle uniform in [-degrees, degrees)."""
   bound = np.deg2rad(degrees)
 
   def apply(angle, images):
@@ -197,7 +197,7 @@ def rotate(degrees: float = 15.0) -> Augmentation:
 
 
 def sequence(*augmentations: Augmentation) -> Augmentation:
-  """One after the other."""
+  """Applies augmentations one after the other."""
 
   def draw(key, shape, rows):
     if augmentations and len(shape) != 4:
@@ -218,7 +218,7 @@ def sequence(*augmentations: Augmentation) -> Augmentation:
 
 
 def one_of(*augmentations: Augmentation) -> Augmentation:
-  """One of them, the same for a whole batch, chosen uniformly in each draw."""
+  """Applies one of them, chosen uniformly per draw, to the whole batch."""
   if not augmentations:
     raise ValueError("`augmentations` must hold at least one; got none.")
   together = sequence(*augmentations)
@@ -240,9 +240,9 @@ def one_of(*augmentations: Augmentation) -> Augmentation:
 
 
 def each_one_of(*augmentations: Augmentation) -> Augmentation:
-  """One of them for each image, chosen uniformly in each draw.
+  """Applies one of them to each image, chosen uniformly in each draw.
 
-  All are computed: for the few operations of a small batch.
+  All operations are computed, so use it for few operations and small batches.
   """
   together = sequence(*augmentations)
 
@@ -273,7 +273,7 @@ OPERATIONS = {
 
 
 def dsa(strategy: str) -> Augmentation:
-  """DSA's: one operation of those named for each batch.
+  """DSA's augmentation: one of the named operations for each batch.
 
   Args:
     strategy: names of `OPERATIONS` joined by underscores, such as
@@ -289,15 +289,15 @@ def dsa(strategy: str) -> Augmentation:
 
 
 def dc(strategy: str) -> Augmentation:
-  """DC's, for evaluation alone: one operation of those named for each image.
+  """DC's augmentation, for evaluation only: one named operation per image.
 
   Zhao, Mopuri & Bilen, "Dataset Condensation with Gradient Matching", 2020,
-  arXiv 2006.05929, in its code: rotation by up to 45 degrees. Where that fills
-  with the mean of a batch, this fills with the mean of the data, and it
+  arXiv 2006.05929, as in its code, with rotation by up to 45 degrees. The code
+  fills with the mean of a batch; this fills with the mean of the data and
   interpolates bilinearly.
 
   Args:
-    strategy: names among crop, scale and rotate joined by underscores.
+    strategy: names among crop, scale and rotate, joined by underscores.
   """
   known = dict(crop=crop(), rotate=rotate(45.0), scale=scale())
   names = _names(strategy, known)
@@ -305,14 +305,14 @@ def dc(strategy: str) -> Augmentation:
 
 
 def idc(strategy: str) -> Augmentation:
-  """IDC's: flip, color and cutout always, where named, and one of the rest.
+  """IDC's augmentation: flip, color and cutout if named, and one of the rest.
 
   Kim et al., "Dataset Condensation via Efficient Synthetic-Data
   Parameterization", 2022, arXiv 2205.14959: flip, then color, then one of crop,
   scale and rotate, then cutout.
 
   Args:
-    strategy: as for `dsa`.
+    strategy: as in `dsa`.
   """
   names = _names(strategy)
   either = [OPERATIONS[n]() for n in ("crop", "scale", "rotate") if n in names]
@@ -358,12 +358,12 @@ def _centred(size: int) -> Array:
 
 
 def _resample(images: Array, source: Callable[[int, int], Array]) -> Array:
-  """Bilinear resampling where rows and columns move independently.
+  """Resamples bilinearly; rows and columns move independently.
 
   Args:
     images: [B, H, W, C].
-    source: `(size, axis) -> [1 or B, size]`, where each row or column comes
-      from, in pixels.
+    source: `(size, axis) -> [1 or B, size]`, the position, in pixels, that each
+      row or column comes from.
   """
 
   def weights(axis):
@@ -377,7 +377,7 @@ def _resample(images: Array, source: Callable[[int, int], Array]) -> Array:
 
 
 def _bilinear(images: Array, rows: Array, columns: Array) -> Array:
-  """Values at fractional places [1 or B, H, W]; zero outside the image."""
+  """Values at fractional positions [1 or B, H, W]; zero outside the image."""
   size, height, width, channels = images.shape
   top, left = jnp.floor(rows), jnp.floor(columns)
   pixels = images.reshape(size, height * width, channels)

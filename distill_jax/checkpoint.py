@@ -1,17 +1,17 @@
-"""Resumable state of a run: the last few states, each one file.
+"""Checkpoints of a run: the last few states, each in one file.
 
-A state is any pytree of arrays, typed PRNG keys among them. What is stored is
-its leaves by path; `restore` pours them into the structure of a state that the
+A state is any pytree of arrays, including typed PRNG keys. Its leaves are
+stored by path. `restore` fills them into the structure of a state that the
 program has built anew, so no class is ever read from disk, and a state of
-another run is refused by the name of the leaf that differs.
+another run is refused with the name of the leaf that differs.
 
-A safetensors file of our own rather than orbax's `CheckpointManager`, which was
-tried first (0.12.8): it restores types well, but it returned an array with a
-flipped bit as sound, refuses arrays of size zero (a set without step sizes) and
-then holds the process for 300 s, and tells a full disk in pages of tracebacks
-from its threads. A save here is synchronous: for 100 images of 28x28 with Adam
-(1 MB) 9 to 31 ms on two busy cores, mostly the disk; orbax's asynchronous one
-blocked for 11 to 37 ms. Leaves must be addressable from this process.
+The files are safetensors. Orbax's `CheckpointManager` (0.12.8) was tried first.
+It restores types well, but it accepted an array with a flipped bit, refuses
+arrays of size zero (a set without step sizes) and then holds the process for
+300 s, and reports a full disk by pages of tracebacks from its threads. Saving
+here is synchronous: for 100 images of 28x28 with Adam (1 MB) it takes 9 to 31
+ms on two busy cores, mostly for the disk; orbax's asynchronous saving blocked
+for 11 to 37 ms. Leaves must be addressable from this process.
 """
 
 import re
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
@@ -30,21 +31,23 @@ _NAME = re.compile(r"step_(\d{9,})\.safetensors")
 
 
 class Checkpoints:
-  """The newest states of one run in a folder of their own.
+  """The latest states of one run, in a folder of their own.
 
-  A process that is killed during a save leaves the states before it intact.
+  If a process is killed during a save, earlier states stay intact.
   """
 
   def __init__(self, directory, *, keep: int = 2):
-    """Opens the folder, making it where it is missing.
+    """Opens the folder, and creates it if it is missing.
 
     Args:
-      directory: of this run alone; what a killed save left there is removed.
-      keep: states kept, at least 1. With 2, a damaged file costs one interval.
+      directory: a folder of this run only; remains of a killed save are
+        removed.
+      keep: number of states kept, at least 1. With 2, a damaged file costs one
+        interval.
 
     Raises:
       ValueError: `keep` is below 1.
-      WorkdirError: the folder cannot be made.
+      WorkdirError: the folder cannot be created.
     """
     if keep < 1:
       raise ValueError(f"`keep` must be at least 1; got {keep}.")
@@ -62,15 +65,15 @@ class Checkpoints:
       step: int,
       state: PyTree,
       extra: dict[str, Any] | None = None) -> None:
-    """Writes a state and forgets the oldest.
+    """Writes a state and deletes the oldest.
 
     Args:
-      step: outer updates made; a state of the same step is replaced.
+      step: number of outer steps made; a state of the same step is replaced.
       state: pytree of arrays and typed keys.
-      extra: JSON values to keep beside it.
+      extra: JSON values to store with it.
 
     Raises:
-      WorkdirError: the disk refused; the states before are untouched.
+      WorkdirError: the disk did not accept the file; earlier states are intact.
     """
     tensors, keys = _to_tensors(state)
     document = {"step": step, "keys": keys, "extra": extra or {}}
@@ -90,18 +93,19 @@ class Checkpoints:
     return steps[-1] if steps else None
 
   def restore(self, step: int, like: PyTree) -> PyTree:
-    """Reads the state of a step, or of the newest sound one before it.
+    """Reads the state of a step, or the newest valid one before it.
 
     Args:
       step: a step that was saved.
-      like: a state of the same run, whose structure, shapes, types and
-        placement on devices the result takes; its values are ignored.
+      like: a state of the same run. The result has its structure, shapes, types
+        and placement on devices; its values are ignored.
 
     Returns:
-      The state, bit for bit. A damaged file is passed over with a warning.
+      The state, bit for bit. A damaged file is skipped with a warning.
 
     Raises:
-      WorkdirError: no sound state up to `step`, or one of another run.
+      WorkdirError: there is no valid state up to `step`, or it belongs to
+        another run.
     """
     failures = []
     for found in reversed([s for s in self._steps() if s <= step]):
@@ -119,14 +123,14 @@ class Checkpoints:
         "Start again in an empty folder.")
 
   def sound(self, step: int, like: PyTree) -> PyTree | None:
-    """Reads the state of this very step; None if it is missing or damaged.
+    """Reads the state of exactly this step; None if it is missing or damaged.
 
     Args:
-      step: of the state.
+      step: step of the state.
       like: as in `restore`.
 
     Raises:
-      WorkdirError: a state of another run.
+      WorkdirError: the state belongs to another run.
     """
     if step not in self._steps():
       return None
@@ -138,10 +142,10 @@ class Checkpoints:
     return _from_tensors(tensors, document["keys"], like)
 
   def extra(self, step: int) -> dict[str, Any]:
-    """What `save` was given as `extra`.
+    """Returns the `extra` values of a saved step.
 
     Raises:
-      WorkdirError: no sound state of that step.
+      WorkdirError: there is no valid state of that step.
     """
     try:
       return self._read(step)[1]["extra"]
@@ -170,8 +174,7 @@ class Checkpoints:
 
 
 def _is_key(leaf) -> bool:
-  return jax.dtypes.issubdtype(
-      getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key)
+  return jnp.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key)
 
 
 def _named_leaves(tree: PyTree):
@@ -180,7 +183,7 @@ def _named_leaves(tree: PyTree):
 
 
 def _to_tensors(state: PyTree):
-  """Leaves by path, and the generators of those that are keys."""
+  """Leaves by path, and the generator of each leaf that is a key."""
   leaves = _named_leaves(state)
   keys = {n: str(jax.random.key_impl(x)) for n, x in leaves if _is_key(x)}
   data = {n: jax.random.key_data(x) if n in keys else x for n, x in leaves}
@@ -188,7 +191,7 @@ def _to_tensors(state: PyTree):
 
 
 def _from_tensors(tensors, keys: dict[str, str], like: PyTree) -> PyTree:
-  """The inverse, after checking that `like` is of the same kind."""
+  """The inverse of `_to_tensors`; checks that `like` has the same leaves."""
   found, wanted = _kinds(tensors, keys), _kinds(*_to_tensors(like))
   for name in sorted(set(found) | set(wanted)):
     if found.get(name) != wanted.get(name):
@@ -202,7 +205,7 @@ def _from_tensors(tensors, keys: dict[str, str], like: PyTree) -> PyTree:
 
 
 def _kinds(tensors, keys: dict[str, str]) -> dict[str, str]:
-  """Type, shape and, of a key, generator of each leaf."""
+  """Type, shape and, for a key, the generator of each leaf."""
   return {
       name: f"{tensor.dtype.name} {tensor.shape} {keys.get(name, '')}".strip()
       for name, tensor in tensors.items()
@@ -210,14 +213,15 @@ def _kinds(tensors, keys: dict[str, str]) -> dict[str, str]:
 
 
 def _as(leaf, data: np.ndarray):
-  """`data` as the kind of array that `leaf` is.
+  """Converts `data` to the kind of array that `leaf` is.
 
-  On its devices where it is bound to some; else JAX is free to choose.
+  It is placed on the leaf's devices, if these are fixed.
   """
   if not isinstance(leaf, jax.Array):
     return data if isinstance(leaf, np.ndarray) else type(leaf)(data)
   where = leaf.sharding if leaf.committed else None
   if not _is_key(leaf):
     return jax.device_put(data, where)
-  key = jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+  key = jax.random.wrap_key_data(
+      jnp.asarray(data), impl=jax.random.key_impl(leaf))
   return jax.device_put(key, where)

@@ -1,12 +1,13 @@
-"""The devices over which independent work is shared out.
+"""The devices among which independent work is divided.
 
-`on_devices` says which; `parallel.batch_map` shares its items out over them.
+`on_devices` chooses them; `parallel.batch_map` divides its items among them.
 """
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import cache, wraps
+from typing import Any
 
 import jax
 import numpy as np
@@ -22,18 +23,19 @@ _found: ContextVar[dict[str, int] | None] = ContextVar("shares", default=None)
 
 @contextlib.contextmanager
 def on_devices(devices: int | str | Mesh | None = "all") -> Iterator[None]:
-  """Context in which independent work is shared out over devices.
+  """A context in which independent work is divided among devices.
 
-  It holds for this thread, and for programs that are traced in it: a function
-  that was jitted and called before is not shared out.
+  It applies to this thread, and to programs that are traced in it. A function
+  that was jitted and called before is not divided.
 
   Args:
-    devices: "all"; how many, the first ones of all processes; a `jax` mesh,
-      whose devices are taken in their order; or None, which changes nothing.
+    devices: "all"; a number, for the first devices of all processes; a `jax`
+      mesh, whose devices are used in their order; or None, which changes
+      nothing.
 
   Raises:
-    ConfigError: a number that is no device count of this machine, or a mesh of
-      one device that is not the first.
+    ConfigError: the number is not a possible device count of this machine, or a
+      mesh has one device which is not the first.
 
   Example:
     with devices.on_devices():
@@ -48,7 +50,7 @@ def on_devices(devices: int | str | Mesh | None = "all") -> Iterator[None]:
 
 @contextlib.contextmanager
 def unshared() -> Iterator[None]:
-  """Context in which nothing is shared out, within one of `on_devices`."""
+  """A context, within `on_devices`, in which nothing is divided."""
   token = _mesh.set(None)
   try:
     yield
@@ -57,39 +59,42 @@ def unshared() -> Iterator[None]:
 
 
 def num_shards() -> int:
-  """Devices over which a `batch_map` that is traced now shares its items."""
+  """Number of devices among which a `batch_map` traced now is divided."""
   mesh = _mesh.get()
   axes = jax.sharding.get_abstract_mesh().axis_types
   return 1 if mesh is None or AxisType.Manual in axes else mesh.size
 
 
 def jitted(f: Callable, *, static_argnames: str | tuple[str, ...] = ()):
-  """`jax.jit`, with a program for each set of devices.
+  """`jax.jit` that compiles one program for each set of devices.
 
-  For functions that outlive a context of `on_devices`. All devices get all
-  results.
+  It is for functions that outlive a context of `on_devices`. All devices get
+  all results.
   """
 
   @cache
   def program(mesh):
-    out = {} if mesh is None else dict(out_shardings=_replicated(mesh))
+    out: dict[str, Any] = {}
+    if mesh is not None:
+      out["out_shardings"] = _replicated(mesh)
     return jax.jit(f, static_argnames=static_argnames, **out)
 
-  @wraps(f)
   def run(*args, **options):
     return program(_mesh.get())(*args, **options)
 
-  run.lower = lambda *args, **options: program(_mesh.get()).lower(
+  same: Any = wraps(f)(run)
+  same.lower = lambda *args, **options: program(_mesh.get()).lower(
       *args, **options)
-  return run
+  return same
 
 
 @contextlib.contextmanager
 def watching_shares() -> Iterator[dict[str, int]]:
-  """Collects what is shared out by programs that are traced in this context.
+  """Collects what programs traced in this context divide among devices.
 
   Yields:
-    Numbers of items by what they are, filled as programs are traced.
+    A dict of numbers of items by what they are; it is filled while programs are
+    traced.
   """
   shares: dict[str, int] = {}
   token = _found.set(shares)
@@ -97,18 +102,18 @@ def watching_shares() -> Iterator[dict[str, int]]:
     yield shares
   finally:
     _found.reset(token)
-    for items, size in shares.items():  # for those who watch from further out
+    for items, size in shares.items():  # also reports to an outer context
       shared_out(items, size)
 
 
 def shared_out(items: str, size: int) -> None:
-  """Tells `watching_shares` of items that a program shares out."""
+  """Reports items that a program divides to `watching_shares`."""
   if (shares := _found.get()) is not None:
     shares[items] = max(size, shares.get(items, 0))
 
 
 def line(shares: Mapping[str, int]) -> str:
-  """What a program shares out over the devices at hand, in a sentence."""
+  """A sentence on what a program divides among the current devices."""
   if not shares:
     return (
         f"{num_shards()} devices: a step of this method has nothing "
@@ -118,11 +123,11 @@ def line(shares: Mapping[str, int]) -> str:
 
 
 def sharded(f: Callable) -> Callable:
-  """`f` of arrays, each device with its share of their rows.
+  """Applies `f` to arrays with each device computing its share of the rows.
 
   Args:
-    f: of a pytree of arrays whose leading axes are multiples of `num_shards`,
-      which must be more than one; it returns such a pytree.
+    f: function of a pytree of arrays, returning such a pytree. Their leading
+      axes are multiples of `num_shards`, which must be more than one.
   """
   spec = PartitionSpec(_AXIS)
   return jax.shard_map(
@@ -130,8 +135,9 @@ def sharded(f: Callable) -> Callable:
 
 
 def everywhere(tree: PyTree) -> PyTree:
-  """The same arrays, whole on each of the devices at hand."""
-  return jax.lax.with_sharding_constraint(tree, _replicated(_mesh.get()))
+  """The same arrays, complete on each of the current devices."""
+  mesh: Any = _mesh.get()
+  return jax.lax.with_sharding_constraint(tree, _replicated(mesh))
 
 
 def _replicated(mesh: Mesh) -> NamedSharding:
@@ -139,7 +145,7 @@ def _replicated(mesh: Mesh) -> NamedSharding:
 
 
 def _mesh_of(wanted: int | str | Mesh) -> Mesh | None:
-  """The devices along one axis; None for the first one alone."""
+  """The devices as a mesh with one axis; None for the first device only."""
   known = np.array(jax.devices())
   if isinstance(wanted, Mesh):
     chosen = wanted.devices.reshape(-1)

@@ -10,6 +10,7 @@ with Distribution Matching", 2021, arXiv 2110.04181, equation 4.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -130,7 +131,8 @@ def characteristic(amplitude: float = 0.5) -> Callable:
 
 
 def _total(distance, real: PyTree, synthetic: PyTree) -> Array:
-  return sum(jax.tree.leaves(jax.tree.map(distance, real, synthetic)))
+  total: Any = sum(jax.tree.leaves(jax.tree.map(distance, real, synthetic)))
+  return total
 
 
 def _cosine(a: Array, b: Array) -> Array:

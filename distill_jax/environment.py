@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform as system
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -80,7 +81,8 @@ def in_bytes(number: int) -> str:
 
 def platform() -> str:
   """The platform a computation traced now will run on: 'cpu', 'gpu', ..."""
-  device = jax.config.jax_default_device
+  config: Any = jax.config  # has settings as attributes
+  device = config.jax_default_device
   if device is None:
     return jax.default_backend()
   return device if isinstance(device, str) else device.platform

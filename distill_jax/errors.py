@@ -1,8 +1,8 @@
-"""Errors a user can mend: one line with argument, rule, value and remedy.
+"""Errors that a user can correct: one line with argument, rule, value, remedy.
 
-Functions given a bad argument raise `ValueError`; the classes below are its
-special cases for things that come from outside a program. A launcher prints
-either as a single line and exits with code 2.
+Functions with a bad argument raise `ValueError`. The classes below are special
+cases of it, for things that come from outside the program. A launcher prints
+any of them as a single line and exits with code 2.
 """
 
 
@@ -23,11 +23,11 @@ class ConfigError(ValueError):
 
 
 def plain(value, most: int = 60) -> str:
-  """A text from elsewhere in one short line, without control characters.
+  """A text from elsewhere as one short line without control characters.
 
   Args:
-    value: any; an error gives its message, or its kind.
-    most: characters that stay; "…" stands for the others.
+    value: any value; for an error, its message or else its type is used.
+    most: maximal number of characters; "…" marks what was cut.
   """
   text = str(value)
   if isinstance(value, Exception) and not text:
@@ -39,7 +39,7 @@ def plain(value, most: int = 60) -> str:
 
 
 def shown(value, most: int = 40) -> str:
-  """A value as Python writes it, cut."""
+  """A value as Python writes it, cut to a length."""
   return plain(repr(value), most)
 
 
@@ -51,15 +51,13 @@ def listed(values, most: int = 4, length: int = 30) -> str:
 
 def require(holds, name: str, rule: str, value) -> None:
   """Refuses a distilled set that breaks a rule.
-
-  Args:
-    holds: whether it keeps the rule.
-    name: of the field.
-    rule: what follows "must".
-    value: what was found.
+    holds: whether the set keeps the rule.
+    name: name of the field.
+    rule: the text that follows "must".
+    value: the value that was found.
 
   Raises:
-    ArtifactError: it does not hold.
+    ArtifactError: the rule does not hold.
   """
   if not holds:
     raise ArtifactError(f"`{plain(name)}` must {rule}; got {plain(value, 80)}.")

@@ -70,7 +70,7 @@ def export(
   Example:
     dd.export(made, "set.npz")
   """
-  writers = {".npz": _npz, ".png": _png}
+  writers = {".npz": _npz, ".png": picture}
   suffix = Path(path).suffix.lower()
   if not suffix:
     return _folder(artifact, Path(path), report, licence)
@@ -186,18 +186,36 @@ def _npz(artifact: Artifact) -> bytes:
   return content.getvalue()
 
 
-def _png(artifact: Artifact) -> bytes:
+def picture(
+    artifact: Artifact,
+    *,
+    most: int | None = None,
+    side: int | None = None) -> bytes:
+  """The grid of `export(artifact, "set.png")` as the bytes of a PNG file.
+
+  Args:
+    artifact: of images.
+    most: samples that are drawn, as many of each class; by default all.
+    side: pixels of an image at most; of larger ones every second, third, ...
+      pixel is drawn. By default all are.
+
+  Raises:
+    ValueError: no images of 1 or 3 channels.
+  """
   images = to_pixels(artifact)
   if images.shape[-1] not in (1, 3):
     raise ValueError(
         "`artifact` must hold images of 1 or 3 channels for a .png; got "
         f"{images.shape[-1]}. Export it as .npz.")
-  picture = np.round(255 * _grid(images, _rows(artifact))).astype(np.uint8)
-  height, width, channels = picture.shape
+  if side is not None:
+    stride = -(-max(images.shape[1:3]) // side)
+    images = images[:, ::stride, ::stride]
+  drawn = np.round(255 * _grid(images, _rows(artifact, most))).astype(np.uint8)
+  height, width, channels = drawn.shape
   header = struct.pack(
       ">IIBBBBB", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)
   # Each line begins with its filter, 0 for none.
-  lines = np.insert(picture.reshape(height, -1), 0, 0, axis=1)
+  lines = np.insert(drawn.reshape(height, -1), 0, 0, axis=1)
   return b"\x89PNG\r\n\x1a\n" + b"".join(
       _chunk(name, content)
       for name, content in ((b"IHDR", header),
@@ -213,14 +231,16 @@ def _chunk(name: bytes, content: bytes) -> bytes:
       struct.pack(">I", zlib.crc32(whole)))
 
 
-def _rows(artifact: Artifact) -> list[np.ndarray]:
-  """Samples of each row of the picture."""
+def _rows(artifact: Artifact, most: int | None) -> list[np.ndarray]:
+  """Samples of each row of the picture, at most so many in all."""
   used = np.asarray(artifact.order).ravel()
   used = used[np.sort(np.unique(used, return_index=True)[1])]
   # One column says the second class above 1/2, or above 0 as a logit.
   of = classes_of_labels if artifact.label_space == "raw" else classes_of
   classes = np.asarray(of(np.asarray(artifact.labels)))[used]
   rows = [used[classes == name] for name in np.unique(classes)]
+  if most is not None:
+    rows = [row[:max(1, most // len(rows))] for row in rows[:most]]
   if all(len(row) == 1 for row in rows):
     rows = [np.concatenate(rows)]
   return [

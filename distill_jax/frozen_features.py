@@ -1,37 +1,38 @@
 """Sets of features in closed form, for a ridge probe on a frozen network.
 
-The probe sees the data only through G and B (`moments`); each function below
-makes a few points from which the same probe, or one near it, is fitted:
+The probe depends on the data only through the sums G and B (see `moments`).
+Each function below makes a few points to which the same probe is fitted, or
+nearly the same:
 
     argmin_W  sum_i w_i |(z_i - m)' W + offset - y_i|^2 + lam_s |W|^2
 
-(`probe_set`). The means are taken off first, and stored with the set: a
+(`probe_set`). The means are subtracted first and stored with the set, because a
 constant feature would have to be 1 in every point. Below, labels of soft sets
-are less the mean of the real ones.
+have the mean of the real labels subtracted.
 
-  function                    points       labels  the probe is that of all data
+  function                    points       labels  equals the probe of all data
   sufficient_statistics_set   rank G <= D  soft    for every ridge
   smallest_set                rank B < C   soft    for one ridge
   hard_labelled_points        C            hard    for one ridge, up to scale
   class_means_and_covariance  C k          hard    for every ridge, if
                                                    C (k - 1) >= rank of the
                                                    scatter within classes
-  solved_labels               any given    soft    as near as these points allow
+  solved_labels               any given    soft    as nearly as the points allow
 
 The solve for labels is that of Nguyen, Chen & Lee, "Dataset Meta-Learning from
-Kernel Ridge-Regression", 2020, arXiv 2011.00050, with a linear kernel and sums
-in the place of the target samples; here it can be pulled to hard labels. The
-others are algebra on the normal equations.
+Kernel Ridge-Regression", 2020, arXiv 2011.00050, with a linear kernel, and sums
+in place of the target samples; here it can be pulled towards hard labels. The
+other functions are algebra on the normal equations.
 
 Labels are centred; hard ones are rows of `labels.centred_rows`. Soft ones are
-any real numbers, for least squares alone: no cross-entropy takes them.
-A ridge is absolute, that of N samples; `Moments.scale` is its unit.
-Equal probes are equal for ridge regression only: a head trained otherwise on
-these points, or their nearest neighbours, promise nothing.
+any real numbers and suit least squares only, not a cross-entropy. A ridge is
+absolute, for N samples; `Moments.scale` is its unit. The probes are equal for
+ridge regression only. Nothing is promised for a head trained in another way on
+these points, or for their nearest neighbours.
 """
 
 import numpy as np
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from distill_jax.labels import label_rows
 from distill_jax.moments import Moments, check, ridge_probe
@@ -44,21 +45,21 @@ def sufficient_statistics_set(
     *,
     at_most: int | None = None,
     tolerance: float = 1e-10) -> ProbeSet:
-  """At most D points with the G and B of all data: every ridge is served.
+  """At most D points with the G and B of all data, for every ridge.
 
-  With `G = U diag(e) U'`, the points are `sqrt(e_j) u_j` and their labels
-  `B' u_j / sqrt(e_j)`.
+  With `G = U diag(e) U'`, the points are `sqrt(e_j) u_j` and their labels `B'
+  u_j / sqrt(e_j)`.
 
   Args:
-    moments: of the real data.
-    ridge: stored with the set; it also ranks directions where some are left
-      out, by `|B' u_j|^2 / (e_j + ridge)`.
-    at_most: points; None for all, and then the set is exact.
-    tolerance: directions with less than this share of the largest e_j hold
-      noise and are dropped.
+    moments: moments of the real data.
+    ridge: ridge that is stored with the set. If `at_most` leaves out
+      directions, it also ranks them, by `|B' u_j|^2 / (e_j + ridge)`.
+    at_most: maximal number of points; None for all, and then the set is exact.
+    tolerance: directions with less than this share of the largest e_j are noise
+      and are dropped.
 
   Returns:
-    A set of soft labels.
+    A set with soft labels.
   """
   check(moments, ridge)
   values, vectors = _spectrum(moments.gram, tolerance)
@@ -78,15 +79,17 @@ def sufficient_statistics_set(
 def smallest_set(moments: Moments, ridge: float) -> ProbeSet:
   """C - 1 points, or one for two classes, with the probe of one ridge.
 
-  Any points that span the columns of the probe W serve, by the labels
-  `(Z_s Z_s' + lam_s I) Z_s'^+ W`. Here they are the left singular vectors of
-  W, as long as the real features are on average.
+  Any points that span the columns of the probe W can be used, with the labels
+  `(Z_s Z_s' + lam_s I) Z_s'^+ W`. Here they are the left singular vectors of W,
+  scaled to the mean length of the real features.
 
   Args:
-    moments: of the real data.
-    ridge: of the probe that is kept; the set's is its share, M / N.
+    moments: moments of the real data.
+    ridge: ridge of the probe that is reproduced; that of the set is its share,
+      M / N.
 
   Returns:
+    A set with soft labels.
     A set of soft labels.
   """
   left, values, right = _singular(ridge_probe(moments, ridge).weights)
@@ -109,27 +112,27 @@ def hard_labelled_points(
 
       s = (1 + sqrt(1 - 4 lam_s w^2)) / (2 w),  w <= 1 / (2 sqrt(lam_s)).
 
-  Where lam_s is too large for that, the probe is `W / kappa` with
-  `kappa = 2 sqrt(lam_s) max(w)`; the offset is scaled alike, so that the
-  predicted classes stay those of W. The points are directions that invert the
-  probe, no typical samples.
+  If lam_s is too large for that, the probe is `W / kappa` with `kappa = 2
+  sqrt(lam_s) max(w)`; the offset is scaled alike, so that the predicted classes
+  are those of W. The points are directions that invert the probe, not typical
+  samples.
 
   Args:
-    moments: of the real data.
-    ridge: of the probe that is kept.
+    moments: moments of the real data.
+    ridge: ridge of the probe that is reproduced.
     set_ridge: lam_s, positive; by default the largest with kappa = 1.
 
   Returns:
-    A set of C points, point c of class c.
+    A set of C points; point c is of class c.
   """
   check(moments, ridge if set_ridge is None else set_ridge)
   probe = ridge_probe(moments, ridge)
   weights = probe.weights
-  if weights.shape[1] == 1:  # that of class 0 is its opposite
+  if weights.shape[1] == 1:  # the output of class 0 is the negative one
     weights = np.concatenate([-weights, weights], axis=1)
   left, values, right = _singular(weights)
   if set_ridge is None:
-    set_ridge = 1 / (4 * values[0]**2)
+    set_ridge = float(1 / (4 * values[0]**2))
   kappa = max(1.0, 2 * np.sqrt(set_ridge) * values[0])
   values = values / kappa
   root = np.sqrt(np.maximum(0.0, 1 - 4 * set_ridge * values**2))
@@ -147,26 +150,29 @@ def class_means_and_covariance(
     *,
     samples_per_class: int | None = None,
     tolerance: float = 1e-10) -> ProbeSet:
-  """k points a class with its mean, together with the scatter within classes.
+  """k points per class with its mean, and the scatter within classes.
 
-  The r directions `sqrt(e_j) u_j` of the pooled scatter are dealt out to the
-  classes; those of class c (at most k - 1) are the axes of a simplex around its
-  mean, whose points weigh n_c / k. One point a class is the class means.
+  The r directions `sqrt(e_j) u_j` of the pooled scatter are distributed to the
+  classes. Those of class c (at most k - 1) are the axes of a simplex around its
+  mean, whose points have weight n_c / k. With one point per class, the points
+  are the class means.
 
-  Too few points for all r keep the largest, and the others by their mean size
-  s alone: the ridge becomes lam + s, and what is kept has e_j - s. Left out
-  altogether, they would pass for directions in which samples never differ, and
-  the probe would lean on them.
+  If there are too few points for all r directions, the largest are kept, and
+  the others are represented by their mean size s only: the ridge becomes lam +
+  s, and the kept directions have e_j - s. If they were left out altogether, the
+  probe would treat them as directions in which samples never differ, and rely
+  on them.
 
   Args:
-    moments: of the real data.
-    ridge: of all data; that of the set, with s added where s is not 0.
+    moments: moments of the real data.
+    ridge: ridge for all data; that of the set is the same, plus s if s is not
+      0.
     samples_per_class: k; by default `1 + ceil(r / C)`, the least that is exact.
     tolerance: as in `sufficient_statistics_set`.
 
   Returns:
-    A set of C k points with hard labels, class by class, C the classes that
-    have samples.
+    A set of C k points with hard labels, class by class; C counts the classes
+    that have samples.
   """
   check(moments, ridge)
   present = np.flatnonzero(moments.counts)
@@ -214,12 +220,12 @@ def solved_labels(
   where A'A and A'Y need only G and B.
 
   Args:
-    moments: of the real data.
-    inputs: [M, D] points: real, distilled or another's.
+    moments: moments of the real data.
+    inputs: [M, D] points of any origin, such as real or distilled samples.
     classes: [M] int, their hard labels.
-    ridge: of all data; the set's is its share, M / N.
-    pull: gamma in mean diagonals of A'A, positive; the larger, the nearer are
-      the labels to the hard ones.
+    ridge: ridge for all data; that of the set is its share, M / N.
+    pull: gamma, positive, in units of the mean diagonal of A'A; the larger it
+      is, the nearer the labels are to the hard ones.
 
   Returns:
     A set of these points with soft labels.
@@ -250,20 +256,20 @@ def solved_labels(
 
 
 def _soft(moments, centred, labels, ridge, method) -> ProbeSet:
-  """A set of soft labels, from points and labels about the data's means."""
+  """A set with soft labels; points and labels are relative to the means."""
   return ProbeSet(
       moments.z_mean + centred, moments.y_mean + labels, np.ones(len(labels)),
       float(ridge), moments.z_mean, moments.y_mean, method)
 
 
 def _hard(classes, num_classes) -> np.ndarray:
-  """Centred label rows in float64, whether or not JAX has it."""
+  """Centred label rows in float64, whether or not JAX has it switched on."""
   rows = np.asarray(label_rows(classes, num_classes)).astype(np.float64)
   return rows - 1 / num_classes
 
 
 def _spectrum(matrix, tolerance):
-  """Eigenvalues [r], falling, and vectors [D, r] of a scatter matrix."""
+  """Eigenvalues [r], descending, and vectors [D, r] of a scatter matrix."""
   values, vectors = np.linalg.eigh(matrix)
   values, vectors = values[::-1], vectors[:, ::-1]
   kept = values > tolerance * values[0]
@@ -273,7 +279,7 @@ def _spectrum(matrix, tolerance):
 
 
 def _singular(weights):
-  """`U [D, r], w [r], V' [r, K]` of a probe, r its rank."""
+  """`U [D, r], w [r], V' [r, K]` of a probe; r is its rank."""
   left, values, right = np.linalg.svd(weights, full_matrices=False)
   kept = values > 1e-12 * values[0]
   if not kept.any():

@@ -1,9 +1,9 @@
-"""Where a distilled set starts: samples, labels, step sizes and their order.
+"""The start of a distilled set: samples, labels, step sizes and their order.
 
-Layout of a set of S steps with n samples each: rows are step-major, and within
-a step the classes stand in one explicit order, class-major when there are
-several samples a class (0, 0, 1, 1, ...). Step sizes are epoch-major:
-t = e * S + s.
+Layout of a set of S steps with n samples each: rows are step-major. Within a
+step the classes have one explicit order, and are class-major if there are
+several samples per class (0, 0, 1, 1, ...). Step sizes are epoch-major: t = e *
+S + s.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ from distill_jax.types import Array, Distilled, Layout, Parameterization
 
 
 def step_order(num_samples: int, num_steps: int) -> Array:
-  """[S, n] int32: which rows form each step.
+  """[S, n] int32: the rows that form each step.
 
   Raises:
     ValueError: `num_samples` is not a positive multiple of `num_steps`.
@@ -40,8 +40,8 @@ def start_classes(
     num_samples: int, num_steps: int, num_classes: int) -> np.ndarray:
   """[M] int32: the class each row starts from, in the layout above.
 
-  The classes take turns, each step going on where the one before it stopped,
-  and stand class-major within a step of more than K samples.
+  The classes are taken in turn; each step continues where the previous one
+  stopped. Within a step of more than K samples, rows are class-major.
   """
   shape = step_order(num_samples, num_steps).shape
   classes = np.arange(num_samples, dtype=np.int32).reshape(shape) % num_classes
@@ -51,14 +51,14 @@ def start_classes(
 
 
 def class_members(classes: np.ndarray, num_classes: int) -> Array:
-  """[K', m] int32, the rows of each class that occurs, in their order.
+  """[K', m] int32, the rows of each class that occurs, in ascending order.
 
   Args:
     classes: [M] int, the class of each row.
     num_classes: K.
 
   Raises:
-    ValueError: the classes that occur do so in different numbers.
+    ValueError: the classes that occur have different numbers of rows.
 
   Example:
     members = dd.class_members([0, 0, 1, 1, 2, 2], 3)  # [3, 2]
@@ -79,12 +79,12 @@ def class_members(classes: np.ndarray, num_classes: int) -> Array:
 
 
 def samples_of(rows: Array, owner: Array) -> Array:
-  """The decoded samples of label rows, for `order` and `members` alike.
+  """Replaces label rows by their decoded samples, in `order` or `members`.
 
   Args:
-    rows: [..., n] int label rows.
-    owner: [M] int, the label row of each sample, each equally often
-      (`Parameterization.owner`).
+    rows: [..., n] int, label rows.
+    owner: [M] int, the label row of each sample (`Parameterization.owner`);
+      every row must have the same number of samples.
 
   Returns:
     [..., n * M / R] int32.
@@ -97,7 +97,7 @@ def samples_of(rows: Array, owner: Array) -> Array:
 
 def present_classes(
     source: Source, num_rows: int, num_steps: int = 1) -> np.ndarray:
-  """[R] int32, as `start_classes`, of the classes that have real samples."""
+  """[R] int32, as `start_classes`, for the classes that have real samples."""
   present = source.train.present
   return present[start_classes(num_rows, num_steps, len(present))]
 
@@ -125,7 +125,7 @@ def layout(
 
 
 def raw_step_sizes(step_size: float, num: int) -> Array:
-  """[T] such that their softplus is `step_size`: log(exp(step_size) - 1)."""
+  """[T] values whose softplus is `step_size`: log(exp(step_size) - 1)."""
   if not step_size > 0:
     raise ValueError(f"`step_size` must be positive; got {step_size}.")
   raw = step_size + np.log(-np.expm1(-step_size))
@@ -146,10 +146,10 @@ def shared_labels(
     classes: np.ndarray,
     num_classes: int,
     present: np.ndarray | None = None) -> Array:
-  """One-hot rows [M, K] in which classes without a row of their own join.
+  """One-hot rows [M, K], shared with the classes that have no row of their own.
 
-  They take turns, and a row shared by several classes gives each an equal part.
-  With a row for every class these are `one_hot`.
+  These classes are assigned to rows in turn; a row that is shared by several
+  classes gives each an equal part. If every class has a row, this is `one_hot`.
 
   Args:
     classes: [M] int, the class of each row.
@@ -175,16 +175,16 @@ def real(
     key: Array, split: Split, classes: np.ndarray, per_row: int = 1) -> Array:
   """Real samples [M, ...] of the given classes, in model space.
 
-  Samples of one class are distinct, until the class is used up.
+  Samples of one class are all different, until the class is used up.
 
   Args:
     key: consumed.
     split: a `data.Split`.
     classes: [M] int, the class of each sample.
-    per_row: samples of a label row, side by side.
+    per_row: number of samples of a label row, side by side.
 
   Raises:
-    ValueError: a class has fewer samples than label rows ask of it.
+    ValueError: a class has fewer samples than label rows.
   """
   counts = np.asarray(split.counts)
   count_wanted(split, classes[::per_row])
@@ -200,15 +200,15 @@ def real(
 def count_wanted(
     split: Split, classes: np.ndarray,
     class_names: Sequence[str] = ()) -> np.ndarray:
-  """[K] rows that ask for each class, of which a split must have as many.
+  """[K] number of rows per class; the split must have as many samples.
 
   Args:
     split: a `data.Split`.
     classes: [M] int, the class of each row.
-    class_names: K names for the message.
+    class_names: K names, for the message.
 
   Raises:
-    ValueError: a class has fewer samples than rows ask of it.
+    ValueError: a class has fewer samples than rows.
   """
   counts = np.asarray(split.counts)
   wanted = np.bincount(classes, minlength=len(counts))
@@ -226,15 +226,17 @@ def start(
     key: Array, inputs: Array, labels: Array,
     parameterization: Parameterization, *, step_size: float | None,
     num_inner_steps: int) -> Distilled:
-  """A `Distilled` from inputs, label rows [R, K] and one step size.
+  """Makes a `Distilled` from inputs, label rows [R, K] and one step size.
 
   Args:
     key: consumed.
-    inputs: [R * r, ...], as many a row as the parameterization takes.
+    inputs: [R * r, ...]; r is the number of inputs that the parameterization
+      takes per row.
     labels: [R, K].
     parameterization: makes codes of the inputs.
-    step_size: where every inner step size starts; None for a method without.
-    num_inner_steps: T, the number of step sizes.
+    step_size: initial value of every inner step size; None for a method without
+      step sizes.
+    num_inner_steps: T, number of step sizes.
   """
   wanted = len(labels) * parameterization.inputs_per_row
   if len(inputs) != wanted:
@@ -260,20 +262,22 @@ def from_drawn(
     num_epochs: int = 1,
     step_size: float | None = None,
     labels: Array | None = None) -> Distilled:
-  """A set that starts from whatever inputs are drawn for its classes.
+  """Makes a set that starts from inputs which are drawn for its classes.
 
-  They are the classes that have samples in `source.train`.
+  Only classes with samples in `source.train` are used.
 
   Args:
     key: consumed.
     source: a `data.Source`.
     parameterization: how the samples are stored.
-    draw: `(key, classes [R * r]) -> inputs [R * r, ...]` in model space, r of
-      them for each label row, as many as the parameterization takes.
-    num_samples: label rows R; may be below the number of classes.
+    draw: `(key, classes [R * r]) -> inputs [R * r, ...]` in model space; r is
+      the number of inputs that the parameterization takes per label row.
+    num_samples: R, number of label rows; it may be less than the number of
+      classes.
     num_steps: S; `num_samples` must be a multiple of it.
     num_epochs: E; there are E * S inner steps.
-    step_size: where every inner step size starts; None for a method without.
+    step_size: initial value of every inner step size; None for a method without
+      step sizes.
     labels: [R, K]; by default one-hot rows of the start classes.
   """
   check_key(key)
@@ -296,7 +300,7 @@ def from_drawn(
 
 
 def _from(draw: Callable) -> Callable[..., Distilled]:
-  """A start by `draw(key, source, classes [n], per_row) -> inputs [n, ...]`."""
+  """Makes a start of `draw(key, source, classes [n], per_row) -> [n, ...]`."""
 
   def begin(
       key: Array,
@@ -328,7 +332,7 @@ def _from(draw: Callable) -> Callable[..., Distilled]:
 
 @_from
 def from_noise(key, source, classes, per_row):
-  """Standard normal inputs; arguments as of `from_drawn`.
+  """Starts from standard normal inputs; arguments as in `from_drawn`.
 
   Example:
     start = dd.from_noise(key, source, dd.pixels(), num_samples=6)
@@ -339,7 +343,7 @@ def from_noise(key, source, classes, per_row):
 
 @_from
 def from_real(key, source, classes, per_row):
-  """Random real samples of each class; arguments as of `from_drawn`.
+  """Starts from random real samples of each class; arguments: `from_drawn`.
 
   Example:
     start = dd.from_real(key, source, dd.pixels(), num_samples=6)
@@ -350,10 +354,10 @@ def from_real(key, source, classes, per_row):
 
 @_from
 def from_class_means(key, source, classes, per_row):
-  """The mean of each class, plus a little noise so that rows of one class part.
+  """Starts from the mean of each class, plus a little noise.
 
-  Its standard deviation is a hundredth, in model space. Arguments as of
-  `from_drawn`.
+  The noise has a standard deviation of 0.01 in model space, so that rows of one
+  class become different. Arguments as in `from_drawn`.
   """
   del per_row
   means = selection.class_mean(source.train, classes)[0]
@@ -362,13 +366,13 @@ def from_class_means(key, source, classes, per_row):
 
 @_from
 def from_kmeans(key, source, classes, per_row):
-  """Centroids of each class, by k-means; arguments as of `from_drawn`."""
+  """Starts from k-means centroids of each class; arguments: `from_drawn`."""
   del per_row
   return selection.kmeans(key, source.train, classes, 1)[0]
 
 
 @_from
 def from_herding(key, source, classes, per_row):
-  """Real samples chosen by herding; arguments as of `from_drawn`."""
+  """Starts from real samples chosen by herding; arguments: `from_drawn`."""
   del key, per_row
   return selection.herding(source.train, classes)[0]

@@ -1,16 +1,16 @@
 """The inner loop: training a network on a distilled set, step by step.
 
-`train_in_order` is the loop that meta-gradients run through and the loop by
-which a finished set is used, so both are this one function. Step t trains on
-the samples `order[t mod S]` with the step size `step_sizes[t]` (Wang et al.,
-"Dataset Distillation", 2018, arXiv 1811.10959, algorithm 1):
+Meta-gradients go through `train_in_order`, and finished sets are used by it, so
+that both are the same training. Step t trains on the samples `order[t mod S]`
+with the step size `step_sizes[t]` (Wang et al., "Dataset Distillation", 2018,
+arXiv 1811.10959, algorithm 1):
 
     theta_{t+1} = theta_t - eta_t u( grad_theta l(f(x_s; theta_t), y_s) )
 
-with u the identity for plain gradient descent. `train_epochs` is ordinary
-training on shuffled batches, as the DC family trains on a set (Zhao et al.,
-"Dataset Condensation with Gradient Matching", 2020, arXiv 2006.05929), and
-`train_epoch_on` one pass over real data.
+where u is the identity for plain gradient descent. `train_epochs` is ordinary
+training on shuffled batches, as DC and related methods use it (Zhao et al.,
+"Dataset Condensation with Gradient Matching", 2020, arXiv 2006.05929).
+`train_epoch_on` is one pass over real data.
 """
 
 import jax
@@ -41,22 +41,22 @@ def train_in_order(
   """Trains on the steps of a distilled set in their order.
 
   Args:
-    key: consumed; a fresh child for each step's augmentation and dropout, the
-      same in recomputation.
-    network: what is trained.
+    key: consumed; each step has a child key for augmentation and dropout, which
+      is the same when the step is recomputed.
+    network: the network that is trained.
     variables: theta_0, with the key `params`.
     samples: inputs [M, ...], labels [M, K], step_sizes [T].
     order: [S, n] int, the samples of each step; T must be a multiple of S.
-    optimizer: turns a gradient into a direction before it is multiplied by
+    optimizer: turns a gradient into a direction, which is then multiplied by
       the step size (`optax.trace(0.9)` is momentum); plain gradient descent by
       default. Its update must be differentiable.
-    augmentation: of each step's samples, one draw an image.
+    augmentation: augmentation of each step's samples, one draw per image.
     loss: `(logits [n, K], labels [n, K]) -> scalar`, a mean over rows.
-    remat: recompute a step's activations on the way back, so that a
-      differentiated loop keeps the weights of every step and the activations
-      of one.
-    freeze: take the weights at which each gradient is evaluated as constants
-      when the loop is differentiated, see `objectives.mtt`.
+    remat: whether to recompute a step's activations in the backward pass. A
+      differentiated loop then stores the weights of every step, but the
+      activations of only one.
+    freeze: whether differentiation treats the weights at which each gradient is
+      evaluated as constants, see `objectives.mtt`.
 
   Returns:
     The trained variables.
@@ -104,23 +104,24 @@ def train_epochs(
     augmentation: Augmentation | None = None,
     mixing: Mixing | None = None,
     loss: Loss = cross_entropy) -> PyTree:
-  """Trains on shuffled batches, every sample once an epoch.
+  """Trains on shuffled batches; every sample is used once per epoch.
 
-  The last batch of an epoch holds what is left over. Training in two calls
-  starts the optimizer's state anew in the second, as the DC family's recipes do
-  when they lower the step size.
+  The last batch of an epoch may be smaller. A second call starts with a new
+  optimizer state, as in the recipes of DC and related methods, which lower the
+  step size in this way.
 
   Args:
     key: consumed.
-    network: what is trained.
-    variables: where training starts.
+    network: the network that is trained.
+    variables: variables at the start.
     inputs: [M, ...] in model space.
     labels: [M, K].
-    optimizer: any; its step size included.
-    num_epochs: passes over the samples; 0 is none.
+    optimizer: any optimizer, including its step size.
+    num_epochs: number of passes over the samples; 0 for none.
     batch_size: B; at most M is used.
-    augmentation: of each batch: one operation a batch, one draw an image.
-    mixing: of each batch after that, and of its labels; see `mixing`.
+    augmentation: augmentation of each batch: one operation per batch, one draw
+      per image.
+    mixing: mixing of each augmented batch and its labels; see `mixing`.
     loss: `(logits [B, K], labels [B, K]) -> scalar`, a mean over rows.
 
   Returns:
@@ -180,19 +181,19 @@ def train_epoch_on(
     gradient_rule: GradientRule = plain) -> tuple[PyTree, PyTree]:
   """One pass over a split of real data, in a new order.
 
-  Samples beyond a whole number of batches sit out.
+  Samples beyond a whole number of batches are left out.
 
   Args:
     key: consumed.
-    variables: where training starts.
-    state: of the optimizer.
-    split: real data, a `data.Split`; encoded inside.
-    network: what is trained.
-    optimizer: any; its step size included.
-    batch_size: B, at most the split.
-    num_steps: batches of the pass, the first of its order; by default all.
-    augmentation: of each batch, one draw an image.
-    mixing: of each batch and its labels after that.
+    variables: variables at the start.
+    state: state of the optimizer.
+    split: real data, a `data.Split`; it is encoded here.
+    network: the network that is trained.
+    optimizer: any optimizer, including its step size.
+    batch_size: B, at most the size of the split.
+    num_steps: number of batches of the pass; by default all.
+    augmentation: augmentation of each batch, one draw per image.
+    mixing: mixing of each augmented batch and its labels.
     gradient_rule: see `training_step`.
 
   Returns:
@@ -239,22 +240,21 @@ def training_step(
     gradient_rule: GradientRule = plain) -> tuple[PyTree, PyTree, Array]:
   """One update on one batch.
 
-  The gradient is taken in pieces that suit the machine
-  (`parallel.mean_in_pieces`), except where the network keeps statistics of a
-  batch.
+  The gradient is computed in pieces that suit the machine
+  (`parallel.mean_in_pieces`), unless the network keeps batch statistics.
 
   Args:
     key: consumed.
-    network: what is trained.
+    network: the network that is trained.
     variables: its weights and statistics.
-    state: of the optimizer.
+    state: state of the optimizer.
     inputs: [B, ...] in model space.
     labels: [B, K].
-    optimizer: any; its step size included.
-    augmentation: of the batch, one draw an image.
-    mixing: of the batch and its labels after that.
+    optimizer: any optimizer, including its step size.
+    augmentation: augmentation of the batch, one draw per image.
+    mixing: mixing of the augmented batch and its labels.
     loss: `(logits [B, K], labels [B, K]) -> scalar`, a mean over rows.
-    gradient_rule: what of the batch's gradient is followed; see `flatness`.
+    gradient_rule: how the batch's gradient is used; see `flatness`.
 
   Returns:
     Variables and state after the update, and the loss before it.
@@ -305,23 +305,23 @@ def differentiable_gradient(
     labels: Array,
     *,
     loss: Loss = cross_entropy) -> tuple[PyTree, PyTree]:
-  """Gradient on one batch, for steps that are differentiated themselves.
+  """The gradient on one batch, for steps that are themselves differentiated.
 
-  It is taken in pieces that suit the machine and may be differentiated any
-  number of times (`parallel.mean_of_pieces`), except where the network keeps
-  statistics of a batch, which is then taken whole.
+  It is computed in pieces that suit the machine, and can be differentiated any
+  number of times (`parallel.mean_of_pieces`). If the network keeps batch
+  statistics, the batch is taken whole.
 
   Args:
     key: consumed.
-    network: what is trained.
-    variables: where the gradient is evaluated.
+    network: the network that is trained.
+    variables: variables at which the gradient is evaluated.
     inputs: [n, ...] in model space.
     labels: [n, K].
     loss: `(logits [n, K], labels [n, K]) -> scalar`, a mean over rows.
 
   Returns:
     The gradient with respect to `params`, and the variables with the statistics
-    that this batch leaves.
+    after this batch.
   """
 
   def gradient_on(key, x, y):
@@ -346,12 +346,12 @@ def differentiable_gradient(
 
 
 def keeps_statistics(variables: PyTree) -> bool:
-  """Whether a network has more than weights, such as batch statistics."""
+  """Whether a network has other variables than weights, such as statistics."""
   return bool(jax.tree.leaves({**variables, "params": ()}))
 
 
 def check_steps(shape: tuple[int, ...], num_batches: int) -> int:
-  """T, after checking that it is a whole number of epochs over S steps."""
+  """Returns T; checks that it is a whole number of epochs over S steps."""
   if len(shape) != 1 or not shape[0] or shape[0] % num_batches:
     raise ValueError(
         "`step_sizes` must have shape [T] with T a multiple of the "

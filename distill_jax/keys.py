@@ -1,6 +1,7 @@
 """Random keys that users give."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from distill_jax.errors import ConfigError
@@ -17,8 +18,7 @@ def check_key(key, name: str = "key") -> None:
     ConfigError: anything but a typed key or the two numbers of an older one.
   """
   dtype, shape = getattr(key, "dtype", None), np.shape(key)
-  typed = dtype is not None and jax.dtypes.issubdtype(
-      dtype, jax.dtypes.prng_key)
+  typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
   if (typed and shape == ()) or (dtype == np.uint32 and shape == (2,)):
     return
   what = f"{type(key).__name__} {key!r}" if np.isscalar(key) else (

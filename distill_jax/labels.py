@@ -1,12 +1,13 @@
-"""Classes, label rows and the loss between them: one place for every task.
+"""Classes, label rows and losses, in one place for every task.
 
-A task with K > 2 classes has K outputs and a softmax; a binary task has one
-output, read as the logit of class 1, and two classes. Label rows follow the
+A task with K > 2 classes has K outputs and a softmax. A binary task has two
+classes but one output, the logit of class 1. Label rows have the shape of the
 outputs: [B, K] or [B, 1].
 
 The loss is that of SLDD (Sucholutsky & Schonlau, "Soft-Label Dataset
 Distillation and Text Dataset Distillation", 2019, arXiv 1910.02551, section
-3.2): cross-entropy with unrestricted real labels, off the simplex too.
+3.2): cross-entropy with unrestricted real labels, which need not be
+probabilities.
 """
 
 import jax
@@ -18,7 +19,7 @@ from distill_jax.types import Array
 
 
 def num_outputs(num_classes: int) -> int:
-  """Outputs of a network: 1 for two classes, else one per class."""
+  """Number of outputs of a network: 1 for two classes, else one per class."""
   return 1 if num_classes == 2 else num_classes
 
 
@@ -31,14 +32,14 @@ def label_rows(
 
 
 def classes_of(outputs: Array) -> Array:
-  """The class [B] int32 that logits [B, K] say; a single logit at 0."""
+  """The class [B] int32 of logits [B, K]; a single logit is split at 0."""
   if outputs.shape[-1] == 1:
     return (outputs[..., 0] > 0).astype(jnp.int32)
   return outputs.argmax(-1).astype(jnp.int32)
 
 
 def classes_of_labels(labels: Array) -> Array:
-  """The class [B] int32 of label rows [B, K]; a single label at 1/2."""
+  """The class [B] int32 of label rows [B, K]; one label is split at 1/2."""
   return classes_of(labels - 0.5 if labels.shape[-1] == 1 else labels)
 
 
@@ -63,38 +64,38 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
 
 
 def probabilities(logits: Array) -> Array:
-  """Label rows [..., K] of logits: their softmax, or the sigmoid of one."""
+  """Probabilities [..., K] of logits: the softmax, or the sigmoid of one."""
   if logits.shape[-1] == 1:
     return jax.nn.sigmoid(logits)
   return jax.nn.softmax(logits)
 
 
 def cross_entropy_of_logits(logits: Array, labels: Array) -> Array:
-  """`cross_entropy` where the labels are learned as logits (DATM)."""
+  """`cross_entropy` for labels that are learned as logits (DATM)."""
   return cross_entropy(logits, probabilities(labels))
 
 
 def centred_rows(
     classes: Array, num_classes: int, dtype: DTypeLike = jnp.float32) -> Array:
-  """Label rows [..., K] less their mean over classes, targets of a regression.
+  """Label rows [..., K] minus their mean over classes: targets of a regression.
 
-  One-hot less 1/K; for two classes -1/2 and 1/2. What a regression on them
-  predicts is read by `classes_of`.
+  They are one-hot minus 1/K; for two classes -1/2 and 1/2. `classes_of` reads
+  the predictions of a regression on them.
   """
   return label_rows(classes, num_classes, dtype) - 1 / num_classes
 
 
 def uncentred(labels: Array) -> Array:
-  """Label rows [..., K] of centred ones, for `classes_of_labels`."""
+  """Label rows [..., K] from centred ones, for `classes_of_labels`."""
   return labels + 1 / max(labels.shape[-1], 2)
 
 
 def hardened(labels: Array, *, centred: bool = False) -> Array:
-  """The label rows [..., K] of the classes that label rows name.
+  """Replaces label rows [..., K] by the hard label rows of their classes.
 
   Args:
     labels: [..., K].
-    centred: whether they are, and the new ones shall be.
+    centred: whether the labels are centred; the new ones are then centred too.
   """
   classes = classes_of_labels(uncentred(labels) if centred else labels)
   rows = centred_rows if centred else label_rows
@@ -102,14 +103,14 @@ def hardened(labels: Array, *, centred: bool = False) -> Array:
 
 
 def label_regime(labels: np.ndarray, label_space: str) -> str:
-  """The field of a set: "hard" where each row is exactly that of a class.
+  """The `label_regime` of a set: "hard" if each row is exactly a hard label.
 
   Args:
     labels: [M, K].
-    label_space: of them; see `artifact.Artifact`.
+    label_space: what the labels are; see `artifact.Artifact`.
   """
   if labels.ndim != 2 or not labels.size:
-    return "soft_fixed"  # refused with a reason, elsewhere
+    return "soft_fixed"  # such labels are refused elsewhere, with a reason
   hard = hardened(labels, centred=label_space == "centred")
   return "hard" if np.array_equal(labels, hard) else "soft_fixed"
 
@@ -121,8 +122,8 @@ def squared_error(
   Args:
     outputs: [B, K].
     labels: [B, K], usually centred.
-    target_scale: a. Targets well above what a network's first outputs are make
-      it learn features, not the last layer alone, and depend less on its
+    target_scale: a. Targets much larger than the network's first outputs make
+      it learn features, not only the last layer, and depend less on its
       initialisation (Chizat, Oyallon & Bach, "On Lazy Training in
       Differentiable Programming", 2018, arXiv 1812.07956).
 

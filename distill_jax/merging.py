@@ -1,4 +1,4 @@
-"""The union of distilled sets: of clients, of shards, of tasks in turn."""
+"""Merges distilled sets, for instance of clients, shards or tasks."""
 
 from collections.abc import Sequence
 
@@ -18,24 +18,25 @@ _PREFIX = "merged "
 
 
 def merge(artifacts: Sequence[Artifact]) -> Artifact:
-  """One set of the samples of several, in one step.
+  """Makes one set of the samples of several sets, as a single step.
 
-  Sets of shards of one source (`Source.take`) share its preprocessing. The
-  codes are left out; `storage_bytes` are the sums. One step size each, and
-  learned scalars (RFAD's temperature), may differ; the union has their means,
-  which `provenance` notes. Sets of a linear probe become one with the probe of
-  all their data, if they keep the sums that it needs, see `probe_set.pooled`.
+  Sets of shards of one source (`Source.take`) share its preprocessing. Codes
+  are left out; `storage_bytes` are summed. The sets may differ in their one
+  step size and in learned scalars (RFAD's temperature); the union has the
+  means, which `provenance` notes. Sets of a linear probe become one set with
+  the probe of all their data, if they store the sums that it needs, see
+  `probe_set.pooled`.
 
   Args:
-    artifacts: at least one, of one step each and without a fixed
-      initialisation. They agree in class names, labels, preprocessing, shape of
-      a sample, recipe and network.
+    artifacts: at least one set. Each has one step and no fixed initialisation.
+      They agree in class names, labels, preprocessing, sample shape, recipe and
+      network.
 
   Returns:
     The union; `provenance["parts"]` lists the sets.
 
   Raises:
-    ArtifactError: naming what differs, or what cannot be merged.
+    ArtifactError: the message names what differs, or what cannot be merged.
 
   Example:
     both = dd.merge([made, made])
@@ -108,7 +109,7 @@ def _of_probes(artifacts: Sequence[Artifact]) -> Artifact:
 
 
 def _sums(sizes: Sequence[dict[str, int]]) -> dict[str, int]:
-  """Bytes of all sets; of word vectors once, which they share."""
+  """Bytes of all sets; shared word vectors count once."""
   names = dict.fromkeys(name for one in sizes for name in one)
   total = {name: sum(one.get(name, 0) for one in sizes) for name in names}
   return total | {k: v for k, v in sizes[0].items() if k == "vectors"}
@@ -120,7 +121,7 @@ def _names(names) -> str:
 
 
 def _parts(artifact: Artifact) -> list[dict]:
-  """What the union says of a set; of a union, what it says of its own."""
+  """What the union stores about a set; for a union, about its own parts."""
   if "parts" in artifact.provenance:
     return artifact.provenance["parts"]
   return [{
@@ -132,7 +133,7 @@ def _parts(artifact: Artifact) -> list[dict]:
 
 
 def _check(first: Artifact, other: Artifact, number: int) -> None:
-  """Refuses a set that cannot join the first."""
+  """Refuses a set that cannot be merged with the first."""
   if len(other.order) > 1 or jax.tree.leaves(other.initial):
     raise ArtifactError(
         "`artifacts` must have one step and no fixed initialisation; set "
@@ -169,11 +170,11 @@ def _check(first: Artifact, other: Artifact, number: int) -> None:
 
 
 def _equal(a, b) -> bool:
-  """Whether two trees hold the same arrays."""
+  """Whether two pytrees hold the same arrays."""
   return jax.tree.structure(a) == jax.tree.structure(b) and all(
       map(np.array_equal, jax.tree.leaves(a), jax.tree.leaves(b)))
 
 
 def _scalars(extra) -> bool:
-  """Whether a set's `extra` is numbers alone, not the offsets of a probe."""
+  """Whether a set's `extra` consists of scalars, not of a probe's offsets."""
   return all(np.ndim(leaf) == 0 for leaf in jax.tree.leaves(extra))

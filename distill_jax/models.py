@@ -1,11 +1,12 @@
-"""From a specification to a network or a kernel, and back.
+"""Makes a network or a kernel from a specification, and the reverse.
 
-A network is `{"name": ..., **settings}`, a factory of `nn` with functions by
-name; with `"dtype": "bfloat16"` it computes in that type. A kernel for ridge
-regression is `{"name": "kernel_ridge", "kernel": "fully_connected", "depth": 1,
-"kind": "ntk", "ridge": 1e-6, ...}`, a factory of `kernels` with its arguments
-(`kind` is its `get`). Equal specifications give one object, so that it
-compiles once.
+The specification of a network is `{"name": ..., **settings}`: the name and
+arguments of a factory of `nn`, with functions given by name. With `"dtype":
+"bfloat16"` the network computes in that type. The specification of a kernel for
+ridge regression is `{"name": "kernel_ridge", "kernel": "fully_connected",
+"depth": 1, "kind": "ntk", "ridge": 1e-6, ...}`: the name and arguments of a
+factory of `kernels` (`kind` is its argument `get`). Equal specifications give
+the same object, so that it is compiled only once.
 """
 
 import functools
@@ -49,21 +50,20 @@ KERNELS = {
     "fully_connected": closed_form.fully_connected
 }
 _FITTED = ("kernel_ridge", "linear_probe", "soft_neighbours")
-NAMES = frozenset(NETWORKS) | {"kernel_ridge"}  # that `from_spec` knows
-MOST_WEIGHTS = 2**28  # of a network, 1 GiB
-_WINDOWS = (3, 4, 5)  # of a text_convnet
+NAMES = frozenset(NETWORKS) | {"kernel_ridge"}  # names that `from_spec` knows
+MOST_WEIGHTS = 2**28  # largest number of weights of a network: 1 GiB
+_WINDOWS = (3, 4, 5)  # window sizes of a text_convnet
 
 
-def from_spec(
-    spec: Mapping[str, Any], num_classes: int) -> Network | closed_form.Kernel:
-  """A network or, where the name is "kernel_ridge", a kernel.
+def from_spec(spec: Mapping[str, Any], num_classes: int) -> Any:
+  """Makes a network or, if the name is "kernel_ridge", a kernel.
 
-  The kernel is `fully_connected` of one hidden layer where it is not named.
-  Kernels of images are computed by tiles.
+  By default the kernel is `fully_connected` with one hidden layer. Kernels of
+  images are computed in tiles.
 
   Args:
     spec: `{"name": ..., **settings}`.
-    num_classes: of the data; a kernel does not need it.
+    num_classes: number of classes of the data; a kernel does not need it.
 
   Raises:
     ConfigError: an unknown name or setting.
@@ -72,35 +72,36 @@ def from_spec(
   return _kernel(items) if is_kernel(spec) else _network(items, num_classes)
 
 
-def spec_of(model: Network | closed_form.Kernel) -> dict[str, Any]:
-  """The specification of a network or a kernel, `{}` where it has none."""
+def spec_of(model: Any) -> dict[str, Any]:
+  """The specification of a network or a kernel; `{}` if it has none."""
   return thawed(getattr(model, "spec", ()))
 
 
 def is_kernel(spec: Mapping[str, Any]) -> bool:
-  """Whether a specification is of kernel ridge regression, not of a network."""
+  """Whether a specification is that of a kernel, not of a network."""
   return spec.get("name") == "kernel_ridge"
 
 
 def is_network(spec: Mapping[str, Any]) -> bool:
-  """Whether a specification is of a network, which a recipe trains.
+  """Whether a specification is that of a network, which a recipe trains.
 
-  The others are fitted in closed form: a kernel's ridge regression, the linear
+  Other students are fitted in closed form: kernel ridge regression, the linear
   probe and soft-label neighbours; see `evaluation.fitting`.
   """
   return spec.get("name") not in _FITTED
 
 
 def identity(spec: Mapping[str, Any], model, example: Array) -> dict[str, Any]:
-  """What tells networks apart, in JSON: the specification, or the weights.
+  """Identifies a network, in JSON: its specification, or else its weights.
 
   Args:
-    spec: of the model, `{}` for one of the user's own.
+    spec: specification of the model; `{}` for a user's own.
     model: a network, a kernel or None.
     example: [1, ...], one sample in model space.
 
   Returns:
-    The specification; without one, the shapes of a network's variables by name.
+    The specification; if there is none, the shapes of a network's variables by
+    name.
   """
   if spec or not isinstance(model, Network):
     return dict(spec)
@@ -112,13 +113,13 @@ def identity(spec: Mapping[str, Any], model, example: Array) -> dict[str, Any]:
 def default(source: Source, *, width: int = 32) -> dict[str, Any]:
   """The specification of a network that suits the shape of the data.
 
-  A ConvNet whose last map is about 4x4 for images [H, W, C], a convolutional
-  text classifier for sentences of word vectors and series [T, C], an MLP for
-  features [D] and for images of one pixel across.
+  It is a ConvNet whose last feature map is about 4x4 for images [H, W, C]; a
+  convolutional text classifier for sentences of word vectors and for series [T,
+  C]; and an MLP for features [D] and for images one pixel wide.
 
   Args:
     source: the `data.Source`.
-    width: of the ConvNet.
+    width: number of channels of the ConvNet.
   """
   shape = source.example.shape[1:]
   if len(shape) == 3 and (side := min(shape[:2])) > 1:
@@ -134,16 +135,17 @@ def default(source: Source, *, width: int = 32) -> dict[str, Any]:
 def check_fits(network: Network, source: Source, *, reader: str = "") -> None:
   """Refuses a network that cannot be used on these data.
 
-  Nothing is computed: shapes alone are followed.
+  Only shapes are computed.
 
   Args:
     network: the network.
     source: the data.
-    reader: what reads the network's stages, by name; "" for nothing.
+    reader: name of the method that reads the network's stages; "" if none does.
 
   Raises:
-    ConfigError: a wrong number of outputs, or more than `MOST_WEIGHTS`; no
-      stages that `reader` could read; a network of images for rows of numbers.
+    ConfigError: the network has a wrong number of outputs or more than
+      `MOST_WEIGHTS` weights, lacks the stages that `reader` needs, or takes
+      images while the data are rows of numbers.
   """
   example = jax.ShapeDtypeStruct(source.example.shape, source.example.dtype)
   try:
@@ -228,5 +230,5 @@ def _kernel(items: Spec) -> closed_form.Kernel:
 
 
 def _sorted(spec) -> Spec:
-  """Frozen and in one order, so that equal specifications are one key."""
+  """Freezes and sorts a specification, so that equal ones are equal keys."""
   return tuple(sorted(frozen(spec)))

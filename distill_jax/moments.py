@@ -20,11 +20,11 @@ Label rows are those of `labels.centred_rows`, so that what is predicted is read
 by `labels.classes_of`, also where two classes have one output.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from distill_jax.data.source import Split
 from distill_jax.labels import classes_of, num_outputs
@@ -141,7 +141,7 @@ class Probe(NamedTuple):
 
 
 def moments_of(
-    features: ArrayLike,
+    features: Any,
     classes: ArrayLike,
     *,
     num_classes: int,

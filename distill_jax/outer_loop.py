@@ -1,9 +1,9 @@
-"""The outer loop: the same few lines whatever is distilled, and how.
+"""The outer loop, which is the same for every method.
 
     key -> batch -> estimate the gradient -> update -> project -> track
 
-One jitted scan; step keys are `fold_in(key, step)`, so a run resumed from a
-saved `State` is the run that was never interrupted.
+It is one jitted scan. The keys of a step are `fold_in(key, step)`, so a run
+resumed from a saved `State` equals a run that was never interrupted.
 """
 
 from collections.abc import Callable
@@ -23,13 +23,13 @@ from distill_jax.types import Array, Distilled, Estimator, PyTree
 
 
 class State(NamedTuple):
-  """What the next outer step needs.
+  """Everything that the next outer step needs.
 
   Attributes:
-    step: [] int32, outer updates made.
-    distilled: what is being learned.
+    step: [] int32, number of outer steps made.
+    distilled: the set that is being learned.
     optimizer: state of the outer optimizer.
-    objective: state of the objective (a fixed initialisation, a pool).
+    objective: state of the objective, such as a fixed initialisation or a pool.
     tracked: state of the tracker, or `()`.
   """
 
@@ -41,13 +41,13 @@ class State(NamedTuple):
 
 
 class Info(NamedTuple):
-  """What a person wants to plot; never read back.
+  """Values of a step for logs and plots; no later step reads them.
 
   Attributes:
-    loss: of the objective, before the update.
-    grad_norm: global norm of the gradient that was estimated.
+    loss: loss of the objective, before the update.
+    grad_norm: global norm of the estimated gradient.
     finite: whether loss and gradient are finite.
-    metrics: of the objective, scalars by name.
+    metrics: metrics of the objective, scalars by name.
   """
 
   loss: Array
@@ -57,10 +57,12 @@ class Info(NamedTuple):
 
 
 class Distiller(NamedTuple):
-  """Attributes:
+  """The functions of an outer loop.
+
+  Attributes:
     init: `(key, distilled) -> State`.
     step: `(key, state, data) -> State, Info`.
-    result: `(state) -> Distilled`, what to evaluate and save.
+    result: `(state) -> Distilled`, the set to evaluate and save.
   """
 
   init: Callable[[Array, Distilled], State]
@@ -69,17 +71,19 @@ class Distiller(NamedTuple):
 
 
 def learn(**optimizers: optax.GradientTransformation):
-  """One optimizer for each field that is learned; the rest stays bit-equal.
+  """Makes one outer optimizer from one per learned field of a set.
+
+  Fields that are not named stay exactly as they are.
 
   Args:
-    **optimizers: fields of `Distilled` by name, `step_sizes` standing for
-      `raw_step_sizes`: `learn(codes=optax.adam(0.01))`.
+    **optimizers: optimizers by field of `Distilled`, for instance
+      `learn(codes=optax.adam(0.01))`; `step_sizes` stands for `raw_step_sizes`.
 
   Returns:
     A gradient transformation over `Distilled`.
 
   Raises:
-    ValueError: an unknown field, or none.
+    ValueError: an unknown field, or no field.
 
   Example:
     optimizer = dd.learn(codes=optax.adam(0.01), labels=optax.sgd(0.1))
@@ -91,9 +95,9 @@ def learn(**optimizers: optax.GradientTransformation):
     raise ValueError(
         "`learn` must name fields among codes, labels, step_sizes, extra; got "
         f"{unknown or 'none'}.")
-  labels = Distilled(
-      *(f if f in optimizers else "frozen" for f in Distilled._fields))
-  # x + (-0.0) is x for every x, -0.0 included; x + 0.0 is not.
+  labels: Any = Distilled._make(
+      f if f in optimizers else "frozen" for f in Distilled._fields)
+  # x + (-0.0) is x for every x, including -0.0; x + 0.0 is not.
   frozen = optax.stateless(
       lambda updates, _: jax.tree.map(
           lambda u: jnp.full_like(u, -0.0), updates))
@@ -107,21 +111,24 @@ def distiller(
     project: Callable[[Distilled], Distilled] | None = None,
     tracker: Tracker | None = None,
     skip_above: float | None = None) -> Distiller:
-  """Puts an estimator and an outer optimizer together.
+  """Makes an outer loop from an estimator and an outer optimizer.
 
   Args:
-    estimator: gives the loss and its gradient.
-    optimizer: `learn(...)`, with `optax.clip_by_global_norm` chained before
-      it where wanted.
-    project: a constraint, applied after each update.
-    tracker: what `result` returns, see `tracking`; the last iterate by default.
-    skip_above: a step of higher loss, or of none (NaN), leaves set, optimizer
-      and tracker as they are; `Info.metrics` then has `skipped`, 0 or 1.
+    estimator: computes the loss and its gradient.
+    optimizer: `learn(...)`, or a chain of `optax.clip_by_global_norm` and
+      `learn(...)`.
+    project: a constraint, `(distilled) -> distilled`, applied after each
+      update.
+    tracker: decides what `result` returns, see `tracking`; by default the last
+      iterate.
+    skip_above: an outer step whose loss is higher than this, or NaN, leaves
+      set, optimizer and tracker unchanged; `Info.metrics` then has `skipped`, 0
+      or 1.
 
   Returns:
-    The functions of the outer loop. `init` raises `ConfigError` for an
-    optimizer that was not made by `learn`, and for labels or step sizes that
-    the objective does not read.
+    A `Distiller`. Its `init` raises `ConfigError` if the optimizer was not made
+    by `learn`, or if it learns labels or step sizes that the objective does not
+    read.
 
   Example:
     outer = dd.distiller(estimator, dd.learn(codes=optax.adam(0.01)))
@@ -174,16 +181,16 @@ def distiller(
 def check_read(
     distilled: Distilled, estimator: Estimator,
     learned: tuple[str, ...] = ()) -> None:
-  """Refuses what the objective of an estimator does not look at.
+  """Refuses to learn, or to store, what the objective does not read.
 
   Args:
-    distilled: must have no step sizes that the objective does not read: nobody
-      would learn them, and students would train with them.
-    estimator: knows what its objective reads.
+    distilled: the set. It must have no step sizes if the objective does not
+      read them: they would not be learned, but students would train with them.
+    estimator: the estimator, which knows what its objective reads.
     learned: fields that an optimizer changes.
 
   Raises:
-    ConfigError: with the field and the remedy.
+    ConfigError: the message names the field and the remedy.
   """
   unread = [field for field in learned if field not in estimator.reads]
   reads = ", ".join(estimator.reads)
@@ -199,7 +206,7 @@ def check_read(
 
 
 def _fields_of(optimizer_state: PyTree) -> tuple[str, ...]:
-  """Fields that an optimizer made with `learn` changes."""
+  """The fields that an optimizer made with `learn` changes."""
 
   def is_parts(node):
     return isinstance(node, optax.PartitionState)
@@ -217,7 +224,7 @@ def _fields_of(optimizer_state: PyTree) -> tuple[str, ...]:
 
 
 def step_keys(key: Array, step: Array) -> tuple[Array, Array]:
-  """Keys of sampling and of the estimate of one outer step of a run."""
+  """The two keys of an outer step: for sampling, and for the estimate."""
   k_sample, k_estimate = jax.random.split(jax.random.fold_in(key, step))
   return k_sample, k_estimate
 
@@ -234,15 +241,15 @@ def distill(
   """Runs `num_steps` outer steps as one compiled scan.
 
   Args:
-    key: of the whole run, the same in every call; step keys are derived from
-      it and `state.step`.
-    state: where to go on; kept.
+    key: key of the whole run, the same in every call; step keys are derived
+      from it and `state.step`.
+    state: the state to continue from.
     data: what the objective samples from, usually `source.train`.
-    step: `distiller(...).step`. Build it once: a new one compiles again.
-    num_steps: outer updates, not epochs.
-    per_step: replaces `data`: arrays [num_steps, ...], a row for each step to
-      sample from. For data too large for the device, such as the paths of
-      experts (`trajectories.feed`).
+    step: `distiller(...).step`. Build it once, as a new one compiles again.
+    num_steps: number of outer steps, not epochs.
+    per_step: given in place of `data`: arrays [num_steps, ...] with one row per
+      step to sample from. It is for data too large for the device, such as
+      expert trajectories (`trajectories.feed`).
 
   Returns:
     The new state, and `Info` with a leading axis [num_steps].
@@ -267,8 +274,8 @@ def distill(
 def step_size_floor(lowest: float) -> Callable[[Distilled], Distilled]:
   """A `project` that keeps step sizes from falling below a positive number.
 
-  For the trajectory family, which learns them as they are (`backprop` with
-  `positive` the identity), because the published rates belong to that.
+  It is for trajectory methods, which learn step sizes directly (`backprop` with
+  the identity as `positive`), because the published rates belong to that.
   """
   if not lowest > 0:
     raise ValueError(f"`lowest` must be positive; got {lowest}.")
@@ -283,8 +290,8 @@ def step_size_floor(lowest: float) -> Callable[[Distilled], Distilled]:
 def label_floor(lowest: float = 0.0) -> Callable[[Distilled], Distilled]:
   """A `project` that keeps label entries from falling below a number.
 
-  Rows are not normalised afterwards: under a cross-entropy their sums act as
-  step sizes of the samples (RaT-BPTT).
+  Rows are not normalised afterwards: under cross-entropy, the sum of a row acts
+  as the step size of its sample (RaT-BPTT).
   """
 
   def project(distilled):
@@ -294,12 +301,12 @@ def label_floor(lowest: float = 0.0) -> Callable[[Distilled], Distilled]:
 
 
 def label_simplex(distilled: Distilled) -> Distilled:
-  """A `project` that keeps rows of labels probabilities, the nearest ones.
+  """A `project` that moves label rows to the nearest probabilities.
 
-  Matching alone lets them grow, and a set learns to teach nothing.
+  Without it, matching alone lets labels grow until they teach nothing.
   """
   labels = distilled.labels
-  if labels.shape[-1] == 1:  # of two classes
+  if labels.shape[-1] == 1:  # a binary task has a single column
     return distilled._replace(labels=labels.clip(0, 1))
   nearest = jax.vmap(optax.projections.projection_simplex)(labels)
   return distilled._replace(labels=nearest)

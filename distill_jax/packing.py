@@ -1,7 +1,7 @@
-"""Quantised sets as they are kept: integers packed into bytes, and scales.
+"""How quantised sets are stored: integers packed into bytes, and scales.
 
-An array of floats becomes four arrays, in the file NAME/packed, NAME/scale,
-NAME/minimum and NAME/shape:
+An array of floats becomes four arrays; in the file they are NAME/packed,
+NAME/scale, NAME/minimum and NAME/shape:
 
   packed   [ceil(n b / 8)] uint8, the n integers in the order of the array's
            axes (C order), 8 / b of them in a byte, the first one in the lowest
@@ -13,8 +13,9 @@ NAME/minimum and NAME/shape:
 The settings of a quantised set are JSON: `bits`, `group` and `patch` of
 `parameterization.quantised`; `inner`, the specification of the parameterization
 that decodes the values; and `labels`, the bits of labels. Labels of 32 bits are
-rows of float32. Of 16 or 8 bits, hard labels are the numbers of their classes,
-and soft ones are rows of float16, or packed with a scale and a minimum a row.
+rows of float32. With 16 or 8 bits, hard labels are stored as class numbers;
+soft ones are rows of float16 (16 bits), or packed with a scale and a minimum
+per row (8 bits).
 """
 
 import math
@@ -44,23 +45,24 @@ from distill_jax.parameterization.quantised import Quantiser
 from distill_jax.types import Parameterization, PyTree, Spec
 
 LABEL_BITS = (32, 16, 8)
-FIELDS = (*Quantiser._fields, "inner", "labels")  # of the settings
+FIELDS = (*Quantiser._fields, "inner", "labels")  # names of the settings
 PARTS = ("packed", "scale", "minimum", "shape")
-_ROWS = Quantiser(8, "image")  # of soft labels
-# A file may claim any size. Decoded samples have at most so many bytes, or so
-# many times the bytes of the codes, whichever is more.
+_ROWS = Quantiser(8, "image")  # quantiser of soft labels
+# A file may claim any size. Decoded samples may have at most this many bytes,
+# or
+# this many times the bytes of the codes, whichever is more.
 _LARGEST, _TIMES = 2**30, 1_000
 
 
 def settings_of(spec: Spec, labels: int = 32) -> dict[str, Any]:
-  """JSON settings of a parameterization, {} for one that is not quantised.
+  """JSON settings of a parameterization; {} if it is not quantised.
 
   Args:
-    spec: of the parameterization.
+    spec: specification of the parameterization.
     labels: bits of labels.
 
   Raises:
-    ConfigError: there are no labels of so many bits.
+    ConfigError: labels cannot have this number of bits.
   """
   settings = dict(spec)
   if settings.get("name") != "quantised":
@@ -75,7 +77,7 @@ def settings_of(spec: Spec, labels: int = 32) -> dict[str, Any]:
 
 
 def parts_of(settings: Mapping[str, Any]) -> tuple[Quantiser, Parameterization]:
-  """The quantiser, and what decodes the values.
+  """The quantiser, and the parameterization that decodes the values.
 
   Raises:
     ArtifactError: a setting is missing, unknown or out of range.
@@ -84,7 +86,7 @@ def parts_of(settings: Mapping[str, Any]) -> tuple[Quantiser, Parameterization]:
     if set(settings) != set(FIELDS):
       raise ValueError(f"it must have {', '.join(FIELDS)}")
     check_label_bits(settings["labels"])
-    # Refuses what it does not know.
+    # Raises for unknown settings.
     from_spec({"name": "quantised", **_without(settings, "labels")})
     own = {name: settings[name] for name in Quantiser._fields}
     return Quantiser(**own), from_spec(settings["inner"])
@@ -98,7 +100,7 @@ def check_label_bits(labels: int) -> None:
   """Refuses numbers of bits that are not in `LABEL_BITS`.
 
   Raises:
-    ConfigError: such a number.
+    ConfigError: it is such a number.
   """
   if type(labels) is not int or labels not in LABEL_BITS:
     raise ConfigError(
@@ -115,15 +117,15 @@ def pack(quantiser: Quantiser, tree: PyTree) -> PyTree:
 
 
 def unpack(quantiser: Quantiser, tree: PyTree, name: str = "codes") -> PyTree:
-  """The floats of a tree that `pack` made.
+  """Returns the floats of a tree that `pack` made.
 
   Args:
-    quantiser: that packed it.
-    tree: as `pack` returns it, or from a file.
-    name: what messages call it.
+    quantiser: the quantiser that packed it.
+    tree: the result of `pack`, or the same from a file.
+    name: name of the tree, for messages.
 
   Raises:
-    ArtifactError: arrays of other types, lengths or shapes.
+    ArtifactError: arrays have wrong types, lengths or shapes.
   """
   if _is_record(tree):
     return _unpacked(quantiser, tree, name)
@@ -140,7 +142,7 @@ def unpack(quantiser: Quantiser, tree: PyTree, name: str = "codes") -> PyTree:
 
 
 def stored(tree: PyTree) -> PyTree:
-  """What counts in bytes: everything but shapes, which are no content."""
+  """The arrays whose bytes are counted: all but shapes."""
   if _is_record(tree):
     return _without(tree, "shape")
   if isinstance(tree, Mapping):
@@ -149,7 +151,7 @@ def stored(tree: PyTree) -> PyTree:
 
 
 def as_stored(spec: Spec, codes: PyTree) -> PyTree:
-  """Float codes of a parameterization as they are `stored`, packed or not."""
+  """Float codes of a parameterization in `stored` form, packed or not."""
   settings = settings_of(spec)
   if not settings:
     return codes
@@ -158,33 +160,33 @@ def as_stored(spec: Spec, codes: PyTree) -> PyTree:
 
 def pack_labels(
     rows: np.ndarray, bits: int, *, hard: bool, space: str) -> PyTree:
-  """Label rows [R, K] float32 as they are kept; see the module.
+  """Label rows [R, K] float32 as they are stored; see the module.
 
   Args:
-    rows: of `Distilled.labels`.
+    rows: `Distilled.labels`.
     bits: one of `LABEL_BITS`.
     hard: whether every row names one class.
-    space: of the labels; see `Artifact.label_space`.
+    space: label space; see `Artifact.label_space`.
   """
   if bits == 32:
     return rows
   if hard:
-    rows = uncentred(rows) if space == "centred" else rows
-    dtype = np.uint8 if rows.shape[1] <= 256 else np.uint16
-    return np.asarray(classes_of_labels(rows)).astype(dtype)
+    hot = uncentred(rows) if space == "centred" else rows
+    dtype = np.uint8 if hot.shape[1] <= 256 else np.uint16
+    return np.asarray(classes_of_labels(hot)).astype(dtype)
   return rows.astype(np.float16) if bits == 16 else pack(_ROWS, rows)
 
 
 def unpack_labels(kept: PyTree, num_outputs: int, *, space: str) -> np.ndarray:
-  """Label rows [R, K] float32 of what is kept.
+  """Label rows [R, K] float32 from their stored form.
 
   Args:
-    kept: as `pack_labels` returns it, or from a file.
+    kept: the result of `pack_labels`, or the same from a file.
     num_outputs: K.
-    space: of the labels. Probabilities of 8 bits are scaled to sum to 1.
+    space: label space. Probabilities of 8 bits are scaled to sum to 1.
 
   Raises:
-    ArtifactError: other arrays.
+    ArtifactError: the arrays are not of that form.
   """
   if _is_record(kept):
     rows = unpack(_ROWS, kept, "labels")
@@ -211,14 +213,14 @@ def unpack_labels(kept: PyTree, num_outputs: int, *, space: str) -> np.ndarray:
 def decode(
     settings: Mapping[str, Any], codes: PyTree, labels: PyTree,
     num_outputs: int, *, space: str) -> tuple[np.ndarray, np.ndarray]:
-  """Samples [M, ...] and their labels [M, K], float32, of what is kept.
+  """Decodes stored codes and labels: samples [M, ...], labels [M, K], float32.
 
   Args:
-    settings: as `settings_of` returns them, or from a file.
-    codes: as `pack` returns them, or from a file.
-    labels: as `pack_labels` returns them, or from a file.
+    settings: the result of `settings_of`, or the same from a file.
+    codes: the result of `pack`, or the same from a file.
+    labels: the result of `pack_labels`, or the same from a file.
     num_outputs: K.
-    space: of the labels; see `Artifact.label_space`.
+    space: label space; see `Artifact.label_space`.
 
   Raises:
     ArtifactError: settings and arrays do not fit each other.
@@ -245,7 +247,7 @@ def decode(
 
 
 def num_rows(labels: PyTree) -> int:
-  """Label rows that `pack_labels` packed."""
+  """Number of label rows that `pack_labels` packed."""
   return int(labels["shape"][0]) if _is_record(labels) else len(labels)
 
 

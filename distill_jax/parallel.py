@@ -1,13 +1,12 @@
-"""Doing one thing for many independent items: map, vmap or shards.
+"""Applies one function to many independent items: map, vmap or shards.
 
 Random initialisations, classes, evaluation seeds, kernel tiles and federated
-clients all go through `batch_map`. On CPU a `vmap` over weights turns
-convolutions into grouped ones and is several times slower than a loop, so the
-loop is the default there; an accelerator gets a `vmap`, in chunks where memory
-binds.
+clients all use `batch_map`. On a CPU, a `vmap` over weights turns convolutions
+into grouped ones and is several times slower than a loop, so a loop is the
+default there. An accelerator uses `vmap`, in chunks if memory is short.
 
-Within `devices.on_devices` the items are shared out over several devices. Only
-the outermost of nested maps is, and a map of one item is not.
+Within `devices.on_devices` the items are divided among several devices. This
+applies only to the outermost of nested maps, and not to a map of one item.
 """
 
 from collections.abc import Callable
@@ -25,16 +24,16 @@ from distill_jax.processes import joined
 from distill_jax.types import Array, PyTree
 
 # A CPU computes a batch fastest in pieces whose intermediate values take about
-# so many bytes, of at most so many rows: more costs page faults, less leaves
-# its cores nothing to share. LeNet, gradient over 1,024 images on 2 cores: 87
-# ms in pieces of 64, 175 ms whole; ConvNet of width 32, 100 images: 39 ms in
-# pieces of 10, 50 ms in pieces of 50.
+# this many bytes, with at most this many rows. Larger pieces cost page faults;
+# smaller ones leave the cores nothing to share. LeNet, gradient over 1,024
+# images on 2 cores: 87 ms in pieces of 64, 175 ms whole; ConvNet of width 32,
+# 100 images: 39 ms in pieces of 10, 50 ms in pieces of 50.
 _PIECE_BYTES = 20_000_000
 _PIECE_ROWS = 64
-# A core each has its pieces, as long as the program stays small. ConvNet of
-# width 128, 100 images, 2 cores: 305 ms, and 373 ms one piece after the other.
+# Pieces that run at once, one per core, as long as the program stays small.
+# ConvNet of width 128, 100 images, 2 cores: 305 ms, and 373 ms one by one.
 _SIDE_BY_SIDE = 4
-_ACCELERATOR_ROWS = 1024  # of `map_rows`
+_ACCELERATOR_ROWS = 1024  # default number of rows of `map_rows`
 PIECES = "pieces of a batch"
 
 
@@ -44,15 +43,15 @@ def batch_map(
     *,
     chunk: int | None = None,
     items: str = "items") -> PyTree:
-  """`f` for every item of `xs`, stacked: the same result however it runs.
+  """Applies `f` to every item of `xs`; the result does not depend on how.
 
   Args:
     f: function of one item.
-    xs: pytree of arrays (typed keys too) with one leading axis.
-    chunk: items computed at once, by each device. By default one on CPU (a
-      loop) and all on an accelerator; `chunk_size` finds the most that memory
-      allows.
-    items: what they are, in the plural, for people who ask what is shared out.
+    xs: pytree of arrays (including typed keys) with one leading axis.
+    chunk: number of items that each device computes at once. By default one on
+      a CPU (a loop) and all on an accelerator; `chunk_size` finds the largest
+      number that memory allows.
+    items: what the items are, in the plural, for reports of what devices share.
 
   Returns:
     The stacked results of `f`.
@@ -78,25 +77,26 @@ def batch_mean(
     chunk: int | None = None,
     items: str = "items",
     unroll: int = 1) -> tuple[Array, PyTree]:
-  """Mean over items of a loss, with the memory of `chunk` items.
+  """Mean of a loss over items, with the memory of `chunk` items.
 
-  The gradient with respect to `args` is taken item by item on the way
-  forward and only its mean is kept, so nothing of an item outlives it. Exact;
-  differentiable once, in reverse.
+  The gradient with respect to `args` is computed item by item in the forward
+  pass, and only its mean is kept. The result is exact, and differentiable once,
+  in reverse mode.
 
-  On several devices the gradients of all items are in memory together.
+  With several devices, the gradients of all items are in memory together.
 
   Args:
     f: `(args, x) -> (loss, metrics)`, a scalar and any pytree.
-    args: what the loss is differentiated by; floats.
+    args: floats, with respect to which the loss is differentiated.
     xs: items, as in `batch_map`.
     chunk: as in `batch_map`.
     items: as in `batch_map`.
-    unroll: items side by side in the program of the loop that takes gradients
-      on a CPU, which can then run them on several cores; each has its memory.
+    unroll: number of items in one iteration of the loop that computes gradients
+      on a CPU, which can then run them on several cores; each needs its own
+      memory.
 
   Returns:
-    The mean loss and the mean metrics (these carry no gradient).
+    The mean loss and the mean metrics (which have no gradient).
   """
 
   def mean(tree):
@@ -128,27 +128,28 @@ def batch_mean(
 
 
 def mean_in_pieces(f: Callable, args: PyTree, tree: PyTree):
-  """`batch_mean` over rows that are computed in pieces that suit the machine.
+  """`batch_mean` over rows, computed in pieces that suit the machine.
 
   Args:
     f: `(args, piece) -> (loss, metrics)`, both means over the rows of a piece,
       which is a tree like `tree`.
-    args: what the loss is differentiated by; floats.
+    args: floats, with respect to which the loss is differentiated.
     tree: arrays with one leading axis.
 
   Returns:
-    As `batch_mean`, over all rows.
+    As for `batch_mean`, over all rows.
   """
   parts = pieces(partial(f, args), tree)
   return batch_mean(f, args, parts, items=PIECES, unroll=_side_by_side(parts))
 
 
 def mean_of_pieces(f: Callable, tree: PyTree) -> PyTree:
-  """The mean of what `f` gives for pieces of rows that suit the machine.
+  """The mean of the results of `f` over pieces that suit the machine.
 
-  Differentiable any number of times, with the memory of one piece: each is
-  computed again on the way back. For gradients that are differentiated again;
-  where once is enough, `mean_in_pieces` computes every piece once.
+  It can be differentiated any number of times, with the memory of one piece,
+  because each piece is computed again in the backward pass. Use it for
+  gradients that are differentiated again; otherwise `mean_in_pieces` computes
+  every piece only once.
 
   Args:
     f: `(piece) -> floats`, any pytree; a piece is a tree like `tree`.
@@ -181,20 +182,21 @@ def batch_losses(
     items: str = "items") -> Array:
   """Losses of independent items, with the memory of `chunk` items.
 
-  As `batch_mean`, but what the losses are differentiated by belongs to the
-  items: the gradient is taken item by item on the way forward, and is as large
-  as `own`. Exact; differentiable once, in reverse.
+  Like `batch_mean`, but the losses are differentiated with respect to values of
+  the items themselves. The gradient is computed item by item in the forward
+  pass, and is as large as `own`. It is exact, and differentiable once, in
+  reverse mode.
 
   Args:
     f: `(own item, x) -> scalar`.
-    own: what each item's loss is differentiated by; floats with one leading
-      axis.
+    own: floats with one leading axis, with respect to which each item's loss is
+      differentiated.
     xs: the rest of the items, with the same leading axis.
     chunk: as in `batch_map`.
     items: as in `batch_map`.
 
   Returns:
-    One loss an item (`xs` carry no gradient).
+    One loss per item (`xs` have no gradient).
   """
 
   def mapped(f, own, xs):
@@ -219,16 +221,16 @@ def batch_losses(
 
 
 def pieces(f: Callable, tree: PyTree) -> PyTree:
-  """Rows regrouped for the cache: [B, ...] -> [B / rows, rows, ...].
+  """Regroups rows to fit the cache: [B, ...] -> [B / rows, rows, ...].
 
   Args:
-    f: what will be computed of each piece, a function of a tree like `tree`.
+    f: the function that will be applied to each piece, a tree like `tree`.
     tree: arrays with one leading axis.
 
   Returns:
-    The tree. On CPU `rows` is the divisor of B whose ratio to `cpu_rows` is
-    nearest to 1; elsewhere it is B, or the share of one device where B can be
-    shared out evenly.
+    The regrouped tree. On a CPU, `rows` is the divisor of B whose ratio to
+    `cpu_rows` is nearest to 1. Elsewhere it is B, or the share of one device if
+    B can be divided evenly.
   """
   size, shards = _length(tree), num_shards()
   rows = size if size % shards else size // shards
@@ -241,7 +243,7 @@ def pieces(f: Callable, tree: PyTree) -> PyTree:
 
 
 def cpu_rows(f: Callable, tree: PyTree) -> int:
-  """Rows that `f` processes at once with intermediate values small enough.
+  """Number of rows for which the intermediate values of `f` are small enough.
 
   Args:
     f: function of a tree like `tree`; traced for one row.
@@ -254,12 +256,13 @@ def cpu_rows(f: Callable, tree: PyTree) -> int:
 
 
 def map_rows(f: Callable, inputs: Array, rows: int | None = None) -> Array:
-  """`f` of all rows of an array, some at a time, with the memory of these.
+  """Applies `f` to all rows of an array, with the memory of some rows.
 
   Args:
     f: `(inputs [rows, ...]) -> [rows, ...]`.
     inputs: [N, ...].
-    rows: at once, by default what suits the machine; the last chunk is padded.
+    rows: number of rows processed at once, by default what suits the machine;
+      the last chunk is padded.
 
   Returns:
     [N, ...].
@@ -291,20 +294,21 @@ def value_bytes(f: Callable, *args: PyTree) -> int:
 def working_memory() -> int:
   """Bytes of intermediate values that suit the machine.
 
-  What a CPU keeps near its cores; a quarter of what an accelerator has free.
+  For a CPU, what fits near its cores; for an accelerator, a quarter of its free
+  memory.
   """
   free = _free_bytes()
   return _PIECE_BYTES if platform() == "cpu" else max(free // 4, _PIECE_BYTES)
 
 
 def chunk_size(f: Callable, xs: PyTree, *, budget: int | None = None) -> int:
-  """The most items of `xs` that `f` can process at once within memory.
+  """The largest number of items that `f` can process at once within memory.
 
   Args:
     f: function of one item that holds no traced values.
     xs: items, as in `batch_map`; shapes suffice.
-    budget: bytes; by default half of what the first device has free, or one
-      item's worth where the device does not tell (CPU).
+    budget: bytes; by default half of the free memory of the first device, or
+      one item's worth if the device does not report it (CPU).
 
   Returns:
     Between 1 and the number of items.
@@ -320,10 +324,10 @@ def chunk_size(f: Callable, xs: PyTree, *, budget: int | None = None) -> int:
 
 
 def _free_bytes() -> int:
-  """Of the first device; 0 where it does not tell.
+  """Free bytes of the first device; 0 if it does not report them.
 
-  Several processes must come to the same number, whatever each of them holds:
-  then half of the device.
+  With several processes the number must be the same in all of them: then it is
+  half of the device's memory.
   """
   if joined():
     stats = jax.local_devices()[0].memory_stats() or {}
@@ -332,17 +336,17 @@ def _free_bytes() -> int:
 
 
 def _side_by_side(parts: PyTree) -> int:
-  """Pieces in one iteration of a loop, so that a CPU's cores share them."""
+  """Number of pieces per iteration, so that a CPU's cores can share them."""
   if platform() != "cpu":
     return 1
   return min(_length(parts), num_cores(), _SIDE_BY_SIDE)
 
 
 def _intermediate_bytes(jaxpr) -> int:
-  """Of all values that are computed; bodies of loops are counted once.
+  """Bytes of all computed values; loop bodies are counted once.
 
-  Values that do not grow with the rows, such as a weight's transpose, count
-  for each row, which errs to the side of smaller pieces.
+  Values that do not grow with the rows, such as a transposed weight, are
+  counted for each row, which makes pieces rather too small.
   """
   total = 0
   for equation in jaxpr.eqns:
@@ -355,7 +359,7 @@ def _intermediate_bytes(jaxpr) -> int:
 
 
 def _chunk(chunk: int | None, size: int) -> int:
-  """Items at once: as asked for, else one on CPU and all elsewhere."""
+  """Items at once: as given, else one on a CPU and all elsewhere."""
   if chunk is None:
     return 1 if platform() == "cpu" else size
   if chunk < 1:
@@ -373,9 +377,9 @@ def _length(xs: PyTree) -> int:
 
 
 def _sharded(f, xs, size, chunk, shards, items):
-  """`batch_map` over the devices at hand; all of them get all results."""
+  """`batch_map` over several devices; all of them get all results."""
   devices.shared_out(items, size)
-  # The last item is repeated to fill the last shard, and dropped again.
+  # The last item is repeated to fill the last shard; the copies are dropped.
   index = jnp.minimum(jnp.arange(-(-size // shards) * shards), size - 1)
   mapped = devices.sharded(partial(batch_map, f, chunk=chunk))
   padded = jax.tree.map(lambda leaf: leaf[index], xs)

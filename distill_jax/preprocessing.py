@@ -1,18 +1,18 @@
-"""Between raw data and model space: standardisation and ZCA whitening.
+"""Maps between raw data and model space: standardisation and ZCA whitening.
 
 A preprocessing is a record of arrays with `apply(raw) -> model space` and
-`invert(x) -> raw units`. Records are pytrees, so they travel through `jit`
-and into the saved set; the set is of no use to someone who cannot repeat them.
-Those of texts are in `text.embedding`.
+`invert(x) -> raw units`. Records are pytrees, so they can be arguments of
+`jit`. They are saved with a set, because the set can be used only with the same
+preprocessing. The records for texts are in `text.embedding`.
 
   standardise  x = (r - mean) / std, per entry of the last axis
   ZCA          x = (r - mean) W,  W = U diag(s + eps)^-1/2 U',  cov = U s U'
                r = x W^-1 + mean, W^-1 = U diag(s + eps)^1/2 U'
 
-with r the raw input in unit scale (uint8 over 255). ZCA follows Cazenavette et
-al., "Dataset Distillation by Matching Training Trajectories", 2022 (arXiv
+where r is the raw input in unit scale (uint8 over 255). ZCA follows Cazenavette
+et al., "Dataset Distillation by Matching Training Trajectories", 2022 (arXiv
 2203.11932): unbiased covariance, eps = 0.1 inside the root, and the exact
-inverse of the regularised map. Here it is fitted in float64, then kept in
+inverse of the regularised map. Here it is fitted in float64 and stored in
 float32.
 """
 
@@ -22,13 +22,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from distill_jax.errors import ConfigError
 from distill_jax.text.embedding import AveragedVectors, WordVectors
 from distill_jax.types import Array, Preprocessing
 
-_CHUNK_VALUES = 2**22  # fitted at once: 32 MiB of float64
+_CHUNK_VALUES = 2**22  # values processed at once: 32 MiB of float64
 
 
 def unit_scale(raw: Array) -> Array:
@@ -58,11 +58,11 @@ class Standardise(NamedTuple):
   std: Array
 
   def apply(self, raw: Array) -> Array:
-    """Takes raw inputs [..., C] to model space."""
+    """Maps raw inputs [..., C] to model space."""
     return (unit_scale(raw) - self.mean) / self.std
 
   def invert(self, x: Array) -> Array:
-    """Takes model space [..., C] to raw units, pixels in [0, 1]."""
+    """Maps inputs [..., C] in model space to raw units, pixels in [0, 1]."""
     return x * self.std + self.mean
 
 
@@ -74,7 +74,7 @@ def from_constants(mean: ArrayLike, std: ArrayLike) -> Standardise:
     std: [C], unit scale.
 
   Raises:
-    ConfigError: none, or a `std` that is not positive.
+    ConfigError: there are no values, or a `std` is not positive.
   """
   mean, std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
   if not mean.size or mean.shape != std.shape or not (std > 0).all():
@@ -99,31 +99,31 @@ class ZCA(NamedTuple):
   unwhiten: Array
 
   def apply(self, raw: Array) -> Array:
-    """Takes raw inputs [N, ...] to model space, same shape."""
+    """Maps raw inputs [N, ...] to model space; the shape is kept."""
     flat = unit_scale(raw).reshape(raw.shape[0], -1) - self.mean
     return _product(flat, self.whiten).reshape(raw.shape)
 
   def invert(self, x: Array) -> Array:
-    """Takes model space [N, ...] to raw units, pixels near [0, 1]."""
+    """Maps inputs [N, ...] in model space to raw units, pixels near [0, 1]."""
     flat = _product(x.reshape(x.shape[0], -1), self.unwhiten)
     return (flat + self.mean).reshape(x.shape)
 
 
 class Encoded(NamedTuple):
-  """For inputs stored in model space already: `apply` is the identity.
+  """For inputs that are stored in model space: `apply` is the identity.
 
   Attributes:
-    original: the preprocessing that took them there, used by `invert`.
+    original: the preprocessing that encoded the inputs; `invert` uses it.
   """
 
   original: Any
 
   def apply(self, raw: Array) -> Array:
-    """Returns its argument, which is in model space."""
+    """Returns its argument, which is already in model space."""
     return raw
 
   def invert(self, x: Array) -> Array:
-    """Takes model space to raw units."""
+    """Maps inputs in model space to raw units."""
     return self.original.invert(x)
 
 
@@ -136,7 +136,7 @@ PREPROCESSING = {
 
 
 def name_of(preprocessing: Preprocessing) -> str:
-  """The name under which `PREPROCESSING` lists a record's class.
+  """The name of a record's class in `PREPROCESSING`.
 
   Args:
     preprocessing: a record; for `Encoded`, its original is named.
@@ -158,7 +158,7 @@ def name_of(preprocessing: Preprocessing) -> str:
 
 
 def alike(one: Preprocessing, other: Preprocessing) -> bool:
-  """Whether two preprocessings are of one kind and of the same numbers."""
+  """Whether two preprocessings have the same kind and the same numbers."""
   return (
       type(one) is type(other) and all(
           np.shape(a) == np.shape(b) and
@@ -167,12 +167,12 @@ def alike(one: Preprocessing, other: Preprocessing) -> bool:
 
 
 def identity(preprocessing: Preprocessing) -> dict[str, Any]:
-  """What tells two records apart, in JSON: the kind and the size of its arrays.
+  """Identifies a record, in JSON: its kind, and the size of its arrays.
 
-  Sums have three digits, so that whitening of the same data on another machine
-  is the same.
+  Sums are rounded to three digits, so that whitening of the same data on
+  another machine has the same identity.
   """
-  record = getattr(preprocessing, "original", preprocessing)
+  record: Any = getattr(preprocessing, "original", preprocessing)
   sums = [np.abs(np.asarray(leaf, np.float64)).sum() for leaf in record]
   return {
       "kind": type(record).__name__,
@@ -181,25 +181,25 @@ def identity(preprocessing: Preprocessing) -> dict[str, Any]:
 
 
 def standardise(inputs: ArrayLike) -> Standardise:
-  """Fits `Standardise`: moments per last axis, over all the others.
+  """Fits `Standardise`: mean and deviation of each entry of the last axis.
 
   Args:
     inputs: [N, ..., C] uint8 or float.
 
   Returns:
-    The record; a channel of one constant value gets std 1.
+    The record; a channel with one constant value gets std 1.
   """
-  inputs = _in_pieces(inputs)
-  channels = inputs.shape[-1]
-  size = inputs.size // channels
+  rows = _in_pieces(inputs)
+  channels = rows.shape[-1]
+  size = rows.size // channels
   mean, lowest, highest = np.zeros(channels), np.inf, -np.inf
-  for chunk in _chunks(inputs):  # over samples first: 10 times as fast
+  for chunk in _chunks(rows):  # summing over samples first is 10 times faster
     mean += _by_channel(np.sum, chunk.sum(0)) / size
     lowest = np.minimum(lowest, _by_channel(np.min, chunk.min(0)))
     highest = np.maximum(highest, _by_channel(np.max, chunk.max(0)))
   variance = np.zeros(channels)
-  means = np.array(np.broadcast_to(mean, inputs.shape[1:]))
-  for chunk in _chunks(inputs):
+  means = np.array(np.broadcast_to(mean, rows.shape[1:]))
+  for chunk in _chunks(rows):
     chunk -= means
     variance += _by_channel(np.sum, np.square(chunk, out=chunk).sum(0)) / size
   std = np.where(lowest == highest, 1.0, np.sqrt(variance))
@@ -219,45 +219,47 @@ def zca(inputs: ArrayLike, *, regulariser: float = 0.1) -> ZCA:
     regulariser: eps, added to the eigenvalues; positive.
 
   Returns:
-    The record. Time grows with N D^2 + D^3, memory with D^2.
+    The record. The time grows with N D^2 + D^3, the memory with D^2.
 
   Raises:
-    ValueError: too few samples, or a regulariser that is not positive.
+    ValueError: there are too few samples, or the regulariser is not positive.
   """
-  inputs = _in_pieces(inputs)
-  _check_zca(inputs, regulariser)
-  mean, covariance = _moments(inputs)
+  rows = _in_pieces(inputs)
+  _check_zca(rows, regulariser)
+  mean, covariance = _moments(rows)
   whiten, unwhiten = _whitening(covariance, regulariser)
   return ZCA(_float32(mean), _float32(whiten), _float32(unwhiten))
 
 
 def relative_zca(inputs: ArrayLike, *, regulariser: float = 0.1) -> ZCA:
-  """Fits `ZCA` to standardised inputs, eps in mean eigenvalues.
+  """Fits `ZCA` to standardised inputs; eps is in units of the mean eigenvalue.
 
-  That of the kernel methods (Nguyen et al., "Dataset Distillation with
-  Infinitely Wide Convolutional Networks", 2021, arXiv 2107.13034):
+  It is the preprocessing of the kernel methods (Nguyen et al., "Dataset
+  Distillation with Infinitely Wide Convolutional Networks", 2021, arXiv
+  2107.13034):
 
     x = (r - mean) / std W,   W = U diag(s + eps tr(cov) / D)^-1/2 U'
 
-  with cov that of the standardised inputs. Theirs also takes the mean of each
-  image away and scales it to one length, which has no inverse; here neither.
+  where cov is the covariance of the standardised inputs. Theirs also subtracts
+  the mean of each image and scales it to unit length, which cannot be inverted;
+  this is left out here.
 
   Args:
     inputs: [N, ..., C] uint8 or float, N at least 2.
     regulariser: eps, positive.
 
   Returns:
-    The record, which standardises too. Time and memory as of `zca`.
+    The record, which also standardises. Time and memory as for `zca`.
 
   Raises:
-    ValueError: too few samples, or a regulariser that is not positive.
+    ValueError: there are too few samples, or the regulariser is not positive.
   """
-  inputs = _in_pieces(inputs)
-  _check_zca(inputs, regulariser)
-  size = math.prod(inputs.shape[1:])
-  std = np.float64(standardise(inputs).std)
-  std = np.broadcast_to(std, inputs.shape[1:]).reshape(size)
-  mean, covariance = _moments(inputs)
+  rows = _in_pieces(inputs)
+  _check_zca(rows, regulariser)
+  size = math.prod(rows.shape[1:])
+  std = np.float64(standardise(rows).std)
+  std = np.broadcast_to(std, rows.shape[1:]).reshape(size)
+  mean, covariance = _moments(rows)
   covariance /= np.outer(std, std)
   whiten, unwhiten = _whitening(
       covariance,
@@ -291,17 +293,17 @@ def _moments(inputs) -> tuple[np.ndarray, np.ndarray]:
 def _whitening(covariance, added) -> tuple[np.ndarray, np.ndarray]:
   """`(cov + added)^-1/2` and its inverse."""
   values, vectors = np.linalg.eigh(covariance)
-  root = np.sqrt(np.maximum(values, 0.0) + added)  # rounding below zero
+  root = np.sqrt(np.maximum(values, 0.0) + added)  # rounding may go below 0
   return vectors / root @ vectors.T, vectors * root @ vectors.T
 
 
-def _in_pieces(inputs):
-  """Samples that `_chunks` reads: an array, or those of `data.host`."""
+def _in_pieces(inputs) -> Any:
+  """Inputs in a form that `_chunks` reads: an array, or `data.host` samples."""
   return inputs if hasattr(inputs, "read") else np.asarray(inputs)
 
 
 def _chunks(inputs):
-  """Yields runs of samples, float64 in unit scale."""
+  """Yields runs of samples as float64 in unit scale."""
   rows = max(1, _CHUNK_VALUES // max(1, math.prod(inputs.shape[1:])))
   read = getattr(inputs, "read", inputs.__getitem__)
   for start in range(0, len(inputs), rows):

@@ -1,8 +1,9 @@
-"""Finished sets in fewer bits: quantisation after distilling.
+"""Quantisation of finished sets: the same set in fewer bits.
 
-The values are quantised as by `parameterization.quantised`, but training did
-not know of it. For images 8 bits are enough. For 4 or 2 bits distil with the
-parameterization instead, so that the set is learned within the levels.
+The values are quantised as by `parameterization.quantised`, but the set was
+learned without quantisation. For images, 8 bits are enough. For 4 or 2 bits,
+distil with that parameterization instead, so that the set is learned with
+quantised values.
 """
 
 from collections.abc import Mapping
@@ -25,26 +26,26 @@ def quantise(
     group: str = "patch",
     patch: int = PATCH,
     labels: int = 32) -> Artifact:
-  """The set with integers and scales in place of float codes.
+  """Returns the set with integers and scales in place of float codes.
 
-  Its samples and labels are those that the integers decode to. Where samples
-  are decoded from codes, the codes are quantised. A set that is quantised
-  already is quantised anew, from its present values.
+  Its samples and labels are those that the integers decode to. If samples are
+  decoded from codes, the codes are quantised. A set that is already quantised
+  is quantised again, from its present values.
 
   Args:
     artifact: the set.
-    bits: of each value, 8, 4 or 2.
+    bits: bits per value, 8, 4 or 2.
     group: which values share a scale and a minimum: "patch", "image", "channel"
       or "tensor"; see `parameterization.quantised`.
-    patch: pixels along a side of a patch, 1..256.
-    labels: bits of each number of the labels, 32, 16 or 8. With 16 or 8, a hard
-      label is one byte, or two beyond 256 classes, and exact.
+    patch: side of a patch in pixels, 1..256.
+    labels: bits per label value, 32, 16 or 8. With 16 or 8, a hard label takes
+      one byte, or two with more than 256 classes, and is exact.
 
   Raises:
-    ConfigError: `artifact` is no set, or a setting is unknown or out of range.
-    ArtifactError: values beyond the range of float16, or codes of which the set
-      does not say how they are decoded, such as those of a user's own
-      parameterization.
+    ConfigError: `artifact` is not a set, or a setting is unknown or out of
+      range.
+    ArtifactError: values are beyond the range of float16; or the set does not
+      say how its codes are decoded, as with a user's own parameterization.
 
   Example:
     small = dd.quantise(made, bits=4)
@@ -61,12 +62,12 @@ def quantise(
 
 
 def encoding_of(artifact: Artifact) -> dict[str, Any] | None:
-  """The parameterization that real samples can be stored by, as the set is.
+  """The parameterization by which real samples can be stored as in the set.
 
   Returns:
-    Its specification; None for pixels, for a set that does not say how it is
-    decoded, and where codes of real samples do not decode into these samples:
-    bases do not.
+    Its specification. None for pixels, for a set that does not say how it is
+    decoded, and if codes of real samples do not decode to these samples (such
+    as bases).
   """
   try:
     spec = dict(_inner(artifact))
@@ -81,7 +82,7 @@ def encoding_of(artifact: Artifact) -> dict[str, Any] | None:
 
 
 def _inner(artifact: Artifact) -> Mapping:
-  """The specification of what decodes a set's codes.
+  """The specification of the parameterization that decodes a set's codes.
 
   Raises:
     ArtifactError: the set does not have it.

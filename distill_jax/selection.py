@@ -1,12 +1,13 @@
-"""Real samples and summaries of them, class by class.
+"""Selects real samples, or summaries of them, class by class.
 
-Baselines consist of these, and sets may start from them. `classes` [M] names
-the class of each row, which must have real samples; results are in model space,
-[sets, M, ...].
+Baselines consist of these, and sets may start from them. `classes` [M] gives
+the class of each row, which must have real samples. Results are [sets, M, ...]
+in model space.
 """
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,14 +17,14 @@ from distill_jax.data.source import Source, Split, rows_of
 from distill_jax.keys import check_key
 from distill_jax.types import Array, Parameterization
 
-_ENCODE_ROWS = 1024  # real samples taken to model space at once
+_ENCODE_ROWS = 1024  # real samples that are encoded at once
 
 
 def random_real(
     key: Array, split: Split, classes: np.ndarray, num_sets: int) -> Array:
   """Real samples of the given classes [sets, M, ...], in model space.
 
-  Samples of one class in one set are distinct, until the class is used up.
+  Samples of one class in one set are all different, until the class is used up.
 
   Args:
     key: consumed; set i uses `fold_in(key, i)`.
@@ -37,7 +38,7 @@ def random_real(
   members = np.asarray(split.members)
   padding = np.arange(members.shape[1]) >= counts[:, None]
 
-  def rows(key):  # sorted by NumPy: shards of many sizes would compile anew
+  def rows(key):  # sorted by NumPy, as JAX would compile for every shard size
     scores = jax.random.uniform(key, members.shape, jnp.float32)
     ranked = np.where(padding, 2.0, scores).argsort(1, kind="stable")
     return members[classes, ranked[classes, place]]
@@ -66,10 +67,11 @@ def kmeans(
   """Centroids of each class, [sets, M, ...]; one set if each has one centroid.
 
   Lloyd's algorithm from k-means++ (scikit-learn, one start per set). A class
-  with fewer distinct samples than rows has its centroids repeated.
+  Lloyd's algorithm from k-means++ (scikit-learn, one start per set). If a class
+  has fewer distinct samples than rows, its centroids are repeated.
 
   Args:
-    key: consumed; gives each set its starts.
+    key: consumed; it gives each set its starts.
     split: real data.
     classes: [M] int.
     num_sets: number of sets.
@@ -89,18 +91,19 @@ def kmeans(
     wanted = int((classes == c).sum())
     k = min(wanted, len(np.unique(points, axis=0)))
     for i, state in enumerate(states):
-      fitted = KMeans(k, n_init=1, random_state=int(state)).fit(points)
+      given: Any = dict(n_init=1, random_state=int(state))
+      fitted = KMeans(k, **given).fit(points)
       rows = np.arange(wanted) % k
       inputs[i, classes == c] = fitted.cluster_centers_[rows]
   return jnp.asarray(inputs.reshape(num_sets, len(classes), *shape))
 
 
 def herding(split: Split, classes: np.ndarray) -> Array:
-  """Real samples whose running mean stays nearest that of their class.
+  """Real samples whose running mean stays closest to the mean of their class.
 
   Welling, "Herding Dynamical Weights to Learn", 2009, in the greedy form of
-  Rebuffi et al., "iCaRL", 2016, arXiv 1611.07725, in model space. A class with
-  fewer samples than rows has them repeated.
+  Rebuffi et al., "iCaRL", 2016, arXiv 1611.07725, in model space. If a class
+  has fewer samples than rows, they are repeated.
 
   Args:
     split: real data.
@@ -115,11 +118,11 @@ def herding(split: Split, classes: np.ndarray) -> Array:
 def kcentre(split: Split, classes: np.ndarray) -> Array:
   """Real samples that cover their class: each is farthest from those before.
 
-  The greedy of Gonzalez, "Clustering to Minimize the Maximum Intercluster
-  Distance", 1985, which Sener & Savarese, "Active Learning for Convolutional
-  Neural Networks", 2017, arXiv 1708.00489, choose by; in model space, from the
-  sample nearest the mean of the class. A class with fewer samples than rows has
-  them repeated.
+  This is the greedy algorithm of Gonzalez, "Clustering to Minimize the Maximum
+  Intercluster Distance", 1985, as used by Sener & Savarese, "Active Learning
+  for Convolutional Neural Networks", 2017, arXiv 1708.00489. It works in model
+  space, and starts from the sample nearest to the mean of the class. If a class
+  has fewer samples than rows, they are repeated.
 
   Args:
     split: real data.
@@ -137,23 +140,24 @@ def representatives(
     num: int,
     *,
     features: Callable[[Array], Array] | None = None) -> Source:
-  """Real samples that stand for each class: the nearest to centres of k-means.
+  """Real samples that represent each class: those nearest to k-means centres.
 
   Liu et al., "DREAM: Efficient Dataset Distillation by Representative
-  Matching", 2023, arXiv 2302.14416, match gradients of these alone, so that a
-  batch covers its class. They choose anew every few steps, from the features of
-  the network that is being trained; here samples are chosen once.
+  Matching", 2023, arXiv 2302.14416, match gradients of these samples only, so
+  that a batch covers its class. They select anew every few steps, by the
+  features of the network in training; here samples are selected once.
 
   Args:
-    key: consumed; gives each class its start of k-means.
+    key: consumed; it gives each class its start of k-means.
     source: real data.
-    num: samples of each class, at least 1; smaller classes are kept whole.
-    features: from samples in model space [n, ...] to what is clustered,
-      [n, ...]; the samples themselves by default.
+    num: number of samples per class, at least 1; smaller classes are kept
+      whole.
+    features: maps samples in model space [n, ...] to what is clustered, [n,
+      ...]; by default the samples themselves.
 
   Returns:
-    `source.narrow` of the chosen samples: methods that match classes draw from
-    these alone, networks are trained on all.
+    `source.narrow` of the selected samples. Methods that match classes draw
+    from these only; networks are trained on all samples.
 
   Example:
     source = representatives(key, source, 128)
@@ -174,7 +178,8 @@ def representatives(
           np.asarray(part if features is None else features(part)).reshape(
               len(part), -1) for part in class_parts(split, c)
       ])
-      fitted = KMeans(num, n_init=1, random_state=int(states[c])).fit(points)
+      given: Any = dict(n_init=1, random_state=int(states[c]))
+      fitted = KMeans(num, **given).fit(points)
       distances = fitted.transform(points)  # [n, num]
       members = members[_one_each(distances)]
     chosen.append(members)
@@ -182,7 +187,7 @@ def representatives(
 
 
 def _one_each(distances: np.ndarray) -> np.ndarray:
-  """[k] rows, the nearest to each of k centres that no earlier one has."""
+  """[k] rows: for each of k centres, the nearest row that is still free."""
   distances, rows = distances.copy(), []
   for centre in range(distances.shape[1]):
     rows.append(int(distances[:, centre].argmin()))
@@ -191,7 +196,10 @@ def _one_each(distances: np.ndarray) -> np.ndarray:
 
 
 def _greedy(split: Split, classes: np.ndarray, choose) -> Array:
-  """[1, M, ...]: of each class those that `(points, wanted) -> rows` picks."""
+  """[1, M, ...]: the samples of each class that `choose` picks.
+
+  `choose` is `(points, wanted) -> rows`.
+  """
   _check_present(classes, split)
   inputs = None
   for c in np.unique(classes):
@@ -205,13 +213,13 @@ def _greedy(split: Split, classes: np.ndarray, choose) -> Array:
 
 
 def _covering(points: np.ndarray, wanted: int) -> np.ndarray:
-  """Rows of the points [n, D], each farthest from the nearest before it."""
+  """Rows of the points [n, D], each farthest from those chosen before it."""
   squares = np.square(points - points.mean(0)).sum(1)
   chosen = [int(squares.argmin())]
   nearest = np.full(len(points), np.inf)
   while len(chosen) < min(wanted, len(points)):
     nearest = np.minimum(nearest, np.square(points - points[chosen[-1]]).sum(1))
-    nearest[chosen] = -1.0  # of repeated samples each counts
+    nearest[chosen] = -1.0  # so that equal samples can each be chosen once
     chosen.append(int(nearest.argmax()))
   return np.resize(chosen, wanted)
 
@@ -232,7 +240,7 @@ def _herded(points: np.ndarray, wanted: int) -> np.ndarray:
   for i in range(wanted):
     if not free.any():
       free[:] = True
-    # |target - (total + x) / (i + 1)|^2 without what all x share.
+    # |target - (total + x) / (i + 1)|^2 without the terms that all x share.
     aim = (i + 1) * target - total
     scores = np.where(free, squares - 2 * points @ aim, np.inf)
     chosen.append(int(scores.argmin()))
@@ -256,11 +264,11 @@ def class_parts(split: Split, c: int) -> Iterator[np.ndarray]:
 
 def initialiser(
     stored: Parameterization, split: Split, classes: np.ndarray) -> Callable:
-  """`(key, inputs) -> codes` of a parameterization for label rows of classes.
+  """`(key, inputs) -> codes` of a parameterization, for given label rows.
 
   Args:
     stored: the parameterization.
-    split: real data, which some parameterizations look at.
+    split: real data, which some parameterizations need.
     classes: [R] int, the class of each label row.
   """
   if stored.init_for is None:
@@ -269,6 +277,6 @@ def initialiser(
 
 
 def _places(classes: np.ndarray) -> np.ndarray:
-  """How many earlier rows are of the same class, for each row."""
+  """For each row, the number of earlier rows of the same class."""
   same = classes[:, None] == classes
   return np.tril(same, -1).sum(1)

@@ -105,7 +105,7 @@ def check(
     if odd or not isinstance(value, allowed):
       raise ConfigError(
           f"`{name}` must be {wanted}; got {shown(value)} in `{field}`.")
-    if kind is tuple and default:
+    if kind is tuple and default and isinstance(value, list | tuple):
       for entry in value:
         check(field, {name: entry}, {name: default[0]})
   check_limits(field, settings)

@@ -1,18 +1,18 @@
-"""The vocabulary: records that travel between the rooms, and axis letters.
+"""The records that all parts of the library share, and the axis letters.
 
-A distilled set is the solution of `argmin_S E[objective(S, real)]`. The
-records below are the nouns of that sentence; every method of the field is a
-choice of functions that fill them.
+A distilled set S is the solution of `argmin_S E[objective(S, real)]`. The
+records below hold the parts of this problem; a method of the field is a choice
+of functions that fill them.
 
 Axis letters used in shapes throughout the library:
 
   N  real samples            K  network outputs (1 for a binary task)
   M  distilled samples       D  features
   B  batch                   S  steps of a distilled set (its mini-batches)
-  H W C  image               n  samples of a step, or real ones of a class
+  H W C  image               n  samples of one step, or real samples of a class
   E  epochs over the S steps T  inner steps, T = E * S
   P  members of a pool       m  distilled samples of a class
-  R  label rows of a set; evaluated networks
+  R  label rows of a set, or evaluated networks
 """
 
 import os
@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
-Array = jax.Array
+Array = jax.Array | np.ndarray  # either works, also in records
 PyTree = Any
 FilePath = str | os.PathLike[str]
 Kernel = Callable[[Array, Array], Array]  # (x1, x2) -> [n1, n2]
@@ -34,11 +34,12 @@ class Distilled(NamedTuple):
   """Everything that may be learned.
 
   Attributes:
-    codes: decoded into samples by a `Parameterization`; any pytree.
+    codes: what is stored of the samples; any pytree. A `Parameterization`
+      decodes it into samples.
     labels: [rows, K] float; binary tasks have K = 1.
-    raw_step_sizes: [T], mapped to positive step sizes by the estimator; [0]
-      where a method has none.
-    extra: other learned scalars of a method; mostly `()`.
+    raw_step_sizes: [T] float; the estimator maps them to positive step sizes.
+      [0] where a method learns no step sizes.
+    extra: other learned scalars of a method; `()` for most methods.
   """
 
   codes: PyTree
@@ -53,10 +54,10 @@ class Samples(NamedTuple):
   Attributes:
     inputs: [M, H, W, C], [M, s, d] or [M, D], in model space.
     labels: [M, K] float.
-    step_sizes: [T] positive, or [0].
+    step_sizes: [T] positive floats, or [0] where the set has none.
     extra: as in `Distilled`.
     view_labels: [views, P, K] logits of a teacher for every view of the set,
-      see `views`; `()` mostly.
+      see `distill_jax.views`; `()` for most methods.
   """
 
   inputs: Array
@@ -67,12 +68,13 @@ class Samples(NamedTuple):
 
 
 class TrainingSet(NamedTuple):
-  """The input of a learner: arrays alone, so that it can cross `jit`.
+  """The input of a learner: only arrays, so that `jit` accepts it.
 
   Attributes:
     samples: the set in model space.
-    order: [S, n] int32, the samples of each step.
-    initial: theta_0 where the student's initialisation is fixed, else `()`.
+    order: [S, n] int32, the indices of the samples of each step.
+    initial: theta_0, the student's parameters, where its initialisation is
+      fixed; otherwise `()`.
   """
 
   samples: Samples
@@ -81,15 +83,15 @@ class TrainingSet(NamedTuple):
 
 
 class LazyInputs(NamedTuple):
-  """Real inputs [K, n, ...] that are gathered where they are used.
+  """Real inputs [K, n, ...] that are gathered only where they are used.
 
-  The record refers to the whole split: stacking several would copy the split
-  each time.
+  The record refers to the whole split. Do not stack several of them: this would
+  copy the split each time.
 
   Attributes:
-    rows: [K, n] int32, samples of the split.
-    split: with `inputs` [N, ...] raw and `encode`, which takes raw inputs
-      [B, ...] to model space.
+    rows: [K, n] int32, the rows of the split that are meant.
+    split: a `data.Split`, with raw `inputs` [N, ...] and `encode`, which takes
+      raw inputs [B, ...] to model space.
   """
 
   rows: Array
@@ -97,31 +99,31 @@ class LazyInputs(NamedTuple):
 
   @property
   def shape(self) -> tuple[int, ...]:
-    """[K, n, ...], that of the gathered inputs."""
+    """[K, n, ...], the shape of the gathered inputs."""
     return self.rows.shape + self.split.sample_shape
 
   def gather(self, rows: Array) -> Array:
-    """Inputs [..., *sample] in model space of some rows [...]."""
+    """Returns the inputs [..., *sample] of rows [...], in model space."""
     inputs = self.split.encode(self.split.inputs[rows.ravel()])
     return inputs.reshape(rows.shape + inputs.shape[1:])
 
 
 class Layout(NamedTuple):
-  """Where the samples of each step and class stand in a set.
+  """Which samples of a set belong to each step and to each class.
 
-  Classes without real samples have no rows.
+  Classes without real samples have no label rows.
 
   Attributes:
-    classes: [R] int32, the class each label row starts from.
-    order: [S, n] int32, the decoded samples of each step.
-    members: [K', m] int32, the decoded samples of each class present; None
-      where classes have different numbers of them.
+    classes: [R] int32, the class that each label row starts from.
+    order: [S, n] int32, the indices of the decoded samples of each step.
+    members: [K', m] int32, the indices of the decoded samples of each class
+      present; None where classes have different numbers of samples.
     present: [K'] int32, the classes that have real samples.
   """
 
   classes: np.ndarray
   order: Array
-  members: Array | None
+  members: Any  # which methods that match class by class rely on
   present: np.ndarray
 
 
@@ -129,14 +131,14 @@ class Batch(NamedTuple):
   """Real data in model space.
 
   Attributes:
-    inputs: [B, ...] float; where drawn class by class, [K, n, ...] or
-      `LazyInputs` of that shape.
+    inputs: [B, ...] float. Where samples are drawn class by class, [K, n, ...]
+      or `LazyInputs` of that shape.
     labels: [B] or [K, n] int32, class indices.
-    extra: other draws of an objective: batches to train its network on, members
-      of a pool; mostly `()`.
+    extra: other draws that an objective needs, such as batches to train its
+      network on or members of a pool; `()` for most objectives.
   """
 
-  inputs: Array | LazyInputs
+  inputs: Any  # `LazyInputs` come only from a sampler that is asked for them
   labels: Array
   extra: PyTree = ()
 
@@ -145,9 +147,10 @@ class Anchor(NamedTuple):
   """Frozen samples of every class that are matched beside the real ones.
 
   Attributes:
-    inputs: [K, n, ...] in model space.
-    labels: [K, n, outputs].
-    weight: of their distance; that of the real samples has weight 1.
+    inputs: [K, n, ...] float, in model space.
+    labels: [K, n, outputs] float.
+    weight: weight of the distance to these samples; the distance to the real
+      samples has weight 1.
   """
 
   inputs: Array
@@ -158,24 +161,25 @@ class Anchor(NamedTuple):
 class Parameterization(NamedTuple):
   """How a distilled set is stored.
 
-  Leaves of codes that are whole numbers are constants: nothing learns them.
+  Integer leaves of the codes are constants: they are not learned.
 
   Attributes:
-    init: `(key, inputs) -> codes`, from real or random inputs [R * r, ...], the
-      r inputs of a row side by side.
+    init: `(key, inputs) -> codes`, from real or random inputs [R * r, ...]; the
+      r inputs of a label row stand side by side.
     decode: `(codes) -> inputs [M, ...]` in model space.
     owner: `(codes) -> [M] int32`, the label row of each decoded sample.
-    inputs_per_row: r, inputs that make one row of codes.
+    inputs_per_row: r, the number of inputs that make one row of codes.
     separates_classes: whether each decoded sample belongs to the label row of
-      one class alone, so that codes can be split or clamped.
-    keeps_inputs: whether inputs become codes that are smaller than they, and
-      that decode into nearly the same; not so random bases.
-    init_for: `(real, classes [R]) -> init`, for codes that depend on real data
-      besides their inputs, given the class of each label row; None for others.
-      `real(c)` yields all samples of class c, part by part, in model space.
-    decoder_bytes: of a decoder that is not among the codes.
-    spec: name and JSON settings from which it can be rebuilt, `()` for one
-      that has none; see `parameterization.from_spec`.
+      one class only, so that codes can be split or clamped.
+    keeps_inputs: whether `init` encodes the given inputs in smaller codes that
+      decode into nearly the same inputs. False for random bases, for example.
+    init_for: `(real, classes [R]) -> init`, for codes that depend on more of
+      the real data than their own inputs; `classes` is the class of each label
+      row. None where `init` is enough. `real(c)` yields all samples of class c
+      in model space, part by part.
+    decoder_bytes: size of a decoder that is not among the codes.
+    spec: name and JSON settings from which it can be rebuilt, see
+      `parameterization.from_spec`; `()` if it cannot be rebuilt.
   """
 
   init: Callable[[Array, Array], PyTree]
@@ -200,10 +204,10 @@ class Network(NamedTuple):
     init: `(key, example [B, ...]) -> variables`.
     apply: `(variables, x, *, key=None, train=False) -> (logits [B, K],
       variables)`.
-    stages: same arguments as `apply` -> `(tuple of features, variables)`; the
-      last feature is the embedding that the classifier reads.
-    spec: name and JSON settings from which it can be rebuilt, `()` for one
-      that has none; see `models`.
+    stages: takes the arguments of `apply` and returns `(tuple of features,
+      variables)`; the last feature is the embedding that the classifier reads.
+    spec: name and JSON settings from which it can be rebuilt, see `models`;
+      `()` if it cannot be rebuilt.
   """
 
   init: Callable[..., PyTree]
@@ -213,46 +217,50 @@ class Network(NamedTuple):
 
 
 class Preprocessing(Protocol):
-  """A record of arrays between raw inputs and model space."""
+  """A map between raw inputs and model space, as a record of arrays."""
 
   def apply(self, raw: Array, /) -> Array:
-    """Takes raw inputs [B, ...] to model space."""
+    """Maps raw inputs [B, ...] to model space."""
+    ...
 
   def invert(self, x: Array, /) -> Array:
-    """Takes model space [B, ...] to raw units."""
+    """Maps inputs [B, ...] in model space back to raw units."""
+    ...
 
 
 class Sampler(Protocol):
-  """Draws the real data of one outer step, mostly from a `data.Split`."""
+  """Draws the real data of one outer step, usually from a `data.Split`."""
 
   def __call__(self, key: Array, data: PyTree, /) -> PyTree:
-    """Returns a `Batch`, or what the objective takes instead."""
+    """Returns a `Batch`, or another pytree that the objective expects."""
 
 
 class Distance(Protocol):
-  """Of gradients (pytrees of parameters), or of features [n, D] and [m, D]."""
+  """A distance of two gradients (pytrees), or of features [n, D] and [m, D]."""
 
   def __call__(self, real: PyTree, synthetic: PyTree, /) -> Array:
-    """Returns a scalar; its gradient by `synthetic` is what learns."""
+    """Returns a scalar; its gradient with respect to `synthetic` is used."""
+    ...
 
 
 class Loss(Protocol):
-  """Of the predictions of a network or kernel, a mean over rows."""
+  """A loss of the predictions of a network or kernel: a mean over rows."""
 
   def __call__(self, logits: Array, labels: Array, /) -> Array:
-    """Returns a scalar, of logits [n, K] and label rows [n, K]."""
+    """Returns a scalar from logits [n, K] and label rows [n, K]."""
+    ...
 
 
 class Objective(NamedTuple):
   """What is matched.
 
   Attributes:
-    sample: of the real batch.
+    sample: draws the real batch.
     init: `(key, samples) -> state`.
-    loss: `(key, samples, state, batch) -> loss, (state, metrics)`; `metrics`
-      is a dict of scalars.
-    reads: fields of a set that the loss depends on. Other fields cannot be
-      learned, and a set has no step sizes that its objective does not read.
+    loss: `(key, samples, state, batch) -> loss, (state, metrics)`; `metrics` is
+      a dict of scalars.
+    reads: the fields of a set that the loss depends on. Only these can be
+      learned; a set has step sizes only if its objective reads them.
   """
 
   sample: Sampler
@@ -262,16 +270,17 @@ class Objective(NamedTuple):
 
 
 class InnerProblem(NamedTuple):
-  """A bilevel problem.
+  """A bilevel problem: an inner loss over v, an outer loss at its minimum.
 
   Attributes:
     sample: as in `Objective`.
     init: `(key, samples) -> state`.
-    draw: `(key, samples, state) -> context, state`: what an outer step holds
-      fixed, such as a network.
+    draw: `(key, samples, state) -> context, state`. The context is what stays
+      fixed during an outer step, such as a network.
     start: `(samples, context) -> v0`, any pytree of floats.
-    inner_loss: `(samples, context) -> (v -> scalar)`, strictly convex in v.
-      What does not depend on v is computed in the first call, once a solve.
+    inner_loss: `(samples, context) -> (v -> scalar)`, strictly convex in v. The
+      first call computes what does not depend on v, so that each solve does
+      this work once.
     outer_loss: `(v, samples, context, batch) -> scalar, metrics`.
   """
 
@@ -292,7 +301,7 @@ class Estimator(NamedTuple):
     estimate: `(key, distilled, state, batch) -> loss, gradients, state,
       metrics`; `gradients` is a `Distilled`.
     samples: `(distilled) -> Samples`, the set as a student sees it.
-    parameterization: of the codes; None where it is unknown.
+    parameterization: the parameterization of the codes; None if unknown.
     reads: as in `Objective`.
   """
 

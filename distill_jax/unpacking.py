@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -90,7 +90,7 @@ def check_size(unpacked: int, packed: int, path: Path, argument: str) -> None:
 def opened(
     path: Path,
     argument: str = "spec",
-    choose: Callable[[list[str]], list[str]] = list) -> Iterator[BinaryIO]:
+    choose: Callable[[list[str]], list[str]] = list) -> Iterator[IO[bytes]]:
   """The bytes of a file: of a gzip, xz or zip archive, those that it holds.
 
   Whoever reads them keeps within the limit, by `check_size`.
@@ -133,7 +133,7 @@ def content(path: Path, argument: str = "spec") -> bytes:
   return b"".join(chunks)
 
 
-def lines(stream: BinaryIO, path: Path, argument: str) -> Iterator[bytes]:
+def lines(stream: IO, path: Path, argument: str) -> Iterator[bytes]:
   """The lines of a stream that `opened` gave, of 16 MiB at most."""
   size, taken, checked = os.path.getsize(path), 0, 0
   while line := stream.readline(_LONGEST_LINE + 1):

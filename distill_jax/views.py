@@ -1,17 +1,16 @@
-"""Seeded views of a set: batches that are drawn, augmented and mixed by a key.
+"""Seeded views of a set: batches drawn, augmented and mixed by a key.
 
-The decoupled recipes (RDED, CIM, SRe2L) train a student on what a teacher says
-of every view: each epoch shuffles the set, augments every batch and mixes it by
-CutMix, and the teacher labels what comes out. View e follows from e, the
-settings of `Views` and the number of samples, so a set keeps no crops, boxes or
-partners (Shen & Xing, "A Fast
-Knowledge Distillation Framework for Visual Recognition", 2022, arXiv
-2112.01528, keep them), but the logits of the teacher; `batches` replays the
-views.
+Decoupled methods (RDED, CIM, SRe2L) train a student on a teacher's labels of
+every view. Each epoch shuffles the set, augments every batch and mixes it by
+CutMix; the teacher labels the result. View e is determined by e, the settings
+of `Views` and the number of samples. A set therefore stores only the teacher's
+logits, and no crops, boxes or mixing partners (Shen & Xing, "A Fast Knowledge
+Distillation Framework for Visual Recognition", 2022, arXiv 2112.01528, store
+these). `batches` replays the views.
 
-A view has P places: the samples in a new order, cut into batches of equal size.
-Where the size does not divide M, P is the next multiple, and the first samples
-of the order come twice.
+A view has P entries: the samples in a new order, cut into batches of equal
+size. If the batch size does not divide M, P is the next multiple, and the first
+samples of the order occur twice.
 """
 
 import functools
@@ -30,13 +29,13 @@ from distill_jax.types import Array
 
 
 class Views(NamedTuple):
-  """How views are drawn; settings of the recipe `views`.
+  """How views are drawn; these are settings of the recipe `views`.
 
   Attributes:
     strategy: names of `augmentation.idc`, or "" for none.
     mix: share of batches that CutMix mixes, in [0, 1].
     batch_size: B; at most M is used.
-    seed: of all views.
+    seed: seed of all views.
   """
 
   strategy: str
@@ -49,8 +48,8 @@ class View(NamedTuple):
   """One pass over a set.
 
   Attributes:
-    rows: [P / B, B] int32, samples of each batch.
-    keys: [P / B], of augmentation and mixing.
+    rows: [P / B, B] int32, the samples of each batch.
+    keys: [P / B] keys of augmentation and mixing, one per batch.
   """
 
   rows: Array
@@ -58,10 +57,10 @@ class View(NamedTuple):
 
 
 def view(views: Views, number: Array, size: int) -> View:
-  """View `number` of a set of `size` samples."""
+  """Returns view `number` of a set of `size` samples."""
   batch_size = min(views.batch_size, size)
   num = -(-size // batch_size)
-  # The generator is part of what views are, whatever JAX is told to use.
+  # The generator is fixed, so that views do not depend on JAX's settings.
   key = jax.random.key(views.seed, impl="threefry2x32")
   key = jax.random.fold_in(key, number)
   k_order, k_batches = jax.random.split(key)
@@ -92,14 +91,14 @@ def labelled(
     inputs: Array,
     num_views: int,
     dtype=jnp.float16) -> Array:
-  """What a teacher says of every view: logits [views, P, K].
+  """A teacher's labels of all views: logits [views, P, K].
 
   Args:
-    views: how they are drawn.
-    outputs: `(inputs [B, ...]) -> logits [B, K]`.
+    views: how the views are drawn.
+    outputs: the teacher, `(inputs [B, ...]) -> logits [B, K]`.
     inputs: [M, ...] in model space.
-    num_views: the first so many.
-    dtype: of the logits.
+    num_views: number of views, beginning with the first.
+    dtype: type of the logits.
   """
   apply = seen(views)
 
@@ -119,7 +118,7 @@ def views_of(recipe: Mapping[str, Any]) -> Views:
   """The views that a recipe `views` draws.
 
   Raises:
-    ConfigError: another recipe.
+    ConfigError: it is another recipe.
   """
   if recipe.get("name") != "views":
     raise ConfigError(
@@ -129,20 +128,20 @@ def views_of(recipe: Mapping[str, Any]) -> Views:
 
 
 def batches(artifact, number: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-  """The batches of one view, as the recipe trains on them.
+  """Yields the batches of one view, as the recipe trains on them.
 
-  For training loops of one's own, in any library: epoch e trains on view e
-  modulo the views that are kept.
+  Use it for your own training loop, in any library: epoch e trains on view e
+  modulo the number of stored views.
 
   Args:
     artifact: a set with labels of views.
-    number: of the view, from 0.
+    number: number of the view, from 0.
 
   Yields:
     Inputs [B, ...] float32 in model space, and logits [B, K] of the teacher.
 
   Raises:
-    ConfigError: a set without labels of views, or no such view.
+    ConfigError: the set has no labels of views, or not this view.
 
   Example:
     for x, logits in views.batches(made, 0): ...

@@ -1,20 +1,14 @@
 """The first import of every launcher: an early Ctrl-C costs one line.
 
-Importing JAX takes a second or more, before `launch.run` can catch anything. A
-launcher that is started leaves at once until then; one that is imported, as by
-tests, leaves signals alone.
+A launcher that is started leaves at once until `launch.run` catches signals;
+one that is imported, as by tests, leaves signals alone.
 """
 
-import os
-import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-SIGNALS = signal.SIGINT, signal.SIGTERM
-STARTED = time.monotonic()
-LINE = "stopped; the same command goes on"
+from distill_jax.commands import interrupts
 
 
 def start(
@@ -25,20 +19,6 @@ def start(
   launch.start(main, config, computes)
 
 
-def handle(handler: Callable) -> None:
-  """Sets the handler of both signals, but of one that is ignored (nohup)."""
-  for number in SIGNALS:
-    if signal.getsignal(number) is not signal.SIG_IGN:
-      signal.signal(number, handler)
-
-
-def _leave(number, frame) -> None:
-  del frame
-  handle(lambda *second: None)
-  os.write(sys.stderr.fileno(), f"{LINE}\n".encode())
-  os._exit(128 + number)
-
-
 def _is_started() -> bool:
   script = getattr(sys.modules["__main__"], "__file__", None)
   return bool(script) and Path(script).resolve().parent == Path(
@@ -46,4 +26,4 @@ def _is_started() -> bool:
 
 
 if _is_started():
-  handle(_leave)
+  interrupts.leave_at_once()

@@ -5,15 +5,14 @@
   python experiments/distill.py --data=SPEC --workdir=DIR
 
 DIR then holds config.json, metrics.jsonl, checkpoints/, distilled.safetensors,
-report.json and figures/. The same command resumes an interrupted run. With
-`--data` and no `data=NAME` among the options, the network suits the shape of
-the data, and without `--config` so does the method. Exit codes: 0 done; 2 a
-mistake in the arguments or the data, told in one line; 3 the loss was not
-finite; 128 and the signal's number, stopped, with a checkpoint if there were
-steps.
+report.json, report.html (all of it on one page) and figures/. The same command
+resumes an interrupted run. With `--data` and no `data=NAME` among the options,
+the network suits the shape of the data, and without `--config` so does the
+method. Exit codes: 0 done; 2 a mistake in the arguments or the data, told in
+one line; 3 the loss was not finite; 128 and the signal's number, stopped, with
+a checkpoint if there were steps.
 """
 
-import time
 from pathlib import Path
 
 import begin
@@ -25,6 +24,7 @@ from configs.common import published
 from ml_collections import config_flags
 
 from distill_jax import methods
+from distill_jax.commands import process
 from distill_jax.errors import ConfigError
 from distill_jax.runs import Run, workdir
 from distill_jax.runs.console import say
@@ -117,13 +117,10 @@ def main(argv):
 
 def _seconds_left() -> float | None:
   """Of the time limit, which counts from the start of the program."""
-  if FLAGS.time_limit is None:
-    return None
-  if not FLAGS.time_limit > 0:
+  if FLAGS.time_limit is not None and not FLAGS.time_limit > 0:
     raise ConfigError(
         f"`--time_limit` must be minutes above 0; got {FLAGS.time_limit:g}.")
-  left = 60 * FLAGS.time_limit - (time.monotonic() - begin.STARTED)
-  return max(left, 1.0)  # one chunk is taken in any case
+  return process.seconds_left(FLAGS.time_limit)
 
 
 def described(config, there) -> str:

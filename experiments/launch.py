@@ -1,54 +1,27 @@
-"""Runs a launcher's main: one line and an exit code instead of a traceback."""
+"""Runs a launcher's main: its flags, and one line in place of a traceback."""
 
 import contextlib
-import os
 import re
-import signal
 import sys
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-import begin
-import jax
 from absl import app, flags
 
-from distill_jax import models, processes
-from distill_jax.devices import on_devices
-from distill_jax.errors import ConfigError, plain
-from distill_jax.methods import NonFinite
-from distill_jax.runs import Interrupted
+from distill_jax.commands import process
+from distill_jax.commands.process import FAULT as FAULT
+from distill_jax.commands.process import MISTAKE as MISTAKE
+from distill_jax.commands.process import NOT_FINITE as NOT_FINITE
+from distill_jax.commands.process import widen as widen
+from distill_jax.errors import ConfigError
 
-FAULT, MISTAKE, NOT_FINITE = 1, 2, 3
 QUOTES = "'\""
-
-
-class Stopped(KeyboardInterrupt):
-  """SIGTERM or Ctrl-C outside the steps of a run.
-
-  Attributes:
-    signal: its number.
-  """
-
-  def __init__(self, number: int):
-    super().__init__()
-    self.signal = number
 
 
 def start(
     main: Callable, config: Path | None = None, computes: bool = True) -> None:
-  """Runs `main` and ends the process; see `run`.
-
-  An interrupted computation may still run on XLA's threads; a normal
-  interpreter exit would crash them.
-  """
-  code = run(main, config=config, computes=computes)
-  sys.stdout.flush()
-  sys.stderr.flush()
-  if code > 128 or (code and processes.joined()):  # others may never end
-    os._exit(code)
-  sys.exit(code)
+  """Runs `main` and ends the process; see `run`."""
+  process.end(run(main, config=config, computes=computes))
 
 
 def run(
@@ -58,56 +31,18 @@ def run(
     computes: bool = True) -> int:
   """Parses the flags, runs `main(rest)` and returns the exit code.
 
-  A `ValueError` is what the library raises for a user's mistake; it becomes
-  one line, as do a full disk and its like, and, with the exit code 1, a fault
-  of the program itself. `--debug` shows where it came from. `config` is the
-  file of `--config` where nobody gives one. A launcher that starts others, and
-  does not compute itself, leaves the devices to them.
+  `--debug` shows where a mistake came from. `config` is the file of `--config`
+  where nobody gives one. A launcher that starts others, and does not compute
+  itself, leaves the devices to them. See `process.run`.
   """
   argv = sys.argv if argv is None else argv
-  if threading.current_thread() is threading.main_thread():
-    begin.handle(_stop)
-  try:
+
+  def action():
     rest = _parse(argv, config)
     with _sharing(computes):
       main(rest)
-  except Interrupted as stopped:
-    begin.handle(lambda *second: None)
-    print(stopped, file=sys.stderr)
-    return 128 + stopped.signal
-  except KeyboardInterrupt as stopped:
-    print(begin.LINE, file=sys.stderr)
-    return 128 + getattr(stopped, "signal", signal.SIGINT)
-  except NonFinite as error:
-    return _fail(error, NOT_FINITE)
-  # All others, so that a fault of the program is one line and exit code 1 too.
-  # What files and users can cause has a typed error where it is read.
-  except Exception as error:
-    if "--debug" in argv:
-      raise
-    known = isinstance(error, ValueError | OSError | flags.Error)
-    return _fail(error, MISTAKE if known else FAULT)
-  return 0
 
-
-def _stop(number, frame):
-  """Unwinds; a signal more than a second later ends the process."""
-  del frame
-  began = time.monotonic()
-
-  def again(number, frame):
-    del frame
-    if time.monotonic() > began + 1:
-      os._exit(128 + number)
-
-  begin.handle(again)
-  raise Stopped(number)
-
-
-def widen(*specs) -> None:
-  """Gives this process float64 where a kernel's ridge solve needs it."""
-  if any(map(models.is_kernel, specs)):
-    jax.config.update("jax_enable_x64", True)
+  return process.run(action, debug="--debug" in argv, mistakes=(flags.Error,))
 
 
 def missing(flag: str, what: str) -> ConfigError:
@@ -140,33 +75,18 @@ def _refuse_devices() -> None:
         "program that this one starts uses all devices of the machine.")
 
 
-@contextlib.contextmanager
-def _sharing(computes: bool):
-  """The devices and processes of the flags, for a launcher that computes.
-
-  Of several processes the first one alone prints.
-  """
+def _sharing(computes: bool) -> contextlib.AbstractContextManager:
+  """The devices and processes of the flags, for a launcher that computes."""
   given = flags.FLAGS
   if not computes:
     _refuse_devices()
-    yield
-    return
-  processes.join(
+    return contextlib.nullcontext()
+  return process.sharing(
+      given.devices,
       given.coordinator,
       given.num_processes,
       given.process_id,
       together=given.together)
-  if processes.joined() and given.devices != "all":
-    raise ConfigError(
-        "`--devices` must be all where several processes run together; got "
-        f"{given.devices}.")
-  number = int(given.devices) if given.devices.isdecimal() else given.devices
-  with contextlib.ExitStack() as stack:
-    if not processes.is_first():
-      nowhere = stack.enter_context(open(os.devnull, "w"))
-      stack.enter_context(contextlib.redirect_stdout(nowhere))
-    stack.enter_context(on_devices(number))
-    yield
 
 
 def _parse(argv, config):
@@ -242,32 +162,3 @@ def _flag_error(error: flags.Error) -> str:
       message = str(inner)
     inner = inner.__context__
   return message
-
-
-# What JAX and its collectives say when another process cannot be reached.
-_LOST = re.compile(
-    "gloo|nccl|heartbeat|unavailable|deadline_exceeded|connection",
-    re.IGNORECASE)
-
-
-def _is_of_another(error: BaseException) -> bool:
-  return isinstance(error, jax.errors.JaxRuntimeError) and bool(
-      _LOST.search(str(error)))
-
-
-def _fail(error: BaseException, code: int) -> int:
-  text = plain(error, 1000)
-  if processes.joined() and _is_of_another(error):
-    text = (
-        "another process of this run stopped, or cannot be reached. The same "
-        "commands go on from the last checkpoint; --debug shows more.")
-  elif code == FAULT:
-    text = (
-        f"{type(error).__name__}: {plain(error, 170)}. This is a fault of the "
-        "program, unless memory ran out; --debug shows where.")
-  elif isinstance(error, OSError) and error.filename:
-    text = (
-        f"{error.filename} must be a file or folder that can be used; "
-        f"{error.strerror}. Mend that, or choose another place.")
-  print(f"error: {text}", file=sys.stderr)
-  return code

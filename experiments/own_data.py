@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-import numpy as np
-import options
 from configs.common import fields, with_recipe
 from ml_collections import ConfigDict, config_flags
 
 from distill_jax import methods
+from distill_jax.commands import options
 from distill_jax.errors import ConfigError
 from distill_jax.runs.assess import Settings
+from distill_jax.runs.reading import preprocessing_of
+from distill_jax.runs.sizes import per_class_of
 from distill_jax.runs.workdir import flat
 
 _USUAL = Settings()._asdict()
@@ -121,15 +122,8 @@ def per_class(flag, config: ConfigDict, source) -> tuple[int | None, str]:
   wanted = config.per_class or None
   if wanted is None or _said(flag) & {"ipc", "per_class"}:
     return wanted, ""
-  counts = np.asarray(source.train.counts)
-  smallest = min(source.train.present, key=lambda c: counts[c])
-  most = max(1, int(counts[smallest]) // 2)
-  if most >= wanted:
-    return wanted, ""
-  return most, (
-      f"{most} label rows of each class, not {wanted}: half of the "
-      f"{counts[smallest]} training samples of "
-      f"{source.class_names[smallest]!r:.40}; ipc=N sets another number")
+  number, fewer = per_class_of(source, wanted)
+  return number, fewer and f"{fewer}; ipc=N sets another number"
 
 
 def _said(flag) -> set[str]:
@@ -152,12 +146,8 @@ def fitted(known, model: str, spec: str) -> str:
     model: "network" or "kernel", what the set is made for.
     spec: SPEC of the data.
   """
-  kind, _, place = spec.partition(":")
-  query = place.partition("?")[2]
-  if kind == "csv" and any(o.startswith("text=") for o in query.split("&")):
-    return "averaged_vectors" if model == "kernel" else "word_vectors"
   whitens = isinstance(known, str) and "vectors" not in known
-  return known if whitens else "standardise"
+  return preprocessing_of(spec, model, known if whitens else "standardise")
 
 
 def _changed(config: ConfigDict, changes: dict) -> ConfigDict:

@@ -73,6 +73,7 @@ def run_row(name: str, table: dict[str, rows.Row]) -> dict:
   if picture.exists():
     (DOCS / "figures").mkdir(exist_ok=True)
     shutil.copy(picture, DOCS / "figures" / f"{name}.png")
+  report.pop("confusion", None)  # K x K lines
   date = datetime.date.fromtimestamp(run.report.stat().st_mtime)
   return dict(
       row=name, command=report["command"], date=date.isoformat(), report=report)

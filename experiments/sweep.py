@@ -23,7 +23,6 @@ samples, or of as many bytes, is a line of its own, measured with as many
 networks as a set.
 """
 
-import ast
 import itertools
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +36,7 @@ from configs.data_sets import DATA_SETS
 
 from distill_jax import data, figures, methods, parameterization
 from distill_jax.choices import one_of
+from distill_jax.commands import options
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation import points
 from distill_jax.parameterization.sizes import rows_within
@@ -195,7 +195,7 @@ def _within():
 
   def rows(name: str, bits: str) -> int:
     settings = {
-        field: _value(text)
+        field: options.value(text)
         for of, field, text in map(_parted, FLAGS.set)
         if of == name and _is_own(of, field)
     }
@@ -209,14 +209,6 @@ def _within():
         num_classes=source.num_classes)
 
   return rows
-
-
-def _value(text: str):
-  """A number, where the text is one."""
-  try:
-    return ast.literal_eval(text)
-  except (SyntaxError, ValueError):
-    return text
 
 
 def _is_own(of: str, field: str) -> bool:

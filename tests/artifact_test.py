@@ -1,6 +1,7 @@
 """The artifact: what is written is read back, what is wrong is named."""
 
 import errno
+import io
 import json
 import os
 import pickle
@@ -792,6 +793,19 @@ def test_png_has_a_row_per_class(tmp_path, monkeypatch):
   assert (picture[0] == 255).all()
   assert drawn(46).shape == (2 + 5 * 66, 2 + 20 * 66, 3)
   assert drawn(3, channels=1).shape == (2 + 66, 2 + 3 * 66)
+
+
+def test_a_picture_may_be_bounded():
+  image = pytest.importorskip("PIL.Image")
+  made = from_samples(
+      np.zeros((30, 100, 80, 3)), np.arange(30) % 3, class_names="abc")
+
+  def size(**bounds):
+    return image.open(io.BytesIO(exchange.picture(made, **bounds))).size
+
+  assert size(side=50) == (2 + 10 * 82, 2 + 3 * 102)  # halved, then doubled
+  assert size(most=7) == (2 + 2 * 82, 2 + 3 * 102)
+  assert size(most=2, side=25) == (2 + 2 * 62, 2 + 77)
 
 
 def test_export_refuses_other_endings(tmp_path):

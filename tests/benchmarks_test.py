@@ -11,6 +11,7 @@ from unittest import mock
 import accelerator
 import chex
 import commits
+import compare
 import conv_scan
 import evaluation
 import frepo_step
@@ -37,8 +38,9 @@ from distill_jax.methods import condensing
 BENCHMARKS = pathlib.Path(__file__).parents[1] / "benchmarks"
 
 SCRIPTS = (
-    commits, conv_scan, evaluation, frepo_step, frozen_features, kip_step,
-    matching_step, memory, panel, sldd_step, text_step, trajectory_step)
+    commits, compare, conv_scan, evaluation, frepo_step, frozen_features,
+    kip_step, matching_step, memory, panel, sldd_step, text_step,
+    trajectory_step)
 needs_torch = absltest.skipIf(
     importlib.util.find_spec("torch") is None, "PyTorch is not installed")
 
@@ -317,6 +319,75 @@ class ScriptsTest(parameterized.TestCase):
     assert asked == ["new", "old"] * 2
     assert [row["work"] for row in rows] == ["import", *commits.WORK]
     assert {row["after/before"] for row in rows} == {2.0}
+
+
+# A benchmark of three works; the last one has no bar.
+STUB = """
+import json, sys
+options = dict(argument[2:].split("=") for argument in sys.argv[1:])
+rows = [dict(work="a", bar=2, **{"ours/theirs": 1.2}),
+        dict(work="b", mine=3, theirs=2),
+        dict(work="c", bar="-", **{"ours/theirs": 9.0})]
+json.dump(dict(results=rows[:int(options["rows"])]), open(options["out"], "w"))
+"""
+
+
+class CompareTest(parameterized.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    self.folder = pathlib.Path(
+        self.enter_context(tempfile.TemporaryDirectory()))
+    (self.folder / "stub.py").write_text(STUB)
+    self.enter_context(mock.patch.object(compare, "RESULTS", self.folder))
+
+  def _compare(self, stored: dict, ratio="ours/theirs", **work):
+    """Exit code and rows of a comparison with stored ratios, by work."""
+    rows = [{"work": work, ratio: share} for work, share in stored.items()]
+    (self.folder / "stub_cpu.json").write_text(json.dumps(dict(results=rows)))
+    given = dict(command=f"{self.folder}/stub --rows=3", by=("work",))
+    stub = compare.Compared(**given | dict(ratio=ratio) | work)
+    out = self.folder / "out.json"
+    with mock.patch.object(compare, "COMPARED", {"stub": stub}):
+      code = compare.main([f"--out={out}"])
+    return code, json.loads(out.read_text())["results"]
+
+  @parameterized.parameters((1.0, "ok", 0), (0.95, "worse", 1),
+                            (1.6, "better", 0))
+  def test_a_ratio_now_and_then(self, stored, verdict, code):
+    found, (row,) = self._compare({"a": stored, "c": 1.0})
+    assert (found, row["verdict"]) == (code, verdict)
+    assert (row["row"], row["stored"], row["now"]) == ("a", stored, 1.2)
+
+  def test_a_quotient_of_columns(self):
+    code, (row,) = self._compare({"b": 1.5}, ratio="mine/theirs")
+    assert (code, row["row"], row["now"]) == (0, "b", 1.5)
+    code, (row,) = self._compare({"b": 0.1}, ratio="1/theirs")
+    assert (code, row["now"], row["verdict"]) == (1, 0.5, "worse")
+
+  def test_what_cannot_be_compared(self):
+    code, (row,) = self._compare({"other": 1.0})
+    assert (code, row["verdict"], row["now"]) == (0, "not stored", 1.2)
+    for command in ("stub --rows=none", "stub --rows=0"):
+      code, (row,) = self._compare({}, command=f"{self.folder}/{command}")
+      assert (code, row["verdict"]) == (1, "failed")
+    with mock.patch.object(importlib.util, "find_spec", lambda name: None):
+      code, (row,) = self._compare({"a": 0.1}, needs="torch")
+    assert (code, row["verdict"]) == (0, "PyTorch is not installed")
+
+  def test_every_stored_ratio_is_compared(self):
+    results = BENCHMARKS / "results"
+    for name, work in compare.COMPARED.items():
+      document = json.loads((results / f"{name}_cpu.json").read_text())
+      shares = compare.ratios(work, document)
+      assert shares and min(shares.values()) > 0, name
+      assert (BENCHMARKS / f"{work.command.split()[0]}.py").exists()
+    for file in results.glob("*_cpu.json"):
+      columns = {
+          c for row in json.loads(file.read_text())["results"] for c in row
+      }
+      if any("/" in column for column in columns):
+        assert file.stem.removesuffix("_cpu") in compare.COMPARED
 
 
 class PanelTest(parameterized.TestCase):

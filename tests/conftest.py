@@ -8,11 +8,9 @@ so memory is cleared after each module.
 
 import os
 
+import compiling
 import jax
 import pytest
-
-# XLA's older code generator compiles twice as fast on a CPU.
-FLAGS = "--xla_cpu_use_fusion_emitters=false"
 
 
 def pytest_configure(config):
@@ -26,7 +24,8 @@ def pytest_configure(config):
   for name, value in settings.items():
     os.environ.setdefault(name.upper(), str(value))  # for child processes
     jax.config.update(name, value)
-  os.environ["XLA_FLAGS"] = f"{FLAGS} {os.environ.get('XLA_FLAGS', '')}"
+  flags = f"{compiling.FLAGS} {os.environ.get('XLA_FLAGS', '')}"
+  os.environ["XLA_FLAGS"] = flags.strip()  # blanks would be a file's name
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -199,7 +199,7 @@ def test_tables(tmp_path):
         "# me, you\na,label\n1,x\n2,y\n", "",
         "first line is a comment: delete it"),
     ("a,label\n1,x\n2,y\n# end\n", "", "2 cells.*has 1 in line 4.*comments"),
-    ("a;label;b,c\n1;x;2\n", "", "delimiters ','. Say another delimiter="),
+    ("a;label;b,c\n1;x;2\n", "", "delimiters ','. Give another delimiter="),
     ("a;label\n1,5;x\n2;y\n", "", "'1,5' in line 2.*decimals with a p"),
     (
         ",".join(f"c{i}" for i in range(784)) + "\n" + ",".join("0" * 784), "",

@@ -74,7 +74,7 @@ def test_files(trained):
   names = set(launching.contents(trained.folder))
   assert names >= {
       "config.json", "metrics.jsonl", "distilled.safetensors", "report.json",
-      "checkpoints", "figures/curves.png", "figures/samples.png",
+      "report.html", "checkpoints", "figures/curves.png", "figures/samples.png",
       "figures/baselines.png"
   }  # fmt: skip
   assert any(name.startswith("checkpoints/") for name in names)
@@ -159,7 +159,7 @@ def test_second_run_changes_nothing(trained):
   assert again.code == 0 and "resumed at step 40 of 40" in again.err
   after = launching.contents(trained.folder)
   assert after.keys() == before.keys()
-  written_anew = ("config.json", "report.json", "figures/")
+  written_anew = ("config.json", "report.json", "report.html", "figures/")
   for name in before:
     if not name.startswith(written_anew):
       assert after[name] == before[name], name
@@ -203,6 +203,8 @@ def test_evaluate_agrees(trained, tmp_path):
   assert fewer["quantisation"]["bits"] == 4
   assert fewer["storage_bytes"] == quantise(trained.artifact, 4).storage_bytes
   assert "distilled set" in result.out
+  assert f"written to {out}, {out.with_suffix('.html')}" in result.out
+  assert "<h1>" in out.with_suffix(".html").read_text()
   own, other = trained.json("report.json"), json.loads(out.read_text())
   for name in ("schema_version", "student_init", "num_networks", "network",
                "recipe", "label_regime", "num_samples", "storage_bytes", "data",

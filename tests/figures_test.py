@@ -16,7 +16,7 @@ from PIL import Image
 from distill_jax import artifact, figures, methods, preprocessing
 from distill_jax.data.features import unchanged
 from distill_jax.figures.captions import classes_of_rows
-from distill_jax.runs import results
+from distill_jax.pages import figures_of
 
 DIGITS = tuple("0123456789")
 LONG = ("aeroplane in the clouds", 24 * "W", "cat", "$x$ + $y$")
@@ -627,11 +627,7 @@ def _artifact(labels, steps=1):
 @pytest.mark.parametrize(
     "shape, axis, unit", [((3,), "feature (original units)", "1,020"),
                           ((6, 2), "time step", "value (original units)")])
-def test_runs_draw_tables_and_series_in_original_units(
-    tmp_path, monkeypatch, shape, axis, unit):
-  drawn = {}
-  monkeypatch.setattr(
-      figures, "save", lambda figure, path: drawn.update({path.name: figure}))
+def test_runs_draw_tables_and_series_in_original_units(shape, axis, unit):
   size = np.ones(shape[-1])
   made = artifact.from_samples(
       np.full((4, *shape), 2.0),
@@ -640,8 +636,7 @@ def test_runs_draw_tables_and_series_in_original_units(
       preprocessing=preprocessing.Standardise(1000 * size, 10 * size),
       method="dm",
       provenance=dict(data="csv:/data/blood.csv"))
-  results.write_results(tmp_path, made, {"baselines": {}})
-  figure = drawn["samples.png"]
+  figure = dict(figures_of(made, {"baselines": {}}))["samples"]
   assert figure.get_suptitle() == "blood.csv by dm, 4 samples (2 per class)"
   assert {axis, unit} <= set(_texts(figure))
   if len(shape) == 2:
@@ -654,10 +649,7 @@ def test_runs_draw_tables_and_series_in_original_units(
      ("float32", 0.5, 0.2, "0 is black, 1 is white"),
      ("float32", 10.0, 5.0, "0 is black, 20 is white")])
 def test_runs_draw_images_in_the_range_of_real_ones(
-    tmp_path, monkeypatch, raw_dtype, mean, std, black_and_white):
-  drawn = {}
-  monkeypatch.setattr(
-      figures, "save", lambda figure, path: drawn.update({path.name: figure}))
+    raw_dtype, mean, std, black_and_white):
   made = artifact.from_samples(
       np.zeros((10, 4, 4, 1)),
       np.eye(10),
@@ -665,8 +657,8 @@ def test_runs_draw_images_in_the_range_of_real_ones(
       preprocessing=preprocessing.Standardise(
           np.array([mean]), np.array([std])))
   made = made._replace(raw_dtype=raw_dtype)
-  results.write_results(tmp_path, made, {"baselines": {}})
-  assert black_and_white in _note(drawn["samples.png"])
+  drawn = dict(figures_of(made, {"baselines": {}}))
+  assert black_and_white in _note(drawn["samples"])
 
 
 @pytest.mark.parametrize(
@@ -675,6 +667,17 @@ def test_runs_draw_images_in_the_range_of_real_ones(
 def test_the_class_of_one_column_depends_on_the_label_space(space, labels):
   classes = classes_of_rows(np.array(labels)[:, None], space)
   np.testing.assert_array_equal(classes, [0, 1])
+
+
+def test_a_confusion_matrix_shows_shares_of_the_true_class():
+  counts = 3 * np.eye(30, dtype=int)
+  counts[2, 5] = 1
+  figure = figures.confusion_matrix(counts, title="Many classes")
+  shares = np.asarray(figure.axes[0].images[0].get_array())
+  assert shares[0, 0] == 100 and (shares[2, 2], shares[2, 5]) == (75, 25)
+  assert {"true class", "predicted class", "1", "30"} <= set(_texts(figure))
+  with pytest.raises(ValueError, match="`counts` must be .K, K.; got shape"):
+    figures.confusion_matrix(counts[:3])
 
 
 def test_save_writes_a_png_and_leaves_no_part(tmp_path):

@@ -182,7 +182,7 @@ def test_what_pack_refuses(tmp_path):
     assert run.returncode == 2 and message in run.stderr, run.stderr
     assert [*tmp_path.iterdir()] == [tmp_path / "photos"]
   out.mkdir()
-  with pytest.raises(DataError, match="is there already"):
+  with pytest.raises(DataError, match="exists already"):
     pack.pack(place, out, size=(4, 4))
 
 
@@ -293,7 +293,7 @@ def test_values_that_change_from_row_to_row_are_refused(tmp_path):
 
   for odd, message in ((X[7] / np.float32(255), "one type and shape.*row 7"),
                        (X[7][:2], "one type and shape.*row 7"),
-                       ((X[7], Y[7]), "row 7 is none")):
+                       ((X[7], Y[7]), "row 7 is not")):
     with pytest.raises(DataError, match=message):
       data.from_host(Values(odd), Y)
   with pytest.raises(DataError, match="have a length"):

@@ -62,6 +62,15 @@ def test_during_imports(launcher, number):
   _stopped(process, number)
 
 
+@SIGNALS
+def test_during_imports_of_the_command(number):
+  process = _start("-m", "distill_jax.commands.main", "data", "digits")
+  began = time.monotonic()
+  while not _imports(process) and time.monotonic() < began + 30:
+    time.sleep(0.01)
+  _stopped(process, number)
+
+
 _LAUNCHER = """
 import os, signal, sys
 import launch

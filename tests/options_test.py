@@ -1,8 +1,8 @@
 """Options after the colon: types, switches, messages."""
 
-import options
 import pytest
 
+from distill_jax.commands import options
 from distill_jax.errors import ConfigError
 
 
@@ -30,3 +30,24 @@ def test_parse_refuses(text, parts):
     options.parse(text, abcd=False, b=1)
   for part in ["`--config", *parts]:
     assert part in str(caught.value)
+
+
+def test_settings_are_json_python_or_text():
+  given = ["a=1", "b.c=true", "b.d=False", "e=[1, 2]", "f=(3,)", "g=x=y", "a=2"]
+  assert options.settings(given) == dict(
+      a=2, b=dict(c=True, d=False), e=[1, 2], f=(3,), g="x=y")
+
+
+@pytest.mark.parametrize(
+    "given, said", [(["a"], "NAME=VALUE; got 'a'"), (["=1"], "NAME=VALUE"),
+                    (["a=1", "a.b=2"], "'a.b' must not be set")])
+def test_settings_that_make_no_sense(given, said):
+  with pytest.raises(ConfigError, match=said):
+    options.settings(given)
+
+
+def test_a_recipe_has_the_fields_that_are_given():
+  assert options.recipe("dsa:num_epochs=3") == dict(name="dsa", num_epochs=3)
+  assert options.recipe("dsa") == dict(name="dsa")
+  with pytest.raises(ConfigError, match="num_epochs"):
+    options.recipe("dsa:num_epoch=3")

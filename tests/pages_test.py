@@ -1,431 +1,461 @@
-"""The documentation holds together, and its code runs.
+"""Pages: valid, whole, safe with names from anywhere, small, and legible."""
 
-`make test` looks at links, the table of contents, the address, and that every
-block of code is run by some test. `make docs` runs the blocks here, in the
-order of their page, on small data in place of those that the page speaks of;
-methods take two steps and networks train two epochs unless a block says more.
-"""
-
-import csv
-import functools
-import gzip
+import html
 import json
-import pickle
 import re
-import runpy
-import shlex
-import sys
-import textwrap
-from importlib.util import find_spec
+import shutil
+import subprocess
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
-import extending_test
-import jax
-import launching
+import html5lib
+import jax.numpy as jnp
 import numpy as np
 import pytest
-import readme_test
 
-import distill_jax as dd
-from distill_jax import models
-from distill_jax.applications import (
-    continual,
-    federated,
-    privacy,
-    robustness,
-    search,
-)
-from distill_jax.evaluation import recipes
-from distill_jax.methods import settings
+from distill_jax import artifact as artifacts
+from distill_jax import pages
+from distill_jax.errors import ConfigError, WorkdirError
+from distill_jax.evaluation.baselines import Baseline
+from distill_jax.evaluation.columns import summary
+from distill_jax.evaluation.cost import Cost
+from distill_jax.evaluation.evaluator import Report
+from distill_jax.evaluation.full_data import FullData
+from distill_jax.evaluation.report import Measurements, Transfer, report_dict
+from distill_jax.exchange import picture
+from distill_jax.text.embedding import WordVectors
+from distill_jax.text.words import sentences
 
-ROOT = Path(__file__).resolve().parents[1]
-DOCS = ROOT / "docs"
-sys.path.insert(0, str(DOCS / "_ext"))
-
-import brought  # noqa: E402
-from languages import language  # noqa: E402
-
-BROUGHT = ("README.md", "CHANGELOG.md", "SECURITY.md", "benchmarks/README.md")
-WRITTEN = [
-    path for path in sorted(DOCS.glob("*.md")) if path.name != "benchmarks.md"
+CHROMIUM = "/usr/bin/chromium"
+MOST = 3_000_000  # bytes of a page
+HOSTILE = [
+    "<script>alert(1)</script>", "\" onload=\"alert(1)", "</style></title>",
+    "{{ 7 * 7 }}", "x" * 200, "\u05d7\u05ea\u05d5\u05dc \u202e\u202e",
+    "\N{CAT FACE}\N{ZERO WIDTH JOINER}\N{DOG FACE}", "line\nbreak\x00\x07",
+    "a&b;<b>c", "javascript:alert(1)"
 ]
-PAGES = [*WRITTEN, *(ROOT / name for name in BROUGHT)]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-# Marks of blocks that `readme_test` and `extending_test` run.
-ELSEWHERE = {
-    "doctest": "readme_test",
-    "file": "extending_test",
-    "run": "extending_test"
-}
-_FENCE = re.compile(
-    r"(?:<!-- ([\w.]+)[^>]*-->\n)?^```(\S*)\n(.*?)^```", re.M | re.S)
+WORDS = "good bad <i>film</i> plot https://example.org/x.png".split()
 
 
-def text_of(path):
-  return path.read_text(encoding="utf-8")
+def _set(kind="image", names=("cat", "dog", "fox"), shape=None, **settings):
+  """Two samples of each class."""
+  generator = np.random.default_rng(0)
+  shape = shape or dict(
+      image=(8, 8, 3), features=(5,), series=(9, 2), text=(4, 6))[kind]
+  labels = np.arange(2 * len(names)) % len(names)
+  inputs = generator.normal(0.5, 0.3, (len(labels), *shape))
+  if kind == "text":
+    table = jnp.asarray(generator.normal(size=(2 + len(WORDS), 6)), jnp.float32)
+    words = np.frombuffer("\n".join(WORDS).encode(), np.uint8)
+    settings["preprocessing"] = WordVectors(
+        table.at[:2].set(0), jnp.asarray(words))
+  return artifacts.from_samples(
+      inputs.astype(np.float32),
+      settings.pop("labels", labels),
+      class_names=list(names),
+      provenance=dict(seed=0, data="csv:my.csv"),
+      **settings)
 
 
-def without_code(text):
-  """Markdown without fenced blocks, indented ones and code in a line."""
-  text = _FENCE.sub("", text)
-  text = re.sub(r"(?<=\n\n)(?: {4}.*\n|\n)+", "", text)
-  return re.sub(r"`[^`]*`", lambda found: "x" * len(found[0]), text)
+def _doubled(made):
+  """A set of the same classes with twice the samples."""
+  return artifacts.from_samples(
+      np.tile(made.inputs, (2, 1, 1, 1)),
+      np.tile(made.labels, (2, 1)),
+      class_names=made.class_names)
 
 
-def anchors(path):
-  """Names of a page's headings, as GitHub and the site make them."""
-  found, seen = [], {}
-  for title in re.findall(r"^#+ +(.*)$", _FENCE.sub("", text_of(path)), re.M):
-    title = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", title)
-    name = re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-")
-    seen[name] = seen.get(name, -1) + 1
-    found.append(f"{name}-{seen[name]}" if seen[name] else name)
-  return found
+def _report(made, num_networks=3, **more):
+  """What is measured of a set, without measuring it."""
+  generator = np.random.default_rng(1)
+  num = made.num_classes
+  confusion = generator.integers(0, 5, (num_networks, num, num)) + 20 * np.eye(
+      num, dtype=int)
+  report = Report(
+      confusion, np.full(num_networks, 0.9), "random", "student, in_order",
+      made.recipe)
+  random_real = Baseline(
+      generator.uniform(0.3, 0.6, (2, num_networks)), 6, num,
+      "student, in_order", 0.03, "validation", 0.4)
+  return report_dict(
+      Measurements(
+          report, "convnet", {"random_real": random_real},
+          **dict(dict(cost=Cost(2e6, 0.1)), **more)),
+      made,
+      data=dict(spec="csv:my.csv", fingerprint="0123"),
+      seconds=dict(distill=12.0, evaluate=3.5),
+      command="python experiments/distill.py --data='csv:a b.csv' --workdir=x")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
-def test_links_and_anchors_lead_somewhere(page):
-  for target in re.findall(r"\]\(([^)\s]+)\)", without_code(text_of(page))):
-    if re.match(r"[a-z]+:", target):
-      continue
-    name, _, anchor = target.partition("#")
-    there = (page.parent / name).resolve() if name else page
-    assert there.exists(), target
-    assert not anchor or anchor in anchors(there), target
+def _full(made):
+  """A report with everything in it."""
+  report = _report(made)
+  values = summary([0.5, 0.6, np.nan])
+  everything = _report(
+      made,
+      full_data=FullData(0.95, Cost(1e9, 3.0)),
+      references={"a <b>linear</b> model": dict(accuracy=0.8, macro_f1=0.7)},
+      networks={
+          "<b>mlp</b>":
+              Transfer(
+                  Report(
+                      np.asarray([report["confusion"]]), np.ones(1), "random",
+                      "student", None), Baseline(np.eye(2), 6, 3, "student"))
+      },
+      columns=dict(
+          attacks=dict(
+              unit="pixels",
+              eps=8 / 255,
+              num_steps=20,
+              num_samples=100,
+              clean=values,
+              fgsm=values,
+              pgd=values,
+              random_signs=values,
+              zero_gradient=values),
+          calibration=dict(num_bins=15, ece=values, nll=values)))
+  everything |= dict(
+      findings=["Nothing <b>moved</b>."],
+      memory_bytes=10**9,
+      bits_per_class=8.5)
+  everything["accuracy"]["diverged"] = 1
+  return everything
 
 
-def test_every_page_is_in_the_table_of_contents():
-  index = text_of(DOCS / "index.md")
-  trees = re.findall(r"```\{toctree\}\n(.*?)```", index, re.S)
-  named = {
-      line for tree in trees for line in tree.splitlines()
-      if line and not line.startswith(":")
-  }
-  assert {path.stem for path in WRITTEN} - {"index"} <= named
-  assert {"benchmarks", "notebooks/*", "project/*"} <= named
+def _folder(where, made, report, log=True):
+  """A finished run."""
+  where.mkdir(parents=True, exist_ok=True)
+  made.save(where / "distilled.safetensors")
+  (where / "report.json").write_text(json.dumps(report))
+  (where / "config.json").write_text(
+      json.dumps(dict(config={"<x>": "</pre>"}, git_revision="abc")))
+  if log:
+    (where / "metrics.jsonl").write_text(
+        "".join(
+            json.dumps(dict(step=10 * i, seconds=1.0 * i, loss=1 / i)) + "\n"
+            for i in (1, 2, 3)))
+  return where
 
 
-def test_address_is_that_of_setup_cfg():
-  url = runpy.run_path(str(DOCS / "conf.py"))["repository_url"]
-  assert re.fullmatch(r"https://github\.com/[\w-]+/[\w-]+", url)
-  place = url.removeprefix("https://github.com/")
-  for path in NOTEBOOKS:
-    cells = json.loads(text_of(path))["cells"]
-    text = "\n".join("".join(cell["source"]) for cell in cells)
-    badge = f"/github/{place}/blob/main/notebooks/{path.name})"
-    assert badge in text, path.name
-    assert f'REPOSITORY = "{url}"' in text, path.name
-
-
-def blocks(page):
-  """Marker, language and code of every block, in order."""
-  text = text_of(page)
-  fenced = [(m.start(), m[1] or "", m[2], m[3]) for m in _FENCE.finditer(text)]
-  hidden = _FENCE.sub(lambda m: "\n" * len(m[0]), text)
-  plain = [(m.start(), "", "", m[0])
-           for m in re.finditer(r"(?<=\n\n)(?: {4}.*\n|\n(?= {4}))+", hidden)]
-  for _, marker, name, code in sorted(fenced + plain):
-    if not name:
-      code = textwrap.dedent(code)
-    yield marker, name or language(code), code
-
-
-def own_blocks(page):
-  """The Python that no other test runs."""
-  return [
-      code for marker, name, code in blocks(page) if name == "python" and
-      marker not in ELSEWHERE and "import torch" not in code
+def _checked(path):
+  """The tree and the text of a page that is valid, whole and small."""
+  text = Path(path).read_text("utf-8")
+  tree = html5lib.HTMLParser(
+      strict=True, namespaceHTMLElements=False).parse(text)
+  assert len(text.encode()) < MOST
+  assert tree.get("lang") == "en" and tree.findtext(".//title").strip()
+  assert tree.find(".//meta[@name='viewport']") is not None
+  assert not tree.findall(".//script")
+  levels = [
+      int(e.tag[1]) for e in tree.iter() if re.fullmatch("h[1-6]", str(e.tag))
   ]
+  assert levels[0] == 1 and levels.count(1) == 1
+  assert all(b - a <= 1 for a, b in zip(levels, levels[1:], strict=False))
+  for element in tree.iter():
+    for name, value in element.attrib.items():
+      assert not name.startswith("on"), (name, value)
+      if name in ("src", "srcset", "data", "action", "poster", "href"):
+        assert value.startswith("data:"), value
+      assert "url(" not in value and "expression(" not in value
+    if element.tag == "img":
+      assert len(element.get("alt")) > 5
+    if element.tag == "th":
+      assert element.get("scope") in ("col", "row"), element.text
+  style = "".join(e.text for e in tree.iter("style"))
+  assert "url(" not in style and "@import" not in style
+  return tree, text
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
-def test_every_block_is_run(page):
-  """Of Python, by this module or another; `text` is what programs print."""
-  for marker, name, code in blocks(page):
-    assert name in ("python", "sh", "text", "none", "{toctree}"), name
-    if marker == "doctest":
-      assert page in readme_test.PAGES
-    elif marker in ELSEWHERE:
-      assert page == extending_test.PAGE
-    elif name == "python" and "import torch" in code:
-      where = page.relative_to(ROOT).as_posix()
-      assert where in (*torch_pages(), "README.md")
-    if name in ("none", "text"):
-      assert not code.lstrip().startswith(("import ", "from ", ">>>")), code
+def _texts(tree):
+  return " ".join(" ".join(tree.itertext()).split())
 
 
-def torch_pages():
-  """Pages whose PyTorch is run by `torch_snippet_test`, maybe not installed."""
-  text = text_of(ROOT / "tests" / "torch_snippet_test.py")
-  return set(re.findall(r'"(docs/\w+\.md)"', text))
+CASES = dict(
+    images=dict(),
+    one_network=dict(num_networks=1),
+    two_classes=dict(names=("no", "yes")),
+    one_output=dict(names=("no", "yes"), labels=np.float32([[0], [1]] * 2)),
+    soft=dict(labels=np.full((6, 3), 1 / 3, np.float32)),
+    logits=dict(labels=np.eye(3, dtype=np.float32)[[0, 1, 2] * 2] * 4),
+    five_channels=dict(shape=(8, 8, 5)),
+    table=dict(kind="features"),
+    series=dict(kind="series"),
+    text=dict(kind="text"),
+    thirty_classes=dict(names=[*map(str, range(30))]),
+    many_classes=dict(
+        kind="features", names=[f"class {i}" for i in range(200)]))
 
 
-def commands(page):
-  """Lines of shell blocks that run something of this repository."""
-  for _, name, code in blocks(page):
-    if name == "sh":
-      for line in re.sub(r"\\\n\s*", " ", code).splitlines():
-        line = re.sub(r"^(\w+=\S+ |srun )+", "", line.strip())
-        if re.match(r"(python (experiments|benchmarks|-m distill_jax)|make )",
-                    line):
-          yield shlex.split(
-              line.replace("[", "").replace("]", ""), comments=True)
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("draw", [False, None])
+def test_pages_of_every_kind_are_valid_and_whole(name, draw, tmp_path):
+  settings = dict(CASES[name])
+  networks = settings.pop("num_networks", 3)
+  if name == "logits":
+    settings["label_space"] = "logits"
+  made = _set(**settings)
+  report = _report(made, networks)
+  path = pages.write_report(_folder(tmp_path / "run", made, report), draw=draw)
+  assert path == tmp_path / "run" / "report.html"
+  tree, text = _checked(path)
+  said = _texts(tree)
+  mean = 100 * report["accuracy"]["mean"]
+  assert f"{mean:.2f} ± " in said or networks == 1 and f"{mean:.2f}" in said
+  assert "12.0 s" in said and report["verdict"] in said
+  pictures = tree.findall(".//img")
+  if draw is False:
+    assert len(pictures) == (settings.get("shape", 0)
+                             != (8, 8, 5)) * ("kind" not in settings)
+    assert "pip install matplotlib" in said
+    assert ("Class by class: " in said) == bool(pictures)
+  else:
+    assert len(pictures) >= 2 + (name != "five_channels")
+  cells = len(tree.findall(".//table[@class='matrix']//td"))
+  cells += len(tree.findall(".//table[@class='matrix short']//td"))
+  classes = made.num_classes
+  assert cells == (classes**2 if classes <= 20 else 0)
+  assert ("have no confusion matrix" in said) == (name == "many_classes")
+  if name == "text":
+    assert all(html.escape(" ".join(line)) in text for line in sentences(made))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
-def test_commands_name_files_and_flags_that_exist(page):
-  targets = re.findall(r"^(\w[\w-]*):", text_of(ROOT / "Makefile"), re.M)
-  for command in commands(page):
-    program, *rest = command
-    if program == "make":
-      assert rest[0] in targets, rest[0]
-      continue
-    if rest[0] == "-m":
-      file = ROOT / (rest[1].replace(".", "/") + ".py")
-    else:
-      file = ROOT / rest[0]
-    assert file.exists() or "X" in file.name, file
-    code = "\n".join(map(text_of, file.parent.glob("*.py")))
-    for word in rest[1:]:
-      if word.startswith("--config="):
-        config = word.removeprefix("--config=").partition(":")[0]
-        capitals = re.search(r"METHOD|NAME|mine", config)
-        assert capitals or (ROOT / config).exists(), config
-      elif word.startswith("--") and not word.startswith("--config."):
-        flag = word[2:].partition("=")[0]
-        assert re.search(rf'["\'](--)?{flag}["\']', code) or flag in code, flag
+def test_everything_that_a_report_may_have(tmp_path):
+  made = _set()
+  tree, _ = _checked(
+      pages.write_evaluation(_full(made), made, tmp_path / "made.html"))
+  said = _texts(tree)
+  for part in ("Nothing <b>moved</b>.", "DIVERGED networks: 1 of 3",
+               "On several networks", "<b>mlp</b> 1 ", "PGD-20", "15 bins",
+               "8 bits a class", "all data: 95.00",
+               "a <b>linear</b> model on all data: 80.00",
+               "training one network on all data 3.0 s", "8/255 (pixels)",
+               "'--data=csv:a b.csv'"):
+    assert part in said, part
 
 
-@pytest.mark.docs
-def test_configurations_take_the_options_and_fields_of_commands():
-  seen = 0
-  for page in PAGES:
-    for command in commands(page):
-      rest = [word for word in command[2:] if word != "--print_config"]
-      if command[1] != "experiments/distill.py" or re.search(
-          r"METHOD|FIELD|\.\.\.", " ".join(command)):
-        continue
-      if not any(word.startswith("--config") for word in rest):
-        continue
-      rest = [
-          word.replace("experiments/configs", str(launching.CONFIGS))
-          for word in rest
-          if not word.startswith(("--coordinator", "--num_proc",
-                                  "--process")) and word != "--together"
-      ]
-      result = launching.distil("--print_config", *rest)
-      assert result.code == 0, (command, result.err)
-      seen += 1
-  assert seen > 10
+def test_the_matrix_and_its_worst_pairs(tmp_path):
+  made = _set()
+  report = _report(made, 2)
+  report["confusion"] = [[18, 2, 0], [5, 15, 0], [0, 10, 10]]
+  tree, _ = _checked(
+      pages.write_evaluation(report, made, tmp_path / "made.html"))
+  rows = tree.findall(".//table[@class='matrix short']/tbody/tr")
+  shown = [[cell.text for cell in row.findall("td")] for row in rows]
+  assert shown == [["90", "10", "·"], ["25", "75", "·"], ["·", "50", "50"]]
+  said = _texts(tree)
+  assert "fox dog 10 50.0 dog cat 5 25.0 cat dog 2 10.0 30 test" in said
 
 
-def test_links_that_leave_the_folder_lead_to_the_repository():
-  text = "[a](../experiments/x.py#b) [c](../notebooks/text.ipynb) [d](text.md)"
-  made = brought.with_links(text, "docs/p.md", "docs/p.md", "URL")
-  assert made == (
-      "[a](URL/blob/main/experiments/x.py#b) [c](notebooks/text.ipynb) "
-      "[d](text.md)")
-  text = "[a](../docs/data.md#b) `[c](d)`\n```\n[e](../f)\n```\n"
-  made = brought.with_links(
-      text, "benchmarks/README.md", "docs/benchmarks.md", "URL")
-  assert made.startswith("[a](data.md#b) ") and "[e](../f)" in made
+def test_names_are_escaped_everywhere(tmp_path):
+  made = _set(names=HOSTILE, kind="image")
+  made = made._replace(method="<u>m</u>")
+  made.provenance.update(title="<s>DM</s>", data="csv:</title><img src=x>")
+  report = _report(made)
+  report["command"] = "python '</pre><script>alert(2)</script>"
+  report["data"]["spec"] = "csv:</title><img src=x onerror=alert(1)>"
+  folder = _folder(tmp_path / "run", made, report)
+  tree, text = _checked(pages.write_report(folder, draw=False))
+  for mark in ("<script", "<s>", "<u>", "<img src=x", "</pre><", "<b>c", "\x07",
+               "\u202e"):
+    assert mark not in text, mark
+  said = _texts(tree)
+  assert "{{ 7 * 7 }}" in said and "<script>alert(1)</script>" in said
+  _checked(pages.write_comparison([folder], tmp_path / "c.html", draw=False))
 
 
-def _few(entry):
-  """A factory whose defaults take two steps."""
-  few = dict(num_steps=2)
-  for name, small in dict(teacher=dict(num_epochs=1),
-                          experts=dict(num=2, num_epochs=4)).items():
-    few[name] = {**(entry.defaults.get(name) or {}), **small}
-  few = {name: few[name] for name in few if name in entry.defaults}
-  return functools.wraps(
-      entry.make)(lambda **given: entry.make(**{
-          **few,
-          **given
-      }))
+def _noise(folder):
+  """Figures that no format compresses: 9 MB each."""
+  from PIL import Image
+
+  (folder / "figures").mkdir()
+  pixels = np.random.default_rng(0).integers(0, 256, (1500, 2000, 3))
+  image = Image.fromarray(pixels.astype(np.uint8))
+  image.save(folder / "figures" / "samples.png", compress_level=0)
+  shutil.copy(
+      folder / "figures" / "samples.png", folder / "figures" / "curves.png")
 
 
-def _short(recipe):
-  """A recipe of at most two epochs."""
-
-  def made(*args, **given):
-    spec = dict(recipe(*args, **given).spec)
-    spec.pop("name")
-    if "num_epochs" in spec:
-      spec["num_epochs"] = min(2, spec["num_epochs"])
-    return recipe(**spec)
-
-  return made
-
-
-def _images(rng, num, side=8):
-  y = np.arange(num) % 10
-  x = rng.integers(0, 80, (num, side, side))
-  x[np.arange(num), y % side, y // side] = 255
-  return x.astype(np.uint8), y
-
-
-def _write_idx(folder, rng):
-  folder.mkdir(parents=True)
-  for part, num in ("train", 400), ("t10k", 50):
-    x, y = _images(rng, num)
-    for kind, array in ("images-idx3", x), ("labels-idx1", y):
-      head = bytes([0, 0, 8, array.ndim])
-      head += b"".join(size.to_bytes(4, "big") for size in array.shape)
-      with gzip.open(folder / f"{part}-{kind}-ubyte.gz", "wb") as file:
-        file.write(head + array.astype(np.uint8).tobytes())
+def test_the_size_is_bounded(tmp_path):
+  made = _set(names=[*map(str, range(50))], shape=(96, 96, 3))
+  folder = _folder(tmp_path / "run", made, _report(made))
+  with mock.patch("distill_jax.pages.pictures._has", return_value=False):
+    tree, _ = _checked(pages.write_report(folder))
+  assert len(tree.findall(".//img")) == 1
+  _noise(folder)
+  with mock.patch("distill_jax.pages.page.can_draw", return_value=False):
+    tree, _ = _checked(pages.write_report(folder))
+    assert len(tree.findall(".//img")) == 2
+  with mock.patch("distill_jax.pages.comparison.can_draw", return_value=False):
+    page = pages.write_comparison(4 * [folder], tmp_path / "all.html")
+  tree, _ = _checked(page)
+  assert len(tree.findall(".//img")) == 8
+  made.provenance["note"] = 40_000 * ["x" * 100]
+  with mock.patch("distill_jax.pages.page.can_draw", return_value=False):
+    _checked(pages.write_evaluation(_report(made), made, tmp_path / "m.html"))
 
 
-def _write_originals(rng):
-  """What `data_sets.md` makes files of."""
-  Path("cifar-10-batches-py").mkdir()
-  for name in ("test_batch", *(f"data_batch_{i}" for i in range(1, 6))):
-    rows = rng.integers(0, 256, (20, 3_072)).astype(np.uint8)
-    with open(f"cifar-10-batches-py/{name}", "wb") as file:
-      pickle.dump({b"data": rows, b"labels": list(range(10)) * 2}, file)
-  for name in "train_5500.label", "TREC_10.label":
-    Path(name).write_text("HUM:ind Who ?\nNUM:date When ?\n" * 5)
-  for part in "train", "test":
-    for label in "neg", "pos":
-      folder = Path("aclImdb", part, label)
-      folder.mkdir(parents=True)
-      for i in range(3):
-        (folder / f"{i}.txt").write_text(f"a {label} film {i}")
+def test_figures_of_the_folder_are_those_of_the_page(tmp_path):
+  made = _set()
+  folder = _folder(tmp_path / "run", made, _report(made))
+  (folder / "figures").mkdir()
+  (folder / "figures" / "curves.png").write_bytes(picture(made))
+  with mock.patch("distill_jax.pages.page.can_draw", return_value=False):
+    tree, _ = _checked(pages.write_report(folder))
+  alts = [image.get("alt") for image in tree.findall(".//img")]
+  assert len(alts) == 2 and alts[1].startswith("Line chart of the loss")
 
 
-@pytest.fixture
-def names(tmp_path, monkeypatch):
-  """A folder with small data, and what pages take as given."""
-  monkeypatch.chdir(tmp_path)
-  monkeypatch.setenv("DISTILL_JAX_DATA", "DATA")
-  for name, entry in list(settings.ENTRIES.items()):
-    few = _few(entry)
-    monkeypatch.setitem(settings.ENTRIES, name, entry._replace(make=few))
-    if getattr(dd.methods, name) is entry.make:
-      monkeypatch.setattr(dd.methods, name, few)
-  for name, recipe in list(recipes.RECIPES.items()):
-    monkeypatch.setitem(recipes.RECIPES, name, _short(recipe))
-  usual = models.default
-  monkeypatch.setattr(
-      models, "default", lambda source: usual(source)
-      if source.example.ndim == 3 else dict(name="mlp", widths=[8]))
-  for (module, name), few in SMALL.items():
-    whole = getattr(module, name)
-    small = functools.wraps(whole)(functools.partial(whole, **few))
-    monkeypatch.setattr(module, name, small)
-  rng = np.random.default_rng(0)
-  for name in "mnist", "fashion_mnist":
-    _write_idx(tmp_path / "DATA" / name, rng)
-  x, y = _images(rng, 400)
-  x = x[..., None]
-  Path("photos64").mkdir()
-  np.save("photos64/x_train.npy", x)
-  np.save("photos64/y_train.npy", y)
-  with open("mine.csv", "w", newline="") as file:
-    writer = csv.writer(file)
-    writer.writerow(["review", "stars"])
-    writer.writerows([[f"a {w} film of the year", w] for w in ("good", "bad")] *
-                     20)
-  key = jax.random.key(0)
-  source = dd.from_arrays(x, y, validation_fraction=0.1)
-  made = dd.from_samples(
-      x[:20],
-      y[:20],
-      raw=True,
-      class_names=source.class_names,
-      preprocessing=source.preprocessing)
-  made.save("dm.safetensors")
-  return dict(
-      dd=dd,
-      np=np,
-      jax=jax,
-      x=x,
-      y=y,
-      source=source,
-      key=key,
-      secret_key=key,
-      network=dd.mlp(10, widths=(8,)),
-      made=made,
-      images=x[:10],
-      labels=y[:10])
+def test_reports_of_earlier_versions(tmp_path):
+  made = _set()
+  report = _report(made)
+  for field in ("confusion", "compressed_bytes", "bits_per_class", "cost",
+                "min_class"):
+    del report[field]
+  for entry in (report["accuracy"], *report["baselines"].values()):
+    del entry["macro_f1"], entry["diverged"]
+  folder = _folder(tmp_path / "run", made, report, log=False)
+  (folder / "config.json").unlink()
+  tree, _ = _checked(pages.write_report(folder, draw=False))
+  assert "confused" not in _texts(tree)
 
 
-def _with_views(names):
-  made = dd.condense(names["source"], dd.methods.rded(), per_class=1)
-  return dict(made=made)
+def _spoiled(file, content):
+  return lambda folder: (folder / file).write_bytes(content)
 
 
-def _of_applications(names):
-  del names
-  return dict(continual=continual, search=search)
+def _changed(change):
+
+  def spoil(folder):
+    report = json.loads((folder / "report.json").read_text())
+    change(report)
+    (folder / "report.json").write_text(json.dumps(report))
+
+  return spoil
 
 
-def _of_privacy(names):
-  """As many samples as the page has candidates."""
-  del names
-  x, y = _images(np.random.default_rng(0), 1_400)
-  return dict(source=dd.from_arrays(x[..., None], y))
-
-
-def _of_kernels(names):
-  """Any network, and label rows."""
-  x = names["x"].reshape(400, -1)
-  return dict(network=lambda x: x[:, :10], x=x, y=np.eye(10)[names["y"]])
-
-
-# What pages take as given besides `names`.
-GIVEN = {
-    "kernels": _of_kernels,
-    "application_privacy": _of_privacy,
-    "application_search": _of_applications,
-    "data_sets": lambda names: _write_originals(np.random.default_rng(0)),
-    "decoupled": _with_views
-}
-# What code needs beside the packages of tests.
-EXTRAS = {"noised_means": "dp_accounting", "neural_tangents": "neural_tangents"}
-_SHORT = {"name": "dsa", "num_epochs": 2, "strategy": ""}
-# Applications in small, where their pages do not say more.
-SMALL = {
-    (continual, "compare"):
-        dict(
-            networks=["mlp"],
-            num_networks=1,
-            recipe=_SHORT,
-            joint_steps=2,
-            fine_tune_steps=2),
-    (federated, "compare"):
-        dict(num_networks=1, rounds=(1,), local_epochs=1, full_data=False),
-    (federated, "run"): dict(num_networks=1),
-    (privacy, "run"):
-        dict(num_pipelines=6, num_canaries=2, recipe=_SHORT, early_steps=()),
-    (robustness, "run"):
-        dict(
-            makers=["random_real", "kmeans"],
-            num_networks=1,
-            recipe=_SHORT,
-            num_attacked=10,
-            steps=2,
-            all_data=False),
-    (search, "run"):
-        dict(
-            recipe=_SHORT,
-            num_candidates=2,
-            num_truth_samples=40,
-            truth_epochs=1,
-            num_resamples=20,
-            topk=(2,))
-}
-
-
-@pytest.mark.docs
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if own_blocks(page)],
-    ids=lambda path: path.stem)
-def test_code_of_the_page_runs(page, names):
-  more = GIVEN.get(page.stem)
-  names.update(more and more(names) or {})
-  for i, code in enumerate(own_blocks(page)):
-    needed = [EXTRAS[name] for name in EXTRAS if name in code]
-    if not all(map(find_spec, needed)):
-      continue  # `make docs` installs the one, `make test-all` both
-    exec(compile(code, f"{page.name}, block {i}", "exec"), names)
+    "spoil, message",
+    [(
+        lambda folder: (folder / "report.json").unlink(),
+        "`folder` must hold a finished run; .* has no report.json"),
+     (
+         lambda folder: (folder / "distilled.safetensors").unlink(),
+         "has no distilled.safetensors"),
+     (_spoiled("report.json", b"{"), "report.json must hold JSON; "),
+     (_spoiled("report.json", b"[]"), "must hold JSON; it is no dict"),
+     (_spoiled("config.json", b"\xff"), "config.json must hold JSON; "),
+     (_spoiled("distilled.safetensors", b"x"), "distilled.safetensors"),
+     (
+         lambda folder: (folder / "figures").mkdir() or
+         (folder / "figures" / "samples.png").write_bytes(b"x"),
+         "samples.png must be a PNG file"),
+     (_changed(lambda r: r.update(schema_version=9)), "of schema 1; got 9"),
+     (_changed(lambda r: r.pop("accuracy")), "`accuracy` must be in it"),
+     (
+         _changed(lambda r: r["accuracy"].update(mean="<b>")),
+         "`accuracy.mean` must be int or float; got '<b>'"),
+     (
+         _changed(lambda r: r["baselines"].update(x=[])),
+         "`baselines.x` must be an object; got"),
+     (
+         _changed(lambda r: r.update(confusion=[[1, 2], [3, 4]])),
+         r"`confusion` must be \[3, 3\]"),
+     (_changed(lambda r: r.update(num_networks=True)), "must be int; got True"),
+     (
+         _changed(lambda r: r.update(num_samples=5)),
+         "which has 6 samples; got 5")])  # fmt: skip
+def test_damaged_folders_are_refused_in_one_line(spoil, message, tmp_path):
+  made = _set()
+  folder = _folder(tmp_path / "run", made, _report(made))
+  spoil(folder)
+  with pytest.raises(ValueError, match=message) as caught:
+    pages.write_report(folder, draw=False)
+  assert "\n" not in str(caught.value)
+  assert not (folder / "report.html").exists()
+
+
+def test_a_comparison_has_every_run(tmp_path):
+  sets = dict(images=_set(), words=_set("text"), table=_set("features"))
+  folders = [
+      _folder(
+          tmp_path / name / "run", made, _report(made, 1 + (name != "words")))
+      for name, made in sets.items()
+  ]
+  path = pages.write_comparison(folders, tmp_path / "all.html")
+  assert path == tmp_path / "all.html"
+  tree, _ = _checked(path)
+  said = _texts(tree)
+  assert all(f"{name}/run" in said for name in sets)
+  assert "The runs differ in number of samples" not in said
+  assert "The runs differ in bytes" in said or "bytes" in said
+  assert len(tree.findall(".//img")) == 1 + 2 + 3
+  _checked(pages.write_comparison(folders, path, draw=False))
+  _checked(pages.write_comparison(20 * folders, path, draw=False))
+
+
+def test_paths_that_are_refused(tmp_path):
+  made = _set()
+  with pytest.raises(ConfigError, match="`path` must end in .html; got"):
+    pages.write_evaluation(_report(made), made, tmp_path / "report.json")
+  with pytest.raises(ConfigError, match="`folders` must name at least one"):
+    pages.write_comparison([], tmp_path / "c.html")
+  with pytest.raises(WorkdirError, match="has no report.json"):
+    pages.write_comparison([tmp_path], tmp_path / "c.html")
+  with pytest.raises(WorkdirError, match="`report` must be of the set beside"):
+    pages.write_evaluation(_report(made), _doubled(made), tmp_path / "c.html")
+
+
+_WRAPPER = """<!DOCTYPE html><title>measure</title>
+<body><iframe id="page" width="{width}" height="800" src="{page}"></iframe>
+<script>
+onload = () => {{
+  const page = document.getElementById("page").contentWindow;
+  const root = page.document.documentElement;
+  const wanted = page.performance.getEntriesByType("resource");
+  document.body.dataset.found = JSON.stringify({{
+    width: page.innerWidth, needed: root.scrollWidth, height: root.scrollHeight,
+    broken: [...page.document.images].filter(i => !i.naturalWidth).length,
+    images: page.document.images.length,
+    requests: wanted.map(e => e.name).filter(n => !n.startsWith("data:"))
+  }});
+}};
+</script>
+"""
+
+
+def _measured(page, width, folder):
+  """What a browser makes of a page in a frame of so many pixels."""
+  wrapper = folder / f"{page.stem}_{width}.htm"
+  wrapper.write_text(_WRAPPER.format(width=width, page=page.as_uri()))
+  command = [
+      CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+      "--no-first-run", "--disable-background-networking",
+      "--disable-component-update", "--disable-sync",
+      "--allow-file-access-from-files", f"--user-data-dir={folder / 'profile'}",
+      "--window-size=1600,1000", "--virtual-time-budget=5000", "--dump-dom",
+      wrapper.as_uri()
+  ]
+  done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+  found = re.search(r'data-found="([^"]*)"', done.stdout)
+  assert found, done.stderr[-2_000:]
+  return json.loads(html.unescape(found[1]))
+
+
+@pytest.mark.skipif(
+    not shutil.which(CHROMIUM), reason=f"there is no browser {CHROMIUM}")
+def test_a_phone_needs_no_sideways_scrolling(tmp_path):
+  made = _set(names=HOSTILE)
+  folder = _folder(tmp_path / "run", made, _full(made))
+  report = pages.write_report(folder)
+  texts = _set("text", names=HOSTILE)
+  other = _folder(tmp_path / ("long_name_" * 12), texts, _report(texts))
+  both = pages.write_comparison([folder, other], tmp_path / "both.html")
+  measured = partial(_measured, folder=tmp_path)
+  for page, images in ((report, 3), (both, 4)):
+    for width in (390, 1280):
+      found = measured(page, width)
+      assert found["width"] == width and found["height"] > 1_000
+      assert found["needed"] <= width, (page.name, found)
+      assert found["images"] == images and not found["broken"]
+      assert found["requests"] == []

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from unittest import mock
 
+import compiling
 import pytest
 from absl.testing import parameterized
 
@@ -44,12 +45,11 @@ print("accuracy", report["accuracy"]["mean"])
 
 
 def _start(folder, *meeting):
-  flags = "--xla_cpu_use_fusion_emitters=false"
   return subprocess.Popen([sys.executable, "-c", RUN,
                            str(folder), *meeting],
                           env=os.environ | {
                               "JAX_PLATFORMS": "cpu",
-                              "XLA_FLAGS": flags
+                              "XLA_FLAGS": compiling.FLAGS
                           },
                           stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT,

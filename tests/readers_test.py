@@ -93,7 +93,7 @@ def test_idx_refused(tmp_path):
   packed.write_bytes(gzip.compress(whole)[:-20])
   _fails(spec, packed, "ended before", "again")
   packed.write_bytes(b"<html>not found</html>")
-  _fails(spec, packed, "00000803", "Fetch it again")
+  _fails(spec, packed, "00000803", "Download it again")
 
 
 def test_npz(tmp_path):

@@ -1,11 +1,19 @@
 """The examples of README and docs run, word for word."""
 
+import configparser
 import doctest
 import re
+import shlex
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from launching import CONFIGS, distil
+from launching import FEW as FEW_OF_CONFIG
+
+from distill_jax.commands.main import program
 
 README = Path(__file__).parent.parent / "README.md"
 DOCS = README.parent / "docs"
@@ -55,3 +63,70 @@ def test_library_example(page, frame):
   assert len(test.examples) > 5
   outcome = doctest.DocTestRunner().run(test)
   assert not outcome.failed
+
+
+# In place of minutes: what each program of README is given besides.
+FEW = {
+    "distill": [
+        "--set", "num_steps=2", "--network", "convnet:width=4,depth=1",
+        "--num-networks", "1", "--baselines", ""
+    ],
+    "data": [],
+    "report": []
+}
+
+
+def commands():
+  """Words of every command of README; what is behind # says what it does."""
+  blocks = re.findall(r"(?<=\n\n)(?: {4}.*\n)+", README.read_text())
+  return [
+      shlex.split(line, comments=True)
+      for block in blocks
+      for line in block.splitlines()
+  ]
+
+
+def test_readme_is_short():
+  assert len(README.read_text().splitlines()) <= 150
+
+
+def test_every_command_of_readme_is_one_that_tests_know():
+  assert {tuple(words[:2]) for words in commands()
+         } == {("pip", "install"), ("make", "quickstart"), ("make", "test"),
+               ("distill-jax", "data"), ("distill-jax", "distill"),
+               ("distill-jax", "report"), ("python", "experiments/distill.py")}
+
+
+def test_installations_of_readme():
+  known = configparser.ConfigParser()
+  known.read(README.parent / "setup.cfg")
+  found = [words[2] for words in commands() if words[0] == "pip"]
+  assert found
+  for what in found:
+    folder, extras = re.fullmatch(r"(\.)(?:\[([\w,]+)\])?", what).groups()
+    assert folder == "."
+    assert {*extras.split(",")} <= {*known["options.extras_require"]}
+
+
+def test_make_targets_of_readme_end_with_programs_that_exist():
+  for _, target in [words for words in commands() if words[0] == "make"]:
+    plan = subprocess.run(["make", "-n", target],
+                          cwd=README.parent,
+                          capture_output=True,
+                          text=True,
+                          check=True).stdout
+    program = plan.replace("\\\n", " ").splitlines()[-1]
+    assert re.search(r"-m pytest|experiments/distill\.py", program), plan
+
+
+def test_programs_of_readme_run(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  for words in commands():
+    if words[0] == "distill-jax":
+      done = CliRunner().invoke(program, [*words[1:], *FEW[words[1]]])
+      assert done.exit_code == 0, done.output
+    if words[0] == "python":
+      flags = [w.replace("experiments/configs", str(CONFIGS)) for w in words]
+      done = distil(*flags[2:], "--config.method.num_steps=2", *FEW_OF_CONFIG)
+      assert done.code == 0, done.err
+  assert (tmp_path / "runs/digits/report.html").exists()

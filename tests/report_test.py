@@ -211,7 +211,10 @@ class ReportTest(parameterized.TestCase):
   def test_schema(self):
     plain = self._report(self.plain)
     assert SCHEMA - set(plain) == set()
-    assert set(plain) - SCHEMA == {"min_class", "num_inner_steps", "verdict"}
+    assert set(plain) - SCHEMA == {
+        "confusion", "min_class", "num_inner_steps", "verdict"
+    }
+    assert plain["confusion"] == [[17, 3], [2, 18]]
     assert plain["baselines"] == {}
     full = json.loads(json.dumps(self._full(), allow_nan=False))
     np.testing.assert_allclose(full["accuracy"]["mean"], 0.875)
@@ -254,6 +257,10 @@ class ReportTest(parameterized.TestCase):
     ) in said
     assert "1 of 2 of mlp on the set, 3 of 4 of mlp on random real." in said
     assert "DIVERGED" not in repr(self._full())
+
+  def test_confusion_is_of_few_classes(self):
+    many = self.report._replace(confusion=np.eye(101, dtype=int)[None])
+    assert "confusion" not in self._report(Measurements(many, "lenet"))
 
   def test_table(self):
     text = table(self._full())

@@ -15,7 +15,6 @@ from distill_jax.applications import makers as making
 from distill_jax.applications import poisoning
 from distill_jax.applications.cells import Cells, key_of
 from distill_jax.applications.judging import Questions, ask, judge
-from distill_jax.applications.poisoning import Pattern
 from distill_jax.applications.settings import (
     check_counts,
     check_per_class,
@@ -64,7 +63,7 @@ class Audit(NamedTuple):
   batch_size: int
   questions: Questions
   target: int
-  pattern: Pattern | None
+  pattern: Any  # a `Pattern`, of images
 
   @classmethod
   def of(

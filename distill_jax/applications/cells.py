@@ -51,7 +51,7 @@ class Cells:
       identity: JSON values that must be the same when work goes on: settings,
         data, seed.
     """
-    self.folder = None if folder is None else Path(folder)
+    self.folder: Any = None if folder is None else Path(folder)
     self._identity = dict(identity or {})
     self._memory: dict[str, Any] = {}
 

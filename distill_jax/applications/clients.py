@@ -159,7 +159,7 @@ def collect(
     form = Format.of(one, values=values, hard=options.hard)
     content = form.pack(_noisy(one, options.noise, seed, i))
     if cells.folder is not None:
-      sent += _written(cells.folder / "uploads" / name, i, content)
+      sent += _written(cells.folder / "uploads" / str(name), i, content)
     else:
       sent += len(content)
     x, y = form.unpack(content, source.preprocessing)

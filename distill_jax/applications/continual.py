@@ -206,7 +206,7 @@ def compare(
   check(scenarios, made_by, sizes, learner, judges)
   setting = Setting(cells, seed, scenarios, num_networks)
   with compiled_once():
-    memories_of = [
+    memories_of: list[Any] = [
         arm for size in sizes
         for arm in made(setting, made_by, size, judges[0], equal_bytes)
     ]

@@ -16,6 +16,7 @@ initialisation cannot be joined with that of another task, which has another.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -78,7 +79,7 @@ def rows_for(
     made_by: Maker,
     *,
     per_class: int | None = None,
-    num_bytes: int | None = None) -> int:
+    num_bytes: Any = None) -> int:
   """Label rows of one task under a budget, equally many of each class.
 
   Bytes of a method are those of its start, with four bytes a class for every

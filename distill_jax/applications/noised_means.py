@@ -224,7 +224,8 @@ def _match(
   def step(carry, _):
     inputs, state = carry
     updates, state = optimizer.update(jax.grad(loss)(inputs), state)
-    inputs = jnp.clip(optax.apply_updates(inputs, updates), *limits)
+    moved: Any = optax.apply_updates(inputs, updates)
+    inputs = jnp.clip(moved, *limits)
     return (inputs, state), None
 
   start = jnp.clip(start, *limits)

@@ -67,25 +67,25 @@ def fit(
   fixed = artifact.student_init == "fixed"
   if network is None or fixed:
     network = own
+  built: Any = network
   if isinstance(network, Mapping):
-    network = models.from_spec(network, artifact.num_classes)
+    built = models.from_spec(network, artifact.num_classes)
   centred = artifact.label_space == "centred"
   if recipe is None or centred or fixed or artifact.step_sizes.size:
     recipe = artifact.recipe
 
   def of_first(stacked):
     variables = jax.tree.map(lambda leaf: leaf[0], stacked)
-    return lambda split: np.asarray(
-        outputs_on(variables, split, network=network))
+    return lambda split: np.asarray(outputs_on(variables, split, network=built))
 
   trained = networks_of(
       key,
       artifact,
-      network=network,
+      network=built,
       recipe=recipes.from_spec(recipe),
       num_networks=1)
   before = train_networks(
-      key, artifact.training_set, network=network, recipe=recipes.untrained())
+      key, artifact.training_set, network=built, recipe=recipes.untrained())
   return Fitted(of_first(trained), of_first(before), dict(recipe))
 
 

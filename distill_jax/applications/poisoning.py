@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from distill_jax.applications.settings import distinct, is_number
 from distill_jax.artifact import Artifact
@@ -194,8 +194,9 @@ def poisoned(
   rows, train = np.asarray(rows), source.train
   pattern = pattern or square(train.inputs.shape[1:])
   changed = train._replace(
-      inputs=train.inputs.at[rows].set(stamped(train.inputs[rows], pattern)),
-      labels=train.labels.at[rows].set(target))
+      inputs=jnp.asarray(train.inputs).at[rows].set(
+          stamped(train.inputs[rows], pattern)),
+      labels=jnp.asarray(train.labels).at[rows].set(target))
   return source._replace(train=changed).take(np.arange(train.num_samples))
 
 

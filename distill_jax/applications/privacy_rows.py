@@ -88,7 +88,7 @@ def _worst(score, keep, classes, class_names):
   for c in np.unique(classes):
     where = np.broadcast_to(classes == c, keep.shape)
     areas[int(c)] = membership.Curve(score, keep, where).auc()
-  worst = max(areas, key=areas.get)
+  worst = max(areas, key=lambda c: areas[c])
   return dict(name=class_names[worst], auc=areas[worst])
 
 
@@ -97,7 +97,9 @@ def _checks(key, found, keep, classes):
   k_permuted, k_untrained = jax.random.split(key)
   areas = membership.permuted(
       k_permuted, found["phi"], classes, MAIN, num=_DRAWS)
-  checks = dict(permuted=_half(areas.mean(), areas.std(ddof=1) / _DRAWS**0.5))
+  checks: dict[str, Any] = dict(
+      permuted=_half(areas.mean(),
+                     areas.std(ddof=1) / _DRAWS**0.5))
   phi = found["untrained"]
   checks["untrained"] = None
   if np.isfinite(phi).all():
@@ -125,7 +127,7 @@ def compare(rows: Sequence[dict[str, Any]]) -> None:
     one["checks"]["inside"] = None
     if one["exact"] and one["seen"] is not None:
       auc = one["seen"]["auc"]
-      reference = full and full["attacks"][_ONE_SIDED]["auc"]
+      reference: Any = full and full["attacks"][_ONE_SIDED]["auc"]
       one["checks"]["inside"] = dict(
           auc=auc,
           reference=reference,

@@ -8,6 +8,7 @@ cache.
 
 import contextlib
 import tempfile
+from typing import Any
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache
@@ -27,7 +28,8 @@ def compiled_once():
     with compiled_once():
       sets = [maker("dm").make(key, part, 10, None) for part in parts]
   """
-  if jax.config.jax_compilation_cache_dir:
+  config: Any = jax.config  # has settings as attributes
+  if config.jax_compilation_cache_dir:
     yield
     return
   before = {name: getattr(jax.config, name) for name in _KEEP_ALL}

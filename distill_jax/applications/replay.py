@@ -91,14 +91,14 @@ def replay(
   size = max(split.num_samples, arrival.longest)
   rows = np.resize(np.arange(split.num_samples), size)
   arrived = split.inputs[rows], split.labels[rows], split.num_samples
-  from_memory = 0
+  from_memory, padded = 0, None
   if memory is not None:
     share = arrival.number / (arrival.number + 1)
     from_memory = min(round(rule.batch_size * share), rule.batch_size - 1)
-    memory = *_to_power_of_two(memory), len(memory[0])
+    padded = *_to_power_of_two(memory), len(memory[0])
   return _replay(
       key,
-      memory,
+      padded,
       arrived,
       split.preprocessing,
       carried,
@@ -172,12 +172,20 @@ def _replay(
       variables = network.init(k_init, record.apply(arrived[0][:1]))
 
     def update(carry, key):
+      variables, state = carry
       k_batch, k_apply = jax.random.split(key)
       x, y = batch(k_batch)
       if kept:
         y = jnp.concatenate([y, network.apply(teacher, x)[0]], -1)
       carry = training_step(
-          k_apply, network, *carry, x, y, optimizer=optimizer, loss=loss)[:2]
+          k_apply,
+          network,
+          variables,
+          state,
+          x,
+          y,
+          optimizer=optimizer,
+          loss=loss)[:2]
       return carry, ()
 
     start = variables, optimizer.init(variables["params"])

@@ -129,7 +129,7 @@ def measure(
   if not curve.sound:
     return None
   drawn = curve.resampled(key, num_resampled) if num_resampled else None
-  found = dict(
+  found: dict[str, Any] = dict(
       auc=curve.auc(),
       auc_bootstrap=drawn and _interval(drawn["auc"]),
       balanced_accuracy=float((1 + (curve.tpr - curve.fpr).max()) / 2),

@@ -125,8 +125,8 @@ class Scenario(NamedTuple):
     """
     _check(source)
     sizes = _sizes(source.num_classes, num_tasks, classes_per_task)
-    order = _order(source.num_classes, order)
-    parts = np.split(order, np.cumsum(sizes)[:-1])
+    in_order = _order(source.num_classes, order)
+    parts = np.split(in_order, np.cumsum(sizes)[:-1])
     tasks = [_of_classes(source, classes) for classes in parts]
     return cls(_encoded_alike(tasks, preprocessing), "class")
 
@@ -174,7 +174,7 @@ def digest(task: Source, repeat: int = 0) -> str:
   for array in (task.train.inputs, task.train.labels, *leaves):
     array = np.ascontiguousarray(array)
     found.update(f"{array.dtype}{array.shape}".encode())
-    found.update(array)
+    found.update(array.data)
   return found.hexdigest()[:16]
 
 

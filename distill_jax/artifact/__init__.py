@@ -1,9 +1,9 @@
-"""A distilled set that carries its own use: made, saved and loaded.
+"""A distilled set with everything that is needed to use it.
 
 An `Artifact` holds the decoded samples, their labels, step sizes and order,
-theta_0 where the initialisation is fixed, the preprocessing with its inverse,
-the class names and the recipe to train by. In memory and from a file it is the
-same record, so evaluation has one path.
+theta_0 if the initialisation is fixed, the preprocessing with its inverse, the
+class names and the training recipe. The record is the same in memory and from a
+file, so both are evaluated by the same code.
 """
 
 from distill_jax.artifact.completion import with_view_labels

@@ -1,11 +1,11 @@
-"""What follows from the parts of a set: its bytes, regime and modality."""
+"""Derives what follows from the parts of a set: bytes, regime and modality."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from distill_jax import packing, schema
 from distill_jax.artifact.record import Artifact
@@ -36,15 +36,15 @@ def completed(
     provenance: Mapping[str, Any],
     decoder_bytes: int = 0,
     quantisation: Mapping[str, Any] | None = None) -> Artifact:
-  """A checked set, equal to what a file of it gives back.
+  """Makes a checked set, equal to the one that its file gives back.
 
-  Arguments that are no fields of `Artifact`:
+  Only arguments that are not fields of `Artifact` are described here.
 
   Args:
-    stored_labels: the label rows that are learned, [R, K] floats.
-    decoder_bytes: of a decoder that no file has.
-    raw_dtype: of the field; None where it follows from the other fields.
-    quantisation: of `packing.settings_of`, for codes that are to be quantised.
+    stored_labels: the learned label rows, [R, K] floats.
+    decoder_bytes: bytes of a decoder that is not stored in the file.
+    raw_dtype: the field; None if it follows from the other fields.
+    quantisation: result of `packing.settings_of`, for codes to be quantised.
 
   Raises:
     ArtifactError: a rule of the schema is broken.
@@ -95,16 +95,16 @@ def completed(
 def as_quantised(
     artifact: Artifact, settings: Mapping[str, Any], codes: PyTree,
     rows: np.ndarray) -> Artifact:
-  """The set with quantised codes, and the samples and labels that these give.
+  """Returns the set with quantised codes, and the samples that these give.
 
   Args:
-    artifact: the set, before.
-    settings: as `packing.settings_of` returns them.
+    artifact: the set before quantisation.
+    settings: result of `packing.settings_of`.
     codes: floats, as the inner parameterization decodes them.
     rows: [R, K] float32 labels.
 
   Raises:
-    ArtifactError: codes cannot be quantised, or do not fit the settings.
+    ArtifactError: the codes cannot be quantised, or do not fit the settings.
   """
   quantiser, _ = packing.parts_of(settings)
   codes = packing.pack(quantiser, codes)
@@ -119,9 +119,9 @@ def as_quantised(
       kept,
       artifact.labels.shape[1],
       space=artifact.label_space)
+  parts = codes, inputs, kept, artifact.step_sizes
   sizes = schema.storage_bytes(
-      *map(packing.stored, (codes, inputs, kept, artifact.step_sizes)),
-      artifact.views)
+      *map(packing.stored, parts), views=artifact.views)
   sizes["total"] += artifact.storage_bytes.get("outside", 0)
   return schema.check(
       artifact._replace(
@@ -141,12 +141,12 @@ def as_quantised(
 
 def with_view_labels(
     artifact: Artifact, labels: np.ndarray, teacher: PyTree = None) -> Artifact:
-  """A set with what a teacher says of its views.
+  """Returns a set with a teacher's labels of its views.
 
   Args:
-    artifact: the set, whose recipe is `views`.
+    artifact: the set; its recipe is `views`.
     labels: [views, P, K] logits; see `views`.
-    teacher: its variables, to be kept; None for not.
+    teacher: variables of the teacher, if the set should store them.
 
   Raises:
     ArtifactError: the labels do not fit the set.

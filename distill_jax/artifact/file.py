@@ -1,4 +1,4 @@
-"""Distilled sets in files, which docs/artifact.md describes."""
+"""Saves and loads distilled sets; docs/artifact.md describes the format."""
 
 from distill_jax import schema, storage
 from distill_jax.artifact.record import Artifact
@@ -7,15 +7,16 @@ from distill_jax.types import FilePath
 
 
 def save(artifact: Artifact, path: FilePath) -> None:
-  """Writes a set as a safetensors file, whole or not at all.
+  """Writes a set as a safetensors file, completely or not at all.
 
   Args:
-    artifact: what to write.
-    path: of the file; its folder exists. An older file is replaced at the end.
+    artifact: the set.
+    path: path of the file; its folder must exist. An existing file is replaced
+      at the end.
 
   Raises:
     ArtifactError: the set breaks a rule of the schema, or the file cannot be
-      written; an older file is untouched.
+      written; an existing file is then left unchanged.
 
   Example:
     dd.save(made, "set.safetensors")
@@ -28,13 +29,13 @@ def save(artifact: Artifact, path: FilePath) -> None:
 
 
 def load(path: FilePath) -> Artifact:
-  """Reads a set and checks all of it before anything is used.
+  """Reads a set and checks all of it before use.
 
   Nothing in the file is executed.
 
   Raises:
-    ArtifactError: there is no such file, or what it holds is not a distilled
-      set, is damaged, has a later schema or breaks a rule of its own.
+    ArtifactError: there is no such file; or it is not a distilled set, is
+      damaged, has a later schema, or breaks a rule of its schema.
 
   Example:
     made = dd.load("set.safetensors")
@@ -56,10 +57,10 @@ def load(path: FilePath) -> Artifact:
 
 
 def build(path: FilePath, tensors: storage.Tensors, document: dict) -> Artifact:
-  """A checked artifact of what a file holds.
+  """Makes a checked artifact of the content of a file.
 
   Args:
-    path: of the file, for messages.
+    path: path of the file, for messages.
     tensors: arrays by name.
     document: the metadata, with its checksum.
 
@@ -73,7 +74,7 @@ def build(path: FilePath, tensors: storage.Tensors, document: dict) -> Artifact:
 
 
 def unwritable(path: FilePath, error: OSError) -> ArtifactError:
-  """What to raise when a file could not be written."""
+  """The error to raise when a file could not be written."""
   return ArtifactError(
       f"`path` must be a file that can be written; got {path}: "
       f"{error.strerror}. Free some space or name an existing folder; an older "

@@ -1,4 +1,4 @@
-"""Sets made of a finished distillation, or of arrays from elsewhere."""
+"""Makes sets from a finished distillation, or from other arrays."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from distill_jax import environment, packing, schema
 from distill_jax.artifact.completion import completed
@@ -39,22 +39,22 @@ def to_artifact(
     initial: PyTree = (),
     label_space: str = "raw",
     provenance: Mapping[str, Any] | None = None) -> Artifact:
-  """Adds to a finished set all that is needed to use it.
+  """Adds to a finished set everything that is needed to use it.
 
   Args:
-    estimator: decodes the set.
+    estimator: the estimator, which decodes the set.
     distilled: the set, usually `distiller(...).result(state)`.
-    source: the `data.Source` that it was distilled from; gives class names and
+    source: the `data.Source` that was distilled; it gives class names and
       preprocessing.
-    method: name of the method that made it.
+    method: name of the method that made the set.
     order: [S, n] int, the samples of each step.
     recipe: `Recipe.spec`; by default "in_order" for a set with step sizes and
       "converged" for one without.
-    network: {"name": ..., settings}, for whoever evaluates the set by name.
-    initial: theta_0 where the initialisation is fixed.
-    label_space: of the labels; see `Artifact`.
-    provenance: JSON values. They are added to the name and fingerprint of the
-      data and to the versions, and replace those of the same name.
+    network: {"name": ..., settings}, the default network of evaluations.
+    initial: theta_0 if the initialisation is fixed.
+    label_space: what the labels are; see `Artifact`.
+    provenance: JSON values. They are added to name and fingerprint of the data
+      and to the versions, and replace entries of the same name.
 
   Raises:
     ArtifactError: a rule of the schema is broken, or the recipe does not fit
@@ -74,7 +74,7 @@ def to_artifact(
   known = {"data": source.name, "versions": environment.versions()}
   if source.facts:
     known["facts"] = dict(source.facts)
-  if "fingerprint" not in given:  # it reads all the data
+  if "fingerprint" not in given:  # computing it reads all the data
     known["fingerprint"] = source.fingerprint()
   return completed(
       inputs=samples.inputs,
@@ -116,25 +116,25 @@ def from_samples(
     method: str = "external",
     label_space: str = "raw",
     provenance: Mapping[str, Any] | None = None) -> Artifact:
-  """Wraps arrays that come from elsewhere, so that they can be evaluated.
+  """Wraps any arrays as a distilled set, so that they can be evaluated.
 
   Args:
-    inputs: [M, H, W, C], [M, s, d] or [M, D] floats in model space; with `raw`
-      pixels as uint8 or floats in [0, 1], or raw features.
+    inputs: [M, H, W, C], [M, s, d] or [M, D] floats in model space; with `raw`,
+      pixels as uint8 or as floats in [0, 1], or raw features.
     labels: [M] int class indices, or [M, K] floats ([M, 1] for two classes).
     class_names: names of the classes, in order (`source.class_names`).
-    preprocessing: takes real data to the model space of `inputs`
-      (`source.preprocessing`); by default it divides uint8 by 255, and leaves
-      other numbers as they are.
-    raw: whether `inputs` are still to be preprocessed.
+    preprocessing: maps real data to the model space of `inputs`
+      (`source.preprocessing`). The default divides uint8 by 255 and leaves
+      other numbers unchanged.
+    raw: whether `inputs` must still be preprocessed.
     step_sizes: [T], if the set has its own.
-    order: [S, n] int, the samples of each step; by default one step of all.
+    order: [S, n] int, the samples of each step; by default one step with all.
     recipe: `Recipe.spec`; by default "in_order" for a set with step sizes and
       "converged" for one without.
     network: {"name": ..., settings} that the set was made for, if known.
-    initial: theta_0, if the set needs that very one.
+    initial: theta_0, if the set was made for one fixed initialisation.
     method: name of the method that made the set.
-    label_space: of the labels; see `Artifact`.
+    label_space: what the labels are; see `Artifact`.
     provenance: JSON values, added to the versions.
 
   Raises:

@@ -289,7 +289,7 @@ def inverted(artifact: Artifact) -> np.ndarray:
 
 def float_codes(artifact: Artifact) -> PyTree:
   """The codes as a parameterization decodes them: floats, also if quantised."""
-  if artifact.quantisation:
+  if artifact.quantiser is not None:
     return packing.unpack(artifact.quantiser, artifact.codes)
   has_codes = jax.tree.leaves(artifact.codes)
   return artifact.codes if has_codes else artifact.inputs

@@ -1,4 +1,4 @@
-"""Real data: where it comes from, how it is held, how batches are drawn."""
+"""Real data: reading it, holding it, and drawing batches from it."""
 
 from distill_jax.data.embedded import digits
 from distill_jax.data.readers import read, texts

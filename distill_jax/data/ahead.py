@@ -1,9 +1,9 @@
-"""Rows that coming outer steps will ask for, read before they ask.
+"""Reads the rows of the next outer steps before the steps ask for them.
 
 What a step draws is a pure function of its key, so the rows of the next steps
-are known before these run. A thread reads them in order of the steps, a few
-steps ahead; a step that asks for others reads them itself. Staging therefore
-changes when samples are read and nothing else.
+are known before these steps run. A thread reads these rows in the order of the
+steps, a few steps ahead. If a step asks for other rows, it reads them itself.
+Reading ahead therefore changes when samples are read, and nothing else.
 """
 
 import collections
@@ -21,19 +21,21 @@ import numpy as np
 from distill_jax.data.host import HostRows, recording
 from distill_jax.types import Array, LazyInputs
 
-_DEPTH = 2  # steps that are read ahead, and
-_MOST = 2**29  # bytes of them, at most
+_DEPTH = 2  # steps that are read ahead
+_MOST = 2**29  # bytes that may be read ahead
 
 
 def drawn(
     sample: Callable[[Array, Any], Any]
 ) -> Callable[[Array, Any], list[tuple[HostRows, np.ndarray]]]:
-  """`(keys [n], data) -> [(host rows, [n, rows] int)]`, what samples will read.
+  """Returns a function that says which rows a sampler will read.
 
-  Nothing is said of a sampler that reads within a loop or a `vmap` of its own.
+  The function is `(keys [n], data) -> [(host rows, [n, rows] int)]`. It returns
+  an empty list for a sampler that reads within a loop or a `vmap` of its own,
+  because those rows cannot be recorded.
 
   Args:
-    sample: of an objective, `(key, data) -> batch`.
+    sample: the sampler of an objective, `(key, data) -> batch`.
   """
   owners: list[HostRows] = []
 
@@ -72,13 +74,14 @@ def drawn(
 @contextlib.contextmanager
 def staged(draws: Sequence[tuple[HostRows, np.ndarray]],
            depth: int = _DEPTH) -> Iterator[None]:
-  """Context in which rows are read ahead.
+  """A context in which the given rows are read ahead.
 
   Args:
-    draws: pairs of a `HostRows` and the rows [steps, n] that coming steps read
-      from it.
-    depth: steps read ahead, at least 1; fewer where these are more than half a
-      gigabyte, and none where one is.
+    draws: pairs of a `HostRows` and the rows [steps, n] that the next steps
+      will read from it.
+    depth: number of steps that are read ahead, at least 1. It is lowered so
+      that at most half a gigabyte is read ahead; where one step alone needs
+      more, nothing is read ahead.
   """
   readers = []
   for rows, steps in draws:
@@ -93,25 +96,25 @@ def staged(draws: Sequence[tuple[HostRows, np.ndarray]],
 
 
 class _Reader:
-  """Reads the rows of each step in a thread; stands in `HostRows.ahead`."""
+  """Reads the rows of each step in a thread; its `find` is `HostRows.ahead`."""
 
   def __init__(self, rows: HostRows, steps: np.ndarray, depth: int):
     self._rows, self._steps, self._depth = rows, iter(steps), depth
-    # Sorted rows and samples of the step in use and of those after it.
+    # For the current step and those after it: sorted rows, future samples.
     self._blocks: collections.deque = collections.deque()
     self._pool, self._alone = ThreadPoolExecutor(1), threading.Lock()
     self._begin_until(depth)
     rows.ahead = self.find
 
   def close(self) -> None:
-    """Ends the thread; rows are read as they are asked for."""
+    """Ends the thread; from then on, rows are read when they are asked for."""
     self._rows.ahead = None
     self._pool.shutdown(cancel_futures=True)
 
   def find(self, index: np.ndarray) -> np.ndarray | None:
-    """Samples of some rows [n] of one step; None if they are not ahead.
+    """Returns the samples of rows [n] of one step, or None if not read ahead.
 
-    What went wrong when they were read is raised here.
+    An error that occurred in the thread while reading is raised here.
     """
     with self._alone:  # several devices may ask at once
       found = None
@@ -122,13 +125,13 @@ class _Reader:
       if found is None:
         return None
       place, values, where = found
-      for _ in range(place):  # of steps that are over
+      for _ in range(place):  # drops the steps that are over
         self._blocks.popleft()
       self._begin_until(1 + self._depth)
     return values.result()[where]
 
   def _begin_until(self, size: int) -> None:
-    """Begins to read steps until there are so many."""
+    """Starts reading steps until `size` steps are held."""
     missing = size - len(self._blocks)
     for step in itertools.islice(self._steps, missing):
       known = np.unique(step)
@@ -136,6 +139,6 @@ class _Reader:
 
 
 def _places(known: np.ndarray, index: np.ndarray) -> np.ndarray | None:
-  """Where rows stand among sorted ones; None if some do not."""
+  """Returns the positions of rows among sorted ones; None if one is missing."""
   where = np.minimum(np.searchsorted(known, index), len(known) - 1)
   return where if np.array_equal(known[where], index) else None

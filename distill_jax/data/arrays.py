@@ -1,4 +1,4 @@
-"""From what users hold to NumPy arrays: nothing masked, missing or ragged."""
+"""Makes NumPy arrays of users' data; refuses masked, missing or ragged data."""
 
 import re
 from typing import Any
@@ -7,16 +7,16 @@ import numpy as np
 
 from distill_jax.errors import DataError, plain
 
-# As tables spell that a value is missing, in any case.
+# How tables spell a missing value, in upper or lower case.
 _SPELLINGS = frozenset((
     "", "nan", "-nan", "na", "n/a", "#n/a", "#na", "<na>", "nat", "null",
     "none"))
-_NAMELESS = re.compile(r"(Unnamed: \d+(_level_\d+)?)?")  # pandas reads "" so
+_NAMELESS = re.compile(r"(Unnamed: \d+(_level_\d+)?)?")  # pandas' names for ""
 _MISSING_TYPES = ("NAType", "NaTType", "MaskedConstant")  # pandas, NumPy
 
 
 def is_missing(value: Any) -> bool:
-  """Whether a value, or a usual spelling of one, stands for none."""
+  """Whether a value is missing, or is a usual spelling of a missing value."""
   if isinstance(value, str):
     value = value.strip()
     return len(value) < 5 and value.lower() in _SPELLINGS
@@ -27,20 +27,20 @@ def is_missing(value: Any) -> bool:
 
 
 def is_nameless(column: str) -> bool:
-  """Whether a column has no name, as row numbers that pandas or R wrote."""
+  """Whether a column has no name, such as row numbers saved by pandas or R."""
   return bool(_NAMELESS.fullmatch(column.strip()))
 
 
 def as_array(argument: str, values) -> np.ndarray:
-  """What NumPy makes of numbers, texts, lists and object arrays of these.
+  """Returns the NumPy array of numbers, texts, lists or object arrays.
 
   Args:
-    argument: what to call them in messages.
-    values: anything that NumPy reads.
+    argument: name of the argument, for messages.
+    values: anything that NumPy can read.
 
   Raises:
-    DataError: something masked or missing, with its row, or samples of several
-      shapes.
+    DataError: a value is masked or missing (the message names its row), or
+      samples differ in shape.
   """
   if isinstance(values, list | tuple) and any(
       isinstance(value, np.ma.MaskedArray) for value in values):
@@ -59,12 +59,12 @@ def as_array(argument: str, values) -> np.ndarray:
 
 def check_present(
     argument: str, missing, remedy: str = "Drop or fill these rows.") -> None:
-  """Refuses an array in which something is missing.
+  """Raises a `DataError` if something in an array is missing.
 
   Args:
-    argument: what to call it in messages.
-    missing: bools in the shape of the array, or False for nothing.
-    remedy: the end of the message.
+    argument: name of the argument, for messages.
+    missing: booleans of the array's shape, or False if nothing is missing.
+    remedy: what the user can do; the end of the message.
   """
   rows = np.argwhere(missing)
   if len(rows):

@@ -1,8 +1,9 @@
-"""Texts as a `Source`: token ids on the device, vectors inside `jit`.
+"""Makes a `Source` of texts.
 
-The vocabulary, and vectors learned here, come from the training part alone
-(Sucholutsky & Schonlau, 2019, arXiv 1910.02551; the published code pads and
-truncates likewise).
+Token ids [N, s] are held on the device and become word vectors inside `jit`.
+The vocabulary comes from the training part only, and so do word vectors that
+are learned here (Sucholutsky & Schonlau, 2019, arXiv 1910.02551). As in their
+published code, texts are padded and truncated to one length.
 """
 
 import os
@@ -11,7 +12,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from distill_jax.data import labelling
 from distill_jax.data.arrays import check_present, is_missing
@@ -39,9 +40,9 @@ from distill_jax.text.vectors import (
     read_vectors,
 )
 
-# Facts in words, of any data.
+# The facts that are sentences; a source of any data may have them.
 _LINES = ("left_out", "test_part", "preprocessing")
-_LONGEST = 400  # tokens, where no length is given
+_LONGEST = 400  # tokens; the longest default length
 PREPROCESSING = ("word_vectors", "averaged_vectors")
 
 
@@ -71,39 +72,43 @@ def from_texts(
   Args:
     x_train: N texts.
     y_train: [N] class indices 0..K-1, or strings.
-    x_test: texts for testing; or None, and then `test_fraction` of train are.
-    y_test: their classes.
-    x_validation: texts for choosing settings; or None, and then
-      `validation_fraction` of train are.
-    y_validation: their classes.
-    vectors: of words, a file of them (`read_vectors`), or what makes them of
-      the tokens of the training texts that stay; by default they are learned on
-      these, with 100 numbers each: `lambda t: fit_vectors(t, 50)` for 50.
-    length: s, tokens of a sentence: longer ones are cut, shorter ones padded at
-      the end. By default that of the longest training text, at most 400.
-    max_words: V, the commonest words of the training texts that stay, padding
-      and the unknown word among them; all by default.
-    tokens: "words" for raw text, "spaces" for texts that are tokens already,
-      "characters" where no spaces stand between words, or a function; see
-      `text.tokens`.
-    drop_duplicates: leaves out the training texts that also occur in `x_test`
-      or `x_validation`; they are counted in any case.
-    preprocessing: "word_vectors" for inputs [s, d], "averaged_vectors" for one
-      vector [d] a text, or a record of another source, whose words and vectors
-      are then used.
+    x_test: texts for testing; if None, `test_fraction` of the training texts
+      are held out.
+    y_test: the classes of `x_test`, as `y_train`.
+    x_validation: texts for choosing settings; if None, `validation_fraction` of
+      the training texts are held out.
+    y_validation: the classes of `x_validation`, as `y_train`.
+    vectors: word vectors, a file of word vectors (see `read_vectors`), or a
+      function that makes them from the tokens of the training texts that remain
+      after holding out. By default `fit_vectors` learns them from these texts,
+      with 100 numbers per word; `lambda t: fit_vectors(t, 50)` learns 50.
+    length: s, tokens per text. Longer texts are cut, shorter ones padded at the
+      end. By default the length of the longest training text, at most 400.
+    max_words: V, size of the vocabulary: the commonest words of the remaining
+      training texts, including the padding and the unknown word. By default all
+      words.
+    tokens: "words" for raw text, "spaces" for texts that are already split into
+      tokens by spaces, "characters" for languages without spaces between words,
+      or a function; see `text.tokens`.
+    drop_duplicates: whether to leave out training texts that also occur in
+      `x_test` or `x_validation`. They are counted in either case.
+    preprocessing: "word_vectors" for inputs [s, d]; "averaged_vectors" for one
+      vector [d] per text; or the `preprocessing` of another source, whose words
+      and vectors are then used.
     class_names: K names; see `from_arrays`.
     test_fraction: see `from_arrays`.
     validation_fraction: see `from_arrays`.
-    seed: of the choice of test and validation texts.
-    name: what the texts were read from.
+    seed: seed of the choice of test and validation texts.
+    name: name of what the texts were read from.
 
   Returns:
-    The source. Its inputs are ids [N, s] int32, and `facts` says which vectors
-    there are, which share of words they cover, and what was cut or repeated.
+    The source. Its inputs are token ids [N, s] int32. Its `facts` say which
+    vectors are used, which share of the words they cover, how many texts were
+    cut, and how many occur in two parts.
 
   Raises:
-    DataError: the texts are no classification data set, and why; no word of
-      theirs has a vector.
+    DataError: the texts are not a classification data set (the message says
+      why), or no word of theirs has a vector.
 
   Example:
     source = dd.from_texts(["who is it", "how many"] * 9, ["who", "number"] * 9)
@@ -194,15 +199,15 @@ def from_texts(
 
 def with_facts(source: Source, *, per_class: int | None,
                num_rows: int | None) -> tuple[Source, list[str]]:
-  """A source whose facts name classes with fewer texts than the set has rows.
+  """Adds to the facts the classes with fewer texts than the set has rows.
 
   Args:
-    source: of any data; only the facts of texts change.
-    per_class: label rows of each class; or
-    num_rows: label rows of the whole set.
+    source: a source of any data; only the facts of texts change.
+    per_class: label rows per class of the set, or None.
+    num_rows: label rows of the whole set, if `per_class` is None.
 
   Returns:
-    The source, and lines to print.
+    The source, and lines to print about its texts.
   """
   facts = dict(source.facts)
   lines = [facts[name] for name in _LINES if name in facts]
@@ -242,7 +247,7 @@ def with_facts(source: Source, *, per_class: int | None,
 
 
 def _vectors_of(texts, vectors, max_words) -> tuple[WordVectors, str]:
-  """The record of a vocabulary's words, and what vectors these are."""
+  """The vocabulary's words and vectors as a record, and the vectors' name."""
   words = common_words(texts, max_words=max_words and max_words - 2)
   if isinstance(vectors, str | os.PathLike):
     vectors = read_vectors(vectors, wanted=frozenset(words))
@@ -274,7 +279,7 @@ def _places(record) -> dict[str, int]:
 
 
 def _ids(texts, places: dict[str, int], length: int) -> np.ndarray:
-  """[N, s] int32, cut or padded."""
+  """Token ids [N, s] int32, cut or padded to s tokens."""
   ids = np.full((len(texts), length), embedding.PADDING, np.int32)
   for row, tokens in enumerate(texts):
     found = [places.get(t, embedding.UNKNOWN) for t in tokens[:length]]
@@ -283,9 +288,9 @@ def _ids(texts, places: dict[str, int], length: int) -> np.ndarray:
 
 
 def _counted(record, found, kept, length) -> dict[str, Any]:
-  """What a report should know of the words, shares as fractions."""
+  """Facts on words and texts for the report; shares are fractions of 1."""
   words = embedding.vocabulary(record)[2:]
-  has = np.asarray(record.table[2:]).any(1)
+  has: Any = np.asarray(record.table[2:]).any(1)
   covered = {word for word, yes in zip(words, has, strict=True) if yes}
   texts = {**found, "train": [found["train"][i] for i in kept]}
   return {
@@ -305,6 +310,6 @@ def _counted(record, found, kept, length) -> dict[str, Any]:
 
 
 def _share(holds, texts) -> float:
-  """Of all tokens, those for which something holds."""
+  """The fraction of all tokens for which `holds` is true."""
   total = sum(map(len, texts))
   return sum(holds(token) for tokens in texts for token in tokens) / total

@@ -1,22 +1,23 @@
 """CSV and TSV files: texts with labels, or tables of numbers with labels.
 
-  csv:PLACE?text=COLUMN[&label=COLUMN]         texts; &tokens=spaces where they
-                                               are tokens already
-  csv:PLACE[?features=A,B][&label=COLUMN]      numbers, of all other columns
-  csv:PLACE?...&test=0.3                       that share of each class for
-                                               testing, where there is no test
-                                               file; a fifth if nothing is said
+  csv:PLACE?text=COLUMN[&label=COLUMN]         texts; add &tokens=spaces if they
+                                               are already split into tokens
+  csv:PLACE[?features=A,B][&label=COLUMN]      numbers; by default all columns
+                                               but the label
+  csv:PLACE?...&test=0.3                       share of each class held out for
+                                               testing if there is no test file;
+                                               a fifth by default
 
-PLACE is a file, or a folder with train.csv and maybe test.csv and
-validation.csv, see `parts` for other names. A file may be a `.tsv`, in which
-quotes have no special meaning, and packed: `.gz`, `.xz` or a `.zip` of one
-table. The first line names the columns; the label column is `label` by default.
-In a name & is written %26 and % is %25.
+PLACE is a file, or a folder with train.csv and optionally test.csv and
+validation.csv (see `parts` for other names). A file may end in `.tsv`; quotes
+then have no special meaning. It may be compressed: `.gz`, `.xz`, or a `.zip` of
+one table. The first line names the columns. The label column is called `label`
+by default. In a column name, write & as %26 and % as %25.
 
-The delimiter follows from the ending; where the first line lacks it, comma,
-semicolon, tab and | are tried in this order. A first line `sep=;`, or
-&delimiter=semicolon (or comma, tab, pipe, a character) sets it. Columns without
-a name are left out.
+The delimiter follows from the file's ending. If the first line does not contain
+it, comma, semicolon, tab and | are tried in this order. A first line `sep=;`,
+or &delimiter=semicolon (or comma, tab, pipe, or a character), sets the
+delimiter. Columns without a name are left out.
 """
 
 import codecs
@@ -42,21 +43,22 @@ _NAMED = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 _PACKED = (".gz", ".xz", ".zip")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _OPTIONS = ("text", "tokens", "label", "features", "test", "delimiter")
-# Beyond this a cell is taken for an unclosed quote.
+# A larger cell is taken for a quote that was not closed.
 _LARGEST_CELL = 2**20
 
 
 class Columns(NamedTuple):
-  """Which columns are read and how; see the module.
+  """Which columns are read, and how; see the module's description.
 
   Attributes:
-    text: of the texts; None for a table of numbers.
-    tokens: how texts are cut into tokens, see `text.tokens`; None for unsaid.
-    label: of the classes.
-    features: of the numbers; () for all but the label.
-    test: share of every class that is held out where there is no test file;
-      None for unsaid.
-    delimiter: between cells; None for unsaid.
+    text: column of the texts; None for a table of numbers.
+    tokens: how texts are split into tokens, see `text.tokens`; None if the SPEC
+      does not say.
+    label: column of the classes.
+    features: columns of the numbers; () for all columns but the label.
+    test: share of every class that is held out if there is no test file; None
+      if the SPEC does not say.
+    delimiter: character between cells; None if the SPEC does not say.
   """
 
   text: str | None = None
@@ -68,10 +70,10 @@ class Columns(NamedTuple):
 
 
 def columns(spec: str) -> tuple[str, Columns]:
-  """PLACE and what a SPEC, without its `csv:`, says after it.
+  """Splits a SPEC, without its `csv:`, into PLACE and the columns to read.
 
   Raises:
-    DataError: an unknown option, or a value that makes no sense.
+    DataError: an unknown option, or a value that is not allowed.
   """
   place, _, query = spec.partition("?")
   options = {}
@@ -87,9 +89,10 @@ def columns(spec: str) -> tuple[str, Columns]:
     raise DataError("`spec` must name text or features, not both.")
   test = share_of(options.pop("test", None))
   if "delimiter" in options:
-    said = options["delimiter"]
-    options["delimiter"] = _NAMED.get(said, said)
-    if len(options["delimiter"]) != 1:
+    said: Any = options["delimiter"]
+    known: Any = _NAMED.get(said, said)
+    options["delimiter"] = known
+    if len(known) != 1:
       raise DataError(
           f"`spec` must have one character, or one of {', '.join(_NAMED)}, as "
           f"delimiter; got {shown(said)}.")
@@ -107,27 +110,29 @@ def read_table(path: Path,
                wanted: Columns,
                *,
                check_labels: bool = True) -> dict[str, Any]:
-  """Inputs and labels of every part.
+  """Reads inputs and labels of every part.
 
   Args:
     path: a file, or a folder of parts.
-    wanted: which columns.
-    check_labels: whether other parts may have labels of the training part only.
+    wanted: which columns to read.
+    check_labels: whether to refuse labels of other parts that the training part
+      does not have.
 
   Returns:
-    `x_train`, `y_train` and those of the other parts: lists of strings, or
-    [N, D] float64 arrays and lists of strings; of tables also `columns`, D
-    names, and `left_out` in words where columns have none.
+    A dict with `x_train`, `y_train` and the same of the other parts. Texts and
+    labels are lists of strings, numbers are [N, D] float64 arrays. A table of
+    numbers also has `columns`, its D names, and `left_out`, a sentence, if
+    columns without a name were left out.
 
   Raises:
-    DataError: a file or column that is missing, or a line that cannot be read
-      or has a label that the training part has not, with its number.
+    DataError: a file or column is missing, a line cannot be read, or a line has
+      a label that the training part does not have. The message names the line.
   """
   found: dict[str, Any] = {}
   for part, file in _files(path).items():
     header, rows, delimiter = _rows(file, wanted)
     if wanted.text is None and not wanted.features:
-      # Of the training part, in its order.
+      # The columns of the training part, in its order.
       named = [name for name in header if name != wanted.label]
       features = tuple(name for name in named if not is_nameless(name))
       wanted = wanted._replace(features=features)
@@ -164,7 +169,7 @@ def _files(path: Path) -> dict[str, Path]:
 
 
 def _delimiter(file: Path) -> str | None:
-  """Of a file by its name; None for one that is no table."""
+  """The delimiter by the file's name; None for a file that is no table."""
   suffixes = file.suffixes
   if suffixes and suffixes[-1] in _PACKED:
     suffixes = suffixes[:-1]
@@ -172,7 +177,7 @@ def _delimiter(file: Path) -> str | None:
 
 
 def _places(file, header, delimiter, wanted: Columns, part) -> dict[str, int]:
-  """Where the wanted columns are."""
+  """The index of every column; raises if a wanted one is missing."""
   named = wanted.features if wanted.text is None else (wanted.text,)
   if not named:
     raise DataError(
@@ -185,15 +190,15 @@ def _places(file, header, delimiter, wanted: Columns, part) -> dict[str, int]:
           "`spec` must name columns of different names; "
           f"{file} has {number} called {shown(name)}. Rename them.")
     if not number:
-      remedy = "Its first line must name the columns; say text= or label=."
+      remedy = "Its first line must name the columns; give text= or label=."
       if header[0].startswith("#"):
         remedy = "Its first line is a comment: delete it."
       elif part != "train" and name == wanted.label:
         remedy = "Move a file without labels elsewhere."
       elif any(d in header[0] for d in _NAMED.values()):
-        remedy = "Say another delimiter=."
+        remedy = "Give another delimiter=."
       raise DataError(
-          f"`spec` must name columns that are there; {file} has no "
+          f"`spec` must name columns that exist; {file} has no "
           f"{shown(name)}, only {listed(header, 3)}, between delimiters "
           f"{delimiter!r}. {remedy}")
   return {name: i for i, name in enumerate(header)}
@@ -204,23 +209,23 @@ def _texts(file, rows, places, wanted: Columns) -> list[str]:
 
 
 def _numbers(file, rows, places, wanted: Columns) -> np.ndarray:
-  """[N, D] float64, finite."""
+  """Finite numbers [N, D] float64."""
   used = [places[name] for name in wanted.features]
   try:
     table = np.array([[float(cells[i]) for i in used] for _, cells in rows])
-    odd = any("_" in cells[i] for _, cells in rows for i in used)  # 1_0 is 10
+    odd = any("_" in cells[i] for _, cells in rows for i in used)  # "1_0" is 10
     if np.isfinite(table).all() and not odd:
       return table
   except ValueError:
     pass
-  return np.array(  # slower, and names what is wrong
+  return np.array(  # slower, but its error names the cell
       [[_number(file, line, cells, name, places)
         for name in wanted.features]
        for line, cells in rows])
 
 
 def _rows(file: Path, wanted: Columns):
-  """Names of columns, rows with the numbers of their lines, the delimiter."""
+  """Returns column names, pairs of line number and cells, and the delimiter."""
   stream = io.StringIO(_text(file), newline="")
   first = next(filter(str.strip, stream), "").rstrip("\r\n")
   stream.seek(0)
@@ -250,7 +255,7 @@ def _rows(file: Path, wanted: Columns):
   finally:
     csv.field_size_limit(limit)
   while table and not "".join(table[-1][1]).strip():
-    table.pop()  # spreadsheets end in rows of delimiters
+    table.pop()  # spreadsheets may end in rows of delimiters only
   table = table[1:] if said else table
   if len(table) < 2:
     raise DataError(
@@ -271,7 +276,7 @@ def _check_lengths(file, header, rows, delimiter) -> None:
 
 
 def _check_known(file: Path, rows, labels, known) -> None:
-  """Refuses a label that is none of the `known` classes."""
+  """Refuses a label that is not one of the `known` classes."""
   means = set(map(meaning, known))
   for (line, _), label in zip(rows, labels, strict=True):
     if meaning(label) not in means:
@@ -291,8 +296,8 @@ def _text(file: Path) -> str:
         f"{error.reason}. Convert it.") from error
 
 
-def _cell(file, line, cells: Sequence[str], name: str, places) -> str:
-  cell = cells[places[name]]
+def _cell(file, line, cells: Sequence[str], name: Any, places) -> str:
+  cell: Any = cells[places[name]]
   if is_missing(cell):
     raise DataError(
         f"`spec` must have no missing values in column {shown(name)}; {file} "

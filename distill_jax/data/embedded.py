@@ -1,18 +1,20 @@
 """A real data set that needs no download: scikit-learn's digits.
 
-1,797 handwritten digits of 8x8 pixels in 17 grey levels: the test part of
-E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI
+1,797 handwritten digits of 8x8 pixels in 17 grey levels. They are the test part
+of E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI
 Machine Learning Repository, 1998.
 """
+
+from typing import Any
 
 import numpy as np
 
 
 def digits():
-  """The digits, split the same way every time.
+  """Returns the digits, split in the same way every time.
 
-  Of each class every fifth image in file order, from the fifth on, is for
-  testing. `from_arrays(*digits(), name="digits")` makes a `Source`.
+  In each class, every fifth image in file order is a test image, beginning with
+  the fifth. `from_arrays(*digits(), name="digits")` makes a `Source`.
 
   Returns:
     `(x_train, y_train, x_test, y_test)`: images [1442, 8, 8, 1] and
@@ -20,7 +22,7 @@ def digits():
   """
   from sklearn.datasets import load_digits
 
-  data = load_digits()
+  data: Any = load_digits()
   images = np.round(data.images * (255 / 16)).astype(np.uint8)[..., None]
   labels = data.target.astype(np.int32)
   test = np.zeros(len(labels), bool)

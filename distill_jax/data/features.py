@@ -1,17 +1,17 @@
-"""Sources of features: a frozen extractor is run once, over all the data.
+"""Sources of features: a frozen extractor is run once over all the data.
 
-What follows sees [N, d] float32 features only, so that the extractor may be a
-pre-trained network, a function of another framework or one that reads texts.
-It is no part of the set that is then distilled: whoever uses the set repeats
-the same extraction, and afterwards the source's `preprocessing`, which goes
-with the set.
+The distillation then sees only the [N, d] float32 features. The extractor may
+therefore be a pre-trained network, a function of another framework, or a
+function that reads texts. The extractor is not part of the distilled set.
+Whoever uses the set applies the same extractor to new data, and then the
+source's `preprocessing`, which is stored with the set.
 """
 
 from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from distill_jax.data.arrays import as_array
 from distill_jax.data.source import Source, from_arrays
@@ -29,19 +29,22 @@ def with_features(
     rows: int = 256,
     preprocessing: str | Preprocessing = "standardise",
     name: str | None = None) -> Source:
-  """A source whose samples are features of those of another one.
+  """Makes a source of features of the samples of another source.
 
   Args:
-    source: real data; its splits, labels and class names stay as they are.
-    features: `(inputs [B, ...] in the source's model space) -> [B, d]`, by JAX
-      or NumPy; jit it where that helps. Those of a network, of random weights
-      too, are `jax.jit(partial(embeddings, network, variables))`.
-    rows: samples given to `features` at once; the last call has fewer.
-    preprocessing: of the features, as in `from_arrays`; `unchanged` for none.
-    name: "features of ..." by default.
+    source: real data; its splits, labels and class names are kept.
+    features: the extractor, `(inputs [B, ...] in the source's model space) ->
+      [B, d]`, in JAX or NumPy; jit it where that helps. For the embeddings of a
+      network, also one with random weights: `jax.jit(partial(embeddings,
+      network, variables))`.
+    rows: number of samples given to `features` per call; the last call has
+      fewer.
+    preprocessing: preprocessing of the features, as in `from_arrays`;
+      `unchanged` for none.
+    name: name of the new source; "features of ..." by default.
 
   Raises:
-    DataError: features of a wrong shape, or not finite.
+    DataError: the features have a wrong shape or are not finite.
   """
   splits = {part: getattr(source, part) for part in _PARTS}
   splits = {part: split for part, split in splits.items() if split is not None}
@@ -76,19 +79,25 @@ def from_features(
     *,
     rows: int = 256,
     **options) -> Source:
-  """A source of features of anything that can be sliced, texts for instance.
+  """Makes a source of features of anything that can be sliced, such as texts.
 
   Args:
-    features: `(samples) -> [B, d]`, given slices `x_train[i : i + rows]`.
-    x_train: N samples: a list of strings, an array, what `features` reads.
+    features: the extractor, `(samples) -> [B, d]`; it is given slices
+      `x_train[i : i + rows]`.
+    x_train: N samples of a kind that `features` reads, such as a list of
+      strings or an array.
     y_train: as in `from_arrays`.
-    x_test: as `x_train`; or None, and then `test_fraction` of train is.
+    x_test: as `x_train`; if None, `test_fraction` of the training samples are
+      held out.
     y_test: as `y_train`.
-    rows: samples given to `features` at once; the last call has fewer.
-    **options: of `from_arrays`; `preprocessing` is that of the features.
+    rows: number of samples given to `features` per call; the last call has
+      fewer.
+    **options: options of `from_arrays`; `preprocessing` is applied to the
+      features.
 
   Raises:
-    DataError: features of a wrong shape, or not finite; as `from_arrays`.
+    DataError: the features have a wrong shape or are not finite, or an error of
+      `from_arrays`.
   """
   found = {"train": _features(features, x_train, rows, "train sample")}
   if x_test is not None:
@@ -102,13 +111,13 @@ def from_features(
 
 
 def unchanged(inputs: np.ndarray) -> Standardise:
-  """The preprocessing that leaves features [N, d] as they are."""
+  """A preprocessing that leaves features [N, d] as they are."""
   size = inputs.shape[-1:]
   return Standardise(jnp.zeros(size, jnp.float32), jnp.ones(size, jnp.float32))
 
 
 def _features(features, samples, rows, noun, encode=lambda raw: raw):
-  """[N, d] float32 of samples, `rows` at a time; checked."""
+  """Features [N, d] float32 of samples, computed `rows` at a time; checked."""
   if rows < 1:
     raise DataError(f"`rows` must be at least 1; got {rows}.")
   if not len(samples):
@@ -123,7 +132,7 @@ def _features(features, samples, rows, noun, encode=lambda raw: raw):
 
 
 def _checked(found, rows, size, start, noun):
-  """Features [B, d] of one call as float32."""
+  """Returns the features [B, d] of one call as float32, checked."""
   if found.ndim != 2 or len(found) != rows or not found.size:
     raise DataError(
         f"`features` must return [{rows}, d] for {rows} samples; got shape "

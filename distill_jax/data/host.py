@@ -1,9 +1,10 @@
 """Samples that stay in a file or on the host, for data larger than memory.
 
-`HostRows` stands where a `Split` has its inputs: rows are fetched when they are
-asked for, also by programs under `jit`, which then ask the host. Draws, epochs
-and evaluation are therefore the same code and the same numbers as with arrays
-on the device; what needs all samples at once says so.
+`HostRows` takes the place of the inputs of a `Split`. Rows are fetched when
+they are asked for; a program under `jit` asks the host for them by a callback.
+Sampling, epochs and evaluation therefore use the same code and give the same
+numbers as with arrays on the device. What needs all samples at once raises an
+error that says so.
 """
 
 import contextlib
@@ -19,40 +20,41 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from distill_jax.environment import in_bytes
 from distill_jax.errors import DataError
 
-_PIECE_ROWS = 4096  # read at once by `pieces`
+_PIECE_ROWS = 4096  # rows that `pieces` reads at once
 _asked: ContextVar[list | None] = ContextVar("asked", default=None)
 
 
 @jax.tree_util.register_static
 class HostRows:
-  """Raw samples [N, ...] on the host; a constant to JAX, never on a device.
+  """Raw samples [N, ...] that stay on the host; JAX treats them as a constant.
 
   Attributes:
     shape: [N, ...].
-    dtype: of the samples.
-    fetched: bytes that were fetched so far.
-    ahead: `(rows [n]) -> samples or None`, of rows that were read before they
-      are asked for, see `ahead`; None where nothing is.
+    dtype: type of the samples.
+    fetched: number of bytes fetched so far.
+    ahead: `(rows [n]) -> samples or None`, a function that returns rows which
+      were read ahead, see `ahead`; None where nothing is read ahead.
   """
 
   def __init__(
       self, values: Any, rows: np.ndarray | None = None, lock: Any = None):
-    """Wraps an array or what behaves like one.
+    """Wraps an array or an object that behaves like one.
 
     Args:
       values: a memory-mapped array (`np.load(file, mmap_mode="r")`), or any
-        object with `len()` that gives samples of one shape and type for an
-        array of indices, or for a single index.
-      rows: [N] int, those of `values` that are meant; all by default.
-      lock: a `threading.Lock` of all that read the same values, which are never
-        read twice at once; a new one by default.
+        object with `len()` that returns samples of one shape and type when
+        indexed by an array of integers or by a single integer.
+      rows: [N] int, the rows of `values` to use; all by default.
+      lock: a `threading.Lock` shared by all objects that read the same values,
+        so that these are never read twice at once; a new lock by default.
 
     Raises:
-      DataError: no samples, or samples that are no arrays of numbers.
+      DataError: there are no samples, or they are not arrays of numbers.
     """
     try:
       size = len(values) if rows is None else len(rows)
@@ -66,13 +68,14 @@ class HostRows:
     self._rows = None if rows is None else np.asarray(rows)
     self._by_array = _takes_arrays(values)
     self._file = _File.of(values)
-    self.dtype, self.shape = None, ()  # until the first sample is read
+    self.shape: tuple[int, ...] = ()
+    self.dtype: Any = None  # until the first sample is read
     first = self._read(np.zeros(1, np.int64) if rows is None else rows[:1])
     if first.dtype.kind not in "uif":
       raise DataError(
           f"`values` must hold integers or floats; got {first.dtype}.")
-    self.shape: tuple[int, ...] = (size, *first.shape[1:])
-    self.dtype: np.dtype = first.dtype
+    self.shape = (size, *first.shape[1:])
+    self.dtype = first.dtype
     self.fetched = 0
     self.ahead: Callable[[np.ndarray], np.ndarray | None] | None = None
 
@@ -90,25 +93,25 @@ class HostRows:
 
   @property
   def ndim(self) -> int:
-    """Axes, the first of which counts samples."""
+    """Number of axes; the first one counts samples."""
     return len(self.shape)
 
   @property
   def size(self) -> int:
-    """Numbers in all samples."""
+    """Number of values in all samples."""
     return math.prod(self.shape)
 
   @property
   def nbytes(self) -> int:
-    """Of all samples."""
+    """Number of bytes of all samples."""
     return self.size * self.dtype.itemsize
 
   def __getitem__(self, index):
-    """Samples [..., *sample] of some rows [...] or of a slice, on the device.
+    """Returns samples [..., *sample] of rows [...] or a slice, on the device.
 
-    Rows that are traced are fetched by a callback when the program runs.
+    If the rows are traced, a callback fetches them when the program runs.
     """
-    if isinstance(index, jax.core.Tracer):
+    if isinstance(index, Tracer):
       found = jax.ShapeDtypeStruct((*index.shape, *self.shape[1:]), self.dtype)
       if (asked := _asked.get()) is not None:
         asked.append((self, index))
@@ -118,13 +121,13 @@ class HostRows:
     return jnp.asarray(self.read(index))
 
   def read(self, index) -> np.ndarray:
-    """The same as an array of NumPy."""
+    """Like `[index]`, but returns a NumPy array."""
     if isinstance(index, slice):
       index = np.arange(*index.indices(len(self)))
     return self._fetch(index)
 
   def take(self, rows: np.ndarray) -> "HostRows":
-    """Some of these samples, in that order, still on the host."""
+    """Returns some of these samples, in the given order, still on the host."""
     rows = np.asarray(rows)
     return HostRows(
         self._values, rows if self._rows is None else self._rows[rows],
@@ -145,7 +148,7 @@ class HostRows:
     return found.reshape(index.shape + self.shape[1:])
 
   def load(self, index: np.ndarray) -> np.ndarray:
-    """Samples [n, ...] of rows [n], read now."""
+    """Reads the samples [n, ...] of rows [n] from the file now."""
     with self._lock:
       found = self._read(index if self._rows is None else self._rows[index])
     self.fetched += found.nbytes
@@ -171,40 +174,40 @@ class HostRows:
     except ValueError as error:  # such as pairs of image and label
       raise DataError(
           f"`values` must give samples that are arrays of numbers; row {row} "
-          f"is none: {error}.") from error
+          f"is not: {error}.") from error
 
 
 class _File:
-  """Rows of a memory-mapped file, read without mapping them.
+  """Reads rows of a memory-mapped file directly, without mapping pages.
 
-  A mapped page brings its neighbours along, so that few random rows fill the
-  memory with much of the file.
+  A mapped page also loads the pages next to it, so that a few random rows would
+  fill the memory with much of the file.
   """
 
   def __init__(self, array: np.memmap):
     self._array = array
-    self._handle = os.open(array.filename, os.O_RDONLY)
+    self._handle = os.open(str(array.filename), os.O_RDONLY)
     weakref.finalize(self, os.close, self._handle)
 
   @classmethod
   def of(cls, values) -> "_File | None":
-    """Of a whole memory-mapped array in C order; None of anything else."""
+    """Wraps a whole memory-mapped array in C order; None for anything else."""
     whole = isinstance(values, np.memmap) and isinstance(
         values.base, mmap.mmap) and values.flags.c_contiguous and (
-            values.mode != "c")  # whose changes the file does not have
+            values.mode != "c")  # changes in this mode are not in the file
     return cls(values) if whole else None
 
   def read(self, rows: np.ndarray) -> np.ndarray:
-    """Samples [n, ...] of rows [n]."""
+    """Returns the samples [n, ...] of rows [n]."""
     array = self._array
     if len(rows) and not 0 <= rows.min() <= rows.max() < len(array):
       raise IndexError(f"rows must be 0..{len(array) - 1}")
     found = np.empty((len(rows), *array.shape[1:]), array.dtype)
     each = found.nbytes // max(len(rows), 1)
-    # Runs of neighbours are read at once.
+    # Consecutive rows are read at once.
     starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1)
     ends = np.append(starts[1:], len(rows))
-    place = memoryview(found.reshape(-1).view(np.uint8))
+    place = found.reshape(-1).view(np.uint8).data
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
       part = place[start * each:end * each]
       offset = array.offset + int(rows[start]) * each
@@ -218,11 +221,11 @@ class _File:
 
 @contextlib.contextmanager
 def recording() -> Iterator[list]:
-  """Context in which traced rows are noted and not fetched.
+  """A context in which traced rows are recorded and not fetched.
 
   Yields:
-    Pairs of `HostRows` and the traced rows that are asked of it; zeros stand
-    for the samples.
+    A list of pairs: a `HostRows` and the traced rows that were asked of it. In
+    place of the samples, `HostRows` returns zeros.
   """
   asked: list = []
   token = _asked.set(asked)
@@ -238,11 +241,12 @@ def is_host(values: Any) -> bool:
 
 
 def _takes_arrays(values: Sequence) -> bool:
-  """Whether an object gives several samples for an array of indices."""
+  """Whether an object returns several samples for an array of indices."""
   if isinstance(values, np.ndarray):
     return True
   try:
-    found = np.asarray(values[np.zeros(2, np.int64)])
+    rows: Any = np.zeros(2, np.int64)
+    found = np.asarray(values[rows])
   except (IndexError, KeyError, TypeError, ValueError):
     return False
   return found.ndim > 0 and len(found) == 2

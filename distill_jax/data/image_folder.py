@@ -1,16 +1,18 @@
-"""Images in folders, one folder a class: which files, and their pixels.
+"""Reads images from folders, with one folder per class.
 
-  DIR/CLASS/FILE           without parts
-  DIR/train/CLASS/FILE     and the same below test/ and validation/, or other
-                           names of these, see `parts`
+  DIR/CLASS/FILE           a data set without parts
+  DIR/train/CLASS/FILE     a data set with parts: also test/ and validation/, or
+                           other names of these, see `parts`
 
 A file is read if its content is a raster image, whatever its name ends in.
-Names that begin with a dot, and `__MACOSX`, are skipped; all other files that
-are left out are counted and reported. Pixels become 8 bits a channel, grey
-where all images are grey and RGB otherwise: 16 bits are divided by 257,
-transparent pixels show the ground, white by default, CMYK and palettes become
-RGB. A file turned by EXIF is turned upright; of several frames the first
-counts.
+Files whose names begin with a dot, and `__MACOSX`, are skipped; all other files
+that are left out are counted and reported.
+
+Pixels become 8 bits per channel: grey if all images are grey, and RGB
+otherwise. 16-bit values are divided by 257. Transparent pixels get the
+background colour (the "ground"), white by default. CMYK and palette images
+become RGB. An image with an EXIF orientation is turned upright. Of an
+animation, the first frame is used.
 """
 
 import collections
@@ -30,36 +32,37 @@ from distill_jax import unpacking
 from distill_jax.data.parts import NAMES, by_part, part_of
 from distill_jax.errors import DataError, plain
 
-# Decoders of plain pixels: others, as that of PostScript, start programs.
+# Formats that hold plain pixels. Others, such as PostScript, start programs.
 _FORMATS = (
     "PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "AVIF", "DIB", "ICO",
     "JPEG2000", "PCX", "QOI", "SGI")
-# A file that is no image is damaged if it ends so, and is left out otherwise.
+# A file with such an ending that is no image is damaged: an error. Others that
+# are no images are left out.
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm",
     ".pgm")
-# Where an image may say that it is shown turned; TIFF has tags.
+# Where an image may store its orientation; TIFF has tags.
 _TURNS = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
 _GREY_MODES = ("1", "L", "LA", "La")
 _TRANSPARENT = ("RGBA", "LA", "PA", "RGBa", "La")
 _SIXTEEN_BITS = ("PNG", "PPM")  # formats whose mode "I" holds 0..65535
-_LARGE = 2**24  # pixels that are worth a second look at headers and sizes
+_LARGE = 2**24  # pixels; for larger images, headers and sizes are checked first
 
 
 def read_folder(
     root: Path,
     size: tuple[int, int] | None = None,
     ground: str = "white") -> dict[str, Any]:
-  """The arguments of `from_arrays`, and `left_out`, a sentence.
+  """Returns the arguments of `from_arrays`, and `left_out`, a sentence.
 
   Args:
     root: the folder.
-    size: (height, width) that images are resized to; None where they agree.
-    ground: the colour that transparent pixels show.
+    size: (height, width) that images are resized to; None if all have one size.
+    ground: background colour that transparent pixels get.
 
   Raises:
-    DataError: a class without images, a file that is no image of 8 or 16 bits,
-      images of different sizes, or more of them than fit the memory.
+    DataError: a class has no images, a file is not an image of 8 or 16 bits per
+      channel, images differ in size, or they do not fit into memory.
   """
   colour = _colour(ground)
   left_out = collections.Counter()
@@ -78,23 +81,23 @@ def read_folder(
 
 
 def sentence(left_out: collections.Counter) -> str:
-  """What was left out of a folder, by kind."""
+  """A sentence on what was left out of a folder, by kind of file."""
   kinds = ", ".join(f"{num} {kind}" for kind, num in left_out.most_common())
   return f"left out of the folder: {plain(kinds, 200)}"
 
 
 def sides(text: str) -> tuple[int, int] | None:
-  """(height, width) that `32` or `24x32` means; None of any other text."""
+  """(height, width) of a text such as `32` or `24x32`; None for other text."""
   found = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", text)
   return found and (int(found[1]), int(found[2] or found[1]))
 
 
 def files_of(root: Path, left_out) -> dict[str, list[Path]]:
-  """What may be images of each part, in order of class and file name.
+  """Returns the possible image files of each part, by class and file name.
 
   Args:
     root: the folder.
-    left_out: a counter of what is skipped, by kind.
+    left_out: a counter of skipped files, by kind; it is updated.
   """
   return {
       part: _files(folder, left_out)
@@ -103,15 +106,17 @@ def files_of(root: Path, left_out) -> dict[str, list[Path]]:
 
 
 def reader(size: tuple[int, int], ground: str, mode: str, left_out):
-  """`picture -> uint8 [H, W] or [H, W, 3]`, or None for what is no image.
+  """Returns a function that decodes one picture.
 
-  A picture has a `path`, and as `content` the bytes of the file or None.
+  The function is `picture -> uint8 [H, W] or [H, W, 3]`; it returns None for a
+  file that is no image. A picture has a `path`, and as `content` the bytes of
+  the file or None.
 
   Args:
     size: (height, width) of the results.
-    ground: the colour that transparent pixels show.
-    mode: "L" or "RGB".
-    left_out: as of `files_of`; it may read in several threads.
+    ground: background colour that transparent pixels get.
+    mode: "L" (grey) or "RGB".
+    left_out: as in `files_of`; several threads may use the function at once.
   """
   colour, one_by_one = _colour(ground), threading.Lock()
 
@@ -140,7 +145,7 @@ def _colour(name: str) -> tuple[int, ...]:
     return ImageColor.getrgb(name)[:3]
   except ValueError:
     raise DataError(
-        "`spec` must say a colour as its ground, such as white or #808080; got "
+        "`spec` must give a colour as ground, such as white or #808080; got "
         f"{plain(name)!r}.") from None
 
 
@@ -148,7 +153,7 @@ def _colour(name: str) -> tuple[int, ...]:
 
 
 def _shown(folder: Path) -> list[Path]:
-  """What is in a folder, by name, without what systems hide there."""
+  """What a folder holds, by name, without hidden files."""
   return [
       path for path in unpacking.entries(folder)
       if not path.name.startswith(".") and path.name != "__MACOSX"
@@ -156,7 +161,7 @@ def _shown(folder: Path) -> list[Path]:
 
 
 def _parts(root: Path, left_out) -> dict[str, Path]:
-  """Folders of classes; a class may be called train."""
+  """The folder of each part; a class may also be called train."""
   shown = _shown(root)
   folders = [path for path in shown if path.is_dir()]
   train = [path for path in folders if part_of(path.name) == "train"]
@@ -192,7 +197,7 @@ def _class_folders(folder: Path) -> list[Path]:
 
 
 def _files(folder: Path, left_out) -> list[Path]:
-  """What may be images of all classes, in order of class and file name."""
+  """Possible image files of all classes, by class and file name."""
   classes = _class_folders(folder)
   beside = len(_shown(folder)) - len(classes)
   shown = [path for own in classes for path in _shown(own)]
@@ -218,7 +223,7 @@ def _check_classes(folder: Path, found: set[Path]) -> None:
 
 
 def _images(files, root: Path, size, ground, left_out) -> dict[Path, Any]:
-  """Those files that are images, as PIL images of mode L or RGB, upright."""
+  """The files that are images, as upright PIL images of mode L or RGB."""
   from PIL import Image
 
   images, first, upright = {}, None, None
@@ -241,12 +246,12 @@ def _images(files, root: Path, size, ground, left_out) -> dict[Path, Any]:
 
 
 def _opened(path: Path, left_out, content: bytes | None = None):
-  """An image that is not decoded yet, or a context of None for other files."""
+  """Opens an image without decoding it; a context of None for other files."""
   from PIL import Image
 
   suffix = path.suffix.lower()
   known = _known()
-  if suffix == ".tga":  # whose content does not say so
+  if suffix == ".tga":  # a format that cannot be told from the content
     known = (*known, "TGA")
   try:
     file = path if content is None else io.BytesIO(content)
@@ -258,15 +263,15 @@ def _opened(path: Path, left_out, content: bytes | None = None):
   except Image.UnidentifiedImageError as error:
     if suffix in SUFFIXES:
       raise DataError(
-          f"`spec` must hold readable images; got {path}, which is none. Fetch "
-          "it again.") from error
+          f"`spec` must hold readable images; got {path}, which is no "
+          "image. Download it again.") from error
   left_out[plain(suffix, 12) if suffix else "without an ending"] += 1
   return contextlib.nullcontext()
 
 
 @functools.cache
 def _known() -> tuple[str, ...]:
-  """The formats that this Pillow has been built for."""
+  """The formats that the installed Pillow supports."""
   from PIL import Image
 
   Image.init()
@@ -274,7 +279,7 @@ def _known() -> tuple[str, ...]:
 
 
 def _check_memory(files, root: Path, image, size) -> None:
-  """Refuses more pixels than such files should have, were all like this one."""
+  """Refuses images whose pixels would not fit if all were as large as this."""
   width, height = image.size
   height, width = size or (height, width)
   each = width * height * (1 if image.mode in _GREY_MODES else 3)
@@ -284,7 +289,7 @@ def _check_memory(files, root: Path, image, size) -> None:
 
 
 def _check_headers(files, first) -> None:
-  """Compares large images before any of them is decoded."""
+  """Compares the sizes of large images before any of them is decoded."""
   for file in files:
     with unpacking.reading(file), _opened(file,
                                           collections.Counter()) as opened:
@@ -294,8 +299,8 @@ def _check_headers(files, first) -> None:
 
 def _check_header(
     file: Path, image, first, content: bytes | None = None) -> None:
-  """Refuses an image of another size than the first, or that is too large."""
-  if first is not None:  # EXIF may still turn either
+  """Refuses an image that is too large or differs in size from the first."""
+  if first is not None:  # EXIF may still turn either of them by 90 degrees
     _check_size(first, (file, image.size), turned=True)
   if _is_large(image):
     bands = 1 if image.mode in _GREY_MODES else 4
@@ -309,15 +314,15 @@ def _is_large(image) -> bool:
 
 
 def _check_size(first, other, turned: bool = False) -> None:
-  """Refuses pairs of file and (width, height) that differ in size."""
+  """Refuses two images of different sizes, given as (file, (width, height))."""
   sizes = first[1], other[1]
   if sizes[0] == sizes[1] or (turned and sizes[0] == sizes[1][::-1]):
     return
   one, two = (f"{height}x{width}" for width, height in sizes)
   raise DataError(
-      "`spec` must say a size where images differ in theirs; "
+      "`spec` must give a size where images differ in size; "
       f"got {one} in {first[0]} and {two} in {other[0].parent.name}/"
-      f"{other[0].name}. Add ?size=32 or ?size=HxW to it, which resizes all.")
+      f"{other[0].name}. Add ?size=32 or ?size=HxW to resize all.")
 
 
 def _image(opened, path: Path, size, ground):
@@ -347,7 +352,7 @@ def _image(opened, path: Path, size, ground):
 
 
 def _of_eight_bits(image):
-  """Grey of 16 bits, of which one level may be transparent, as L or LA."""
+  """Converts 16-bit grey, maybe with a transparent level, to mode L or LA."""
   from PIL import Image
 
   levels = np.asarray(image)
@@ -359,7 +364,7 @@ def _of_eight_bits(image):
 
 
 def _opaque(image, ground):
-  """Of mode L or RGB, on the ground where it is transparent."""
+  """Converts to mode L or RGB, with the ground in place of transparency."""
   from PIL import Image
 
   mode = "L" if image.mode in _GREY_MODES else "RGB"

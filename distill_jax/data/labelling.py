@@ -1,8 +1,8 @@
-"""From whatever labels users have to class indices 0..K-1 and names.
+"""Maps labels of any usual kind to class indices 0..K-1 and class names.
 
-A label means a class by its name: texts are compared in Unicode's NFC without
-the spaces around them, whole numbers by their value. So 3, "3", "3.0" and b"3"
-are one class.
+Two labels are the same class if their names agree. Texts are compared in
+Unicode's NFC form without surrounding spaces, whole numbers by their value. So
+3, "3", "3.0" and b"3" are one class.
 """
 
 import re
@@ -15,22 +15,22 @@ from distill_jax.data.arrays import as_array, check_present, is_missing
 from distill_jax.errors import DataError, listed, shown
 
 _NUMBER = re.compile(r"([+-]?\d+)(\.0*)?")
-_MANY = 20  # classes; unusual labels of more are taken for measurements
+_MANY = 20  # more classes than this, if unusual, are taken for measurements
 
 
 def as_labels(argument: str, labels):
   """Checks that labels are one class per sample.
 
   Args:
-    argument: what to call them in messages.
+    argument: name of the argument, for messages.
     labels: [N] or [N, 1] integers, booleans, whole floats, strings or bytes.
 
   Returns:
     [N] int64 or str.
 
   Raises:
-    DataError: several labels per sample, missing ones, or targets that are not
-      classes.
+    DataError: a sample has several labels or none, or the labels are targets of
+      a regression.
   """
   labels = as_array(argument, labels)
   if labels.ndim == 2 and labels.shape[1] == 1:
@@ -60,21 +60,21 @@ def as_labels(argument: str, labels):
 
 
 def meaning(name: str) -> int | str:
-  """What labels of one class have in common; see the module."""
+  """A key that is equal for all labels of one class; see the module."""
   name = unicodedata.normalize("NFC", name.strip())
   number = _NUMBER.fullmatch(name)
   return int(number[1]) if number else name
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
-  """Whole numbers by value, other names alphabetically."""
+  """Sorts whole numbers by value, and other names alphabetically."""
   names = list(names)
   numbers = all(isinstance(meaning(name), int) for name in names)
   return tuple(sorted(names, key=meaning if numbers else None))
 
 
 def as_names(class_names) -> tuple[str, ...]:
-  """Names of classes from texts, bytes or numbers, or a dict by label."""
+  """Class names from texts, bytes or numbers, or from a dict {label: name}."""
   if isinstance(class_names, Mapping):
     by_label = {str(label): name for label, name in class_names.items()}
     class_names = [by_label[label] for label in in_order(by_label)]
@@ -82,14 +82,14 @@ def as_names(class_names) -> tuple[str, ...]:
 
 
 def name_classes(labels, class_names=None) -> tuple[str, ...]:
-  """The class names: as given, or from the training labels.
+  """Returns the class names: those given, or those of the training labels.
 
   Args:
-    labels: [N] int64 or str, of the training part.
+    labels: [N] int64 or str, labels of the training part.
     class_names: K names, see `as_names`, or None.
 
   Returns:
-    K names: those given, the strings `in_order`, or "0".."K-1".
+    K names: those given, the strings sorted by `in_order`, or "0".."K-1".
 
   Raises:
     DataError: a class has two names, or an index below the largest is unused.
@@ -100,7 +100,7 @@ def name_classes(labels, class_names=None) -> tuple[str, ...]:
   if labels.dtype.kind == "U":
     _check_targets(present)
     return _each_once("y_train", in_order(present.tolist()))
-  present = present[present >= 0]  # `indices` names a negative label
+  present = present[present >= 0]  # `indices` refuses negative labels
   absent = np.flatnonzero(present != np.arange(len(present)))
   if len(absent) and len(present) > _MANY:
     raise DataError(
@@ -116,12 +116,12 @@ def name_classes(labels, class_names=None) -> tuple[str, ...]:
 
 
 def renamed(argument: str, labels, names: Mapping):
-  """Labels by their names in a dict {label: name}.
+  """Replaces labels by their names in a dict {label: name}.
 
   Args:
-    argument: what to call the labels in messages.
+    argument: name of the labels' argument, for messages.
     labels: [N] int64 or str.
-    names: of every label.
+    names: a name for every label.
 
   Raises:
     DataError: a label without a name.
@@ -130,20 +130,20 @@ def renamed(argument: str, labels, names: Mapping):
   return np.array(as_names(names))[indices(argument, labels.astype(str), keys)]
 
 
-def indices(argument: str, labels, class_names: Sequence[str]):
-  """Class indices of labels.
+def indices(argument: str, labels, class_names: Sequence[str] | np.ndarray):
+  """Returns the class indices of labels.
 
   Args:
-    argument: what to call them in messages.
-    labels: [N] int64 or str. Integers are class indices, or the names of
-      classes where all names are whole numbers.
+    argument: name of the labels' argument, for messages.
+    labels: [N] int64 or str. Integers are class indices; if all class names are
+      whole numbers, integers are names.
     class_names: K names.
 
   Returns:
     [N] int32, 0..K-1.
 
   Raises:
-    DataError: a label that is none of the classes, with its row.
+    DataError: a label is not one of the classes; the message names its row.
   """
   means = [meaning(name) for name in class_names]
   values, inverse = np.unique(labels, return_inverse=True)
@@ -170,10 +170,10 @@ def indices(argument: str, labels, class_names: Sequence[str]):
 
 
 def places(names: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
-  """[K] int32, where each of the names stands among the wanted ones.
+  """Returns for each of `names` its index in `wanted`: [K] int32.
 
   Raises:
-    DataError: they are not the same classes; it names the difference.
+    DataError: they are not the same classes; the message says which differ.
   """
   ours, theirs = ({meaning(name): name for name in n} for n in (wanted, names))
   lacking = listed([name for m, name in ours.items() if m not in theirs])
@@ -187,7 +187,7 @@ def places(names: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
 
 
 def _check_targets(names: np.ndarray) -> None:
-  """Refuses many texts that are all numbers, but not numbers of classes."""
+  """Refuses texts that look like measurements: many different real numbers."""
   try:
     values = np.sort(names.astype(float))
   except ValueError:
@@ -213,7 +213,7 @@ def _each_once(argument, names):
 
 
 def _plain(argument, name: str | bytes) -> str:
-  """A name in NFC, without the spaces around it."""
+  """A name in NFC form, without surrounding spaces."""
   try:
     text = name.decode() if isinstance(name, bytes) else name
   except UnicodeDecodeError as error:

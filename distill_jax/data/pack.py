@@ -1,12 +1,13 @@
-"""Packs images into files that are read row by row, for data beyond memory.
+"""Packs images into files that can be read row by row: data beyond memory.
 
     python -m distill_jax.data.pack folder:photos photos64 --size=64
     python experiments/distill.py --data=npy:photos64 --workdir=runs/photos
 
-OUT then holds `x_train.npy` (uint8 [N, H, W, C]), `y_train.npy` (int32), those
-of other parts, and `names.json`. A SPEC of `pictures` (a folder, a table of
-paths, Parquet files) is decoded image by image, in threads, and never held in
-memory; any other is read as `data.read` does. OUT appears when all is written.
+The new folder (photos64 above) holds `x_train.npy` (uint8 [N, H, W, C]),
+`y_train.npy` (int32), the same for other parts, and `names.json`. A folder of
+images, a table of paths or Parquet files (see `pictures`) are decoded image by
+image in threads, and never held in memory as a whole. Any other SPEC is read as
+by `data.read`. The folder appears only when everything is written.
 """
 
 import argparse
@@ -29,8 +30,8 @@ from distill_jax.data.packed import NAMES
 from distill_jax.environment import num_cores
 from distill_jax.errors import DataError, plain
 
-_AHEAD = 512  # images that are decoded or wait to be written
-_LARGEST = 2**24  # pixels of an image
+_AHEAD = 512  # images that are decoded, or wait to be written, at once
+_LARGEST = 2**24  # most pixels of an image
 
 
 def main(argv=None) -> None:
@@ -76,22 +77,23 @@ def pack(
   """Writes a data set of images row by row.
 
   Args:
-    spec: as of `data.read`; those of `pictures` are decoded one by one.
+    spec: as in `data.read`, or a SPEC of `pictures`, whose images are decoded
+      one by one.
     out: a folder that does not exist yet.
     size: (height, width) that decoded images are resized to.
-    grey: whether decoded images become grey; else RGB.
-    ground: the colour that their transparent pixels show.
-    data_dir: as of `data.read`.
-    say: takes lines for people.
+    grey: whether decoded images become grey; RGB otherwise.
+    ground: background colour that transparent pixels get.
+    data_dir: as in `data.read`.
+    say: a function that is given each line of progress, such as `print`.
 
   Returns:
     The number of images.
 
   Raises:
-    DataError: nothing to pack, no size, or a folder that is there already.
+    DataError: there is nothing to pack, no size is given, or the folder exists.
   """
   if out.exists():
-    raise DataError(f"`out` must be a new folder; {out} is there already.")
+    raise DataError(f"`out` must be a new folder; {out} exists already.")
   try:
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(
@@ -110,7 +112,7 @@ def pack(
     else:
       counts, names = _of_arrays(spec, data_dir, partial, size, grey)
     (partial / NAMES).write_text(json.dumps(names))
-    partial.chmod(0o755)  # made for this user alone
+    partial.chmod(0o755)  # mkdtemp lets only this user read it
     os.rename(partial, out)
   except OSError as error:
     raise _unwritable(out, error) from error
@@ -132,15 +134,15 @@ def _sides(text: str | None) -> tuple[int, int] | None:
   if found[0] * found[1] > _LARGEST:
     raise DataError(
         f"`size` must be at most {_LARGEST:,} pixels in all; got {text}.")
-  return text and found
+  return found if text else None
 
 
 def _of_arrays(spec, data_dir, out, size, grey):
-  """Parts of a SPEC that is read whole: its raw inputs and labels."""
+  """Writes a SPEC that is read as a whole; returns counts and class names."""
   if size is not None or grey:
     raise DataError(
-        "`size` and `grey` must be left out but for images that are decoded "
-        "here: folder:DIR, csv:FILE?image=COLUMN and parquet:PLACE.")
+        "`size` and `grey` must be left out, except for images that are "
+        "decoded here: folder:DIR, csv:FILE?image=COLUMN and parquet:PLACE.")
   source = readers.read(spec, data_dir=data_dir)
   if source.raw_dtype == "int32":
     raise DataError("`spec` must name images or numbers; got texts.")
@@ -155,11 +157,11 @@ def _of_arrays(spec, data_dir, out, size, grey):
 
 
 def _of_pictures(kind, root, query, out, size, grey, ground, say):
-  """Parts of pictures, decoded in threads and written in order."""
+  """Writes pictures in order, decoded in threads; counts and class names."""
   if size is None:
     raise DataError(
-        "`size` must be given, such as --size=64, as images are not compared "
-        "first.")
+        "`size` must be given, such as --size=64, as the sizes of the images "
+        "are not compared first.")
   left_out = collections.Counter()
   found, names = pictures.parts_of(kind, root, query, left_out)
   numbers = {name: number for number, name in enumerate(names)}
@@ -177,7 +179,7 @@ def _of_pictures(kind, root, query, out, size, grey, ground, say):
     if len(names) < 2 or not labels:
       raise DataError(
           f"`spec` must hold images of two classes or more in {part}; {root} "
-          f"has {len(labels)} of {len(set(labels))}.")
+          f"has {len(labels)} images; number of classes: {len(set(labels))}.")
     if part == "train" and missing:
       raise DataError(
           f"`spec` must hold images of every class; {names[min(missing)]} has "
@@ -190,14 +192,14 @@ def _of_pictures(kind, root, query, out, size, grey, ground, say):
 
 
 def _in_order(read, items: Iterator) -> Iterator:
-  """What is read of each item, some of them at once."""
+  """Yields what `read` returns for each item, with several read at once."""
   with ThreadPoolExecutor(num_cores()) as pool:
     while some := list(itertools.islice(items, _AHEAD)):
       yield from pool.map(read, some)
 
 
 class _Rows:
-  """A `.npy` file that grows by rows; its header says how many in the end."""
+  """A `.npy` file that grows row by row; its header gets the count last."""
 
   def __init__(self, path: Path, most: int, shape: tuple[int, ...]):
     self._path, self._most, self._shape, self._count = path, most, shape, 0
@@ -214,7 +216,7 @@ class _Rows:
   def __exit__(self, *error) -> None:
     if not any(error):
       end = self._header(self._count)
-      if end != self._begin:  # numbers of digits may differ by whole blocks
+      if end != self._begin:  # the longer count did not fit the padded header
         raise DataError(f"`out` could not be written: {self._path}.")
     self._file.close()
 

@@ -1,4 +1,4 @@
-"""Folders of arrays that are read row by row, as `data.pack` writes them."""
+"""Reads folders of arrays row by row, as `data.pack` writes them."""
 
 import json
 from pathlib import Path
@@ -15,11 +15,11 @@ NAMES = "names.json"
 
 
 def read(folder: Path) -> dict[str, Any]:
-  """Arguments of `data.from_host` for a packed folder, or for one like it.
+  """Returns the arguments of `data.from_host` for a packed folder.
 
   Args:
-    folder: with `x_train.npy` and `y_train.npy`, those of `validation` and
-      `test` if there are any, and maybe `names.json`, a list of the classes'
+    folder: it holds `x_train.npy` and `y_train.npy`, optionally the same for
+      `validation` and `test`, and optionally `names.json`, a list of the class
       names.
 
   Raises:
@@ -36,20 +36,20 @@ def read(folder: Path) -> dict[str, Any]:
     with unpacking.reading(file):
       names = found["class_names"] = json.loads(file.read_text())
     for name in [name for name in found if name.startswith("y_")]:
-      # By name: a number could be a class's name or its place.
+      # Labels become names, as a number could be a class's name or its index.
       found[name] = _named(found[name], names, folder)
   return found
 
 
 def _named(labels: np.ndarray, names, folder: Path) -> np.ndarray:
-  """The names of labels, which are places among the names."""
+  """Replaces labels, which are indices, by their names."""
   sound = labels.ndim == 1 and labels.dtype.kind in "iu" and isinstance(
       names, list) and names
   if not sound or not 0 <= labels.min(initial=0) <= labels.max(
       initial=0) < len(names):
     raise DataError(
-        f"`spec` must hold labels that are places in {NAMES}; those of "
-        f"{folder} are others. Pack the data again.")
+        f"`spec` must hold labels that are indices into {NAMES}; those "
+        f"of {folder} are not. Pack the data again.")
   return np.array(names, str)[labels]
 
 

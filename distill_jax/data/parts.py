@@ -1,4 +1,4 @@
-"""The parts of a data set: what files call them, and a test part held out."""
+"""The parts of a data set: their names in files, and held-out test parts."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -18,20 +18,20 @@ NAMES = {
 
 
 def part_of(name: str) -> str | None:
-  """Which part a name means, in whatever case; None for no part."""
+  """The part that a name means, in upper or lower case; None for no part."""
   name = name.casefold()
   return next((part for part, names in NAMES.items() if name in names), None)
 
 
 def by_part(place, named: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-  """Things by the part that their names mean, without those that mean none.
+  """Sorts things by the part that their names mean; drops those of no part.
 
   Args:
     place: where they were found, for the message.
     named: pairs of a name, such as `valid`, and the thing.
 
   Raises:
-    DataError: two things of one part.
+    DataError: two things belong to one part.
   """
   found = {}
   for name, thing in named:
@@ -47,10 +47,10 @@ def by_part(place, named: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def share_of(text: str | None) -> float | None:
-  """The share that `test=` of a SPEC means; None where it is not there.
+  """The share that `test=` of a SPEC gives; None if the SPEC has no `test=`.
 
   Raises:
-    DataError: no number in [0, 1).
+    DataError: it is not a number in [0, 1).
   """
   try:
     share = None if text is None else float(text)
@@ -65,18 +65,23 @@ def hold_out(
     arrays: dict[str, Any],
     share: float | None,
     usual: float = TEST_FRACTION) -> tuple[dict[str, Any], str]:
-  """Arrays with a test part, and a sentence on it if it was held out here.
+  """Holds out a test part if there is none.
 
-  The choice follows from the labels alone. Where every class is so small that
-  the usual share is less than a sample of it, nothing is held out.
+  The choice depends on the labels only. If the share is the default one, and
+  every class is so small that the share is less than one sample, nothing is
+  held out.
 
   Args:
-    arrays: `x_train`, `y_train` and those of the other parts.
-    share: of every class that the SPEC says; None if it says none.
-    usual: share in that case.
+    arrays: `x_train`, `y_train` and the same of the other parts.
+    share: share of every class given in the SPEC; None if none is given.
+    usual: default share.
+
+  Returns:
+    The arrays with their test part, and a sentence on what was held out, "" if
+    nothing was.
 
   Raises:
-    DataError: a share, and a test part.
+    DataError: a share is given although there is a test part.
   """
   if "x_test" in arrays:
     if share:
@@ -91,7 +96,7 @@ def hold_out(
   inputs = arrays["x_train"]
   labels = labelling.as_labels("y_train", arrays["y_train"])
   if len(inputs) != len(labels):
-    return arrays, ""  # which `from_arrays` refuses
+    return arrays, ""  # `from_arrays` raises the error
   classes, counts = np.unique(labels, return_counts=True)
   if usual and max(counts, default=0) * usual < 1:
     return arrays, ""
@@ -112,7 +117,7 @@ def hold_out(
 
 
 def _rows(values, rows: np.ndarray):
-  """Those of an array, of a list of texts, or of samples on the host."""
+  """Rows of an array, of a list of texts, or of samples on the host."""
   if is_host(values):
     return values.take(rows)
   if isinstance(values, list):

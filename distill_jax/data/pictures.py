@@ -1,15 +1,16 @@
-"""Where the pictures of a large data set are, and what class each is of.
+"""Finds the images of a large data set, and the class of each.
 
   folder:DIR                              CLASS/FILE, see `image_folder`
   csv:PLACE?image=COLUMN[&label=COLUMN]   paths of files, relative to the table,
                                           see `delimited`
   parquet:PLACE[?image=COLUMN&label=COLUMN]  encoded images in a column, as
-                                          Hugging Face data sets keep them
+                                          Hugging Face data sets store them
 
-PLACE of parquet is a file, or a folder of files (or its folder `data`) whose
-names begin with a part, such as `train-00000-of-00002.parquet`; where none
-does, all are the training part.
-Columns are `image` or `img`, and `label`, by default. Nothing is decoded here.
+PLACE of parquet is a file, or a folder of files. The files may also be in its
+subfolder `data`. Their names begin with a part, such as
+`train-00000-of-00002.parquet`; if no name does, all files are the training
+part. By default the columns are `image` or `img`, and `label`. Nothing is
+decoded here.
 """
 
 import json
@@ -17,7 +18,7 @@ import re
 import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,15 +28,15 @@ from distill_jax.errors import DataError, plain
 
 KINDS = ("folder", "csv", "parquet")
 _IMAGES = ("image", "img")
-_ROWS = 256  # of a Parquet file, read at once
+_ROWS = 256  # rows of a Parquet file that are read at once
 
 
 class Picture(NamedTuple):
   """An image that is not decoded yet.
 
   Attributes:
-    path: of the file, or a label for messages where `content` is given.
-    content: bytes of a file; None to read `path`.
+    path: path of the file; a label for messages if `content` is given.
+    content: the bytes of the file; None to read `path`.
   """
 
   path: Path
@@ -43,9 +44,11 @@ class Picture(NamedTuple):
 
 
 class Part(NamedTuple):
-  """Attributes:
+  """One part of a data set.
+
+  Attributes:
     labels: [N] str, the class of each picture.
-    pictures: `() -> iterator` over them, in the same order.
+    pictures: `() -> iterator` over the pictures, in the same order.
   """
 
   labels: np.ndarray
@@ -54,16 +57,16 @@ class Part(NamedTuple):
 
 def parts_of(kind: str, root: Path, query: str,
              left_out) -> tuple[dict[str, Part], list[str]]:
-  """The parts of a data set and the names of its classes, in order.
+  """Returns the parts of a data set, and its class names in order.
 
   Args:
-    kind: of `KINDS`.
+    kind: one of `KINDS`.
     root: PLACE.
-    query: what stands behind the ? of the SPEC.
-    left_out: a counter of what is skipped, by kind.
+    query: what follows the ? in the SPEC.
+    left_out: a counter of skipped files, by kind; it is updated.
 
   Raises:
-    DataError: no such column, file or part.
+    DataError: a column, file or part does not exist.
   """
   if kind == "folder":
     if query:
@@ -76,7 +79,7 @@ def parts_of(kind: str, root: Path, query: str,
 
 
 def _columns(query: str) -> dict[str, str]:
-  """Names of the columns `image` and `label` that a SPEC says."""
+  """The names of the columns `image` and `label` that a SPEC gives."""
   given = {
       name: urllib.parse.unquote(value) for name, _, value in (
           item.partition("=") for item in query.split("&") if item)
@@ -89,7 +92,7 @@ def _columns(query: str) -> dict[str, str]:
 
 
 def _named(found: dict[str, Part]) -> tuple[dict[str, Part], list[str]]:
-  """Parts with the name of each picture's class, and the names in order."""
+  """Parts with each picture's class by name, and the class names in order."""
   texts = {
       name: labelling.as_labels(f"y_{name}", part.labels).astype(str)
       for name, part in found.items()
@@ -143,7 +146,7 @@ def _of_parquet(root: Path, columns):
   for part, own in by_part.items():
     labels = []
     for file in own:
-      # Each file says what its own numbers mean.
+      # Each file defines the meaning of its own class numbers.
       known = _class_names(_schema(parquet, file), label)
       names = names or known
       labels += _read(parquet, file, label, known)
@@ -153,16 +156,16 @@ def _of_parquet(root: Path, columns):
             picture for file in own
             for picture in _pictures(parquet, file, image)))
   made, present = _named(found)
-  if set(present) == set(names):  # in the order that the data set gives them
+  if set(present) == set(names):  # keeps the order of the data set's own names
     present = names
   return made, present
 
 
 def _files_by_part(root: Path) -> dict[str, list[Path]]:
-  """Files by the part that their names begin with."""
+  """Files sorted by the part that their names begin with."""
   files = [root]
   if root.is_dir():
-    places = [root, root / "data"]  # as in a repository of Hugging Face
+    places = [root, root / "data"]  # as repositories of Hugging Face have it
     files = next(
         filter(
             None, ([
@@ -208,10 +211,10 @@ def _schema(parquet, file: Path):
 
 
 def _column(parquet, by_part, columns, role: str, usual) -> str:
-  """The column that plays a role in all files; by default the first usual one.
+  """The column for a role in all files; by default the first usual one found.
   """
   wanted = [columns[role]] if role in columns else usual
-  found = None
+  found: Any = None
   for file in (file for own in by_part.values() for file in own):
     names = _schema(parquet, file).names
     there = [name for name in wanted if name in names]
@@ -225,7 +228,7 @@ def _column(parquet, by_part, columns, role: str, usual) -> str:
 
 
 def _class_names(schema, label: str) -> list[str]:
-  """Names that a Hugging Face data set gives its numbers; [] for none."""
+  """The class names of a Hugging Face data set; [] if it has none."""
   try:
     known = json.loads((schema.metadata or {})[b"huggingface"])
     return list(known["info"]["features"][label]["names"])
@@ -234,7 +237,7 @@ def _class_names(schema, label: str) -> list[str]:
 
 
 def _read(parquet, file: Path, label: str, names: list[str]) -> list:
-  """The labels of a file: as they are, or their names."""
+  """The labels of a file: its numbers or texts, or the names of its classes."""
   with unpacking.reading(file):
     values = parquet.read_table(file, columns=[label])[label].to_pylist()
   for row, value in enumerate(values):
@@ -248,7 +251,7 @@ def _read(parquet, file: Path, label: str, names: list[str]) -> list:
 
 
 def _pictures(parquet, file: Path, image: str) -> Iterator[Picture]:
-  """The pictures of a file, a few rows at a time."""
+  """Yields the pictures of a file, a few rows at a time."""
   with unpacking.reading(file):
     opened, row = parquet.ParquetFile(file), 0
     for batch in opened.iter_batches(_ROWS, columns=[image]):

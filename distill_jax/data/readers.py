@@ -1,22 +1,22 @@
-"""Data sets named by one line of text: the only parser of SPEC.
+"""Reads a data set named by one line of text, called a SPEC.
 
-  digits          scikit-learn's digits, embedded
-  idx:DIR         the four files of MNIST and its relatives, gzipped or not
-  npz:FILE        arrays x_train, y_train and optionally those of other parts
-                  (see `parts`), class_names
+  digits          scikit-learn's digits; needs no download
+  idx:DIR         the four files of MNIST and similar data, gzipped or not
+  npz:FILE        arrays x_train, y_train, optionally those of other parts (see
+                  `parts`), and optionally class_names
   folder:DIR      CLASS/FILE, also below train/ and test/, see `image_folder`;
-                  folder:DIR?size=32 or size=HxW resizes, ground=black
-                  shows behind transparent pixels (white by default)
+                  folder:DIR?size=32 or size=HxW resizes; ground=black is
+                  the colour behind transparent pixels (white by default)
   csv:PLACE?...   texts or tables of numbers, see `delimited`
-  npy:DIR         x_train.npy, y_train.npy and maybe those of other parts, read
-                  row by row: data larger than memory, see `pack`
+  npy:DIR         x_train.npy, y_train.npy and optionally those of other parts,
+                  read row by row: for data larger than memory, see `pack`
   tfds:NAME       TensorFlow Datasets
 
-Without a test part, a fifth of every class becomes it; ?test=0.3 (or &test=0.3
-after another option) takes another share, ?test=0 none. The choice
-follows from the data alone, so that all who read a SPEC test on the same
-samples. Each reader returns the arguments of `from_arrays`, which does the
-checking.
+If there is no test part, a fifth of every class becomes the test part.
+?test=0.3 (or &test=0.3 after another option) sets another share, and ?test=0
+holds out nothing. The choice depends on the data only, so everyone who reads
+the same SPEC tests on the same samples. Each reader returns the arguments of
+`from_arrays`, which checks them. This module is the only parser of SPECs.
 """
 
 import math
@@ -53,9 +53,9 @@ _KINDS = (
     "digits, idx:DIR, npz:FILE, npy:DIR, folder:DIR, csv:PLACE, tfds:NAME")
 _PARTS = ("x_train", "y_train", "x_test", "y_test")
 _TEXT_OPTIONS = ("vectors", "length", "max_words", "tokens", "drop_duplicates")
-# Of some copies a dot stands before idx.
+# In some copies of MNIST the names have a dot before idx.
 _IDX = re.compile(r"(\w+)-(images|labels)[-.]idx[13]-ubyte(?:\.gz)?")
-# After the ? of a SPEC; those of csv are `delimited`'s.
+# Options after the ? of a SPEC; `delimited` has those of csv.
 _OPTIONS = {"folder": ("size", "resize", "ground", "test")}
 
 
@@ -74,25 +74,26 @@ def read(
   """Reads the data set that a specification names.
 
   Args:
-    spec: as in the module's table.
-    data_dir: where relative paths are tried after the working directory, and
-      where tfds keeps its data; by default the environment variable
-      DISTILL_JAX_DATA.
-    text: further options of `from_texts`, where the data are texts: vectors,
+    spec: one line of the table in the module's description.
+    data_dir: folder in which relative paths are looked for after the working
+      directory, and in which tfds keeps its data; by default the environment
+      variable DISTILL_JAX_DATA.
+    text: further options of `from_texts`, if the data are texts: vectors,
       length, max_words, tokens, drop_duplicates.
     class_names: as in `from_arrays`.
-    preprocessing: as in `from_arrays`; of texts as in `from_texts`.
-    test_fraction: share of every class that becomes the test part where the
-      data have none and the SPEC has no test=...; 0 for none.
+    preprocessing: as in `from_arrays`; for texts as in `from_texts`.
+    test_fraction: share of every class that becomes the test part if the data
+      have none and the SPEC has no test=...; 0 for none.
     validation_fraction: as in `from_arrays`.
     seed: as in `from_arrays`.
 
   Returns:
     The source, named `spec`. `facts["test_part"]` describes a test part that
-    was held out here, `facts["left_out"]` what was not read.
+    was held out here, and `facts["left_out"]` what was not read.
 
   Raises:
-    DataError: an unknown kind, nothing there, or unusable content.
+    DataError: the SPEC is of an unknown kind, names nothing that exists, or its
+      content cannot be used.
 
   Example:
     source = dd.read("digits")
@@ -135,18 +136,20 @@ def texts(
     *,
     data_dir: str | os.PathLike | None = None,
     hold_out: bool = True) -> dict[str, Any] | None:
-  """The raw texts and labels of a SPEC, and how to cut them into tokens.
+  """Reads the raw texts and labels of a SPEC, and how to split the texts.
 
-  Labels are not compared between parts: vectors do not depend on them.
+  Labels of different parts are not compared, as word vectors do not depend on
+  labels.
 
   Args:
-    spec: as of `read`.
-    data_dir: as of `read`.
+    spec: as in `read`.
+    data_dir: as in `read`.
     hold_out: whether texts without a test part are split as by `read`.
 
   Returns:
-    `x_train`, `y_train`, those of the other parts, and `tokens` where the SPEC
-    says it, as `from_texts` takes them; None where the data are no texts.
+    A dict with `x_train`, `y_train` and the same of the other parts, and
+    `tokens` if the SPEC gives it, as arguments of `from_texts`; None if the
+    data are not texts.
   """
   kind, _, place = spec.partition(":")
   if kind != "csv":
@@ -163,7 +166,7 @@ def texts(
 
 
 def _table(spec, place, data_dir, text, options):
-  """A source of texts, or of columns of numbers."""
+  """Makes a source of texts, or of columns of numbers."""
   place, wanted = delimited.columns(place)
   place = located(spec, place, data_dir)
   if wanted.text is None:
@@ -185,7 +188,7 @@ def _table(spec, place, data_dir, text, options):
 
 
 def _rows(spec, place, data_dir, options):
-  """A source of samples that stay in their files."""
+  """Makes a source of samples that stay in their files."""
   place, _, share = _said(spec, "npy", place)
   folder = located(spec, place, data_dir)
   _require_folder(folder)
@@ -193,13 +196,13 @@ def _rows(spec, place, data_dir, options):
 
 
 def _made(make, arrays, share: float | None, options) -> Source:
-  """The source; its facts say what became the test part and was left out."""
-  # Whoever says `test_fraction` wants no other test part.
+  """Makes the source; its facts say what was held out and left out."""
+  # A caller who gives `test_fraction` wants no other test part.
   usual = 0.0 if "test_fraction" in options else TEST_FRACTION
   arrays, held = parts.hold_out(arrays, share, usual)
   facts = {"test_part": held, "left_out": arrays.pop("left_out", "")}
   fraction = {"test_fraction": options.get("test_fraction") or 0}
-  # Names beside the labels say what these mean.
+  # Class names stored with the labels define what the labels mean.
   source = make(**{**options, **arrays, **fraction})
   if "class_names" in arrays and "class_names" in options:
     source = source.in_classes(labelling.as_names(options["class_names"]))
@@ -208,7 +211,7 @@ def _made(make, arrays, share: float | None, options) -> Source:
 
 
 def _said(spec, kind, place):
-  """PLACE, options of `read_folder`, and the share of a test part."""
+  """Returns PLACE, the options of `read_folder`, and the share to hold out."""
   place, marked, query = place.partition("?")
   given = dict(item.partition("=")[::2] for item in query.split("&") if item)
   known = _OPTIONS.get(kind, ("test",))
@@ -228,17 +231,17 @@ def _said(spec, kind, place):
 
 
 def located(spec, place, data_dir):
-  """The path as given, else below `data_dir`."""
+  """Returns the path as given if it exists, else the path below `data_dir`."""
   paths = [Path(place).expanduser()]
   if data_dir is not None:
     paths.append(Path(data_dir).expanduser() / place)
   for path in paths:
-    if os.path.exists(path):  # False where a name is too long, too
+    if os.path.exists(path):  # also False if a name is too long
       return path
   tried = plain(" or ".join(map(str, dict.fromkeys(paths))), 160)
   raise DataError(
-      f"`spec` must name what exists; got {plain(spec)!r}, and there is no "
-      f"{tried}. Correct it or set --data_dir or $DISTILL_JAX_DATA.")
+      f"`spec` must name what exists; got {plain(spec)!r}, and there is "
+      f"no {tried}. Correct it or set --data_dir or $DISTILL_JAX_DATA.")
 
 
 def _require_folder(path):
@@ -250,14 +253,14 @@ def _require_folder(path):
 
 
 def _idx(folder):
-  """The files by their published names; `t10k` is the test part."""
+  """Finds the files by their published names; `t10k` is the test part."""
   files = {}
   for file in unpacking.entries(folder):
     found = _IDX.fullmatch(file.name)
     if found:
       name = "test" if found[1] == "t10k" else found[1]
       kind = "x" if found[2] == "images" else "y"
-      # NAME stands before NAME.gz, of which it may have been unpacked.
+      # NAME comes before NAME.gz; it may have been unpacked from that file.
       files.setdefault((kind, found[1]), (name, file))
   arrays = {
       f"{kind}_{part}": _idx_array(file, 3 if kind == "x" else 1)
@@ -274,14 +277,14 @@ def _idx(folder):
 
 
 def _idx_array(path, rank):
-  """One file: 0, 0, type, rank, the sizes (big-endian), then the bytes."""
+  """Reads one file: 0, 0, type, rank, sizes (big-endian), then the bytes."""
   magic = bytes([0, 0, 8, rank])
   with unpacking.opened(path) as stream:
     begin = stream.read(4)
     if begin != magic:
       raise DataError(
           f"`spec` must hold idx files; {path} should begin with the bytes "
-          f"{magic.hex()}, got {begin.hex() or 'none'}. Fetch it again.")
+          f"{magic.hex()}, got {begin.hex() or 'none'}. Download it again.")
     sizes = stream.read(4 * rank)
     shape = np.frombuffer(sizes.ljust(4 * rank, b"\0"), ">u4").tolist()
     header, size = 4 + 4 * rank, math.prod(shape)
@@ -293,7 +296,7 @@ def _idx_array(path, rank):
     got = 4 + len(sizes) + len(content)
     raise DataError(
         f"`spec` must hold whole files; {path} should have {header + size} "
-        f"bytes unpacked, got {'more' if rest else got}. Fetch it again.")
+        f"bytes unpacked, got {'more' if rest else got}. Download it again.")
   return np.frombuffer(content, np.uint8).reshape(shape)
 
 
@@ -301,7 +304,7 @@ def _idx_array(path, rank):
 
 
 def _npz(path):
-  """Arrays by name, in whatever case and with other names of the parts."""
+  """Reads arrays by name, in any case and with other names of the parts."""
   with unpacking.arrays(path) as archive:
     names = {
         f"{letter}_{part}": name for letter in "xy"
@@ -317,7 +320,9 @@ def _npz(path):
           f"{plain(', '.join(archive) or 'nothing', 100)}. Name its arrays so.")
     if "class_names" in archive:
       names["class_names"] = "class_names"
-    found = {argument: archive[name] for argument, name in names.items()}
+    found: dict[str, Any] = {
+        argument: archive[name] for argument, name in names.items()
+    }
     others = sorted(set(archive) - set(names.values()))
   if others:
     found["left_out"] = (

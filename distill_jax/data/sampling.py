@@ -1,8 +1,9 @@
-"""Draws from a split: pure functions of a key, cheap inside a `scan`.
+"""Samplers: draw batches from a split as pure functions of a key.
 
-A sampler is a factory that returns `sample(key, split) -> Batch`. Indices are
-drawn without replacement within a draw, the rows are gathered raw, and only
-they are taken to model space, so all of it runs under `jit`.
+A sampler is made by a function below and has the form `sample(key, split) ->
+Batch`. Indices are drawn without replacement within a draw, the raw rows are
+gathered, and only these rows are mapped to model space. All of it runs under
+`jit` and is cheap inside a `scan`.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,17 +20,18 @@ from distill_jax.types import Array, Batch, LazyInputs, Sampler
 
 
 def mixed(batch_size: int, *, num_batches: int | None = None) -> Sampler:
-  """Batches drawn uniformly from all classes together.
+  """Draws batches uniformly from all classes together.
 
   Args:
     batch_size: B, samples per batch, all different.
-    num_batches: draws so many batches at once, all their samples different,
-      along one more leading axis; None for one without that axis.
+    num_batches: if given, each draw is this number of batches, whose samples
+      are all different, with one more leading axis; if None, one batch without
+      that axis.
 
   Returns:
-    `sample(key, split) -> Batch` of inputs [B, ...] in model space and labels
-    [B] int32. It raises `DataError` when traced on a split with fewer than B
-    samples.
+    `sample(key, split) -> Batch` with inputs [B, ...] in model space and labels
+    [B] int32. It raises `DataError` when it is traced on a split with fewer
+    samples than one draw needs.
 
   Example:
     sample = dd.mixed(32)
@@ -61,27 +63,28 @@ def per_class(
     *,
     lazy: bool = False,
     classes: np.ndarray | None = None) -> Sampler:
-  """Batches with the same number of samples of every class.
+  """Draws batches with the same number of samples of every class.
 
-  How many samples each class has is known only on the device: call
-  `check_per_class` on the split once before tracing. A class that is too
-  small is drawn whole, every sample floor(n / size) times and the rest of the
-  draw at random, so that means over the class stay unbiased.
+  The number of samples of each class is known only on the device. Therefore
+  call `check_per_class` on the split once before tracing. If a class has fewer
+  than n samples, every sample of it is drawn floor(n / size) times and the rest
+  of the draw at random, so that means over the class stay unbiased.
 
   Args:
-    samples_per_class: n, samples per class and draw, all different where the
-      class has so many.
-    lazy: draws `types.LazyInputs`; gradient, distribution and characteristic
-      matching gather the inputs of a class when its turn comes. The same draw;
-      it saves memory where classes are many and matched one after the other.
-    classes: [K'] int, those to draw from, for splits that lack classes
+    samples_per_class: n, samples per class and draw, all different if the class
+      has at least n.
+    lazy: whether to draw `types.LazyInputs` in place of inputs. Gradient,
+      distribution and characteristic-function matching then gather the inputs
+      of a class when its turn comes. The drawn samples are the same; use it to
+      save memory where many classes are matched one after the other.
+    classes: [K'] int, the classes to draw from, for splits that lack classes
       (`Split.present`); by default all K.
 
   Returns:
-    `sample(key, split) -> Batch` of inputs [K, n, ...] in model space, or what
-    stands for them, and labels [K, n] int32; K' in place of K with `classes`.
-    It raises `DataError` when traced
-    on a split whose largest class has fewer than n samples.
+    `sample(key, split) -> Batch` with inputs [K, n, ...] in model space, or
+    `LazyInputs` of that shape, and labels [K, n] int32; with `classes`, K' in
+    place of K. It raises `DataError` when it is traced on a split whose largest
+    class has fewer than n samples.
 
   Example:
     sample = dd.per_class(16)
@@ -105,7 +108,7 @@ def per_class(
 
 
 def with_extra(sample: Sampler, other: Callable[[Array, Any], Any]) -> Sampler:
-  """Batches of one sampler whose `extra` is the draw of another."""
+  """Draws batches of one sampler, with the draw of another as their `extra`."""
 
   def both(key, data):
     k_batch, k_extra = jax.random.split(key)
@@ -121,14 +124,14 @@ def check_per_class(
     *,
     argument: str = "samples_per_class",
     classes: np.ndarray | None = None):
-  """Checks on the host that every class can serve `per_class`.
+  """Checks on the host that every class has enough samples for `per_class`.
 
   Args:
     split: the split that will be sampled.
     samples_per_class: n, as for `per_class`.
-    class_names: K names for the message.
-    argument: what the caller calls n, for the message.
-    classes: [K'] int, those that will be drawn from; by default all K.
+    class_names: K names, for the message.
+    argument: the caller's name of n, for the message.
+    classes: [K'] int, the classes that will be drawn from; by default all K.
 
   Raises:
     DataError: a class has fewer than n samples.
@@ -158,12 +161,14 @@ def _check_positive(name, value):
 #   1,024 of 60,000                        32.6   1.09       0.09
 #   256 from each of 10 x 6,000            14.4   1.44       0.38
 #   10 from each of 10 x 6,000             14.6   0.58       0.03
-# Redrawing slows down as a class is used up (4,900 from each of 10 x 6,000: 275
-# against 10), so draws of more than half a class rank random scores instead.
+# Redrawing becomes slow when most of a class is drawn (4,900 from each of 10 x
+# 6,000: 275 ms against 10 ms). Draws of more than half a class therefore rank
+# random scores instead.
 def _distinct(key, counts, size, num):
   """Draws `num` different integers below `counts[k]`, for every k.
 
-  Where a count is smaller, all below it come in random order, again and again.
+  If a count is smaller than `num`, all integers below it come in random order,
+  and then again until `num` are drawn.
 
   Args:
     key: consumed.
@@ -180,7 +185,7 @@ def _distinct(key, counts, size, num):
 
 
 def _ranked(key, counts, size, num):
-  """The places of the largest of `size` random scores."""
+  """Returns the positions of the largest of `size` random scores."""
   scores = jax.random.uniform(key, (len(counts), size))
   scores = jnp.where(jnp.arange(size) < counts[:, None], scores, -1.0)
   ranked = lax.top_k(scores, num)[1]
@@ -189,11 +194,11 @@ def _ranked(key, counts, size, num):
 
 
 def _redrawn(key, counts, size, num):
-  """Redraws what repeats an earlier place until nothing does.
+  """Redraws values that repeat an earlier one, until all are different.
 
-  Exact: the procedure looks only at which values are equal, so renaming the
-  values renames the outcome; hence every ordered tuple of different values is
-  equally likely.
+  The result is exactly uniform. The procedure looks only at which values are
+  equal, so renaming the values renames the outcome; hence every ordered tuple
+  of different values is equally likely.
   """
   shape = len(counts), num
   place = jnp.broadcast_to(jnp.arange(num), shape)

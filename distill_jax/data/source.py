@@ -1,7 +1,7 @@
-"""Real data as records: splits on the device and what is known about them.
+"""Real data as records: splits on the device, and facts about them.
 
-Inputs stay raw (uint8 images, float32 features); `Split.encode` takes them to
-model space inside `jit`, batch by batch. All readers but that of texts call
+Inputs stay raw (uint8 images, float32 features). `Split.encode` maps them to
+model space inside `jit`, batch by batch. All readers except that of texts call
 `from_arrays`, which checks the data.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from distill_jax import preprocessing as preprocessing_lib
 from distill_jax.data import labelling
@@ -28,26 +28,26 @@ FITS = {
     "standardise": preprocessing_lib.standardise,
     "zca": preprocessing_lib.zca
 }
-TEST_FRACTION = 0.2  # of each class, held out where there is no test part
-_ENCODE_ROWS = 1024  # encoded at once by `Source.encoded`
-_KINDS = {"image": (3, 4), "series": (3,), "features": (2,)}  # their ranks
-_OVERSHOOT = 1.5  # of images in [0, 1], by resizing or brightening
-_FARTHEST = 100.0  # from zero, of standardised features on average
+TEST_FRACTION = 0.2  # of each class, held out if there is no test part
+_ENCODE_ROWS = 1024  # rows that `Source.encoded` encodes at once
+_KINDS = {"image": (3, 4), "series": (3,), "features": (2,)}  # allowed ranks
+_OVERSHOOT = 1.5  # images in [0, 1] may reach this by resizing or brightening
+_FARTHEST = 100.0  # greatest average size of standardised features
 _EXACT = (preprocessing_lib.Standardise, preprocessing_lib.ZCA)
 _AXES = "[N, H, W], [N, H, W, C], [N, T, C] or [N, D]"
 
 
 class Split(NamedTuple):
-  """Samples on the device; a pytree, so an argument of jitted functions.
+  """Samples on the device: a pytree, so it can be an argument under `jit`.
 
   Attributes:
-    inputs: [N, ...] raw: uint8 or float32, int32 token ids of texts; or
-      `host.HostRows` of samples that stay on the host.
-    labels: [N] int32.
-    members: [K, L] int32; row c lists the samples of class c, repeated to the
-      size L of the largest class (zeros for a class with no samples).
+    inputs: [N, ...] raw inputs: uint8, float32, or int32 token ids of texts; or
+      `host.HostRows` for samples that stay on the host.
+    labels: [N] int32, class indices.
+    members: [K, L] int32; row c lists the samples of class c, repeated up to
+      the size L of the largest class (zeros for a class without samples).
     counts: [K] int32, samples per class.
-    preprocessing: record with `apply` and `invert`.
+    preprocessing: a record with `apply` and `invert`.
   """
 
   inputs: Array
@@ -62,42 +62,43 @@ class Split(NamedTuple):
         f"{self.inputs.dtype} of {self.num_classes} classes")
 
   def encode(self, raw: Array) -> Array:
-    """Takes raw inputs [B, ...] to model space."""
+    """Maps raw inputs [B, ...] to model space."""
     return self.preprocessing.apply(raw)
 
   @property
   def sample_shape(self) -> tuple[int, ...]:
-    """Of one sample in model space."""
+    """Shape of one sample in model space."""
     raw = jax.ShapeDtypeStruct((1, *self.inputs.shape[1:]), self.inputs.dtype)
     return jax.eval_shape(self.encode, raw).shape[1:]
 
   @property
   def num_classes(self) -> int:
-    """K."""
+    """K, the number of classes."""
     return self.members.shape[0]
 
   @property
   def present(self) -> np.ndarray:
-    """[K'] int32, the classes that have samples; outside `jit`."""
+    """[K'] int32, the classes that have samples; not available under `jit`."""
     return np.flatnonzero(self.counts).astype(np.int32)
 
   @property
   def num_samples(self) -> int:
-    """N."""
+    """N, the number of samples."""
     return self.inputs.shape[0]
 
 
 class Source(NamedTuple):
-  """A data set: its splits and the names that go with them.
+  """A data set: its splits, class names and facts.
 
   Attributes:
-    train: what is distilled.
-    validation: carved from train, for choosing settings; or None.
-    test: for the final report; or None.
+    train: the split that is distilled.
+    validation: held out from train, for choosing settings; or None.
+    test: for the final evaluation; or None.
     class_names: K names.
-    name: what it was read from.
-    facts: found while reading, for reports; JSON values.
-    raw_dtype: of the raw inputs: "uint8", "float32", or "int32" for token ids.
+    name: name of what it was read from.
+    facts: what was found while reading, for reports; JSON values.
+    raw_dtype: type of the raw inputs: "uint8", "float32", or "int32" for token
+      ids.
   """
 
   train: Split
@@ -124,43 +125,45 @@ class Source(NamedTuple):
 
   @property
   def example(self) -> Array:
-    """Zeros [1, ...] float32 shaped as one sample in model space."""
+    """Zeros [1, ...] float32, with the shape of one sample in model space."""
     return jnp.zeros((1, *self.train.sample_shape), jnp.float32)
 
   @property
   def preprocessing(self) -> Preprocessing:
-    """The record between raw and model space, also of an encoded source."""
+    """The map between raw inputs and model space, also of an encoded source."""
     record = self.train.preprocessing
     if isinstance(record, preprocessing_lib.Encoded):
       return record.original
     return record
 
   def fingerprint(self) -> str:
-    """16 hexadecimal digits of a SHA-256 over names and all splits as held.
+    """16 hexadecimal digits of a SHA-256 over class names and all splits.
 
-    Subsets and encoded sources hold other bytes, so theirs differ. Those of
-    texts depend on their words and vectors too.
+    The bytes are hashed as they are held, so subsets and encoded sources have
+    other fingerprints. That of texts also depends on their words and vectors.
     """
     digest = hashlib.sha256(repr(self.class_names).encode())
-    if is_of_words(self.preprocessing):  # ids alone mean nothing
-      for array in self.preprocessing:
-        digest.update(np.ascontiguousarray(array))
+    if is_of_words(self.preprocessing):  # token ids alone have no meaning
+      record: Any = self.preprocessing
+      for array in record:
+        digest.update(np.ascontiguousarray(array).data)
     for split in (self.train, self.validation, self.test):
-      for array in () if split is None else (split.inputs, split.labels):
+      held: Any = () if split is None else (split.inputs, split.labels)
+      for array in held:
         digest.update(f"{array.dtype}{array.shape}".encode())
         for piece in array.pieces() if is_host(array) else (array,):
-          digest.update(np.ascontiguousarray(piece))
+          digest.update(np.ascontiguousarray(piece).data)
       digest.update(b"|")
     return digest.hexdigest()[:16]
 
   def in_classes(self, class_names: Sequence[str]) -> "Source":
-    """The same samples with the classes in another order, by their names.
+    """Returns the same samples with the classes in another order.
 
     Args:
-      class_names: of the same classes.
+      class_names: names of the same classes, in the wanted order.
 
     Raises:
-      DataError: other classes; it names the difference.
+      DataError: the classes are not the same; the message says which differ.
     """
     if tuple(class_names) == self.class_names:
       return self
@@ -183,14 +186,14 @@ class Source(NamedTuple):
     """Keeps some training samples, in the given order.
 
     Args:
-      indices: [n] int rows of the training split, at least one; classes may
-        be absent, and stay classes of the source.
+      indices: [n] int, rows of the training split, at least one. Classes
+        without a kept sample remain classes of the source.
 
     Returns:
       A source with the same other splits and the same preprocessing.
 
     Raises:
-      DataError: no index, or one out of range.
+      DataError: there is no index, or one is out of range.
     """
     indices, labels = self._rows(indices)
     train = _split(
@@ -199,18 +202,19 @@ class Source(NamedTuple):
     return self._replace(train=train)
 
   def narrow(self, indices: ArrayLike) -> "Source":
-    """Keeps some training samples where classes are drawn from, alone.
+    """Limits class-wise draws to some training samples.
 
-    The others stay for draws from all classes together (`sampling.mixed`), as
-    for the networks that IDC trains on all data.
+    Draws from all classes together (`sampling.mixed`) still use all samples,
+    such as the batches for the networks that IDC trains on all data.
 
     Args:
-      indices: as for `take`.
+      indices: as in `take`.
 
     Returns:
-      As `take`, with all training samples but fewer `members` and `counts`.
+      A source with all training samples but smaller `members` and `counts`.
 
     Raises:
+      DataError: as in `take`.
       DataError: as `take`.
     """
     indices, labels = self._rows(indices)
@@ -220,11 +224,12 @@ class Source(NamedTuple):
             members=jnp.asarray(indices[members], jnp.int32), counts=counts))
 
   def on_validation(self) -> "Source":
-    """The validation part in place of the test part, to choose settings on.
+    """Puts the validation part in place of the test part, to choose settings.
 
     Returns:
-      A source without the test part and without another validation part:
-      whatever else is chosen, as step sizes of baselines, is chosen on train.
+      A source without the real test part and without a validation part.
+      Whatever else is chosen, such as the step sizes of baselines, is then
+      chosen on the training part.
 
     Raises:
       DataError: there is no validation part.
@@ -240,7 +245,7 @@ class Source(NamedTuple):
     return self._replace(test=self.validation, validation=None)
 
   def _rows(self, indices):
-    """Rows of the training split and their labels, checked."""
+    """The rows of the training split, checked, and their labels."""
     indices = np.asarray(indices)
     if not indices.size:
       raise DataError("`indices` must keep some training samples; got none.")
@@ -253,16 +258,16 @@ class Source(NamedTuple):
     return indices, np.asarray(self.train.labels)[indices]
 
   def encoded(self) -> "Source":
-    """Encodes everything once: for a dear `encode` and data that then fit.
+    """Encodes all samples once, where `encode` is slow and the result fits.
 
     Returns:
-      A source whose inputs are float32 in model space; its splits' `encode`
-      returns its argument, and inversion works as before.
+      A source whose inputs are float32 in model space. The `encode` of its
+      splits returns its argument; inversion works as before.
     """
     if isinstance(self.train.preprocessing, preprocessing_lib.Encoded):
       return self
     if is_host(self.train.inputs):
-      np.asarray(self.train.inputs)  # which says that they do not fit
+      np.asarray(self.train.inputs)  # raises: they do not fit into memory
 
     def encode(split):
       if split is None:
@@ -280,10 +285,10 @@ class Source(NamedTuple):
 
 
 def check_source(source) -> None:
-  """Refuses what is not a `Source`, such as a pair of arrays.
+  """Refuses anything but a `Source`, such as a pair of arrays.
 
   Raises:
-    DataError: with the function that makes one.
+    DataError: it is no `Source`; the message names the functions that make one.
   """
   if not isinstance(source, Source):
     raise DataError(
@@ -309,43 +314,45 @@ def from_arrays(
     validation_fraction: float = 0.0,
     seed: int = 0,
     name: str = "arrays") -> Source:
-  """Makes a `Source` of NumPy arrays, or anything NumPy can read.
+  """Makes a `Source` of NumPy arrays, or of anything that NumPy can read.
 
   Args:
     x_train: [N, H, W, C] or [N, H, W] images, [N, T, C] time series, or [N, D]
-      features, also a data frame of numeric columns. Integer images must hold
-      0..255 and are kept as uint8; uint8 is divided by 255 on the way to model
-      space. Floats are used as they are (images in [0, 1]).
+    x_train: [N, H, W, C] or [N, H, W] images, [N, T, C] time series, or [N, D]
+      features, also as a data frame of numeric columns. Integer images must
+      hold 0..255; they are kept as uint8 and divided by 255 on the way to model
+      space. Floats are used as they are; images should be in [0, 1].
     y_train: [N] or [N, 1] class indices 0..K-1, or strings.
-    x_test: as `x_train`, for testing; or None, and then `test_fraction` of
-      train is. Columns of a data frame are found by name.
+    x_test: as `x_train`, for testing; if None, `test_fraction` of the training
+      samples are held out. Columns of a data frame are found by name.
     y_test: as `y_train`.
-    x_validation: as `x_train`, for choosing settings; or None, and then
-      `validation_fraction` of train is.
+    x_validation: as `x_train`, for choosing settings; if None,
+      `validation_fraction` of the training samples are held out.
     y_validation: as `y_train`.
-    class_names: K names in the order of the indices, where `y_train` may lack
-      some; by default the sorted strings, or "0".."K-1".
-    preprocessing: "standardise", "zca", "relative_zca", a function
-      `(inputs) -> record`, or a record. Fitted on the training part, without
-      the test and validation parts.
-    kind: "image", "series" or "features", to tell float images [N, H, W] from
-      series [N, T, C]; otherwise it follows from the shape, and integers
+    class_names: K names in the order of the indices; `y_train` need not contain
+      all of them. By default the sorted strings, or "0".."K-1".
+    preprocessing: "standardise", "zca", "relative_zca", a function `(inputs) ->
+      record`, or a record. It is fitted on the training part, without the test
+      and validation parts.
+    kind: "image", "series" or "features". Needed to tell float images [N, H, W]
+      from series [N, T, C]; otherwise it follows from the shape, and integers
       [N, H, W] are images. Series are standardised per channel.
-    columns: D names of features, for figures; by default those of a data
+    columns: D names of the features, for figures; by default those of a data
       frame.
-    test_fraction: share of every class moved from train to test, in [0, 1);
-      at least one sample of each class unless 0. By default 0.2 where `x_test`
-      is None; 0 for a source without a test part.
-    validation_fraction: share of every class moved from train to validation,
-      in [0, 1); at least one sample of each class unless 0.
-    seed: of the choice of test and validation samples.
-    name: what the data were read from.
+    test_fraction: share of every class moved from train to test, in [0, 1); at
+      least one sample of each class unless 0. By default 0.2 if `x_test` is
+      None; give 0 for a source without a test part.
+    validation_fraction: share of every class moved from train to validation, in
+      [0, 1); at least one sample of each class unless 0.
+    seed: seed of the choice of test and validation samples.
+    name: name of what the data were read from.
 
   Returns:
-    The source, its arrays on the default device.
+    The source, with its arrays on the default device.
 
   Raises:
-    DataError: the arrays are not a classification data set, and why.
+    DataError: the arrays are not a classification data set; the message says
+      why.
 
   Example:
     source = dd.from_arrays(x, y)
@@ -403,27 +410,31 @@ def from_host(
     name: str = "host") -> Source:
   """Makes a `Source` of samples that stay on the host, for large data.
 
-  Labels are in memory. Samples are read when they are drawn, so a set is the
-  one that `from_arrays` leads to, at the pace of the file.
+  Only the labels are in memory. Samples are read when they are drawn. The
+  distilled set is therefore the same as with `from_arrays`; the speed depends
+  on the file.
 
   Args:
-    x_train: a `host.HostRows`, or what it takes: a memory-mapped array, or any
-      object with `len()` and `[index]`; uint8 images [N, H, W, C], or float32.
+    x_train: a `host.HostRows`, or an argument of it: a memory-mapped array, or
+      any object with `len()` and `[index]`. uint8 images [N, H, W, C], or
+      float32.
     y_train: as in `from_arrays`.
-    x_test: as `x_train`, or None; then `test_fraction` of train is.
+    x_test: as `x_train`; if None, `test_fraction` of the training samples are
+      held out.
     y_test: as in `from_arrays`.
     x_validation: as `x_train`, or None, as in `from_arrays`.
     y_validation: as in `from_arrays`.
     class_names: as in `from_arrays`.
-    preprocessing: "standardise", whose moments are found in pieces, a function
-      `(HostRows) -> record`, or a record.
+    preprocessing: "standardise", whose moments are computed piece by piece; a
+      function `(HostRows) -> record`; or a record.
     test_fraction: as in `from_arrays`.
     validation_fraction: as in `from_arrays`.
     seed: as in `from_arrays`.
     name: as in `from_arrays`.
 
   Raises:
-    DataError: samples and labels do not fit, or other types of samples.
+    DataError: samples and labels differ in number, or samples are of another
+      type.
 
   Example:
     x = np.load("images.npy", mmap_mode="r")
@@ -457,10 +468,10 @@ def from_host(
 
 
 def given_parts(parts):
-  """Those of `{part: (inputs, labels)}` that are there.
+  """Returns those parts of `{part: (inputs, labels)}` that are given.
 
   Raises:
-    DataError: one without the other.
+    DataError: only inputs or only labels of a part are given.
   """
   for part, (x, y) in parts.items():
     if (x is None) != (y is None):
@@ -469,7 +480,7 @@ def given_parts(parts):
 
 
 def check_lengths(inputs, labels) -> None:
-  """Refuses parts `{part: inputs}` without one label for each."""
+  """Refuses parts `{part: inputs}` that do not have one label per sample."""
   for part, x in inputs.items():
     y = labelling.as_labels(f"y_{part}", labels[part])
     if len(x) != len(y):
@@ -482,14 +493,16 @@ def assemble(
     labels: Mapping[str, Any], fit: Callable, *,
     class_names: Sequence[str] | None, test_fraction: float | None,
     validation_fraction: float, seed: int, name: str) -> Source:
-  """A source of labels, and of inputs that are fitted to the kept rows.
+  """Makes a source of labels, and of inputs fitted to the remaining rows.
 
-  What is fitted must not see the other parts, which are chosen by labels.
+  The other parts are chosen by their labels first, so that the fit does not see
+  them.
 
   Args:
-    labels: {part: [N] labels}, of `train` and maybe of `validation` and `test`,
-      which are then not carved from train.
-    fit: `(rows of train that stay) -> preprocessing, {part: raw inputs [N,
+    labels: {part: [N] labels}, of `train` and optionally of `validation` and
+      `test`, which are then not held out from train.
+    fit: `(rows that remain in train) -> preprocessing, {part: raw inputs [N,
+      ...]}`, with all rows of train.
       ...]}`, of all rows of train.
     class_names: see `from_arrays`.
     test_fraction: see `from_arrays`.
@@ -537,7 +550,7 @@ def assemble(
   rows["train"] = kept
   record, inputs = fit(kept)
 
-  def split(part):
+  def split(part) -> Any:
     if part not in rows:
       return None
     given = part if part in labels else "train"
@@ -552,8 +565,8 @@ def assemble(
       raw_dtype=str(inputs["train"].dtype))
 
 
-def rows_of(array: Array, indices: np.ndarray) -> Array:
-  """`array[indices]`; on the CPU without compiling for each number of rows.
+def rows_of(array: Any, indices: np.ndarray) -> Array:
+  """Returns `array[indices]`; on the CPU, without compiling for each size.
 
   Args:
     array: [N, ...].
@@ -563,11 +576,11 @@ def rows_of(array: Array, indices: np.ndarray) -> Array:
     return jnp.asarray(array[indices])
   if any(device.platform != "cpu" for device in array.devices()):
     return array[indices]
-  return jnp.asarray(np.asarray(array)[indices])  # NumPy sees the same memory
+  return jnp.asarray(np.asarray(array)[indices])  # np.asarray does not copy
 
 
 def _kept(inputs, rows):
-  """Some samples; those on the host stay there."""
+  """Returns some of the samples; those on the host stay there."""
   if is_host(inputs):
     return inputs.take(rows)
   return inputs[rows] if isinstance(inputs, np.ndarray) else rows_of(
@@ -575,7 +588,7 @@ def _kept(inputs, rows):
 
 
 def _split(inputs, labels, num_classes, preprocessing):
-  """Puts arrays on the device and builds the index table."""
+  """Puts arrays on the device and builds the table of members."""
   members, counts = _members(labels, num_classes)
   return Split(
       inputs=inputs if is_host(inputs) else jnp.asarray(inputs),
@@ -586,7 +599,7 @@ def _split(inputs, labels, num_classes, preprocessing):
 
 
 def _members(labels, num_classes):
-  """`Split.members`, still on the host, and `Split.counts`."""
+  """Returns `Split.members`, still on the host, and `Split.counts`."""
   counts = np.bincount(labels, minlength=num_classes)
   members = np.zeros((num_classes, counts.max()), np.int32)
   for label in np.flatnonzero(counts):
@@ -595,7 +608,7 @@ def _members(labels, num_classes):
 
 
 def _numbers(argument, inputs, columns):
-  """An array; of a data frame [N, D], by the columns of `x_train`."""
+  """Returns an array; of a data frame [N, D], by the columns of `x_train`."""
   if not (hasattr(inputs, "columns") and hasattr(inputs, "to_numpy")):
     return as_array(argument, inputs)
   arrays = []
@@ -650,13 +663,13 @@ def _inputs(argument, inputs, kind):
     _check_scale(argument, inputs)
   if image and not floats:
     inputs = _pixels(argument, inputs)
-  elif inputs.dtype != np.float64:  # integers may exceed what float32 tells
+  elif inputs.dtype != np.float64:  # float32 cannot hold all integers
     inputs = inputs.astype(np.float32 if floats else np.float64)
   return inputs[..., None] if image and inputs.ndim == 3 else inputs
 
 
 def _check_host(argument, rows: HostRows) -> None:
-  """What `_inputs` checks, of samples that are read in pieces."""
+  """Checks the same as `_inputs` for samples that are read in pieces."""
   if rows.dtype not in (np.uint8, np.float32):
     raise DataError(
         f"`{argument}` must hold uint8 or float32 where it stays on the host; "
@@ -675,7 +688,7 @@ def _check_host(argument, rows: HostRows) -> None:
 
 
 def _check_channels(argument, shape) -> None:
-  """Refuses images that look like [N, C, H, W]."""
+  """Refuses images whose shape looks like [N, C, H, W]."""
   if len(shape) == 4 and shape[1] <= 4 < min(shape[2:]):
     raise DataError(
         f"`{argument}` must be [N, H, W, C]; got {shape}, which looks like "
@@ -684,7 +697,7 @@ def _check_channels(argument, shape) -> None:
 
 
 def _pixels(argument, inputs):
-  """Integer images as uint8."""
+  """Returns integer images as uint8."""
   if inputs.min() < 0 or inputs.max() > 255:
     raise DataError(
         f"`{argument}` must be pixels 0..255 where it is integer; got "
@@ -693,7 +706,7 @@ def _pixels(argument, inputs):
 
 
 def _check_scale(argument, inputs):
-  """Refuses floats that are pixels 0..255, or of another such range."""
+  """Refuses floats that look like pixels 0..255 or another such range."""
   if inputs.min() >= 0 and inputs.max() > _OVERSHOOT:
     raise DataError(
         f"`{argument}` must be images in [0, 1] where it is float and has no "
@@ -713,10 +726,10 @@ def _check_finite(argument, inputs):
 
 
 def _fitted(record, arrays, kept):
-  """A record, and arrays as uint8 or float32.
+  """Returns a preprocessing record, and arrays as uint8 or float32.
 
-  Where float32 would swallow how a feature varies (times in seconds since 1970)
-  they are encoded here, in float64.
+  Where rounding to float32 would hide how a feature varies (such as times in
+  seconds since 1970), the arrays are encoded here, in float64.
   """
   train = arrays["train"][kept]
   if not isinstance(record, _EXACT) or not _is_swallowed(train):
@@ -736,7 +749,7 @@ def _fitted(record, arrays, kept):
 
 
 def _is_swallowed(inputs) -> bool:
-  """Whether float32 rounds by more than a thousandth of what varies."""
+  """Whether rounding to float32 exceeds a thousandth of the variation."""
   if inputs.dtype != np.float64:
     return False
   rows = inputs.reshape(-1, inputs.shape[-1])
@@ -757,22 +770,23 @@ def _check_alike(part, train, other):
 
 def stratified(
     labels: np.ndarray,
-    classes: Sequence[str],
+    classes: Sequence[str] | np.ndarray,
     fraction: float,
     seed: int,
     *,
     name: str = "validation_fraction"):
-  """Rows that stay and rows held out, both in ascending order.
+  """Returns the rows to keep and the rows to hold out, both ascending.
 
   Args:
     labels: [N].
-    classes: their values.
-    fraction: of each class, in [0, 1); at least one sample unless 0.
-    seed: of the choice.
-    name: of the fraction, for messages.
+    classes: all values that labels take.
+    fraction: fraction of each class to hold out, in [0, 1); at least one sample
+      of each class unless 0.
+    seed: seed of the choice.
+    name: name of the fraction, for messages.
 
   Raises:
-    DataError: a class of one sample, or a fraction out of its range.
+    DataError: a class has only one sample, or the fraction is out of range.
   """
   if not 0 <= fraction < 1:
     raise DataError(f"`{name}` must be in [0, 1); got {fraction}.")
@@ -796,7 +810,7 @@ def stratified(
 
 
 def _preprocessing(preprocessing, inputs):
-  """Fits, or checks that a given record fits the inputs."""
+  """Fits a preprocessing, or checks that a given record fits the inputs."""
   if isinstance(preprocessing, str):
     if preprocessing not in FITS:
       raise DataError(

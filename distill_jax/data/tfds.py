@@ -1,13 +1,14 @@
 """TensorFlow Datasets as arrays, decoded once.
 
-A prepared data set is read with random access and without TensorFlow; only
-preparing one (download, convert) needs it. Decoding is slow (60,000 MNIST
-images: 43 s), so the arrays are kept as NAME.npz in the data folder. Delete
-that file to decode again.
+A prepared data set is read with random access and without TensorFlow. Only
+preparing a data set (download and conversion) needs TensorFlow. Decoding is
+slow (60,000 MNIST images: 43 s), so the decoded arrays are kept as NAME.npz in
+the data folder. Delete that file to decode again.
 """
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,20 +18,21 @@ from distill_jax.types import FilePath
 
 
 def arrays(name: str, data_dir: FilePath | None = None) -> dict:
-  """The arguments of `from_arrays` for an image data set with one label.
+  """Returns the arguments of `from_arrays` for images with one label each.
 
   Args:
-    name: as TensorFlow Datasets writes it, such as "mnist" or "mnist:3.0.1".
-    data_dir: its data folder; by default ~/tensorflow_datasets. Original
-      files that cannot be downloaded are looked for in its
-      downloads/manual/NAME, else in downloads/manual.
+    name: a name of TensorFlow Datasets, such as "mnist" or "mnist:3.0.1".
+    data_dir: the data folder of TensorFlow Datasets; by default
+      ~/tensorflow_datasets. Original files that cannot be downloaded are looked
+      for in its subfolder downloads/manual/NAME, else in downloads/manual.
 
   Returns:
-    x_train, y_train, class_names, and those of the splits "validation" and
-    "test"; where there is no test split, "validation" is the test part.
+    x_train, y_train, class_names, and the same for the splits "validation" and
+    "test"; if there is no test split, "validation" becomes the test part.
 
   Raises:
-    DataError: not installed, unknown, not prepared, or not images and labels.
+    DataError: TensorFlow Datasets is not installed, the data set is unknown or
+      not prepared, or it does not consist of images with labels.
   """
   folder = Path(data_dir or "~/tensorflow_datasets").expanduser()
   cache = folder / f"{name.replace('/', '-').replace(':', '-')}.npz"
@@ -47,7 +49,7 @@ def arrays(name: str, data_dir: FilePath | None = None) -> dict:
 
 
 def _builder(name, folder):
-  """A builder whose data set is prepared."""
+  """Returns a builder whose data set is prepared."""
   try:
     import tensorflow_datasets
   except ImportError as error:
@@ -64,7 +66,7 @@ def _builder(name, folder):
         f"{reason}") from error
   _image_and_label(builder.info, name)
   manual = folder / "downloads" / "manual"
-  if (manual / builder.name).is_dir():  # several sets share file names
+  if (manual / builder.name).is_dir():  # data sets may share file names
     manual = manual / builder.name
   config = tensorflow_datasets.download.DownloadConfig(manual_dir=manual)
   try:
@@ -77,8 +79,8 @@ def _builder(name, folder):
   return builder
 
 
-def _image_and_label(info, name):
-  """The names of the two features, checked for their kinds."""
+def _image_and_label(info, name) -> tuple[Any, ...]:
+  """The names of the two features; their kinds are checked."""
   from tensorflow_datasets import features
 
   keys = info.supervised_keys or ()
@@ -121,8 +123,8 @@ def _all(samples):
 
 
 def _write(path, contents):
-  """Writes an archive that appears whole or not at all."""
+  """Writes an archive that appears complete or not at all."""
   path.parent.mkdir(parents=True, exist_ok=True)
   archive = io.BytesIO()
   np.savez(archive, **contents)
-  storage.replace(path, archive.getbuffer())
+  storage.replace(path, archive.getvalue())

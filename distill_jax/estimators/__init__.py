@@ -1,1 +1,1 @@
-"""How the gradient with respect to a distilled set is estimated."""
+"""Estimators of the gradient with respect to a distilled set."""

@@ -1,4 +1,4 @@
-"""The exact gradient, by reverse differentiation through the objective."""
+"""The exact gradient, by backpropagation through the objective."""
 
 from collections.abc import Callable
 
@@ -20,13 +20,15 @@ def backprop(
     parameterization: Parameterization,
     *,
     positive: Callable[[Array], Array] = jax.nn.softplus) -> Estimator:
-  """Differentiates `objective` of the decoded set.
+  """Differentiates `objective` with respect to the stored set.
 
   Args:
     objective: what is matched.
-    parameterization: decodes once, here, whatever the objective.
-    positive: raw step sizes -> step sizes. Softplus (DD, arXiv 1811.10959) for
-      the unrolled family; `initialisation.raw_step_sizes` is its inverse.
+    parameterization: decodes the codes; this is done once, here, for any
+      objective.
+    positive: maps raw step sizes to positive ones. Softplus (DD, arXiv
+      1811.10959) is for unrolled methods; `initialisation.raw_step_sizes` is
+      its inverse.
 
   Example:
     estimator = dd.backprop(objective, dd.pixels())
@@ -58,8 +60,8 @@ def decoder(
   """`(distilled) -> Samples`, the set as objectives and students see it.
 
   Args:
-    parameterization: of the codes.
-    positive: raw step sizes -> step sizes.
+    parameterization: the parameterization of the codes.
+    positive: maps raw step sizes to positive ones.
   """
 
   def samples_of(distilled: Distilled) -> Samples:

@@ -1,20 +1,22 @@
-"""The gradient of a bilevel problem by the implicit-function theorem.
+"""The gradient of a bilevel problem by the implicit function theorem.
 
     min_S L_t(v*(S), S),   v*(S) = argmin_v L_S(v)
 
     dL_t/dS = partial_S L_t - partial_S < u, grad_v L_S(v*) >,   H u = g
 
-with g = grad_v L_t(v*) and H the Hessian of L_S at v*: the direct part holds v*
-constant, the implicit part says how v* follows S (Loo et al., "Dataset
-Distillation with Convexified Implicit Gradients", 2023, arXiv 2302.06755).
-Memory does not grow with the steps that find v*. Both v* and u come from a
-`Solver` that is stopped early, so the gradient is exact in the limit only.
+with g = grad_v L_t(v*) and H the Hessian of L_S at v*. The direct part holds v*
+constant; the implicit part says how v* changes with S (Loo et al., "Dataset
+Distillation with Convexified Implicit Gradients", 2023, arXiv 2302.06755). The
+memory does not grow with the number of steps that find v*. Both v* and u come
+from a `Solver` that is stopped early, so the gradient is exact only in the
+limit.
 
-H is never formed: its products are those of one linearisation of grad L_S
-(forward over reverse), and < u, grad_v L_S > is the derivative of L_S along u.
+H is never formed: its products with vectors come from one linearisation of grad
+L_S (forward over reverse), and < u, grad_v L_S > is the derivative of L_S along
+u.
 
-Difference from the published code: both are found by conjugate gradients by
-default, which have no rate to tune and cost as much a step as Adam.
+Difference from the published code: by default both are found by conjugate
+gradients, which have no rate to tune and cost as much per step as Adam.
 """
 
 from collections.abc import Callable
@@ -38,12 +40,12 @@ from distill_jax.types import (
 
 
 def no_longer_than_direct(direct: PyTree, implicit: PyTree) -> PyTree:
-  """The implicit part, each leaf at most as long as that of the direct part.
+  """Limits each leaf of the implicit part to the norm of the direct part's.
 
     implicit min(1, |direct| / |implicit|)
 
-  What is not a number becomes zero, so that a solve that fails leaves the
-  direct part alone. Published as what keeps large images stable.
+  NaN becomes zero, so that only the direct part is left if a solve fails. The
+  paper publishes this as what keeps large images stable.
   """
 
   def shortened(direct, implicit):
@@ -57,10 +59,12 @@ def no_longer_than_direct(direct: PyTree, implicit: PyTree) -> PyTree:
 
 
 class ImplicitState(NamedTuple):
-  """Attributes:
+  """State of the estimator.
+
+  Attributes:
     problem: state of the problem.
-    inner: of the solver that finds v*.
-    hessian: of the solver that finds u.
+    inner: state of the solver that finds v*.
+    hessian: state of the solver that finds u.
   """
 
   problem: PyTree
@@ -80,20 +84,23 @@ def implicit(
   """Direct and implicit gradient of the outer loss at the inner optimum.
 
   Args:
-    problem: what is solved.
-    parameterization: decodes once, here.
+    problem: the bilevel problem.
+    parameterization: decodes the codes; this is done once, here.
     positive: as in `backprop`.
-    inner: finds v*, from the problem's start; 20 conjugate gradients by
-      default, which suit a problem that is a quadratic. Published: `by_adam()`.
-    hessian: finds u as the minimiser of `u'Hu / 2 - g'u`, from zero; the same
-      by default. Published: `by_adam(window=None)`.
-    limit: `(direct, implicit) -> implicit`, of gradients in `Distilled`; None
-      leaves the implicit part as it is, NaN included.
+    inner: the solver that finds v*, starting from the problem's start; by
+      default 20 conjugate gradient steps, which suit a quadratic problem.
+      Published: `by_adam()`.
+    hessian: the solver that finds u as the minimiser of `u'Hu / 2 - g'u`,
+      starting from zero; the same by default. Published:
+      `by_adam(window=None)`.
+    limit: `(direct, implicit) -> implicit`, for gradients as `Distilled`; None
+      leaves the implicit part unchanged, including NaN.
 
   Returns:
     An `Estimator`. Metrics: those of the problem; `inner_residual` and
-    `hessian_residual`, what is left of the gradient that each solve began with
-    (norms, 0 to 1 and more); `implicit_ratio`, the length of the implicit part
+    `hessian_residual`, the norm of each solve's last gradient divided by that
+    of its first; `implicit_ratio`, the norm of the implicit part before the
+    limit divided by that of the direct part.
     before the limit to that of the direct one.
   """
   inner = inner or by_conjugate_gradients()
@@ -152,6 +159,6 @@ def implicit(
 
 
 def _ratio(tree: PyTree, other: PyTree) -> Array:
-  """The norm of one to that of another; zero where both are."""
+  """The ratio of two norms; zero if both are zero."""
   below = optax.tree.norm(other)
   return optax.tree.norm(tree) / jnp.where(below > 0, below, 1)

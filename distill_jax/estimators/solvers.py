@@ -2,10 +2,11 @@
 
 Adam with the automatic rate of RCIG (Loo et al., "Dataset Distillation with
 Convexified Implicit Gradients", 2023, arXiv 2302.06755), and conjugate
-gradients, which have none. Both stop after a number of steps, converged or not.
+gradients, which need no rate. Both stop after a number of steps, converged or
+not.
 
 Differences from the published code: the first rate is found at the first solve
-of a run and not before it; a loss that is not a number counts as a failure.
+of a run and not before it; a NaN loss counts as a failure.
 """
 
 from collections.abc import Callable
@@ -19,8 +20,8 @@ from jax import lax
 from distill_jax.types import Array, PyTree
 
 _FIRST_RATE = 1e-5
-_MOST_TRIALS = 100  # of 1.2 times the rate each: a factor of 8e7
-_FAILED, _MONOTONE = 0.29, 0.7  # shares of solves
+_MOST_TRIALS = 100  # each multiplies the rate by 1.2: at most 8e7 in total
+_FAILED, _MONOTONE = 0.29, 0.7  # shares of solves, see `by_adam`
 
 
 class Solver(NamedTuple):
@@ -28,8 +29,8 @@ class Solver(NamedTuple):
 
   Attributes:
     init: `() -> state`.
-    solve: `(gradient_of, start, state) -> v, state`, with `gradient_of(v)` a
-      value and its gradient.
+    solve: `(gradient_of, start, state) -> v, state`, where `gradient_of(v)`
+      returns the value and its gradient.
   """
 
   init: Callable[[], PyTree]
@@ -37,13 +38,13 @@ class Solver(NamedTuple):
 
 
 def by_conjugate_gradients(num_steps: int = 20) -> Solver:
-  """A Newton step, its system solved by conjugate gradients from zero.
+  """A Newton step; its linear system is solved by conjugate gradients.
 
-  Exact for a quadratic once `num_steps` reaches the number of different
+  It is exact for a quadratic once `num_steps` reaches the number of different
   eigenvalues of its Hessian.
 
   Args:
-    num_steps: Hessian-vector products, at least 1.
+    num_steps: number of Hessian-vector products, at least 1.
   """
   _check_steps(num_steps)
 
@@ -53,18 +54,20 @@ def by_conjugate_gradients(num_steps: int = 20) -> Solver:
         product,
         gradient,
         maxiter=num_steps,
-        tol=jnp.finfo(jax.tree.leaves(start)[0].dtype).eps)
+        tol=float(jnp.finfo(jax.tree.leaves(start)[0].dtype).eps))
     return jax.tree.map(jnp.subtract, start, step), state
 
   return Solver(lambda: (), solve)
 
 
 class Rate(NamedTuple):
-  """Attributes:
+  """State of Adam's rate.
+
+  Attributes:
     rate: [] step size of Adam; 0 before it is tuned.
-    solves: [] int32, since it was last reconsidered.
-    failed: [] int32, those whose last loss was not below their first.
-    monotone: [] int32, those whose loss fell at every step.
+    solves: [] int32, number of solves since the rate was last changed.
+    failed: [] int32, solves whose last loss was not below their first.
+    monotone: [] int32, solves whose loss fell at every step.
   """
 
   rate: Array
@@ -78,18 +81,18 @@ def by_adam(
     *,
     rate: float | None = None,
     window: int | None = 50) -> Solver:
-  """Steps of Adam, at a rate that tunes itself as published.
+  """Steps of Adam with a rate that is tuned automatically, as published.
 
-  The first solve finds the rate: from 1e-5, 1.2 times more for as long as the
-  loss falls at every step, and 0.7 times what comes after. From then on, every
-  `window` solves it becomes 0.9 times itself where at least 29 % of them failed
-  to lower the loss, else 1.05 times where at least 70 % lowered it at every
-  step. RCIG leaves the rate of u as it was found: `window=None`.
+  The first solve finds the rate. It starts from 1e-5 and multiplies the rate by
+  1.2 as long as the loss falls at every step; the result times 0.7 is used.
+  From then on, the rate is changed after every `window` solves: times 0.9 if at
+  least 29 % of them failed to lower the loss, else times 1.05 if at least 70 %
+  lowered it at every step. RCIG keeps the first rate for u: `window=None`.
 
   Args:
     num_steps: at least 2.
-    rate: positive, where it starts instead.
-    window: solves, at least 1, or None for never.
+    rate: a positive first rate, in place of the automatic one.
+    window: number of solves, at least 1; None to keep the rate.
   """
   _check_steps(num_steps, 2)
   if rate is not None and not rate > 0:
@@ -146,7 +149,7 @@ def _is_monotone(losses: Array) -> Array:
 
 
 def _reconsidered(state: Rate, window: int) -> Rate:
-  """The rate after `window` solves; the counts then begin anew."""
+  """The rate after `window` solves; the counts then start again."""
   due = state.solves >= window
   factor = jnp.where(
       state.failed >= _FAILED * window, 0.9,

@@ -1,4 +1,4 @@
-"""How good a set is: learners trained on it, baselines beside it, a report."""
+"""Evaluation of a set: students trained on it, baselines, and a report."""
 
 from distill_jax.evaluation.baselines import run_baselines
 from distill_jax.evaluation.cost import cost_of_set

@@ -1,26 +1,27 @@
-"""Attacks on test samples: what accuracy is left when inputs are moved.
+"""Attacks on test samples: the accuracy that remains on perturbed inputs.
 
-All moves are bounded in every coordinate by eps (the L-infinity norm):
+Every coordinate is perturbed by at most eps (the L-infinity norm):
 
   fgsm          x' = x + eps sign(grad_x L(x))
   pgd           x_0 = x + U(-eps, eps),  x <- clip(x + a sign(grad_x L(x)))
-  random_signs  the worst of so many corners x + eps s, s in {-1, 1}
+  random_signs  the worst of several corners x + eps s, s in {-1, 1}
 
-with L the cross-entropy of the true class and clip the projection on the eps
+where L is the cross-entropy of the true class, and clip projects on the eps
 ball and on [0, 1]. Goodfellow, Shlens & Szegedy, "Explaining and Harnessing
 Adversarial Examples", 2015, arXiv 1412.6572; Madry et al., "Towards Deep
 Learning Models Resistant to Adversarial Attacks", 2018, arXiv 1706.06083.
 
-Images are moved as pixels in [0, 1], BEFORE normalisation: the gradient is
-taken through `preprocessing.apply`, so eps = 8/255 means the same for every
-preprocessing. Other data have no such unit. They are moved in model space,
-where standardised features have a standard deviation of 1, without a clamp.
+Images are perturbed as pixels in [0, 1], BEFORE normalisation. The gradient is
+taken through `preprocessing.apply`, so that eps = 8/255 means the same for
+every preprocessing. Other data have no such unit. They are perturbed in model
+space, where standardised features have a standard deviation of 1, without a
+clamp.
 
-A sample counts as right under an attack if it is right both where it was and
-where it was moved to. `random_signs` needs no gradient: where it leaves less
-accuracy than PGD, the gradient is masked, and PGD says nothing. A large share
-of samples whose gradient is exactly zero says the same: in float32 the
-gradients of very confident networks vanish.
+A sample counts as correct under an attack if it is classified correctly both
+before and after the perturbation. `random_signs` needs no gradient. If it
+leaves less accuracy than PGD, the gradient is masked, and the result of PGD
+means nothing. The same holds if the gradient of many samples is exactly zero:
+in float32, the gradients of very confident networks vanish.
 """
 
 from collections.abc import Callable
@@ -40,18 +41,21 @@ from distill_jax.parallel import map_rows
 from distill_jax.preprocessing import Encoded, unit_scale
 from distill_jax.types import Array, Network, PyTree
 
-EPS = 8 / 255  # of pixels in [0, 1]
+EPS = 8 / 255  # in units of pixels in [0, 1]
 
 
 class Attack(NamedTuple):
-  """Attributes:
-    name: in tables.
-    eps: farthest move of a coordinate, positive; pixels in [0, 1], or units of
-      model space.
-    num_steps: gradients, or tries of `random_signs`.
-    step_size: a of each gradient step, in the unit of eps.
-    random_start: whether it starts at a random point of the ball.
-    gradient: whether it follows gradients.
+  """An attack and its settings.
+
+  Attributes:
+    name: name in tables.
+    eps: largest perturbation of a coordinate, positive; in units of pixels in
+      [0, 1], or of model space.
+    num_steps: number of gradient steps, or of corners that `random_signs`
+      tries.
+    step_size: a, length of each gradient step, in the unit of eps.
+    random_start: whether the attack starts at a random point of the ball.
+    gradient: whether the attack uses gradients.
   """
 
   name: str
@@ -63,14 +67,14 @@ class Attack(NamedTuple):
 
 
 class Space(NamedTuple):
-  """Where samples of a split are moved; see `space_of`.
+  """The space in which samples of a split are perturbed; see `space_of`.
 
   Attributes:
     unit: "pixels" or "model space".
     points: `(raw [B, ...]) -> points [B, ...]` float.
     encode: `(points) -> model space`, differentiable.
-    bounds: lowest and highest value of a point; one that lies outside may stay
-      where it is.
+    bounds: lowest and highest value of a point. A point that lies outside from
+      the start may stay there.
   """
 
   unit: str
@@ -80,7 +84,7 @@ class Space(NamedTuple):
 
 
 def fgsm(eps: float = EPS) -> Attack:
-  """One step of length eps from the sample itself."""
+  """One gradient-sign step of length eps from the sample itself."""
   return _checked(Attack("fgsm", eps, 1, eps))
 
 
@@ -88,12 +92,12 @@ def pgd(
     eps: float = EPS,
     num_steps: int = 20,
     step_size: float | None = None) -> Attack:
-  """Projected steps along the gradient's sign, from a random start.
+  """Projected gradient-sign steps from a random start.
 
   Args:
-    eps: farthest move of a coordinate, positive.
-    num_steps: at least 1.
-    step_size: positive; eps / 4 by default.
+    eps: largest perturbation of a coordinate, positive.
+    num_steps: number of steps, at least 1.
+    step_size: length of a step, positive; eps / 4 by default.
   """
   _check_number("eps", eps)
   step_size = eps / 4 if step_size is None else step_size
@@ -101,11 +105,11 @@ def pgd(
 
 
 def random_signs(eps: float = EPS, num_tries: int = 20) -> Attack:
-  """The worst of random corners of the ball, without any gradient.
+  """The worst of several random corners of the ball; uses no gradient.
 
   Args:
     eps: distance of a corner in every coordinate, positive.
-    num_tries: corners, at least 1.
+    num_tries: number of corners, at least 1.
   """
   return _checked(Attack("random_signs", eps, num_tries, eps, gradient=False))
 
@@ -130,14 +134,14 @@ def perturbed(
     *,
     attack: Attack,
     bounds: tuple[float, float] = (0.0, 1.0)) -> Array:
-  """Samples [B, ...] moved to where the loss is higher.
+  """Perturbs samples [B, ...] so that their loss becomes higher.
 
   Args:
-    keys: [B], consumed, one for each sample.
-    outputs: `(points [B, ...]) -> logits [B, K]`, row by row.
+    keys: [B], one key per sample, consumed.
+    outputs: `(points [B, ...]) -> logits [B, K]`, each row by itself.
     points: [B, ...] float, in the unit of `attack.eps`.
     labels: [B, K] label rows of the true classes.
-    attack: of this module.
+    attack: an attack of this module.
     bounds: lowest and highest value of a point.
   """
   low = jnp.maximum(points - attack.eps, jnp.minimum(points, bounds[0]))
@@ -158,21 +162,21 @@ def right_under(
     network: Network,
     attack: Attack,
     rows: int | None = None) -> Array:
-  """What one network makes of samples of a split, before and under an attack.
+  """Tests one network on samples of a split, before and under an attack.
 
   Args:
-    key: consumed; sample i of the split has `fold_in(key, i)`.
-    variables: of one network.
+    key: consumed; sample i of the split uses `fold_in(key, i)`.
+    variables: variables of the network.
     split: real data.
     indices: [n] int, the samples that are attacked.
-    network: theirs.
-    attack: of this module.
-    rows: samples at once, by default what suits the machine; the result does
-      not depend on it.
+    network: the network.
+    attack: an attack of this module.
+    rows: number of samples processed at once, by default what suits the
+      machine; the result does not depend on it.
 
   Returns:
-    [n, 3] bool: right at first; right at first and under the attack; whether
-    the gradient at first is zero.
+    [n, 3] bool: correct before the attack; correct both before and under the
+    attack; whether the gradient before the attack is zero.
   """
   space = space_of(split)
 
@@ -196,7 +200,7 @@ def right_under(
 
 
 def _losses(outputs, labels, points) -> Array:
-  """[B], so that the gradient of their sum is each sample's own."""
+  """Losses [B]; the gradient of their sum is each sample's own gradient."""
   return jax.vmap(lambda z, y: cross_entropy(z[None], y[None]))(
       outputs(points), labels)
 
@@ -206,7 +210,7 @@ def _gradient(losses, points) -> Array:
 
 
 def _follow(keys, losses, points, attack, low, high):
-  """Steps along the sign of the gradient, each projected."""
+  """Takes projected steps along the sign of the gradient."""
   start = points
   if attack.random_start:
     draw = partial(
@@ -225,10 +229,10 @@ def _follow(keys, losses, points, attack, low, high):
 
 
 def _try(keys, losses, points, attack, low, high):
-  """Random corners, of which the one with the highest loss is kept."""
+  """Tries random corners and keeps the one with the highest loss."""
 
   def corner(key):
-    # jax.random.rademacher draws other signs once x64 is on.
+    # jax.random.rademacher draws other signs once x64 is switched on.
     up = jax.random.bernoulli(key, jnp.float32(0.5), points.shape[1:])
     return jnp.where(up, 1, -1).astype(points.dtype)
 

@@ -1,32 +1,32 @@
-"""What a distilled set must beat: real samples and summaries of them.
+"""Baselines that a distilled set must beat: real samples and their summaries.
 
-The baselines of Wang et al. (2018, arXiv 1811.10959) and Sucholutsky & Schonlau
-(2019, arXiv 1910.02551) and four stricter ones:
+They are the baselines of Wang et al. (2018, arXiv 1811.10959) and Sucholutsky &
+Schonlau (2019, arXiv 1910.02551), and stricter ones:
 
   random_real            real samples, drawn anew for each set
   optimised_real         the best fifth of many random sets, by TRAIN accuracy
   class_mean             the mean of each class
-  kmeans                 centroids of each class
+  kmeans                 k-means centroids of each class
   knn_random, knn_kmeans nearest neighbour on the above; no network
-  byte_matched_real      as many 8-bit real samples as the set has bytes for, at
-                         least as many as it has rows
-  byte_matched_quantised as many real samples, quantised in model space as a
-                         quantised set is, as it has bytes for
-  relabelled_real        random_real with labels of views by the teacher that a
-                         set keeps
-  encoded_real           real samples stored as the set is, and not learned:
+  byte_matched_real      as many 8-bit real samples as fit into the bytes of the
+                         set, at least as many as it has rows
+  byte_matched_quantised as many real samples, quantised in model space as the
+                         quantised set is, as fit into its bytes
+  relabelled_real        random_real with labels of views by the teacher that
+                         the set stores
+  encoded_real           real samples stored as the set is, but not learned:
                          four small images in one, frequencies, or fields
   random_real_converged  random real, trained until its loss is small
 
-Each is laid out like the set it is compared with: the same number of inner
-steps, the classes of its rows as `initialisation.start_classes` has them, hard
-labels, the set's fixed initialisation if it has one. Classes without real
+Each baseline has the layout of the distilled set: the same number of inner
+steps, label rows of the classes that `initialisation.start_classes` gives, hard
+labels, and the set's fixed initialisation if it has one. Classes without real
 samples have no rows. A set of M < K samples is compared with baselines of the
-first M classes (those of the same bytes may hold more). One constant step
-size is chosen for each baseline, on validation data.
+first M classes; those of the same bytes may hold more. One constant step size
+per baseline is chosen on validation data.
 
-Differences from the published code: labels and samples share one class order;
-real samples are not augmented.
+Differences from the published code: labels and samples share one class order,
+and real samples are not augmented.
 """
 
 from collections.abc import Callable, Mapping
@@ -54,7 +54,7 @@ from distill_jax.selection import (
 )
 from distill_jax.types import Array, Network, Samples, TrainingSet
 
-# For tables and figures.
+# Titles for tables and figures.
 TITLES = {
     "random_real": "random real",
     "optimised_real": "best of random real",
@@ -68,13 +68,14 @@ TITLES = {
     "relabelled_real": "real, same labels",
     "random_real_converged": "random real, converged"
 }
-DEFAULT = "random_real,class_mean"  # what a set should beat at the least
+DEFAULT = "random_real,class_mean"  # the least that a set should beat
 STEP_SIZES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-_SELECTION_ROWS = 2_000  # real samples that a choice is made on, at most
+_SELECTION_ROWS = 2_000  # most real samples that step sizes are chosen on
 _SELECTION_SETS, _SELECTION_NETWORKS = 5, 2
 _CONVERGED_SETS = 10
-_SCORING_NETWORKS = 5  # that rank the candidates of `optimised_real`
-# `evaluate_set` gives network i the key fold_in(key, i); all else starts here.
+_SCORING_NETWORKS = 5  # networks that rank the candidates of `optimised_real`
+# `evaluate_set` gives network i the key fold_in(key, i); all other keys of this
+# module are folded from this number on.
 _REST = 2**31 - 1
 
 
@@ -93,15 +94,17 @@ class Baseline(_Fields, metrics.Accuracies):
   """A baseline's accuracies.
 
   Attributes:
-    accuracy: [sets, networks] on the test split; network j is the same one
-      for every set and baseline.
-    num_samples: in one set.
-    num_classes: with at least one sample.
+    accuracy: [sets, networks] on the test split; network j starts alike for
+      every set and baseline.
+    num_samples: number of samples of one set.
+    num_classes: number of classes with at least one sample.
     learner: name of what was trained.
-    step_size: constant over the inner steps; None where there are none.
-    selected_on: the split it was chosen on, "validation" or "train"; or None.
+    step_size: constant step size of the inner steps; None if there are none.
+    selected_on: the split that the step size was chosen on, "validation" or
+      "train"; or None.
     macro_f1: mean over sets and networks.
-    diverged: networks, of all sets; see `metrics.Accuracies`.
+    diverged: number of diverged networks over all sets; see
+      `metrics.Accuracies`.
   """
 
   __slots__ = ()
@@ -130,41 +133,44 @@ def run_baselines(
   """Builds the baselines of a set and evaluates them on the test split.
 
   Args:
-    key: the one given to `evaluate_set`, for the same networks.
-    training_set: the distilled set, or an artifact, whose recipe then trains
-      the baselines too (`in_order` otherwise); gives size, order and fixed
-      initialisation.
+    key: the key given to `evaluate_set`, so that the networks are the same.
+    training_set: the distilled set or an artifact; it gives size, order and
+      fixed initialisation. The recipe of an artifact also trains the baselines;
+      otherwise `in_order` does.
     source: the real data; step sizes are chosen on `source.validation`, or on
-      train where there is none.
-    network: the student; or
-    learner: what is fitted.
-    names: among `possible(...)`; all of them by default. Of a quantised set
-      `byte_matched_quantised` is always one.
-    num_sets: random sets of each baseline; those without chance have one.
-    networks_per_set: networks trained on each, all of them on a baseline that
-      has one set; 1 with a fixed initialisation.
-    num_candidates: random sets that `optimised_real` chooses a fifth from; at
-      most 5 * num_sets.
-    step_sizes: to choose from, where the set has step sizes.
-    num_samples: of each baseline, a multiple of the set's steps; by default as
-      many as the set has. A set that decodes into more samples than it stores
-      is compared with as many as it stores.
-    storage_bytes: of the set, for baselines of the same bytes; by default what
-      its samples and labels take as float32.
-    quantiser: of a quantised set.
+      train if there is none.
+    network: the student. Give either this or `learner`.
+    learner: what is fitted, in place of a network.
+    names: names among `possible(...)`; all of them by default. For a quantised
+      set, `byte_matched_quantised` is always added.
+    num_sets: number of random sets per baseline; a baseline without randomness
+      has one.
+    networks_per_set: number of networks trained on each set. A baseline with a
+      single set gets as many networks on it as others have in all. 1 with a
+      fixed initialisation.
+    num_candidates: number of random sets of which `optimised_real` keeps the
+      best fifth; at most 5 * num_sets.
+    step_sizes: step sizes to choose from, if the set has step sizes.
+    num_samples: number of samples of each baseline, a multiple of the set's
+      steps; by default that of the set. If a set decodes into more samples than
+      it stores, this is the number that it stores.
+    storage_bytes: bytes of the set, for baselines of the same bytes; by default
+      the bytes of its samples and labels as float32.
+    quantiser: quantiser of a quantised set.
     encoding: specification of the set's parameterization, for `encoded_real`;
       `num_samples` is then its number of label rows.
-    relabel: `(inputs [M, ...]) -> logits [views, P, K]`, of a set with labels
-      of views, for `relabelled_real`.
-    on_result: called with the name and result of each as soon as it is there.
-    on_progress: called with the name of a baseline and how many of how many
-      sets are evaluated.
+    relabel: `(inputs [M, ...]) -> logits [views, P, K]`, for `relabelled_real`
+      of a set with labels of views.
+    on_result: called with the name and result of each baseline as soon as it is
+      done.
+    on_progress: called with the name of a baseline, the number of evaluated
+      sets and the number of all its sets.
 
   Returns:
-    Results by name.
+    A dict from names to results.
 
   Raises:
-    ValueError: an unknown name, or no test split.
+    ValueError: a name is unknown, or there is no test split.
   """
   if (learner is None) == (network is None):
     raise ValueError(
@@ -215,13 +221,14 @@ def possible(
     quantised: bool = False,
     encoded: bool = False,
     relabelled: bool = False) -> tuple[str, ...]:
-  """Names of the baselines that there are.
+  """Returns the names of the baselines that a set can be compared with.
 
   Args:
-    trained: whether a network is, or else a learner is fitted.
-    quantised: whether the set is.
-    encoded: whether its parameterization keeps inputs; see `Parameterization`.
-    relabelled: whether it has labels of views, and their teacher.
+    trained: whether a network is trained; if not, a learner is fitted.
+    quantised: whether the set is quantised.
+    encoded: whether the set's parameterization keeps inputs; see
+      `Parameterization`.
+    relabelled: whether the set has labels of views and their teacher.
   """
   there = {
       OF_NETWORKS: trained,
@@ -236,7 +243,7 @@ def possible(
 
 
 def classes_along(order: Array, num_classes: int) -> np.ndarray:
-  """[M] int32: the class of each row, `start_classes` along `order`."""
+  """[M] int32: the class of each row, by `start_classes` and `order`."""
   order = np.asarray(order)
   classes = np.zeros(order.max() + 1, np.int32)
   classes[order.ravel()] = start_classes(
@@ -252,15 +259,15 @@ def labelled(
     step_size: float,
     *,
     centred: bool = False) -> TrainingSet:
-  """A stack of hard-labelled sets with one step size, laid out like a set.
+  """Makes a stack of hard-labelled sets with the layout of a given set.
 
   Args:
-    training_set: gives order, initialisation and number of inner steps.
+    training_set: the set that gives order, initialisation and number of steps.
     inputs: [sets, M, ...], in model space.
     classes: [M] int, the class of each row.
     num_classes: K.
-    step_size: of every inner step.
-    centred: whether the labels are, as a regression takes them.
+    step_size: step size of every inner step.
+    centred: whether labels are centred, as regression needs them.
 
   Returns:
     A stack of sets, as `evaluate_sets` takes.
@@ -277,7 +284,7 @@ def labelled(
 
 
 class _Setting(NamedTuple):
-  """What every baseline needs; see `run_baselines`."""
+  """The arguments that every baseline needs; see `run_baselines`."""
 
   key: Array
   k_draw: Array
@@ -299,7 +306,7 @@ class _Setting(NamedTuple):
   on_progress: Callable[[int, int], None] = lambda done, total: None
 
   def sets(self, inputs, step_size, learner):
-    """A stack of sets with these inputs; None where nothing takes steps."""
+    """A stack of sets with these inputs; None if the learner takes no steps."""
     return labelled(
         self.training_set,
         inputs,
@@ -309,11 +316,11 @@ class _Setting(NamedTuple):
         centred=bool(learner.regression))
 
   def result(self, inputs, learner=None, view_labels=(), **fields) -> Baseline:
-    """The baseline with these inputs, on the test split."""
+    """The baseline with these inputs, evaluated on the test split."""
     learner = learner or self.learner
     sets = self.sets(inputs, fields.get("step_size"), learner)
     sets = sets._replace(samples=sets.samples._replace(view_labels=view_labels))
-    # A baseline without chance has one set, and all the networks on it.
+    # A baseline without randomness has one set, which gets all networks.
     alone = self.num_sets if len(inputs) == 1 else 1
     confusion, diverged = evaluate_each(
         self.key,
@@ -337,10 +344,10 @@ class _Setting(NamedTuple):
         self.k_draw, self.source.train, self.classes, self.num_sets)
 
   def choose(self, inputs) -> dict[str, Any]:
-    """The step size that a few sets and networks prefer, if they use one.
+    """Chooses the step size that is best for a few sets and networks.
 
-    They are among the networks that are evaluated. A step size with which one
-    of these few diverges comes after all others.
+    These networks are among those that are evaluated. A step size with which
+    one of them diverges ranks behind all others.
     """
     if not self.training_set.samples.step_sizes.size:
       return {}
@@ -429,9 +436,9 @@ def _relabelled(setting: _Setting):
 
 
 def _enlarged(setting: _Setting, num: int) -> _Setting:
-  """The setting with `num` rows, where that is more than it has.
+  """The setting with `num` rows, if that is more than it has.
 
-  It stays as it is where there are too few bytes, or too few real samples.
+  It is unchanged if the bytes or the real samples do not suffice for more.
   """
   split, num_steps = setting.source.train, len(setting.training_set.order)
   num = min(max(num, len(setting.classes)), split.num_samples)
@@ -445,7 +452,7 @@ def _enlarged(setting: _Setting, num: int) -> _Setting:
 
 
 def _converged(setting: _Setting):
-  # Training is long: fewer sets and networks than of the others.
+  # Training takes long, so there are fewer sets and networks than elsewhere.
   recipe = converged()
   few = setting._replace(
       networks_per_set=min(setting.networks_per_set, _SELECTION_NETWORKS))
@@ -475,7 +482,7 @@ OF_BYTES = ("byte_matched_real", *OF_QUANTISED)
 
 
 def _affordable(split, num_classes, storage_bytes) -> int:
-  """Raw samples with a label that fit into some bytes."""
+  """The number of raw samples with a label that fit into some bytes."""
   each = int(np.prod(split.inputs.shape[1:]))
   if np.issubdtype(split.inputs.dtype, np.int32):  # words of a vocabulary
     each *= 2 if len(split.preprocessing.table) <= 2**16 else 4
@@ -485,7 +492,7 @@ def _affordable(split, num_classes, storage_bytes) -> int:
 
 
 def _affordable_quantised(quantiser, shape, num_classes, storage_bytes) -> int:
-  """Samples of model space, quantised, with a label that fit into some bytes.
+  """The number of quantised samples with a label that fit into some bytes.
   """
   label = _bytes_of_class(num_classes)
 
@@ -493,7 +500,7 @@ def _affordable_quantised(quantiser, shape, num_classes, storage_bytes) -> int:
     return quantiser.num_bytes((num, *shape)) + num * label
 
   num = storage_bytes // max(1, size(1))
-  while size(num + 1) <= storage_bytes:  # groups of all rows are paid once
+  while size(num + 1) <= storage_bytes:  # scales shared by rows count only once
     num += 1
   return num
 

@@ -1,7 +1,7 @@
 """Further columns of a report: accuracy under attack, and calibration.
 
-They need more of networks than the classes that they predict, so they read
-networks that were kept; see `trained.networks_of`.
+They need the outputs and gradients of networks, not only predicted classes.
+They therefore read the trained networks themselves; see `trained.networks_of`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,22 +19,22 @@ from distill_jax.evaluation.trained import networks_of, outputs_on
 from distill_jax.types import Array, Network, PyTree
 
 NAMES = ("attacks", "calibration")
-_ATTACKS = 2**30 + 1  # of a key, beside the numbers of networks
-NUM_ATTACKED = 1000  # samples: an attack costs 100 times what a test does
+_ATTACKS = 2**30 + 1  # folded into a key; larger than any network's number
+NUM_ATTACKED = 1000  # samples; an attack costs 100 times as much as a test
 
 
 def measured_of_set(
     key: Array, artifact: Artifact, split: Split, names: Sequence[str], *,
     network: Network, num_networks: int, eps: float,
     num_samples: int) -> dict[str, Any]:
-  """Columns of the networks that `evaluate_set` trains with the same key.
+  """Measures the networks that `evaluate_set` trains with the same key.
 
   Args:
     key: as in `evaluate_set`.
     artifact: the set.
     split: real data.
-    names: of `NAMES`.
-    network: build it once.
+    names: names of columns, among `NAMES`.
+    network: the network; build it once, as a new one compiles again.
     num_networks: R.
     eps: see `under_attack`.
     num_samples: see `under_attack`.
@@ -62,13 +62,13 @@ def check_attacked(
   """Refuses settings of `under_attack`, before networks are trained.
 
   Args:
-    split: what is attacked.
+    split: the samples that are attacked.
     eps: see `under_attack`.
     num_samples: see `under_attack`.
     num_steps: see `under_attack`.
 
   Raises:
-    ConfigError: numbers of a wrong kind or range.
+    ConfigError: numbers of a wrong type or out of range.
   """
   attacks.pgd(eps, num_steps)
   if attacks.space_of(split).unit == "pixels" and eps > 1:
@@ -93,19 +93,19 @@ def under_attack(
   """Accuracies on attacked samples of a split; see `attacks`.
 
   Args:
-    key: consumed; chooses the samples and where PGD starts, the same for all
-      networks and sets.
+    key: consumed. It chooses the samples and the random starts of PGD, which
+      are the same for all networks and sets.
     networks: variables of R networks, stacked.
     split: real data.
-    network: theirs.
-    eps: farthest move, pixels in [0, 1] or units of model space.
-    num_steps: of PGD, and random corners that are tried.
-    num_samples: that are attacked, drawn once; 0 for all.
+    network: the network that the variables belong to.
+    eps: largest perturbation, in units of pixels in [0, 1] or of model space.
+    num_steps: number of PGD steps, and of random corners that are tried.
+    num_samples: number of attacked samples, drawn once; 0 for all.
 
   Returns:
-    JSON values: `unit`, `eps`, `num_steps`, `num_samples`, and `summary` of
-    accuracies as `clean` (on the same samples), `fgsm`, `pgd` and
-    `random_signs`; `zero_gradient` of the share of samples without a gradient.
+    JSON values: `unit`, `eps`, `num_steps`, `num_samples`; the `summary` of the
+    accuracies `clean` (on the same samples), `fgsm`, `pgd` and `random_signs`;
+    and that of `zero_gradient`, the share of samples without a gradient.
 
   Raises:
     ConfigError: see `check_attacked`.
@@ -144,11 +144,11 @@ def calibrated(outputs: Iterable[np.ndarray],
 
   Args:
     outputs: logits [N, K] of each of R networks.
-    classes: [N] int, the true ones.
+    classes: [N] int, the true classes.
 
   Returns:
-    JSON values: `num_bins`, `ece` (a fraction) and `nll` (nats), each as of
-    `summary`, over networks whose logits are finite.
+    JSON values: `num_bins`, `ece` (a fraction) and `nll` (nats). The last two
+    are a `summary` over the networks whose logits are finite.
   """
   outputs = list(outputs)
   measures = dict(
@@ -164,7 +164,7 @@ def calibrated(outputs: Iterable[np.ndarray],
 
 def calibration_of(networks: PyTree, split: Split, *,
                    network: Network) -> dict[str, Any]:
-  """`calibrated` of R networks, stacked, on a split."""
+  """Computes `calibrated` for R stacked networks on a split."""
   outputs = map(
       np.asarray,
       map(partial(outputs_on, split=split, network=network), each(networks)))
@@ -172,13 +172,13 @@ def calibration_of(networks: PyTree, split: Split, *,
 
 
 def each(networks: PyTree) -> Iterable[PyTree]:
-  """Variables of one network after the other, of a stack."""
+  """Yields the variables of one network after the other, of a stack."""
   for i in range(len(jax.tree.leaves(networks)[0])):
     yield jax.tree.map(lambda leaf, i=i: leaf[i], networks)
 
 
-def summary(values: Sequence[float]) -> dict[str, Any]:
-  """Mean, standard deviation and error, and the values; None for not finite."""
+def summary(values: Iterable[float]) -> dict[str, Any]:
+  """Mean, standard deviation and error, and values; None if not finite."""
   per_network = [float(v) if np.isfinite(v) else None for v in values]
   finite = np.array([v for v in per_network if v is not None])
   several = finite.size > 1
@@ -191,7 +191,7 @@ def summary(values: Sequence[float]) -> dict[str, Any]:
 
 
 def lines(report: Mapping[str, Any]) -> list[str]:
-  """What a report that has these blocks prints of them."""
+  """The lines that are printed for the columns of a report."""
   found = []
   if block := report.get("attacks"):
     found.append(
@@ -209,7 +209,7 @@ def lines(report: Mapping[str, Any]) -> list[str]:
 
 
 def farthest(block: Mapping[str, Any]) -> str:
-  """The farthest move of attacks with its unit, as 8/255 (pixels)."""
+  """The largest perturbation with its unit, such as 8/255 (pixels)."""
   eps, unit = block["eps"], block["unit"]
   text = f"{255 * eps:.3g}/255" if unit == "pixels" else f"{eps:.3g}"
   return f"{text} ({unit})"

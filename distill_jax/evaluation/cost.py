@@ -1,14 +1,15 @@
-"""What training costs: floating-point operations and seconds.
+"""The cost of training: floating-point operations and seconds.
 
 XLA's analysis counts the body of a scan once, however often it runs. So one
-gradient step outside any loop is analysed, and multiplied by the steps taken.
+gradient step is analysed outside of any loop, and multiplied by the number of
+steps.
 """
 
 import functools
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,10 +28,12 @@ from distill_jax.types import Array, Network, TrainingSet
 
 
 class Cost(NamedTuple):
-  """Attributes:
-    flops: floating-point operations of training, or None where unknown.
-    seconds: of training, compilation left out; those of a distilled set are
-      estimated from few epochs where its recipe has many, see `cost_of_set`.
+  """The cost of training one network.
+
+  Attributes:
+    flops: floating-point operations, or None if unknown.
+    seconds: duration without compilation. For a distilled set whose recipe has
+      many epochs, it is estimated from a few; see `cost_of_set`.
   """
 
   flops: float | None
@@ -41,10 +44,10 @@ _TIMED_EPOCHS = 20
 
 
 def flops_of(f: Callable, *args) -> float:
-  """Operations of a function without loops, by XLA's own count.
+  """Number of operations of a function without loops, as XLA counts them.
 
   Args:
-    f: jittable; what runs in a `scan`, `map` or `while` counts once.
+    f: a jittable function; what runs in a `scan`, `map` or `while` counts once.
     *args: arrays, or their shapes as `jax.ShapeDtypeStruct`.
   """
   return float(jax.jit(f).lower(*args).compile().cost_analysis()["flops"])
@@ -55,7 +58,7 @@ def has_loops(f: Callable, *args) -> bool:
 
   Args:
     f: any function.
-    *args: as of `flops_of`.
+    *args: as in `flops_of`.
   """
 
   def looped(jaxpr):
@@ -67,18 +70,17 @@ def has_loops(f: Callable, *args) -> bool:
   return looped(jax.make_jaxpr(f)(*args).jaxpr)
 
 
-def step_flops(
-    network: Network, inputs: Array, num_outputs: int) -> float | None:
-  """Operations of one gradient of the loss on a batch.
+def step_flops(network: Network, inputs: Any, num_outputs: int) -> float | None:
+  """Number of operations of one gradient of the loss on a batch.
 
   Args:
-    network: what is trained.
+    network: the network that is trained.
     inputs: [B, ...] float, or its shape.
     num_outputs: K.
 
   Returns:
-    None for a network with loops of its own, such as over the words of a
-    sentence, whose operations XLA does not count.
+    The number, or None for a network with loops of its own, such as over the
+    words of a sentence, because XLA does not count their operations.
   """
   key = jax.random.key(0)
   inputs = jax.ShapeDtypeStruct(inputs.shape, inputs.dtype)
@@ -113,15 +115,16 @@ def cost_of_set(
 
   Args:
     key: consumed.
-    network: what is trained.
+    network: the network that is trained.
     training_set: the set.
-    recipe: `in_order()` by default. The operations of another one are unknown:
-      its number of steps may depend on the data.
+    recipe: `in_order()` by default. The operations of other recipes are
+      unknown, because their number of steps may depend on the data.
 
   Returns:
-    The cost; seconds are those of the compiled program, once it is warm. Of a
-    recipe that counts epochs at most 20 are timed, and stand for all; as some
-    recipes have one epoch more than they count, up to 5 % too many seconds.
+    The cost. Seconds are those of the compiled program, once it is warm. For a
+    recipe that counts epochs, at most 20 epochs are timed and scaled to all. As
+    some recipes run one epoch more than they count, the result may be 5 % too
+    high.
   """
   recipe = recipe or in_order()
   timed, share = _shortened(recipe)
@@ -144,7 +147,7 @@ def cost_of_set(
 
 
 def _shortened(recipe: Recipe) -> tuple[Recipe, float]:
-  """A recipe of the same epochs, but few of them, and their share of all."""
+  """The recipe with few of its epochs, and the share that these are of all."""
   num_epochs = recipe.spec.get("num_epochs", 0)
   known = recipe.name in RECIPES and from_spec(recipe.spec) is recipe
   if num_epochs <= _TIMED_EPOCHS or not known:
@@ -154,9 +157,11 @@ def _shortened(recipe: Recipe) -> tuple[Recipe, float]:
 
 
 class Budget(NamedTuple):
-  """Attributes:
-    samples: that one network is shown, each as often as it is shown.
-    seconds: of training it, by the wall clock, compilation left out.
+  """What training one network takes.
+
+  Attributes:
+    samples: number of samples that the network sees, counted with repetition.
+    seconds: wall-clock duration of training, without compilation.
   """
 
   samples: int
@@ -166,16 +171,17 @@ class Budget(NamedTuple):
 def budget_of_set(
     key: Array, network: Network, training_set: TrainingSet, *,
     recipe: Recipe) -> Budget:
-  """Samples and seconds that a recipe takes to train one network on a set.
+  """Measures how many samples and seconds a recipe takes on a set.
 
-  Samples are counted, not computed, since a recipe may stop when it has learned
-  enough. The network is trained three times: to count, to compile, and timed.
+  Samples are counted while training, since a recipe may stop when the loss is
+  small. The network is trained three times: to count, to compile, and to
+  measure the time.
 
   Args:
-    key: as in `evaluate_set`, whose first network it is.
-    network: what is trained.
+    key: as in `evaluate_set`; the network is the first one of that evaluation.
+    network: the network that is trained.
     training_set: the set.
-    recipe: how.
+    recipe: how it is trained.
   """
   counted, batches = _counted(network)
   batches.clear()
@@ -191,7 +197,7 @@ def budget_of_set(
 
 @functools.cache
 def _counted(network: Network) -> tuple[Network, list[int]]:
-  """A network that adds the size of each batch it is shown to a list."""
+  """A network that adds the size of every batch that it sees to a list."""
   batches: list[int] = []
 
   def apply(variables, x, *, key=None, train=False):
@@ -204,14 +210,14 @@ def _counted(network: Network) -> tuple[Network, list[int]]:
 def cost_of_all(
     network: Network, source: Source, *, num_steps: int, batch_size: int,
     seconds: float) -> Cost:
-  """Operations of training on real batches, beside the seconds it took.
+  """Operations of training on batches of real data, with the given seconds.
 
   Args:
-    network: what is trained.
+    network: the network that is trained.
     source: the real data.
-    num_steps: gradient steps in all.
+    num_steps: number of gradient steps.
     batch_size: B.
-    seconds: measured.
+    seconds: measured duration.
   """
   x = jax.ShapeDtypeStruct((batch_size, *source.example.shape[1:]), jnp.float32)
   variables = jax.eval_shape(network.init, jax.random.key(0), x)

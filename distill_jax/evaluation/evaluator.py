@@ -105,7 +105,7 @@ class Report(_Fields, metrics.Accuracies):
 
 def evaluate_set(
     key: Array,
-    training_set: TrainingSet,
+    training_set: Any,
     split: Split,
     *,
     learner: Learner | None = None,
@@ -154,7 +154,7 @@ def evaluate_set(
   space = getattr(training_set, "label_space", None)
   _check_words(getattr(training_set, "preprocessing", None), split)
   training_set = getattr(training_set, "training_set", training_set)
-  check_labels(learner, space)
+  check_labels(learner, space)  # pyright: ignore[reportArgumentType]
   if space == "centred" and not learner.regression:
     samples = training_set.samples
     training_set = training_set._replace(
@@ -274,7 +274,7 @@ def outcome_on(
   predicted = classify(predict, split, rows)
   confusion = metrics.confusion_matrix(
       split.labels, jnp.maximum(predicted, 0), split.num_classes)
-  return confusion, (predicted < 0).any()
+  return confusion, jnp.any(predicted < 0)
 
 
 @partial(jitted, static_argnames=("learner", "num_networks", "rows"))

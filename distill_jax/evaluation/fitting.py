@@ -1,4 +1,4 @@
-"""From the specification of a student to a learner, whatever is fitted."""
+"""Makes a learner from the specification of a student, of whatever kind."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,13 +18,13 @@ from distill_jax.evaluation.recipe import Recipe
 def from_spec(
     spec: Mapping[str, Any], recipe: Recipe | None,
     num_classes: int) -> Learner:
-  """A network trained by a recipe, or what is fitted in closed form.
+  """Returns a network trained by a recipe, or a learner in closed form.
 
   Args:
-    spec: of a network or kernel, see `models`; {"name": "linear_probe",
-      "ridge"} or {"name": "soft_neighbours", "k"}.
-    recipe: of the network's training; `in_order()` by default.
-    num_classes: of the data.
+    spec: specification of a network or kernel, see `models`; or {"name":
+      "linear_probe", "ridge"} or {"name": "soft_neighbours", "k"}.
+    recipe: recipe of the network's training; `in_order()` by default.
+    num_classes: number of classes of the data.
 
   Raises:
     ConfigError: an unknown name or setting.
@@ -47,15 +47,15 @@ def from_spec(
 
 
 def own_learner(spec: Mapping[str, Any]) -> Learner | None:
-  """The learner that sets bring along, where no network stands for it.
+  """Returns the learner that belongs to a set, if it is not a network.
 
-  Sets of kernels bring none: networks are trained on them too.
+  Sets distilled with kernels have none, as networks are trained on them too.
 
   Args:
     spec: `Artifact.network`.
 
   Returns:
-    A linear probe or soft-label neighbours, or None.
+    A linear probe, soft-label neighbours, or None.
   """
   if models.is_network(spec) or models.is_kernel(spec):
     return None

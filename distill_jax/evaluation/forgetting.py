@@ -1,6 +1,7 @@
-"""What a learner of tasks in turn knows in the end, and what it has forgotten.
+"""Metrics of continual learning: final accuracy, forgetting, transfer.
 
-With a[i, j] the accuracy on task j after task i, for j <= i, and T tasks:
+With a[i, j] the accuracy on task j after training on task i, j <= i, and T
+tasks:
 
   A_i         sum_{j <= i} w_j a[i, j] / sum_{j <= i} w_j
   final       A_T
@@ -9,24 +10,26 @@ With a[i, j] the accuracy on task j after task i, for j <= i, and T tasks:
   backward    mean_{j < T} ( a[T, j] - a[j, j] )
 
 Backward transfer is that of Lopez-Paz & Ranzato, "Gradient Episodic Memory for
-Continual Learning", 2017, arXiv 1706.08840; forgetting that of Chaudhry et
+Continual Learning", 2017, arXiv 1706.08840. Forgetting is that of Chaudhry et
 al., "Riemannian Walk for Incremental Learning", 2018, arXiv 1801.10112, here
-of accuracies over all outputs. Forgetting is at least -backward.
+with accuracies over all outputs. Forgetting is at least -backward.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 
 class Scores(NamedTuple):
-  """Attributes:
+  """Metrics of continual learning.
+
+  Attributes:
     after: A_i [..., T], fractions.
     final: [...], A_T.
     average: [...], mean of A_i.
-    forgetting: [...], fractions; 0 where nothing was lost.
-    backward: [...], backward transfer; negative where something was lost.
+    forgetting: [...], fractions; 0 if nothing was forgotten.
+    backward: [...], backward transfer; negative if something was forgotten.
   """
 
   after: np.ndarray
@@ -37,15 +40,15 @@ class Scores(NamedTuple):
 
 
 def scores(accuracies: ArrayLike, weights: ArrayLike | None = None) -> Scores:
-  """Summarises accuracies on tasks after tasks.
+  """Computes the metrics from the accuracies on each task after each task.
 
   Args:
-    accuracies: a [..., T, T], fractions; what is above the diagonal is not
-      read. T at least 2.
-    weights: w [T], what each task counts; equal by default.
+    accuracies: a [..., T, T], fractions; entries above the diagonal are not
+      read. T is at least 2.
+    weights: w [T], the weight of each task; equal by default.
 
   Raises:
-    ValueError: another shape.
+    ValueError: the shape is wrong.
   """
   a = np.asarray(accuracies, float)
   if a.ndim < 2 or a.shape[-1] != a.shape[-2] or a.shape[-1] < 2:

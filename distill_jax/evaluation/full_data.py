@@ -1,8 +1,8 @@
-"""What all the data give: the accuracy that a distilled set is measured by.
+"""Training on all data: the accuracy with which a distilled set is compared.
 
-Adam with a cosine schedule on random batches, one compiled scan an epoch: for a
-number of epochs, of samples seen, or of seconds. The last two answer the
-question that a small set poses: what would all data have given for the same?
+Adam with a cosine schedule on random batches, with one compiled scan per epoch.
+Training lasts for a number of epochs, of samples seen, or of seconds. The last
+two answer what all data would have given for the same cost as a small set.
 """
 
 import functools
@@ -27,15 +27,17 @@ from distill_jax.evaluation.learners import classifier
 from distill_jax.inner_loop import train_epoch_on
 from distill_jax.types import Array, Network, PyTree
 
-_TURNS = 20  # of training by the clock: looks at it, unless passes end sooner
+_TURNS = 20  # how often timed training reads the clock, if not after each epoch
 
 
 class FullData(NamedTuple):
-  """Attributes:
-    accuracy: on the test split, after the last step.
-    cost: of training.
-    macro_f1: on the test split too.
-    diverged: 1 if its weights or outputs are not finite.
+  """The result of training one network on all data.
+
+  Attributes:
+    accuracy: accuracy on the test split, after the last step.
+    cost: cost of training.
+    macro_f1: macro F1 on the test split.
+    diverged: 1 if the weights or outputs are not finite, else 0.
   """
 
   accuracy: float
@@ -45,11 +47,13 @@ class FullData(NamedTuple):
 
 
 class Trained(NamedTuple):
-  """Attributes:
-    variables: of the network after the last step.
-    num_steps: gradient steps.
-    batch_size: samples of each.
-    seconds: of training, compilation left out.
+  """A trained network and what its training took.
+
+  Attributes:
+    variables: variables of the network after the last step.
+    num_steps: number of gradient steps.
+    batch_size: samples per step.
+    seconds: duration of training, without compilation.
   """
 
   variables: PyTree
@@ -64,19 +68,19 @@ def train_on_all(
 
   Args:
     key: consumed.
-    network: what is trained.
+    network: the network that is trained.
     source: real data with a test split.
-    **settings: how long and how it is trained; see `trainer`.
+    **settings: duration and settings of training; see `trainer`.
 
   Returns:
-    A `FullData`; its seconds leave compilation out.
+    A `FullData`; its seconds do not include compilation.
 
   Raises:
-    ValueError: no test split, or a number that is not positive.
+    ValueError: there is no test split, or a number is not positive.
   """
   if source.test is None:
     raise ValueError("`source` must have a test split; got none.")
-  with unshared():  # one network, and its time may be limited by the clock
+  with unshared():  # this is one network, whose time may be limited
     found = trainer(network, source, **settings)(key)
   confusion, diverged = jax.jit(
       lambda variables, split: outcome_on(
@@ -102,29 +106,31 @@ def trainer(
     batch_size: int = 256,
     learning_rate: float = 1e-3,
     augmentation: Augmentation | None = None) -> Callable[[Array], Trained]:
-  """A function of a key that trains one network on the train split.
+  """Returns a function that trains one network on the train split.
 
-  It compiles here, once for all the networks that it trains.
+  The function takes a key. It is compiled here, once for all networks that it
+  trains. Give at most one of `num_epochs`, `max_samples` and `max_seconds`.
 
   Args:
-    network: what is trained.
+    network: the network that is trained.
     source: real data.
-    num_epochs: passes over the train split, each in a new order; the samples
-      beyond a whole number of batches sit out that pass. By default 10, or
-      what makes 500 steps.
-    max_samples: samples seen in all, instead; whole batches, so that up to B -
-      1 fewer are seen. Fewer than B make one batch.
-    max_seconds: of training by the wall clock, instead; what is seen depends on
-      the machine and its other work, so no two calls give equal networks. The
-      clock is looked at about 20 times, and after each pass over the split.
-      Training ends where it comes nearest; there is at least one step.
-    batch_size: B; at most the train split.
-    learning_rate: at the first step; falls to 0 along a cosine, of steps or of
-      seconds.
-    augmentation: of each batch, one draw an image.
+    num_epochs: number of passes over the train split, each in a new order.
+      Samples beyond a whole number of batches are left out of that pass. By
+      default 10, or the number that makes 500 steps.
+    max_samples: number of samples seen in total. Only whole batches are used,
+      so up to B - 1 fewer are seen; fewer than B make one batch.
+    max_seconds: wall-clock duration of training. What is seen depends on the
+      machine and its other work, so no two calls give equal networks. The clock
+      is read about 20 times, and after each pass over the split. Training ends
+      at the reading nearest to the limit; it takes at least one step.
+    batch_size: B; at most the size of the train split.
+    learning_rate: learning rate of the first step; it falls to 0 along a cosine
+      of steps or seconds.
+    augmentation: augmentation of each batch, one draw per image.
 
   Raises:
-    ConfigError: more than one of the three, or a number that is not positive.
+    ConfigError: more than one of the three is given, or a number is not
+      positive.
   """
   limits = dict(
       num_epochs=num_epochs, max_samples=max_samples, max_seconds=max_seconds)
@@ -139,8 +145,8 @@ def trainer(
         f"{' and '.join(map(str, numbers.values()))}.")
   if max_seconds is not None and not max_seconds > 0:
     raise ConfigError(f"`max_seconds` must be positive; got {max_seconds}.")
-  batch_size = min(batch_size, source.train.num_samples, max_samples or np.inf)
-  batch_size = int(batch_size)
+  batch_size = int(
+      min(batch_size, source.train.num_samples, max_samples or batch_size))
   if max_seconds is not None:
     return _by_clock(
         network, source, batch_size, learning_rate, augmentation, max_seconds)
@@ -181,7 +187,7 @@ def _by_steps(
 
 def _by_clock(
     network, source, batch_size, learning_rate, augmentation, max_seconds):
-  """Passes of so many steps that the clock is seen often enough."""
+  """Trains in passes that are short enough to read the clock often."""
   optimizer = _adam_of_rate()
   per_epoch = source.train.num_samples // batch_size
 
@@ -201,18 +207,18 @@ def _by_clock(
 
   @functools.cache
   def size():
-    """Steps of one pass, found on a network that is thrown away."""
+    """The number of steps of one pass, measured on a network of its own."""
     begun = _start(jax.random.key(0), network, source, optimizer)
 
     def seconds(steps):
       run = partial(timed, compiled(steps), begun[2], *begun[:2])
-      run()  # the first is slower
+      run()  # the first run is slower
       return min(run()[1] for _ in range(3))
 
     few = min(per_epoch, 11)
     first = seconds(1)
     each = max((seconds(few) - first) / max(few - 1, 1), first / 1000)
-    # A pass begins by shuffling, which should take a tenth of it at most.
+    # Each pass begins with a shuffle, which should take at most a tenth of it.
     wanted = max(max_seconds / _TURNS, 10 * (first - each))
     steps = int(np.clip(min(wanted, max_seconds) / each, 1, per_epoch))
     seconds(steps)
@@ -220,6 +226,7 @@ def _by_clock(
 
   def train(key):
     run = compiled(size())
+    state: Any
     variables, state, k_train = _start(key, network, source, optimizer)
     jax.block_until_ready(variables)
     seconds, turns, last = 0.0, 0, 0.0
@@ -243,7 +250,7 @@ def _start(key, network, source, optimizer):
 
 
 def _compiled(network, source, optimizer, batch_size, augmentation, num_steps):
-  """One pass of so many steps, before any time is taken."""
+  """Compiles one pass of `num_steps` steps, before any time is measured."""
   key = jax.random.key(0)
   shapes = jax.eval_shape(
       partial(_start, network=network, source=source, optimizer=optimizer), key)
@@ -268,5 +275,5 @@ _epoch = jax.jit(
 
 @functools.cache
 def _adam_of_rate() -> optax.GradientTransformation:
-  """Adam with its step size in its state; one object, so one compilation."""
+  """Adam with the step size in its state; one object compiles only once."""
   return optax.inject_hyperparams(optax.adam)(1.0)

@@ -1,9 +1,9 @@
-"""Learners: whatever turns a small training set into a classifier.
+"""Learners: anything that makes a classifier from a small training set.
 
 `fit(key, training_set) -> predict` and `predict(inputs) -> classes` are pure
-and jittable, so that networks, neighbours and whatever comes later go through
-the one evaluator. Factories are memoised: the same network and recipe give the
-same learner, hence one compilation.
+and jittable, so that networks, nearest neighbours and other learners use the
+same evaluator. Factories are memoised: the same network and recipe give the
+same learner, and are therefore compiled only once.
 """
 
 import functools
@@ -22,23 +22,26 @@ from distill_jax.neighbours import soft_predictions
 from distill_jax.types import Array, Network, PyTree, TrainingSet
 
 Predict = Callable[[Array], Array]
-_LEAST = 1e-6  # a probability below it counts as it where logarithms are taken
+_LEAST = 1e-6  # lower bound of probabilities before their logarithm is taken
 
 
 class Learner(NamedTuple):
-  """Attributes:
-    fit: `(key, training_set) -> predict`; `predict` takes inputs [B, ...] in
-      model space to classes [B] int32, -1 for what is not finite.
-    name: for people.
-    random: whether the key matters when the set fixes no initialisation.
-    regression: whether it takes centred labels and no others; None for one
-      that looks only at which is largest.
-    recipe: how it is fitted, (name, value) pairs of a JSON document, where
-      there is something to say.
-    outputs: `training_set -> outputs` of what is fitted in closed form, and
-      `outputs` takes inputs [B, ...] to [B, K], the largest of which is
-      predicted: of a regression, or logarithms of probabilities. None where
-      there are none; those of networks are `trained.outputs_on`.
+  """A learner.
+
+  Attributes:
+    fit: `(key, training_set) -> predict`; `predict` maps inputs [B, ...] in
+      model space to classes [B] int32, with -1 if the outputs are not finite.
+    name: name for people.
+    random: whether the result depends on the key if the set fixes no
+      initialisation.
+    regression: whether it needs centred labels (True) or refuses them (False);
+      None if it reads only which label is largest.
+    recipe: how it is fitted, (name, value) pairs of a JSON document; () if
+      there is nothing to say.
+    outputs: `training_set -> outputs` of a learner in closed form. `outputs`
+      maps inputs [B, ...] to [B, K], the outputs of a regression or
+      log-probabilities; the largest one is predicted. None for learners
+      without; for networks see `trained.outputs_on`.
   """
 
   fit: Callable[[Array, TrainingSet], Predict]
@@ -51,14 +54,14 @@ class Learner(NamedTuple):
 
 @functools.cache
 def student(network: Network, recipe: Recipe | None = None) -> Learner:
-  """A network trained by a recipe, from theta_0 of the set or its own init.
+  """A network trained by a recipe, from the set's theta_0 or its own init.
 
   Args:
-    network: build it once; a new one compiles again.
+    network: the network; build it once, as a new one compiles again.
     recipe: `in_order()` by default.
 
   Returns:
-    A learner whose `fit` raises `ValueError` for a set with the fixed
+    A learner. Its `fit` raises `ValueError` if the set has the fixed
     initialisation of another network.
 
   Example:
@@ -83,17 +86,17 @@ def student(network: Network, recipe: Recipe | None = None) -> Learner:
 
 
 def classifier(network: Network, variables: PyTree) -> Predict:
-  """What a network with these variables predicts; see `classes_if_finite`."""
+  """Predicts classes by a network's outputs; see `classes_if_finite`."""
   return classes_if_finite(
       lambda inputs: network.apply(variables, inputs)[0], variables)
 
 
 def classes_if_finite(outputs: Predict, fitted: PyTree) -> Predict:
-  """Predicts classes [B] by outputs [B, K]; -1 if they have diverged.
+  """Predicts classes [B] by outputs [B, K]; -1 if these have diverged.
 
   Args:
-    outputs: `(inputs) -> [B, K]`, of what was fitted.
-    fitted: its weights.
+    outputs: `(inputs) -> [B, K]` of a fitted model.
+    fitted: the weights of that model.
   """
   leaves = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(fitted)]
   sound = jnp.array(leaves, bool).all()
@@ -111,8 +114,8 @@ def kernel_ridge(kernel_fn: Kernel, *, ridge: float = 1e-6) -> Learner:
   """Kernel ridge regression on centred labels; see `kernels.regression`.
 
   Args:
-    kernel_fn: build it once; a new one compiles again.
-    ridge: positive, in mean diagonals.
+    kernel_fn: the kernel; build it once, as a new one compiles again.
+    ridge: positive, in units of the mean of the kernel matrix's diagonal.
   """
   if not ridge > 0:
     raise ValueError(f"`ridge` must be positive; got {ridge}.")
@@ -139,13 +142,13 @@ def kernel_ridge(kernel_fn: Kernel, *, ridge: float = 1e-6) -> Learner:
 
 @functools.cache
 def nearest_neighbours(k: int = 1) -> Learner:
-  """Majority vote of the k nearest samples, Euclidean, on flattened inputs.
+  """Majority vote of the k nearest samples, by Euclidean distance.
 
-  Ties of distance and of votes go to the lowest class. Soft labels vote with
-  their largest entry.
+  Inputs are flattened. Ties of distance and of votes go to the lowest class. A
+  soft label votes for its largest entry.
 
   Args:
-    k: neighbours, at least 1 and at most M.
+    k: number of neighbours, at least 1 and at most M.
   """
   _check_neighbours(k)
 
@@ -175,13 +178,13 @@ def nearest_neighbours(k: int = 1) -> Learner:
 
 @functools.cache
 def soft_nearest_neighbours(k: int) -> Learner:
-  """The class that the k nearest samples' labels favour, by their nearness.
+  """The class that the labels of the k nearest samples favour, weighted.
 
-  See `neighbours.soft_predictions`; hard labels and k = 1 make it
-  `nearest_neighbours`.
+  Nearer samples have more weight; see `neighbours.soft_predictions`. With hard
+  labels and k = 1 this is `nearest_neighbours`.
 
   Args:
-    k: neighbours, at least 1; at most all M are asked.
+    k: number of neighbours, at least 1; if larger than M, all samples vote.
   """
   _check_neighbours(k)
 
@@ -212,7 +215,7 @@ def _check_neighbours(k: int) -> None:
 
 
 def fixes_initialisation(training_set: TrainingSet) -> bool:
-  """Whether the set carries theta_0."""
+  """Whether the set stores theta_0, a fixed initialisation."""
   return bool(jax.tree.leaves(training_set.initial))
 
 

@@ -1,4 +1,4 @@
-"""Numbers that summarise classifiers, and comparisons of sets.
+"""Metrics of classifiers, and comparisons of sets.
 
 r_M and d_A: Sucholutsky & Schonlau, "Soft-Label Dataset Distillation and Text
 Dataset Distillation", 2019, arXiv 1910.02551.
@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from distill_jax.types import Array
 
 
 class Accuracies:
-  """Mean and errors of the accuracies of a record that has them.
+  """Adds means and errors to a record that has accuracies.
 
-  They are `accuracy`, fractions [networks] or [sets, networks], `macro_f1` and
-  `diverged`: how many networks have weights or outputs that are not finite. In
-  accuracies these always say the first class.
+  The record has `accuracy`, fractions [networks] or [sets, networks];
+  `macro_f1`; and `diverged`, the number of networks whose weights or outputs
+  are not finite. Such networks count as always predicting the first class.
   """
 
   __slots__ = ()
@@ -45,7 +45,7 @@ class Accuracies:
     return float(_std(units) / np.sqrt(units.size))
 
   def summary(self) -> dict[str, Any]:
-    """As JSON; networks of one set follow each other in `per_network`."""
+    """As JSON; the networks of all sets are listed in `per_network`."""
     return {
         "mean": self.mean,
         "std": self.std,
@@ -74,13 +74,13 @@ def confusion_matrix(
 
 
 def accuracy(confusion: ArrayLike) -> np.ndarray:
-  """Share of right predictions, [..., K, K] -> [...]."""
+  """Share of correct predictions, [..., K, K] -> [...]."""
   confusion = np.asarray(confusion, np.float64)
   return np.trace(confusion, axis1=-2, axis2=-1) / confusion.sum((-2, -1))
 
 
 def class_accuracy(confusion: ArrayLike) -> np.ndarray:
-  """Accuracy per true class, [..., K, K] -> [..., K]; NaN for none of it."""
+  """Accuracy per true class, [..., K, K] -> [..., K]; NaN without samples."""
   confusion = np.asarray(confusion, np.float64)
   right = np.diagonal(confusion, axis1=-2, axis2=-1)
   total = confusion.sum(-1)
@@ -97,14 +97,17 @@ def macro_f1(confusion: ArrayLike) -> np.ndarray:
 
 
 def majority_rate(confusion: ArrayLike) -> np.ndarray:
-  """Accuracy of always saying the commonest class, [..., K, K] -> [...]."""
+  """Accuracy of always predicting the commonest class, [..., K, K] -> [...]."""
   confusion = np.asarray(confusion, np.float64)
   return confusion.sum(-1).max(-1) / confusion.sum((-2, -1))
 
 
 class Gain(NamedTuple):
-  """Attributes:
-    mean: fraction; positive where the distilled set is better.
+  """The gain of a distilled set over a baseline.
+
+  Attributes:
+    mean: difference of accuracies, a fraction; positive if the distilled set is
+      better.
     stderr: standard error of the mean; None for one network and one set.
   """
 
@@ -114,15 +117,16 @@ class Gain(NamedTuple):
 
 def gain_over(
     accuracy_of_set: ArrayLike, accuracy_of_baseline: ArrayLike) -> Gain:
-  """A distilled set against a baseline of several sets, on the same networks.
+  """Compares a distilled set with a baseline, network by network.
 
-  Networks and sets are crossed, so the variances of both means add up. Where
-  set and baseline were tested on other numbers of networks, these are not
-  paired.
+  The baseline has several sets. Networks and sets are crossed, so the variances
+  of both means add up. If set and baseline were tested on different numbers of
+  networks, the networks are not paired.
 
   Args:
-    accuracy_of_set: [R] fractions, network by network.
-    accuracy_of_baseline: [sets, R'] fractions, of the same first networks.
+    accuracy_of_set: [R] fractions, one per network.
+    accuracy_of_baseline: [sets, R'] fractions; network j is the same as in the
+      set's.
   """
   ours = np.asarray(accuracy_of_set, np.float64)
   baseline = np.asarray(accuracy_of_baseline, np.float64)
@@ -134,7 +138,7 @@ def gain_over(
       for means in (ours, by_network, baseline.mean(1))
       if len(means) > 1
   ]
-  mean = np.mean(accuracy_of_set) - baseline.mean()
+  mean = np.mean(np.asarray(accuracy_of_set)) - baseline.mean()
   return Gain(
       float(mean),
       float(np.sqrt(sum(variances))) if variances else None)
@@ -143,9 +147,9 @@ def gain_over(
 def distance_to_nearest(
     features: ArrayLike, classes: ArrayLike, of_set: ArrayLike,
     classes_of_set: ArrayLike) -> float:
-  """How far samples are from the nearest one of their class in a set.
+  """Mean distance of samples to the nearest sample of their class in a set.
 
-  Small where a set covers what the samples cover.
+  It is small if the set covers the same region as the samples.
 
   Args:
     features: [N, D] of the samples.
@@ -157,7 +161,7 @@ def distance_to_nearest(
     The mean Euclidean distance over samples, in the unit of the features.
 
   Raises:
-    ValueError: no class in common.
+    ValueError: there is no class in common.
   """
   from sklearn.neighbors import NearestNeighbors
 
@@ -180,7 +184,7 @@ def distillation_ratio(accuracy_of_set: ArrayLike, accuracy_of_all: float):
 
   Args:
     accuracy_of_set: fraction or array of fractions.
-    accuracy_of_all: fraction, positive; same network and test split.
+    accuracy_of_all: positive fraction, of the same network and test split.
   """
   _check_fractions(
       accuracy_of_set=accuracy_of_set, accuracy_of_all=accuracy_of_all)
@@ -193,11 +197,11 @@ def distillation_ratio(accuracy_of_set: ArrayLike, accuracy_of_all: float):
 def distillation_size(
     num_samples: Sequence[int], ratios: Sequence[float],
     percent: float) -> float:
-  """d_A = min { M : r_M >= A }; inf where no M of the sweep reaches A.
+  """d_A = min { M : r_M >= A }; inf if no M of the sweep reaches A.
 
   Args:
     num_samples: M of each set of the sweep, in any order.
-    ratios: r_M of each, percent.
+    ratios: r_M of each set, in percent.
     percent: A.
   """
   if len(num_samples) != len(ratios):

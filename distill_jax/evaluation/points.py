@@ -1,28 +1,28 @@
-"""The points of a sweep: what each says, side by side, and who is ahead."""
+"""The points of a sweep: their table, figure, and comparisons of lines."""
 
 import itertools
 
 from distill_jax.evaluation import baselines, metrics
 
-# The baselines of as many as lie along the axis, the nearest rival first.
+# The baselines with as many samples, bytes or bits; the nearest rival is first.
 BASELINES = {
     "samples": ("random_real",),
     "bytes": ("byte_matched_real",),
     "bits": ("byte_matched_quantised", "byte_matched_real")
 }
-# The field in which points must agree to be compared.
+# The field that must be equal in points that are compared.
 SAME = {"samples": "samples_per_class", "bytes": "bytes", "bits": "bits"}
 _OF_A_RUN = ("num_networks", "label_regime", "seed", "device", "seconds")
 
 
 def point(line: str, ipc: int, report: dict, against: str) -> dict:
-  """What table, figure and file say of a set, and of real data beside it.
+  """Collects what table, figure and file show of a set and of its baseline.
 
   Args:
-    line: what the legend calls its line.
+    line: name of the set's line in the legend.
     ipc: samples per class.
-    report: of its run.
-    against: of `BASELINES`.
+    report: report of the set's run.
+    against: a key of `BASELINES`.
   """
   size = dict(
       samples_per_class=ipc,
@@ -51,9 +51,9 @@ def point(line: str, ipc: int, report: dict, against: str) -> dict:
 
 
 def drawn(points: list[dict]) -> list[dict]:
-  """What the figure shows: the points, and each point of real data once.
+  """Returns the points of the figure: all sets, and each baseline once.
 
-  Real data have a line for each network that was trained on them.
+  Baselines have one line for each network that was trained on them.
   """
   real = [p["real"] for p in points if p["real"]]
   real += [other for p in points for other in p.get("beside", ())]
@@ -67,7 +67,7 @@ def drawn(points: list[dict]) -> list[dict]:
 
 
 def table(points: list[dict], against: str) -> str:
-  """A line for each point, its baseline beside it."""
+  """A text table with one line per point, and its baseline beside it."""
   width = max(len(p["label"]) for p in points) + 2
   head = (
       f"{'':<{width}}{'per class':>9}{'bytes':>12}{'accuracy %':>16}"
@@ -82,20 +82,22 @@ def table(points: list[dict], against: str) -> str:
 
 
 def title(against: str) -> str:
-  """Of the baseline that a table has beside each point."""
+  """The title of the baseline that a table shows beside each point."""
   return baselines.TITLES[BASELINES[against][0]]
 
 
 def comparisons(points: list[dict], against: str) -> dict[str, str]:
-  """What each line gains over each other one, on the same networks.
+  """Returns how much each line gains over each other line.
+
+  Networks are paired.
 
   Args:
-    points: as of `point`.
-    against: of `BASELINES`; compared are points of the same size along it,
-      which the same network judges.
+    points: results of `point`.
+    against: a key of `BASELINES`. Points are compared if they have the same
+      size on that axis and the same network.
 
   Returns:
-    "A over B by SIZE" -> "1: gain, 10: gain".
+    A dict: "A over B by SIZE" -> "1: gain, 10: gain".
   """
   size = SAME[against]
   lines = list(dict.fromkeys(p["label"] for p in points))
@@ -113,7 +115,7 @@ def comparisons(points: list[dict], against: str) -> dict[str, str]:
 
 
 def percent(accuracy: dict | None) -> str:
-  """Mean ± standard deviation, where there is one; "-" for None."""
+  """Mean ± standard deviation in percent, if there is one; "-" for None."""
   if accuracy is None:
     return "-"
   mean, std = (f"{100 * accuracy[part]:.2f}" for part in ("mean", "std"))
@@ -121,11 +123,11 @@ def percent(accuracy: dict | None) -> str:
 
 
 def gain(mean: float, stderr: float | None) -> str:
-  """Percent points ± their standard error, where it is known."""
+  """Percentage points ± their standard error, if it is known."""
   known = "" if stderr is None else f" ± {100 * stderr:.2f}"
   return f"{100 * mean:+.2f}{known}"
 
 
 def minutes(seconds: float) -> str:
-  """As a table says how long something took."""
+  """A duration as the table shows it."""
   return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"

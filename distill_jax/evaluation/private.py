@@ -1,14 +1,14 @@
 """DP-SGD as a recipe: training with differential privacy.
 
 Abadi et al., "Deep Learning with Differential Privacy", 2016, arXiv 1607.00133,
-algorithm 1. In each step every sample is taken with the same probability q,
-independently of the others (Poisson sampling, which the accounting assumes);
-the gradient of each one taken is shortened to length C:
+algorithm 1. In each step every sample is drawn with the same probability q,
+independently of the others (Poisson sampling, which the accounting assumes).
+The gradient of each drawn sample is clipped to length C:
 
     g = ( sum_i g_i min(1, C / |g_i|) + N(0, sigma^2 C^2 I) ) / (q N)
 
-The recipe only adds noise. Which guarantee this gives follows from q, the
-number of steps and sigma: see `applications.accounting`.
+The recipe only adds the noise. The privacy guarantee follows from q, the number
+of steps and sigma; see `applications.accounting`.
 """
 
 import functools
@@ -22,7 +22,7 @@ from distill_jax.inner_loop import keeps_statistics
 from distill_jax.labels import cross_entropy
 from distill_jax.types import TrainingSet
 
-RARE = 1e-15  # probability, in a step, of more samples than there is room for
+RARE = 1e-15  # probability that a step draws more samples than fit
 
 
 @functools.cache
@@ -34,18 +34,19 @@ def dp_sgd(
     clip_norm: float = 1.0,
     step_size: float = 1.0,
     momentum: float = 0.0) -> Recipe:
-  """SGD on shortened gradients of single samples, with Gaussian noise.
+  """SGD on clipped gradients of single samples, with Gaussian noise.
 
-  Networks that keep statistics of a batch are refused, as these would tell of
-  its samples without noise.
+  Networks with batch statistics are refused, because these statistics would
+  reveal something about the samples without noise.
 
   Args:
-    num_steps: T, updates.
-    noise_multiplier: sigma, the standard deviation of the noise over
+    num_steps: T, number of updates.
+    noise_multiplier: sigma, the standard deviation of the noise divided by
       `clip_norm`; positive.
-    batch_size: q N, samples of a step on average; at most the set.
-    clip_norm: C, the longest gradient of one sample; positive.
-    step_size: constant, positive.
+    batch_size: q N, mean number of samples per step; at most the size of the
+      set.
+    clip_norm: C, largest norm of the gradient of one sample; positive.
+    step_size: constant step size, positive.
     momentum: in [0, 1).
   """
   check_counts(num_steps=num_steps, batch_size=batch_size)
@@ -66,7 +67,7 @@ def dp_sgd(
     rate = min(1.0, batch_size / size)
     room = capacity(size, rate)
     k_noise, k_steps = jax.random.split(key)
-    # `room` gradients are averaged, of which q N count on average.
+    # The mean is over `room` gradients, of which q N are not zero on average.
     optimizer = optax.chain(
         optax.contrib.differentially_private_aggregate(
             clip_norm, noise_multiplier, k_noise),
@@ -110,7 +111,7 @@ def dp_sgd(
 
 
 def capacity(size: int, rate: float) -> int:
-  """Samples of a step that there is room for: more come less often than RARE.
+  """Number of samples per step to make room for; see `RARE`.
 
   Args:
     size: N.

@@ -1,14 +1,14 @@
-"""A linear probe as a learner, on features.
+"""The linear probe, a learner on features.
 
-Ridge regression with a linear kernel (`kernels.regression`) about a mean:
+Ridge regression with a linear kernel (`kernels.regression`) on centred inputs:
 
     W = Z' (Z Z' + lam I)^-1 Y = (Z' Z + lam I)^-1 Z' Y,
     f(z) = (z - m)' W + offset,
 
-the rows of Z and Y being sqrt(w_i) times z_i - m and y_i - offset. A set of
-`probe_set.ProbeSet` brings m, the offset, the weights and lam along, of which
-`learners.kernel_ridge` and a kernel `k(x1, x2)` know nothing; on a plain set
-this is that learner with `k = (x1 - m)' (x2 - m)` on labels less their mean.
+where the rows of Z and Y are sqrt(w_i) times z_i - m and y_i - offset. A
+`probe_set.ProbeSet` stores m, the offset, the weights and lam. On a plain set,
+this learner equals `learners.kernel_ridge` with the kernel `k = (x1 - m)' (x2 -
+m)` on labels minus their mean.
 """
 
 import functools
@@ -23,14 +23,15 @@ from distill_jax.types import TrainingSet
 
 @functools.cache
 def linear_probe(ridge: float = 1e-3) -> Learner:
-  """Ridge regression on flattened inputs, as the set says or else by `ridge`.
+  """Ridge regression on flattened inputs, with the set's own ridge if stored.
 
   Args:
-    ridge: of sets that bring none along, in mean diagonals of their Gram
-      matrix; positive. Such sets are centred by their own means.
+    ridge: ridge for sets that store none, in units of the mean of their Gram
+      matrix's diagonal; positive. Such sets are centred by their own means.
 
   Returns:
-    A learner for centred labels; in float64 where JAX has it switched on.
+    A learner for centred labels; it computes in float64 if JAX has it switched
+    on.
   """
   if not ridge > 0:
     raise ValueError(f"`ridge` must be positive; got {ridge}.")
@@ -50,7 +51,7 @@ def linear_probe(ridge: float = 1e-3) -> Learner:
     if len(z) <= z.shape[1]:
       weights = regression.product(
           z.T, regression.solve(regression.product(z, z.T), y, ridge=relative))
-    else:  # more points than features, hence a singular Z Z'
+    else:  # with more points than features, Z Z' is singular
       weights = regression.solve(
           regression.product(z.T, z),
           regression.product(z.T, y),
@@ -73,5 +74,5 @@ def linear_probe(ridge: float = 1e-3) -> Learner:
 
 
 def _own(extra):
-  """How a set asks to be fitted, or None."""
+  """The way of fitting that a set stores, or None."""
   return extra.get("probe") if isinstance(extra, Mapping) else None

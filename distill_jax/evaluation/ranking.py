@@ -1,12 +1,12 @@
-"""How alike two rankings are, and what choosing by one of them costs.
+"""Compares two rankings, and measures what choosing by one of them costs.
 
-Spearman's rho and Kendall's tau-b with bootstrap intervals, both with ties; the
-same over the best k alone, as papers on condensed proxies report it (Zhao et
-al., "Dataset Condensation with Gradient Matching", 2020, arXiv 2006.05929; Du
-et al., "Minimizing the Accumulated Trajectory Error", 2022, arXiv 2211.11004,
-top 5, 10 and 20); and regret. Papers do not say which accuracy decides who is
-among the best k, so that is an argument. Of five candidates rho has at most 21
-different values: read its interval.
+Spearman's rho and Kendall's tau-b, with ties and bootstrap intervals; the same
+over the best k only, as papers on condensed proxies report it (Zhao et al.,
+"Dataset Condensation with Gradient Matching", 2020, arXiv 2006.05929; Du et
+al., "Minimizing the Accumulated Trajectory Error", 2022, arXiv 2211.11004, top
+5, 10 and 20); and regret. Papers do not say which accuracy defines the best k,
+so this is an argument. With five candidates, rho has at most 21 different
+values, so read its interval.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,14 +14,14 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from distill_jax.choices import one_of
 from distill_jax.errors import ConfigError, shown
 from distill_jax.keys import check_key
 from distill_jax.types import Array
 
-_LEAST = 3  # candidates that a correlation is given for
+_LEAST = 3  # least number of candidates for a correlation
 
 
 def ranks(values: ArrayLike) -> np.ndarray:
@@ -32,11 +32,11 @@ def ranks(values: ArrayLike) -> np.ndarray:
 
 
 def spearman(a: ArrayLike, b: ArrayLike) -> float:
-  """Spearman's rho: the correlation of the ranks; NaN for a constant.
+  """Spearman's rho: the correlation of ranks; NaN if one row is constant.
 
   Args:
     a: [n] numbers.
-    b: [n], of the same things.
+    b: [n] numbers, of the same candidates.
 
   Example:
     rho = spearman([1, 2, 3], [1, 3, 2])  # 0.5
@@ -47,13 +47,13 @@ def spearman(a: ArrayLike, b: ArrayLike) -> float:
 
 
 def kendall(a: ArrayLike, b: ArrayLike) -> float:
-  """Kendall's tau-b; NaN for a constant.
+  """Kendall's tau-b; NaN if one row is constant.
 
       (agreeing - disagreeing pairs) / sqrt(pairs not tied in a * in b)
 
   Args:
     a: [n] numbers.
-    b: [n], of the same things.
+    b: [n] numbers, of the same candidates.
   """
   x, y = (np.sign(values[:, None] - values) for values in _pair(a, b))
   scale = np.sqrt(np.abs(x).sum() * np.abs(y).sum())
@@ -68,18 +68,18 @@ def interval(
     *,
     num_resamples: int = 2_000,
     level: float = 0.95) -> tuple[float, float]:
-  """The percentile bootstrap interval of a statistic of pairs.
+  """Percentile bootstrap interval of a statistic of pairs.
 
   Args:
     key: consumed.
-    statistic: `([n], [n]) -> number`; resamples where it is NaN are left out.
+    statistic: `([n], [n]) -> number`; resamples with a NaN are left out.
     a: [n] numbers.
-    b: [n], of the same things.
+    b: [n] numbers, of the same candidates.
     num_resamples: at least 1.
-    level: in (0, 1).
+    level: confidence level, in (0, 1).
 
   Returns:
-    Its ends; NaN where no resample has a value.
+    The two ends; NaN if no resample has a value.
   """
   check_key(key)
   a, b = _pair(a, b)
@@ -98,18 +98,18 @@ def interval(
 
 
 def top(scores: ArrayLike, k: int) -> np.ndarray:
-  """[k] int, the places of the k highest; of equal ones the earlier first."""
+  """[k] int, indices of the k highest scores; of equal ones, the first."""
   return np.argsort(-np.asarray(scores, np.float64), kind="stable")[:k]
 
 
 def regret(proxy: ArrayLike, full: ArrayLike, k: int = 1) -> float:
-  """What a choice by proxy loses: the best of all less the best of its top k.
+  """What a choice by proxy loses: the best score minus the best of its top k.
 
   Args:
-    proxy: [n] scores that are chosen by.
+    proxy: [n] scores of the proxy.
     full: [n] scores that count.
-    k: at least 1, candidates that the proxy hands on, of which `full` then
-      chooses one.
+    k: number of candidates that the proxy selects, at least 1; `full` then
+      chooses the best of them.
   """
   proxy, full = _pair(proxy, full)
   if k < 1:
@@ -118,10 +118,10 @@ def regret(proxy: ArrayLike, full: ArrayLike, k: int = 1) -> float:
 
 
 def check_top(topk: Sequence[int], topk_by: str) -> None:
-  """Refuses settings of `agreement`, before what is ranked is measured.
+  """Refuses settings of `agreement` before the candidates are measured.
 
   Raises:
-    ConfigError: another `topk_by`, or numbers below 1.
+    ConfigError: an unknown `topk_by`, or a number below 1.
   """
   one_of(("full", "proxy"), "topk_by", topk_by)
   if not all(isinstance(k, int | np.integer) and k >= 1 for k in topk):
@@ -138,30 +138,30 @@ def agreement(
     topk: Sequence[int] = (5, 10, 20),
     topk_by: str = "full",
     num_resamples: int = 2_000) -> dict[str, Any]:
-  """Everything that is reported of a proxy, as JSON.
+  """Computes everything that is reported of a proxy, as JSON.
 
   Args:
-    key: of the bootstrap; consumed.
-    proxy: [n] scores of the candidates on a proxy.
-    full: [n] their scores on all data.
-    topk: numbers of candidates, those beyond n are left out.
-    topk_by: "full" or "proxy", the scores that say which are the top.
-    num_resamples: of each interval.
+    key: key of the bootstrap; consumed.
+    proxy: [n] scores of the candidates on the proxy.
+    full: [n] scores of the candidates on all data.
+    topk: numbers of best candidates; those above n are left out.
+    topk_by: "full" or "proxy", the scores that define the best candidates.
+    num_resamples: resamples of each interval.
 
   Returns:
     `spearman`, `kendall` and `top` {k: Spearman's}, each `{value, low, high}`
-    with None for what is not defined; `regret`, `regret_at_5`, and
-    `regret_by_chance`, of a candidate drawn at random on average.
+    with None where undefined; `regret`, `regret_at_5`, and `regret_by_chance`,
+    the mean regret of a random candidate.
 
   Raises:
-    ConfigError: another `topk_by`, or numbers below 1.
+    ConfigError: an unknown `topk_by`, or a number below 1.
   """
   check_key(key)
   check_top(topk, topk_by)
   proxy, full = _pair(proxy, full)
   k_rho, k_tau, *k_top = jax.random.split(key, 2 + len(topk))
 
-  def with_interval(key, statistic, rows=slice(None)):
+  def with_interval(key, statistic, rows: Any = slice(None)):
     pair = proxy[rows], full[rows]
     if len(pair[0]) < _LEAST:
       return dict(value=None, low=None, high=None)

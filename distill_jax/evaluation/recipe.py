@@ -1,4 +1,4 @@
-"""The record of a recipe; `recipes` has those that are known by name."""
+"""The record of a recipe; `recipes` lists the recipes that have a name."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,11 +7,14 @@ from distill_jax.types import PyTree
 
 
 class Recipe(NamedTuple):
-  """Attributes:
-    name: under which `from_spec` finds it.
+  """How a network is trained on a set.
+
+  Attributes:
+    name: name by which `from_spec` finds it.
     train: `(key, network, variables, training_set) -> variables`.
-    settings: (name, value) pairs, JSON values, all that `train` depends on.
-    regression: whether it takes centred labels, and no others.
+    settings: (name, value) pairs of JSON values; `train` depends on nothing
+      else.
+    regression: whether it needs centred labels, and refuses others.
   """
 
   name: str
@@ -36,7 +39,7 @@ def check_counts(**counts: int) -> None:
 
 def check_rule(
     step_size: float, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
-  """Refuses what no update can be made with."""
+  """Refuses settings out of the range of an update rule."""
   if not step_size > 0:
     raise ValueError(f"`step_size` must be positive; got {step_size}.")
   if not 0 <= momentum < 1:

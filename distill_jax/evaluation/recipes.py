@@ -1,31 +1,33 @@
-"""Recipes that count epochs, and all recipes by name; see also `updates`.
+"""Recipes that count epochs, and all recipes by name; see `update_recipes`.
 
 A recipe says how a network is trained on a given set. It is part of a result:
-the same set gives other accuracies under another one, so a saved set names its
-recipe as a small JSON document (`Recipe.spec`), which `from_spec` turns back
-into functions.
+the same set gives other accuracies under another recipe. A saved set therefore
+names its recipe as a small JSON document (`Recipe.spec`), and `from_spec` turns
+this document back into functions.
 
   in_order   the steps of the set, in their order, with its own step sizes
-  dc, dsa,   SGD with momentum for a number of epochs, ten times slower in their
-  cafe       second half; dsa augments every batch
-  idc        SGD with momentum on small batches, augmented and cut-mixed, five
-             times slower twice towards the end
+  dc, dsa,   SGD with momentum for a number of epochs, with a tenth of the step
+  cafe       size in the second half; dsa augments every batch
+  idc        SGD with momentum on small batches with augmentation and CutMix;
+  the
+             step size falls to a fifth twice towards the end
   mtt, datm  as dsa, with the step size that the set has learned
-  adam       Adam for a number of epochs, as for a set of any size
+  adam       Adam for a number of epochs, for a set of any size
   rat_bptt   Adam for a number of updates
-  frepo, kip regression on centred labels, Adam and SGD for so many updates
+  frepo, kip regression on centred labels by Adam or SGD, for a number of
+  updates
   converged  SGD with momentum at one step size until the loss on the set is
              small
   dp_sgd     SGD with differential privacy, see `private`
   views      AdamW on seeded views of the set that a teacher has labelled
-  untrained  nothing: the accuracy before any step
+  untrained  no training: the accuracy before any step
 
-Factories are memoised, so that asking twice for a recipe compiles once.
+Factories are memoised, so that asking twice for a recipe compiles only once.
 """
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -46,7 +48,7 @@ from distill_jax.types import TrainingSet
 
 @functools.cache
 def in_order(momentum: float = 0.0) -> Recipe:
-  """The steps of the set in their order, with its step sizes.
+  """Takes the steps of the set in their order, with the set's step sizes.
 
   Args:
     momentum: in [0, 1); 0 is plain gradient descent.
@@ -70,13 +72,13 @@ def in_order(momentum: float = 0.0) -> Recipe:
 
 def _by_epochs(name: str, make_train: Callable, doc: str,
                **defaults) -> Callable[..., Recipe]:
-  """A memoised factory of recipes: `name(num_epochs, *, other settings)`.
+  """Makes a memoised factory of recipes: `name(num_epochs, *, settings)`.
 
   Args:
-    name: of the recipe.
-    make_train: from the settings to `Recipe.train`.
-    doc: what distinguishes the recipe, its paper first.
-    **defaults: of all settings.
+    name: name of the recipe.
+    make_train: makes `Recipe.train` from the settings.
+    doc: what distinguishes the recipe, and its paper.
+    **defaults: defaults of all settings.
   """
   kind = inspect.Parameter
   first, *others = (
@@ -107,10 +109,10 @@ _MEANING = {
     "num_epochs": "E, at least 1.",
     "strategy": "see `augmentation`; leave out flip for digits.",
     "mix": "share of batches that CutMix mixes.",
-    "step_size": "the first, positive.",
+    "step_size": "initial step size, positive.",
     "momentum": "in [0, 1).",
-    "weight_decay": "added to the gradient, times the weights.",
-    "batch_size": "of shuffled batches; the last holds what is left over."
+    "weight_decay": "this times the weights is added to the gradient.",
+    "batch_size": "size of shuffled batches; the last one may be smaller."
 }
 _SGD = dict(step_size=0.01, momentum=0.9, weight_decay=5e-4)
 _DSA = "color_crop_cutout_flip_scale_rotate"
@@ -122,12 +124,12 @@ def _sgd(step_size, momentum, weight_decay) -> optax.GradientTransformation:
 
 
 def _halves(name: str, augment: Callable | None, learned: bool = False):
-  """SGD in two halves, the second ten times slower, its momentum anew.
+  """SGD in two halves; the second restarts with a tenth of the step size.
 
   Args:
-    name: of the recipe, for messages.
-    augment: from a strategy to an augmentation.
-    learned: whether the set's own step size is taken, where it has one.
+    name: name of the recipe, for messages.
+    augment: makes an augmentation of a strategy.
+    learned: whether the set's own step size is used, if it has one.
   """
 
   def make_train(
@@ -169,7 +171,7 @@ def _halves(name: str, augment: Callable | None, learned: bool = False):
 
 def _thirds(
     num_epochs, strategy, mix, step_size, momentum, weight_decay, batch_size):
-  """SGD, five times slower from 2/3 on and again from 5/6 on."""
+  """SGD whose step size falls to a fifth at 2/3, and again at 5/6."""
   augmentation = augmentations.idc(strategy) if strategy else None
   mixing = cutmix(mix) if mix else None
 
@@ -202,9 +204,9 @@ dc = _by_epochs(
     """The recipe of gradient matching.
 
   Zhao, Mopuri & Bilen, "Dataset Condensation with Gradient Matching", 2020,
-  arXiv 2006.05929. As in the published code there are E + 1 epochs, and after
-  epoch E // 2 + 1 the step size falls to a tenth and momentum starts anew. It
-  augments MNIST alone, and has 1,000 epochs there.""",
+  arXiv 2006.05929. As in the published code there are E + 1 epochs; after epoch
+  E // 2 + 1 the step size falls to a tenth and the momentum is reset. The
+  published code augments only MNIST, and trains 1,000 epochs there.""",
     num_epochs=300,
     strategy="",
     **_SGD,
@@ -212,7 +214,7 @@ dc = _by_epochs(
 dsa = _by_epochs(
     "dsa",
     _halves("dsa", augmentations.dsa),
-    """As `dc`, with DSA's augmentation of every batch, one draw an image.
+    """As `dc`, with DSA's augmentation of every batch, drawn per image.
 
   Zhao & Bilen, "Dataset Condensation with Differentiable Siamese
   Augmentation", 2021, arXiv 2102.08259.""",
@@ -236,7 +238,7 @@ mtt = _by_epochs(
     """As `dsa`, with the one step size that the set has learned.
 
   Cazenavette et al., "Dataset Distillation by Matching Training Trajectories",
-  2022, arXiv 2203.11932. `step_size` is for sets that have none.""",
+  2022, arXiv 2203.11932. `step_size` is used for sets that have none.""",
     num_epochs=1_000,
     strategy=_DSA,
     **_SGD,
@@ -275,18 +277,18 @@ def adam(
     step_size: float = 1e-3,
     weight_decay: float = 1e-4,
     batch_size: int = 50) -> Recipe:
-  """Adam at one step size, on shuffled batches of a set of any size.
+  """Adam at a constant step size, on shuffled batches of a set of any size.
 
-  The server of Song et al., "Federated Learning via Decentralized Dataset
-  Distillation in Resource-Constrained Edge Environments", 2022, arXiv
-  2208.11311, with the settings of its public code.
+  It is the server's training in Song et al., "Federated Learning via
+  Decentralized Dataset Distillation in Resource-Constrained Edge Environments",
+  2022, arXiv 2208.11311, with the settings of its public code.
 
   Args:
     num_epochs: E, at least 1.
     strategy: see `augmentation`; none by default.
-    step_size: constant, positive.
-    weight_decay: added to the gradient, times the weights.
-    batch_size: of shuffled batches; the last holds what is left over.
+    step_size: constant step size, positive.
+    weight_decay: this times the weights is added to the gradient.
+    batch_size: size of shuffled batches; the last one may be smaller.
   """
   check_counts(num_epochs=num_epochs, batch_size=batch_size)
   check_rule(step_size, weight_decay=weight_decay)
@@ -322,15 +324,16 @@ def converged(
     weight_decay: float = 5e-4,
     batch_size: int = 256,
     tolerance: float = 0.01) -> Recipe:
-  """SGD on the set until its loss is small; order and step sizes are unused.
+  """SGD on the set until its loss is small; ignores order and step sizes.
 
   Args:
-    num_steps: at most; soft labels, whose loss stays large, take them all.
-    step_size: constant, positive.
+    num_steps: maximal number of steps. Soft labels, whose loss stays large,
+      take all of them.
+    step_size: constant step size, positive.
     momentum: in [0, 1).
-    weight_decay: added to the gradient, times the weights.
+    weight_decay: this times the weights is added to the gradient.
     batch_size: a larger set is trained in random batches of this size.
-    tolerance: training stops once the loss of a batch is below it.
+    tolerance: training stops once the loss of a batch is below this.
   """
   check_counts(num_steps=num_steps, batch_size=batch_size)
   check_rule(step_size, momentum, weight_decay)
@@ -372,7 +375,7 @@ def converged(
 
 @functools.cache
 def untrained() -> Recipe:
-  """No training: with the same key, the networks before their first step."""
+  """No training; with the same key, the networks before their first step."""
 
   def train(key, network, variables, training_set):
     del key, network, training_set
@@ -400,12 +403,12 @@ RECIPES = {
 }
 
 
-def from_spec(spec: dict[str, Any]) -> Recipe:
-  """The recipe of a JSON document; settings left out take their defaults.
+def from_spec(spec: Mapping[str, Any]) -> Recipe:
+  """Makes the recipe of a JSON document; missing settings take their defaults.
 
   Raises:
-    ValueError: an unknown name, a setting that the recipe does not have, or one
-      of the wrong kind.
+    ValueError: an unknown name, a setting that the recipe does not have, or a
+      value of a wrong type.
   """
   settings = dict(spec)
   name = settings.pop("name", None)
@@ -422,17 +425,17 @@ def from_spec(spec: dict[str, Any]) -> Recipe:
   return RECIPES[name](**settings)
 
 
-# A saved set's recipe can be built; see `schema`.
+# Lets `schema` check that the recipe of a saved set can be built.
 schema.RECIPES.update(dict.fromkeys(RECIPES, from_spec))
 
 
 def hard_labels(
     training_set: TrainingSet, *, centred: bool = False) -> TrainingSet:
-  """The set with each label row replaced by the one-hot row of its class.
+  """Returns the set with each label row replaced by a hard label.
 
   Args:
-    training_set: any.
-    centred: whether its labels are, and the new ones shall be.
+    training_set: any set.
+    centred: whether its labels are centred; the new ones are then centred too.
   """
   labels = training_set.samples.labels
   rows = hardened(labels, centred=centred)

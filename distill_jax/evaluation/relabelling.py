@@ -1,4 +1,4 @@
-"""Labels of views for other samples, by the teacher that a set keeps."""
+"""Labels of views for other samples, by the teacher that a set stores."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,11 +13,12 @@ from distill_jax.types import Array, Network, PyTree
 
 
 class Relabelling(NamedTuple):
-  """Attributes:
-    relabel: `(inputs [M, ...]) -> logits [views, P, K]`, of the views of the
-      set.
-    teacher: variables.
-    num_views: that are labelled.
+  """How to label other samples like those of a set.
+
+  Attributes:
+    relabel: `(inputs [M, ...]) -> logits [views, P, K]`, for the set's views.
+    teacher: variables of the teacher.
+    num_views: number of views that are labelled.
   """
 
   relabel: Callable[[Array], Array]
@@ -26,12 +27,12 @@ class Relabelling(NamedTuple):
 
 
 def relabelling_of(artifact: Artifact, student) -> Relabelling | None:
-  """How other samples are labelled as the set is; None if no teacher fits.
+  """Returns how to label other samples as in a set; None if no teacher fits.
 
   Args:
     artifact: the set.
-    student: the network that is trained on it; the teacher is of the same
-      architecture where the set does not name another.
+    student: the network that is trained on the set. It is also the teacher's
+      architecture, unless the set names another.
   """
   if "teacher" not in (artifact.views or ()):
     return None

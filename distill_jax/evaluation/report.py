@@ -18,6 +18,7 @@ from distill_jax.evaluation.full_data import FullData
 from distill_jax.labels import classes_of_labels, uncentred
 
 SCHEMA_VERSION = 1
+MOST_CLASSES = 100  # of a confusion matrix in a report
 
 
 class Transfer(NamedTuple):
@@ -94,7 +95,9 @@ def report_dict(
     command: str = "") -> Evaluation:
   """Everything a result must say, ready for `json.dump`.
 
-  Accuracies are fractions of 1, `ratio` is percent.
+  Accuracies are fractions of 1, `ratio` is percent. `confusion` [K, K] counts
+  test samples by true (row) and predicted class, summed over the networks of
+  `accuracy`; it is there for up to 100 classes.
 
   Args:
     measured: of the set.
@@ -126,6 +129,8 @@ def report_dict(
       device=environment.device(),
       versions=environment.versions(),
       command=command)
+  if report.confusion.shape[-1] <= MOST_CLASSES:
+    document["confusion"] = report.confusion.sum(0).tolist()
   if artifact.quantisation:
     document["quantisation"] = dict(artifact.quantisation)
   if artifact.provenance.get("findings"):
@@ -165,9 +170,61 @@ def _classes_in(artifact: Artifact) -> int:
 
 # The set changed in one thing.
 _VARIANTS = {
-    "hard_label_accuracy": "  with hard labels",
-    "snapped_accuracy": "  as its nearest words"
+    "hard_label_accuracy": "with hard labels",
+    "snapped_accuracy": "as its nearest words"
 }
+
+
+class Row(NamedTuple):
+  """A row of the table: the set, the set changed in one thing, or a baseline.
+
+  Attributes:
+    title: what networks were trained on.
+    mean: accuracy, a fraction, as all below.
+    std: over networks and sets; None for one network.
+    stderr: of the mean; None for one network.
+    macro_f1: None where it is unknown.
+    num_networks: trained on each of
+    num_sets: so many sets.
+    step_size: of training; "learned", or "-" where there is none.
+    gain: of the distilled set over this row; None for the set.
+    gain_stderr: of the gain; None where it is unknown.
+    is_variant: whether it is the set changed in one thing.
+  """
+
+  title: str
+  mean: float
+  std: float | None
+  stderr: float | None
+  macro_f1: float | None
+  num_networks: int
+  num_sets: int
+  step_size: str
+  gain: float | None = None
+  gain_stderr: float | None = None
+  is_variant: bool = False
+
+
+def rows(report: Mapping[str, Any]) -> list[Row]:
+  """The set, its variants and its baselines, as the table has them.
+
+  Args:
+    report: of `report_dict`.
+  """
+  best = report["accuracy"]["mean"]
+  own = "learned" if report["num_inner_steps"] else "-"
+  found = [_row("distilled set", report["accuracy"], own)]
+  for field, title in _VARIANTS.items():
+    if field in report:
+      row = _row(title, report[field], own)
+      found.append(row._replace(gain=best - row.mean, is_variant=True))
+  for name, entry in report["baselines"].items():
+    step_size = entry["step_size"]
+    step_size = "-" if step_size is None else f"{step_size:g}"
+    row = _row(TITLES.get(name, name), entry, step_size)
+    error = entry.get("gain", {}).get("stderr")
+    found.append(row._replace(gain=best - row.mean, gain_stderr=error))
+  return found
 
 
 def table(report: dict[str, Any]) -> str:
@@ -176,23 +233,19 @@ def table(report: dict[str, Any]) -> str:
   Args:
     report: of `report_dict`.
   """
-  best = report["accuracy"]["mean"]
-  own = "learned" if report["num_inner_steps"] else "-"
-  rows = [_row("distilled set", report["accuracy"], own, None)]
-  for field, title in _VARIANTS.items():
-    if field in report:
-      rows.append(_row(title, report[field], own, best))
-  for name, entry in report["baselines"].items():
-    step_size = entry["step_size"]
-    step_size = "-" if step_size is None else f"{step_size:g}"
-    label = TITLES.get(name, name)
-    rows.append(_row(label, entry, step_size, best))
   head = (
       f"{'':<22}{'accuracy %':>10}{'std':>6}{'stderr':>7}{'F1 %':>7}"
       f"{'nets x sets':>12}{'step':>8}{'gain':>8}")
   rule = "-" * len(head)
-  lines = [*_heading(report, len(head)), rule, head, rule, *rows, rule]
-  return "\n".join(lines + _footer(report))
+  lines = [*map(_line, rows(report))]
+  lines = [*_heading(report, len(head)), rule, head, rule, *lines, rule]
+  below = notes(report)
+  below[:2] = ["    ".join(below[:2])]
+  if "bits_per_class" in report:
+    below.append(_stored(report))
+  for text in (*below, *columns.lines(report), diverged(report), LEGEND):
+    lines += textwrap.wrap(text, 80)
+  return "\n".join(lines)
 
 
 def transfer_table(report: dict[str, Any]) -> str:
@@ -259,7 +312,7 @@ def _heading(report, width):
   return textwrap.wrap(", ".join(parts), width)
 
 
-_LEGEND = (
+LEGEND = (
     "std: standard deviation over networks and sets; stderr: standard error of "
     "the mean; F1: mean over classes, then over networks; nets x sets: "
     "networks trained on each of so many sets; step: step size of training; "
@@ -267,31 +320,36 @@ _LEGEND = (
     "accuracy on the samples that networks were trained on")
 
 
-def _footer(report):
-  lines = [
-      f"always the commonest class: {100 * report['majority_rate']:.2f}"
-      f"    on the set itself: {100 * report['accuracy_on_set']:.2f}"
+def notes(report: Mapping[str, Any]) -> list[str]:
+  """What accuracies are to be compared with, a text each.
+
+  Args:
+    report: of `report_dict`.
+  """
+  found = [
+      f"always the commonest class: {100 * report['majority_rate']:.2f}",
+      f"on the set itself: {100 * report['accuracy_on_set']:.2f}"
   ]
   if "ratio" in report:
     f1 = report.get("full_data_macro_f1")
     f1 = "" if f1 is None else f" (F1 {100 * f1:.2f})"
-    lines.append(
+    found.append(
         f"all data: {100 * report['full_data_accuracy']:.2f}{f1}, of which the "
         f"set keeps {report['ratio']:.1f} %")
   for name, entry in report.get("references", {}).items():
-    lines.append(
+    found.append(
         f"{name} on all data: {100 * entry['accuracy']:.2f} "
         f"(F1 {100 * entry['macro_f1']:.2f})")
   splits = {b["selected_on"] for b in report["baselines"].values()} - {None}
   if splits:
-    lines.append(
+    found.append(
         f"step sizes of baselines chosen on {' and '.join(sorted(splits))}")
-  if "bits_per_class" in report:
-    lines += textwrap.wrap(_stored(report), 80)
-  for line in columns.lines(report):
-    lines += textwrap.wrap(line, 80)
-  lines += textwrap.wrap(_diverged(_entries(report)), 80)
-  return lines + textwrap.wrap(_LEGEND, 80)
+  return found
+
+
+def diverged(report: Mapping[str, Any]) -> str:
+  """A line about networks that are not finite; "" where all are."""
+  return _diverged(_entries(report))
 
 
 def _stored(report) -> str:
@@ -307,11 +365,9 @@ def _stored(report) -> str:
 
 def _entries(report) -> dict[str, Mapping]:
   """What was measured of networks, by its title in the table."""
-  named = {"distilled set": report["accuracy"]}
+  named: dict[Any, Any] = {"distilled set": report["accuracy"]}
   named |= {
-      t.strip(): report[field]
-      for field, t in _VARIANTS.items()
-      if field in report
+      t: report[field] for field, t in _VARIANTS.items() if field in report
   }
   for name, entry in report["baselines"].items():
     named[TITLES.get(name, name)] = entry
@@ -333,20 +389,25 @@ def _diverged(entries: Mapping[str, Mapping]) -> str:
       "not finite; they count as always saying the first class.")
 
 
-def _row(name, entry, step_size, best):
-  gain = ""
-  if best is not None:
-    gain = f"{100 * (best - entry['mean']):+.2f}"
-  counts = f"{entry.get('num_networks', len(entry['per_network']))} x " + str(
-      entry.get("num_sets", 1))
-  std = stderr = "-"
-  if len(entry["per_network"]) > 1:
-    std, stderr = f"{100 * entry['std']:.2f}", f"{100 * entry['stderr']:.2f}"
-  f1 = entry.get("macro_f1")
-  f1 = "-" if f1 is None else f"{100 * f1:.2f}"
+def _row(title: str, entry: Mapping[str, Any], step_size: str) -> Row:
+  several = len(entry["per_network"]) > 1
+  return Row(
+      title, entry["mean"], entry["std"] if several else None,
+      entry["stderr"] if several else None, entry.get("macro_f1"),
+      entry.get("num_networks", len(entry["per_network"])),
+      entry.get("num_sets", 1), step_size)
+
+
+def _line(row: Row) -> str:
+  title = f"{'  ' * row.is_variant}{row.title}"
+  f1 = "-" if row.macro_f1 is None else f"{100 * row.macro_f1:.2f}"
+  std = "-" if row.std is None else f"{100 * row.std:.2f}"
+  stderr = "-" if row.stderr is None else f"{100 * row.stderr:.2f}"
+  counts = f"{row.num_networks} x {row.num_sets}"
+  gain = "" if row.gain is None else f"{100 * row.gain:+.2f}"
   return (
-      f"{name[:22]:<22}{100 * entry['mean']:>10.2f}{std:>6}{stderr:>7}{f1:>7}"
-      f"{counts:>12}{step_size:>8}{gain:>8}").rstrip()
+      f"{title[:22]:<22}{100 * row.mean:>10.2f}{std:>6}{stderr:>7}{f1:>7}"
+      f"{counts:>12}{row.step_size:>8}{gain:>8}").rstrip()
 
 
 def _block(report: Report) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """A strong linear baseline: TF-IDF and a linear classifier on all texts.
 
-Words and pairs of words, logarithmic term frequencies, a linear support vector
-machine whose C is chosen on a validation part. Most networks of text
-distillation do not reach it.
+Words and pairs of words with logarithmic term frequencies, and a linear support
+vector machine whose C is chosen on a validation part. Most networks in papers
+on text distillation are worse than this.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,10 +20,12 @@ COSTS = (0.03, 0.1, 0.3, 1.0, 3.0)
 
 
 class LinearReference(NamedTuple):
-  """Attributes:
-    accuracy: on the test part, a fraction.
-    macro_f1: on it.
-    cost: C, as chosen.
+  """The result of the linear baseline.
+
+  Attributes:
+    accuracy: accuracy on the test part, a fraction.
+    macro_f1: macro F1 on the test part.
+    cost: the chosen C.
   """
 
   accuracy: float
@@ -44,21 +46,21 @@ def tfidf_linear(
     validation_fraction: float = 0.1,
     seed: int = 0,
     costs: tuple[float, ...] = COSTS) -> LinearReference:
-  """Fits the training texts without the validation part, as all else is.
+  """Fits the training texts without the validation part, as other methods do.
 
   Args:
-    x_train: N texts, as are the others; `y_train` [N] classes.
-    y_train: see `from_texts`, as for all that follow but `costs`.
+    x_train: see `from_texts`.
+    y_train: see `from_texts`.
     x_test: see `from_texts`.
     y_test: see `from_texts`.
     x_validation: see `from_texts`.
     y_validation: see `from_texts`.
     tokens: see `from_texts`.
     drop_duplicates: see `from_texts`.
-    validation_fraction: of train, where there is no validation part; 0 for
-      none, and then C is 1.
-    seed: of the choice of these, and of the classifier.
-    costs: to choose C from; the smallest of the best is taken.
+    validation_fraction: fraction of train to hold out if there is no validation
+      part; 0 for none, and then C is 1.
+    seed: seed of that choice, and of the classifier.
+    costs: values of C to choose from; of the best ones, the smallest is taken.
 
   Raises:
     DataError: labels or texts that `from_texts` refuses.
@@ -77,14 +79,14 @@ def tfidf_linear(
       for argument, y in (("y_train", y_train), ("y_test", y_test)))
   if x_validation is None:
     kept, held = stratified(names[y_train], names, validation_fraction, seed)
-    x_validation, y_validation = [x_train[i] for i in held], y_train[held]
-    x_train, y_train = [x_train[i] for i in kept], y_train[kept]
+    x_validation, y_validation = [x_train[int(i)] for i in held], y_train[held]
+    x_train, y_train = [x_train[int(i)] for i in kept], y_train[kept]
   else:
     y_validation = labelling.indices(
         "y_validation", _texts("y_validation", y_validation), names)
   features = TfidfVectorizer(
       tokenizer=tokeniser(tokens),
-      token_pattern=None,
+      token_pattern=None,  # pyright: ignore[reportArgumentType]
       lowercase=False,
       ngram_range=(1, 2),
       sublinear_tf=True)
@@ -98,7 +100,7 @@ def tfidf_linear(
   if len(costs) > 1:
     held = features.transform(x_validation)
     best = max(costs, key=lambda cost: fitted[cost].score(held, y_validation))
-  predicted = fitted[best].predict(features.transform(x_test))
+  predicted: Any = fitted[best].predict(features.transform(x_test))
   confusion = metrics.confusion_matrix(y_test, predicted, len(names))
   return LinearReference(
       float(metrics.accuracy(confusion)), float(metrics.macro_f1(confusion)),
@@ -106,5 +108,5 @@ def tfidf_linear(
 
 
 def _texts(argument, labels):
-  """Labels as the names of classes."""
+  """Replaces labels by the names of their classes."""
   return labelling.as_labels(argument, labels).astype(str)

@@ -1,7 +1,7 @@
-"""Networks that were trained on a set, kept to be asked more than classes.
+"""Networks trained on a set, kept for measurements beyond predicted classes.
 
-They are the very networks that `evaluate_set` trains with the same key; it
-keeps only what they predict.
+They are the same networks that `evaluate_set` trains with the same key;
+`evaluate_set` keeps only their predictions.
 """
 
 from functools import partial
@@ -32,16 +32,16 @@ def train_networks(
 
   Args:
     key: as in `evaluate_set`.
-    training_set: arrays; labels that the recipe takes.
-    network: build it once, a new one compiles again.
-    recipe: how it is trained.
-    num_networks: R; they are alike where the set fixes the initialisation and
-      the recipe draws nothing.
+    training_set: the set; its labels must suit the recipe.
+    network: the network; build it once, as a new one compiles again.
+    recipe: how the network is trained.
+    num_networks: R. The networks are equal if the set fixes the initialisation
+      and the recipe draws nothing at random.
   """
   example = training_set.samples.inputs[:1]
 
   def one(key):
-    k_init, k_train = jax.random.split(key)  # as `learners.student`
+    k_init, k_train = jax.random.split(key)  # as in `learners.student`
     variables = network.init(k_init, example)
     if fixes_initialisation(training_set):
       variables = training_set.initial
@@ -63,15 +63,15 @@ def networks_of(
   Args:
     key: as in `evaluate_set`.
     artifact: the set.
-    network: build it once.
+    network: the network; build it once, as a new one compiles again.
     recipe: by default the set's own.
-    num_networks: R; one where the set fixes the initialisation.
+    num_networks: R; one network if the set fixes the initialisation.
 
   Returns:
-    A pytree whose leaves have one more leading axis, of R.
+    A pytree whose leaves have one more leading axis, of size R.
 
   Raises:
-    ValueError: labels that the recipe does not take.
+    ValueError: the recipe cannot use the set's labels.
   """
   recipe = recipe or from_spec(artifact.recipe)
   check_labels(student(network, recipe), artifact.label_space)
@@ -96,10 +96,11 @@ def outputs_on(
   """Outputs [N, K] of one network on all samples of a split.
 
   Args:
-    variables: of one network.
-    split: real data; encoded here.
-    network: theirs.
-    rows: samples at once; by default what suits the machine.
+    variables: variables of the network.
+    split: real data; it is encoded here.
+    network: the network.
+    rows: number of samples processed at once; by default what suits the
+      machine.
   """
 
   return map_rows(

@@ -1,11 +1,11 @@
-"""Recipes that count updates: of performance matching by kernels and unrolls.
+"""Recipes that count updates, as used with kernels and unrolled training.
 
   rat_bptt   Adam at one step size, or on a cosine, cross-entropy
   frepo      Adam, a linear rise and a cosine, squared error on centred labels
   kip        SGD with momentum and a cosine, squared error on centred labels
 
-A batch is the whole set, or random samples of a set that is larger. Sets with
-centred labels lose much of their accuracy under cross-entropy, so recipes say
+A batch is the whole set, or random samples of a larger set. Sets with centred
+labels lose much of their accuracy under cross-entropy. Recipes therefore say
 whether they are regressions, and `evaluate_set` refuses the wrong kind.
 """
 
@@ -37,10 +37,11 @@ def rat_bptt(
   arXiv 2311.07025.
 
   Args:
-    num_steps: updates.
-    step_size: the first, positive.
-    last_rate: share of it at the end of a cosine, in [0, 1]; 1 keeps it.
-    batch_size: B; at most the set is used.
+    num_steps: number of updates.
+    step_size: initial step size, positive.
+    last_rate: final step size of a cosine, as a share of the initial one, in
+      [0, 1]; 1 keeps the step size constant.
+    batch_size: B; at most the whole set is used.
     strategy: see `augmentation.dsa`; none by default.
   """
   if not 0 <= last_rate <= 1:
@@ -74,15 +75,15 @@ def frepo(
 
   Zhou, Nezhadarya & Ba, "Dataset Distillation using Neural Feature
   Regression", 2022, arXiv 2206.00719, which trains 1,000 updates on 10 samples
-  and 2,000 on 100. RCIG (2023, arXiv 2302.06755) has a step size of 1e-4.
+  and 2,000 on 100. RCIG (2023, arXiv 2302.06755) uses a step size of 1e-4.
 
   Args:
-    num_steps: updates.
-    step_size: the highest, positive.
-    warm_up: updates of the rise, at least 0; half of all at most are made.
-    target_scale: that the labels are multiplied by, positive; see
-      `labels.squared_error`.
-    batch_size: B; at most the set is used.
+    num_steps: number of updates.
+    step_size: the largest step size, positive.
+    warm_up: number of updates of the linear rise, at least 0; at most half of
+      all.
+    target_scale: factor of the labels, positive; see `labels.squared_error`.
+    batch_size: B; at most the whole set is used.
     strategy: see `augmentation.dsa`; none by default.
   """
   if warm_up < 0:
@@ -118,15 +119,15 @@ def kip(
   """Regression by SGD with momentum and a cosine to zero.
 
   Nguyen et al., "Dataset Distillation with Infinitely Wide Convolutional
-  Networks", 2021, arXiv 2107.13034. The published step size is the largest that
-  the empirical NTK allows; here it is a setting.
+  Networks", 2021, arXiv 2107.13034. The published step size is the largest one
+  that the empirical NTK allows; here it is a setting.
 
   Args:
-    num_steps: updates.
-    step_size: the first, positive.
+    num_steps: number of updates.
+    step_size: initial step size, positive.
     momentum: in [0, 1).
-    weight_decay: times the weights, at least 0.
-    batch_size: B; at most the set is used.
+    weight_decay: factor of the weights in the gradient, at least 0.
+    batch_size: B; at most the whole set is used.
     strategy: see `augmentation.dsa`; none by default.
   """
   check_rule(step_size, momentum, weight_decay)

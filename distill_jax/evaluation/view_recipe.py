@@ -1,11 +1,13 @@
 """The recipe `views`: training on a teacher's labels of seeded views.
 
-The student's half of the decoupled recipes: Yin, Xing & Shen, "Squeeze, Recover
-and Relabel" (SRe2L), 2023, arXiv 2306.13092, and Sun et al., "On the Diversity
-and Realism of Distilled Dataset" (RDED), 2023, arXiv 2312.03526.
+It is the students' training of the decoupled methods: Yin, Xing & Shen,
+"Squeeze, Recover and Relabel" (SRe2L), 2023, arXiv 2306.13092, and Sun et al.,
+"On the Diversity and Realism of Distilled Dataset" (RDED), 2023, arXiv
+2312.03526.
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -35,23 +37,24 @@ def views(
     seed: int = 0) -> Recipe:
   """AdamW on seeded views, each labelled by the set's teacher.
 
-  Epoch e trains on view e modulo `num_views`. The step size falls along the
-  first half of a cosine, to half of itself, as RDED's code has it. A set
-  without labels of views trains on the same views with its label rows, mixed as
-  the samples are, by their cross-entropy.
+  Epoch e trains on view e modulo `num_views`. The step size falls to half along
+  the first half of a cosine, as in RDED's code. If a set has no labels of
+  views, students train on the same views with the set's label rows, mixed as
+  the samples are, by cross-entropy.
 
   Args:
     num_epochs: E, at least 1.
     strategy: see `augmentation.idc`; leave out flip for digits.
     mix: share of batches that CutMix mixes.
-    step_size: the first, positive.
-    weight_decay: AdamW's, at least 0.
-    batch_size: B, at most the set; see `views`.
-    temperature: that both logits are divided by, positive; for kl alone.
+    step_size: initial step size, positive.
+    weight_decay: weight decay of AdamW, at least 0.
+    batch_size: B, at most the size of the set; see `views`.
+    temperature: both logits are divided by it, positive; used for kl only.
     loss: kl, the divergence of the student's probabilities from the teacher's;
       or mse, half the squared distance of logits.
-    num_views: that epochs go through in turn; 0 for one in each epoch.
-    seed: of all views.
+    num_views: number of views that epochs go through in turn; 0 for a new view
+      in each epoch.
+    seed: seed of all views.
   """
   check_counts(num_epochs=num_epochs, batch_size=batch_size)
   check_rule(step_size, weight_decay=weight_decay)
@@ -105,7 +108,7 @@ def views(
       number, key = item
       chosen = view(how, number % period, size)
       num = len(chosen.rows)
-      logits = ()
+      logits: Any = ()
       if soft:
         logits = taught[number % period]
         logits = logits.reshape(*chosen.rows.shape, -1)

@@ -10,6 +10,7 @@ from distill_jax.figures.charts import (
     AXES,
     accuracy_against,
     accuracy_bars,
+    confusion_matrix,
     curves,
     transfer_matrix,
 )
@@ -28,8 +29,8 @@ from distill_jax.figures.titles import (
 from distill_jax.figures.words import decoded_sentences, heat_maps
 
 __all__ = [
-    "AXES", "Points", "accuracy_against", "accuracy_bars", "curves",
-    "data_name", "decoded_sentences", "feature_table", "heat_maps", "loss_name",
-    "method_name", "sample_grid", "save", "series_lines", "set_size",
-    "set_title", "t_sne", "transfer_matrix"
+    "AXES", "Points", "accuracy_against", "accuracy_bars", "confusion_matrix",
+    "curves", "data_name", "decoded_sentences", "feature_table", "heat_maps",
+    "loss_name", "method_name", "sample_grid", "save", "series_lines",
+    "set_size", "set_title", "t_sne", "transfer_matrix"
 ]

@@ -298,6 +298,42 @@ def transfer_matrix(
   return figure
 
 
+def confusion_matrix(counts, *, title: str = "Predicted classes"):
+  """Which classes are taken for which, of many classes, as a matrix.
+
+  Args:
+    counts: [K, K] of samples, true classes by row.
+    title: above all.
+
+  Returns:
+    A `Figure`; colours are shares of the true class, and classes are numbers.
+
+  Raises:
+    ValueError: another shape.
+  """
+  counts = np.asarray(counts, float)
+  if counts.ndim != 2 or len(set(counts.shape)) != 1 or not counts.size:
+    raise ValueError(f"`counts` must be [K, K]; got shape {counts.shape}.")
+  shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+  figure = theme.figure(6.5, 6.0)
+  theme.entitle(figure, title)
+  axes = figure.subplots()
+  image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+  theme.note(axes, figure, "Classes are numbered from 1, in their order.")
+  for axis in (axes.xaxis, axes.yaxis):
+    places = np.unique(np.linspace(0, len(counts) - 1, 11).round())
+    axis.set_ticks(places, [f"{place + 1:.0f}" for place in places])
+  axes.tick_params(labelsize=9, length=0)
+  axes.spines[:].set_visible(False)
+  axes.set_xlabel("predicted class", fontsize=10)
+  axes.set_ylabel("true class", fontsize=10)
+  bar = figure.colorbar(image, ax=axes, shrink=0.8)
+  bar.set_label("% of the true class", fontsize=9)
+  bar.ax.tick_params(labelsize=8)
+  bar.outline.set_visible(False)
+  return figure
+
+
 def _log_axis(axes, sizes: Sequence[int], unit: str):
   """A logarithmic x axis, labelled at the sizes; many at 1, 2 and 5, or 1."""
   from matplotlib.ticker import EngFormatter

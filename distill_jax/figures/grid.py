@@ -1,7 +1,7 @@
 """The pictures of a set: rows are classes, columns the samples of a class."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -268,7 +268,7 @@ def _draw_row(axes, panel: _Panel, samples, left, y, limits) -> None:
         interpolation="nearest",
         aspect="auto",
         extent=(x - width / 2, x + width / 2, y + height, y))
-    texts = panel.texts[i] if panel.texts else ()
+    texts: Any = panel.texts[i] if panel.texts else ()
     for line, (text, colour) in enumerate(texts):
       at = (x, y + height + 0.03, "center")
       if panel.right:

@@ -2,12 +2,13 @@
 
 import io
 import textwrap
+from typing import Any
 
 from distill_jax import storage
 from distill_jax.errors import plain
 from distill_jax.types import FilePath
 
-_DPI = 150
+DPI = 150
 # Okabe and Ito's colours, which differ to colour-blind readers too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = "osD^vPX"  # one more than colours: pairs repeat late
@@ -31,16 +32,21 @@ def save(figure, path: FilePath) -> None:
     figure: a matplotlib `Figure`.
     path: of the file; its folder exists.
   """
+  storage.replace(path, png(figure))
+
+
+def png(figure) -> bytes:
+  """The bytes of a PNG file of a matplotlib `Figure`."""
   content = io.BytesIO()
-  figure.savefig(content, format="png", dpi=_DPI)
-  storage.replace(path, content.getvalue())
+  figure.savefig(content, format="png", dpi=DPI)
+  return content.getvalue()
 
 
-def figure(width: float, height: float, layout="constrained"):
+def figure(width: float, height: float, layout: Any = "constrained"):
   """A figure of its own, in inches, with no pyplot behind it."""
   from matplotlib.figure import Figure
 
-  return Figure(figsize=(width, height), dpi=_DPI, layout=layout)
+  return Figure(figsize=(width, height), dpi=DPI, layout=layout)
 
 
 def dress(axes, grid: str):

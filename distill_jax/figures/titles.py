@@ -1,5 +1,7 @@
 """How figures name a set and a run: data, method, size and loss."""
 
+from typing import Any
+
 import numpy as np
 
 from distill_jax.figures.captions import classes_of_rows
@@ -28,7 +30,7 @@ def set_size(artifact) -> str:
   """"10 samples (1 per class)", and the steps where there are several."""
   num = artifact.num_samples
   size = f"{num:,} sample{'s' * (num > 1)}"
-  found = [_per_class(artifact)] if _per_class(artifact) else []
+  found: list[Any] = [_per_class(artifact)] if _per_class(artifact) else []
   if len(artifact.order) > 1:
     found.append(f"{len(artifact.order)} steps")
   texts = [f"{f} per class" if isinstance(f, int) else f for f in found]

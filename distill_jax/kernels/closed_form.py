@@ -1,26 +1,26 @@
 """Kernels of infinitely wide ReLU networks, in closed form.
 
-The NNGP is the covariance of the outputs of such a network at initialisation,
-the NTK that of its training by gradient descent (Lee et al., "Deep Neural
+The NNGP is the covariance of the outputs of such a network at initialisation;
+the NTK governs its training by gradient descent (Lee et al., "Deep Neural
 Networks as Gaussian Processes", 2017, arXiv 1711.00165; Jacot, Gabriel &
 Hongler, "Neural Tangent Kernel", 2018, arXiv 1806.07572; with convolutions
 Novak et al., 2018, arXiv 1810.05148, and Arora et al., 2019, arXiv 1904.11955).
-Layer by layer, K the NNGP, T the NTK, w^2 and b^2 the variances of weights and
-biases:
+Layer by layer, with K the NNGP, T the NTK, and w^2 and b^2 the variances of
+weights and biases:
 
   affine   K <- w^2 A(K) + b^2,   T <- K + w^2 A(T)
   ReLU     K <- (r + (pi - a) K) / 2 pi,   T <- T (pi - a) / 2 pi
            a the angle of K in the variances v v',  r = sqrt(v v' - K^2)
 
 A is the identity for dense layers and the mean over a window for convolutions.
-Every factory returns `kernel_fn(x1, x2) -> [n1, n2]`, whose attribute `spec` is
-its specification; see `models`. Without pooling a
-convolution needs the covariance of equal pixels alone, H W numbers a pair of
-images; pooling needs that of all pairs of pixels, (H W)^2 of them: see `tiles`.
+Every factory returns `kernel_fn(x1, x2) -> [n1, n2]` with an attribute `spec`,
+its specification; see `models`. Without pooling, a convolution needs only the
+covariance of equal pixels, H W numbers per pair of images. Pooling needs that
+of all pairs of pixels, (H W)^2 numbers: see `tiles`.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,17 +31,17 @@ from distill_jax.specification import specified
 from distill_jax.types import Array, Kernel
 
 _KINDS = ("nngp", "ntk")
-_ROUNDING = 32  # epsilons of cosine within which two inputs point one way
+_ROUNDING = 32  # in epsilons; inputs whose cosine is this near 1 are parallel
 
 
 class Covariances(NamedTuple):
-  """What a layer knows of two batches.
+  """The covariances of two batches at a layer.
 
   Attributes:
     nngp: [n1, n2, *space], K.
-    ntk: the same shape, T.
-    first: [n1, *space], of each input of the first batch with itself.
-    second: [n2, *space], of the second.
+    ntk: T, of the same shape.
+    first: [n1, *space], variances of the first batch.
+    second: [n2, *space], variances of the second batch.
   """
 
   nngp: Array
@@ -51,7 +51,8 @@ class Covariances(NamedTuple):
 
 
 Layer = Callable[[Covariances], Covariances]
-# `kind` in specifications: `get` is a method of configurations.
+# In specifications `get` is called `kind`, as configurations have a method
+# `get`.
 _specified = specified(
     lambda name, settings: {
         "name": "kernel_ridge",
@@ -71,10 +72,10 @@ def fully_connected(
   """Kernel of `depth` hidden dense ReLU layers on flattened inputs.
 
   Args:
-    depth: hidden layers, at least 0; 0 is a linear model.
+    depth: number of hidden layers, at least 0; 0 is a linear model.
     get: "ntk" or "nngp".
-    weight_std: w, of every layer, times fan_in^-1/2.
-    bias_std: b, of every layer.
+    weight_std: w of every layer, times fan_in^-1/2.
+    bias_std: b of every layer.
   """
   affine = _checked(depth, get, weight_std, bias_std)
   layers = [affine(_same), _relu] * depth + [affine(_same)]
@@ -95,14 +96,14 @@ def convolutional(
     bias_std: float = 0.1) -> Kernel:
   """Kernel of `depth` convolutions with ReLU, then flatten and dense.
 
-  Strides are 1 and padding is SAME. Linear in the pixels.
+  Strides are 1 and padding is SAME. Memory and time are linear in the pixels.
 
   Args:
-    depth: convolutions, at least 1.
+    depth: number of convolutions, at least 1.
     size: side of their windows, odd.
     get: "ntk" or "nngp".
-    weight_std: w, of every layer, times fan_in^-1/2.
-    bias_std: b, of every layer.
+    weight_std: w of every layer, times fan_in^-1/2.
+    bias_std: b of every layer.
 
   Returns:
     A kernel of images [n, H, W, C].
@@ -126,20 +127,20 @@ def convolutional_pooled(
     bias_std: float = 0.1) -> Kernel:
   """Kernel of a ConvNet: blocks of convolution, ReLU and average pooling.
 
-  Then flatten, or the mean over space, and dense. Quadratic in the pixels, in
-  memory and time.
+  The blocks are followed by flattening, or the mean over space, and a dense
+  layer. Memory and time are quadratic in the pixels.
 
   Args:
-    depth: blocks, at least 1.
+    depth: number of blocks, at least 1.
     size: side of the convolutions' windows, odd.
-    pool: side and stride of the pooling; it must divide the images' sides,
-      `depth` times over.
-    before: convolutions with ReLU ahead of the blocks: 1 for the main network
-      of Nguyen et al., 2021, arXiv 2107.13034.
-    global_pool: the mean over space in place of flattening.
+    pool: side and stride of the pooling; it must divide the images' sides
+      `depth` times.
+    before: number of convolutions with ReLU before the blocks; 1 for the main
+      network of Nguyen et al., 2021, arXiv 2107.13034.
+    global_pool: whether to take the mean over space in place of flattening.
     get: "ntk" or "nngp".
-    weight_std: w, of every layer, times fan_in^-1/2.
-    bias_std: b, of every layer.
+    weight_std: w of every layer, times fan_in^-1/2.
+    bias_std: b of every layer.
 
   Returns:
     A kernel of images [n, H, W, C].
@@ -183,7 +184,7 @@ def _kernel(start, layers: list[Layer], get: str) -> Kernel:
 
 
 def _checked(depth, get, weight_std, bias_std, size=None):
-  """The affine layers of a kernel, after checking its settings."""
+  """Checks the settings of a kernel; returns its affine layers."""
   _check_count("depth", depth, 0 if size is None else 1)
   if size is not None and (size < 1 or size % 2 == 0):
     raise ValueError(f"`size` must be odd and positive; got {size}.")
@@ -222,7 +223,7 @@ def _everywhere(f: Callable[[Array], Array]) -> Layer:
   return lambda c: Covariances(*map(f, c))
 
 
-# Inputs: T is 0 there.
+# Inputs, where T is 0.
 
 
 def _dense_start(x1, x2):
@@ -262,8 +263,8 @@ def _product(indices, a, b):
 def _window_mean(x: Array, size: int, *directions: tuple[int, ...]) -> Array:
   """Mean over `size` steps in each direction; zeros beyond the image.
 
-  A direction is the axes that move together: one of an image, or the same one
-  of both pixels of a pair.
+  A direction is a tuple of axes that move together: one axis of an image, or
+  the same axis of both pixels of a pair.
   """
   reach = size // 2
   for axes in directions:
@@ -271,7 +272,7 @@ def _window_mean(x: Array, size: int, *directions: tuple[int, ...]) -> Array:
     for axis in axes:
       widths[axis] = (reach, reach)
     padded = jnp.pad(x, widths)
-    total = 0
+    total: Any = 0
     for offset in range(size):
       part = padded
       for axis in axes:
@@ -283,7 +284,7 @@ def _window_mean(x: Array, size: int, *directions: tuple[int, ...]) -> Array:
 
 
 def _pair_pool(x: Array, size: int) -> Array:
-  """[..., H, W, H, W], the mean over windows of both pixels of a pair."""
+  """[..., H, W, H, W], pooled over windows of both pixels of a pair."""
   *batch, height, width, _, _ = x.shape
   h, w = height // size, width // size
   x = x.reshape(*batch, h, size, w, size, h, size, w, size)
@@ -306,7 +307,7 @@ def _equal_pairs_mean(x: Array) -> Array:
 
 
 def _variances(x: Array) -> Array:
-  """[..., H, W, H, W] -> [..., H, W], pixels with themselves."""
+  """[..., H, W, H, W] -> [..., H, W], the variances of single pixels."""
   *batch, height, width, _, _ = x.shape
   flat = x.reshape(*batch, height * width, height * width)
   return jnp.diagonal(flat, axis1=-2, axis2=-1).reshape(*batch, height, width)
@@ -316,13 +317,13 @@ def _variances(x: Array) -> Array:
 
 
 def _relu(c: Covariances) -> Covariances:
-  """Where the variances of single pixels are all there is."""
+  """ReLU where only the variances of single pixels are needed."""
   nngp, slope = _expectations(c.nngp, c.first[:, None], c.second)
   return Covariances(nngp, c.ntk * slope, c.first / 2, c.second / 2)
 
 
 def _relu_of_pairs(c: Covariances) -> Covariances:
-  """Where the covariances of all pairs of pixels are known."""
+  """ReLU where the covariances of all pairs of pixels are known."""
 
   def expectations(covariance, first, second):
     return _expectations(
@@ -342,23 +343,23 @@ def _expectations(covariance: Array, first: Array,
   """`E[relu(u) relu(v)]` and `E[relu'(u) relu'(v)]` of centred Gaussians.
 
   Args:
-    covariance: of u and v.
+    covariance: covariance of u and v.
     first: variance of u, of a shape that broadcasts.
-    second: of v.
+    second: variance of v.
   """
   return _arc(covariance, first * second)[:2]
 
 
 @_expectations.defjvp
 def _expectations_jvp(primals, tangents):
-  """Closed forms too: the angle has no derivative where u is v, and there its
-  part in that of a kernel is 0, as inputs and their variances move together.
+  """The derivative, also in closed form. At u = v the angle has no derivative;
+  its part in that of a kernel is 0, as inputs and variances change together.
   """
   covariance, *variances = primals
   d_covariance, *d_variances = tangents
   nngp, slope, root = _arc(covariance, variances[0] * variances[1])
   apart = root > 0
-  # Of log sqrt(product), by the factors, which are small.
+  # The derivative of log sqrt(product), by the factors, which are small.
   by_product = sum(
       jnp.where(v > 0, d / (2 * jnp.where(v > 0, v, 1)), 0)
       for v, d in zip(variances, d_variances, strict=True))
@@ -372,14 +373,14 @@ def _expectations_jvp(primals, tangents):
 def _arc(covariance, product):
   """The two expectations, and `sqrt(product - covariance^2)`.
 
-  That is 0 where rounding is all that parts the two inputs.
+  The root is set to 0 if the two inputs differ only by rounding.
   """
   gap = product - covariance * covariance
   nothing = _ROUNDING * jnp.finfo(covariance.dtype).eps * product
   apart = gap > nothing
   safe = jnp.sqrt(jnp.where(apart, gap, 1))
   root = jnp.where(apart, safe, 0)
-  # (pi - a) / 2 pi, with the angle by one arctan: a second argument costs.
+  # (pi - a) / 2 pi; arctan of one argument is faster than of two.
   slope = jnp.where(
       apart, 1 / 4 + jnp.arctan(covariance / safe) / (2 * np.pi),
       jnp.where(covariance < 0, 0, 1 / 2))

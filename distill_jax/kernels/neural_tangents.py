@@ -4,8 +4,8 @@ Neural Tangents (Novak et al., "Neural Tangents: Fast and Easy Infinite Neural
 Networks in Python", 2019, arXiv 1912.02803) composes the kernels of infinitely
 wide networks from layers. Its last release, 0.6.5, imports names that JAX has
 since moved, and TensorFlow for an experimental part. `import_neural_tangents`
-supplies the names for as long as the import takes, and does without TensorFlow;
-afterwards `import neural_tangents` works anywhere in the process:
+supplies these names during the import, and does not need TensorFlow. Afterwards
+`import neural_tangents` works anywhere in the process:
 
     nt = import_neural_tangents()
     _, _, kernel_fn = nt.stax.serial(
@@ -15,7 +15,7 @@ afterwards `import neural_tangents` works anywhere in the process:
 
 Limits of the package on current JAX:
 
-- It computes in float64 wherever JAX has that switched on, whatever the inputs.
+- It computes in float64 if JAX has that switched on, whatever the inputs.
 - Kernels of convolutions with pooling can then crash the compiler of jaxlib
   0.10.2 under `jit` on a CPU (not that of 0.12). In float32, or without `jit`,
   they work; those of `distill_jax.kernels.closed_form` always do.
@@ -23,6 +23,9 @@ Limits of the package on current JAX:
   `JACOBIAN_CONTRACTION` and `NTK_VECTOR_PRODUCTS`; `AUTO` and
   `STRUCTURED_DERIVATIVES` fail.
 """
+
+# Modules are patched for an import, with names that they do not declare.
+# pyright: reportAttributeAccessIssue=false
 
 import contextlib
 import sys
@@ -42,15 +45,15 @@ _EXPERIMENTAL = "neural_tangents.experimental"
 
 
 def import_neural_tangents() -> types.ModuleType:
-  """The module `neural_tangents`, on a JAX that is newer than it.
+  """Imports `neural_tangents` on a JAX that is newer than the package.
 
-  JAX is left as it was found, whether or not the import succeeds.
+  JAX is unchanged afterwards, whether or not the import succeeds.
 
   Returns:
     The module without its part `experimental`, which needs TensorFlow.
 
   Raises:
-    ImportError: not installed.
+    ImportError: the package is not installed.
   """
   with _names_of_older_jax() as stand_in:
     try:
@@ -73,22 +76,23 @@ def from_stax(
     batch_size: int = 0,
     num_devices: int = 1,
     store_on_device: bool = True) -> Kernel:
-  """The kernel of a stax network as a plain function of two batches.
+  """Makes a plain kernel function of the kernel of a stax network.
 
-  With a batch size it is computed by `neural_tangents.batch`, tile after tile:
-  for large matrices outside of `jit`. Within `jit` that would compile every
-  tile; to differentiate in bounded memory, tile the untiled kernel instead.
+  With a batch size it is computed tile by tile, by `neural_tangents.batch`.
+  This is for large matrices outside of `jit`; within `jit` it would compile
+  every tile. To differentiate in bounded memory, use `tiled` on the kernel
+  without a batch size.
 
   Args:
     kernel_fn: the last of the three functions of a stax network that ends in
       [n, outputs]: `Flatten` or `GlobalAvgPool` before its last `Dense`.
     get: "ntk" or "nngp".
-    batch_size: side of a tile, in samples; 0 for the whole matrix at once. The
-      samples need not be a multiple of it.
-    num_devices: tiles computed at once, one a device; more than 1 needs a
-      `batch_size`.
-    store_on_device: whether tiles stay on the device that computed them, else
-      in host memory.
+    batch_size: side of a tile in samples; 0 for the whole matrix at once. It
+      need not divide the number of samples.
+    num_devices: number of tiles computed at once, one per device; more than 1
+      needs a `batch_size`.
+    store_on_device: whether tiles stay on the device that computed them;
+      otherwise they go to host memory.
 
   Returns:
     `kernel(x1, x2) -> [n1, n2]` of inputs [n, H, W, C] or [n, D].
@@ -121,8 +125,8 @@ def from_stax(
   batch = import_neural_tangents().batch
 
   def tiled(x1: Array, x2: Array) -> Array:
-    # `batch` has square tiles that divide both sides; without the padding it
-    # falls back to the sides' common divisor, which may be 1.
+    # `batch` needs square tiles that divide both sides. Without padding it uses
+    # the sides' common divisor, which may be 1.
     size = min(batch_size, len(x1), len(x2))
     devices = num_devices if num_devices > 1 else 0
     values = batch(
@@ -134,21 +138,21 @@ def from_stax(
 
 
 def _padded(x: Array, multiple: int) -> Array:
-  """The last sample repeated until the samples are a multiple."""
+  """Repeats the last sample until the number of samples is a multiple."""
   size = -(-len(x) // multiple) * multiple
   return jnp.asarray(x)[jnp.minimum(jnp.arange(size), len(x) - 1)]
 
 
 @contextlib.contextmanager
 def _names_of_older_jax() -> Iterator[types.ModuleType]:
-  """What neural-tangents 0.6.5 imports and is gone, for a while.
+  """Restores, for a while, the names that neural-tangents 0.6.5 imports.
 
   Yields:
-    The empty module that stands in for its experimental part.
+    The empty module that replaces its experimental part.
   """
   names = [(jax.core, name, getattr(jax.extend.core, name))
            for name in ("Jaxpr", "JaxprEqn", "Literal", "Primitive", "Var")]
-  # Only the key of a table of an implementation that fails on current JAX.
+  # Used only as the key of an implementation that fails on current JAX anyway.
   zeros_like_p = jax.extend.core.Primitive("zeros_like")
   names.append((ad, "zeros_like_p", zeros_like_p))
   util = types.ModuleType("jax.util")

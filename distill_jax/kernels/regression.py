@@ -1,4 +1,4 @@
-"""The one ridge solve behind every method of kernel and feature regression.
+"""The ridge solve that all methods of kernel and feature regression share.
 
     f(x) = k(x, X_s) (K_ss + lam t I)^-1 y_s,   t = tr(K_ss) / n
 
@@ -13,24 +13,24 @@ from jax import lax
 
 from distill_jax.types import Array
 
-_TRIES = 8  # of ten times the ridge each
+_TRIES = 8  # each with ten times the previous ridge
 
 
 def solve(gram: Array, targets: Array, *, ridge: Array | float) -> Array:
   """`(gram + ridge tr(gram) / n I)^-1 targets`, by Cholesky.
 
-  In float64 where JAX has it switched on, whatever the inputs. A matrix that
-  rounding leaves indefinite is solved with ten times the ridge, or a hundred
-  times and so on; the result is NaN where all fail. Differentiable to any
-  order, with the one factorisation.
+  It computes in float64 if JAX has it switched on, whatever the inputs. If
+  rounding makes the matrix indefinite, it is solved with ten times the ridge,
+  then a hundred times, and so on; the result is NaN if all fail. The result can
+  be differentiated to any order, with a single factorisation.
 
   Args:
     gram: [n, n], symmetric and positive semidefinite.
     targets: [n, K].
-    ridge: positive, in mean diagonals.
+    ridge: positive, in units of the mean diagonal.
 
   Returns:
-    [n, K], float64 where JAX has it switched on.
+    [n, K], float64 if JAX has it switched on.
   """
   if gram.ndim != 2 or gram.shape != (len(targets),) * 2:
     raise ValueError(
@@ -66,13 +66,13 @@ def solve(gram: Array, targets: Array, *, ridge: Array | float) -> Array:
 
 def predict(
     cross: Array, gram: Array, labels: Array, *, ridge: Array | float) -> Array:
-  """What kernel ridge regression on a set says of other samples.
+  """Predictions of kernel ridge regression on a set for other samples.
 
   Args:
-    cross: [B, n], kernel of those with the set.
-    gram: [n, n], of the set.
-    labels: [n, K], of the set.
-    ridge: positive, in mean diagonals.
+    cross: [B, n], kernel between these samples and the set.
+    gram: [n, n], kernel of the set.
+    labels: [n, K], labels of the set.
+    ridge: positive, in units of the mean diagonal.
 
   Returns:
     [B, K] in the dtype of `labels`.
@@ -91,7 +91,7 @@ def product(cross: Array, weights: Array) -> Array:
 
 
 def widest():
-  """float64 where JAX has it switched on, else float32."""
+  """float64 if JAX has it switched on, else float32."""
   return jax.dtypes.canonicalize_dtype(jnp.float64)
 
 

@@ -1,13 +1,14 @@
-"""Gram matrices by tiles, with exact gradients by tiles.
+"""Gram matrices computed in tiles, with exact gradients in tiles.
 
-A kernel of images can need megabytes for a pair. What a loss makes of the Gram
-matrix is small linear algebra, so the two are parted: the matrix is computed
-tile by tile and keeps nothing, the loss gives its cotangent, and each tile is
-computed once more for its vector-Jacobian product with its part of it,
+A kernel of images can need megabytes per pair, while a loss of the Gram matrix
+is small linear algebra. The two are therefore separated. The matrix is computed
+tile by tile, and nothing else is stored. The loss gives the cotangent g of the
+matrix. Each tile is then computed once more, for the vector-Jacobian product
+with its part of g:
 
     dx = sum over tiles of  (dk / dx)' g_tile
 
-which needs the memory of one tile, whatever the size of the two sets.
+This needs the memory of one tile, whatever the size of the two sets.
 """
 
 import math
@@ -26,24 +27,21 @@ _TILES = "rows of tiles"
 
 
 def tiled(kernel_fn: Kernel, *, tile: tuple[int, int] | None = None) -> Kernel:
-  """The same kernel with the memory of one tile.
+  """Returns the same kernel, which needs only the memory of one tile.
 
-  Differentiable once, in reverse. Beside the tile stand the Gram matrix and
-  its cotangent, and the inputs.
+  It is differentiable once, in reverse mode. In addition to the tile, the Gram
+  matrix, its cotangent and the inputs are in memory.
 
   Args:
     kernel_fn: `(x1, x2) -> [n1, n2]`.
-    tile: rows and columns of a tile, at most; by default what suits the
-      machine. A pair of sets that fits in one tile is computed as it is.
-
-  Returns:
-    `(x1, x2) -> [n1, n2]`.
+    tile: maximal number of rows and columns of a tile; by default what suits
+      the machine. A pair of sets that fits in one tile is computed directly.
   """
   if tile is not None and min(tile) < 1:
     raise ValueError(f"`tile` must be positive; got {tile}.")
 
   def sizes(x1, x2):
-    """Of a tile; of no more rows than the share of one device."""
+    """The size of a tile, with no more rows than one device's share."""
     rows, columns = tile or tile_size(kernel_fn, x1, x2)
     return min(rows, -(-len(x1) // num_shards())), columns
 
@@ -60,7 +58,7 @@ def tiled(kernel_fn: Kernel, *, tile: tuple[int, int] | None = None) -> Kernel:
     return gram.reshape(-1, gram.shape[-1])[:len(x1), :len(x2)]
 
   def forward(x1, x2):
-    # What is not differentiated is known now, and costs nothing later.
+    # Inputs without a gradient are known now, and cost nothing later.
     wanted = tuple(() if x.perturbed else None for x in (x1, x2))
     return by_tiles(x1.value, x2.value), (x1.value, x2.value, wanted)
 
@@ -124,7 +122,7 @@ def tile_size(kernel_fn: Kernel, x1: Array, x2: Array) -> tuple[int, int]:
         for x, n in ((x1, rows), (x2, columns)))
     return value_bytes(kernel_fn, *shapes)
 
-  # Bytes are bilinear in rows and columns; pairs are what makes a tile large.
+  # Bytes are bilinear in rows and columns; the pairs take most of them.
   pair = bytes_of(2, 2) - bytes_of(1, 2) - bytes_of(2, 1) + bytes_of(1, 1)
   pairs = max(1, working_memory() // max(pair, 1))
   columns = max(1, min(x2.shape[0], math.isqrt(pairs)))
@@ -132,12 +130,12 @@ def tile_size(kernel_fn: Kernel, x1: Array, x2: Array) -> tuple[int, int]:
 
 
 def _inputs(x: Array, size: int) -> Array:
-  """[n, ...] -> [n / size, size, ...], the last input repeated at the end."""
+  """[n, ...] -> [n / size, size, ...]; the last input is repeated to fill."""
   return _cut(x, size, "edge")
 
 
 def _cotangents(x: Array, size: int) -> Array:
-  """[n, ...] -> [n / size, size, ...], zeros at the end."""
+  """[n, ...] -> [n / size, size, ...]; zeros fill the end."""
   return _cut(x, size, "constant")
 
 

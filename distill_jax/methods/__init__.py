@@ -1,14 +1,15 @@
-"""Every method of the field as a value.
+"""Every method of the field as a value that can be passed around.
 
     dm = methods.dm(num_steps=500)
-    methods.from_spec(dm.spec)                     # the same, from JSON
+    methods.from_spec(dm.spec)                     # the same method, from JSON
     methods.published("dm", per_class=10, traits=traits)  # the paper's settings
-    methods.usual(source)                          # what suits data unseen
-    print(methods.table())                         # all of them
+    methods.usual(source)                          # a default for any data
+    print(methods.table())                         # a list of all methods
 
-A factory takes JSON settings by name; `help(methods.dm)` lists them. Its
-defaults suit data of any kind and take minutes on a CPU; the settings that a
-paper published for a data set come from `published`.
+A factory such as `methods.dm` takes settings by name, as JSON values;
+`help(methods.dm)` lists them. Its defaults suit data of any kind and take
+minutes on a CPU. The settings that a paper published for a data set come from
+`published`.
 """
 
 from collections.abc import Mapping
@@ -47,7 +48,7 @@ __all__ = [
 
 
 def from_spec(spec: Mapping[str, Any]) -> Method:
-  """A method from `{"name": ..., **settings}`.
+  """Makes a method from `{"name": ..., **settings}`.
 
   Raises:
     ConfigError: an unknown name or setting, or a value out of its range.
@@ -63,54 +64,56 @@ def published(
     traits: Traits,
     quick: bool = False,
     **given) -> Method:
-  """A method with the settings that its paper published.
+  """Makes a method with the settings that its paper published.
 
-  What a paper leaves open has the factory's default.
+  Settings that the paper leaves open have the factory's defaults.
 
   Args:
-    name: of the method.
-    per_class: label rows of each class.
-    traits: of the data set.
-    quick: settings of a trial run of a minute on top.
-    **given: settings that take precedence.
+    name: name of the method.
+    per_class: label rows per class.
+    traits: facts about the data set.
+    quick: whether to use, in addition, the settings of a trial run of a minute.
+    **given: settings that take precedence over all others.
 
   Raises:
-    ConfigError: as `from_spec`.
+    ConfigError: as in `from_spec`.
   """
   entry = one_of(ENTRIES, "method", name)
   if per_class < 1:
     raise ConfigError(f"`per_class` must be at least 1; got {per_class}.")
   values = dict(entry.published(per_class, traits, given))
   recipe = (given.get("recipe") or {}).get("name")
-  if recipe:  # as published too
+  if recipe:  # the recipe too is as published
     values["recipe"] = recipes_of(traits).get(recipe, {"name": recipe})
   for more in (entry.quick if quick else {}, given):
-    complete(name, entry.defaults, more)  # refuses what is misspelt
+    complete(name, entry.defaults, more)  # raises for misspelt names
     values = _merged(values, more)
   return entry.make(**values)
 
 
 def with_settings(method: Method, settings: Mapping[str, Any]) -> Method:
-  """The method with other settings; a dict changes the entries it names."""
+  """Returns the method with other settings; a dict changes only its entries."""
   complete(method.name, ENTRIES[method.name].defaults, settings)
   return from_spec(_merged(method.spec, settings))
 
 
 def table() -> str:
-  """All methods: their paper, what an outer step costs, what they need."""
+  """All methods: their paper, what they match, their labels and their cost."""
   lines = []
   for name, entry in sorted(ENTRIES.items()):
-    what = (entry.make.__doc__ or "").strip().splitlines()[0]
-    lines += [
-        f"{name:<17}{what}", f"{'':<17}{entry.paper}",
-        f"{'':<17}cost: {entry.cost}" +
-        f"; needs {entry.needs}" * bool(entry.needs)
-    ]
+    made = entry.make()
+    matches = f"matches: {made.loss}; " * bool(made.loss)
+    needs = f"; needs {entry.needs}" * bool(entry.needs)
+    for start, line in ((name, entry.summary), ("", entry.paper),
+                        ("", f"{matches}labels: {entry.labels}"),
+                        ("", f"cost: {entry.cost}; steps: {made.num_steps:,}"
+                         f"{needs}")):
+      lines.append(f"{start:<17}{line}")
   return "\n".join(lines)
 
 
 def _merged(values: Mapping, more: Mapping) -> dict[str, Any]:
-  """One document with another on top, entry by entry."""
+  """Merges one nested dict into another, entry by entry."""
   merged = dict(values)
   for name, value in more.items():
     old = merged.get(name)

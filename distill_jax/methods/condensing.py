@@ -1,4 +1,4 @@
-"""A distilled set in one call, in memory; or one of each of many sources."""
+"""Distils data sets in memory, in one call: one source or many."""
 
 import tempfile
 import time
@@ -43,32 +43,34 @@ def condense(
     mesh: Mesh | None = None) -> Artifact:
   """Distils a data set in memory.
 
-  The same settings and key give the same set as `runs.Run` and the launcher
-  (which computes methods of kernels in float64).
+  The same settings and key give the same set as `runs.Run` and as the launcher
+  (which computes kernel methods in float64).
 
   Args:
     source: a `data.Source`; its train split is distilled.
-    method: of `methods`, for instance `methods.dm()`; by default the one that
-      `methods.usual` names for data of this kind.
-    network: the student: a name of `models.NETWORKS`, `{"name": ..., settings}`
-      or a `Network`; a flax linen module, an NNX module or a function that
-      builds one, or a pair of functions as in `from_functions`; or a kernel for
-      methods of kernels. By default a small network that suits the shape of the
+    method: a method of `methods`, for instance `methods.dm()`. By default the
+      method that `methods.usual` recommends for this kind of data.
+    network: the student: a name of `models.NETWORKS`, `{"name": ...,
+      settings}`, a `Network`, a flax linen module, an NNX module or a function
+      that builds one, or a pair of functions as in `from_functions`. For kernel
+      methods, a kernel. By default a small network that suits the shape of the
       data.
-    per_class: label rows of each class, usually distilled samples; or
-    num_rows: label rows of the whole set.
+    per_class: label rows per class; this is usually the number of distilled
+      samples per class.
+    num_rows: label rows of the whole set. Give either this or `per_class`.
     key: consumed; `jax.random.key(0)` by default.
-    mesh: its devices share what is independent; see `devices.on_devices`.
+    mesh: devices that share the independent parts of the work; see
+      `devices.on_devices`.
 
   Returns:
-    The set with all that is needed to train on it. A warning names what is
-    suspicious about it: samples that did not move, a step size at its bound,
-    labels that name other classes.
+    The distilled set, with everything that is needed to train on it. A warning
+    is given if the set looks wrong: samples hardly moved, a step size is at its
+    bound, or labels name other classes than at the start.
 
   Raises:
-    ConfigError, DataError, ValueError: what the method cannot do with these
-      data, before the first step.
-    NonFinite: the loss stopped being a number.
+    ConfigError, DataError, ValueError: the method cannot be used with these
+      data. This is raised before the first step.
+    NonFinite: the loss became NaN or infinite.
 
   Example:
     made = dd.condense(source, per_class=1)
@@ -100,28 +102,30 @@ def condense_each(
     keys: Sequence[Array],
     on_made: Callable[[int, Artifact], None] = lambda i, made: None
 ) -> list[Artifact]:
-  """`condense` for many sources: clients, tasks or shadows of one method.
+  """Like `condense`, for many sources: clients, tasks or shadow models.
 
-  Sources of equal shapes (samples, classes that are present, label rows) are
-  distilled by one compiled program, side by side on an accelerator. Methods
-  that prepare something first, or consist of several runs, go one by one.
+  Sources of equal shapes (samples, present classes, label rows) are distilled
+  by one compiled program, in parallel on an accelerator. Methods that prepare
+  something first, or that consist of several runs, distil one source after the
+  other.
 
   Args:
-    sources: of one preprocessing.
+    sources: data sources with the same preprocessing.
     method: as in `condense`.
     network: as in `condense`.
-    per_class: as in `condense`, of each source; or
-    num_rows: label rows, for all sources or for each.
-    keys: one for each source, consumed.
-    on_made: called with the place of a source and its set, as soon as it is
-      there.
+    per_class: as in `condense`, for each source.
+    num_rows: label rows, one number for all sources or one for each. Give
+      either this or `per_class`.
+    keys: one key per source, consumed.
+    on_made: a function that is called with the index of a source and its
+      distilled set, as soon as the set exists.
 
   Returns:
-    The sets that `condense` makes with the same keys.
+    The same sets that `condense` makes with the same keys.
 
   Raises:
-    ConfigError: other numbers of keys or of rows than sources.
-    NonFinite: the loss of one stopped being a number.
+    ConfigError: the number of keys or of row counts is not that of sources.
+    NonFinite: the loss of a source became NaN or infinite.
   """
   sources = list(sources)
   rows = num_rows if isinstance(num_rows,
@@ -131,7 +135,7 @@ def condense_each(
       raise ConfigError(
           f"`{name}` must be one for each of the {len(sources)} sources; got "
           f"{len(given)}.")
-  made: list[Artifact | None] = [None] * len(sources)
+  made: dict[int, Artifact] = {}
 
   def keep(i: int, artifact: Artifact) -> None:
     made[i] = artifact
@@ -158,11 +162,11 @@ def condense_each(
   for group in groups.values():
     for i, outcome in zip(group, _together([*group.values()]), strict=True):
       keep(i, group[i].artifact(outcome))
-  return made
+  return [made[i] for i in range(len(sources))]
 
 
 def _shapes(one: Plan) -> object:
-  """What plans have in common that one compiled program serves."""
+  """A key that is equal for plans that one compiled program can serve."""
   train = one.task.source.train
   leaves, tree = jax.tree.flatten((one.state, train._replace(preprocessing=())))
   return (
@@ -171,10 +175,10 @@ def _shapes(one: Plan) -> object:
 
 
 def _together(plans: Sequence[Plan]) -> Iterator[Outcome]:
-  """Outcomes of plans of equal shapes, in their order, by one program.
+  """Yields the outcomes of plans of equal shapes, in order, by one program.
 
-  A CPU takes one after the other, which is its fastest way and lets each be
-  kept at once; an accelerator all together.
+  A CPU runs one plan after the other. This is its fastest way, and each set can
+  be saved as soon as it is done. An accelerator runs all plans together.
   """
   first = plans[0]
   if len(plans) == 1:

@@ -1,14 +1,20 @@
-"""Decoupled recipes as methods: RDED, CIM and SRe2L.
+"""Decoupled methods: RDED, CIM and SRe2L.
 
-Three stages that never train a student: a teacher is trained on the real data,
-images are chosen (RDED), polished (CIM) or made (SRe2L) with it, and it labels
-every view of them that students will train on; see `views`.
+They distil in three stages and never train a student. First a teacher is
+trained on the real data. Then images are made with its help: real crops are
+selected (RDED), selected and optimised (CIM), or synthesised (SRe2L). Finally
+the teacher labels every augmented view of the images that students will train
+on; see `views`.
 
-What differs from the papers' code: all three train students as RDED does, with
-AdamW and half a cosine, where CIM's rate falls to a fifth twice. Augmentation
-applies all operations of the strategy, where CIM applies one. CIM goes through
-all tiles of an image in an epoch, where it draws one. Batches are RDED's for
-fewer than 100 classes. For SRe2L see `objectives.recovery`.
+What differs from the papers' code:
+
+- All three train students as RDED does, with AdamW and half a cosine; CIM's
+  learning rate falls to a fifth twice.
+- The augmentation applies all operations of the strategy; CIM applies one.
+- CIM goes through all tiles of an image in an epoch; its code draws one.
+- Batch sizes are RDED's for fewer than 100 classes.
+
+For SRe2L see also `objectives.recovery`.
 """
 
 import time
@@ -46,7 +52,7 @@ _RECIPE = dict(name="views", num_epochs=300, strategy="crop")
 _TILES = {"name": "multi_formation", "factor": 2}
 _QUICK = dict(
     teacher=dict(num_epochs=2), candidates=50, recipe=dict(num_epochs=60))
-_BATCHES = {1: 10, 10: 50, 50: 100}  # of students, by samples of a class
+_BATCHES = {1: 10, 10: 50, 50: 100}  # students' batch size, by images per class
 
 
 def _recipe(per_class: int, traits: Traits, **others) -> dict:
@@ -76,7 +82,7 @@ def _published_cim(per_class: int, traits: Traits, given: Mapping):
       learning_rate=0.01,
       weight_decay=0.01,
       teacher=dict(num_epochs=50, strategy=traits.strategy),
-      # Four tiles of each image: as many steps as 1,000 passes over one.
+      # Each image holds four tiles: the same steps as 1,000 epochs of one tile.
       recipe=recipe | dict(num_epochs=250, strategy=traits.strategy))
 
 
@@ -99,7 +105,7 @@ def _is_image(task: Task) -> bool:
 
 
 def _with_batch_norm(source, given):
-  """The usual network of images with batch norms; others as they are."""
+  """The default network for images, with batch norms; others unchanged."""
   spec = given or models.default(source)
   if given is None and spec["name"] == "convnet":
     spec = {**spec, "norm": "batch"}
@@ -107,12 +113,12 @@ def _with_batch_norm(source, given):
 
 
 def _completed(s: SimpleNamespace, taught: Teacher, made: Artifact) -> Artifact:
-  """The set with what the teacher says of its views."""
+  """The set with the teacher's labels of all its views."""
   recipe = recipes.from_spec(made.recipe).spec
   about = dict(network=taught.spec, **taught.measured)
   made = made._replace(
       recipe=recipe, provenance=made.provenance | dict(teacher=about))
-  if recipe["name"] != "views":  # the user's choice: label rows alone
+  if recipe["name"] != "views":  # the user's recipe reads label rows only
     return made
   num = recipe["num_epochs"]
   num = min(recipe["num_views"] or num, num)
@@ -125,7 +131,7 @@ def _completed(s: SimpleNamespace, taught: Teacher, made: Artifact) -> Artifact:
 
 
 def _select(s: SimpleNamespace, key, task: Task, store) -> Prepared:
-  """A teacher, and a start from the crops that it is surest of."""
+  """Trains a teacher; starts from the crops that it classifies best."""
   k_teacher, k_crops, k_codes = jax.random.split(key, 3)
   taught = teacher_of(s, k_teacher, task, store)
   store.say("choosing real samples")
@@ -152,7 +158,7 @@ def _select(s: SimpleNamespace, key, task: Task, store) -> Prepared:
 
 
 def _as_decoded(stored, codes, inputs):
-  """Inputs of label rows, side by side, in the order of decoded samples."""
+  """Reorders the inputs of label rows to the order of the decoded samples."""
   owner, each = np.asarray(stored.owner(codes)), stored.inputs_per_row
   if len(owner) != len(inputs):
     raise ConfigError(
@@ -165,7 +171,7 @@ def _as_decoded(stored, codes, inputs):
 
 
 def _check_keeps(s: SimpleNamespace) -> None:
-  """Refuses what cannot store real crops."""
+  """Refuses a parameterization that cannot store real crops."""
   stored = parameterization_of(s.parameterization)
   spec = dict(stored.spec)
   inner = dict(spec.get("inner", spec))
@@ -186,7 +192,7 @@ def _built(s: SimpleNamespace, objective, recipe, **others) -> Method:
       **others)
 
   def own(task: Task | None):
-    """Without the augmentation of images where there are none."""
+    """The recipe, without augmentation if the data are not images."""
     found = made.recipe(task)
     if task and not _is_image(task) and "strategy" not in (s.recipe or {}):
       found = {**found, "strategy": ""}
@@ -199,14 +205,14 @@ def _built(s: SimpleNamespace, objective, recipe, **others) -> Method:
     dict(parameterization={"name": "pixels"}, **_CHOSEN, **_TAUGHT),
     paper="Sun et al., On the Diversity and Realism of Distilled Dataset: An "
     "Efficient Dataset Distillation Paradigm, 2023, arXiv 2312.03526",
-    cost="none is taken: a selection, and a forward pass of every view",
+    cost="no outer steps; a selection, and a forward pass of every view",
     needs="a teacher, trained on the real data",
     published=_published_rded,
     quick=_QUICK)
 def rded(s: SimpleNamespace) -> Method:
-  """Keeps the crops of real images that a teacher is surest of, and its labels.
+  """Keeps the real crops that a teacher classifies best, and its labels.
 
-  With `parameterization` multi_formation, f^2 crops share an image.
+  With `parameterization` multi_formation, f^2 crops share one stored image.
   """
   _check_keeps(s)
 
@@ -241,10 +247,10 @@ def rded(s: SimpleNamespace) -> Method:
     published=_published_cim,
     quick=_QUICK | dict(num_steps=20))
 def cim(s: SimpleNamespace) -> Method:
-  """As `rded` with several images in one, polished until they look large.
+  """As `rded`, with several crops per image, optimised to act like large ones.
 
-  Small images start as shrunk crops and are learned until a middle layer of the
-  teacher sees the crops themselves.
+  Small images start as shrunk crops. They are optimised until a middle layer of
+  the teacher gives the same features for them as for the original crops.
   """
   _check_keeps(s)
 
@@ -291,7 +297,7 @@ def cim(s: SimpleNamespace) -> Method:
     quick=dict(
         num_steps=20, teacher=dict(num_epochs=2), recipe=dict(num_epochs=60)))
 def sre2l(s: SimpleNamespace) -> Method:
-  """Makes images that a teacher classifies and whose statistics it knows."""
+  """Synthesises images that match a teacher's classes and batch statistics."""
 
   def check(task: Task) -> None:
     if not has_batch_norms(network_of(s, task)[1], task.source.example):

@@ -32,7 +32,7 @@ from distill_jax.objectives import trained
 from distill_jax.objectives.dm import distribution_matching
 from distill_jax.types import Array
 
-# Whose loss has no labels.
+# DM has no labels in its loss.
 SGD_OF_SAMPLES = {k: v for k, v in SGD.items() if k != "label_learning_rate"}
 
 
@@ -75,7 +75,7 @@ def matched_means(s: SimpleNamespace, task: Task):
     published=_published_dm,
     quick=QUICK)
 def dm(s: SimpleNamespace) -> Method:
-  """Matches mean embeddings of each class under fresh networks."""
+  """Matches the mean embedding of each class under random networks."""
   return built(
       s,
       lambda task: matched_means(s, task),
@@ -102,7 +102,7 @@ def _published_ncfm(per_class, traits: Traits, given) -> dict[str, Any]:
 
 
 def _pool(s: SimpleNamespace, key: Array, task: Task, store: Store) -> Prepared:
-  """Networks trained one after the other; sound ones are read again."""
+  """Trains the pool's networks in turn; complete ones are read from files."""
   images = len(task.source.example.shape) == 4
   train = jax.jit(
       partial(
@@ -194,7 +194,7 @@ def _published_cafe(per_class, traits: Traits, given) -> dict[str, Any]:
 
 
 def _stage_weights(task: Task) -> tuple[float, ...]:
-  """The published weights: a tenth, but one and two for the last two stages."""
+  """The published weights: 0.1 for each stage, 1 and 2 for the last two."""
   stages = jax.eval_shape(
       lambda key, x: task.model.stages(task.model.init(key, x), x)[0],
       jax.random.key(0), task.source.example)
@@ -217,11 +217,11 @@ def _stage_weights(task: Task) -> tuple[float, ...]:
     paper="Wang et al., CAFE: Learning to Condense Dataset by Aligning "
     "Features, 2022, arXiv 2203.01531",
     loss="distance of features, and discrimination",
-    cost="as dm, of every layer; training of a network between steps",
+    cost="as dm, for every layer; a network is trained between steps",
     published=_published_cafe,
     quick=QUICK)
 def cafe(s: SimpleNamespace) -> Method:
-  """Matches class means of the features of every layer."""
+  """Matches the class means of the features of every layer."""
 
   def objective(task: Task):
     present = task.layout.present

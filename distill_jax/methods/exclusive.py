@@ -1,7 +1,8 @@
 """Exclusive segments (EDD) around any method; see `segments`.
 
-The segments share the outer steps and the label rows of the set, so that the
-set starts from the same samples, and costs about as much, as without them.
+The set is learned in segments, one after the other. The segments share the
+outer steps and the label rows of the set. The set therefore starts from the
+same samples, and costs about as much, as without segments.
 """
 
 import time
@@ -36,16 +37,17 @@ _SEGMENTS = dict(
 
 
 def exclusive(method: Method, **settings) -> Method:
-  """A method in segments, each on what the earlier ones get wrong.
+  """Makes a method whose set is learned in segments, each on earlier errors.
 
   Args:
-    method: one that matches class by class on a network, with labels used as
-      they are and without learned step sizes.
-    **settings: `num` segments, which must divide the rows of a class and the
-      outer steps; `drop_correct`, the share of correctly classified real
-      samples that later segments do not see; `at_least` so many samples stay
-      of each class; `anchor_weight` of earlier segments in the matching, 0 for
-      none; `recipe` of the network that says what is wrong.
+    method: a method that matches class by class on a network, uses labels as
+      they are, and learns no step sizes.
+    **settings: `num`, the number of segments, which must divide the label rows
+      of a class and the outer steps; `drop_correct`, the share of correctly
+      classified real samples that later segments do not see; `at_least`, the
+      number of real samples of each class that remain in any case;
+      `anchor_weight`, the weight of earlier segments in the matching, 0 for
+      none; `recipe`, which trains the network that finds the errors.
   """
   settings = complete("exclusive", _SEGMENTS, settings)
   check_ranges(settings, "segments.")
@@ -64,7 +66,7 @@ def exclusive(method: Method, **settings) -> Method:
     title="exclusive segments",
     cost="that of the method")
 def _exclusive(s: SimpleNamespace) -> Method:
-  """Any method, segment by segment, as in EDD."""
+  """Learns the set of any method in segments, as in EDD."""
   from distill_jax.methods import from_spec
 
   return in_segments(from_spec(s.of), s.segments)
@@ -75,7 +77,7 @@ def _published_edd(per_class, traits, given):
   idc_settings = published_idc(per_class, traits, given)
   number = given.get("segments",
                      {}).get("num") or (5 if per_class % 5 == 0 else 1)
-  idc_settings["learning_rate"] /= number  # of the samples of a segment
+  idc_settings["learning_rate"] /= number  # as a segment has fewer samples
   return idc_settings | dict(
       segments=dict(
           num=number, recipe=recipes_of(traits)["idc"] | dict(num_epochs=300)))
@@ -90,17 +92,17 @@ def _published_edd(per_class, traits, given):
     published=_published_edd,
     quick=QUICK | dict(segments=dict(at_least=32, recipe=dict(num_epochs=150))))
 def edd(s: SimpleNamespace) -> Method:
-  """IDC, segment by segment, each on what the earlier ones get wrong."""
+  """Learns IDC's set in segments, each on what earlier ones get wrong."""
   own = {name: value for name, value in vars(s).items() if name in IDC}
   return in_segments(idc(**own), s.segments)
 
 
 def in_segments(method: Method, settings: dict) -> Method:
-  """`exclusive` of settings that are complete.
+  """Like `exclusive`, for complete settings.
 
   Raises:
-    ConfigError: segments that do not divide the outer steps, or codes that
-      mix classes.
+    ConfigError: the number of segments does not divide the outer steps, or the
+      codes mix classes.
   """
   number = settings["num"]
   whole = method.model == "network" and method.label_space == "raw"
@@ -153,7 +155,7 @@ class _Segments:
     self._plans, self._outcomes, self._seconds = [], [], 0.0
 
   def carry_out(self, carry_out) -> Outcome:
-    """Distils every segment and joins them."""
+    """Distils all segments and joins them."""
     whole, settings = self._whole, self._settings
     task, began = whole.task, time.perf_counter()
     recipe = recipe_of(by_data(settings["recipe"], task.source))
@@ -180,7 +182,8 @@ class _Segments:
         f"segment {number} of {self._settings['num']}, on {len(rows):,} real "
         "samples")
     start = whole.start
-    # One segment is the method itself, with the keys of the whole run.
+    # The first segment uses the keys of the whole run, so that a single segment
+    # is the same as the method itself.
     keys = whole.keys._replace(run=key) if earlier else whole.keys
     self._plans.append(
         plan(
@@ -213,7 +216,7 @@ class _Segments:
     return Anchor(by_class("inputs"), by_class("labels"), weight)
 
   def _joined(self, made):
-    """The set, every segment in the rows that it started from."""
+    """The whole set, with each segment in the rows that it started from."""
     start = self._whole.start
     codes, labels = start.codes, start.labels
     for segment, rows in zip(made, self._shares, strict=True):
@@ -223,7 +226,7 @@ class _Segments:
     return start._replace(codes=codes, labels=labels)
 
   def _segment_of_sample(self) -> list[int]:
-    """[M] the segment, from 0, of each decoded sample."""
+    """[M] the segment of each decoded sample, from 0."""
     of_row = np.zeros(self._shares.size, int)
     for number, rows in enumerate(self._shares):
       of_row[rows] = number
@@ -232,7 +235,7 @@ class _Segments:
 
 
 def _measured(made, source) -> dict:
-  """What the report says of the segments."""
+  """Facts about the segments for the report."""
   labels = np.asarray(source.train.labels)
   return dict(
       forgotten=segments.forgotten(made).tolist(),

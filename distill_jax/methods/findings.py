@@ -1,7 +1,7 @@
-"""Signs that something went wrong while a set was distilled.
+"""Finds signs that something went wrong while a set was distilled.
 
-Each finding is one sentence for people: what happened, and what to try. A run
-that ends with one may still be good; the evaluation tells.
+Each finding is one sentence for the user: what happened, and what to try. A set
+with a finding may still be good; the evaluation shows it.
 """
 
 import jax.numpy as jnp
@@ -11,20 +11,20 @@ from distill_jax.labels import classes_of, classes_of_labels, uncentred
 from distill_jax.methods.method import Plan
 from distill_jax.types import Distilled, Samples
 
-_STILL = 1e-3  # root mean square of the movement, in that of the start
-_FELL = 100.0  # a step size this many times smaller than at the start
-_DRIFTED = 0.1  # share of labels that name another class
+_STILL = 1e-3  # RMS movement of samples, as a share of the RMS of the start
+_FELL = 100.0  # factor by which a step size shrank
+_DRIFTED = 0.1  # share of labels that name another class than at the start
 
 
 def findings(plan: Plan, distilled: Distilled) -> list[str]:
-  """What is suspicious about a finished set, a sentence each.
+  """Returns sentences on what looks wrong in a finished set.
 
   Args:
-    plan: with the set's start.
+    plan: the plan of the run, with the set's start.
     distilled: the finished set.
 
   Returns:
-    Sentences; none for methods without outer steps.
+    A list of sentences; empty for methods without outer steps.
   """
   if plan.start is None or plan.estimator is None:
     return []
@@ -38,7 +38,7 @@ def findings(plan: Plan, distilled: Distilled) -> list[str]:
 
 
 def _standing_still(start: Samples, end: Samples, plan: Plan) -> str:
-  """Samples that hardly left their start, where they are learned."""
+  """A sentence if samples were learned but hardly moved from their start."""
   if start.inputs.shape != end.inputs.shape or not plan.method.settings.get(
       "learn_codes", True):
     return ""
@@ -53,7 +53,7 @@ def _standing_still(start: Samples, end: Samples, plan: Plan) -> str:
 
 
 def _step_sizes(start: Samples, end: Samples, plan: Plan) -> str:
-  """Learned step sizes at their bound, or far below where they started."""
+  """A sentence if a learned step size is at its bound or shrank a lot."""
   if not end.step_sizes.size or start.step_sizes.shape != end.step_sizes.shape:
     return ""
   before, after = np.asarray(start.step_sizes), np.asarray(end.step_sizes)
@@ -72,7 +72,7 @@ def _step_sizes(start: Samples, end: Samples, plan: Plan) -> str:
 
 
 def _labels(start: Samples, end: Samples, plan: Plan) -> str:
-  """Learned labels that name other classes than they started from."""
+  """A sentence if learned labels name other classes than at their start."""
   drawn = plan.method.settings.get("start_labels") == "noise"
   if drawn or start.labels.shape != end.labels.shape:
     return ""

@@ -1,7 +1,8 @@
-"""Sets of features in closed form, for a ridge probe; see `frozen_features`.
+"""Small sets of features in closed form; see `distill_jax.frozen_features`.
 
-There are no outer steps: the moments of the real features are summed once, and
-the set follows from them.
+A linear probe fitted to such a set by ridge regression is the probe of all
+features, or nearly. There are no outer steps: the moments of the real features
+are summed once, and the set follows from them.
 """
 
 import time
@@ -37,16 +38,19 @@ SETS = {
     paper="algebra on the normal equations of ridge regression; label solve "
     "after Nguyen, Chen & Lee, 2020, arXiv 2011.00050",
     title="frozen features",
+    labels="hard or solved for, by kind",
     cost="one pass over the data and one factorisation, in closed form",
     quick={})
 def frozen_features(s: SimpleNamespace) -> Method:
-  """The linear probe of features, or of a table, kept in a few points.
+  """Makes a few points that give the same linear probe as all features.
 
-  `kind` is hard_labelled_points (one a class), class_means_and_covariance (as
-  many a class as asked for), smallest_set (soft labels, one fewer than classes)
-  or sufficient_statistics_set (as many points as asked for). Sets of
-  class_means_and_covariance and of sufficient_statistics_set can be joined.
-  `ridge` is in mean diagonals of the Gram matrix.
+  `kind` is hard_labelled_points (one point per class),
+  class_means_and_covariance (as many points per class as asked for),
+  smallest_set (soft labels; one point fewer than classes) or
+  sufficient_statistics_set (as many points as asked for). Sets of
+  class_means_and_covariance and of sufficient_statistics_set can be merged with
+  others of their kind. `ridge` is in units of the mean of the Gram matrix's
+  diagonal.
   """
   make = one_of(SETS, "kind", s.kind)
 

@@ -1,4 +1,4 @@
-"""Gradient matching: DC, DSA and IDC as methods; see `objectives.dc`."""
+"""Gradient matching as methods: DC, DSA and IDC; see `objectives.dc`."""
 
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -34,8 +34,9 @@ DISTANCES = {
     "kernels_squared": distances.of_kernels(distances.squared),
     "squared": distances.squared
 }
-_MIXED = 64  # real samples in a batch that IDC trains networks on
-# Matches for a fresh network, and epochs between them, by samples per class.
+_MIXED = 64  # batch size of real samples that IDC trains its networks on
+# By samples per class: number of matches on one network, and number of epochs
+# that the network is trained between two matches.
 _PUBLISHED = {
     1: (1, 1),
     10: (10, 50),
@@ -44,14 +45,14 @@ _PUBLISHED = {
     40: (40, 15),
     50: (50, 10)
 }
-# What the matching family published for its outer optimizer.
+# The outer optimizer that the papers of gradient and distribution matching use.
 SGD = dict(
     optimizer="sgd",
     learning_rate=0.1,
     label_learning_rate=0.01,
     schedule="constant",
     beta1=0.5)
-# Of a trial run of a minute, long enough for networks to learn the set.
+# A trial run of a minute, long enough for networks to learn the set.
 QUICK = dict(num_steps=30, batch_size=32, recipe=dict(num_epochs=150))
 
 GRADIENTS = dict(
@@ -68,7 +69,7 @@ GRADIENTS = dict(
 
 
 def recipes_of(traits: Traits) -> dict[str, dict[str, Any]]:
-  """How networks are trained on a set, as published by recipe."""
+  """The published recipes of training networks on a set, by name."""
   dc = dict(num_epochs=300, strategy="")
   if not traits.mirrored and traits.grey:  # MNIST
     dc = dict(num_epochs=1_000, strategy="crop_scale_rotate")
@@ -91,7 +92,7 @@ def recipes_of(traits: Traits) -> dict[str, dict[str, Any]]:
 
 def published_dsa(per_class: int, traits: Traits,
                   given: Mapping) -> dict[str, Any]:
-  """DSA's settings; a size that was not published is between its neighbours."""
+  """DSA's settings; sizes that are not published follow the same rule."""
   del given
   steps, epochs = _PUBLISHED.get(
       per_class, (per_class, max(500 // per_class, 1)))
@@ -111,7 +112,7 @@ def published_dc(per_class, traits, given):
 
 
 def matched_gradients(s: SimpleNamespace, task: Task):
-  """The objective of DC, and of DSA where the augmentation is not empty."""
+  """The objective of DC; with a non-empty augmentation, of DSA."""
   augment = augmented(s.strategy, task)
   return gradient_matching(
       task.model,
@@ -138,7 +139,7 @@ def matched_gradients(s: SimpleNamespace, task: Task):
     published=published_dsa,
     quick=QUICK)
 def dsa(s: SimpleNamespace) -> Method:
-  """Matches gradients of real and distilled samples under one augmentation."""
+  """Matches gradients of real and distilled samples, augmented alike."""
   return built(
       s,
       lambda task: matched_gradients(s, task),
@@ -168,7 +169,7 @@ def dc(s: SimpleNamespace) -> Method:
 
 
 def published_idc(per_class, traits: Traits, given) -> dict[str, Any]:
-  """IDC's settings, its rate for pixels in [0, 1] in units of model space."""
+  """IDC's settings; its rate for pixels in [0, 1] is scaled to model space."""
   del given
   rate = (1e-4 if traits.grey else 5e-3) * (per_class / 10)
   rate *= (traits.side / traits.reference_side)**2
@@ -206,7 +207,7 @@ IDC = dict(
 
 
 def _squared(task: Task) -> str:
-  """The squared distance, of convolution kernels alone where there are any."""
+  """The squared distance; of convolution kernels only, if there are any."""
   shapes = jax.eval_shape(
       task.model.init, jax.random.key(0), task.source.example)["params"]
   convolves = any(leaf.ndim == 4 for leaf in jax.tree.leaves(shapes))
@@ -214,7 +215,7 @@ def _squared(task: Task) -> str:
 
 
 def matched_on_real(s: SimpleNamespace, task: Task):
-  """The objective of IDC, whose networks train on real data."""
+  """The objective of IDC, whose networks are trained on real data."""
   images = len(task.source.example.shape) == 4
   strategy = s.strategy
   if strategy is None:
@@ -242,7 +243,7 @@ def matched_on_real(s: SimpleNamespace, task: Task):
 
 
 def check_idc(s: SimpleNamespace, task: Task) -> None:
-  """Refuses more batches of different samples than there are."""
+  """Refuses to draw more different samples than the training data have."""
   wanted, there = _MIXED * s.batches_between, task.source.train.num_samples
   if s.batches_between > 1 and wanted > there:
     raise ConfigError(
@@ -259,9 +260,9 @@ def check_idc(s: SimpleNamespace, task: Task) -> None:
     published=published_idc,
     quick=QUICK)
 def idc(s: SimpleNamespace) -> Method:
-  """Matches gradients on networks that train on real data; stores small images.
+  """Matches gradients on networks trained on real data; stores small images.
 
-  Other data than images need `parameterization={"name": "pixels"}`.
+  For data that are not images, give `parameterization={"name": "pixels"}`.
   """
   return built(
       s,

@@ -43,7 +43,7 @@ _KIP = dict(
 
 
 def _kernel(s: SimpleNamespace, source, given) -> Mapping:
-  """A kernel's specification with the ridge of the settings."""
+  """The specification of a kernel, with the ridge of the settings."""
   del source
   spec = given or dict(
       name="kernel_ridge", kernel="fully_connected", depth=1, kind="ntk")
@@ -51,7 +51,7 @@ def _kernel(s: SimpleNamespace, source, given) -> Mapping:
 
 
 def _fitted(per_class, traits) -> str:
-  """Mean and deviation of the training images themselves, as published."""
+  """KIP standardises images by mean and deviation of the training images."""
   del per_class
   return "standardise" if traits.channels else ""
 
@@ -100,11 +100,12 @@ def _with_kernel(s: SimpleNamespace, objective, **others) -> Method:
     _SOLVE,
     paper=_PAPER,
     title="label solve",
+    labels="solved for",
     cost="one solve, in closed form",
     preprocessing=_fitted,
     quick=dict(recipe=dict(num_steps=300)))
 def label_solve(s: SimpleNamespace) -> Method:
-  """Gives real samples the labels that kernel ridge regression does best with.
+  """Keeps real samples; solves for their best labels in kernel regression.
   """
   if s.parameterization != {"name": "pixels"}:
     raise ValueError(

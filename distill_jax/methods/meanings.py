@@ -6,175 +6,194 @@ from typing import Any
 
 MEANINGS = {
     "amplitude":
-        "weight of the amplitudes of characteristic functions, that of the "
-        "phases is 1 less it; in [0, 1].",
+        "weight of the amplitudes of the characteristic functions, in [0, 1]; "
+        "the phases have weight 1 - amplitude.",
     "average":
-        "decay of a running average that is returned in place of the "
-        "last iterate, in [0, 1); 0 for none.",
+        "decay of an exponential moving average of the set, in [0, 1); the "
+        "average is returned in place of the last iterate. 0 for none.",
     "batch_size":
-        "real samples of an outer step; of each class, where the "
-        "method matches classes.",
+        "number of real samples per outer step; per class for methods that "
+        "match class by class.",
     "batches_between":
-        "batches of real data that the network is trained on "
-        "between two matches.",
+        "number of batches of real data that the network is trained on between "
+        "two matches.",
     "between":
-        "which weights match: a snapshot of the experts, or a mix of their "
-        "first and last ones.",
-    "beta1": "momentum of sgd, first moment of the others; in [0, 1).",
-    "beta2": "decay of second moments; in [0, 1).",
+        "where the weights of the matching network come from: snapshot (one "
+        "snapshot of an expert) or mix (a mix of an expert's first and last "
+        "weights).",
+    "beta1":
+        "momentum of sgd, or decay of the first moment of other optimizers; in "
+        "[0, 1).",
+    "beta2": "decay of the second moment of the optimizer; in [0, 1).",
     "calibration":
-        "weight of the cross-entropy of trained networks; 0 for "
-        "none.",
+        "weight of the cross-entropy of distilled samples under trained "
+        "networks; 0 for none.",
     "candidates":
-        "real samples drawn of each class, from which the best are kept; at "
-        "least as many as the set has of it, at most all.",
-    "clamp": "whether images are kept between black and white.",
+        "number of real samples drawn per class, from which the best are kept; "
+        "at least the number that the set needs per class. If a class has "
+        "fewer, all are taken.",
+    "clamp": "whether pixels are kept between black and white.",
     "clip_average":
-        "gradients are clipped to this many times their running "
-        "average norm; 0 for no clipping.",
-    "clip_norm": "largest global norm of the gradient; 0 for no clipping.",
+        "gradients are clipped to this many times the running average of their "
+        "norm; 0 for no clipping.",
+    "clip_norm": "gradients are clipped to this global norm; 0 for none.",
     "covariances":
-        "weight of the distance between covariances of embeddings; "
-        "0 for means alone.",
+        "weight of the distance between covariances of embeddings; 0 matches "
+        "means only.",
     "discrimination":
-        "weight of the classification of real samples by "
-        "distilled ones.",
+        "weight of the loss that classifies real samples by the distilled "
+        "ones.",
     "distance":
-        "between gradients: by_output, cosine, squared, absolute, "
-        "kernels_squared or kernels_absolute; None for what suits the "
+        "distance between gradients: by_output, cosine, squared, absolute, "
+        "kernels_squared or kernels_absolute; None for the one that suits the "
         "network.",
-    "epochs": "how often students pass through the steps of the set.",
+    "epochs": "number of times that students go through the set's steps.",
     "epochs_between":
-        "epochs that the network trains on the set between two "
+        "number of epochs that the network is trained on the set between two "
         "matches.",
     "experts":
-        "how the networks that are imitated are trained: num, "
-        "num_epochs, step_size, momentum, weight_decay, batch_size, "
-        "strategy, radius and surrogate_gap (flat minima), dtype, seed, "
-        "at_once.",
-    "extra_learning_rate": "of the method's other learned scalars.",
+        "how the expert networks are trained: num, num_epochs, step_size, "
+        "momentum, weight_decay, batch_size, strategy, radius and "
+        "surrogate_gap (for flat minima), dtype, seed, at_once (number trained "
+        "in parallel).",
+    "extra_learning_rate":
+        "learning rate of the method's other learned scalars.",
     "fixed":
-        "whether one known initialisation is learned for, and stored in "
-        "the set.",
+        "whether the set is learned for one fixed initialisation of the "
+        "student, which is stored in the set.",
     "frequency_scale": "standard deviation of the random frequencies.",
-    "k": "neighbours that vote.",
+    "k": "number of nearest neighbours that vote.",
     "keep_teacher":
-        "whether the set keeps the teacher, so that other samples can be "
-        "labelled as it is.",
-    "kind":
-        "hard_labelled_points, or another closed form of "
-        "`frozen_features`.",
+        "whether the set stores the teacher, so that more samples can be "
+        "labelled by it later.",
+    "kind": "hard_labelled_points, or another closed form named above.",
     "l2_rate": "weight decay of the inner problem.",
-    "label_beta1": "as beta1, for labels.",
-    "label_learning_rate": "learning rate of labels.",
-    "label_space": "what labels are: raw, logits or probabilities.",
-    "last_rate": "share of the learning rate that cosine ends with.",
-    "least_area": "of a crop, as a share of its image; in (0, 1].",
-    "learn_labels": "whether labels are learned too.",
-    "learning_rate": "of the samples, in model space.",
-    "loss": "of the predictions: platt or squared.",
+    "label_beta1": "as beta1, for the labels.",
+    "label_learning_rate": "learning rate of the labels.",
+    "label_space": "what the labels are: raw, logits or probabilities.",
+    "last_rate":
+        "final learning rate of the cosine schedule, as a share of the first.",
+    "least_area": "least area of a crop, as a share of its image; in (0, 1].",
+    "learn_labels": "whether the labels are learned too.",
+    "learning_rate": "learning rate of the samples, in units of model space.",
+    "loss": "loss of the predictions: platt or squared.",
     "margin":
-        "pull of each label on its own class ahead of the others; 0 for "
-        "none.",
+        "weight of the loss that keeps the own class of each label ahead of "
+        "the other classes; 0 for none.",
     "max_epochs":
-        "most epochs that the network trains before it is fresh "
-        "again.",
-    "mirrored": "whether a mirrored image is of the same class.",
+        "maximal number of epochs that the network is trained between two "
+        "outer steps.",
+    "mirrored": "whether an image and its mirror image are of the same class.",
     "mix": "share of batches that CutMix mixes; in [0, 1].",
-    "momentum": "of the inner steps; in [0, 1).",
+    "momentum": "momentum of the inner steps; in [0, 1).",
     "moved":
-        "the network learns until its watched accuracy has moved by more "
-        "than this.",
+        "between two outer steps, the network is trained until its watched "
+        "accuracy has changed by more than this.",
     "network":
-        "that the set is distilled with, {\"name\": ..., settings}; None "
-        "for the student's kind.",
+        "the network that is used while distilling, {\"name\": ..., settings}; "
+        "None for the student's architecture.",
     "network_pool":
-        "networks in training that are drawn from: size, max_age "
-        "(steps until a fresh one), step_size, least_steps and "
-        "most_steps between two draws.",
-    "network_step_size": "of the networks that are trained on the set.",
+        "the pool of networks in training that outer steps draw from: size, "
+        "max_age (steps until a member is replaced), step_size, least_steps "
+        "and most_steps between two draws.",
+    "network_step_size":
+        "step size of the networks that are trained on the set.",
     "num_crops":
-        "random crops of each candidate, of which the best stands for it; 0 "
-        "for whole images.",
-    "num_frequencies": "random frequencies of the characteristic functions.",
-    "num_initialisations": "fresh networks of an outer step.",
-    "num_steps": "outer updates.",
-    "of": "the method that is split, {\"name\": ..., settings}.",
-    "optimizer": "of the set: adam, adabelief, lamb or sgd.",
+        "number of random crops tried per candidate, of which the best one is "
+        "used; 0 for whole images.",
+    "num_frequencies":
+        "number of random frequencies of the characteristic functions.",
+    "num_initialisations": "number of fresh networks per outer step.",
+    "num_steps": "number of outer steps.",
+    "of": "the method that is split into segments, {\"name\": ..., settings}.",
+    "optimizer": "outer optimizer: adam, adabelief, lamb or sgd.",
     "parameterization":
-        "how samples are stored, {\"name\": ..., settings}: "
-        "pixels, multi_formation, linear_bases, hallucinator, frequency, "
-        "field, quantised.",
+        "how samples are stored, {\"name\": ..., settings}: pixels, "
+        "multi_formation, linear_bases, hallucinator, frequency, field, "
+        "quantised.",
     "parts":
-        "methods whose objectives are summed, {\"name\": ..., settings} "
+        "the methods whose objectives are summed, {\"name\": ..., settings} "
         "each.",
     "pool":
-        "networks trained before the first step: num_networks, num_epochs, "
-        "step_size.",
+        "the networks that are trained before the first step: num_networks, "
+        "num_epochs, step_size.",
     "recipe":
-        "how students train on the set, {\"name\": ..., settings}; None "
-        "for the method's own.",
-    "regression": "whether students regress on centred labels.",
+        "how students are trained on the set, {\"name\": ..., settings}; None "
+        "for the method's own recipe.",
+    "regression":
+        "whether students regress on centred labels instead of classifying.",
     "restart_after":
-        "steps of the first cosine, after which the rate restarts "
-        "at half; the set of the lowest loss is returned. 0 for "
-        "one cosine.",
-    "restart_every": "steps of each further cosine.",
-    "ridge": "of the regression, in mean diagonals of the kernel; positive.",
-    "rollbacks": "how often a chunk of steps with a spike is drawn anew.",
+        "number of steps of the first cosine; then the learning rate restarts "
+        "at half its value, and the set with the lowest loss is returned. 0 "
+        "for a single cosine.",
+    "restart_every": "number of steps of each later cosine.",
+    "ridge":
+        "ridge of the regression, in units of the mean of the kernel's "
+        "diagonal; positive.",
+    "rollbacks":
+        "maximal number of times that a run goes back to the start of a chunk "
+        "of steps, after a spike or a non-finite loss, and draws other "
+        "batches.",
     "sample_length":
-        "words of a distilled sentence; 0 for those of the real "
+        "number of words of a distilled sentence; 0 for the length of the real "
         "ones.",
-    "schedule": "of the learning rates: cosine, halving or constant.",
+    "schedule": "schedule of the learning rates: cosine, halving or constant.",
     "segment":
-        "stretches of the experts' path: span (epochs), where they "
-        "start (lowest, first, highest), how that grows (growth) and "
-        "until which step (until).",
+        "which parts of the experts' trajectories are matched: span (epochs), "
+        "the range of start epochs (lowest, and an upper bound that goes from "
+        "first to highest), how the bound grows (growth), and the outer step "
+        "until which it grows (until).",
     "segments":
-        "parts of the set that are learned one after the other: num, "
+        "the parts of the set that are learned one after the other: num, "
         "at_least, drop_correct, anchor_weight, recipe.",
     "settled":
-        "the network is replaced once its watched accuracy stays within "
-        "this.",
-    "skip_above": "a step with a higher loss changes nothing; 0 for never.",
+        "the network is replaced once its watched accuracy changes by less "
+        "than this.",
+    "skip_above":
+        "outer steps whose loss is higher than this change nothing; 0 for "
+        "never.",
     "snap":
-        "rounds in which vectors are replaced by those of words; 0 for "
-        "none.",
-    "snap_steps": "outer steps of each round.",
-    "solver": "of the inner problem, {\"name\": ..., settings}.",
-    "spike": "a chunk of steps with a higher loss is drawn anew; 0 for never.",
+        "number of rounds in which vectors are replaced by those of the "
+        "nearest words; 0 for none.",
+    "snap_steps": "number of outer steps in each round of snap.",
+    "solver": "solver of the inner problem, {\"name\": ..., settings}.",
+    "spike":
+        "if the loss exceeds this, the run goes back to the start of the chunk "
+        "of steps and draws other batches; 0 for never.",
     "span":
-        "snapshots among which the classifying network is drawn, from the one "
-        "that matches on.",
-    "stage": "which of the teacher's features is compared, from 0.",
+        "number of consecutive snapshots from which the classifying network is "
+        "drawn, beginning with the matching network's.",
+    "stage": "index of the teacher's features that are compared, from 0.",
     "start":
-        "where samples start: real, noise, class_mean, kmeans, herding; "
-        "correct (samples that experts classify right); or the file of a "
-        "saved set.",
+        "where the samples start: real, noise, class_mean, kmeans, herding; "
+        "correct (samples that experts classify right); or the path of a saved "
+        "set.",
     "start_labels": "where labels start: one_hot, centred, shared or noise.",
-    "statistics": "weight of the distance between batch statistics.",
+    "statistics": "weight of the distance between batch-norm statistics.",
     "step_size":
-        "where learned step sizes start; of methods without, the "
-        "student's.",
-    "step_size_floor": "lower bound of the learned step size.",
-    "step_size_learning_rate": "learning rate of step sizes; 0 keeps them.",
-    "steps": "mini-batches of the set, S.",
-    "steps_per_network": "matches of a network before a fresh one.",
+        "initial value of learned step sizes; for methods that do not learn "
+        "them, the student's step size.",
+    "step_size_floor": "lower bound of learned step sizes.",
+    "step_size_learning_rate":
+        "learning rate of the step sizes; 0 keeps them fixed.",
+    "steps": "S, the number of mini-batches of the set.",
+    "steps_per_network":
+        "number of matches on one network before a fresh one replaces it.",
     "strategy":
-        "augmentation of real and distilled images, names joined by _; "
-        "\"\" for none, None for what suits the data.",
+        "augmentation of real and distilled images, names joined by _; \"\" "
+        "for none, None for the usual one of the data.",
     "student":
-        "the training that is imitated or unrolled: num_steps and its "
+        "the student's training that is matched or unrolled: num_steps and its "
         "other settings.",
     "teacher":
-        "the network that chooses and labels: network (None for the "
-        "student's), num_epochs, batch_size, learning_rate, strategy; or "
-        "file, a set that keeps one.",
-    "temperature": "of the neighbours' votes; positive.",
+        "the network that chooses and labels samples: network (None for the "
+        "student's architecture), num_epochs, batch_size, learning_rate, "
+        "strategy; or file, a saved set that stores its teacher.",
+    "temperature": "temperature of the neighbours' votes; positive.",
     "unit_norm": "whether gradients are scaled to norm 1.",
-    "watched": "real samples of each class whose accuracy is watched.",
-    "weight_decay": "of the samples.",
-    "weights": "of the parts, one each."
+    "watched": "number of real samples per class whose accuracy is watched.",
+    "weight_decay": "weight decay of the samples.",
+    "weights": "weights of the parts, one for each."
 }
 
 
@@ -200,7 +219,7 @@ def docstring(
   lines += [
       "", "Example:",
       f"  made = dd.condense(source, dd.methods.{name}(), per_class=1)", "",
-      *textwrap.wrap(f"An outer step costs: {cost}.", 78), "", "Reference:",
+      *textwrap.wrap(f"Cost of an outer step: {cost}.", 78), "", "Reference:",
       *textwrap.wrap(
           f"{paper}.", 78, initial_indent="  ", subsequent_indent="  ")
   ]

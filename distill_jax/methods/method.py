@@ -1,9 +1,9 @@
-"""A method as a value, and the plan that puts it together with data.
+"""A method as a value, and the plan that joins it with data and a network.
 
-A `Method` is a name, JSON settings and the functions that they stand for, as
-`evaluation.recipe.Recipe` is for training on a set. A `Task` holds the facts
-that a method is given. `plan` joins the two; `methods.condense` carries a plan
-out in memory and `runs.Run` in a folder.
+A `Method` is a name, JSON settings and the functions that these settings
+define, just as `evaluation.recipe.Recipe` is for training on a set. A `Task`
+holds the facts that a method is given. `plan` joins both. `methods.condense`
+carries out a plan in memory, and `runs.Run` in a folder.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ from distill_jax.errors import ConfigError, listed, plain
 from distill_jax.estimators.backprop import backprop
 from distill_jax.evaluation import recipes
 from distill_jax.keys import check_key
-from distill_jax.outer_loop import Distiller, State, distiller
+from distill_jax.outer_loop import State, distiller
 from distill_jax.parameterization.pixels import pixels
 from distill_jax.tracking import Tracker
 from distill_jax.types import (
@@ -31,43 +31,42 @@ from distill_jax.types import (
     Array,
     Distilled,
     Estimator,
-    Kernel,
     Layout,
     Network,
     Parameterization,
     PyTree,
 )
 
-_NAMED = 5  # classes that a line names
+_NAMED = 5  # most classes that a message lists
 
 
 class Task(NamedTuple):
-  """What a method is given: facts, and no choices.
+  """What a method is given: facts, no choices.
 
   Attributes:
     source: the data.
-    model: the student; a kernel for methods of kernels, None for methods that
-      have neither.
-    spec: of the model, `{"name": ..., settings}`, or {}.
-    layout: of label rows, steps and classes.
+    model: the student network; a kernel for kernel methods; None for methods
+      that use neither.
+    spec: the model's specification, `{"name": ..., settings}`, or {}.
+    layout: which samples belong to which label row, step and class.
     anchor: frozen samples that are matched beside the real ones, or None.
   """
 
   source: Any
-  model: Network | Kernel | None
+  model: Any  # a `Network` or `Kernel`, as `Method.model` says
   spec: Mapping[str, Any]
   layout: Layout
   anchor: Anchor | None = None
 
 
 class Store(NamedTuple):
-  """Where a method keeps what it needs before the first step.
+  """Folders in which a method keeps what it needs before the first step.
 
   Attributes:
-    folder: of this run alone.
-    shared: of runs that may need the same.
-    experts: a folder of experts that exist, or None to train them.
-    say: takes lines for people.
+    folder: a folder of this run only.
+    shared: a folder that is shared with runs which may need the same.
+    experts: a folder of existing experts, or None to train them.
+    say: a function that is given each line of progress, such as `print`.
   """
 
   folder: Path
@@ -77,16 +76,18 @@ class Store(NamedTuple):
 
 
 class Prepared(NamedTuple):
-  """What a method has before the first step.
+  """What a method has prepared before the first step.
 
   Attributes:
-    data: what the objective samples from, in place of the train split.
-    feed: `(step, size, attempt) -> pytree [size, ...]` with `close()`, what so
-      many steps sample from, in place of `data`; or None.
-    start: changes where the set starts.
-    finish: changes the set in the end.
-    complete: adds to the finished set what only the method knows, such as
-      labels of views.
+    data: what the objective samples from, in place of the train split; None for
+      the train split.
+    feed: `(step, size, attempt) -> pytree [size, ...]` with a method `close()`.
+      It returns what the next `size` steps sample from, in place of `data`; or
+      None.
+    start: a function that changes the start of the set.
+    finish: a function that changes the set at the end.
+    complete: a function that adds to the finished set what only the method
+      knows, such as labels of views.
     measured: JSON values for the report.
   """
 
@@ -99,18 +100,19 @@ class Prepared(NamedTuple):
 
 
 class Outcome(NamedTuple):
-  """What carrying out a plan gives.
+  """The result of carrying out a plan.
 
   Attributes:
     distilled: the set.
     objective: state of the objective after the last step.
-    seconds: of distilling.
+    seconds: duration of the distillation.
     measured: JSON values for the report.
     provenance: JSON values for the artifact.
-    artifact: in place of the set, of methods that make one themselves.
+    artifact: the artifact of methods that make one themselves, in place of
+      `distilled`.
   """
 
-  distilled: Distilled | None
+  distilled: Any
   objective: PyTree = ()
   seconds: float = 0.0
   measured: Mapping[str, Any] = MappingProxyType({})
@@ -119,7 +121,7 @@ class Outcome(NamedTuple):
 
 
 class Keys(NamedTuple):
-  """Named children of the one key of a run."""
+  """The random keys of a run, split from one key."""
 
   start: Array
   init: Array
@@ -131,13 +133,13 @@ class Keys(NamedTuple):
 
   @classmethod
   def of(cls, key: Array) -> "Keys":
-    """Splits a key; it is consumed."""
+    """Splits a key, which is consumed."""
     check_key(key)
     return cls(*jax.random.split(key, len(cls._fields)))
 
 
 def prepare_nothing(key: Array, task: Task, store: Store) -> Prepared:
-  """`Method.prepare` of methods that need nothing before the first step."""
+  """`Method.prepare` for methods that need nothing before the first step."""
   del key, task, store
   return Prepared()
 
@@ -147,41 +149,47 @@ def _own_network(source, given):
 
 
 class Method(NamedTuple):
-  """How sets are distilled; make one with a factory of `methods`.
+  """A way to distil sets; made by a factory of `methods`.
 
   Attributes:
-    name: of the factory.
-    title: as papers spell it, for figures and reports.
+    name: name of the factory.
+    title: the method's name as papers write it, for figures and reports.
     loss: what the objective measures, in words.
-    settings: JSON values from which the factory makes it again.
-    objective: `(task) -> Objective`, or what `estimator` takes.
-    begin: `(key, source, num_rows) -> Distilled`, where sets start.
+    settings: JSON values from which the factory makes the method again.
+    objective: `(task) -> Objective`, or another argument that `estimator`
+      takes.
+    begin: `(key, source, num_rows) -> Distilled`, the start of a set.
     learned: `(num_steps) -> optax transformation` over `Distilled`.
-    num_steps: outer updates.
-    recipe: `(task) -> spec` of how students train on the set; of None, what the
-      settings say before data are known.
+    num_steps: number of outer steps.
+    recipe: `(task) -> spec` of how students train on the set. With None in
+      place of a task, it returns the recipe of the settings, before data are
+      known.
     parameterization: how samples are stored.
     estimator: `(objective, parameterization) -> Estimator`.
-    label_space: of the labels, see `artifact.Artifact`.
-    steps: S, steps of a set that students take in order.
-    by_class: whether every class needs as many label rows as the others.
-    model: "network", "kernel" or "none", what the method works with.
+    label_space: what the labels are, see `artifact.Artifact`.
+    steps: S, number of steps of a set that students take in order.
+    by_class: whether every class needs the same number of label rows.
+    model: what the method works with: "network", "kernel" or "none".
     network: `(source, given spec or None) -> spec` of the student.
-    project: `(task) -> constraint` on `Distilled` after each update, or None.
-    tracker: what is returned in the end; None for the last iterate.
-    skip_above: a step of higher loss changes nothing; None for never.
-    spike: a chunk of steps with a higher loss is drawn anew; 0 for never.
-    rollbacks: how often a chunk is drawn anew.
+    project: `(task) -> constraint` that is applied to `Distilled` after each
+      update; or None.
+    tracker: decides which iterate or average is returned; None for the last
+      iterate.
+    skip_above: outer steps with a higher loss change nothing; None for never.
+    spike: chunks of steps with a higher loss are repeated with other draws; 0
+      for never.
+    rollbacks: maximal number of such repetitions.
     prepare: `(key, task, store) -> Prepared`.
     initial: `(state of the objective) -> theta_0`, or `()`.
-    parts: `(plan, carry_out) -> Outcome` of methods that are made of several
+    parts: `(plan, carry_out) -> Outcome`, for methods that consist of several
       plans or of none; `carry_out(name, plan, start=None) -> Outcome`.
-    check: `(task)`, raises what can be known before the first step.
+    check: `(task) -> None`; raises errors that can be known before the first
+      step.
     prolongable: whether more steps can be added to a finished run.
     anchors: whether the objective matches the anchor of a task.
     stages: whether the objective reads `Network.stages` of the student.
-    drawn: real samples of each class that a step draws; 0 for methods that draw
-      of all classes together, or not at all.
+    drawn: number of real samples per class that a step draws; 0 for methods
+      that draw from all classes together, or not at all.
   """
 
   objective: Callable[[Task], Any] | None
@@ -219,43 +227,44 @@ class Method(NamedTuple):
 
   @property
   def spec(self) -> dict[str, Any]:
-    """JSON document from which `methods.from_spec` makes the method again."""
+    """A JSON document from which `methods.from_spec` makes the method again."""
     return {"name": self.name, **self.settings}
 
 
 class Plan(NamedTuple):
-  """A method, data and a network put together, before the first step.
+  """A method joined with data and a network, before the first step.
 
   Attributes:
-    keys: of the run.
-    method: what is done.
-    task: to what.
-    prepared: what exists for it.
-    estimator: of the gradient; None for methods without outer steps.
-    outer: the functions of the outer loop, or None.
-    state: before the first step, or None.
-    store: where the method keeps things.
+    keys: random keys of the run.
+    method: the method.
+    task: what the method is given.
+    prepared: what the method has prepared.
+    estimator: estimator of the gradient; None for methods without outer steps.
+    outer: the functions of the outer loop; None for methods without outer
+      steps.
+    state: state before the first step; None for methods without outer steps.
+    store: folders in which the method keeps things.
   """
 
   keys: Keys
   method: Method
   task: Task
   prepared: Prepared
-  estimator: Estimator | None
-  outer: Distiller | None
+  estimator: Any
+  outer: Any
   state: State | None
   store: Store
 
   @property
-  def start(self) -> Distilled | None:
+  def start(self) -> Any:
     """The set before the first step."""
     return None if self.state is None else self.state.distilled
 
   def artifact(self, outcome: Outcome, **provenance) -> Artifact:
-    """The set with all that is needed to use it.
+    """Returns the set with everything that is needed to use it.
 
     Args:
-      outcome: of carrying out this plan.
+      outcome: the result of carrying out this plan.
       **provenance: JSON values.
     """
     method, task = self.method, self.task
@@ -299,23 +308,23 @@ def plan(
     store: Store | Callable[[Task], Store],
     start: Distilled | None = None,
     anchor: Anchor | None = None) -> Plan:
-  """Puts a method together with data and a network.
+  """Joins a method with data and a network.
 
   Args:
     source: the data.
-    method: what is done.
-    network: the student, as in `condense`; by default what suits the data.
-    per_class: label rows of each class that the data hold; or
-    num_rows: label rows of the whole set.
-    keys: of the run.
-    store: where the method keeps what it needs; or `(task) -> Store`, called
-      once the task is known to be sound.
-    start: where the set starts, in place of the method's own start.
-    anchor: frozen samples that are matched too.
+    method: the method.
+    network: the student, as in `condense`; by default one that suits the data.
+    per_class: label rows of each class that the data contain.
+    num_rows: label rows of the whole set. Give either this or `per_class`.
+    keys: random keys of the run.
+    store: folders in which the method keeps things; or `(task) -> Store`, which
+      is called once the task has been checked.
+    start: the start of the set, in place of the method's own start.
+    anchor: frozen samples that are also matched.
 
   Raises:
-    ConfigError, DataError, ValueError: what the method cannot do with these
-      data, known before the first step.
+    ConfigError, DataError, ValueError: the method cannot be used with these
+      data.
   """
   check_source(source)
   if not isinstance(method, Method):
@@ -359,7 +368,7 @@ def plan(
 
 def _opened(store, method: Method, task: Task) -> Store:
   method.check(task)
-  recipes.from_spec(method.recipe(task))  # refuses what it does not know
+  recipes.from_spec(method.recipe(task))  # raises for unknown recipes
   if isinstance(store, Store):
     return store
   opened = store(task)
@@ -369,7 +378,7 @@ def _opened(store, method: Method, task: Task) -> Store:
 
 
 def _drawn_whole(method: Method, task: Task) -> str:
-  """Names classes that are smaller than what a step draws of each."""
+  """A line that names classes smaller than what a step draws per class."""
   counts = np.asarray(task.source.train.counts)
   each = min(method.drawn, int(counts.max()))
   small = [
@@ -385,7 +394,7 @@ def _drawn_whole(method: Method, task: Task) -> str:
 
 
 def check_one_size(per_class: int | None, num_rows: int | None) -> None:
-  """Refuses a set of no size, or of two."""
+  """Refuses if neither or both of the two sizes are given."""
   if (per_class is None) == (num_rows is None):
     raise ConfigError(
         "exactly one of `per_class` and `num_rows` must be given; got "
@@ -408,7 +417,7 @@ def _num_rows(source, per_class, num_rows) -> int:
 
 
 def student_of(source, method: Method, given=None):
-  """The specification of the student, and the student; see `plan`."""
+  """Returns the student's specification and the student; see `plan`."""
   if isinstance(given, str):
     given = {"name": given}
   given = nn.as_network(given)

@@ -1,4 +1,4 @@
-"""The outer optimizer of a method's settings: rules, schedules, averages."""
+"""The outer optimizer from a method's settings: rules, schedules, averages."""
 
 from types import SimpleNamespace
 
@@ -12,7 +12,7 @@ from distill_jax.tracking import Tracker, lowest_loss, running_average
 
 OPTIMIZERS = ("adabelief", "adam", "lamb", "sgd")
 SCHEDULES = ("constant", "cosine", "halving")
-_LOSSES = 1_000  # steps over which the loss is averaged before comparing
+_LOSSES = 1_000  # steps; losses are averaged over them before comparison
 
 # Settings of the outer optimizer that every method has.
 OUTER = dict(
@@ -25,19 +25,21 @@ OUTER = dict(
     clip_norm=0.0,
     weight_decay=0.0,
     average=0.0)
-# Of methods whose loss depends on the labels of the set.
+# Settings of methods whose loss depends on the labels of the set.
 LABELS = dict(
     learn_labels=False, label_learning_rate=0.02, start_labels="one_hot")
 
 
 def learned(s: SimpleNamespace, **rates: float):
-  """`Method.learned`: one rule for each learned field, clipping before it.
+  """`Method.learned`: gradient clipping, then one rule per learned field.
 
-  Weight decay draws the samples alone towards 0, the mean of the data.
+  Weight decay applies to the samples only and pulls them towards 0, the mean of
+  the data.
 
   Args:
-    s: settings of the method, `OUTER` and maybe `LABELS` among them.
-    **rates: learning rates of further fields; one of 0 is not learned.
+    s: settings of the method, including `OUTER` and optionally `LABELS`.
+    **rates: learning rates of further fields; a field with rate 0 is not
+      learned.
   """
   one_of(OPTIMIZERS, "optimizer", s.optimizer)
   one_of(SCHEDULES, "schedule", s.schedule)
@@ -80,7 +82,7 @@ def learned(s: SimpleNamespace, **rates: float):
 
 
 def tracker(s: SimpleNamespace) -> Tracker | None:
-  """What a run returns in the end; None for the last iterate."""
+  """Decides what a run returns at the end; None for the last iterate."""
   if s.average:
     return running_average(s.average)
   if getattr(s, "restart_after", 0):
@@ -89,12 +91,13 @@ def tracker(s: SimpleNamespace) -> Tracker | None:
 
 
 def schedule(s: SimpleNamespace, learning_rate: float, num_steps: int):
-  """Learning rate against outer steps.
+  """The learning rate as a function of the outer step.
 
-  `cosine` falls to `last_rate` of it at `num_steps`, after a linear rise over
-  the first hundredth; with `restart_after` it does so by then, and again and
-  again from half the rate, every `restart_every` steps. `halving` halves it
-  every tenth, as published for DM.
+  `cosine` rises linearly over the first hundredth of the steps, and then falls
+  to the share `last_rate` of the learning rate at `num_steps`. With
+  `restart_after`, it falls within that number of steps, and then restarts from
+  half the rate every `restart_every` steps. `halving` halves the rate after
+  every tenth of the steps, as published for DM.
   """
   if s.schedule == "constant":
     return optax.constant_schedule(learning_rate)

@@ -1,4 +1,4 @@
-"""Long unrolls through a random window: RaT-BPTT as a method."""
+"""RaT-BPTT as a method: long unrolls, differentiated in a random window."""
 
 from functools import partial
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ from distill_jax.methods.shared import (
 from distill_jax.objectives.rat_bptt import truncated_unroll, unit_norm
 from distill_jax.outer_loop import label_floor
 
-# Window, most steps and samples of a class a step, by samples of a class.
+# By samples per class: window, most inner steps, batch per class (0 for all).
 _WINDOWS = {1: (60, 200, 0), 10: (60, 200, 0), 50: (100, 300, 10)}
 
 
@@ -92,10 +92,11 @@ def _published(per_class, traits, given):
         student=dict(window=3, num_steps=8),
         recipe=dict(num_steps=200, step_size=0.01, strategy="")))
 def rat_bptt(s: SimpleNamespace) -> Method:
-  """Minimises the loss on real data after long training, by a random window.
+  """Minimises the loss on real data after long training, in a random window.
 
-  With `regression` students regress on centred labels, so that sets of kip,
-  rfad, frepo or rcig can be learned further.
+  The student trains for many steps; the meta-gradient goes through a random
+  window of them. With `regression`, students regress on centred labels, so that
+  sets of kip, rfad, frepo or rcig can be learned further.
   """
   student = SimpleNamespace(**s.student)
   if not s.regression and student.target_scale != 1:

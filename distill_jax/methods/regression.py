@@ -22,7 +22,8 @@ from distill_jax.objectives import rfad as rfad_lib
 from distill_jax.objectives.pool import Pool, network_pool
 from distill_jax.types import Network
 
-# FRePo's updates of a student by samples; more take those of the next fewer.
+# FRePo's student updates by number of distilled samples; numbers in between use
+# the next smaller entry.
 _UPDATES = {1: 1_000, 100: 2_000, 400: 5_000, 1_000: 10_000, 2_000: 40_000}
 _LOSSES = dict(platt=rfad_lib.platt, squared=rfad_lib.mean_squared)
 _SHARED = dict(
@@ -44,7 +45,7 @@ _QUICK = dict(
 def regression_recipe(step_size: float,
                       num_steps: int,
                       strategy: str = "") -> dict[str, Any]:
-  """How students train that regress on centred labels."""
+  """A recipe for students that regress on centred labels."""
   return dict(
       name="frepo",
       num_steps=num_steps,
@@ -56,7 +57,7 @@ def regression_recipe(step_size: float,
 
 
 def updates(per_class: int) -> int:
-  """FRePo's updates of a student for ten classes."""
+  """FRePo's number of student updates for ten classes."""
   return _UPDATES[max(n for n in _UPDATES if n <= 10 * per_class)]
 
 
@@ -74,16 +75,18 @@ def _built(s: SimpleNamespace, objective, **others) -> Method:
 
 
 def _distilling(s: SimpleNamespace, task: Task, **changes) -> Network:
-  """The network that a set is distilled with.
+  """The network that is used while distilling.
 
   Args:
-    s: with `network`, its specification; None for the student's kind with what
-      the method changes of it.
-    task: with the student.
-    **changes: settings of a specification that has them.
+    s: settings with `network`, its specification; None for the student's
+      architecture with the method's changes.
+    task: the task, with the student.
+    **changes: settings that the method changes, where the specification has
+      them.
 
   Raises:
-    ConfigError: a network of lower precision, see `precision.check_full`.
+    ConfigError: the network computes in low precision, see
+      `precision.check_full`.
   """
   network, spec = task.model, s.network
   if spec is None:
@@ -96,7 +99,7 @@ def _distilling(s: SimpleNamespace, task: Task, **changes) -> Network:
 
 
 def _unnormalised(name: str, source, given, **settings) -> Mapping:
-  """A student without normalisation, of a kind by default for images."""
+  """A student without normalisation; its kind is a default for images."""
   if given:
     return given
   spec = models.default(source)
@@ -125,7 +128,7 @@ def _mirrors(traits) -> bool:
 
 
 def whitened(per_class, traits) -> str:
-  """The published preprocessing of this family, of images in colour."""
+  """The published preprocessing of this family, for images in colour."""
   del per_class
   return "relative_zca" if traits.channels == 3 else ""
 
@@ -160,7 +163,7 @@ def _published_frepo(per_class, traits, given):
     preprocessing=whitened,
     quick=_QUICK | dict(network_pool=dict(size=2)))
 def frepo(s: SimpleNamespace) -> Method:
-  """Minimises the loss of regression on features of networks in training."""
+  """Minimises ridge regression loss on features of networks in training."""
 
   def objective(task: Task):
     norm = {}
@@ -215,7 +218,7 @@ def _begin_with_scalar(s: SimpleNamespace):
     preprocessing=whitened,
     quick=_QUICK | dict(num_initialisations=2))
 def rfad(s: SimpleNamespace) -> Method:
-  """Minimises the loss of regression on features of fresh networks."""
+  """Minimises ridge regression loss on features of random networks."""
 
   def objective(task: Task):
     return rfad_lib.random_feature_regression(
@@ -279,7 +282,7 @@ def _implicit(s: SimpleNamespace):
     preprocessing=whitened,
     quick=_QUICK | dict(num_steps=15, network_pool=dict(size=2)))
 def rcig(s: SimpleNamespace) -> Method:
-  """Regression on linearised networks, by implicit gradients."""
+  """Minimises the loss of linearised networks by implicit gradients."""
 
   def problem(task: Task):
     smooth = {}

@@ -1,4 +1,4 @@
-"""Sets that go on from a saved one: `start` is the path of its file."""
+"""Continues from a saved set: the setting `start` is the path of its file."""
 
 import hashlib
 from pathlib import Path
@@ -14,16 +14,16 @@ from distill_jax.types import Distilled, Parameterization
 
 
 def is_saved(start: str) -> bool:
-  """Whether a start is the path of a file, not a name."""
+  """Whether a start is a path and not a name."""
   return Path(start).suffix != "" or len(Path(start).parts) > 1
 
 
 def from_saved(method, path):
-  """The method, going on from a saved set of its size and kind.
+  """Returns the method, starting from a saved set of the same size and kind.
 
   Args:
     method: a `Method` with a setting `start`.
-    path: of the set.
+    path: path of the saved set.
   """
   from distill_jax.methods import from_spec
 
@@ -31,7 +31,7 @@ def from_saved(method, path):
 
 
 def identity(start: str) -> str:
-  """A start, or the content of its file in place of the path.
+  """Identifies a start: its name, or the content of its file, not the path.
 
   Raises:
     ConfigError: the file cannot be read.
@@ -50,17 +50,17 @@ def identity(start: str) -> str:
 def continued(
     path: str, source, stored: Parameterization, begun: Distilled, *,
     label_space: str) -> Distilled:
-  """A saved set's codes and labels.
+  """Returns a start with a saved set's codes and labels.
 
   Args:
-    path: of the file.
+    path: path of the file.
     source: data of the run.
-    stored: its parameterization.
-    begun: any start of the run, whose shapes the saved set must have.
-    label_space: of the run.
+    stored: parameterization of the run.
+    begun: any start of the run; the saved set must have the same shapes.
+    label_space: label space of the run.
 
   Raises:
-    ConfigError: the file is no such set; it says what differs.
+    ConfigError: the file is not a suitable set; the message says what differs.
   """
   if not Path(path).is_file():
     raise ConfigError(

@@ -1,10 +1,10 @@
 """Settings of methods: JSON values by name, with defaults and ranges.
 
-A method is declared by a dict of its settings and a function from their values
-to a `Method`. `declare` makes the factory that users call: it knows every
-setting and its default, refuses a misspelt name with the nearest one, a value
-of another kind and a number out of its range, and records what was given so
-that the method can be rebuilt from JSON.
+A method is declared by a dict of its settings and a function that makes a
+`Method` of their values. `declare` turns both into the factory that users call.
+The factory knows every setting and its default. It refuses a misspelt name and
+suggests the nearest one, and refuses values of a wrong type or out of range. It
+records the settings, so that the method can be rebuilt from JSON.
 """
 
 import functools
@@ -21,15 +21,15 @@ from distill_jax.methods.meanings import docstring
 from distill_jax.methods.method import Method
 from distill_jax.methods.traits import Traits
 
-# Settings that the data, the network or the method itself decide where they
-# are None.
+# Types of the settings that may be None: the data, the network or the method
+# then decide.
 _KINDS = {"distance": str, "network": dict, "recipe": dict, "strategy": str}
-# Documents that another module checks.
+# Nested settings that are checked in another module.
 _FREE = ("network", "of", "parameterization", "recipe")
 _OF_LABELS = ("learn_labels", "label_learning_rate", "start_labels")
-# Settings whose range is not that of others of their name.
+# Settings whose allowed range differs from that of others with their name.
 _OWN = ("experts.batch_size", "student.batch_size")
-# Names of settings by the range that each must lie in.
+# Allowed ranges, each with the names of its settings.
 _RANGES = ((
     lambda v: v >= 1, "at least 1", (
         "batch_size", "batches_between", "epochs", "max_epochs", "max_age",
@@ -65,6 +65,8 @@ class Entry(NamedTuple):
   Attributes:
     make: the factory.
     defaults: every setting; they suit data of any kind and a few minutes.
+    title: see `Method`.
+    labels: of the set, in words.
     paper: where it comes from.
     cost: of an outer step, in words.
     needs: what must exist before the first step, or "".
@@ -77,12 +79,19 @@ class Entry(NamedTuple):
 
   make: Callable[..., Method]
   defaults: Mapping[str, Any]
+  title: str
+  labels: str
   paper: str
   cost: str
   needs: str
   published: Callable[[int, Traits, Mapping], Mapping[str, Any]]
   quick: Mapping[str, Any]
   preprocessing: Callable[[int, Traits], str]
+
+  @property
+  def summary(self) -> str:
+    """One line on what it does."""
+    return (self.make.__doc__ or "").strip().splitlines()[0]
 
 
 ENTRIES: dict[str, Entry] = {}
@@ -95,6 +104,7 @@ def declare(
     cost: str,
     title: str = "",
     loss: str = "",
+    labels: str = "",
     needs: str = "",
     published: Callable = lambda per_class, traits, given: {},
     quick: Mapping[str, Any] | None = None,
@@ -108,6 +118,7 @@ def declare(
     cost: of an outer step, in words.
     title: see `Method`; the name in capitals by default.
     loss: see `Method`.
+    labels: see `Entry`; by default as the settings say.
     needs: what must exist before the first step.
     published: see `Entry`.
     quick: see `Entry`; `num_steps` of 20 by default.
@@ -132,33 +143,47 @@ def declare(
 
     functools.update_wrapper(factory, make)
     factory.__name__ = own
-    factory.__doc__ = docstring(make.__doc__, own, paper, cost, defaults)
+    factory.__doc__ = docstring(make.__doc__ or "", own, paper, cost, defaults)
     factory.__signature__ = inspect.Signature([
         inspect.Parameter(field, inspect.Parameter.KEYWORD_ONLY, default=value)
         for field, value in defaults.items()
     ],
                                               return_annotation=Method)
     ENTRIES[own] = Entry(
-        factory, defaults, paper, cost, needs, published,
+        factory, defaults, title or own.upper(), labels or _labels(defaults),
+        paper, cost, needs, published,
         {"num_steps": 20} if quick is None else quick, preprocessing)
     return factory
 
   return decorate
 
 
+def _labels(defaults: Mapping[str, Any]) -> str:
+  """What becomes of labels, as far as settings tell."""
+  if "keep_teacher" in defaults:
+    return "a teacher's, of each view"
+  if "learn_labels" not in defaults:
+    return "one-hot"
+  if defaults["learn_labels"]:
+    return "learned"
+  return "one-hot; learn_labels=True learns them"
+
+
 def complete(where: str, defaults: Mapping[str, Any],
              given: Mapping[str, Any]) -> dict[str, Any]:
-  """The defaults with what was given in their place, as JSON values.
+  """Merges given settings into the defaults, as JSON values.
 
   Args:
     where: what the settings belong to, for messages.
-    defaults: every known setting.
-    given: some of them; a dict replaces only the entries that it names.
+    defaults: every known setting with its default.
+    given: some settings; a dict replaces only the entries that it names.
 
   Raises:
-    ConfigError: an unknown name, or a value of another kind.
+    ConfigError: an unknown name, or a value of a wrong type.
   """
-  values = {field: _plain(value) for field, value in defaults.items()}
+  values: dict[str, Any] = {
+      field: _plain(value) for field, value in defaults.items()
+  }
   for field, value in given.items():
     if field in _OF_LABELS and field not in defaults:
       raise ConfigError(
@@ -168,7 +193,8 @@ def complete(where: str, defaults: Mapping[str, Any],
       raise ConfigError(
           f"`{where}` must have settings among {', '.join(sorted(defaults))}; "
           f"got {field!r}.{nearest(defaults, field)}")
-    default, value = values[field], _plain(value)
+    default: Any = values[field]
+    value: Any = _plain(value)
     if isinstance(default, dict) and isinstance(value, dict):
       free = field in _FREE
       renamed = free and value.get("name", default.get("name")) != (
@@ -184,10 +210,10 @@ def complete(where: str, defaults: Mapping[str, Any],
 
 
 def check_ranges(values: Mapping[str, Any], where: str = "") -> None:
-  """Refuses numbers out of the range that goes with their name.
+  """Refuses numbers out of the allowed range of their name.
 
   Raises:
-    ConfigError: with the name, the range and the value.
+    ConfigError: the message gives the name, the range and the value.
   """
   for field, value in values.items():
     if isinstance(value, dict) and field not in _FREE:
@@ -201,7 +227,7 @@ def check_ranges(values: Mapping[str, Any], where: str = "") -> None:
 
 
 def _check_kind(where, field, value, default) -> None:
-  kind = _KINDS.get(field) if default is None else type(default)
+  kind: Any = _KINDS.get(field) if default is None else type(default)
   if value is None and field in _KINDS or isinstance(value, kind):
     if isinstance(value, bool) == (kind is bool):
       return
@@ -211,8 +237,8 @@ def _check_kind(where, field, value, default) -> None:
       f"`{where}` must have `{field}` of type {kind.__name__}; got {value!r}.")
 
 
-def _plain(value):
-  """JSON values: tuples as lists, mappings as dicts, all of them copies."""
+def _plain(value) -> Any:
+  """Copies a value as JSON: tuples become lists, and mappings dicts."""
   if isinstance(value, Mapping) or hasattr(value, "to_dict"):
     return {k: _plain(v) for k, v in value.items()}
   if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""What methods share: starts, constraints, samplers, augmentation, recipes."""
+"""What methods share: starts, constraints, samplers, augmentations, recipes."""
 
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
@@ -29,11 +29,11 @@ STARTS = {
     "noise": initialisation.from_noise,
     "real": initialisation.from_real
 }
-# Settings of what is stored and where it starts; `clamp` keeps codes between
-# black and white.
+# Settings of how samples are stored and where they start; `clamp` keeps codes
+# between black and white.
 STORED = dict(parameterization={"name": "pixels"}, start="real", clamp=False)
-# Of augmentation of the usual kind and of how students train; None for what
-# suits the data.
+# Settings of the augmentation and of how students train; None for what suits
+# the data.
 USE = dict(strategy=None, recipe=None)
 
 
@@ -46,22 +46,23 @@ def built(
     rates: Mapping[str, float] | None = None,
     constraint: Callable[[Distilled], Distilled] | None = None,
     **others) -> Method:
-  """A `Method` of settings: what all methods do alike.
+  """Makes a `Method` of settings, with what all methods have in common.
 
   Args:
-    s: with `STORED`, `outer.OUTER`, `num_steps` and maybe `recipe`.
+    s: settings, with `STORED`, `outer.OUTER`, `num_steps` and optionally
+      `recipe`.
     objective: `(task) -> Objective`.
-    recipe: of students where `s.recipe` is None; `strategy` None in it stands
-      for the usual augmentation of the data.
-    begin: by default `start(s)`.
-    rates: learning rates of fields besides codes and labels.
-    constraint: applied after each update, after `clamp`.
+    recipe: recipe of students if `s.recipe` is None; a `strategy` of None in it
+      stands for the usual augmentation of the data.
+    begin: the start of a set; by default `start(s)`.
+    rates: learning rates of fields other than codes and labels.
+    constraint: a function that is applied after each update, after `clamp`.
     **others: further fields of `Method`.
   """
   stored = parameterization_of(s.parameterization)
   wanted = merged_recipe(recipe, getattr(s, "recipe", None))
   if wanted.get("strategy", "") is not None:
-    recipes.from_spec(wanted)  # refuses what it does not know
+    recipes.from_spec(wanted)  # raises for unknown recipes
 
   def project(task: Task):
     if not getattr(s, "clamp", False):
@@ -95,18 +96,18 @@ def start(
     step_size: float | None = None,
     label_space: str = "raw",
     saved: bool = True) -> Callable[[Array, Any, int], Distilled]:
-  """`Method.begin` by the names of settings.
+  """Makes `Method.begin` from the names in the settings.
 
   Args:
-    s: with `STORED`, and `start_labels` where `labels` is None.
-    labels: "one_hot", "noise", "shared" or "centred".
-    names: of starts.
-    change: applied to a set that does not go on from a saved one.
+    s: settings, with `STORED`, and with `start_labels` if `labels` is None.
+    labels: how labels start: "one_hot", "noise", "shared" or "centred".
+    names: the starts of samples, by name.
+    change: a function that is applied to a start, unless it is a saved set.
     steps: S.
     epochs: E.
-    step_size: where step sizes start, or None for a method without.
-    label_space: of the method, which a saved set must have.
-    saved: whether sets may go on from saved ones.
+    step_size: initial step sizes, or None for a method without step sizes.
+    label_space: label space of the method; a saved set must have the same.
+    saved: whether sets may continue from saved ones.
   """
   stored = parameterization_of(s.parameterization)
   file = is_saved(s.start)
@@ -149,7 +150,8 @@ def in_range(s: SimpleNamespace, task: Task) -> Callable:
   """`Method.project` that keeps codes between black and white pixels.
 
   Raises:
-    ConfigError: codes that are no pixels, or another preprocessing.
+    ConfigError: the codes are not pixels, or the preprocessing is not by mean
+      and standard deviation.
   """
   record = task.source.preprocessing
   if len(task.source.example.shape) != 4:
@@ -172,7 +174,7 @@ def in_range(s: SimpleNamespace, task: Task) -> Callable:
 
 
 def drawn_per_class(batch_size: int, task: Task, lazy: bool = True):
-  """Samples of each class; at most those of the largest class."""
+  """Draws samples class by class, at most as many as the largest class has."""
   split = task.source.train
   present = task.layout.present
   return data.per_class(
@@ -182,7 +184,7 @@ def drawn_per_class(batch_size: int, task: Task, lazy: bool = True):
 
 
 def drawn_mixed(batch_size: int, task: Task):
-  """Samples of all classes together; at most all there are."""
+  """Draws samples of all classes together, at most all of them."""
   return data.mixed(min(batch_size, task.source.train.num_samples))
 
 
@@ -190,7 +192,7 @@ def augmented(
     strategy: str | None,
     task: Task,
     kind: Callable[[str], Augmentation] = augmentations.dsa) -> Augmentation:
-  """The augmentation of a strategy; None for the usual one of the data."""
+  """Returns the augmentation of a strategy; None for the data's usual one."""
   usual = traits_of(task.source).strategy
   if strategy and not usual:
     raise ConfigError(
@@ -203,7 +205,7 @@ def augmented(
 
 
 def merged_recipe(default: Mapping, given: Mapping | None) -> dict[str, Any]:
-  """A method's recipe with what was given; another name replaces it all."""
+  """Merges a given recipe into a method's own; a new name replaces it all."""
   given = dict(given or {})
   if given.get("name", default["name"]) != default["name"]:
     return given
@@ -211,10 +213,10 @@ def merged_recipe(default: Mapping, given: Mapping | None) -> dict[str, Any]:
 
 
 def by_data(recipe: Mapping[str, Any], source) -> dict[str, Any]:
-  """A recipe in terms of the data.
+  """Fills in what a recipe leaves to the data.
 
-  A `strategy` of None, or one that is left out where the recipe augments, is
-  the usual one of the data. Only images are mixed.
+  A `strategy` of None, or a missing one in a recipe that augments, becomes the
+  usual strategy of the data. Only images are mixed by CutMix.
   """
   known = recipes.from_spec({"name": recipe["name"]}).spec
   usual, recipe = traits_of(source).strategy, dict(recipe)

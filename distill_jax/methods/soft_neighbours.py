@@ -1,4 +1,4 @@
-"""Soft-label nearest neighbours as a method: no network at all."""
+"""Soft-label nearest neighbours as a method, which needs no network."""
 
 from types import SimpleNamespace
 
@@ -25,7 +25,7 @@ from distill_jax.objectives import soft_neighbours as objectives
     loss="cross-entropy on real data",
     cost="distances to the set")
 def soft_neighbours(s: SimpleNamespace) -> Method:
-  """Points and soft labels whose k nearest neighbours classify real data."""
+  """Learns points with soft labels for k-nearest-neighbour classification."""
 
   def objective(task: Task):
     return objectives.soft_neighbours(
@@ -35,9 +35,9 @@ def soft_neighbours(s: SimpleNamespace) -> Method:
         temperature=s.temperature)
 
   def sure(begun):
-    """Logits of 0 and 4, of which a softmax makes soft labels."""
+    """Sets logits to 0 and 4; a softmax turns them into soft labels."""
     rows = begun.labels
-    if rows.shape[1] == 1:  # one logit, of class 1
+    if rows.shape[1] == 1:  # a binary task: one logit, that of class 1
       rows = 2 * rows - 1
     return begun._replace(labels=4 * rows)
 

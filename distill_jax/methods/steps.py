@@ -1,7 +1,8 @@
-"""Carrying out a plan: outer steps in compiled chunks, watched by someone.
+"""Carries out a plan: runs its outer steps in compiled chunks.
 
-One path for sets in memory, runs in folders and launchers: they differ in who
-watches (`Watch`), which decides where a run begins and what is kept of it.
+Sets in memory, runs in folders and launchers all use this one path. They differ
+in the `Watch` that they pass: it decides where a run begins, is told of every
+chunk, and saves what should be kept.
 """
 
 import contextlib
@@ -26,24 +27,26 @@ from distill_jax.outer_loop import Info, State, distill, step_keys
 
 
 def chunk_size(num_steps: int) -> int:
-  """Outer steps of a chunk, where nothing else is said: a tenth, at most 100.
+  """The default number of outer steps per chunk: a tenth, at most 100.
   """
   return min(max(num_steps // 10, 1), 100)
 
 
 class NonFinite(Exception):
-  """The loss stopped being a number, or a reasonable one."""
+  """The loss became NaN, infinite or unreasonably large."""
 
 
 class Progress(NamedTuple):
-  """A chunk of outer steps that was taken.
+  """A finished chunk of outer steps.
 
   Attributes:
-    state: after it.
-    info: of its steps, on the host.
-    attempt: how often chunks of this run were drawn anew.
-    seconds: of the run, over all times it was resumed.
-    seconds_per_step: of this chunk, without compilation.
+    state: state after the chunk.
+    info: information on its steps, on the host.
+    attempt: how often chunks of this run have been repeated so far.
+    seconds: duration of the run so far, including earlier parts of a resumed
+      run.
+    seconds_per_step: mean duration of a step of this chunk, without
+      compilation.
   """
 
   state: State
@@ -54,62 +57,63 @@ class Progress(NamedTuple):
 
 
 class Watch:
-  """Begins a run, sees its chunks, and keeps nothing; the base of others.
+  """Begins a run and is told of its chunks; this base class keeps nothing.
 
   Attributes:
-    log_every: outer steps of a chunk; None for `chunk_size`.
+    log_every: outer steps per chunk; None for `chunk_size`.
   """
 
   log_every: int | None = None
 
   def begin(self, plan: Plan) -> tuple[State, int, float]:
-    """State, attempts and seconds that a run goes on from."""
-    return plan.state, 0, 0.0
+    """Returns the state, attempts and seconds from which a run continues."""
+    state: Any = plan.state  # it has outer steps
+    return state, 0, 0.0
 
   def compiled(self, memory, shares: Mapping[str, int]) -> None:
-    """Is told of the first compiled chunk.
+    """Called when the first chunk has been compiled.
 
     Args:
-      memory: that it needs, as XLA analyses it.
-      shares: what the devices share, numbers of items by what they are.
+      memory: the memory that it needs, as analysed by XLA.
+      shares: numbers of items that the devices share, by what the items are.
     """
 
   def running(self, size: int):
-    """The context in which a compiled chunk of so many steps runs."""
+    """The context in which a compiled chunk of `size` steps runs."""
     del size
     return contextlib.nullcontext()
 
   def chunk(self, plan: Plan, progress: Progress) -> None:
-    """Sees a chunk that was taken."""
+    """Called after each chunk of steps."""
 
   def again(self, line: str) -> None:
-    """Is told why a chunk is drawn anew."""
+    """Called when a chunk is repeated, with the reason."""
 
   def gave_up(self, line: str) -> str:
-    """The message of `NonFinite`."""
+    """Returns the message of `NonFinite`."""
     return f"{line}. Lower the learning rates or set `clip_norm`"
 
   def end(self) -> None:
-    """Is called when the run is over, or was interrupted."""
+    """Called when the run has ended or was interrupted."""
 
   def part(self, name: str) -> "Watch":
-    """Who watches a part of a method that is made of several plans."""
+    """Returns the watch for one part of a method that has several plans."""
     del name
     return self
 
 
 def carry_out(plan: Plan, watch: Watch | None = None) -> Outcome:
-  """Takes all outer steps of a plan, or of its parts.
+  """Takes all outer steps of a plan, or carries out its parts.
 
-  A chunk in which the loss is not finite, or beyond the method's `spike`, is
-  thrown away and drawn anew, up to `rollbacks` times.
+  If the loss in a chunk is not finite, or exceeds the method's `spike`, the
+  chunk is discarded and repeated with other draws, up to `rollbacks` times.
 
   Args:
-    plan: what to do.
-    watch: who watches; by default nobody.
+    plan: the plan.
+    watch: who is told of the run's progress; by default nobody.
 
   Raises:
-    NonFinite: the loss or its gradient is not finite, or beyond `spike`.
+    NonFinite: the loss or its gradient is not finite, or exceeds `spike`.
   """
   make_room()
   watch, method = watch or Watch(), plan.method
@@ -121,7 +125,7 @@ def carry_out(plan: Plan, watch: Watch | None = None) -> Outcome:
   chunks, started = _Chunks(plan, watch), time.perf_counter() - seconds
   try:
     while (step := int(state.step)) < method.num_steps:
-      # Chunk borders are multiples of `log_every` whenever a run was resumed.
+      # Chunks end at multiples of `log_every`, also in a resumed run.
       size = min(most - step % most, method.num_steps - step)
       following, info = chunks(state, size, attempt)
       info = jax.device_get(info)
@@ -145,7 +149,7 @@ def carry_out(plan: Plan, watch: Watch | None = None) -> Outcome:
       plan.prepared.feed.close()
     watch.end()
   result = plan.outer.result(state)
-  if num_shards() > 1:  # what follows need not run on all of them
+  if num_shards() > 1:  # later computations need not use all devices
     result = jax.device_get(result)
   distilled = plan.prepared.finish(result)
   found = findings(plan, distilled)
@@ -158,7 +162,7 @@ def carry_out(plan: Plan, watch: Watch | None = None) -> Outcome:
 
 
 class _Chunks:
-  """`distill`, compiled for each size of a chunk."""
+  """`distill`, compiled once for each size of a chunk."""
 
   def __init__(self, plan: Plan, watch: Watch):
     self._plan, self._watch = plan, watch
@@ -178,7 +182,7 @@ class _Chunks:
     args = key, state, data
     if size not in self._compiled:
       with watching_shares() as shares:
-        lowered = distill.lower(
+        lowered = distill.lower(  # pyright: ignore[reportAttributeAccessIssue]
             *args,
             step=self._plan.outer.step,
             num_steps=size,
@@ -197,7 +201,7 @@ class _Chunks:
     return result
 
   def _ahead(self, key, state: State, size: int, data):
-    """The context in which rows that stay on the host are read ahead."""
+    """A context in which rows that stay on the host are read ahead."""
     if not any(map(is_host, jax.tree.leaves(data, is_leaf=is_host))):
       return contextlib.nullcontext()
     if self._draw is None:
@@ -208,14 +212,15 @@ class _Chunks:
 
 
 def _check_room(analysis) -> None:
-  """Refuses steps whose intermediate values cannot fit, before they run.
+  """Refuses steps whose intermediate values do not fit into memory.
 
   Raises:
-    ConfigError: with what is needed, what is free, and what to change.
+    ConfigError: the message says what is needed, what is free, and what to
+      change.
   """
   needed, free = analysis.temp_size_in_bytes, free_memory()
   lacking = free is not None and needed > free
-  if processes.largest(lacking):  # all of them stop, or none
+  if processes.largest(lacking):  # all processes stop, or none does
     where = "the host" if platform() == "cpu" else "the device"
     raise ConfigError(
         "a step must fit into memory; it needs "
@@ -225,18 +230,18 @@ def _check_room(analysis) -> None:
 
 
 def taken(info: Info) -> np.ndarray:
-  """[steps] bool, those that were not skipped."""
+  """[steps] bool, the steps that were not skipped."""
   return np.asarray(info.metrics.get("skipped", np.zeros(len(info.loss)))) == 0
 
 
 def mean_loss(info: Info) -> float:
-  """Over the steps that were taken, where there are any."""
+  """Mean loss of the steps that were not skipped; of all if all were."""
   rows = taken(info)
   return float((info.loss[rows] if rows.any() else info.loss).mean())
 
 
 def _trouble(info: Info, step: int, spike: float) -> str:
-  """What is wrong with the first bad step of a chunk, if any is."""
+  """What is wrong with the first bad step of a chunk; "" if none is bad."""
   good = info.finite & ~(info.loss > spike) if spike else info.finite
   good = good | ~taken(info)
   if good.all():

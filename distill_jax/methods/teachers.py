@@ -1,7 +1,8 @@
-"""Teachers of methods: one network, trained on the real data or given.
+"""Teachers: one network per method, trained on the real data or given.
 
-A teacher is kept below the shared folder of runs under all that it depends on,
-so that methods and budgets that are compared have the same one.
+A trained teacher is kept in the shared folder of runs, under a name that
+depends on everything that it was trained from. Methods and budgets that are
+compared therefore use the same teacher.
 """
 
 import json
@@ -25,8 +26,8 @@ from distill_jax.methods.method import Store, Task
 from distill_jax.methods.shared import augmented
 from distill_jax.types import Array, Network, PyTree
 
-# Settings of a teacher; `network` None is the student's architecture, `file` a
-# set that keeps its teacher.
+# Settings of a teacher. `network` None is the student's architecture; `file` is
+# a saved set that stores its teacher.
 TEACHER = dict(
     network=None,
     num_epochs=10,
@@ -40,10 +41,10 @@ class Teacher(NamedTuple):
   """A trained network.
 
   Attributes:
-    spec: of the network; {} for one of the user's own.
-    network: itself.
-    variables: weights and statistics.
-    measured: JSON values: accuracy on what is held out, seconds.
+    spec: specification of the network; {} for a user's own network.
+    network: the network.
+    variables: its weights and statistics.
+    measured: JSON values: accuracy on held-out data, seconds.
   """
 
   spec: dict[str, Any]
@@ -69,16 +70,16 @@ def network_of(s: SimpleNamespace, task: Task) -> tuple[dict, Network]:
 
 def teacher_of(
     s: SimpleNamespace, key: Array, task: Task, store: Store) -> Teacher:
-  """The teacher of the settings: read where it is there, trained where not.
+  """Returns the teacher of the settings; trains it unless it was saved.
 
   Args:
     s: settings with an entry `teacher`.
-    key: of training.
+    key: key of the training.
     task: the data and the student.
-    store: where teachers are kept.
+    store: folders in which teachers are kept.
 
   Raises:
-    ConfigError: a given teacher that does not fit.
+    ConfigError: a given teacher does not fit the data or the network.
   """
   spec, network = network_of(s, task)
   like = jax.eval_shape(network.init, key, task.source.example)
@@ -132,7 +133,7 @@ def _trained(s, key, task: Task, network, say) -> tuple[PyTree, dict[str, Any]]:
 
 
 def _given(file: str, spec, like: PyTree, task: Task) -> PyTree:
-  """The teacher that a set keeps, where it fits the network and the data."""
+  """Reads the teacher that a set stores; it must fit network and data."""
   made = artifacts.load(file)
   if "teacher" not in (made.views or ()):
     raise ConfigError(
@@ -158,7 +159,7 @@ def _given(file: str, spec, like: PyTree, task: Task) -> PyTree:
 
 
 def _name(s, key, task: Task, spec, network) -> str:
-  """A folder name for teachers alike."""
+  """A folder name that is equal for equal teachers."""
   source = task.source
   text = json.dumps([
       source.fingerprint(),

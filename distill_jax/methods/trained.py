@@ -1,4 +1,4 @@
-"""Distribution matching on trained networks as a method: TGDD, and DANCE."""
+"""Distribution matching on trained networks as a method: TGDD and DANCE."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -51,7 +51,7 @@ def _published(per_class: int, traits: Traits, given: Mapping):
 
 def _prepare(
     s: SimpleNamespace, key: Array, task: Task, store: Store) -> Prepared:
-  """All snapshots of all experts, on the device."""
+  """Loads all snapshots of all experts onto the device."""
   opened = experts_of(s, task, store)
   fresh = task.model.init(key, task.source.example)
   epochs = [
@@ -91,7 +91,7 @@ def _prepare(
     published=_published,
     quick=QUICK | dict(experts=dict(num=1, num_epochs=2)))
 def tgdd(s: SimpleNamespace) -> Method:
-  """As `dm`, under snapshots of trained networks, which also classify."""
+  """As `dm`, under snapshots of trained networks, and with their class loss."""
   draws = dict(
       snapshot=trained.later_snapshots(s.span), mix=trained.first_and_last)
   draw = one_of(draws, "between", s.between)

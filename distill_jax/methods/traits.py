@@ -8,12 +8,14 @@ from distill_jax.preprocessing import Standardise
 
 
 class Traits(NamedTuple):
-  """Attributes:
-    channels: of images; 0 for data that are no images.
-    side: pixels of the shorter side of an image, or 0.
-    mirrored: whether a mirrored image is of the same class.
+  """Facts about a data set.
+
+  Attributes:
+    channels: number of channels of images; 0 for data that are not images.
+    side: shorter side of an image in pixels; 0 for data that are not images.
+    mirrored: whether an image and its mirror image are of the same class.
     std: standard deviation of the pixels of the first channel, in [0, 1].
-    reference_side: side of the images that IDC's published rate is for.
+    reference_side: image side, in pixels, for which IDC's rate was published.
   """
 
   channels: int = 0
@@ -29,7 +31,7 @@ class Traits(NamedTuple):
 
   @property
   def strategy(self) -> str:
-    """Names of the usual differentiable augmentation; "" without images."""
+    """Names of the usual differentiable augmentation; "" if not images."""
     if not self.channels:
       return ""
     names = ["color", "crop", "cutout", "flip", "scale", "rotate"]
@@ -37,12 +39,13 @@ class Traits(NamedTuple):
 
 
 def traits_of(source, *, mirrored: bool = False) -> Traits:
-  """The traits of a data set, as far as its arrays tell them.
+  """Derives the traits of a data set from its arrays.
 
   Args:
     source: a `data.Source`.
-    mirrored: whether a mirrored image is of the same class, which no array
-      tells; not by default, which is safe for digits and writing.
+    mirrored: whether an image and its mirror image are of the same class. This
+      cannot be derived from the arrays; False by default, which is safe for
+      digits and writing.
   """
   shape = source.example.shape[1:]
   if len(shape) != 3:

@@ -1,7 +1,8 @@
 """Trajectory matching as methods: MTT, FTD, TESLA and DATM.
 
-All follow experts, networks that were trained on the real data and left their
-weights after each epoch; `prepare` trains those that a folder lacks.
+All of them match experts: networks that were trained on the real data and whose
+weights were saved after each epoch. `prepare` trains the experts that a folder
+lacks.
 """
 
 import json
@@ -43,7 +44,7 @@ from distill_jax.trajectories.experts import each_expert
 from distill_jax.trajectories.feed import Feed
 from distill_jax.types import Array, Distilled, PyTree
 
-# Fields that do not change an expert.
+# Settings that do not change the trained experts.
 _OUTSIDE = ("at_once", "dtype", "num")
 _GROWTH = dict(
     interpolated=datm_lib.interpolated, one_by_one=datm_lib.one_by_one)
@@ -60,7 +61,7 @@ EXPERTS = dict(
     dtype="float32",
     seed=0,
     at_once=0)
-_MTT = dict(
+_MTT: dict[str, Any] = dict(
     **STORED,
     **USE,
     **OUTER,
@@ -86,15 +87,17 @@ _DATM = _MTT | dict(
     skip_above=2.0,
     segment=_MTT["segment"] | dict(first=3, until=50))
 
-# Published for CIFAR-10, by samples per class: the student's steps, first epoch
-# that is never a start, rate of samples and of the step size, first step size.
+# Published for CIFAR-10, by samples per class: number of the student's steps,
+# the epoch before which segments start, learning rates of the samples and of
+# the
+# step size, initial step size.
 _CIFAR = {
     1: (50, 2, 100.0, 1e-7, 0.01),
     10: (30, 20, 100.0, 1e-5, 0.001),
     50: (30, 40, 1000.0, 1e-5, 0.001)
 }
-# The released code of TESLA halves the gradient of the samples: 1000 is 500 of
-# ours. Its settings beyond one sample a class are those of MTT.
+# TESLA's released code halves the gradient of the samples: its rate of 1000 is
+# 500 here. Beyond one sample per class, its settings are those of MTT.
 _TABLES = dict(
     mtt=_CIFAR,
     ftd=_CIFAR | {50: (30, 40, 1000.0, 1e-5, 0.01)},
@@ -106,10 +109,11 @@ _TABLES = dict(
         500: (40, 60, 50.0, 1e-5, 0.01),
         1000: (100, 60, 50.0, 1e-5, 0.01)
     })
-# FTD's weight of the surrogate gap, and decay of the average of its samples.
+# FTD's weight of the surrogate gap, and decay of the samples' average.
 _FLAT = {1: (0.3, 0.9999), 10: (0.3, 0.9995), 50: (1.0, 0.999)}
-# DATM's lowest start, first bound, steps until the last, batch of the student,
-# rate of labels, loss above which a step is skipped.
+# DATM: lowest start epoch, first upper bound, steps until the last bound, batch
+# size of the student, learning rate of labels, loss above which a step is
+# skipped.
 _ALIGNED = {
     1: (0, 4, 1, 0, 5.0, 1.1),
     10: (0, 10, 1_000, 0, 2.0, 1.0),
@@ -117,7 +121,7 @@ _ALIGNED = {
     500: (40, 60, 1, 1_000, 10.0, 1.0),
     1000: (40, 60, 1, 1_000, 10.0, 1.0)
 }
-# Ten steps of the student go as far as an epoch of some twenty of the experts.
+# Ten steps of the student cover an epoch of the experts, of about twenty steps.
 _QUICK = dict(
     experts=dict(num=2, num_epochs=6),
     segment=dict(lowest=0, first=2, highest=4, until=20),
@@ -128,12 +132,12 @@ _QUICK = dict(
 
 
 def _row(table: Mapping[int, Any], per_class: int):
-  """The settings of a number of samples per class, or the next smaller."""
+  """The settings for a number of samples per class, or the next smaller one."""
   return table[max(size for size in table if size <= per_class)]
 
 
 def _zca(sizes: tuple[int, ...], per_class: int, traits: Traits) -> str:
-  """The published whitening of CIFAR-10, for these samples per class."""
+  """The published whitening of CIFAR-10, by samples per class."""
   colour = traits.channels == 3 and traits.side == 32
   size = max(n for n in (1, 10, 50) if n <= per_class)
   return "zca" if colour and size in sizes else ""
@@ -189,7 +193,7 @@ def _published_datm(per_class, traits, given):
 
 
 def start_epochs(s: SimpleNamespace) -> datm_lib.StartEpochs:
-  """Where the segments of experts start."""
+  """The schedule of start epochs of the experts' segments."""
   segment = s.segment
   grow = one_of(_GROWTH, "segment.growth", segment["growth"])
   return grow(
@@ -245,7 +249,7 @@ def _check(s: SimpleNamespace) -> None:
 
 def prepare(
     s: SimpleNamespace, key: Array, task: Task, store: Store) -> Prepared:
-  """Experts, what is fed of them, and a start that they agree on."""
+  """Opens experts; prepares their feed and the start that they define."""
   opened = experts_of(s, task, store)
   key, k_feed = jax.random.split(key)
   feed = Feed(
@@ -265,7 +269,7 @@ def prepare(
 
 
 def experts_of(s: SimpleNamespace, task: Task, store: Store) -> buffer.Buffer:
-  """The experts of a run; those that its folder lacks are trained first."""
+  """Opens the experts of a run; first trains those that its folder lacks."""
   folder = store.experts
   if folder is None:
     folder = store.shared / "experts" / _name(s, task)
@@ -274,7 +278,7 @@ def experts_of(s: SimpleNamespace, task: Task, store: Store) -> buffer.Buffer:
 
 
 def measured(opened: buffer.Buffer) -> dict[str, Any]:
-  """What a report says of experts."""
+  """Facts about the experts for the report."""
   return dict(
       experts=dict(
           num=opened.num_experts,
@@ -288,36 +292,38 @@ def experts_for(source, method: Method, network, folder: Path, say):
 
   Args:
     source: the data.
-    method: with a setting `experts`.
+    method: a method with a setting `experts`.
     network: the student, as in `methods.plan`.
-    folder: where the experts live.
-    say: takes lines for people.
+    folder: the folder of the experts.
+    say: a function that is given each line of progress, such as `print`.
 
   Returns:
     A `trajectories.buffer.Buffer`.
 
   Raises:
-    ConfigError: a method that follows no experts.
-    WorkdirError: experts of other data, of another network or recipe.
+    ConfigError: the method uses no experts.
+    WorkdirError: the folder has experts of other data, networks or recipes.
   """
   if "experts" not in method.settings:
     raise ConfigError(
         "`method` must follow experts: mtt, ftd, tesla, datm or tgdd; got "
         f"{method.name}.")
   spec, model = student_of(source, method, network)
-  task, s = Task(source, model, spec, None), SimpleNamespace(**method.settings)
+  nothing: Any = None  # experts need no layout
+  task = Task(source, model, spec, nothing)
+  s = SimpleNamespace(**method.settings)
   train(s, task, folder, say)
   return open_experts(s, task, folder, s.experts["num"])
 
 
 def train(s: SimpleNamespace, task: Task, folder: Path, say) -> None:
-  """Trains the experts that a folder lacks, and saves each when finished."""
+  """Trains the experts that a folder lacks; saves each one when finished."""
   folder.mkdir(parents=True, exist_ok=True)
   with storage.alone(folder, "experts"):
     storage.forget_halves(folder, "expert_*")
     there = buffer.numbers(folder)
     wanted = [i for i in range(s.experts["num"]) if i not in there]
-    if wanted and there:  # refuses to mix
+    if wanted and there:  # raises if existing experts differ
       open_experts(s, task, folder, num_experts=None)
     if wanted:
       _train(s, task, folder, wanted, say)
@@ -328,7 +334,7 @@ def _train(s, task: Task, folder: Path, numbers: list[int], say) -> None:
   experts = SimpleNamespace(**s.experts)
   source, identity = task.source, _identity(s, task)
   if isinstance(source.preprocessing, preprocessing.ZCA):
-    source = source.encoded()  # dear, and fits
+    source = source.encoded()  # encoding is slow, and the result fits
   on_cpu = jax.default_backend() == "cpu"
   at_once = experts.at_once or (1 if on_cpu else 10)
   began = time.perf_counter()
@@ -375,20 +381,20 @@ def _train(s, task: Task, folder: Path, numbers: list[int], say) -> None:
 
 
 def _batch(num_samples: int) -> int:
-  """A batch that gives an epoch about twenty steps, also of few samples."""
+  """A batch size that gives about twenty steps per epoch, if possible."""
   return min(max(num_samples // 20, 16), 256, num_samples)
 
 
 def open_experts(
     s: SimpleNamespace, task: Task, folder: Path,
     num_experts: int | None) -> buffer.Buffer:
-  """The experts of a folder, which must be those of the settings.
+  """Opens the experts of a folder, which must match the settings.
 
   Args:
     s: settings of the method.
     task: the data and the network.
-    folder: where they are.
-    num_experts: the first so many; None for all there are.
+    folder: the folder of the experts.
+    num_experts: number of experts to open, the first ones; None for all.
   """
   return buffer.open_buffer(
       folder,
@@ -398,7 +404,7 @@ def open_experts(
 
 
 def _start(s, key, task: Task, opened: buffer.Buffer, begun: Distilled):
-  """Samples and labels that experts agree on, where settings ask for them."""
+  """The start with samples and labels from experts, if the settings ask so."""
   method = parameterization_of(s.parameterization)
   classes = task.layout.classes
 
@@ -421,7 +427,7 @@ def _start(s, key, task: Task, opened: buffer.Buffer, begun: Distilled):
 
 
 def _taught(s, task: Task, opened, epoch: int, distilled: Distilled):
-  """The set with the labels that experts give it at the last target epoch."""
+  """The set with labels that the experts give it at the last target epoch."""
   return agreement.with_probabilities(
       distilled, parameterization_of(s.parameterization),
       _experts(jax.random.key(0), task, opened, epoch), task.model)
@@ -438,7 +444,7 @@ def _like(task: Task) -> PyTree:
 
 
 def _identity(s: SimpleNamespace, task: Task) -> dict:
-  """All that an expert depends on."""
+  """Everything that the training of an expert depends on."""
   recipe = {k: v for k, v in s.experts.items() if k not in _OUTSIDE}
   return json.loads(
       json.dumps(
@@ -451,7 +457,7 @@ def _identity(s: SimpleNamespace, task: Task) -> dict:
 
 
 def _name(s: SimpleNamespace, task: Task) -> str:
-  """A folder name for experts alike."""
+  """A folder name that is equal for equal experts."""
   text = json.dumps([_identity(s, task), s.experts["dtype"]], sort_keys=True)
   return f"{zlib.crc32(text.encode()):08x}"
 
@@ -467,7 +473,7 @@ def _name(s: SimpleNamespace, task: Task) -> str:
     quick=_QUICK,
     preprocessing=partial(_zca, (1, 10)))
 def mtt(s: SimpleNamespace) -> Method:
-  """Matches where experts' training leads."""
+  """Matches the trajectory of networks that are trained on the real data."""
   return _built(s)
 
 
@@ -483,7 +489,7 @@ def mtt(s: SimpleNamespace) -> Method:
     quick=_QUICK,
     preprocessing=partial(_zca, (1, 10, 50)))
 def ftd(s: SimpleNamespace) -> Method:
-  """As `mtt`, with experts in flat minima and averaged samples."""
+  """As `mtt`, with experts in flat minima and averaged distilled samples."""
   return _built(s)
 
 
@@ -498,7 +504,7 @@ def ftd(s: SimpleNamespace) -> Method:
     quick=_QUICK,
     preprocessing=partial(_zca, (10,)))
 def tesla(s: SimpleNamespace) -> Method:
-  """As `mtt`, by an approximate gradient: weights on the way are constants."""
+  """As `mtt`, with an approximate gradient that needs less memory."""
   return _built(s)
 
 
@@ -513,5 +519,5 @@ def tesla(s: SimpleNamespace) -> Method:
     quick=_QUICK,
     preprocessing=partial(_zca, (1, 10, 50)))
 def datm(s: SimpleNamespace) -> Method:
-  """As `mtt`, from early stretches of training to late ones, soft labels."""
+  """As `mtt`, with soft labels, from early to late parts of training."""
   return _built(s, recipe="datm")

@@ -1,4 +1,4 @@
-"""Meta-gradients through unrolled training: DD, SLDD and TDD as methods."""
+"""Unrolled training with meta-gradients as methods: DD, SLDD and TDD."""
 
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -44,16 +44,18 @@ _QUICK = dict(num_steps=20)
 
 
 def published(per_class: int, traits: Traits, given: Mapping) -> dict[str, Any]:
-  """Settings for 28 and 32 pixels, where the papers leave them open.
+  """Settings for images of 28 and 32 pixels that the papers leave open.
 
-  Chosen by loss on training batches of MNIST, LeNet. With a fixed
-  initialisation runs of one length differ by chance more than batches of 64
-  and 512 do, so the small batch buys outer steps; from real samples the loss
-  stood at two thirds of that from noise for long, in the one pair compared.
-  Late in a run the loss wanders: where more steps are given than one cosine
-  takes, it restarts, and the set of the lowest loss is kept. With fresh
-  initialisations step sizes learn slowly: at 0.002 they tripled and networks
-  spread widely.
+  They were chosen by the loss on training batches of MNIST with LeNet:
+
+  - With a fixed initialisation, runs of one length differ more by chance than
+    batches of 64 and 512 do. The small batch therefore allows more outer steps.
+  - In the one pair compared, the loss from real samples stayed for long at two
+    thirds of the loss from noise.
+  - Late in a run the loss fluctuates. If more steps are given than one cosine
+    takes, the schedule restarts, and the set with the lowest loss is kept.
+  - With fresh initialisations step sizes must learn slowly: at a rate of 0.002
+    they tripled and the networks' accuracies spread widely.
   """
   del per_class
   fixed = bool(given.get("fixed"))
@@ -144,7 +146,7 @@ def sldd(s: SimpleNamespace) -> Method:
 def _published_tdd(per_class, traits, given):
   del per_class, traits
   fixed = bool(given.get("fixed"))
-  # Chosen on validation parts of TREC and SST in runs of 300 steps.
+  # Chosen on the validation parts of TREC and SST, in runs of 300 steps.
   return dict(
       steps=1,
       epochs=1,
@@ -167,11 +169,12 @@ def _published_tdd(per_class, traits, given):
     published=_published_tdd,
     quick=_QUICK | dict(batch_size=32, snap_steps=20))
 def tdd(s: SimpleNamespace) -> Method:
-  """As `sldd`, on sentences of word vectors.
+  """As `sldd`, for texts: samples are sentences of word vectors.
 
-  `sample_length` words make a distilled sentence (0 for as many as real ones
-  have). `snap` rounds put the nearest words in place of the vectors and learn
-  labels and step sizes for them, in `snap_steps` outer steps each.
+  A distilled sentence has `sample_length` words (0 for as many as the real
+  ones). Each of `snap` rounds replaces the vectors by those of the nearest
+  words and then learns labels and step sizes for these words, in `snap_steps`
+  outer steps.
   """
   begin = _start(s)
   if s.sample_length:

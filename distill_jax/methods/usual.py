@@ -1,4 +1,4 @@
-"""The method for data about which nothing is known."""
+"""The default method for data about which nothing is known."""
 
 from distill_jax.data.source import check_source
 from distill_jax.methods.distributions import dm
@@ -6,8 +6,9 @@ from distill_jax.methods.method import Method
 from distill_jax.methods.unrolled import sldd, tdd
 from distill_jax.text.embedding import is_of_words
 
-# For tables, and series too. In longer runs, or with larger steps, sets fit the
-# training samples of small tables better, and test samples less well.
+# For tables, and also for series. In longer runs, or with larger steps, the
+# sets
+# fit the training samples of small tables better, but test samples less well.
 _TABLES = dict(
     start="kmeans",
     num_steps=300,

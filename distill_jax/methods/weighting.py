@@ -1,4 +1,4 @@
-"""Sums of methods: `weighted` of any, and the hybrid of DSA and DM."""
+"""Sums of methods: `weighted` of any methods, and the hybrid of DSA and DM."""
 
 from types import SimpleNamespace
 
@@ -17,15 +17,16 @@ from distill_jax.objectives.combine import weighted_sum
 
 
 def weighted(*methods: Method, weights) -> Method:
-  """A sum of what several methods match.
+  """Makes a method whose objective is a weighted sum of several methods'.
 
-  What is stored, learned and used is the first method's; of the others only the
-  objective is taken.
+  Parameterization, learning rates and recipe are those of the first method; of
+  the others, only the objective is used.
 
   Args:
-    *methods: whose objectives sample alike, class by class for instance.
-    weights: one for each; every part is scaled to a gradient of norm one at
-      the first step before it is weighted.
+    *methods: methods whose objectives draw real data in the same way, for
+      instance class by class.
+    weights: one weight per method. Before weighting, the gradient of each part
+      is scaled to norm one at the first step.
   """
   parts, weights = [method.spec for method in methods], list(weights)
   return _summed(methods, weights)._replace(
@@ -48,10 +49,10 @@ def _weighted(s: SimpleNamespace) -> Method:
 
 
 def _summed(methods, weights) -> Method:
-  """The first method with the sum of all objectives.
+  """The first method, with the sum of all objectives.
 
   Raises:
-    ConfigError: other numbers of weights, or methods that do not go together.
+    ConfigError: the number of weights is wrong, or the methods do not combine.
   """
   if len(methods) != len(weights) or not methods:
     raise ConfigError(
@@ -90,7 +91,7 @@ def _summed(methods, weights) -> Method:
     published=published_dsa,
     quick=QUICK)
 def hybrid(s: SimpleNamespace) -> Method:
-  """Matches gradients and distributions at once, on the same settings."""
+  """Matches gradients and distributions together, with the same settings."""
   return built(
       s,
       lambda task: weighted_sum(

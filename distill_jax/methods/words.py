@@ -1,15 +1,15 @@
-"""Text sets that end as words: snapped, learned on, and snapped again.
+"""Text sets that end as real words.
 
-After distilling, each round puts the nearest words in place of the vectors and
-learns labels and step sizes anew for them, the words held; between two rounds
-the vectors move again. Every part is a plan of its own.
+After distilling, each round replaces the vectors by those of the nearest words,
+and then learns labels and step sizes for these words. Between two rounds the
+vectors are learned again. Every part is a plan of its own.
 """
 
 from collections.abc import Callable
 from types import SimpleNamespace
 
-import flax
 import jax
+from flax.errors import FlaxError
 
 from distill_jax.errors import ConfigError, plain
 from distill_jax.methods.method import Method, Plan, Task, plan
@@ -19,10 +19,10 @@ from distill_jax.text.words import snap
 
 
 def snapped(method: Method, s: SimpleNamespace) -> Method:
-  """A method whose sets end as words.
+  """Makes a method whose sets end as words.
 
   Args:
-    method: of sentences stored as they are.
+    method: a method that stores sentences as they are (pixels).
     s: its settings, with `snap` rounds of `snap_steps` outer steps.
   """
   held = SimpleNamespace(**vars(s) | dict(learn_codes=False))
@@ -88,7 +88,7 @@ def cut(begin: Callable, length: int) -> Callable:
 
 
 def check_length(s: SimpleNamespace, task: Task) -> None:
-  """Refuses distilled sentences that the network cannot read."""
+  """Refuses distilled sentences that are too short for the network."""
   if not s.sample_length:
     return
   variables = jax.eval_shape(
@@ -96,7 +96,7 @@ def check_length(s: SimpleNamespace, task: Task) -> None:
   try:
     jax.eval_shape(
         task.model.apply, variables, task.source.example[:, :s.sample_length])
-  except (TypeError, ValueError, flax.errors.FlaxError) as error:
+  except (TypeError, ValueError, FlaxError) as error:
     raise ConfigError(
         f"`sample_length` must suit the network; got {s.sample_length}: "
         f"{plain(error, 150)}") from None

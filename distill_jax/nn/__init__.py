@@ -1,4 +1,4 @@
-"""Networks, and the convolution they all go through."""
+"""Networks, and the convolution that they all use."""
 
 from distill_jax.nn.alex_cifar import alex_cifar_net
 from distill_jax.nn.alexnet import alexnet

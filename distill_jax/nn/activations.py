@@ -1,4 +1,4 @@
-"""Activations with a setting, for networks that take theirs as an argument."""
+"""Activation functions that have a setting."""
 
 import functools
 from collections.abc import Callable
@@ -10,14 +10,16 @@ from distill_jax.types import Array
 
 @functools.cache
 def softplus(temperature: float = 60.0) -> Callable[[Array], Array]:
-  """`x -> log(1 + exp(temperature x)) / temperature`: a ReLU with curvature.
+  """`x -> log(1 + exp(temperature x)) / temperature`: a smooth ReLU.
 
-  For methods that differentiate a network's derivative by its input, which a
-  ReLU makes piecewise constant (RCIG, arXiv 2302.06755). One function for each
-  temperature, so that equal networks compile once.
+  It is for methods that differentiate a network's derivative with respect to
+  its input, which a ReLU makes piecewise constant (RCIG, arXiv 2302.06755).
+  Each temperature gives always the same function, so that equal networks
+  compile only once.
 
   Args:
-    temperature: positive; the larger, the closer to a ReLU.
+    temperature: positive; the larger it is, the closer the function is to a
+      ReLU.
   """
   if not temperature > 0:
     raise ValueError(f"`temperature` must be positive; got {temperature}.")

@@ -25,7 +25,7 @@ def alex_cifar_net(
 
   Args:
     num_outputs: K: one per class, but 1 for two classes.
-    initialisation: of all weights and biases.
+    initialisation: initialisation of all weights and biases.
   """
   return from_linen(
       Classifier(_AlexCifarNet(initialisation), num_outputs, initialisation))

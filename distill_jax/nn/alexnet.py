@@ -1,5 +1,7 @@
-"""AlexNet for small images, as the DC family tests transfer with it (Zhao et
-al., "Dataset Condensation with Gradient Matching", 2020, arXiv 2006.05929).
+"""AlexNet for small images, as DC and related methods use it to test transfer.
+
+Zhao et al., "Dataset Condensation with Gradient Matching", 2020, arXiv
+2006.05929.
 """
 
 from collections.abc import Callable
@@ -31,8 +33,8 @@ def alexnet(
 
   Args:
     num_outputs: K: one per class, but 1 for two classes.
-    norm: after each convolution, see `nn.norms`; None for none.
-    initialisation: of all weights and biases.
+    norm: normalisation after each convolution, see `nn.norms`; None for none.
+    initialisation: initialisation of all weights and biases.
   """
   return from_linen(
       Classifier(_AlexNet(norm, initialisation), num_outputs, initialisation))

@@ -1,11 +1,12 @@
-"""Stages of modules that have no method `stages`: what their layers read.
+"""Finds the stages of modules without a method `stages`: their layers' inputs.
 
-A layer is a submodule that holds a matrix or a larger array of weights and has
-no submodules of its own, such as a dense layer or a convolution. A stage is the
-input of a layer, so activation, norm and pooling after the layer before are
-part of it. The last stage is the input of the classifier, the layer that makes
-the logits: the embedding. What the first layer reads is a stage if it is [B,
-D], as in `nn.mlp`; images are none, as in `nn.convnet`.
+A layer is a submodule that holds a matrix (or a larger array) of weights and
+has no submodules of its own, such as a dense layer or a convolution. A stage is
+the input of a layer. It therefore includes activation, norm and pooling after
+the previous layer. The last stage is the embedding: the input of the
+classifier, which is the layer that computes the logits. The first layer's input
+is a stage only if it is [B, D], as in `nn.mlp`; images are not stages, as in
+`nn.convnet`.
 """
 
 import contextvars
@@ -22,17 +23,18 @@ from distill_jax.errors import ConfigError
 from distill_jax.types import Array, PyTree
 
 _COLLECTION, _NAME = "captured_stages", "distill_jax_read"
-_RECORDER = contextvars.ContextVar("recorder", default=None)
+_RECORDER: contextvars.ContextVar[Callable | None] = contextvars.ContextVar(
+    "recorder", default=None)
 
 
 class Call(NamedTuple):
   """One call of a submodule.
 
   Attributes:
-    name: of the submodule, its path with slashes.
+    name: name of the submodule: its path with slashes.
     read: its first argument.
-    made: its output, for comparison only.
-    is_layer: whether it is a layer, see above.
+    made: its output, used only for comparison.
+    is_layer: whether it is a layer, see the module's description.
   """
 
   name: str
@@ -44,16 +46,17 @@ class Call(NamedTuple):
 def of_linen(
     module: nn.Module, names: Sequence[str] | None, variables: PyTree, *args,
     **kwargs) -> tuple[tuple[Array, ...], PyTree]:
-  """Stages of a linen module, and the collections that changed.
+  """Returns the stages of a linen module, and the collections that changed.
 
-  The inputs are sown, which carries them out of lifted transformations.
+  The inputs are sown, so that they can leave lifted transformations.
 
   Args:
     module: the module.
-    names: of submodules whose inputs are the stages; None to find them.
-    variables: of the module.
-    *args: of `module.apply`.
-    **kwargs: of `module.apply`.
+    names: names of the submodules whose inputs are the stages; None to find
+      them.
+    variables: variables of the module.
+    *args: arguments of `module.apply`.
+    **kwargs: arguments of `module.apply`.
   """
   seen = {}
 
@@ -63,13 +66,14 @@ def of_linen(
       return call(*args, **kwargs)
     context.module.sow(_COLLECTION, _NAME, args[0])
     made = call(*args, **kwargs)
-    seen.pop(path, None)  # a layer that is called twice counts the last time
+    seen.pop(path, None)  # if a layer is called twice, the last call counts
     seen[path] = made
     return made
 
   mutable = [*kwargs.pop("mutable"), _COLLECTION]
   with nn.intercept_methods(record):
-    logits, updated = module.apply(variables, *args, mutable=mutable, **kwargs)
+    out: Any = module.apply(variables, *args, mutable=mutable, **kwargs)
+  logits, updated = out
   read = updated.pop(_COLLECTION, {})
   params = variables["params"]
   calls = [
@@ -84,12 +88,13 @@ def of_linen(
 
 
 def of_nnx(module, names: Sequence[str] | None, call: Callable):
-  """Stages of an NNX module that this call may change.
+  """Returns the stages of an NNX module, which this call may change.
 
   Args:
     module: the module.
-    names: of submodules whose inputs are the stages; None to find them.
-    call: `() -> logits`, calls the module.
+    names: names of the submodules whose inputs are the stages; None to find
+      them.
+    call: `() -> logits`, a call of the module.
   """
   from flax import nnx
 
@@ -109,7 +114,7 @@ def of_nnx(module, names: Sequence[str] | None, call: Callable):
     return len(list(nnx.iter_modules(part))) == 1
 
   def record(part, read, made):
-    if id(part) in inside:  # not a copy inside a transformation
+    if id(part) in inside:  # a copy inside a transformation is not counted
       name = inside[id(part)][0]
       calls[:] = [one for one in calls if one.name != name]
       calls.append(Call(name, read, made, has_matrix(part) and is_leaf(part)))
@@ -134,17 +139,18 @@ def chosen(
     names: Sequence[str] | None,
     *,
     opaque: bool = False) -> tuple[Array, ...]:
-  """The stages among what submodules read.
+  """Chooses the stages among the inputs of submodules.
 
   Args:
-    calls: in their order.
-    logits: [B, K], what the whole module returned.
-    names: of submodules whose inputs are the stages; None to find them.
-    opaque: whether weights are also used outside of layers, so that only the
-      layer that returns the logits themselves is known to be the classifier.
+    calls: calls of submodules, in order.
+    logits: [B, K], the result of the whole module.
+    names: names of the submodules whose inputs are the stages; None to find
+      them.
+    opaque: whether weights are also used outside of layers. Then the classifier
+      must be the layer that returns the logits themselves.
 
   Raises:
-    ConfigError: an unknown name, or no layer makes the logits.
+    ConfigError: an unknown name, or no layer computes the logits.
   """
   if names is not None:
     by_name = {call.name: call.read for call in calls}
@@ -174,7 +180,7 @@ def chosen(
 
 
 def _at(tree, path):
-  """The subtree at a path, None where there is none."""
+  """The subtree at a path; None if there is none."""
   for name in path:
     tree = tree.get(name) if hasattr(tree, "get") else None
   return tree
@@ -195,7 +201,7 @@ def _is_layer(tree) -> bool:
 
 @functools.cache
 def _recorded(kind: type) -> type:
-  """A class of NNX modules whose calls are recorded."""
+  """A subclass of an NNX module class that records its calls."""
 
   def call(self, *args, **kwargs):
     made = kind.__call__(self, *args, **kwargs)

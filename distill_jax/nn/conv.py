@@ -1,17 +1,17 @@
 """Convolution and pooling whose derivatives stay fast inside a loop.
 
 Meta-gradients differentiate a network's gradient, inside `scan` and under
-`vmap`. On CPU the backward pass of `lax.conv_general_dilated` is one to two
-orders of magnitude slower there than at top level, so `conv2d` offers three
-forms with equal results and picks one for the platform:
+`vmap`. On a CPU, the backward pass of `lax.conv_general_dilated` is there 10 to
+100 times slower than at top level. `conv2d` therefore has three forms with
+equal results, and chooses one for the platform:
 
   direct     convolutions whose derivatives are convolutions in the same fast
-             layout (`nn.direct`); stride 1 alone. Fastest on CPU from 32
+             layout (`nn.direct`); stride 1 only. Fastest on a CPU from 32
              features on. There, with 256 images, it takes 0.5 to 0.7 of the
              time of `patches` for a forward pass, 0.5 for a step of
              distribution matching and 0.7 to 1 for a step of training.
   patches    shifted slices side by side, then one matrix product; derivatives
-             are again slices and products. Fastest on CPU with few features.
+             are again slices and products. Fastest on a CPU with few features.
   lax        JAX's own convolution. For accelerators.
 """
 
@@ -37,7 +37,7 @@ def conv2d(
     stride: int | tuple[int, int] = 1,
     padding: Padding = "SAME",
     form: str | None = None) -> Array:
-  """Two-dimensional convolution (cross-correlation, as networks mean it).
+  """Two-dimensional convolution (as cross-correlation, usual for networks).
 
   Args:
     x: [B, H, W, C] images.
@@ -88,13 +88,13 @@ def max_pool(
     padding: int = 0) -> Array:
   """Largest value of each window: [B, H, W, C] -> [B, H', W', C].
 
-  Ties share the gradient. `relu(max_pool(x))` equals `max_pool(relu(x))` and is
-  faster, as it has fewer values to rectify.
+  Equal largest values share the gradient. `relu(max_pool(x))` equals
+  `max_pool(relu(x))` and is faster, as fewer values are rectified.
 
   Args:
     x: images.
-    window: pixels along a side of a window.
-    stride: pixels from a window to the next; by default `window`.
+    window: side of a window in pixels.
+    stride: pixels from one window to the next; by default `window`.
     padding: pixels of -inf on every side.
   """
   stride = stride or window
@@ -110,16 +110,17 @@ def avg_pool(x: Array, window: int) -> Array:
 
   Args:
     x: images; rows and columns beyond the last whole tile are left out.
-    window: pixels along a side of a tile.
+    window: side of a tile in pixels.
   """
   return _tiles(x, window).mean((2, 4))
 
 
 def _tiles(x: Array, window: int) -> Array:
-  """Non-overlapping tiles [B, H', window, W', window, C], borders dropped.
+  """Non-overlapping tiles [B, H', window, W', window, C]; borders are dropped.
 
-  On CPU a reduction over tiles has a backward pass a third cheaper than one
-  over strided slices (LeNet, 1,024 images: 87 ms against 130 ms in all).
+  On a CPU, the backward pass of a reduction over tiles takes a third less time
+  than that of one over strided slices (LeNet, 1,024 images: 87 ms against 130
+  ms in total).
   """
   height, width = (s // window for s in x.shape[1:3])
   x = x[:, :height * window, :width * window]
@@ -164,8 +165,8 @@ def _shifted(x: Array, window, stride) -> list[Array]:
 def _patches(x: Array, w: Array, stride, pads) -> Array:
   (height, width), x = w.shape[:2], _pad(x, pads)
   if x.shape[3] < direct.FEW_CHANNELS:
-    # Rows of the window first, so that most copies are of `width` pixels: a
-    # few channels alone are copied number by number.
+    # Rows of the window first, so that most copies are of `width` pixels: a few
+    # channels only would be copied number by number.
     rows = jnp.concatenate(_shifted(x, (1, width), (1, stride[1])), axis=-1)
     slices = _shifted(rows, (height, 1), (stride[0], 1))
   else:
@@ -176,11 +177,11 @@ def _patches(x: Array, w: Array, stride, pads) -> Array:
 
 @jax.custom_jvp
 def _product(x: Array, w: Array) -> Array:
-  """`x @ w`, whose weight gradient is taken by image, then summed.
+  """`x @ w`; the gradient of the weights is computed per image, then summed.
 
-  In one product over all pixels of a batch that gradient is slow where `w` is
-  small. In the first layer of a ConvNet of width 128, for 25 images of 32 x 32
-  x 3 on one CPU core, it takes 10 ms, and by image 2.5 ms.
+  A single product over all pixels of a batch is slow for that gradient if `w`
+  is small. In the first layer of a ConvNet of width 128, for 25 images of 32 x
+  32 x 3 on one CPU core, it takes 10 ms, and per image 2.5 ms.
 
   Args:
     x: [B, H, W, I].

@@ -33,17 +33,17 @@ def convnet(
 ) -> Network:
   """`depth` blocks of conv3, norm, activation, pooling; then linear.
 
-  Grey images of 28 pixels are padded to 32 by the first block. `stages` gives
-  each block before its pooling, and the last block after it.
+  The first block pads grey images of 28 pixels to 32. `stages` are the outputs
+  of each block before its pooling, and of the last block after it.
 
   Args:
     num_outputs: K: one per class, but 1 for two classes.
-    depth: blocks; 3 for 32 pixels, 4 for 64; each halves the image.
+    depth: number of blocks; 3 for 32 pixels, 4 for 64; each halves the image.
     width: channels of every block.
     norm: `(train) -> module`, see `nn.norms`; None for none.
-    activation: after the norm.
-    pool: of every block; average pooling 2x2 by default.
-    initialisation: of all weights and biases.
+    activation: activation after the norm.
+    pool: pooling of every block; average pooling 2x2 by default.
+    initialisation: initialisation of all weights and biases.
 
   Example:
     network = dd.convnet(10, depth=2, width=32)
@@ -56,7 +56,7 @@ def convnet(
 
 
 def widths(depth: int, width: int, growth: int = 1) -> tuple[int, ...]:
-  """Channels of each block, each `growth` times those of the one before."""
+  """Channels of each block, each `growth` times those of the previous one."""
   if depth < 1 or width < 1:
     raise ValueError(
         f"`depth` and `width` must be positive; got {depth} and {width}.")
@@ -74,11 +74,12 @@ class Blocks(nn.Module):
   Attributes:
     widths: channels of each block.
     norm: `(train) -> module`, or None.
-    activation: of the convolutions.
-    pool: of every block.
-    initialisation: of the convolutions.
-    norm_first: whether a block's norm is ahead of its convolution, and the
-      first block without; else between convolution and activation.
+    activation: activation after each convolution.
+    pool: pooling of every block.
+    initialisation: initialisation of the convolutions.
+    norm_first: whether the norm of a block precedes its convolution, with none
+      in the first block; otherwise the norm is between convolution and
+      activation.
   """
 
   widths: tuple[int, ...]

@@ -1,19 +1,21 @@
-"""Convolution as two operations of our own, each the derivative of the other.
+"""Convolution as two operations, each of which is the derivative of the other.
 
-On CPU `lax.conv_general_dilated` is fast in the forward pass. Its derivatives
-are convolutions in layouts for which XLA has only slow code there, and `vmap`
-over kernels makes a grouped convolution of it, which is slow as well. With
+On a CPU, `lax.conv_general_dilated` is fast in the forward pass. Its
+derivatives are convolutions in layouts for which XLA has only slow code there,
+and `vmap` over kernels makes a grouped convolution of it, which is also slow.
+With
 
   convolve   y[b, i, j, o] = sum over p, q, c: x[b, i+p, j+q, c] w[p, q, c, o]
   correlate  k[p, q, c, o] = sum over b, i, j: x[b, i+p, j+q, c] g[b, i, j, o]
 
-the derivatives of both are again these two: they differentiate in forward and
-reverse mode to any order and stay in the fast layout. Under `vmap`, an operand
-that all items share is folded into one operation; otherwise items come one
-after the other.
+the derivatives of both are again these two operations. They can be
+differentiated in forward and reverse mode to any order, and stay in the fast
+layout. Under `vmap`, an operand that all items share is folded into one
+operation; otherwise items are computed one after the other.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
@@ -23,8 +25,8 @@ from jax.interpreters import ad, batching, mlir
 
 from distill_jax.types import Array
 
-Pads = tuple[tuple[int, int], tuple[int, int]]
-# Fewer channels than this are too few rows for a product of matrices.
+Pads = tuple[tuple[int, int], ...]  # of rows and columns
+# With fewer channels than this, a matrix product has too few rows to be fast.
 FEW_CHANNELS = 16
 
 
@@ -45,19 +47,19 @@ def correlate(x: Array, g: Array, pads: Pads) -> Array:
   Args:
     x: images.
     g: cotangent of the convolved images.
-    pads: of the convolution.
+    pads: padding of the convolution.
   """
   return _correlate.bind(x, g, pads=pads)
 
 
-def plain(x: Array, w: Array, *, pads: Pads, stride=(1, 1)) -> Array:
+def plain(x: Any, w: Any, *, pads: Pads, stride=(1, 1)) -> Array:
   """JAX's own convolution of images [B, H, W, C] and a kernel [h, w, C, O]."""
   return lax.conv_general_dilated(
       x, w, stride, pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
 def _summed(x: Array, g: Array, *, pads: Pads) -> Array:
-  """`correlate`: images and channels change places, unless channels are few.
+  """`correlate`, with images and channels swapped unless channels are few.
   """
   if x.shape[3] >= FEW_CHANNELS:
     swapped = plain(x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3), pads=pads)
@@ -81,7 +83,7 @@ def _kernel_size(x, g, pads: Pads) -> tuple[int, int]:
 
 
 def _slots(size, window, pads: Pads) -> tuple[int, int]:
-  """Rows and columns of places that a window can take in padded images."""
+  """Rows and columns of positions that a window can take in padded images."""
   height, width = (
       s + sum(pad) - w + 1
       for s, w, pad in zip(size, window, pads, strict=True))
@@ -89,7 +91,7 @@ def _slots(size, window, pads: Pads) -> tuple[int, int]:
 
 
 def _transposed(g: Array, w: Array, pads: Pads) -> Array:
-  """Cotangent of the images of `convolve(x, w)`."""
+  """The cotangent of the images of `convolve(x, w)`."""
   reach = tuple((size - 1 - lo, size - 1 - hi)
                 for size, (lo, hi) in zip(w.shape[:2], pads, strict=True))
   return convolve(g, jnp.flip(w, (0, 1)).swapaxes(2, 3), reach)
@@ -101,11 +103,12 @@ def _primitive(
   """An operation that is linear in each of two operands.
 
   Args:
-    name: in traces and errors.
+    name: name in traces and errors.
     function: `(x, y, *, pads) -> result`, how it is computed.
     shape: `(x, y, pads) -> shape` of the result.
-    by_first, by_second: `(cotangent, x, y, *, pads)`, cotangents of operands;
-      only the shape of the operand itself may be used.
+    by_first: `(cotangent, x, y, *, pads)`, the cotangent of the first operand;
+      of that operand, only the shape may be used.
+    by_second: likewise for the second operand.
     batched: `(x, y, x_axis, y_axis, pads) -> result, axis`.
   """
   made = Primitive(name)
@@ -120,19 +123,19 @@ def _primitive(
 
 
 def _convolve_batched(x, w, x_axis, w_axis, pads):
-  if w_axis is None:  # one batch of all images
+  if w_axis is None:  # one batch with the images of all items
     x = jnp.moveaxis(x, x_axis, 0)
     found = convolve(x.reshape(-1, *x.shape[2:]), w, pads)
     return found.reshape(*x.shape[:2], *found.shape[1:]), 0
   w = jnp.moveaxis(w, w_axis, -2)  # [h, w, C, N, O]
-  if x_axis is None:  # one kernel with the outputs of all
+  if x_axis is None:  # one kernel with the outputs of all items
     found = convolve(x, w.reshape(*w.shape[:3], -1), pads)
     return found.reshape(*found.shape[:3], *w.shape[3:]), 3
   return _one_by_one(convolve, x, jnp.moveaxis(w, -2, 0), x_axis, 0, pads)
 
 
 def _correlate_batched(x, g, x_axis, g_axis, pads):
-  if g_axis is None:  # one batch with the channels of all
+  if g_axis is None:  # one batch with the channels of all items
     x = jnp.moveaxis(x, x_axis, -2)
     found = correlate(x.reshape(*x.shape[:3], -1), g, pads)
     return found.reshape(*found.shape[:2], *x.shape[3:], found.shape[3]), 2

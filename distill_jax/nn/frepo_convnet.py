@@ -1,8 +1,8 @@
 """FRePo's ConvNet, whose width doubles from block to block.
 
 Zhou, Nezhadarya & Ba, "Dataset Distillation using Neural Feature Regression",
-2022, arXiv 2206.00719. It distils with `norms.fast_batch_norm` and is evaluated
-without a norm.
+2022, arXiv 2206.00719. The paper distils with `norms.fast_batch_norm` and
+evaluates without a norm.
 """
 
 from collections.abc import Callable
@@ -27,16 +27,19 @@ def frepo_convnet(
     initialisation: Initialisation | None = None) -> Network:
   """`depth` blocks of norm, conv3, activation, average pooling; then linear.
 
-  The first block has no norm. Grey images of 28 pixels are padded to 32 by it.
-  `stages` gives each block before its pooling, and the last block after it.
+  The first block has no norm; it pads grey images of 28 pixels to 32. `stages`
+  are the outputs of each block before its pooling, and of the last block after
+  it.
 
   Args:
     num_outputs: K: one per class, but 1 for two classes.
-    depth: blocks; 3 for 32 pixels, 4 for 64, 5 for 128; each halves the image.
+    depth: number of blocks; 3 for 32 pixels, 4 for 64, 5 for 128; each halves
+      the image.
     width: channels of the first block; block i has `width * 2**i`.
     norm: `(train) -> module`, see `nn.norms`; None for none.
-    activation: of the convolutions.
-    initialisation: of all weights and biases; `lecun_normal` by default.
+    activation: activation after each convolution.
+    initialisation: initialisation of all weights and biases; `lecun_normal` by
+      default.
   """
   initialisation = initialisation or lecun_normal()
   blocks = Blocks(

@@ -1,10 +1,10 @@
-"""Convolution and dense layers whose initialisation is one argument.
+"""Convolution and dense layers with the initialisation as an argument.
 
-Xavier normal with zero biases is DD's and SLDD's (arXiv 1811.10959); PyTorch's
-uniform default, for weights and biases, is that of the DC family (Zhao et al.,
-2020, arXiv 2006.05929, and what follows it). LeCun normal is FRePo's (arXiv
-2206.00719), and the normal one that keeps variances under ReLU RFAD's (arXiv
-2210.12067).
+Xavier normal with zero biases is used by DD and SLDD (arXiv 1811.10959).
+PyTorch's uniform default, for weights and biases, is used by DC and related
+methods (Zhao et al., 2020, arXiv 2006.05929). LeCun normal is used by FRePo
+(arXiv 2206.00719), and He normal, which keeps variances under ReLU, by RFAD
+(arXiv 2210.12067).
 """
 
 import functools
@@ -20,7 +20,9 @@ from distill_jax.types import Array
 
 
 class Initialisation(NamedTuple):
-  """Attributes:
+  """Initialisers of a layer.
+
+  Attributes:
     kernel: a jax initialiser.
     bias: `(fan_in) -> ` a jax initialiser.
   """
@@ -54,9 +56,9 @@ def torch_uniform() -> Initialisation:
 
 @functools.cache
 def lecun_normal() -> Initialisation:
-  """Weights N(0, 1 / fan_in) cut off at two deviations, zero biases.
+  """Weights N(0, 1 / fan_in) truncated at two deviations, zero biases.
 
-  Flax's default, whose deviation before the cut makes up for it.
+  It is Flax's default; the deviation before truncation compensates for it.
   """
   return Initialisation(
       nn.initializers.lecun_normal(), lambda fan_in: nn.initializers.zeros)
@@ -66,7 +68,7 @@ def lecun_normal() -> Initialisation:
 def he_normal(bias_std: float = 0.1) -> Initialisation:
   """Weights N(0, 2 / fan_in), biases N(0, bias_std^2).
 
-  The network whose limit of infinite width `kernels.closed_form` has.
+  `kernels.closed_form` has the limit of infinite width of such networks.
   """
   return Initialisation(
       nn.initializers.variance_scaling(2.0, "fan_in", "normal"),
@@ -138,7 +140,7 @@ class Classifier(nn.Module):
 
 
 def check_sentences(x: Array, windows: tuple[int, ...] = (1,)) -> None:
-  """Refuses what is not [B, s, d] with room for windows of so many words."""
+  """Refuses inputs that are not [B, s, d] with room for every window."""
   if x.ndim != 3 or x.shape[1] < max(windows):
     raise ValueError(
         f"`sentences` must be [B, s, d] of at least {max(windows)} words for "

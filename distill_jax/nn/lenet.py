@@ -28,8 +28,9 @@ def lenet(
 
   Args:
     num_outputs: K: one per class, but 1 for two classes.
-    width: times which all those layers are wide, for features of LeNet's kind.
-    initialisation: of all weights and biases.
+    width: factor by which all these layers are wider, for features of LeNet's
+      kind.
+    initialisation: initialisation of all weights and biases.
 
   Example:
     network = dd.lenet(10)

@@ -21,12 +21,12 @@ def mlp(
     widths: tuple[int, ...] = (128, 128),
     initialisation: Initialisation = torch_uniform()
 ) -> Network:
-  """Flatten, then dense layers with ReLU between, then linear.
+  """Flattens, then dense layers with ReLU between them, then a linear layer.
 
   Args:
     num_outputs: K: one per class, but 1 for two classes.
-    widths: of the hidden layers; () is a linear model.
-    initialisation: of all weights and biases.
+    widths: widths of the hidden layers; () is a linear model.
+    initialisation: initialisation of all weights and biases.
 
   Example:
     network = dd.mlp(3, widths=(64, 64))

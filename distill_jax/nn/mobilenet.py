@@ -1,7 +1,7 @@
-"""MobileNetV2 for small images, a network to transfer to.
+"""MobileNetV2 for small images, a network to test transfer.
 
 Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", 2018,
-arXiv 1801.04381, table 2, without the first two of its halvings.
+arXiv 1801.04381, table 2, without the first two of its strides.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from distill_jax.nn.norms import batch_norm
 from distill_jax.nn.specification import specified
 from distill_jax.types import Network
 
-# Expansion, channels, blocks, stride of the first.
+# Expansion, channels, number of blocks, stride of the first block.
 _STAGES = ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2),
            (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 
@@ -40,7 +40,7 @@ def mobilenet_v2(
   Args:
     num_outputs: K: one per class, but 1 for two classes.
     norm: `(train) -> module`, see `nn.norms`.
-    initialisation: of all weights and biases.
+    initialisation: initialisation of all weights and biases.
   """
   return from_linen(
       Classifier(_MobileNet(norm, initialisation), num_outputs, initialisation))
@@ -71,7 +71,7 @@ class _MobileNet(nn.Module):
 
 
 class _InvertedResidual(nn.Module):
-  """Wide, filtered channel by channel, narrow again; beside a shortcut."""
+  """Widens, filters each channel, narrows; with a shortcut beside it."""
 
   expansion: int
   width: int
@@ -97,7 +97,7 @@ class _InvertedResidual(nn.Module):
 
 
 class _Depthwise(nn.Module):
-  """One 3x3 filter a channel, as nine scaled and shifted images."""
+  """One 3x3 filter per channel, as nine scaled and shifted images."""
 
   stride: int
   initialisation: Initialisation

@@ -1,6 +1,7 @@
-"""Adapters: framework modules as the `Network` record of pure functions.
+"""Adapters: modules of frameworks as `Network` records of pure functions.
 
-Equal modules, and equal arguments, give one network, so that it compiles once.
+Equal modules and equal arguments give the same network, so that it is compiled
+only once.
 """
 
 import functools
@@ -22,16 +23,16 @@ _EVALUATING = ("deterministic", "use_running_average")
 
 
 def as_network(given: Any) -> Any:
-  """A `Network` of what people have; anything else is returned as it is.
+  """Makes a `Network` of a module or functions; returns anything else as it is.
 
   Args:
     given: a linen module, an NNX module or a function `(rngs) -> NNX module`,
       or a pair of functions as in `from_functions`.
 
   Raises:
-    ConfigError: a class in place of a linen module.
+    ConfigError: a class is given in place of a linen module.
   """
-  nnx = sys.modules.get("flax.nnx")  # whoever has a module has imported it
+  nnx = sys.modules.get("flax.nnx")  # a user with such a module has imported it
   if isinstance(given, nn.Module):
     return from_linen(given)
   if isinstance(given, type) and issubclass(given, nn.Module):
@@ -41,26 +42,27 @@ def as_network(given: Any) -> Any:
   if nnx and (isinstance(given, nnx.Module) or _builds(given)):
     return from_nnx(given)
   if _is_pair(given):
-    return from_functions(*given)
+    return from_functions(*given)  # pyright: ignore[reportGeneralTypeIssues]
   return given
 
 
 def from_linen(
     module: nn.Module, stages: Sequence[str] | None = None) -> Network:
-  """A linen module, called as `module(x)`.
+  """Makes a network of a linen module, which is called as `module(x)`.
 
-  It is told whether it trains through an argument `train`, `training` or
-  `is_training`, or `deterministic` or `use_running_average`, where it has one.
-  Dropout draws from the collection `dropout`.
+  If the module has an argument `train`, `training` or `is_training`, or
+  `deterministic` or `use_running_average`, this argument tells it whether it is
+  trained. Dropout draws from the collection `dropout`.
 
-  Stages are those of its method `stages`, called like the module, which returns
-  a tuple of features. Without one they are what its layers read; see
-  `nn.capture`.
+  Stages are the tuple of features that its method `stages` returns, which is
+  called like the module. Without that method they are the inputs of its layers;
+  see `nn.capture`.
 
   Args:
     module: the module.
     stages: names of the submodules whose inputs are the stages, such as
-      `("Conv_1", "Dense_0")`, slashes between levels; the classifier last.
+      `("Conv_1", "Dense_0")`, with slashes between levels and the classifier
+      last.
 
   Example:
     network = dd.from_linen(nn.Sequential([nn.Dense(8), nn.relu, nn.Dense(3)]))
@@ -68,12 +70,12 @@ def from_linen(
   stages = None if stages is None else tuple(stages)
   try:
     return _from_linen(module, stages)
-  except TypeError:  # a field that cannot be hashed, such as a list
+  except TypeError:  # a field cannot be hashed, such as a list
     return _from_itself(_Itself(module), stages)
 
 
 class _Itself:
-  """A module that equals itself alone; compared by identity."""
+  """A module that is compared by identity: it equals only itself."""
 
   def __init__(self, module: nn.Module):
     self.module = module
@@ -129,18 +131,18 @@ def _from_linen(module, stages) -> Network:
 
 
 def from_nnx(build: Any, stages: Sequence[str] | None = None) -> Network:
-  """An NNX module, called as `module(x)`.
+  """Makes a network of an NNX module, which is called as `module(x)`.
 
-  `module.train()` and `module.eval()` tell it whether it trains, and an
-  argument as in `from_linen` where it has one. Its random streams are no part
-  of `variables`: `key` seeds them at every call.
+  `module.train()` and `module.eval()` tell the module whether it is trained,
+  and so does an argument as in `from_linen`, if it has one. Its random streams
+  are not part of `variables`: `key` seeds them at every call.
 
-  Stages are those of its method `stages(x)`; without one they are what its
-  layers read, see `nn.capture`.
+  Stages are the result of its method `stages(x)`; without that method they are
+  the inputs of its layers, see `nn.capture`.
 
   Args:
-    build: `(nnx.Rngs) -> nnx.Module`; or a module. A module does not keep its
-      initialisers, so fresh networks have the entries of each of its weight
+    build: `(nnx.Rngs) -> nnx.Module`, or a module. A module does not store its
+      initialisers; fresh networks then have the entries of each of its weight
       arrays in a random order.
     stages: as in `from_linen`.
 
@@ -176,7 +178,7 @@ def _from_nnx(build, stages) -> Network:
   def run(method):
 
     def call(variables, x, *, key=None, train=False):
-      # The structure alone is taken from this build: nothing is computed.
+      # Only the structure is taken from this build; nothing is computed.
       module = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
       _, params, _, rest = nnx.split(module, nnx.Param, nnx.RngState, ...)
       nnx.replace_by_pure_dict(params, variables["params"])
@@ -208,16 +210,16 @@ def from_functions(
     init: Callable[[Array, Array], PyTree],
     apply: Callable[..., Array],
     stages: Callable[..., tuple[Array, ...]] | None = None) -> Network:
-  """A network of two functions, or three.
+  """Makes a network of two or three functions.
 
-  Where `apply` and `stages` have arguments `key` and `train`, as dropout needs,
-  they get them. A network with running statistics is a `types.Network`.
+  If `apply` and `stages` have arguments `key` and `train`, as dropout needs,
+  they are given. For a network with running statistics, make a `types.Network`.
 
   Args:
     init: `(key, example [B, ...]) -> params`, any pytree of arrays.
     apply: `(params, x [B, ...]) -> logits [B, K]`.
-    stages: `(params, x) -> tuple of features [B, ...]`, the last of which the
-      classifier reads; methods that match features need it.
+    stages: `(params, x) -> tuple of features [B, ...]`; the classifier reads
+      the last one. Methods that match features need it.
   """
 
   def run(function):
@@ -241,7 +243,7 @@ def from_functions(
 
 
 def _parameters(function) -> tuple[str, ...]:
-  """Names of parameters, none where they are unknown."""
+  """Names of a function's parameters; none if they are unknown."""
   try:
     return tuple(inspect.signature(function).parameters)
   except (TypeError, ValueError):
@@ -249,10 +251,10 @@ def _parameters(function) -> tuple[str, ...]:
 
 
 def _mode(function, train: bool, **more) -> dict[str, Any]:
-  """Arguments of a function that say whether it trains, and others it has.
+  """Arguments that tell a function whether it trains, and others it accepts.
 
   Raises:
-    ConfigError: it needs arguments besides its inputs and these.
+    ConfigError: the function needs further arguments.
   """
   known = {
       **dict.fromkeys(_TRAINING, train),
@@ -279,7 +281,7 @@ def _mode(function, train: bool, **more) -> dict[str, Any]:
 
 
 def _builds(given) -> bool:
-  """Whether this is `(rngs) -> NNX module`: no kernel takes one input alone."""
+  """Whether this is `(rngs) -> NNX module`; a kernel takes two inputs."""
   if not callable(given) or hasattr(given, "spec"):
     return False
   if "rngs" in _parameters(_constructor(given)):
@@ -288,14 +290,14 @@ def _builds(given) -> bool:
 
 
 def _constructor(build):
-  """What a partial call, or a class, calls."""
+  """The function or class that is called by a partial call or a class."""
   while isinstance(build, functools.partial):
     build = build.func
   return build.__init__ if isinstance(build, type) else build
 
 
-def _is_pair(given) -> bool:
-  """Whether these are `init` and `apply`, not two networks or kernels."""
+def _is_pair(given: Any) -> bool:
+  """Whether these are `init` and `apply`, and not two networks or kernels."""
   return type(given) is tuple and len(given) == 2 and all(
       inspect.isroutine(one) and not hasattr(one, "spec") and _takes(one, 2)
       for one in given)
@@ -314,7 +316,7 @@ def _by_keyword(build, rngs):
 
 
 def _by_text(state) -> PyTree:
-  """Arrays of an NNX state in dicts, by texts as in files: no list indices."""
+  """Arrays of an NNX state in dicts with text keys, as in files."""
   from flax import nnx
 
   def texts(tree):
@@ -326,7 +328,7 @@ def _by_text(state) -> PyTree:
 
 
 def _shuffled(module) -> Callable:
-  """Builds copies of an NNX module with each weight array in another order."""
+  """Builds copies of an NNX module with every weight array shuffled."""
   from flax import nnx
 
   graph, params, rest = nnx.split(module, nnx.Param, ...)
@@ -344,7 +346,7 @@ def _shuffled(module) -> Callable:
 
 
 def _flat(stages: Callable) -> Callable:
-  """Stages whose last feature, the embedding, is [B, D]."""
+  """Flattens the last feature, the embedding, to [B, D]."""
 
   def call(variables, x, *, key=None, train=False):
     features, variables = stages(variables, x, key=key, train=train)
@@ -357,7 +359,7 @@ def _flat(stages: Callable) -> Callable:
 
 
 def _at_least(dtype, variables: PyTree) -> PyTree:
-  """Floats widened to the inputs' dtype: norms make float32 whatever it is."""
+  """Widens floats to the inputs' dtype, as norms always make float32."""
 
   def widen(leaf):
     if not jnp.issubdtype(leaf.dtype, jnp.floating):

@@ -1,4 +1,4 @@
-"""Normalisations, each a factory `(train) -> module` passed to a network."""
+"""Normalisations: factories `(train) -> module` that networks take."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -7,9 +7,10 @@ from distill_jax.types import Array
 
 
 def instance_norm(train: bool) -> nn.Module:
-  """Per sample and channel over space, biased variance, affine, no state.
+  """Normalises each sample and channel over space; affine, without state.
 
-  GroupNorm with one channel a group: what the DC family calls instance norm.
+  It uses the biased variance. It is GroupNorm with one channel per group, which
+  DC and related methods call instance norm.
   """
   del train
   return nn.GroupNorm(num_groups=None, group_size=1, epsilon=1e-5)
@@ -22,7 +23,7 @@ def group_norm(train: bool) -> nn.Module:
 
 
 def layer_norm(train: bool) -> nn.Module:
-  """Per sample over space and channels, with an affine map of that shape."""
+  """Normalises each sample over space and channels, with an affine map."""
   del train
   return nn.LayerNorm(
       epsilon=1e-5, reduction_axes=(-3, -2, -1), feature_axes=(-3, -2, -1))

@@ -1,11 +1,11 @@
 """Networks that compute in bfloat16.
 
-A bfloat16 has the range of a float32 and 8 bits of its precision, for half the
-memory. It is meant for accelerators; on one CPU a step of distribution matching
-at width 128 took 1.2 times as long as in float32. What leaves the network is
-float32 again, so sums over samples, distances and losses keep their precision;
-what enters a solver does not gain any, so methods that fit a ridge regression
-to features refuse such networks.
+A bfloat16 has the range of a float32 and 8 bits of its precision, in half the
+memory. It is meant for accelerators; on one CPU, a step of distribution
+matching at width 128 took 1.2 times as long as in float32. Outputs of the
+network are float32 again, so sums over samples, distances and losses keep their
+precision. A solver that reads the outputs gains no precision, so methods that
+fit a ridge regression to features refuse such networks.
 """
 
 import functools
@@ -22,15 +22,14 @@ DTYPES = {"bfloat16": jnp.bfloat16}
 
 @functools.cache
 def computing_in(network: Network, dtype: str) -> Network:
-  """The network with weights and activations in another type while it runs.
+  """Returns the network with weights and activations in another type.
 
-  Its variables are those of the network itself: weights stay float32, also for
-  the optimizer, and so do running statistics. Outputs, features and gradients
-  are float32.
+  Its variables are unchanged: weights stay float32, also for the optimizer, and
+  so do running statistics. Outputs, features and gradients are float32.
 
   Args:
     network: the network.
-    dtype: of `DTYPES`.
+    dtype: one of `DTYPES`.
 
   Raises:
     ConfigError: an unknown type.
@@ -66,10 +65,10 @@ def computing_in(network: Network, dtype: str) -> Network:
 
 
 def check_full(network: Network, reader: str) -> None:
-  """Refuses a network of lower precision where a solver reads its features.
+  """Refuses a network of lower precision if a solver reads its features.
 
   Raises:
-    ConfigError: naming what reads them.
+    ConfigError: the message names the method that reads them.
   """
   dtype = dict(network.spec).get("dtype")
   if dtype:

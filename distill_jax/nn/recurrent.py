@@ -1,17 +1,17 @@
 """Recurrent text classifiers: Bi-RNN, Bi-LSTM and Conv-LSTM.
 
-The networks of text distillation (Sucholutsky & Schonlau, 2019, arXiv
-1910.02551) in the form of their code, whose cells are PyTorch's: gates in the
-order input, forget, cell, output, and two biases.
+They are the networks of text distillation (Sucholutsky & Schonlau, 2019, arXiv
+1910.02551) as in its code, with PyTorch's cells: gates in the order input,
+forget, cell, output, and two biases.
 
     RNN    h' = tanh(x W + b + h R + b')
     LSTM   (i, f, g, o) = x W + b + h R + b'
            c' = sigmoid(f) c + sigmoid(i) tanh(g),  h' = sigmoid(o) tanh(c')
 
-The published networks run over padding and have no mask. With `masked` a
-sentence ends at its last vector that is not zero, and what follows leaves the
-state as it is. Sentences of any length go through the same weights, so that
-distilled ones may have a length of their own.
+The published networks also process padding. With `masked`, a sentence ends at
+its last vector that is not zero, and later positions leave the state unchanged.
+The weights do not depend on the length of sentences, so distilled sentences may
+have another length than real ones.
 """
 
 import math
@@ -34,8 +34,8 @@ from distill_jax.nn.network import from_linen
 from distill_jax.nn.specification import specified
 from distill_jax.types import Array, Network, PyTree
 
-# A longer sentence is run in parts of about the root of its length, each
-# computed again on the way back.
+# A longer sentence is run in parts of about the square root of its length; each
+# part is computed again in the backward pass.
 WHOLE = 64
 
 
@@ -49,7 +49,7 @@ def bi_rnn(
     masked: bool = False,
     initialisation: Initialisation = xavier_normal()
 ) -> Network:
-  """Two bidirectional layers of tanh units; arguments as of `bi_lstm`."""
+  """Two bidirectional layers of tanh units; arguments as in `bi_lstm`."""
   return _recurrent(
       num_outputs, _RNN, hidden, num_layers, dropout, masked, initialisation)
 
@@ -66,17 +66,17 @@ def bi_lstm(
 ) -> Network:
   """Two bidirectional layers of LSTM units, then linear on the last states.
 
-  The classifier reads the top layer's state after the last word, forwards, and
-  after the first, backwards.
+  The classifier reads the top layer's states: the forward one after the last
+  word, and the backward one after the first word.
 
   Args:
     num_outputs: K: one per class, but 1 for two classes.
-    hidden: units of a direction and layer.
-    num_layers: of both directions.
-    dropout: share of units dropped between layers in train mode; 0, as in the
-      published distilling (its training on all data has 0.5).
+    hidden: number of units per direction and layer.
+    num_layers: number of layers, each with both directions.
+    dropout: share of units dropped between layers in train mode; 0 as in the
+      published distillation (its training on all data uses 0.5).
     masked: whether states stop at the end of a sentence.
-    initialisation: of all weights and biases.
+    initialisation: initialisation of all weights and biases.
   """
   return _recurrent(
       num_outputs, _LSTM, hidden, num_layers, dropout, masked, initialisation)
@@ -91,15 +91,16 @@ def conv_lstm(
     initialisation: Initialisation = xavier_normal()) -> Network:
   """A convolution along the embedding, pooling, one LSTM, then linear.
 
-  The s positions of a sentence are the input channels, the window spans 5
-  entries of the vectors, and 4 are pooled; the LSTM's steps are the output
-  channels, (d - 4) // 4 features each. The length s belongs to the weights.
+  The s positions of a sentence are the input channels. The window spans 5
+  entries of the vectors, and 4 entries are pooled. The steps of the LSTM are
+  the output channels, with (d - 4) // 4 features each. The shape of the weights
+  depends on s.
 
   Args:
     num_outputs: K: one per class, but 1 for two classes.
-    channels: of the convolution.
-    hidden: units of the LSTM.
-    initialisation: of all weights and biases.
+    channels: channels of the convolution.
+    hidden: number of units of the LSTM.
+    initialisation: initialisation of all weights and biases.
   """
   if min(channels, hidden) < 1:
     raise ValueError(
@@ -120,9 +121,11 @@ def _recurrent(
 
 
 class _Cell(NamedTuple):
-  """Attributes:
-    gates: G, times the hidden units.
-    parts: arrays in a state, h first.
+  """A recurrent cell.
+
+  Attributes:
+    gates: G, number of gates per hidden unit.
+    parts: number of arrays in a state; h is the first.
     step: `(state, gates [B, G H]) -> state`.
   """
 
@@ -197,7 +200,7 @@ class _ConvLSTM(nn.Module):
 
 
 class _Weights(nn.Module):
-  """Of one direction of a layer."""
+  """The weights of one direction of a layer."""
 
   gates: int
   hidden: int
@@ -214,9 +217,13 @@ class _Weights(nn.Module):
 
 
 class _Direction(NamedTuple):
-  """Attributes:
-    kernel: [D, G H] of the inputs, `bias` [G H].
-    recurrent: [H, G H] of the state, `recurrent_bias` [G H].
+  """The weights of one direction.
+
+  Attributes:
+    kernel: [D, G H], weights of the inputs.
+    bias: [G H].
+    recurrent: [H, G H], weights of the state.
+    recurrent_bias: [G H].
   """
 
   kernel: Array
@@ -226,7 +233,7 @@ class _Direction(NamedTuple):
 
 
 def _both_ways(cell, ways, x: Array, present) -> tuple[Array, Array]:
-  """States [s, B, 2 H] forwards and backwards, and the last ones [B, 2 H]."""
+  """States [s, B, 2 H] of both directions, and the last ones [B, 2 H]."""
   flipped = None
   if present is not None:
     flipped = [present, jnp.flip(present, 0)]
@@ -238,16 +245,17 @@ def _both_ways(cell, ways, x: Array, present) -> tuple[Array, Array]:
 
 
 def _run(cell, ways, inputs, present):
-  """Several independent recurrences side by side, in one loop over time.
+  """Runs several independent recurrences in parallel, in one loop over time.
 
   Args:
-    cell: what a step does.
-    ways: weights of each.
+    cell: the cell.
+    ways: weights of each recurrence.
     inputs: [s, B, D] of each.
-    present: [s, B, 1] bool of each, where states move; or None.
+    present: [s, B, 1] bool of each, the positions that change the state; or
+      None.
 
   Returns:
-    Of each, h at all times [s, B, H] and the last one [B, H].
+    For each, h at all times [s, B, H] and the last one [B, H].
   """
   gates = [
       x @ w.kernel + (w.bias + w.recurrent_bias)
@@ -276,7 +284,7 @@ def _run(cell, ways, inputs, present):
 
 
 def _over_time(step, state: PyTree, xs: PyTree):
-  """`lax.scan` whose long sequences keep the states of their parts alone."""
+  """`lax.scan` that stores only some of the states of long sequences."""
   length = len(jax.tree.leaves(xs)[0])
   if length <= WHOLE:
     return jax.lax.scan(step, state, xs)
@@ -299,7 +307,7 @@ def _over_time(step, state: PyTree, xs: PyTree):
 
 
 def _present(x: Array) -> Array:
-  """[s, B, 1] bool: up to the last vector of a sentence that is not zero."""
+  """[s, B, 1] bool: true up to the last vector that is not zero."""
   words = (x != 0).any(-1).astype(jnp.int32)
   up_to = jax.lax.cummax(words, axis=1, reverse=True) > 0
   return up_to.T[..., None]

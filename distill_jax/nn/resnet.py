@@ -1,10 +1,10 @@
 """Residual networks for small images.
 
 He et al., "Deep Residual Learning for Image Recognition", 2015, arXiv
-1512.03385: ResNet18 with a 3x3 stem as the DC family uses it (Zhao et al.,
-2020, arXiv 2006.05929), its average-pooling variant, which is smoother in the
-image and so made for distilling with, and IDC's ResNet-10 (Kim et al., 2022,
-arXiv 2205.14959).
+1512.03385: ResNet18 with a 3x3 stem as DC and related methods use it (Zhao et
+al., 2020, arXiv 2006.05929); its variant with average pooling, which is
+smoother in the image and therefore meant for distillation; and IDC's ResNet-10
+(Kim et al., 2022, arXiv 2205.14959).
 """
 
 from collections.abc import Callable
@@ -49,9 +49,10 @@ def resnet18(
   Args:
     num_outputs: K: one per class, but 1 for two classes.
     norm: `(train) -> module`, see `nn.norms`.
-    average_pooling: stages halve the image by pooling, not by strides, and
-      the classifier reads the last map whole, not its mean.
-    initialisation: of all weights and biases.
+    average_pooling: whether stages halve the image by pooling in place of
+      strides; the classifier then reads the whole last feature map, not its
+      mean.
+    initialisation: initialisation of all weights and biases.
   """
   return _resnet(num_outputs, 64, 2, norm, average_pooling, initialisation)
 
@@ -67,7 +68,8 @@ def resnet10(
   Args:
     num_outputs: K: one per class, but 1 for two classes.
     norm: `(train) -> module`, see `nn.norms`.
-    initialisation: of all weights and biases; `fan_out_normal` by default.
+    initialisation: initialisation of all weights and biases; `fan_out_normal`
+      by default.
   """
   return _resnet(
       num_outputs, 32, 1, norm, False, initialisation or fan_out_normal())

@@ -1,4 +1,4 @@
-"""Networks by specification: settings that are functions go by name."""
+"""Specifications of networks: settings that are functions are given by name."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -62,7 +62,7 @@ def specified(make: Callable) -> Callable:
 
 
 def functions(settings: Mapping[str, Any]) -> dict[str, Any]:
-  """Settings with functions in place of their names.
+  """Replaces the names of functions in settings by the functions.
 
   Raises:
     ConfigError: an unknown name.

@@ -1,10 +1,12 @@
 """The convolutional text classifier of text distillation.
 
 TextConvNet of Sucholutsky & Schonlau, "Soft-Label Dataset Distillation and Text
-Dataset Distillation", 2019, arXiv 1910.02551, in the form of their code: that
-of Kim, "Convolutional Neural Networks for Sentence Classification", 2014, arXiv
-1408.5882, on vectors that are not trained.
+Dataset Distillation", 2019, arXiv 1910.02551, as in their code. It is the
+network of Kim, "Convolutional Neural Networks for Sentence Classification",
+2014, arXiv 1408.5882, on word vectors that are not trained.
 """
+
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -20,9 +22,9 @@ from distill_jax.nn.network import from_linen
 from distill_jax.nn.specification import specified
 from distill_jax.types import Array, Network
 
-# Words up to which all windows share one product. An outer step of TDD, ten
-# steps of six sentences, 2 CPU cores: 30 words 86 ms, 269 ms by convolutions;
-# 400 words 980 and 649 ms.
+# Up to this many words, all windows share one product. An outer step of TDD,
+# ten steps of six sentences, 2 CPU cores: 30 words 86 ms, 269 ms by
+# convolutions; 400 words 980 and 649 ms.
 _FEW = 64
 
 
@@ -35,17 +37,17 @@ def text_convnet(
     dropout: float = 0.5,
     initialisation: Initialisation = xavier_normal()
 ) -> Network:
-  """Convolutions over words, ReLU, largest over time, dropout, linear.
+  """Convolutions over words, ReLU, maximum over time, dropout, linear.
 
-  It takes sentences [B, s, d] of any length s that the windows fit into.
+  It takes sentences [B, s, d] of any length s of at least the largest window.
 
   Args:
     num_outputs: K: one per class, but 1 for two classes.
-    width: filters of each window.
-    windows: words that a filter spans.
+    width: number of filters per window.
+    windows: numbers of words that filters span.
     dropout: share of features dropped in train mode, in [0, 1).
-    initialisation: of all weights and biases. As in PyTorch a filter [k, d] has
-      k d inputs and counts k d `width` outputs.
+    initialisation: initialisation of all weights and biases. As in PyTorch, a
+      filter [k, d] has k d inputs and counts k d `width` outputs.
   """
   if width < 1 or not windows or min(windows) < 1 or not 0 <= dropout < 1:
     raise ValueError(
@@ -76,7 +78,7 @@ class _TextConvNet(nn.Module):
               f"bias_{window}", self.initialisation.bias(window * size),
               (self.width,), x.dtype))
     maps = _of_few_words if x.shape[1] <= _FEW else _of_many_words
-    # relu(max) is max(relu) of fewer values.
+    # relu(max) equals max(relu) and has fewer values to rectify.
     features = [
         nn.relu(found.max(1) + bias)
         for found, bias in zip(maps(x, kernels), biases, strict=True)
@@ -87,24 +89,25 @@ class _TextConvNet(nn.Module):
 
 
 def _of_few_words(x: Array, kernels: list[Array]) -> list[Array]:
-  """Maps [B, s - k + 1, width] of each filter bank [k, d, 1, width].
+  """Feature maps [B, s - k + 1, width] of each filter bank [k, d, 1, width].
 
-  Every word times every row of every filter in one product; a filter is then
-  the sum of its rows' products, each a word further.
+  One product multiplies every word with every row of every filter. The result
+  of a filter is the sum of its rows' products, each shifted by one word.
   """
   rows = jnp.concatenate(kernels)[:, :, 0]  # [sum of k, d, width]
   flat = rows.transpose(1, 0, 2).reshape(x.shape[-1], -1)
   products = iter(jnp.split(x @ flat, len(rows), axis=-1))
-  return [
+  found: list[Any] = [
       sum(
           next(products)[:, i:x.shape[1] - len(kernel) + 1 + i]
           for i in range(len(kernel)))
       for kernel in kernels
   ]
+  return found
 
 
 def _of_many_words(x: Array, kernels: list[Array]) -> list[Array]:
-  """The same by a convolution each, over one column of d channels."""
+  """Like `_of_few_words`, by one convolution per window over d channels."""
   return [
       conv2d(x[:, :, None], kernel.swapaxes(1, 2), padding="VALID")[:, :, 0]
       for kernel in kernels

@@ -22,17 +22,18 @@ def transformer(
     width: int = 64,
     heads: int = 4,
     masked: bool = True) -> Network:
-  """Vectors of words and of positions, `depth` blocks, their mean, linear.
+  """Word vectors plus positions, `depth` blocks, their mean, linear.
 
-  Positions are sines and cosines, so that sentences have any length. Trains
-  slowly by plain gradient descent, as transformers do.
+  Positions are sines and cosines, so that sentences may have any length. Like
+  other transformers, it trains slowly by plain gradient descent.
 
   Args:
     num_outputs: K: one per class, but 1 for two classes.
-    depth: blocks of attention and a hidden layer, 4 `width` wide.
-    width: channels, a multiple of `heads`, and even.
-    heads: of attention.
-    masked: whether vectors of zeros, padding and unknown words, are left out.
+    depth: number of blocks, each of attention and a hidden layer of size 4
+      `width`.
+    width: number of channels, even and a multiple of `heads`.
+    heads: number of attention heads.
+    masked: whether to ignore zero vectors, which are padding and unknown words.
   """
   check_width(depth, width, heads)
   if width % 2:
@@ -42,7 +43,7 @@ def transformer(
 
 
 def check_width(depth: int, width: int, heads: int) -> None:
-  """Refuses sizes that make no transformer."""
+  """Refuses sizes that are not possible in a transformer."""
   if min(depth, heads, width) < 1 or width % heads:
     raise ValueError(
         "`depth`, `heads` must be at least 1 and `width` a multiple of "
@@ -50,7 +51,7 @@ def check_width(depth: int, width: int, heads: int) -> None:
 
 
 class TransformerBlock(nn.Module):
-  """Attention and a hidden layer, each normed before and added."""
+  """Attention and a hidden layer, each with a norm before it and a residual."""
 
   width: int
   heads: int

@@ -9,19 +9,19 @@ from distill_jax.types import Array, PyTree
 
 
 def flatten(params: PyTree) -> Array:
-  """[n], all weights in the order of `layout`."""
+  """All weights in the order of `layout`: [n]."""
   return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(params)])
 
 
 def unflatten(vector: Array, like: PyTree) -> PyTree:
-  """The weights that `flatten` made a vector of.
+  """Returns the weights that `flatten` made a vector of.
 
   Args:
     vector: [n].
-    like: weights, or their shapes.
+    like: the weights, or their shapes.
 
   Raises:
-    ValueError: another number of weights.
+    ValueError: the number of weights is wrong.
   """
   leaves, structure = jax.tree.flatten(like)
   sizes = [math.prod(leaf.shape) for leaf in leaves]

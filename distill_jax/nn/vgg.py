@@ -1,8 +1,9 @@
 """VGG11 for small images, with one linear layer.
 
 Simonyan & Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
-Recognition", 2014, arXiv 1409.1556, in the form that the DC family uses (Zhao
-et al., 2020, arXiv 2006.05929): normalised, without its three dense layers.
+Recognition", 2014, arXiv 1409.1556, in the form that DC and related methods use
+(Zhao et al., 2020, arXiv 2006.05929): with normalisation, and without its three
+dense layers.
 """
 
 from collections.abc import Callable
@@ -37,8 +38,8 @@ def vgg11(
 
   Args:
     num_outputs: K: one per class, but 1 for two classes.
-    norm: after each convolution, see `nn.norms`; None for none.
-    initialisation: of all weights and biases.
+    norm: normalisation after each convolution, see `nn.norms`; None for none.
+    initialisation: initialisation of all weights and biases.
   """
   return from_linen(
       Classifier(_VGG(norm, initialisation), num_outputs, initialisation))

@@ -1,4 +1,4 @@
-"""A small vision transformer, a network to transfer to.
+"""A small vision transformer, a network to test transfer.
 
 Dosovitskiy et al., "An Image is Worth 16x16 Words", 2020, arXiv 2010.11929:
 patches, a class token, learned positions, pre-norm blocks.
@@ -24,14 +24,15 @@ def vit(
     heads: int = 4) -> Network:
   """`depth` blocks of attention and a hidden layer, 4 `width` wide.
 
-  Trains poorly by plain gradient descent on few samples, as transformers do.
+  Like other transformers, it trains poorly by plain gradient descent on few
+  samples.
 
   Args:
     num_outputs: K: one per class, but 1 for two classes.
-    patch: pixels a side of a patch; must divide the image's.
-    depth: blocks.
-    width: channels, a multiple of `heads`.
-    heads: of attention.
+    patch: side of a patch in pixels; it must divide the image's sides.
+    depth: number of blocks.
+    width: number of channels, a multiple of `heads`.
+    heads: number of attention heads.
   """
   if patch < 1:
     raise ValueError(f"`patch` must be at least 1; got {patch}.")

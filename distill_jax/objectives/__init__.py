@@ -1,1 +1,1 @@
-"""What is matched: one paper a file, named after it."""
+"""The objectives: what is matched. One paper per file, named after it."""

@@ -1,22 +1,25 @@
-"""Alignment of features, layer by layer: CAFE.
+"""CAFE: alignment of features, layer by layer.
 
 Wang et al., "CAFE: Learning to Condense Dataset by Aligning Features", 2022,
-arXiv 2203.01531. With f_l the features after stage l and class means over
-samples alone,
+arXiv 2203.01531. With f_l the features after stage l, and means over the
+samples of a class,
 
     sum_l w_l sum_c || mean f_l(A(real_c)) - mean f_l(A(S_c)) ||^2
       - v sum_j log softmax( F_j . M' )_{y_j}
 
-where F_j is the embedding of real sample j and M [K, D] holds the embedding
-means of the distilled classes: they classify the real samples. The features are
-those of one network that learns on the set between steps, for as long as its
-accuracy on real samples keeps moving.
+where F_j is the embedding of real sample j, and M [K, D] holds the mean
+embeddings of the distilled classes, which thereby classify the real samples.
+The features are those of one network. Between outer steps this network is
+trained on the set, until its accuracy on real samples has changed enough.
 
-Differences from the published code: its watched accuracy leaks a tenth of the
-last value into the next, here it does not; the inner loop has a bound; one
-draw of real samples serves all checks of a step; the cross-entropy of the
-network on real samples, which has no gradient with respect to the set, is left
-out.
+Differences from the published code:
+
+- Its watched accuracy carries a tenth of the previous value over; here it does
+  not.
+- The inner loop has an upper bound.
+- One draw of real samples serves all checks of a step.
+- The network's cross-entropy on real samples is left out, as it has no gradient
+  with respect to the set.
 """
 
 from typing import NamedTuple
@@ -43,11 +46,11 @@ from distill_jax.types import (
 
 
 class Window(NamedTuple):
-  """The last accuracies.
+  """The latest accuracies.
 
   Attributes:
-    values: [n], the newest last.
-    count: [] int32, how many there have been.
+    values: [n], the newest one last.
+    count: [] int32, number of accuracies so far.
   """
 
   values: Array
@@ -58,7 +61,7 @@ class Window(NamedTuple):
     return Window(values, self.count + 1)
 
   def spread(self) -> Array:
-    """Largest less smallest."""
+    """The largest minus the smallest accuracy."""
     return self.values.max() - self.values.min()
 
   def full(self) -> Array:
@@ -66,9 +69,11 @@ class Window(NamedTuple):
 
 
 class AlignmentState(NamedTuple):
-  """Attributes:
-    variables: of the last step.
-    outer: accuracies of this network at its steps; empty for a network that
+  """State of feature alignment.
+
+  Attributes:
+    variables: variables of the network at the last outer step.
+    outer: accuracies of this network at its outer steps; empty if the network
       is to be replaced.
   """
 
@@ -93,25 +98,27 @@ def feature_alignment(
   """Aligns the class means of every stage's features.
 
   Args:
-    network: any whose `stages` suit `weights`.
+    network: a network whose `stages` suit `weights`.
     members: [K, m] int, the samples of each class
       (`initialisation.class_members`).
-    sample: `with_extra(per_class(n), per_class(watched))`: real samples to
-      align with and, as `extra`, others whose accuracy is watched.
-    weights: w_l of each stage. The published ones are those of a ConvNet of
-      three blocks: before the pooling of each block, and after the last, where
-      the flattened map counts once more.
+    sample: `with_extra(per_class(n), per_class(watched))`: real samples that
+      are aligned, and as `extra` other real samples whose accuracy is watched.
+    weights: w_l, one per stage. The published ones are for a ConvNet of three
+      blocks: before the pooling of each block, and after the last pooling,
+      where the flattened features count once more.
     discrimination: v; the sum is over all real samples.
-    augmentation: of both batches, one draw for a class and step, and of the
-      batches the network learns on, one draw an image.
-    step_size: of the network's plain gradient descent on the set.
-    batch_size: of the same.
-    settled: a network is replaced once its accuracy has stayed within this over
-      `window` steps (the paper's lambda_1).
-    moved: the network learns until its accuracy has moved by more than this
-      over `window` epochs (lambda_2), or for
-    max_epochs: between two steps.
-    window: at least 2.
+    augmentation: one draw per class and step for the real and distilled samples
+      that are aligned, and one draw per image for the batches that the network
+      is trained on.
+    step_size: step size of the network's plain gradient descent on the set.
+    batch_size: batch size of that descent.
+    settled: the network is replaced once its accuracy has stayed within this
+      range over `window` outer steps (the paper's lambda_1).
+    moved: between two outer steps, the network is trained until its accuracy
+      has changed by more than this over `window` epochs (lambda_2), but for at
+      most `max_epochs`.
+    max_epochs: maximal number of epochs between two outer steps.
+    window: number of accuracies that are compared, at least 2.
 
   Returns:
     An `Objective`. Metrics: `watched`, the accuracy; `alignment` and
@@ -139,7 +146,7 @@ def feature_alignment(
     return right.mean(dtype=inputs.dtype)
 
   def learn(key, variables, samples, batch):
-    """Epochs on the set until the watched accuracy has moved."""
+    """Trains on the set until the watched accuracy has changed enough."""
 
     def epoch(carry):
       variables, seen = carry
@@ -186,7 +193,7 @@ def feature_alignment(
     draws = jax.vmap(draw)(jax.random.split(k_augment, len(members)))
 
     def features(inputs):
-      """Of each stage [K, n, ...]."""
+      """The features of each stage, [K, n, ...]."""
       augmented = jax.vmap(augmentation.apply)(draws, inputs)
       stages, _ = network.stages(
           variables,

@@ -1,4 +1,4 @@
-"""What objectives that match class by class share."""
+"""Shared parts of the objectives that match class by class."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jax import lax
-from jax.typing import ArrayLike
+from numpy.typing import ArrayLike
 
 from distill_jax.inner_loop import keeps_statistics
 from distill_jax.types import (
@@ -19,14 +19,14 @@ from distill_jax.types import (
     Samples,
 )
 
-_STATISTICS = 16  # real samples of each class that BatchNorm sees
+_STATISTICS = 16  # real samples per class for BatchNorm's statistics
 
 
 def checked_members(members: ArrayLike) -> np.ndarray:
-  """[K, m] int32 rows of each class.
+  """Returns [K, m] int32, the rows of each class.
 
   Raises:
-    ValueError: another number of axes.
+    ValueError: a wrong number of axes.
   """
   members = np.asarray(members, np.int32)
   if members.ndim != 2:
@@ -41,13 +41,13 @@ def check(
   """Refuses samples or real data that do not fit the classes.
 
   Args:
-    members: [K, m].
+    members: [K, m] int, the rows of each class.
     samples: [M, ...] distilled inputs.
     real: [K, n, ...] real inputs.
 
   Raises:
-    ValueError: members that are not every sample once; a batch that was not
-      drawn class by class.
+    ValueError: `members` does not contain every sample exactly once, or the
+      batch was not drawn class by class.
   """
   if not np.array_equal(np.sort(members, axis=None), np.arange(len(samples))):
     raise ValueError(
@@ -61,13 +61,13 @@ def check(
 
 
 class Target(NamedTuple):
-  """What the samples of each class are matched with.
+  """What the distilled samples of each class are matched with.
 
   Attributes:
-    weight: of the distance.
-    items: pytree with a leading axis of classes.
-    fetch: `(items) -> (inputs [..., n, *sample], labels [..., n, outputs])` of
-      any part of them; labels are () where none were asked for.
+    weight: weight of the distance.
+    items: a pytree with a leading axis of classes.
+    fetch: `(items) -> (inputs [..., n, *sample], labels [..., n, outputs])`,
+      for any part of the items; labels are () if none were asked for.
   """
 
   weight: float
@@ -80,23 +80,23 @@ def targets(
     samples: Samples,
     anchor: Anchor | None,
     label_rows: Callable[[Array], Array] | None = None) -> list[Target]:
-  """The real batch, and the anchor, in the dtypes of the samples.
+  """Returns the real batch, and the anchor if given, in the samples' dtypes.
 
   Args:
-    batch: class by class.
-    samples: the distilled ones.
-    anchor: None for none.
+    batch: real samples, drawn class by class.
+    samples: the distilled samples.
+    anchor: frozen samples to match too, or None.
     label_rows: `(classes [n]) -> [n, outputs]`; by default no labels.
 
   Raises:
-    ValueError: an anchor of other classes.
+    ValueError: the anchor has other classes.
   """
-  lazy = isinstance(batch.inputs, LazyInputs)
-  inputs = batch.inputs.rows if lazy else batch.inputs
+  lazy = batch.inputs if isinstance(batch.inputs, LazyInputs) else None
+  inputs = batch.inputs if lazy is None else lazy.rows
 
   def fetch(items):
     inputs, labels = items
-    inputs = batch.inputs.gather(inputs) if lazy else inputs
+    inputs = inputs if lazy is None else lazy.gather(inputs)
     if label_rows is not None:
       labels = label_rows(labels)
     return inputs.astype(samples.inputs.dtype), labels
@@ -117,13 +117,14 @@ def targets(
 
 def with_statistics(
     key: Array, network: Network, variables: PyTree, real: Target) -> PyTree:
-  """Variables whose running statistics have seen real samples of all classes.
+  """Updates running statistics with real samples of all classes.
 
   Args:
-    key: of dropout.
-    network: any.
-    variables: of the network; returned as they are without statistics.
-    real: the first samples of each class are used.
+    key: key for dropout.
+    network: any network.
+    variables: variables of the network; returned unchanged if it has no running
+      statistics.
+    real: real samples; the first ones of each class are used.
   """
   if not keeps_statistics(variables):
     return variables

@@ -1,6 +1,7 @@
 """Weighted sums of objectives, for hybrids of the field's methods."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,19 +13,21 @@ from distill_jax.types import FIELDS, Array, Objective, PyTree, Samples
 
 def weighted_sum(
     *objectives: Objective, weights: tuple[float, ...]) -> Objective:
-  """`sum_i w_i L_i / |grad L_i|`, gradient norms taken at the first step.
+  """`sum_i w_i L_i / |grad L_i|`, with gradient norms of the first outer step.
 
-  Gradient matching's loss runs to thousands and distribution matching's to
-  units; divided by the norm of its own first gradient with respect to samples
-  and labels, a part pulls as hard as its weight says.
+  The loss of gradient matching is in the thousands, that of distribution
+  matching in units. Each part is therefore divided by the norm of its own first
+  gradient with respect to samples and labels, so that the weights are
+  comparable.
 
   Args:
-    *objectives: parts; each samples for itself and keeps its state.
-    weights: one for each, positive.
+    *objectives: the parts; each draws its own real data and keeps its own
+      state.
+    weights: one positive weight per part.
 
   Returns:
-    An `Objective`. Metrics are `part0`, `part1`, ... before weighting, and
-    those of each part under `part0/`, ...
+    An `Objective`. Metrics are `part0`, `part1`, ... before weighting, and the
+    metrics of each part below `part0/`, ...
 
   Example:
     objective = dd.weighted_sum(objective, objective, weights=(1.0, 0.5))
@@ -48,13 +51,14 @@ def weighted_sum(
   def loss(key, samples: Samples, state, batches):
     states, scales = state
     keys = jax.random.split(key, len(objectives))
-    total, after, used, metrics = 0.0, [], [], {}
+    total: Any = 0.0
+    after, used, metrics = [], [], {}
     for i, objective in enumerate(objectives):
       value, gradient, (own, info) = _with_gradient(
           objective.loss, keys[i], samples, states[i], batches[i])
       norm = optax.tree.norm(gradient).astype(scales.dtype)
       scale = jnp.where(scales[i] > 0, scales[i], norm)
-      scale = jnp.where(scale > 0, scale, 1)  # a part without gradient
+      scale = jnp.where(scale > 0, scale, 1)  # for a part without gradient
       total += weights[i] / scale * _tangent(value, gradient, samples)
       after.append(own)
       used.append(scale)

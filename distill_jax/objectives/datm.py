@@ -2,15 +2,16 @@
 
 Guo et al., "Towards Lossless Dataset Distillation via Difficulty-Aligned
 Trajectory Matching", 2023, arXiv 2310.05773. Early epochs of an expert teach
-what is easy and late ones what is hard, so the epochs from which segments start
-have a lower bound and an upper one that grows. Samples start from real ones
-that experts classify correctly, their labels from those experts' logits
-(`trajectories.agreement`); the labels are then learned, softmaxed at every use
-(`labels.cross_entropy_of_logits`), and steps above a loss are skipped
-(`distiller(skip_above=...)`).
+easy patterns and late ones hard patterns. The start epoch of a segment
+therefore has a lower bound, and an upper bound that grows while distilling.
+Samples start from real ones that experts classify correctly, with labels from
+the experts' logits (`trajectories.agreement`). The labels are then learned,
+with a softmax at every use (`labels.cross_entropy_of_logits`). Outer steps
+whose loss is too high are skipped (`distiller(skip_above=...)`).
 
-The released code interpolates the upper bound; the paper adds one every so many
-steps. Both are here. Bounds are as in the code: the upper one is exclusive.
+The released code interpolates the upper bound; the paper adds one to it every
+few steps. Both are available here. Bounds are as in the code: the upper one is
+exclusive.
 """
 
 from collections.abc import Callable
@@ -18,12 +19,12 @@ from typing import NamedTuple
 
 
 class StartEpochs(NamedTuple):
-  """Where segments start.
+  """The range of epochs at which segments start.
 
   Attributes:
-    lowest: epoch.
-    highest: exclusive, whatever the step.
-    upper: `(step) -> epoch`, the bound at an outer step, exclusive.
+    lowest: lowest start epoch.
+    highest: largest value of the upper bound, exclusive.
+    upper: `(step) -> epoch`, the upper bound at an outer step, exclusive.
   """
 
   lowest: int
@@ -31,7 +32,7 @@ class StartEpochs(NamedTuple):
   upper: Callable[[int], int]
 
   def bounds(self, step: int) -> tuple[int, int]:
-    """The lowest epoch, and the bound at an outer step."""
+    """The lowest start epoch, and the upper bound at an outer step."""
     return self.lowest, self.upper(step)
 
   def last_target(self, span: int) -> int:
@@ -50,13 +51,13 @@ def check_span(epochs: StartEpochs, span: int, num_epochs: int) -> None:
 
 
 def constant(lowest: int, highest: int) -> StartEpochs:
-  """The same epochs lowest..highest - 1 at every step, as MTT."""
+  """The same epochs lowest..highest - 1 at every step, as in MTT."""
   return _range(lowest, highest, highest, lambda step: highest)
 
 
 def interpolated(
     lowest: int, first: int, highest: int, num_steps: int) -> StartEpochs:
-  """The upper bound rises from `first` to `highest` within `num_steps`."""
+  """The upper bound grows linearly from `first` to `highest` in `num_steps`."""
   _check_steps("num_steps", num_steps)
   return _range(
       lowest, first, highest,
@@ -65,7 +66,7 @@ def interpolated(
 
 def one_by_one(
     lowest: int, first: int, highest: int, every: int) -> StartEpochs:
-  """The upper bound rises by 1 every so many steps, as the paper has it."""
+  """The upper bound grows by 1 every `every` steps, as in the paper."""
   _check_steps("every", every)
   return _range(
       lowest, first, highest, lambda step: min(first + step // every, highest))

@@ -1,4 +1,4 @@
-"""Gradient matching: DC, DSA with augmentation, IDC on networks of real data.
+"""Gradient matching: DC, DSA (with augmentation), IDC (networks on real data).
 
 Zhao, Mopuri & Bilen, "Dataset Condensation with Gradient Matching", 2020, arXiv
 2006.05929. Zhao & Bilen, "Dataset Condensation with Differentiable Siamese
@@ -7,17 +7,21 @@ Efficient Synthetic-Data Parameterization", 2022, arXiv 2205.14959.
 
     sum_t sum_c  D( grad_theta L_c(A(real_c, w)), grad_theta L_c(A(S_c, w)) )
 
-at theta_t, the weights after t rounds of training: on the set itself (DC, DSA)
-or on real data (IDC); w is one draw of augmentation for both batches. One outer
-step is one t. The published loops train the network after the update of the
-set; here the same training opens the next step, on the set as the update left
-it. IDC is the distance `of_kernels(squared)` or `of_kernels(absolute)`,
-training `on_real`, and the parameterization `multi_formation`.
+where theta_t are the weights after t rounds of training, on the set itself (DC,
+DSA) or on real data (IDC), and w is one draw of augmentation for both batches.
+One outer step is one t. The published loops train the network after the update
+of the set; here the same training happens at the beginning of the next outer
+step, on the updated set. IDC uses the distance `of_kernels(squared)` or
+`of_kernels(absolute)`, the training `on_real`, and the parameterization
+`multi_formation`.
 
-Differences from the published code: BatchNorm takes its statistics from the
-first real samples of the matched batches, not from a draw of their own; labels
-may be soft, and learned. IDC's code steps class by class, here all classes make
-one step.
+Differences from the published code:
+
+- BatchNorm takes its statistics from the first real samples of the matched
+  batches, not from a draw of its own.
+- Labels may be soft, and may be learned.
+- IDC's code updates the set class by class; here all classes are updated in one
+  step.
 """
 
 from typing import NamedTuple
@@ -51,8 +55,10 @@ from distill_jax.types import (
 
 
 class MatchingState(NamedTuple):
-  """Attributes:
-    variables: of the last match.
+  """State of gradient matching.
+
+  Attributes:
+    variables: variables of the network at the last match.
     training: state of the network's optimizer.
     step: [] int32, t of the next match; at 0 a fresh network is drawn.
   """
@@ -75,27 +81,28 @@ def gradient_matching(
     at_most: int | None = None,
     anchor: Anchor | None = None,
     chunk: int | None = None) -> Objective:
-  """Matches the gradients that real and distilled samples of a class give.
+  """Matches gradients of the loss on real and distilled samples of a class.
 
   Args:
-    network: on which gradients are taken.
+    network: the network whose gradients are matched.
     members: [K, m] int, the samples of each class
       (`initialisation.class_members`).
-    sample: `(key, data) -> Batch` of inputs [K, n, ...] and labels [K, n], see
-      `sampling.per_class`.
-    num_classes: of the labels. K groups of any samples may be matched, one
-      mixed group too; the paper's groups are the classes.
-    distance: `(real, distilled) -> scalar` between gradients; summed over
+    sample: `(key, data) -> Batch` with inputs [K, n, ...] and labels [K, n],
+      see `sampling.per_class`.
+    num_classes: number of classes of the labels. The K groups may be any groups
+      of samples, also one mixed group; in the paper they are the classes.
+    distance: `(real, distilled) -> scalar` between gradients; it is summed over
       classes.
-    augmentation: of both batches, one draw for a class and step.
-    training: of the network between matches; by default `on_samples` under the
-      same augmentation.
-    steps_per_network: matches before a fresh network is drawn (the paper's T,
-      the code's `outer_loop`).
-    at_most: samples of a class that are matched in one step, chosen at random;
-      None for all (IDC: 128).
-    anchor: frozen samples whose gradients are matched beside the real ones'.
-    chunk: classes at once; see `parallel.batch_map`.
+    augmentation: augmentation of both batches, one draw per class and step.
+    training: training of the network between matches; by default `on_samples`
+      with the same augmentation.
+    steps_per_network: number of matches before a fresh network is drawn (the
+      paper's T, the code's `outer_loop`).
+    at_most: number of samples per class that are matched in one step, chosen at
+      random; None for all (IDC: 128).
+    anchor: frozen samples whose gradients are matched in addition to those of
+      the real samples.
+    chunk: number of classes processed at once; see `parallel.batch_map`.
 
   Returns:
     An `Objective` without metrics.
@@ -120,7 +127,7 @@ def gradient_matching(
     return MatchingState(*fresh(key, samples), jnp.zeros((), jnp.int32))
 
   def advance(key, samples: Samples, state: MatchingState, batch):
-    """theta_t for this step, fresh at t = 0."""
+    """The network of this step; a fresh one at t = 0."""
     k_init, k_train = jax.random.split(key)
     samples = lax.stop_gradient(samples)
     if steps_per_network == 1:
@@ -145,13 +152,13 @@ def gradient_matching(
       }, augmentation.apply(draw, inputs))
       return cross_entropy(logits, labels)
 
-    # A cosine of gradients is a sum of small differences: no TF32.
+    # The cosine sums small differences of gradients, so TF32 is too coarse.
     def gradient(draw, inputs, labels):
       with jax.default_matmul_precision("highest"):
         return jax.grad(objective)(variables["params"], draw, inputs, labels)
 
     def target_of(draw, inputs, labels):
-      """The same of what is held fixed, in pieces that suit the machine."""
+      """The gradient of a fixed batch, in pieces that suit the machine."""
 
       def of_piece(params, piece):
         return objective(params, draw, *piece), ()

@@ -6,12 +6,13 @@ Text Dataset Distillation", 2019, arXiv 1910.02551. Both are one objective:
 
     L(S) = E_{theta_0}  E_{(x, y) real}  l( f(x; theta_T), y )
 
-with theta_T = `inner_loop.train_in_order(theta_0, S)`. SLDD also learns the
-labels; DD leaves them out of `learn`. The loss on real data has hard labels.
+where theta_T = `inner_loop.train_in_order(theta_0, S)`. SLDD also learns the
+labels; for DD, leave them out of `learn`. The loss on real data uses hard
+labels.
 
-Differences from the published code: the network runs in train mode in inner
-steps and its running statistics are threaded through them (the published code
-treats them as constants); gradients are exact through every inner step.
+Differences from the published code: in inner steps the network runs in train
+mode, and its running statistics are carried from step to step (the published
+code treats them as constants); gradients are exact through every inner step.
 """
 
 from collections.abc import Callable
@@ -51,15 +52,17 @@ def unrolled(
   """Loss on real data after training on the distilled set.
 
   Args:
-    network: the student. Its `init` is the distribution of theta_0: replace
-      it to start from trained weights or from a pool.
+    network: the student. Its `init` is the distribution of theta_0; replace it
+      to start from trained weights or from a pool.
     order: [S, n] int, the samples of each step (`initialisation.step_order`).
     sample: `(key, data) -> Batch`, the real batch of one outer step.
-    num_classes: classes of the real labels.
-    fixed: one theta_0, drawn by the objective's `init` and kept in its state
-      ("fixed initialisation"); otherwise fresh ones every outer step.
-    num_networks: initialisations per outer step, whose losses are averaged.
-    optimizer: of the inner loop; see `train_in_order`.
+    num_classes: number of classes of the real labels.
+    fixed: whether one theta_0 is drawn by the objective's `init` and kept in
+      its state ("fixed initialisation"); otherwise fresh ones are drawn in
+      every outer step.
+    num_networks: number of initialisations per outer step; their losses are
+      averaged.
+    optimizer: optimizer of the inner loop; see `train_in_order`.
     loss: inner loss; see `train_in_order`.
     remat: see `train_in_order`.
 
@@ -126,7 +129,7 @@ def loss_on_real(
 
   Args:
     network: the student; it is applied as in evaluation, not in train mode.
-    num_classes: of the real labels.
+    num_classes: number of classes of the real labels.
 
   Returns:
     `(variables, batch) -> loss, {"accuracy"}`, means over the rows of the

@@ -8,13 +8,15 @@ Zhao & Bilen, "Dataset Condensation with Distribution Matching", 2021, arXiv
 A is one draw of augmentation for both batches of a class. psi_theta is the
 embedding (the last of `Network.stages`) of a network that is drawn afresh in
 every outer step and never trained. There is no classifier and no inner loop, so
-labels take no part.
+labels are not used.
 
-A network with running statistics sees the batches of all classes together, in
-train mode, as in the published code: its normalisation mixes the classes.
+If the network has running statistics, it sees the batches of all classes
+together in train mode, as in the published code: its normalisation mixes the
+classes.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 from jax import lax
@@ -55,20 +57,21 @@ def distribution_matching(
   """Matches the embeddings of real and distilled samples class by class.
 
   Args:
-    network: its `init` is the distribution of theta.
+    network: the network; its `init` is the distribution of theta.
     members: [K, m] int, the samples of each class
       (`initialisation.class_members`).
-    sample: `(key, data) -> Batch` of inputs [K, n, ...], see
+    sample: `(key, data) -> Batch` with inputs [K, n, ...], see
       `sampling.per_class`.
-    distance: `(real [n, D], distilled [m, D]) -> scalar`, see `distances`;
-      summed over classes.
-    augmentation: of both batches, one draw for a class and step.
-    features: `(key, embedding [n, D]) -> [n, D']`, what is compared; one key
-      for both batches of a class. The embedding itself by default.
-    member: `(batch) -> variables`, a network drawn with the batch; by default
-      a fresh one.
-    anchor: frozen samples that are matched beside the real ones.
-    chunk: classes at once; see `parallel.batch_map`.
+    distance: `(real [n, D], distilled [m, D]) -> scalar`, see `distances`; it
+      is summed over classes.
+    augmentation: augmentation of both batches, one draw per class and step.
+    features: `(key, embedding [n, D]) -> [n, D']`, the features that are
+      compared, with one key for both batches of a class. By default the
+      embedding itself.
+    member: `(batch) -> variables`, a network drawn together with the batch; by
+      default a fresh network.
+    anchor: frozen samples that are matched in addition to the real ones.
+    chunk: number of classes processed at once; see `parallel.batch_map`.
 
   Returns:
     An `Objective` without state or metrics.
@@ -127,12 +130,13 @@ def distribution_matching(
       return compare(key, [in_pieces(x) for x in fetched(items)], seen(own))
 
     def together(inputs):
-      """[K, n, D] of a network whose normalisation mixes the classes."""
+      """Embeddings [K, n, D] by a network whose normalisation mixes classes."""
       inputs = jax.vmap(augmentation.apply)(draws, inputs)
       embedding = embedded(inputs.reshape(-1, *inputs.shape[2:]))
       return embedding.reshape(*inputs.shape[:2], -1)
 
     items = [target.items for target in matched_with]
+    losses: Any
     if keeps_statistics(variables):
       losses = jax.vmap(compare)(
           keys, [together(x) for x in fetched(items)], together(own))

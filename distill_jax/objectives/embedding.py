@@ -1,17 +1,19 @@
-"""What a network that is not being trained says of many samples."""
+"""Embeddings of many samples by a network that is not being trained."""
 
 from distill_jax.parallel import PIECES, batch_map, pieces
 from distill_jax.types import Array, Network, PyTree
 
 
 def embeddings(network: Network, variables: PyTree, inputs: Array) -> Array:
-  """The embeddings [B, D] of inputs, in eval mode.
+  """Computes the embeddings [B, D] of inputs in evaluation mode.
 
-  In pieces that suit the machine; each row depends on its own input alone.
+  It works in pieces that suit the machine; each row depends on its own input
+  only.
 
   Args:
-    network: the last of its `stages` is the embedding; flattened.
-    variables: weights, and running statistics where it has them.
+    network: a network; the last of its `stages` is the embedding, which is
+      flattened.
+    variables: weights, and running statistics if it has any.
     inputs: [B, ...] in model space.
   """
 

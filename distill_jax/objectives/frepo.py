@@ -1,28 +1,30 @@
-"""Neural feature regression: FRePo.
+"""FRePo: neural feature regression.
 
 Zhou, Nezhadarya & Ba, "Dataset Distillation using Neural Feature Regression",
-2022, arXiv 2206.00719. Only the last layer is trained in the inner problem, in
-closed form, on features phi of a network that is a constant ("truncated"): one
-of a `pool` whose members are trained on the set as it changes.
+2022, arXiv 2206.00719. The inner problem trains only the last layer, in closed
+form, on features phi of a network. No gradient goes through the network's
+training ("truncated"). The network is drawn from a `pool` whose members are
+trained on the set while it changes.
 
     K = phi(X_s) phi(X_s)'
     p = phi(X_t) phi(X_s)' (K + lam tr(K) / n I)^-1 Y_s
 
     L = mean_B sum_c (p - y_t)^2 / 2  -  mean_i min( y_i(1) - y_i(2), 1/C )
 
-y_t is one-hot less 1/C, and y_i(1), y_i(2) the two largest entries of a learned
-label: the second term keeps the largest ahead of the next. Features are those
-of eval mode, with running statistics where the network has them, and real ones
-have no graph. Mirrored images stand beside the samples under the same labels,
-so that n is twice their number; the second term does not see them.
+y_t is one-hot minus 1/C. y_i(1) and y_i(2) are the two largest entries of a
+learned label; the second term keeps the largest entry ahead of the next.
+Features are computed in evaluation mode, with running statistics if the network
+has any; no gradient goes through real features. With `mirrored`, mirror images
+of the samples are added under the same labels, so that n is twice their number;
+the second term does not include them.
 
-Labels start as `labels.centred_rows / sqrt(C / 10)`, and the set is used with
-`labels.squared_error`. The outer optimizer is LAMB, 3e-4, falling to a tenth by
-a cosine.
+Labels start as `labels.centred_rows / sqrt(C / 10)`, and students train on the
+set with `labels.squared_error`. The outer optimizer is LAMB with a rate of 3e-4
+that falls to a tenth along a cosine.
 
 Differences from the published code: the pool is drawn with a key. A binary task
-has one label column y, which stands for -y and y: its loss is half of what the
-two columns have.
+has one label column y, which stands for the two columns -y and y; its loss is
+half of that of the two columns.
 """
 
 import jax
@@ -46,18 +48,19 @@ def feature_regression(
     ridge: float = 1e-6,
     mirrored: bool = False,
     margin: float = 1.0) -> Objective:
-  """Error on real data of ridge regression on a pool's features of the set.
+  """Loss on real data of ridge regression on a pool's features of the set.
 
   Args:
-    network: that of the pool.
-    sample: `(key, data) -> Batch`, see `sampling.mixed`; published: 1,024.
-    num_classes: C, of the real labels.
-    pool: by default the published one: ten networks, a step of Adam at 3e-4 for
-      each outer step, replaced once they have made 101.
-    ridge: lam, positive, in mean diagonals of K.
-    mirrored: adds the mirror image of every sample; for images that may be
-      flipped.
-    margin: weight of the second term; 0 for none, at least 0.
+    network: the network of the pool.
+    sample: `(key, data) -> Batch`, see `sampling.mixed`; published: 1,024
+      samples.
+    num_classes: C, number of classes of the real labels.
+    pool: by default the published one: ten networks, one step of Adam at 3e-4
+      per outer step, replaced after 101 steps.
+    ridge: lam, positive, in units of the mean diagonal of K.
+    mirrored: whether to add the mirror image of every sample, for images that
+      may be flipped.
+    margin: weight of the second term, at least 0; 0 for none.
 
   Returns:
     An `Objective`. Metrics: `accuracy` on the real batch, and `margin`, the
@@ -93,12 +96,12 @@ def feature_regression(
 def label_margin(labels: Array, *, at_most: float) -> Array:
   """`mean_i min( y_i(1) - y_i(2), at_most )`, the two largest entries of a row.
 
-  One column y stands for the two -y and y, which are 2|y| apart: of it the
-  result is half of what it is of the two.
+  One column y stands for the two columns -y and y, whose difference is 2|y|.
+  The result for one column is half of that for the two.
 
   Args:
     labels: [n, K], centred.
-    at_most: where the gradient of a row ends; positive.
+    at_most: positive; above this difference, a row has no gradient.
   """
   if labels.shape[-1] == 1:
     return jnp.minimum(jnp.abs(labels[:, 0]), at_most / 2).mean()
@@ -107,10 +110,10 @@ def label_margin(labels: Array, *, at_most: float) -> Array:
 
 
 def mirror_images(inputs: Array) -> Array:
-  """Images [n, H, W, C], left and right exchanged.
+  """Mirrors images [n, H, W, C] left to right.
 
   Raises:
-    ValueError: no images.
+    ValueError: the inputs are not images.
   """
   if inputs.ndim != 4:
     raise ValueError(

@@ -6,18 +6,22 @@ Convolutional Networks", 2021, arXiv 2107.13034:
 
     L = 1/2 mean (K_ts (K_ss + lam tr(K_ss) / n I)^-1 y_s - y_t)^2
 
-over all entries, with centred labels y = e_c - 1/K. Nothing is trained: any
-`kernel_fn(x1, x2) -> [n1, n2]` will do, of infinitely wide networks
+over all entries, with centred labels y = e_c - 1/K. No network is trained. Any
+`kernel_fn(x1, x2) -> [n1, n2]` can be used: of infinitely wide networks
 (`kernels.closed_form`), of neural-tangents, or of the user's own features.
 
-Label solve (LS) leaves the samples and gives them the labels that do best,
+Label solve (LS) keeps the samples and computes the labels with the smallest
+loss,
 
     y_s* = argmin_y |K_ts K_reg^-1 y - y_t|^2
 
-over all targets. The published one adds absolute jitter to normal equations;
-here the targets are streamed into a QR decomposition in float64, which does not
-square the condition number, and the ridge is relative, as in KIP.
+over all targets. The published code adds absolute jitter to the normal
+equations. Here the targets are streamed into a QR decomposition in float64,
+which does not square the condition number, and the ridge is relative, as in
+KIP.
 """
+
+from typing import Any
 
 import chex
 import jax
@@ -36,7 +40,7 @@ from distill_jax.labels import (
 )
 from distill_jax.types import Array, Batch, Objective, Sampler, Samples
 
-_LABEL_RIDGE = 1e-6  # of label solve, in mean diagonals
+_LABEL_RIDGE = 1e-6  # ridge of label solve, in units of the mean diagonal
 
 
 def kernel_regression(
@@ -48,17 +52,18 @@ def kernel_regression(
     augmentation: Augmentation | None = None) -> Objective:
   """Loss on real data of kernel ridge regression on the distilled set.
 
-  Labels of the set are centred (`labels.centred_rows`), learned or not. The
-  ridge asks for more digits than float32 has where samples are many: JAX's x64
-  mode makes the solve, and nothing else, float64.
+  The labels of the set are centred (`labels.centred_rows`), whether learned or
+  not. With many samples, a small ridge needs more precision than float32 has.
+  In JAX's x64 mode, the solve (and nothing else) is computed in float64.
 
   Args:
-    kernel_fn: `(x1, x2) -> [n1, n2]`; `kernels.tiled` where it is large.
+    kernel_fn: `(x1, x2) -> [n1, n2]`; use `kernels.tiled` if it needs much
+      memory.
     sample: `(key, data) -> Batch`, the targets of one outer step, mixed or
       class by class.
-    num_classes: classes of the real labels.
-    ridge: lam, positive, in mean diagonals.
-    augmentation: of the targets, one draw an image.
+    num_classes: number of classes of the real labels.
+    ridge: lam, positive, in units of the mean diagonal.
+    augmentation: augmentation of the targets, one draw per image.
 
   Returns:
     An `Objective` without state. Metrics: `accuracy` on the targets.
@@ -99,16 +104,16 @@ def label_solve(
     ridge: float = 1e-6,
     label_ridge: float = _LABEL_RIDGE,
     rows: int = 1_000) -> np.ndarray:
-  """The labels with which some samples predict a whole split best.
+  """Computes the labels with which given samples best predict a whole split.
 
   Args:
     kernel_fn: `(x1, x2) -> [n1, n2]`.
     inputs: [M, ...] in model space.
-    split: real data, a `data.Split`; encoded in chunks.
-    ridge: of the regression that will use the labels.
-    label_ridge: positive, of the least squares for the weights, in mean
-      diagonals of K_st K_ts.
-    rows: targets at once.
+    split: real data, a `data.Split`; it is encoded in chunks.
+    ridge: ridge of the regression that will use the labels.
+    label_ridge: positive ridge of the least-squares problem for the weights, in
+      units of the mean diagonal of K_st K_ts.
+    rows: number of targets processed at once.
 
   Returns:
     [M, K] float64, centred.
@@ -138,11 +143,12 @@ def label_solve(
   triangle = _triangle(np.vstack([triangle, penalty]))
   weights = scipy.linalg.solve_triangular(
       triangle[:size, :size], triangle[:size, size:])
-  gram = np.float64(jax.jit(kernel_fn)(inputs, inputs))
+  gram = np.asarray(jax.jit(kernel_fn)(inputs, inputs), np.float64)
   return gram @ weights + ridge * gram.trace() / size * weights
 
 
 def _triangle(stacked: np.ndarray) -> np.ndarray:
-  """R of a QR decomposition, which has the least squares of all rows."""
-  (factor,) = scipy.linalg.qr(stacked, mode="r", overwrite_a=True)
+  """R of a QR decomposition; it has the same least squares as all rows."""
+  found: Any = scipy.linalg.qr(stacked, mode="r", overwrite_a=True)
+  (factor,) = found
   return factor[:stacked.shape[1]]

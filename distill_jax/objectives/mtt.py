@@ -1,32 +1,33 @@
-"""Matching of training trajectories: MTT, and what FTD, TESLA, DATM share.
+"""Trajectory matching: MTT, and the parts that FTD, TESLA and DATM share.
 
 Cazenavette et al., "Dataset Distillation by Matching Training Trajectories",
-2022, arXiv 2203.11932. An expert trained on real data left its weights theta_t
-after every epoch t. A student starts from theta_t, takes N steps of plain
-gradient descent on batches of the distilled samples, each augmented, and is to
-arrive where the expert was M epochs later:
+2022, arXiv 2203.11932. An expert is a network trained on real data; its weights
+theta_t were saved after every epoch t. A student starts from theta_t and takes
+N steps of plain gradient descent on batches of augmented distilled samples. It
+should arrive at the expert's weights M epochs later:
 
     L(S, a) = |theta^_N - theta_{t+M}|^2 / |theta_t - theta_{t+M}|^2
 
-over all weights as one vector. S and the step size a are learned through all N
-steps. L = 1 is no progress at all.
+over all weights as one vector. The samples S and the step size a are learned
+through all N steps. L = 1 means no progress at all.
 
-FTD is this with other experts (`flatness`) and averaged samples (`tracking`),
-DATM with learned soft labels, another choice of t, and steps that are skipped
-above a loss (`datm`). TESLA (Cui et al., "Scaling Up Dataset Distillation to
-ImageNet-1K with Constant Memory", 2023, arXiv 2211.10586) treats the weights on
-the way as constants (`freeze`). With g_i the gradient at step i, G their sum
+FTD is this objective with other experts (`flatness`) and averaged samples
+(`tracking`). DATM uses learned soft labels, another choice of t, and skips
+outer steps with a high loss (`datm`). TESLA (Cui et al., "Scaling Up Dataset
+Distillation to ImageNet-1K with Constant Memory", 2023, arXiv 2211.10586)
+treats the intermediate weights as constants (`freeze`). With g_i the gradient
+at step i, G their sum and D the denominator above,
 and D the denominator above,
 
     dL/dX_i = (2 / D) [a (theta_{t+M} - theta_t) + a^2 G]' dg_i/dX_i
     dL/da   = -(2 / D) G' (theta_t - a G - theta_{t+M})
 
-where g_i is a function of its own batch X_i alone: an approximation that is
-exact for the last step only. TESLA's released code applies half of dL/dX_i, so
+where g_i is a function of its own batch X_i only. This approximation is exact
+for the last step only. TESLA's released code applies half of dL/dX_i, so its
 published rates of the samples must be halved here.
 
-Where the published code takes a smaller last batch of each pass over the set,
-samples beyond a whole number of batches sit out here until the next pass, whose
+The published code uses a smaller last batch in each pass over the set. Here,
+samples beyond a whole number of batches are left out until the next pass, whose
 order is new.
 """
 
@@ -43,11 +44,11 @@ from distill_jax.types import Array, Loss, Network, Objective, Sampler, Samples
 
 
 class Segment(NamedTuple):
-  """A stretch of an expert's path, its weights as vectors (`nn.vector`).
+  """A segment of an expert's trajectory; weights are vectors (`nn.vector`).
 
   Attributes:
-    start: [n] weights from which the student sets out.
-    target: [n] where the expert arrived.
+    start: [n] weights from which the student starts.
+    target: [n] weights of the expert at the end of the segment.
   """
 
   start: Array
@@ -55,7 +56,7 @@ class Segment(NamedTuple):
 
 
 def as_fed(key: Array, segment: Segment) -> Segment:
-  """The sampler of segments drawn beforehand (`distill(per_step=...)`)."""
+  """The sampler for segments that are fed (`distill(per_step=...)`)."""
   del key
   return segment
 
@@ -71,24 +72,24 @@ def trajectory_matching(
     teacher: bool = False,
     remat: bool = True,
     freeze: bool = False) -> Objective:
-  """Distance from an expert's weights after training on the distilled set.
+  """Distance to an expert's weights after training on the distilled set.
 
-  The set has one step size (`raw_step_sizes` [1]), which all steps share. The
-  published rates are for one that is learned as it is: `backprop` with
-  `positive=lambda raw: raw`, and `outer_loop.step_size_floor` beside it.
+  The set has one step size (`raw_step_sizes` [1]) for all steps. The published
+  rates are for a step size that is learned directly: use `backprop` with
+  `positive=lambda raw: raw`, and `outer_loop.step_size_floor`.
 
   Args:
-    network: that of the experts.
-    num_steps: N, steps of the student.
-    batch_size: samples a step; by default, and at most, all of them.
-    sample: `(key, data) -> Segment`; by default the data are one.
-    augmentation: of each batch, one draw an image, fresh each step.
+    network: the network of the experts.
+    num_steps: N, number of steps of the student.
+    batch_size: samples per step; by default, and at most, all of them.
+    sample: `(key, data) -> Segment`; by default the data are a segment.
+    augmentation: augmentation of each batch, one draw per image and step.
     loss: inner loss, a mean over rows, as in `train_in_order`; for labels that
-      are learned as logits `labels.cross_entropy_of_logits`.
-    teacher: replaces the labels by what the target's weights say of the
-      samples (TESLA's soft labels).
+      are learned as logits, `labels.cross_entropy_of_logits`.
+    teacher: whether to replace the labels by the predictions of the target's
+      weights (TESLA's soft labels).
     remat: see `inner_loop.train_in_order`.
-    freeze: take TESLA's gradient; see `inner_loop.train_in_order`.
+    freeze: whether to use TESLA's gradient; see `inner_loop.train_in_order`.
 
   Returns:
     An `Objective`. Metrics: `step_size`.
@@ -108,7 +109,8 @@ def trajectory_matching(
           "`raw_step_sizes` must hold the one step size of all steps; got "
           f"shape {samples.step_sizes.shape}.")
     k_init, k_rows, k_train = jax.random.split(key, 3)
-    # Statistics start anew; the weights drawn beside them are never computed.
+    # Statistics start anew; only they are used of these variables, so the fresh
+    # weights are never computed.
     fresh = network.init(k_init, samples.inputs[:1])
 
     def with_weights(weights):
@@ -142,13 +144,13 @@ def trajectory_matching(
 def random_batches(
     key: Array, num_samples: int, batch_size: int | None,
     num_steps: int) -> Array:
-  """[N, n] int32, the samples of each step: pass after pass, each shuffled.
+  """[N, n] int32, the samples of each step; every pass is shuffled anew.
 
   Args:
     key: consumed.
     num_samples: M.
-    batch_size: n; for None, or M and more, each step has all samples, and the
-      result is [1, M].
+    batch_size: n. If it is None, or at least M, each step uses all samples, and
+      the result is [1, M].
     num_steps: N.
   """
   size = min(batch_size or num_samples, num_samples)

@@ -1,4 +1,4 @@
-"""Matching of characteristic functions: NCFM.
+"""NCFM: matching of characteristic functions.
 
 Wang et al., "Dataset Distillation with Neural Characteristic Function", 2025,
 arXiv 2502.20653. With f the embedding of a partly trained network, scaled to
@@ -9,15 +9,15 @@ unit length, the characteristic function of a batch is
     300 sum_c mean_t sqrt( a (|Phi| - |Phi~|)^2
                            + (1 - a) 2 (|Phi| |Phi~| - Re(Phi conj(Phi~))) )
 
-for real (Phi) and distilled samples (Phi~) of class c: amplitudes carry
+for real (Phi) and distilled (Phi~) samples of class c. Amplitudes represent
 diversity, phases realism. As the two terms add up to |Phi - Phi~|^2, a = 1/2
-does not tell them apart. It is distribution matching on the features cos(t'f)
-and sin(t'f), and is written so.
+weighs them equally. The objective equals distribution matching on the features
+cos(t'f) and sin(t'f), and is implemented so.
 
 The published code adds the cross-entropy of a trained network on the distilled
-samples (`calibration`), which the paper does not discuss; it alternates the two
-losses where they are summed here, and takes real samples in file order where
-they are drawn here. Frequencies are Gaussian; the learned sampler is left out.
+samples (`calibration`), which the paper does not discuss. It alternates the two
+losses; here they are summed. It takes real samples in file order; here they are
+drawn at random. Frequencies are Gaussian; the learned sampler is left out.
 """
 
 from collections.abc import Callable
@@ -55,8 +55,8 @@ class Members(NamedTuple):
   """Networks before and after training on real data.
 
   Attributes:
-    start: variables with one leading axis [P].
-    end: the same, trained.
+    start: variables before training, with one leading axis [P].
+    end: variables after training, likewise.
   """
 
   start: PyTree
@@ -73,20 +73,20 @@ def train_member(
     batch_size: int = 128,
     augmentation: Augmentation | None = None,
     mixing: Mixing | None = None) -> Members:
-  """One network of a pool, before and after training on real data.
+  """Trains one network of a pool on real data.
 
-  Steps with momentum 0.9 and weight decay 5e-4, five times smaller from 2/3 and
-  again from 5/6 of the epochs on, as published.
+  SGD with momentum 0.9 and weight decay 5e-4. As published, the step size falls
+  to a fifth after 2/3 of the epochs, and again after 5/6.
 
   Args:
     key: consumed.
-    network: what is trained.
+    network: the network that is trained.
     split: real data, a `data.Split`.
     num_epochs: at least 1.
     step_size: positive.
-    batch_size: at most the split is used.
-    augmentation: of each batch; published: color and crop.
-    mixing: of each batch; published: CutMix on every other.
+    batch_size: at most the whole split is used.
+    augmentation: augmentation of each batch; published: color and crop.
+    mixing: mixing of each batch; published: CutMix on every other batch.
 
   Returns:
     A `Members` without the leading axis; stack several, or `vmap` over keys.
@@ -105,9 +105,11 @@ def train_member(
   start = network.init(k_init, split.encode(split.inputs[:1]))
 
   def epoch(carry, key):
+    variables, state = carry
     return train_epoch_on(
         key,
-        *carry,
+        variables,
+        state,
         split,
         network=network,
         optimizer=optimizer,
@@ -140,18 +142,19 @@ def characteristic_matching(
   """Matches characteristic functions class by class, under a pool's networks.
 
   Args:
-    network: that of the pool.
+    network: the network of the pool.
     members: [K, m] int, the samples of each class
       (`initialisation.class_members`).
     sample: `with_member(per_class(n))`.
-    num_frequencies: of t, fresh for each class and step.
-    scale: their standard deviation; larger looks beyond the mean.
+    num_frequencies: number of frequencies t, drawn for each class and step.
+    scale: standard deviation of the frequencies; a larger one compares more
+      than the means.
     amplitude: a in [0, 1].
     calibration: weight of the trained network's mean cross-entropy on the
-      samples, summed over classes; 0 for none.
-    augmentation: of both batches, one draw for a class and step; of the samples
-      alone, one draw, for calibration.
-    chunk: classes at once; see `parallel.batch_map`.
+      distilled samples, summed over classes; 0 for none.
+    augmentation: one draw per class and step for both batches, and one draw for
+      the samples in `calibration`.
+    chunk: number of classes processed at once; see `parallel.batch_map`.
 
   Returns:
     An `Objective`. Metrics: `matching` and `calibration`, before weighting.

@@ -1,9 +1,9 @@
-"""How the network of a matching objective is trained between two matches.
+"""Trains the network of a matching objective between two matches.
 
 DC trains it on the set itself (Zhao, Mopuri & Bilen, "Dataset Condensation with
-Gradient Matching", 2020, arXiv 2006.05929); IDC on real data (Kim et al.,
-"Dataset Condensation via Efficient Synthetic-Data Parameterization", 2022,
-arXiv 2205.14959), so that its path does not depend on the set.
+Gradient Matching", 2020, arXiv 2006.05929). IDC trains it on real data (Kim et
+al., "Dataset Condensation via Efficient Synthetic-Data Parameterization", 2022,
+arXiv 2205.14959), so that its training does not depend on the set.
 """
 
 from collections.abc import Callable
@@ -20,8 +20,10 @@ from distill_jax.types import Network, PyTree
 
 
 class Training(NamedTuple):
-  """Attributes:
-    init: `(params) -> state`, of a fresh network's optimizer.
+  """How a network is trained between two matches.
+
+  Attributes:
+    init: `(params) -> state` of the optimizer of a fresh network.
     train: `(key, variables, state, samples, batch) -> variables, state`.
   """
 
@@ -39,11 +41,11 @@ def on_samples(
   """Epochs of plain gradient descent on the set (DC's `inner_loop`).
 
   Args:
-    network: what is trained.
-    num_epochs: between two matches; 0 for none.
+    network: the network that is trained.
+    num_epochs: number of epochs between two matches; 0 for none.
     step_size: positive.
-    batch_size: of shuffled batches.
-    augmentation: of each batch, one draw an image.
+    batch_size: size of the shuffled batches.
+    augmentation: augmentation of each batch, one draw per image.
   """
   if num_epochs < 0:
     raise ValueError(f"`num_epochs` must be at least 0; got {num_epochs}.")
@@ -76,12 +78,12 @@ def on_real(
   `sampling.with_extra(per_class(n), mixed(B, num_batches=T))` draws both.
 
   Args:
-    network: what is trained.
-    num_classes: of the labels.
-    optimizer: goes on from match to match; by default IDC's, steps of 0.01
-      with momentum 0.9 and weight decay 5e-4.
-    augmentation: of each batch, one draw an image.
-    mixing: of each batch and its labels after that.
+    network: the network that is trained.
+    num_classes: number of classes of the labels.
+    optimizer: its state is kept from match to match. By default IDC's SGD with
+      step size 0.01, momentum 0.9 and weight decay 5e-4.
+    augmentation: augmentation of each batch, one draw per image.
+    mixing: mixing of each augmented batch and its labels.
   """
   if optimizer is None:
     optimizer = optax.chain(

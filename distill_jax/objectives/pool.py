@@ -1,15 +1,16 @@
-"""A pool of networks that age as the set is distilled.
+"""A pool of networks of different ages that train along with the set.
 
 Zhou, Nezhadarya & Ba, "Dataset Distillation using Neural Feature Regression",
-2022, arXiv 2206.00719, as a remedy for overfitting to one network or to ones
-of one age: P networks, each with an optimizer of its own, of which every outer
-step draws one, uses it as a constant, and then trains it a little on the set as
-it has become. A network that is old enough is replaced by a fresh one. RCIG
-(arXiv 2302.06755) trains its own a random number of steps.
+2022, arXiv 2206.00719, use it against overfitting to one network, or to
+networks of one age. There are P networks, each with its own optimizer. Every
+outer step draws one of them, uses it as a constant, and then trains it a little
+on the current set. A network that is old enough is replaced by a fresh one.
+RCIG (arXiv 2302.06755) trains its networks for a random number of steps.
 
-Training opens the next draw here, on the set as the update left it: the
-published order shifted by one call. Ages start staggered, so that not all
-networks are replaced at once; none is trained to its first age.
+Here, a network is trained at the beginning of the next draw, on the updated
+set. This is the published order shifted by one call. Ages start at different
+values, so that not all networks are replaced at once; the networks are not
+trained up to these first ages.
 """
 
 from collections.abc import Callable
@@ -27,10 +28,13 @@ from distill_jax.types import Array, Loss, Network, PyTree, Samples
 
 
 class PoolState(NamedTuple):
-  """Attributes:
-    variables: of the members, each leaf [P, ...].
+  """State of a pool.
+
+  Attributes:
+    variables: variables of the members, each leaf [P, ...].
     optimizer: states of their optimizers, each leaf [P, ...].
-    ages: [P] int32, steps that a member was trained; at first i (max_age // P).
+    ages: [P] int32, number of training steps of each member; it starts at i
+      (max_age // P).
     last: [] int32, the member that was drawn last; -1 before the first draw.
   """
 
@@ -41,11 +45,13 @@ class PoolState(NamedTuple):
 
 
 class Pool(NamedTuple):
-  """Attributes:
+  """A pool as pure functions.
+
+  Attributes:
     init: `(key, samples) -> PoolState`.
-    draw: `(key, state, samples) -> variables, PoolState`; trains the member
-      that was drawn last on the samples, then draws one, uniformly. Neither
-      carries a gradient.
+    draw: `(key, state, samples) -> variables, PoolState`. It trains the member
+      that was drawn last on the samples, then draws a member uniformly. No
+      gradient goes through either.
   """
 
   init: Callable[[Array, Samples], PoolState]
@@ -64,15 +70,16 @@ def network_pool(
   """Networks of different ages, trained on the set between draws.
 
   Args:
-    network: of every member; trained in train mode.
+    network: the network of every member; it is trained in train mode.
     size: P, at least 1.
-    max_age: steps beyond which a member is replaced, at least 0. FRePo's 100 is
-      101 here, because its code looks at the age before the step that a network
-      then does not make; RCIG's, which replaces at 100, is 99.
-    optimizer: of each member; its step size included.
+    max_age: number of steps after which a member is replaced, at least 0.
+      FRePo's 100 is 101 here, because its code checks the age before a step
+      that the network then does not make. RCIG, which replaces at 100, is 99.
+    optimizer: optimizer of each member, including its step size.
     loss: `(outputs [B, K], labels [B, K]) -> scalar`, a mean over rows.
-    batch_size: B, samples of a step, all different; at most M are used.
-    num_steps: fewest and most steps after a draw; their number is uniform.
+    batch_size: B, samples per step, all different; at most M are used.
+    num_steps: least and largest number of steps after a draw; the number is
+      drawn uniformly.
 
   Returns:
     A `Pool`.
@@ -103,6 +110,7 @@ def network_pool(
 
     def step(t, member):
       k_rows, k_step = jax.random.split(jax.random.fold_in(key, t))
+      variables, state = member
       inputs, labels = samples.inputs, samples.labels
       if batch_size < len(inputs):
         rows = jax.random.permutation(k_rows, len(inputs))[:batch_size]
@@ -110,7 +118,8 @@ def network_pool(
       return training_step(
           k_step,
           network,
-          *member,
+          variables,
+          state,
           inputs,
           labels,
           optimizer=optimizer,
@@ -119,17 +128,17 @@ def network_pool(
     return lax.fori_loop(0, count, step, member)
 
   def advance(key, state: PoolState, samples) -> PoolState:
-    """The pool after training, or replacing, the member drawn last."""
+    """The pool after training or replacing the member that was drawn last."""
     k_count, k_train, k_fresh = jax.random.split(key, 3)
     last = jnp.maximum(state.last, 0)
     stacked = (state.variables, state.optimizer)
-    # A number that is known makes a loop that the compiler can unroll.
+    # With a constant number of steps, the compiler can unroll the loop.
     count = fewest if fewest == most else jax.random.randint(
         k_count, (), fewest, most + 1, jnp.int32)
     age = state.ages[last] + count
     old, none = age > max_age, state.last < 0
-    # Of one member, so that the others are neither computed nor copied. One
-    # that is replaced is not trained before.
+    # Only one member, so that the others are neither computed nor copied. A
+    # member that is replaced is not trained before.
     member = lax.switch(
         jnp.where(none, 0, 1 + old), (
             lambda member: member,
@@ -138,8 +147,8 @@ def network_pool(
     variables, states = jax.tree.map(
         lambda leaf, new: leaf.at[last].set(new), stacked, member)
     age = jnp.where(none, state.ages[last], jnp.where(old, 0, age))
-    return PoolState(
-        variables, states, state.ages.at[last].set(age), state.last)
+    ages = jnp.asarray(state.ages).at[last].set(age)
+    return PoolState(variables, states, ages, state.last)
 
   def draw(key, state: PoolState, samples: Samples):
     k_advance, k_member = jax.random.split(key)

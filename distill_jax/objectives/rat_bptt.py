@@ -1,35 +1,41 @@
-"""Meta-gradients through a randomly placed window of training: RaT-BPTT.
+"""RaT-BPTT: meta-gradients through a randomly placed window of training.
 
 Feng, Vedantam & Kempe, "Embarrassingly Simple Dataset Distillation", 2023,
-arXiv 2311.07025. A student is trained on the set for N0 + W steps and judged on
-real data, but only the last W steps are differentiated; N0 is random, so that
-every part of a long training is learned from without unrolling all of it:
+arXiv 2311.07025. A student is trained on the set for N0 + W steps and then
+tested on real data, but only the last W steps are differentiated. N0 is random,
+so that the set learns from every part of a long training without unrolling all
+of it:
 
     theta_{N0}     = N0 steps of u from theta_0, taken as a constant
     theta_{N0 + W} = W more steps
     L(S) = E_{theta_0} E_{N0 ~ U{lowest .. highest - W}}
            E_{(x, y) real}  l( f(x; theta_{N0 + W}), y )
 
-with u the inner optimizer (Adam), moments included. Each step sees the set, or
-some samples of every class, under fresh augmentation. `lowest` equal to
-`highest - W` fixes the window at the end; `highest` equal to W and `lowest` 0
-is the full unroll: with momentum and one draw of augmentation for all steps
-that is the host of Deng & Russakovsky, "Remember the Past", 2022, arXiv
-2206.02916, whose set is `parameterization.linear_bases`.
+where u is the inner optimizer (Adam) with its moments. Each step uses the whole
+set, or some samples of every class, under fresh augmentation. With `lowest`
+equal to `highest - W` the window is fixed at the end. With `highest` equal to W
+and `lowest` 0 the whole training is unrolled. With momentum and one draw of
+augmentation for all steps, this is the method of Deng & Russakovsky, "Remember
+the Past", 2022, arXiv 2206.02916, whose sets use
+`parameterization.linear_bases`.
 
-The paper's outer loop goes with it: `unit_norm` of the images at the start,
-`clipping.clip_by_average_norm` of their gradient, `outer_loop.label_floor`
-under labels that are learned.
+The paper's outer loop also uses `unit_norm` for the images at the start,
+`clipping.clip_by_average_norm` for their gradient, and `outer_loop.label_floor`
+for learned labels.
 
-With `loss` a `labels.squared_error` on centred labels the student regresses, as
-the networks of FRePo or RFAD do, whose sets can so be learned further; real
-data is still judged by cross-entropy of its outputs, which asks for a
-`target_scale` well above 1, and labels have no floor then.
+If `loss` is a `labels.squared_error` on centred labels, the student regresses,
+like the networks of FRePo or RFAD; sets of these methods can therefore be
+learned further. The loss on real data is still the cross-entropy of the
+outputs, which needs a `target_scale` well above 1; labels then have no floor.
 
-Differences from the published code: N0 is drawn in every outer step (there one
-is kept for a pass over the real data, unless set otherwise); the window does
-not move forward by a schedule; Adam has `eps_root`, see `truncated_unroll`; the
-real batch is judged in evaluation mode, which matters with batch statistics.
+Differences from the published code:
+
+- N0 is drawn in every outer step; the code keeps it for a pass over the real
+  data, unless set otherwise.
+- The window does not move forward by a schedule.
+- Adam has `eps_root`, see `truncated_unroll`.
+- The loss on real data is computed in evaluation mode, which matters for
+  networks with batch statistics.
 """
 
 from collections.abc import Callable
@@ -73,29 +79,31 @@ def truncated_unroll(
     one_draw: bool = False,
     real_augmentation: Augmentation | None = None,
     loss: Loss = cross_entropy) -> Objective:
-  """Loss on real data after training of which the end is differentiated.
+  """Loss on real data after training, differentiated through a window.
 
-  A step of the window costs about three of the plain ones. Memory is four
-  copies of the weights a step of the window (theta, Adam's moments and the
-  gradient) and what one step needs.
+  A step of the window costs about three plain steps. The memory is four copies
+  of the weights per step of the window (theta, Adam's moments and the
+  gradient), plus that of one step.
 
   Args:
-    network: the student; fresh weights in every outer step.
+    network: the student; it has fresh weights in every outer step.
     sample: `(key, data) -> Batch`, the real batch of one outer step.
-    num_classes: of the real labels.
-    window: W, steps that are differentiated.
-    highest: T, most steps of a student's training.
-    lowest: fewest plain steps before the window, at most T - W.
-    optimizer: of the student, its step size included; by default Adam with
-      steps of 1e-3 and `eps_root` 1e-8. Adam needs an `eps_root` above 0: the
-      square root of a second moment that is zero has no derivative.
+    num_classes: number of classes of the real labels.
+    window: W, number of steps that are differentiated.
+    highest: T, largest number of steps of a student's training.
+    lowest: least number of plain steps before the window, at most T - W.
+    optimizer: optimizer of the student, including its step size; by default
+      Adam with steps of 1e-3 and `eps_root` 1e-8. Adam needs an `eps_root`
+      above 0, because the square root of a second moment of zero has no
+      derivative.
     members: [K, m] int, the samples of each class
-      (`initialisation.class_members`), where a step does not see all.
-    batch_per_class: samples of a class that a step sees, drawn anew in each;
-      by default, and at most, all m.
-    augmentation: of each step's samples, one draw an image.
-    one_draw: one draw of augmentation for all steps instead of fresh ones.
-    real_augmentation: of the real batch, one draw an image.
+      (`initialisation.class_members`); needed if a step does not use all
+      samples.
+    batch_per_class: samples per class that a step uses, drawn anew in each
+      step; by default, and at most, all m.
+    augmentation: augmentation of each step's samples, one draw per image.
+    one_draw: whether all steps share one draw of augmentation.
+    real_augmentation: augmentation of the real batch, one draw per image.
     loss: inner loss, a mean over rows.
 
   Returns:
@@ -107,13 +115,15 @@ def truncated_unroll(
         "`window` must be at least 1 and `lowest` 0 to `highest` - `window`; "
         f"got {window} and {lowest} with `highest` {highest}.")
   rows_of = _rows(members, batch_per_class)
-  last_row = -1 if rows_of is None else int(checked_members(members).max())
+  last_row = -1
+  if rows_of is not None and members is not None:
+    last_row = int(checked_members(members).max())
   if optimizer is None:
     optimizer = optax.adam(1e-3, eps_root=1e-8)
   on_real = loss_on_real(network, num_classes)
 
   def step(keys, samples: Samples, t, carry):
-    """Step t of the student, on the whole set or some of it."""
+    """Step t of the student, on the whole set or on some of its samples."""
     variables, state = carry
     k_steps, k_draw = keys
     k_rows, k_augment, k_apply = jax.random.split(
@@ -127,14 +137,14 @@ def truncated_unroll(
       x = augmentation.apply(augmentation.draw(k_augment, x.shape, len(x)), x)
     gradient, updated = differentiable_gradient(
         k_apply, network, variables, x, y, loss=loss)
-    # Kept for the way back, where taking it a third time is a quarter of all.
+    # Kept for the backward pass, where computing it again costs a quarter.
     gradient = checkpoint_name(gradient, "gradient")
     params = variables["params"]
     change, state = optimizer.update(gradient, state, params)
     return {**updated, "params": optax.apply_updates(params, change)}, state
 
   def train(keys, variables, samples, first):
-    """N0 plain steps, and the window, whose steps are computed again."""
+    """Takes N0 plain steps and then the window, whose steps are recomputed."""
     fixed = lax.stop_gradient(samples)
     start = (variables, optimizer.init(variables["params"]))
     carry = lax.fori_loop(
@@ -172,10 +182,10 @@ def truncated_unroll(
 
 
 def unit_norm(inputs: Array) -> Array:
-  """Inputs [M, ...], each scaled to L2 norm 1: how RaT-BPTT starts its images.
+  """Scales each of the inputs [M, ...] to L2 norm 1, as RaT-BPTT's start.
 
-  The paper's images are ZCA-whitened and of unit norm too, the real ones
-  included, and its outer step sizes are for that.
+  In the paper all images, real ones included, are ZCA-whitened and of unit
+  norm; its outer step sizes are for such images.
   """
   axes = tuple(range(1, inputs.ndim))
   return inputs / jnp.sqrt(jnp.square(inputs).sum(axes, keepdims=True))
@@ -183,7 +193,7 @@ def unit_norm(inputs: Array) -> Array:
 
 def _rows(members: Array | None,
           batch_per_class: int | None) -> Callable[[Array], Array] | None:
-  """`(key) -> [n] int`, the samples of a step; None for always all."""
+  """`(key) -> [n] int`, the samples of a step; None if a step uses all."""
   if batch_per_class is None:
     return None
   if members is None:

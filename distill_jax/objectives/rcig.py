@@ -1,9 +1,10 @@
-"""Convexified regression: RCIG.
+"""RCIG: convexified implicit gradients.
 
 Loo, Hasani, Lechner & Rus, "Dataset Distillation with Convexified Implicit
-Gradients", 2023, arXiv 2302.06755. A network of weights theta_0, drawn from a
-pool, is linearised in its body; its last layer is solved for in closed form.
-With phi(x) [F] its embedding, f its outputs, and v a change of weights,
+Gradients", 2023, arXiv 2302.06755. A network with weights theta_0, drawn from a
+pool, is linearised in all but its last layer; the last layer is solved for in
+closed form. With phi(x) [F] its embedding, f its outputs, and v a change of the
+weights,
 
     out(x) = df(x)/dtheta v                   the tangent of the outputs
     W      = (K + l I)^-1 (Y - out(X)),   K = phi(X) phi(X)'
@@ -14,24 +15,25 @@ With phi(x) [F] its embedding, f its outputs, and v a change of weights,
     L_t(v) = mean_B xent( exp(tau) p(x), class )
              - mean_i min( top1(y_i) - top2(y_i), 1 / (2 K) )
 
-for X, Y the distilled samples, n of them with their mirror images. out is
-linear in v, and phi does not depend on it, so L_S is a quadratic: convex, with
-one minimum. The last layer is at its own already, so the tangent of its kernel
-is left out of `out`; that of its bias stays. l = l2_rate M is absolute, the
-ridge of a loss summed over samples, and does not count mirror images.
-The label-margin term acts on the learned labels; its authors doubt that it
-matters.
+for X, Y the distilled samples, n in total with their mirror images. out is
+linear in v, and phi does not depend on v, so L_S is a convex quadratic with one
+minimum. The last layer is at its own optimum already, so the tangent of its
+kernel is left out of `out`; that of its bias is kept. l = l2_rate M is
+absolute: it is the ridge of a loss summed over samples, and does not count
+mirror images. The label-margin term acts on the learned labels; its authors
+doubt that it matters.
 
-Learned are the samples, their centred labels and tau (`Distilled.extra`, a
-scalar that starts at 0); `estimators.implicit` takes the gradient. Published:
-AdaBelief at 0.003 and 0.03 (tau), a running average of 0.99, FRePo's networks
-with `nn.activations.softplus(60)`, and twenty steps of Adam for each solve
-(`solvers.by_adam`).
+The samples, their centred labels and tau (`Distilled.extra`, a scalar that
+starts at 0) are learned; `estimators.implicit` computes the gradient.
+Published: AdaBelief at 0.003 and 0.03 (tau), a moving average of 0.99, FRePo's
+networks with `nn.activations.softplus(60)`, and twenty steps of Adam for each
+solve (`solvers.by_adam`).
 
-Differences from the published code: its solve for u also moves the kernel of
-the last layer, which is not free; its pool trains after an update and starts at
-age 0, see `objectives.pool`; every sample is differentiated, where it can take
-a part of large sets.
+Differences from the published code:
+
+- Its solve for u also moves the kernel of the last layer, which is not free.
+- Its pool trains after an update and starts at age 0, see `objectives.pool`.
+- Every sample is differentiated; its code can use a part of a large set.
 """
 
 from collections.abc import Callable
@@ -62,7 +64,7 @@ from distill_jax.types import (
 
 
 class Linearised(NamedTuple):
-  """A network around its weights, for some inputs.
+  """A network linearised around its weights, for given inputs.
 
   Attributes:
     features: [B, F], the embedding at theta_0.
@@ -79,7 +81,7 @@ def linearised(
     inputs: Array,
     *,
     head: str | None = None) -> Linearised:
-  """Embedding at theta_0, and how outputs change with all but the last kernel.
+  """Returns the embedding at theta_0, and the outputs' linear change with v.
 
   The network runs in evaluation mode.
 
@@ -120,10 +122,10 @@ def linearised(
 
 
 def _after_embedding(network, variables, inputs) -> PyTree:
-  """Which of the parameters the embedding does not depend on.
+  """Marks the parameters that the embedding does not depend on.
 
   Raises:
-    ValueError: it depends on all matrices.
+    ValueError: the embedding depends on all weight matrices.
   """
 
   def embedding(params):
@@ -149,8 +151,8 @@ def head_weights(features: Array, residual: Array, l2: Array | float) -> Array:
 
   Args:
     features: phi, [n, F].
-    residual: [n, K], what the last layer is to predict.
-    l2: positive, absolute.
+    residual: [n, K], targets of the last layer.
+    l2: positive, absolute ridge.
 
   Returns:
     [n, K]; the primal kernel is `features' W`.
@@ -172,14 +174,16 @@ def convexified_regression(
   """RCIG's inner problem and outer loss, for `estimators.implicit`.
 
   Args:
-    network: that of the pool.
-    sample: `(key, data) -> Batch`, see `sampling.mixed`; published: 1,024.
-    num_classes: K, of the real labels.
-    pool: gives theta_0; by default the published one: thirty networks, 1 to 15
-      steps of Adam at 5e-5 for each outer step, replaced at 100 steps.
-    l2_rate: positive; l, for each sample.
-    mirrored: adds the mirror image of every sample; for images that may be
-      flipped.
+    network: the network of the pool.
+    sample: `(key, data) -> Batch`, see `sampling.mixed`; published: 1,024
+      samples.
+    num_classes: K, number of classes of the real labels.
+    pool: the pool that gives theta_0. By default the published one: thirty
+      networks, 1 to 15 steps of Adam at 5e-5 per outer step, replaced at 100
+      steps.
+    l2_rate: positive; l per sample.
+    mirrored: whether to add the mirror image of every sample, for images that
+      may be flipped.
     head: see `linearised`.
 
   Returns:
@@ -196,7 +200,7 @@ def convexified_regression(
       num_steps=(1, 15))
 
   def support(samples: Samples) -> Samples:
-    """The rows of the regression."""
+    """The samples of the regression, with mirror images if used."""
     if not mirrored:
       return samples
     inputs, labels, *_ = samples

@@ -1,10 +1,10 @@
-"""Small images that a teacher sees as the large ones: CIM's polish.
+"""CIM's loss: small images that give a teacher the features of large ones.
 
     sum_i | phi(x_i) - phi(D(S)_i) |^2
 
 "CIM", 2026, arXiv 2607.00916: D enlarges the tiles of each distilled image, x_i
-is the real image that tile i was shrunk from, and phi a middle feature of a
-teacher that is frozen. Labels take no part, and nothing is drawn.
+is the real image that tile i was shrunk from, and phi is a middle layer of a
+frozen teacher. Labels are not used, and nothing is drawn at random.
 """
 
 from typing import NamedTuple
@@ -17,10 +17,10 @@ from distill_jax.types import Array, Network, Objective, PyTree, Samples
 
 
 class Originals(NamedTuple):
-  """What is reconstructed.
+  """The images that are reconstructed, and the teacher.
 
   Attributes:
-    inputs: [M, ...] in model space, one for each decoded sample.
+    inputs: [M, ...] in model space, one per decoded sample.
     teacher: variables of phi.
   """
 
@@ -31,12 +31,13 @@ class Originals(NamedTuple):
 def reconstruction(network: Network, *, stage: int = 1) -> Objective:
   """Distance between features of the samples and of their originals.
 
-  The sum over samples and features is divided by M, so that rates do not depend
-  on the size of the set.
+  The sum over samples and features is divided by M, so that learning rates do
+  not depend on the size of the set.
 
   Args:
-    network: the teacher. The data that `sample` returns as they are, are
-      `Originals`.
+    network: the teacher. The data of the outer loop are `Originals`, which
+      `sample` returns unchanged.
+    stage: index of phi among `Network.stages`, from 0.
     stage: phi's place among `Network.stages`, from 0.
 
   Returns:

@@ -1,15 +1,17 @@
-"""Images from the statistics of a trained network: SRe2L.
+"""SRe2L: images recovered from the statistics of a trained network.
 
     CE(f(A(S)), y) + a sum_l w_l ( |mu_l - m_l| + |var_l - s_l| )
 
 Yin, Xing & Shen, "Squeeze, Recover and Relabel: Dataset Condensation at
 ImageNet Scale From A New Perspective", 2023, arXiv 2306.13092. mu_l and var_l
-are mean and biased variance, over batch and space, of what batch norm l of the
-teacher reads; m_l and s_l its running statistics; the norms are not squared,
-and w is 10 for the first batch norm, 1 for the others. The teacher is in
-inference mode. What differs from the published code: all samples of the set are
-one batch, where it takes one image of each class at a time; and augmentation is
-drawn for each image, where it is drawn for a batch.
+are the mean and biased variance, over batch and space, of the input of batch
+norm l of the teacher; m_l and s_l are its running statistics. The norms are not
+squared. w is 10 for the first batch norm and 1 for the others. The teacher is
+in inference mode.
+
+Differences from the published code: all samples of the set form one batch,
+where the code takes one image of each class at a time; and augmentation is
+drawn per image, where the code draws it per batch.
 """
 
 from collections.abc import Callable
@@ -31,14 +33,14 @@ def recovery(
     weight: float = 0.01,
     first: float = 10.0,
     augmentation: Augmentation | None = None) -> Objective:
-  """Classification by a teacher, and the statistics of its batch norms.
+  """Classification by a teacher, and distance to its batch-norm statistics.
 
   Args:
-    network: the teacher, with batch norms of flax linen. The data that `sample`
-      returns as they are, are its variables.
-    weight: a, of the statistics.
+    network: the teacher, with batch norms of flax linen. The data of the outer
+      loop are its variables, which `sample` returns unchanged.
+    weight: a, weight of the statistics.
     first: w of the first batch norm.
-    augmentation: A, of all samples, one draw an image.
+    augmentation: A, augmentation of all samples, one draw per image.
 
   Returns:
     An `Objective`. Metrics: `classification` and `statistics`, before
@@ -63,10 +65,10 @@ def recovery(
 
 def with_statistics(call: Callable[[], Array],
                     first: float = 10.0) -> tuple[Array, Array]:
-  """What a call returns, and how far its batch norms are from their statistics.
+  """Calls a function; also measures how far its batch norms' inputs are off.
 
   Args:
-    call: `() -> outputs`, applies linen modules.
+    call: `() -> outputs`, which applies linen modules.
     first: weight of the first batch norm.
 
   Raises:
@@ -96,7 +98,7 @@ def with_statistics(call: Callable[[], Array],
 
 
 def has_batch_norms(network: Network, example: Array) -> bool:
-  """Whether a network calls batch norms of linen."""
+  """Whether a network uses batch norms of flax linen."""
   variables = jax.eval_shape(network.init, jax.random.key(0), example)
   try:
     jax.eval_shape(

@@ -1,9 +1,10 @@
-"""Random feature regression: RFAD.
+"""RFAD: random feature regression.
 
 Loo et al., "Efficient Dataset Distillation Using Random Feature Approximation",
-2022, arXiv 2210.12067. The kernel of infinitely wide networks (NNGP) gives way
-to the features f_j of N freshly drawn networks of finite width, D each, and the
-expectation of one more dense layer, w^2 = 2 and b^2 = 0.01 the variances of its
+2022, arXiv 2210.12067. The kernel of infinitely wide networks (NNGP) is
+replaced by the features f_j of N random networks of finite width, D features
+each, and the expectation of one more dense layer, whose weights and biases have
+the variances w^2 = 2 and b^2 = 0.01:
 weights and biases:
 
     F(x) = ( f_1(x), ..., f_N(x) ) / sqrt(N D)
@@ -13,13 +14,14 @@ weights and biases:
 
     L = mean (p - y_t)^2 / 2   or   CE( exp(s) p, class )    (Platt scaling)
 
-New networks are drawn in every step, as a set fits networks that stay. The
-features of real samples have no graph.
+New networks are drawn in every step, because a set overfits networks that stay.
+No gradient goes through the features of real samples.
 
 The published networks are `nn.convnet(K, width=256, norm=None,
-initialisation=layers.he_normal())`, real batches 5,120, labels one-hot less
-1/C, the parameterization `preconditioned`. AdaBelief (eps 1e-16) learns samples
-and labels at 1e-3, the preconditioner at 5e-5 and s at 1e-2.
+initialisation=layers.he_normal())`, real batches have 5,120 samples, labels are
+one-hot minus 1/C, and the parameterization is `preconditioned`. AdaBelief (eps
+1e-16) learns samples and labels at 1e-3, the preconditioner at 5e-5 and s at
+1e-2.
 
 Differences from the published code: grey images of 28 pixels are padded to 32,
 as by `nn.convnet` everywhere. A binary task has one output, whose logit is
@@ -54,7 +56,7 @@ from distill_jax.types import (
 
 
 def mean_squared(predictions: Array, classes: Array, extra: PyTree) -> Array:
-  """`mean (p - y)^2 / 2` over rows and outputs, y one-hot less 1/C.
+  """`mean (p - y)^2 / 2` over rows and outputs, with y one-hot minus 1/C.
 
   Args:
     predictions: [B, K].
@@ -94,21 +96,22 @@ def random_feature_regression(
     weight_std: float = np.sqrt(2),
     bias_std: float = 0.1,
     chunk: int | None = None) -> Objective:
-  """Error on real data of ridge regression on random features of the set.
+  """Loss on real data of ridge regression on random features of the set.
 
   Args:
     network: its `init` is the distribution of the networks.
-    sample: `(key, data) -> Batch`, see `sampling.mixed`; published: 5,120.
-    num_classes: C, of the real labels.
-    num_networks: N, drawn in every step; their features on the real batch, N D
-      numbers a sample, are in memory together.
-    ridge: lam, positive, in mean diagonals. Larger than for an exact kernel,
-      because random features are noisy.
+    sample: `(key, data) -> Batch`, see `sampling.mixed`; published: 5,120
+      samples.
+    num_classes: C, number of classes of the real labels.
+    num_networks: N, drawn in every step. Their features of the real batch, N D
+      numbers per sample, are all in memory at once.
+    ridge: lam, positive, in units of the mean diagonal. It must be larger than
+      for an exact kernel, because random features are noisy.
     loss: `(predictions [B, K], classes [B], extra) -> scalar`: `mean_squared`,
       or `platt`, whose scale is learned.
-    weight_std: w, of the last layer, times D^-1/2.
-    bias_std: b, of the last layer.
-    chunk: networks at once; see `parallel.batch_map`.
+    weight_std: w of the last layer, times D^-1/2.
+    bias_std: b of the last layer.
+    chunk: number of networks processed at once; see `parallel.batch_map`.
 
   Returns:
     An `Objective` without state. Metrics: `accuracy` on the real batch.
@@ -148,16 +151,17 @@ def random_features(
     inputs: Array,
     *,
     chunk: int | None = None) -> Array:
-  """F: embeddings of fresh networks, times (N D)^-1/2.
+  """F: embeddings of random networks, times (N D)^-1/2.
 
-  Differentiable with respect to the inputs, with the memory of `chunk` networks
-  beside the result: each is computed again on the way back.
+  The result is differentiable with respect to the inputs. This needs the memory
+  of `chunk` networks in addition to the result, because each network is
+  computed again in the backward pass.
 
   Args:
-    keys: [N], one a network.
-    network: its `init` is their distribution.
+    keys: [N], one key per network.
+    network: its `init` is the distribution of the networks.
     inputs: [n, ...] in model space.
-    chunk: networks at once; see `parallel.batch_map`.
+    chunk: number of networks processed at once; see `parallel.batch_map`.
 
   Returns:
     [N, n, D].
@@ -182,5 +186,5 @@ def _last_layer(a, b, weight_std, bias_std):
 
 
 def _num_classes(predictions: Array) -> int:
-  """C: two classes have one output."""
+  """C, the number of classes; two classes have one output."""
   return max(2, predictions.shape[-1])

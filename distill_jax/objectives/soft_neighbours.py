@@ -1,15 +1,16 @@
-"""Prototypes that soft-label nearest neighbours classify real data by.
+"""Prototypes with soft labels whose nearest neighbours classify real data.
 
-Sucholutsky & Schonlau, 2019, arXiv 1910.02551, section 3.1: the same distilled
-set without a network. The labels are learned as logits, so that each stays a
-distribution; real data ask that the favourite be their class:
+Sucholutsky & Schonlau, 2019, arXiv 1910.02551, section 3.1: a distilled set
+without a network. The labels are learned as logits, so that each one is a
+distribution. The loss asks that the class which the neighbours favour is the
+true one:
 
     L(S) = E_{(x, y) real}  -log softmax(p(x) / temperature)_y
 
-with p of `neighbours.soft_predictions`. The likelihood p_y itself would not do:
-between two prototypes no class has much of it, but one may be the favourite.
-Save such a set with `label_space`
-"logits" and evaluate it with `learners.soft_nearest_neighbours`.
+with p of `neighbours.soft_predictions`. The likelihood p_y itself would not
+work: between two prototypes no class has a large probability, but one may have
+the largest. Save such a set with `label_space` "logits" and evaluate it with
+`learners.soft_nearest_neighbours`.
 """
 
 import jax
@@ -26,19 +27,20 @@ def soft_neighbours(
     num_classes: int,
     k: int,
     temperature: float = 0.1) -> Objective:
-  """Cross-entropy of real data under what their soft neighbours favour.
+  """Cross-entropy of real data under the votes of their soft neighbours.
 
   Args:
     sample: `(key, data) -> Batch`.
-    num_classes: of the real labels.
-    k: neighbours that are asked; all M for a smooth loss.
-    temperature: positive; the lower, the more the loss is the error rate.
+    num_classes: number of classes of the real labels.
+    k: number of neighbours that vote; all M for a smooth loss.
+    temperature: positive; the lower it is, the closer the loss is to the error
+      rate.
 
   Returns:
     An `Objective` whose labels are logits. Metrics: `accuracy` on the batch.
 
   Raises:
-    ValueError: a k or a temperature out of its range.
+    ValueError: `k` or `temperature` is out of range.
   """
   if k < 1:
     raise ValueError(f"`k` must be at least 1; got {k}.")

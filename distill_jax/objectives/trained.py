@@ -3,19 +3,20 @@
     w sum_c d( mean of psi(A(real_c)), mean of psi(A(S_c)) )
       + a sum_c mean_i CE( g(A(S_ci)), y_ci )
 
-psi is the embedding of a network that is trained, fully or partly; g gives the
-outputs of one that is trained as far or farther. psi shows where the real
-classes lie, g whether samples can be told apart. Networks are trained on the
-real data once, before the first step, and each step draws two of them. Nothing
-is trained on the set, so there are no second derivatives and no inner loop.
+psi is the embedding of a network that is fully or partly trained; g gives the
+outputs of a network that is trained as far or farther. psi shows where the real
+classes lie, g whether samples can be told apart. The networks are trained on
+the real data once, before the first step, and each step draws two of them.
+Nothing is trained on the set, so there are no second derivatives and no inner
+loop.
 
 TGDD (Ran et al., "TGDD: Trajectory Guided Dataset Distillation with Balanced
 Distribution", 2025, arXiv 2512.02469) draws psi among the snapshots of an
-expert, one after each epoch, and g among the next few of the same expert. DANCE
-(Zhang et al., 2024, arXiv 2406.01063) mixes the first and the last weights for
-psi and takes the last for g; so does NCFM (see `ncfm`), with another distance.
-What differs from their code: all classes are updated in one step, and the
-cross-entropy has an augmentation of its own.
+expert, one after each epoch, and g among the next few snapshots of the same
+expert. DANCE (Zhang et al., 2024, arXiv 2406.01063) mixes the first and the
+last weights for psi and takes the last ones for g; NCFM does the same with
+another distance (see `ncfm`). Differences from their code: all classes are
+updated in one step, and the cross-entropy has its own augmentation.
 """
 
 from collections.abc import Callable
@@ -41,7 +42,7 @@ from distill_jax.types import (
 
 
 class Trained(NamedTuple):
-  """Two networks of one draw, the `extra` of a batch.
+  """Two networks that are drawn together, the `extra` of a batch.
 
   Attributes:
     features: variables of psi.
@@ -67,13 +68,13 @@ class PooledData(NamedTuple):
 def with_networks(
     sample: Sampler, draw: Callable[[Array, PyTree],
                                     Trained]) -> Callable[..., Batch]:
-  """A sampler whose batches have two networks of a pool as their `extra`.
+  """Returns a sampler whose batches have two networks of a pool as `extra`.
 
   The leaves of a pool have a leading axis [P]; one of its P members is drawn
   uniformly for each batch.
 
   Args:
-    sample: of the real data.
+    sample: sampler of the real data.
     draw: `(key, member) -> Trained`, such as `later_snapshots`.
 
   Returns:
@@ -95,11 +96,11 @@ def later_snapshots(span: int = 7) -> Callable[[Array, PyTree], Trained]:
   """Draws psi among the snapshots of an expert, and g at or after psi (TGDD).
 
   A member of the pool is an expert: variables with a leading axis [E + 1], its
-  snapshots before the first epoch and after each.
+  snapshots before the first epoch and after each epoch.
 
   Args:
-    span: L, at least 1; where psi is snapshot s, g is one of s, ..., s + L - 1,
-      as far as there are, uniformly.
+    span: L, at least 1. If psi is snapshot s, g is drawn uniformly from the
+      existing ones of s, ..., s + L - 1.
   """
   if span < 1:
     raise ValueError(f"`span` must be at least 1; got {span}.")
@@ -116,12 +117,12 @@ def later_snapshots(span: int = 7) -> Callable[[Array, PyTree], Trained]:
 
 
 def first_and_last(key: Array, snapshots: PyTree) -> Trained:
-  """`mixed`, of the first and the last snapshot of an expert (DANCE)."""
+  """Applies `mixed` to the first and last snapshot of an expert (DANCE)."""
   return mixed(key, _at(snapshots, 0), _at(snapshots, -1))
 
 
 def mixed(key: Array, first: PyTree, last: PyTree) -> Trained:
-  """Psi uniformly on the line between two networks, and the last one as g.
+  """Draws psi uniformly on the line between two networks; g is the last one.
 
   Args:
     key: consumed.
@@ -148,18 +149,18 @@ def trained_matching(
   """Matches embeddings under trained networks, which also classify the set.
 
   Args:
-    network: of the pool.
+    network: the network of the pool.
     members: [K, m] int, the samples of each class
       (`initialisation.class_members`).
     sample: `(key, data) -> Batch` whose `extra` is a `Trained`, see
       `with_networks`.
-    weight: w, of the distances.
+    weight: w, weight of the distances.
     calibration: a, weight of the cross-entropy of g; 0 for none.
     distance: see `distribution_matching`.
     features: see `distribution_matching`.
-    augmentation: one draw for each class and step, of its real and distilled
-      samples; and one draw for the cross-entropy.
-    chunk: classes at once; see `parallel.batch_map`.
+    augmentation: one draw per class and step for real and distilled samples,
+      and one draw for the cross-entropy.
+    chunk: number of classes processed at once; see `parallel.batch_map`.
 
   Returns:
     An `Objective`. Metrics: `matching` and `calibration`, before weighting.

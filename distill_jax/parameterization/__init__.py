@@ -1,4 +1,4 @@
-"""How a distilled set is stored."""
+"""Parameterizations: how a distilled set is stored."""
 
 from distill_jax import specification
 from distill_jax.parameterization.field import field
@@ -25,7 +25,7 @@ FACTORIES = {
 
 
 def from_spec(spec) -> Parameterization:
-  """A parameterization from `{"name": ..., **settings}`.
+  """Makes a parameterization from `{"name": ..., **settings}`.
 
   Raises:
     ConfigError: an unknown name or setting.

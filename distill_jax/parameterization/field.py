@@ -1,18 +1,18 @@
-"""Neural fields: each image is a small network from a place to its colour.
+"""Neural fields: each image is a small network from positions to colours.
 
 Shin, Bae, Sim, Kang & Moon, "Distilling Dataset into Neural Field", 2025, arXiv
 2503.04835 (DDiF), with the networks of Sitzmann et al., "Implicit Neural
 Representations with Periodic Activation Functions", 2020, arXiv 2006.09661
-(SIREN). At a place p in [-1, 1]^2 an image has
+(SIREN). At a position p in [-1, 1]^2 an image has the value
 
     h_1 = sin( 30 (W_1 p + b_1) ),   h_l = sin( 10 (W_l h_{l-1} + b_l) )
     X(p) = W h_L + b
 
-Weights start from U(+-1/2) in the first layer and U(+-sqrt(6 / in) / 10) after
-it, biases from U(+-1/sqrt(in)). Then Adam fits every network to its input by
-the squared error; its steps and rate are our own choice. The corners of an
-image are those of the square, whatever its size, so that the same codes decode
-at any resolution.
+Weights start from U(+-1/2) in the first layer and U(+-sqrt(6 / in) / 10) in
+later ones, biases from U(+-1/sqrt(in)). Then Adam fits every network to its
+input by the squared error; its number of steps and its rate are our own choice.
+The corners of an image are the corners of the square, whatever the image's
+size, so that the same codes decode at any resolution.
 """
 
 import jax
@@ -24,7 +24,7 @@ from distill_jax.specification import specified
 from distill_jax.types import Array, Parameterization, PyTree
 
 _FIRST, _HIDDEN = 30.0, 10.0  # frequencies
-_AT_ONCE = 256  # networks fitted side by side
+_AT_ONCE = 256  # networks that are fitted in parallel
 
 
 @specified()
@@ -35,26 +35,26 @@ def field(
     per_row: int = 1,
     fit_steps: int = 500,
     fit_rate: float = 1e-2) -> Parameterization:
-  """Codes of one network for each image.
+  """Stores the weights of one small network per image.
 
-  A network has (2 + 1) d + (L - 1) (d + 1) d + (d + 1) C floats, d its width
-  and L its depth: 81 for d = 6 in colour, 67 in grey. As many floats as one
-  image of pixels has, H W C, hold several networks. Spend them on more label
-  rows, or on more images `per_row`, which share a label row.
+  A network has (2 + 1) d + (L - 1) (d + 1) d + (d + 1) C floats, with d its
+  width and L its depth: 81 for d = 6 in colour, 67 in grey. The H W C floats of
+  one image of pixels hold several networks. Spend them on more label rows, or
+  on more images `per_row`, which share a label row.
 
-  `init` takes r inputs for each label row, side by side, and fits a network to
-  each. No small network fits noise; for that start `fit_steps=0` saves time.
+  `init` takes r inputs per label row, side by side, and fits a network to each.
+  No small network fits noise; for a start from noise, `fit_steps=0` saves time.
 
   Args:
     width: d, at least 1.
-    depth: L, layers with a sine, at least 1.
-    per_row: r, images of a label row, at least 1.
+    depth: L, number of layers with a sine, at least 1.
+    per_row: r, number of images per label row, at least 1.
     fit_steps: steps of Adam, from a random network to the input.
     fit_rate: step size of Adam, positive.
 
   Raises:
-    ValueError: a setting out of range, or, from `init`, inputs that are no
-      images or no multiple of r.
+    ValueError: a setting is out of range; or, from `init`, inputs are not
+      images, or their number is not a multiple of r.
   """
   for name, value in (("width", width), ("depth", depth), ("per_row", per_row)):
     if value < 1:
@@ -94,18 +94,18 @@ def field(
 
 
 def at_size(codes: PyTree, height: int, width: int) -> PyTree:
-  """Codes of the same fields that decode to [M, height, width, C]."""
+  """Returns codes of the same fields that decode to [M, height, width, C]."""
   return {**codes, "grid": grid(height, width)}
 
 
 def places(height: int, width: int, dtype) -> Array:
-  """[H, W, 2] places in [-1, 1]^2, growing down and to the right."""
+  """[H, W, 2] positions in [-1, 1]^2, increasing down and to the right."""
   axes = (jnp.linspace(-1, 1, side, dtype=dtype) for side in (height, width))
   return jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1)
 
 
 def colours(layers: PyTree, where: Array) -> Array:
-  """Values [..., C] of one field at places [..., 2]."""
+  """Values [..., C] of one field at positions [..., 2]."""
   x = where
   for number, layer in enumerate(layers):
     x = jnp.matmul(x, layer["kernel"], precision=jax.lax.Precision.HIGHEST)

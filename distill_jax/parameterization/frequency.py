@@ -1,15 +1,15 @@
-"""Frequencies: each image is kept as some coefficients of its cosine transform.
+"""Frequencies: each image is stored as some coefficients of its DCT.
 
 Shin, Shin & Moon, "Frequency Domain-based Dataset Distillation",
 2023, arXiv 2311.08819 (FreD). An image keeps m of the H W frequencies, the same
-ones in all channels:
+in all channels:
 
     X = D_H' scatter(z, places) D_W,   z [m, C]
     D_N[k, i] = sqrt((1 + (k > 0)) / N) cos(pi k (2 i + 1) / (2 N))
 
-D is orthonormal (DCT-II), so that coefficients have the scale of pixels and
-learn at the same rates. The published code does not normalise, and has other
-rates to make up for it.
+D is orthonormal (DCT-II), so that coefficients have the scale of pixels and are
+learned at the same rates. The published code does not normalise, and uses other
+rates to compensate.
 
 A class keeps the m frequencies in which its real images vary most,
 
@@ -34,28 +34,28 @@ MASKS = ("lowpass", "variance")
 @specified()
 def frequency(
     keep: int, mask: str = "variance", *, per_row: int = 1) -> Parameterization:
-  """Codes of m coefficients for each channel of an image.
+  """Stores m DCT coefficients per channel of an image.
 
-  As many floats as one image of pixels has hold floor(H W / m) images. Spend
-  them on more label rows, or on more images `per_row`, which share a label row
-  as the tiles of `multi_formation` do.
+  The floats of one image of pixels hold floor(H W / m) images. Spend them on
+  more label rows, or on more images `per_row`, which share a label row as the
+  tiles of `multi_formation` do.
 
   R label rows have R r m C learned floats. With `mask="variance"` the codes
-  also have a decoder: a bit for each frequency of each class, and for each
-  label row the number of its class, of one byte, or four from 257 classes on.
+  also have a decoder: one bit per frequency and class, and for each label row
+  the number of its class (one byte, or four from 257 classes on).
 
-  `init` takes r inputs for each label row, side by side, and keeps their
+  `init` takes r inputs per label row, side by side, and keeps their
   coefficients. Without real data it chooses the frequencies by these inputs, as
   if they were one class.
 
   Args:
     keep: m, at least 1 and at most H W.
     mask: "variance" or "lowpass".
-    per_row: r, images of a label row, at least 1.
+    per_row: r, number of images per label row, at least 1.
 
   Raises:
-    ValueError: a setting out of range, or, from `init`, inputs that are no
-      images, too small, or no multiple of r.
+    ValueError: a setting is out of range; or, from `init`, inputs are not
+      images, are too small, or their number is not a multiple of r.
     ConfigError: an unknown mask.
   """
   if keep < 1 or per_row < 1:
@@ -114,7 +114,7 @@ def frequency(
 
 
 def transform(images: Array) -> Array:
-  """Coefficients [B, H, W, C] of images, of the orthonormal DCT-II."""
+  """Coefficients [B, H, W, C] of images, by the orthonormal DCT-II."""
   return _both_sides(images, cosines(images.shape[1]), cosines(images.shape[2]))
 
 
@@ -132,7 +132,7 @@ def cosines(size: int) -> np.ndarray:
 
 
 def zigzag(height: int, width: int) -> np.ndarray:
-  """[H W] int32, the places i W + j of all frequencies from low to high.
+  """[H W] int32, the positions i W + j of all frequencies from low to high.
 
   They go along the diagonals i + j = 0, 1, ... of the [H, W] coefficients:
   upwards along even diagonals, downwards along odd ones.
@@ -144,14 +144,14 @@ def zigzag(height: int, width: int) -> np.ndarray:
 
 
 def largest(variance: np.ndarray, keep: int) -> np.ndarray:
-  """Bool [H, W], true at the `keep` largest; of equal ones at the first."""
+  """Bool [H, W], true at the `keep` largest values; ties go to the first."""
   chosen = np.zeros(variance.size, bool)
   chosen[np.argsort(-variance.ravel(), kind="stable")[:keep]] = True
   return chosen.reshape(variance.shape)
 
 
 def _variance(parts) -> np.ndarray:
-  """[H, W] of coefficients of the channel mean of images [n, H, W, C]."""
+  """[H, W] variance of the coefficients of the channel means of images."""
   count, total, squares = 0, 0.0, 0.0
   for part in parts:
     check_images(part)
@@ -177,7 +177,7 @@ def _decoder(masks: np.ndarray, rows: np.ndarray) -> dict[str, PyTree]:
 
 
 def _places(codes: PyTree, num_kept: int, size: int) -> Array:
-  """[R r, m] int32, the places i W + j of the coefficients of each image."""
+  """[R r, m] int32, the positions i W + j of the coefficients of each image."""
   _, height, width = codes["grid"].shape
   if "decoder" not in codes:
     lowest = zigzag(height, width)[:num_kept]
@@ -191,6 +191,6 @@ def _places(codes: PyTree, num_kept: int, size: int) -> Array:
 
 
 def _both_sides(x: Array, rows: np.ndarray, columns: np.ndarray) -> Array:
-  rows, columns = (jnp.asarray(m, x.dtype) for m in (rows, columns))
+  left, right = (jnp.asarray(m, x.dtype) for m in (rows, columns))
   return jnp.einsum(
-      "ki,bijc,lj->bklc", rows, x, columns, precision=jax.lax.Precision.HIGHEST)
+      "ki,bijc,lj->bklc", left, x, right, precision=jax.lax.Precision.HIGHEST)

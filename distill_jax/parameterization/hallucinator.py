@@ -1,15 +1,15 @@
-"""Hallucinators and bases: every base image in every style.
+"""Hallucinators (HaBa): every base image is combined with every style.
 
 Liu et al., "Dataset Distillation via Factorization", 2022, arXiv 2210.16774
 (HaBa):
 
     H_j(u) = deconv3( scale_j * conv3(u) + shift_j )
 
-conv3 is unpadded, deconv3 its transpose, both with biases; scale and shift are
-maps of the smaller image. R bases and m styles give m R samples, style-major.
-The paper's feature extractor and its adversarial term are not part of this: any
-objective trains bases and styles alike. Styles begin as PyTorch begins
-convolutions, with scale one and shift zero.
+conv3 is unpadded, deconv3 is its transpose, and both have biases; scale and
+shift are maps of the smaller image. R bases and m styles give m R samples, in
+style-major order. The paper's feature extractor and adversarial loss are not
+implemented: any objective trains bases and styles alike. Styles start with
+PyTorch's initialisation of convolutions, with scale one and shift zero.
 """
 
 import jax
@@ -24,13 +24,14 @@ from distill_jax.types import Parameterization
 
 @specified()
 def hallucinator(num_styles: int = 5) -> Parameterization:
-  """Codes of R bases, and m styles counted as the decoder.
+  """Stores R base images and m styles; the styles count as the decoder.
 
-  `init` takes the bases, [R, H, W, C] of at least 3 pixels a side. Learned
+  `init` takes the bases, [R, H, W, C] with at least 3 pixels per side. Learned
+  floats: R H W C + m (2 (9 C^2 + C) + 2 (H - 2) (W - 2) C).
   floats: R H W C + m (2 (9 C^2 + C) + 2 (H - 2) (W - 2) C).
 
   Args:
-    num_styles: m, at least 1.
+    num_styles: m, number of styles, at least 1.
   """
   if num_styles < 1:
     raise ValueError(f"`num_styles` must be at least 1; got {num_styles}.")

@@ -1,4 +1,4 @@
-"""What parameterizations of images ask of their inputs and keep of them."""
+"""Shared parts of the parameterizations of images."""
 
 import jax.numpy as jnp
 
@@ -6,14 +6,14 @@ from distill_jax.types import Array
 
 
 def check_images(inputs: Array, per_row: int = 1) -> None:
-  """Refuses what is not [R * r, H, W, C].
+  """Refuses inputs that are not [R * r, H, W, C].
 
   Args:
-    inputs: of label rows, those of a row side by side.
+    inputs: inputs of all label rows; the r inputs of a row are side by side.
     per_row: r.
 
   Raises:
-    ValueError: another number of axes, or of images.
+    ValueError: a wrong number of axes or of images.
   """
   if inputs.ndim != 4:
     raise ValueError(
@@ -25,13 +25,13 @@ def check_images(inputs: Array, per_row: int = 1) -> None:
 
 
 def owners(num: int, per_row: int) -> Array:
-  """[num] int32: the label row of each image, those of a row side by side."""
+  """[num] int32: the label row of each image; a row's images are adjacent."""
   return jnp.arange(num, dtype=jnp.int32) // per_row
 
 
 def grid(height: int, width: int) -> Array:
-  """An empty array that is kept among codes for its shape: [0, H, W].
+  """An empty array [0, H, W] that is stored among codes for its shape.
 
-  Codes that are no pixels say with it how large images are. It has no bytes.
+  It tells the size of images whose codes are not pixels, and takes no bytes.
   """
   return jnp.zeros((0, height, width), jnp.uint8)

@@ -1,4 +1,4 @@
-"""Latent vectors: samples made by a generator that the user brings.
+"""Latent vectors: samples made by a generator that the user provides.
 
 Cazenavette et al., "Generalizing Dataset Distillation via Deep Generative
 Prior", 2023, arXiv 2305.01649 (GLaD), and Zhao & Bilen, "Synthesizing
@@ -9,7 +9,7 @@ the latents of a frozen generator:
 
 G is not part of the set. An artifact has the decoded samples, on which networks
 are trained, and the latents, which only a program with G can decode. Its
-`storage_bytes` count the bytes of G, as `outside` and in the total; published
+`storage_bytes` counts the bytes of G, as `outside` and in the total; published
 tables do not count them.
 """
 
@@ -27,25 +27,25 @@ def latent(
     *,
     variables: PyTree = None,
     decoder_bytes: int | None = None) -> Parameterization:
-  """Codes [R, ...]: one latent for each sample.
+  """Stores one latent vector [...] per sample.
 
-  JSON cannot describe a generator. To name one as the `parameterization` of a
-  method, enter it in every program that decodes the set:
+  JSON cannot describe a generator. To use one as the `parameterization` of a
+  method, register it in every program that decodes the set:
 
       parameterization.FACTORIES["gan"] = specified()(gan)  # def gan(): ...
 
   Args:
     decode: `(latents [R, ...]) -> inputs [R, ...]` in model space; with
-      `variables`, `(variables, latents) -> inputs`. JAX differentiates it by
-      the latents alone.
-    sample: `(key, inputs [R, ...]) -> latents [R, ...]` floats: draws latents,
-      or encodes the real or random inputs that a set starts from.
-    variables: of the decoder, if it does not close over them.
-    decoder_bytes: bytes of the decoder; by default those of `variables`.
+      `variables`, `(variables, latents) -> inputs`. Only the latents are
+      differentiated.
+    sample: `(key, inputs [R, ...]) -> latents [R, ...]` floats. It draws
+      latents, or encodes the real or random inputs that a set starts from.
+    variables: variables of the decoder, if it does not close over them.
+    decoder_bytes: bytes of the decoder; by default the bytes of `variables`.
 
   Raises:
-    ValueError: a decoder without `variables` and without `decoder_bytes`; from
-      `init`, other latents or samples than one for each input.
+    ValueError: neither `variables` nor `decoder_bytes` is given; or, from
+      `init`, there is not one latent or not one sample per input.
 
   Example:
     stored = latent(

@@ -1,4 +1,4 @@
-"""Linear bases: samples as combinations of a memory that all classes share.
+"""Linear bases: samples are linear combinations of bases shared by classes.
 
 Deng & Russakovsky, "Remember the Past: Distilling Datasets into Addressable
 Memories for Neural Networks", 2022, arXiv 2206.02916:
@@ -17,15 +17,16 @@ from distill_jax.types import Parameterization
 
 @specified()
 def linear_bases(num_bases: int, *, reduction: int = 1) -> Parameterization:
-  """Codes of B bases and R rows of coefficients.
+  """Stores B bases and R rows of coefficients.
 
-  `init` draws both Xavier-uniform, as the paper does: its inputs [R, H, W, C]
-  say how many samples and how large. Learned floats: B (H / r) (W / r) C + R B.
+  `init` draws both Xavier-uniform, as the paper does; its inputs [R, H, W, C]
+  give only the number and size of the samples. Learned floats: B (H / r) (W /
+  r) C + R B.
 
   Args:
     num_bases: B, at least 1.
-    reduction: r, bases are smaller by this factor along a side, which must be
-      a multiple of it, and are enlarged bilinearly.
+    reduction: r. The sides of bases are smaller by this factor, which must
+      divide the sides of images; bases are enlarged bilinearly.
   """
   if num_bases < 1 or reduction < 1:
     raise ValueError(

@@ -1,14 +1,14 @@
-"""Multi-formation: several small images kept in one, enlarged when used.
+"""Multi-formation: several small images stored in one, enlarged when used.
 
 Kim et al., "Dataset Condensation via Efficient Synthetic-Data
 Parameterization", 2022, arXiv 2205.14959. A code is cut into f x f tiles, each
 enlarged bilinearly to the full size, so R codes give f^2 R samples, tile-major:
 the first tile of every code, then the second. f = 1 is plain pixels.
 
-Where f does not divide the side, tiles have its quotient rounded up, and what
-lies beyond the border is `fill`: by default 0, the mean of the data in model
-space, where the published code has middle grey. Its start uses a slightly
-different grid there; here start and decoding share one.
+If f does not divide the side, the tiles' side is rounded up, and what lies
+beyond the border is `fill`. By default this is 0, the mean of the data in model
+space; the published code uses middle grey. The start of the published code then
+uses a slightly different grid; here start and decoding share one grid.
 """
 
 import jax
@@ -22,14 +22,14 @@ from distill_jax.types import Parameterization
 
 @specified()
 def multi_formation(factor: int = 2, *, fill=0.0) -> Parameterization:
-  """Codes [R, H, W, C] of f^2 samples each.
+  """Stores images [R, H, W, C] that hold f^2 samples each.
 
-  `init` takes f^2 inputs a code, side by side ([R f^2, H, W, C]), and shrinks
+  `init` takes f^2 inputs per code, side by side ([R f^2, H, W, C]), and shrinks
   them into its tiles by nearest neighbour.
 
   Args:
-    factor: f, tiles along a side, at least 1.
-    fill: [C] or a number in model space, beyond the border.
+    factor: f, number of tiles along a side, at least 1.
+    fill: [C] or a number in model space, the values beyond the border.
   """
   if factor < 1:
     raise ValueError(f"`factor` must be at least 1; got {factor}.")
@@ -79,6 +79,6 @@ def multi_formation(factor: int = 2, *, fill=0.0) -> Parameterization:
 
 
 def _nearest(size: int, factor: int) -> np.ndarray:
-  """Rows that shrinking by nearest neighbour keeps: floor(i * size / small)."""
+  """Rows that nearest-neighbour shrinking keeps: floor(i * size / small)."""
   small = -(-size // factor)
   return np.arange(small) * size // small

@@ -1,11 +1,11 @@
-"""Preconditioned pixels: samples behind one linear map that is learned too.
+"""Preconditioned pixels: samples times one linear map that is also learned.
 
 Loo et al., "Efficient Dataset Distillation Using Random Feature Approximation",
 2022, arXiv 2210.12067:
 
-    X = Z A,   Z [M, d] flattened pixels,  A [d, d], at first the identity
+    X = Z A,   Z [M, d] flattened pixels,  A [d, d], the identity at the start
 
-It changes the path of the optimizer, not what can be stored: afterwards
+This changes the path of the optimizer, not what can be stored: at the end,
 `decode(codes)` are codes of `pixels`, which need no A.
 """
 
@@ -18,12 +18,12 @@ from distill_jax.types import Parameterization
 
 @specified()
 def preconditioned() -> Parameterization:
-  """Codes of pixels, and A counted as the decoder.
+  """Stores pixels Z and the map A, which counts as the decoder.
 
   `init` takes the inputs [M, ...], which are the first samples. Learned floats:
-  M d + d^2, d the size of a sample. A has its own optimizer where `codes` has
+  M d + d^2, with d the size of a sample. To give A its own optimizer, use
   `optax.partition({"pixels": ..., "decoder": ...}, {"pixels": "pixels",
-  "decoder": "decoder"})`.
+  "decoder": "decoder"})` for `codes`.
   """
 
   def init(key, inputs):

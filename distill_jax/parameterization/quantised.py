@@ -5,20 +5,20 @@ The codes v of a group share a scale a and a minimum m, stored as float16:
     m = min, rounded down,   a = (max - m) / (2^b - 1)
     q = round((v - m) / a),   v' = m + a q
 
-A group of equal values stays exact where float16 has that value, and otherwise
-moves by less than 1e-5.
+A group of equal values stays exact if float16 has that value, and otherwise
+changes by less than 1e-5.
 
-Decoding takes v' in place of v, and the gradient passes straight through, as if
+Decoding uses v' in place of v, and the gradient passes straight through, as if
 v' were v (Bengio et al., "Estimating or Propagating Gradients Through
 Stochastic Neurons", 2013, arXiv 1308.3432). Optimisers update float codes;
-integers, scales and minima follow from these at every step. Finished distilled
-sets are quantised by patches in arXiv 2603.13346 (2026); QuADD, arXiv
-2603.02411 (2026), has a quantiser within distillation. Here levels are uniform:
-they are not clustered, learned or entropy-coded.
+integers, scales and minima are computed from these at every step. Finished
+distilled sets are quantised by patches in arXiv 2603.13346 (2026); QuADD, arXiv
+2603.02411 (2026), quantises while distilling. Here levels are uniform: they are
+not clustered, learned or entropy-coded.
 
 The product a q has at most 19 significant bits, so that m + a q is rounded only
-once, fused or not. Every program that reads the file therefore finds the same
-v', bit for bit, on which the set was trained.
+once, whether fused or not. Every program that reads the file therefore gets
+exactly the v' on which the set was trained, bit for bit.
 """
 
 import math
@@ -81,12 +81,12 @@ class Quantiser(NamedTuple):
     return (shape[0], *[1] * (len(shape) - 1))
 
   def num_bytes(self, shape: tuple[int, ...]) -> int:
-    """Of an array of floats as it is stored, without its shape."""
+    """Number of bytes of a stored array of floats, without its shape."""
     groups = math.prod(self.groups(shape))
     return -(-math.prod(shape) * self.bits // 8) + 4 * groups
 
   def integers(self, values: Array) -> tuple[Array, Array, Array]:
-    """What is stored of an array of floats.
+    """Returns what is stored of an array of floats.
 
     Args:
       values: any shape, within the range of float16.
@@ -107,14 +107,14 @@ class Quantiser(NamedTuple):
 
   def floats(
       self, q: Array, scale: Array, minimum: Array, dtype=jnp.float32) -> Array:
-    """v' = m + a q, of what `integers` gives."""
+    """v' = m + a q, from the result of `integers`."""
     step, least = (
         self._spread(part, q.shape).astype(jnp.promote_types(dtype, "float32"))
         for part in (scale, minimum))
     return (least + step * q.astype(step.dtype)).astype(dtype)
 
   def rounded(self, values: Array) -> Array:
-    """v' of floats v, with the gradient of v; whole numbers stay as they are.
+    """v' of floats v, with the gradient of v; integers stay unchanged.
     """
     if not jnp.issubdtype(values.dtype, jnp.floating):
       return values
@@ -130,14 +130,14 @@ class Quantiser(NamedTuple):
     return self.group == "patch" and len(shape) == 4
 
   def _reduced(self, values, reduce):
-    """One value of each group, [*groups]."""
+    """Reduces each group to one value, [*groups]."""
     groups, size = self.groups(values.shape), self.patch
     if not self._in_patches(values.shape):
       axes = tuple(i for i, n in enumerate(groups) if n == 1)
       return reduce(values, axes, keepdims=True).reshape(groups)
     _, tall, wide, _ = groups
     rows, height, width, channels = values.shape
-    # The last row and column again: no other extremes within their patches.
+    # Repeats the last row and column, which adds no new extremes to a patch.
     padding = ((0, 0), (0, size * tall - height), (0, size * wide - width),
                (0, 0))
     patches = jnp.pad(values, padding,
@@ -145,7 +145,7 @@ class Quantiser(NamedTuple):
     return reduce(patches, (2, 4, 5)).reshape(groups)
 
   def _spread(self, groups, shape):
-    """The value of its group for each entry of an array, up to broadcasting."""
+    """Expands the value of each group to its entries, up to broadcasting."""
     if not self._in_patches(shape):
       return groups
     groups = jnp.repeat(groups, self.patch, 1)[:, :shape[1]]
@@ -153,7 +153,7 @@ class Quantiser(NamedTuple):
 
 
 def _rounded_down(values):
-  """To float16, so that levels upwards from it reach all values."""
+  """Rounds down to float16, so that the levels above reach all values."""
   half = values.astype(jnp.float16)
   below = jnp.nextafter(half, jnp.float16(-jnp.inf))
   return jnp.where(half.astype(values.dtype) > values, below, half)
@@ -165,20 +165,20 @@ def quantised(
     bits: int = 8,
     group: str = "patch",
     patch: int = PATCH) -> Parameterization:
-  """Codes of another parameterization, which decodes their quantised values.
+  """Stores the codes of another parameterization in few bits.
 
-  Every array of floats among its codes is quantised, its decoder too. While the
-  set is learned, codes are floats. The artifact keeps integers and scales in
-  their place; if the inner parameterization has no specification, it keeps the
-  floats.
+  Every array of floats among its codes is quantised, including its decoder.
+  While the set is learned, codes are floats. The artifact stores integers and
+  scales in their place; if the inner parameterization has no specification, it
+  stores the floats.
 
   Args:
-    inner: what is quantised: a parameterization, or its name or specification;
+    inner: the parameterization that is quantised, or its name or specification;
       `pixels` by default.
-    bits: of each value, 8, 4 or 2.
+    bits: bits per value, 8, 4 or 2.
     group: which values share a scale and a minimum: "patch", "image", "channel"
       or "tensor"; see `Quantiser`.
-    patch: pixels along a side of a patch, 1..256.
+    patch: side of a patch in pixels, 1..256.
 
   Raises:
     ConfigError: a setting is unknown or out of range, or `inner` is quantised.
@@ -201,7 +201,7 @@ def quantised(
 
   return inner._replace(
       decode=decode,
-      # Only rows with scales of their own can be parted.
+      # Rows can be separated only if they have scales of their own.
       separates_classes=inner.separates_classes and group in ("patch", "image"),
       spec=specification.frozen(dict(name="quantised", **settings))
       if inner.spec else ())

@@ -1,4 +1,4 @@
-"""How many bytes a set takes that does not exist yet."""
+"""The bytes of a set that does not exist yet."""
 
 from collections.abc import Mapping
 
@@ -18,9 +18,9 @@ def stored_bytes(
   """Bytes of codes and labels of a set, as `storage_bytes` will count them.
 
   Args:
-    spec: of the parameterization.
-    num_rows: label rows of the whole set, each with float32 labels.
-    shape: of one sample.
+    spec: specification of the parameterization.
+    num_rows: number of label rows of the whole set, with float32 labels.
+    shape: shape of one sample.
     num_classes: K.
   """
   stored = from_spec(spec)
@@ -45,16 +45,17 @@ def stored_bytes(
 def rows_within(
     spec: Mapping, per_class_bytes: int, *, shape: tuple[int, ...],
     num_classes: int) -> int:
-  """The most label rows of each class that fit into some bytes.
+  """The largest number of label rows per class that fits into some bytes.
 
   Args:
-    spec: of the parameterization.
-    per_class_bytes: of codes and labels, divided by the number of classes.
-    shape: of one sample.
+    spec: specification of the parameterization.
+    per_class_bytes: bytes of codes and labels, divided by the number of
+      classes.
+    shape: shape of one sample.
     num_classes: K.
 
   Raises:
-    ConfigError: not one fits.
+    ConfigError: not even one row fits.
   """
 
   def fit(per_class):
@@ -78,7 +79,7 @@ def rows_within(
 
 
 def _quantiser(spec: Mapping) -> Quantiser | None:
-  """That of a quantised parameterization."""
+  """The quantiser of a quantised parameterization."""
   if spec.get("name") != "quantised":
     return None
   given = {name: spec[name] for name in Quantiser._fields if name in spec}

@@ -1,4 +1,4 @@
-"""Methods and evaluations in files: what is kept, found again and reported."""
+"""Distillation and evaluation in folders: saved, resumed and reported."""
 
 from distill_jax.runs.assess import Settings, evaluate
 from distill_jax.runs.driver import Interrupted

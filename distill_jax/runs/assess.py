@@ -1,4 +1,4 @@
-"""How good a distilled set is: students trained on it, and on real data."""
+"""Assesses a distilled set: trains students on it, and on real data."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -48,20 +48,21 @@ from distill_jax.views import views_of
 
 
 class Settings(NamedTuple):
-  """How much is measured.
+  """What is measured, and how often.
 
   Attributes:
-    num_networks: trained on the set, of each kind.
-    baselines: "all", or names with commas between them.
-    num_sets: of each baseline.
-    networks_per_set: trained on each of these. Where it or `num_sets` is 0, a
-      baseline trains as many networks in all as the set.
+    num_networks: number of networks trained on the set, of each kind.
+    baselines: "all", or names separated by commas.
+    num_sets: number of sets per baseline.
+    networks_per_set: number of networks trained on each of these sets. If this
+      or `num_sets` is 0, a baseline trains as many networks in total as the
+      distilled set.
     full_data: whether to train on all data too.
-    columns: "attacks", "calibration", both with a comma, or "": what else is
-      measured of the networks trained on the set.
-    eps: of attacks, how far a value is moved: pixels in [0, 1], or units of
-      model space for data that are no images.
-    num_attacked: test samples that are attacked; 0 for all.
+    columns: what else is measured of the networks trained on the set:
+      "attacks", "calibration", both separated by a comma, or "".
+    eps: largest perturbation of an attack, in units of pixels in [0, 1], or of
+      model space for data that are not images.
+    num_attacked: number of test samples that are attacked; 0 for all.
   """
 
   num_networks: int = 5
@@ -74,11 +75,11 @@ class Settings(NamedTuple):
   num_attacked: int = NUM_ATTACKED
 
   def sized(self, *, chance: bool) -> "Settings":
-    """The settings with a number in place of each 0 of baselines.
+    """Replaces each 0 in the sizes of the baselines by a number.
 
     Args:
-      chance: whether networks differ by chance; without it only draws of the
-        samples do, and at least three are made.
+      chance: whether networks differ by chance. If not, only the draws of
+        samples differ, and at least three are made.
     """
     sets, each = self.num_sets, self.networks_per_set
     total = self.num_networks
@@ -92,7 +93,7 @@ class Settings(NamedTuple):
 
   @classmethod
   def of(cls, fields: Mapping[str, Any]) -> "Settings":
-    """The settings with some fields changed.
+    """Returns the settings with some fields changed.
 
     Raises:
       ConfigError: an unknown field.
@@ -118,38 +119,43 @@ def evaluate(
     eps: float = EPS,
     num_attacked: int = NUM_ATTACKED,
     cache: str | Path | None = None) -> Evaluation:
-  """Trains fresh networks on a distilled set, and on real data beside it.
+  """Trains fresh networks on a distilled set, and on real data for comparison.
 
   Args:
     artifact: the set.
     source: real data with a test part, in the set's preprocessing.
-    key: of the evaluation; `jax.random.key(0)` by default.
+    key: key of the evaluation; `jax.random.key(0)` by default.
     network: a `Network`, a name, a specification `{"name": ..., settings}`, or
-      several of them; by default the one that the set was made for, or else
-      one for the shape of the data (`models.default`).
+      several of these. By default the network that the set was made for, or
+      else one that suits the shape of the data (`models.default`).
     recipe: how networks are trained on the set, by name or specification; by
-      default as the artifact says.
-    num_networks: trained on the set, of each kind.
-    baselines: "all", names of `evaluation.baselines` with commas, or ""; of a
-      quantised set also real samples that are quantised in the same way, and
-      of one with labels of views real samples that its teacher labels.
-    num_sets: of each baseline.
-    networks_per_set: trained on each of these. Where it or `num_sets` is 0, a
-      baseline trains as many networks in all as the set.
+      default the recipe of the artifact.
+    num_networks: number of networks trained on the set, of each kind.
+    baselines: "all", names of `evaluation.baselines` separated by commas, or
+      "". A quantised set is also compared with real samples quantised in the
+      same way, and a set with labels of views with real samples labelled by its
+      teacher.
+    num_sets: number of sets per baseline.
+    networks_per_set: number of networks trained on each of these sets. If this
+      or `num_sets` is 0, a baseline trains as many networks in total as the
+      distilled set.
     full_data: whether to train each network on all data too.
-    columns: "attacks", "calibration", both with a comma, or "": what else is
-      measured, of the first network.
-    eps: of attacks, how far a value is moved: pixels in [0, 1], or units of
-      model space for data that are no images.
-    num_attacked: test samples that are attacked; 0 for all.
-    cache: a JSON file of what was measured on real data before, which is added
-      to; by default everything is measured.
+    columns: what else is measured of the first network: "attacks",
+      "calibration", both separated by a comma, or "".
+    eps: largest perturbation of an attack, in units of pixels in [0, 1], or of
+      model space for data that are not images.
+    num_attacked: number of test samples that are attacked; 0 for all.
+    cache: a JSON file with results on real data from earlier calls; new results
+      are added to it. By default everything is measured.
 
   Returns:
     The report, a dict that prints as a table.
 
   Raises:
-    ValueError: no test part, other classes or shapes, an unknown name.
+    ValueError: there is no test part, classes or shapes differ, or a name is
+      unknown.
+
+  `dd.pages.write_evaluation(report, artifact, "report.html")` makes it a page.
 
   Example:
     print(dd.evaluate(made, source))
@@ -163,7 +169,7 @@ def evaluate(
           columns, eps, num_attacked),
       network=network,
       recipe=recipe,
-      cache=cache and Path(cache))
+      cache=Path(cache) if cache else None)
 
 
 def assess(
@@ -179,21 +185,21 @@ def assess(
     reading: Mapping[str, Any] | None = None,
     seconds: float | None = None,
     command: str = "") -> Evaluation:
-  """The report of a distilled set on real data; see `evaluate`.
+  """Makes the report of a distilled set on real data; see `evaluate`.
 
   Args:
-    key: network i is the same for every set.
+    key: key of the evaluation; network i is the same for every set.
     artifact: the set.
     source: real data.
-    settings: how much is measured.
+    settings: what is measured.
     network: see `evaluate`.
     recipe: see `evaluate`.
     cache: see `evaluate`.
     spec: SPEC of the data, for the report.
     reading: `data_dir`, `validation_fraction` and `seed` with which `spec` was
-      read; then `full_data` includes a linear classifier of its texts.
-    seconds: that distilling took; None where unknown.
-    command: that started it.
+      read. If given, `full_data` includes a linear classifier of texts.
+    seconds: duration of the distillation; None if unknown.
+    command: command that started the run.
   """
   check_key(key)
   source = _matched(artifact, source)
@@ -215,7 +221,7 @@ def assess(
   began = time.perf_counter()
   with working("evaluating"):
     measured = _Measuring(key, artifact, source, settings, cache).of(chosen)
-    if settings.full_data and reading is not None:
+    if settings.full_data and reading is not None and spec is not None:
       found = real_data.linear(spec, source, cache, **reading)
       measured = measured._replace(references={TFIDF: found} if found else {})
   return report_dict(
@@ -237,17 +243,17 @@ def check_evaluation(
     quantised: bool = False,
     encoded: bool = False,
     relabelled: bool = False) -> None:
-  """Refuses early what the evaluation of these networks cannot do.
+  """Refuses an impossible evaluation before any time is spent.
 
   Args:
-    settings: how much is measured.
-    *specs: of networks or kernels, the first of them with the baselines.
-    quantised: whether the set is.
-    encoded: whether it is stored by a parameterization that keeps inputs.
-    relabelled: whether it has labels of views, and their teacher.
+    settings: what is measured.
+    *specs: specifications of networks or kernels; baselines use the first one.
+    quantised: whether the set is quantised.
+    encoded: whether the set's parameterization keeps inputs.
+    relabelled: whether the set has labels of views and their teacher.
 
   Raises:
-    ConfigError: an unknown baseline; kernels alone, trained on all data.
+    ConfigError: an unknown baseline, or training on all data with kernels only.
   """
   sizes = dict(num_networks=1, num_sets=0, networks_per_set=0)
   for name, least in sizes.items():
@@ -275,7 +281,7 @@ def check_evaluation(
 
 
 def hardened(artifact: Artifact) -> Artifact:
-  """The artifact with the one-hot row of the class in place of each label."""
+  """The artifact with each label replaced by the one-hot row of its class."""
   centred = artifact.label_space == "centred"
   artifact = artifact.without_views()
   labels = hard_labels(artifact.training_set, centred=centred).samples.labels
@@ -284,7 +290,7 @@ def hardened(artifact: Artifact) -> Artifact:
 
 
 class _Measuring(NamedTuple):
-  """Everything that measuring needs; see `assess`."""
+  """Everything that the measurements need; see `assess`."""
 
   key: Array
   artifact: Artifact
@@ -293,10 +299,10 @@ class _Measuring(NamedTuple):
   cache: Path | None
 
   def of(self, chosen: tuple[Student, ...]) -> Measurements:
-    """Of the first student, and of all where they are several."""
+    """Measures the first student; with several students, all of them."""
     first = chosen[0]
     trained = [student for student in chosen if student.trained]
-    for student in trained:  # refuses the wrong size
+    for student in trained:  # raises if a network has a wrong input size
       jax.eval_shape(student.model.init, self.key, self.artifact.inputs[:1])
     say(
         f"evaluating on {self.source.test.num_samples:,} test samples, at most "
@@ -329,7 +335,7 @@ class _Measuring(NamedTuple):
         columns=self.columns(first))
 
   def columns(self, student: Student) -> dict[str, Any]:
-    """Those of the settings, of the networks that `report` trains."""
+    """The further columns, for the networks that `report` trains."""
     names = _column_names(self.settings.columns)
     if not names:
       return {}
@@ -349,7 +355,7 @@ class _Measuring(NamedTuple):
       student: Student,
       artifact: Artifact,
       title: str = "the distilled set") -> Report:
-    """Of students trained on a set."""
+    """Trains students on a set and tests them."""
     total = self.settings.num_networks
     found = evaluate_set(
         self.key,
@@ -366,7 +372,7 @@ class _Measuring(NamedTuple):
     return found
 
   def baselines(self, student: Student) -> dict[str, Baseline]:
-    """Those of the settings."""
+    """The baselines that the settings name."""
     quantiser = self.artifact.quantiser
     encoding = encoding_of(self.artifact)
     relabelling = relabelling_of(self.artifact, student.model)
@@ -398,7 +404,7 @@ class _Measuring(NamedTuple):
         relabelling=relabelling)
 
   def transfers(self, chosen, reports, baselines, full) -> dict[str, Transfer]:
-    """Each student on the set, and on random real data."""
+    """Each student on the set, compared with random real data."""
     say(f"random real data on {', '.join(reports)}")
     own = {chosen[0].name: baselines.get("random_real")}
     return {
@@ -410,7 +416,7 @@ class _Measuring(NamedTuple):
     }
 
   def random_real(self, student: Student) -> Baseline:
-    """As many sets and networks as of the first student's baselines."""
+    """Random real data, with sets and networks as for the first student."""
     return real_data.baselines(
         self.key,
         self.artifact,
@@ -423,7 +429,7 @@ class _Measuring(NamedTuple):
         num_samples=self.artifact.num_rows)["random_real"]
 
   def cost(self, student: Student):
-    """Of training the student on the set; None for a kernel."""
+    """The cost of training the student on the set; None for a kernel."""
     if not student.trained:
       return None
     say(f"timing the training of one {student.name} on the set")
@@ -435,7 +441,7 @@ class _Measuring(NamedTuple):
 
 
 def _baseline_names(text: str, **kind: bool) -> tuple[str, ...]:
-  """What "all" or names with commas between them stand for; see `possible`."""
+  """The names that "all", or a text with commas, stands for; see `possible`."""
   known = possible(**kind)
   names = some_of(("all", *known), "baselines", text)
   return known if "all" in names else names
@@ -448,17 +454,18 @@ def _column_names(text: str) -> tuple[str, ...]:
 def _with_recipe(
     artifact: Artifact, recipe: Recipe | Mapping[str, Any] | str,
     source) -> Artifact:
-  """The set under another recipe.
+  """The set with another recipe.
 
   Raises:
-    ConfigError: other views than those that the set has labels of.
+    ConfigError: the recipe draws other views than those that the set has labels
+      of.
   """
   spec = _spec(recipe, source)
   if not artifact.views:
     return artifact._replace(recipe=spec)
-  if spec["name"] != artifact.recipe["name"]:  # it knows no views
+  if spec["name"] != artifact.recipe["name"]:  # this recipe uses no views
     return artifact.without_views()._replace(recipe=spec)
-  if not isinstance(recipe, Recipe):  # what is not named stays as it is
+  if not isinstance(recipe, Recipe):  # settings not given keep their values
     given = {} if isinstance(recipe, str) else recipe
     spec = from_spec({**artifact.recipe, **given}).spec
   own = views_of(artifact.recipe)
@@ -467,7 +474,7 @@ def _with_recipe(
         f"`recipe` must draw the views that the set has labels of, "
         f"{own._asdict()}; got {views_of(spec)._asdict()}. Take another recipe "
         "to train on its classes alone.")
-  # The views that are there, however many epochs there are.
+  # The existing views, however many epochs there are.
   return artifact._replace(
       recipe={
           **spec, "num_views": len(artifact.views["labels"])
@@ -476,7 +483,7 @@ def _with_recipe(
 
 def _spec(recipe: Recipe | Mapping[str, Any] | str,
           source) -> Mapping[str, Any]:
-  """A recipe's settings; without augmentation for data that are no images."""
+  """A recipe's settings; no augmentation for data that are not images."""
   if isinstance(recipe, Recipe):
     return recipe.spec
   spec = {"name": recipe} if isinstance(recipe, str) else recipe
@@ -486,11 +493,11 @@ def _spec(recipe: Recipe | Mapping[str, Any] | str,
 
 
 def _matched(artifact: Artifact, source):
-  """The data that a set is evaluated on, in the order of its classes.
+  """The data that a set is evaluated on, with classes in the set's order.
 
   Raises:
-    ConfigError: other types, or no test part.
-    DataError: other classes.
+    ConfigError: wrong types, or no test part.
+    DataError: the classes differ.
   """
   if not isinstance(artifact, Artifact):
     raise ConfigError(
@@ -502,7 +509,7 @@ def _matched(artifact: Artifact, source):
         f"`source` must have a test part to evaluate on; {source.name} has "
         "none. Give it one (`x_test` and `y_test`, or a folder test).")
   ours, theirs = artifact.inputs.shape[1:], source.example.shape[1:]
-  if len(ours) != 2 and ours != theirs:  # sentences have lengths of their own
+  if len(ours) != 2 and ours != theirs:  # sentences may differ in length
     raise ConfigError(
         f"`source` must have samples shaped like those of the set, {ours}; got "
         f"{theirs}.")

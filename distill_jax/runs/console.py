@@ -1,4 +1,4 @@
-"""Lines for people, and a sign of life while there are none."""
+"""Prints lines of progress, and signs of life during long computations."""
 
 import contextlib
 import sys
@@ -7,19 +7,19 @@ import time
 
 from distill_jax.processes import is_first
 
-_SILENCE = 15.0  # seconds without a line, at most
-_EVERY = 10.0  # seconds between two lines of one countdown, at least
+_SILENCE = 15.0  # longest time without a line, in seconds
+_EVERY = 10.0  # shortest time between two lines of one countdown, in seconds
 
 
 class _Spoken:
-  """When the last line was written, and what goes on since."""
+  """The time of the last line, and what has been running since."""
 
   last = 0.0
   doing: list[str] = []
 
 
 def say(text: str) -> None:
-  """One line, above a progress bar where one may be showing."""
+  """Prints one line, above a progress bar if one is shown."""
   _Spoken.last = time.monotonic()
   if not is_first():
     return
@@ -31,13 +31,13 @@ def say(text: str) -> None:
 
 @contextlib.contextmanager
 def working(what: str):
-  """While nothing else is said, says every 15 seconds what still goes on.
+  """A context that says every 15 silent seconds what is still running.
 
   Compilation and training are single calls into XLA, which cannot report.
 
   Args:
-    what: goes on, such as "evaluating". Inside of another `working` it is
-      named in its place.
+    what: what is running, such as "evaluating". Within another `working`, the
+      inner text is shown.
   """
   _Spoken.doing.append(what)
   ended = threading.Event()
@@ -60,22 +60,24 @@ def _keep_saying(ended: threading.Event) -> None:
 
 
 class Countdown:
-  """Says what is done of something and how long the rest may take.
+  """Says how much is done, and how long the rest may take.
 
-  At most every ten seconds, and nothing of what takes less.
+  It prints at most every ten seconds, and nothing for shorter work.
   """
 
   def __init__(self, what: str, total: int):
-    """Args:
-      what: is counted, such as "networks".
-      total: how many there will be.
+    """Starts counting.
+
+    Args:
+      what: what is counted, such as "networks".
+      total: number of all items.
     """
     self._what, self._total = what, total
     self._said = time.monotonic()
     self._first: tuple[int, float] | None = None
 
   def __call__(self, done: int) -> None:
-    """Takes note that `done` are finished, compilation within the first."""
+    """Records that `done` items are finished; the first one compiles too."""
     now = time.monotonic()
     if self._first is None:
       self._first = done, now
@@ -90,7 +92,7 @@ class Countdown:
 
 
 def duration(seconds: float) -> str:
-  """Hours, minutes and seconds, as 0:01:30."""
+  """Formats seconds as hours, minutes and seconds, such as 0:01:30."""
   minutes, seconds = divmod(round(seconds), 60)
   hours, minutes = divmod(minutes, 60)
   return f"{hours}:{minutes:02}:{seconds:02}"

@@ -1,4 +1,4 @@
-"""A plan carried out in a folder: log, checkpoints, signals, time left."""
+"""Carries out a plan in a folder: log, checkpoints, signals, time limit."""
 
 import contextlib
 import signal
@@ -24,10 +24,10 @@ from distill_jax.runs.files import MetricsLog
 
 
 class Interrupted(Exception):
-  """The process was asked to stop, and what it had is saved.
+  """Raised when the process was asked to stop, after a checkpoint was saved.
 
   Attributes:
-    signal: its number.
+    signal: number of the signal.
   """
 
   def __init__(self, message: str, signal: int = signal.SIGINT):
@@ -36,16 +36,17 @@ class Interrupted(Exception):
 
 
 class Watched(NamedTuple):
-  """What is done beside the steps.
+  """What is logged and saved while outer steps are taken.
 
   Attributes:
     log_every: outer steps between two lines of the log; by default a tenth of
       all, at most 100.
-    checkpoint_every: a multiple of it; the same by default.
-    deadline: time of `time.monotonic` by which the steps should have ended;
-      None for never.
-    profile: a trace is taken of whole chunks, until it has so many outer steps;
-      compilation is left out.
+    checkpoint_every: outer steps between two checkpoints, a multiple of
+      `log_every`; by default the same.
+    deadline: time of `time.monotonic` before which the steps should end; None
+      for no limit.
+    profile: number of outer steps to trace. Whole chunks are traced until this
+      number is reached; compilation is left out.
     metrics: names of `sinks.NAMES`.
   """
 
@@ -57,18 +58,18 @@ class Watched(NamedTuple):
 
 
 def train(plan: Plan, folder: Path, watched: Watched | None = None) -> Outcome:
-  """Carries out a plan, from the last checkpoint if there is one.
+  """Carries out a plan, starting from the last checkpoint if there is one.
 
   Args:
-    plan: what to do.
-    folder: exists; holds `metrics.jsonl`, `checkpoints/` and, for methods made
-      of several plans, the same of each below `parts/`.
-    watched: what is done beside; by default logging and saving alone.
+    plan: the plan.
+    folder: an existing folder. It holds `metrics.jsonl` and `checkpoints/`, and
+      the same below `parts/` for each part of a method that has several plans.
+    watched: what is logged and saved; by default the log and checkpoints only.
 
   Raises:
     Interrupted: on SIGTERM or Ctrl-C, or shortly before the deadline, after a
-      checkpoint.
-    NonFinite: the loss or its gradient is not finite, or beyond the method's
+      checkpoint was saved.
+    NonFinite: the loss or its gradient is not finite, or exceeds the method's
       `spike`.
   """
   watch = FolderWatch(folder, watched or Watched())
@@ -79,7 +80,7 @@ def train(plan: Plan, folder: Path, watched: Watched | None = None) -> Outcome:
 
 
 class FolderWatch(Watch):
-  """Logs and saves the chunks of a plan, and stops when asked to."""
+  """Logs and saves the chunks of a plan, and stops when it is asked to."""
 
   def __init__(self, folder: Path, watched: Watched):
     self.log_every = watched.log_every
@@ -112,7 +113,7 @@ class FolderWatch(Watch):
         unit="step",
         disable=not (sys.stderr.isatty() and processes.is_first()),
         dynamic_ncols=True)
-    self._stop, self._latest = _Stop(), time.monotonic()  # takes the signals
+    self._stop, self._latest = _Stop(), time.monotonic()  # handles signals now
     return state, attempt, self._log.seconds
 
   def compiled(self, memory, shares: Mapping[str, int]) -> None:
@@ -174,19 +175,19 @@ class FolderWatch(Watch):
       self._stop.forget()
 
   def _save(self, step: int, state, extra: dict) -> None:
-    """Begins to write a checkpoint, once the one before is written."""
+    """Starts to write a checkpoint, after the previous one is written."""
     self._saved()
     self._saving = self._saver.submit(
         self._checkpoints.save, step, state, extra)
 
   def _saved(self) -> None:
-    """Waits for the checkpoint that is being written; raises what it raised."""
+    """Waits for the checkpoint that is being written; raises its errors."""
     saving, self._saving = self._saving, None
     if saving is not None:
       saving.result()
 
   def _is_late(self) -> int:
-    """Signal of a time that is over, if another chunk would not fit twice."""
+    """The signal to stop with if two more chunks would pass the deadline."""
     now = time.monotonic()
     took, self._latest = now - self._latest, now
     late = self._watched.deadline and now + 2 * took > self._watched.deadline
@@ -207,7 +208,7 @@ class FolderWatch(Watch):
 
 
 class _Stop:
-  """Remembers SIGTERM and SIGINT; SIGINT a second later stops at once."""
+  """Remembers SIGTERM and SIGINT; a second SIGINT stops at once."""
 
   def __init__(self):
     self.asked, self._before = 0, {}  # no signal yet
@@ -218,7 +219,7 @@ class _Stop:
       }
 
   def forget(self) -> None:
-    """Leaves signals to whoever had them before."""
+    """Restores the earlier signal handlers."""
     for name, handler in self._before.items():
       signal.signal(name, handler)
 
@@ -238,7 +239,7 @@ def _needed(analysis) -> int:
 
 
 def _used() -> int:
-  """Most bytes in use so far, of a device that tells; else 0."""
+  """Peak bytes in use so far, if the device reports them; else 0."""
   stats = jax.local_devices()[0].memory_stats() or {}
   return stats.get("peak_bytes_in_use", 0)
 
@@ -255,7 +256,7 @@ def _summary(step: int, seconds: float, info) -> dict:
 
 
 def _join_logs(folder: Path, parts: list[Path]) -> None:
-  """One log of all parts, their steps and seconds counted on."""
+  """Joins the logs of all parts; steps and seconds continue."""
   log, steps, seconds = MetricsLog(folder, 0), 0, 0.0
   for part in parts:
     lines = MetricsLog.read(part)

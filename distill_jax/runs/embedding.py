@@ -1,4 +1,4 @@
-"""Distilled sets among real data, by the features of a trained network."""
+"""Shows distilled sets among real data, in features of a trained network."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -17,11 +17,13 @@ from distill_jax.objectives import ncfm
 from distill_jax.runs.console import say
 from distill_jax.text.embedding import is_of_words
 
-_ROWS = 50  # samples that the network sees at once
+_ROWS = 50  # samples that the network processes at once
 
 
 class Embedding(NamedTuple):
-  """Attributes:
+  """A t-SNE figure of sets among real data, and distances.
+
+  Attributes:
     figure: real samples and each set in one plane, by t-SNE.
     document: JSON values: `distance_to_nearest` by set, `num_real`, `network`,
       `num_epochs`, `seed` and `device`.
@@ -38,24 +40,25 @@ def embed(
     num_real: int = 1_000,
     num_epochs: int = 2,
     seed: int = 0) -> Embedding:
-  """Draws sets among real test samples, and measures how near the sets are.
+  """Draws sets among real test samples, and measures how near they are.
 
-  Points are features of the first set's network after some epochs on the real
-  training data; of the usual network for their shape where that set has a
-  kernel or names none. The distance is that of a real sample to the nearest
-  distilled one of its class, on average over the real samples drawn.
+  Points are features of the first set's network after some epochs of training
+  on the real data. If that set has a kernel or names no network, the default
+  network for the shape of the data is used. The distance is that of a real
+  sample to the nearest distilled sample of its class, averaged over the drawn
+  real samples.
 
   Args:
-    sets: by name; of the same classes and shape. Samples of another
-      preprocessing are put through that of the first set.
+    sets: sets by name, of the same classes and shape. Samples with another
+      preprocessing are converted to that of the first set.
     source: real data with a test part, see `source_of`.
-    num_real: test samples drawn.
-    num_epochs: of the network.
-    seed: of the network, the samples and t-SNE.
+    num_real: number of test samples drawn.
+    num_epochs: number of epochs that the network is trained.
+    seed: seed of the network, the samples and t-SNE.
 
   Raises:
-    ConfigError: sets that differ in classes, shape or word vectors.
-    DataError: no test part, or other classes than the sets have.
+    ConfigError: the sets differ in classes, shape or word vectors.
+    DataError: there is no test part, or its classes are not those of the sets.
   """
   first = next(iter(sets.values()))
   for name, made in sets.items():
@@ -116,7 +119,7 @@ def _check_alike(name: str, made: Artifact, first: Artifact) -> None:
 
 
 def _placed(made: Artifact, first: Artifact):
-  """The samples of a set in the model space of the first one."""
+  """The samples of a set in the model space of the first set."""
   if preprocessing.alike(made.preprocessing, first.preprocessing):
     return made.inputs
   return first.preprocessing.apply(made.preprocessing.invert(made.inputs))
@@ -129,7 +132,7 @@ def _network(artifact: Artifact, source) -> dict[str, Any]:
 
 
 def _features(key, spec, source, num_epochs: int):
-  """The features of samples, by a network trained on the real data."""
+  """The features of samples, by a network that is trained on the real data."""
   network = models.from_spec(spec, source.num_classes)
   say(
       f"training {spec['name']} on {source.train.num_samples:,} "

@@ -1,4 +1,4 @@
-"""The files that runs leave: JSON documents and a log of steps."""
+"""The files of a run: JSON documents and a log of steps."""
 
 import json
 import shlex
@@ -9,21 +9,22 @@ from typing import Any
 
 from distill_jax import storage
 from distill_jax.errors import WorkdirError
+from distill_jax.records import log_lines, read_json
 from distill_jax.runs.console import say
 
 
 def update_json(file: Path, change: Callable[[Any], Any], empty) -> Any:
-  """Changes the content of a JSON file and returns it.
+  """Changes the content of a JSON file and returns the new content.
 
   Processes that share the file wait for each other.
 
   Args:
-    file: in a folder that exists; `empty` stands for one that does not exist.
-    change: from the old content to the new.
-    empty: content of no file.
+    file: path in an existing folder.
+    change: a function from the old content to the new.
+    empty: the old content if the file does not exist.
 
   Raises:
-    WorkdirError: the file holds no JSON, or cannot be written.
+    WorkdirError: the file does not hold JSON, or cannot be written.
   """
   try:
     with storage.turns(file):
@@ -36,26 +37,8 @@ def update_json(file: Path, change: Callable[[Any], Any], empty) -> Any:
   return content
 
 
-def read_json(file: Path, empty) -> Any:
-  """What a JSON file holds, `empty` where there is none.
-
-  Raises:
-    WorkdirError: the file holds no JSON, or another type than `empty`.
-  """
-  if not file.exists():
-    return empty
-  try:
-    content = json.loads(storage.regular(file).read_bytes())
-    if not isinstance(content, type(empty)):
-      raise ValueError(f"it is no {type(empty).__name__}")
-  except (OSError, RecursionError, ValueError) as error:
-    raise WorkdirError(
-        f"{file} must hold JSON; {error}. Delete it to measure anew.") from None
-  return content
-
-
 def write_json(file: Path, content) -> None:
-  """Writes atomically: the old file or the new one, never a part."""
+  """Writes atomically: the file is the old one or the new one, never a part."""
   storage.replace(file, _to_bytes(content))
 
 
@@ -64,15 +47,15 @@ def _to_bytes(content) -> bytes:
 
 
 class MetricsLog:
-  """`metrics.jsonl`: one JSON object a log step; a resumed run goes on in it.
+  """`metrics.jsonl`: one JSON object per log step; a resumed run appends.
 
-  Lines after `step` belong to work that was lost, and are dropped, as are
-  damaged ones, which are counted and said.
+  Lines after `step` belong to work that was lost, and are dropped. Damaged
+  lines are dropped too, and their number is printed.
   """
 
   def __init__(self, folder: Path, step: int):
     self._file = folder / "metrics.jsonl"
-    lines, damaged = _lines(self._file)
+    lines, damaged = log_lines(self._file)
     if damaged:
       say(
           f"{self._file}: {damaged} damaged "
@@ -87,40 +70,12 @@ class MetricsLog:
 
   @staticmethod
   def read(folder: Path) -> list[dict]:
-    return _lines(folder / "metrics.jsonl")[0]
-
-
-def _lines(file: Path) -> tuple[list[dict], int]:
-  """The sound lines of a log, and how many are damaged.
-
-  The last one, cut off when the run was killed, counts as neither.
-  """
-  if not file.exists():
-    return [], 0
-  try:
-    *whole, last = storage.regular(file).read_bytes().split(b"\n")
-  except OSError as error:
-    raise WorkdirError(
-        f"{file} must be a file that can be read; {error.strerror}. Choose "
-        "another folder.") from error
-  found = [*map(_line, whole)]
-  sound = [line for line in (*found, _line(last)) if line is not None]
-  return sound, found.count(None)
-
-
-def _line(text: bytes) -> dict | None:
-  """Of a log; None if it is damaged."""
-  try:
-    line = json.loads(text)
-  except (RecursionError, ValueError):
-    return None
-  sound = isinstance(line, dict) and {"step", "seconds", "loss"} <= line.keys()
-  numbers = sound and all(
-      type(v) is float or (type(v) is int and abs(v) < 2**63)
-      for v in line.values())
-  return line if numbers and type(line["step"]) is int else None
+    return log_lines(folder / "metrics.jsonl")[0]
 
 
 def command() -> str:
   """The command line, as one would type it."""
-  return shlex.join(["python", *sys.argv])
+  program, *arguments = sys.argv
+  if program.endswith(".py") or program.startswith("-"):
+    return shlex.join(["python", program, *arguments])
+  return shlex.join([Path(program).name, *arguments])

@@ -1,10 +1,11 @@
 """A JSON cache of accuracies on real data, shared by runs.
 
-Accuracies on all data and of the baselines do not depend on the set, so methods
-that are compared on one data set measure them once. A value is kept under
-everything that it depends on; accuracy on all data is that of the seed that
-came first. Without a file everything is measured; entries that were changed are
-measured again.
+Accuracies of baselines and of training on all data do not depend on the
+distilled set. Methods that are compared on one data set therefore measure them
+only once. Each value is stored under a name made of everything that it depends
+on; the accuracy on all data is that of the first seed that measured it. Without
+a cache file everything is measured. Entries that someone changed are measured
+again.
 """
 
 import json
@@ -54,21 +55,21 @@ def baselines(
     num_samples: int,
     relabelling: Relabelling | None = None,
     **sizes: Any) -> dict[str, Baseline]:
-  """`run_baselines` of an artifact; only those not in `cache` are measured.
+  """Runs `run_baselines` for an artifact; reads from `cache` what it holds.
 
-  Each is kept and reported as soon as it is measured. With a fixed
-  initialisation, which belongs to one set, none is kept.
+  Each result is saved and printed as soon as it is measured. With a fixed
+  initialisation, which belongs to one set, no result is saved.
 
   Args:
     key: see `run_baselines`.
     artifact: the set.
     source: real data.
-    student: what is trained or fitted.
-    cache: the file, or None.
-    names: of the baselines.
+    student: the student that is trained or fitted.
+    cache: the cache file, or None.
+    names: names of the baselines.
     num_samples: see `run_baselines`.
-    relabelling: of a set with labels of views and their teacher.
-    **sizes: what else `run_baselines` takes of the set, JSON values.
+    relabelling: how to label samples like those of a set with labels of views.
+    **sizes: further arguments of `run_baselines`, JSON values.
   """
   if not names:
     return {}
@@ -146,8 +147,10 @@ def full_data(
 
   if not student.spec:
     cache = None
-  found = once(cache, measure, **_setting(source, student), full_data=True)
-  return FullData(**found | dict(cost=Cost(**found["cost"])))
+  found: dict[str, Any] = once(
+      cache, measure, **_setting(source, student), full_data=True)
+  cost: Any = Cost(**found["cost"])
+  return FullData(**found | dict(cost=cost))
 
 
 def linear(spec: str,
@@ -161,9 +164,9 @@ def linear(spec: str,
   Args:
     spec: SPEC of the data.
     source: the data.
-    cache: the file, or None.
+    cache: the cache file, or None.
     data_dir: a folder of data sets, or None.
-    **settings: of `tfidf_linear`: validation_fraction, seed.
+    **settings: `validation_fraction` and `seed` of `tfidf_linear`.
   """
   texts = data.texts(spec, data_dir=data_dir)
   if texts is None or "x_test" not in texts:
@@ -179,12 +182,12 @@ def linear(spec: str,
 
 
 def once(cache: Path | None, measure, **fields) -> dict[str, Any]:
-  """What the file holds of these fields, or else what is measured.
+  """Returns what the cache holds for these fields, or measures it.
 
   Args:
-    cache: the file, or None.
+    cache: the cache file, or None.
     measure: `() -> JSON values`.
-    **fields: JSON values, all that the result depends on.
+    **fields: JSON values of everything that the result depends on.
   """
   name = _name(fields)
   if cache is None:
@@ -217,7 +220,7 @@ def _name(fields: Mapping[str, Any]) -> str:
 
 
 def _read(cache: Path, names: Collection[str]) -> dict[str, Any]:
-  """What the file holds of these names, as it was measured."""
+  """The cached results of these names, if nobody changed them."""
   cache.parent.mkdir(parents=True, exist_ok=True)
   kept = read_json(cache, {})
   there = {name: kept[name] for name in names if name in kept}
@@ -233,13 +236,13 @@ def _add(cache: Path, name: str, found: dict[str, Any]) -> dict[str, Any]:
   entry = dict(found=found, sha256=checksum({}, {name: found}))
   try:
     update_json(cache, lambda before: before | {name: entry}, {})
-  except WorkdirError as error:  # what took minutes to measure is reported
+  except WorkdirError as error:  # the result took minutes, so it is reported
     say(f"  this result is not kept: {error}")
   return found
 
 
 def _is_sound(name: str, entry) -> bool:
-  """Whether nobody changed an entry, or its name."""
+  """Whether an entry and its name are unchanged."""
   try:
     return entry["sha256"] == checksum({}, {name: entry["found"]})
   except (KeyError, RecursionError, TypeError, ValueError):

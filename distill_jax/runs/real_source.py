@@ -1,4 +1,4 @@
-"""The real data of a distilled set, in its classes and preprocessing."""
+"""Reads real data with the classes and preprocessing of a distilled set."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def source_of(
     artifact: the set.
     spec: SPEC of the data.
     data_dir: a folder of data sets, or None.
-    validation_fraction: of train, held out for choices.
+    validation_fraction: fraction of train, held out for choosing settings.
 
   Returns:
     A `data.Source`.
@@ -56,7 +56,7 @@ def source_of(
 
 
 def _text(artifact: Artifact) -> dict[str, Any]:
-  """What `from_texts` is given so that real texts fit a set."""
+  """Arguments of `from_texts` that make real texts fit a set."""
   if not is_of_words(artifact.preprocessing):
     return {}
   facts = artifact.provenance.get("facts", {})

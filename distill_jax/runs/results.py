@@ -1,23 +1,19 @@
-"""What a finished run leaves beside its set: report, words and figures."""
+"""What a finished run leaves beside its set: report, words, figures, page."""
 
 from pathlib import Path
 
-import numpy as np
-
-from distill_jax import figures, storage
-from distill_jax.artifact import Artifact, inverted
+from distill_jax import figures, pages, processes, storage
+from distill_jax.artifact import Artifact
 from distill_jax.errors import plain
 from distill_jax.evaluation.report import Evaluation
 from distill_jax.figures.captions import classes_of_rows
-from distill_jax.preprocessing import Standardise
 from distill_jax.runs.files import MetricsLog, write_json
-from distill_jax.text.embedding import AveragedVectors
-from distill_jax.text.words import is_text, sentences, snapped
+from distill_jax.text.words import is_text, sentences
 from distill_jax.types import Array
 
 FILES = (
-    "distilled.safetensors", "report.json", "metrics.jsonl", "words.txt",
-    "figures")
+    "distilled.safetensors", "report.json", "report.html", "metrics.jsonl",
+    "words.txt", "figures")
 
 
 def write_results(
@@ -27,7 +23,7 @@ def write_results(
     *,
     start: Array | None = None,
     draw: bool = True) -> None:
-  """Writes the report, the words of texts and figures; prints the report.
+  """Writes report, words of texts, figures and page; prints the report.
 
   Args:
     folder: of the run.
@@ -43,103 +39,20 @@ def write_results(
   if draw:
     where = folder / "figures"
     where.mkdir(exist_ok=True)
-    for name, figure in _figures(folder, artifact, report, start, words):
+    log = MetricsLog.read(folder)
+    for name, figure in pages.figures_of(artifact, report, log, start):
       figures.save(figure, where / f"{name}.png")
+  if processes.is_first():
+    pages.write_report(folder, draw=draw)
   print(report)
   made = ", ".join(name for name in FILES if (folder / name).exists())
   print(f"\nin {folder}: {made}")
 
 
 def _write_words(file: Path, artifact: Artifact, words) -> None:
-  """The class and the nearest words of every sentence, a line each."""
+  """Writes the class and the nearest words of every sentence, one per line."""
   classes = classes_of_rows(artifact.labels, artifact.label_space)
   storage.replace(
       file, "".join(
           f"{plain(artifact.class_names[c])}\t{' '.join(line)}\n"
           for c, line in zip(classes, words, strict=True)).encode())
-
-
-def _figures(folder: Path, artifact: Artifact, report, start, words):
-  """Pairs of name and figure: curves, baselines, samples."""
-  title = figures.set_title(artifact)
-  log = MetricsLog.read(folder)
-  if log:
-    yield "curves", figures.curves(
-        log, loss=figures.loss_name(artifact), title=title)
-  if report["baselines"]:
-    yield "baselines", figures.accuracy_bars(
-        report, title=f"{title}, and baselines")
-  labels, names = artifact.labels, artifact.class_names
-  common = dict(title=title, label_space=artifact.label_space)
-  if artifact.modality == "image" and artifact.inputs.shape[3] in (1, 3):
-    yield "samples", figures.sample_grid(
-        inverted(artifact),
-        labels,
-        names,
-        start=_inverted_start(artifact, start),
-        order=artifact.order,
-        limits=_limits(artifact),
-        **common)
-  if artifact.modality == "features":
-    yield "samples", figures.feature_table(
-        _original(artifact),
-        labels,
-        names,
-        columns=_columns(artifact),
-        standardised=artifact.inputs if _is_standardised(artifact) else None,
-        order=artifact.order,
-        **common)
-  if artifact.modality == "series":
-    yield "samples", figures.series_lines(
-        inverted(artifact),
-        labels,
-        names,
-        start=_inverted_start(artifact, start),
-        order=artifact.order,
-        **common)
-  if words is not None:
-    of_words = np.array_equal(snapped(artifact).inputs, artifact.inputs)
-    yield "samples", figures.decoded_sentences(
-        words, labels, names, order=artifact.order, of_words=of_words, **common)
-    yield "heat_maps", figures.heat_maps(
-        artifact.inputs, labels, names, **common)
-
-
-def _inverted_start(artifact: Artifact, start: Array | None):
-  """What the samples started from, in the units of the data."""
-  return None if start is None else artifact.preprocessing.invert(start)
-
-
-def _is_standardised(artifact: Artifact) -> bool:
-  """Whether inputs are in standard deviations from the mean, entry by entry."""
-  return isinstance(artifact.preprocessing, Standardise | AveragedVectors)
-
-
-def _limits(artifact: Artifact) -> tuple[float, float]:
-  """Black and white of the real images, as far as the set knows them.
-
-  Data in [0, 1] have a mean in it and a deviation of at most 1/2. Of others,
-  95 % of a normal distribution lie within two deviations from the mean.
-  """
-  record = artifact.preprocessing
-  if artifact.raw_dtype == "uint8" or not isinstance(record, Standardise):
-    return 0.0, 1.0
-  mean, std = np.asarray(record.mean), np.asarray(record.std)
-  if (mean >= 0).all() and (mean <= 1).all() and (std <= 0.5).all():
-    return 0.0, 1.0
-  return float((mean - 2 * std).min()), float((mean + 2 * std).max())
-
-
-def _original(artifact: Artifact) -> np.ndarray:
-  """Features [M, D] in the units of the data; of texts, averaged vectors."""
-  record = artifact.preprocessing
-  if isinstance(record, AveragedVectors):
-    return np.asarray(artifact.inputs * record.std + record.mean)
-  return inverted(artifact)
-
-
-def _columns(artifact: Artifact) -> list[str] | None:
-  """Names of features, where the data had some."""
-  names = artifact.provenance.get("facts", {}).get("columns")
-  fits = isinstance(names, list) and len(names) == artifact.inputs.shape[1]
-  return names if fits else None

@@ -1,4 +1,4 @@
-"""A method on a data set in a folder: resumable, logged, assessed."""
+"""A run: a method on a data set in a folder, resumable, logged, assessed."""
 
 import contextlib
 import importlib.util
@@ -47,7 +47,7 @@ class Run:
       report = run.go()          # again after an interruption: goes on
 
   The folder then holds `config.json`, `metrics.jsonl`, `checkpoints/`,
-  `distilled.safetensors`, `report.json` and `figures/`.
+  `distilled.safetensors`, `report.json`, `report.html` and `figures/`.
   """
 
   def __init__(
@@ -73,40 +73,43 @@ class Run:
       profile: int = 0,
       metrics: str = "",
       mesh: Mesh | None = None):
-    """Says what to run; nothing is written before `go`.
+    """Checks and stores the arguments; `go` starts the work.
 
     Args:
-      folder: where the run lives; created where it does not exist.
+      folder: folder of the run; created if it does not exist.
       source: the data, with a test part.
-      method: of `methods`; by default `methods.usual(source)`.
-      network: as in `methods.condense`.
-      per_class: label rows of each class; or
-      num_rows: label rows of the whole set.
-      seed: of the run, at least 0.
-      evaluation: how much is measured in the end; five networks on the set,
-        and random real data beside, by default.
-      figures: whether to draw figures; by default where matplotlib is
-        installed.
-      log_every: outer steps between two lines of the log; by default a tenth
-        of all, at most 100.
-      checkpoint_every: a multiple of it; the same by default.
-      cache_dir: where accuracies of real data and experts are kept, for runs to
-        share; the folder by default.
-      experts: a folder of experts for trajectory methods, which by default are
-        trained below `cache_dir`.
+      method: a method of `methods`; by default `methods.usual(source)`.
+      network: the student, as in `methods.condense`.
+      per_class: label rows per class.
+      num_rows: label rows of the whole set. Give either this or `per_class`.
+      seed: seed of the run, at least 0.
+      evaluation: what is measured at the end; by default five networks on the
+        set, compared with random real data.
+      figures: whether to draw figures; by default if matplotlib is installed.
+      log_every: outer steps between two lines of the log; by default a tenth of
+        all, at most 100.
+      checkpoint_every: outer steps between two checkpoints, a multiple of
+        `log_every`; by default the same.
+      cache_dir: folder in which runs share experts and results on real data; by
+        default the run's own folder.
+      experts: folder of existing experts for trajectory methods; by default
+        experts are trained below `cache_dir`.
       data: SPEC of the data, for the record.
-      reading: how that was read, see `runs.assess.assess`.
-      record: JSON values that `config.json` keeps besides.
-      time_limit: seconds from the call of `go` after which the steps should
-        have ended; the run stops before, with a checkpoint, and `go` goes on.
-      profile: JAX takes a trace of whole chunks (`log_every` steps), until it
-        has so many outer steps, into the folder `profile`.
-      metrics: "tensorboard", "wandb" or both, with a comma: where losses go
-        besides the log; their packages must be installed.
-      mesh: its devices share what is independent; see `devices.on_devices`.
+      reading: how the SPEC was read, see `runs.assess.assess`.
+      record: further JSON values to keep in `config.json`.
+      time_limit: seconds from the call of `go` within which the steps should
+        end. The run stops before, with a checkpoint; another call of `go`
+        continues.
+      profile: number of outer steps that JAX traces into the folder `profile`.
+        Whole chunks of `log_every` steps are traced until this number is
+        reached.
+      metrics: where losses are sent in addition to the log: "tensorboard",
+        "wandb", or both separated by a comma; their packages must be installed.
+      mesh: devices that share the independent parts of the work; see
+        `devices.on_devices`.
 
     Raises:
-      ConfigError: no size or two, or a number out of its range.
+      ConfigError: neither or both sizes are given, or a number is out of range.
     """
     check_source(source)
     if seed < 0:
@@ -122,7 +125,7 @@ class Run:
     self.folder, self.source = Path(folder), source
     self.method = usual(source) if method is None else method
     self._network = network
-    self._size = dict(per_class=per_class, num_rows=num_rows)
+    self._size: dict[str, Any] = dict(per_class=per_class, num_rows=num_rows)
     if figures is None:
       figures = importlib.util.find_spec("matplotlib") is not None
     self._seed, self._evaluation, self._figures = seed, evaluation, figures
@@ -141,21 +144,21 @@ class Run:
 
   @property
   def artifact(self) -> Artifact:
-    """The set of a finished run."""
+    """The distilled set of a finished run."""
     return artifacts.load(self.folder / "distilled.safetensors")
 
   def go(self):
-    """Distils, from where an earlier call stopped, and assesses the set.
+    """Distils, continuing from where an earlier call stopped; then evaluates.
 
     Returns:
       The report, which prints as a table.
 
     Raises:
-      ConfigError, DataError, WorkdirError: a mistake, before anything is
-        written.
+      ConfigError, DataError, WorkdirError: the arguments or the folder do not
+        fit. This is raised before anything is written.
       Interrupted: on SIGTERM or Ctrl-C, or before the time limit, after a
-        checkpoint.
-      NonFinite: the loss stopped being a number.
+        checkpoint was saved.
+      NonFinite: the loss became NaN or infinite.
     """
     if self.source.test is None:
       raise ConfigError(
@@ -166,7 +169,7 @@ class Run:
     if self._time_limit is not None:
       watched = watched._replace(deadline=time.monotonic() + self._time_limit)
     workdir.check_own(self.folder)
-    processes.wait()  # nobody writes before all have looked
+    processes.wait()  # no process writes before all have checked the folder
     with contextlib.ExitStack() as held, on_devices(self._mesh):
       with working("preparing and distilling"):
         made = self._plan(held)
@@ -206,11 +209,11 @@ class Run:
     return report
 
   def _of_log(self, seconds: Mapping[str, Any]) -> dict[str, Any]:
-    """Seconds of a step, and the most memory, where there were steps."""
+    """Seconds per step and peak memory, if there were outer steps."""
     log = MetricsLog.read(self.folder)
     if len(log) < 2:
       return {}
-    # Lines between which something was compiled are few.
+    # Only a few intervals between two lines include compilation.
     lengths = [
         (one["seconds"] - before["seconds"]) / (one["step"] - before["step"])
         for before, one in itertools.pairwise(log)
@@ -220,7 +223,7 @@ class Run:
         memory_bytes=max(line.get("memory_bytes", 0) for line in log))
 
   def _plan(self, held: contextlib.ExitStack) -> Plan:
-    """The plan; its store opens, and holds, the folder."""
+    """Makes the plan. Making its store opens and locks the run's folder."""
 
     def store(task: Task) -> Store:
       for line in lines:

@@ -1,4 +1,4 @@
-"""Metrics of a run for other programs: TensorBoard, Weights & Biases."""
+"""Sends metrics of a run to TensorBoard or Weights & Biases."""
 
 import hashlib
 import importlib
@@ -15,9 +15,11 @@ _PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}
 
 
 class Sink(NamedTuple):
-  """Attributes:
-    write: takes a step and its numbers.
-    close: is called when the run is over, or was interrupted.
+  """A destination of metrics.
+
+  Attributes:
+    write: a function that takes a step and a dict of its numbers.
+    close: a function that is called when the run ends or is interrupted.
   """
 
   write: Callable[[int, Mapping[str, float]], None]
@@ -25,10 +27,10 @@ class Sink(NamedTuple):
 
 
 def checked(names: str) -> tuple[str, ...]:
-  """Names of `NAMES` with commas between them, as a tuple.
+  """Splits a text of `NAMES` separated by commas into a tuple.
 
   Raises:
-    ConfigError: an unknown one, or one whose package is not installed.
+    ConfigError: a name is unknown, or its package is not installed.
   """
   found = some_of(NAMES, "metrics", names) if names else ()
   for name in found:
@@ -37,12 +39,12 @@ def checked(names: str) -> tuple[str, ...]:
 
 
 def opened(names: tuple[str, ...], folder: Path) -> list[Sink]:
-  """What takes a step and its numbers; none in all but the first process.
+  """Opens the destinations; returns none in all but the first process.
 
   Args:
-    names: from `checked`.
-    folder: of the run. TensorBoard's events go to `tensorboard/` in it; W&B
-      continues the run of the same folder and writes below `wandb/`.
+    names: result of `checked`.
+    folder: folder of the run. TensorBoard's events go to `tensorboard/` in it;
+      W&B continues the run of the same folder and writes below `wandb/`.
   """
   makers = {"tensorboard": _tensorboard, "wandb": _wandb}
   return [makers[name](folder) for name in names if is_first()]

@@ -1,4 +1,4 @@
-"""Students: networks or kernels for ridge regression, as a user names them."""
+"""Students: networks or kernels, as a user names them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -8,43 +8,45 @@ from distill_jax.errors import ConfigError, shown
 from distill_jax.evaluation import fitting, learners
 from distill_jax.evaluation.recipe import Recipe
 from distill_jax.runs.console import say
-from distill_jax.types import Kernel, Network
+from distill_jax.types import Network
 
 Named = Any  # a name, a specification, a kernel or what `as_network` takes
 
 
 class Student(NamedTuple):
-  """Attributes:
-    name: in tables.
-    model: a network, a kernel, or None for what needs neither.
-    spec: `{"name": ..., settings}`; {} for a network without one.
+  """A network that is trained, or a kernel for ridge regression.
+
+  Attributes:
+    name: name in tables.
+    model: a network, a kernel, or None for a student that needs neither.
+    spec: `{"name": ..., settings}`; {} for a network without a specification.
   """
 
   name: str
-  model: Network | Kernel | None
+  model: Any  # a `Network`, a `Kernel` or None
   spec: Mapping[str, Any]
 
   @property
-  def named(self) -> Mapping[str, Any] | Network | Kernel | None:
-    """As methods are given it: its specification, or itself without one."""
+  def named(self) -> Any:
+    """The specification, or the model itself if it has none."""
     return dict(self.spec) or self.model
 
   @property
   def trained(self) -> bool:
-    """Whether it is a network, which a recipe trains."""
+    """Whether this is a network, which is trained by a recipe."""
     return isinstance(self.model, Network)
 
   def learner(self, recipe: Recipe | None = None) -> learners.Learner:
-    """The network trained by a recipe, or what is fitted in closed form."""
+    """The network trained by a recipe, or a learner in closed form."""
     if self.trained:
       return learners.student(self.model, recipe)
-    if self.model is not None and not self.spec:  # a kernel of one's own
+    if self.model is not None and not self.spec:  # the user's own kernel
       return learners.kernel_ridge(self.model)
     return fitting.from_spec(self.spec, None, 0)
 
 
 def spec_of(named: Named, artifact) -> Mapping[str, Any]:
-  """A specification; the artifact's own where that has the name."""
+  """A specification from a name; the artifact's own if that has the name."""
   if isinstance(named, str):
     own = artifact.network
     return own if own.get("name") == named else {"name": named}
@@ -53,14 +55,14 @@ def spec_of(named: Named, artifact) -> Mapping[str, Any]:
 
 def students(named: Named | Sequence[Named] | None, artifact,
              source) -> tuple[Student, ...]:
-  """Those that are named; by default the artifact's own, or one for the data.
+  """Returns the named students; by default the artifact's, or a default.
 
   Raises:
-    ConfigError: an unknown name or setting; other outputs than the classes.
+    ConfigError: an unknown name or setting, or a wrong number of outputs.
   """
   if named is None:
     named = artifact.network or _default(source)
-  one = nn.as_network(named)  # a pair of functions is no sequence
+  one = nn.as_network(named)  # a pair of functions is one network, not a list
   if isinstance(one, str | Mapping | Network) or callable(one):
     named = (named,)
   elif not isinstance(one, Sequence):
@@ -69,7 +71,7 @@ def students(named: Named | Sequence[Named] | None, artifact,
         f"these; got {shown(named)}.")
   given, named = named, tuple(map(nn.as_network, named))
   specs = [spec_of(one, artifact) for one in named]
-  built = [
+  built: list[Any] = [
       one if isinstance(one, Network) or callable(one) else
       models.from_spec(spec, source.num_classes)
       if models.is_network(spec) or models.is_kernel(spec) else None
@@ -94,15 +96,16 @@ def networks(
     named: Named | Sequence[Named] | None,
     source,
     argument: str = "networks") -> tuple[Student, ...]:
-  """Networks that a recipe trains; by default one that suits the data.
+  """Returns networks that a recipe trains; by default one for the data.
 
   Args:
-    named: as of `students`.
+    named: as in `students`.
     source: the data.
-    argument: that messages name.
+    argument: name of the argument, for messages.
 
   Raises:
-    ConfigError: a kernel, or what else no recipe trains; as `students`.
+    ConfigError: a kernel or another student that no recipe trains; or an error
+      of `students`.
   """
   given = nn.as_network(models.default(source) if named is None else named)
   if isinstance(given, list | tuple) and not isinstance(given, Network):
@@ -120,7 +123,7 @@ def networks(
 
 
 def network(named: Named | None, source) -> Student:
-  """The one network that a recipe trains; see `networks`."""
+  """Returns the one network that a recipe trains; see `networks`."""
   found = networks(named, source, "network")
   if len(found) != 1:
     raise ConfigError(
@@ -134,7 +137,7 @@ def _as_spec(named):
 
 
 def _name(given) -> str:
-  """Of a network without a specification: that of its class or function."""
+  """The name of a network without a specification: its class or function."""
   if isinstance(given, Network | tuple):
     return "network"
   return getattr(given, "__name__", type(given).__name__)

@@ -1,4 +1,4 @@
-"""Word vectors that are learned once, and shared by runs."""
+"""Word vectors that are learned once and shared by runs."""
 
 import hashlib
 import json
@@ -22,18 +22,18 @@ def learned(
     data_dir: str | None = None,
     cache: Path | None = None,
     **settings: Any) -> Vectors:
-  """Vectors learned on training texts and on those of other corpora.
+  """Returns vectors learned on training texts and on other corpora.
 
   Args:
-    sentences: words of each training text.
-    corpora: SPECs of other texts, of which the training parts are used.
+    sentences: the words of each training text.
+    corpora: SPECs of other texts; their training parts are used.
     data_dir: a folder of data sets, or None.
-    cache: a folder in which they are kept, so that a resumed run has the same
-      ones; None to learn them each time. Damaged files are replaced.
-    **settings: of `fit_vectors`: dim, window, min_count, power.
+    cache: a folder in which the vectors are kept, so that a resumed run uses
+      the same ones; None to learn them each time. Damaged files are replaced.
+    **settings: settings of `fit_vectors`: dim, window, min_count, power.
 
   Raises:
-    ConfigError: a corpus that is not there, or holds no texts.
+    ConfigError: a corpus does not exist or holds no texts.
   """
   corpus, names = list(sentences), ["the training texts"]
   for spec in corpora:
@@ -59,7 +59,7 @@ def learned(
 
 
 def _kept(file: Path, depends: str) -> Vectors | None:
-  """Vectors that were learned before; None if someone changed them."""
+  """Vectors that were learned before; None if someone changed the file."""
   try:
     tensors, document = storage.read(file)
     storage.check(tensors, document or {})
@@ -73,7 +73,7 @@ def _kept(file: Path, depends: str) -> Vectors | None:
 
 
 def _corpus(spec: str, data_dir) -> list[list[str]]:
-  """The tokens of each text of a further corpus."""
+  """The tokens of each text of another corpus."""
   try:
     found = data.texts(spec, data_dir=data_dir, hold_out=False)
   except DataError as error:

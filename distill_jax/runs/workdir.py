@@ -1,8 +1,8 @@
-"""A run's folder: what identifies the run that lives in it.
+"""The folder of a run, and what identifies the run in it.
 
-A folder belongs to one run. What is done after distilling is outside a run's
-identity, and so is the number of steps, unless a method is made of parts, so
-that a run can be prolonged.
+A folder belongs to one run. What happens after distilling is not part of a
+run's identity. Neither is the number of steps, unless the method consists of
+parts, so that a run can be prolonged.
 """
 
 import json
@@ -16,25 +16,25 @@ from distill_jax import environment
 from distill_jax.errors import ConfigError, WorkdirError, listed, plain
 from distill_jax.runs.files import MetricsLog, command, read_json, write_json
 
-_SHOWN = 3  # fields that a message names
-# Word vectors that were learned for a run.
+_SHOWN = 3  # most fields that a message lists
+# Files of word vectors that were learned for a run.
 _VECTORS = re.compile(r"\.?vectors_[0-9a-f]{12}\.safetensors(\.lock)?")
 
 
 def open_workdir(
     folder: Path, identity: Mapping[str, Any], record: Mapping[str, Any], *,
     num_steps: int | None) -> None:
-  """Enters the folder of a run, which this process holds; writes `config.json`.
+  """Opens a run's folder, which this process has locked; writes `config.json`.
 
   Args:
-    folder: of the run.
-    identity: JSON document of what must be the same when a run goes on.
-    record: what else `config.json` says.
-    num_steps: outer steps that are asked for; None where they are part of
-      `identity`.
+    folder: folder of the run.
+    identity: JSON document of everything that must be equal for a run to be
+      continued.
+    record: further content of `config.json`.
+    num_steps: number of outer steps; None if it is part of `identity`.
 
   Raises:
-    WorkdirError: it belongs to another run, or cannot be written.
+    WorkdirError: the folder belongs to another run, or cannot be written.
   """
   identity = json.loads(json.dumps(identity))
   file = folder / "config.json"
@@ -58,10 +58,10 @@ def open_workdir(
 
 
 def create(folder: Path) -> None:
-  """Makes the folder of a run, unless it exists.
+  """Creates the folder of a run, unless it exists.
 
   Raises:
-    WorkdirError: it holds other files, or cannot be made.
+    WorkdirError: the folder holds other files, or cannot be created.
   """
   check_own(folder)
   try:
@@ -73,7 +73,7 @@ def create(folder: Path) -> None:
 
 
 def check_own(folder: Path) -> None:
-  """Refuses a folder of other files than those of a run."""
+  """Refuses a folder that holds other files than those of a run."""
   if (folder / "config.json").exists() or not folder.is_dir():
     return
   if any(map(_foreign, folder.iterdir())):
@@ -108,7 +108,7 @@ def _check_same(file: Path, identity: Mapping) -> None:
 
 
 def flat(document: Mapping, name: str = "") -> dict[str, Any]:
-  """`{"a": {"b": 1}}` as `{"a.b": 1}`."""
+  """Flattens nested dicts: `{"a": {"b": 1}}` becomes `{"a.b": 1}`."""
   values = {}
   for field, value in document.items():
     if isinstance(value, Mapping) and value:
@@ -127,12 +127,12 @@ def _check_ahead(folder: Path, num_steps: int | None) -> None:
 
 
 def _foreign(file: Path) -> bool:
-  """Not what a run leaves that was killed before its first file was whole."""
+  """Whether a file is not one that a run leaves when killed very early."""
   return file.suffix != ".partial" and not _VECTORS.fullmatch(file.name)
 
 
 def git_revision() -> str | None:
-  """Of the repository that the package lies in, marked if it has changes."""
+  """The git revision of the package's repository, marked if it has changes."""
   try:
     out = subprocess.run(["git", "describe", "--always", "--dirty"],
                          text=True,
@@ -145,20 +145,18 @@ def git_revision() -> str | None:
 
 
 def output(file: str, suffix: str) -> Path:
-  """Where a result goes; what else it consists of goes beside it.
-
-  Its folder is made where there is none.
+  """Returns the path of a result file, and creates its folder.
 
   Raises:
-    WorkdirError: a file is in the place of its folder.
-    ConfigError: another suffix.
+    WorkdirError: a file is in the place of the folder.
+    ConfigError: the suffix is wrong.
   """
-  file = Path(file)
-  if file.suffix != suffix:
-    raise ConfigError(f"`out` must end in {suffix}; got {file}.")
+  path = Path(file)
+  if path.suffix != suffix:
+    raise ConfigError(f"`out` must end in {suffix}; got {path}.")
   try:
-    file.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
   except OSError as error:
     raise WorkdirError(
-        f"`out` must be in a folder; got {file}: {error.strerror}.") from None
-  return file
+        f"`out` must be in a folder; got {path}: {error.strerror}.") from None
+  return path

@@ -63,7 +63,7 @@ def fields(tensors: storage.Tensors, document: dict) -> dict[str, Any]:
       fields or tensors are missing or unknown.
   """
   _check_document(tensors, document)
-  left = dict(tensors)
+  left: dict[str, Any] = dict(tensors)
   name = document["preprocessing"]
   if not isinstance(name, str) or name not in PREPROCESSING:
     raise ArtifactError(
@@ -72,7 +72,7 @@ def fields(tensors: storage.Tensors, document: dict) -> dict[str, Any]:
   record = PREPROCESSING[name]
   parts = [take(left, f"preprocessing/{field}") for field in record._fields]
   quantised = "quantisation" in document
-  result = {
+  result: dict[str, Any] = {
       name: take(left, name)
       for name in ARRAYS
       if not quantised or name not in _DECODED

@@ -20,7 +20,8 @@ _NAMED = ("method", "parameterization")
 _LONGEST_NAME = 300
 FIELDS = (*_NAMED, *_CHOICES, "label_scale", "class_names", *_DICTS)
 # Types of the entries of `provenance` that code reads, where they are there.
-_PROVENANCE = dict(facts=dict, findings=list, loss=str, parts=list, title=str)
+_PROVENANCE: dict[str, Any] = dict(
+    facts=dict, findings=list, loss=str, parts=list, title=str)
 # What builds a recipe, by its name; filled by `evaluation`, a room above.
 RECIPES: dict[str, Callable[[Mapping[str, Any]], Any]] = {}
 

@@ -1,18 +1,18 @@
-"""The records between token ids and model space.
+"""Records that map token ids to model space.
 
-Like every preprocessing they are pytrees of arrays, so that they travel through
-`jit` and into the saved set: whoever has the set has its words. The table is
-frozen: no network has it among its parameters.
+Like every preprocessing they are pytrees of arrays, so that they can be
+arguments of `jit` and are saved with a set: a set contains its words. The table
+of word vectors is frozen; it is not a parameter of any network.
 
   WordVectors      ids [B, s] -> vectors [B, s, d], and back to nearest words
   AveragedVectors  ids [B, s] -> the mean of a sentence's vectors [B, d]
 
-Id 0 is padding and 1 a word outside of the vocabulary; both are zero vectors,
-as are words without a vector.
+Id 0 is padding and 1 is a word outside the vocabulary; both have zero vectors,
+as have words without a vector.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +22,8 @@ Array = jax.Array
 
 PADDING, UNKNOWN = 0, 1
 _SHOWN = ("", "<unknown>")
-_ROWS = 256  # positions compared with the vocabulary at once
-_CANDIDATES = 4  # nearest by a rounded distance, then compared exactly
+_ROWS = 256  # positions that are compared with the vocabulary at once
+_CANDIDATES = 4  # nearest words by rounded distance, then compared exactly
 
 
 class WordVectors(NamedTuple):
@@ -38,11 +38,11 @@ class WordVectors(NamedTuple):
   words: Array
 
   def apply(self, raw: Array) -> Array:
-    """Takes ids [...] int to vectors [..., d]."""
+    """Maps ids [...] int to vectors [..., d]."""
     return self.table[raw]
 
   def invert(self, x: Array) -> Array:
-    """Takes vectors [..., d] to the ids [...] int32 of the nearest words."""
+    """Maps vectors [..., d] to the ids [...] int32 of the nearest words."""
     return nearest_words(self.table, x)
 
   def sentences(self, ids) -> list[list[str]]:
@@ -51,13 +51,13 @@ class WordVectors(NamedTuple):
 
 
 class AveragedVectors(NamedTuple):
-  """One standardised vector for a sentence.
+  """One standardised vector per sentence.
 
   Attributes:
     table: as in `WordVectors`.
     words: as in `WordVectors`.
-    mean: [d] float32, of the sentences that it was fitted to.
-    std: [d] float32, positive.
+    mean: [d] float32, mean of the sentences that it was fitted to.
+    std: [d] float32, their standard deviation, positive.
   """
 
   table: Array
@@ -66,11 +66,11 @@ class AveragedVectors(NamedTuple):
   std: Array
 
   def apply(self, raw: Array) -> Array:
-    """Takes ids [..., s] int to vectors [..., d]."""
+    """Maps ids [..., s] int to vectors [..., d]."""
     return (averages(self.table, raw) - self.mean) / self.std
 
   def invert(self, x: Array) -> Array:
-    """Takes vectors [..., d] to the ids [..., 1] of the nearest word."""
+    """Maps vectors [..., d] to the ids [..., 1] of the nearest word."""
     return nearest_words(self.table, x * self.std + self.mean)[..., None]
 
   def sentences(self, ids) -> list[list[str]]:
@@ -84,18 +84,18 @@ def is_of_words(record) -> bool:
 
 
 def averages(table: Array, ids: Array) -> Array:
-  """Mean vectors [..., d] of the words that are no padding, of ids [..., s]."""
+  """Mean vectors [..., d] of ids [..., s], without padding."""
   present = (ids != PADDING)[..., None]
   count = jnp.maximum(present.sum(-2), 1)
   return (table[ids] * present).sum(-2) / count
 
 
-def averaged(vectors: WordVectors, ids) -> AveragedVectors:
+def averaged(vectors: Any, ids) -> AveragedVectors:
   """Fits `AveragedVectors` to sentences.
 
   Args:
-    vectors: of the vocabulary.
-    ids: [N, s] int, of the training part.
+    vectors: the vocabulary's words and vectors.
+    ids: [N, s] int, sentences of the training part.
   """
   of_chunk = jax.jit(averages)
   means = np.concatenate([
@@ -112,8 +112,9 @@ def nearest_words(table: Array, x: Array) -> Array:
   """The nearest word of each vector, by Euclidean distance.
 
   Sucholutsky & Schonlau, 2019, arXiv 1910.02551, section 3.3. Words without a
-  vector, padding and the unknown among them, are nobody's nearest, but a vector
-  of zeros is padding; of equals the commoner word is taken.
+  vector, including padding and the unknown word, are never the nearest; but a
+  zero vector is mapped to padding. Of equally near words, the commoner is
+  taken.
 
   Args:
     table: [V, d].
@@ -133,7 +134,7 @@ def nearest_words(table: Array, x: Array) -> Array:
     product = jnp.matmul(rows, table.T, precision=jax.lax.Precision.HIGHEST)
     _, close = jax.lax.top_k(2 * product - distance, num)
     close = jnp.sort(close, axis=1)
-    # Sums of differences do not cancel, so a word's own vector gives it back.
+    # Sums of differences do not cancel, so a word's own vector maps to itself.
     exact = jnp.square(rows[:, None] - table[close]).sum(-1)
     exact = jnp.where(jnp.isinf(distance[close]), jnp.inf, exact)
     best = exact.argmin(1)[:, None]
@@ -147,17 +148,17 @@ def nearest_words(table: Array, x: Array) -> Array:
 
 
 def packed(words: Sequence[str]) -> Array:
-  """Words as `WordVectors.words` holds them."""
+  """Words in the form of `WordVectors.words`."""
   return jnp.asarray(np.frombuffer("\n".join(words).encode(), np.uint8))
 
 
 def vocabulary(record) -> tuple[str, ...]:
-  """V words of a record, "" for padding."""
+  """The V words of a record, with "" for padding."""
   joined = np.asarray(record.words).tobytes().decode()
   return _SHOWN + tuple(joined.split("\n") if joined else ())
 
 
 def words_of(record, ids) -> list[list[str]]:
-  """The words of ids [M, s], padding left out."""
+  """The words of ids [M, s], without padding."""
   known = vocabulary(record)
   return [[known[i] for i in row if i != PADDING] for row in np.asarray(ids)]

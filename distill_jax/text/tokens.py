@@ -1,8 +1,9 @@
-"""From texts to tokens.
+"""Splits texts into tokens.
 
-Three ways, by name: `words` for raw text, `spaces` for corpora that come with
-their own tokens, separated by spaces (TREC, SST), and `characters` for scripts
-that do not separate words (Chinese, Japanese, Thai). All lower the case.
+There are three ways, by name: `words` for raw text; `spaces` for corpora that
+are already split into tokens by spaces (TREC, SST); and `characters` for
+scripts that do not separate words (Chinese, Japanese, Thai). All lower the
+case.
 """
 
 import itertools
@@ -11,8 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from distill_jax.errors import DataError, shown
 
-# As in corpora that come as tokens: a word, with its @ or #; n't, 's, 're, 've,
-# 'll, 'd and 'm apart from it; else one other character. HTML counts as space.
+# As in tokenised corpora: a word, with its @ or #; n't, 's, 're, 've, 'll, 'd
+# and
+# 'm are separate tokens; so is any other character. HTML tags count as spaces.
 WORD = re.compile(
     r"[@#]?\w+?(?=n't\b)|n't\b|'(?:s|re|ve|ll|d|m)\b|[@#]?\w+|[^\w\s]")
 # A phrase of a script without spaces between words: Han and kana, or Thai, Lao,
@@ -20,7 +22,7 @@ WORD = re.compile(
 _PHRASE = re.compile(
     "[\u3040-\u30ff\u3400-\u9fff]{5,}|"
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]{15,}")
-_LOOKED_AT = 1000  # texts, for phrases
+_LOOKED_AT = 1000  # texts that are searched for phrases
 _TAG = re.compile(r"</?[a-z][^<>]{0,40}>", re.IGNORECASE)
 
 Tokeniser = Callable[[str], list[str]]
@@ -37,7 +39,7 @@ def words(text: str) -> list[str]:
 
 
 def spaces(text: str) -> list[str]:
-  """What stands between spaces, in lower case.
+  """Splits a text at spaces, in lower case.
 
   >>> spaces("What 's a -lrb- bracket ?")
   ['what', "'s", 'a', '-lrb-', 'bracket', '?']
@@ -46,7 +48,7 @@ def spaces(text: str) -> list[str]:
 
 
 def characters(text: str) -> list[str]:
-  """Every character but spaces, in lower case.
+  """Splits a text into characters without spaces, in lower case.
 
   >>> characters("很好 OK")
   ['很', '好', 'o', 'k']
@@ -77,12 +79,13 @@ def tokenised(argument: str, texts: Iterable[str],
   """The tokens of every text.
 
   Args:
-    argument: what to call the texts in messages.
-    texts: N of them.
+    argument: name of the texts' argument, for messages.
+    texts: N texts.
     tokens: see `tokeniser`.
 
   Raises:
-    DataError: no texts, something that is no text, or a text without tokens.
+    DataError: there are no texts, something is not a text, or a text has no
+      tokens.
   """
   if isinstance(texts, str):
     raise DataError(f"`{argument}` must be several texts; got one string.")
@@ -110,7 +113,7 @@ def tokenised(argument: str, texts: Iterable[str],
 
 
 def _check_separated(argument: str, texts: Iterable[str]) -> None:
-  """Refuses texts that are phrases rather than words, for the most part."""
+  """Refuses texts most of whose tokens are phrases rather than words."""
   joined = "\n".join(itertools.islice(texts, _LOOKED_AT))
   phrases = _PHRASE.findall(joined)
   if 2 * sum(map(len, phrases)) > len("".join(joined.split())):
@@ -121,6 +124,6 @@ def _check_separated(argument: str, texts: Iterable[str]) -> None:
 
 
 def repeated(texts: Sequence[Sequence[str]], others) -> list[int]:
-  """Rows of tokenised texts that occur among others, token by token."""
+  """Rows of tokenised texts that also occur among others."""
   known = {tuple(tokens) for tokens in others}
   return [i for i, tokens in enumerate(texts) if tuple(tokens) in known]

@@ -1,10 +1,10 @@
 """Word vectors: read from the usual files, or learned on a corpus.
 
-`read_vectors` knows GloVe's text (`.txt`, also gzipped or zipped), word2vec's
-text and binary, and `.npz`. `fit_vectors` needs no download: positive pointwise
-mutual information of words within a window, with smoothed contexts, factorised
-by a truncated SVD (Levy, Goldberg & Dagan, "Improving Distributional Similarity
-with Lessons Learned from Word Embeddings", TACL 2015):
+`read_vectors` reads GloVe's text (`.txt`, also gzipped or zipped), word2vec's
+text and binary, and `.npz`. `fit_vectors` needs no download. It factorises the
+positive pointwise mutual information of words within a window, with smoothed
+contexts, by a truncated SVD (Levy, Goldberg & Dagan, "Improving Distributional
+Similarity with Lessons Learned from Word Embeddings", TACL 2015):
 
     PPMI(w, c) = max(0, log #(w, c) #() / (#(w) #(c)^0.75 / sum #(c)^0.75))
     PPMI ~ U diag(s) V',    vectors = U diag(s)^p
@@ -16,7 +16,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,9 +24,9 @@ from distill_jax import unpacking
 from distill_jax.errors import DataError, plain, shown
 
 _SMOOTHING = 0.75
-# Standard deviation of an entry, which is about what GloVe's have at d = 100.
+# Standard deviation of an entry; GloVe's vectors have about this at d = 100.
 _SCALE = 0.4
-_CHUNK = 4_000_000  # pairs of words counted at once
+_CHUNK = 4_000_000  # pairs of words that are counted at once
 _MOST_WORDS, _MOST_NUMBERS = 10**9, 10**6
 _LONGEST_WORD, _BLOCK = 2**16, 2**20  # bytes
 _WHOLE = re.compile(r"[-+]?[0-9]{1,30}")
@@ -34,9 +34,11 @@ _NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 
 
 class Vectors(NamedTuple):
-  """Attributes:
+  """Word vectors.
+
+  Attributes:
     words: V different words.
-    table: [V, d] float32, a row for each.
+    table: [V, d] float32, one row per word.
     name: what they were read from or learned on.
   """
 
@@ -49,7 +51,7 @@ class Vectors(NamedTuple):
 
   @property
   def dim(self) -> int:
-    """d."""
+    """d, the dimension of the vectors."""
     return self.table.shape[1]
 
 
@@ -62,25 +64,27 @@ def fit_vectors(
     max_words: int = 50_000,
     power: float = 0.5,
     name: str = "the training texts") -> Vectors:
-  """Learns word vectors on tokenised sentences; the same ones every time.
+  """Learns word vectors on tokenised sentences; the result is deterministic.
 
   Args:
-    sentences: tokens of each; the training part alone.
-    dim: d; at most the words, and fewer where their matrix has a lower rank.
-    window: words on each side that are context; a nearer one counts for more,
-      1 / distance.
-    min_count: a word must occur so often.
-    max_words: the commonest so many.
-    power: p, of the singular values; 0 gives every direction one variance.
-    name: of the corpus.
+    sentences: tokens of each sentence, of the training part only.
+    dim: d; at most the number of words, and fewer if their matrix has a lower
+      rank.
+    window: number of words on each side that are context, with weight 1 /
+      distance.
+    min_count: least number of occurrences of a word.
+    max_words: maximal number of words; the commonest are kept.
+    power: p, exponent of the singular values; 0 gives every direction the same
+      variance.
+    name: name of the corpus.
 
   Returns:
-    Vectors of mean zero whose entries have a standard deviation of 0.4 on
-    average, words from the commonest to the rarest.
+    Vectors with mean zero, whose entries have a standard deviation of 0.4 on
+    average; words are sorted from the commonest to the rarest.
 
   Raises:
-    DataError: fewer than two words that occur often enough.
-    ValueError: a number out of its range.
+    DataError: fewer than two words occur often enough.
+    ValueError: a number is out of range.
   """
   if min(dim, window, min_count) < 1 or max_words < 2 or not 0 <= power <= 1:
     raise ValueError(
@@ -109,7 +113,7 @@ def common_words(
     *,
     min_count: int = 1,
     max_words: int | None = None) -> tuple[str, ...]:
-  """Words from the commonest to the rarest, of equals in alphabetical order."""
+  """Words from the commonest to the rarest; equally common ones by alphabet."""
   counts = collections.Counter(word for tokens in sentences for word in tokens)
   frequent = (item for item in counts.items() if item[1] >= min_count)
   ordered = sorted(frequent, key=lambda item: (-item[1], item[0]))
@@ -159,11 +163,11 @@ def _factorised(matrix, dim: int, power: float) -> np.ndarray:
   from scipy.sparse.linalg import svds
 
   dim = min(dim, matrix.shape[0] - 1)
-  left, values, _ = svds(
-      matrix, k=dim, v0=np.ones(matrix.shape[0]), random_state=0)
+  given: Any = dict(v0=np.ones(matrix.shape[0]), random_state=0)
+  left, values, _ = svds(matrix, k=dim, **given)
   found = values > 1e-6 * max(values.max(), 1e-6)
   left, values = left[:, found][:, ::-1], values[found][::-1]
-  # A singular vector has no sign of its own: its largest entry is positive.
+  # The sign of a singular vector is arbitrary: its largest entry is positive.
   largest = np.abs(left).argmax(0)
   left = left * np.sign(left[largest, np.arange(left.shape[1])])
   table = left * values**power
@@ -182,16 +186,18 @@ def read_vectors(
   """Reads word vectors.
 
   Args:
-    path: of `.npz` (arrays `words` and `table`), `.bin` (word2vec's binary), or
-      text, one word and its numbers a line: GloVe's `.txt`, word2vec's with its
-      first line of two numbers, `.vec`; also in a `.gz`, `.xz`, or `.zip` that
-      holds one text file, or one of `dim` in its name (`glove.6B.100d.txt`).
-    dim: d that they must have, or any.
+    path: path of an `.npz` file (arrays `words` and `table`), a `.bin` file
+      (word2vec's binary), or a text file with one word and its numbers per
+      line: GloVe's `.txt`, or word2vec's text or `.vec` with a first line of
+      two numbers. Text may also be in a `.gz`, `.xz` or `.zip` file; a `.zip`
+      holds one text file, or one with `dim` in its name (`glove.6B.100d.txt`).
+    dim: required d; None for any.
     wanted: words to keep; all of them by default.
 
   Raises:
-    DataError: nothing there, another dimension, not UTF-8, fewer or more words
-      than it says, or a line that is no vector, with its number.
+    DataError: the file does not exist, has another dimension, is not UTF-8, has
+      fewer or more words than it says, or has a line that is not a vector (the
+      message names the line).
   """
   path = Path(path).expanduser()
   if not path.exists():
@@ -234,16 +240,17 @@ def _from_npz(path: Path) -> Vectors:
 
 def of_arrays(
     path: Path, words: np.ndarray, table: np.ndarray, name: str) -> Vectors:
-  """Vectors of the arrays that a file holds.
+  """Makes vectors of the arrays of a file.
 
   Args:
-    path: of the file, for messages.
+    path: path of the file, for messages.
     words: [V] texts.
     table: [V, d] numbers.
-    name: of the vectors.
+    name: name of the vectors.
 
   Raises:
-    DataError: they are others than that, or not finite, or a word is repeated.
+    DataError: the arrays have another form or are not finite, or a word is
+      repeated.
   """
   if (table.ndim != 2 or words.shape != table.shape[:1] or not table.size or
       words.dtype.kind != "U" or table.dtype.kind not in "fiu"):
@@ -261,7 +268,7 @@ def of_arrays(
 
 
 def _members(names: list[str], dim: int | None) -> list[str]:
-  """Those of an archive's files that may be meant."""
+  """The files of an archive that may hold the vectors."""
   found = [n for n in names if n.endswith((".txt", ".vec"))] or names
   if len(found) > 1 and dim is not None:
     found = [n for n in found if f".{dim}d." in n]
@@ -300,7 +307,7 @@ def _from_text(path: Path, stream, wanted) -> Vectors:
 
 
 def _counts_said(path: Path, *fields) -> tuple[int, int]:
-  """Words and dimension, of a first line of two numbers."""
+  """Number of words and dimension, from a first line of two numbers."""
   number, size = map(int, fields)
   if not 0 < number <= _MOST_WORDS or not 0 < size <= _MOST_NUMBERS:
     raise DataError(
@@ -311,7 +318,7 @@ def _counts_said(path: Path, *fields) -> tuple[int, int]:
 
 
 def _are_numbers(fields: Sequence[str]) -> bool:
-  """Whether there are some, and they are numbers as those of a vector."""
+  """Whether there are fields, and all are numbers as in a vector."""
   return bool(fields) and all(map(_NUMBER.fullmatch, fields))
 
 
@@ -326,7 +333,7 @@ def _decoded(path: Path, number: int, line: bytes) -> str:
 
 
 def _from_binary(path: Path, stream, wanted) -> Vectors:
-  """word2vec: a line of two numbers, then word, space and float32 numbers."""
+  """word2vec: a line of two numbers; then word, space and float32 numbers."""
   head = stream.readline(_LONGEST_WORD)
   said = head.decode("latin-1").split()
   if len(said) != 2 or not all(map(_WHOLE.fullmatch, said)):

@@ -1,9 +1,12 @@
-"""A distilled set in words: what its vectors are nearest to.
+"""The words of a distilled text set: those nearest to its vectors.
 
 Sucholutsky & Schonlau, 2019, arXiv 1910.02551, section 3.3, show the nearest
-words of distilled sentences. They explain, but training used the vectors: what
-the words themselves are worth is measured by training on `snapped`.
+words of distilled sentences. These words help to understand a set, but training
+uses the vectors. How well the words themselves train is measured with
+`snapped`.
 """
+
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,10 +24,10 @@ def sentences(artifact) -> list[list[str]]:
   """The nearest words of each sample.
 
   Args:
-    artifact: of sentences [M, s, d] and `WordVectors`.
+    artifact: a set of sentences [M, s, d] with `WordVectors`.
 
   Raises:
-    ValueError: of anything else.
+    ValueError: it is another kind of set.
   """
   _check(artifact)
   record = artifact.preprocessing
@@ -42,8 +45,8 @@ def snapped(artifact):
   return artifact.as_floats()._replace(inputs=np.asarray(inputs))
 
 
-def snap(vectors: WordVectors, inputs: Array) -> Array:
-  """Sentences [M, s, d] as the vectors of their nearest words."""
+def snap(vectors: WordVectors, inputs: Any) -> Array:
+  """Replaces each vector of sentences [M, s, d] by that of its nearest word."""
   return vectors.apply(vectors.invert(inputs)).astype(inputs.dtype)
 
 

@@ -1,1 +1,1 @@
-"""Paths of networks through training: made, kept on disk, and fed."""
+"""Training trajectories of networks: made, stored on disk, and fed."""

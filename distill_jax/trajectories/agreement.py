@@ -1,11 +1,12 @@
-"""What experts say of samples: where DATM starts, and a teacher's labels.
+"""Experts' predictions on samples: DATM's start, and labels by a teacher.
 
 DATM (Guo et al., 2023, arXiv 2310.05773) starts from samples that the experts'
-last weights classify correctly, with the logits that these give them. TESLA
-(Cui et al., 2023, arXiv 2211.10586) has them label the finished set.
+last weights classify correctly, with the experts' logits as labels. TESLA (Cui
+et al., 2023, arXiv 2211.10586) labels the finished set by the experts.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,29 +25,31 @@ from distill_jax.types import (
     PyTree,
 )
 
-_SURE = 0.9  # of its class, a sample that no expert gets right
+_SURE = 0.9  # probability of the class, for a sample that no expert gets right
 
 
 def correct_rows(
     key: Array, experts: Iterable[PyTree], network: Network, split: Split,
     classes: np.ndarray) -> np.ndarray:
-  """Real samples that experts classify correctly, distinct within a class.
+  """Returns real samples that experts classify correctly, all different.
 
-  Each class is gone through in random order, with the first expert, then with
-  further ones for what is missing; then come those that no expert gets right.
+  Each class is searched in random order, with the first expert, and then with
+  further ones until there are enough. If there are still too few, samples
+  follow that no expert classifies correctly.
 
   Args:
     key: consumed.
-    experts: variables, in their order; no more are read than are needed.
-    network: theirs.
+    experts: variables of the experts, in order; only as many as needed are
+      read.
+    network: network of the experts.
     split: real data, a `data.Split`.
-    classes: [M] int, the class of each row wanted.
+    classes: [M] int, the class of each wanted row.
 
   Returns:
     [M] int, rows of the split.
 
   Raises:
-    ValueError: a class has fewer samples than are wanted.
+    ValueError: a class has fewer samples than wanted.
   """
   labels = np.asarray(split.labels)
   wanted = initialisation.count_wanted(split, classes)
@@ -77,25 +80,26 @@ def expert_logits(
     classes: np.ndarray) -> Array:
   """[M, K] the mean logits of the experts that classify a sample correctly.
 
-  Where none does, they are those of a class at nine tenths.
+  If no expert does, the logits are those of 0.9 for the class.
 
   Args:
-    experts: variables.
-    network: theirs.
+    experts: variables of the experts.
+    network: network of the experts.
     inputs: [M, ...] in model space.
-    classes: [M] int, of the samples.
+    classes: [M] int, classes of the samples.
   """
-  classes = jnp.asarray(classes)
+  known = jnp.asarray(classes)
   apply = jax.jit(lambda variables, x: network.apply(variables, x)[0])
-  total, count = 0.0, 0
+  total: Any = 0.0
+  count: Any = 0
   for variables in experts:
     logits = apply(variables, inputs)
-    right = (classes_of(logits) == classes)[:, None]
+    right = (classes_of(logits) == known)[:, None]
     total = total + jnp.where(right, logits, 0)
     count = count + right
   num_outputs = total.shape[1]
   rest = (1 - _SURE) / max(num_outputs - 1, 1)
-  sure = label_rows(classes, max(num_outputs, 2), total.dtype)
+  sure = label_rows(known, max(num_outputs, 2), total.dtype)
   sure = sure * _SURE + (1 - sure) * rest
   fallback = jnp.log(sure)
   if num_outputs == 1:
@@ -106,15 +110,15 @@ def expert_logits(
 def from_correct(
     key: Array, source: Source, parameterization: Parameterization,
     experts: Iterable[PyTree], network: Network, **settings) -> Distilled:
-  """A set from real samples that experts classify correctly.
+  """Makes a set that starts from samples that experts classify correctly.
 
   Args:
     key: consumed.
     source: a `data.Source`.
     parameterization: how the samples are stored.
-    experts: as of `correct_rows`, as is `network`.
-    network: theirs.
-    **settings: further ones of `initialisation.from_drawn`.
+    experts: as in `correct_rows`.
+    network: network of the experts.
+    **settings: further arguments of `initialisation.from_drawn`.
   """
 
   def draw(key, classes):
@@ -129,15 +133,15 @@ def with_logits(
     distilled: Distilled, parameterization: Parameterization,
     experts: Iterable[PyTree], network: Network,
     classes: np.ndarray) -> Distilled:
-  """The set with labels that are `expert_logits`, where DATM's start.
+  """Returns the set with `expert_logits` as labels: the start of DATM.
 
   Args:
     distilled: the set.
-    parameterization: decodes it; of a row with several samples the label is
-      their mean.
-    experts: variables.
-    network: theirs.
-    classes: [R] int, of the label rows.
+    parameterization: decodes the set; a row with several samples gets the mean
+      of their labels.
+    experts: variables of the experts.
+    network: network of the experts.
+    classes: [R] int, classes of the label rows.
   """
   owner = parameterization.owner(distilled.codes)
   logits = expert_logits(
@@ -149,25 +153,26 @@ def with_logits(
 def with_probabilities(
     distilled: Distilled, parameterization: Parameterization,
     experts: Iterable[PyTree], network: Network) -> Distilled:
-  """The set with a teacher's labels: the mean probabilities of the experts.
+  """Returns the set with the mean probabilities of the experts as labels.
 
   Args:
-    distilled: the set, as are those that follow those of `with_logits`.
-    parameterization: decodes it.
-    experts: variables.
-    network: theirs.
+    distilled: the set.
+    parameterization: decodes the set; as in `with_logits`.
+    experts: variables of the experts.
+    network: network of the experts.
   """
   inputs = parameterization.decode(distilled.codes)
   rows = [
       probabilities(network.apply(variables, inputs)[0])
       for variables in experts
   ]
+  total: Any = sum(rows)
   owner = parameterization.owner(distilled.codes)
   return distilled._replace(
-      labels=_of_rows(sum(rows) / len(rows), owner, len(distilled.labels)))
+      labels=_of_rows(total / len(rows), owner, len(distilled.labels)))
 
 
 def _of_rows(values: Array, owner: Array, num_rows: int) -> Array:
-  """[num_rows, K] the mean of what the samples of each label row have."""
+  """[num_rows, K] the mean over the samples of each label row."""
   count = jax.ops.segment_sum(jnp.ones((len(values), 1)), owner, num_rows)
   return jax.ops.segment_sum(values, owner, num_rows) / count

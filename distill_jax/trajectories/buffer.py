@@ -1,10 +1,10 @@
-"""Experts on disk: a folder with one file each, read a row at a time.
+"""Experts on disk: a folder with one file per expert, read row by row.
 
-A file is safetensors (`storage`): `weights` [E + 1, n], float32 or bfloat16, a
-row of which is read without the rest. Its document says how the vector is laid
-out, what the expert was trained on and how. It has a checksum of itself, which
-is compared at once, and of every row, compared when it is used. Files appear
-whole or not at all.
+A file is safetensors (`storage`) with `weights` [E + 1, n], float32 or
+bfloat16; each row can be read without the others. Its document says how the
+vector is laid out, and how and on what the expert was trained. The document has
+a checksum of itself, which is checked at once, and of every row, which is
+checked when the row is used. Files appear complete or not at all.
 """
 
 import re
@@ -28,16 +28,17 @@ from distill_jax.types import FilePath, PyTree
 DTYPES = {"bfloat16": jnp.bfloat16, "float32": np.float32}
 _NAME = re.compile(r"expert_(\d{3,})\.safetensors")
 _SCHEMA = 1
-_KINDS = dict(layout=list, rows=list, accuracy=list, identity=dict, about=dict)
+_KINDS: dict[str, Any] = dict(
+    layout=list, rows=list, accuracy=list, identity=dict, about=dict)
 
 
 class Buffer(NamedTuple):
   """Experts of one network, trained alike on the same data.
 
   Attributes:
-    files: one for each expert.
-    num_epochs: E, the same for all.
-    documents: what each file says of its expert.
+    files: one file per expert.
+    num_epochs: E, the same for all experts.
+    documents: the document of each file.
   """
 
   files: tuple[Path, ...]
@@ -46,16 +47,16 @@ class Buffer(NamedTuple):
 
   @property
   def num_experts(self) -> int:
-    """How many there are."""
+    """Number of experts."""
     return len(self.files)
 
   @property
   def accuracy(self) -> list[float]:
-    """Of each expert in the end, on data held out; of those that have any."""
+    """Final accuracy of each expert on held-out data, where it was measured."""
     return [d["accuracy"][-1] for d in self.documents if d["accuracy"]]
 
   def weights(self, expert: int, epoch: int) -> np.ndarray:
-    """[n] float32, of an expert after an epoch; 0 is before the first.
+    """[n] float32, the weights of an expert after an epoch; 0 is the start.
 
     Raises:
       WorkdirError: the row is damaged, or the file is gone.
@@ -71,14 +72,14 @@ class Buffer(NamedTuple):
     return row[0].astype(np.float32)
 
   def variables(self, epoch: int, fresh: PyTree) -> Iterator[PyTree]:
-    """What each expert is after an epoch, read as it is asked for.
+    """Yields the variables of each expert after an epoch, read one by one.
 
     Args:
-      epoch: 0 is before the first.
-      fresh: variables of the network, which give their structure.
+      epoch: number of the epoch; 0 is before the first.
+      fresh: variables of the network, which give the structure.
 
     Raises:
-      ValueError: the network has more than weights, which files do not keep.
+      ValueError: the network has more than weights, which files do not store.
     """
     if keeps_statistics(fresh):
       raise ValueError(
@@ -91,18 +92,18 @@ class Buffer(NamedTuple):
       yield {**fresh, "params": params}
 
   def segment(self, expert: int, epoch: int, span: int) -> Segment:
-    """An expert's stretch of `span` epochs from an epoch on."""
+    """An expert's segment of `span` epochs, beginning at an epoch."""
     return Segment(
         self.weights(expert, epoch), self.weights(expert, epoch + span))
 
 
 def path_of(folder: FilePath, number: int) -> Path:
-  """The file of an expert, from 0."""
+  """The file of expert `number`, from 0."""
   return Path(folder) / f"expert_{number:03}.safetensors"
 
 
 def numbers(folder: FilePath) -> list[int]:
-  """The experts that a folder holds; [] where there is none."""
+  """The numbers of the experts in a folder; [] if there is no folder."""
   folder = Path(folder)
   if not folder.is_dir():
     return []
@@ -122,24 +123,24 @@ def save_expert(
   """Writes the file of an expert.
 
   Args:
-    folder: exists.
-    number: of the expert, from 0.
-    expert: its path.
+    folder: an existing folder.
+    number: number of the expert, from 0.
+    expert: its trajectory.
     like: the network's weights, or their shapes.
-    identity: JSON values, all that the expert depends on but its key: data,
-      network, recipe. `open_buffer` compares it.
-    dtype: of `DTYPES`; bfloat16 halves the file, and keeps 8 bits of each
-      weight.
-    about: JSON values for people, which are not compared.
+    identity: JSON values of everything that the expert depends on except its
+      key: data, network, recipe. `open_buffer` compares it.
+    dtype: one of `DTYPES`; bfloat16 halves the file and keeps 8 bits of
+      precision per weight.
+    about: further JSON values for readers, which are not compared.
 
   Raises:
-    WorkdirError: the disk refused; nothing is left behind.
+    WorkdirError: the disk did not accept the file; no part of it remains.
   """
   if dtype not in DTYPES:
     raise ValueError(
         f"`dtype` must be one of {', '.join(DTYPES)}; got {dtype!r}.")
   weights = np.asarray(expert.weights, DTYPES[dtype])
-  document = dict(
+  document: dict[str, Any] = dict(
       schema_version=_SCHEMA,
       number=number,
       layout=vector.layout(like),
@@ -164,17 +165,17 @@ def open_buffer(
     like: PyTree,
     identity: Mapping[str, Any] | None = None,
     num_experts: int | None = None) -> Buffer:
-  """Opens experts, reading what their files say but not the weights.
+  """Opens experts; reads their documents, but not the weights.
 
   Args:
-    folder: of `save_expert`.
-    like: the weights, or their shapes, of the network that is to follow them.
-    identity: what they must have been trained by; None for anything.
-    num_experts: the first so many; by default all there are.
+    folder: the folder of `save_expert`.
+    like: weights, or their shapes, of the network that will match the experts.
+    identity: the required `identity` of the experts; None for any.
+    num_experts: number of experts to open, the first ones; by default all.
 
   Raises:
-    WorkdirError: too few experts, one that is damaged, or one of another
-      network, data or recipe; it names what differs.
+    WorkdirError: there are too few experts, one is damaged, or one has another
+      network, data or recipe; the message says what differs.
   """
   found = numbers(folder)[:num_experts]
   if not found or (num_experts and len(found) < num_experts):
@@ -192,13 +193,13 @@ def open_buffer(
 
 
 def _document(file: Path, like, identity) -> dict[str, Any]:
-  """What a file says, once it is known to fit."""
+  """The document of a file, after checking that it fits."""
   try:
     document = storage.document(file)
     if document is None or document.get("schema_version") != _SCHEMA:
       raise ValueError("it is no expert")
     number = int(_NAME.fullmatch(file.name)[1])
-    if document.get("number", number) != number:  # older files do not say
+    if document.get("number", number) != number:  # older files lack the number
       raise ValueError(f"it holds expert {document['number']}")
     _check_own(file, document)
     with safe_open(file, framework="np") as opened:
@@ -218,16 +219,17 @@ def _document(file: Path, like, identity) -> dict[str, Any]:
 
 
 def _check_own(file: Path, document: Mapping[str, Any]) -> None:
-  """Compares the document's checksum, or in older files that of the file."""
+  """Checks the document's checksum; in older files, that of the whole file."""
   if "own_sha256" not in document:
-    storage.check(*storage.read(file))
+    tensors, own = storage.read(file)
+    storage.check(tensors, own or {})
     return
   own = {k: v for k, v in document.items() if not k.endswith("sha256")}
   storage.check({}, dict(own, sha256=document["own_sha256"]))
 
 
 def _check_kinds(document: Mapping[str, Any]) -> None:
-  """Refuses fields that are missing or of another kind."""
+  """Refuses missing fields, and fields of a wrong type."""
   for name, kind in _KINDS.items():
     if not isinstance(document.get(name), kind):
       raise ValueError(f"its {name} must be a {kind.__name__}")
@@ -253,7 +255,7 @@ def _check_layout(file: Path, found, wanted) -> None:
 
 
 def _check_same(file: Path, field: str, found, wanted) -> None:
-  """Refuses another value, by the name of the innermost field that differs."""
+  """Refuses a different value; names the innermost field that differs."""
   if isinstance(wanted, Mapping) and isinstance(found, Mapping):
     for name in sorted({*wanted, *found}):
       _check_same(file, f"{field}.{name}", found.get(name), wanted.get(name))

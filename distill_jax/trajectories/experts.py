@@ -1,9 +1,10 @@
-"""Experts: networks trained on real data that leave their weights each epoch.
+"""Experts: networks trained on real data whose weights are kept every epoch.
 
-As Cazenavette et al., "Dataset Distillation by Matching Training Trajectories",
-2022, arXiv 2203.11932: plain gradient descent with augmentation, 50 epochs. A
-better trained expert is harder to follow: momentum and decay are off by
-default, as published. FTD's experts take `flatness.flat_minima`.
+As in Cazenavette et al., "Dataset Distillation by Matching Training
+Trajectories", 2022, arXiv 2203.11932: plain gradient descent with augmentation,
+50 epochs. A better trained expert is harder to match; momentum and weight decay
+are therefore off by default, as published. FTD's experts use
+`flatness.flat_minima`.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,9 +30,12 @@ from distill_jax.types import Array, Network
 
 
 class Expert(NamedTuple):
-  """Attributes:
-    weights: [E + 1, n] float32, before the first epoch and after each.
-    accuracy: [E + 1] of those weights on data held out, or [0] without such.
+  """A trained expert.
+
+  Attributes:
+    weights: [E + 1, n] float32, before the first epoch and after each epoch.
+    accuracy: [E + 1] accuracy of these weights on held-out data, or [0] without
+      such data.
   """
 
   weights: np.ndarray
@@ -40,7 +44,7 @@ class Expert(NamedTuple):
 
 def train_experts(keys: Array, network: Network, split: Split,
                   **settings) -> list[Expert]:
-  """All experts of `trajectories.experts.each_expert`, as it is called."""
+  """Trains experts as `each_expert` does; returns all of them in a list."""
   return list(each_expert(keys, network, split, **settings))
 
 
@@ -59,31 +63,32 @@ def each_expert(
     held_out: Split | None = None,
     on_epoch: Callable[[int, int, np.ndarray], None] | None = None,
     at_once: int | None = None) -> Iterator[Expert]:
-  """Trains experts, each by its own key, some at once.
+  """Trains experts, each with its own key, several at once.
 
   Args:
-    keys: [P], consumed; an expert depends on its own alone.
-    network: what is trained.
+    keys: [P], consumed; an expert depends on its own key only.
+    network: the network that is trained.
     split: real data, a `data.Split`.
-    num_epochs: E; the samples beyond a whole number of batches sit out each.
-    step_size: constant, positive.
+    num_epochs: E. Samples beyond a whole number of batches are left out of each
+      epoch.
+    step_size: constant step size, positive.
     momentum: in [0, 1).
-    weight_decay: times the weights, added to the gradient.
-    batch_size: at most the split.
-    augmentation: of each batch, one draw an image.
+    weight_decay: this times the weights is added to the gradient.
+    batch_size: at most the size of the split.
+    augmentation: augmentation of each batch, one draw per image.
     gradient_rule: see `flatness`.
-    held_out: a split to test on after every epoch.
-    on_epoch: `(first, epoch, accuracies)`, called after each epoch of some
-      experts; the first of them has that place in `keys`. Without `held_out`
-      there are no accuracies.
-    at_once: experts trained together; by default one on a CPU, which has no use
-      for more, and all on an accelerator or on several devices.
+    held_out: a split to test on after every epoch, or None.
+    on_epoch: `(first, epoch, accuracies)`, called after each epoch of a group
+      of experts; `first` is the index in `keys` of the first of them. Without
+      `held_out` there are no accuracies.
+    at_once: number of experts trained together; by default one on a CPU, where
+      more are not faster, and all on an accelerator or several devices.
 
   Yields:
     An `Expert` for each key, as soon as it is trained.
 
   Raises:
-    ValueError: a number out of its range.
+    ValueError: a number is out of range.
   """
   if num_epochs < 1 or batch_size < 1 or not step_size > 0:
     raise ValueError(
@@ -115,7 +120,8 @@ def each_expert(
     return carry, seen(carry, held_out)
 
   def go_on(key, carry, split, held_out):
-    carry = run_epoch(key, *carry, split)
+    variables, state = carry
+    carry = run_epoch(key, variables, state, split)
     return carry, seen(carry, held_out)
 
   @jax.jit

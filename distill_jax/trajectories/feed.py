@@ -1,8 +1,8 @@
-"""Segments of experts' paths on their way to the device, ahead of it.
+"""Reads segments of experts' trajectories ahead and moves them to the device.
 
-Which expert and epoch an outer step takes depends on a seed and the step alone,
-so a resumed run takes the same. While the device computes one chunk of steps, a
-thread reads the next.
+Expert and epoch of an outer step depend only on a seed and the step, so a
+resumed run uses the same segments. While the device computes one chunk of
+steps, a thread reads the next one.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -17,10 +17,12 @@ from distill_jax.trajectories.buffer import Buffer
 
 
 class Chunk(NamedTuple):
-  """Attributes:
+  """A chunk of outer steps.
+
+  Attributes:
     step: the first outer step.
-    size: steps.
-    attempt: counts how often it was drawn anew.
+    size: number of steps.
+    attempt: how often the chunk was drawn anew.
   """
 
   step: int
@@ -29,20 +31,20 @@ class Chunk(NamedTuple):
 
 
 class Feed:
-  """`feed(step, size) -> Segment` of vectors [size, n], on the device.
+  """`feed(step, size) -> Segment` with vectors [size, n], on the device.
 
-  Memory: two chunks of `size` segments, 8 n bytes a segment.
+  Memory: two chunks of `size` segments, with 8 n bytes per segment.
   """
 
   def __init__(
       self, buffer: Buffer, *, seed: int, span: int, epochs: StartEpochs):
-    """Says which segments are drawn.
+    """Chooses which segments are drawn.
 
     Args:
-      buffer: of experts.
-      seed: of the draws.
-      span: M, epochs from a segment's start to its target.
-      epochs: where segments start.
+      buffer: the experts.
+      seed: seed of the draws.
+      span: M, epochs from the start of a segment to its target.
+      epochs: the range of start epochs.
 
     Raises:
       ValueError: a segment may end after the experts' last epoch.
@@ -54,12 +56,12 @@ class Feed:
     self._ahead = None, None
 
   def __call__(self, step: int, size: int, attempt: int = 0) -> Segment:
-    """The segments of the steps from `step` on, read ahead if foreseen.
+    """Returns the segments of `size` steps; read ahead, if that was possible.
 
     Args:
       step: the first outer step.
-      size: how many.
-      attempt: another number gives other segments.
+      size: number of steps.
+      attempt: each number gives other segments.
     """
     wanted = Chunk(step, size, attempt)
     foreseen, reading = self._ahead

@@ -3,11 +3,11 @@
 import importlib
 
 import ml_collections
-import options
 from configs.common import fields
 
 from distill_jax import methods
 from distill_jax.choices import one_of
+from distill_jax.commands import options
 
 
 def split(text: str | None, **own):

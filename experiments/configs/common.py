@@ -33,12 +33,12 @@ from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import ml_collections
-import options
 from configs.data_sets import DATA_SETS, text_fields
 from configs.students import STEP_SIZES, network_of
 
 from distill_jax import methods, models, parameterization
 from distill_jax.choices import one_of
+from distill_jax.commands import options
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation import baselines, recipes
 from distill_jax.runs import workdir

@@ -8,10 +8,10 @@
 but for data, sizes, network and `quick`, which all parts share.
 """
 
-import options
 from configs import combined
 
 from distill_jax import methods
+from distill_jax.commands import options
 from distill_jax.errors import ConfigError
 
 _SHARED = ("data", "ipc", "rows", "network", "width", "quick")

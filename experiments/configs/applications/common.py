@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import ml_collections
-import options
 from configs.data_sets import DATA_SETS
 
 from distill_jax import applications
 from distill_jax.choices import one_of
+from distill_jax.commands import options
 
 _GIVEN = ("source", "cells", "seed")
 

@@ -1,11 +1,13 @@
-"""The options after the colon of `--config=FILE:options` and its like.
+"""Options in a text, as after the colon of `--config=FILE:options`.
 
 `fixed,images=5` is two options: a bare name is a switch, `name=value` takes
 the type of its default, `a.b=value` goes into a nested field. An unknown name
 is an error that lists the known ones and the nearest.
 """
 
-from collections.abc import Mapping
+import ast
+import json
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -60,15 +62,63 @@ def named(text: str | None) -> set[str]:
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
-  """`{"a.b": 1}` as `{"a": {"b": 1}}`."""
+  """`{"a.b": 1}` as `{"a": {"b": 1}}`.
+
+  Raises:
+    ConfigError: `a` has a value beside that of `a.b`.
+  """
   document: dict[str, Any] = {}
   for name, value in values.items():
     *path, last = name.split(".")
     inner = document
     for part in path:
       inner = inner.setdefault(part, {})
+      if not isinstance(inner, dict):
+        raise ConfigError(
+            f"{shown(name)} must not be set where {part!r} has a value of its "
+            f"own; got {shown(inner)}. Leave one of them out.")
     inner[last] = value
   return document
+
+
+def recipe(text: str) -> dict[str, Any]:
+  """The recipe of `NAME[:field=value,...]`, with the fields that are given.
+
+  Raises:
+    ConfigError: an unknown name or field.
+  """
+  from distill_jax.evaluation import recipes
+
+  name, _, fields = text.partition(":")
+  defaults = recipes.from_spec(dict(name=name)).spec
+  del defaults["name"]
+  chosen = vars(parse(fields, "--recipe", **defaults))
+  return dict(name=name, **{field: chosen[field] for field in named(fields)})
+
+
+def settings(items: Sequence[str], flag: str = "--set") -> dict[str, Any]:
+  """The document of `a=1` and `b.c=text`; the last value of a name counts.
+
+  Raises:
+    ConfigError: an item without a name or a value.
+  """
+  values = {}
+  for item in items:
+    name, mark, text = item.partition("=")
+    if not name or not mark:
+      raise ConfigError(f"`{flag}` must be NAME=VALUE; got {shown(item)}.")
+    values[name.strip()] = value(text.strip())
+  return nested(values)
+
+
+def value(text: str):
+  """What a text means: JSON, a Python literal, or else the text itself."""
+  for read in json.loads, ast.literal_eval:
+    try:
+      return read(text)
+    except (RecursionError, SyntaxError, TypeError, ValueError):
+      continue
+  return text
 
 
 def _items(text: str | None):

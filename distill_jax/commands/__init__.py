@@ -1,0 +1,1 @@
+"""The console command, and how programs that compute begin and end."""

@@ -1,0 +1,158 @@
+"""`distill-jax distill`: a data set to a distilled one, in a folder."""
+
+import re
+from pathlib import Path
+
+import click
+
+from distill_jax.commands import completion
+from distill_jax.commands.computing import computing
+
+_COUNT = click.IntRange(min=1)
+
+
+@click.command(short_help="Learns a few samples in place of DATA.")
+@click.argument("data", shell_complete=completion.data)
+@click.option(
+    "--method",
+    metavar="NAME",
+    shell_complete=completion.methods,
+    help="By default the one that suits the data.")
+@click.option(
+    "--per-class",
+    type=_COUNT,
+    metavar="N",
+    help="Samples of each class; 10 if there are enough.")
+@click.option(
+    "--rows",
+    type=_COUNT,
+    metavar="N",
+    help="Samples of the whole set, instead.")
+@click.option(
+    "--network",
+    metavar="NAME",
+    shell_complete=completion.networks,
+    help="That is trained on the set; or NAME:width=32,...")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of the method; repeat it for more.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Of the run; by default runs/DATA_METHOD_PERCLASS.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Of the run; 0 by default.")
+@click.option(
+    "--data-dir",
+    metavar="DIR",
+    help="Another folder where DATA is looked for.")
+@click.option(
+    "--cache-dir",
+    metavar="DIR",
+    help="For what runs can share; by default --out.")
+@click.option(
+    "--experts",
+    metavar="DIR",
+    help="Trained before, for methods that follow them.")
+@click.option(
+    "--num-networks",
+    type=_COUNT,
+    default=5,
+    metavar="N",
+    help="Trained on the set to evaluate it; 5 by default.")
+@click.option(
+    "--baselines",
+    metavar="NAMES",
+    help="Of real samples, with commas; 'all', or '' for none.")
+@click.option(
+    "--full-data",
+    is_flag=True,
+    help="Train networks on all data, too, to compare.")
+@click.option(
+    "--columns",
+    default="",
+    metavar="NAMES",
+    help="More to measure: attacks,calibration.")
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MINUTES",
+    help="Stop before it is over, with a checkpoint.")
+@computing
+def distill(
+    data, method, per_class, rows, network, settings, out, seed, data_dir,
+    cache_dir, experts, num_networks, baselines, full_data, columns,
+    time_limit):
+  """Learns a few samples that a network trains on in place of DATA.
+
+  DATA is digits, a folder of class folders, a .csv or .npz file, or a SPEC such
+  as csv:FILE?label=COLUMN. The same command goes on where it was stopped.
+
+  Example: distill-jax distill digits --per-class 1
+  """
+  from distill_jax import data as data_sets
+  from distill_jax import methods
+  from distill_jax.commands import options, process, words
+  from distill_jax.errors import ConfigError
+  from distill_jax.runs import Run, reading
+  from distill_jax.runs.console import say
+  from distill_jax.runs.sizes import per_class_of
+
+  if per_class and rows:
+    raise ConfigError(
+        "one of `per_class` and `rows` must be left out; got both.")
+  chosen = method and words.method_of(method, settings)
+  spec, guessed = words.spec_of(data, data_dir)
+  student = network and words.network_of(network)
+  kernel = chosen is not None and chosen.model == "kernel"
+  if kernel:
+    process.widen({"name": "kernel_ridge"})
+  if guessed:
+    say(guessed)
+  # A kernel's regression is exact: nothing is chosen on validation.
+  held = dict(
+      data_dir=data_dir, seed=seed, validation_fraction=0.0 if kernel else 0.1)
+  fitted = reading.preprocessing_of(spec, "kernel" if kernel else "network")
+  source = data_sets.read(spec, preprocessing=fitted, **held)
+  if chosen is None:
+    chosen = methods.with_settings(
+        methods.usual(source), options.settings(settings))
+    say(f"method: {chosen.name}, which suits data of this kind")
+  if rows is None and per_class is None:
+    per_class, fewer = per_class_of(source)
+    if fewer:
+      say(f"{fewer}; --per-class N sets another number")
+  evaluation = dict(
+      num_networks=num_networks, full_data=full_data, columns=columns)
+  if baselines is not None:
+    evaluation["baselines"] = baselines
+  Run(
+      out or _folder(spec, chosen.name, per_class or rows),
+      source,
+      chosen,
+      student,
+      per_class=per_class,
+      num_rows=rows,
+      seed=seed,
+      evaluation=evaluation,
+      cache_dir=cache_dir,
+      experts=experts,
+      time_limit=process.seconds_left(time_limit),
+      data=spec,
+      reading=held).go()
+
+
+def _folder(spec: str, method: str, size: int) -> Path:
+  """Where a run lives if nobody says: runs/digits_dm_10."""
+  from distill_jax.figures.titles import data_name
+
+  name = re.sub(r"[^\w.-]", "_", Path(data_name(spec)).stem) or "data"
+  return Path("runs") / f"{name}_{method}_{size}"

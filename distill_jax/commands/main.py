@@ -1,0 +1,71 @@
+"""The program `distill-jax`. Its help does not wait for JAX."""
+
+import sys
+
+import click
+
+from distill_jax._version import __version__
+from distill_jax.commands import interrupts
+from distill_jax.commands.completion import completion
+from distill_jax.commands.data import data
+from distill_jax.commands.distill import distill
+from distill_jax.commands.evaluate import evaluate
+from distill_jax.commands.methods import methods
+from distill_jax.commands.report import report
+
+_MISTAKE = 2  # as `process.MISTAKE`, which JAX comes with
+
+
+class Program(click.Group):
+  """A group that says a mistake in one line, as the library does."""
+
+  def main(self, args=None, prog_name=None, standalone_mode=True, **extra):
+    del standalone_mode
+    try:
+      code = super().main(args, prog_name, standalone_mode=False, **extra)
+    except click.ClickException as error:
+      code = _refused(error)
+    sys.exit(code or 0)
+
+
+@click.group(
+    cls=Program,
+    context_settings=dict(
+        help_option_names=["-h", "--help"], max_content_width=80))
+@click.version_option(__version__, prog_name="distill-jax")
+def program() -> None:
+  """Dataset distillation: a few learned samples in place of a data set.
+
+  Example: distill-jax distill digits --per-class 1
+  """
+
+
+for _command in completion, data, distill, evaluate, methods, report:
+  program.add_command(_command)
+
+
+def main() -> None:
+  """Runs the command line and ends the process."""
+  interrupts.leave_at_once()
+  try:
+    program(prog_name="distill-jax")
+  except SystemExit as ended:
+    if "jax" not in sys.modules:  # there is nothing that would have to end
+      raise
+    from distill_jax.commands import process
+
+    process.end(ended.code)
+
+
+def _refused(error: click.ClickException) -> int:
+  """Says what click does not take, in one line."""
+  context = getattr(error, "ctx", None)
+  told = " ".join(error.format_message().split()).rstrip(".?")
+  told += "?" if "Did you mean" in told or "did you mean" in told else "."
+  where = context.command_path if context else "distill-jax"
+  click.echo(f"error: {told} See {where} --help.", err=True)
+  return _MISTAKE
+
+
+if __name__ == "__main__":
+  main()

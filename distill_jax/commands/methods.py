@@ -1,0 +1,27 @@
+"""`distill-jax methods`: what there is, and the settings of one."""
+
+import inspect
+
+import click
+
+from distill_jax.commands import completion
+from distill_jax.commands.computing import reading
+
+
+@click.command(short_help="Lists methods, or the settings of one.")
+@click.argument("name", required=False, shell_complete=completion.methods)
+@reading
+def methods(name) -> None:
+  """Lists all methods, or every setting of the one that is NAMEd.
+
+  Example: distill-jax methods dm
+  """
+  from distill_jax import methods as all_methods
+  from distill_jax.choices import one_of
+
+  if name is None:
+    print(all_methods.table())
+    return
+  entry = one_of(all_methods.ENTRIES, "name", name)
+  print(f"{entry.title} ({name}): labels {entry.labels}\n")
+  print(inspect.getdoc(entry.make))

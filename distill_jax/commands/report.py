@@ -1,0 +1,59 @@
+"""`distill-jax report`: pages of runs, to read in a browser."""
+
+import importlib
+
+import click
+
+from distill_jax.commands.computing import reading
+
+_RUN = click.Path(exists=True, file_okay=False)
+
+
+class _OneOrMany(click.Group):
+  """A group whose first word may be a folder, for the page of one run."""
+
+  def parse_args(self, ctx, args):
+    if args and args[0] not in self.commands and not args[0].startswith("-"):
+      args = ["one", *args]
+    return super().parse_args(ctx, args)
+
+
+@click.group(
+    cls=_OneOrMany, subcommand_metavar="RUN | compare RUN RUN ... [--out FILE]")
+def report() -> None:
+  """Writes the page of a RUN, or one that compares several.
+
+  RUN is the folder of a run.
+
+  \b
+  Examples: distill-jax report runs/digits_dm_1
+            distill-jax report compare runs/digits_dm_1 runs/digits_dsa_1
+  """
+
+
+@report.command(hidden=True)
+@click.argument("run", type=_RUN)
+@reading
+def one(run) -> None:
+  """Writes the page of one RUN."""
+  print(f"written to {_pages().write_report(run)}")
+
+
+@report.command()
+@click.argument("runs", nargs=-1, required=True, type=_RUN, metavar="RUN...")
+@click.option(
+    "--out",
+    default="compare.html",
+    type=click.Path(dir_okay=False),
+    help="Where the page goes; compare.html.")
+@reading
+def compare(runs, out) -> None:
+  """Writes a page that compares several runs.
+
+  Example: distill-jax report compare runs/digits_dm_1 runs/digits_dsa_1
+  """
+  print(f"written to {_pages().write_comparison(list(runs), out)}")
+
+
+def _pages():
+  return importlib.import_module("distill_jax.pages")

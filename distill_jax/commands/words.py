@@ -1,0 +1,96 @@
+"""What a user types for data, a network or a method, as the library takes it.
+
+Importing this module is quick; its functions import what they need.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from distill_jax.choices import nearest
+from distill_jax.commands import options
+from distill_jax.errors import DataError, shown
+
+EXAMPLES = "digits", "folder:", "csv:", "npz:", "idx:", "npy:", "tfds:"
+_FILES = {".csv": "csv", ".tsv": "csv", ".npz": "npz"}
+# Beside folders of pictures these leave open what is meant.
+_OTHERS = ("*.csv", "*.tsv", "*.npz", "*.npy", "*ubyte*")
+
+
+def spec_of(text: str, data_dir: str | None = None) -> tuple[str, str]:
+  """SPEC of data, also of a bare path where only one kind can be meant.
+
+  A folder of class folders with pictures is `folder:`, a .csv or .tsv file is
+  `csv:`, and a .npz file is `npz:`.
+
+  Args:
+    text: SPEC or path.
+    data_dir: a folder in which a path is looked for too, or None.
+
+  Returns:
+    The SPEC, and a line on what was guessed, or "".
+
+  Raises:
+    DataError: nothing is there, or what is there may be of several kinds.
+  """
+  place = text.partition("?")[0]
+  below = data_dir or os.environ.get("DISTILL_JAX_DATA") or "."
+  found = [
+      path for path in (Path(place).expanduser(), Path(below) / place)
+      if place and os.path.exists(path)
+  ]
+  if text == "digits" or (":" in place and not found):
+    return text, ""
+  if not found:
+    raise DataError(
+        "`data` must be digits, a path that exists, or a SPEC such as "
+        f"folder:pictures; got {shown(text)}.{nearest(['digits'], text)}")
+  path = found[0]
+  kind = _FILES.get(path.suffix.lower()) if path.is_file() else None
+  if path.is_dir() and _holds_pictures(path) and not any(
+      any(path.glob(pattern)) for pattern in _OTHERS):
+    kind = "folder"
+  if kind is None:
+    raise DataError(
+        f"`data` must say of what kind {path} is, as in folder:{place}; kinds "
+        f"are {', '.join(name for name in EXAMPLES if ':' in name)} and no "
+        "single one can be told from what is there.")
+  return f"{kind}:{text}", f"data: {text} is read as {kind}:{text}"
+
+
+def _holds_pictures(folder: Path) -> bool:
+  """In folders of classes, below parts such as train/ or not."""
+  from distill_jax.data.image_folder import SUFFIXES
+
+  return any(
+      path.suffix.lower() in SUFFIXES
+      for pattern in ("*/*", "*/*/*")
+      for path in folder.glob(pattern))
+
+
+def method_of(name: str, settings: Sequence[str]):
+  """A method by its name, with settings such as `num_steps=300`.
+
+  Raises:
+    ConfigError: an unknown name or setting, or a value of another kind.
+  """
+  from distill_jax import methods
+
+  return methods.with_settings(
+      methods.from_spec(dict(name=name)), options.settings(settings))
+
+
+def network_of(text: str) -> dict[str, Any]:
+  """The specification of `NAME[:setting=value,...]`.
+
+  Raises:
+    ConfigError: an unknown name, or a setting without a value.
+  """
+  from distill_jax import models
+  from distill_jax.choices import one_of
+
+  name, _, fields = text.partition(":")
+  one_of(models.NAMES, "network", name)
+  given = filter(None, fields.split(","))
+  return dict(options.settings([*given], "--network"), name=name)

@@ -1,0 +1,162 @@
+"""Several runs side by side on one page."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from distill_jax import figures
+from distill_jax.errors import ConfigError, plain
+from distill_jax.evaluation.baselines import TITLES
+from distill_jax.figures import theme
+from distill_jax.pages import content
+from distill_jax.pages.page import checked_path
+from distill_jax.pages.pictures import (
+    ALTERNATIVES,
+    Picture,
+    can_draw,
+    embedded,
+    figures_of,
+    plainly,
+)
+from distill_jax.pages.reading import Finished, finished
+from distill_jax.pages.rendering import write
+from distill_jax.types import FilePath
+
+_ALL = 1_900_000  # bytes of all pictures before base64, which adds a third
+_LINES, _NAME = 12, 28  # of the legend of the figure, and characters of each
+
+
+class Compared(NamedTuple):
+  """A run of a comparison.
+
+  Attributes:
+    name: of its folder, with those above where folders have one name.
+    run: what was read.
+    method: as papers spell it.
+    data: name of its data.
+    samples: a picture, or None.
+    curves: a picture, or None.
+    words: of texts, some sentences.
+  """
+
+  name: str
+  run: Finished
+  method: str
+  data: str
+  samples: Picture | None
+  curves: Picture | None
+  words: list[content.Sentence]
+
+
+def write_comparison(
+    folders: Sequence[FilePath],
+    path: FilePath,
+    *,
+    draw: bool | None = None) -> Path:
+  """Writes a page that has several finished runs side by side.
+
+  Args:
+    folders: of the runs, at least one.
+    path: FILE.html; its folder exists.
+    draw: whether the page has figures, which are drawn where a folder has
+      none; by default where matplotlib is installed.
+
+  Returns:
+    The path.
+
+  Raises:
+    ConfigError: no folders, or a path of another ending.
+    WorkdirError: a folder of no finished run, or a damaged file.
+    ArtifactError: a set that cannot be used.
+    OSError: the page cannot be written.
+
+  Example:
+    dd.pages.write_comparison(["runs/dm", "runs/mtt"], "both.html")
+  """
+  if isinstance(folders, str | Path):
+    folders = [folders]
+  if not folders:
+    raise ConfigError("`folders` must name at least one run; got none.")
+  path = checked_path(path)
+  drawn = can_draw() if draw is None else draw
+  runs = [finished(folder) for folder in folders]
+  names = _names(runs)
+  most = _ALL // (2 * len(runs) + 1)
+  compared = [
+      _compared(name, run, most, drawn, draw is not False)
+      for name, run in zip(names, runs, strict=True)
+  ]
+  write(
+      path,
+      "comparison.html",
+      title=f"Comparison of {len(runs)} run{'s' * (len(runs) > 1)}",
+      compared=compared,
+      baselines=_baselines(runs),
+      differences=content.differences({
+          n: (r.artifact, r.report) for n, r in zip(names, runs, strict=True)
+      }),
+      chart=_chart(names, runs, most) if drawn else None)
+  return path
+
+
+def _compared(
+    name: str, run: Finished, most: int, drawn: bool,
+    as_found: bool) -> Compared:
+  shown = dict(run.figures) if as_found else {}
+  wanted = {"curves", "samples"} - shown.keys()
+  if drawn and wanted:
+    shown |= {
+        name: theme.png(figure)
+        for name, figure in figures_of(run.artifact, run.report, run.log)
+        if name in wanted
+    }
+
+  def picture(kind: str) -> Picture | None:
+    alt = f"{ALTERNATIVES[kind]}: {name}"
+    if kind in shown:
+      return embedded(shown[kind], alt, most)
+    grid = plainly(run.artifact) if kind == "samples" else None
+    return grid and embedded(grid, alt, most, scale=1)
+
+  words, _ = content.words(run.artifact)
+  return Compared(
+      name, run, plain(figures.method_name(run.artifact)),
+      plain(figures.data_name(run.report["data"]["spec"])),
+      None if words else picture("samples"),
+      picture("curves") if run.log else None, words)
+
+
+def _names(runs: Sequence[Finished]) -> list[str]:
+  """Of folders, each with as many of those above as tell all apart."""
+  parts = [run.folder.resolve().parts for run in runs]
+  for depth in range(1, max(map(len, parts))):
+    names = ["/".join(part[-depth:]) for part in parts]
+    if len(set(names)) == len(set(parts)):
+      break
+  return [plain(name) for name in names]
+
+
+def _baselines(runs: Sequence[Finished]) -> dict[str, str]:
+  """Titles of the baselines that some run has."""
+  found: dict[str, Any] = {}
+  for run in runs:
+    found |= {name: TITLES.get(name, name) for name in run.report["baselines"]}
+  return found
+
+
+def _chart(names, runs: Sequence[Finished], most: int) -> Picture | None:
+  """Accuracy against bytes; None for too many runs."""
+  if len(runs) > _LINES:
+    return None
+  rows = [
+      dict(
+          run.report["accuracy"],
+          label=plain(name, _NAME),
+          bytes=run.report["storage_bytes"]["total"])
+      for name, run in zip(names, runs, strict=True)
+  ]
+  figure = figures.accuracy_against(
+      rows, "bytes", title="Test accuracy against the bytes of the set")
+  return embedded(
+      theme.png(figure), "Chart of accuracy against the bytes of each set",
+      most)

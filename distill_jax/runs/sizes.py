@@ -1,0 +1,26 @@
+"""How many label rows of each class suit the data, if nobody says."""
+
+import numpy as np
+
+PER_CLASS = 10
+
+
+def per_class_of(source, wanted: int = PER_CLASS) -> tuple[int, str]:
+  """At most half of the smallest class, and at least one.
+
+  Args:
+    source: a `data.Source`.
+    wanted: label rows of each class.
+
+  Returns:
+    The number, and a line on one that was lowered, or "".
+  """
+  counts = np.asarray(source.train.counts)
+  smallest = min(source.train.present, key=lambda c: counts[c])
+  most = max(1, int(counts[smallest]) // 2)
+  if most >= wanted:
+    return wanted, ""
+  return most, (
+      f"{most} label rows of each class, not {wanted}: half of the "
+      f"{counts[smallest]} training samples of "
+      f"{source.class_names[smallest]!r:.40}")

@@ -1,0 +1,370 @@
+"""The console command: what it runs, says and refuses."""
+
+import json
+import re
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import jax
+import launching
+import numpy as np
+import pytest
+from click.shell_completion import ShellComplete
+from click.testing import CliRunner
+
+import distill_jax as dd
+from distill_jax import methods, runs
+from distill_jax.commands import completion, words
+from distill_jax.commands.main import program
+from distill_jax.data.description import described
+from distill_jax.errors import DataError
+
+FEW = (
+    "--method", "dm", "--set", "num_steps=2", "--set", "batch_size=4",
+    "--network", "mlp:widths=[4]", "--num-networks", 1, "--baselines", "")
+
+
+def _table(file: Path, counts=(12, 9)) -> Path:
+  """Two numbers of two kinds, far from each other."""
+  generator, lines = np.random.default_rng(0), ["a,b,label"]
+  for kind, count in enumerate(counts):
+    for a, b in generator.normal(size=(count, 2)) + 4 * kind:
+      lines.append(f"{a:.3f},{b:.3f},{'xy'[kind]}")
+  file.write_text("\n".join(lines))
+  return file
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+  """An empty folder, which commands run in."""
+  monkeypatch.chdir(tmp_path)
+  return tmp_path
+
+
+def _call(*arguments):
+  """`distill-jax ARGUMENTS`, in this process."""
+  return CliRunner().invoke(
+      program, [*map(str, arguments)],
+      prog_name="distill-jax",
+      catch_exceptions=False)
+
+
+def _refused(*arguments) -> str:
+  """The one line that it is refused with."""
+  result = _call(*arguments)
+  last = result.output.splitlines()[-1]
+  assert result.exit_code == 2 and last.startswith("error: "), result.output
+  assert "Traceback" not in result.output
+  return last
+
+
+@pytest.fixture
+def asked(monkeypatch):
+  """What is run, in place of running it."""
+  found = {}
+
+  class Run:
+
+    def __init__(self, folder, source, method, network=None, **given):
+      found.update(
+          given, folder=folder, source=source, method=method, network=network)
+
+    def go(self):
+      found["went"] = True
+
+  monkeypatch.setattr(runs, "Run", Run)
+  return found
+
+
+def test_distils_and_evaluates(here):
+  _table(here / "kinds.csv")
+  result = _call("distill", "kinds.csv", *FEW)
+  assert result.exit_code == 0, result.output
+  assert "data: kinds.csv is read as csv:kinds.csv" in result.output
+  assert "3 label rows of each class, not 10: half of the 6" in result.output
+  folder = here / "runs" / "kinds_dm_3"
+  made = dd.load(folder / "distilled.safetensors")
+  assert made.method == "dm" and made.num_rows == 6
+  assert made.network["widths"] == [4]
+  before = launching.contents(folder / "checkpoints")
+  assert _call("distill", "kinds.csv", *FEW).exit_code == 0  # done: goes on
+  assert launching.contents(folder / "checkpoints") == before
+  again = ("distill", "kinds.csv", *FEW, "--out", folder)
+  line = _refused(*again, "--seed", 1)
+  assert "`--out`" in line and "seed (0 there, 1 here)" in line
+  kept = (folder / "report.json").read_bytes()
+  assert json.loads(kept)["data"]["spec"] == "csv:kinds.csv"
+  result = _call(
+      "evaluate", folder, "kinds.csv", "--num-networks", 1, "--baselines", "",
+      "--recipe", "dsa:num_epochs=2")
+  assert result.exit_code == 0, result.output
+  found = json.loads((folder / "evaluation.json").read_text())
+  assert found["recipe"]["num_epochs"] == 2 and found["network"] == "mlp"
+  assert (folder / "report.json").read_bytes() == kept
+
+
+def test_what_is_run_where_little_is_said(asked, here):
+  result = _call("distill", "digits")
+  assert result.exit_code == 0 and asked["went"], result.output
+  assert asked["method"].spec == methods.usual(asked["source"]).spec
+  assert "method: dm, which suits data of this kind" in result.output
+  assert asked["network"] is None and asked["per_class"] == 10
+  assert asked["folder"] == Path("runs/digits_dm_10")
+  assert asked["evaluation"] == dict(
+      num_networks=5, full_data=False, columns="")
+  assert asked["source"].validation is not None
+  assert asked["reading"]["validation_fraction"] == 0.1
+
+
+def test_what_is_said_is_run(asked, here):
+  result = _call(
+      "distill", "digits", "--method", "dsa", "--rows", 20, "--seed", 3,
+      "--set", "num_steps=7", "--set", "recipe.num_epochs=9", "--set",
+      "learn_labels=true", "--out", "there", "--time-limit", 1, "--full-data",
+      "--baselines", "random_real", "--columns", "attacks", "--network",
+      "convnet:width=8")
+  assert result.exit_code == 0, result.output
+  spec = asked["method"].spec
+  assert (spec["num_steps"], spec["learn_labels"]) == (7, True)
+  assert spec["recipe"]["num_epochs"] == 9
+  assert asked["num_rows"] == 20 and asked["per_class"] is None
+  assert asked["network"] == dict(name="convnet", width=8)
+  assert asked["seed"] == 3 and asked["folder"] == "there"
+  assert 0 < asked["time_limit"] <= 60
+  assert asked["evaluation"] == dict(
+      num_networks=5,
+      full_data=True,
+      baselines="random_real",
+      columns="attacks")
+
+
+def test_kernels_have_float64_and_no_validation_part(asked, here):
+  assert _call("distill", "digits", "--method", "kip").exit_code == 0
+  assert jax.config.jax_enable_x64
+  assert asked["source"].validation is None
+
+
+@pytest.mark.parametrize(
+    "error, code, said",
+    [(methods.NonFinite("the loss is nan"), 3, "the loss is nan"),
+     (runs.Interrupted("stopped at step 3", 15), 143, "stopped at step 3"),
+     (KeyboardInterrupt(), 130, "stopped; the same command goes on"),
+     (KeyError("x"), 1, "This is a fault of the program")])
+def test_exit_codes(asked, here, monkeypatch, error, code, said):
+
+  def go(self):
+    raise error
+
+  monkeypatch.setattr(runs.Run, "go", go)
+  result = _call("distill", "digits")
+  assert result.exit_code == code and said in result.output
+
+
+def test_debug_shows_where_a_mistake_came_from(here):
+  with pytest.raises(DataError):
+    _call("distill", "nothing", "--debug")
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [(["distill"], ["Missing argument 'DATA'", "distill --help"]),
+     (["distil", "digits"], ["'distil'", "--help"]),
+     (["distill", "digit"], ["`DATA`", "'digit'", "Did you mean 'digits'?"]),
+     (["distill", "csv:none.csv"], ["`DATA`", "none.csv", "--data-dir"]),
+     (["distill", "digits", "--sede", 1], ["--sede", "--seed"]),
+     (["distill", "digits", "--seed", "x"], ["--seed", "'x'"]),
+     (["distill", "digits", "--per-class", 0], ["--per-class", "0"]),
+     (["distill", "digits", "--per-class", 1, "--rows", 10
+      ], ["`--per-class` and `--rows`"]),
+     (["distill", "digits", "--method", "dmm"], ["`--method`", "'dm'?"]),
+     (["distill", "digits", "--set", "num_step=3"], ["`dm`", "'num_steps'?"]),
+     (["distill", "digits", "--set", "num_steps"], ["`--set`", "NAME=VALUE"]),
+     (["distill", "digits", "--set", "num_steps=few"], ["type int", "'few'"]),
+     (["distill", "digits", "--network", "lenett"], ["`--network`", "lenet"]),
+     (["distill", "digits", "--devices", "x"], ["`--devices`", "x"]),
+     (["evaluate", "none", "digits"], ["none"]),
+     (["methods", "dmm"], ["'dm'?"]), (["data", "nothing"], ["`DATA`"]),
+     (["report", "none"], ["none", "does not exist"]),
+     (["completion", "csh"], ["'csh'", "bash"])])
+def test_mistakes_are_one_line(here, arguments, said):
+  line = _refused(*arguments)
+  assert all(text in line for text in said), line
+  assert not list(here.iterdir())
+
+
+def test_an_unknown_number_of_processes_is_a_mistake(here):
+  line = _refused("distill", "digits", "--coordinator", "localhost:1")
+  assert "`--coordinator`, `--num-processes` and `--process-id`" in line
+
+
+def _files(folder: Path, *names: str) -> None:
+  for name in names:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).touch()
+
+
+@pytest.mark.parametrize(
+    "names, text, spec",
+    [([], "digits", "digits"), ([], "csv:a.csv", "csv:a.csv"),
+     (["pets/cat/1.PNG"], "pets", "folder:pets"),
+     (["pets/train/cat/1.jpg"], "pets", "folder:pets"),
+     (["pets/cat/1.png"], "pets?size=8", "folder:pets?size=8"),
+     (["a.csv"], "a.csv?label=kind", "csv:a.csv?label=kind"),
+     (["A.CSV"], "A.CSV", "csv:A.CSV"), (["a.tsv"], "a.tsv", "csv:a.tsv"),
+     (["a.npz"], "a.npz", "npz:a.npz"), (["a:b.npz"], "a:b.npz", "npz:a:b.npz"),
+     (["pets/cat/1.png"], "folder:pets", "folder:pets")])
+def test_bare_paths(here, names, text, spec):
+  _files(here, *names)
+  found, line = words.spec_of(text)
+  assert found == spec
+  assert line == ("" if text == spec else f"data: {text} is read as {spec}")
+
+
+@pytest.mark.parametrize(
+    "names", [["pets/cat.png"], ["pets/cat/1.png", "pets/labels.csv"],
+              ["pets/x_train.npy"], ["pets/cat/notes.txt"], ["pets"],
+              ["pets/train-images-idx3-ubyte.gz"]])
+def test_paths_that_may_mean_several_things(here, names):
+  _files(here, *names)
+  with pytest.raises(DataError, match="must say of what kind pets is"):
+    words.spec_of("pets")
+
+
+def test_paths_below_the_folder_of_data(here):
+  _files(here, "sets/a.npz")
+  assert words.spec_of("a.npz", "sets")[0] == "npz:a.npz"
+
+
+def test_says_what_data_read_as(here):
+  _table(here / "uneven.csv", (60, 4))
+  result = _call("data", "uneven.csv")
+  assert result.exit_code == 0, result.output
+  said = " ".join(result.output.split())
+  for line in (
+      "data: uneven.csv is read as csv:uneven.csv", "rows of 2 numbers",
+      "parts 51 train, 13 test", " x 48 12 y 3 1 ",
+      "a class has 3 training samples alone",
+      "classes are uneven: the largest has 48 training samples, the smallest "
+      "3", "by default sldd, 1 label row of each class, evaluated on mlp"):
+    assert line in said, line
+
+
+@pytest.mark.parametrize(
+    "shape, kind", [((6, 6, 3), "images of 6 x 6 pixels, 3 channels"),
+                    ((5, 2), "series of 5 steps, 2 channels"),
+                    ((7,), "rows of 7 numbers")])
+def test_kinds_of_data_are_described(shape, kind):
+  x = np.random.default_rng(0).uniform(size=(80, *shape)).astype(np.float32)
+  named = {2: "series", 1: "features", 3: "image"}[len(shape)]
+  source = dd.from_arrays(x, np.arange(80) % 20, test_fraction=0, kind=named)
+  text = described(source)
+  assert kind in text and "there is no test part" in text
+  rows = [line for line in text.splitlines() if re.search(r"\b\d+ +4$", line)]
+  assert len(rows) == 12 and "..." in text  # of the 20 classes
+  assert max(map(len, text.splitlines())) <= 80
+
+
+def test_texts_are_described():
+  x = ["who is it", "how many are", "where to go"] * 8
+  text = described(dd.from_texts(x, ["who", "number", "place"] * 8))
+  assert "texts of at most 3 words" in text and "WordVectors" in text
+
+
+def test_methods_are_listed_and_told():
+  listed = _call("methods").output
+  for name, entry in methods.ENTRIES.items():
+    assert re.search(rf"^{name} +\S", listed, re.M) and entry.paper in listed
+  assert listed.count("labels: ") == len(methods.ENTRIES)
+  told = _call("methods", "dm").output
+  for setting, value in methods.ENTRIES["dm"].defaults.items():
+    assert f"\n  {setting}: " in told and f"{value}"[:9] in told
+  assert "arXiv" in told
+
+
+def test_reports_are_pages_of_folders(here, monkeypatch):
+  calls = []
+  pages = types.ModuleType("distill_jax.pages")
+  pages.write_report = lambda folder: calls.append(folder) or Path("page.html")
+  pages.write_comparison = lambda folders, path: (
+      calls.append((folders, path)) or path)
+  monkeypatch.setitem(sys.modules, "distill_jax.pages", pages)
+  for name in "ab":
+    (here / name).mkdir()
+  result = _call("report", "a")
+  assert result.output == "written to page.html\n"
+  result = _call("report", "compare", "a", "b", "--out", "both.html")
+  assert result.output == "written to both.html\n"
+  assert calls == ["a", (["a", "b"], "both.html")]
+
+
+@pytest.mark.parametrize("shell", completion.SHELLS)
+def test_completion_prints_a_script(shell):
+  result = _call("completion", shell)
+  assert result.exit_code == 0 and "_DISTILL_JAX_COMPLETE" in result.output
+  assert f"{shell}_complete" in result.output
+
+
+@pytest.mark.parametrize(
+    "before, typed, found",
+    [(["distill", "--method"], "ds", ["dsa"]),
+     (["distill", "--network"], "len", ["lenet"]),
+     (["evaluate", "a", "digits", "--networks"], "mlp,len", ["mlp,lenet"]),
+     (["distill"], "dig", ["digits", "dig"]), (["methods"], "sl", ["sldd"]),
+     ([], "comp", ["completion"])])
+def test_completes(before, typed, found):
+  shell = ShellComplete(program, {}, "distill-jax", "_DISTILL_JAX_COMPLETE")
+  assert [c.value for c in shell.get_completions(before, typed)] == found
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[], *([name] for name in program.commands), ["report", "compare"]],
+    ids=" ".join)
+def test_help_fits_a_screen_and_has_an_example(command):
+  result = _call(*command, "--help")
+  lines = result.output.splitlines()
+  assert result.exit_code == 0 and len(lines) <= 40
+  assert max(map(len, lines)) <= 80
+  assert any(re.match(r" +Examples?\b.*distill-jax ", line) for line in lines)
+
+
+def test_version():
+  assert dd.__version__ in _call("--version").output
+
+
+_HELP = """
+import sys
+from distill_jax.commands.main import main
+sys.argv = ["distill-jax", *{arguments}]
+try:
+  main()
+finally:
+  print(*sys.modules, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["distill", "--help"], ["distill", "--sede"],
+                  ["completion", "zsh"]],
+    ids=" ".join)
+def test_help_does_not_wait_for_jax(arguments):
+  done = subprocess.run(
+      [sys.executable, "-c",
+       _HELP.format(arguments=arguments)],
+      capture_output=True,
+      text=True)
+  assert done.returncode == (2 if "--sede" in arguments else 0), done.stderr
+  loaded = {name.partition(".")[0] for name in done.stderr.split()}
+  assert "click" in loaded and not loaded & {"jax", "numpy"}
+
+
+def test_output_that_nobody_reads_ends_the_command():
+  process = subprocess.Popen(
+      [sys.executable, "-m", "distill_jax.commands.main", "methods"],
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE)
+  process.stdout.close()
+  assert process.stderr.read() == b""
+  assert process.wait() == 141
