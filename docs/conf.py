@@ -53,6 +53,7 @@ copybutton_only_copy_prompt_lines = True
 
 autodoc_typehints = "none"  # docstrings give shapes, which types do not
 autodoc_preserve_defaults = True
+autodoc_inherit_docstrings = False  # those of other libraries have no shapes
 napoleon_numpy_docstring = False
 python_maximum_signature_line_length = 72
 

@@ -15,6 +15,7 @@ import re
 import runpy
 import shlex
 import sys
+import textwrap
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -125,7 +126,7 @@ def blocks(page):
            for m in re.finditer(r"(?<=\n\n)(?: {4}.*\n|\n(?= {4}))+", hidden)]
   for _, marker, name, code in sorted(fenced + plain):
     if not name:
-      code = re.sub(r"^ {4}", "", code, flags=re.M)
+      code = textwrap.dedent(code)
     yield marker, name or language(code), code
 
 
@@ -366,8 +367,15 @@ def _of_privacy(names):
   return dict(source=dd.from_arrays(x[..., None], y))
 
 
+def _of_kernels(names):
+  """Any network, and label rows."""
+  x = names["x"].reshape(400, -1)
+  return dict(network=lambda x: x[:, :10], x=x, y=np.eye(10)[names["y"]])
+
+
 # What pages take as given besides `names`.
 GIVEN = {
+    "kernels": _of_kernels,
     "application_privacy": _of_privacy,
     "application_search": _of_applications,
     "data_sets": lambda names: _write_originals(np.random.default_rng(0)),

@@ -19,6 +19,7 @@ ROOMS = (
     "methods", "objectives", "parameterization", "nn", "data", "evaluation",
     "runs", "applications", "kernels", "estimators", "trajectories", "artifact",
     "text", "figures")
+LEFT_OUT = ("commands",)  # their texts are of `--help`: see command_line.md
 
 
 def _heading(text, mark):
@@ -91,7 +92,7 @@ def pages() -> dict[str, str]:
       made[found.name] = _page(
           f"distill_jax.{found.name}",
           [importlib.import_module(f"distill_jax.{found.name}")], seen)
-    elif not found.name.startswith("_"):
+    elif not found.name.startswith("_") and found.name not in LEFT_OUT:
       alone.append(importlib.import_module(f"distill_jax.{found.name}"))
   made["others"] = _page("Modules beside the rooms", alone, seen)
   return made
