@@ -49,4 +49,5 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-  return sorted({*globals(), *__getattr__("__all__")})
+  public = importlib.import_module(f"{__name__}.public")
+  return sorted({*globals(), *public.__all__})

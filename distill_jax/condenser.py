@@ -172,8 +172,8 @@ class Condenser:
 
     columns = list(x.columns) if hasattr(x, "columns") else None
     if columns is None:
-      values, _ = validate_data(
-          self, x, y, ensure_2d=False, allow_nd=True, ensure_min_samples=2)
+      values: Any = validate_data(
+          self, x, y, ensure_2d=False, allow_nd=True, ensure_min_samples=2)[0]
       values = values.astype(float) if values.dtype == bool else values
     else:  # errors of `from_arrays` name the column
       validate_data(self, x, y, skip_check_array=True)
@@ -188,11 +188,11 @@ class Condenser:
           f"{shown(self.classes_[0])}.")
     self.sampling_strategy_ = dict.fromkeys(
         self.classes_.tolist(), self.per_class)
-    names = np.array(list(map(str, self.classes_.tolist())))
+    names = list(map(str, self.classes_.tolist()))
     try:
       source = from_arrays(
           values,
-          names[places],
+          np.array(names)[places],
           class_names=names,
           preprocessing=self.preprocessing,
           kind=self.kind,
@@ -201,7 +201,7 @@ class Condenser:
     except DataError as error:
       text = str(error).replace("x_train", "X").replace("y_train", "y")
       raise DataError(text) from error
-    self.n_features_in_ = np.shape(values)[1]
+    self.n_features_in_ = len(np.asarray(values)[0])
     return source, columns
 
   def _method(self, source: Source) -> Method:

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -118,7 +119,7 @@ def distill(
   if guessed:
     say(guessed)
   # Kernel regression is solved exactly: no setting is chosen on validation.
-  held = dict(
+  held: dict[str, Any] = dict(
       data_dir=data_dir, seed=seed, validation_fraction=0.0 if kernel else 0.1)
   fitted = reading.preprocessing_of(spec, "kernel" if kernel else "network")
   source = data_sets.read(spec, preprocessing=fitted, **held)
@@ -150,7 +151,7 @@ def distill(
       reading=held).go()
 
 
-def _folder(spec: str, method: str, size: int) -> Path:
+def _folder(spec: str, method: str, size: int | None) -> Path:
   """The default folder of a run, such as runs/digits_dm_10."""
   from distill_jax.figures.titles import data_name
 

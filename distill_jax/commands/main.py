@@ -54,7 +54,7 @@ def main() -> None:
       raise
     from distill_jax.commands import process
 
-    process.end(ended.code)
+    process.end(ended.code if isinstance(ended.code, int) else 0)
 
 
 def _refused(error: click.ClickException) -> int:

@@ -1,6 +1,7 @@
 """What a data set reads as, in words that fit a screen."""
 
 import textwrap
+from typing import Any
 
 import numpy as np
 
@@ -83,7 +84,7 @@ def _values(source: Source) -> str:
 
 
 def _preprocessing(source: Source) -> str:
-  record = source.preprocessing
+  record: Any = source.preprocessing
   name = type(record).__name__
   if not hasattr(record, "std"):
     return name

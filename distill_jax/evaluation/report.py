@@ -221,9 +221,9 @@ def rows(report: Mapping[str, Any]) -> list[Row]:
       row = _row(title, report[field], own)
       found.append(row._replace(gain=best - row.mean, is_variant=True))
   for name, entry in report["baselines"].items():
-    step_size = entry["step_size"]
-    step_size = "-" if step_size is None else f"{step_size:g}"
-    row = _row(TITLES.get(name, name), entry, step_size)
+    size = entry["step_size"]
+    step_size = "-" if size is None else f"{size:g}"
+    row = _row(TITLES.get(name) or name, entry, step_size)
     error = entry.get("gain", {}).get("stderr")
     found.append(row._replace(gain=best - row.mean, gain_stderr=error))
   return found

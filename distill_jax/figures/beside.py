@@ -42,7 +42,7 @@ def write(
   renderer = FigureCanvasAgg(figure).get_renderer()
   pixel = figure.dpi / 72
   frame = axes.get_window_extent(renderer)
-  taken = [np.asarray(box, float) for box in taken]
+  boxes = [np.asarray(box, float) for box in taken]
   at = {name: axes.transData.transform(p) for name, p in points.items()}
   texts, places = {}, {}
   for name, point in points.items():
@@ -67,7 +67,7 @@ def write(
     places[name] = [
         place._replace(
             cost=place.cost + 10 * _outside(place.box, frame) +
-            sum(_covered(place.box, box) for box in taken)) for place in own
+            sum(_covered(place.box, box) for box in boxes)) for place in own
     ]
   for name, place in _chosen(places).items():
     texts[name].set_position(tuple((place.box[:2] - at[name]) / pixel))

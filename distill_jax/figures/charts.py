@@ -149,7 +149,7 @@ def accuracy_against(
   ] + [100 * level for level in across.values()]
   low = max(5 * np.floor((min(ends) - 2) / 5), 0)
   axes.set_ylim(low, min(5 * np.ceil((max(ends) + 2) / 5), 103))
-  axes.yaxis.get_major_locator().set_params(steps=(1, 2, 5, 10))
+  axes.locator_params("y", steps=(1, 2, 5, 10))
   if shown:
     longest = max(len(handle.get_label()) for handle in shown)
     theme.legend(

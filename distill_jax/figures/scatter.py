@@ -79,7 +79,7 @@ def t_sne(
       np.cumsum([len(p.features) for p in points])[:-1])
   palette = [to_rgba(colour) for colour in theme.CLASSES]
   if len(shown) > len(palette):
-    palette = colormaps["tab20"].colors
+    palette = [colormaps["tab20"](i) for i in range(20)]
   colours = np.ones((len(class_names), 4))
   colours[shown, :3] = [palette[i][:3] for i in range(len(shown))]
   width = 5.5 if len(sets) == 1 else 8.0

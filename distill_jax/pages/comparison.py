@@ -116,7 +116,7 @@ def _compared(
     if kind in shown:
       return embedded(shown[kind], alt, most)
     grid = plainly(run.artifact) if kind == "samples" else None
-    return grid and embedded(grid, alt, most, scale=1)
+    return embedded(grid, alt, most, scale=1) if grid else None
 
   words, _ = content.words(run.artifact)
   return Compared(

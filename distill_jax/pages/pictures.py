@@ -149,10 +149,10 @@ def embedded(
     scale: pixels of the picture per CSS pixel.
   """
   width, height = struct.unpack(">II", content[16:24])
-  kind, content = _within(content, most)
-  if content is None:
+  kind, small = _within(content, most)
+  if small is None:
     return None
-  uri = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+  uri = f"data:image/{kind};base64,{base64.b64encode(small).decode()}"
   return Picture(uri, round(width / scale), round(height / scale), alt)
 
 

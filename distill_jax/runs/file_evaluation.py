@@ -68,7 +68,7 @@ def evaluate_file(
       encoded=encoding_of(artifact) is not None,
       relabelled="teacher" in (artifact.views or ()))
   widen(*specs or [artifact.network])
-  reading = dict(data_dir=data_dir, validation_fraction=0.1)
+  reading: dict[str, Any] = dict(data_dir=data_dir, validation_fraction=0.1)
   report = assess(
       jax.random.key(seed),
       artifact,

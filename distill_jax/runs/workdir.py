@@ -144,7 +144,7 @@ def git_revision() -> str | None:
   return out.stdout.strip()
 
 
-def output(file: str, suffix: str) -> Path:
+def output(file: str | Path, suffix: str) -> Path:
   """Returns the path of a result file, and creates its folder.
 
   Raises:
