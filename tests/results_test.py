@@ -150,7 +150,7 @@ def test_sweeps_and_other_networks_are_drawn_from_records():
   assert bits.get_suptitle() == title
   assert [text.get_text() for text in bits.legends[0].get_texts()] == [
       "pixels", "several images in one", "hallucinator", "frequencies",
-      "random real, quantised the same way",
+      "linear bases", "neural fields", "random real, quantised the same way",
       "random real, as many bytes, 8 bits"
   ]
   assert other.get_suptitle() == "MNIST, DSA, 100 samples: accuracy by network"
