@@ -166,7 +166,8 @@ def compared(name: str, work: Compared) -> list[dict[str, Any]]:
         now / before, work.tolerance)
     shown = "-" if before is None else before
     rows.append(_row(name, verdict, which, shown, now, work.tolerance))
-  return rows or [_row(name, "failed")]
+  known = [row for row in rows if row["verdict"] != "not stored"]
+  return rows if known else [*rows, _row(name, "failed")]
 
 
 def judged(change: float, tolerance: float) -> str:

@@ -131,10 +131,12 @@ class Condenser:
     Raises:
       ConfigError: an unknown name.
     """
-    for name, value in params.items():
-      if name not in (known := self.get_params()):
+    known = self.get_params()
+    for name in params:
+      if name not in known:
         raise ConfigError(
             f"`params` must be of {', '.join(known)}; got {shown(name)}.")
+    for name, value in params.items():
       setattr(self, name, value)
     return self
 

@@ -16,10 +16,10 @@ from click.testing import CliRunner
 
 import distill_jax as dd
 from distill_jax import methods, runs
-from distill_jax.commands import completion, words
+from distill_jax.commands import completion, options, words
 from distill_jax.commands.main import program
 from distill_jax.data.description import described
-from distill_jax.errors import DataError
+from distill_jax.errors import ConfigError, DataError
 
 FEW = (
     "--method", "dm", "--set", "num_steps=2", "--set", "batch_size=4",
@@ -368,3 +368,31 @@ def test_output_that_nobody_reads_ends_the_command():
   process.stdout.close()
   assert process.stderr.read() == b""
   assert process.wait() == 141
+
+
+@pytest.mark.parametrize("words", [(), ("report",)], ids=["program", "group"])
+def test_without_arguments_the_help_is_shown(words):
+  result = _call(*words)
+  assert result.exit_code == 2
+  assert result.output.startswith("Usage: distill-jax")
+  assert result.output.count("\n") > 8 and "error" not in result.output
+
+
+def test_errors_name_the_argument_that_is_wrong(here):
+  assert "`SET` must name" in _refused("evaluate", "no.safetensors", "digits")
+  (here / "empty").mkdir()
+  assert "`RUN` must" in _refused("report", "empty")
+  assert "`--method`" in _refused("distill", "digits", "--method", "")
+
+
+def test_a_setting_and_a_field_of_it_are_refused_in_either_order():
+  for given in (["a.b=2", "a=1"], ["a=1", "a.b=2"]):
+    with pytest.raises(ConfigError, match="must not be set where"):
+      options.settings(given)
+
+
+def test_data_says_the_size_that_distill_takes(here):
+  x, y = np.zeros((40, 4), np.float32), np.arange(40) % 2
+  x[:, 0] = np.arange(40)
+  np.savez("even.npz", x_train=x, y_train=y, x_test=x[:4], y_test=y[:4])
+  assert "9 label rows" in _call("data", "even.npz").output

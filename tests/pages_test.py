@@ -279,19 +279,21 @@ def _noise(folder):
 def test_the_size_is_bounded(tmp_path):
   made = _set(names=[*map(str, range(50))], shape=(96, 96, 3))
   folder = _folder(tmp_path / "run", made, _report(made))
+  without = mock.patch("distill_jax.figures.theme.can_draw", return_value=False)
   with mock.patch("distill_jax.pages.pictures._has", return_value=False):
-    tree, _ = _checked(pages.write_report(folder))
+    with without:
+      tree, _ = _checked(pages.write_report(folder))
   assert len(tree.findall(".//img")) == 1
   _noise(folder)
-  with mock.patch("distill_jax.pages.page.can_draw", return_value=False):
+  with mock.patch("distill_jax.figures.theme.can_draw", return_value=False):
     tree, _ = _checked(pages.write_report(folder))
     assert len(tree.findall(".//img")) == 2
-  with mock.patch("distill_jax.pages.comparison.can_draw", return_value=False):
+  with mock.patch("distill_jax.figures.theme.can_draw", return_value=False):
     page = pages.write_comparison(4 * [folder], tmp_path / "all.html")
   tree, _ = _checked(page)
   assert len(tree.findall(".//img")) == 8
   made.provenance["note"] = 40_000 * ["x" * 100]
-  with mock.patch("distill_jax.pages.page.can_draw", return_value=False):
+  with mock.patch("distill_jax.figures.theme.can_draw", return_value=False):
     _checked(pages.write_evaluation(_report(made), made, tmp_path / "m.html"))
 
 
@@ -300,7 +302,7 @@ def test_figures_of_the_folder_are_those_of_the_page(tmp_path):
   folder = _folder(tmp_path / "run", made, _report(made))
   (folder / "figures").mkdir()
   (folder / "figures" / "curves.png").write_bytes(picture(made))
-  with mock.patch("distill_jax.pages.page.can_draw", return_value=False):
+  with mock.patch("distill_jax.figures.theme.can_draw", return_value=False):
     tree, _ = _checked(pages.write_report(folder))
   alts = [image.get("alt") for image in tree.findall(".//img")]
   assert len(alts) == 2 and alts[1].startswith("Line chart of the loss")

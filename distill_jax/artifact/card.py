@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from distill_jax.artifact.libraries import shown
 from distill_jax.artifact.record import Artifact
 from distill_jax.errors import listed
 
@@ -154,7 +155,7 @@ def _results(report: Mapping[str, Any]) -> str:
 
 def _use(artifact: Artifact) -> str:
   beside = "are the samples in the units of the data"
-  if artifact.modality == "image":
+  if artifact.modality == "image" and shown(artifact) is not None:
     beside = "is `image`, in 8 bits for the eye"
   soft = "" if artifact.hard_rows else (
       " Train on `soft_label`; `label` is only its largest entry.")

@@ -30,11 +30,21 @@ _SHARING = (
 _DEBUG = click.option(
     "--debug", is_flag=True, help="Show the traceback of a mistake.")
 # Arguments of the library that have another name in commands.
-_CALLED = {
-    "path": "--out",
-    "source": "DATA",
-    "spec": "DATA",
-    "workdir": "--out"
+_CALLED = {"source": "DATA", "spec": "DATA", "workdir": "--out"}
+_CALLED_BY = {
+    "evaluate": {
+        "path": "SET"
+    },
+    "distill": {
+        "path": "--out"
+    },
+    "compare": {
+        "path": "--out",
+        "folder": "RUN"
+    },
+    "RUN": {
+        "folder": "RUN"
+    }
 }
 
 
@@ -86,7 +96,7 @@ def worded(command: click.Command, text: str) -> str:
     command: the command.
     text: the error, with arguments as `name`.
   """
-  called = dict(_CALLED)
+  called = {**_CALLED, **_CALLED_BY.get(command.name or "", {})}
   for parameter in command.params:
     if isinstance(parameter, click.Option):
       called[parameter.name] = parameter.opts[0]

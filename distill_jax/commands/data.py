@@ -31,7 +31,9 @@ def data(data, data_dir) -> None:
     print(guessed)
   source = data_sets.read(spec, data_dir=data_dir)
   print(described(source))
-  per_class, fewer = per_class_of(source)
+  # `distill` holds a tenth back for validation.
+  per_class, fewer = per_class_of(
+      data_sets.read(spec, data_dir=data_dir, validation_fraction=0.1))
   method, network = methods.usual(source).name, models.default(source)["name"]
   rows = f"{per_class} label row{'s' * (per_class > 1)} of each class"
   print(f"  by default    {method}, {rows}, evaluated on {network}")

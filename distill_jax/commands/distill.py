@@ -110,9 +110,9 @@ def distill(
   if per_class and rows:
     raise ConfigError(
         "one of `per_class` and `rows` must be left out; got both.")
-  chosen = method and words.method_of(method, settings)
+  chosen = None if method is None else words.method_of(method, settings)
   spec, guessed = words.spec_of(data, data_dir)
-  student = network and words.network_of(network)
+  student = None if network is None else words.network_of(network)
   kernel = chosen is not None and chosen.model == "kernel"
   if kernel:
     process.widen({"name": "kernel_ridge"})

@@ -23,6 +23,9 @@ class Program(click.Group):
     del standalone_mode
     try:
       code = super().main(args, prog_name, standalone_mode=False, **extra)
+    except click.exceptions.NoArgsIsHelpError as error:
+      click.echo(error.ctx.get_help())
+      code = _MISTAKE
     except click.ClickException as error:
       code = _refused(error)
     sys.exit(code or 0)

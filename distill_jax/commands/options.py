@@ -77,6 +77,10 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(
             f"{shown(name)} must not be set where {part!r} has a value of its "
             f"own; got {shown(inner)}. Leave one of them out.")
+    if isinstance(inner.get(last), dict):
+      raise ConfigError(
+          f"{shown(name)} must not be set where fields of it are; got "
+          f"{shown(value)}. Leave one of them out.")
     inner[last] = value
   return document
 

@@ -6,6 +6,7 @@ import click
 
 from distill_jax.commands.computing import reading
 
+_ONE = "RUN"  # the hidden command that reports one run
 _RUN = click.Path(exists=True, file_okay=False)
 
 
@@ -14,7 +15,7 @@ class _OneOrMany(click.Group):
 
   def parse_args(self, ctx, args):
     if args and args[0] not in self.commands and not args[0].startswith("-"):
-      args = ["one", *args]
+      args = [_ONE, *args]
     return super().parse_args(ctx, args)
 
 
@@ -31,7 +32,7 @@ def report() -> None:
   """
 
 
-@report.command(hidden=True)
+@report.command(_ONE, hidden=True)
 @click.argument("run", type=_RUN)
 @reading
 def one(run) -> None:

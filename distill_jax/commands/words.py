@@ -37,7 +37,8 @@ def spec_of(text: str, data_dir: str | None = None) -> tuple[str, str]:
   place = text.partition("?")[0]
   below = data_dir or os.environ.get("DISTILL_JAX_DATA") or "."
   found = [
-      path for path in (Path(place).expanduser(), Path(below) / place)
+      path
+      for path in (Path(place).expanduser(), Path(below).expanduser() / place)
       if place and os.path.exists(path)
   ]
   if text == "digits" or (":" in place and not found):

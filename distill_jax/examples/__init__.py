@@ -1,8 +1,7 @@
 """Small distilled sets that come with the library, each with its report.
 
     made = dd.examples.load("mnist_10")      # ten images of each digit
-    print(dd.examples.report("mnist_10"))    # accuracy of networks trained on
-    it
+    print(dd.examples.report("mnist_10"))    # accuracy of networks
 
 Each set was made with the command in `load(name).provenance`, and measured with
 that in `report(name)["command"]`. Sets are quantised to 8 bits a value. Their

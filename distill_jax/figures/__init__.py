@@ -18,7 +18,7 @@ from distill_jax.figures.grid import sample_grid
 from distill_jax.figures.scatter import Points, t_sne
 from distill_jax.figures.series import series_lines
 from distill_jax.figures.table import feature_table
-from distill_jax.figures.theme import save
+from distill_jax.figures.theme import can_draw, save
 from distill_jax.figures.titles import (
     class_names,
     data_name,
@@ -32,9 +32,9 @@ from distill_jax.figures.titles import (
 from distill_jax.figures.words import decoded_sentences, heat_maps
 
 __all__ = [
-    "AXES", "Points", "accuracy_against", "accuracy_bars", "class_names",
-    "confusion_matrix", "curves", "data_name", "decoded_sentences",
-    "feature_table", "heat_maps", "loss_name", "method_name", "network_name",
-    "row_name", "sample_grid", "save", "series_lines", "set_size", "set_title",
-    "t_sne", "transfer_matrix"
+    "AXES", "Points", "accuracy_against", "accuracy_bars", "can_draw",
+    "class_names", "confusion_matrix", "curves", "data_name",
+    "decoded_sentences", "feature_table", "heat_maps", "loss_name",
+    "method_name", "network_name", "row_name", "sample_grid", "save",
+    "series_lines", "set_size", "set_title", "t_sne", "transfer_matrix"
 ]

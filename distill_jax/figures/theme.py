@@ -1,5 +1,6 @@
 """The common look of the figures, and how one is written."""
 
+import importlib.util
 import io
 import textwrap
 from typing import Any
@@ -20,6 +21,11 @@ CLASSES = (
     "#B9AC70", "#717581", "#92DADD")
 MARKERS = "osD^vPX<"  # one more than colours: pairs repeat late
 PALE, GREY, DARK = "#B8B8B8", "#666666", "#222222"
+
+
+def can_draw() -> bool:
+  """Whether matplotlib is installed."""
+  return importlib.util.find_spec("matplotlib") is not None
 
 
 def colour(i: int) -> str:

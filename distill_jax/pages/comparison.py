@@ -13,7 +13,6 @@ from distill_jax.pages.page import checked_path
 from distill_jax.pages.pictures import (
     ALTERNATIVES,
     Picture,
-    can_draw,
     embedded,
     figures_of,
     plainly,
@@ -78,7 +77,7 @@ def write_comparison(
   if not folders:
     raise ConfigError("`folders` must name at least one run; got none.")
   path = checked_path(path)
-  drawn = can_draw() if draw is None else draw
+  drawn = theme.can_draw() if draw is None else draw
   runs = [finished(folder) for folder in folders]
   names = _names(runs)
   most = _ALL // (2 * len(runs) + 1)

@@ -13,7 +13,6 @@ from distill_jax.pages import content
 from distill_jax.pages.pictures import (
     ALTERNATIVES,
     Picture,
-    can_draw,
     embedded,
     figures_of,
     plainly,
@@ -50,7 +49,7 @@ def write_report(folder: FilePath, *, draw: bool | None = None) -> Path:
   shown = {}
   if draw is not False:
     shown = dict(run.figures)
-  if can_draw() if draw is None else draw:
+  if theme.can_draw() if draw is None else draw:
     shown = _completed(shown, run.artifact, run.report, run.log)
   write(
       path,
@@ -83,7 +82,7 @@ def write_evaluation(
   """
   path = checked_path(path)
   check(report, artifact, "`report`")
-  shown = _completed({}, artifact, report, []) if can_draw() else {}
+  shown = _completed({}, artifact, report, []) if theme.can_draw() else {}
   write(
       path,
       "report.html",

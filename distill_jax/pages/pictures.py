@@ -48,11 +48,6 @@ class Picture(NamedTuple):
   alt: str
 
 
-def can_draw() -> bool:
-  """Whether matplotlib is installed."""
-  return _has("matplotlib")
-
-
 def _has(package: str) -> bool:
   return importlib.util.find_spec(package) is not None
 

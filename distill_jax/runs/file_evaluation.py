@@ -84,7 +84,7 @@ def evaluate_file(
   write_json(out, report)
   page = pages.write_evaluation(report, artifact, out.with_suffix(".html"))
   made = [out, page]
-  if "networks" in report:
+  if "networks" in report and figures.can_draw():
     made.append(out.with_suffix(".png"))
     figures.save(
         figures.transfer_matrix(

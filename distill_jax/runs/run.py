@@ -1,7 +1,6 @@
 """A run: a method on a data set in a folder, resumable, logged, assessed."""
 
 import contextlib
-import importlib.util
 import itertools
 import statistics
 import time
@@ -19,6 +18,7 @@ from distill_jax.data.corpus import with_facts
 from distill_jax.data.source import check_source
 from distill_jax.devices import on_devices
 from distill_jax.errors import ConfigError
+from distill_jax.figures import can_draw
 from distill_jax.methods import saved
 from distill_jax.methods.method import (
     Keys,
@@ -127,7 +127,7 @@ class Run:
     self._network = network
     self._size: dict[str, Any] = dict(per_class=per_class, num_rows=num_rows)
     if figures is None:
-      figures = importlib.util.find_spec("matplotlib") is not None
+      figures = can_draw()
     self._seed, self._evaluation, self._figures = seed, evaluation, figures
     self._watched = driver.Watched(
         log_every,
