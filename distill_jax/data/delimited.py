@@ -33,6 +33,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from distill_jax import unpacking
+from distill_jax.choices import nearest
 from distill_jax.data.arrays import is_missing, is_nameless
 from distill_jax.data.labelling import meaning
 from distill_jax.data.parts import by_part, share_of
@@ -199,8 +200,8 @@ def _places(file, header, delimiter, wanted: Columns, part) -> dict[str, int]:
         remedy = "Give another delimiter=."
       raise DataError(
           f"`spec` must name columns that exist; {file} has no "
-          f"{shown(name)}, only {listed(header, 3)}, between delimiters "
-          f"{delimiter!r}. {remedy}")
+          f"{shown(name)}, only {listed(header, 8)}, between delimiters "
+          f"{delimiter!r}. {remedy}{nearest(header, name)}")
   return {name: i for i, name in enumerate(header)}
 
 
