@@ -30,7 +30,7 @@ test-all: $(VENV)/.test-all
 docs: $(VENV)/.docs
 	$(SPHINX) -b html docs docs/_build/html
 	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal -m docs \
-	  tests/docs_pages_test.py
+	  tests/docs_pages_test.py tests/notebooks_test.py
 
 # Needs the network; links within the site are checked by `make docs`.
 docs-links: $(VENV)/.docs

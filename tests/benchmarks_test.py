@@ -99,6 +99,7 @@ class ScriptsTest(parameterized.TestCase):
     self.folder = pathlib.Path(
         self.enter_context(tempfile.TemporaryDirectory()))
 
+  @pytest.mark.slow
   def test_accelerator_in_small(self):
     """Every part leaves its file; one that fails is tried again."""
     scripts = {"conv_scan": "--length=2 --batch_size=1", "missing": ""}
@@ -182,6 +183,7 @@ class ScriptsTest(parameterized.TestCase):
     with self.assertRaisesRegex(RuntimeError, "labels.*nan"):
       steps.difference(ours, dict(ours, labels=np.array(np.nan)))
 
+  @pytest.mark.slow
   def test_one_round_of_frepo_step(self):
     out = self.folder / "result.json"
     frepo_step.main([
@@ -286,6 +288,7 @@ class ScriptsTest(parameterized.TestCase):
     assert [row["met"] for row in rows] == [True, True, False, "-", "-", "-"]
     assert rows[1]["weights_bytes"] == 10 * weights
 
+  @pytest.mark.slow
   def test_memory_of_an_unroll(self):
     out = self.folder / "result.json"
     memory.main(["unroll", "--num_steps=1,3", "--batch_size=4", f"--out={out}"])
@@ -398,6 +401,7 @@ class PanelTest(parameterized.TestCase):
     self.folder = pathlib.Path(
         self.enter_context(tempfile.TemporaryDirectory()))
 
+  @pytest.mark.slow
   def test_a_broken_panel_goes_on(self):
     out, settings = self.folder / "panel.json", dict(
         num_steps=2, batch_size=4, recipe=dict(num_epochs=2))

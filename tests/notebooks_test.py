@@ -11,7 +11,7 @@ from nbclient import NotebookClient
 ROOT = pathlib.Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LARGEST = 500_000  # bytes, figures included
-DEFAULT = "quickstart"  # the others run in `make test-all`
+DEFAULT = "quickstart"  # runs in `make docs`, the others in `make test-all`
 OWN = [path for path in NOTEBOOKS if path.stem != "text"]
 # Two classes of fifty pictures in place of the cell "YOUR DATA".
 TWO_CLASSES = """
@@ -31,8 +31,8 @@ def test_there_are_notebooks():
         pytest.param(
             path,
             id=path.stem,
-            marks=() if path.stem == DEFAULT else pytest.mark.slow)
-        for path in NOTEBOOKS
+            marks=pytest.mark.docs
+            if path.stem == DEFAULT else pytest.mark.slow) for path in NOTEBOOKS
     ])
 def test_runs(path, tmp_path, monkeypatch):
   _execute(nbformat.read(path, as_version=4), tmp_path, monkeypatch)

@@ -110,7 +110,7 @@ def test_installations_of_readme():
 
 def test_make_targets_of_readme_end_with_programs_that_exist():
   for _, target in [words for words in commands() if words[0] == "make"]:
-    plan = subprocess.run(["make", "-n", target],
+    plan = subprocess.run(["make", "-n", "--no-print-directory", target],
                           cwd=README.parent,
                           capture_output=True,
                           text=True,

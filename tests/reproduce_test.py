@@ -18,7 +18,8 @@ found = dict(
     distill=dict(
         num_samples=10, student_init="random", label_regime="hard",
         accuracy=accuracy, seconds=dict(distill=61.0), seed=0,
-        num_networks=2, device="cpu", baselines=dict(),
+        num_networks=2, device="cpu", data=dict(spec="idx:mnist"),
+        baselines=dict(),
         recipe=dict(num_epochs=3),
     ),
     embed=dict(
