@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from distill_jax._version import __version__ as __version__
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # every public name, for editors and type checkers
   from distill_jax.public import *  # noqa: F403
 
 

@@ -34,6 +34,7 @@ _PREFIX = "preprocessing/"
 _FOR_READERS = ("pixels", "class_names")  # derived, not read by `import_npz`
 _HALF_LEVEL = 0.5 / 255
 _STDS = 2.5
+SIGNATURE = b"\x89PNG\r\n\x1a\n"  # how a PNG file begins
 _SMALLEST, _WIDEST, _GAP = 64, 20, 2  # pixels of an image, images, pixels
 
 
@@ -218,7 +219,7 @@ def picture(
       ">IIBBBBB", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)
   # In a PNG, each line of pixels begins with its filter; 0 is none.
   lines = np.insert(drawn.reshape(height, -1), 0, 0, axis=1)
-  return b"\x89PNG\r\n\x1a\n" + b"".join(
+  return SIGNATURE + b"".join(
       _chunk(name, content)
       for name, content in ((b"IHDR", header),
                             (b"IDAT", zlib.compress(lines.tobytes())),

@@ -17,7 +17,7 @@ _setup.read(ROOT / "setup.cfg")
 
 project = "distill_jax"
 author = "the authors of distill_jax"
-copyright = author  # noqa: A001
+copyright = author  # the name that Sphinx reads
 repository_url = _setup["metadata"]["url"]  # the one place of the address
 
 extensions = [

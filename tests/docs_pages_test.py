@@ -42,6 +42,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(DOCS / "_ext"))
 
+# Found through the path above, so not at the top (E402).
 import brought  # noqa: E402
 from languages import language  # noqa: E402
 

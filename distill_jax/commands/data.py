@@ -2,16 +2,13 @@
 
 import click
 
-from distill_jax.commands import completion
+from distill_jax.commands import completion, shared
 from distill_jax.commands.computing import reading
 
 
 @click.command(short_help="Says what DATA reads as, without training.")
 @click.argument("data", shell_complete=completion.data)
-@click.option(
-    "--data-dir",
-    metavar="DIR",
-    help="Another folder where DATA is looked for.")
+@shared.DATA_DIR
 @reading
 def data(data, data_dir) -> None:
   """Says what DATA reads as: classes, counts, shape and range of values.

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from distill_jax.commands import completion
+from distill_jax.commands import completion, shared
 from distill_jax.commands.computing import computing
 
 _COUNT = click.IntRange(min=1)
@@ -45,16 +45,8 @@ _COUNT = click.IntRange(min=1)
     type=click.Path(file_okay=False),
     metavar="DIR",
     help="Folder; by default runs/DATA_METHOD_PERCLASS.")
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="N",
-    help="Seed of the run; 0 by default.")
-@click.option(
-    "--data-dir",
-    metavar="DIR",
-    help="Another folder where DATA is looked for.")
+@shared.SEED
+@shared.DATA_DIR
 @click.option(
     "--cache-dir",
     metavar="DIR",
@@ -69,19 +61,9 @@ _COUNT = click.IntRange(min=1)
     default=5,
     metavar="N",
     help="Networks to evaluate the set with; 5 by default.")
-@click.option(
-    "--baselines",
-    metavar="NAMES",
-    help="Baselines, with commas; 'all', or '' for none.")
-@click.option(
-    "--full-data",
-    is_flag=True,
-    help="Train networks on all data, too, to compare.")
-@click.option(
-    "--columns",
-    default="",
-    metavar="NAMES",
-    help="More to measure: attacks,calibration.")
+@shared.BASELINES
+@shared.FULL_DATA
+@shared.COLUMNS
 @click.option(
     "--time-limit",
     type=click.FloatRange(min=0, min_open=True),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from distill_jax.commands import completion
+from distill_jax.commands import completion, shared
 from distill_jax.commands.computing import computing
 
 _ANY = click.IntRange(min=0)
@@ -29,10 +29,7 @@ _ANY = click.IntRange(min=0)
     "--recipe",
     metavar="NAME",
     help="Recipe of training; or NAME:num_epochs=300,...")
-@click.option(
-    "--baselines",
-    metavar="NAMES",
-    help="Baselines, with commas; 'all', or '' for none.")
+@shared.BASELINES
 @click.option(
     "--num-sets",
     type=_ANY,
@@ -45,19 +42,12 @@ _ANY = click.IntRange(min=0)
     default=0,
     metavar="N",
     help="Networks on each baseline set; chosen by default.")
-@click.option(
-    "--full-data",
-    is_flag=True,
-    help="Train networks on all data, too, to compare.")
+@shared.FULL_DATA
 @click.option(
     "--bits",
     type=click.Choice(["8", "4", "2"]),
     help="Quantise the set first, to this number of bits.")
-@click.option(
-    "--columns",
-    default="",
-    metavar="NAMES",
-    help="More to measure: attacks,calibration.")
+@shared.COLUMNS
 @click.option(
     "--eps",
     type=float,
@@ -68,16 +58,8 @@ _ANY = click.IntRange(min=0)
     type=_ANY,
     metavar="N",
     help="Test samples that are attacked; 0 for all.")
-@click.option(
-    "--seed",
-    type=int,
-    default=0,
-    metavar="N",
-    help="Seed of the networks; 0 by default.")
-@click.option(
-    "--data-dir",
-    metavar="DIR",
-    help="Another folder where DATA is looked for.")
+@shared.SEED
+@shared.DATA_DIR
 @click.option(
     "--cache-dir",
     metavar="DIR",

@@ -18,7 +18,6 @@ from distill_jax.text.words import is_text, sentences, snapped
 from distill_jax.types import Array
 
 IN_TABLE = 20  # most classes for which a table shows the confusion matrix
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MOST, _SIDE = 32, 64  # most samples without matplotlib; pixels of their sides
 # Replacements of a PNG that is too large: quality of JPEG, divisor of sides.
 _SMALLER = ((92, 1), (75, 1), (88, 2), (70, 2), (70, 3), (50, 4))
@@ -125,7 +124,7 @@ def plainly(artifact: Artifact) -> bytes | None:
 
 def is_png(content: bytes) -> bool:
   """Whether the bytes begin as a PNG file does."""
-  return content.startswith(_SIGNATURE) and content[12:16] == b"IHDR"
+  return content.startswith(exchange.SIGNATURE) and content[12:16] == b"IHDR"
 
 
 def embedded(

@@ -126,11 +126,6 @@ class Finished(NamedTuple):
   log: list[dict]
   figures: dict[str, bytes]
 
-  @property
-  def name(self) -> str:
-    """The name of its folder."""
-    return plain(self.folder.resolve().name)
-
 
 def finished(folder: FilePath) -> Finished:
   """Reads the folder of a run.

@@ -35,7 +35,7 @@ def _visit(block):
 
 
 def setup(app):
-  nothing = lambda self, node: None  # noqa: E731
+  nothing = lambda self, node: None
   app.add_html_math_renderer(
       "mathml", (_visit(False), nothing), (_visit(True), nothing))
   return {"parallel_read_safe": True, "parallel_write_safe": True}
