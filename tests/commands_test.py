@@ -244,10 +244,10 @@ def test_says_what_data_read_as(here):
   said = " ".join(result.output.split())
   for line in (
       "data: uneven.csv is read as csv:uneven.csv", "rows of 2 numbers",
-      "parts 51 train, 13 test", " x 48 12 y 3 1 ",
-      "a class has 3 training samples alone",
-      "classes are uneven: the largest has 48 training samples, the smallest "
-      "3", "by default sldd, 1 label row of each class, evaluated on mlp"):
+      "parts 45 train, 6 validation, 13 test", " x 43 5 12 y 2 1 1 ",
+      "a class has 2 training samples alone",
+      "classes are uneven: the largest has 43 training samples, the smallest "
+      "2", "by default sldd, 1 label row of each class, evaluated on mlp"):
     assert line in said, line
 
 
