@@ -49,8 +49,21 @@ def listed(values, most: int = 4, length: int = 30) -> str:
   return ", ".join(plain(value, length) for value in values[:most]) + more
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+  """"1 sample", "1,200 samples": a number with its noun.
+
+  Args:
+    number: how many.
+    noun: of one.
+    plural: of several; by default the noun with an s.
+  """
+  return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def require(holds, name: str, rule: str, value) -> None:
   """Refuses a distilled set that breaks a rule.
+
+  Args:
     holds: whether the set keeps the rule.
     name: name of the field.
     rule: the text that follows "must".

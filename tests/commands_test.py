@@ -19,7 +19,7 @@ from distill_jax import methods, runs
 from distill_jax.commands import completion, options, words
 from distill_jax.commands.main import program
 from distill_jax.data.description import described
-from distill_jax.errors import ConfigError, DataError
+from distill_jax.errors import ConfigError, DataError, counted
 
 FEW = (
     "--method", "dm", "--set", "num_steps=2", "--set", "batch_size=4",
@@ -254,6 +254,7 @@ def test_says_what_data_read_as(here):
 @pytest.mark.parametrize(
     "shape, kind", [((6, 6, 3), "images of 6 x 6 pixels, 3 channels"),
                     ((5, 2), "series of 5 steps, 2 channels"),
+                    ((5, 1), "series of 5 steps, 1 channel"),
                     ((7,), "rows of 7 numbers")])
 def test_kinds_of_data_are_described(shape, kind):
   x = np.random.default_rng(0).uniform(size=(80, *shape)).astype(np.float32)
@@ -270,6 +271,7 @@ def test_texts_are_described():
   x = ["who is it", "how many are", "where to go"] * 8
   text = described(dd.from_texts(x, ["who", "number", "place"] * 8))
   assert "texts of at most 3 words" in text and "WordVectors" in text
+  assert "\n  have a vector 100.0 %\n" in text
 
 
 def test_methods_are_listed_and_told():
@@ -383,6 +385,14 @@ def test_errors_name_the_argument_that_is_wrong(here):
   (here / "empty").mkdir()
   assert "`RUN` must" in _refused("report", "empty")
   assert "`--method`" in _refused("distill", "digits", "--method", "")
+
+
+@pytest.mark.parametrize(
+    "number, noun, plural, said", [(1, "sample", "", "1 sample"),
+                                   (0, "sample", "", "0 samples"),
+                                   (1200, "class", "classes", "1,200 classes")])
+def test_numbers_have_nouns(number, noun, plural, said):
+  assert counted(number, noun, plural) == said
 
 
 def test_a_setting_and_a_field_of_it_are_refused_in_either_order():

@@ -21,6 +21,7 @@ def data(data, data_dir) -> None:
   from distill_jax import methods, models
   from distill_jax.commands import words
   from distill_jax.data.description import described
+  from distill_jax.errors import counted
   from distill_jax.runs.sizes import per_class_of
 
   spec, guessed = words.spec_of(data, data_dir)
@@ -31,7 +32,7 @@ def data(data, data_dir) -> None:
   print(described(source))
   per_class, fewer = per_class_of(source)
   method, network = methods.usual(source).name, models.default(source)["name"]
-  rows = f"{per_class} label row{'s' * (per_class > 1)} of each class"
+  rows = f"{counted(per_class, 'label row')} of each class"
   print(f"  by default    {method}, {rows}, evaluated on {network}")
   if fewer:
     print(f"  note          {fewer}")
