@@ -42,6 +42,7 @@ _REPORT = {
     "recipe": (dict, type(None)),
     "label_regime": str,
     "num_samples": int,
+    "num_test_samples?": int,
     "num_inner_steps": int,
     "baselines": {
         "*": _BASELINE
