@@ -140,6 +140,19 @@ def test_what_is_said_is_run(asked, here):
       columns="attacks")
 
 
+def test_a_class_of_one_sample_is_told_its_whole_remedy(asked, here):
+  _table(here / "one.csv", (12, 1))
+  for command in "data", "distill":
+    line = _refused(command, "one.csv")
+    for said in ("one sample of class 'y'", "Add samples of it or drop it",
+                 "`--validation` 0", "test=0 in the SPEC"):
+      assert said in line, line
+    result = _call(command, "one.csv?test=0", "--validation", 0)
+    assert result.exit_code == 0, result.output
+  assert asked["source"].validation is None and asked["source"].test is None
+  assert asked["reading"]["validation_fraction"] == 0
+
+
 def test_kernels_have_float64_and_no_validation_part(asked, here):
   assert _call("distill", "digits", "--method", "kip").exit_code == 0
   assert jax.config.jax_enable_x64

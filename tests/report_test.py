@@ -295,8 +295,8 @@ class ReportTest(parameterized.TestCase):
         transfer_table(report),
         "Verdict: 22.5 points better than random real data of the same size, "
         "within the\nnoise (standard error 10.3 from networks and sets, at "
-        "most 12.9 from 20 test\nsamples). More networks, sets and test samples "
-        "measure it better."
+        "most 12.9 from 20 test\nsamples). More networks, sets and test "
+        "samples measure it better."
     ])
     alone = " ".join(str(self._report(self.plain)).split())
     assert alone.endswith(

@@ -9,8 +9,9 @@ from distill_jax.commands.computing import reading
 @click.command(short_help="Says what DATA reads as, without training.")
 @click.argument("data", shell_complete=completion.data)
 @shared.DATA_DIR
+@shared.VALIDATION
 @reading
-def data(data, data_dir) -> None:
+def data(data, data_dir, validation_fraction) -> None:
   """Says what DATA reads as: classes, counts, shape and range of values.
 
   Nothing is trained.
@@ -27,8 +28,10 @@ def data(data, data_dir) -> None:
   spec, guessed = words.spec_of(data, data_dir)
   if guessed:
     print(guessed)
-  # As `distill` reads it, which holds a tenth back for validation.
-  source = data_sets.read(spec, data_dir=data_dir, validation_fraction=0.1)
+  if validation_fraction is None:  # as `distill` reads it
+    validation_fraction = shared.VALIDATION_FRACTION
+  source = data_sets.read(
+      spec, data_dir=data_dir, validation_fraction=validation_fraction)
   print(described(source))
   per_class, fewer = per_class_of(source)
   method, network = methods.usual(source).name, models.default(source)["name"]
