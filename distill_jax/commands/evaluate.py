@@ -85,18 +85,16 @@ def evaluate(
   from distill_jax.runs.console import say
   from distill_jax.runs.file_evaluation import evaluate_file
 
-  file = Path(set)
-  if file.is_dir():
-    file /= "distilled.safetensors"
+  beside = Path(set) if Path(set).is_dir() else Path(set).parent
   spec, guessed = words.spec_of(data, data_dir)
   if guessed:
     say(guessed)
   if validation_fraction is None:
     validation_fraction = shared.VALIDATION_FRACTION
   report, made = evaluate_file(
-      file,
+      set,
       spec,
-      out=out or file.with_name("evaluation.json"),
+      out=out or beside / "evaluation.json",
       settings=Settings.of({
           name: value for name, value in measured.items() if value is not None
       }),
