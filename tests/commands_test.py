@@ -19,7 +19,7 @@ from distill_jax import methods, runs
 from distill_jax.commands import completion, options, words
 from distill_jax.commands.main import program
 from distill_jax.data.description import described
-from distill_jax.errors import ConfigError, DataError, counted
+from distill_jax.errors import ConfigError, DataError, counted, fitting
 
 FEW = (
     "--method", "dm", "--set", "num_steps=2", "--set", "batch_size=4",
@@ -406,6 +406,17 @@ def test_errors_name_the_argument_that_is_wrong(here):
                                    (1200, "class", "classes", "1,200 classes")])
 def test_numbers_have_nouns(number, noun, plural, said):
   assert counted(number, noun, plural) == said
+
+
+def test_lists_of_names_end_between_names():
+  names = sorted(methods.ENTRIES)
+  line = _refused("distill", "digits", "--method", "dmm")
+  told = re.search(r"must be one of (.*) and (\d+) more; got", line)
+  assert set(told[1].split(", ")) < set(names)
+  assert len(told[1].split(", ")) + int(told[2]) == len(names)
+  assert fitting(["abc", "de", "f"], 7) == "abc, de and 1 more"
+  assert fitting(["abc", "de", "f"], 10) == "abc, de, f"
+  assert fitting([], 10) == "" and fitting(["abc"], 1) == "abc"
 
 
 def test_a_setting_and_a_field_of_it_are_refused_in_either_order():

@@ -47,7 +47,7 @@ from distill_jax.data.source import (
     from_arrays,
     from_host,
 )
-from distill_jax.errors import DataError, plain
+from distill_jax.errors import DataError, fitting, plain
 from distill_jax.types import Preprocessing
 
 _KINDS = (
@@ -345,7 +345,7 @@ def _npz(path):
     if missing:
       raise DataError(
           f"`spec` must hold {' and '.join(sorted(missing))}; {path} holds "
-          f"{plain(', '.join(archive) or 'nothing', 100)}. Name its arrays so.")
+          f"{fitting(archive, 100) or 'nothing'}. Name its arrays so.")
     if "class_names" in archive:
       names["class_names"] = "class_names"
     found: dict[str, Any] = {
@@ -353,6 +353,5 @@ def _npz(path):
     }
     others = sorted(set(archive) - set(names.values()))
   if others:
-    found["left_out"] = (
-        f"arrays that were left out: {plain(', '.join(others), 100)}")
+    found["left_out"] = (f"arrays that were left out: {fitting(others, 100)}")
   return found
