@@ -418,6 +418,25 @@ def test_numbers_have_nouns(number, noun, plural, said):
   assert counted(number, noun, plural) == said
 
 
+@pytest.mark.parametrize(
+    "shape, labels, said",
+    [((8, 8, 1), "ab", "classes of the set, 0, 1, 2, 3 and 6 more; they lack "
+      "0, 1, 2, 3 and 6 more and have a, b besides"),
+     ((8, 8, 1), range(12), "they lack none and have 10, 11 besides"),
+     ((8, 8, 1), range(3), "none of 3, 4, 5, 6 and 3 more"),
+     ((4,), range(10),
+      "like those of the set, (8, 8, 1); npz:data.npz has (4,)")])
+def test_data_that_do_not_fit_a_set_are_compared_with_it(
+    here, shape, labels, said):
+  dd.examples.load("digits_1").save("set.safetensors")
+  labels = np.array(list(labels))
+  np.savez(
+      "data.npz",
+      x_train=np.ones((60, *shape), np.float32),
+      y_train=labels[np.arange(60) % len(labels)])
+  assert said in _refused("evaluate", "set.safetensors", "data.npz")
+
+
 def test_lists_of_names_end_between_names():
   names = sorted(methods.ENTRIES)
   line = _refused("distill", "digits", "--method", "dmm")
