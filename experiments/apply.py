@@ -99,4 +99,4 @@ def _source(config):
 
 
 if __name__ == "__main__":
-  begin.start(main)
+  begin.start(main, resumes=True)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import types
 from pathlib import Path
+from unittest import mock
 
 import jax
 import launching
@@ -84,6 +85,7 @@ def test_distils_and_evaluates(here):
   assert result.exit_code == 0, result.output
   assert "data: kinds.csv is read as csv:kinds.csv" in result.output
   assert "3 label rows of each class, not 10: half of the 6" in result.output
+  assert result.output.count("compiling the first steps ...\n") == 1
   folder = here / "runs" / "kinds_dm_3"
   made = dd.load(folder / "distilled.safetensors")
   assert made.method == "dm" and made.num_rows == 6
@@ -179,6 +181,14 @@ def test_exit_codes(asked, here, monkeypatch, error, code, said):
   monkeypatch.setattr(runs.Run, "go", go)
   result = _call("distill", "digits")
   assert result.exit_code == code and said in result.output
+
+
+def test_a_command_without_checkpoints_does_not_claim_to_go_on(
+    here, monkeypatch):
+  monkeypatch.setattr(
+      "distill_jax.data.read", mock.Mock(side_effect=KeyboardInterrupt))
+  result = _call("data", "digits")
+  assert result.exit_code == 130 and result.output == "stopped\n"
 
 
 def test_debug_shows_where_a_mistake_came_from(here):
