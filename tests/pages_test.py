@@ -308,14 +308,48 @@ def test_figures_of_the_folder_are_those_of_the_page(tmp_path):
   assert len(alts) == 2 and alts[1].startswith("Line chart of the loss")
 
 
+def test_headings_name_the_set_and_figures_do_not():
+  made = _set()
+  for titled in True, False:
+    drawn = dict(pages.figures_of(made, _report(made), titled=titled))
+    assert bool(drawn["baselines"].get_suptitle()) == titled
+
+
+def test_pages_say_from_where_the_set_is_loaded(tmp_path):
+  made = _set()
+  tree, _ = _checked(
+      pages.write_report(_folder(tmp_path / "run", made, _report(made))))
+  assert 'dd.load("distilled.safetensors")' in _texts(tree)
+  (tmp_path / "out").mkdir()
+  made.save(tmp_path / "run" / "mine.safetensors")
+  page = tmp_path / "out" / "m.html"
+  for file, said in (("mine.safetensors", "in the folder of this page"),
+                     (None, "from where it was saved")):
+    tree, _ = _checked(
+        pages.write_evaluation(
+            _report(made), made, page, file=file and tmp_path / "run" / file))
+    assert said in _texts(tree)
+    assert ('dd.load("../run/mine.safetensors")' in _texts(tree)) == bool(file)
+
+
+def test_the_tile_of_the_gain_has_its_margin(tmp_path):
+  made = _set()
+  report = _report(made)
+  report["baselines"]["random_real"]["gain"]["margin"] = 0.123
+  tree, _ = _checked(pages.write_evaluation(report, made, tmp_path / "m.html"))
+  assert "95 % interval ± 12.3" in _texts(tree)
+  assert f"{report['num_test_samples']} test samples" in _texts(tree)
+
+
 def test_reports_of_earlier_versions(tmp_path):
   made = _set()
   report = _report(made)
   for field in ("confusion", "compressed_bytes", "bits_per_class", "cost",
-                "min_class"):
+                "min_class", "num_test_samples"):
     del report[field]
   for entry in (report["accuracy"], *report["baselines"].values()):
     del entry["macro_f1"], entry["diverged"]
+  report["baselines"]["random_real"]["gain"] = dict(mean=0.1, stderr=0.01)
   folder = _folder(tmp_path / "run", made, report, log=False)
   (folder / "config.json").unlink()
   tree, _ = _checked(pages.write_report(folder, draw=False))

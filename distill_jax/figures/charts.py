@@ -232,7 +232,7 @@ def _names(figure, axes, rows, field, levels) -> None:
   beside.write(figure, axes, points, taken)
 
 
-def accuracy_bars(report: Mapping[str, Any], *, title: str = ""):
+def accuracy_bars(report: Mapping[str, Any], *, title: str | None = None):
   """The distilled set and its baselines as bars, the best on top.
 
   Args:
@@ -257,7 +257,7 @@ def accuracy_bars(report: Mapping[str, Any], *, title: str = ""):
       theme.colour(0) if name == "distilled" else theme.PALE for name in bars
   ]
   figure = theme.figure(6.5, 1.6 + 0.34 * len(bars))
-  theme.entitle(figure, title or _title(report))
+  theme.entitle(figure, _title(report) if title is None else title)
   axes = figure.subplots()
   whiskers = np.where(stds > 0, stds, np.nan)
   whiskers = [np.minimum(whiskers, means), np.minimum(whiskers, 100 - means)]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from distill_jax import figures
-from distill_jax.errors import ConfigError, plain
+from distill_jax.errors import ConfigError, counted, plain
 from distill_jax.evaluation.baselines import TITLES
 from distill_jax.figures import theme
 from distill_jax.pages import content
@@ -88,7 +88,7 @@ def write_comparison(
   write(
       path,
       "comparison.html",
-      title=f"Comparison of {len(runs)} run{'s' * (len(runs) > 1)}",
+      title=f"Comparison of {counted(len(runs), 'run')}",
       compared=compared,
       baselines=_baselines(runs),
       differences=content.differences({
@@ -105,9 +105,8 @@ def _compared(
   wanted = {"curves", "samples"} - shown.keys()
   if drawn and wanted:
     shown |= {
-        name: theme.png(figure)
-        for name, figure in figures_of(run.artifact, run.report, run.log)
-        if name in wanted
+        name: theme.png(figure) for name, figure in figures_of(
+            run.artifact, run.report, run.log, titled=False) if name in wanted
     }
 
   def picture(kind: str) -> Picture | None:
@@ -154,8 +153,7 @@ def _chart(names, runs: Sequence[Finished], most: int) -> Picture | None:
           bytes=run.report["storage_bytes"]["total"])
       for name, run in zip(names, runs, strict=True)
   ]
-  figure = figures.accuracy_against(
-      rows, "bytes", title="Test accuracy against the bytes of the set")
+  figure = figures.accuracy_against(rows, "bytes", title="")
   return embedded(
       theme.png(figure), "Chart of accuracy against the bytes of each set",
       most)

@@ -131,9 +131,10 @@ def tiles(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
   if random:
     gain = random["gain"]
     found.append(("random real", with_error(random, "%"), "as many samples"))
-    found.append((
-        "gain", f"{100 * gain['mean']:+.1f} points", "" if gain["stderr"]
-        is None else f"standard error {100 * gain['stderr']:.1f}"))
+    error = ""
+    if gain.get("margin") is not None:
+      error = f"95 % interval ± {100 * gain['margin']:.1f}"
+    found.append(("gain", f"{100 * gain['mean']:+.1f} points", error))
   found.append((
       "stored", size(report["storage_bytes"]["total"]),
       f"{report['num_samples']:,} samples"))

@@ -1,11 +1,13 @@
 """The pages of a run and of an evaluation."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from distill_jax import figures
 from distill_jax.artifact import Artifact
+from distill_jax.artifact.file import SET
 from distill_jax.errors import ConfigError, listed, plain
 from distill_jax.evaluation import report as reports
 from distill_jax.figures import theme
@@ -55,19 +57,25 @@ def write_report(folder: FilePath, *, draw: bool | None = None) -> Path:
       path,
       "report.html",
       **_said(run.artifact, run.report, run.config),
+      file=SET,
       curves=_picture(shown if run.log else {}, "curves"),
       **_shown(run.artifact, run.report, shown))
   return path
 
 
 def write_evaluation(
-    report: Mapping[str, Any], artifact: Artifact, path: FilePath) -> Path:
+    report: Mapping[str, Any],
+    artifact: Artifact,
+    path: FilePath,
+    *,
+    file: FilePath | None = None) -> Path:
   """Writes the page of an evaluation; figures are drawn with matplotlib.
 
   Args:
     report: what `dd.evaluate` returned, or the content of a `report.json`.
     artifact: the set that was evaluated.
     path: FILE.html; its folder must exist.
+    file: of the set, which the page says how to load; None if it has none.
 
   Returns:
     The path.
@@ -87,9 +95,15 @@ def write_evaluation(
       path,
       "report.html",
       **_said(artifact, report, {}),
+      file=None if file is None else _from(path, file),
       curves=None,
       **_shown(artifact, report, shown))
   return path
+
+
+def _from(page: Path, file: FilePath) -> str:
+  """The path of a set as seen from the folder of a page."""
+  return os.path.relpath(Path(file).resolve(), page.resolve().parent)
 
 
 def checked_path(path: FilePath) -> Path:
@@ -110,7 +124,7 @@ def _completed(shown, artifact, report, log) -> dict[str, bytes]:
     return shown
   return {
       name: theme.png(figure)
-      for name, figure in figures_of(artifact, report, log)
+      for name, figure in figures_of(artifact, report, log, titled=False)
       if name in missing
   } | shown
 

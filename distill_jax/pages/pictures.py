@@ -55,7 +55,9 @@ def figures_of(
     artifact: Artifact,
     report: Mapping[str, Any],
     log: Sequence[Mapping[str, float]] = (),
-    start: Array | None = None) -> Iterator[tuple[str, Any]]:
+    start: Array | None = None,
+    *,
+    titled: bool = True) -> Iterator[tuple[str, Any]]:
   """Yields pairs of name and `Figure`: curves, baselines, confusion, samples.
 
   Args:
@@ -63,17 +65,19 @@ def figures_of(
     report: its report.
     log: lines of `metrics.jsonl`.
     start: the start of its samples, in model space, or None.
+    titled: whether each figure names the set; not where a heading does.
   """
-  title = figures.set_title(artifact)
+  title = figures.set_title(artifact) if titled else ""
   if log:
     yield "curves", figures.curves(
         log, loss=figures.loss_name(artifact), title=title)
   if report["baselines"]:
     yield "baselines", figures.accuracy_bars(
-        report, title=f"{title}, and baselines")
+        report, title=f"{title}, and baselines" if titled else "")
   if len(report.get("confusion", ())) > IN_TABLE:
     yield "confusion", figures.confusion_matrix(
-        report["confusion"], title=f"{title}: predicted classes")
+        report["confusion"],
+        title=f"{title}: predicted classes" if titled else "")
   labels, names = artifact.labels, artifact.class_names
   common = dict(title=title, label_space=artifact.label_space)
   if artifact.modality == "image" and artifact.inputs.shape[3] in (1, 3):

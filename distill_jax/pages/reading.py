@@ -24,7 +24,12 @@ _ENTRY = {
     "num_networks?": int,
     "num_sets?": int
 }
-_GAIN = {"mean": _NUMBER, "stderr": _MAYBE}
+_GAIN = {
+    "mean": _NUMBER,
+    "stderr": _MAYBE,
+    "test_stderr?": _MAYBE,
+    "margin?": _MAYBE
+}
 _BASELINE = {
     **_ENTRY, "gain": _GAIN,
     "step_size": _MAYBE,

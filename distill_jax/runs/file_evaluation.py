@@ -86,7 +86,8 @@ def evaluate_file(
       seconds=artifact.provenance.get("seconds"),
       command=command())
   write_json(out, report)
-  page = pages.write_evaluation(report, artifact, out.with_suffix(".html"))
+  page = pages.write_evaluation(
+      report, artifact, out.with_suffix(".html"), file=None if bits else file)
   made = [out, page]
   if "networks" in report and figures.can_draw():
     made.append(out.with_suffix(".png"))

@@ -40,7 +40,8 @@ def write_results(
     where = folder / "figures"
     where.mkdir(exist_ok=True)
     log = MetricsLog.read(folder)
-    for name, figure in pages.figures_of(artifact, report, log, start):
+    for name, figure in pages.figures_of(artifact, report, log, start,
+                                         titled=False):
       figures.save(figure, where / f"{name}.png")
   if processes.is_first():
     pages.write_report(folder, draw=draw)
