@@ -131,7 +131,7 @@ def _warnings(source: Source) -> list[str]:
       names = listed([source.class_names[c] for c in lacking])
       found.append(f"no {part} samples of {names}")
   if present.min() < _FEWEST:
-    few = counted(present.min(), "training sample")
+    few = counted(int(present.min()), "training sample")
     found.append(f"a class has {few} alone")
   if present.max() >= _UNEVEN * present.min():
     found.append(

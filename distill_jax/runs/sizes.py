@@ -24,5 +24,5 @@ def per_class_of(source, wanted: int = PER_CLASS) -> tuple[int, str]:
     return wanted, ""
   return most, (
       f"{counted(most, 'label row')} of each class, not {wanted}: half of the "
-      f"{counted(counts[smallest], 'training sample')} of "
+      f"{counted(int(counts[smallest]), 'training sample')} of "
       f"{source.class_names[smallest]!r:.40}")
