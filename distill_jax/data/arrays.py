@@ -13,7 +13,8 @@ _SPELLINGS = frozenset((
     "", "nan", "-nan", "+nan", "na", "n/a", "#n/a", "#n/a n/a", "#na", "<na>",
     "nat", "null", "none", "\\n", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"))
 _LONGEST = max(map(len, _SPELLINGS))
-_NAMELESS = re.compile(r"(Unnamed: \d+(_level_\d+)?)?")  # pandas' names for ""
+_NAMELESS = re.compile(
+    r"(Unnamed: \d+(\.\d+)*(_level_\d+)?)?")  # pandas' names for ""
 _MISSING_TYPES = ("NAType", "NaTType", "MaskedConstant")  # pandas, NumPy
 
 
