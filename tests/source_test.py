@@ -111,6 +111,13 @@ class SourceTest(parameterized.TestCase):
     with pytest.raises(DataError, match="`x_test` must have column 'b'"):
       from_arrays(frame, [0, 1, 0, 1], _Frame(a=[1]), [1])
 
+  def test_data_frames_of_repeated_columns_or_none(self):
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(DataError, match="`x_train`.*column 'a'.*2 times"):
+      from_arrays(pandas.DataFrame(X[:, 0, :, 0], columns=[*"abca"]), Y)
+    with pytest.raises(DataError, match="`x_train` must hold samples"):
+      from_arrays(pandas.DataFrame(index=range(12)), Y)
+
   def test_names(self):
     words = np.array(["c", "a", "b"])[Y]
     source = _whole(X, words, X, words)
@@ -212,7 +219,7 @@ class SourceTest(parameterized.TestCase):
     prints = [
         source.fingerprint() for source in (
             _whole(X, Y), _whole(x, Y), _whole(X, y), _whole(X, Y, X, Y),
-            _whole(X, Y, x, Y), _whole(X, Y, class_names="abc"))
+            _whole(X, Y, x, Y), _whole(X, Y, class_names=[*"abc"]))
     ]
     assert len(set(prints)) == 6 and len(prints[0]) == 16
 
@@ -247,7 +254,7 @@ class SourceTest(parameterized.TestCase):
     np.testing.assert_array_equal(shard.train.counts, [3, 0, 1])
     np.testing.assert_array_equal(shard.train.present, [0, 2])
     assert shard.num_classes == 3 and shard.test is source.test
-    named = _whole(X, Y, X, Y, class_names="abcd", validation_fraction=0.5)
+    named = _whole(X, Y, X, Y, class_names=[*"abcd"], validation_fraction=0.5)
     np.testing.assert_array_equal(named.train.present, [0, 1, 2])
     np.testing.assert_array_equal(named.validation.counts, [3, 2, 1, 0])
 
@@ -285,10 +292,10 @@ class SourceTest(parameterized.TestCase):
       ("one_class", X, 0 * Y, {}, "at least two classes"),
       ("negative", X, Y - 1, {}, r"must be 0\.\..*got -1 in row 0"),
       ("large", X, Y, {
-          "class_names": "ab"
+          "class_names": [*"ab"]
       }, r"0\.\.1; got 2 in row 2"), (
           "same_names", X, Y, {
-              "class_names": "aba"
+              "class_names": [*"aba"]
           }, "once and in one way; got 'a' and 'a'"), (
               "one_hot", X, np.eye(3)[Y], {},
               r"one class per sample; got .*\(12, 3\)"),

@@ -45,6 +45,10 @@ def test_tokenised_refuses_what_has_no_words():
     tokenised("x_train", ["a", "b\nc"], list)
   with pytest.raises(DataError, match="one of characters, spaces, words"):
     tokenised("x_train", ["a"], "letters")
+  with pytest.raises(DataError, match="`tokens` must .*got .1. for row 0"):
+    tokenised("x_train", ["a"], lambda text: [1])
+  with pytest.raises(DataError, match="`x_train` must .*UTF-8.*row 1"):
+    tokenised("x_train", ["a", "b \ud800"], "words")
 
 
 def test_repeated_compares_tokens():

@@ -1,5 +1,6 @@
 """Makes NumPy arrays of users' data; refuses masked, missing or ragged data."""
 
+import enum
 import re
 from typing import Any
 
@@ -9,9 +10,11 @@ from distill_jax.errors import DataError, plain
 
 # How tables spell a missing value, in upper or lower case.
 _SPELLINGS = frozenset((
-    "", "nan", "-nan", "na", "n/a", "#n/a", "#na", "<na>", "nat", "null",
-    "none"))
-_NAMELESS = re.compile(r"(Unnamed: \d+(_level_\d+)?)?")  # pandas' names for ""
+    "", "nan", "-nan", "+nan", "na", "n/a", "#n/a", "#n/a n/a", "#na", "<na>",
+    "nat", "null", "none", "\\n", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"))
+_LONGEST = max(map(len, _SPELLINGS))
+_NAMELESS = re.compile(
+    r"(Unnamed: \d+(\.\d+)*(_level_\d+)?)?")  # pandas' names for ""
 _MISSING_TYPES = ("NAType", "NaTType", "MaskedConstant")  # pandas, NumPy
 
 
@@ -19,7 +22,7 @@ def is_missing(value: Any) -> bool:
   """Whether a value is missing, or is a usual spelling of a missing value."""
   if isinstance(value, str):
     value = value.strip()
-    return len(value) < 5 and value.lower() in _SPELLINGS
+    return len(value) <= _LONGEST and value.lower() in _SPELLINGS
   if value is None or type(value).__name__ in _MISSING_TYPES:
     return True
   is_float = isinstance(value, float | np.floating | np.datetime64)
@@ -45,6 +48,9 @@ def as_array(argument: str, values) -> np.ndarray:
   if isinstance(values, list | tuple) and any(
       isinstance(value, np.ma.MaskedArray) for value in values):
     values = _read(argument, np.ma.array, values)
+  if isinstance(values, list | tuple) and any(
+      isinstance(value, enum.Enum) for value in values):
+    values = [getattr(value, "value", value) for value in values]
   check_present(argument, np.ma.getmask(values))
   array = _read(argument, np.asarray, values)
   if array.dtype.kind not in "OT" or not array.ndim:

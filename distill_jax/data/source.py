@@ -519,11 +519,13 @@ def assemble(
   labels = {
       part: labelling.as_labels(f"y_{part}", y) for part, y in labels.items()
   }
-  if isinstance(class_names, Mapping):
+  if labelling.is_by_label(class_names):
     labels = {
         part: labelling.renamed(f"y_{part}", y, class_names)
         for part, y in labels.items()
     }
+  elif class_names is None:
+    labelling.check_alike(labels)
   class_names = labelling.name_classes(labels["train"], class_names)
   labels = {
       part: labelling.indices(f"y_{part}", y, class_names)
@@ -611,10 +613,12 @@ def _numbers(argument, inputs, columns):
   """Returns an array; of a data frame [N, D], by the columns of `x_train`."""
   if not (hasattr(inputs, "columns") and hasattr(inputs, "to_numpy")):
     return as_array(argument, inputs)
-  arrays = []
-  for name in columns if columns is not None else inputs.columns:
-    if name not in inputs.columns:
-      raise DataError(f"`{argument}` must have column {name!r} of `x_train`.")
+  arrays, own = [], list(inputs.columns)
+  for name in columns if columns is not None else own:
+    if own.count(name) != 1:
+      raise DataError(
+          f"`{argument}` must have column {shown(name)} of `x_train` once; got "
+          f"it {own.count(name)} times. Add or rename columns.")
     if is_nameless(str(name)):
       raise DataError(
           f"`{argument}` must have named columns; got {name!r}, which looks "
@@ -627,7 +631,7 @@ def _numbers(argument, inputs, columns):
           f"column {name!r}. Drop or encode it.")
     check_present(column, np.isnan(array))
     arrays.append(array.astype(np.float64))
-  return np.stack(arrays, axis=1)
+  return np.stack(arrays, axis=1) if arrays else np.zeros((len(inputs), 0))
 
 
 def _inputs(argument, inputs, kind):
