@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from distill_jax.errors import ConfigError, plain, shown
+from distill_jax.errors import ConfigError, fitting, shown
 
 
 def one_of(known: Collection[str], field: str, value: Any) -> Any:
@@ -22,7 +22,7 @@ def one_of(known: Collection[str], field: str, value: Any) -> Any:
   if value in known:
     return known[value] if isinstance(known, dict) else value
   raise ConfigError(
-      f"`{field}` must be one of {plain(', '.join(sorted(known)), 160)}; got "
+      f"`{field}` must be one of {fitting(sorted(known))}; got "
       f"{shown(value)}.{nearest(known, value)}")
 
 

@@ -49,8 +49,38 @@ def listed(values, most: int = 4, length: int = 30) -> str:
   return ", ".join(plain(value, length) for value in values[:most]) + more
 
 
+def fitting(values, room: int = 160) -> str:
+  """As many values as fit, each whole, and how many more there are.
+
+  Args:
+    values: any number of names, each cut to 60 characters.
+    room: most characters of the names; the first is always there.
+  """
+  names = [plain(value) for value in values]
+  num, used = 0, 0
+  for name in names:
+    used += len(name) + 2
+    if num and used - 2 > room:
+      break
+    num += 1
+  return listed(names, most=num, length=60) if names else ""
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+  """"1 sample", "1,200 samples": a number with its noun.
+
+  Args:
+    number: how many.
+    noun: of one.
+    plural: of several; by default the noun with an s.
+  """
+  return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def require(holds, name: str, rule: str, value) -> None:
   """Refuses a distilled set that breaks a rule.
+
+  Args:
     holds: whether the set keeps the rule.
     name: name of the field.
     rule: the text that follows "must".

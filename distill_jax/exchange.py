@@ -23,7 +23,7 @@ import numpy as np
 
 from distill_jax import schema, storage, unpacking
 from distill_jax.artifact import Artifact, card, inverted
-from distill_jax.artifact.file import build, unwritable
+from distill_jax.artifact.file import SET, build, unwritable
 from distill_jax.errors import ArtifactError, plain
 from distill_jax.labels import classes_of, classes_of_labels
 from distill_jax.preprocessing import ZCA
@@ -106,7 +106,7 @@ def _folder(artifact: Artifact, path: Path, report, licence) -> None:
     storage.replace(path / "README.md", text.encode())
   except OSError as error:
     raise unwritable(path, error) from error
-  artifact.save(path / card.SET)
+  artifact.save(path / SET)
 
 
 def import_npz(path: FilePath) -> Artifact:

@@ -21,7 +21,7 @@ from typing import IO
 import numpy as np
 
 from distill_jax import storage
-from distill_jax.errors import DataError, plain
+from distill_jax.errors import DataError, fitting, plain
 
 LIMIT = "DISTILL_JAX_UNPACKED_BYTES"
 _LEAST, _TIMES = 2**29, 50  # limits: bytes, and times the size of the file
@@ -223,7 +223,7 @@ def _member(path, archive, argument, choose) -> zipfile.ZipInfo:
   if len(chosen) != 1:
     raise DataError(
         f"`{argument}` must be an archive of one such file; {path} holds "
-        f"{plain(', '.join(names) or 'none', 100)}. Unpack it and name the "
+        f"{fitting(names, 100) or 'none'}. Unpack it and name the "
         "file.")
   return archive.getinfo(chosen[0])
 

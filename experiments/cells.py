@@ -62,7 +62,7 @@ def of(record: dict, row: Row) -> dict[str, str]:
   for name, block in (report.get("baselines") or {}).items():
     found[TITLES[name]] = points.percent(block)
     if name == "random_real" and "gain" in block:
-      found["gain"] = points.gain(**block["gain"])
+      found["gain"] = points.gain(block["gain"])
   if updates := report.get("updates"):
     found["cosine"] = f"{updates['cosine']:.3f}"
     found["norm"] = f"{updates['norm']:.1f}"

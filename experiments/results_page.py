@@ -213,8 +213,8 @@ def _pairs(table: dict[str, Row], records: dict[str, dict]) -> str:
     return records[name]["report"]["accuracy"]["per_network"]
 
   return "\n".join(
-      f"- `{one}` over `{other}`: " +
-      points.gain(*metrics.gain_over(networks(one), [networks(other)]))
+      f"- `{one}` over `{other}`: " + points.gain(
+          metrics.gain_over(networks(one), [networks(other)])._asdict())
       for one in records
       for other in table[one].over
       if other in records)

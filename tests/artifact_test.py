@@ -557,8 +557,16 @@ def test_a_damaged_file_is_refused(tmp_path, damage, message):
 def test_no_such_file(tmp_path):
   with pytest.raises(ArtifactError, match="`path` must .* there is no"):
     load(tmp_path / "set.safetensors")
-  with pytest.raises(ArtifactError, match="`path` must name a distilled set"):
+
+
+def test_a_folder_stands_for_the_set_in_it(tmp_path):
+  with pytest.raises(ArtifactError, match="Let the run of that folder end"):
     load(tmp_path)
+  save(_artifact(), tmp_path / "other.safetensors")
+  with pytest.raises(ArtifactError, match="its files: other.safetensors"):
+    load(tmp_path)
+  save(_artifact(), tmp_path / "distilled.safetensors")
+  assert load(tmp_path).num_rows == _artifact().num_rows
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from distill_jax import methods, runs
 from distill_jax.commands import completion, options, words
 from distill_jax.commands.main import program
 from distill_jax.data.description import described
-from distill_jax.errors import ConfigError, DataError
+from distill_jax.errors import ConfigError, DataError, counted, fitting
 
 FEW = (
     "--method", "dm", "--set", "num_steps=2", "--set", "batch_size=4",
@@ -140,6 +140,19 @@ def test_what_is_said_is_run(asked, here):
       columns="attacks")
 
 
+def test_a_class_of_one_sample_is_told_its_whole_remedy(asked, here):
+  _table(here / "one.csv", (12, 1))
+  for command in "data", "distill":
+    line = _refused(command, "one.csv")
+    for said in ("one sample of class 'y'", "Add samples of it or drop it",
+                 "`--validation` 0", "test=0 in the SPEC"):
+      assert said in line, line
+    result = _call(command, "one.csv?test=0", "--validation", 0)
+    assert result.exit_code == 0, result.output
+  assert asked["source"].validation is None and asked["source"].test is None
+  assert asked["reading"]["validation_fraction"] == 0
+
+
 def test_kernels_have_float64_and_no_validation_part(asked, here):
   assert _call("distill", "digits", "--method", "kip").exit_code == 0
   assert jax.config.jax_enable_x64
@@ -254,6 +267,7 @@ def test_says_what_data_read_as(here):
 @pytest.mark.parametrize(
     "shape, kind", [((6, 6, 3), "images of 6 x 6 pixels, 3 channels"),
                     ((5, 2), "series of 5 steps, 2 channels"),
+                    ((5, 1), "series of 5 steps, 1 channel"),
                     ((7,), "rows of 7 numbers")])
 def test_kinds_of_data_are_described(shape, kind):
   x = np.random.default_rng(0).uniform(size=(80, *shape)).astype(np.float32)
@@ -270,6 +284,7 @@ def test_texts_are_described():
   x = ["who is it", "how many are", "where to go"] * 8
   text = described(dd.from_texts(x, ["who", "number", "place"] * 8))
   assert "texts of at most 3 words" in text and "WordVectors" in text
+  assert "\n  have a vector 100.0 %\n" in text
 
 
 def test_methods_are_listed_and_told():
@@ -383,6 +398,25 @@ def test_errors_name_the_argument_that_is_wrong(here):
   (here / "empty").mkdir()
   assert "`RUN` must" in _refused("report", "empty")
   assert "`--method`" in _refused("distill", "digits", "--method", "")
+
+
+@pytest.mark.parametrize(
+    "number, noun, plural, said", [(1, "sample", "", "1 sample"),
+                                   (0, "sample", "", "0 samples"),
+                                   (1200, "class", "classes", "1,200 classes")])
+def test_numbers_have_nouns(number, noun, plural, said):
+  assert counted(number, noun, plural) == said
+
+
+def test_lists_of_names_end_between_names():
+  names = sorted(methods.ENTRIES)
+  line = _refused("distill", "digits", "--method", "dmm")
+  told = re.search(r"must be one of (.*) and (\d+) more; got", line)
+  assert set(told[1].split(", ")) < set(names)
+  assert len(told[1].split(", ")) + int(told[2]) == len(names)
+  assert fitting(["abc", "de", "f"], 7) == "abc, de and 1 more"
+  assert fitting(["abc", "de", "f"], 10) == "abc, de, f"
+  assert fitting([], 10) == "" and fitting(["abc"], 1) == "abc"
 
 
 def test_a_setting_and_a_field_of_it_are_refused_in_either_order():

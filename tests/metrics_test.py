@@ -52,6 +52,25 @@ def test_ratio_and_size():
   assert metrics.distillation_size(sizes, ratios, 99) == float("inf")
 
 
+def test_margin_of_a_gain_counts_networks_and_test_samples():
+  ours, baseline = [0.8, 0.9], [[0.7], [0.8]]
+  # Variances 0.0025 of each, with one degree of freedom: Welch's are two.
+  gain = metrics.gain_over(ours, baseline)
+  np.testing.assert_allclose(gain.stderr, np.sqrt(0.005))
+  np.testing.assert_allclose(gain.margin, 4.302653 * gain.stderr, rtol=1e-6)
+  assert gain.test_stderr is None
+  tested = metrics.gain_over(ours, baseline, 98)
+  rates = np.array([98 * 0.85 + 1, 98 * 0.75 + 1]) / 100
+  by_test = np.sqrt((rates * (1 - rates) / 100).sum())
+  np.testing.assert_allclose(tested.test_stderr, by_test)
+  np.testing.assert_allclose(
+      tested.margin, np.hypot(gain.margin, 1.959964 * by_test))
+  # Networks that agree, all right of four against all but one.
+  few = metrics.gain_over([1.0, 1.0], [[0.75, 0.75]] * 2, 4)
+  assert few.stderr == 0 and few.margin > few.mean
+  assert metrics.gain_over([0.75], [[0.5]]) == (0.25, None, None, None)
+
+
 def test_distance_to_nearest_is_of_the_same_class():
   features = np.array([[0, 0], [3, 4], [10, 0], [1, 1]], float)
   of_set = np.array([[0, 1], [10, 1], [3, 4], [0, 0]], float)

@@ -147,6 +147,18 @@ def test_what_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
   assert read(f"npz:{path}").train.inputs.shape[1:] == (99, 99, 1)
 
 
+@pytest.mark.parametrize(
+    "spec, hint", [("a.csv?label=b", "'csv:a.csv?label=b'"),
+                   ("A.NPZ", "'npz:A.NPZ'"), ("digit", "'digits'")])
+def test_a_path_without_its_kind_is_told_the_spec(spec, hint):
+  _fails(spec, "must be one of digits, idx:DIR", f"Did you mean {hint}?")
+
+
+def test_a_folder_of_pictures_is_told_its_spec(tmp_path):
+  folder = _write_folder(tmp_path / "images")
+  _fails(f"{folder}", f"Did you mean 'folder:{folder}'?")
+
+
 def test_names_say_what_the_labels_mean(tmp_path):
   path = tmp_path / "set.npz"
   np.savez(path, x_train=X, y_train=Y, class_names=[b"owl", b"cat", b"dog"])

@@ -212,7 +212,8 @@ class ReportTest(parameterized.TestCase):
     plain = self._report(self.plain)
     assert SCHEMA - set(plain) == set()
     assert set(plain) - SCHEMA == {
-        "confusion", "min_class", "num_inner_steps", "verdict"
+        "confusion", "min_class", "num_inner_steps", "num_test_samples",
+        "verdict"
     }
     assert plain["confusion"] == [[17, 3], [2, 18]]
     assert plain["baselines"] == {}
@@ -234,6 +235,7 @@ class ReportTest(parameterized.TestCase):
     gain = random["gain"]
     np.testing.assert_allclose(gain["mean"], 0.225)
     np.testing.assert_allclose(gain["stderr"], np.hypot(0.1, 0.025), rtol=1e-9)
+    assert full["num_test_samples"] == 20
     assert full["cost"]["set"] == {"flops": 1e6, "seconds": 0.1}
 
   def test_networks_that_diverged_are_counted_and_said(self):
@@ -291,41 +293,49 @@ class ReportTest(parameterized.TestCase):
     assert str(report) == "\n\n".join([
         table(report),
         transfer_table(report),
-        "Verdict: 22.5 points better than random real data of the same size "
-        "(standard\nerror 10.3)."
+        "Verdict: 22.5 points better than random real data of the same size, "
+        "within the\nnoise (standard error 10.3 from networks and sets, at "
+        "most 12.9 from 20 test\nsamples). More networks, sets and test "
+        "samples measure it better."
     ])
-    assert "not compared" in str(self._report(self.plain)).splitlines()[-1]
+    alone = " ".join(str(self._report(self.plain)).split())
+    assert alone.endswith(
+        "not compared with random real data; add the baseline random_real. "
+        "Tested on 20 test samples.")
 
   @parameterized.parameters(
-      (0.1, 0.02, "10.0 points better than", False, False),
-      (0.03, 0.02, "3.0 points better than", True, False),
-      (-0.011, 0.02, "1.1 points worse than", True, True),
-      (-0.3, None, "30.0 points worse than", False, True))
-  def test_verdict(self, mean, stderr, words, unclear, advice):
+      (0.1, 0.02, 0.04, "10.0 points better than", False, False),
+      (0.03, 0.02, 0.04, "3.0 points better than", True, False),
+      (-0.011, 0.02, 0.04, "1.1 points worse than", True, True),
+      (-0.3, None, 0.04, "30.0 points worse than", False, True),
+      (-0.3, None, 0.31, "30.0 points worse than", True, True),
+      (0.0, 0.02, 0.04, "no difference", False, False))
+  def test_verdict(self, mean, stderr, margin, words, unclear, advice):
     report = self._full()
-    report["baselines"]["random_real"]["gain"] = dict(mean=mean, stderr=stderr)
+    report["baselines"]["random_real"]["gain"] = dict(
+        mean=mean, stderr=stderr, test_stderr=0.012, margin=margin)
     line = verdict(report)
-    assert words in line
+    assert words in line and "1.2 from 20 test samples" in line
     assert ("within the noise" in line) == unclear
     assert ("num_steps" in line) == advice
 
-  @parameterized.parameters((-0.02, 0.005, True), (-0.02, 0.02, False),
-                            (0.02, 0.005, False), (-0.02, None, True))
-  def test_verdict_says_where_class_means_are_better(self, mean, stderr, said):
+  @parameterized.parameters((-0.02, 0.01, True), (-0.02, 0.04, False),
+                            (0.02, 0.01, False))
+  def test_verdict_says_where_class_means_are_better(self, mean, margin, said):
     report = self._full()
     report["baselines"]["class_mean"] = dict(
-        gain=dict(mean=mean, stderr=stderr))
+        gain=dict(mean=mean, margin=margin))
     line = verdict(report)
     assert line.startswith("Verdict: 22.5 points better than random real data")
     assert ("means of the classes are 2.0 points better" in line) == said
     assert ("start=class_mean" in line) == said
-    report["baselines"]["random_real"]["gain"] = dict(mean=0.0, stderr=None)
+    report["baselines"]["random_real"]["gain"] |= dict(mean=0.0)
     assert ("start=class_mean" in verdict(report)) == said
 
   def test_findings_come_before_the_verdict(self):
     report = self._full()
     report["findings"] = ["The samples did not move."]
-    assert str(report).splitlines()[-3] == "The samples did not move."
+    assert "\n\nThe samples did not move.\nVerdict: " in str(report)
 
   def test_long_names_stay_in_the_table(self):
     self.pieces["data"] = {"spec": "folder:" + "x" * 90, "fingerprint": ""}

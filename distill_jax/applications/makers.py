@@ -18,7 +18,7 @@ from distill_jax.applications.real import REAL, chosen
 from distill_jax.applications.settings import listed
 from distill_jax.applications.small_sets import Maker
 from distill_jax.choices import nearest, one_of
-from distill_jax.errors import ConfigError, plain, shown
+from distill_jax.errors import ConfigError, fitting, plain, shown
 from distill_jax.methods.condensing import condense
 from distill_jax.methods.method import Keys, Method, plan
 
@@ -201,7 +201,7 @@ def _named(name: Any, settings: Mapping[str, Any]) -> Maker:
   if settings:
     raise ConfigError(
         f"`maker` {name} must have no settings but `label`; got "
-        f"{plain(', '.join(settings))}.")
+        f"{fitting(settings, 60)}.")
   return chosen(name)
 
 

@@ -8,13 +8,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from distill_jax.artifact.file import SET
 from distill_jax.artifact.libraries import shown
 from distill_jax.artifact.record import Artifact
 from distill_jax.errors import listed
 
-# Where a folder holds the rows and the set itself.
+# Where a folder holds the rows; the set itself is in `SET`.
 ROWS = "data/train-00000-of-00001.parquet"
-SET = "distilled.safetensors"
 
 _TASKS = {
     "features": "tabular-classification",

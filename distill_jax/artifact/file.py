@@ -1,9 +1,13 @@
 """Saves and loads distilled sets; docs/artifact.md describes the format."""
 
+from pathlib import Path
+
 from distill_jax import schema, storage
 from distill_jax.artifact.record import Artifact
-from distill_jax.errors import ArtifactError
+from distill_jax.errors import ArtifactError, listed
 from distill_jax.types import FilePath
+
+SET = "distilled.safetensors"  # the set in the folder of a run
 
 
 def save(artifact: Artifact, path: FilePath) -> None:
@@ -33,6 +37,10 @@ def load(path: FilePath) -> Artifact:
 
   Nothing in the file is executed.
 
+  Args:
+    path: of the file; or of a folder with a file distilled.safetensors, such as
+      that of a run.
+
   Raises:
     ArtifactError: there is no such file; or it is not a distilled set, is
       damaged, has a later schema, or breaks a rule of its schema.
@@ -40,6 +48,8 @@ def load(path: FilePath) -> Artifact:
   Example:
     made = dd.load("set.safetensors")
   """
+  if Path(path).is_dir():
+    path = _inside(Path(path))
   try:
     tensors, document = storage.read(path)
   except FileNotFoundError as error:
@@ -54,6 +64,19 @@ def load(path: FilePath) -> Artifact:
         f"`path` must name a distilled set; {path} has no metadata "
         f"{storage.KEY!r}. Wrap its arrays with `from_samples`, then `save`.")
   return build(path, tensors, document)
+
+
+def _inside(folder: Path) -> Path:
+  """The file of a set in a folder."""
+  if (folder / SET).exists():
+    return folder / SET
+  others = sorted(file.name for file in folder.glob("*.safetensors"))
+  remedy = "Let the run of that folder end, or name a file."
+  if others:
+    remedy = f"Name one of its files: {listed(others)}."
+  raise ArtifactError(
+      f"`path` must name a distilled set; the folder {folder} has no {SET}. "
+      f"{remedy}")
 
 
 def build(path: FilePath, tensors: storage.Tensors, document: dict) -> Artifact:

@@ -11,7 +11,7 @@ _SHARING = (
         "--devices",
         default="all",
         metavar="N",
-        help="Number of devices that share the work; all by default."),
+        help="Devices that share the work; all by default."),
     click.option(
         "--coordinator",
         metavar="HOST:PORT",

@@ -9,8 +9,9 @@ from distill_jax.commands.computing import reading
 @click.command(short_help="Says what DATA reads as, without training.")
 @click.argument("data", shell_complete=completion.data)
 @shared.DATA_DIR
+@shared.VALIDATION
 @reading
-def data(data, data_dir) -> None:
+def data(data, data_dir, validation_fraction) -> None:
   """Says what DATA reads as: classes, counts, shape and range of values.
 
   Nothing is trained.
@@ -21,17 +22,20 @@ def data(data, data_dir) -> None:
   from distill_jax import methods, models
   from distill_jax.commands import words
   from distill_jax.data.description import described
+  from distill_jax.errors import counted
   from distill_jax.runs.sizes import per_class_of
 
   spec, guessed = words.spec_of(data, data_dir)
   if guessed:
     print(guessed)
-  # As `distill` reads it, which holds a tenth back for validation.
-  source = data_sets.read(spec, data_dir=data_dir, validation_fraction=0.1)
+  if validation_fraction is None:  # as `distill` reads it
+    validation_fraction = shared.VALIDATION_FRACTION
+  source = data_sets.read(
+      spec, data_dir=data_dir, validation_fraction=validation_fraction)
   print(described(source))
   per_class, fewer = per_class_of(source)
   method, network = methods.usual(source).name, models.default(source)["name"]
-  rows = f"{per_class} label row{'s' * (per_class > 1)} of each class"
+  rows = f"{counted(per_class, 'label row')} of each class"
   print(f"  by default    {method}, {rows}, evaluated on {network}")
   if fewer:
     print(f"  note          {fewer}")

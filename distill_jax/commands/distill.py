@@ -47,6 +47,7 @@ _COUNT = click.IntRange(min=1)
     help="Folder; by default runs/DATA_METHOD_PERCLASS.")
 @shared.SEED
 @shared.DATA_DIR
+@shared.VALIDATION
 @click.option(
     "--cache-dir",
     metavar="DIR",
@@ -72,8 +73,8 @@ _COUNT = click.IntRange(min=1)
 @computing
 def distill(
     data, method, per_class, rows, network, settings, out, seed, data_dir,
-    cache_dir, experts, num_networks, baselines, full_data, columns,
-    time_limit):
+    validation_fraction, cache_dir, experts, num_networks, baselines, full_data,
+    columns, time_limit):
   """Learns a few samples that a network trains on in place of DATA.
 
   DATA is digits, a folder of class folders, a .csv or .npz file, or a SPEC such
@@ -100,9 +101,11 @@ def distill(
     process.widen({"name": "kernel_ridge"})
   if guessed:
     say(guessed)
-  # Kernel regression is solved exactly: no setting is chosen on validation.
+  if validation_fraction is None:
+    # Kernel regression is solved exactly: no setting is chosen on validation.
+    validation_fraction = 0.0 if kernel else shared.VALIDATION_FRACTION
   held: dict[str, Any] = dict(
-      data_dir=data_dir, seed=seed, validation_fraction=0.0 if kernel else 0.1)
+      data_dir=data_dir, seed=seed, validation_fraction=validation_fraction)
   fitted = reading.preprocessing_of(spec, "kernel" if kernel else "network")
   source = data_sets.read(spec, preprocessing=fitted, **held)
   if chosen is None:

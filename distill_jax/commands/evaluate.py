@@ -60,6 +60,7 @@ _ANY = click.IntRange(min=0)
     help="Test samples that are attacked; 0 for all.")
 @shared.SEED
 @shared.DATA_DIR
+@shared.VALIDATION
 @click.option(
     "--cache-dir",
     metavar="DIR",
@@ -71,8 +72,8 @@ _ANY = click.IntRange(min=0)
     help="The report; by default evaluation.json beside SET.")
 @computing
 def evaluate(
-    set, data, networks, recipe, bits, seed, data_dir, cache_dir, out,
-    **measured):
+    set, data, networks, recipe, bits, seed, data_dir, validation_fraction,
+    cache_dir, out, **measured):
   """Trains networks on a distilled SET, and on real samples of DATA.
 
   SET is a file, or the folder of a run; DATA is what `distill` takes.
@@ -84,16 +85,16 @@ def evaluate(
   from distill_jax.runs.console import say
   from distill_jax.runs.file_evaluation import evaluate_file
 
-  file = Path(set)
-  if file.is_dir():
-    file /= "distilled.safetensors"
+  beside = Path(set) if Path(set).is_dir() else Path(set).parent
   spec, guessed = words.spec_of(data, data_dir)
   if guessed:
     say(guessed)
+  if validation_fraction is None:
+    validation_fraction = shared.VALIDATION_FRACTION
   report, made = evaluate_file(
-      file,
+      set,
       spec,
-      out=out or file.with_name("evaluation.json"),
+      out=out or beside / "evaluation.json",
       settings=Settings.of({
           name: value for name, value in measured.items() if value is not None
       }),
@@ -102,6 +103,7 @@ def evaluate(
       bits=int(bits or 0),
       seed=seed,
       data_dir=data_dir,
+      validation_fraction=validation_fraction,
       cache_dir=cache_dir,
       widen=process.widen)
   print(report)

@@ -2,6 +2,7 @@
 
 import click
 
+VALIDATION_FRACTION = 0.1  # by default, for networks
 DATA_DIR = click.option(
     "--data-dir",
     metavar="DIR",
@@ -16,6 +17,12 @@ BASELINES = click.option(
     "--baselines",
     metavar="NAMES",
     help="Baselines, with commas; 'all', or '' for none.")
+VALIDATION = click.option(
+    "--validation",
+    "validation_fraction",
+    type=click.FloatRange(0, 1, max_open=True),
+    metavar="SHARE",
+    help="Share of the training samples to choose settings on.")
 FULL_DATA = click.option(
     "--full-data",
     is_flag=True,

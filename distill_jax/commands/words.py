@@ -13,9 +13,6 @@ from distill_jax.commands import options
 from distill_jax.errors import DataError, shown
 
 EXAMPLES = "digits", "folder:", "csv:", "npz:", "idx:", "npy:", "tfds:"
-_FILES = {".csv": "csv", ".tsv": "csv", ".npz": "npz"}
-# If a folder also has such files, it is not clear which data are meant.
-_OTHERS = ("*.csv", "*.tsv", "*.npz", "*.npy", "*ubyte*")
 
 
 def spec_of(text: str, data_dir: str | None = None) -> tuple[str, str]:
@@ -34,6 +31,8 @@ def spec_of(text: str, data_dir: str | None = None) -> tuple[str, str]:
   Raises:
     DataError: the path does not exist, or may hold data of several kinds.
   """
+  from distill_jax.data.readers import kind_of
+
   place = text.partition("?")[0]
   below = data_dir or os.environ.get("DISTILL_JAX_DATA") or "."
   found = [
@@ -48,26 +47,13 @@ def spec_of(text: str, data_dir: str | None = None) -> tuple[str, str]:
         "`data` must be digits, a path that exists, or a SPEC such as "
         f"folder:pictures; got {shown(text)}.{nearest(['digits'], text)}")
   path = found[0]
-  kind = _FILES.get(path.suffix.lower()) if path.is_file() else None
-  if path.is_dir() and _holds_pictures(path) and not any(
-      any(path.glob(pattern)) for pattern in _OTHERS):
-    kind = "folder"
+  kind = kind_of(path)
   if kind is None:
     raise DataError(
         f"`data` must say of what kind {path} is, as in folder:{place}; kinds "
         f"are {', '.join(name for name in EXAMPLES if ':' in name)} and no "
         "single one can be told from what is there.")
   return f"{kind}:{text}", f"data: {text} is read as {kind}:{text}"
-
-
-def _holds_pictures(folder: Path) -> bool:
-  """Whether class folders hold pictures, also below parts such as train/."""
-  from distill_jax.data.image_folder import SUFFIXES
-
-  return any(
-      path.suffix.lower() in SUFFIXES
-      for pattern in ("*/*", "*/*/*")
-      for path in folder.glob(pattern))
 
 
 def method_of(name: str, settings: Sequence[str]):

@@ -7,7 +7,7 @@ import numpy as np
 
 from distill_jax.data.host import is_host
 from distill_jax.data.source import Source
-from distill_jax.errors import listed, plain
+from distill_jax.errors import counted, listed, plain
 from distill_jax.text.embedding import is_of_words
 
 _CLASSES = 12  # that have a line each
@@ -15,6 +15,8 @@ _ROWS = 1024  # of data that stay in a file, whose values are looked at
 _FEWEST = 10  # samples that make a class small
 _UNEVEN = 10  # times as many samples as the smallest class
 _PLACE = 16  # columns before what is said
+# Titles of facts that are fractions of 1.
+_SHARES = {"words_with_vectors": "have a vector"}
 
 
 def described(source: Source) -> str:
@@ -45,7 +47,9 @@ def described(source: Source) -> str:
       *_classes(source.class_names, splits),
   ]
   for name, value in source.facts.items():
-    if isinstance(value, str | int | float) and value != "":
+    if name in _SHARES:
+      lines.append(_line(_SHARES[name], f"{100 * value:.1f} %"))
+    elif isinstance(value, str | int | float) and value != "":
       lines.append(_line(name.replace("_", " "), plain(value, 200)))
   return "\n".join([*lines, *(_line("careful", w) for w in _warnings(source))])
 
@@ -55,20 +59,21 @@ def _line(name: str, text: str) -> str:
       textwrap.wrap(
           text,
           80,
-          initial_indent=f"  {name:<{_PLACE - 2}}",
+          initial_indent=f"  {name:<{_PLACE - 3}} ",
           subsequent_indent=" " * _PLACE))
 
 
 def _kind(source: Source) -> str:
   shape = source.train.inputs.shape[1:]
   if is_of_words(source.preprocessing):
-    return f"texts of at most {shape[0]} words"
+    return f"texts of at most {counted(shape[0], 'word')}"
   if len(shape) == 3:
-    channels = f"{shape[2]} channel{'s' * (shape[2] > 1)}"
+    channels = counted(shape[2], "channel")
     return f"images of {shape[0]} x {shape[1]} pixels, {channels}"
   if len(shape) == 2:
-    return f"series of {shape[0]} steps, {shape[1]} channels"
-  return f"rows of {shape[0]} numbers"
+    steps, channels = counted(shape[0], "step"), counted(shape[1], "channel")
+    return f"series of {steps}, {channels}"
+  return f"rows of {counted(shape[0], 'number')}"
 
 
 def _values(source: Source) -> str:
@@ -126,7 +131,8 @@ def _warnings(source: Source) -> list[str]:
       names = listed([source.class_names[c] for c in lacking])
       found.append(f"no {part} samples of {names}")
   if present.min() < _FEWEST:
-    found.append(f"a class has {present.min()} training samples alone")
+    few = counted(present.min(), "training sample")
+    found.append(f"a class has {few} alone")
   if present.max() >= _UNEVEN * present.min():
     found.append(
         f"classes are uneven: the largest has {present.max():,} training "

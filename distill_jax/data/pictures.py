@@ -24,7 +24,7 @@ import numpy as np
 
 from distill_jax import unpacking
 from distill_jax.data import delimited, image_folder, labelling, parts
-from distill_jax.errors import DataError, plain
+from distill_jax.errors import DataError, fitting, plain
 
 KINDS = ("folder", "csv", "parquet")
 _IMAGES = ("image", "img")
@@ -221,7 +221,7 @@ def _column(parquet, by_part, columns, role: str, usual) -> str:
     if not there or found not in (None, there[0]):
       raise DataError(
           f"`spec` must name a column of {file} as {role}; got "
-          f"{found or ' or '.join(wanted)}, of {plain(', '.join(names), 150)}. "
+          f"{found or ' or '.join(wanted)}, of {fitting(names, 150)}. "
           f"Write ?{role}=COLUMN.")
     found = there[0]
   return found

@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from distill_jax import unpacking
+from distill_jax.choices import nearest
 from distill_jax.data import (
     delimited,
     image_folder,
@@ -46,11 +47,15 @@ from distill_jax.data.source import (
     from_arrays,
     from_host,
 )
-from distill_jax.errors import DataError, plain
+from distill_jax.errors import DataError, fitting, plain
 from distill_jax.types import Preprocessing
 
 _KINDS = (
     "digits, idx:DIR, npz:FILE, npy:DIR, folder:DIR, csv:PLACE, tfds:NAME")
+# The kind of a file that is no SPEC, by its ending.
+_FILES = {".csv": "csv", ".tsv": "csv", ".npz": "npz"}
+# If a folder also has such files, it is not clear which data are meant.
+_OTHERS = ("*.csv", "*.tsv", "*.npz", "*.npy", "*ubyte*")
 _PARTS = ("x_train", "y_train", "x_test", "y_test")
 _TEXT_OPTIONS = ("vectors", "length", "max_words", "tokens", "drop_duplicates")
 # In some copies of MNIST the names have a dot before idx.
@@ -125,7 +130,11 @@ def read(
       _require_folder(path)
     arrays = files[kind](path, **look)
   else:
-    raise DataError(f"`spec` must be one of {_KINDS}; got {plain(spec)!r}.")
+    told = kind_of(Path(spec.partition("?")[0]).expanduser())
+    hint = f" Did you mean {plain(f'{told}:{spec}', 200)!r}?" if told else ""
+    hint = hint or nearest(["digits"], spec)
+    raise DataError(
+        f"`spec` must be one of {_KINDS}; got {plain(spec)!r}.{hint}")
   if kind == "npz" and np.ndim(arrays["x_train"]) == 3:
     options.setdefault("kind", "image")
   return _made(from_arrays, arrays, share, options)
@@ -185,6 +194,25 @@ def _table(spec, place, data_dir, text, options):
     text = {**text, "tokens": wanted.tokens}
   found = delimited.read_table(place, wanted)
   return _made(from_texts, found, wanted.test, {**text, **options})
+
+
+def kind_of(path: Path) -> str | None:
+  """The kind of SPEC that a path alone tells; None if it may be several.
+
+  A folder of class folders with pictures is of kind folder, also below parts
+  such as train/; the ending tells the kind of a file.
+
+  Args:
+    path: of a folder that exists, or of a file.
+  """
+  if not path.is_dir():
+    return _FILES.get(path.suffix.lower())
+  pictures = any(
+      file.suffix.lower() in image_folder.SUFFIXES
+      for pattern in ("*/*", "*/*/*")
+      for file in path.glob(pattern))
+  others = any(any(path.glob(pattern)) for pattern in _OTHERS)
+  return "folder" if pictures and not others else None
 
 
 def _rows(spec, place, data_dir, options):
@@ -317,7 +345,7 @@ def _npz(path):
     if missing:
       raise DataError(
           f"`spec` must hold {' and '.join(sorted(missing))}; {path} holds "
-          f"{plain(', '.join(archive) or 'nothing', 100)}. Name its arrays so.")
+          f"{fitting(archive, 100) or 'nothing'}. Name its arrays so.")
     if "class_names" in archive:
       names["class_names"] = "class_names"
     found: dict[str, Any] = {
@@ -325,6 +353,5 @@ def _npz(path):
     }
     others = sorted(set(archive) - set(names.values()))
   if others:
-    found["left_out"] = (
-        f"arrays that were left out: {plain(', '.join(others), 100)}")
+    found["left_out"] = (f"arrays that were left out: {fitting(others, 100)}")
   return found

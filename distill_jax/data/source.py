@@ -790,23 +790,29 @@ def stratified(
     name: name of the fraction, for messages.
 
   Raises:
-    DataError: a class has only one sample, or the fraction is out of range.
+    DataError: a class has one sample, or the fraction is out of range.
   """
   if not 0 <= fraction < 1:
     raise DataError(f"`{name}` must be in [0, 1); got {fraction}.")
   if fraction == 0:
     return np.arange(len(labels)), np.arange(0)
   generator = np.random.default_rng(seed)
-  remedy = "Add samples of it, drop it, or give this part yourself."
-  if len(labels) < 2 * len(classes):
-    remedy = "Are these numbers to predict? Regression is not supported."
+  found, counts = np.unique(np.asarray(labels, str), return_counts=True)
+  if single := found[counts == 1].tolist():
+    remedy = (
+        "Add samples of it or drop it. To train on it nonetheless, hold "
+        "nothing out: `validation_fraction` 0, and a test part of its own in "
+        "the data, or test=0 in the SPEC (`test_fraction` 0) for no "
+        "evaluation.")
+    if len(labels) < 2 * len(classes):
+      remedy = "Are these numbers to predict? Regression is not supported."
+    raise DataError(
+        f"`{name}` must leave samples of every class to train on; got "
+        f"{fraction} and one sample of class {listed([*map(shown, single)])}. "
+        f"{remedy}")
   held = []
   for label in classes:
     rows = np.flatnonzero(labels == label)
-    if len(rows) == 1:
-      raise DataError(
-          f"`{name}` must be 0 for a class of one sample; got {fraction} and "
-          f"class {shown(str(label))}. {remedy}")
     num = min(max(1, round(fraction * len(rows))), len(rows) - 1)
     held.append(generator.permutation(rows)[:num])
   held = np.sort(np.concatenate(held))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from distill_jax import storage, unpacking
-from distill_jax.errors import DataError, plain
+from distill_jax.errors import DataError, fitting, plain
 from distill_jax.types import FilePath
 
 
@@ -44,7 +44,7 @@ def arrays(name: str, data_dir: FilePath | None = None) -> dict:
     if not {"x_train", "y_train", "class_names"} <= set(archive) <= known:
       raise DataError(
           f"`spec` must hold x_train, y_train and class_names; {cache} holds "
-          f"{plain(', '.join(archive), 100)}. Delete it to decode again.")
+          f"{fitting(archive, 100)}. Delete it to decode again.")
     return dict(archive)
 
 

@@ -51,7 +51,7 @@ class Report(_Fields, metrics.Accuracies):
   """Results of R networks, trained on a set, on a test split.
 
   The most useful are `mean`, `std`, `stderr`, `accuracy` [R],
-  `class_accuracy` [K], `macro_f1` and `majority_rate`.
+  `class_accuracy` [K], `macro_f1`, `majority_rate` and `num_test_samples`.
 
   Attributes:
     confusion: [R, K, K] int, rows are true and columns predicted classes.
@@ -77,6 +77,11 @@ class Report(_Fields, metrics.Accuracies):
   def num_networks(self) -> int:
     """R, the number of networks."""
     return len(self.confusion)
+
+  @property
+  def num_test_samples(self) -> int:
+    """Number of samples in the test split."""
+    return int(self.confusion[0].sum())
 
   @property
   def accuracy(self) -> np.ndarray:

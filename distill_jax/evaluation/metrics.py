@@ -103,45 +103,84 @@ def majority_rate(confusion: ArrayLike) -> np.ndarray:
 
 
 class Gain(NamedTuple):
-  """The gain of a distilled set over a baseline.
+  """The gain of a distilled set over a baseline, as fractions.
 
   Attributes:
-    mean: difference of accuracies, a fraction; positive if the distilled set is
-      better.
-    stderr: standard error of the mean; None for one network and one set.
+    mean: difference of accuracies; positive if the distilled set is better.
+    stderr: standard error of the mean over networks and sets; None for one
+      network and one set.
+    test_stderr: largest standard error by the choice of test samples; None if
+      their number is unknown.
+    margin: half the width of a 95 % interval around the mean, for all of these
+      together; None if neither is known.
   """
 
   mean: float
   stderr: float | None
+  test_stderr: float | None = None
+  margin: float | None = None
 
 
 def gain_over(
-    accuracy_of_set: ArrayLike, accuracy_of_baseline: ArrayLike) -> Gain:
+    accuracy_of_set: ArrayLike,
+    accuracy_of_baseline: ArrayLike,
+    num_test: int | None = None) -> Gain:
   """Compares a distilled set with a baseline, network by network.
 
   The baseline has several sets. Networks and sets are crossed, so the variances
   of both means add up. If set and baseline were tested on different numbers of
   networks, the networks are not paired.
 
+  The margin takes Student's t instead of 2 standard errors, as two networks
+  tell little of their own spread; its degrees of freedom are those of Welch and
+  Satterthwaite. Test samples count as if set and baseline were tested on
+  different ones, so that the margin is rather too wide, and with one right and
+  one wrong answer added to each (Agresti and Caffo, 2000, The American
+  Statistician 54, 280-288), so that all right of four is not certain.
+
   Args:
     accuracy_of_set: [R] fractions, one per network.
     accuracy_of_baseline: [sets, R'] fractions; network j is the same as in the
       set's.
+    num_test: number of test samples.
   """
   ours = np.asarray(accuracy_of_set, np.float64)
   baseline = np.asarray(accuracy_of_baseline, np.float64)
+  rates = np.stack([ours.mean(), baseline.mean()])
   by_network = baseline.mean(0)
   if ours.shape == by_network.shape:
     by_network, ours = by_network - ours, ours[:0]
-  variances = [
-      means.var(ddof=1) / len(means)
-      for means in (ours, by_network, baseline.mean(1))
-      if len(means) > 1
-  ]
-  mean = np.mean(np.asarray(accuracy_of_set)) - baseline.mean()
-  return Gain(
-      float(mean),
-      float(np.sqrt(sum(variances))) if variances else None)
+  parts = [(means.var(ddof=1) / len(means), len(means) - 1)
+           for means in (ours, by_network, baseline.mean(1))
+           if len(means) > 1]
+  mean = float(rates[0] - rates[1])
+  stderr = test_stderr = None
+  if parts:
+    stderr = float(np.sqrt(sum(variance for variance, _ in parts)))
+  if num_test:
+    added = (num_test * rates + 1) / (num_test + 2)
+    test_stderr = float(np.sqrt((added * (1 - added)).sum() / (num_test + 2)))
+  if stderr is None and test_stderr is None:
+    return Gain(mean, None)
+  margin = np.hypot(
+      _quantile(parts) * (stderr or 0.0), _NORMAL * (test_stderr or 0.0))
+  return Gain(mean, stderr, test_stderr, float(margin))
+
+
+_NORMAL = 1.959964  # 97.5 % quantile of the normal distribution
+
+
+def _quantile(parts: Sequence[tuple[float, int]]) -> float:
+  """97.5 % quantile of t for a sum of variances, of which each has its own df.
+
+  See Welch, 1947, Biometrika 34, 28-35.
+  """
+  from scipy.special import stdtrit
+
+  total = sum(variance for variance, _ in parts)
+  if not total:
+    return _NORMAL
+  return float(stdtrit(total**2 / sum(v**2 / df for v, df in parts), 0.975))
 
 
 def distance_to_nearest(

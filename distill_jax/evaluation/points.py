@@ -1,6 +1,8 @@
 """The points of a sweep: their table, figure, and comparisons of lines."""
 
 import itertools
+from collections.abc import Mapping
+from typing import Any
 
 from distill_jax.evaluation import baselines, metrics
 
@@ -105,7 +107,7 @@ def comparisons(points: list[dict], against: str) -> dict[str, str]:
   for one, two in itertools.combinations(lines, 2):
     gains = (
         f"{a[size]:,}: " +
-        gain(*metrics.gain_over(a["per_network"], [b["per_network"]]))
+        gain(metrics.gain_over(a["per_network"], [b["per_network"]])._asdict())
         for a in points
         for b in points
         if (a["label"], b["label"]) == (one, two) and all(
@@ -122,10 +124,11 @@ def percent(accuracy: dict | None) -> str:
   return f"{mean} ± {std}" if accuracy["std"] else mean
 
 
-def gain(mean: float, stderr: float | None) -> str:
-  """Percentage points ± their standard error, if it is known."""
-  known = "" if stderr is None else f" ± {100 * stderr:.2f}"
-  return f"{100 * mean:+.2f}{known}"
+def gain(found: Mapping[str, Any]) -> str:
+  """Percentage points of a `Gain` ± their standard error, if it is known."""
+  error = found["stderr"]
+  known = "" if error is None else f" ± {100 * error:.2f}"
+  return f"{100 * found['mean']:+.2f}{known}"
 
 
 def minutes(seconds: float) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from distill_jax import environment, schema
 from distill_jax.artifact import Artifact
-from distill_jax.errors import plain
+from distill_jax.errors import counted, plain
 from distill_jax.evaluation import columns, metrics
 from distill_jax.evaluation.baselines import TITLES, Baseline
 from distill_jax.evaluation.cost import Cost
@@ -116,6 +116,7 @@ def report_dict(
       label_regime=artifact.label_regime,
       selection="last",
       num_samples=len(artifact.inputs),
+      num_test_samples=report.num_test_samples,
       num_inner_steps=int(np.size(artifact.step_sizes)),
       baselines={
           name: _baseline(b, report) for name, b in measured.baselines.items()
@@ -267,7 +268,7 @@ def transfer_table(report: dict[str, Any]) -> str:
     cells = [
         _with_error(block["accuracy"]["mean"], _std(block["accuracy"])),
         _with_error(random["mean"], _std(random)),
-        _with_error(**random["gain"])
+        _with_error(random["gain"]["mean"], random["gain"]["stderr"])
     ]
     counts.add(
         f"{block['num_networks']} networks each, on random real data "
@@ -310,7 +311,7 @@ def _heading(report, width):
   if recipe and recipe["name"] != "in_order":
     parts.append(f"recipe {recipe['name']}")
   elif steps:
-    parts.append(f"{steps} inner step{'s' * (steps > 1)}")
+    parts.append(counted(steps, "inner step"))
   return textwrap.wrap(", ".join(parts), width)
 
 
@@ -428,8 +429,8 @@ def _block(report: Report) -> dict[str, Any]:
 def verdict(report: Mapping[str, Any]) -> str:
   """Says whether the set beats random real data and class means.
 
-  It also says what to try if not. A difference below two standard errors counts
-  as noise.
+  It also says what to try if not. A difference within its margin counts as
+  noise; see `metrics.Gain`.
 
   Args:
     report: a report, as `report_dict` returns it.
@@ -440,22 +441,20 @@ def verdict(report: Mapping[str, Any]) -> str:
   if "random_real" not in measured:
     return (
         "Verdict: not compared with random real data; add the baseline "
-        "random_real.")
+        f"random_real. Tested on {_tested(report)}.")
   gain = measured["random_real"]["gain"]
-  points, error = 100 * gain["mean"], gain["stderr"]
-  unclear = error is not None and abs(points) < 200 * error
+  points = 100 * gain["mean"]
+  unclear = abs(gain["mean"]) < gain["margin"]
   behind = _behind_means(measured)
   if abs(points) < 0.05:
     return (
-        "Verdict: no difference from random real data of the same size. "
-        f"{behind or _UNCLEAR}")
+        "Verdict: no difference from random real data of the same size "
+        f"({_errors(gain, report)}). {behind or _UNCLEAR}")
   better = "worse" if points < 0 else "better"
   line = (
       f"Verdict: {abs(points):.1f} points {better} than random real data of "
-      "the same size")
-  if error is not None:
-    line += ", within the noise" * unclear + (
-        f" (standard error {100 * error:.1f})")
+      f"the same size{', within the noise' * unclear} "
+      f"({_errors(gain, report)})")
   if behind:
     return f"{line}. {behind}"
   if points < 0:
@@ -463,20 +462,33 @@ def verdict(report: Mapping[str, Any]) -> str:
   return f"{line}. {_UNCLEAR}" if unclear else f"{line}."
 
 
+def _errors(gain: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+  """The standard errors of a gain, by where they come from."""
+  test = f"{100 * gain['test_stderr']:.1f} from {_tested(report)}"
+  if gain["stderr"] is None:
+    return f"standard error {test}; from networks unknown, there is one"
+  return (
+      f"standard error {100 * gain['stderr']:.1f} from networks and sets, at "
+      f"most {test}")
+
+
+def _tested(report: Mapping[str, Any]) -> str:
+  return counted(report["num_test_samples"], "test sample")
+
+
 def _behind_means(measured: Mapping[str, Any]) -> str:
   """Says that class means are clearly better, and what to try; else ""."""
-  gain = measured.get("class_mean", {}).get("gain", {"mean": 0.0})
-  lost, error = -100 * gain["mean"], gain.get("stderr") or 0.0
-  if lost < 0.05 or lost < 200 * error:
+  gain = measured.get("class_mean", {}).get("gain")
+  if gain is None or -gain["mean"] < max(0.0005, gain["margin"]):
     return ""
   return (
-      f"The means of the classes are {lost:.1f} points better: what was "
-      "learned is not worth its cost here. Try a start from them "
+      f"The means of the classes are {-100 * gain['mean']:.1f} points better: "
+      "what was learned is not worth its cost here. Try a start from them "
       "(start=class_mean), more outer steps (num_steps) or more samples a "
       "class.")
 
 
-_UNCLEAR = "More networks and sets measure it better."
+_UNCLEAR = "More networks, sets and test samples measure it better."
 _WORSE = (
     "Try more outer steps (num_steps), a start from real samples (start=real), "
     "lower learning rates, hard labels, or the method dm.")
@@ -511,5 +523,8 @@ def _baseline(baseline: Baseline, report: Report) -> dict[str, Any]:
       "learner": baseline.learner,
       "step_size": baseline.step_size,
       "selected_on": baseline.selected_on,
-      "gain": metrics.gain_over(report.accuracy, baseline.accuracy)._asdict()
+      "gain":
+          metrics.gain_over(
+              report.accuracy, baseline.accuracy,
+              report.num_test_samples)._asdict()
   }

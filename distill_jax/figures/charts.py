@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from distill_jax.errors import plain
+from distill_jax.errors import counted, plain
 from distill_jax.figures import beside, theme
 from distill_jax.figures.looks import looks
 from distill_jax.figures.titles import data_name, network_name, row_name
@@ -457,6 +457,5 @@ def _title(report: Mapping[str, Any]) -> str:
   if "spec" in report.get("data", {}):
     parts.append(data_name(report["data"]["spec"]))
   if "num_samples" in report:
-    num = report["num_samples"]
-    parts.append(f"{num:,} sample{'s' * (num > 1)}")
+    parts.append(counted(report["num_samples"], "sample"))
   return f"{title}: {', '.join(parts)}" if parts else title

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from distill_jax.errors import counted
 from distill_jax.figures.captions import classes_of_rows
 
 # Known data sets, by the last part of their SPEC without its ending.
@@ -135,8 +136,7 @@ def row_name(name: str) -> str:
 
 def set_size(artifact) -> str:
   """"10 samples (1 per class)", and the steps where there are several."""
-  num = artifact.num_samples
-  size = f"{num:,} sample{'s' * (num > 1)}"
+  size = counted(artifact.num_samples, "sample")
   found: list[Any] = [_per_class(artifact)] if _per_class(artifact) else []
   if len(artifact.order) > 1:
     found.append(f"{len(artifact.order)} steps")

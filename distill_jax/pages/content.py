@@ -10,7 +10,7 @@ import numpy as np
 from distill_jax import figures
 from distill_jax.artifact import Artifact
 from distill_jax.environment import in_bytes
-from distill_jax.errors import plain
+from distill_jax.errors import counted, plain
 from distill_jax.evaluation.columns import farthest
 from distill_jax.figures import captions
 from distill_jax.pages.pictures import IN_TABLE
@@ -121,9 +121,12 @@ def _settings(name: str, spec: Mapping[str, Any]) -> str:
 
 def tiles(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
   """The most important numbers: title, number, and what it refers to."""
-  found = [(
-      "test accuracy", with_error(report["accuracy"],
-                                  "%"), networks(report["num_networks"]))]
+  of = [counted(report["num_networks"], "network")]
+  if "num_test_samples" in report:  # reports of earlier versions lack it
+    of.append(counted(report["num_test_samples"], "test sample"))
+  found = [
+      ("test accuracy", with_error(report["accuracy"], "%"), ", ".join(of))
+  ]
   random = report["baselines"].get("random_real")
   if random:
     gain = random["gain"]
@@ -137,11 +140,6 @@ def tiles(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
   if report["seconds"].get("distill") is not None:
     found.append(("distilled in", duration(report["seconds"]["distill"]), ""))
   return found
-
-
-def networks(number: int) -> str:
-  """"1 network" or "5 networks"."""
-  return f"{number:,} network{'s' * (number != 1)}"
 
 
 def percent(fraction: float | None, digits: int = 2) -> str:

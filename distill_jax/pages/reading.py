@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from distill_jax import artifact as artifacts
 from distill_jax import storage
 from distill_jax.artifact import Artifact
+from distill_jax.artifact.file import SET
 from distill_jax.errors import WorkdirError, plain, shown
 from distill_jax.evaluation.report import SCHEMA_VERSION
 from distill_jax.pages.pictures import ALTERNATIVES, is_png
@@ -42,6 +43,7 @@ _REPORT = {
     "recipe": (dict, type(None)),
     "label_regime": str,
     "num_samples": int,
+    "num_test_samples?": int,
     "num_inner_steps": int,
     "baselines": {
         "*": _BASELINE
@@ -135,12 +137,12 @@ def finished(folder: FilePath) -> Finished:
     ArtifactError: the set cannot be used.
   """
   folder = Path(folder)
-  for name in ("report.json", "distilled.safetensors"):
+  for name in ("report.json", SET):
     if not (folder / name).is_file():
       raise WorkdirError(
           f"`folder` must hold a finished run; {folder} has no {name}. Let the "
           "run end, or choose another folder.")
-  artifact = artifacts.load(folder / "distilled.safetensors")
+  artifact = artifacts.load(folder / SET)
   report = read_json(folder / "report.json", {}, _REMEDY)
   check(report, artifact, str(folder / "report.json"))
   log, _ = log_lines(folder / "metrics.jsonl")

@@ -10,7 +10,7 @@ from jax import lax
 
 from distill_jax import environment, figures, models, preprocessing
 from distill_jax.artifact import Artifact
-from distill_jax.errors import ConfigError, DataError, plain
+from distill_jax.errors import ConfigError, DataError, fitting, plain
 from distill_jax.evaluation import metrics
 from distill_jax.figures.captions import classes_of_rows
 from distill_jax.objectives import ncfm
@@ -114,9 +114,9 @@ def _check_alike(name: str, made: Artifact, first: Artifact) -> None:
       not preprocessing.alike(made.preprocessing, first.preprocessing)):
     raise ConfigError(
         "`sets` must be of the same classes, shape and word vectors; "
-        f"{plain(name)} has {plain(', '.join(made.class_names))} and "
+        f"{plain(name)} has {fitting(made.class_names, 60)} and "
         f"{made.inputs.shape[1:]}, the first one "
-        f"{plain(', '.join(first.class_names))} and {first.inputs.shape[1:]}.")
+        f"{fitting(first.class_names, 60)} and {first.inputs.shape[1:]}.")
 
 
 def _placed(made: Artifact, first: Artifact):

@@ -28,6 +28,7 @@ def evaluate_file(
     bits: int = 0,
     seed: int = 0,
     data_dir: str | None = None,
+    validation_fraction: float = 0.1,
     cache_dir: str | Path | None = None,
     widen: Callable[..., None] = lambda *specs: None
 ) -> tuple[Evaluation, list[Path]]:
@@ -45,6 +46,8 @@ def evaluate_file(
     bits: of a value, to which the set is quantised first; 0 for not.
     seed: of the networks.
     data_dir: a folder of data sets, or None.
+    validation_fraction: share of train that is held out, on which the step
+      sizes of baselines are chosen.
     cache_dir: where accuracies of real data are kept; by default beside `out`.
     widen: is called with the specifications of the networks before anything is
       computed, as a process may need float64 for kernels.
@@ -68,7 +71,8 @@ def evaluate_file(
       encoded=encoding_of(artifact) is not None,
       relabelled="teacher" in (artifact.views or ()))
   widen(*specs or [artifact.network])
-  reading: dict[str, Any] = dict(data_dir=data_dir, validation_fraction=0.1)
+  reading: dict[str, Any] = dict(
+      data_dir=data_dir, validation_fraction=validation_fraction)
   report = assess(
       jax.random.key(seed),
       artifact,

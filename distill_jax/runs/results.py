@@ -4,6 +4,7 @@ from pathlib import Path
 
 from distill_jax import figures, pages, processes, storage
 from distill_jax.artifact import Artifact
+from distill_jax.artifact.file import SET
 from distill_jax.errors import plain
 from distill_jax.evaluation.report import Evaluation
 from distill_jax.figures.captions import classes_of_rows
@@ -12,8 +13,7 @@ from distill_jax.text.words import is_text, sentences
 from distill_jax.types import Array
 
 FILES = (
-    "distilled.safetensors", "report.json", "report.html", "metrics.jsonl",
-    "words.txt", "figures")
+    SET, "report.json", "report.html", "metrics.jsonl", "words.txt", "figures")
 
 
 def write_results(

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from distill_jax import artifact as artifacts
 from distill_jax import models, preprocessing, processes
 from distill_jax.artifact import Artifact
+from distill_jax.artifact.file import SET
 from distill_jax.data.corpus import with_facts
 from distill_jax.data.source import check_source
 from distill_jax.devices import on_devices
@@ -145,7 +146,7 @@ class Run:
   @property
   def artifact(self) -> Artifact:
     """The distilled set of a finished run."""
-    return artifacts.load(self.folder / "distilled.safetensors")
+    return artifacts.load(self.folder)
 
   def go(self):
     """Distils, continuing from where an earlier call stopped; then evaluates.
@@ -181,7 +182,7 @@ class Run:
           **{
               k: v for k, v in self._size.items() if v
           })
-      artifacts.save(distilled, self.folder / "distilled.safetensors")
+      artifacts.save(distilled, self.folder / SET)
       return self._finish(made, distilled, outcome)
 
   def _finish(self, made: Plan, distilled: Artifact, outcome: Outcome):

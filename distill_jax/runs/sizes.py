@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from distill_jax.errors import counted
+
 PER_CLASS = 10
 
 
@@ -21,6 +23,6 @@ def per_class_of(source, wanted: int = PER_CLASS) -> tuple[int, str]:
   if most >= wanted:
     return wanted, ""
   return most, (
-      f"{most} label rows of each class, not {wanted}: half of the "
-      f"{counts[smallest]} training samples of "
+      f"{counted(most, 'label row')} of each class, not {wanted}: half of the "
+      f"{counted(counts[smallest], 'training sample')} of "
       f"{source.class_names[smallest]!r:.40}")

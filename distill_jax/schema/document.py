@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from distill_jax import packing, storage
-from distill_jax.errors import ArtifactError, plain, require, shown
+from distill_jax.errors import ArtifactError, fitting, plain, require, shown
 from distill_jax.labels import num_outputs
 from distill_jax.preprocessing import PREPROCESSING, name_of
 from distill_jax.schema import settings
@@ -91,7 +91,7 @@ def fields(tensors: storage.Tensors, document: dict) -> dict[str, Any]:
     raise ArtifactError(
         "the file must hold the tensors of schema "
         f"{document['schema_version']}; got also "
-        f"{plain(', '.join(sorted(left)))}.")
+        f"{fitting(sorted(left), 60)}.")
   if document["order"] != result["order"].tolist():
     raise ArtifactError("`order` must be the same in tensors and metadata.")
   names = result["class_names"]
@@ -145,4 +145,4 @@ def _check_document(tensors, document) -> None:
     if missing:
       raise ArtifactError(
           f"the metadata must hold the fields of schema {version}; it "
-          f"{problem} {plain(', '.join(sorted(missing)), 150)}.")
+          f"{problem} {fitting(sorted(missing), 150)}.")

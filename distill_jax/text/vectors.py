@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from distill_jax import unpacking
-from distill_jax.errors import DataError, plain, shown
+from distill_jax.errors import DataError, fitting, plain, shown
 
 _SMOOTHING = 0.75
 # Standard deviation of an entry; GloVe's vectors have about this at d = 100.
@@ -231,7 +231,7 @@ def _from_npz(path: Path) -> Vectors:
     if missing:
       raise DataError(
           f"`vectors` must hold words and table; {path} holds "
-          f"{plain(', '.join(archive) or 'nothing', 100)}. Write it with "
+          f"{fitting(archive, 100) or 'nothing'}. Write it with "
           "numpy.savez(path, words=words, table=table).")
     words, table = archive["words"], archive["table"]
     name = str(archive["name"]) if "name" in archive else path.name
