@@ -411,8 +411,9 @@ def _both(*changes):
 
 
 LIES = [
-    (_scaled("preprocessing/std", 0), "`preprocessing/std` must be positive"),
-    (_scaled("preprocessing/std", -1), "`preprocessing/std` must be positive"),
+    (_scaled("preprocessing/std", 0), "`preprocessing/std` must be at least"),
+    (_scaled("preprocessing/std", 1e-39), "/std` must be at least 1.2e-38"),
+    (_scaled("preprocessing/std", -1), "`preprocessing/std` must be at least"),
     (_scaled("preprocessing/std", np.float32(np.inf)), "std` must be finite"),
     (_scaled("preprocessing/mean", np.complex64(1)), "mean` must be real"),
     (

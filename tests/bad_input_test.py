@@ -113,6 +113,12 @@ ARRAYS = [
         ["`x_train`", "[0, 1]", "0..255", "Divide", "uint8"]),
     ("one feature", (Y, Y), ["`x_train`", "[N, D]", "(8,)", "x[:, None]"]),
     (
+        "tiny features", (np.eye(8) * 1e-39, Y),
+        ["`preprocessing`", "at least 1.2e-38", "Multiply `x_train`"]),
+    (
+        "integers beyond float64", (2**62 + np.arange(16).reshape(8, 2), Y),
+        ["`x_train`", "float64", "4611686018427387904 in col", "Subtract"]),
+    (
         "no variation but an offset", (1.7e9 + 50 + np.eye(8) / 1e3, Y),
         ["`x_train`", "billionth", "1.7e+09", "Subtract"])
 ]

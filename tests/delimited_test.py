@@ -38,8 +38,8 @@ def test_spec():
       features=("x", "y"), test=0.25)
   assert columns("a?text=C++ %26 D")[1].text == "C++ & D"
   for query, message in (("txt=a", "got 'txt=a'"), ("text", "got 'text'"),
-                         ("text=", "after its"), ("text=a&features=b",
-                                                  "not both"),
+                         ("text=", "after its"), ("text=a&text=b", "each once"),
+                         ("text=a&features=b", "not both"),
                          ("delimiter=both", "one character.*'both'"),
                          ("test=1", r"test in \[0, 1\)"),
                          ("test=x", r"test in \[0, 1\)"), ("text=label",

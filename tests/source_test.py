@@ -95,6 +95,24 @@ class SourceTest(parameterized.TestCase):
     counts = from_arrays(X[..., 0], Y, kind="series", test_fraction=0)
     assert counts.raw_dtype == "float32" and _whole(X, Y).raw_dtype == "uint8"
 
+  def test_truth_values_are_black_and_white(self):
+    made = _whole(X > 99, Y)
+    assert made.raw_dtype == "uint8"
+    np.testing.assert_array_equal(made.train.inputs, 255 * (X > 99))
+    made = _whole(X[:, :, 0, 0] > 99, Y)
+    np.testing.assert_array_equal(made.train.inputs, X[:, :, 0, 0] > 99)
+
+  def test_pictures_of_pillow(self):
+    image = pytest.importorskip("PIL.Image")
+    grey = [image.fromarray(x[..., 0]) for x in X]
+    colour = [one.convert("RGB") for one in grey]
+    expected = _whole(np.repeat(X, 3, axis=-1), Y).train.inputs
+    for pictures in (colour, [one.quantize(256) for one in colour],
+                     np.array([*colour, None], object)[:-1]):
+      np.testing.assert_array_equal(_whole(pictures, Y).train.inputs, expected)
+    with pytest.raises(DataError, match="4, 3. in row 0 and .4, 4. in"):
+      _whole([*colour[:5], *grey[5:]], Y)
+
   def test_data_frames(self):
     frame = _Frame(a=[1, 2, 3, 4], b=[0.5, 0.5, 2, 1])
     source = from_arrays(
@@ -193,6 +211,9 @@ class SourceTest(parameterized.TestCase):
     again = _whole(x[:5] / 1.0, Y[:5], preprocessing=source.preprocessing)
     np.testing.assert_array_equal(again.train.inputs, held[:5])
     assert source.preprocessing.mean.dtype == jnp.float32
+    for dtype in (">f8", np.longdouble):
+      other = _whole(x.astype(dtype), Y)
+      np.testing.assert_array_equal(other.train.inputs, held)
     with pytest.raises(DataError, match="billionth.*got 1.7e.09.*Subtract"):
       _whole(1.7e9 + 50 + x[:, 1:] / 1e3, Y)
 
@@ -307,8 +328,19 @@ class SourceTest(parameterized.TestCase):
           "got 2 NaN or infinite values, the first in row 3"),
       ("rank", X[None], Y, {}, r"must be \[N, H, W\].*\(1, 12, 4, 4, 1\)"),
       ("object", X.astype(str).astype(object), Y, {}, "or floats; got <U3"),
-      ("complex", X.astype(complex), Y, {}, "got complex128"),
-      ("bool", X > 0, Y, {}, "got bool"),
+      ("complex", X.astype(complex), Y, {}, "got complex128"), (
+          "one_step", np.zeros((12, 1, 30)), Y, {
+              "kind": "series"
+          }, r"looks like \[N, C, T\]. Transpose it"),
+      ("seed", X, Y, {
+          "seed": -1
+      }, "`seed` must be a whole number"), (
+          "no_share", X, Y, {
+              "test_fraction": "0.2"
+          }, "`test_fraction` must be in"), (
+              "no_preprocessing", X, Y, {
+                  "preprocessing": None
+              }, "`preprocessing` must be one of"),
       ("pixels", X.astype(int) + 300, Y, {}, r"pixels 0\.\.255"),
       ("length", X[:5], Y, {}, "equal length; got 5 and 12"),
       ("none", X[:0], Y[:0], {}, "must hold samples"),

@@ -89,14 +89,15 @@ def columns(spec: str) -> tuple[str, Columns]:
   """
   place, _, query = spec.partition("?")
   options = {}
-  for item in filter(None, query.split("&")):
+  items = [*filter(None, query.split("&"))]
+  for item in items:
     name, _, value = item.partition("=")
     options[name] = urllib.parse.unquote(value)
   unknown = [name for name in options if name not in _OPTIONS]
-  if unknown or not all(options.values()):
+  if unknown or not all(options.values()) or len(options) < len(items):
     raise DataError(
         f"`spec` must go on with {', '.join(f'{o}=...' for o in _OPTIONS)} "
-        f"after its ?, joined by &; got {query!r}.")
+        f"after its ?, joined by &, each once; got {shown(query, 60)}.")
   if "text" in options and "features" in options:
     raise DataError("`spec` must name text or features, not both.")
   test = share_of(options.pop("test", None))

@@ -303,10 +303,18 @@ def _check_header(
   if first is not None:  # EXIF may still turn either of them by 90 degrees
     _check_size(first, (file, image.size), turned=True)
   if _is_large(image):
-    bands = 1 if image.mode in _GREY_MODES else 4
     unpacking.check_size(
-        bands * image.width * image.height,
+        _bytes_each(image) * image.width * image.height,
         file.stat().st_size if content is None else len(content), file, "spec")
+
+
+def _bytes_each(image) -> int:
+  """Bytes of a pixel in memory while an image is converted."""
+  if image.mode in _TRANSPARENT or "transparency" in image.info:
+    return 16  # the image, the ground, both together, and the result
+  if image.mode in _GREY_MODES:
+    return 1
+  return 4 if image.mode == "RGB" else 8
 
 
 def _is_large(image) -> bool:
@@ -356,7 +364,8 @@ def _of_eight_bits(image):
   from PIL import Image
 
   levels = np.asarray(image)
-  grey = Image.fromarray(np.round(levels / 257).astype(np.uint8))
+  grey = Image.fromarray(
+      np.stack([np.round(row / 257).astype(np.uint8) for row in levels]))
   clear = image.info.get("transparency")
   if clear is not None:
     grey.putalpha(Image.fromarray(np.uint8(255) * (levels != clear)))

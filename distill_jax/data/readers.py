@@ -241,11 +241,15 @@ def _made(make, arrays, share: float | None, options) -> Source:
 def _said(spec, kind, place):
   """Returns PLACE, the options of `read_folder`, and the share to hold out."""
   place, marked, query = place.partition("?")
-  given = dict(item.partition("=")[::2] for item in query.split("&") if item)
+  items = [item.partition("=") for item in query.split("&") if item]
+  given = {name: value for name, _, value in items}
   known = _OPTIONS.get(kind, ("test",))
-  size = given.get("size", given.get("resize"))
-  sides = image_folder.sides(size or "1")
-  if (bool(marked) != bool(given) or not set(given) <= set(known) or not sides):
+  sizes = [given[name] for name in ("size", "resize") if name in given]
+  size = sizes[0] if sizes else None
+  sides = image_folder.sides("1" if size is None else size)
+  once = len(given) == len(items) and len(sizes) < 2
+  if (bool(marked) != bool(given) or not set(given) <= set(known) or
+      not sides or not once):
     allowed = "?test=0.2"
     if kind == "folder":
       allowed = "?size=32 or ?size=HxW, ?ground=black, ?test=0.2, some with &,"
