@@ -187,6 +187,10 @@ def test_debug_shows_where_a_mistake_came_from(here):
      (["distill", "digit"], ["`DATA`", "'digit'", "Did you mean 'digits'?"]),
      (["distill", "csv:none.csv"], ["`DATA`", "none.csv", "--data-dir"]),
      (["distill", "digits", "--sede", 1], ["--sede", "--seed"]),
+     (["distill", "digits", "--num-steps", 9
+      ], ["--num-steps is a setting", "--set num_steps=VALUE. See"]),
+     (["distill", "digits", "--whatever", 9], ["No such option", "--whatever"]),
+     (["report", "a b", "c"], ["one folder", "report compare 'a b' c"]),
      (["distill", "digits", "--seed", "x"], ["--seed", "'x'"]),
      (["distill", "digits", "--per-class", 0], ["--per-class", "0"]),
      (["distill", "digits", "--per-class", 1, "--rows", 10

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from methods_test import test_method as contract
 
+import distill_jax as dd
 from distill_jax import methods, models, parameterization
+from distill_jax.commands.main import program
 from distill_jax.data import from_arrays
 from distill_jax.evaluation import recipes
 
@@ -56,6 +59,37 @@ def test_its_method_passes_what_every_method_must(package):
   x = (x / 2).astype(np.float32)
   contract("mmd", from_arrays(x, y, x[:12], y[:12]), None, None, package)
   assert "mmd  " in methods.table()
+
+
+def test_its_method_is_one_of_the_command(package):
+
+  def call(*arguments):
+    return CliRunner().invoke(program, [*map(str, arguments)])
+
+  told = call("methods", "mmd", "--import", "mmd")
+  assert told.exit_code == 0 and "\n  scale: " in told.output
+  done = call(
+      "distill", "digits", "--import", "mmd", "--method", "mmd", "--per-class",
+      1, "--set", "num_steps=2", "--set", "scale=2.0", "--set", "batch_size=4",
+      "--set", "recipe.num_epochs=2", "--network", "mlp:widths=[4]",
+      "--num-networks", 1, "--baselines", "", "--out", "run")
+  assert done.exit_code == 0, done.output
+  made = dd.load(package / "run")
+  assert made.method == "mmd"
+  assert made.provenance["method"]["scale"] == 2.0
+
+
+@pytest.mark.parametrize(
+    "name, said", [("mdm", "No module named 'mdm'"),
+                   (
+                       "mmd.py", "`--import` must be as in an import; got "
+                       "'mmd.py'. Write mmd,"),
+                   ("wrong", "NameError: name 'this' is not defined")])
+def test_a_module_that_cannot_be_imported_is_a_mistake(package, name, said):
+  (package / "wrong.py").write_text("print(this)")
+  done = CliRunner().invoke(program, ["methods", "--import", name])
+  assert done.exit_code == 2 and said in done.output
+  assert "`--import` must be" in done.output
 
 
 def test_its_method_has_a_configuration_and_a_test_of_its_own(package):

@@ -27,6 +27,12 @@ _SHARING = (
         "--together",
         is_flag=True,
         help="Join the processes of a TPU pod or of MPI."))
+_IMPORT = click.option(
+    "--import",
+    "modules",
+    multiple=True,
+    metavar="MODULE",
+    help="A module with methods or networks of your own.")
 _DEBUG = click.option(
     "--debug", is_flag=True, help="Show the traceback of a mistake.")
 # Arguments of the library that have another name in commands.
@@ -51,6 +57,8 @@ _CALLED_BY = {
 def computing(body: Callable[..., None]) -> Callable:
   """Decorates a command that computes, with options for devices and processes.
 
+  It can import modules of the user, as every command of this file.
+
   Errors are printed in one line, in terms of the command's options.
   """
   return _ending(body, _SHARING)
@@ -65,12 +73,13 @@ def _ending(body, sharing) -> Callable:
 
   @click.pass_context
   @functools.wraps(body)
-  def command(context, debug: bool, **given):
-    from distill_jax.commands import process
+  def command(context, debug: bool, modules, **given):
+    from distill_jax.commands import process, words
 
     names = ("devices", "coordinator", "num_processes", "process_id")
 
     def action():
+      words.imported(modules)
       if not sharing:
         body(**given)
         return
@@ -84,7 +93,7 @@ def _ending(body, sharing) -> Callable:
             debug=debug,
             worded=functools.partial(worded, context.command)))
 
-  for option in (_DEBUG, *reversed(sharing)):
+  for option in (_DEBUG, *reversed(sharing), _IMPORT):
     command = option(command)
   return command
 

@@ -1,5 +1,6 @@
 """The program `distill-jax`. Its help does not load JAX."""
 
+import difflib
 import sys
 
 import click
@@ -63,11 +64,28 @@ def main() -> None:
 def _refused(error: click.ClickException) -> int:
   """Prints an error of click in one line."""
   context = getattr(error, "ctx", None)
-  told = " ".join(error.format_message().split()).rstrip(".?")
+  hint = ""
+  if isinstance(error, click.NoSuchOption) and context and any(
+      parameter.name == "settings" for parameter in context.command.params):
+    hint = _of_method(error)
+  told = hint or " ".join(error.format_message().split()).rstrip(".?")
   told += "?" if "Did you mean" in told or "did you mean" in told else "."
   where = context.command_path if context else "distill-jax"
   click.echo(f"error: {told} See {where} --help.", err=True)
   return _MISTAKE
+
+
+def _of_method(error: click.NoSuchOption) -> str:
+  """The message for an option that is a setting of a method; else ""."""
+  option = error.option_name
+  if difflib.get_close_matches(option, error.possibilities or (), cutoff=0.8):
+    return ""  # a slip of the pen, which need not wait for JAX
+  from distill_jax.methods import ENTRIES
+
+  name = option.lstrip("-").replace("-", "_")
+  if not any(name in entry.defaults for entry in ENTRIES.values()):
+    return ""
+  return f"{option} is a setting of methods: write --set {name}=VALUE"
 
 
 if __name__ == "__main__":

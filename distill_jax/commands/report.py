@@ -1,6 +1,7 @@
 """`distill-jax report`: writes HTML pages of runs."""
 
 import importlib
+import shlex
 
 import click
 
@@ -15,6 +16,11 @@ class _OneOrMany(click.Group):
 
   def parse_args(self, ctx, args):
     if args and args[0] not in self.commands and not args[0].startswith("-"):
+      runs = [arg for arg in args if not arg.startswith("-")]
+      if len(runs) > 1:
+        raise click.UsageError(
+            f"RUN must be one folder; got {len(runs)}. To compare them: "
+            f"{ctx.command_path} compare {shlex.join(runs)}", ctx)
       args = [_ONE, *args]
     return super().parse_args(ctx, args)
 

@@ -3,14 +3,16 @@
 Importing this module is quick: its functions import what they need.
 """
 
+import importlib
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from distill_jax.choices import nearest
 from distill_jax.commands import options
-from distill_jax.errors import DataError, shown
+from distill_jax.errors import ConfigError, DataError, plain, shown
 
 EXAMPLES = "digits", "folder:", "csv:", "npz:", "idx:", "npy:", "tfds:"
 
@@ -54,6 +56,32 @@ def spec_of(text: str, data_dir: str | None = None) -> tuple[str, str]:
         f"are {', '.join(name for name in EXAMPLES if ':' in name)} and no "
         "single one can be told from what is there.")
   return f"{kind}:{text}", f"data: {text} is read as {kind}:{text}"
+
+
+def imported(modules: Sequence[str]) -> None:
+  """Imports modules, also from the current folder, for what they register.
+
+  Args:
+    modules: names as in an import.
+
+  Raises:
+    ConfigError: there is no such module, or its code fails.
+  """
+  if modules and os.getcwd() not in sys.path:
+    sys.path.insert(0, os.getcwd())
+  for name in modules:
+    if name.endswith(".py") or "/" in name:
+      raise ConfigError(
+          f"`modules` must be as in an import; got {shown(name)}. Write "
+          f"{Path(name).stem}, in the folder of that file.")
+    try:
+      importlib.import_module(name)
+    except (AttributeError, ImportError, NameError, SyntaxError, TypeError,
+            ValueError) as error:
+      raise ConfigError(
+          f"`modules` must be imported without an error; got {shown(name)} and "
+          f"{type(error).__name__}: {plain(error, 160)}. Its file must be in "
+          "this folder or installed; --debug shows where it failed.") from error
 
 
 def method_of(name: str, settings: Sequence[str]):
