@@ -20,6 +20,7 @@ from distill_jax.evaluation import baselines
 from distill_jax.figures.captions import classes_of_rows
 from distill_jax.figures.looks import looks
 from distill_jax.pages import figures_of
+from distill_jax.parameterization import FACTORIES
 
 DIGITS = tuple("0123456789")
 LONG = ("aeroplane in the clouds", 24 * "W", "cat", "$x$ + $y$")
@@ -312,11 +313,14 @@ class ChartsTest(parameterized.TestCase):
     labels = [m.make().title for m in methods.ENTRIES.values()]
     labels += [f"random real, as many bytes as {name}" for name in labels[:3]]
     labels += ["random real", "DM, four in one", "DM, pixels", "my own"]
+    labels += [figures.row_name(name) for name in FACTORIES]
     found = looks(labels)
     assert list(found) == labels
     pairs = [(look["color"], look["marker"]) for look in found.values()]
     assert len({*pairs}) == len(pairs)
     assert looks(["my own", "DM"])["DM"] == found["DM"]
+    # "pixels" alone looks as "DM" does.
+    assert looks(["pixels", "DM"])["DM"] == found["DM"]
     assert looks(["random real"])["random real"] == found["random real"]
     pixels, tiles = looks(["DM, pixels", "DM, four in one"]).values()
     assert pixels["color"] == tiles["color"] and pixels != tiles

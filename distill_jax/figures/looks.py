@@ -11,7 +11,8 @@ from typing import Any
 
 from distill_jax.figures import theme
 
-# Of methods and parameterizations: the colour's place, and the marker.
+# Of methods, then of parameterizations, which are seldom in one figure with
+# them and share looks: the colour's place, and the marker.
 _KNOWN = {
     "DM": (0, "o"),
     "DSA": (4, "v"),
@@ -61,7 +62,8 @@ def looks(labels: Iterable[str]) -> dict[str, dict[str, Any]]:
   """
   labels = list(dict.fromkeys(labels))
   found = _real(labels)
-  taken = {_KNOWN[head] for head in map(_head, labels) if head in _KNOWN}
+  known = _known({_head(label) for label in labels})
+  taken = set(known.values())
   free = [(i, marker) for i, marker in _pairs() if (i, marker) not in taken]
   of_head = {}
   for label in labels:
@@ -72,7 +74,7 @@ def looks(labels: Iterable[str]) -> dict[str, dict[str, Any]]:
     if not before:
       used = [p[0] for pairs in of_head.values() for p in pairs]
       used += [i for i, _ in taken]
-      pair = _KNOWN.get(head) or min(free, key=lambda p: used.count(p[0]))
+      pair = known.get(head) or min(free, key=lambda p: used.count(p[0]))
     else:  # the same method in another form
       colour = before[0][0]
       pair = next((p for p in free if p[0] == colour), free[0])
@@ -85,6 +87,19 @@ def looks(labels: Iterable[str]) -> dict[str, dict[str, Any]]:
         marker=pair[1],
         linestyle=_DASHES[(len(before) - 1) % len(_DASHES)])
   return {label: found[label] for label in labels}
+
+
+def _known(heads: set[str]) -> dict[str, tuple[int, str]]:
+  """Colour's place and marker of known names, no two of them alike.
+
+  Methods come first: a parameterization in the same figure takes another look
+  than that of a method.
+  """
+  found = {}
+  for head, pair in _KNOWN.items():
+    if head in heads and pair not in found.values():
+      found[head] = pair
+  return found
 
 
 def _real(labels: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from distill_jax.errors import counted
+from distill_jax.evaluation.baselines import TITLES
 from distill_jax.figures.captions import classes_of_rows
 
 # Known data sets, by the last part of their SPEC without its ending.
@@ -59,16 +60,22 @@ _NETWORKS = {
     "vgg11": "VGG-11",
     "vit": "ViT"
 }
-# Choices of real samples, and how samples are stored.
+# Choices of real samples, and how samples are stored. Baselines that are not
+# here are named as in tables; figures are seen alone and need longer names.
 _ROWS = {
     "all_real": "all real data",
+    "byte_matched_quantised": "random real, quantised the same way",
+    "byte_matched_real": "random real, as many bytes",
     "early_stopping": "real data, as many steps",
+    "encoded_real": "random real, stored the same way",
     "fedavg": "FedAvg",
     "field": "neural fields",
     "frequency": "frequencies",
     "herding": "herding",
     "kcentre": "k-centre",
-    "multi_formation": "several images in one"
+    "multi_formation": "several images in one",
+    "optimised_real": "best of many random real sets",
+    "relabelled_real": "random real, the teacher's labels"
 }
 
 
@@ -126,12 +133,10 @@ def row_name(name: str) -> str:
     name: of a baseline, of a choice of real samples or of a parameterization,
       as reports or tables have it; others lose their underscores.
   """
-  from distill_jax.evaluation.baselines import SPELT_OUT, TITLES
-
   of_title = {title: known for known, title in TITLES.items()}
   name = of_title.get(name, name)
   key = name.replace(" ", "_")
-  return {**TITLES, **SPELT_OUT, **_ROWS}.get(key, name.replace("_", " "))
+  return {**TITLES, **_ROWS}.get(key, name.replace("_", " "))
 
 
 def set_size(artifact) -> str:
