@@ -121,14 +121,14 @@ class SampleGridTest(parameterized.TestCase):
     middle = extents[:, 2:].mean(1)
     np.testing.assert_allclose([t.get_position()[1] for t in names],
                                [middle[0], middle[3]])
-    assert "none of b" in _note(figure)
+    assert "without samples: b." in _note(figure)
 
   def test_a_class_of_the_largest_label_value_is_said(self):
     soft = np.eye(2) + 0.1
     shown = _note(figures.sample_grid(_noise(2, 2, 2, 1), soft, list("ab")))
-    assert "by the largest label value" in shown
+    assert "the class of its largest label value" in shown
     hard = _note(figures.sample_grid(_noise(2, 2, 2, 1), np.eye(2), list("ab")))
-    assert "by the largest" not in hard and "Labels are hard" in hard
+    assert "largest label" not in hard and "Labels are hard" in hard
 
   def test_two_classes_with_one_output(self):
     figure = figures.sample_grid(
@@ -287,8 +287,8 @@ class ChartsTest(parameterized.TestCase):
     assert axes.get_xscale() == "log"
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == [
-        "SLDD, random", "DD", "all real data: 90.0 %",
-        "90 % of all real data: 81.0 %"
+        "SLDD, random", "DD", "trained on all real data: 90.0 %",
+        "90 % of the full-data accuracy: 81.0 %"
     ]
 
   def test_accuracy_against_bytes(self):
@@ -575,7 +575,7 @@ class SeriesLinesTest(parameterized.TestCase):
     before, after = (line.get_ydata() for line in panels[0, 1].lines[:2])
     np.testing.assert_allclose(after, series[1, :, 1], rtol=1e-6)
     np.testing.assert_allclose(before, series[1, :, 1] + 1, rtol=1e-6)
-    assert "none of $b$" in _note(figure)
+    assert "without samples: $b$." in _note(figure)
     assert "original units" in _note(figure)
 
   def test_many_are_cut(self):
