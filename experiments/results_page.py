@@ -199,7 +199,7 @@ def _transfer(record: dict) -> str:
   lines = "\n".join(
       f"| {name} | **{points.percent(block['accuracy'])}** | "
       f"{points.percent(block['random_real'])} | "
-      f"{points.gain(**block['random_real']['gain'])} | "
+      f"{points.gain(block['random_real']['gain'])} | "
       f"{record['report']['num_networks']} |"
       for name, block in record["report"]["networks"].items())
   return (
