@@ -320,7 +320,8 @@ def from_arrays(
     x_train: [N, H, W, C] or [N, H, W] images, [N, T, C] time series, or [N, D]
       features, also as a data frame of numeric columns. Integer images must
       hold 0..255; they are kept as uint8 and divided by 255 on the way to model
-      space. Of booleans, True is white. Floats are used as they are; images should be in [0, 1].
+      space. Of booleans, True is white. Floats are used as they are; images
+      should be in [0, 1].
     y_train: [N] or [N, 1] class indices 0..K-1, or strings.
     x_test: as `x_train`, for testing; if None, `test_fraction` of the training
       samples are held out. Columns of a data frame are found by name.
