@@ -230,10 +230,10 @@ def _zip(header):
   return make
 
 
-def _npy(shape):
+def _npy(shape, kind="|u1"):
   file = io.BytesIO()
   np.lib.format.write_array_header_1_0(
-      file, dict(descr="|u1", fortran_order=False, shape=shape))
+      file, dict(descr=kind, fortran_order=False, shape=shape))
   return file.getvalue()
 
 
@@ -367,6 +367,9 @@ DATA = [
         "npz of an absurd shape", _zip(_npy(
             (10**15, 8))), ["x_train", "shape takes 8000000000000000",
                             "has 0"]),
+    (
+        "npz of values without bytes", _zip(_npy(
+            (10**15,), "<U0")), ["x_train", "<U0, take no bytes", "again"]),
     ("npz of a negative shape", _zip(_npy((-1, 8))), ["x_train", "takes -8"]),
     ("npz without headers", _zip(b"\x93NUMPY\7\0"), ["x_train", "again"]),
     (

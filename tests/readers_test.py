@@ -159,6 +159,12 @@ def test_a_folder_of_pictures_is_told_its_spec(tmp_path):
   _fails(f"{folder}", f"Did you mean 'folder:{folder}'?")
 
 
+def test_labels_of_a_test_part_without_samples_are_refused(tmp_path):
+  path = tmp_path / "set.npz"
+  np.savez(path, x_train=X, y_train=Y, y_test=Y)
+  _fails(f"npz:{path}", "`x_test` and `y_test` must be given together")
+
+
 def test_names_say_what_the_labels_mean(tmp_path):
   path = tmp_path / "set.npz"
   np.savez(path, x_train=X, y_train=Y, class_names=[b"owl", b"cat", b"dog"])
@@ -378,7 +384,7 @@ def test_parts_of_a_folder_in_other_words(tmp_path, names):
   assert source.class_names == ("a", "b", "c")
   assert source.test.num_samples == 6
   assert source.facts["left_out"] == (
-      "left out of the folder: 1 beside the parts")
+      "left out of the folder: 1 beside the parts (extra)")
 
 
 def test_parts_without_classes_are_no_classes(tmp_path):

@@ -30,7 +30,7 @@ import numpy as np
 
 from distill_jax import unpacking
 from distill_jax.data.parts import NAMES, by_part, part_of
-from distill_jax.errors import DataError, plain
+from distill_jax.errors import DataError, listed, plain
 
 # Formats that hold plain pixels. Others, such as PostScript, start programs.
 _FORMATS = (
@@ -176,8 +176,8 @@ def _parts(root: Path, left_out) -> dict[str, Path]:
         "`spec` must hold one folder of images per class in each part; "
         f"{train[0]} has images or nothing. Move them into such folders.")
   found = by_part(root, [(path.name, path) for path in folders])
-  if len(found) < len(shown):
-    left_out["beside the parts"] += len(shown) - len(found)
+  if beside := [path.name for path in shown if path not in found.values()]:
+    left_out[f"beside the parts ({listed(beside)})"] += len(beside)
   return found
 
 
