@@ -55,6 +55,8 @@ flags.DEFINE_string(
     "metrics", "", "tensorboard, wandb or both, with a comma: where losses go "
     "besides the log.")
 flags.DEFINE_bool(
+    "again", False, "Whether to evaluate a run that is finished anew.")
+flags.DEFINE_bool(
     "print_config", False,
     "Show every field with its published counterpart, and stop.")
 
@@ -112,7 +114,7 @@ def main(argv):
           data_dir=FLAGS.data_dir,
           seed=config.seed,
           validation_fraction=config.validation_fraction),
-      record=config.to_dict()).go()
+      record=config.to_dict()).go(again=FLAGS.again)
 
 
 def _seconds_left() -> float | None:

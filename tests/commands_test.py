@@ -71,8 +71,8 @@ def asked(monkeypatch):
       found.update(
           given, folder=folder, source=source, method=method, network=network)
 
-    def go(self):
-      found["went"] = True
+    def go(self, *, again):
+      found.update(went=True, again=again)
 
   monkeypatch.setattr(runs, "Run", Run)
   return found
@@ -89,7 +89,13 @@ def test_distils_and_evaluates(here):
   assert made.method == "dm" and made.num_rows == 6
   assert made.network["widths"] == [4]
   before = launching.contents(folder / "checkpoints")
-  assert _call("distill", "kinds.csv", *FEW).exit_code == 0  # done: goes on
+  kept = launching.contents(folder)
+  done = _call("distill", "kinds.csv", *FEW)
+  assert done.exit_code == 0 and "it is finished" in done.output
+  assert done.output.count("Verdict: ") == 1 and "resumed" not in done.output
+  assert launching.contents(folder) == kept
+  anew = _call("distill", "kinds.csv", *FEW, "--again")
+  assert anew.exit_code == 0 and "resumed at step 2 of 2" in anew.output
   assert launching.contents(folder / "checkpoints") == before
   again = ("distill", "kinds.csv", *FEW, "--out", folder)
   line = _refused(*again, "--seed", 1)
@@ -167,7 +173,7 @@ def test_kernels_have_float64_and_no_validation_part(asked, here):
      (KeyError("x"), 1, "This is a fault of the program")])
 def test_exit_codes(asked, here, monkeypatch, error, code, said):
 
-  def go(self):
+  def go(self, *, again):
     raise error
 
   monkeypatch.setattr(runs.Run, "go", go)

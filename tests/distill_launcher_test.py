@@ -152,19 +152,25 @@ def test_report_is_what_the_saved_set_gives(trained):
       _accuracies(trained.json("report.json")), _evaluated_here(key, trained))
 
 
-def test_second_run_changes_nothing(trained):
-  before = launching.contents(trained.folder)
+def test_second_run_changes_nothing(trained, tmp_path):
+  folder = shutil.copytree(trained.folder, tmp_path / "run")
+  before = launching.contents(folder)
   report = trained.json("report.json")
-  again = launching.distil(*COMMAND, f"--workdir={trained.folder}")
+  command = [*COMMAND, f"--workdir={folder}"]
+  done = launching.distil(*command)
+  assert done.code == 0 and "it is finished" in done.err
+  assert "Verdict: " in done.out and "evaluating" not in done.err
+  assert launching.contents(folder) == before
+  again = launching.distil(*command, "--again")
   assert again.code == 0 and "resumed at step 40 of 40" in again.err
-  after = launching.contents(trained.folder)
+  after = launching.contents(folder)
   assert after.keys() == before.keys()
   written_anew = ("config.json", "report.json", "report.html", "figures/")
   for name in before:
     if not name.startswith(written_anew):
       assert after[name] == before[name], name
-  now = trained.json("report.json")
-  for name in ("accuracy", "baselines", "full_data_accuracy", "command"):
+  now = json.loads((folder / "report.json").read_text())
+  for name in ("accuracy", "baselines", "full_data_accuracy"):
     assert now[name] == report[name]
   assert now["seconds"]["distill"] == report["seconds"]["distill"]
 

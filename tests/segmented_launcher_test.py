@@ -58,6 +58,7 @@ def test_goes_on_after_a_segment(done):
   folder, _ = done
   before = artifact.load(folder / "distilled.safetensors")
   shutil.rmtree(folder / "parts" / "2")
+  (folder / "report.json").unlink()  # as before the end
   again = launching.distil(*COMMAND, f"--workdir={folder}")
   assert again.code == 0, again.err
   assert again.err.count("resumed at step 2 of 2") == 1

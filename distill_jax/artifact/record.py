@@ -105,7 +105,9 @@ class Artifact(NamedTuple):
 
     save(self, path)
 
-  def to_numpy(self) -> tuple[np.ndarray, np.ndarray]:
+  def to_numpy(self,
+               *,
+               hard_labels: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """The set in the units of the data it was made of: `(x, y)`.
 
     `x` are samples before preprocessing. If the data were uint8, as most images
@@ -113,11 +115,16 @@ class Artifact(NamedTuple):
     [M, H, W, 1]. Other numbers are float32 in their own scale. Texts are
     strings [M] of the nearest words.
 
-    `y` are class indices [M] int64 if `hard_rows` is True, otherwise rows [M,
-    K] float32, or [M, 1] for two classes. Rows are probabilities if
-    `label_space` is "probabilities" or "logits". "raw" rows are targets of the
-    cross-entropy, and "centred" rows targets of a regression, to which 1/K is
-    added; both may have negative numbers.
+    `y` are class indices [M] int64 if `hard_rows` or `hard_labels` is True,
+    otherwise rows [M, K] float32, or [M, 1] for two classes. Rows are
+    probabilities if `label_space` is "probabilities" or "logits". "raw" rows
+    are targets of the cross-entropy, and "centred" rows targets of a
+    regression, to which 1/K is added; both may have negative numbers.
+
+    Args:
+      hard_labels: whether to return the class of the largest entry of each row,
+        which is what scikit-learn trains on. What the other entries say is
+        lost.
     """
     x = inverted(self)
     if is_of_words(self.preprocessing):
@@ -126,7 +133,7 @@ class Artifact(NamedTuple):
       x = np.clip(np.round(255 * x), 0, 255).astype(np.uint8)
     y = self.training_set.samples.labels
     y = uncentred(y) if self.label_space == "centred" else y
-    if self.hard_rows:
+    if hard_labels or self.hard_rows:
       y = np.asarray(classes_of_labels(y), np.int64)
     return x, np.asarray(y)
 

@@ -23,12 +23,12 @@ _COUNT = click.IntRange(min=1)
     "--per-class",
     type=_COUNT,
     metavar="N",
-    help="Samples of each class; 10 if there are enough.")
+    help="Samples of each class; by default 10.")
 @click.option(
     "--rows",
     type=_COUNT,
     metavar="N",
-    help="Samples of the whole set, instead of --per-class.")
+    help="Samples in all, instead of --per-class.")
 @click.option(
     "--network",
     metavar="NAME",
@@ -70,11 +70,13 @@ _COUNT = click.IntRange(min=1)
     type=click.FloatRange(min=0, min_open=True),
     metavar="MINUTES",
     help="Stop with a checkpoint before this time is over.")
+@click.option(
+    "--again", is_flag=True, help="Evaluate a run that is finished anew.")
 @computing
 def distill(
     data, method, per_class, rows, network, settings, out, seed, data_dir,
     validation_fraction, cache_dir, experts, num_networks, baselines, full_data,
-    columns, time_limit):
+    columns, time_limit, again):
   """Learns a few samples that a network trains on in place of DATA.
 
   DATA is digits, a folder of class folders, a .csv or .npz file, or a SPEC such
@@ -133,7 +135,7 @@ def distill(
       experts=experts,
       time_limit=process.seconds_left(time_limit),
       data=spec,
-      reading=held).go()
+      reading=held).go(again=again)
 
 
 def _folder(spec: str, method: str, size: int | None) -> Path:

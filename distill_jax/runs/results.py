@@ -9,11 +9,11 @@ from distill_jax.errors import plain
 from distill_jax.evaluation.report import Evaluation
 from distill_jax.figures.captions import classes_of_rows
 from distill_jax.runs.files import MetricsLog, write_json
+from distill_jax.runs.workdir import REPORT
 from distill_jax.text.words import is_text, sentences
 from distill_jax.types import Array
 
-FILES = (
-    SET, "report.json", "report.html", "metrics.jsonl", "words.txt", "figures")
+FILES = (SET, REPORT, "report.html", "metrics.jsonl", "words.txt", "figures")
 
 
 def write_results(
@@ -23,7 +23,7 @@ def write_results(
     *,
     start: Array | None = None,
     draw: bool = True) -> None:
-  """Writes report, words of texts, figures and page; prints the report.
+  """Writes report, words of texts, figures and page.
 
   Args:
     folder: of the run.
@@ -32,7 +32,7 @@ def write_results(
     start: what its samples started from, for the figures.
     draw: whether to draw figures.
   """
-  write_json(folder / "report.json", report)
+  write_json(folder / REPORT, report)
   words = sentences(artifact) if is_text(artifact) else None
   if words is not None:
     _write_words(folder / "words.txt", artifact, words)
@@ -44,6 +44,10 @@ def write_results(
       figures.save(figure, where / f"{name}.png")
   if processes.is_first():
     pages.write_report(folder, draw=draw)
+
+
+def show(folder: Path, report: Evaluation) -> None:
+  """Prints the report of a run, and the names of its files."""
   print(report)
   made = ", ".join(name for name in FILES if (folder / name).exists())
   print(f"\nin {folder}: {made}")

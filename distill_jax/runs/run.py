@@ -19,6 +19,7 @@ from distill_jax.data.corpus import with_facts
 from distill_jax.data.source import check_source
 from distill_jax.devices import on_devices
 from distill_jax.errors import ConfigError
+from distill_jax.evaluation.report import Evaluation
 from distill_jax.figures import can_draw
 from distill_jax.methods import saved
 from distill_jax.methods.method import (
@@ -32,11 +33,12 @@ from distill_jax.methods.method import (
     plan,
 )
 from distill_jax.methods.usual import usual
+from distill_jax.records import read_json
 from distill_jax.runs import driver, real_data, sinks, workdir
 from distill_jax.runs.assess import Settings, assess, check_evaluation
 from distill_jax.runs.console import say, working
 from distill_jax.runs.files import MetricsLog, command
-from distill_jax.runs.results import FILES, write_results
+from distill_jax.runs.results import FILES, show, write_results
 from distill_jax.segments import updates
 from distill_jax.storage import alone, forget_halves
 
@@ -139,6 +141,7 @@ class Run:
     self._shared = Path(cache_dir or folder)
     self._experts, self._data, self._reading = experts, data, reading
     self._record, self._mesh = dict(record or {}), mesh
+    self._again = False
 
   def __repr__(self) -> str:
     return f"Run in {self.folder}: {self.method!r} on {self.source!r}"
@@ -148,8 +151,14 @@ class Run:
     """The distilled set of a finished run."""
     return artifacts.load(self.folder)
 
-  def go(self):
+  def go(self, *, again: bool = False):
     """Distils, continuing from where an earlier call stopped; then evaluates.
+
+    A run that was finished, with as many steps and the same evaluation, prints
+    its report and does nothing else.
+
+    Args:
+      again: whether to evaluate such a run anew.
 
     Returns:
       The report, which prints as a table.
@@ -169,11 +178,15 @@ class Run:
     watched = self._watched
     if self._time_limit is not None:
       watched = watched._replace(deadline=time.monotonic() + self._time_limit)
+    self._again = again
     workdir.check_own(self.folder)
     processes.wait()  # no process writes before all have checked the folder
     with contextlib.ExitStack() as held, on_devices(self._mesh):
       with working("preparing and distilling"):
-        made = self._plan(held)
+        try:
+          made = self._plan(held)
+        except _Finished:
+          return self._found()
         outcome = driver.train(made, self.folder, watched)
       distilled = made.artifact(
           outcome,
@@ -184,6 +197,15 @@ class Run:
           })
       artifacts.save(distilled, self.folder / SET)
       return self._finish(made, distilled, outcome)
+
+  def _found(self) -> Evaluation:
+    """The report of a run that was finished."""
+    say(
+        f"{self.folder} holds this run, and it is finished: nothing is left to "
+        "do. `go(again=True)`, or --again of the command, evaluates it anew")
+    report = Evaluation(read_json(self.folder / workdir.REPORT, {}))
+    show(self.folder, report)
+    return report
 
   def _finish(self, made: Plan, distilled: Artifact, outcome: Outcome):
     report = assess(
@@ -207,7 +229,18 @@ class Run:
         report["updates"] = moved._asdict()
     write_results(
         self.folder, distilled, report, start=start, draw=self._figures)
+    if processes.is_first():
+      workdir.finish(self.folder, self._done)
+    show(self.folder, report)
     return report
+
+  @property
+  def _done(self) -> dict[str, Any]:
+    """What is asked for besides the run's identity."""
+    return dict(
+        num_steps=self.method.num_steps,
+        evaluation=self._evaluation._asdict(),
+        figures=self._figures)
 
   def _of_log(self, seconds: Mapping[str, Any]) -> dict[str, Any]:
     """Seconds per step and peak memory, if there were outer steps."""
@@ -240,11 +273,17 @@ class Run:
           quantised=dict(stored.spec).get("name") == "quantised",
           encoded=bool(stored.spec) and stored.keeps_inputs,
           relabelled=bool(self.method.settings.get("keep_teacher")))
+      identity, finished = self._identity(task), False
       with processes.in_turn():
         workdir.create(self.folder)
         held.enter_context(alone(self.folder))
         forget_halves(self.folder, "config.json", *FILES, "*.png")
-        self._open(task)
+        if not self._again:
+          finished = workdir.is_finished(self.folder, identity, self._done)
+        if not finished:
+          self._open(identity)
+      if finished:
+        raise _Finished
       experts = None if self._experts is None else Path(self._experts)
       return Store(self.folder, self._shared, experts, say)
 
@@ -258,13 +297,14 @@ class Run:
         keys=Keys.of(jax.random.key(self._seed)),
         store=store)
 
-  def _open(self, task: Task) -> None:
+  def _identity(self, task: Task) -> dict[str, Any]:
+    """What must be equal for a run to be continued."""
     method = self.method.spec
     if self.method.prolongable:
       method.pop("num_steps", None)
     if "start" in method:
       method["start"] = saved.identity(method["start"])
-    identity = dict(
+    return dict(
         method=method,
         network=models.identity(task.spec, task.model, task.source.example),
         **self._size,
@@ -272,6 +312,8 @@ class Run:
         seed=self._seed,
         data=self._data,
         fingerprint=self._fingerprint)
+
+  def _open(self, identity: Mapping[str, Any]) -> None:
     workdir.open_workdir(
         self.folder,
         identity,
@@ -281,6 +323,10 @@ class Run:
             fingerprint=self._fingerprint,
             seed=self._seed),
         num_steps=self.method.num_steps if self.method.prolongable else None)
+
+
+class _Finished(Exception):
+  """Raised where nothing is left to do."""
 
 
 def _check_every(log_every: int | None, checkpoint_every: int | None) -> None:

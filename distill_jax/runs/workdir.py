@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from distill_jax import environment
+from distill_jax.artifact.file import SET
 from distill_jax.errors import ConfigError, WorkdirError, listed, plain
 from distill_jax.runs.files import MetricsLog, command, read_json, write_json
 
+REPORT = "report.json"
 _SHOWN = 3  # most fields that a message lists
 # Files of word vectors that were learned for a run.
 _VECTORS = re.compile(r"\.?vectors_[0-9a-f]{12}\.safetensors(\.lock)?")
@@ -55,6 +57,32 @@ def open_workdir(
     raise WorkdirError(
         f"`workdir` must be writable; {folder}: {error.strerror}. Choose "
         "another folder.") from None
+
+
+def is_finished(
+    folder: Path, identity: Mapping[str, Any], done: Mapping[str, Any]) -> bool:
+  """Whether a folder holds a run with its results, and nothing is left to do.
+
+  Args:
+    folder: folder of the run.
+    identity: as in `open_workdir`.
+    done: JSON document of what was asked for besides, as in `finish`.
+  """
+  try:
+    record = read_json(folder / "config.json", {})
+  except WorkdirError:  # `open_workdir` says so
+    return False
+  whole = all((folder / name).is_file() for name in (SET, REPORT))
+  wanted = json.loads(json.dumps(dict(identity=identity, finished=done)))
+  return whole and isinstance(record, dict) and wanted == {
+      name: record.get(name) for name in wanted
+  }
+
+
+def finish(folder: Path, done: Mapping[str, Any]) -> None:
+  """Records in `config.json` what a run has done, when all is written."""
+  file = folder / "config.json"
+  write_json(file, dict(read_json(file, {}), finished=done))
 
 
 def create(folder: Path) -> None:
