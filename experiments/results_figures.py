@@ -131,7 +131,7 @@ def _by_minutes(data: str, table, records) -> Iterator[dict]:
     if not found or table[row].group not in (f"width32_{data}", "decoupled"):
       continue
     report = record["report"]
-    name = _title(found[1]) + ", four images in one" * bool(found[2])
+    name = _title(found[1]) + ", four in one" * bool(found[2])
     if found[3]:
       name += ", 3,000 steps"
     seconds = report["seconds"]["distill"] + sum(
@@ -154,7 +154,7 @@ def _real(record: dict | None) -> dict[str, float]:
   measured = record["report"]["baselines"]
   names = dict(
       random_real="the same number of random real images",
-      byte_matched_real="random real images of as many bytes, 8 bits per value")
+      byte_matched_real="random real images of as many bytes, in 8 bits")
   return {
       title: measured[name]["mean"]
       for name, title in names.items()

@@ -352,6 +352,38 @@ class ChartsTest(parameterized.TestCase):
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["teacher's labels", "hard labels", "real: 45.0 %"]
 
+  def test_a_line_leads_to_a_name_that_could_be_of_another_point(self):
+    points = {
+        "TGDD": (4.6, 0.9606),
+        "DM, 3,000 steps": (5.12, 0.9604),
+        "DM": (5.85, 0.959),
+        "CAFE": (6.6, 0.9505),
+        "NCFM": (8.55, 0.959),
+        "DSA": (30, 0.962)
+    }
+    rows = [
+        dict(minutes=minutes, mean=mean, std=0.002, label=name)
+        for name, (minutes, mean) in points.items()
+    ]
+    figure = figures.accuracy_against(
+        rows, "minutes", levels={"real": 0.93}, named=True)
+    _check_whole(figure)
+    linked = [t.xy for t in figure.axes[0].texts if not t.get_text()]
+    assert linked == [(5.12, 96.04)]
+
+  def test_legends_have_as_many_columns_as_fit(self):
+    for length, num in ((3, 4), (20, 2), (55, 1)):
+      labels = [f"{i}" * length for i in range(6)]
+      rows = [dict(num_samples=5, mean=0.5, label=label) for label in labels]
+      figure = figures.accuracy_against(rows)
+      _check_whole(figure)
+      assert figure.legends[0]._ncols == num, length
+
+  def test_levels_keep_their_numbers_after_long_names(self):
+    rows = [dict(num_samples=5, mean=0.5, label="DM")]
+    figure = figures.accuracy_against(rows, levels={"real " * 30: 0.45})
+    assert figure.legends[0].get_texts()[1].get_text().endswith("…: 45.0 %")
+
   def test_ticks_of_bytes_are_round_and_apart(self):
     rows = [dict(bytes=b, mean=0.5, label="DM") for b in (88_000, 318_000)]
     figure = figures.accuracy_against(rows, "bytes")

@@ -16,7 +16,10 @@ from distill_jax.figures import theme
 
 # Distances between a name and its point, in typographic points.
 _DISTANCES = 7, 10, 14, 20, 28, 40
-_LINKED = 12  # a line links names that are farther away than this
+# A line links a name and its point if they are farther apart than this. A name
+# that is not adjacent to its point also has a line if the nearest other point
+# is at most so much farther away.
+_LINKED, _UNCLEAR = 12, 3
 # Directions from a point to its name, the preferred ones first.
 _SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1))
 _ORDERS = 8  # random orders in which the names choose; the cheapest is used
@@ -79,7 +82,7 @@ def write(
     ]
   for name, place in _chosen(places).items():
     texts[name].set_position(tuple((place.box[:2] - at[name]) / pixel))
-    if place.distance > _LINKED:
+    if place.linked:
       end = np.clip(at[name], place.box[:2], place.box[2:])
       line = axes.annotate(
           "",
@@ -100,12 +103,12 @@ class _Place(NamedTuple):
 
   Attributes:
     box: [4] float, (x0, y0, x1, y1) in pixels.
-    distance: distance from the point, in typographic points.
+    linked: whether a line should lead from the name to its point.
     cost: cost of the place without other names, as an area in square pixels.
   """
 
   box: np.ndarray
-  distance: float
+  linked: bool
   cost: float
 
 
@@ -143,10 +146,12 @@ def _around_it(at, others, size, pixel: float) -> list[_Place]:
     shift = distance * pixel * side / np.hypot(*side)
     low = at + shift + (side - 1) / 2 * (size.width, size.height)
     box = np.concatenate([low, low + (size.width, size.height)])
-    far = _gap(box, at) + _CLEARLY * pixel
-    nearer = sum(max(0.0, far - _gap(box, other)) for other in others)
+    own, gaps = _gap(box, at), [_gap(box, other) for other in others]
+    nearer = sum(max(0.0, own + _CLEARLY * pixel - gap) for gap in gaps)
+    unclear = min(gaps, default=np.inf) < own + _UNCLEAR * pixel
     cost = 0.15 * (distance - _DISTANCES[0]) + 0.1 * i + nearer / pixel
-    places.append(_Place(box, distance, size.height * pixel * cost))
+    linked = distance > (_DISTANCES[0] if unclear else _LINKED)
+    places.append(_Place(box, linked, size.height * pixel * cost))
   return places
 
 

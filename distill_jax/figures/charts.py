@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from distill_jax.errors import counted, plain
-from distill_jax.figures import beside, theme
+from distill_jax.errors import plain
+from distill_jax.figures import beside, captions, theme
 from distill_jax.figures.looks import looks
 from distill_jax.figures.titles import data_name, network_name, row_name
 
@@ -140,7 +140,7 @@ def accuracy_against(
             linestyle=_LEVELS[i % len(_LEVELS)],
             linewidth=1.2,
             zorder=1,
-            label=f"{text}: {100 * level:.1f} %"))
+            label=f"{plain(text, 48)}: {100 * level:.1f} %"))
   _log_axis(axes, [row[field] for row in rows], unit, axis in _ROUND, named)
   theme.dress(axes, "both")
   axes.set_xlabel(size or name, fontsize=10)
@@ -156,12 +156,9 @@ def accuracy_against(
   axes.set_ylim(low, min(5 * np.ceil((max(ends) + 2) / 5), 103))
   axes.locator_params("y", steps=(1, 2, 5, 10))
   if shown:
-    longest = max(len(handle.get_label()) for handle in shown)
+    labels = [handle.get_label() for handle in shown]
     theme.legend(
-        figure,
-        handles=shown,
-        fontsize=9,
-        ncols=min(4 if longest < 12 else 2 if longest < 40 else 1, len(shown)))
+        figure, handles=shown, fontsize=9, ncols=_columns(labels, 9, 6.5))
   if named:
     _names(figure, axes, rows, field, [100 * v for v in across.values()])
   return figure
@@ -196,6 +193,24 @@ def _lines(axes, rows, label, field, kinds, look, named):
               linewidth=0.8,
               linestyle=":",
               zorder=1)
+
+
+def _columns(labels: Sequence[str], size: float, width: float) -> int:
+  """Returns the number of columns of a legend, 1 to 4, that fits its labels.
+
+  Args:
+    labels: the labels, of which matplotlib fills one column after the other.
+    size: size of their font in points.
+    width: width of the figure in inches.
+  """
+  widths = [captions.inches(plain(label), size) for label in labels]
+  for num in range(min(4, len(labels)), 1, -1):
+    texts = sum(part.max() for part in np.array_split(widths, num))
+    # In matplotlib a handle with its gap is 2.8 times as wide as the font is
+    # high, the gap between columns twice, and both margins together 0.8 times.
+    if texts + (2.8 * num + 2 * (num - 1) + 0.8) * size / 72 < width:
+      return num
+  return 1
 
 
 def _kinds(kinds: Sequence[str]) -> list:
@@ -299,8 +314,9 @@ def accuracy_bars(report: Mapping[str, Any], *, title: str = ""):
       parse_math=False)
   notes = []
   if any(map(_has_std, bars.values())):
-    notes.append(
-        f"± and whiskers: {_OVER_NETWORKS} (of baselines, also over sets)")
+    notes.append(f"± and whiskers: {_OVER_NETWORKS}")
+    if len(bars) > 1:
+      notes[0] += ",\nfor baselines over sets and networks"
   full_data = report.get("full_data_accuracy")
   if full_data is not None:
     full_data *= 100
