@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from distill_jax.errors import plain
+from distill_jax.errors import counted, plain
 from distill_jax.figures import beside, captions, theme
 from distill_jax.figures.looks import looks
 from distill_jax.figures.titles import data_name, network_name, row_name
