@@ -204,7 +204,7 @@ def _transfer(record: dict) -> str:
       for name, block in record["report"]["networks"].items())
   return (
       f"`{record['row']}`:\n\n{head}\n{lines}\n\n"
-      f"![Gain over random real](figures/{record['row']}.png)")
+      f"![Accuracy on other networks](figures/{record['row']}.png)")
 
 
 def _pairs(table: dict[str, Row], records: dict[str, dict]) -> str:
