@@ -539,30 +539,34 @@ def _nested(path):
   safetensors.numpy.save_file({"x": X}, path, {storage.KEY: text})
 
 
-ARTIFACTS = [("missing", _missing, ["there is no"]),
-             ("a pipe", os.mkfifo, ["regular file", "set.safetensors"]),
-             ("nested", _nested, ["nested more than 64", "set.safetensors"]),
-             (
-                 "classes without names", _claiming(class_names=[1, 2]),
-                 ["`class_names`", "different texts", "(1, 2)"]),
-             (
-                 "a name of 9,999 letters", _claiming(modality="x" * 9_999),
-                 ["`modality`", "one of image", "xxx"]),
-             (
-                 "a network of 1e9",
-                 _claiming(network=dict(name="mlp", widths=[10**9])),
-                 ["`widths` of `network`", "16,384", "1000000000"]),
-             (
-                 "a recipe of 1e12 steps",
-                 _claiming(recipe=dict(name="converged", num_steps=10**12)),
-                 ["`num_steps` of `recipe`", "1000000000000"]),
-             ("truncated", _truncated, ["cut short", "again"]),
-             ("tampered", _tampered, ["checksum", "set.safetensors"]),
-             (
-                 "future", _from_the_future,
-                 ["`schema_version`", "at most 3", "4", "Upgr"]),
-             ("no metadata", _bare, ["metadata", "from_samples"]),
-             ("another format", _picture, ["not a safetensors file", "again"])]
+ARTIFACTS = [
+    ("missing", _missing, ["there is no"]),
+    ("a pipe", os.mkfifo, ["regular file", "set.safetensors"]),
+    ("nested", _nested, ["nested more than 64", "set.safetensors"]),
+    (
+        "classes without names", _claiming(class_names=[1, 2]),
+        ["`class_names`", "different texts", "(1, 2)"]),
+    (
+        "a name that is no text", _claiming(class_names=["a", "\ud800"]),
+        ["`class_names`", "UTF-8"]),
+    (
+        "a name of 9,999 letters", _claiming(modality="x" * 9_999),
+        ["`modality`", "one of image", "xxx"]),
+    (
+        "a network of 1e9", _claiming(network=dict(name="mlp", widths=[10**9])),
+        ["`widths` of `network`", "16,384", "1000000000"]),
+    (
+        "a recipe of 1e12 steps",
+        _claiming(recipe=dict(name="converged", num_steps=10**12)),
+        ["`num_steps` of `recipe`", "1000000000000"]),
+    ("truncated", _truncated, ["cut short", "again"]),
+    ("tampered", _tampered, ["checksum", "set.safetensors"]),
+    (
+        "future", _from_the_future,
+        ["`schema_version`", "at most 3", "4", "Upgr"]),
+    ("no metadata", _bare, ["metadata", "from_samples"]),
+    ("another format", _picture, ["not a safetensors file", "again"])
+]
 
 
 @pytest.mark.parametrize(
@@ -578,7 +582,14 @@ def test_artifacts(tmp_path, make, parts):
 @pytest.mark.parametrize(
     "changes, parts", [
         (dict(labels=np.array([0, 1, 2, 0])), ["`labels`", "0..1", "0..2"]),
-        (dict(class_names=("a", "a")), ["`class_names`", "different"]),
+        (dict(class_names=("a", "a ")), ["`class_names`", "different"]),
+        (dict(class_names="ab"), ["`class_names`", "list of names", "'ab'"]),
+        (dict(class_names=("a\ud800", "b")), ["`class_names`", "UTF-8"]),
+        (dict(labels=np.ma.array(Y[:4], mask=Y[:4])), ["`labels`", "row 1"]),
+        (dict(labels=["even", "odd", "even", "two"]), ["`labels`", "'two'"]),
+        (
+            dict(inputs=[*X[:3], X[3, :5]]),
+            ["`inputs`", "(8, 8) in row 0", "(5, 8) in row 3"]),
         (dict(inputs=_with(np.nan)[:4]), ["`inputs`", "finite"]),
         (dict(order=np.array([[0, 4]])), ["`order`", "0..3", "0..4"])
     ])  # fmt: skip

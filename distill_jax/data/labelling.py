@@ -200,11 +200,12 @@ def places(names: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
     DataError: they are not the same classes; the message says which differ.
   """
   ours, theirs = ({meaning(name): name for name in n} for n in (wanted, names))
-  lacking = listed([name for m, name in ours.items() if m not in theirs])
-  more = listed([name for m, name in theirs.items() if m not in ours])
+  lacking = [name for m, name in ours.items() if m not in theirs]
+  more = [name for m, name in theirs.items() if m not in ours]
   if lacking or more:
+    lacking, more = (listed(names, 3, 16) for names in (lacking, more))
     raise DataError(
-        f"the data must have the classes of the set, {listed(wanted)}; they "
+        "the data must have the classes of the set; they "
         f"lack {lacking or 'none'} and have {more or 'none'} besides. Name "
         "them so in `class_names`, or take the data that the set was made of.")
   return indices("class_names", np.array(names), wanted)

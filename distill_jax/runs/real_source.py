@@ -40,8 +40,10 @@ def source_of(
         class_names=artifact.class_names,
         text=_text(artifact))
   except DataError as error:
+    names = listed(artifact.class_names, 3, 16)
+    known = "classes of the set" in str(error)
     raise DataError(
-        f"{error} The set's classes are {listed(artifact.class_names)}."
+        f"{error}{'' if known else f' The classes of the set are {names}.'}"
     ) from error
   counts = np.asarray(read.train.counts)
   if not counts.all():

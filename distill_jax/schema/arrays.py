@@ -72,6 +72,10 @@ def _check_shapes(artifact) -> None:
       all(isinstance(name, str) for name in names) and
       len(set(names)) == len(names), "class_names",
       "be two or more different texts", names)
+  try:
+    "".join(names).encode()
+  except UnicodeEncodeError:
+    require(False, "class_names", "be texts that UTF-8 can hold", names)
   shape = (len(inputs), num_outputs(len(names)))
   require(
       labels.shape == shape, "labels",
