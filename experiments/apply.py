@@ -100,4 +100,4 @@ def _source(config):
 
 
 if __name__ == "__main__":
-  begin.start(main)
+  begin.start(main, resumes=True)

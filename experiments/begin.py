@@ -13,11 +13,14 @@ from distill_jax.commands import interrupts
 
 
 def start(
-    main: Callable, config: Path | None = None, computes: bool = True) -> None:
+    main: Callable,
+    config: Path | None = None,
+    computes: bool = True,
+    resumes: bool = False) -> None:
   """Calls `launch.start`."""
   import launch
 
-  launch.start(main, config, computes)
+  launch.start(main, config, computes, resumes)
 
 
 def _is_started() -> bool:

@@ -144,4 +144,4 @@ def described(config, there) -> str:
 
 
 if __name__ == "__main__":
-  begin.start(main, USUAL)
+  begin.start(main, USUAL, resumes=True)

@@ -54,4 +54,4 @@ def _accuracy(found) -> str:
 
 
 if __name__ == "__main__":
-  begin.start(main)
+  begin.start(main, resumes=True)

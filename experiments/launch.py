@@ -15,22 +15,26 @@ QUOTES = "'\""
 
 
 def start(
-    main: Callable, config: Path | None = None, computes: bool = True) -> None:
+    main: Callable,
+    config: Path | None = None,
+    computes: bool = True,
+    resumes: bool = False) -> None:
   """Runs `main` and ends the process; see `run`."""
-  process.end(run(main, config=config, computes=computes))
+  process.end(run(main, config=config, computes=computes, resumes=resumes))
 
 
 def run(
     main: Callable,
     argv: list[str] | None = None,
     config: Path | None = None,
-    computes: bool = True) -> int:
+    computes: bool = True,
+    resumes: bool = False) -> int:
   """Parses the flags, runs `main(rest)` and returns the exit code.
 
   `--debug` shows where an error came from. `config` is the configuration file
   if `--config` is not given. A launcher that starts other programs, and does
-  not compute itself (`computes` is False), leaves the devices to them. See
-  `process.run`.
+  not compute itself (`computes` is False), leaves the devices to them. For
+  `resumes` see `process.run`.
   """
   argv = sys.argv if argv is None else argv
 
@@ -39,7 +43,8 @@ def run(
     with _sharing(computes):
       main(rest)
 
-  return process.run(action, debug="--debug" in argv, mistakes=(flags.Error,))
+  return process.run(
+      action, debug="--debug" in argv, resumes=resumes, mistakes=(flags.Error,))
 
 
 def missing(flag: str, what: str) -> ConfigError:

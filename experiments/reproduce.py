@@ -90,4 +90,4 @@ def append(group: str, record: dict) -> None:
 
 
 if __name__ == "__main__":
-  begin.start(main, computes=False)
+  begin.start(main, computes=False, resumes=True)

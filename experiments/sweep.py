@@ -235,4 +235,4 @@ def _absolute(spec: str) -> str:
 
 
 if __name__ == "__main__":
-  begin.start(main, computes=False)
+  begin.start(main, computes=False, resumes=True)

@@ -623,7 +623,7 @@ def test_evaluate_launcher(tmp_path):
             ["classes of the set", "lack even", "have fox", "class_names"]),
            ([f"--artifact={tmp_path / 'cut'}"], ["`path`", "cut short"]),
            ([f"--artifact={tmp_path / 'none'}"], ["`path`", "there is no"]),
-           ([good, "--data=digits"], ["`y_train`", "0..1"]),
+           ([good, "--data=digits"], ["classes of the set", "lack even, odd"]),
            ([good, "--networks=resnet"], ["`network`", "lenet", "'resnet'"]),
            ([good, "--networks=lenet"], ["28 pixels", "LeNet", "(1, 8, 8, 1)"]),
            ([good, "--recipe=magic"], ["`recipe`", "in_order", "'magic'"]),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import types
 from pathlib import Path
+from unittest import mock
 
 import jax
 import launching
@@ -84,6 +85,7 @@ def test_distils_and_evaluates(here):
   assert result.exit_code == 0, result.output
   assert "data: kinds.csv is read as csv:kinds.csv" in result.output
   assert "3 label rows of each class, not 10: half of the 6" in result.output
+  assert result.output.count("compiling the first steps ...\n") == 1
   folder = here / "runs" / "kinds_dm_3"
   made = dd.load(folder / "distilled.safetensors")
   assert made.method == "dm" and made.num_rows == 6
@@ -179,6 +181,14 @@ def test_exit_codes(asked, here, monkeypatch, error, code, said):
   monkeypatch.setattr(runs.Run, "go", go)
   result = _call("distill", "digits")
   assert result.exit_code == code and said in result.output
+
+
+def test_a_command_without_checkpoints_does_not_claim_to_go_on(
+    here, monkeypatch):
+  monkeypatch.setattr(
+      "distill_jax.data.read", mock.Mock(side_effect=KeyboardInterrupt))
+  result = _call("data", "digits")
+  assert result.exit_code == 130 and result.output == "stopped\n"
 
 
 def test_debug_shows_where_a_mistake_came_from(here):
@@ -416,6 +426,25 @@ def test_errors_name_the_argument_that_is_wrong(here):
                                    (1200, "class", "classes", "1,200 classes")])
 def test_numbers_have_nouns(number, noun, plural, said):
   assert counted(number, noun, plural) == said
+
+
+@pytest.mark.parametrize(
+    "shape, labels, said",
+    [((8, 8, 1), "ab", "classes of the set, 0, 1, 2, 3 and 6 more; they lack "
+      "0, 1, 2, 3 and 6 more and have a, b besides"),
+     ((8, 8, 1), range(12), "they lack none and have 10, 11 besides"),
+     ((8, 8, 1), range(3), "none of 3, 4, 5, 6 and 3 more"),
+     ((4,), range(10),
+      "like those of the set, (8, 8, 1); npz:data.npz has (4,)")])
+def test_data_that_do_not_fit_a_set_are_compared_with_it(
+    here, shape, labels, said):
+  dd.examples.load("digits_1").save("set.safetensors")
+  labels = np.array(list(labels))
+  np.savez(
+      "data.npz",
+      x_train=np.ones((60, *shape), np.float32),
+      y_train=labels[np.arange(60) % len(labels)])
+  assert said in _refused("evaluate", "set.safetensors", "data.npz")
 
 
 def test_lists_of_names_end_between_names():

@@ -1,5 +1,6 @@
 """Readers: every kind of specification, and files that are not right."""
 
+import configparser
 import gzip
 import os
 import struct
@@ -479,4 +480,12 @@ def test_folder_without_pillow(tmp_path, monkeypatch):
   monkeypatch.setitem(sys.modules, "PIL", None)
   (tmp_path / "a").mkdir()
   (tmp_path / "a" / "0.png").write_bytes(b"")
-  _fails(f"folder:{tmp_path}", "pip install")
+  # The extra that the pages on pictures install, too.
+  _fails(f"folder:{tmp_path}", "pip install 'distill_jax[experiments]'")
+  root = Path(__file__).parent.parent
+  for page in "start", "own_data":
+    text = (root / "docs" / f"{page}.md").read_text()
+    assert "pip install '.[experiments]'" in text
+  extras = configparser.ConfigParser()
+  extras.read(root / "setup.cfg")
+  assert "pillow" in extras["options.extras_require"]["experiments"]

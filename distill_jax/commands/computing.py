@@ -54,22 +54,25 @@ _CALLED_BY = {
 }
 
 
-def computing(body: Callable[..., None]) -> Callable:
+def computing(*, resumes: bool = False) -> Callable:
   """Decorates a command that computes, with options for devices and processes.
 
   It can import modules of the user, as every command of this file.
 
   Errors are printed in one line, in terms of the command's options.
+
+  Args:
+    resumes: whether the same command goes on where this one was stopped.
   """
-  return _ending(body, _SHARING)
+  return functools.partial(_ending, sharing=_SHARING, resumes=resumes)
 
 
 def reading(body: Callable[..., None]) -> Callable:
   """Decorates a command that computes little; errors are as in `computing`."""
-  return _ending(body, ())
+  return _ending(body, (), resumes=False)
 
 
-def _ending(body, sharing) -> Callable:
+def _ending(body, sharing, resumes) -> Callable:
 
   @click.pass_context
   @functools.wraps(body)
@@ -91,6 +94,7 @@ def _ending(body, sharing) -> Callable:
         process.run(
             action,
             debug=debug,
+            resumes=resumes,
             worded=functools.partial(worded, context.command)))
 
   for option in (_DEBUG, *reversed(sharing), _IMPORT):

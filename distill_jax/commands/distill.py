@@ -72,7 +72,7 @@ _COUNT = click.IntRange(min=1)
     help="Stop with a checkpoint before this time is over.")
 @click.option(
     "--again", is_flag=True, help="Evaluate a run that is finished anew.")
-@computing
+@computing(resumes=True)
 def distill(
     data, method, per_class, rows, network, settings, out, seed, data_dir,
     validation_fraction, cache_dir, experts, num_networks, baselines, full_data,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 SIGNALS = signal.SIGINT, signal.SIGTERM
 STARTED = time.monotonic()
-LINE = "stopped; the same command goes on"
+LINE = "stopped"
 
 
 def leave_at_once() -> None:

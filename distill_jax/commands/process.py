@@ -43,6 +43,7 @@ def run(
     action: Callable[[], None],
     *,
     debug: bool = False,
+    resumes: bool = False,
     mistakes: tuple[type[Exception], ...] = (),
     worded: Callable[[str], str] = str) -> int:
   """Calls `action` and returns the exit code.
@@ -54,6 +55,7 @@ def run(
   Args:
     action: what is done.
     debug: whether to raise faults and mistakes, to show where they came from.
+    resumes: whether the same command goes on where this one was stopped.
     mistakes: further errors that a user's mistake raises.
     worded: rewrites the line of a mistake in the words of the program.
   """
@@ -66,13 +68,14 @@ def run(
     print(stopped, file=sys.stderr)
     return 128 + stopped.signal
   except KeyboardInterrupt as stopped:
-    print(interrupts.LINE, file=sys.stderr)
+    goes_on = "; the same command goes on" * resumes
+    print(f"{interrupts.LINE}{goes_on}", file=sys.stderr)
     return 128 + getattr(stopped, "signal", signal.SIGINT)
   except BrokenPipeError:  # the reader of the output has closed it
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 128 + signal.SIGPIPE
   except NonFinite as error:
-    return _fail(error, NOT_FINITE, worded)
+    return _fail(error, NOT_FINITE, worded, resumes)
   # All other errors, so that a fault of the program also ends with one line and
   # exit code 1. Errors that files and users can cause are typed where they are
   # read.
@@ -80,7 +83,7 @@ def run(
     if debug:
       raise
     known = isinstance(error, (ValueError, OSError, *mistakes))
-    return _fail(error, MISTAKE if known else FAULT, worded)
+    return _fail(error, MISTAKE if known else FAULT, worded, resumes)
   return 0
 
 
@@ -182,12 +185,15 @@ def _is_of_another(error: BaseException) -> bool:
       _LOST.search(str(error)))
 
 
-def _fail(error: BaseException, code: int, worded: Callable[[str], str]) -> int:
+def _fail(
+    error: BaseException, code: int, worded: Callable[[str], str],
+    resumes: bool) -> int:
   text = worded(plain(error, 1000))
   if processes.joined() and _is_of_another(error):
     text = (
-        "another process of this run stopped, or cannot be reached. The same "
-        "commands go on from the last checkpoint; --debug shows more.")
+        "another process of this run stopped, or cannot be reached. "
+        f"{'The same commands go on from the last checkpoint; ' * resumes}"
+        "--debug shows more.")
   elif code == FAULT:
     text = (
         f"{type(error).__name__}: {plain(error, 170)}. This is a fault of the "

@@ -140,7 +140,7 @@ def _colour(name: str) -> tuple[int, ...]:
   except ImportError as error:
     raise DataError(
         "`spec` must not be a folder without Pillow. Install it: pip install "
-        "'distill_jax[data]'.") from error
+        "'distill_jax[experiments]', or pillow alone.") from error
   try:
     return ImageColor.getrgb(name)[:3]
   except ValueError:

@@ -70,6 +70,9 @@ class Watch:
     state: Any = plan.state  # it has outer steps
     return state, 0, 0.0
 
+  def compiling(self) -> None:
+    """Called before the first chunk is compiled."""
+
   def compiled(self, memory, shares: Mapping[str, int]) -> None:
     """Called when the first chunk has been compiled.
 
@@ -181,6 +184,8 @@ class _Chunks:
       data = self._plan.task.source.train
     args = key, state, data
     if size not in self._compiled:
+      if not self._compiled:
+        self._watch.compiling()
       with watching_shares() as shares:
         lowered = distill.lower(  # pyright: ignore[reportAttributeAccessIssue]
             *args,

@@ -116,6 +116,9 @@ class FolderWatch(Watch):
     self._stop, self._latest = _Stop(), time.monotonic()  # handles signals now
     return state, attempt, self._log.seconds
 
+  def compiling(self) -> None:
+    say("compiling the first steps ...")
+
   def compiled(self, memory, shares: Mapping[str, int]) -> None:
     if devices.num_shards() > 1:
       say(devices.line(shares))

@@ -40,6 +40,7 @@ def source_of(
         class_names=artifact.class_names,
         text=_text(artifact))
   except DataError as error:
+    _check_alike(artifact, spec, data_dir)
     names = listed(artifact.class_names, 3, 16)
     known = "classes of the set" in str(error)
     raise DataError(
@@ -55,6 +56,31 @@ def source_of(
     if fact in read.facts:
       say(read.facts[fact])
   return read
+
+
+def _check_alike(artifact: Artifact, spec: str, data_dir: str | None) -> None:
+  """Reads data by themselves, and says how they differ from those of a set.
+
+  Raises:
+    DataError: the data cannot be read at all, or have samples of another kind
+      or shape, or other classes.
+  """
+  made = data.read(spec, data_dir=data_dir)
+  texts = is_of_words(artifact.preprocessing), is_of_words(made.preprocessing)
+  ours, theirs = artifact.inputs.shape[1:], made.example.shape[1:]
+  remedy = "Take the data that the set was made of."
+  if texts[0] != texts[1]:
+    kinds = [("numbers", "texts")[is_text] for is_text in texts]
+    raise DataError(
+        f"the data must be {kinds[0]}, as those of the set; {spec} has "
+        f"{kinds[1]}. {remedy}")
+  if ours != theirs and not texts[0]:
+    if spec.startswith("folder:") and len(ours) == 3:
+      remedy = f"?size={ours[0]}x{ours[1]} after the folder resizes pictures."
+    raise DataError(
+        f"the data must have samples shaped like those of the set, {ours}; "
+        f"{spec} has {theirs}. {remedy}")
+  made.in_classes(artifact.class_names)
 
 
 def _text(artifact: Artifact) -> dict[str, Any]:
