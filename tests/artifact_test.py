@@ -647,7 +647,8 @@ def test_to_numpy_clips_and_says_what_labels_are():
   np.testing.assert_allclose(made.to_numpy()[1], half + 1 / 3, rtol=1e-6)
   hard = made.to_numpy(hard_labels=True)[1]
   assert hard.dtype == np.int64 and hard.tolist() == [1, 0]
-  two = from_samples(made.inputs, np.float32([[0.4], [0.6]]), class_names="ab")
+  two = from_samples(
+      made.inputs, np.float32([[0.4], [0.6]]), class_names=[*"ab"])
   assert two.to_numpy(hard_labels=True)[1].tolist() == [0, 1]
 
 

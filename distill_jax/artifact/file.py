@@ -52,7 +52,7 @@ def load(path: FilePath) -> Artifact:
   if not isinstance(path, str | os.PathLike):
     raise ArtifactError(
         f"`path` must name a distilled set; got {shown(path)}. Give a path.")
-  if Path(path).is_dir():
+  if os.path.isdir(path):
     path = _inside(Path(path))
   shown_path = plain(path, 120)
   try:
