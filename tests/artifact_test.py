@@ -677,6 +677,13 @@ def test_merge_of_step_sizes():
   assert union.provenance["step_sizes"] == "mean of 2 sets"
 
 
+@pytest.mark.parametrize("path", [None, 3, "a\0b", "x" * 9_999])
+def test_a_path_that_names_no_file_is_refused_in_a_line(path):
+  with pytest.raises(ArtifactError, match="`path` must name") as caught:
+    load(path)
+  assert len(str(caught.value)) < 300 and "\0" not in str(caught.value)
+
+
 def test_names_and_labels_of_any_usual_kind():
   x = np.zeros((3, 4), np.float32)
   expected = from_samples(x, [0, 1, 1], class_names=("cat", "caf\u00e9"))

@@ -5,6 +5,7 @@ import os
 import struct
 import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -201,6 +202,10 @@ def test_relative_paths(tmp_path, monkeypatch):
 def test_specifications_refused(tmp_path):
   for spec in ("zip:a", "mnist", "idx", "npz:", "digits:3", ""):
     _fails(spec, "folder:DIR, csv:PLACE, tfds:NAME", repr(spec))
+  for spec in (Path("a.npz"), None, 3):
+    with pytest.raises(DataError, match="`spec` must be one text of digits"):
+      read(spec)
+  _fails("npz:" + 300 * "x/", "there is no x/x/")
   for query in ("?", "?size=0x4", "?size=4x", "?size=4,test=0", "?size",
                 "?size=4&size=5", "?size=4&resize=4"):
     _fails(f"folder:{tmp_path}{query}", "?size=HxW", query)

@@ -1,8 +1,10 @@
 """Saves and loads distilled sets; docs/artifact.md describes the format."""
 
+import os
+
 from distill_jax import schema, storage
 from distill_jax.artifact.record import Artifact
-from distill_jax.errors import ArtifactError
+from distill_jax.errors import ArtifactError, plain, shown
 from distill_jax.types import FilePath
 
 
@@ -40,15 +42,21 @@ def load(path: FilePath) -> Artifact:
   Example:
     made = dd.load("set.safetensors")
   """
+  if not isinstance(path, str | os.PathLike):
+    raise ArtifactError(
+        f"`path` must name a distilled set; got {shown(path)}. Give a path.")
+  shown_path = plain(path, 120)
   try:
     tensors, document = storage.read(path)
   except FileNotFoundError as error:
     raise ArtifactError(
-        f"`path` must name a distilled set; there is no {path}.") from error
+        f"`path` must name a distilled set; there is no {shown_path}."
+    ) from error
   except (OSError, ValueError) as error:
+    reason = plain(getattr(error, "strerror", None) or error, 120)
     raise ArtifactError(
-        f"`path` must name a distilled set; got {path}: {error}. Fetch or save "
-        "it again.") from error
+        f"`path` must name a distilled set; got {shown_path}: {reason}. Fetch "
+        "or save it again.") from error
   if document is None:
     raise ArtifactError(
         f"`path` must name a distilled set; {path} has no metadata "

@@ -46,7 +46,7 @@ from distill_jax.data.source import (
     from_arrays,
     from_host,
 )
-from distill_jax.errors import DataError, plain
+from distill_jax.errors import DataError, plain, shown
 from distill_jax.types import Preprocessing
 
 _KINDS = (
@@ -98,6 +98,10 @@ def read(
   Example:
     source = dd.read("digits")
   """
+  if not isinstance(spec, str):
+    raise DataError(
+        f"`spec` must be one text of {_KINDS}; got {shown(spec)}. A path goes "
+        "behind its kind.")
   data_dir = data_dir or os.environ.get("DISTILL_JAX_DATA")
   kind, _, place = spec.partition(":")
   given = dict(
@@ -242,7 +246,7 @@ def located(spec, place, data_dir):
   for path in paths:
     if os.path.exists(path):  # also False if a name is too long
       return path
-  tried = plain(" or ".join(map(str, dict.fromkeys(paths))), 160)
+  tried = plain(" or ".join(map(str, dict.fromkeys(paths))), 120)
   raise DataError(
       f"`spec` must name what exists; got {plain(spec)!r}, and there is "
       f"no {tried}. Correct it or set --data_dir or $DISTILL_JAX_DATA.")

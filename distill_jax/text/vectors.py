@@ -10,6 +10,7 @@ Similarity with Lessons Learned from Word Embeddings", TACL 2015):
     PPMI ~ U diag(s) V',    vectors = U diag(s)^p
 """
 
+import codecs
 import collections
 import os
 import re
@@ -235,7 +236,7 @@ def _from_npz(path: Path) -> Vectors:
           "numpy.savez(path, words=words, table=table).")
     words, table = archive["words"], archive["table"]
     name = str(archive["name"]) if "name" in archive else path.name
-  return of_arrays(path, words, table, name)
+  return of_arrays(path, words, table, plain(name, 100))
 
 
 def of_arrays(
@@ -259,6 +260,12 @@ def of_arrays(
         f"{path} has {words.shape} {words.dtype} and {table.shape} "
         f"{table.dtype}.")
   words = words.tolist()
+  try:
+    "".join(words).encode()
+  except UnicodeEncodeError as error:
+    raise DataError(
+        f"`vectors` must hold words that UTF-8 can hold; {path} does not: "
+        f"{plain(error, 100)}. Decode them another way.") from error
   if len(set(words)) < len(words):
     again = next(w for w, n in collections.Counter(words).items() if n > 1)
     raise DataError(
@@ -279,6 +286,7 @@ def _from_text(path: Path, stream, wanted) -> Vectors:
   words, rows, size, number = {}, [], None, None
   last = 0
   for last, line in enumerate(unpacking.lines(stream, path, "vectors"), 1):
+    line = line.removeprefix(codecs.BOM_UTF8 if last == 1 else b"")
     fields = _decoded(path, last, line).rstrip().split(" ")
     if last == 1 and len(fields) == 2 and all(map(_WHOLE.fullmatch, fields)):
       number, size = _counts_said(path, *fields)  # word2vec
