@@ -55,6 +55,8 @@ _MARKS = {
 }
 _COUNTERS = ("id", "idx", "index", "no", "row")  # columns of row numbers
 _OPTIONS = ("text", "tokens", "label", "features", "test", "delimiter")
+# A small packed file may hold so many blank lines that they take minutes.
+_BLANK, _MOST_BLANK = ("\n\n", "\n\r\n", "\r\r"), 10**6
 # A larger cell is taken for a quote that was not closed.
 _LARGEST_CELL = 2**20
 
@@ -278,7 +280,12 @@ def _numbers(file, rows, places, wanted: Columns) -> np.ndarray:
 
 def _rows(file: Path, wanted: Columns):
   """Returns column names, pairs of line number and cells, and the delimiter."""
-  stream = io.StringIO(_text(file), newline="")
+  text = _text(file)
+  if max(map(text.count, _BLANK)) > _MOST_BLANK:
+    raise DataError(
+        f"`spec` must hold at most {_MOST_BLANK:,} blank lines; {file} has "
+        "more. Delete them.")
+  stream = io.StringIO(text, newline="")
   first = next(filter(str.strip, stream), "").rstrip("\r\n")
   if "\0" in first:
     raise DataError(

@@ -28,7 +28,7 @@ _SMOOTHING = 0.75
 # Standard deviation of an entry; GloVe's vectors have about this at d = 100.
 _SCALE = 0.4
 _CHUNK = 4_000_000  # pairs of words that are counted at once
-_MOST_WORDS, _MOST_NUMBERS = 10**9, 10**6
+_MOST_WORDS, _MOST_NUMBERS = 10**7, 10**6
 _LONGEST_WORD, _BLOCK = 2**16, 2**20  # bytes
 _WHOLE = re.compile(r"[-+]?[0-9]{1,30}")
 _NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
@@ -286,6 +286,10 @@ def _from_text(path: Path, stream, wanted) -> Vectors:
   words, rows, size, number = {}, [], None, None
   last = 0
   for last, line in enumerate(unpacking.lines(stream, path, "vectors"), 1):
+    if last > _MOST_WORDS + 1:
+      raise DataError(
+          f"`vectors` must hold at most {_MOST_WORDS:,} words; {path} has "
+          "more. Keep the most frequent ones.")
     line = line.removeprefix(codecs.BOM_UTF8 if last == 1 else b"")
     fields = _decoded(path, last, line).rstrip().split(" ")
     if last == 1 and len(fields) == 2 and all(map(_WHOLE.fullmatch, fields)):
