@@ -1,13 +1,15 @@
 """Merges distilled sets, for instance of clients, shards or tasks."""
 
+import itertools
 from collections.abc import Sequence
+from typing import NoReturn
 
 import jax
 import numpy as np
 
 from distill_jax import environment, schema
 from distill_jax.artifact import Artifact, from_samples
-from distill_jax.errors import ArtifactError, plain
+from distill_jax.errors import ArtifactError, plain, shown
 from distill_jax.preprocessing import name_of
 from distill_jax.probe_set import has_probe, pooled, with_extra
 
@@ -145,6 +147,8 @@ def _check(first: Artifact, other: Artifact, number: int) -> None:
         f"set alone; set {number} has. Merge what `without_views()` returns.")
   for name in _SHARED:
     ours, theirs = getattr(first, name), getattr(other, name)
+    if name == "class_names" and ours != theirs:
+      _raise_names(ours, theirs, number)
     if ours != theirs:
       raise ArtifactError(
           f"`artifacts` must agree in {name}; got {plain(ours, 80)} and, in "
@@ -167,6 +171,17 @@ def _check(first: Artifact, other: Artifact, number: int) -> None:
       raise ArtifactError(
           f"`artifacts` must agree in {name}; set {number} has another than "
           "set 1.")
+
+
+def _raise_names(ours, theirs, number: int) -> NoReturn:
+  """Raises an error that names the first class that differs."""
+  pairs = itertools.zip_longest(ours, theirs)
+  place, (one, two) = next(
+      (place, pair) for place, pair in enumerate(pairs) if len(set(pair)) > 1)
+  raise ArtifactError(
+      "`artifacts` must agree in class_names and their order; class "
+      f"{place} of {len(ours)} is {shown(one)} and, in set {number} of "
+      f"{len(theirs)} classes, {shown(two)}.")
 
 
 def _equal(a, b) -> bool:

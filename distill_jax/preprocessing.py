@@ -28,6 +28,8 @@ from distill_jax.errors import ConfigError
 from distill_jax.text.embedding import AveragedVectors, WordVectors
 from distill_jax.types import Array, Preprocessing
 
+# Smallest standard deviation; JAX takes smaller float32 numbers for zero.
+SMALLEST_STD = float(np.finfo(np.float32).tiny)
 _CHUNK_VALUES = 2**22  # values processed at once: 32 MiB of float64
 
 

@@ -4,7 +4,6 @@ This module imports the whole library, and with it JAX, which takes a second.
 `distill_jax` does so only when a name is used.
 """
 
-from distill_jax import applications as applications
 from distill_jax import examples, methods
 from distill_jax._version import __version__
 from distill_jax.artifact import Artifact, from_samples, load, save, to_artifact

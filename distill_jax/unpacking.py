@@ -86,6 +86,12 @@ def check_size(unpacked: int, packed: int, path: Path, argument: str) -> None:
         f"{packed:,} has {unpacked:,} or more. Set {LIMIT} if you trust it.")
 
 
+def check_itemsize(dtype: np.dtype) -> None:
+  """Raises a `ValueError` for values of no bytes: any number would fit."""
+  if not dtype.itemsize:
+    raise ValueError(f"its values, {dtype}, take no bytes")
+
+
 @contextlib.contextmanager
 def opened(
     path: Path,
@@ -201,6 +207,7 @@ class _Arrays(Mapping):
               f"`{self._argument}` must hold plain arrays; {plain(name)} of "
               f"{self._path} is a pickle, which could run code. Save numbers "
               "or fixed-length strings.")
+        check_itemsize(dtype)
         said = math.prod(shape) * dtype.itemsize
         found = member.file_size - stream.tell()
       if said != found:

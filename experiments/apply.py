@@ -25,6 +25,7 @@ from ml_collections import config_flags
 from distill_jax import applications, figures, preprocessing
 from distill_jax.applications import Cells
 from distill_jax.applications.cells import check_folder
+from distill_jax.commands.process import widen
 from distill_jax.errors import DataError
 from distill_jax.runs import workdir
 from distill_jax.runs.console import working
@@ -53,7 +54,7 @@ def main(argv):
   if FLAGS.workdir is None:
     raise launch.missing("workdir", "a folder for the results")
   if config.float64:
-    launch.widen({"name": "kernel_ridge"})
+    widen({"name": "kernel_ridge"})
   folder = Path(FLAGS.workdir)
   check_folder(folder)
   source = _source(config)

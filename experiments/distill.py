@@ -73,7 +73,7 @@ def main(argv):
     return
   if FLAGS.workdir is None and not FLAGS.print_config:
     raise launch.missing("workdir", "a folder for the run")
-  launch.widen(config.network)
+  process.widen(config.network)
   folder = Path(FLAGS.workdir or ".")
   if not FLAGS.print_config:
     workdir.check_own(folder)

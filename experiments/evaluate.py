@@ -18,10 +18,9 @@ of `distill.py`.
 """
 
 import begin
-import launch
 from absl import flags
 
-from distill_jax.commands import options
+from distill_jax.commands import options, process
 from distill_jax.evaluation import attacks, baselines, columns
 from distill_jax.runs.assess import Settings
 from distill_jax.runs.file_evaluation import evaluate_file
@@ -82,7 +81,7 @@ def main(argv):
       seed=FLAGS.seed,
       data_dir=FLAGS.data_dir,
       cache_dir=FLAGS.cache_dir,
-      widen=launch.widen)
+      widen=process.widen)
   print(report)
   print("\nwritten to", ", ".join(map(str, made)))
 

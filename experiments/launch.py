@@ -9,10 +9,6 @@ from pathlib import Path
 from absl import app, flags
 
 from distill_jax.commands import process
-from distill_jax.commands.process import FAULT as FAULT
-from distill_jax.commands.process import MISTAKE as MISTAKE
-from distill_jax.commands.process import NOT_FINITE as NOT_FINITE
-from distill_jax.commands.process import widen as widen
 from distill_jax.errors import ConfigError
 
 QUOTES = "'\""

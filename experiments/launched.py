@@ -10,9 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-import launch
 from rows import Row
 
+from distill_jax.commands.process import MISTAKE, NOT_FINITE
 from distill_jax.errors import ConfigError, WorkdirError, shown
 from distill_jax.methods import NonFinite
 from distill_jax.runs import Interrupted
@@ -114,9 +114,9 @@ class Launch(NamedTuple):
     if not self.finished():
       self.report.parent.mkdir(parents=True, exist_ok=True)
       code = _run([sys.executable, *self.command])
-      if code == launch.MISTAKE:
+      if code == MISTAKE:
         raise ConfigError(f"{self.folder.name} was refused, as is said above.")
-      if code == launch.NOT_FINITE:
+      if code == NOT_FINITE:
         raise NonFinite(f"{self.folder.name} failed, as is said above.")
       if 0 < code <= 128:
         raise RuntimeError(f"{self.folder.name} failed, as is said above")

@@ -1,4 +1,4 @@
-"""Figures of the results page and of applications, from their records."""
+"""Draws the figures of the results page and of applications from records."""
 
 import json
 import re
@@ -14,12 +14,13 @@ from distill_jax.applications.drawing import figure_of
 from distill_jax.figures import data_name, row_name
 
 DATA = ("mnist", "fashion_mnist", "cifar10")
+# Rows of stored sets by the first part of their names, and their labels.
 _STORED = {
     "storage_dm": "DM, pixels",
     "storage_dm_tiles": "DM, four images in one",
     "storage_tgdd_tiles": "TGDD, four images in one"
 }
-# The record of an application that each figure shows.
+# Figures of applications, and the record that each of them shows.
 APPLICATIONS = {
     "continual_cifar10_1": "continual_cifar10_1",
     "continual_cifar10_10": "continual_cifar10_10",
@@ -35,15 +36,15 @@ APPLICATIONS = {
 
 def write(folder: Path, table: Mapping[str, Row],
           records: Mapping[str, dict]) -> list[str]:
-  """Draws what there are records for.
+  """Draws all figures of the results page that there are records for.
 
   Args:
-    folder: of the figures.
-    table: the rows.
-    records: by row.
+    folder: folder of the figures; it is created if needed.
+    table: {name: row}, all rows.
+    records: {name of the row: record}.
 
   Returns:
-    Names of the files that were written.
+    The names of the files that were written.
   """
   made = []
   for name, figure in _drawn(table, records):
@@ -54,11 +55,12 @@ def write(folder: Path, table: Mapping[str, Row],
 
 
 def write_applications(folder: Path, records: Path) -> None:
-  """Draws the figures of applications.
+  """Draws all figures of applications that there are records for.
 
   Args:
-    folder: of the figures.
-    records: folder of `report.json` of each, under their names.
+    folder: folder of the figures; it is created if needed.
+    records: folder with the `report.json` of each application, renamed to the
+      name of its record.
   """
   for name, record in APPLICATIONS.items():
     file = records / f"{record}.json"
@@ -69,7 +71,7 @@ def write_applications(folder: Path, records: Path) -> None:
 
 
 def _drawn(table, records) -> Iterator[tuple[str, object]]:
-  """Pairs of a name and a figure."""
+  """Yields pairs of the name of a figure and the figure."""
   for data in DATA:
     title = data_name(data)
     timed = [*_by_minutes(data, table, records)]
@@ -79,7 +81,7 @@ def _drawn(table, records) -> Iterator[tuple[str, object]]:
           "minutes",
           levels=_real(records.get(f"width32_dm_{data}_10")),
           named=True,
-          title=f"{title}, 10 samples per class: accuracy against minutes")
+          title=f"{title}, 10 samples per class: accuracy against time")
     stored = [*_by_bytes(data, records)]
     if len(stored) > 1:
       yield f"bytes_{data}", figures.accuracy_against(
@@ -94,7 +96,7 @@ def _drawn(table, records) -> Iterator[tuple[str, object]]:
 
 
 def _swept(row: Row, report):
-  """The figure of a sweep."""
+  """Draws the figure of a sweep."""
   given = launched.meaning(row.arguments)
   return sweep_figure.draw(
       report["points"],
@@ -105,7 +107,7 @@ def _swept(row: Row, report):
 
 
 def _transferred(name: str, row: Row, report):
-  """What a set does for other networks."""
+  """Draws the accuracies of a set with several networks."""
   title = _title(name.split("_")[1])
   return figures.transfer_matrix(
       {title: report["networks"]},
@@ -114,12 +116,15 @@ def _transferred(name: str, row: Row, report):
 
 
 def _title(method: str) -> str:
-  """A method as papers spell it."""
+  """Returns the name of a method as papers spell it."""
   return methods.ENTRIES[method].make().title
 
 
 def _by_minutes(data: str, table, records) -> Iterator[dict]:
-  """Sets of ten a class, and the time each took, its experts' included."""
+  """Yields sets of ten samples per class with their time in minutes.
+
+  The time includes the training of experts or of the teacher.
+  """
   for row, record in records.items():
     found = re.fullmatch(
         rf"(?:width32|decoupled)_([a-z0-9]+)(_tiles)?_{data}_10(_3000)?", row)
@@ -134,22 +139,22 @@ def _by_minutes(data: str, table, records) -> Iterator[dict]:
             report.get("teacher", {}).get("seconds", 0.0))
     judged = records.get(f"{row}_8bit", record)["report"]["accuracy"]
     common = dict(label=name, minutes=seconds / 60)
-    yield dict(judged, **common, kind="the set's own or its teacher's labels")
+    yield dict(judged, **common, kind="labels of the set, or of its teacher")
     if "teacher" in report:
       yield dict(
           report["hard_label_accuracy"],
           **common,
-          kind="the same images, hard labels")
+          kind="hard labels for the same images")
 
 
 def _real(record: dict | None) -> dict[str, float]:
-  """Accuracies of real samples, by what they are."""
+  """Returns {description: accuracy} of random real samples."""
   if record is None:
     return {}
   measured = record["report"]["baselines"]
   names = dict(
-      random_real="as many random real images",
-      byte_matched_real="random real images of as many bytes, 8 bits a value")
+      random_real="the same number of random real images",
+      byte_matched_real="random real images of as many bytes, in 8 bits")
   return {
       title: measured[name]["mean"]
       for name, title in names.items()
@@ -158,7 +163,11 @@ def _real(record: dict | None) -> dict[str, float]:
 
 
 def _by_bytes(data: str, records) -> Iterator[dict]:
-  """Sets in the bits they are kept in, and real samples of as many bytes."""
+  """Yields sets with their bytes, and real samples of as many bytes.
+
+  The 8-bit real samples are at least as many as the label rows of the set, and
+  may then take more bytes than the set.
+  """
   for row, record in records.items():
     found = re.fullmatch(rf"(\w+)_{data}_\d+_\d+bit", row)
     if not found or found[1] not in _STORED:
@@ -168,5 +177,5 @@ def _by_bytes(data: str, records) -> Iterator[dict]:
     yield dict(report["accuracy"], label=_STORED[found[1]], bytes=size)
     for name, block in report["baselines"].items():
       if name.startswith("byte_matched"):
-        bits = ", 8 bits" * (name == "byte_matched_real")
+        bits = " or more, 8 bits" * (name == "byte_matched_real")
         yield dict(block, label=row_name(name) + bits, bytes=size)

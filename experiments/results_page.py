@@ -6,15 +6,21 @@ from pathlib import Path
 
 import cells
 import results_figures
+import results_short
 import text_results
 from rows import Row
 
 from distill_jax import figures
 from distill_jax.evaluation import baselines, metrics, points
 
-# Groups of records: sizes of one set, rows with experts, CIFAR-10.
+# Groups of records: sizes of one set, rows with experts, CIFAR-10, and rows of
+# the published width.
 SIZES, TRAJECTORIES = "sldd_mnist_sweep", "width32_trajectories"
-CIFAR = "width32_cifar10"
+CIFAR, WIDE = "width32_cifar10", "width128"
+_MATCHING = (
+    "row", "samples", "accuracy", "random real", "gain", "real, same bytes",
+    "published", "cosine", "norm", "epochs", "networks", "seed", "device",
+    "distilling", "date")
 _COLUMNS = dict(
     measured=(
         "row", "samples", "student", "labels", "accuracy", "published", "r_M",
@@ -22,10 +28,8 @@ _COLUMNS = dict(
     baselines=(
         "row", "accuracy",
         *(baselines.TITLES[name] for name in baselines.possible())),
-    matching=(
-        "row", "samples", "accuracy", "random real", "gain", "real, same bytes",
-        "published", "cosine", "norm", "epochs", "networks", "seed", "device",
-        "distilling", "date"),
+    matching=_MATCHING,
+    wide=_MATCHING,
     cifar=(
         "row", "samples", "bytes", "labels", "accuracy", "hard labels",
         "random real", "gain", "real, same bytes", "published", "recipe",
@@ -108,13 +112,17 @@ def render(table: dict[str, Row], records: dict[str, dict]) -> str:
               columns, [cells.of(r, table[r["row"]]) for r in of[section]])
       for section, columns in _COLUMNS.items()
   } | dict(
+      short=results_short.tables(table, records),
+      differences=results_short.differences(table, records),
       means=_means(of["performance"]),
       texts=text_results.section(of["text"], table),
       embeddings="\n\n".join(map(_embedding, of["embed"])),
       sweeps="\n\n".join(map(_swept, of["sweep"])),
       pairs=_pairs(table, records),
       transfer="\n\n".join(
-          _transfer(r) for r in matching if "networks" in r["report"]),
+          _transfer(r)
+          for r in (*matching, *of["wide"])
+          if "networks" in r["report"]),
       segments="\n".join(
           _segments(r) for r in matching if "segments" in r["report"]),
       sizes=_distillation_size([
@@ -144,6 +152,8 @@ def _section(row: Row) -> str:
     return "cifar"
   if row.group.startswith("width32"):
     return "matching"
+  if row.group == WIDE:
+    return "wide"
   own = ("decoupled", "performance", "storage", "text")
   return row.group if row.group in own else "measured"
 
@@ -189,12 +199,12 @@ def _transfer(record: dict) -> str:
   lines = "\n".join(
       f"| {name} | **{points.percent(block['accuracy'])}** | "
       f"{points.percent(block['random_real'])} | "
-      f"{points.gain(**block['random_real']['gain'])} | "
+      f"{points.gain(block['random_real']['gain'])} | "
       f"{record['report']['num_networks']} |"
       for name, block in record["report"]["networks"].items())
   return (
       f"`{record['row']}`:\n\n{head}\n{lines}\n\n"
-      f"![Gain over random real](figures/{record['row']}.png)")
+      f"![Accuracy on other networks](figures/{record['row']}.png)")
 
 
 def _pairs(table: dict[str, Row], records: dict[str, dict]) -> str:

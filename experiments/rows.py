@@ -29,6 +29,7 @@ class Row(NamedTuple):
     accelerator: whether the row is meant for an accelerator.
     sets: the rows whose sets it reads, by its name for them.
     over: the rows that it is compared with, on the same networks.
+    line: the line of the first tables that it is in; "" for none.
   """
 
   group: str
@@ -38,6 +39,7 @@ class Row(NamedTuple):
   accelerator: bool = False
   sets: Mapping[str, str] = MappingProxyType({})
   over: tuple[str, ...] = ()
+  line: str = ""
 
 
 def table() -> dict[str, Row]:

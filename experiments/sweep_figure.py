@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from distill_jax import figures
 from distill_jax.evaluation import points
 
-_AXES = {"samples": "samples", "bytes": "bytes", "bits": "bits of a value"}
+_AXES = {"samples": "samples", "bytes": "bytes", "bits": "bits per value"}
 
 
 def draw(
@@ -15,14 +15,15 @@ def draw(
     data: str,
     methods: Sequence[str],
     per_class_bytes: int = 0):
-  """Accuracy against samples, bytes or bits, as a `Figure`.
+  """Draws accuracy against samples, bytes or bits, as a `Figure`.
 
   Args:
-    found: of `points.point`.
-    against: of `points.BASELINES`.
+    found: points of a sweep, results of `points.point`.
+    against: a key of `points.BASELINES`.
     data: SPEC or name of the data set.
-    methods: in words; where there is one, lines are named without it.
-    per_class_bytes: of all sets, or 0 where they differ.
+    methods: names of the methods. If there is only one, the labels of lines
+      leave it out.
+    per_class_bytes: bytes per class of all sets, or 0 if they differ.
   """
   what = f"accuracy against {_AXES[against]}"
   if per_class_bytes:
@@ -39,12 +40,13 @@ def draw(
 
 
 def _name(label: str, alone: str, against: str) -> str:
-  """A line in words, without the method where all are of one."""
+  """Label of a line in words, without the method if it is the only one."""
   found = figures.row_name(label)
   if found != label:
-    # Real samples are as the data have them: of 8 bits where bits are compared.
+    # Real samples keep their 8 bits. They are at least as many as the label
+    # rows of the set, so they may take more bytes than it.
     unchanged = label == points.baselines.TITLES["byte_matched_real"]
-    return found + ", 8 bits" * (unchanged and against == "bits")
+    return found + " or more, 8 bits" * (unchanged and against == "bits")
   method, *rest = label.split(", ")
   parts = [figures.row_name(part) for part in rest]
   return ", ".join(parts if parts and method == alone else [method, *parts])

@@ -70,7 +70,7 @@ def test_labels_that_name_one_class_are_hard(labels, regime):
   made = from_samples(
       np.ones((2, 3), np.float32),
       np.array(labels, np.float32),
-      class_names="abc" if len(labels[0]) == 3 else "ab")
+      class_names=[*"abc"][:3 if len(labels[0]) == 3 else 2])
   assert made.label_regime == regime
 
 
@@ -373,7 +373,7 @@ def _words(words=b"a\nb", row=0.0):
   table = jnp.array([[row, 0], [0, 0], [1, 0], [0, 1]], jnp.float32)
   record = WordVectors(table, jnp.asarray(np.frombuffer(words, np.uint8)))
   return from_samples(
-      np.ones((2, 3, 2)), [0, 1], class_names="ab", preprocessing=record)
+      np.ones((2, 3, 2)), [0, 1], class_names=[*"ab"], preprocessing=record)
 
 
 def _nested(depth):
@@ -411,8 +411,9 @@ def _both(*changes):
 
 
 LIES = [
-    (_scaled("preprocessing/std", 0), "`preprocessing/std` must be positive"),
-    (_scaled("preprocessing/std", -1), "`preprocessing/std` must be positive"),
+    (_scaled("preprocessing/std", 0), "`preprocessing/std` must be at least"),
+    (_scaled("preprocessing/std", 1e-39), "/std` must be at least 1.2e-38"),
+    (_scaled("preprocessing/std", -1), "`preprocessing/std` must be at least"),
     (_scaled("preprocessing/std", np.float32(np.inf)), "std` must be finite"),
     (_scaled("preprocessing/mean", np.complex64(1)), "mean` must be real"),
     (
@@ -602,7 +603,7 @@ def test_an_older_file(tmp_path):
   _rewrite(path, _pop("document", "raw_dtype"))
   _assert_same(load(path), made)
   series = from_samples(
-      np.zeros((2, 3, 4), np.float32), [0, 1], class_names="ab")
+      np.zeros((2, 3, 4), np.float32), [0, 1], class_names=[*"ab"])
   assert (series.modality, series.raw_dtype) == ("series", "float32")
   series._replace(modality="text").save(path)
   assert load(path).inputs.shape == (2, 3, 4)
@@ -636,7 +637,7 @@ def test_to_numpy_clips_and_says_what_labels_are():
   made = from_samples(
       np.full((2, 2, 2, 1), 3.0),
       logits,
-      class_names="abc",
+      class_names=[*"abc"],
       label_space="logits")
   x, y = made.to_numpy()
   assert x.dtype == np.uint8 and (x == 255).all()
@@ -646,7 +647,8 @@ def test_to_numpy_clips_and_says_what_labels_are():
   np.testing.assert_allclose(made.to_numpy()[1], half + 1 / 3, rtol=1e-6)
   hard = made.to_numpy(hard_labels=True)[1]
   assert hard.dtype == np.int64 and hard.tolist() == [1, 0]
-  two = from_samples(made.inputs, np.float32([[0.4], [0.6]]), class_names="ab")
+  two = from_samples(
+      made.inputs, np.float32([[0.4], [0.6]]), class_names=[*"ab"])
   assert two.to_numpy(hard_labels=True)[1].tolist() == [0, 1]
 
 
@@ -657,7 +659,7 @@ def _part(classes, **settings):
   settings = dict(
       inputs=np.float32(classes)[:, None],
       labels=classes,
-      class_names="abc",
+      class_names=[*"abc"],
       recipe={"name": "converged"},
       method="dm",
       provenance={"data": "toy"}) | settings
@@ -688,9 +690,28 @@ def test_merge_of_step_sizes():
   assert union.provenance["step_sizes"] == "mean of 2 sets"
 
 
+@pytest.mark.parametrize("path", [None, 3, "a\0b", "x" * 9_999])
+def test_a_path_that_names_no_file_is_refused_in_a_line(path):
+  with pytest.raises(ArtifactError, match="`path` must name") as caught:
+    load(path)
+  assert len(str(caught.value)) < 300 and "\0" not in str(caught.value)
+
+
+def test_names_and_labels_of_any_usual_kind():
+  x = np.zeros((3, 4), np.float32)
+  expected = from_samples(x, [0, 1, 1], class_names=("cat", "caf\u00e9"))
+  for labels, names in (([0, 1, 1], np.array([b"cat", b"caf\xc3\xa9"])),
+                        (["cat", "cafe\u0301",
+                          "caf\u00e9"], ("cat", "caf\u00e9")),
+                        (np.array([0, 1, 1]) > 0, {1: "cafe\u0301", 0: "cat"})):
+    made = from_samples(x, labels, class_names=names)
+    assert made.class_names == expected.class_names
+    np.testing.assert_array_equal(made.labels, expected.labels)
+
+
 @pytest.mark.parametrize(
     "change, message",
-    [(dict(class_names="abd"), "agree in class_names; got .* in set 2, .*'d'"),
+    [(dict(class_names=[*"abd"]), "class 2 of 3 is 'c' and, in set 2.* 'd'"),
      (dict(label_space="probabilities"), "agree in label_space; got raw"),
      (dict(recipe={"name": "dm"}), "agree in recipe"),
      (dict(network={"name": "mlp"}), "agree in network"),
@@ -810,7 +831,7 @@ def test_png_has_a_row_per_class(tmp_path, monkeypatch):
 def test_a_picture_may_be_bounded():
   image = pytest.importorskip("PIL.Image")
   made = from_samples(
-      np.zeros((30, 100, 80, 3)), np.arange(30) % 3, class_names="abc")
+      np.zeros((30, 100, 80, 3)), np.arange(30) % 3, class_names=[*"abc"])
 
   def size(**bounds):
     return image.open(io.BytesIO(exchange.picture(made, **bounds))).size

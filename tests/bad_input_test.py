@@ -113,6 +113,12 @@ ARRAYS = [
         ["`x_train`", "[0, 1]", "0..255", "Divide", "uint8"]),
     ("one feature", (Y, Y), ["`x_train`", "[N, D]", "(8,)", "x[:, None]"]),
     (
+        "tiny features", (np.eye(8) * 1e-39, Y),
+        ["`preprocessing`", "at least 1.2e-38", "Multiply `x_train`"]),
+    (
+        "integers beyond float64", (2**62 + np.arange(16).reshape(8, 2), Y),
+        ["`x_train`", "float64", "4611686018427387904 in col", "Subtract"]),
+    (
         "no variation but an offset", (1.7e9 + 50 + np.eye(8) / 1e3, Y),
         ["`x_train`", "billionth", "1.7e+09", "Subtract"])
 ]
@@ -224,10 +230,10 @@ def _zip(header):
   return make
 
 
-def _npy(shape):
+def _npy(shape, kind="|u1"):
   file = io.BytesIO()
   np.lib.format.write_array_header_1_0(
-      file, dict(descr="|u1", fortran_order=False, shape=shape))
+      file, dict(descr=kind, fortran_order=False, shape=shape))
   return file.getvalue()
 
 
@@ -361,6 +367,9 @@ DATA = [
         "npz of an absurd shape", _zip(_npy(
             (10**15, 8))), ["x_train", "shape takes 8000000000000000",
                             "has 0"]),
+    (
+        "npz of values without bytes", _zip(_npy(
+            (10**15,), "<U0")), ["x_train", "<U0, take no bytes", "again"]),
     ("npz of a negative shape", _zip(_npy((-1, 8))), ["x_train", "takes -8"]),
     ("npz without headers", _zip(b"\x93NUMPY\7\0"), ["x_train", "again"]),
     (
@@ -530,30 +539,34 @@ def _nested(path):
   safetensors.numpy.save_file({"x": X}, path, {storage.KEY: text})
 
 
-ARTIFACTS = [("missing", _missing, ["there is no"]),
-             ("a pipe", os.mkfifo, ["regular file", "set.safetensors"]),
-             ("nested", _nested, ["nested more than 64", "set.safetensors"]),
-             (
-                 "classes without names", _claiming(class_names=[1, 2]),
-                 ["`class_names`", "different texts", "(1, 2)"]),
-             (
-                 "a name of 9,999 letters", _claiming(modality="x" * 9_999),
-                 ["`modality`", "one of image", "xxx"]),
-             (
-                 "a network of 1e9",
-                 _claiming(network=dict(name="mlp", widths=[10**9])),
-                 ["`widths` of `network`", "16,384", "1000000000"]),
-             (
-                 "a recipe of 1e12 steps",
-                 _claiming(recipe=dict(name="converged", num_steps=10**12)),
-                 ["`num_steps` of `recipe`", "1000000000000"]),
-             ("truncated", _truncated, ["cut short", "again"]),
-             ("tampered", _tampered, ["checksum", "set.safetensors"]),
-             (
-                 "future", _from_the_future,
-                 ["`schema_version`", "at most 3", "4", "Upgr"]),
-             ("no metadata", _bare, ["metadata", "from_samples"]),
-             ("another format", _picture, ["not a safetensors file", "again"])]
+ARTIFACTS = [
+    ("missing", _missing, ["there is no"]),
+    ("a pipe", os.mkfifo, ["regular file", "set.safetensors"]),
+    ("nested", _nested, ["nested more than 64", "set.safetensors"]),
+    (
+        "classes without names", _claiming(class_names=[1, 2]),
+        ["`class_names`", "different texts", "(1, 2)"]),
+    (
+        "a name that is no text", _claiming(class_names=["a", "\ud800"]),
+        ["`class_names`", "UTF-8"]),
+    (
+        "a name of 9,999 letters", _claiming(modality="x" * 9_999),
+        ["`modality`", "one of image", "xxx"]),
+    (
+        "a network of 1e9", _claiming(network=dict(name="mlp", widths=[10**9])),
+        ["`widths` of `network`", "16,384", "1000000000"]),
+    (
+        "a recipe of 1e12 steps",
+        _claiming(recipe=dict(name="converged", num_steps=10**12)),
+        ["`num_steps` of `recipe`", "1000000000000"]),
+    ("truncated", _truncated, ["cut short", "again"]),
+    ("tampered", _tampered, ["checksum", "set.safetensors"]),
+    (
+        "future", _from_the_future,
+        ["`schema_version`", "at most 3", "4", "Upgr"]),
+    ("no metadata", _bare, ["metadata", "from_samples"]),
+    ("another format", _picture, ["not a safetensors file", "again"])
+]
 
 
 @pytest.mark.parametrize(
@@ -569,7 +582,14 @@ def test_artifacts(tmp_path, make, parts):
 @pytest.mark.parametrize(
     "changes, parts", [
         (dict(labels=np.array([0, 1, 2, 0])), ["`labels`", "0..1", "0..2"]),
-        (dict(class_names=("a", "a")), ["`class_names`", "different"]),
+        (dict(class_names=("a", "a ")), ["`class_names`", "different"]),
+        (dict(class_names="ab"), ["`class_names`", "list of names", "'ab'"]),
+        (dict(class_names=("a\ud800", "b")), ["`class_names`", "UTF-8"]),
+        (dict(labels=np.ma.array(Y[:4], mask=Y[:4])), ["`labels`", "row 1"]),
+        (dict(labels=["even", "odd", "even", "two"]), ["`labels`", "'two'"]),
+        (
+            dict(inputs=[*X[:3], X[3, :5]]),
+            ["`inputs`", "(8, 8) in row 0", "(5, 8) in row 3"]),
         (dict(inputs=_with(np.nan)[:4]), ["`inputs`", "finite"]),
         (dict(order=np.array([[0, 4]])), ["`order`", "0..3", "0..4"])
     ])  # fmt: skip

@@ -430,8 +430,9 @@ def test_numbers_have_nouns(number, noun, plural, said):
 
 @pytest.mark.parametrize(
     "shape, labels, said",
-    [((8, 8, 1), "ab", "classes of the set, 0, 1, 2, 3 and 6 more; they lack "
-      "0, 1, 2, 3 and 6 more and have a, b besides"),
+    [((8, 8, 1), "ab",
+      "classes of the set; they lack 0, 1, 2 and 7 more and have "
+      "a, b besides"),
      ((8, 8, 1), range(12), "they lack none and have 10, 11 besides"),
      ((8, 8, 1), range(3), "none of 3, 4, 5, 6 and 3 more"),
      ((4,), range(10),

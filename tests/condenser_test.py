@@ -178,7 +178,9 @@ def _without_name(spec):
 
 def test_a_method_of_soft_labels_that_does_not_say_so_is_found(monkeypatch):
   made = dd.from_samples(
-      np.float32(_X[:3]), np.full((3, 3), 1 / 3, np.float32), class_names="abc")
+      np.float32(_X[:3]),
+      np.full((3, 3), 1 / 3, np.float32),
+      class_names=[*"abc"])
   monkeypatch.setattr(condenser, "condense", lambda *_, **__: made)
   sampler = dd.Condenser()
   with pytest.raises(ConfigError, match="learns soft ones"):

@@ -38,8 +38,8 @@ def test_spec():
       features=("x", "y"), test=0.25)
   assert columns("a?text=C++ %26 D")[1].text == "C++ & D"
   for query, message in (("txt=a", "got 'txt=a'"), ("text", "got 'text'"),
-                         ("text=", "after its"), ("text=a&features=b",
-                                                  "not both"),
+                         ("text=", "after its"), ("text=a&text=b", "each once"),
+                         ("text=a&features=b", "not both"),
                          ("delimiter=both", "one character.*'both'"),
                          ("test=1", r"test in \[0, 1\)"),
                          ("test=x", r"test in \[0, 1\)"), ("text=label",
@@ -116,6 +116,50 @@ def test_columns_without_a_name_are_left_out(tmp_path):
       f"{'ab'[i % 2]},call {i % 3},,\n" for i in range(9))
   file = _folder(tmp_path, spam__csv=spam) / "spam.csv"
   assert _read(file, "?text=v2&label=v1").num_classes == 2
+
+
+@pytest.mark.parametrize(("first", "name"), [(0, "index"), (1, "Id")])
+def test_columns_that_number_the_rows_are_left_out(tmp_path, first, name):
+  lines = TABLE.splitlines()
+  rows = [f"{i},{i},{line}" for i, line in enumerate(lines[1:], first)]
+  file = tmp_path / "t.csv"
+  file.write_text("\n".join([f"{name},Unnamed: 0.1,{lines[0]}", *rows]))
+  source = data.read(f"csv:{file}?test=0")
+  assert source.facts["columns"] == ["a", "b"]
+  assert f"number the rows are left out of t.csv: {name}" in source.facts[
+      "left_out"]
+  named = data.read(f"csv:{file}?test=0&features={name},a")
+  assert named.train.inputs[:, 0].tolist() == [*range(first, first + len(rows))]
+  rows[0] = "9" + rows[0]  # it counts nothing
+  file.write_text("\n".join([f"{name},Unnamed: 0.1,{lines[0]}", *rows]))
+  assert data.read(f"csv:{file}?test=0").facts["columns"] == [name, "a", "b"]
+
+
+def test_names_of_columns_in_another_case(tmp_path):
+  file = tmp_path / "t.csv"
+  file.write_text(TABLE.replace("label", "LABEL").replace("a,", "cafe\u0301,"))
+  source = data.read(f"csv:{file}?test=0&features=caf\u00e9,B")
+  (tmp_path / "u.csv").write_text(TABLE)
+  expected = data.read(f"csv:{tmp_path}/u.csv?test=0")
+  np.testing.assert_array_equal(source.train.inputs, expected.train.inputs)
+  file.write_text("Label,LABEL,b\n" + "x,y,1\n" * 9)
+  with pytest.raises(DataError, match="no 'label', only Label, LABEL"):
+    data.read(f"csv:{file}")
+
+
+@pytest.mark.parametrize("code", ["utf-32", "utf-16", "utf-8-sig"])
+def test_encodings_with_a_mark(tmp_path, code):
+  file = tmp_path / "t.csv"
+  file.write_bytes(TABLE.encode(code))
+  assert data.read(f"csv:{file}?test=0").facts["columns"] == ["a", "b"]
+
+
+def test_encodings_without_a_mark(tmp_path):
+  file = tmp_path / "t.csv"
+  for code in ("utf-16-le", "utf-32-be"):
+    file.write_bytes(TABLE.encode(code))
+    with pytest.raises(DataError, match="UTF-8; .*t.csv has NUL.*Convert"):
+      data.read(f"csv:{file}")
 
 
 def test_labels_mean_numbers(tmp_path):
@@ -265,3 +309,11 @@ def test_numbers_to_predict_are_no_classes(tmp_path, number):
   rows = "".join(f"{i},{i % 30 + 1}\n" for i in range(90))
   folder = _folder(tmp_path, t__csv="a,price\n" + rows)
   assert data.read(f"csv:{folder / 't.csv'}?label=price").num_classes == 30
+
+
+def test_endless_blank_lines_of_a_packed_file_are_refused(tmp_path):
+  path = tmp_path / "table.csv.gz"
+  path.write_bytes(
+      gzip.compress(b"text,label\na,0\n" + b"\n" * (2 * 10**6 + 3)))
+  with pytest.raises(DataError, match="at most 1,000,000 blank lines"):
+    data.read(f"csv:{path}?text=text")

@@ -13,18 +13,18 @@ import json
 import pickle
 import re
 import runpy
-import shlex
-import sys
-import textwrap
 from importlib.util import find_spec
 from pathlib import Path
 
+import brought
+import documented
 import extending_test
 import jax
 import launching
 import numpy as np
 import pytest
 import readme_test
+from documented import DOCS, FENCE, ROOT, blocks, text_of, without_blocks
 
 import distill_jax as dd
 from distill_jax import models
@@ -38,14 +38,6 @@ from distill_jax.applications import (
 from distill_jax.evaluation import recipes
 from distill_jax.methods import settings
 
-ROOT = Path(__file__).resolve().parents[1]
-DOCS = ROOT / "docs"
-sys.path.insert(0, str(DOCS / "_ext"))
-
-# Found through the path above, so not at the top (E402).
-import brought  # noqa: E402
-from languages import language  # noqa: E402
-
 BROUGHT = ("README.md", "CHANGELOG.md", "SECURITY.md", "benchmarks/README.md")
 WRITTEN = [
     path for path in sorted(DOCS.glob("*.md")) if path.name != "benchmarks.md"
@@ -58,25 +50,18 @@ ELSEWHERE = {
     "file": "extending_test",
     "run": "extending_test"
 }
-_FENCE = re.compile(
-    r"(?:<!-- ([\w.]+)[^>]*-->\n)?^```(\S*)\n(.*?)^```", re.M | re.S)
-
-
-def text_of(path):
-  return path.read_text(encoding="utf-8")
 
 
 def without_code(text):
   """Markdown without fenced blocks, indented ones and code in a line."""
-  text = _FENCE.sub("", text)
-  text = re.sub(r"(?<=\n\n)(?: {4}.*\n|\n)+", "", text)
-  return re.sub(r"`[^`]*`", lambda found: "x" * len(found[0]), text)
+  return re.sub(
+      r"`[^`]*`", lambda found: "x" * len(found[0]), without_blocks(text))
 
 
 def anchors(path):
   """Names of a page's headings, as GitHub and the site make them."""
   found, seen = [], {}
-  for title in re.findall(r"^#+ +(.*)$", _FENCE.sub("", text_of(path)), re.M):
+  for title in re.findall(r"^#+ +(.*)$", FENCE.sub("", text_of(path)), re.M):
     title = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", title)
     name = re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-")
     seen[name] = seen.get(name, -1) + 1
@@ -118,19 +103,6 @@ def test_address_is_that_of_setup_cfg():
     assert f'REPOSITORY = "{url}"' in text, path.name
 
 
-def blocks(page):
-  """Marker, language and code of every block, in order."""
-  text = text_of(page)
-  fenced = [(m.start(), m[1] or "", m[2], m[3]) for m in _FENCE.finditer(text)]
-  hidden = _FENCE.sub(lambda m: "\n" * len(m[0]), text)
-  plain = [(m.start(), "", "", m[0])
-           for m in re.finditer(r"(?<=\n\n)(?: {4}.*\n|\n(?= {4}))+", hidden)]
-  for _, marker, name, code in sorted(fenced + plain):
-    if not name:
-      code = textwrap.dedent(code)
-    yield marker, name or language(code), code
-
-
 def own_blocks(page):
   """The Python that no other test runs."""
   return [
@@ -161,49 +133,13 @@ def torch_pages():
   return set(re.findall(r'"(docs/\w+\.md)"', text))
 
 
-def commands(page):
-  """Lines of shell blocks that run something of this repository."""
-  for _, name, code in blocks(page):
-    if name == "sh":
-      for line in re.sub(r"\\\n\s*", " ", code).splitlines():
-        line = re.sub(r"^(\w+=\S+ |srun )+", "", line.strip())
-        if re.match(r"(python (experiments|benchmarks|-m distill_jax)|make )",
-                    line):
-          yield shlex.split(
-              line.replace("[", "").replace("]", ""), comments=True)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
-def test_commands_name_files_and_flags_that_exist(page):
-  targets = re.findall(r"^(\w[\w-]*):", text_of(ROOT / "Makefile"), re.M)
-  for command in commands(page):
-    program, *rest = command
-    if program == "make":
-      assert rest[0] in targets, rest[0]
-      continue
-    if rest[0] == "-m":
-      file = ROOT / (rest[1].replace(".", "/") + ".py")
-    else:
-      file = ROOT / rest[0]
-    assert file.exists() or "X" in file.name, file
-    code = "\n".join(map(text_of, file.parent.glob("*.py")))
-    for word in rest[1:]:
-      if word.startswith("--config="):
-        config = word.removeprefix("--config=").partition(":")[0]
-        capitals = re.search(r"METHOD|NAME|mine", config)
-        assert capitals or (ROOT / config).exists(), config
-      elif word.startswith("--") and not word.startswith("--config."):
-        flag = word[2:].partition("=")[0]
-        assert re.search(rf'["\'](--)?{flag}["\']', code) or flag in code, flag
-
-
 @pytest.mark.docs
 def test_configurations_take_the_options_and_fields_of_commands():
   seen = 0
   for page in PAGES:
-    for command in commands(page):
+    for command in documented.commands(page):
       rest = [word for word in command[2:] if word != "--print_config"]
-      if command[1] != "experiments/distill.py" or re.search(
+      if command[1:2] != ["experiments/distill.py"] or re.search(
           r"METHOD|FIELD|\.\.\.", " ".join(command)):
         continue
       if not any(word.startswith("--config") for word in rest):

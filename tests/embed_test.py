@@ -2,12 +2,12 @@
 
 import json
 
-import launch
 import launching
 import numpy as np
 import pytest
 
 from distill_jax import artifact, data
+from distill_jax.commands.process import MISTAKE
 from distill_jax.errors import ConfigError, DataError
 from distill_jax.runs.embedding import embed
 
@@ -113,4 +113,4 @@ def test_picture_and_numbers_are_written(launched):
                    (3, "`out` must end in .png")])
 def test_mistakes(launched, i, message):
   result = launched[1][i]
-  assert result.code == launch.MISTAKE and message in result.err
+  assert result.code == MISTAKE and message in result.err

@@ -26,7 +26,7 @@ NAMES = ["x", "y", "y", "x", "x", "y"]
 
 
 def _source(**options):
-  return from_arrays(X, Y, X[:7], Y[:7], class_names="abc", **options)
+  return from_arrays(X, Y, X[:7], Y[:7], class_names=[*"abc"], **options)
 
 
 def _summary(x):

@@ -20,6 +20,7 @@ from distill_jax.evaluation import baselines
 from distill_jax.figures.captions import classes_of_rows
 from distill_jax.figures.looks import looks
 from distill_jax.pages import figures_of
+from distill_jax.parameterization import FACTORIES
 
 DIGITS = tuple("0123456789")
 LONG = ("aeroplane in the clouds", 24 * "W", "cat", "$x$ + $y$")
@@ -120,14 +121,14 @@ class SampleGridTest(parameterized.TestCase):
     middle = extents[:, 2:].mean(1)
     np.testing.assert_allclose([t.get_position()[1] for t in names],
                                [middle[0], middle[3]])
-    assert "none of b" in _note(figure)
+    assert "without samples: b." in _note(figure)
 
   def test_a_class_of_the_largest_label_value_is_said(self):
     soft = np.eye(2) + 0.1
     shown = _note(figures.sample_grid(_noise(2, 2, 2, 1), soft, list("ab")))
-    assert "by the largest label value" in shown
+    assert "the class of its largest label value" in shown
     hard = _note(figures.sample_grid(_noise(2, 2, 2, 1), np.eye(2), list("ab")))
-    assert "by the largest" not in hard and "Labels are hard" in hard
+    assert "largest label" not in hard and "Labels are hard" in hard
 
   def test_two_classes_with_one_output(self):
     figure = figures.sample_grid(
@@ -286,8 +287,8 @@ class ChartsTest(parameterized.TestCase):
     assert axes.get_xscale() == "log"
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == [
-        "SLDD, random", "DD", "all real data: 90.0 %",
-        "90 % of all real data: 81.0 %"
+        "SLDD, random", "DD", "trained on all real data: 90.0 %",
+        "90 % of the full-data accuracy: 81.0 %"
     ]
 
   def test_accuracy_against_bytes(self):
@@ -312,11 +313,14 @@ class ChartsTest(parameterized.TestCase):
     labels = [m.make().title for m in methods.ENTRIES.values()]
     labels += [f"random real, as many bytes as {name}" for name in labels[:3]]
     labels += ["random real", "DM, four in one", "DM, pixels", "my own"]
+    labels += [figures.row_name(name) for name in FACTORIES]
     found = looks(labels)
     assert list(found) == labels
     pairs = [(look["color"], look["marker"]) for look in found.values()]
     assert len({*pairs}) == len(pairs)
     assert looks(["my own", "DM"])["DM"] == found["DM"]
+    # "pixels" alone looks as "DM" does.
+    assert looks(["pixels", "DM"])["DM"] == found["DM"]
     assert looks(["random real"])["random real"] == found["random real"]
     pixels, tiles = looks(["DM, pixels", "DM, four in one"]).values()
     assert pixels["color"] == tiles["color"] and pixels != tiles
@@ -347,6 +351,38 @@ class ChartsTest(parameterized.TestCase):
         assert not inside, (texts[i], row)
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["teacher's labels", "hard labels", "real: 45.0 %"]
+
+  def test_a_line_leads_to_a_name_that_could_be_of_another_point(self):
+    points = {
+        "TGDD": (4.6, 0.9606),
+        "DM, 3,000 steps": (5.12, 0.9604),
+        "DM": (5.85, 0.959),
+        "CAFE": (6.6, 0.9505),
+        "NCFM": (8.55, 0.959),
+        "DSA": (30, 0.962)
+    }
+    rows = [
+        dict(minutes=minutes, mean=mean, std=0.002, label=name)
+        for name, (minutes, mean) in points.items()
+    ]
+    figure = figures.accuracy_against(
+        rows, "minutes", levels={"real": 0.93}, named=True)
+    _check_whole(figure)
+    linked = [t.xy for t in figure.axes[0].texts if not t.get_text()]
+    assert linked == [(5.12, 96.04)]
+
+  def test_legends_have_as_many_columns_as_fit(self):
+    for length, num in ((3, 4), (20, 2), (55, 1)):
+      labels = [f"{i}" * length for i in range(6)]
+      rows = [dict(num_samples=5, mean=0.5, label=label) for label in labels]
+      figure = figures.accuracy_against(rows)
+      _check_whole(figure)
+      assert figure.legends[0]._ncols == num, length
+
+  def test_levels_keep_their_numbers_after_long_names(self):
+    rows = [dict(num_samples=5, mean=0.5, label="DM")]
+    figure = figures.accuracy_against(rows, levels={"real " * 30: 0.45})
+    assert figure.legends[0].get_texts()[1].get_text().endswith("…: 45.0 %")
 
   def test_ticks_of_bytes_are_round_and_apart(self):
     rows = [dict(bytes=b, mean=0.5, label="DM") for b in (88_000, 318_000)]
@@ -571,7 +607,7 @@ class SeriesLinesTest(parameterized.TestCase):
     before, after = (line.get_ydata() for line in panels[0, 1].lines[:2])
     np.testing.assert_allclose(after, series[1, :, 1], rtol=1e-6)
     np.testing.assert_allclose(before, series[1, :, 1] + 1, rtol=1e-6)
-    assert "none of $b$" in _note(figure)
+    assert "without samples: $b$." in _note(figure)
     assert "original units" in _note(figure)
 
   def test_many_are_cut(self):

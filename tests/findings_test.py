@@ -164,7 +164,7 @@ def test_two_step_sizes_are_taken_in_order():
     dd.from_samples(
         np.eye(3, dtype=np.float32),
         np.arange(3),
-        class_names="abc",
+        class_names=[*"abc"],
         step_sizes=(0.1, 0.1),
         recipe=dict(name="dsa"))
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -190,12 +191,35 @@ def test_damaged_files_are_named(tmp_path):
   pack.pack("digits", tmp_path / "own")
   file = tmp_path / "own" / "x_train.npy"
   file.write_bytes(file.read_bytes()[:-1])
-  with pytest.raises(DataError, match="whole .npy files; .*x_train.npy"):
+  with pytest.raises(DataError, match="readable files; .*x_train.npy"):
     dd.read(f"npy:{tmp_path / 'own'}")
-  (tmp_path / "own" / packed.NAMES).write_text(json.dumps([]))
+  os.remove(file)
+  os.mkfifo(file)
+  with pytest.raises(DataError, match="x_train.npy .*a pipe"):
+    dd.read(f"npy:{tmp_path / 'own'}")
   file.unlink()
   with pytest.raises(DataError, match="x_train.npy"):
     dd.read(f"npy:{tmp_path / 'own'}")
+
+
+@pytest.mark.parametrize("names", [[], {}, ["a", ["b"]], [None, "a"]])
+def test_damaged_names_are_refused(tmp_path, names):
+  pack.pack("digits", tmp_path / "own")
+  (tmp_path / "own" / packed.NAMES).write_text(json.dumps(names))
+  with pytest.raises(DataError, match="list in names.json"):
+    dd.read(f"npy:{tmp_path / 'own'}")
+
+
+def test_parts_of_arrays_in_files_have_their_usual_names(tmp_path):
+  x = np.arange(96, dtype=np.uint8).reshape(6, 4, 4, 1)
+  for part in ("train", "Val", "TEST"):
+    np.save(tmp_path / f"x_{part}.npy", x)
+    np.save(tmp_path / f"y_{part}.npy", np.arange(6) % 2)
+  source = dd.read(f"npy:{tmp_path}")
+  assert source.validation.num_samples == source.test.num_samples == 6
+  np.save(tmp_path / "x_dev.npy", x)
+  with pytest.raises(DataError, match="one validation part"):
+    dd.read(f"npy:{tmp_path}")
 
 
 def _encoded(image) -> bytes:

@@ -13,6 +13,7 @@ import launch
 import launching
 import pytest
 
+from distill_jax.commands.process import FAULT, MISTAKE
 from distill_jax.runs import driver
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -126,7 +127,7 @@ def test_a_fault_is_one_line_and_exits_with_1(capsys, error, said, parsed):
     del rest
     raise error
 
-  assert launch.run(main, ["launcher.py"]) == launch.FAULT == 1
+  assert launch.run(main, ["launcher.py"]) == FAULT == 1
   line = capsys.readouterr().err
   assert said in line and line.count("\n") == 1 and len(line) <= 300
   with pytest.raises(type(error)):
@@ -139,7 +140,7 @@ def test_a_full_disk_names_the_file(capsys, parsed):
     del rest
     raise OSError(errno.ENOSPC, "No space left on device", "/runs/report.json")
 
-  assert launch.run(main, ["launcher.py"]) == launch.MISTAKE
+  assert launch.run(main, ["launcher.py"]) == MISTAKE
   assert "/runs/report.json must be" in capsys.readouterr().err
 
 

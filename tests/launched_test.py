@@ -10,6 +10,7 @@ import launched
 import pytest
 from absl import flags
 
+from distill_jax.commands.process import FAULT, MISTAKE
 from distill_jax.errors import ConfigError, WorkdirError
 from distill_jax.methods import NonFinite
 from distill_jax.runs import Interrupted
@@ -98,9 +99,9 @@ def test_a_launch_says_where_it_reads_and_writes(program, sets, places):
     "code, error, message",
     [(0, Interrupted, "row did not finish; the same command goes on"),
      (-15, Interrupted, "row did not finish; the same command goes on"),
-     (launch.FAULT, RuntimeError, "row failed, as is said above$"),
+     (FAULT, RuntimeError, "row failed, as is said above$"),
      (3, NonFinite, "row failed, as is said above"),
-     (launch.MISTAKE, ConfigError, "row was refused, as is said above")])
+     (MISTAKE, ConfigError, "row was refused, as is said above")])
 def test_a_launch_that_does_not_finish(
     monkeypatch, tmp_path, code, error, message):
   monkeypatch.setattr(launched, "_run", lambda command: code)

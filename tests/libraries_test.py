@@ -21,7 +21,7 @@ _SHARES = np.float32([[0.2, 0.7, 0.1], [0.5, 0.5, 0], [0, 0.25, 0.75]])
 
 def _set(shape=(2,), labels=(0, 1, 2), names="abc", **settings):
   inputs = _RNG.normal(size=(len(labels), *shape)).astype(np.float32)
-  return from_samples(inputs, labels, class_names=names, **settings)
+  return from_samples(inputs, labels, class_names=[*names], **settings)
 
 
 def _texts():
@@ -93,7 +93,7 @@ def test_prepare_takes_real_data_to_the_space_of_the_samples(backend):
     raw = np.asarray(made.preprocessing.invert(made.inputs))
   else:
     raw = _RNG.integers(0, 256, (3, 4, 4, 1)).astype(np.uint8)
-    made = from_samples(raw, [0, 1, 2], raw=True, class_names="abc")
+    made = from_samples(raw, [0, 1, 2], raw=True, class_names=[*"abc"])
   np.testing.assert_allclose(made.to_keras().prepare(raw), made.inputs, 1e-6)
 
 
@@ -132,7 +132,7 @@ def test_datasets_hold_images_that_can_be_seen(channels):
   pytest.importorskip("datasets")
   pytest.importorskip("PIL")
   raw = _RNG.integers(0, 256, (3, 5, 4, channels)).astype(np.uint8)
-  made = from_samples(raw, [0, 1, 2], raw=True, class_names="abc")
+  made = from_samples(raw, [0, 1, 2], raw=True, class_names=[*"abc"])
   rows = made.to_datasets().with_format("numpy")
   np.testing.assert_array_equal(rows["inputs"][:], made.inputs)
   if channels == 2:

@@ -36,7 +36,7 @@ def test_by_hand():
 def test_hard_labels_and_one_neighbour_are_nearest_neighbours():
   generator = np.random.default_rng(0)
   points = generator.normal(size=(9, 4)).astype(np.float32)
-  made = artifact.from_samples(points, np.arange(9) % 3, class_names="abc")
+  made = artifact.from_samples(points, np.arange(9) % 3, class_names=[*"abc"])
   x = jnp.asarray(generator.normal(size=(50, 4)), jnp.float32)
   one, other = (
       learner(1).fit(None, made.training_set)(x)

@@ -1,24 +1,19 @@
-"""For contributors: commands exist, forms are valid, versions agree."""
+"""For contributors: workflows call `make`, forms are valid, versions agree."""
 
 import configparser
 import re
-from pathlib import Path
 
 import pytest
 import yaml
+from documented import ROOT, targets
 
 from distill_jax import _version
 
-ROOT = Path(__file__).parents[1]
 GITHUB = ROOT / ".github"
 WORKFLOWS = sorted(GITHUB.glob("workflows/*.yml"))
 FORMS = [
     file for file in sorted(GITHUB.glob("ISSUE_TEMPLATE/*.yml"))
     if file.stem != "config"
-]
-PAGES = [
-    *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "RELEASING")),
-    GITHUB / "PULL_REQUEST_TEMPLATE.md"
 ]
 MAKE = re.compile(r"\bmake ((?:[a-z-]+ ?)+)")
 # Of an issue form, and whether it asks for something.
@@ -29,18 +24,6 @@ KINDS = {
     "dropdown": True,
     "checkboxes": True
 }
-
-
-def targets(makefile: str) -> set[str]:
-  """What `make` can be asked for by name."""
-  return {*re.findall(r"^([a-z][a-z-]*):", makefile, re.M)}
-
-
-def asked_in_page(text: str) -> set[str]:
-  """Targets that commands of a page name, in code and in indented blocks."""
-  commands = re.findall(r"`([^`]+)`|^    (make .*)$", text, re.M)
-  found = [MAKE.match("".join(command)) for command in commands]
-  return {target for match in found if match for target in match[1].split()}
 
 
 def steps(workflow: dict):
@@ -72,17 +55,7 @@ def test_workflows_call_make(file):
       assert file.stem == "release" and "_version.py" in command
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
-def test_pages_name_targets(page):
-  asked = asked_in_page(page.read_text())
-  assert asked and asked <= targets((ROOT / "Makefile").read_text())
-
-
-def test_notices_a_missing_target():
-  known = targets("all: x\n\tmake it\n\n$(A)/.b: c\ntest-all: d\nX := y\n")
-  assert known == {"all", "test-all"}
-  page = "`make all test-all` and\n\n    make it    # now\n\nthey make do"
-  assert asked_in_page(page) == {"all", "test-all", "it"}
+def test_steps_of_a_matrix_stand_apart():
   job = {
       "strategy": {
           "matrix": {

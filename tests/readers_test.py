@@ -161,6 +161,12 @@ def test_a_folder_of_pictures_is_told_its_spec(tmp_path):
   _fails(f"{folder}", f"Did you mean 'folder:{folder}'?")
 
 
+def test_labels_of_a_test_part_without_samples_are_refused(tmp_path):
+  path = tmp_path / "set.npz"
+  np.savez(path, x_train=X, y_train=Y, y_test=Y)
+  _fails(f"npz:{path}", "`x_test` and `y_test` must be given together")
+
+
 def test_names_say_what_the_labels_mean(tmp_path):
   path = tmp_path / "set.npz"
   np.savez(path, x_train=X, y_train=Y, class_names=[b"owl", b"cat", b"dog"])
@@ -209,7 +215,12 @@ def test_relative_paths(tmp_path, monkeypatch):
 def test_specifications_refused(tmp_path):
   for spec in ("zip:a", "mnist", "idx", "npz:", "digits:3", ""):
     _fails(spec, "folder:DIR, csv:PLACE, tfds:NAME", repr(spec))
-  for query in ("?", "?size=0x4", "?size=4x", "?size=4,test=0"):
+  for spec in (Path("a.npz"), None, 3):
+    with pytest.raises(DataError, match="`spec` must be one text of digits"):
+      read(spec)
+  _fails("npz:" + 300 * "x/", "there is no x/x/")
+  for query in ("?", "?size=0x4", "?size=4x", "?size=4,test=0", "?size",
+                "?size=4&size=5", "?size=4&resize=4"):
     _fails(f"folder:{tmp_path}{query}", "?size=HxW", query)
   _fails(f"npz:{tmp_path}?size=4", "must end in ?test=0.2 where")
   for share in ("1", "-0.1", "a", ""):
@@ -379,7 +390,7 @@ def test_parts_of_a_folder_in_other_words(tmp_path, names):
   assert source.class_names == ("a", "b", "c")
   assert source.test.num_samples == 6
   assert source.facts["left_out"] == (
-      "left out of the folder: 1 beside the parts")
+      "left out of the folder: 1 beside the parts (extra)")
 
 
 def test_parts_without_classes_are_no_classes(tmp_path):
@@ -434,6 +445,8 @@ def test_large_images_are_refused_before_decoding(tmp_path):
   _fails(f"{spec}?size=8", file, "smaller images", "400000000 pixels")
   file.write_bytes(_header(12_000, 12_000))
   _fails(f"{spec}?size=8", file, "576,000,000", "536,870,912 bytes at most")
+  file.write_bytes(_header(6_000, 6_000, kind=6))  # with an alpha channel
+  _fails(f"{spec}?size=8", file, "576,000,000", "536,870,912 bytes at most")
   file.write_bytes(_header(9_000, 9_000))
   _fails(spec, tmp_path, "1,458,000,000", "536,870,912 bytes at most")
   file.write_bytes(_header(5_000, 5_000))
@@ -442,9 +455,9 @@ def test_large_images_are_refused_before_decoding(tmp_path):
   _fails(f"{spec}?size=99999", tmp_path, "bytes at most")
 
 
-def _header(width, height):
-  """A PNG of RGB without its pixels."""
-  chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+def _header(width, height, kind=2):
+  """A PNG, by default of RGB, without its pixels."""
+  chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)
   return (
       b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk +
       struct.pack(">I", zlib.crc32(chunk)) + struct.pack(">I", 0) + b"IDAT" +

@@ -3,20 +3,20 @@
 import configparser
 import doctest
 import re
-import shlex
 import subprocess
-from pathlib import Path
 
+import documented
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from documented import DOCS, ROOT
 from launching import CONFIGS, distil
 from launching import FEW as FEW_OF_CONFIG
 
 from distill_jax.commands.main import program
 
-README = Path(__file__).parent.parent / "README.md"
-DOCS = README.parent / "docs"
+README = ROOT / "README.md"
+COMMANDS = documented.commands(README)
 PAGES = [README] + [
     DOCS / f"{name}.md" for name in (
         "start", "applications", "own_data", "own_networks", "condense",
@@ -76,22 +76,12 @@ FEW = {
 }
 
 
-def commands():
-  """Words of every command of README; what is behind # says what it does."""
-  blocks = re.findall(r"(?<=\n\n)(?: {4}.*\n)+", README.read_text())
-  return [
-      shlex.split(line, comments=True)
-      for block in blocks
-      for line in block.splitlines()
-  ]
-
-
 def test_readme_is_short():
   assert len(README.read_text().splitlines()) <= 150
 
 
 def test_every_command_of_readme_is_one_that_tests_know():
-  assert {tuple(words[:2]) for words in commands()
+  assert {tuple(words[:2]) for words in COMMANDS
          } == {("pip", "install"), ("make", "quickstart"), ("make", "test"),
                ("distill-jax", "data"), ("distill-jax", "distill"),
                ("distill-jax", "report"), ("python", "experiments/distill.py")}
@@ -100,7 +90,7 @@ def test_every_command_of_readme_is_one_that_tests_know():
 def test_installations_of_readme():
   known = configparser.ConfigParser()
   known.read(README.parent / "setup.cfg")
-  found = [words[2] for words in commands() if words[0] == "pip"]
+  found = [words[2] for words in COMMANDS if words[0] == "pip"]
   assert found
   for what in found:
     folder, extras = re.fullmatch(r"(\.)(?:\[([\w,]+)\])?", what).groups()
@@ -109,7 +99,7 @@ def test_installations_of_readme():
 
 
 def test_make_targets_of_readme_end_with_programs_that_exist():
-  for _, target in [words for words in commands() if words[0] == "make"]:
+  for _, target in [words for words in COMMANDS if words[0] == "make"]:
     plan = subprocess.run(["make", "-n", "--no-print-directory", target],
                           cwd=README.parent,
                           capture_output=True,
@@ -121,7 +111,7 @@ def test_make_targets_of_readme_end_with_programs_that_exist():
 
 def test_programs_of_readme_run(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  for words in commands():
+  for words in COMMANDS:
     if words[0] == "distill-jax":
       done = CliRunner().invoke(program, [*words[1:], *FEW[words[1]]])
       assert done.exit_code == 0, done.output

@@ -2,9 +2,10 @@
 
 import json
 
-import launch
 import launching
 import pytest
+
+from distill_jax.commands.process import MISTAKE
 
 # Reports are written at once, without a run.
 FAKE = """
@@ -102,7 +103,7 @@ def test_places_are_passed_on(reproduced):
 
 def test_a_row_takes_sets_of_rows_that_are_finished(reproduced):
   home, (_, _, missing, sets, there, *_) = reproduced
-  assert missing.code == launch.MISTAKE
+  assert missing.code == MISTAKE
   assert missing.err == (
       "error: row tsne_fashion_mnist_20 takes the set of "
       "width32_idc_fashion_mnist_20, which is not finished; run that one "

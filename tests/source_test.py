@@ -95,6 +95,24 @@ class SourceTest(parameterized.TestCase):
     counts = from_arrays(X[..., 0], Y, kind="series", test_fraction=0)
     assert counts.raw_dtype == "float32" and _whole(X, Y).raw_dtype == "uint8"
 
+  def test_truth_values_are_black_and_white(self):
+    made = _whole(X > 99, Y)
+    assert made.raw_dtype == "uint8"
+    np.testing.assert_array_equal(made.train.inputs, 255 * (X > 99))
+    made = _whole(X[:, :, 0, 0] > 99, Y)
+    np.testing.assert_array_equal(made.train.inputs, X[:, :, 0, 0] > 99)
+
+  def test_pictures_of_pillow(self):
+    image = pytest.importorskip("PIL.Image")
+    grey = [image.fromarray(x[..., 0]) for x in X]
+    colour = [one.convert("RGB") for one in grey]
+    expected = _whole(np.repeat(X, 3, axis=-1), Y).train.inputs
+    for pictures in (colour, [one.quantize(256) for one in colour],
+                     np.array([*colour, None], object)[:-1]):
+      np.testing.assert_array_equal(_whole(pictures, Y).train.inputs, expected)
+    with pytest.raises(DataError, match="4, 3. in row 0 and .4, 4. in"):
+      _whole([*colour[:5], *grey[5:]], Y)
+
   def test_data_frames(self):
     frame = _Frame(a=[1, 2, 3, 4], b=[0.5, 0.5, 2, 1])
     source = from_arrays(
@@ -110,6 +128,13 @@ class SourceTest(parameterized.TestCase):
       from_arrays(_Frame({"Unnamed: 0": [1, 2]}), [0, 1])
     with pytest.raises(DataError, match="`x_test` must have column 'b'"):
       from_arrays(frame, [0, 1, 0, 1], _Frame(a=[1]), [1])
+
+  def test_data_frames_of_repeated_columns_or_none(self):
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(DataError, match="`x_train`.*column 'a'.*2 times"):
+      from_arrays(pandas.DataFrame(X[:, 0, :, 0], columns=[*"abca"]), Y)
+    with pytest.raises(DataError, match="`x_train` must hold samples"):
+      from_arrays(pandas.DataFrame(index=range(12)), Y)
 
   def test_names(self):
     words = np.array(["c", "a", "b"])[Y]
@@ -186,6 +211,9 @@ class SourceTest(parameterized.TestCase):
     again = _whole(x[:5] / 1.0, Y[:5], preprocessing=source.preprocessing)
     np.testing.assert_array_equal(again.train.inputs, held[:5])
     assert source.preprocessing.mean.dtype == jnp.float32
+    for dtype in (">f8", np.longdouble):
+      other = _whole(x.astype(dtype), Y)
+      np.testing.assert_array_equal(other.train.inputs, held)
     with pytest.raises(DataError, match="billionth.*got 1.7e.09.*Subtract"):
       _whole(1.7e9 + 50 + x[:, 1:] / 1e3, Y)
 
@@ -212,7 +240,7 @@ class SourceTest(parameterized.TestCase):
     prints = [
         source.fingerprint() for source in (
             _whole(X, Y), _whole(x, Y), _whole(X, y), _whole(X, Y, X, Y),
-            _whole(X, Y, x, Y), _whole(X, Y, class_names="abc"))
+            _whole(X, Y, x, Y), _whole(X, Y, class_names=[*"abc"]))
     ]
     assert len(set(prints)) == 6 and len(prints[0]) == 16
 
@@ -247,7 +275,7 @@ class SourceTest(parameterized.TestCase):
     np.testing.assert_array_equal(shard.train.counts, [3, 0, 1])
     np.testing.assert_array_equal(shard.train.present, [0, 2])
     assert shard.num_classes == 3 and shard.test is source.test
-    named = _whole(X, Y, X, Y, class_names="abcd", validation_fraction=0.5)
+    named = _whole(X, Y, X, Y, class_names=[*"abcd"], validation_fraction=0.5)
     np.testing.assert_array_equal(named.train.present, [0, 1, 2])
     np.testing.assert_array_equal(named.validation.counts, [3, 2, 1, 0])
 
@@ -285,10 +313,10 @@ class SourceTest(parameterized.TestCase):
       ("one_class", X, 0 * Y, {}, "at least two classes"),
       ("negative", X, Y - 1, {}, r"must be 0\.\..*got -1 in row 0"),
       ("large", X, Y, {
-          "class_names": "ab"
+          "class_names": [*"ab"]
       }, r"0\.\.1; got 2 in row 2"), (
           "same_names", X, Y, {
-              "class_names": "aba"
+              "class_names": [*"aba"]
           }, "once and in one way; got 'a' and 'a'"), (
               "one_hot", X, np.eye(3)[Y], {},
               r"one class per sample; got .*\(12, 3\)"),
@@ -300,8 +328,19 @@ class SourceTest(parameterized.TestCase):
           "got 2 NaN or infinite values, the first in row 3"),
       ("rank", X[None], Y, {}, r"must be \[N, H, W\].*\(1, 12, 4, 4, 1\)"),
       ("object", X.astype(str).astype(object), Y, {}, "or floats; got <U3"),
-      ("complex", X.astype(complex), Y, {}, "got complex128"),
-      ("bool", X > 0, Y, {}, "got bool"),
+      ("complex", X.astype(complex), Y, {}, "got complex128"), (
+          "one_step", np.zeros((12, 1, 30)), Y, {
+              "kind": "series"
+          }, r"looks like \[N, C, T\]. Transpose it"),
+      ("seed", X, Y, {
+          "seed": -1
+      }, "`seed` must be a whole number"), (
+          "no_share", X, Y, {
+              "test_fraction": "0.2"
+          }, "`test_fraction` must be in"), (
+              "no_preprocessing", X, Y, {
+                  "preprocessing": None
+              }, "`preprocessing` must be one of"),
       ("pixels", X.astype(int) + 300, Y, {}, r"pixels 0\.\.255"),
       ("length", X[:5], Y, {}, "equal length; got 5 and 12"),
       ("none", X[:0], Y[:0], {}, "must hold samples"),

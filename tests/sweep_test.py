@@ -2,10 +2,10 @@
 
 import json
 
-import launch
 import launching
 import pytest
 
+from distill_jax.commands.process import MISTAKE
 from distill_jax.evaluation import points as evaluation_points
 
 COMMAND = (
@@ -175,7 +175,7 @@ def test_as_many_rows_as_fit_into_some_bytes(swept):
 def test_mistakes_are_told_before_any_run(swept):
   for (home, result), message in zip(swept[2:-3], MISTAKES.values(),
                                      strict=True):
-    assert result.code == launch.MISTAKE and message in result.err
+    assert result.code == MISTAKE and message in result.err
     assert not home.exists()
 
 
@@ -189,7 +189,7 @@ def test_own_data_need_no_data_set(swept):
       "--config.evaluation.baselines=random_real", f"--cache_dir={home}",
       "--data=folder:pictures"
   ]
-  assert refused.code == launch.MISTAKE and not none.exists()
+  assert refused.code == MISTAKE and not none.exists()
   assert "`--dataset` must be given: or --data" in refused.err
 
 

@@ -271,7 +271,18 @@ def test_texts_without_spaces():
   assert from_texts(apart, LABELS).facts["length"] == 12
 
 
-@pytest.mark.parametrize("missing", [None, np.nan, "NaN", " "])
+@pytest.mark.parametrize("texts", ["ab", 5, {"a": 1}])
+def test_what_is_no_list_of_texts(texts):
+  with pytest.raises(DataError, match="`x_train` must be a list of texts; got"):
+    from_texts(texts, LABELS, vectors=VECTORS)
+
+
+def test_texts_of_a_generator_are_read_once():
+  made = from_texts((text for text in TRAIN), LABELS, vectors=VECTORS)
+  assert made.train.num_samples + made.test.num_samples == len(TRAIN)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, "NaN", " ", "1.#QNAN"])
 def test_missing_texts(missing):
   with pytest.raises(DataError, match="`x_train` must have no.*first in row 2"):
     from_texts([*TRAIN[:2], missing, *TRAIN[3:]], LABELS, vectors=VECTORS)

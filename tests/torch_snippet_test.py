@@ -277,7 +277,7 @@ def test_labels_of_few_bits_are_rows_again(tmp_path, space, num_classes):
   made = from_samples(
       np.eye(4, dtype=np.float32),
       np.asarray(rows),
-      class_names="abc"[:num_classes],
+      class_names=[*"abc"[:num_classes]],
       label_space=space)
   for bits in (16, 8):
     small = quantise(made, labels=bits)

@@ -45,6 +45,10 @@ def test_tokenised_refuses_what_has_no_words():
     tokenised("x_train", ["a", "b\nc"], list)
   with pytest.raises(DataError, match="one of characters, spaces, words"):
     tokenised("x_train", ["a"], "letters")
+  with pytest.raises(DataError, match="`tokens` must .*got .1. for row 0"):
+    tokenised("x_train", ["a"], lambda text: [1])
+  with pytest.raises(DataError, match="`x_train` must .*UTF-8.*row 1"):
+    tokenised("x_train", ["a", "b \ud800"], "words")
 
 
 def test_repeated_compares_tokens():
@@ -122,11 +126,17 @@ def test_broken_files_are_refused(tmp_path, name, content, message):
                          [(WORDS, TABLE.astype(str), "of numbers.*<U"),
                           ((b"a", b"b", b"c"), TABLE, r"of text.*\|S1"),
                           (("a", "b", "a"), TABLE, "different words.*'a'"),
+                          (("a", "b\ud800", "c"), TABLE, "UTF-8.*surrogates"),
                           (WORDS, np.array([{}] * 3), "table of.*pickle")])
 def test_tables_of_other_kinds_are_refused(tmp_path, words, table, message):
   np.savez(tmp_path / "v.npz", words=np.array(words), table=table)
   with pytest.raises(DataError, match=message):
     read_vectors(tmp_path / "v.npz")
+
+
+def test_a_mark_of_utf_8_is_no_part_of_a_word(tmp_path):
+  (tmp_path / "v.txt").write_bytes(TEXT.encode("utf-8-sig"))
+  assert read_vectors(tmp_path / "v.txt").words == WORDS
 
 
 def test_packed_binary_vectors(tmp_path):

@@ -56,7 +56,7 @@ def draw(document: Mapping[str, Any]):
   return accuracy_against(
       rows,
       "bytes",
-      size="bytes that travel to the server, for FedAvg also back",
+      size="bytes sent to the server (FedAvg: in both directions)",
       named=True,
       title=f"{data}{said['num_clients']} clients{of}: accuracy against "
       "bytes")

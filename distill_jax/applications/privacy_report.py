@@ -197,7 +197,7 @@ def _rates(drawn, axes, rows):
       fontsize=8.5)
   axes.set_xlabel(
       "true-positive rate (%) at a\nfalse-positive rate of 1 %", fontsize=10)
-  limits = "\nupright: limit of any attack" if any(
+  limits = "\nvertical mark: limit of any attack" if any(
       one["limit"] for one in rows) else ""
   theme.note(
       axes, drawn, "filled: attack on networks\nopen: attack on pixels of the "

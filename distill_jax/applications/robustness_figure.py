@@ -25,7 +25,7 @@ def draw(document: Mapping[str, Any]):
   theme.entitle(
       figure, f"{data_name(document['data'])}, {settings['per_class']} sample"
       f"{'s' * (settings['per_class'] > 1)} per class: accuracy under attack"
-      f"{', and success of poison' * bool(settings['poison'])}")
+      f"{', and success of backdoor triggers' * bool(settings['poison'])}")
   axes = figure.subplots(
       panels, squeeze=False, height_ratios=(3, 2)[:panels])[:, 0]
   _draw_attacks(figure, axes[0], rows, sets)
@@ -41,8 +41,9 @@ def _draw_attacks(figure, axes, rows, sets):
         row[name] or (name == "clean" and row["accuracy"]) for row in sets
     ]
     _bars(axes, measured, 0.26 * (i - 1), 0.24, title, colour)
-  for kind, title, marker in (("same_seconds", "all data, same seconds", "D"),
-                              ("same_samples", "all data, same samples", "o")):
+  for kind, title, marker in (("same_seconds", "all real data, as many seconds",
+                               "D"), ("same_samples",
+                                      "all real data, as many samples", "o")):
     for place, measure in ((-0.26, "clean"), (0.26, "pgd")):
       found = [(x, row[measure])
                for x, one in enumerate(sets)
@@ -70,7 +71,7 @@ def _draw_poison(figure, axes, rows, settings, target):
   fractions = settings["poison"]
   names = list(dict.fromkeys(row["arm"] for row in of_kind(rows, "poisoned")))
   clean = {row["arm"]: row["success"] for row in of_kind(rows, "clean")}
-  series = [("no poison", [*map(clean.get, names), None])]
+  series = [("without poisoned images", [*map(clean.get, names), None])]
   for fraction in fractions:
     given = [r for r in rows if r.get("fraction") == fraction]
     series.append((

@@ -177,7 +177,7 @@ def draw(found: Mapping[str, Any]):
   theme.entitle(
       figure,
       f"{data}alidation accuracy of {len(candidates)} candidates, trained on "
-      "small sets and on all data; rank correlations with intervals of 95 %")
+      "small sets and on all data; rank correlations with 95 % intervals")
   panels = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
   handles = {}
   for axes, row in zip(panels, rows, strict=False):
@@ -211,9 +211,9 @@ def draw(found: Mapping[str, Any]):
   for axes in panels[len(rows):]:
     axes.set_visible(False)
   for axes in panels[:len(rows)][::columns]:
-    axes.set_ylabel("trained on all data (%)", fontsize=9)
+    axes.set_ylabel("validation accuracy (%),\ntrained on all data", fontsize=9)
   for axes in panels[max(0, len(rows) - columns):len(rows)]:
-    axes.set_xlabel("trained on the set (%)", fontsize=9)
+    axes.set_xlabel("validation accuracy (%),\ntrained on the set", fontsize=9)
   theme.legend(
       figure,
       handles=list(handles.values()),

@@ -1,10 +1,11 @@
 """Saves and loads distilled sets; docs/artifact.md describes the format."""
 
+import os
 from pathlib import Path
 
 from distill_jax import schema, storage
 from distill_jax.artifact.record import Artifact
-from distill_jax.errors import ArtifactError, listed
+from distill_jax.errors import ArtifactError, listed, plain, shown
 from distill_jax.types import FilePath
 
 SET = "distilled.safetensors"  # the set in the folder of a run
@@ -48,17 +49,23 @@ def load(path: FilePath) -> Artifact:
   Example:
     made = dd.load("set.safetensors")
   """
-  if Path(path).is_dir():
+  if not isinstance(path, str | os.PathLike):
+    raise ArtifactError(
+        f"`path` must name a distilled set; got {shown(path)}. Give a path.")
+  if os.path.isdir(path):
     path = _inside(Path(path))
+  shown_path = plain(path, 120)
   try:
     tensors, document = storage.read(path)
   except FileNotFoundError as error:
     raise ArtifactError(
-        f"`path` must name a distilled set; there is no {path}.") from error
+        f"`path` must name a distilled set; there is no {shown_path}."
+    ) from error
   except (OSError, ValueError) as error:
+    reason = plain(getattr(error, "strerror", None) or error, 120)
     raise ArtifactError(
-        f"`path` must name a distilled set; got {path}: {error}. Fetch or save "
-        "it again.") from error
+        f"`path` must name a distilled set; got {shown_path}: {reason}. Fetch "
+        "or save it again.") from error
   if document is None:
     raise ArtifactError(
         f"`path` must name a distilled set; {path} has no metadata "

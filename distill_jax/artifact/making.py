@@ -11,8 +11,10 @@ from numpy.typing import ArrayLike
 from distill_jax import environment, packing, schema
 from distill_jax.artifact.completion import completed
 from distill_jax.artifact.record import Artifact
+from distill_jax.data import labelling
+from distill_jax.data.arrays import as_array
 from distill_jax.data.source import Source
-from distill_jax.errors import ArtifactError, plain
+from distill_jax.errors import ArtifactError, DataError, plain
 from distill_jax.initialisation import step_order
 from distill_jax.labels import label_rows
 from distill_jax.outer_loop import check_read
@@ -121,7 +123,8 @@ def from_samples(
   Args:
     inputs: [M, H, W, C], [M, s, d] or [M, D] floats in model space; with `raw`,
       pixels as uint8 or as floats in [0, 1], or raw features.
-    labels: [M] int class indices, or [M, K] floats ([M, 1] for two classes).
+    labels: [M] int class indices or class names, or [M, K] floats ([M, 1] for
+      two classes).
     class_names: names of the classes, in order (`source.class_names`).
     preprocessing: maps real data to the model space of `inputs`
       (`source.preprocessing`). The default divides uint8 by 255 and leaves
@@ -145,7 +148,14 @@ def from_samples(
         x[:3], y[:3], raw=True, class_names=source.class_names,
         preprocessing=source.preprocessing)
   """
-  inputs, labels = np.asarray(inputs), np.asarray(labels)
+  try:
+    inputs, labels = as_array("inputs", inputs), as_array("labels", labels)
+    class_names = labelling.as_names(class_names)
+    if labels.dtype.kind in "SU":
+      labels = labelling.indices(
+          "labels", labelling.as_labels("labels", labels), class_names)
+  except DataError as error:
+    raise ArtifactError(str(error)) from error
   if inputs.dtype.kind not in ("uif" if raw else "f") or inputs.ndim < 2:
     raise ArtifactError(
         "`inputs` must be [M, ...] floats in model space, or any numbers with "
@@ -158,7 +168,7 @@ def from_samples(
     if not is_of_words(preprocessing):
       raw_dtype = "uint8" if inputs.dtype == np.uint8 else "float32"
     inputs = _encode(preprocessing, inputs)
-  if labels.dtype.kind in "ui":
+  if labels.dtype.kind in "bui":
     labels = _rows(labels, len(class_names))
   return completed(
       inputs=inputs,
@@ -202,7 +212,8 @@ def _rows(labels: np.ndarray, num_classes: int) -> np.ndarray:
     raise ArtifactError(
         f"`labels` must be 0..{num_classes - 1} for {num_classes} class names; "
         f"got {labels.min()}..{labels.max()}.")
-  return np.asarray(label_rows(jnp.asarray(labels), num_classes))
+  labels = jnp.asarray(labels.astype(np.int32))
+  return np.asarray(label_rows(labels, num_classes))
 
 
 def _default_recipe(step_sizes) -> dict[str, str]:

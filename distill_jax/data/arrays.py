@@ -1,5 +1,6 @@
 """Makes NumPy arrays of users' data; refuses masked, missing or ragged data."""
 
+import enum
 import re
 from typing import Any
 
@@ -9,9 +10,13 @@ from distill_jax.errors import DataError, plain
 
 # How tables spell a missing value, in upper or lower case.
 _SPELLINGS = frozenset((
-    "", "nan", "-nan", "na", "n/a", "#n/a", "#na", "<na>", "nat", "null",
-    "none"))
-_NAMELESS = re.compile(r"(Unnamed: \d+(_level_\d+)?)?")  # pandas' names for ""
+    "", "nan", "-nan", "+nan", "na", "n/a", "#n/a", "#n/a n/a", "#na", "<na>",
+    "nat", "null", "none", "\\n", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"))
+_LONGEST = max(map(len, _SPELLINGS))
+_NAMELESS = re.compile(
+    r"(Unnamed: \d+(\.\d+)*(_level_\d+)?)?")  # pandas' names for ""
+# Modes of Pillow's pictures whose arrays hold what is seen.
+_PLAIN_MODES = ("1", "L", "LA", "RGB", "RGBA", "I", "I;16", "F")
 _MISSING_TYPES = ("NAType", "NaTType", "MaskedConstant")  # pandas, NumPy
 
 
@@ -19,7 +24,7 @@ def is_missing(value: Any) -> bool:
   """Whether a value is missing, or is a usual spelling of a missing value."""
   if isinstance(value, str):
     value = value.strip()
-    return len(value) < 5 and value.lower() in _SPELLINGS
+    return len(value) <= _LONGEST and value.lower() in _SPELLINGS
   if value is None or type(value).__name__ in _MISSING_TYPES:
     return True
   is_float = isinstance(value, float | np.floating | np.datetime64)
@@ -45,6 +50,8 @@ def as_array(argument: str, values) -> np.ndarray:
   if isinstance(values, list | tuple) and any(
       isinstance(value, np.ma.MaskedArray) for value in values):
     values = _read(argument, np.ma.array, values)
+  if isinstance(values, list | tuple):
+    values = [*map(_content, values)]
   check_present(argument, np.ma.getmask(values))
   array = _read(argument, np.asarray, values)
   if array.dtype.kind not in "OT" or not array.ndim:
@@ -54,7 +61,7 @@ def as_array(argument: str, values) -> np.ndarray:
       for value in array.ravel()
   ]
   check_present(argument, np.reshape(missing, array.shape))
-  return _read(argument, np.array, array.tolist())
+  return _read(argument, np.array, [*map(_content, array.tolist())])
 
 
 def check_present(
@@ -91,6 +98,21 @@ def _read(argument, read, values) -> np.ndarray:
     ) from error
 
 
+def _content(value):
+  """The value of an enumeration's member; other values are returned.
+
+  A picture of Pillow's whose array would not be grey or RGB, such as the
+  indices into a palette, becomes RGB.
+  """
+  if isinstance(value, enum.Enum):
+    return value.value
+  if hasattr(value, "getbands") and value.mode not in _PLAIN_MODES:
+    return value.convert("RGB")
+  return value
+
+
 def _shape(value) -> tuple:
+  if hasattr(value, "getbands"):
+    value = np.asarray(value)
   shape = (len(value),) if hasattr(value, "__len__") else ()
   return tuple(getattr(value, "shape", shape))

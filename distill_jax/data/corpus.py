@@ -7,7 +7,7 @@ published code, texts are padded and truncated to one length.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -118,6 +118,10 @@ def from_texts(
       "validation": (x_validation, y_validation),
       "test": (x_test, y_test)
   })
+  parts = {
+      part: (_as_list(f"x_{part}", texts), y)
+      for part, (texts, y) in parts.items()
+  }
   for part, (texts, _) in parts.items():
     check_present(
         f"x_{part}", [is_missing(text) for text in texts],
@@ -244,6 +248,16 @@ def with_facts(source: Source, *, per_class: int | None,
         f"classes with fewer texts than the {each} rows a class of the set, "
         f"which baselines repeat: {names}")
   return source._replace(facts=facts), lines
+
+
+def _as_list(argument: str, texts) -> list:
+  """A list of texts; refuses what holds several lists, such as a data frame."""
+  one = isinstance(texts, str | bytes | Mapping) or hasattr(texts, "columns")
+  if one or not np.iterable(texts):
+    raise DataError(
+        f"`{argument}` must be a list of texts; got {type(texts).__name__}. Of "
+        "a data frame give one column.")
+  return list(texts)
 
 
 def _vectors_of(texts, vectors, max_words) -> tuple[WordVectors, str]:

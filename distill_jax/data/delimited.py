@@ -17,7 +17,9 @@ by default. In a column name, write & as %26 and % as %25.
 The delimiter follows from the file's ending. If the first line does not contain
 it, comma, semicolon, tab and | are tried in this order. A first line `sep=;`,
 or &delimiter=semicolon (or comma, tab, pipe, or a character), sets the
-delimiter. Columns without a name are left out.
+delimiter. If no column has the wanted name, one that differs in upper and lower
+case is taken. Where `features` is not given, columns without a name are left
+out, and so are columns called id, idx, index, no or row that number the rows.
 """
 
 import codecs
@@ -25,6 +27,7 @@ import collections
 import csv
 import io
 import re
+import unicodedata
 import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,13 +40,23 @@ from distill_jax.choices import nearest
 from distill_jax.data.arrays import is_missing, is_nameless
 from distill_jax.data.labelling import meaning
 from distill_jax.data.parts import by_part, share_of
-from distill_jax.errors import DataError, listed, shown
+from distill_jax.errors import DataError, listed, plain, shown
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _NAMED = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 _PACKED = (".gz", ".xz", ".zip")
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+# First bytes of other encodings; those of UTF-32 come first, as they begin like
+# those of UTF-16.
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16"
+}
+_COUNTERS = ("id", "idx", "index", "no", "row")  # columns of row numbers
 _OPTIONS = ("text", "tokens", "label", "features", "test", "delimiter")
+# A small packed file may hold so many blank lines that they take minutes.
+_BLANK, _MOST_BLANK = ("\n\n", "\n\r\n", "\r\r"), 10**6
 # A larger cell is taken for a quote that was not closed.
 _LARGEST_CELL = 2**20
 
@@ -78,14 +91,15 @@ def columns(spec: str) -> tuple[str, Columns]:
   """
   place, _, query = spec.partition("?")
   options = {}
-  for item in filter(None, query.split("&")):
+  items = [*filter(None, query.split("&"))]
+  for item in items:
     name, _, value = item.partition("=")
     options[name] = urllib.parse.unquote(value)
   unknown = [name for name in options if name not in _OPTIONS]
-  if unknown or not all(options.values()):
+  if unknown or not all(options.values()) or len(options) < len(items):
     raise DataError(
         f"`spec` must go on with {', '.join(f'{o}=...' for o in _OPTIONS)} "
-        f"after its ?, joined by &; got {query!r}.")
+        f"after its ?, joined by &, each once; got {shown(query, 60)}.")
   if "text" in options and "features" in options:
     raise DataError("`spec` must name text or features, not both.")
   test = share_of(options.pop("test", None))
@@ -132,15 +146,23 @@ def read_table(path: Path,
   found: dict[str, Any] = {}
   for part, file in _files(path).items():
     header, rows, delimiter = _rows(file, wanted)
+    header = _as_wanted(header, wanted)
     if wanted.text is None and not wanted.features:
       # The columns of the training part, in its order.
       named = [name for name in header if name != wanted.label]
-      features = tuple(name for name in named if not is_nameless(name))
-      wanted = wanted._replace(features=features)
-      if number := len(named) - len(features):
-        found["left_out"] = (
-            f"columns without a name, such as row numbers, are left out: "
-            f"{number} of {file.name}")
+      nameless = [name for name in named if is_nameless(name)]
+      counters = [name for name in named if _counts_rows(name, header, rows)]
+      wanted = wanted._replace(
+          features=tuple(
+              name for name in named if name not in (*nameless, *counters)))
+      said = (
+          f"columns without a name, such as row numbers, are left out: "
+          f"{len(nameless)} of {file.name}") * bool(nameless)
+      also = (
+          f"columns that number the rows are left out of {file.name}: "
+          f"{listed(counters)}") * bool(counters)
+      if said or also:
+        found["left_out"] = "; ".join(filter(None, (said, also)))
     if wanted.text is None:
       found["columns"] = wanted.features
     places = _places(file, header, delimiter, wanted, part)
@@ -171,10 +193,41 @@ def _files(path: Path) -> dict[str, Path]:
 
 def _delimiter(file: Path) -> str | None:
   """The delimiter by the file's name; None for a file that is no table."""
-  suffixes = file.suffixes
+  suffixes = Path(file.name.lower()).suffixes
   if suffixes and suffixes[-1] in _PACKED:
     suffixes = suffixes[:-1]
   return _DELIMITERS.get(suffixes[-1]) if suffixes else None
+
+
+def _as_wanted(header: list[str], wanted: Columns) -> list[str]:
+  """Column names, with the spelling of a wanted one that only differs in case.
+
+  Two names that could be meant are left as they are.
+  """
+  header = list(header)
+  for name in filter(None, (wanted.label, wanted.text, *wanted.features)):
+    like = [i for i, own in enumerate(header) if _folded(own) == _folded(name)]
+    if name not in header and len(like) == 1:
+      header[like[0]] = name
+  return header
+
+
+def _folded(name: str) -> str:
+  return unicodedata.normalize("NFC", name).casefold()
+
+
+def _counts_rows(name: str, header, rows) -> bool:
+  """Whether a column is called like row numbers and counts from 0 or 1."""
+  if name.casefold() not in _COUNTERS:
+    return False
+  place = header.index(name)
+  cells = [
+      cells[place].strip() if place < len(cells) else "" for _, cells in rows
+  ]
+  first = {"0": 0, "1": 1}.get(cells[0])
+  return first is not None and cells == [
+      *map(str, range(first, first + len(cells)))
+  ]
 
 
 def _places(file, header, delimiter, wanted: Columns, part) -> dict[str, int]:
@@ -227,8 +280,17 @@ def _numbers(file, rows, places, wanted: Columns) -> np.ndarray:
 
 def _rows(file: Path, wanted: Columns):
   """Returns column names, pairs of line number and cells, and the delimiter."""
-  stream = io.StringIO(_text(file), newline="")
+  text = _text(file)
+  if max(map(text.count, _BLANK)) > _MOST_BLANK:
+    raise DataError(
+        f"`spec` must hold at most {_MOST_BLANK:,} blank lines; {file} has "
+        "more. Delete them.")
+  stream = io.StringIO(text, newline="")
   first = next(filter(str.strip, stream), "").rstrip("\r\n")
+  if "\0" in first:
+    raise DataError(
+        f"`spec` must be a text in UTF-8; {file} has NUL characters in its "
+        "first line. Convert it, for instance from UTF-16.")
   stream.seek(0)
   said = re.fullmatch('"?sep=(.)"?', first, re.IGNORECASE)
   delimiter = wanted.delimiter or (said and said[1]) or _delimiter(file) or ","
@@ -252,7 +314,7 @@ def _rows(file: Path, wanted: Columns):
     hint = " Is a quote not closed?" if quotes else ""
     raise DataError(
         f"`spec` must hold well-formed rows; {file} has a bad one in line "
-        f"{line}: {error}.{hint}") from error
+        f"{line}: {plain(error)}.{hint}") from error
   finally:
     csv.field_size_limit(limit)
   while table and not "".join(table[-1][1]).strip():
@@ -288,8 +350,9 @@ def _check_known(file: Path, rows, labels, known) -> None:
 
 def _text(file: Path) -> str:
   content = unpacking.content(file)
+  marked = (name for mark, name in _MARKS.items() if content.startswith(mark))
   try:
-    return content.decode("utf-16" if content[:2] in _UTF_16 else "utf-8-sig")
+    return content.decode(next(marked, "utf-8-sig"))
   except UnicodeDecodeError as error:
     line = content[:error.start].count(b"\n") + 1
     raise DataError(

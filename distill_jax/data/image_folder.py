@@ -30,7 +30,7 @@ import numpy as np
 
 from distill_jax import unpacking
 from distill_jax.data.parts import NAMES, by_part, part_of
-from distill_jax.errors import DataError, plain
+from distill_jax.errors import DataError, listed, plain
 
 # Formats that hold plain pixels. Others, such as PostScript, start programs.
 _FORMATS = (
@@ -176,8 +176,8 @@ def _parts(root: Path, left_out) -> dict[str, Path]:
         "`spec` must hold one folder of images per class in each part; "
         f"{train[0]} has images or nothing. Move them into such folders.")
   found = by_part(root, [(path.name, path) for path in folders])
-  if len(found) < len(shown):
-    left_out["beside the parts"] += len(shown) - len(found)
+  if beside := [path.name for path in shown if path not in found.values()]:
+    left_out[f"beside the parts ({listed(beside)})"] += len(beside)
   return found
 
 
@@ -303,10 +303,18 @@ def _check_header(
   if first is not None:  # EXIF may still turn either of them by 90 degrees
     _check_size(first, (file, image.size), turned=True)
   if _is_large(image):
-    bands = 1 if image.mode in _GREY_MODES else 4
     unpacking.check_size(
-        bands * image.width * image.height,
+        _bytes_each(image) * image.width * image.height,
         file.stat().st_size if content is None else len(content), file, "spec")
+
+
+def _bytes_each(image) -> int:
+  """Bytes of a pixel in memory while an image is converted."""
+  if image.mode in _TRANSPARENT or "transparency" in image.info:
+    return 16  # the image, the ground, both together, and the result
+  if image.mode in _GREY_MODES:
+    return 1
+  return 4 if image.mode == "RGB" else 8
 
 
 def _is_large(image) -> bool:
@@ -356,7 +364,8 @@ def _of_eight_bits(image):
   from PIL import Image
 
   levels = np.asarray(image)
-  grey = Image.fromarray(np.round(levels / 257).astype(np.uint8))
+  grey = Image.fromarray(
+      np.stack([np.round(row / 257).astype(np.uint8) for row in levels]))
   clear = image.info.get("transparency")
   if clear is not None:
     grey.putalpha(Image.fromarray(np.uint8(255) * (levels != clear)))

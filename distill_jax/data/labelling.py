@@ -2,19 +2,21 @@
 
 Two labels are the same class if their names agree. Texts are compared in
 Unicode's NFC form without surrounding spaces, whole numbers by their value. So
-3, "3", "3.0" and b"3" are one class.
+3, "3", "3.0" and b"3" are one class, and so are True, "true" and 1.
 """
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 import numpy as np
 
 from distill_jax.data.arrays import as_array, check_present, is_missing
 from distill_jax.errors import DataError, listed, shown
 
-_NUMBER = re.compile(r"([+-]?\d+)(\.0*)?")
+# Longer numbers are compared as texts; Python does not convert all of them.
+_NUMBER = re.compile(r"([+-]?\d{1,300})(\.0*)?")
+_BOOLEANS = {"false": 0, "true": 1}
 _MANY = 20  # more classes than this, if unusual, are taken for measurements
 
 
@@ -42,6 +44,7 @@ def as_labels(argument: str, labels):
         "per sample are not supported.")
   if labels.dtype.kind == "f":
     check_present(argument, np.isnan(labels))
+  if labels.dtype.kind in "uf":
     _check_whole(argument, labels)
   if labels.dtype.kind in "biuf":
     return labels.astype(np.int64)
@@ -63,7 +66,7 @@ def meaning(name: str) -> int | str:
   """A key that is equal for all labels of one class; see the module."""
   name = unicodedata.normalize("NFC", name.strip())
   number = _NUMBER.fullmatch(name)
-  return int(number[1]) if number else name
+  return int(number[1]) if number else _BOOLEANS.get(name.lower(), name)
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
@@ -73,12 +76,28 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
   return tuple(sorted(names, key=meaning if numbers else None))
 
 
+def is_by_label(class_names) -> bool:
+  """Whether names are given as {label: name}, in a dict or a pandas Series."""
+  return hasattr(class_names, "items")
+
+
 def as_names(class_names) -> tuple[str, ...]:
-  """Class names from texts, bytes or numbers, or from a dict {label: name}."""
-  if isinstance(class_names, Mapping):
-    by_label = {str(label): name for label, name in class_names.items()}
-    class_names = [by_label[label] for label in in_order(by_label)]
-  return tuple(map(str, as_labels("class_names", list(class_names)).tolist()))
+  """Class names from texts, bytes or numbers, or from a dict {label: name}.
+
+  Raises:
+    DataError: they have no order, or the dict has a label twice.
+  """
+  if is_by_label(class_names):
+    named = _by_label(class_names)
+    class_names = [named[label] for label in in_order(named)]
+  one = isinstance(class_names,
+                   str | bytes | Set) or not np.iterable(class_names)
+  names = [] if one else list(class_names)
+  if not names:
+    raise DataError(
+        "`class_names` must be a list of names in the order of the classes, or "
+        f"a dict {{label: name}}; got {shown(class_names)}.")
+  return tuple(map(str, as_labels("class_names", names).tolist()))
 
 
 def name_classes(labels, class_names=None) -> tuple[str, ...]:
@@ -100,7 +119,11 @@ def name_classes(labels, class_names=None) -> tuple[str, ...]:
   if labels.dtype.kind == "U":
     _check_targets(present)
     return _each_once("y_train", in_order(present.tolist()))
-  present = present[present >= 0]  # `indices` refuses negative labels
+  if present[:1] < 0:
+    raise DataError(
+        f"`y_train` must be 0..{max(present[-1], 0)}; got {present[0]} in row "
+        f"{labels.argmin()}. Number the classes 0, 1, 2, ..., or name them all "
+        "in `class_names`.")
   absent = np.flatnonzero(present != np.arange(len(present)))
   if len(absent) and len(present) > _MANY:
     raise DataError(
@@ -126,7 +149,7 @@ def renamed(argument: str, labels, names: Mapping):
   Raises:
     DataError: a label without a name.
   """
-  keys = in_order(map(str, names))
+  keys = in_order(_by_label(names))
   return np.array(as_names(names))[indices(argument, labels.astype(str), keys)]
 
 
@@ -159,6 +182,7 @@ def indices(argument: str, labels, class_names: Sequence[str] | np.ndarray):
     places = {m: index for index, m in enumerate(means)}
     found = [places.get(meaning(str(value)), -1) for value in values.tolist()]
   else:
+    _check_places(argument, values, class_names)
     found = np.where((values < 0) | (values >= len(means)), -1, values)
   found = np.asarray(found, np.int32)[inverse]
   bad = np.flatnonzero(found < 0)
@@ -176,14 +200,54 @@ def places(names: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
     DataError: they are not the same classes; the message says which differ.
   """
   ours, theirs = ({meaning(name): name for name in n} for n in (wanted, names))
-  lacking = listed([name for m, name in ours.items() if m not in theirs])
-  more = listed([name for m, name in theirs.items() if m not in ours])
+  lacking = [name for m, name in ours.items() if m not in theirs]
+  more = [name for m, name in theirs.items() if m not in ours]
   if lacking or more:
+    lacking, more = (listed(names, 3, 16) for names in (lacking, more))
     raise DataError(
-        f"the data must have the classes of the set, {listed(wanted)}; they "
+        "the data must have the classes of the set; they "
         f"lack {lacking or 'none'} and have {more or 'none'} besides. Name "
         "them so in `class_names`, or take the data that the set was made of.")
   return indices("class_names", np.array(names), wanted)
+
+
+def check_alike(labels: Mapping[str, np.ndarray]) -> None:
+  """Refuses integers of a part where those of train are names.
+
+  Args:
+    labels: [N] int64 or str by part.
+
+  Raises:
+    DataError: an integer would be the place of a name in alphabetical order.
+  """
+  if labels["train"].dtype.kind != "U" or all(
+      isinstance(meaning(name), int) for name in set(labels["train"].tolist())):
+    return
+  for part, values in labels.items():
+    if values.dtype.kind != "U" and len(values):
+      raise DataError(
+          f"`y_{part}` must be names where those of `y_train` are, such as "
+          f"{shown(labels['train'][0].item())}; got {values[0]}. Give names, "
+          "or `class_names` in the order of the integers.")
+
+
+def _by_label(names: Mapping) -> dict[str, str]:
+  """The dict {label: name} with its labels as texts."""
+  names = dict(names)
+  labels = as_labels("class_names", list(names)).astype(str).tolist()
+  return dict(
+      zip(_each_once("class_names", labels), names.values(), strict=True))
+
+
+def _check_places(argument, values, class_names) -> None:
+  """Refuses integers if one could be a class's number or its place."""
+  for place, name in enumerate(class_names):
+    number = _NUMBER.fullmatch(name)
+    if number and int(number[1]) != place and int(number[1]) in values:
+      raise DataError(
+          f"`{argument}` must be names where a class is a number out of place; "
+          f"got {number[1]}, which could be class {shown(name)} or the class "
+          f"at this place of {listed(class_names)}. Give labels as strings.")
 
 
 def _check_targets(names: np.ndarray) -> None:
@@ -220,11 +284,17 @@ def _plain(argument, name: str | bytes) -> str:
     raise DataError(
         f"`{argument}` must be UTF-8 where it is bytes; got {shown(name)}. "
         "Decode it.") from error
+  try:
+    text.encode()
+  except UnicodeEncodeError:
+    raise DataError(
+        f"`{argument}` must be texts that UTF-8 can hold; got {shown(name)}. "
+        "Decode it another way.") from None
   return unicodedata.normalize("NFC", text.strip())
 
 
 def _check_whole(argument, labels):
-  whole = (np.abs(labels) < 2**63) & (labels == np.round(labels))
+  whole = (np.abs(labels) < 2.0**63) & (labels == np.round(labels))
   wrong = np.flatnonzero(~whole)
   if len(wrong):
     raise DataError(

@@ -83,7 +83,7 @@ def hold_out(
   Raises:
     DataError: a share is given although there is a test part.
   """
-  if "x_test" in arrays:
+  if "x_test" in arrays or "y_test" in arrays:
     if share:
       raise DataError(
           "`spec` must not have test=... where there is a test part; got "

@@ -47,7 +47,7 @@ from distill_jax.data.source import (
     from_arrays,
     from_host,
 )
-from distill_jax.errors import DataError, fitting, plain
+from distill_jax.errors import DataError, fitting, plain, shown
 from distill_jax.types import Preprocessing
 
 _KINDS = (
@@ -103,6 +103,10 @@ def read(
   Example:
     source = dd.read("digits")
   """
+  if not isinstance(spec, str):
+    raise DataError(
+        f"`spec` must be one text of {_KINDS}; got {shown(spec)}. A path goes "
+        "behind its kind.")
   data_dir = data_dir or os.environ.get("DISTILL_JAX_DATA")
   kind, _, place = spec.partition(":")
   given = dict(
@@ -241,11 +245,15 @@ def _made(make, arrays, share: float | None, options) -> Source:
 def _said(spec, kind, place):
   """Returns PLACE, the options of `read_folder`, and the share to hold out."""
   place, marked, query = place.partition("?")
-  given = dict(item.partition("=")[::2] for item in query.split("&") if item)
+  items = [item.partition("=") for item in query.split("&") if item]
+  given = {name: value for name, _, value in items}
   known = _OPTIONS.get(kind, ("test",))
-  size = given.get("size", given.get("resize"))
-  sides = image_folder.sides(size or "1")
-  if (bool(marked) != bool(given) or not set(given) <= set(known) or not sides):
+  sizes = [given[name] for name in ("size", "resize") if name in given]
+  size = sizes[0] if sizes else None
+  sides = image_folder.sides("1" if size is None else size)
+  once = len(given) == len(items) and len(sizes) < 2
+  if (bool(marked) != bool(given) or not set(given) <= set(known) or
+      not sides or not once):
     allowed = "?test=0.2"
     if kind == "folder":
       allowed = "?size=32 or ?size=HxW, ?ground=black, ?test=0.2, some with &,"
@@ -266,7 +274,7 @@ def located(spec, place, data_dir):
   for path in paths:
     if os.path.exists(path):  # also False if a name is too long
       return path
-  tried = plain(" or ".join(map(str, dict.fromkeys(paths))), 160)
+  tried = plain(" or ".join(map(str, dict.fromkeys(paths))), 120)
   raise DataError(
       f"`spec` must name what exists; got {plain(spec)!r}, and there is "
       f"no {tried}. Correct it or set --data_dir or $DISTILL_JAX_DATA.")

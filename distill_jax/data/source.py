@@ -7,6 +7,7 @@ model space inside `jit`, batch by batch. All readers except that of texts call
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -215,7 +216,6 @@ class Source(NamedTuple):
 
     Raises:
       DataError: as in `take`.
-      DataError: as `take`.
     """
     indices, labels = self._rows(indices)
     members, counts = _members(labels, self.num_classes)
@@ -318,10 +318,10 @@ def from_arrays(
 
   Args:
     x_train: [N, H, W, C] or [N, H, W] images, [N, T, C] time series, or [N, D]
-    x_train: [N, H, W, C] or [N, H, W] images, [N, T, C] time series, or [N, D]
       features, also as a data frame of numeric columns. Integer images must
       hold 0..255; they are kept as uint8 and divided by 255 on the way to model
-      space. Floats are used as they are; images should be in [0, 1].
+      space. Of booleans, True is white. Floats are used as they are; images
+      should be in [0, 1].
     y_train: [N] or [N, 1] class indices 0..K-1, or strings.
     x_test: as `x_train`, for testing; if None, `test_fraction` of the training
       samples are held out. Columns of a data frame are found by name.
@@ -503,7 +503,6 @@ def assemble(
       `test`, which are then not held out from train.
     fit: `(rows that remain in train) -> preprocessing, {part: raw inputs [N,
       ...]}`, with all rows of train.
-      ...]}`, of all rows of train.
     class_names: see `from_arrays`.
     test_fraction: see `from_arrays`.
     validation_fraction: see `from_arrays`.
@@ -519,11 +518,13 @@ def assemble(
   labels = {
       part: labelling.as_labels(f"y_{part}", y) for part, y in labels.items()
   }
-  if isinstance(class_names, Mapping):
+  if labelling.is_by_label(class_names):
     labels = {
         part: labelling.renamed(f"y_{part}", y, class_names)
         for part, y in labels.items()
     }
+  elif class_names is None:
+    labelling.check_alike(labels)
   class_names = labelling.name_classes(labels["train"], class_names)
   labels = {
       part: labelling.indices(f"y_{part}", y, class_names)
@@ -611,10 +612,12 @@ def _numbers(argument, inputs, columns):
   """Returns an array; of a data frame [N, D], by the columns of `x_train`."""
   if not (hasattr(inputs, "columns") and hasattr(inputs, "to_numpy")):
     return as_array(argument, inputs)
-  arrays = []
-  for name in columns if columns is not None else inputs.columns:
-    if name not in inputs.columns:
-      raise DataError(f"`{argument}` must have column {name!r} of `x_train`.")
+  arrays, own = [], list(inputs.columns)
+  for name in columns if columns is not None else own:
+    if own.count(name) != 1:
+      raise DataError(
+          f"`{argument}` must have column {shown(name)} of `x_train` once; got "
+          f"it {own.count(name)} times. Add or rename columns.")
     if is_nameless(str(name)):
       raise DataError(
           f"`{argument}` must have named columns; got {name!r}, which looks "
@@ -627,13 +630,13 @@ def _numbers(argument, inputs, columns):
           f"column {name!r}. Drop or encode it.")
     check_present(column, np.isnan(array))
     arrays.append(array.astype(np.float64))
-  return np.stack(arrays, axis=1)
+  return np.stack(arrays, axis=1) if arrays else np.zeros((len(inputs), 0))
 
 
 def _inputs(argument, inputs, kind):
   """Checks inputs; returns uint8 or floats, images with a channel axis."""
   shape, floats = inputs.shape, inputs.dtype.kind == "f"
-  if inputs.dtype.kind not in "uif":
+  if inputs.dtype.kind not in "buif":
     raise DataError(
         f"`{argument}` must be integers or floats; got {inputs.dtype}. Convert "
         "it, and make samples equal in shape.")
@@ -654,6 +657,10 @@ def _inputs(argument, inputs, kind):
         f"{' Series of one channel are x[..., None].' * one}")
   if inputs.size == 0:
     raise DataError(f"`{argument}` must hold samples; got {shape}.")
+  if kind == "series" and shape[1] == 1 < shape[2]:
+    raise DataError(
+        f"`{argument}` must be [N, T, C] with several steps T; got {shape}, "
+        "which looks like [N, C, T]. Transpose it: x.transpose(0, 2, 1).")
   if kind is None:
     _check_channels(argument, shape)
   if floats:
@@ -663,8 +670,12 @@ def _inputs(argument, inputs, kind):
     _check_scale(argument, inputs)
   if image and not floats:
     inputs = _pixels(argument, inputs)
-  elif inputs.dtype != np.float64:  # float32 cannot hold all integers
-    inputs = inputs.astype(np.float32 if floats else np.float64)
+  else:  # float32 cannot hold all integers
+    narrow = floats and inputs.dtype.itemsize <= 4
+    found = inputs.astype(np.float32 if narrow else np.float64, copy=False)
+    if inputs.dtype.kind in "ui":
+      _check_integers(argument, inputs, found)
+    inputs = found
   return inputs[..., None] if image and inputs.ndim == 3 else inputs
 
 
@@ -697,12 +708,29 @@ def _check_channels(argument, shape) -> None:
 
 
 def _pixels(argument, inputs):
-  """Returns integer images as uint8."""
+  """Returns integer images as uint8; True is white."""
+  if inputs.dtype == bool:
+    return np.uint8(255) * inputs
   if inputs.min() < 0 or inputs.max() > 255:
     raise DataError(
         f"`{argument}` must be pixels 0..255 where it is integer; got "
         f"{inputs.min()}..{inputs.max()}. Rescale it to floats in [0, 1].")
   return inputs.astype(np.uint8)
+
+
+def _check_integers(argument, inputs, rounded):
+  """Refuses integers that vary by less than float64 can tell apart."""
+  gaps = np.spacing(np.abs(rounded).reshape(-1, inputs.shape[-1]).max(0))
+  if gaps.max() <= 0.5:
+    return
+  rows = inputs.reshape(-1, inputs.shape[-1])
+  spread = (rows - rows.min(0)).astype(np.float64).std(0)
+  bad = np.flatnonzero((spread > 0) & (gaps > 1e-3 * spread))
+  if len(bad):
+    raise DataError(
+        f"`{argument}` must be integers whose differences float64 can hold; "
+        f"got {rows[0, bad[0]]} in column {bad[0]}. Subtract the smallest "
+        "value.")
 
 
 def _check_scale(argument, inputs):
@@ -739,7 +767,7 @@ def _fitted(record, arrays, kept):
     }
   exact = type(record)(*(np.asarray(leaf, np.float64) for leaf in record))
   encoded = {part: exact.apply(x) for part, x in arrays.items()}
-  if np.abs(encoded["train"].mean(0)).max() > _FARTHEST:
+  if not np.abs(encoded["train"].mean(0)).max() <= _FARTHEST:
     raise DataError(
         "`x_train` must vary by more than a billionth of its values; got "
         f"{np.abs(train).max():g} at most. Subtract the smallest value.")
@@ -788,8 +816,11 @@ def stratified(
   Raises:
     DataError: a class has one sample, or the fraction is out of range.
   """
-  if not 0 <= fraction < 1:
-    raise DataError(f"`{name}` must be in [0, 1); got {fraction}.")
+  if not isinstance(fraction, Real) or not 0 <= fraction < 1:
+    raise DataError(f"`{name}` must be in [0, 1); got {shown(fraction)}.")
+  if not isinstance(seed, Integral) or seed < 0:
+    raise DataError(
+        f"`seed` must be a whole number, at least 0; got {shown(seed)}.")
   if fraction == 0:
     return np.arange(len(labels)), np.arange(0)
   generator = np.random.default_rng(seed)
@@ -817,7 +848,9 @@ def stratified(
 
 def _preprocessing(preprocessing, inputs):
   """Fits a preprocessing, or checks that a given record fits the inputs."""
-  if isinstance(preprocessing, str):
+  if isinstance(
+      preprocessing,
+      str) or not (callable(preprocessing) or hasattr(preprocessing, "apply")):
     if preprocessing not in FITS:
       raise DataError(
           f"`preprocessing` must be one of {', '.join(FITS)}, a function or a "
@@ -838,4 +871,10 @@ def _preprocessing(preprocessing, inputs):
         "`preprocessing` must keep the shape of the inputs; got a record that "
         f"does not fit samples of shape {inputs.shape[1:]}. 'standardise' fits "
         "one to the data.")
+  std = np.min(getattr(record, "std", 1.0))
+  if not std >= preprocessing_lib.SMALLEST_STD:
+    raise DataError(
+        "`preprocessing` must have standard deviations of at least "
+        f"{preprocessing_lib.SMALLEST_STD:.2g}, which float32 can divide by; "
+        f"got {std:.2g}. Multiply `x_train` by a large number.")
   return record

@@ -68,14 +68,6 @@ TITLES = {
     "relabelled_real": "real, same labels",
     "random_real_converged": "random real, converged"
 }
-# In figures, which are seen alone; others as in tables.
-SPELT_OUT = {
-    "byte_matched_real": "random real, as many bytes",
-    "byte_matched_quantised": "random real, quantised the same way",
-    "encoded_real": "random real, stored the same way",
-    "optimised_real": "best of many random real sets",
-    "relabelled_real": "random real, the teacher's labels"
-}
 DEFAULT = "random_real,class_mean"  # what a set should beat at the least
 STEP_SIZES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 _SELECTION_ROWS = 2_000  # most real samples that step sizes are chosen on

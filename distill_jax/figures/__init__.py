@@ -1,9 +1,10 @@
 """Pictures of a distilled set and of the run that made it.
 
-Every function returns a `matplotlib.figure.Figure`: a notebook shows it and
-`save` writes it. No global state is touched: pyplot is never imported, and
-matplotlib only when a figure is asked for. Figures are at most 8 inches wide,
-so that they stay legible at the width of a README.
+Every function that draws returns a `matplotlib.figure.Figure`, which a notebook
+shows and `save` writes to a file. Matplotlib is imported when the first figure
+is drawn, and pyplot never, so global state does not change. Figures are at most
+8 inches wide, so that they are legible in a README; only a transfer matrix of
+many networks is wider.
 """
 
 from distill_jax.figures.charts import (

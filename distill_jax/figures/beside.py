@@ -1,4 +1,10 @@
-"""Names beside points, where they hide neither points nor each other."""
+"""Names beside points, placed so that they hide as little as possible.
+
+Each name has a number of candidate places around its point. A place costs more
+the farther it is from the point, the more of it overlaps with markers, lines or
+other names, and if it is nearer to another point than to its own. The names
+choose their cheapest places in turn.
+"""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,12 +14,18 @@ import numpy as np
 
 from distill_jax.figures import theme
 
-_DISTANCES = 7, 10, 14, 20, 28, 40  # points between a name and its point
-_LINKED = 12  # beyond this, a line leads to the point
-# Where a name stands, seen from its point, best first.
+# Distances between a name and its point, in typographic points.
+_DISTANCES = 7, 10, 14, 20, 28, 40
+# A line links a name and its point if they are farther apart than this. A name
+# that is not adjacent to its point also has a line if the nearest other point
+# is at most so much farther away.
+_LINKED, _UNCLEAR = 12, 3
+# Directions from a point to its name, the preferred ones first.
 _SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1))
-_ORDERS, _ROUNDS = 8, 3  # of choosing places
-_CLEARLY = 1  # points by which a name is nearer to its own point than to others
+_ORDERS = 8  # random orders in which the names choose; the cheapest is used
+_ROUNDS = 3  # how often each name chooses in one order
+# A name should be nearer to its own point than to others by so many points.
+_CLEARLY = 1
 
 
 def write(
@@ -25,16 +37,15 @@ def write(
     fontsize: float = 8.5) -> None:
   """Writes a name beside each point.
 
-  The figure must be complete but for the names, as places are found in pixels.
-  A name takes the place, of those around its point, that covers least of what
-  is taken, the nearest of equally good ones.
+  Call it last, as the places are computed in pixels of the drawn figure. Names
+  that had to be placed far from their points are linked to them by a line.
 
   Args:
-    figure: of the axes.
-    axes: where the points are.
-    points: by name, in the units of the axes.
+    figure: the figure, complete except for the names.
+    axes: the axes with the points.
+    points: {name: (x, y)} in the units of the axes.
     taken: boxes `(x0, y0, x1, y1)` in pixels that names should not cover.
-    fontsize: in points.
+    fontsize: size of the font in points.
   """
   from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -71,7 +82,7 @@ def write(
     ]
   for name, place in _chosen(places).items():
     texts[name].set_position(tuple((place.box[:2] - at[name]) / pixel))
-    if place.distance > _LINKED:
+    if place.linked:
       end = np.clip(at[name], place.box[:2], place.box[2:])
       line = axes.annotate(
           "",
@@ -88,25 +99,27 @@ def write(
 
 
 class _Place(NamedTuple):
-  """Attributes:
-    box: in pixels.
-    distance: from the point, in points.
-    cost: of being there, as an area in pixels.
+  """A candidate place of a name.
+
+  Attributes:
+    box: [4] float, (x0, y0, x1, y1) in pixels.
+    linked: whether a line should lead from the name to its point.
+    cost: cost of the place without other names, as an area in square pixels.
   """
 
   box: np.ndarray
-  distance: float
+  linked: bool
   cost: float
 
 
 def _chosen(places: Mapping[str, Sequence[_Place]]) -> dict[str, _Place]:
-  """A place for each name, the best of several orders of choosing."""
+  """Chooses a place for each name: the cheapest result of several orders."""
   generator = np.random.default_rng(0)
   best, least = {}, np.inf
   for _ in range(_ORDERS):
     chosen: dict[str, _Place] = {}
     names = generator.permutation(list(places)).tolist()
-    for name in names * _ROUNDS:  # names make room for those that came later
+    for name in names * _ROUNDS:  # early names may make room for later ones
       chosen.pop(name, None)
       costs = [_cost(place, chosen.values()) for place in places[name]]
       chosen[name] = places[name][int(np.argmin(costs))]
@@ -121,39 +134,44 @@ def _chosen(places: Mapping[str, Sequence[_Place]]) -> dict[str, _Place]:
 
 
 def _cost(place: _Place, others: Iterable[_Place]) -> float:
-  """Of a name there, others being where they are."""
+  """Cost of a place, given the places of the other names."""
   return place.cost + sum(_covered(place.box, other.box) for other in others)
 
 
 def _around_it(at, others, size, pixel: float) -> list[_Place]:
-  """The places of a name around its point, dear where others are nearer."""
+  """Candidate places of a name, which cost more if they are near others."""
   places = []
   for distance, (i, side) in itertools.product(_DISTANCES, enumerate(_SIDES)):
     side = np.asarray(side, float)
     shift = distance * pixel * side / np.hypot(*side)
     low = at + shift + (side - 1) / 2 * (size.width, size.height)
     box = np.concatenate([low, low + (size.width, size.height)])
-    far = _gap(box, at) + _CLEARLY * pixel
-    nearer = sum(max(0.0, far - _gap(box, other)) for other in others)
+    own, gaps = _gap(box, at), [_gap(box, other) for other in others]
+    nearer = sum(max(0.0, own + _CLEARLY * pixel - gap) for gap in gaps)
+    unclear = min(gaps, default=np.inf) < own + _UNCLEAR * pixel
     cost = 0.15 * (distance - _DISTANCES[0]) + 0.1 * i + nearer / pixel
-    places.append(_Place(box, distance, size.height * pixel * cost))
+    linked = distance > (_DISTANCES[0] if unclear else _LINKED)
+    places.append(_Place(box, linked, size.height * pixel * cost))
   return places
 
 
 def _gap(box, point) -> float:
-  """From a point to the nearest place of a box."""
+  """Distance in pixels from a point to a box; 0 inside."""
   return float(np.hypot(*(np.clip(point, box[:2], box[2:]) - point)))
 
 
 def around(axes, x: float, y: float, height: float = 0.0, width: float = 11.0):
-  """The box in pixels of a marker, and of its bar, to be taken.
+  """Returns the box of a marker and its error bar, for `taken` of `write`.
 
   Args:
-    axes: where it is.
-    x: in the units of the axes.
-    y: the same.
-    height: of the bar to each side, in the units of the axes.
-    width: of the marker in points.
+    axes: the axes with the marker.
+    x: position of the marker, in the units of the axes.
+    y: position of the marker, in the units of the axes.
+    height: length of the error bar to each side, in the units of the axes.
+    width: width of the marker in points.
+
+  Returns:
+    `(x0, y0, x1, y1)` in pixels.
   """
   half = width / 2 * axes.figure.dpi / 72
   (left, low), (_, high) = axes.transData.transform([(x, y - height),
@@ -162,12 +180,12 @@ def around(axes, x: float, y: float, height: float = 0.0, width: float = 11.0):
 
 
 def _covered(box, other) -> float:
-  """The area in which two boxes overlap."""
+  """Area of the overlap of two boxes, in square pixels."""
   sides = np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2])
   return float(np.prod(np.maximum(sides, 0)))
 
 
 def _outside(box, frame) -> float:
-  """How much of a box leaves a frame, as an area."""
+  """Area of a box that lies outside a frame, in square pixels."""
   whole = (box[2] - box[0]) * (box[3] - box[1])
   return float(whole - _covered(box, frame))

@@ -1,4 +1,4 @@
-"""What stands beside a sample: its class and its largest label values."""
+"""Texts that figures show beside samples: classes, label values and steps."""
 
 import bisect
 from collections.abc import Sequence
@@ -8,18 +8,18 @@ import numpy as np
 
 from distill_jax.errors import plain
 
-TEXT = 8  # points
+TEXT = 8  # font size in points
 LABEL_SPACES = ("raw", "probabilities", "logits", "centred")
 
 
 class Shown(NamedTuple):
-  """Labels as figures show them.
+  """Labels of M samples as figures show them.
 
   Attributes:
-    rows: [M, K] float, K at least 2: probabilities or targets.
-    classes: [M] int, of the largest value.
-    hard: whether each row names one class.
-    note: what the values are.
+    rows: [M, K] float with K >= 2: probabilities, or targets of a loss.
+    classes: [M] int, the class of the largest value of each row.
+    hard: whether all labels are hard, that is, each row names one class.
+    note: what the values are, in the plural, for a sentence in a figure.
   """
 
   rows: np.ndarray
@@ -31,29 +31,34 @@ class Shown(NamedTuple):
 def shown(
     labels, num_samples: int, class_names: Sequence[str],
     label_space: str) -> Shown:
-  """Labels checked and read: logits become probabilities, one column two.
+  """Checks labels and prepares them for a figure.
+
+  Logits become probabilities. Labels with one column, of two classes, get a
+  second one.
 
   Args:
     labels: [M, K] float, or [M, 1] for two classes.
-    num_samples: M.
-    class_names: of every class; two where labels are [M, 1].
-    label_space: of the labels, see `artifact.Artifact`.
+    num_samples: M, the number of samples.
+    class_names: the names of all K classes; two if labels are [M, 1].
+    label_space: one of `LABEL_SPACES`, see `artifact.Artifact`.
 
   Raises:
-    ValueError: labels, names or a space that do not fit.
+    ValueError: shapes do not fit together, or the label space is unknown.
   """
   labels = np.asarray(labels, np.float32)
   _check(labels, num_samples, class_names, label_space)
   rows = _rows(labels, label_space)
   one_hot = rows + (label_space == "centred") / rows.shape[1]
-  # Targets less their mean are rounded.
+  # Centred labels were rounded when their mean was subtracted.
   hard = bool(np.allclose(one_hot, one_hot.round(), rtol=0, atol=1e-6))
   hard &= bool((one_hot.round().max(1) == 1).all())
   hard &= bool((one_hot.round().sum(1) == 1).all())
   if hard:
     note = "hard labels"
   elif label_space == "centred":
-    note = "label values (targets of a regression; a one-hot label less 1/K)"
+    note = (
+        "label values (targets of a regression, on the scale of one-hot labels "
+        "minus 1/K)")
   elif label_space == "raw" and not _are_probabilities(rows):
     note = "label values (targets of the cross-entropy, not probabilities)"
   else:
@@ -62,15 +67,24 @@ def shown(
 
 
 def classes_of_rows(labels, label_space: str = "raw") -> np.ndarray:
-  """The class [M] of the largest value of label rows [M, K] or [M, 1]."""
+  """Returns the class [M] of the largest value of rows [M, K] or [M, 1]."""
   return _rows(np.asarray(labels, np.float32), label_space).argmax(1)
 
 
 def label_texts(labels: Shown, class_names, num: int, *, room: float):
-  """The `num` largest values of each row, with names that fit `room` inches.
+  """Texts of the largest label values of each sample, such as "cat: 0.80".
 
-  Zeros after the first say nothing and are left out, as are the values of hard
-  labels.
+  Hard labels give the class name alone. Of soft labels, all values but the
+  largest are left out if they are 0 after rounding.
+
+  Args:
+    labels: the labels of M samples.
+    class_names: the names of all K classes.
+    num: number of values per sample, at least 1.
+    room: width of a text in inches; longer names are shortened.
+
+  Returns:
+    M lists of 1 to `num` texts, the largest value first.
   """
   if labels.hard:
     names = [shortened(str(name), room) for name in class_names]
@@ -93,13 +107,15 @@ def label_texts(labels: Shown, class_names, num: int, *, room: float):
 
 def shortened(
     name: str, room: float, rest: str = "", *, size: float = TEXT) -> str:
-  """The name, or a start of it and "…", so that it and `rest` fit `room`.
+  """Shortens a name, if needed, so that it and `rest` fit into `room`.
+
+  A shortened name ends in "…" and keeps at least one character.
 
   Args:
     name: any text.
-    room: in inches.
-    rest: what follows the name.
-    size: of the font in points.
+    room: width in inches.
+    rest: text that follows the name.
+    size: size of the font in points.
   """
   name = plain(name)
   if inches(name + rest, size) <= room + 1e-6:
@@ -112,17 +128,25 @@ def shortened(
 
 
 def inches(text: str, size: float = TEXT) -> float:
-  """Width of a text, and a twentieth for rounding to pixels."""
+  """Width of a text in inches, plus 5 % for rounding to pixels."""
   from matplotlib.textpath import TextPath
 
-  text = plain(text, 300).replace("$", "S")  # which would be mathematics
+  text = plain(text, 300).replace("$", "S")  # "$" would start mathematics
   if not text:
     return 0.0
   return 1.05 / 72 * TextPath((0, 0), text, size=size).get_extents().width
 
 
 def steps_of(order, num_samples: int) -> list[list[int]] | None:
-  """The steps, from 1, of each of M samples; None where there is one step."""
+  """Lists the steps of each of M samples, counted from 1.
+
+  Args:
+    order: [S, n] int, the samples of each step; or None.
+    num_samples: M, the number of samples.
+
+  Returns:
+    M lists of steps; None if there are fewer than two steps.
+  """
   if order is None or len(order) < 2:
     return None
   found = [[] for _ in range(num_samples)]
@@ -133,14 +157,22 @@ def steps_of(order, num_samples: int) -> list[list[int]] | None:
 
 
 def step_text(steps: Sequence[int]) -> str:
-  """"step 2", "steps 1, 3"; "in no step" for none."""
+  """Names the steps of a sample: "step 2", "steps 1, 3" or "in no step"."""
   if not steps:
     return "in no step"
   return f"step{'s' * (len(steps) > 1)} {', '.join(map(str, steps))}"
 
 
 def by_class(labels: Shown, steps=None) -> dict[int, list[int]]:
-  """The samples of each class that has some, by step and then in their order.
+  """Groups samples by class.
+
+  Args:
+    labels: the labels of M samples.
+    steps: result of `steps_of`, or None.
+
+  Returns:
+    {class: indices of its samples}, for the classes that have samples, in
+    increasing order. The samples of a class are sorted by their first step.
   """
   first = [min(s, default=len(labels.rows)) for s in steps or ()]
   groups = {}
@@ -151,23 +183,30 @@ def by_class(labels: Shown, steps=None) -> dict[int, list[int]]:
 
 
 def row_note(labels: Shown, class_names, groups, num_shown: int) -> str:
-  """What the rows are, and which classes they lack."""
-  note = "Rows are classes"
+  """Says what the rows of a figure are, and which classes are missing.
+
+  Args:
+    labels: the labels of all samples.
+    class_names: the names of all K classes.
+    groups: result of `by_class`.
+    num_shown: number of rows in the figure.
+  """
+  note = "Rows are classes."
   if not labels.hard:
-    note += ", by the largest label value"
+    note = "Each sample is in the row of the class of its largest label value."
   if num_shown < len(groups):
-    return f"{note}: the first {num_shown} of {len(groups)}."
+    return f"{note} Shown are the first {num_shown} of {len(groups)} classes."
   missing = [c for c in range(len(class_names)) if c not in groups]
   if len(missing) > 5:
-    return f"{note}; {len(missing)} classes have no sample."
+    return f"{note} {len(missing)} classes have no samples."
   if missing:
     names = ", ".join(plain(class_names[c], 20) for c in missing)
-    return f"{note}; none of {names}."
-  return f"{note}."
+    return f"{note} Classes without samples: {names}."
+  return note
 
 
 def _rows(labels: np.ndarray, label_space: str) -> np.ndarray:
-  """Label rows [M, K] with K at least 2, logits as probabilities."""
+  """Returns label rows [M, K] with K >= 2; logits become probabilities."""
   one = labels.shape[1] == 1
   if label_space == "logits":
     if one:
@@ -186,7 +225,7 @@ def _are_probabilities(rows: np.ndarray) -> bool:
 
 
 def _check(labels, num_samples: int, class_names, label_space) -> None:
-  """Refuses labels or names that do not fit the samples."""
+  """Raises ValueError if labels or names do not fit the samples."""
   if labels.ndim != 2 or len(labels) != num_samples:
     raise ValueError(
         f"`labels` must be [M, K] for {num_samples} samples; got shape "

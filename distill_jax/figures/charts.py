@@ -1,4 +1,4 @@
-"""Charts of a run and of results: curves, sizes, baselines, transfer.
+"""Charts of accuracies and losses: curves, bars and matrices.
 
 `accuracy_against` draws figure 6 of Sucholutsky & Schonlau, "Soft-Label
 Dataset Distillation and Text Dataset Distillation", 2019, arXiv 1910.02551.
@@ -10,22 +10,23 @@ from typing import Any
 import numpy as np
 
 from distill_jax.errors import counted, plain
-from distill_jax.figures import beside, theme
+from distill_jax.figures import beside, captions, theme
 from distill_jax.figures.looks import looks
 from distill_jax.figures.titles import data_name, network_name, row_name
 
-_FEW = 8  # sizes that are labelled one by one
+_FEW = 8  # up to so many sizes, each has a tick of its own
 _OVER_NETWORKS = "one standard deviation over networks"
-# Horizontal axes: the field of a row, its title, its unit.
+# Horizontal axes of `accuracy_against`: field of a row, title, unit of ticks.
 AXES = {
     "samples": ("num_samples", "number of distilled samples", ""),
     "bytes": ("bytes", "size of the set", "B"),
-    "bits": ("bits", "bits of each value; 32 are floats", ""),
-    "minutes":
-        ("minutes", "minutes of distilling, experts and teachers included", "")
+    "bits": ("bits", "bits per stored value (32: floating point)", ""),
+    "minutes": (
+        "minutes", "minutes of distillation, including experts and teachers", ""
+    )
 }
-_ROUND = ("bytes", "minutes")  # axes of round numbers, others of the sizes
-_LEVELS = ("--", ":", "-.")
+_ROUND = ("bytes", "minutes")  # axes whose ticks are round numbers
+_LEVELS = ("--", ":", "-.")  # dashes of horizontal lines
 
 
 def curves(
@@ -33,20 +34,21 @@ def curves(
     *,
     loss: str = "outer loss",
     title: str = "Distillation"):
-  """Loss and, where it was logged, accuracy against outer steps.
+  """Loss and, if it was logged, accuracy against outer steps.
+
+  Each point is the mean over the steps since the previous point.
 
   Args:
-    metrics: lines of `metrics.jsonl`: `step`, `loss` and `accuracy`, a
-      fraction of real batches.
-    loss: which loss it is, such as `loss_name(artifact)`.
-    title: above all.
+    metrics: lines of `metrics.jsonl`, each with `step`, `loss` and optionally
+      `accuracy`, a fraction in [0, 1] that was measured on real batches.
+    loss: description of the loss, such as `loss_name(artifact)`.
+    title: title of the figure.
 
   Returns:
-    A `Figure` with one or two panels. A point is the mean of the steps since
-    the point before.
+    A `Figure` with one or two panels.
 
   Raises:
-    ValueError: no lines.
+    ValueError: `metrics` is empty.
   """
   if not len(metrics):
     raise ValueError("`metrics` must hold at least one line; got none.")
@@ -84,26 +86,29 @@ def accuracy_against(
     size: str = "",
     named: bool = False,
     title: str = "Test accuracy against the size of the set"):
-  """Test accuracy against the size or the cost of a set, a line for each label.
+  """Test accuracy against the size or the cost of sets, a line for each label.
 
   Args:
-    rows: `label` (of the line), `num_samples`, `bytes`, `bits` or `minutes`,
-      `mean` and `std` (fractions; the std may be missing, and is not drawn
-      where `per_network` holds one network). Of rows with a `kind`, those of
-      the first kind are filled, others open.
+    rows: one mapping for each point. It has the `label` of the line; the
+      position, which is `num_samples`, `bytes`, `bits` or `minutes` depending
+      on `axis`; and the accuracy, `mean` and optionally `std`, fractions in
+      [0, 1]. If `per_network` lists one network only, no error bar is drawn. An
+      optional `kind` divides the points of a label: those of the first kind
+      have filled markers, all others open ones.
     axis: "samples", "bytes", "bits" or "minutes".
-    full_data: accuracy from all real data, a fraction; drawn dashed, and
-      dotted 90 % of it.
-    levels: other accuracies that are drawn across, fractions by what they are.
-    size: title of the axis, where it is no set's.
-    named: whether labels stand beside their points, not in the legend.
-    title: above all; it names data and methods.
+    full_data: accuracy of networks trained on all real data, a fraction in
+      [0, 1]. It is drawn as a dashed line, and 90 % of it as a dotted line.
+    levels: {description: accuracy}, fractions in [0, 1] that are drawn as
+      further horizontal lines.
+    size: title of the horizontal axis, if the default does not fit.
+    named: whether labels are written beside the points instead of in a legend.
+    title: title of the figure; it should name data and methods.
 
   Returns:
-    A `Figure`. Methods have the colours and markers of `looks`.
+    A `Figure`. The colours and markers of methods are those of `looks`.
 
   Raises:
-    ValueError: no rows, or another axis.
+    ValueError: `rows` is empty, or `axis` is unknown.
   """
   if not len(rows):
     raise ValueError("`rows` must hold at least one point; got none.")
@@ -123,8 +128,8 @@ def accuracy_against(
   across = {}
   if full_data is not None:
     across = {
-        "all real data": full_data,
-        "90 % of all real data": 0.9 * full_data
+        "trained on all real data": full_data,
+        "90 % of the full-data accuracy": 0.9 * full_data
     }
   across |= levels or {}
   for i, (text, level) in enumerate(across.items()):
@@ -135,13 +140,13 @@ def accuracy_against(
             linestyle=_LEVELS[i % len(_LEVELS)],
             linewidth=1.2,
             zorder=1,
-            label=f"{text}: {100 * level:.1f} %"))
+            label=f"{plain(text, 48)}: {100 * level:.1f} %"))
   _log_axis(axes, [row[field] for row in rows], unit, axis in _ROUND, named)
   theme.dress(axes, "both")
   axes.set_xlabel(size or name, fontsize=10)
   axes.set_ylabel("test accuracy (%)", fontsize=10)
   if any(map(_has_std, rows)):
-    theme.note(axes, figure, f"bars: ± {_OVER_NETWORKS}")
+    theme.note(axes, figure, f"error bars: ± {_OVER_NETWORKS}")
   ends = [
       100 * (row["mean"] + sign * _std(row))
       for row in rows
@@ -151,19 +156,16 @@ def accuracy_against(
   axes.set_ylim(low, min(5 * np.ceil((max(ends) + 2) / 5), 103))
   axes.locator_params("y", steps=(1, 2, 5, 10))
   if shown:
-    longest = max(len(handle.get_label()) for handle in shown)
+    labels = [handle.get_label() for handle in shown]
     theme.legend(
-        figure,
-        handles=shown,
-        fontsize=9,
-        ncols=min(4 if longest < 12 else 2 if longest < 40 else 1, len(shown)))
+        figure, handles=shown, fontsize=9, ncols=_columns(labels, 9, 6.5))
   if named:
     _names(figure, axes, rows, field, [100 * v for v in across.values()])
   return figure
 
 
 def _lines(axes, rows, label, field, kinds, look, named):
-  """The points of a label, a line of each kind, and what links two kinds."""
+  """Draws the points of a label: a line for each kind, linked vertically."""
   own = [row for row in rows if row["label"] == label]
   for i, kind in enumerate(kinds):
     line = sorted((row for row in own if row.get("kind", "") == kind),
@@ -175,7 +177,7 @@ def _lines(axes, rows, label, field, kinds, look, named):
           yerr=_whiskers([100 * _std(row) for row in line]),
           **(dict(look, markerfacecolor="white") if i else look),
           ecolor=theme.DARK if named else look["color"],
-          barsabove=named,  # seen within their markers too
+          barsabove=named,  # short error bars stay visible in their markers
           markersize=5.5,
           markeredgewidth=1.3,
           capsize=2.5,
@@ -193,8 +195,26 @@ def _lines(axes, rows, label, field, kinds, look, named):
               zorder=1)
 
 
+def _columns(labels: Sequence[str], size: float, width: float) -> int:
+  """Returns the number of columns of a legend, 1 to 4, that fits its labels.
+
+  Args:
+    labels: the labels, of which matplotlib fills one column after the other.
+    size: size of their font in points.
+    width: width of the figure in inches.
+  """
+  widths = [captions.inches(plain(label), size) for label in labels]
+  for num in range(min(4, len(labels)), 1, -1):
+    texts = sum(part.max() for part in np.array_split(widths, num))
+    # In matplotlib a handle with its gap is 2.8 times as wide as the font is
+    # high, the gap between columns twice, and both margins together 0.8 times.
+    if texts + (2.8 * num + 2 * (num - 1) + 0.8) * size / 72 < width:
+      return num
+  return 1
+
+
 def _kinds(kinds: Sequence[str]) -> list:
-  """What a legend says of filled and open points."""
+  """Legend entries that explain filled and open markers."""
   from matplotlib.lines import Line2D
 
   if len(kinds) < 2:
@@ -212,7 +232,7 @@ def _kinds(kinds: Sequence[str]) -> list:
 
 
 def _names(figure, axes, rows, field, levels) -> None:
-  """Labels beside the points, one for all kinds of a set."""
+  """Writes each label beside its highest point, once for all kinds."""
   figure.draw_without_rendering()
   points, taken = {}, []
   for row in rows:
@@ -222,7 +242,7 @@ def _names(figure, axes, rows, field, levels) -> None:
   for label, found in points.items():
     (low, _), (high, x) = min(found), max(found)
     points[label] = x, high
-    if len({x for _, x in found}) == 1:  # a line links them
+    if len({x for _, x in found}) == 1:  # the points are linked by a line
       taken.append(
           beside.around(axes, x, (low + high) / 2, (high - low) / 2, width=3))
   left, right = axes.get_window_extent().intervalx
@@ -233,17 +253,19 @@ def _names(figure, axes, rows, field, levels) -> None:
 
 
 def accuracy_bars(report: Mapping[str, Any], *, title: str | None = None):
-  """The distilled set and its baselines as bars, the best on top.
+  """Accuracies of a distilled set and its baselines as bars, the best on top.
 
   Args:
-    report: `accuracy` and `baselines`, {name: the same}; each a mapping with
-      `mean` and `std` in fractions. `full_data_accuracy` is drawn as a line
-      where there is one.
-    title: above all; by default it names data and size, as the report knows.
+    report: a report with `accuracy`, a mapping with `mean` and `std`, which are
+      fractions in [0, 1]; and optionally `baselines`, {name: such a mapping},
+      `full_data_accuracy`, a fraction that is drawn as a dashed line, and
+      `network`, `data` and `num_samples`, which are named in the figure.
+    title: title of the figure; by default it names the data and the number of
+      samples, as far as the report has them.
 
   Returns:
-    A `Figure`; whiskers are one standard deviation over networks, cut at 0 and
-    100 %. There are none for one network.
+    A `Figure`. Whiskers show one standard deviation over networks, cut off at 0
+    and 100 %. Accuracies of a single network have none.
   """
   bars = {
       row_name(name): block
@@ -282,7 +304,7 @@ def accuracy_bars(report: Mapping[str, Any], *, title: str | None = None):
   theme.dress(axes, "x")
   axes.tick_params(axis="y", length=0)
   theme.name_ticks(axes.yaxis, bars)
-  # The scale ends at 100 %; the numbers stand right of it.
+  # The axis ends at 100 %; the space to the right is for the numbers.
   axes.set(xlim=(0, 124), xticks=range(0, 101, 20))
   axes.spines["bottom"].set_bounds(0, 100)
   judge = plain(network_name(report.get("network", "")))
@@ -292,13 +314,15 @@ def accuracy_bars(report: Mapping[str, Any], *, title: str | None = None):
       parse_math=False)
   notes = []
   if any(map(_has_std, bars.values())):
-    notes.append(f"± and whiskers: {_OVER_NETWORKS} (and sets of a baseline)")
+    notes.append(f"± and whiskers: {_OVER_NETWORKS}")
+    if len(bars) > 1:
+      notes[0] += ",\nfor baselines over sets and networks"
   full_data = report.get("full_data_accuracy")
   if full_data is not None:
     full_data *= 100
     axes.axvline(full_data, color=theme.GREY, linestyle="--", linewidth=1.2)
     notes.append(f"dashed line: trained on all real data, {full_data:.1f} %")
-  theme.note(axes, figure, "\n".join(notes), share=0.7)  # beside names
+  theme.note(axes, figure, "\n".join(notes), share=0.7)
   return figure
 
 
@@ -306,18 +330,20 @@ def transfer_matrix(
     sets: Mapping[str, Mapping[str, Any]],
     *,
     title: str = "Accuracy by network trained on the set"):
-  """Accuracy of sets on networks as a matrix, random real data as last row.
+  """Accuracy of each set with each network as a matrix.
+
+  Rows are sets, and random real data as the last row; columns are networks.
 
   Args:
-    sets: {name of a set: `networks` of its report}, all of the same
-      networks, which become the columns.
-    title: above all; it names data, methods and size.
+    sets: {name of a set: `networks` of its report}. All sets must have been
+      evaluated with the same networks, in the same order.
+    title: title of the figure; it should name data, methods and size.
 
   Returns:
     A `Figure`.
 
   Raises:
-    ValueError: no sets, or other networks in one of them.
+    ValueError: `sets` is empty, or the networks of two sets differ.
   """
   targets = list(next(iter(sets.values()), ()))
   if not targets or any(list(row) != targets for row in sets.values()):
@@ -372,17 +398,19 @@ def transfer_matrix(
 
 
 def confusion_matrix(counts, *, title: str = "Predicted classes"):
-  """Which classes are taken for which, of many classes, as a matrix.
+  """Confusion matrix of many classes, as colours without numbers.
 
   Args:
-    counts: [K, K] of samples, true classes by row.
-    title: above all.
+    counts: [K, K], numbers of samples; true classes are rows, predicted ones
+      columns.
+    title: title of the figure.
 
   Returns:
-    A `Figure`; colours are shares of the true class, and classes are numbers.
+    A `Figure`. Colours are percentages of the true class. Classes are numbered
+    from 1 instead of named.
 
   Raises:
-    ValueError: another shape.
+    ValueError: `counts` is not a square matrix, or is empty.
   """
   counts = np.asarray(counts, float)
   if counts.ndim != 2 or len(set(counts.shape)) != 1 or not counts.size:
@@ -392,7 +420,9 @@ def confusion_matrix(counts, *, title: str = "Predicted classes"):
   theme.entitle(figure, title)
   axes = figure.subplots()
   image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-  theme.note(axes, figure, "Classes are numbered from 1, in their order.")
+  theme.note(
+      axes, figure,
+      "Classes are numbered from 1, in the order of the data set.")
   for axis in (axes.xaxis, axes.yaxis):
     places = np.unique(np.linspace(0, len(counts) - 1, 11).round())
     axis.set_ticks(places, [f"{place + 1:.0f}" for place in places])
@@ -401,20 +431,28 @@ def confusion_matrix(counts, *, title: str = "Predicted classes"):
   axes.set_xlabel("predicted class", fontsize=10)
   axes.set_ylabel("true class", fontsize=10)
   bar = figure.colorbar(image, ax=axes, shrink=0.8)
-  bar.set_label("% of the true class", fontsize=9)
+  bar.set_label("% of the samples of the true class", fontsize=9)
   bar.ax.tick_params(labelsize=8)
   bar.outline.set_visible(False)
   return figure
 
 
 def _log_axis(axes, sizes: Sequence[float], unit: str, even: bool, wide: bool):
-  """A logarithmic x axis, labelled at the sizes or, many, at round numbers."""
+  """Makes the x axis logarithmic and sets its ticks.
+
+  Args:
+    axes: the axes.
+    sizes: positions of the points.
+    unit: unit that the labels of ticks end in, or "".
+    even: whether ticks are round numbers. Otherwise they are the sizes
+      themselves, unless there are more than `_FEW`.
+    wide: whether to leave more room at both ends, for names.
+  """
   from matplotlib.ticker import EngFormatter
 
   axes.set_xscale("log")
   ticks = sorted(set(sizes))
   smallest, largest = ticks[0], ticks[-1]
-  # To each side, more of it for names.
   room = max(1.18, (largest / smallest)**(0.12 if wide else 0.06))
   low, high = smallest / room, largest * room
   if even or len(ticks) > _FEW:
@@ -430,12 +468,12 @@ def _log_axis(axes, sizes: Sequence[float], unit: str, even: bool, wide: bool):
 
 
 def _std(block: Mapping[str, Any]) -> float:
-  """The standard deviation, 0 where there is none."""
+  """The standard deviation over networks, or 0 if there is none."""
   return block["std"] if _has_std(block) else 0.0
 
 
 def _has_std(block: Mapping[str, Any]) -> bool:
-  """Whether several networks were trained, as far as is known."""
+  """Whether there is a standard deviation over several networks."""
   std = block.get("std")
   if std is None or not np.isfinite(std):
     return False
@@ -445,13 +483,13 @@ def _has_std(block: Mapping[str, Any]) -> bool:
 
 
 def _whiskers(stds):
-  """Standard deviations for error bars: none where they are 0."""
+  """Lengths of error bars: NaN, which is not drawn, instead of 0."""
   stds = np.asarray(stds, float)
   return np.where(stds > 0, stds, np.nan) if stds.any() else None
 
 
 def _title(report: Mapping[str, Any]) -> str:
-  """What a report knows of data, size and network."""
+  """Title with the data and the number of samples, if the report has them."""
   title = "Distilled set and baselines"
   parts = []
   if "spec" in report.get("data", {}):

@@ -1,4 +1,4 @@
-"""The pictures of a set: rows are classes, columns the samples of a class."""
+"""Distilled images in a grid: rows are classes, columns their samples."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -8,12 +8,18 @@ import numpy as np
 from distill_jax.figures import captions, theme
 from distill_jax.figures.captions import TEXT
 
-# In inches; text in points.
-_WIDEST, _NARROWEST, _TALLEST, _PAGE = 8.0, 4.5, 5.2, 9.0
-_CELLS, _LARGEST, _NAMES, _TEXTS = (0.82, 0.7, 0.58), 1.6, 1.4, 0.8
-_COLUMNS, _PICTURES, _ROWS = 10, 100, 40
-_MARGIN, _GAP, _BEFORE, _BETWEEN = 0.1, 0.08, 0.12, 0.3
-_LINE, _HEADING, _NAME_SIZE = 0.15, 0.24, 9
+# All lengths are in inches.
+_WIDEST, _NARROWEST = 8.0, 4.5  # width of the figure
+_TALLEST = 5.2  # taller rows are split into blocks side by side
+_PAGE = 9.0  # greatest height of the rows
+_CELLS = 0.82, 0.7, 0.58  # sides of an image, the preferred one first
+_LARGEST = 1.6  # side of an image, if there are few
+_NAMES, _TEXTS = 1.4, 0.8  # widths of class names, and of texts beside images
+_COLUMNS, _PICTURES, _ROWS = 10, 100, 40  # most that are shown
+_MARGIN, _GAP = 0.1, 0.08
+_BEFORE, _BETWEEN = 0.12, 0.3  # between "before" and "after", between blocks
+_LINE, _HEADING = 0.15, 0.24  # heights of a line and of a heading
+_NAME_SIZE = 9  # font size of class names, in points
 
 
 def sample_grid(
@@ -26,31 +32,36 @@ def sample_grid(
     title: str = "Distilled samples",
     label_space: str = "raw",
     limits: tuple[float, float] = (0.0, 1.0)):
-  """The samples in a grid: rows are classes, columns samples of the class.
+  """Images in a grid: rows are classes, columns the samples of a class.
 
-  The class is that of the largest label value. Pixels are drawn as they are,
-  in one range for all pictures; the figure says how many pixels leave the
-  range and are clipped. Soft labels stand by each sample.
+  A sample is in the row of the class with its largest label value. Soft labels
+  are written beside or below each sample. All images are drawn with the same
+  limits; the figure says how many pixels are clipped.
 
   Args:
-    images: [M, H, W, C] pixels with C = 1 or 3.
+    images: [M, H, W, C] float, pixels with C = 1 or 3.
     labels: [M, K] float, or [M, 1] for two classes.
-    class_names: of every class; two where labels are [M, 1].
-    start: [M, H, W, C] pixels that the samples started from, shown before.
-    order: [S, n] int; with several steps, samples of a class stand in the
-      order of their steps, each with its step.
-    title: above all.
-    label_space: of the labels, see `artifact.Artifact`. Logits are shown as
-      probabilities.
-    limits: pixel values drawn black and white, those of the real images.
+    class_names: the names of all K classes; two if labels are [M, 1].
+    start: [M, H, W, C], the samples before distillation, shown beside or above
+      the others; or None.
+    order: [S, n] int, the samples of each step; or None. If there are several
+      steps, samples of a class are sorted by their first step, and each sample
+      is labelled with its steps.
+    title: title of the figure.
+    label_space: "raw", "probabilities", "logits" or "centred", see
+      `artifact.Artifact`. Logits are shown as probabilities.
+    limits: (black, white), the pixel values that are drawn black and white,
+      usually the range of the real images.
 
   Returns:
-    A `Figure`. It has three label values a sample up to 20 samples, two up to
-    50 and one beyond. Of a class it shows ten samples at most, and of many
-    classes the first; the figure says so.
+    A `Figure`. Each sample has up to three label values if there are at most 20
+    samples, up to two if there are at most 50, and one otherwise. At most ten
+    samples per class are shown and, if there are many classes, the first ones
+    only; the figure says what it leaves out.
 
   Raises:
-    ValueError: no images, or labels, names or limits that do not fit them.
+    ValueError: there are no images, images are not finite, or labels, names,
+      start or limits do not fit.
   """
   images = _images("images", images)
   read = captions.shown(labels, len(images), class_names, label_space)
@@ -67,7 +78,7 @@ def sample_grid(
   columns = min(max(map(len, groups.values())), _COLUMNS)
   kept = list(groups)[:min(_ROWS, max(10, _PICTURES // columns))]
   rows = [(str(class_names[c]), groups[c][:columns]) for c in kept]
-  for cell in _CELLS:  # the largest that keeps the figure on a page
+  for cell in _CELLS:  # the largest with which all rows fit on a page
     layout = _layout(rows, columns, cell, start is not None, read.hard)
     texts = _texts(
         read, class_names, steps, room=layout.texts or layout.cell - _GAP / 2)
@@ -87,12 +98,14 @@ def sample_grid(
 
 
 class _Layout(NamedTuple):
-  """Attributes:
-    columns: samples of a row.
-    beside: whether "before" and "after" stand side by side.
-    names: width of the names, in inches.
-    cell: of a picture, in inches.
-    texts: kept right of a picture for its texts, in inches; 0 for texts below.
+  """Sizes of the parts of a row; lengths are in inches.
+
+  Attributes:
+    columns: number of samples in a row.
+    beside: whether the samples before and after are side by side.
+    names: width of the class names.
+    cell: side of an image and the gap after it.
+    texts: width of the texts to the right of an image; 0 if they are below it.
   """
 
   columns: int
@@ -103,15 +116,15 @@ class _Layout(NamedTuple):
 
 
 class _Panel(NamedTuple):
-  """Pictures before or after distillation.
+  """The samples before or after distillation.
 
   Attributes:
-    heading: above them, or "".
-    images: [M, H, W, C] pixels.
-    texts: M lists of lines below or beside the pictures; None for none.
-    cell: side of a picture and the gap, in inches.
-    lines: room kept below each row, or at least as high as a row.
-    right: whether texts stand right of the pictures.
+    heading: text above the samples, or "".
+    images: [M, H, W, C] float, pixels.
+    texts: M lists of pairs of a line and its colour; or None.
+    cell: side of an image and the gap after it, in inches.
+    lines: number of lines for which each row has room.
+    right: whether the texts are to the right of the images instead of below.
   """
 
   heading: str
@@ -135,7 +148,7 @@ def _layout(rows, columns, cell, before: bool, hard: bool) -> _Layout:
 
 
 def _panels(images, start, texts, layout: _Layout, lines: int):
-  """One panel, or those before and after; before is small above the other."""
+  """Returns one panel, or two; "before" is drawn smaller if it is above."""
   right = layout.texts > 0
   after = _Panel("", images, texts, layout.cell, lines, right)
   if start is None:
@@ -147,7 +160,7 @@ def _panels(images, start, texts, layout: _Layout, lines: int):
 
 
 def _blocks(num_rows: int, layout: _Layout, panels) -> tuple[int, float]:
-  """How many columns of rows the figure has, and how tall these are."""
+  """Returns the number of blocks side by side, and their height in inches."""
   if layout.beside:
     panels = panels[1:]
   row, wide = sum(map(_row_height, panels)), _breadth(layout, panels[-1].cell)
@@ -160,13 +173,13 @@ def _blocks(num_rows: int, layout: _Layout, panels) -> tuple[int, float]:
 
 
 def _breadth(layout: _Layout, cell: float) -> float:
-  """Inches that a row takes, its name included."""
+  """Width of a row with its class name, in inches."""
   pictures = layout.columns * (1 + layout.beside) * cell
   return layout.names + pictures + layout.beside * _BEFORE + layout.texts
 
 
 def _texts(read, class_names, steps, *, room: float):
-  """M lists of pairs of a line and its colour."""
+  """Texts of the samples: M lists of pairs of a line and its colour."""
   num = len(read.rows)
   found = [[] for _ in range(num)]
   if not read.hard:
@@ -180,16 +193,16 @@ def _texts(read, class_names, steps, *, room: float):
 
 
 def _draw(panels, rows, layout: _Layout, num_blocks, title, note, limits):
-  """Places everything by hand, in inches from the upper left corner.
+  """Draws the figure; coordinates are inches from the upper left corner.
 
   Args:
-    panels: one, or those before and after.
-    rows: pairs of a class name and its samples.
-    layout: of rows and columns.
-    num_blocks: columns of rows.
-    title: above all.
-    note: below the title.
-    limits: of black and white.
+    panels: one panel, or the two before and after distillation.
+    rows: pairs of a class name and the indices of its samples.
+    layout: sizes of the parts of a row.
+    num_blocks: number of blocks of rows, side by side.
+    title: title of the figure.
+    note: text below the title.
+    limits: pixel values that are drawn black and white.
   """
   figure = theme.figure(1, 1, layout=None)
   axes = figure.add_axes((0, 0, 1, 1))
@@ -228,7 +241,7 @@ def _row_height(panel: _Panel) -> float:
 
 
 def _draw_block(axes, panels, rows, layout: _Layout, left, y, limits) -> float:
-  """Draws rows whose corner is (left, y); returns their lower end."""
+  """Draws rows from their corner (left, y) on; returns their lower end."""
   starts, x = [], left + layout.names
   for panel in panels:
     starts.append(x)
@@ -289,23 +302,25 @@ def _write(axes, x, y, text, **style):
 
 
 def _note(images, read, class_names, groups, columns, num_rows, limits) -> str:
-  """What rows, numbers and greys are, and what is cut."""
+  """Says what rows, numbers and grey levels mean, and what is left out."""
   parts = [captions.row_note(read, class_names, groups, num_rows)]
   largest = max(map(len, groups.values()))
   if columns < largest:
-    parts.append(f"Of each class, up to {columns} of {largest} samples.")
-  parts.append(
-      "Labels are hard." if read.hard else f"Numbers: the largest {read.note}.")
+    parts.append(f"Shown are up to {columns} of {largest} samples per class.")
+  if read.hard:
+    parts.append("Labels are hard.")
+  else:
+    parts.append(f"Numbers are the largest {read.note}.")
   low, high = limits
-  pixels = f"Pixels: each colour from {low:.3g} to {high:.3g}"
+  pixels = f"Pixel values: each colour from {low:.3g} to {high:.3g}"
   if images.shape[3] == 1:
-    pixels = f"Pixels: {low:.3g} is black, {high:.3g} is white"
+    pixels = f"Pixel values: {low:.3g} is black, {high:.3g} is white"
   half = 0.5 / 255 * (high - low)
   outside = ((images < low - half) | (images > high + half)).mean()
   if outside:
     percent = "under 1 %" if outside < 0.01 else f"{100 * outside:.0f} %"
     pixels += (
-        f"; distilled ones reach from {images.min():z.2f} to "
+        f"; distilled ones range from {images.min():z.2f} to "
         f"{images.max():z.2f}, and {percent} of them are clipped")
   parts.append(f"{pixels}.")
   return " ".join(parts)
@@ -316,7 +331,7 @@ def _images(argument: str, images) -> np.ndarray:
   if images.ndim != 4 or not images.size or images.shape[-1] not in (1, 3):
     raise ValueError(
         f"`{argument}` must be images [M, H, W, C] with C = 1 or 3; got shape "
-        f"{images.shape}. Other samples have no pictures.")
+        f"{images.shape}. Other samples cannot be drawn as images.")
   if not np.isfinite(images).all():
     raise ValueError(f"`{argument}` must be finite; got NaN or infinity.")
   return images

@@ -1,9 +1,9 @@
-"""One colour and marker for each method, the same in all figures.
+"""Looks: each known method has the same colour and marker in all figures.
 
-A look is what matplotlib takes: `color`, `marker`, `linestyle` and
-`markerfacecolor`. Colours are those of `theme.COLOURS`, which differ to
-colour-blind readers too; as there are more methods than colours, no two looks
-of a figure share both colour and marker.
+A look consists of keyword arguments of matplotlib: `color`, `marker`,
+`linestyle` and `markerfacecolor`. Colours are those of `theme.COLOURS`, which
+colour-blind readers can tell apart. There are more methods than colours, so
+some methods share a colour; they then have different markers.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,8 @@ from typing import Any
 
 from distill_jax.figures import theme
 
-# Of methods and parameterizations: the colour's place, and the marker.
+# Looks of methods, then of parameterizations, which are seldom in one figure
+# with methods and share looks with them: index of the colour, and the marker.
 _KNOWN = {
     "DM": (0, "o"),
     "DSA": (4, "v"),
@@ -42,26 +43,32 @@ _KNOWN = {
     "neural fields": (5, "P")
 }
 _DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
-# Real samples are grey in all figures, and told apart by marks and dashes.
+# Real samples are grey in all figures; markers and dashes tell them apart. The
+# longest key with which a label begins decides, and each look is used once.
 _REAL = {
     "random real": (theme.GREY, "o", _DASHES[1]),
     "random real, as many bytes": (theme.DARK, "x", _DASHES[2]),
     "random real, quantised": ("#8C8C8C", "s", _DASHES[3]),
-    "r": ("#8C8C8C", "1", (0, (8, 2))),  # others, in this order
-    "": (theme.DARK, "2", (0, (8, 2, 1, 2)))
+    "r": ("#8C8C8C", "1", (0, (8, 2))),  # for the next other label
+    "": (theme.DARK, "2", (0, (8, 2, 1, 2)))  # for one more
 }
 
 
 def looks(labels: Iterable[str]) -> dict[str, dict[str, Any]]:
-  """A look for each series of a figure, by its label.
+  """Chooses a look for each series of a figure.
 
   Args:
-    labels: in words, such as "DM, pixels" or "random real"; what stands before
-      the first comma decides about the colour.
+    labels: labels of the series, such as "DM, pixels" or "random real". Series
+      whose labels agree up to the first comma have the same colour, except for
+      real samples, which have greys.
+
+  Returns:
+    {label: look}, in the order of the labels.
   """
   labels = list(dict.fromkeys(labels))
   found = _real(labels)
-  taken = {_KNOWN[head] for head in map(_head, labels) if head in _KNOWN}
+  known = _known({_head(label) for label in labels})
+  taken = set(known.values())
   free = [(i, marker) for i, marker in _pairs() if (i, marker) not in taken]
   of_head = {}
   for label in labels:
@@ -72,8 +79,8 @@ def looks(labels: Iterable[str]) -> dict[str, dict[str, Any]]:
     if not before:
       used = [p[0] for pairs in of_head.values() for p in pairs]
       used += [i for i, _ in taken]
-      pair = _KNOWN.get(head) or min(free, key=lambda p: used.count(p[0]))
-    else:  # the same method in another form
+      pair = known.get(head) or min(free, key=lambda p: used.count(p[0]))
+    else:  # a further series of the same method
       colour = before[0][0]
       pair = next((p for p in free if p[0] == colour), free[0])
     if pair in free:
@@ -87,8 +94,21 @@ def looks(labels: Iterable[str]) -> dict[str, dict[str, Any]]:
   return {label: found[label] for label in labels}
 
 
+def _known(heads: set[str]) -> dict[str, tuple[int, str]]:
+  """Returns index of the colour and marker of known names, no two alike.
+
+  Methods come first: a parameterization in the same figure takes another look
+  than that of a method.
+  """
+  found = {}
+  for head, pair in _KNOWN.items():
+    if head in heads and pair not in found.values():
+      found[head] = pair
+  return found
+
+
 def _real(labels: Iterable[str]) -> dict[str, dict[str, Any]]:
-  """The looks of real samples."""
+  """Looks of the series of random real samples."""
   found, left = {}, dict(_REAL)
   for label in labels:
     head = _head(label)
@@ -101,17 +121,17 @@ def _real(labels: Iterable[str]) -> dict[str, dict[str, Any]]:
       colour, marker, dashes = left.pop(start, _REAL[start])
       found[label] = dict(
           color=colour, marker=marker, linestyle=dashes,
-          markerfacecolor="none")  # others show through
+          markerfacecolor="none")  # markers below stay visible
   return found
 
 
 def _head(label: str) -> str:
-  """The method of a label."""
+  """The part of a label before the first comma, usually a method."""
   return label.partition(",")[0]
 
 
 def _pairs() -> Iterable[tuple[int, str]]:
-  """All colours with one marker each, then with the next one, and so on."""
+  """Yields all pairs of a colour and a marker; all colours come in turn."""
   num = len(theme.COLOURS)
   for turn in range(len(theme.MARKERS)):
     for i in range(num):

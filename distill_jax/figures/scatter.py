@@ -1,4 +1,4 @@
-"""Real and distilled samples in one plane (t-SNE)."""
+"""Scatter plots of real and distilled samples, by t-SNE."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -8,16 +8,17 @@ import numpy as np
 from distill_jax.figures import theme
 from distill_jax.figures.captions import shortened
 
-_CLASSES = 20  # as many as there are colours
+_CLASSES = 20  # number of colours that can be told apart
 
 
 class Points(NamedTuple):
-  """Samples as points, for `t_sne`.
+  """Samples that `t_sne` draws as points.
 
   Attributes:
-    features: [M, D].
-    classes: [M] int.
-    segments: [M] int from 0, the marker of each; None where there are none.
+    features: [M, D] float.
+    classes: [M] int in 0..K-1.
+    segments: [M] int from 0, the segment of each sample, which decides about
+      its marker; or None.
   """
 
   features: Any
@@ -32,26 +33,27 @@ def t_sne(
     *,
     seed: int = 0,
     title: str = "Real and distilled samples (t-SNE)"):
-  """Real samples and sets of them in one plane, a panel for each set.
+  """Real samples and distilled sets in two dimensions, one panel for each set.
 
-  One t-SNE (van der Maaten & Hinton, 2008) of all points together, so the
-  real samples lie alike in all panels. Colours are classes; real samples are
-  small points, distilled ones large markers with a dark edge, as the legend
-  says; markers tell segments apart, and repeat after six. Of more than 20
-  classes the first 20 that have samples are drawn, and the figure says so.
+  One t-SNE (van der Maaten & Hinton, "Visualizing Data using t-SNE", 2008) is
+  computed of all samples together, so the real samples have the same positions
+  in all panels. Colours are classes. Real samples are small points, distilled
+  ones large markers with a dark edge, whose shapes are segments (they repeat
+  after eight). At most 20 classes are drawn, those with distilled samples
+  first; the figure says so.
 
   Args:
-    real: real samples.
-    sets: by the title of their panel.
-    class_names: K of them.
-    seed: of t-SNE.
-    title: above all.
+    real: the real samples.
+    sets: {title of the panel: distilled samples}.
+    class_names: the names of all K classes.
+    seed: seed of t-SNE.
+    title: title of the figure.
 
   Returns:
     A `Figure`.
 
   Raises:
-    ValueError: no sets, or too few points.
+    ValueError: `sets` is empty, or there are fewer than ten points in all.
   """
   from matplotlib import colormaps
   from matplotlib.colors import to_rgba
@@ -68,7 +70,7 @@ def t_sne(
   features = np.concatenate([np.asarray(p.features) for p in points])
   if len(features) < 10:
     raise ValueError(
-        "`real` and `sets` must hold ten points together; got "
+        "`real` and `sets` must hold at least ten points together; got "
         f"{len(features)}.")
   plane = TSNE(
       init="pca", random_state=seed,
@@ -121,7 +123,7 @@ def _of_classes(points: Points, shown: Sequence[int]) -> Points:
 
 
 def _legend(figure, sets, class_names, shown, colours, width) -> None:
-  """Kinds of points, then classes, then segments."""
+  """Draws the legend: kinds of points and segments first, then classes."""
   from matplotlib.lines import Line2D
 
   def entry(label, **style):
@@ -147,13 +149,13 @@ def _legend(figure, sets, class_names, shown, colours, width) -> None:
           **edge) for g in numbers
   ]
   if numbers:
-    del handles[1]  # The markers of segments say it.
+    del handles[1]  # the entries of segments replace it
   room = width / columns - 0.45
   classes = [
       entry(shortened(str(class_names[c]), room), color=colours[c])
       for c in shown
   ]
-  # Entries fill columns: kinds of points have the first one for themselves.
+  # The legend is filled by columns; the first one has the kinds of points only.
   rows = max(len(handles), -(-len(classes) // (columns - 1)))
   columns = 1 + -(-len(classes) // rows)
   handles += [entry("", color="none")] * (rows - len(handles)) + classes
@@ -165,6 +167,6 @@ def _legend(figure, sets, class_names, shown, colours, width) -> None:
       ncols=columns,
       fontsize=8,
       columnspacing=1.0,
-      title=f"colours are classes: {len(shown)} of {len(class_names)}"
-      if cut else "colours are classes",
+      title=f"colours: classes ({len(shown)} of {len(class_names)} shown)"
+      if cut else "colours: classes",
       title_fontsize=8)

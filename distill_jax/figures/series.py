@@ -1,4 +1,4 @@
-"""Distilled time series as lines: rows are classes, columns channels."""
+"""Distilled time series as lines: rows are classes, columns are channels."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from distill_jax.figures import captions, theme
 
-_CLASSES, _CHANNELS, _LINES = 10, 3, 5  # shown at most
-_NAMES = 1.3  # inches
+_CLASSES, _CHANNELS, _LINES = 10, 3, 5  # most that are shown
+_NAMES = 1.3  # width of a text of the legend, in inches
 
 
 def series_lines(
@@ -20,24 +20,30 @@ def series_lines(
     channels: Sequence[str] | None = None,
     title: str = "Distilled samples",
     label_space: str = "raw"):
-  """Lines in original units: a row for each class, a column for each channel.
+  """Time series as lines: a row for each class, a column for each channel.
+
+  A sample is in the row of the class with its largest label value.
 
   Args:
-    series: [M, T, C] in original units.
+    series: [M, T, C] float, in original units.
     labels: [M, K] float, or [M, 1] for two classes.
-    class_names: of every class; two where labels are [M, 1].
-    start: [M, T, C], what the samples started from, dashed and pale.
-    order: [S, n] int; with several steps, each line has its step.
-    channels: C names; by default "channel 1" and so on.
-    title: above all.
-    label_space: of the labels, see `artifact.Artifact`.
+    class_names: the names of all K classes; two if labels are [M, 1].
+    start: [M, T, C], the samples before distillation, drawn as pale dashed
+      lines; or None.
+    order: [S, n] int, the samples of each step; or None. If there are several
+      steps, each line is labelled with its steps.
+    channels: the names of all C channels; by default "channel 1" and so on.
+    title: title of the figure.
+    label_space: "raw", "probabilities", "logits" or "centred", see
+      `artifact.Artifact`. Logits are shown as probabilities.
 
   Returns:
-    A `Figure` of ten classes, three channels and five samples of a class at
-    most; it says what is cut.
+    A `Figure` with at most ten classes, three channels and five samples per
+    class; it says what it leaves out.
 
   Raises:
-    ValueError: series of another rank, or labels or names that do not fit.
+    ValueError: `series` does not have three axes or is empty, or labels, names
+      or start do not fit.
   """
   series = np.asarray(series, np.float32)
   if series.ndim != 3 or not series.size:
@@ -67,7 +73,7 @@ def series_lines(
     row[0].set_ylabel(name, fontsize=9, parse_math=False)
     if texts is not None:
       row[-1].legend(
-          # Named, as names may begin with an underscore.
+          # Given one by one, as matplotlib skips labels that begin with "_".
           handles=[line for line in row[-1].lines if line.get_ls() == "-"],
           loc="center left",
           bbox_to_anchor=(1.0, 0.5),
@@ -112,7 +118,7 @@ def _draw_class(row, series, start, samples, texts) -> None:
 
 
 def _texts(read, class_names, steps) -> list[str] | None:
-  """What stands beside each line: its largest label value and its step."""
+  """Texts of the lines: largest label value and steps; None for no texts."""
   if read.hard and steps is None:
     return None
   found = [[] for _ in read.rows]
@@ -130,12 +136,12 @@ def _note(read, class_names, groups, kept, depth, has_start) -> str:
       "Lines are samples."
   ]
   if has_start:
-    parts.append("Dashed: what they started from.")
+    parts.append("Dashed lines are the samples before distillation.")
   if not read.hard:
-    parts.append(f"Numbers: the largest {read.note}.")
+    parts.append(f"Numbers are the largest {read.note}.")
   largest = max(map(len, groups.values()))
   if largest > _LINES:
-    parts.append(f"Of each class, up to {_LINES} of {largest} samples.")
+    parts.append(f"Shown are up to {_LINES} of {largest} samples per class.")
   if depth > _CHANNELS:
-    parts.append(f"The first {_CHANNELS} of {depth} channels.")
+    parts.append(f"Shown are the first {_CHANNELS} of {depth} channels.")
   return " ".join(parts)

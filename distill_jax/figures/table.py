@@ -1,4 +1,4 @@
-"""Distilled rows of a table: a heat map with the values in it."""
+"""Distilled samples of tabular data: a heat map with the values in it."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,11 @@ import numpy as np
 
 from distill_jax.figures import captions, theme
 
-_COLUMNS, _ROWS = 20, 30  # shown at most
-_NAMES, _WIDEST, _ROW = 2.2, 8.0, 0.24  # inches
-_SMALLEST, _LARGEST, _REACH = 6, 8, 2.5
+_COLUMNS, _ROWS = 20, 30  # most that are shown
+# Width of the names of rows, width of the figure, height of a row; in inches.
+_NAMES, _WIDEST, _ROW = 2.2, 8.0, 0.24
+_SMALLEST, _LARGEST = 6, 8  # font sizes of values, in points
+_REACH = 2.5  # standard deviations at which the colours end
 
 
 def feature_table(
@@ -21,28 +23,32 @@ def feature_table(
     order=None,
     title: str = "Distilled samples",
     label_space: str = "raw"):
-  """Rows are distilled samples with their class, columns are features.
+  """A table of samples by row, with their classes, and features by column.
 
-  Values stand in their cells where they fit. Colours compare the values of a
-  column with each other.
+  Values are written into the cells if they fit. Colours show how far a value is
+  from the mean of its column, in standard deviations.
 
   Args:
-    features: [M, D] in original units.
+    features: [M, D] float, in original units.
     labels: [M, K] float, or [M, 1] for two classes.
-    class_names: of every class; two where labels are [M, 1].
-    columns: D names of features; by default x1 to xD.
-    standardised: [M, D], the features less the mean of the real data, over its
-      standard deviation, for the colours; by default mean and deviation are
-      those of the distilled samples.
-    order: [S, n] int; with several steps, each sample has its step.
-    title: above all.
-    label_space: of the labels, see `artifact.Artifact`.
+    class_names: the names of all K classes; two if labels are [M, 1].
+    columns: the names of all D features; by default x1 to xD.
+    standardised: [M, D] float, the features standardised with the means and
+      standard deviations of the real data, for the colours. By default those of
+      the distilled samples are used.
+    order: [S, n] int, the samples of each step; or None. If there are several
+      steps, each sample is labelled with its steps.
+    title: title of the figure.
+    label_space: "raw", "probabilities", "logits" or "centred", see
+      `artifact.Artifact`. Logits are shown as probabilities.
 
   Returns:
-    A `Figure` of 30 samples and 20 features at most; it says what is cut.
+    A `Figure` with at most 30 samples and 20 features; it says what it leaves
+    out.
 
   Raises:
-    ValueError: features of another rank, or labels or names that do not fit.
+    ValueError: `features` does not have two axes or is empty, or labels or
+      names do not fit.
   """
   features = np.asarray(features, np.float32)
   if features.ndim != 2 or not features.size:
@@ -99,7 +105,7 @@ def feature_table(
 
 
 def _spread(groups: Sequence[Sequence[int]]) -> list[int]:
-  """At most so many samples, class by class, as many of each as possible."""
+  """Chooses up to `_ROWS` samples, class by class, evenly over the classes."""
   num = max(1, _ROWS // len(groups))
   while sum(len(g[:num + 1]) for g in groups) <= _ROWS and num < max(map(
       len, groups)):
@@ -116,7 +122,7 @@ def _colours(features, standardised) -> np.ndarray:
 
 
 def _row_names(read, class_names, steps, kept) -> list[str]:
-  """The class of each row, its label value where soft, its step."""
+  """Names of the rows: class, label value if labels are soft, and steps."""
   texts = captions.label_texts(read, class_names, 1, room=_NAMES - 0.5)
   return [
       texts[i][0] + (f", {captions.step_text(steps[i])}" if steps else "")
@@ -127,18 +133,27 @@ def _row_names(read, class_names, steps, kept) -> list[str]:
 def _note(read, all_of, shown, written: bool) -> str:
   parts = ["Values are in original units."]
   if not written:
-    parts = ["Colours alone; the values do not fit."]
+    parts = ["Values are shown by colours alone, as numbers do not fit."]
   if not read.hard:
-    parts.append(f"Numbers beside classes: the largest {read.note}.")
+    parts.append(f"Numbers beside class names are the largest {read.note}.")
   for name, total, num in zip(("samples", "features"), all_of, shown,
                               strict=True):
     if num < total:
-      parts.append(f"Shown: {num} of {total:,} {name}.")
+      parts.append(f"Shown are {num} of {total:,} {name}.")
   return " ".join(parts)
 
 
 def _write_values(axes, values, colours, room: float) -> bool:
-  """Writes the values in a font in which all fit, or none and returns False.
+  """Writes the values into the cells, if all fit in a legible font.
+
+  Args:
+    axes: the axes.
+    values: [rows, columns] float.
+    colours: [rows, columns] float, in standard deviations.
+    room: width of a cell in inches.
+
+  Returns:
+    Whether the values were written.
   """
   for digits in (3, 2):
     texts = [[number(v, digits) for v in row] for row in values]
@@ -163,7 +178,10 @@ def _write_values(axes, values, colours, room: float) -> bool:
 
 
 def number(value: float, digits: int = 3) -> str:
-  """So many digits: 0.0123, 45.6, 5.67e6; integers below 100,000 have all."""
+  """Writes a number with so many significant digits: 0.0123, 45.6, 5.67e6.
+
+  Numbers from 1,000 to 100,000 are rounded to integers, such as 12,345.
+  """
   if 1e3 <= abs(value) < 1e5:
     return f"{value:,.0f}"
   text = f"{value:.{digits}g}"

@@ -1,4 +1,4 @@
-"""The common look of the figures, and how one is written."""
+"""The common look of all figures, and writing them to files."""
 
 import importlib.util
 import io
@@ -10,8 +10,8 @@ from distill_jax.errors import plain
 from distill_jax.types import FilePath
 
 DPI = 150
-# Okabe and Ito's colours, which differ to colour-blind readers too, but for
-# their yellow, which is hard to see on white.
+# The colours of Okabe and Ito, which colour-blind readers can tell apart. Their
+# yellow is left out, as it is hard to see on white.
 COLOURS = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")
 # Ten colours of classes, after Petroff, "Accessible Color Sequences for Data
@@ -19,7 +19,7 @@ COLOURS = (
 CLASSES = (
     "#3F90DA", "#FFA90E", "#BD1F01", "#94A4A2", "#832DB6", "#A96B59", "#E76300",
     "#B9AC70", "#717581", "#92DADD")
-MARKERS = "osD^vPX<"  # one more than colours: pairs repeat late
+MARKERS = "osD^vPX<"  # one more than colours, so pairs repeat late
 PALE, GREY, DARK = "#B8B8B8", "#666666", "#222222"
 
 
@@ -29,41 +29,49 @@ def can_draw() -> bool:
 
 
 def colour(i: int) -> str:
-  """The i-th of the colours, which repeat."""
+  """Returns colour i >= 0; colours repeat after the last one."""
   return COLOURS[i % len(COLOURS)]
 
 
 def marker(i: int) -> str:
-  """The i-th of the markers, which repeat."""
+  """Returns marker i >= 0; markers repeat after the last one."""
   return MARKERS[i % len(MARKERS)]
 
 
 def save(figure, path: FilePath) -> None:
-  """Writes a PNG atomically: the old file or the new one, never a part.
+  """Writes a figure to a PNG file at 150 dots per inch.
+
+  The file is replaced atomically: it is either the old or the new one, never
+  incomplete.
 
   Args:
     figure: a matplotlib `Figure`.
-    path: of the file; its folder exists.
+    path: path of the file. Its folder must exist.
   """
   storage.replace(path, png(figure))
 
 
 def png(figure) -> bytes:
-  """The bytes of a PNG file of a matplotlib `Figure`."""
+  """Returns a matplotlib `Figure` as the bytes of a PNG file."""
   content = io.BytesIO()
   figure.savefig(content, format="png", dpi=DPI)
   return content.getvalue()
 
 
 def figure(width: float, height: float, layout: Any = "constrained"):
-  """A figure of its own, in inches, with no pyplot behind it."""
+  """Returns an empty `Figure`, in inches, which pyplot does not know of."""
   from matplotlib.figure import Figure
 
   return Figure(figsize=(width, height), dpi=DPI, layout=layout)
 
 
 def dress(axes, grid: str):
-  """The common look: two spines, a pale grid behind the data."""
+  """Gives axes the common look: two spines and a pale grid below the data.
+
+  Args:
+    axes: the axes.
+    grid: axis of the grid lines, "x", "y" or "both".
+  """
   axes.spines[["top", "right"]].set_visible(False)
   axes.tick_params(labelsize=9)
   axes.set_axisbelow(True)
@@ -71,7 +79,7 @@ def dress(axes, grid: str):
 
 
 def entitle(figure, title: str):
-  """The title of a figure, broken to its width; "" for none."""
+  """Writes the title of a figure, wrapped to its width; none for ""."""
   if title:
     width = figure.get_size_inches()[0]
     lines = wrapped(title, int(10 * width))
@@ -84,13 +92,13 @@ def entitle(figure, title: str):
 
 
 def note(axes, figure, text: str, share: float = 1.0):
-  """A grey line above some axes that says how they are read; "" for none.
+  """Writes a grey note above axes that says how to read them; none for "".
 
   Args:
-    axes: where it stands.
-    figure: of the axes.
-    text: what it says.
-    share: of the figure's width that it takes at most.
+    axes: the axes below the note.
+    figure: the figure that the axes are part of.
+    text: the note; it is wrapped.
+    share: largest width of the note, as a fraction of the figure's width.
   """
   if text:
     width = share * figure.get_size_inches()[0]
@@ -99,7 +107,7 @@ def note(axes, figure, text: str, share: float = 1.0):
 
 
 def legend(figure, **options):
-  """A legend below the panels, its names as they are written."""
+  """Draws a legend below all panels, without mathematics in its labels."""
   found = figure.legend(loc="outside lower center", frameon=False, **options)
   for text in found.get_texts():
     text.set(text=plain(text.get_text()), parse_math=False)
@@ -107,13 +115,20 @@ def legend(figure, **options):
 
 
 def name_ticks(axis, names, most: int = 36, **style):
-  """Names along an axis, as they are written, of so many characters."""
+  """Writes names at 0, 1, ... of an axis, without mathematics in them.
+
+  Args:
+    axis: `axes.xaxis` or `axes.yaxis`.
+    names: the names.
+    most: number of characters after which a name is cut off.
+    **style: style of the texts, for matplotlib.
+  """
   short = [plain(name, most) for name in names]
   axis.set_ticks(range(len(short)), short, parse_math=False, **style)
 
 
 def foot(figure, text: str):
-  """A grey note below the panels."""
+  """Writes a grey note below all panels, wrapped to the figure's width."""
   width = figure.get_size_inches()[0]
   figure.supxlabel(
       "\n".join(wrapped(text, int(13 * width))),
@@ -123,7 +138,7 @@ def foot(figure, text: str):
 
 
 def wrapped(text: str, width: int) -> list[str]:
-  """Its lines, broken at spaces to so many characters."""
+  """Breaks a text at spaces into lines of at most `width` characters."""
   return [
       part for line in text.split("\n") for part in textwrap.wrap(
           plain(line, 600), width, break_on_hyphens=False)

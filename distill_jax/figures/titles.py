@@ -1,7 +1,7 @@
-"""How figures name things in words: data, classes, networks, sets and runs.
+"""Names in figures: of data sets, classes, methods, networks and sets.
 
-Rows of results are named by `row_name`; makers of applications, whose names
-hold those of methods, by `applications.names.title`.
+`row_name` names rows of results. `applications.names.title` names what
+applications compare, such as "DM, four in one".
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from distill_jax.errors import counted
+from distill_jax.evaluation.baselines import TITLES
 from distill_jax.figures.captions import classes_of_rows
 
-# Known data sets, by the last part of their SPEC without its ending.
+# Known data sets, by the last part of their SPEC without file ending.
 _DATA = {
     "cifar10": "CIFAR-10",
     "cifar100": "CIFAR-100",
@@ -32,7 +33,7 @@ _DATA = {
 _ENDINGS = (
     ".csv", ".gz", ".json", ".jsonl", ".npz", ".parquet", ".tsv", ".txt",
     ".zip")
-# Classes of known data sets whose files number them.
+# Class names of known data sets whose files have numbers instead.
 _CLASSES = {
     "CIFAR-10": (
         "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse",
@@ -59,37 +60,51 @@ _NETWORKS = {
     "vgg11": "VGG-11",
     "vit": "ViT"
 }
-# Choices of real samples, and how samples are stored.
+# Selections of real samples, and parameterizations. Baselines that are not here
+# are named as in tables; figures are seen alone and need longer names.
 _ROWS = {
     "all_real": "all real data",
-    "early_stopping": "real data, as many steps",
+    "byte_matched_quantised": "random real, quantised the same way",
+    "byte_matched_real": "random real, as many bytes",
+    "early_stopping": "all real data, as many steps",
+    "encoded_real": "random real, stored the same way",
     "fedavg": "FedAvg",
     "field": "neural fields",
     "frequency": "frequencies",
     "herding": "herding",
     "kcentre": "k-centre",
-    "multi_formation": "several images in one"
+    "multi_formation": "several images in one",
+    "optimised_real": "best of many random real sets",
+    "relabelled_real": "random real, the teacher's labels"
 }
 
 
 def method_name(artifact) -> str:
-  """The method as papers spell it, where the set knows: "SLDD"."""
+  """Names the method of an `Artifact`, as papers spell it if that is known."""
   return artifact.provenance.get("title") or artifact.method
 
 
 def loss_name(artifact) -> str:
-  """The loss in `metrics.jsonl`: whose outer loss, and what it measures."""
+  """Describes the loss in `metrics.jsonl`: its method and what it measures.
+
+  An example is "outer loss of SLDD: cross-entropy on real data".
+
+  Args:
+    artifact: an `Artifact`.
+  """
   name = f"outer loss of {method_name(artifact)}"
   loss = artifact.provenance.get("loss")
   return f"{name}: {loss}" if loss else name
 
 
 def data_name(spec: str) -> str:
-  """The data set of a SPEC in words: "MNIST" for "idx:mnist".
+  """Names the data set of a SPEC, such as "MNIST" for "idx:mnist".
+
+  Known data sets have their usual names, others the name of their file or
+  folder without its ending.
 
   Args:
-    spec: of any data. Known sets have their proper names; others those of
-      their file or folder, without its ending.
+    spec: SPEC of any data.
   """
   _, mark, place = spec.partition(":")
   place = (place if mark and place else spec).partition("?")[0]
@@ -100,14 +115,15 @@ def data_name(spec: str) -> str:
 
 
 def class_names(spec: str, names: Sequence[str]) -> tuple[str, ...]:
-  """The classes of a data set in words, where its files number them.
+  """Replaces numbered classes of known data sets by their usual names.
 
   Args:
-    spec: of the data.
-    names: K names as the data have them.
+    spec: SPEC of the data.
+    names: the K class names in the data.
 
   Returns:
-    K known names where `names` are the numbers from 0, else `names`.
+    K usual names if the data set is known and `names` are "0", "1", ...;
+    otherwise `names`.
   """
   known = _CLASSES.get(data_name(spec), ())
   numbers = [str(i) for i in range(len(known))]
@@ -115,27 +131,32 @@ def class_names(spec: str, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def network_name(name: str) -> str:
-  """A network in words: "ConvNet" for "convnet"."""
+  """Names a network as papers do, such as "ConvNet" for "convnet"."""
   return _NETWORKS.get(name, name.replace("_", " "))
 
 
 def row_name(name: str) -> str:
-  """A row of results in words: "random real, as many bytes".
+  """Names a row of results in words, such as "random real, as many bytes".
 
   Args:
-    name: of a baseline, of a choice of real samples or of a parameterization,
-      as reports or tables have it; others lose their underscores.
+    name: name of a baseline, a selection of real samples or a parameterization,
+      as in reports or tables. In other names, underscores become spaces.
   """
-  from distill_jax.evaluation.baselines import SPELT_OUT, TITLES
-
   of_title = {title: known for known, title in TITLES.items()}
   name = of_title.get(name, name)
   key = name.replace(" ", "_")
-  return {**TITLES, **SPELT_OUT, **_ROWS}.get(key, name.replace("_", " "))
+  return {**TITLES, **_ROWS}.get(key, name.replace("_", " "))
 
 
 def set_size(artifact) -> str:
-  """"10 samples (1 per class)", and the steps where there are several."""
+  """Describes the size of a set: "20 samples (2 per class, 2 steps)".
+
+  The number per class is given if it is the same for all classes, and the
+  number of steps if there are several.
+
+  Args:
+    artifact: an `Artifact`.
+  """
   size = counted(artifact.num_samples, "sample")
   found: list[Any] = [_per_class(artifact)] if _per_class(artifact) else []
   if len(artifact.order) > 1:
@@ -145,7 +166,7 @@ def set_size(artifact) -> str:
 
 
 def set_title(artifact) -> str:
-  """"digits by SLDD, 10 samples (1 per class)".
+  """Title of figures of a set: "digits by SLDD, 10 samples (1 per class)".
 
   Args:
     artifact: an `Artifact`.
@@ -155,9 +176,9 @@ def set_title(artifact) -> str:
 
 
 def _per_class(artifact) -> int | None:
-  """Samples of each class, where all have as many."""
+  """Number of samples per class, or None if it differs between classes."""
   if artifact.num_rows != artifact.num_samples:
-    return None  # a label row decodes into several samples
+    return None  # one label row decodes into several samples
   known = artifact.provenance.get("per_class")
   if known:
     return known

@@ -1,7 +1,8 @@
-"""A distilled text set: its nearest words, and its vectors as heat maps.
+"""Distilled texts: their nearest words, and their word vectors as heat maps.
 
-Both are in Sucholutsky & Schonlau, "Soft-Label Dataset Distillation and Text
-Dataset Distillation", 2019, arXiv 1910.02551, figures 9 and 10 for the maps.
+Sucholutsky & Schonlau, "Soft-Label Dataset Distillation and Text Dataset
+Distillation", 2019, arXiv 1910.02551, show both; heat maps are their figures 9
+and 10.
 """
 
 import textwrap
@@ -12,11 +13,11 @@ import numpy as np
 from distill_jax.errors import plain
 from distill_jax.figures import captions, theme
 
-_WIDTH = 7.5  # inches
-_COLUMNS = 105  # characters of 8 points in that
-_LINES = 4  # of a sentence, at most
-_LINE, _GAP = 0.17, 0.12
-_SHOWN, _MAPS = 12, 6
+_WIDTH = 7.5  # width of the figure in inches
+_COLUMNS = 105  # characters of 8 points that fit into a line
+_LINES = 4  # most lines of a sentence
+_LINE, _GAP = 0.17, 0.12  # height of a line, and between sentences, in inches
+_SHOWN, _MAPS = 12, 6  # most sentences and heat maps that are shown
 
 
 def decoded_sentences(
@@ -28,21 +29,28 @@ def decoded_sentences(
     of_words: bool = False,
     title: str = "Distilled sentences",
     label_space: str = "raw"):
-  """Every sentence in its nearest words, above it its largest label values.
+  """Distilled sentences as words, with their largest label values above them.
 
-  Sentences stand class by class, and of a class step by step.
+  Sentences are sorted by class, and within a class by their first step.
 
   Args:
-    sentences: M lists of words.
+    sentences: M lists of words, such as the nearest words of each vector.
     labels: [M, K] float, or [M, 1] for two classes.
-    class_names: of every class; two where labels are [M, 1].
-    order: [S, n] int; with several steps, each sentence has its step.
-    of_words: whether the set consists of these words.
-    title: above all.
-    label_space: of the labels, see `artifact.Artifact`.
+    class_names: the names of all K classes; two if labels are [M, 1].
+    order: [S, n] int, the samples of each step; or None. If there are several
+      steps, each sentence is labelled with its steps.
+    of_words: whether the set consists of exactly these words. Otherwise the
+      figure says that they are only the nearest ones.
+    title: title of the figure.
+    label_space: "raw", "probabilities", "logits" or "centred", see
+      `artifact.Artifact`. Logits are shown as probabilities.
 
   Returns:
-    A `Figure` of the first twelve, four lines of each.
+    A `Figure` with at most twelve sentences, evenly over the classes, and at
+    most four lines of each.
+
+  Raises:
+    ValueError: labels or names do not fit.
   """
   read = captions.shown(labels, len(sentences), class_names, label_space)
   steps = captions.steps_of(order, len(sentences))
@@ -60,12 +68,14 @@ def decoded_sentences(
         max_lines=_LINES,
         placeholder=" …")
     blocks.append((head, body))
-  note = "Nearest words of the distilled vectors; training used the vectors."
+  note = (
+      "Each distilled vector is shown as its nearest word. Training uses the "
+      "vectors.")
   if of_words:
     note = "The set consists of these words."
-  note += f" In blue: {'class' if read.hard else read.note}."
+  note += f" In blue: {'classes' if read.hard else f'the largest {read.note}'}."
   if len(rows) < len(sentences):
-    note = f"{len(rows)} of {len(sentences)} sentences. {note}"
+    note = f"Shown are {len(rows)} of {len(sentences)} sentences. {note}"
   heading = theme.wrapped(title, 78)
   notes = theme.wrapped(note, _COLUMNS)
   top = 0.1 + 0.23 * len(heading) + _LINE * len(notes)
@@ -101,21 +111,25 @@ def heat_maps(
     *,
     title: str = "Distilled sentences",
     label_space: str = "raw"):
-  """The numbers of distilled sentences: words to the right, vectors upwards.
+  """Word vectors of distilled sentences as heat maps, one for each sentence.
+
+  Words are columns, and the dimensions of their vectors are rows. All maps have
+  the same colour scale, which covers 99.5 % of the values of the set.
 
   Args:
-    inputs: [M, s, d] in model space.
+    inputs: [M, s, d] float, in model space: M sentences of s vectors.
     labels: [M, K] float, or [M, 1] for two classes.
-    class_names: of every class; two where labels are [M, 1].
-    title: above all.
-    label_space: of the labels, see `artifact.Artifact`.
+    class_names: the names of all K classes; two if labels are [M, 1].
+    title: title of the figure.
+    label_space: "raw", "probabilities", "logits" or "centred", see
+      `artifact.Artifact`. Logits are shown as probabilities.
 
   Returns:
-    A `Figure` of six sentences at most, in one range of colours: 99.5 % of all
-    numbers stay within it.
+    A `Figure` with at most six sentences, evenly over the classes.
 
   Raises:
-    ValueError: inputs of another rank, or labels that do not fit.
+    ValueError: `inputs` does not have three axes or is empty, or labels or
+      names do not fit.
   """
   inputs = np.asarray(inputs, np.float32)
   if inputs.ndim != 3 or not inputs.size:
@@ -127,11 +141,11 @@ def heat_maps(
   reach = max(float(np.quantile(np.abs(inputs), 0.995)), 1e-6)
   texts = captions.label_texts(read, class_names, 2, room=1.0)
   figure = theme.figure(max(2.4 * columns + 0.9, 5.0), 2.0 * rows + 0.9)
-  note = "word vectors as the network reads them (model space)"
+  note = "Word vectors are in model space, as networks see them."
   if not read.hard:
-    note += f"; numbers: {read.note}"
+    note += f" Numbers are the largest {read.note}."
   if len(shown) < len(inputs):
-    note += f"; {len(shown)} of {len(inputs)} sentences"
+    note += f" Shown are {len(shown)} of {len(inputs)} sentences."
   theme.entitle(figure, title)
   panels = figure.subplots(rows, columns, squeeze=False)
   for place, axes in enumerate(panels.ravel()):
@@ -152,11 +166,11 @@ def heat_maps(
     for axis in (axes.xaxis, axes.yaxis):
       axis.get_major_locator().set_params(integer=True)
     if place % columns == 0:
-      axes.set_ylabel("entry of the word vector", fontsize=8)
+      axes.set_ylabel("dimension of the word vector", fontsize=8)
     if place + columns >= len(shown):
-      axes.set_xlabel("word of the sentence", fontsize=8)
+      axes.set_xlabel("position of the word", fontsize=8)
   bar = figure.colorbar(image, ax=panels, shrink=0.9)
-  bar.set_label("value of the entry", fontsize=8)
+  bar.set_label("value", fontsize=8)
   bar.ax.tick_params(labelsize=7)
   bar.outline.set_visible(False)
   theme.foot(figure, note)
@@ -164,7 +178,7 @@ def heat_maps(
 
 
 def _first_of_each(groups: Sequence[Sequence[int]], num: int) -> list[int]:
-  """Up to `num` samples in the order of their classes, as many of each."""
+  """Chooses up to `num` samples, class by class, evenly over the classes."""
   kept = [[] for _ in groups]
   for place in range(max(map(len, groups))):
     for own, group in zip(kept, groups, strict=True):

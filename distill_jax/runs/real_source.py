@@ -39,9 +39,13 @@ def source_of(
         validation_fraction=validation_fraction,
         class_names=artifact.class_names,
         text=_text(artifact))
-  except DataError:
+  except DataError as error:
     _check_alike(artifact, spec, data_dir)
-    raise
+    names = listed(artifact.class_names, 3, 16)
+    known = "classes of the set" in str(error)
+    raise DataError(
+        f"{error}{'' if known else f' The classes of the set are {names}.'}"
+    ) from error
   counts = np.asarray(read.train.counts)
   if not counts.all():
     absent = [read.class_names[c] for c in np.flatnonzero(counts == 0)]

@@ -6,7 +6,7 @@ import numpy as np
 
 from distill_jax.errors import plain, require
 from distill_jax.labels import label_regime, num_outputs
-from distill_jax.preprocessing import name_of
+from distill_jax.preprocessing import SMALLEST_STD, name_of
 from distill_jax.schema.nesting import WHOLE
 from distill_jax.text.embedding import (
     PADDING,
@@ -72,6 +72,10 @@ def _check_shapes(artifact) -> None:
       all(isinstance(name, str) for name in names) and
       len(set(names)) == len(names), "class_names",
       "be two or more different texts", names)
+  try:
+    "".join(names).encode()
+  except UnicodeEncodeError:
+    require(False, "class_names", "be texts that UTF-8 can hold", names)
   shape = (len(inputs), num_outputs(len(names)))
   require(
       labels.shape == shape, "labels",
@@ -161,7 +165,9 @@ def _check_numbers(artifact) -> None:
   require(
       steps.max(initial=0) <= _LARGEST_STEP, "step_sizes",
       f"be at most {_LARGEST_STEP:g}", steps.max(initial=0))
-  require(np.min(std) > 0, "preprocessing/std", "be positive", np.min(std))
+  require(
+      np.min(std) >= SMALLEST_STD, "preprocessing/std",
+      f"be at least {SMALLEST_STD:.2g}", np.min(std))
 
 
 def _check_views(artifact) -> None:

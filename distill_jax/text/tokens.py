@@ -101,6 +101,16 @@ def tokenised(argument: str, texts: Iterable[str],
       raise DataError(
           f"`{argument}` must hold words in every text; got {shown(text)} in "
           f"row {row}. Drop it.")
+    if not all(isinstance(token, str) for token in found[-1]):
+      raise DataError(
+          f"`tokens` must return a list of texts; got {shown(found[-1])} for "
+          f"row {row} of `{argument}`.")
+    try:
+      "".join(found[-1]).encode()
+    except UnicodeEncodeError:
+      raise DataError(
+          f"`{argument}` must be texts that UTF-8 can hold; got {shown(text)} "
+          f"in row {row}. Decode it another way.") from None
     if "\n" in "".join(found[-1]):
       raise DataError(
           f"`tokens` must not make words of line ends; got one in row {row} of "

@@ -10,6 +10,7 @@ Similarity with Lessons Learned from Word Embeddings", TACL 2015):
     PPMI ~ U diag(s) V',    vectors = U diag(s)^p
 """
 
+import codecs
 import collections
 import os
 import re
@@ -27,7 +28,7 @@ _SMOOTHING = 0.75
 # Standard deviation of an entry; GloVe's vectors have about this at d = 100.
 _SCALE = 0.4
 _CHUNK = 4_000_000  # pairs of words that are counted at once
-_MOST_WORDS, _MOST_NUMBERS = 10**9, 10**6
+_MOST_WORDS, _MOST_NUMBERS = 10**7, 10**6
 _LONGEST_WORD, _BLOCK = 2**16, 2**20  # bytes
 _WHOLE = re.compile(r"[-+]?[0-9]{1,30}")
 _NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
@@ -235,7 +236,7 @@ def _from_npz(path: Path) -> Vectors:
           "numpy.savez(path, words=words, table=table).")
     words, table = archive["words"], archive["table"]
     name = str(archive["name"]) if "name" in archive else path.name
-  return of_arrays(path, words, table, name)
+  return of_arrays(path, words, table, plain(name, 100))
 
 
 def of_arrays(
@@ -259,6 +260,12 @@ def of_arrays(
         f"{path} has {words.shape} {words.dtype} and {table.shape} "
         f"{table.dtype}.")
   words = words.tolist()
+  try:
+    "".join(words).encode()
+  except UnicodeEncodeError as error:
+    raise DataError(
+        f"`vectors` must hold words that UTF-8 can hold; {path} does not: "
+        f"{plain(error, 100)}. Decode them another way.") from error
   if len(set(words)) < len(words):
     again = next(w for w, n in collections.Counter(words).items() if n > 1)
     raise DataError(
@@ -279,6 +286,11 @@ def _from_text(path: Path, stream, wanted) -> Vectors:
   words, rows, size, number = {}, [], None, None
   last = 0
   for last, line in enumerate(unpacking.lines(stream, path, "vectors"), 1):
+    if last > _MOST_WORDS + 1:
+      raise DataError(
+          f"`vectors` must hold at most {_MOST_WORDS:,} words; {path} has "
+          "more. Keep the most frequent ones.")
+    line = line.removeprefix(codecs.BOM_UTF8 if last == 1 else b"")
     fields = _decoded(path, last, line).rstrip().split(" ")
     if last == 1 and len(fields) == 2 and all(map(_WHOLE.fullmatch, fields)):
       number, size = _counts_said(path, *fields)  # word2vec
