@@ -20,13 +20,7 @@ def shown(tmp_path_factory):
       "--config.settings.dp_sgd=None")
   folder = tmp_path_factory.mktemp("work")
   absent = (commands[0][0], "--data=csv:nofile", f"--workdir={folder}")
-  return launching.elsewhere(
-      "apply",
-      *commands,
-      fields,
-      wrong,
-      absent,
-      cache=tmp_path_factory.mktemp("cache"))
+  return launching.elsewhere("apply", *commands, fields, wrong, absent)
 
 
 def test_other_data_never_have_the_constants_of_the_configuration(shown):

@@ -32,7 +32,6 @@ COMMAND = (
 
 class Trained(NamedTuple):
   folder: Path
-  cache: Path
   result: Result
 
   def json(self, name):
@@ -47,9 +46,8 @@ class Trained(NamedTuple):
 def trained(tmp_path_factory):
   """One finished run; tests leave it as it is."""
   folder = tmp_path_factory.mktemp("launcher")
-  with launching.compiling_once(folder / "cache"):
-    result = launching.distil(*COMMAND, f"--workdir={folder / 'run'}")
-    yield Trained(folder / "run", folder / "cache", result)
+  result = launching.distil(*COMMAND, f"--workdir={folder / 'run'}")
+  return Trained(folder / "run", result)
 
 
 def _accuracies(report):
@@ -201,8 +199,7 @@ def test_evaluate_agrees(trained, tmp_path):
       "evaluate", [*command, "--num_networks=4", f"--out={out}"], [
           *command, "--num_networks=1", "--baselines=", "--bits=4",
           f"--out={small}"
-      ],
-      cache=trained.cache)  # fmt: skip
+      ])  # fmt: skip
   assert result.code == 0, result.err
   assert quantised.code == 0, quantised.err
   fewer = json.loads(small.read_text())

@@ -95,8 +95,7 @@ def launched(tmp_path_factory, arrays, made):
       "embed", (*common, f"--out={home / 'tsne.png'}"),
       (*common, f"--sets={home}/set.safetensors", f"--out={home / 'a.png'}"),
       (*common, f"--out={home / 'small.npz' / 'a.png'}"),
-      (*common, f"--out={home / 'a.json'}"),
-      cache=home / "cache")
+      (*common, f"--out={home / 'a.json'}"))
 
 
 def test_picture_and_numbers_are_written(launched):

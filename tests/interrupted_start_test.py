@@ -85,9 +85,9 @@ launch.start(main)
 """
 
 
-def test_two_signals_in_quick_succession_are_one(tmp_path):
+def test_two_signals_in_quick_succession_are_one():
   done = subprocess.run([sys.executable, "-c", _LAUNCHER],
-                        env=launching.environment(tmp_path),
+                        env=launching.environment(),
                         capture_output=True,
                         text=True)
   assert done.returncode == 128 + signal.SIGTERM

@@ -11,11 +11,9 @@ from typing import NamedTuple
 from unittest import mock
 
 import distill
-import jax
 import launch
 from absl import flags
 from absl.testing import flagsaver
-from jax.experimental.compilation_cache import compilation_cache
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "experiments" / "configs"
@@ -70,46 +68,23 @@ def distil(*arguments) -> Result:
   return Result(code, out.getvalue(), err.getvalue())
 
 
-def elsewhere(launcher: str,
-              *commands,
-              cache: Path,
-              before: str = "") -> list[Result]:
+def elsewhere(launcher: str, *commands, before: str = "") -> list[Result]:
   """`python experiments/LAUNCHER.py ARGUMENTS` for each of several commands.
 
   Args:
     launcher: name of the file.
     *commands: arguments of each call.
-    cache: of compiled programs.
     before: code that runs first, with the module as `launcher`.
   """
   done = subprocess.run([sys.executable, "-c", _ELSEWHERE, launcher, before],
                         input=json.dumps(
                             [list(map(str, command)) for command in commands]),
                         cwd=ROOT,
-                        env=environment(cache),
+                        env=environment(),
                         text=True,
                         capture_output=True)
   assert done.returncode == 0, done.stderr
   return [Result(*json.loads(line)) for line in done.stdout.splitlines()]
-
-
-@contextlib.contextmanager
-def compiling_once(cache: Path):
-  """Keeps compiled programs, so that a run repeated here starts quickly."""
-  settings = {
-      "jax_compilation_cache_dir": str(cache),
-      "jax_persistent_cache_min_compile_time_secs": 0.0
-  }
-  before = {name: getattr(jax.config, name) for name in settings}
-  try:
-    for name, value in settings.items():
-      jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    yield
-  finally:
-    for name, value in before.items():
-      jax.config.update(name, value)
-    compilation_cache.reset_cache()
 
 
 def contents(folder: Path) -> dict:
@@ -121,11 +96,11 @@ def contents(folder: Path) -> dict:
   }
 
 
-def environment(cache: Path) -> dict:
-  """Of a process that runs launchers and keeps what it compiles."""
-  return {
-      **os.environ, "PYTHONPATH":
-          os.pathsep.join([str(ROOT), str(ROOT / "experiments")]),
-      "JAX_COMPILATION_CACHE_DIR": str(cache),
-      "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"
-  }
+def environment() -> dict:
+  """Of a process that runs launchers.
+
+  It compiles as the tests do, and keeps programs in their cache; see
+  `conftest`.
+  """
+  path = os.pathsep.join([str(ROOT), str(ROOT / "experiments")])
+  return {**os.environ, "PYTHONPATH": path}

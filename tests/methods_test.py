@@ -6,6 +6,7 @@ keeps it small.
 
 import inspect
 import json
+import shutil
 import zlib
 from unittest import mock
 
@@ -163,11 +164,11 @@ def test_method(name, images, table, texts, tmp_path):
   assert np.isfinite(made.inputs).all()
 
   if name not in CLOSED + PARTS:
-    halves = tmp_path / "halves"
-    first = method._replace(
-        num_steps=2, learned=lambda num_steps: method.learned(STEPS))
-    train(planned(first, halves), halves, Watched(2, 2))
-    resumed = planned(again, halves)
+    halves = shutil.copytree(tmp_path / "whole", tmp_path / "halves")
+    middle, end = sorted((halves / "checkpoints").iterdir())
+    assert middle.stem.endswith("2") and end.stem.endswith("4")
+    end.unlink()  # as if the run had been killed
+    resumed = planned(method, halves)
     outcome = train(resumed, halves, Watched(2, 2))
     for one, other in zip(jax.tree.leaves(made[:6]),
                           jax.tree.leaves(resumed.artifact(outcome)[:6]),
@@ -339,20 +340,12 @@ def test_a_shard_that_lacks_a_class(name, images, tmp_path):
 
 
 def test_clients_distil_and_the_union_is_evaluated(images):
-  """One-shot federated distillation, some clients without some classes."""
-  rng, labels = np.random.default_rng(3), np.asarray(images.train.labels)
-  shards = [[], [], []]
-  for c in range(CLASSES):
-    rows = np.flatnonzero(labels == c)
-    cuts = np.cumsum(rng.dirichlet([0.3] * 3))[:-1] * len(rows)
-    for shard, part in zip(shards, np.split(rows, cuts.astype(int)),
-                           strict=True):
-      shard.extend(part)
-  for method, network in ((small("dm",
-                                 **PLAIN), NETWORK), (small("kip", ridge=1e-3,
-                                                            **PLAIN), None),
-                          (small("rfad", recipe=dict(num_steps=2),
-                                 **PLAIN), NETWORK)):
+  """One-shot federated distillation, one client without one of the classes."""
+  labels = np.asarray(images.train.labels)
+  rows = np.arange(len(labels))
+  shards = rows[:30][labels[:30] != 0], rows[30:]
+  of_kernels = small("kip", ridge=1e-3, **PLAIN)
+  for method, network in [(small("dm", **PLAIN), NETWORK), (of_kernels, None)]:
     sets = [
         dd.condense(images.take(rows), method, network, per_class=1)
         for rows in shards

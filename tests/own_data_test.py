@@ -147,8 +147,7 @@ def test_a_field_that_is_misspelt_without_a_configuration(tmp_path):
   """In a process of its own: flags are defined anew."""
   (result,) = launching.elsewhere(
       "distill",
-      ("--data=digits", f"--workdir={tmp_path / 'run'}", "--config.per_clas=3"),
-      cache=tmp_path)
+      ("--data=digits", f"--workdir={tmp_path / 'run'}", "--config.per_clas=3"))
   assert result.code == 2 and "per_clas, not `per_class`" in result.err
   assert "Without --config" in result.err
 

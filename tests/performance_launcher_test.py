@@ -47,8 +47,7 @@ def test_a_kernel_and_a_network_judge_it(kip, tmp_path):
       ], [
           set_, "--data=digits", "--networks=mlp", "--recipe=dsa:num_epochs=1",
           f"--out={tmp_path / 'wrong.json'}"
-      ],
-      cache=tmp_path / "cache")
+      ])
   assert both.code == 0, both.err
   found = json.loads((tmp_path / "both.json").read_text())["networks"]
   _, report = _read(folder)

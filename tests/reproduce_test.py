@@ -70,7 +70,6 @@ def reproduced(tmp_path_factory):
       ("--rows=tsne_fashion_mnist_20,sweep_samples", runs),
       ("--rows=width32_dsa_mnist_10,width32_dsa_mnist_10_transfer", runs),
       ("--list",),
-      cache=home / "cache",
       before=FAKE.format(home=str(home)))
   return home, results
 

@@ -79,7 +79,6 @@ def swept(tmp_path_factory):
       "sweep",
       *((*command, f"--workdir={folder}")
         for folder, command in zip(folders, commands, strict=True)),
-      cache=home / "cache",
       before=FAKE)
   return list(zip(folders, results, strict=True))
 

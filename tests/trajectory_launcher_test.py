@@ -87,11 +87,9 @@ def test_experts_alone(run, tmp_path):
   folder, _ = run
   command = (*_config("datm"), f"--out={tmp_path}/experts")
   first, more, other, none = launching.elsewhere(
-      "experts",
-      command, (*command, "--config.method.experts.num=3"),
+      "experts", command, (*command, "--config.method.experts.num=3"),
       (*command, "--config.method.experts.step_size=0.2"),
-      (f"--config={launching.CONFIGS / 'dm.py'}", f"--out={tmp_path}/none"),
-      cache=folder / "cache")
+      (f"--config={launching.CONFIGS / 'dm.py'}", f"--out={tmp_path}/none"))
   assert first.code == 0, first.err
   assert "2 experts of 4 epochs in" in first.out
   assert "% on validation" in first.out

@@ -186,7 +186,7 @@ def test_a_shared_file_loses_nothing(tmp_path):
     apart = []
   writers = []
   for name in "ab":
-    environment = launching.environment(tmp_path / "cache")
+    environment = launching.environment()
     environment["TMPDIR"] = str(tmp_path / name)
     (tmp_path / name).mkdir()
     writers.append(
