@@ -1,5 +1,6 @@
 """The fields of a set that are JSON values, and their rules."""
 
+import importlib
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,9 +23,10 @@ FIELDS = (*_NAMED, *_CHOICES, "label_scale", "class_names", *_DICTS)
 # Types of the entries of `provenance` that code reads; all may be missing.
 _PROVENANCE: dict[str, Any] = dict(
     facts=dict, findings=list, loss=str, parts=list, title=str)
-# Functions that build a recipe, by name; `evaluation` fills it, because this
-# module must not import it.
+# Functions that build a recipe, by name. The module below fills it. As it needs
+# this one, it is imported only when a recipe is checked.
 RECIPES: dict[str, Callable[[Mapping[str, Any]], Any]] = {}
+_FILLED_BY = "distill_jax.evaluation.recipes"
 
 
 def json_copy(name: str, value: Mapping | None) -> dict[str, Any]:
@@ -98,6 +100,7 @@ def check_use(artifact) -> None:
     check_limits("network", artifact.network)
     if artifact.network.get("name") in models.NAMES:
       models.from_spec(artifact.network, len(artifact.class_names))
+    importlib.import_module(_FILLED_BY)
     if name in RECIPES:
       RECIPES[name](artifact.recipe)
   except (TypeError, ValueError) as error:
