@@ -29,8 +29,7 @@ test-all: $(VENV)/.test-all
 # The site in docs/_build/html, and the code of its pages that takes longer.
 docs: $(VENV)/.docs
 	$(SPHINX) -b html docs docs/_build/html
-	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal -m docs \
-	  tests/docs_pages_test.py tests/notebooks_test.py
+	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal -m docs
 
 # Needs the network; links within the site are checked by `make docs`.
 docs-links: $(VENV)/.docs

@@ -17,6 +17,7 @@ from distill_jax.commands.main import program
 from distill_jax.data import from_arrays
 from distill_jax.evaluation import recipes
 
+pytestmark = pytest.mark.docs  # runs with `make docs`
 PAGE = Path(__file__).parent.parent / "docs/extending.md"
 REGISTRIES = (
     methods.ENTRIES, models.NETWORKS, parameterization.FACTORIES,

@@ -22,6 +22,7 @@ PAGES = [README] + [
         "start", "applications", "own_data", "own_networks", "condense",
         "trajectories", "kernels", "text", "parameterizations", "use_elsewhere")
 ]
+FIRST = ("README", "start", "own_data")  # others run with `make docs`
 # Packages that a page shows and the library does not need.
 NEEDS = {"use_elsewhere": ("datasets", "imblearn", "keras")}
 
@@ -52,7 +53,14 @@ def frame():
   })
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "page", [
+        pytest.param(
+            page,
+            id=page.stem,
+            marks=[] if page.stem in FIRST else pytest.mark.docs)
+        for page in PAGES
+    ])
 def test_library_example(page, frame):
   for package in NEEDS.get(page.stem, ()):
     pytest.importorskip(package)
