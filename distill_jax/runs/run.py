@@ -152,16 +152,16 @@ class Run:
     return artifacts.load(self.folder)
 
   def go(self, *, again: bool = False):
-    """Distils, continuing from where an earlier call stopped; then evaluates.
+    """Distils and evaluates, and prints the report.
 
-    A run that was finished, with as many steps and the same evaluation, prints
-    its report and does nothing else.
+    It goes on where an earlier call stopped. A run that was finished, with as
+    many steps and the same evaluation, prints its report and does nothing else.
 
     Args:
       again: whether to evaluate such a run anew.
 
     Returns:
-      The report, which prints as a table.
+      The report.
 
     Raises:
       ConfigError, DataError, WorkdirError: the arguments or the folder do not
