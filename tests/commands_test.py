@@ -150,14 +150,19 @@ def test_what_is_said_is_run(asked, here):
 
 def test_a_class_of_one_sample_is_told_its_whole_remedy(asked, here):
   _table(here / "one.csv", (12, 1))
+  (here / "parts").mkdir()
+  for part in "train", "test":
+    _table(here / "parts" / f"{part}.csv", (12, 1))
   for command in "data", "distill":
     line = _refused(command, "one.csv")
     for said in ("one sample of class 'y'", "Add samples of it or drop it",
-                 "`--validation` 0", "test=0 in the SPEC"):
+                 "`--validation` 0", "a test part of its own"):
       assert said in line, line
-    result = _call(command, "one.csv?test=0", "--validation", 0)
+    assert len(line) <= 300
+    result = _call(command, "csv:parts", "--validation", 0)
     assert result.exit_code == 0, result.output
-  assert asked["source"].validation is None and asked["source"].test is None
+  source = asked["source"]
+  assert source.validation is None and source.test.num_samples == 13
   assert asked["reading"]["validation_fraction"] == 0
 
 

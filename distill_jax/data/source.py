@@ -827,15 +827,14 @@ def stratified(
   found, counts = np.unique(np.asarray(labels, str), return_counts=True)
   if single := found[counts == 1].tolist():
     remedy = (
-        "Add samples of it or drop it. To train on it nonetheless, hold "
-        "nothing out: `validation_fraction` 0, and a test part of its own in "
-        "the data, or test=0 in the SPEC (`test_fraction` 0) for no "
-        "evaluation.")
+        "Add samples of it or drop it. Or hold nothing out: "
+        "`validation_fraction` 0, and a test part of its own in the data "
+        "(`test_fraction` 0 for none).")
     if len(labels) < 2 * len(classes):
       remedy = "Are these numbers to predict? Regression is not supported."
     raise DataError(
         f"`{name}` must leave samples of every class to train on; got "
-        f"{fraction} and one sample of class {listed([*map(shown, single)])}. "
+        f"{fraction} and one sample of class {listed([*map(shown, single)], 2)}. "
         f"{remedy}")
   held = []
   for label in classes:
