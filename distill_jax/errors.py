@@ -63,7 +63,7 @@ def fitting(values, room: int = 160) -> str:
     if num and used - 2 > room:
       break
     num += 1
-  return listed(names, most=num, length=60) if names else ""
+  return listed(names, most=num, length=60)
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

@@ -119,7 +119,7 @@ def name_classes(labels, class_names=None) -> tuple[str, ...]:
   if labels.dtype.kind == "U":
     _check_targets(present)
     return _each_once("y_train", in_order(present.tolist()))
-  if present[:1] < 0:
+  if present.min(initial=0) < 0:
     raise DataError(
         f"`y_train` must be 0..{max(present[-1], 0)}; got {present[0]} in row "
         f"{labels.argmin()}. Number the classes 0, 1, 2, ..., or name them all "

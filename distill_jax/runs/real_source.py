@@ -42,10 +42,7 @@ def source_of(
   except DataError as error:
     _check_alike(artifact, spec, data_dir)
     names = listed(artifact.class_names, 3, 16)
-    known = "classes of the set" in str(error)
-    raise DataError(
-        f"{error}{'' if known else f' The classes of the set are {names}.'}"
-    ) from error
+    raise DataError(f"{error} The classes of the set are {names}.") from error
   counts = np.asarray(read.train.counts)
   if not counts.all():
     absent = [read.class_names[c] for c in np.flatnonzero(counts == 0)]
