@@ -453,6 +453,21 @@ def test_data_that_do_not_fit_a_set_are_compared_with_it(
   assert said in _refused("evaluate", "set.safetensors", "data.npz")
 
 
+def test_samples_of_another_kind_or_size_than_those_of_a_set(here):
+  image = pytest.importorskip("PIL.Image")
+  dd.examples.load("digits_1").save("set.safetensors")
+  names = [f"pictures/{kind}/{i}.png" for kind in range(10) for i in range(2)]
+  _files(here, *names)
+  for name in names:
+    image.new("L", (6, 4)).save(name)
+  line = _refused("evaluate", "set.safetensors", "pictures")
+  assert "has (4, 6, 1). ?size=8x8 after the folder" in line
+  rows = "who is it,0\nwhere am I,1\n" * 5
+  (here / "t.csv").write_text(f"text,label\n{rows}")
+  line = _refused("evaluate", "set.safetensors", "csv:t.csv?text=text")
+  assert "must be numbers, as those of the set; csv:t.csv" in line
+
+
 def test_lists_of_names_end_between_names():
   names = sorted(methods.ENTRIES)
   line = _refused("distill", "digits", "--method", "dmm")

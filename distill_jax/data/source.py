@@ -825,7 +825,7 @@ def stratified(
     return np.arange(len(labels)), np.arange(0)
   generator = np.random.default_rng(seed)
   found, counts = np.unique(np.asarray(labels, str), return_counts=True)
-  if single := found[counts == 1].tolist():
+  if single := [*map(shown, found[counts == 1].tolist())]:
     remedy = (
         "Add samples of it or drop it. Or hold nothing out: "
         "`validation_fraction` 0, and a test part of its own in the data "
@@ -834,8 +834,7 @@ def stratified(
       remedy = "Are these numbers to predict? Regression is not supported."
     raise DataError(
         f"`{name}` must leave samples of every class to train on; got "
-        f"{fraction} and one sample of class {listed([*map(shown, single)], 2)}. "
-        f"{remedy}")
+        f"{fraction} and one sample of class {listed(single, 2)}. {remedy}")
   held = []
   for label in classes:
     rows = np.flatnonzero(labels == label)
