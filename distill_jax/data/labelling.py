@@ -13,6 +13,7 @@ import numpy as np
 
 from distill_jax.data.arrays import as_array, check_present, is_missing
 from distill_jax.errors import DataError, listed, shown
+from distill_jax.text.tokens import in_utf8
 
 # Longer numbers are compared as texts; Python does not convert all of them.
 _NUMBER = re.compile(r"([+-]?\d{1,300})(\.0*)?")
@@ -284,12 +285,10 @@ def _plain(argument, name: str | bytes) -> str:
     raise DataError(
         f"`{argument}` must be UTF-8 where it is bytes; got {shown(name)}. "
         "Decode it.") from error
-  try:
-    text.encode()
-  except UnicodeEncodeError:
+  if not in_utf8(text):
     raise DataError(
         f"`{argument}` must be texts that UTF-8 can hold; got {shown(name)}. "
-        "Decode it another way.") from None
+        "Decode it another way.")
   return unicodedata.normalize("NFC", text.strip())
 
 
