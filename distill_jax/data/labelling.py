@@ -91,9 +91,9 @@ def as_names(class_names) -> tuple[str, ...]:
   if is_by_label(class_names):
     named = _by_label(class_names)
     class_names = [named[label] for label in in_order(named)]
-  one = isinstance(class_names,
-                   str | bytes | Set) or not np.iterable(class_names)
-  names = [] if one else list(class_names)
+  in_order_given = np.iterable(class_names) and not isinstance(
+      class_names, str | bytes | Set)
+  names = list(class_names) if in_order_given else []
   if not names:
     raise DataError(
         "`class_names` must be a list of names in the order of the classes, or "
@@ -204,11 +204,11 @@ def places(names: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
   lacking = [name for m, name in ours.items() if m not in theirs]
   more = [name for m, name in theirs.items() if m not in ours]
   if lacking or more:
-    lacking, more = (listed(names, 3, 16) for names in (lacking, more))
     raise DataError(
-        "the data must have the classes of the set; they "
-        f"lack {lacking or 'none'} and have {more or 'none'} besides. Name "
-        "them so in `class_names`, or take the data that the set was made of.")
+        "the data must have the classes of the set; they lack "
+        f"{listed(lacking, 3, 16) or 'none'} and have "
+        f"{listed(more, 3, 16) or 'none'} besides. Name them so in "
+        "`class_names`, or take the data that the set was made of.")
   return indices("class_names", np.array(names), wanted)
 
 
