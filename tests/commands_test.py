@@ -283,7 +283,7 @@ def test_says_what_data_read_as(here):
   for line in (
       "data: uneven.csv is read as csv:uneven.csv", "rows of 2 numbers",
       "parts 45 train, 6 validation, 13 test", " x 43 5 12 y 2 1 1 ",
-      "a class has 2 training samples alone",
+      "a class has only 2 training samples",
       "classes are uneven: the largest has 43 training samples, the smallest "
       "2", "by default sldd, 1 label row of each class, evaluated on mlp"):
     assert line in said, line
@@ -309,7 +309,7 @@ def test_texts_are_described():
   x = ["who is it", "how many are", "where to go"] * 8
   text = described(dd.from_texts(x, ["who", "number", "place"] * 8))
   assert "texts of at most 3 words" in text and "WordVectors" in text
-  assert "\n  have a vector 100.0 %\n" in text
+  assert "\n  with vectors  100.0 % of the words\n" in text
 
 
 def test_methods_are_listed_and_told():

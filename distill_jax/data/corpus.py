@@ -256,7 +256,7 @@ def _as_list(argument: str, texts) -> list:
   if one or not np.iterable(texts):
     raise DataError(
         f"`{argument}` must be a list of texts; got {type(texts).__name__}. Of "
-        "a data frame give one column.")
+        "a data frame, give one column.")
   return list(texts)
 
 
