@@ -635,6 +635,26 @@ def _numbers(argument, inputs, columns):
 
 def _inputs(argument, inputs, kind):
   """Checks inputs; returns uint8 or floats, images with a channel axis."""
+  floats = inputs.dtype.kind == "f"
+  _check_form(argument, inputs, kind)
+  if floats:
+    _check_finite(argument, inputs)
+  image = inputs.ndim == 4 or inputs.ndim == 3 and kind != "series"
+  if image and floats:
+    _check_scale(argument, inputs)
+  if image and not floats:
+    inputs = _pixels(argument, inputs)
+  else:  # float32 cannot hold all integers
+    narrow = floats and inputs.dtype.itemsize <= 4
+    found = inputs.astype(np.float32 if narrow else np.float64, copy=False)
+    if inputs.dtype.kind in "ui":
+      _check_integers(argument, inputs, found)
+    inputs = found
+  return inputs[..., None] if image and inputs.ndim == 3 else inputs
+
+
+def _check_form(argument, inputs, kind) -> None:
+  """Checks type and shape of inputs, and whether these are of their kind."""
   shape, floats = inputs.shape, inputs.dtype.kind == "f"
   if inputs.dtype.kind not in "buif":
     raise DataError(
@@ -663,20 +683,6 @@ def _inputs(argument, inputs, kind):
         "which looks like [N, C, T]. Transpose it: x.transpose(0, 2, 1).")
   if kind is None:
     _check_channels(argument, shape)
-  if floats:
-    _check_finite(argument, inputs)
-  image = inputs.ndim == 4 or inputs.ndim == 3 and kind != "series"
-  if image and floats:
-    _check_scale(argument, inputs)
-  if image and not floats:
-    inputs = _pixels(argument, inputs)
-  else:  # float32 cannot hold all integers
-    narrow = floats and inputs.dtype.itemsize <= 4
-    found = inputs.astype(np.float32 if narrow else np.float64, copy=False)
-    if inputs.dtype.kind in "ui":
-      _check_integers(argument, inputs, found)
-    inputs = found
-  return inputs[..., None] if image and inputs.ndim == 3 else inputs
 
 
 def _check_host(argument, rows: HostRows) -> None:
@@ -846,17 +852,14 @@ def stratified(
 
 def _preprocessing(preprocessing, inputs):
   """Fits a preprocessing, or checks that a given record fits the inputs."""
-  if isinstance(
-      preprocessing,
-      str) or not (callable(preprocessing) or hasattr(preprocessing, "apply")):
-    if preprocessing not in FITS:
-      raise DataError(
-          f"`preprocessing` must be one of {', '.join(FITS)}, a function or a "
-          f"record; got {preprocessing!r}.")
-    preprocessing = FITS[preprocessing]
   record = preprocessing
   if not hasattr(record, "apply"):
-    record = preprocessing(inputs)
+    if not callable(preprocessing) and preprocessing not in list(FITS):
+      raise DataError(
+          f"`preprocessing` must be one of {', '.join(FITS)}, a function or a "
+          f"record; got {shown(preprocessing)}.")
+    fit = preprocessing if callable(preprocessing) else FITS[preprocessing]
+    record = fit(inputs)
   sample = jax.ShapeDtypeStruct((1, *inputs.shape[1:]), np.float32)
   try:
     fits = jax.eval_shape(record.apply, sample).shape == sample.shape
