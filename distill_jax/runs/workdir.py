@@ -70,7 +70,7 @@ def is_finished(
   """
   try:
     record = read_json(folder / CONFIG, {})
-  except WorkdirError:  # `open_workdir` says so
+  except WorkdirError:  # which `open_workdir` raises again
     return False
   whole = all((folder / name).is_file() for name in (SET, REPORT))
   wanted = json.loads(json.dumps(dict(identity=identity, finished=done)))
