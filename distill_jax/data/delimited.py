@@ -40,7 +40,7 @@ from distill_jax.choices import nearest
 from distill_jax.data.arrays import is_missing, is_nameless
 from distill_jax.data.labelling import meaning
 from distill_jax.data.parts import by_part, share_of
-from distill_jax.errors import DataError, listed, plain, shown
+from distill_jax.errors import DataError, fitting, listed, plain, shown
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _NAMED = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
@@ -260,7 +260,7 @@ def _places(file, header, delimiter, wanted: Columns, part) -> dict[str, int]:
         remedy = "Give another delimiter=."
       raise DataError(
           f"`spec` must name columns that exist; {file} has no "
-          f"{shown(name)}, only {listed(header, 8)}, between delimiters "
+          f"{shown(name)}, only {fitting(header, 100)}, between delimiters "
           f"{delimiter!r}. {remedy}{nearest(header, name)}")
   return {name: i for i, name in enumerate(header)}
 

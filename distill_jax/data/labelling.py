@@ -248,7 +248,8 @@ def _check_places(argument, values, class_names) -> None:
       raise DataError(
           f"`{argument}` must be names where a class is a number out of place; "
           f"got {number[1]}, which could be class {shown(name)} or the class "
-          f"at this place of {listed(class_names)}. Give labels as strings.")
+          f"at this place of {listed(class_names, 3, 16)}. Give labels as "
+          "strings.")
 
 
 def _check_targets(names: np.ndarray) -> None:

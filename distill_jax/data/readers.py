@@ -135,7 +135,7 @@ def read(
     arrays = files[kind](path, **look)
   else:
     told = kind_of(Path(spec.partition("?")[0]).expanduser())
-    hint = f" Did you mean {plain(f'{told}:{spec}', 200)!r}?" if told else ""
+    hint = f" Did you mean {plain(f'{told}:{spec}', 110)!r}?" if told else ""
     hint = hint or nearest(["digits"], spec)
     raise DataError(
         f"`spec` must be one of {_KINDS}; got {plain(spec)!r}.{hint}")

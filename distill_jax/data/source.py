@@ -834,13 +834,13 @@ def stratified(
   if single := [*map(shown, found[counts == 1].tolist())]:
     remedy = (
         "Add samples of it or drop it. Or hold nothing out: "
-        "`validation_fraction` 0, and a test part of its own in the data "
+        "`validation_fraction` 0, and a test part of its own "
         "(`test_fraction` 0 for none).")
     if len(labels) < 2 * len(classes):
       remedy = "Are these numbers to predict? Regression is not supported."
     raise DataError(
         f"`{name}` must leave samples of every class to train on; got "
-        f"{fraction} and one sample of class {listed(single, 2)}. {remedy}")
+        f"{fraction} and one sample of class {listed(single, 2, 20)}. {remedy}")
   held = []
   for label in classes:
     rows = np.flatnonzero(labels == label)
