@@ -1,5 +1,7 @@
 """Two processes that do one run."""
 
+import contextlib
+import io
 import os
 import socket
 import subprocess
@@ -14,7 +16,8 @@ from distill_jax import processes, storage
 from distill_jax.errors import ConfigError
 from distill_jax.runs.files import MetricsLog
 
-# Given: the folder of the run and, of several processes, where they meet.
+# Given: the folder of the run and, of two processes, where they meet and which
+# one this is.
 RUN = """
 import sys
 
@@ -44,6 +47,15 @@ print("accuracy", report["accuracy"]["mean"])
 """
 
 
+def _here(folder):
+  """The last line of a run in this process."""
+  said = io.StringIO()
+  with (mock.patch.object(sys, "argv", ["run", str(folder)]),
+        contextlib.redirect_stdout(said)):  # fmt: skip
+    exec(RUN, {})
+  return said.getvalue().splitlines()[-1]
+
+
 def _start(folder, *meeting):
   return subprocess.Popen([sys.executable, "-c", RUN,
                            str(folder), *meeting],
@@ -67,7 +79,7 @@ def test_two_processes_do_what_one_does(tmp_path):
     free.bind(("localhost", 0))
     where = f"localhost:{free.getsockname()[1]}"
   together = [_start(tmp_path / "two", where, str(i)) for i in (0, 1)]
-  expected = _said(_start(tmp_path / "one"))
+  expected = _here(tmp_path / "one")
   assert [_said(process) for process in together] == [expected] * 2
   two, one = [[line["loss"]
                for line in MetricsLog.read(tmp_path / name)]
