@@ -52,6 +52,8 @@ def listed(values, most: int = 4, length: int = 30) -> str:
 def fitting(values, room: int = 160) -> str:
   """As many values as fit, each whole, and how many more there are.
 
+  It is for names that a reader chooses among; `listed` gives examples.
+
   Args:
     values: any number of names, each cut to 60 characters.
     room: most characters of the names; the first is always there.

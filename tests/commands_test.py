@@ -20,7 +20,7 @@ from distill_jax import methods, runs
 from distill_jax.commands import completion, options, words
 from distill_jax.commands.main import program
 from distill_jax.data.description import described
-from distill_jax.errors import ConfigError, DataError, counted, fitting
+from distill_jax.errors import ConfigError, DataError
 
 FEW = (
     "--method", "dm", "--set", "num_steps=2", "--set", "batch_size=4",
@@ -426,14 +426,6 @@ def test_errors_name_the_argument_that_is_wrong(here):
 
 
 @pytest.mark.parametrize(
-    "number, noun, plural, said", [(1, "sample", "", "1 sample"),
-                                   (0, "sample", "", "0 samples"),
-                                   (1200, "class", "classes", "1,200 classes")])
-def test_numbers_have_nouns(number, noun, plural, said):
-  assert counted(number, noun, plural) == said
-
-
-@pytest.mark.parametrize(
     "shape, labels, said",
     [((8, 8, 1), "ab",
       "classes of the set; they lack 0, 1, 2 and 7 more and have "
@@ -474,9 +466,6 @@ def test_lists_of_names_end_between_names():
   told = re.search(r"must be one of (.*) and (\d+) more; got", line)
   assert set(told[1].split(", ")) < set(names)
   assert len(told[1].split(", ")) + int(told[2]) == len(names)
-  assert fitting(["abc", "de", "f"], 7) == "abc, de and 1 more"
-  assert fitting(["abc", "de", "f"], 10) == "abc, de, f"
-  assert fitting([], 10) == "" and fitting(["abc"], 1) == "abc"
 
 
 def test_a_setting_and_a_field_of_it_are_refused_in_either_order():
