@@ -5,6 +5,7 @@ model space inside `jit`, batch by batch. All readers except that of texts call
 `from_arrays`, which checks the data.
 """
 
+import collections
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
@@ -612,22 +613,22 @@ def _numbers(argument, inputs, columns):
   """Returns an array; of a data frame [N, D], by the columns of `x_train`."""
   if not (hasattr(inputs, "columns") and hasattr(inputs, "to_numpy")):
     return as_array(argument, inputs)
-  arrays, own = [], list(inputs.columns)
-  for name in columns if columns is not None else own:
-    if own.count(name) != 1:
+  arrays, own = [], collections.Counter(inputs.columns)
+  for name in columns if columns is not None else inputs.columns:
+    if own[name] != 1:
       raise DataError(
           f"`{argument}` must have column {shown(name)} of `x_train` once; got "
-          f"it {own.count(name)} times. Add or rename columns.")
+          f"it {own[name]} times. Add or rename columns.")
     if is_nameless(str(name)):
       raise DataError(
-          f"`{argument}` must have named columns; got {name!r}, which looks "
-          "like row numbers that were saved. Drop it.")
+          f"`{argument}` must have named columns; got {shown(name)}, which "
+          "looks like row numbers that were saved. Drop it.")
     column = f"{argument}[{shown(name)}]"
     array = as_array(column, inputs[name])
     if array.dtype.kind not in "buif":
       raise DataError(
           f"`{argument}` must have numeric columns; got {array.dtype} in "
-          f"column {name!r}. Drop or encode it.")
+          f"column {shown(name)}. Drop or encode it.")
     check_present(column, np.isnan(array))
     arrays.append(array.astype(np.float64))
   return np.stack(arrays, axis=1) if arrays else np.zeros((len(inputs), 0))
