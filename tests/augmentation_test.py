@@ -82,10 +82,11 @@ class DrawsTest(parameterized.TestCase):
     parameters = strategy.draw(jax.random.key(3), SHAPE, 1)
     x = jax.random.normal(jax.random.key(1), SHAPE)
     both = strategy.apply(parameters, jnp.concatenate([x, x[:2]]))
+    # Programs of other shapes may round the positions of pixels differently.
+    close = dict(rtol=1e-5, atol=2e-5)
+    np.testing.assert_allclose(both[:4], strategy.apply(parameters, x), **close)
     np.testing.assert_allclose(
-        both[:4], strategy.apply(parameters, x), rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(
-        both[4:], strategy.apply(parameters, x[:2]), rtol=1e-6, atol=1e-6)
+        both[4:], strategy.apply(parameters, x[:2]), **close)
 
   def test_images_of_a_batch_differ_when_each_has_its_draw(self):
     rotate = augmentation.rotate()

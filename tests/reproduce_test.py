@@ -130,7 +130,7 @@ def test_pictures_and_tables(reproduced, row, text):
 
 def test_the_list_names_what_a_row_is_of(reproduced):
   lines = reproduced[1][-1].out.splitlines()
-  row, = (line for line in lines if "_transfer " in line)
+  row, = (line for line in lines if "dsa_mnist_10_transfer " in line)
   assert row.split()[1:] == ["evaluate", "width32_dsa_mnist_10"]
   assert any(
       line.split() == ["sldd_digits", "distill", "sldd.py:data=digits"]
