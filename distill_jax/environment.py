@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from distill_jax.devices import num_shards
+from distill_jax.errors import counted
 
 _CONTAINER = Path("/sys/fs/cgroup")
 _PACKAGES = ("distill_jax", "jax", "jaxlib", "flax", "optax", "numpy")
@@ -31,7 +32,7 @@ def device() -> str:
   if jax.default_backend() == "cpu":
     cores = num_cores()
     shared = f", {used} devices" * (used > 1)
-    return f"cpu, {cores} core{'s' * (cores > 1)}, {system.machine()}{shared}"
+    return f"cpu, {counted(cores, 'core')}, {system.machine()}{shared}"
   return f"{used} x {kind}"
 
 

@@ -52,6 +52,8 @@ def listed(values, most: int = 4, length: int = 30) -> str:
 def fitting(values, room: int = 160) -> str:
   """As many values as fit, each whole, and how many more there are.
 
+  It is for names that a reader chooses among; `listed` gives examples.
+
   Args:
     values: any number of names, each cut to 60 characters.
     room: most characters of the names; the first is always there.
@@ -63,7 +65,7 @@ def fitting(values, room: int = 160) -> str:
     if num and used - 2 > room:
       break
     num += 1
-  return listed(names, most=num, length=60) if names else ""
+  return listed(names, most=num, length=60)
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

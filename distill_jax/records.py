@@ -7,6 +7,8 @@ from typing import Any
 from distill_jax import storage
 from distill_jax.errors import WorkdirError
 
+REPORT, CONFIG = "report.json", "config.json"  # files in the folder of a run
+
 
 def read_json(
     file: Path, empty, remedy: str = "Delete it to measure anew.") -> Any:

@@ -92,7 +92,7 @@ def _drawn(table, records) -> Iterator[tuple[str, object]]:
     if table[name].program == "sweep":
       yield name, _swept(table[name], record["report"])
     elif "networks" in record["report"]:
-      yield name, _transferred(name, table[name], record["report"])
+      yield name, _transferred(name, record["report"])
 
 
 def _swept(row: Row, report):
@@ -106,7 +106,7 @@ def _swept(row: Row, report):
       per_class_bytes=int(given.get("--per_class_bytes", 0)))
 
 
-def _transferred(name: str, row: Row, report):
+def _transferred(name: str, report):
   """Draws the accuracies of a set with several networks."""
   title = _title(name.split("_")[1])
   return figures.transfer_matrix(

@@ -75,7 +75,7 @@ def differences(table: dict[str, rows.Row], records: dict[str, dict]) -> str:
     if below > _FAR:
       lines.append(
           f"- `{name}`, {below:.1f} points below: "
-          f"{_differs(row) or 'in nothing that is listed'}.")
+          f"{_differs(row) or 'none of these settings differs'}.")
   return "\n".join(lines)
 
 

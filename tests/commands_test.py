@@ -20,7 +20,7 @@ from distill_jax import methods, runs
 from distill_jax.commands import completion, options, words
 from distill_jax.commands.main import program
 from distill_jax.data.description import described
-from distill_jax.errors import ConfigError, DataError, counted, fitting
+from distill_jax.errors import ConfigError, DataError
 
 FEW = (
     "--method", "dm", "--set", "num_steps=2", "--set", "batch_size=4",
@@ -150,14 +150,19 @@ def test_what_is_said_is_run(asked, here):
 
 def test_a_class_of_one_sample_is_told_its_whole_remedy(asked, here):
   _table(here / "one.csv", (12, 1))
+  (here / "parts").mkdir()
+  for part in "train", "test":
+    _table(here / "parts" / f"{part}.csv", (12, 1))
   for command in "data", "distill":
     line = _refused(command, "one.csv")
     for said in ("one sample of class 'y'", "Add samples of it or drop it",
-                 "`--validation` 0", "test=0 in the SPEC"):
+                 "`--validation` 0", "a test part of its own"):
       assert said in line, line
-    result = _call(command, "one.csv?test=0", "--validation", 0)
+    assert len(line) <= 300
+    result = _call(command, "csv:parts", "--validation", 0)
     assert result.exit_code == 0, result.output
-  assert asked["source"].validation is None and asked["source"].test is None
+  source = asked["source"]
+  assert source.validation is None and source.test.num_samples == 13
   assert asked["reading"]["validation_fraction"] == 0
 
 
@@ -278,7 +283,7 @@ def test_says_what_data_read_as(here):
   for line in (
       "data: uneven.csv is read as csv:uneven.csv", "rows of 2 numbers",
       "parts 45 train, 6 validation, 13 test", " x 43 5 12 y 2 1 1 ",
-      "a class has 2 training samples alone",
+      "a class has only 2 training samples",
       "classes are uneven: the largest has 43 training samples, the smallest "
       "2", "by default sldd, 1 label row of each class, evaluated on mlp"):
     assert line in said, line
@@ -304,7 +309,7 @@ def test_texts_are_described():
   x = ["who is it", "how many are", "where to go"] * 8
   text = described(dd.from_texts(x, ["who", "number", "place"] * 8))
   assert "texts of at most 3 words" in text and "WordVectors" in text
-  assert "\n  have a vector 100.0 %\n" in text
+  assert "\n  with vectors  100.0 % of the words\n" in text
 
 
 def test_methods_are_listed_and_told():
@@ -421,14 +426,6 @@ def test_errors_name_the_argument_that_is_wrong(here):
 
 
 @pytest.mark.parametrize(
-    "number, noun, plural, said", [(1, "sample", "", "1 sample"),
-                                   (0, "sample", "", "0 samples"),
-                                   (1200, "class", "classes", "1,200 classes")])
-def test_numbers_have_nouns(number, noun, plural, said):
-  assert counted(number, noun, plural) == said
-
-
-@pytest.mark.parametrize(
     "shape, labels, said",
     [((8, 8, 1), "ab",
       "classes of the set; they lack 0, 1, 2 and 7 more and have "
@@ -448,15 +445,27 @@ def test_data_that_do_not_fit_a_set_are_compared_with_it(
   assert said in _refused("evaluate", "set.safetensors", "data.npz")
 
 
+def test_samples_of_another_kind_or_size_than_those_of_a_set(here):
+  image = pytest.importorskip("PIL.Image")
+  dd.examples.load("digits_1").save("set.safetensors")
+  names = [f"pictures/{kind}/{i}.png" for kind in range(10) for i in range(2)]
+  _files(here, *names)
+  for name in names:
+    image.new("L", (6, 4)).save(name)
+  line = _refused("evaluate", "set.safetensors", "pictures")
+  assert "has (4, 6, 1). ?size=8x8 after the folder" in line
+  rows = "who is it,0\nwhere am I,1\n" * 5
+  (here / "t.csv").write_text(f"text,label\n{rows}")
+  line = _refused("evaluate", "set.safetensors", "csv:t.csv?text=text")
+  assert "must be numbers, as those of the set; csv:t.csv" in line
+
+
 def test_lists_of_names_end_between_names():
   names = sorted(methods.ENTRIES)
   line = _refused("distill", "digits", "--method", "dmm")
   told = re.search(r"must be one of (.*) and (\d+) more; got", line)
   assert set(told[1].split(", ")) < set(names)
   assert len(told[1].split(", ")) + int(told[2]) == len(names)
-  assert fitting(["abc", "de", "f"], 7) == "abc, de and 1 more"
-  assert fitting(["abc", "de", "f"], 10) == "abc, de, f"
-  assert fitting([], 10) == "" and fitting(["abc"], 1) == "abc"
 
 
 def test_a_setting_and_a_field_of_it_are_refused_in_either_order():

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 FENCE = re.compile(
     r"(?:<!-- ([\w.]+)[^>]*-->\n)?^```(\S*)\n(.*?)^```", re.M | re.S)
-# Names that a reader puts his own in place of.
+# Placeholders, which readers replace by names of their own.
 _CAPITALS = re.compile(r"\b(METHOD|NAME|SHELL|FIELD|TARGET)\b|\bmine\b")
 
 
@@ -113,7 +113,7 @@ def _made_up(names: set[str], known: set[str]) -> str:
 
 def _of_click(words: list[str]) -> str:
   """Parses the words; paths need not exist."""
-  # The second would be the hidden command of that name.
+  # Placeholders that would not parse: RUN is the name of a hidden command.
   real = {"SHELL": "bash", "RUN": "run"}
   words = [real.get(word, word) for word in words]
   anything = mock.patch.object(

@@ -97,7 +97,7 @@ def contents(folder: Path) -> dict:
 
 
 def environment() -> dict:
-  """Of a process that runs launchers.
+  """The environment of a process that runs launchers.
 
   It compiles as the tests do, and keeps programs in their cache; see
   `conftest`.

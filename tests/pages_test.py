@@ -323,13 +323,17 @@ def test_pages_say_from_where_the_set_is_loaded(tmp_path):
   (tmp_path / "out").mkdir()
   made.save(tmp_path / "run" / "mine.safetensors")
   page = tmp_path / "out" / "m.html"
-  for file, said in (("mine.safetensors", "in the folder of this page"),
-                     (None, "from where it was saved")):
+  run = tmp_path / "run"
+  for file, said, name in ((run / "mine.safetensors",
+                            "in the folder of this page",
+                            "../run/mine.safetensors"),
+                           (run, "in the folder of this page",
+                            "../run/distilled.safetensors"),
+                           (None, "from where it was saved",
+                            "FILE.safetensors")):
     tree, _ = _checked(
-        pages.write_evaluation(
-            _report(made), made, page, file=file and tmp_path / "run" / file))
-    assert said in _texts(tree)
-    assert ('dd.load("../run/mine.safetensors")' in _texts(tree)) == bool(file)
+        pages.write_evaluation(_report(made), made, page, file=file))
+    assert said in _texts(tree) and f'dd.load("{name}")' in _texts(tree)
 
 
 def test_the_tile_of_the_gain_has_its_margin(tmp_path):

@@ -158,7 +158,6 @@ def test_sweeps_and_other_networks_are_drawn_from_records():
 
 
 def test_first_tables_have_a_line_a_method_and_a_column_a_size():
-
   table = {
       name: TABLE[name] for name in (
           "width32_dm_mnist_1", "width32_dm_mnist_10", "width128_dm_mnist_10")

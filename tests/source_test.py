@@ -339,7 +339,7 @@ class SourceTest(parameterized.TestCase):
               "test_fraction": "0.2"
           }, "`test_fraction` must be in"), (
               "no_preprocessing", X, Y, {
-                  "preprocessing": None
+                  "preprocessing": []
               }, "`preprocessing` must be one of"),
       ("pixels", X.astype(int) + 300, Y, {}, r"pixels 0\.\.255"),
       ("length", X[:5], Y, {}, "equal length; got 5 and 12"),

@@ -14,6 +14,7 @@ from distill_jax.applications.findings import (
 from distill_jax.applications.names import title
 from distill_jax.applications.scenarios import Scenario
 from distill_jax.applications.small_sets import seconds_of, stored_bytes
+from distill_jax.errors import counted
 from distill_jax.evaluation.forgetting import scores
 from distill_jax.figures import theme
 from distill_jax.figures.looks import looks
@@ -189,7 +190,7 @@ def _size_note(size: int, rows, settings, judge: str) -> str:
   """What a panel shows, and what its bars are."""
   note = (
       f"{title(settings['learner']['name'])}, {network_name(judge)}; "
-      f"{size} sample{'s' * (size > 1)} kept of each class")
+      f"{counted(size, 'sample')} kept of each class")
   orders = settings["num_orders"]
   if any(point["stderr"] for row in rows for point in row.get("after", ())):
     over = f"{orders} orders" if orders > 1 else "networks"
@@ -212,13 +213,13 @@ def _line(row, judge) -> tuple[str, ...]:
 def _notes(found) -> list[str]:
   settings = found["settings"]
   orders, networks = settings["num_orders"], settings["num_networks"]
-  what = "order of classes" if settings["kind"] == "class" else "repetition"
-  if orders > 1:
-    what = what.replace("order", "orders").replace("repetition", "repetitions")
-  error = f"over {orders} {what}" if orders > 1 else "over networks"
+  repeats = counted(orders, "repetition")
+  if settings["kind"] == "class":
+    repeats = counted(orders, "order of classes", "orders of classes")
+  error = f"over {repeats if orders > 1 else 'networks'}"
   several = max(orders, networks) > 1
   notes = [
-      f"{networks} network{'s' * (networks > 1)} for each of {orders} {what}"
+      f"{counted(networks, 'network')} for each of {repeats}"
       f"{f'; ± standard error {error}' * several}.",
       "final: accuracy on all tasks after the last; average: mean of it over "
       "tasks; forgetting: best accuracy on a task before the last less that "

@@ -7,6 +7,7 @@ import numpy as np
 
 from distill_jax.applications.names import title as name_of
 from distill_jax.applications.robustness_report import of_kind
+from distill_jax.errors import counted
 from distill_jax.evaluation.columns import farthest
 from distill_jax.figures import theme
 from distill_jax.figures.titles import data_name
@@ -23,8 +24,9 @@ def draw(document: Mapping[str, Any]):
   most = max(len(sets), 5)
   figure = theme.figure(2.2 + 0.83 * most, 1.4 + 2.6 * panels)
   theme.entitle(
-      figure, f"{data_name(document['data'])}, {settings['per_class']} sample"
-      f"{'s' * (settings['per_class'] > 1)} per class: accuracy under attack"
+      figure, f"{data_name(document['data'])}, "
+      f"{counted(settings['per_class'], 'sample')} per class: accuracy under "
+      "attack"
       f"{', and success of backdoor triggers' * bool(settings['poison'])}")
   axes = figure.subplots(
       panels, squeeze=False, height_ratios=(3, 2)[:panels])[:, 0]

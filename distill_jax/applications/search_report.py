@@ -16,6 +16,7 @@ from distill_jax.applications.findings import (
 from distill_jax.applications.names import title
 from distill_jax.applications.search_arms import TRUTH, Arm
 from distill_jax.applications.search_space import labels
+from distill_jax.errors import counted
 from distill_jax.evaluation import ranking
 from distill_jax.figures import theme
 from distill_jax.figures.titles import data_name
@@ -120,13 +121,13 @@ def table(found: Mapping[str, Any]) -> str:
 def _notes(found) -> list[str]:
   rows, s = found["rows"], found["settings"]
   truth = rows[-1]
-  networks = "network" if s["num_networks"] == 1 else "networks"
   part = "" if s["num_truth_samples"] == s["num_train"] else "reduced "
   notes = [
-      f"{s['num_candidates']} candidates, {s['num_networks']} {networks} each, "
+      f"{s['num_candidates']} candidates, "
+      f"{counted(s['num_networks'], 'network')} each, "
       f"ranked on {s['num_validation']:,} validation samples. Truth: {part}"
       f"all data, {s['num_truth_samples']:,} of {s['num_train']:,} samples for "
-      f"{s['truth_epochs']} epoch{'s' * (s['truth_epochs'] > 1)}.",
+      f"{counted(s['truth_epochs'], 'epoch')}.",
       "test %: of the chosen candidate, trained as the truth"
       f"{' (± standard error over networks)' if truth['stderr'] else ''}. "
       "regret: points of validation accuracy below the best candidate; of 5: "

@@ -14,6 +14,7 @@ from distill_jax.applications.cells import Cells, key_of
 from distill_jax.applications.clients import Union
 from distill_jax.applications.settings import specified
 from distill_jax.applications.small_sets import bytes_of_sample
+from distill_jax.errors import counted
 from distill_jax.evaluation import evaluate_set, fitting, train_on_all
 from distill_jax.evaluation.learners import Learner, student
 from distill_jax.evaluation.recipes import from_spec as recipe_of
@@ -145,7 +146,7 @@ def averaged(
   each = traffic(network, source.example, held)
   return [
       dict(
-          label=f"FedAvg, {n} round{'s' * (n > 1)}",
+          label=f"FedAvg, {counted(n, 'round')}",
           line="FedAvg",
           bytes=n * each,
           num_samples=None,

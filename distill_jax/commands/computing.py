@@ -57,9 +57,8 @@ _CALLED_BY = {
 def computing(*, resumes: bool = False) -> Callable:
   """Decorates a command that computes, with options for devices and processes.
 
-  It can import modules of the user, as every command of this file.
-
-  Errors are printed in one line, in terms of the command's options.
+  As `reading` does, it also adds --import and --debug. Errors are printed in
+  one line, in terms of the command's options.
 
   Args:
     resumes: whether the same command goes on where this one was stopped.
@@ -68,7 +67,10 @@ def computing(*, resumes: bool = False) -> Callable:
 
 
 def reading(body: Callable[..., None]) -> Callable:
-  """Decorates a command that computes little; errors are as in `computing`."""
+  """Decorates a command that computes little, on one device.
+
+  It adds --import and --debug. Errors are as in `computing`.
+  """
   return _ending(body, (), resumes=False)
 
 

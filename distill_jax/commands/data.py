@@ -9,7 +9,7 @@ from distill_jax.commands.computing import reading
 @click.command(short_help="Says what DATA reads as, without training.")
 @click.argument("data", shell_complete=completion.data)
 @shared.DATA_DIR
-@shared.VALIDATION
+@shared.validation()
 @reading
 def data(data, data_dir, validation_fraction) -> None:
   """Says what DATA reads as: classes, counts, shape and range of values.
@@ -28,8 +28,7 @@ def data(data, data_dir, validation_fraction) -> None:
   spec, guessed = words.spec_of(data, data_dir)
   if guessed:
     print(guessed)
-  if validation_fraction is None:  # as `distill` reads it
-    validation_fraction = shared.VALIDATION_FRACTION
+  # As `distill` reads it.
   source = data_sets.read(
       spec, data_dir=data_dir, validation_fraction=validation_fraction)
   print(described(source))

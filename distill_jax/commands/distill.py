@@ -47,7 +47,7 @@ _COUNT = click.IntRange(min=1)
     help="Folder; by default runs/DATA_METHOD_PERCLASS.")
 @shared.SEED
 @shared.DATA_DIR
-@shared.VALIDATION
+@shared.validation(default=None)
 @click.option(
     "--cache-dir",
     metavar="DIR",

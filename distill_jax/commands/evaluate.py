@@ -60,7 +60,7 @@ _ANY = click.IntRange(min=0)
     help="Test samples that are attacked; 0 for all.")
 @shared.SEED
 @shared.DATA_DIR
-@shared.VALIDATION
+@shared.validation()
 @click.option(
     "--cache-dir",
     metavar="DIR",
@@ -89,8 +89,6 @@ def evaluate(
   spec, guessed = words.spec_of(data, data_dir)
   if guessed:
     say(guessed)
-  if validation_fraction is None:
-    validation_fraction = shared.VALIDATION_FRACTION
   report, made = evaluate_file(
       set,
       spec,

@@ -64,22 +64,22 @@ def main() -> None:
 def _refused(error: click.ClickException) -> int:
   """Prints an error of click in one line."""
   context = getattr(error, "ctx", None)
-  hint = ""
-  if isinstance(error, click.NoSuchOption) and context and any(
-      parameter.name == "settings" for parameter in context.command.params):
-    hint = _of_method(error)
-  told = hint or " ".join(error.format_message().split()).rstrip(".?")
+  told = _of_method(error) or " ".join(error.format_message().split())
+  told = told.rstrip(".?")
   told += "?" if "Did you mean" in told or "did you mean" in told else "."
   where = context.command_path if context else "distill-jax"
   click.echo(f"error: {told} See {where} --help.", err=True)
   return _MISTAKE
 
 
-def _of_method(error: click.NoSuchOption) -> str:
+def _of_method(error: click.ClickException) -> str:
   """The message for an option that is a setting of a method; else ""."""
+  if not isinstance(error, click.NoSuchOption) or not error.ctx or all(
+      parameter.name != "settings" for parameter in error.ctx.command.params):
+    return ""
   option = error.option_name
   if difflib.get_close_matches(option, error.possibilities or (), cutoff=0.8):
-    return ""  # a slip of the pen, which need not wait for JAX
+    return ""  # a misspelt option, for which JAX need not be imported
   from distill_jax.methods import ENTRIES
 
   name = option.lstrip("-").replace("-", "_")

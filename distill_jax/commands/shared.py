@@ -17,12 +17,6 @@ BASELINES = click.option(
     "--baselines",
     metavar="NAMES",
     help="Baselines, with commas; 'all', or '' for none.")
-VALIDATION = click.option(
-    "--validation",
-    "validation_fraction",
-    type=click.FloatRange(0, 1, max_open=True),
-    metavar="SHARE",
-    help="Share of the training samples to choose settings on.")
 FULL_DATA = click.option(
     "--full-data",
     is_flag=True,
@@ -32,3 +26,14 @@ COLUMNS = click.option(
     default="",
     metavar="NAMES",
     help="More to measure: attacks,calibration.")
+
+
+def validation(default: float | None = VALIDATION_FRACTION):
+  """The option of the validation part's share; `default` where it is absent."""
+  return click.option(
+      "--validation",
+      "validation_fraction",
+      type=click.FloatRange(0, 1, max_open=True),
+      default=default,
+      metavar="SHARE",
+      help="Share of the training samples to choose settings on.")

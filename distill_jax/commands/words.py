@@ -80,7 +80,7 @@ def imported(modules: Sequence[str]) -> None:
             ValueError) as error:
       raise ConfigError(
           f"`modules` must be imported without an error; got {shown(name)} and "
-          f"{type(error).__name__}: {plain(error, 160)}. Its file must be in "
+          f"{type(error).__name__}: {plain(error, 80)}. Its file must be in "
           "this folder or installed; --debug shows where it failed.") from error
 
 

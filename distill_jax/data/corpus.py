@@ -118,16 +118,8 @@ def from_texts(
       "validation": (x_validation, y_validation),
       "test": (x_test, y_test)
   })
-  parts = {
-      part: (_as_list(f"x_{part}", texts), y)
-      for part, (texts, y) in parts.items()
-  }
-  for part, (texts, _) in parts.items():
-    check_present(
-        f"x_{part}", [is_missing(text) for text in texts],
-        "Drop these rows; texts such as \"None\" and \"NA\" count as missing.")
   found = {
-      part: tokenised(f"x_{part}", texts, tokens)
+      part: _tokens(f"x_{part}", texts, tokens)
       for part, (texts, _) in parts.items()
   }
   labels = {
@@ -138,15 +130,7 @@ def from_texts(
   if test_fraction is None and "test" not in found:
     test_fraction = TEST_FRACTION
   if test_fraction and "test" not in found:
-    rows = stratified(
-        labels["train"],
-        np.unique(labels["train"]),
-        test_fraction,
-        seed,
-        name="test_fraction")
-    texts, given = found["train"], labels["train"]
-    for part, chosen in zip(("train", "test"), rows, strict=True):
-      found[part], labels[part] = [texts[i] for i in chosen], given[chosen]
+    _hold_out(found, labels, test_fraction, seed)
     test_fraction = None
   facts: dict[str, Any] = {"tokens": getattr(tokens, "__name__", tokens)}
   repeats = {
@@ -157,15 +141,7 @@ def from_texts(
   facts["duplicates"] = {part: len(rows) for part, rows in repeats.items()}
   if drop_duplicates:
     others = [found[part][i] for part, rows in repeats.items() for i in rows]
-    again = set(repeated(found["train"], others))
-    kept = [i for i in range(len(found["train"])) if i not in again]
-    found["train"] = [found["train"][i] for i in kept]
-    labels["train"] = labels["train"][kept]
-    facts["dropped"] = len(again)
-    if not kept:
-      raise DataError(
-          "`drop_duplicates` must leave training texts; all of them also occur "
-          "in another part.")
+    facts["dropped"] = _drop(found, labels, others)
   if isinstance(preprocessing, str) and preprocessing not in PREPROCESSING:
     raise DataError(
         f"`preprocessing` must be one of {', '.join(PREPROCESSING)}, or a "
@@ -250,14 +226,40 @@ def with_facts(source: Source, *, per_class: int | None,
   return source._replace(facts=facts), lines
 
 
-def _as_list(argument: str, texts) -> list:
-  """A list of texts; refuses what holds several lists, such as a data frame."""
-  one = isinstance(texts, str | bytes | Mapping) or hasattr(texts, "columns")
-  if one or not np.iterable(texts):
+def _tokens(argument: str, texts, tokens) -> list[list[str]]:
+  """The tokens of texts; refuses what is no list of texts or misses some."""
+  if (isinstance(texts, str | bytes | Mapping) or hasattr(texts, "columns") or
+      not np.iterable(texts)):
     raise DataError(
         f"`{argument}` must be a list of texts; got {type(texts).__name__}. Of "
-        "a data frame give one column.")
-  return list(texts)
+        "a data frame, give one column.")
+  texts = list(texts)
+  check_present(
+      argument, [is_missing(text) for text in texts],
+      "Drop these rows; texts such as \"None\" and \"NA\" count as missing.")
+  return tokenised(argument, texts, tokens)
+
+
+def _hold_out(found, labels, fraction: float, seed: int) -> None:
+  """Moves a fraction of every class of the training part into a test part."""
+  texts, given = found["train"], labels["train"]
+  rows = stratified(
+      given, np.unique(given), fraction, seed, name="test_fraction")
+  for part, chosen in zip(("train", "test"), rows, strict=True):
+    found[part], labels[part] = [texts[i] for i in chosen], given[chosen]
+
+
+def _drop(found, labels, others) -> int:
+  """Drops training texts that are among others; returns how many."""
+  again = set(repeated(found["train"], others))
+  kept = [i for i in range(len(found["train"])) if i not in again]
+  if not kept:
+    raise DataError(
+        "`drop_duplicates` must leave training texts; all of them also occur "
+        "in another part.")
+  found["train"] = [found["train"][i] for i in kept]
+  labels["train"] = labels["train"][kept]
+  return len(again)
 
 
 def _vectors_of(texts, vectors, max_words) -> tuple[WordVectors, str]:

@@ -40,7 +40,7 @@ from distill_jax.choices import nearest
 from distill_jax.data.arrays import is_missing, is_nameless
 from distill_jax.data.labelling import meaning
 from distill_jax.data.parts import by_part, share_of
-from distill_jax.errors import DataError, listed, plain, shown
+from distill_jax.errors import DataError, fitting, listed, plain, shown
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _NAMED = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
@@ -137,7 +137,7 @@ def read_table(path: Path,
     A dict with `x_train`, `y_train` and the same of the other parts. Texts and
     labels are lists of strings, numbers are [N, D] float64 arrays. A table of
     numbers also has `columns`, its D names, and `left_out`, a sentence, if
-    columns without a name were left out.
+    columns were left out.
 
   Raises:
     DataError: a file or column is missing, a line cannot be read, or a line has
@@ -148,21 +148,11 @@ def read_table(path: Path,
     header, rows, delimiter = _rows(file, wanted)
     header = _as_wanted(header, wanted)
     if wanted.text is None and not wanted.features:
-      # The columns of the training part, in its order.
-      named = [name for name in header if name != wanted.label]
-      nameless = [name for name in named if is_nameless(name)]
-      counters = [name for name in named if _counts_rows(name, header, rows)]
-      wanted = wanted._replace(
-          features=tuple(
-              name for name in named if name not in (*nameless, *counters)))
-      said = (
-          f"columns without a name, such as row numbers, are left out: "
-          f"{len(nameless)} of {file.name}") * bool(nameless)
-      also = (
-          f"columns that number the rows are left out of {file.name}: "
-          f"{listed(counters)}") * bool(counters)
-      if said or also:
-        found["left_out"] = "; ".join(filter(None, (said, also)))
+      # Those of the training part; the other parts must have them too.
+      features, left_out = _features(file, header, rows, wanted.label)
+      wanted = wanted._replace(features=features)
+      if left_out:
+        found["left_out"] = left_out
     if wanted.text is None:
       found["columns"] = wanted.features
     places = _places(file, header, delimiter, wanted, part)
@@ -216,6 +206,24 @@ def _folded(name: str) -> str:
   return unicodedata.normalize("NFC", name).casefold()
 
 
+def _features(file: Path, header, rows, label) -> tuple[tuple[str, ...], str]:
+  """The columns of numbers in their order, and which others are left out."""
+  named = [name for name in header if name != label]
+  nameless = [name for name in named if is_nameless(name)]
+  counters = [name for name in named if _counts_rows(name, header, rows)]
+  left_out = []
+  if nameless:
+    left_out.append(
+        "columns without a name, such as row numbers, are left out: "
+        f"{len(nameless)} of {file.name}")
+  if counters:
+    left_out.append(
+        f"columns that number the rows are left out of {file.name}: "
+        f"{listed(counters)}")
+  unused = {*nameless, *counters}
+  return tuple(n for n in named if n not in unused), "; ".join(left_out)
+
+
 def _counts_rows(name: str, header, rows) -> bool:
   """Whether a column is called like row numbers and counts from 0 or 1."""
   if name.casefold() not in _COUNTERS:
@@ -224,10 +232,9 @@ def _counts_rows(name: str, header, rows) -> bool:
   cells = [
       cells[place].strip() if place < len(cells) else "" for _, cells in rows
   ]
-  first = {"0": 0, "1": 1}.get(cells[0])
-  return first is not None and cells == [
-      *map(str, range(first, first + len(cells)))
-  ]
+  return any(
+      cells == [*map(str, range(first, first + len(cells)))]
+      for first in (0, 1))
 
 
 def _places(file, header, delimiter, wanted: Columns, part) -> dict[str, int]:
@@ -253,7 +260,7 @@ def _places(file, header, delimiter, wanted: Columns, part) -> dict[str, int]:
         remedy = "Give another delimiter=."
       raise DataError(
           f"`spec` must name columns that exist; {file} has no "
-          f"{shown(name)}, only {listed(header, 8)}, between delimiters "
+          f"{shown(name)}, only {fitting(header, 60)}, between delimiters "
           f"{delimiter!r}. {remedy}{nearest(header, name)}")
   return {name: i for i, name in enumerate(header)}
 
@@ -322,8 +329,7 @@ def _rows(file: Path, wanted: Columns):
   table = table[1:] if said else table
   if len(table) < 2:
     raise DataError(
-        f"`spec` must hold rows below column names; {file} has "
-        "none.")
+        f"`spec` must hold rows below column names; {file} has none.")
   header = [name.strip() for name in table[0][1]]
   return header, table[1:], delimiter
 

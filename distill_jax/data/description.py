@@ -15,8 +15,8 @@ _ROWS = 1024  # of data that stay in a file, whose values are looked at
 _FEWEST = 10  # samples that make a class small
 _UNEVEN = 10  # times as many samples as the smallest class
 _PLACE = 16  # columns before what is said
-# Titles of facts that are fractions of 1.
-_SHARES = {"words_with_vectors": "have a vector"}
+# Facts that are fractions of 1: title, and what they are fractions of.
+_SHARES = {"words_with_vectors": ("with vectors", "the words")}
 
 
 def described(source: Source) -> str:
@@ -48,7 +48,8 @@ def described(source: Source) -> str:
   ]
   for name, value in source.facts.items():
     if name in _SHARES:
-      lines.append(_line(_SHARES[name], f"{100 * value:.1f} %"))
+      title, whole = _SHARES[name]
+      lines.append(_line(title, f"{100 * value:.1f} % of {whole}"))
     elif isinstance(value, str | int | float) and value != "":
       lines.append(_line(name.replace("_", " "), plain(value, 200)))
   return "\n".join([*lines, *(_line("careful", w) for w in _warnings(source))])
@@ -132,7 +133,7 @@ def _warnings(source: Source) -> list[str]:
       found.append(f"no {part} samples of {names}")
   if present.min() < _FEWEST:
     few = counted(int(present.min()), "training sample")
-    found.append(f"a class has {few} alone")
+    found.append(f"a class has only {few}")
   if present.max() >= _UNEVEN * present.min():
     found.append(
         f"classes are uneven: the largest has {present.max():,} training "

@@ -31,6 +31,7 @@ import numpy as np
 from distill_jax import unpacking
 from distill_jax.data.parts import NAMES, by_part, part_of
 from distill_jax.errors import DataError, listed, plain
+from distill_jax.text.tokens import in_utf8
 
 # Formats that hold plain pixels. Others, such as PostScript, start programs.
 _FORMATS = (
@@ -187,12 +188,10 @@ def _class_folders(folder: Path) -> list[Path]:
     raise DataError(
         f"`spec` must hold one folder of images per class; {folder} has none.")
   for path in found:
-    try:
-      path.name.encode()
-    except UnicodeEncodeError:
+    if not in_utf8(path.name):
       raise DataError(
           f"`spec` must hold folders named in UTF-8; {folder} has "
-          f"{plain(os.fsencode(path.name))}. Rename it.") from None
+          f"{plain(os.fsencode(path.name))}. Rename it.")
   return found
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from distill_jax.data.arrays import as_array, check_present, is_missing
 from distill_jax.errors import DataError, listed, shown
+from distill_jax.text.tokens import in_utf8
 
 # Longer numbers are compared as texts; Python does not convert all of them.
 _NUMBER = re.compile(r"([+-]?\d{1,300})(\.0*)?")
@@ -90,9 +91,9 @@ def as_names(class_names) -> tuple[str, ...]:
   if is_by_label(class_names):
     named = _by_label(class_names)
     class_names = [named[label] for label in in_order(named)]
-  one = isinstance(class_names,
-                   str | bytes | Set) or not np.iterable(class_names)
-  names = [] if one else list(class_names)
+  in_order_given = np.iterable(class_names) and not isinstance(
+      class_names, str | bytes | Set)
+  names = list(class_names) if in_order_given else []
   if not names:
     raise DataError(
         "`class_names` must be a list of names in the order of the classes, or "
@@ -119,7 +120,7 @@ def name_classes(labels, class_names=None) -> tuple[str, ...]:
   if labels.dtype.kind == "U":
     _check_targets(present)
     return _each_once("y_train", in_order(present.tolist()))
-  if present[:1] < 0:
+  if present.min(initial=0) < 0:
     raise DataError(
         f"`y_train` must be 0..{max(present[-1], 0)}; got {present[0]} in row "
         f"{labels.argmin()}. Number the classes 0, 1, 2, ..., or name them all "
@@ -203,11 +204,11 @@ def places(names: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
   lacking = [name for m, name in ours.items() if m not in theirs]
   more = [name for m, name in theirs.items() if m not in ours]
   if lacking or more:
-    lacking, more = (listed(names, 3, 16) for names in (lacking, more))
     raise DataError(
-        "the data must have the classes of the set; they "
-        f"lack {lacking or 'none'} and have {more or 'none'} besides. Name "
-        "them so in `class_names`, or take the data that the set was made of.")
+        "the data must have the classes of the set; they lack "
+        f"{listed(lacking, 3, 16) or 'none'} and have "
+        f"{listed(more, 3, 16) or 'none'} besides. Name them so in "
+        "`class_names`, or take the data that the set was made of.")
   return indices("class_names", np.array(names), wanted)
 
 
@@ -247,7 +248,8 @@ def _check_places(argument, values, class_names) -> None:
       raise DataError(
           f"`{argument}` must be names where a class is a number out of place; "
           f"got {number[1]}, which could be class {shown(name)} or the class "
-          f"at this place of {listed(class_names)}. Give labels as strings.")
+          f"at this place of {listed(class_names, 3, 16)}. Give labels as "
+          "strings.")
 
 
 def _check_targets(names: np.ndarray) -> None:
@@ -284,12 +286,10 @@ def _plain(argument, name: str | bytes) -> str:
     raise DataError(
         f"`{argument}` must be UTF-8 where it is bytes; got {shown(name)}. "
         "Decode it.") from error
-  try:
-    text.encode()
-  except UnicodeEncodeError:
+  if not in_utf8(text):
     raise DataError(
         f"`{argument}` must be texts that UTF-8 can hold; got {shown(name)}. "
-        "Decode it another way.") from None
+        "Decode it another way.")
   return unicodedata.normalize("NFC", text.strip())
 
 

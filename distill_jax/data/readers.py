@@ -128,14 +128,14 @@ def read(
   elif kind == "tfds" and place:
     arrays = tfds.arrays(place, data_dir)
   elif kind in files and place:
-    place, look, share = _said(spec, kind, place)
+    place, look, share = _said(kind, place)
     path = located(spec, place, data_dir)
     if kind in ("idx", "folder"):
       _require_folder(path)
     arrays = files[kind](path, **look)
   else:
     told = kind_of(Path(spec.partition("?")[0]).expanduser())
-    hint = f" Did you mean {plain(f'{told}:{spec}', 200)!r}?" if told else ""
+    hint = f" Did you mean {plain(f'{told}:{spec}', 110)!r}?" if told else ""
     hint = hint or nearest(["digits"], spec)
     raise DataError(
         f"`spec` must be one of {_KINDS}; got {plain(spec)!r}.{hint}")
@@ -221,7 +221,7 @@ def kind_of(path: Path) -> str | None:
 
 def _rows(spec, place, data_dir, options):
   """Makes a source of samples that stay in their files."""
-  place, _, share = _said(spec, "npy", place)
+  place, _, share = _said("npy", place)
   folder = located(spec, place, data_dir)
   _require_folder(folder)
   return _made(from_host, packed.read(folder), share, options)
@@ -242,7 +242,7 @@ def _made(make, arrays, share: float | None, options) -> Source:
   return source._replace(facts={**source.facts, **facts})
 
 
-def _said(spec, kind, place):
+def _said(kind, place):
   """Returns PLACE, the options of `read_folder`, and the share to hold out."""
   place, marked, query = place.partition("?")
   items = [item.partition("=") for item in query.split("&") if item]
@@ -256,7 +256,9 @@ def _said(spec, kind, place):
       not sides or not once):
     allowed = "?test=0.2"
     if kind == "folder":
-      allowed = "?size=32 or ?size=HxW, ?ground=black, ?test=0.2, some with &,"
+      allowed = (
+          "?size=32 or ?size=HxW, ?ground=black, ?test=0.2, each once and "
+          "joined by &,")
     raise DataError(
         f"`spec` must end in {allowed} where it has a ?; got "
         f"{plain(marked + query)!r}.")
@@ -361,5 +363,5 @@ def _npz(path):
     }
     others = sorted(set(archive) - set(names.values()))
   if others:
-    found["left_out"] = (f"arrays that were left out: {fitting(others, 100)}")
+    found["left_out"] = f"arrays that were left out: {fitting(others, 100)}"
   return found

@@ -5,6 +5,7 @@ model space inside `jit`, batch by batch. All readers except that of texts call
 `from_arrays`, which checks the data.
 """
 
+import collections
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
@@ -612,22 +613,22 @@ def _numbers(argument, inputs, columns):
   """Returns an array; of a data frame [N, D], by the columns of `x_train`."""
   if not (hasattr(inputs, "columns") and hasattr(inputs, "to_numpy")):
     return as_array(argument, inputs)
-  arrays, own = [], list(inputs.columns)
-  for name in columns if columns is not None else own:
-    if own.count(name) != 1:
+  arrays, own = [], collections.Counter(inputs.columns)
+  for name in columns if columns is not None else inputs.columns:
+    if own[name] != 1:
       raise DataError(
           f"`{argument}` must have column {shown(name)} of `x_train` once; got "
-          f"it {own.count(name)} times. Add or rename columns.")
+          f"it {own[name]} times. Add or rename columns.")
     if is_nameless(str(name)):
       raise DataError(
-          f"`{argument}` must have named columns; got {name!r}, which looks "
-          "like row numbers that were saved. Drop it.")
+          f"`{argument}` must have named columns; got {shown(name)}, which "
+          "looks like row numbers that were saved. Drop it.")
     column = f"{argument}[{shown(name)}]"
     array = as_array(column, inputs[name])
     if array.dtype.kind not in "buif":
       raise DataError(
           f"`{argument}` must have numeric columns; got {array.dtype} in "
-          f"column {name!r}. Drop or encode it.")
+          f"column {shown(name)}. Drop or encode it.")
     check_present(column, np.isnan(array))
     arrays.append(array.astype(np.float64))
   return np.stack(arrays, axis=1) if arrays else np.zeros((len(inputs), 0))
@@ -635,6 +636,26 @@ def _numbers(argument, inputs, columns):
 
 def _inputs(argument, inputs, kind):
   """Checks inputs; returns uint8 or floats, images with a channel axis."""
+  floats = inputs.dtype.kind == "f"
+  _check_form(argument, inputs, kind)
+  if floats:
+    _check_finite(argument, inputs)
+  image = inputs.ndim == 4 or inputs.ndim == 3 and kind != "series"
+  if image and floats:
+    _check_scale(argument, inputs)
+  if image and not floats:
+    inputs = _pixels(argument, inputs)
+  else:  # float32 cannot hold all integers
+    narrow = floats and inputs.dtype.itemsize <= 4
+    found = inputs.astype(np.float32 if narrow else np.float64, copy=False)
+    if inputs.dtype.kind in "ui":
+      _check_integers(argument, inputs, found)
+    inputs = found
+  return inputs[..., None] if image and inputs.ndim == 3 else inputs
+
+
+def _check_form(argument, inputs, kind) -> None:
+  """Checks type and shape of inputs, and whether these are of their kind."""
   shape, floats = inputs.shape, inputs.dtype.kind == "f"
   if inputs.dtype.kind not in "buif":
     raise DataError(
@@ -663,20 +684,6 @@ def _inputs(argument, inputs, kind):
         "which looks like [N, C, T]. Transpose it: x.transpose(0, 2, 1).")
   if kind is None:
     _check_channels(argument, shape)
-  if floats:
-    _check_finite(argument, inputs)
-  image = inputs.ndim == 4 or inputs.ndim == 3 and kind != "series"
-  if image and floats:
-    _check_scale(argument, inputs)
-  if image and not floats:
-    inputs = _pixels(argument, inputs)
-  else:  # float32 cannot hold all integers
-    narrow = floats and inputs.dtype.itemsize <= 4
-    found = inputs.astype(np.float32 if narrow else np.float64, copy=False)
-    if inputs.dtype.kind in "ui":
-      _check_integers(argument, inputs, found)
-    inputs = found
-  return inputs[..., None] if image and inputs.ndim == 3 else inputs
 
 
 def _check_host(argument, rows: HostRows) -> None:
@@ -825,18 +832,16 @@ def stratified(
     return np.arange(len(labels)), np.arange(0)
   generator = np.random.default_rng(seed)
   found, counts = np.unique(np.asarray(labels, str), return_counts=True)
-  if single := found[counts == 1].tolist():
+  if single := [*map(shown, found[counts == 1].tolist())]:
     remedy = (
-        "Add samples of it or drop it. To train on it nonetheless, hold "
-        "nothing out: `validation_fraction` 0, and a test part of its own in "
-        "the data, or test=0 in the SPEC (`test_fraction` 0) for no "
-        "evaluation.")
+        "Add samples of it or drop it. Or hold nothing out: "
+        "`validation_fraction` 0, and a test part of its own "
+        "(`test_fraction` 0 for none).")
     if len(labels) < 2 * len(classes):
       remedy = "Are these numbers to predict? Regression is not supported."
     raise DataError(
         f"`{name}` must leave samples of every class to train on; got "
-        f"{fraction} and one sample of class {listed([*map(shown, single)])}. "
-        f"{remedy}")
+        f"{fraction} and one sample of class {listed(single, 2, 20)}. {remedy}")
   held = []
   for label in classes:
     rows = np.flatnonzero(labels == label)
@@ -848,17 +853,14 @@ def stratified(
 
 def _preprocessing(preprocessing, inputs):
   """Fits a preprocessing, or checks that a given record fits the inputs."""
-  if isinstance(
-      preprocessing,
-      str) or not (callable(preprocessing) or hasattr(preprocessing, "apply")):
-    if preprocessing not in FITS:
-      raise DataError(
-          f"`preprocessing` must be one of {', '.join(FITS)}, a function or a "
-          f"record; got {preprocessing!r}.")
-    preprocessing = FITS[preprocessing]
   record = preprocessing
   if not hasattr(record, "apply"):
-    record = preprocessing(inputs)
+    if not callable(preprocessing) and preprocessing not in list(FITS):
+      raise DataError(
+          f"`preprocessing` must be one of {', '.join(FITS)}, a function or a "
+          f"record; got {shown(preprocessing)}.")
+    fit = preprocessing if callable(preprocessing) else FITS[preprocessing]
+    record = fit(inputs)
   sample = jax.ShapeDtypeStruct((1, *inputs.shape[1:]), np.float32)
   try:
     fits = jax.eval_shape(record.apply, sample).shape == sample.shape

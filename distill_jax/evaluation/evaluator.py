@@ -18,6 +18,7 @@ from distill_jax.compilation import make_room
 from distill_jax.data.source import Split
 from distill_jax.devices import jitted, num_shards, unshared
 from distill_jax.environment import platform
+from distill_jax.errors import counted
 from distill_jax.evaluation import metrics
 from distill_jax.evaluation.learners import (
     Learner,
@@ -66,11 +67,10 @@ class Report(_Fields, metrics.Accuracies):
   __slots__ = ()
 
   def __repr__(self) -> str:
-    networks = "network" if self.num_networks == 1 else "networks"
     spread = "" if self.num_networks == 1 else f" ± {self.std:.4f}"
     return (
         f"Report: accuracy {self.mean:.4f}{spread}, macro F1 "
-        f"{self.macro_f1:.4f}; {self.num_networks} {networks} "
+        f"{self.macro_f1:.4f}; {counted(self.num_networks, 'network')} "
         f"({self.learner}), {self.student_init} initialisation")
 
   @property

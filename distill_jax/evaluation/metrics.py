@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike
 
 from distill_jax.types import Array
 
+_NORMAL = 1.959964  # 97.5 % quantile of the normal distribution
+
 
 class Accuracies:
   """Adds means and errors to a record that has accuracies.
@@ -131,12 +133,12 @@ def gain_over(
   of both means add up. If set and baseline were tested on different numbers of
   networks, the networks are not paired.
 
-  The margin takes Student's t instead of 2 standard errors, as two networks
-  tell little of their own spread; its degrees of freedom are those of Welch and
-  Satterthwaite. Test samples count as if set and baseline were tested on
-  different ones, so that the margin is rather too wide, and with one right and
-  one wrong answer added to each (Agresti and Caffo, 2000, The American
-  Statistician 54, 280-288), so that all right of four is not certain.
+  For networks and sets, the margin uses Student's t with the degrees of freedom
+  of Welch and Satterthwaite, as few networks tell little of their own spread.
+  For test samples it uses the binomial error, as if set and baseline were
+  tested on different samples, so it is rather too wide. One right and one wrong
+  answer are added to each (Agresti and Caffo, 2000, The American Statistician
+  54, 280-288); otherwise four right answers of four would have no error.
 
   Args:
     accuracy_of_set: [R] fractions, one per network.
@@ -167,13 +169,13 @@ def gain_over(
   return Gain(mean, stderr, test_stderr, float(margin))
 
 
-_NORMAL = 1.959964  # 97.5 % quantile of the normal distribution
-
-
 def _quantile(parts: Sequence[tuple[float, int]]) -> float:
-  """97.5 % quantile of t for a sum of variances, of which each has its own df.
+  """97.5 % quantile of t for a sum of variances.
 
   See Welch, 1947, Biometrika 34, 28-35.
+
+  Args:
+    parts: pairs of a variance and its degrees of freedom.
   """
   from scipy.special import stdtrit
 

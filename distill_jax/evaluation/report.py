@@ -466,7 +466,7 @@ def _errors(gain: Mapping[str, Any], report: Mapping[str, Any]) -> str:
   """The standard errors of a gain, by where they come from."""
   test = f"{100 * gain['test_stderr']:.1f} from {_tested(report)}"
   if gain["stderr"] is None:
-    return f"standard error {test}; from networks unknown, there is one"
+    return f"standard error {test}; unknown from networks, as there is only one"
   return (
       f"standard error {100 * gain['stderr']:.1f} from networks and sets, at "
       f"most {test}")

@@ -75,7 +75,8 @@ def write_evaluation(
     report: what `dd.evaluate` returned, or the content of a `report.json`.
     artifact: the set that was evaluated.
     path: FILE.html; its folder must exist.
-    file: of the set, which the page says how to load; None if it has none.
+    file: file of the set, or a folder with it, which the page says how to load;
+      None if the set has no file.
 
   Returns:
     The path.
@@ -101,9 +102,11 @@ def write_evaluation(
   return path
 
 
-def _from(page: Path, file: FilePath) -> str:
-  """The path of a set as seen from the folder of a page."""
-  return os.path.relpath(Path(file).resolve(), page.resolve().parent)
+def _from(page: Path, place: FilePath) -> str:
+  """Path of a set, or of that in a folder, relative to the folder of a page."""
+  file = Path(place).resolve()
+  file = file / SET if file.is_dir() else file
+  return os.path.relpath(file, page.resolve().parent)
 
 
 def checked_path(path: FilePath) -> Path:

@@ -11,7 +11,7 @@ from distill_jax.artifact.file import SET
 from distill_jax.errors import WorkdirError, plain, shown
 from distill_jax.evaluation.report import SCHEMA_VERSION
 from distill_jax.pages.pictures import ALTERNATIVES, is_png
-from distill_jax.records import log_lines, read_json
+from distill_jax.records import CONFIG, REPORT, log_lines, read_json
 from distill_jax.types import FilePath
 
 _REMEDY = "Run or evaluate it again."
@@ -142,18 +142,18 @@ def finished(folder: FilePath) -> Finished:
     ArtifactError: the set cannot be used.
   """
   folder = Path(folder)
-  for name in ("report.json", SET):
+  for name in (REPORT, SET):
     if not (folder / name).is_file():
       raise WorkdirError(
           f"`folder` must hold a finished run; {folder} has no {name}. Let the "
           "run end, or choose another folder.")
   artifact = artifacts.load(folder / SET)
-  report = read_json(folder / "report.json", {}, _REMEDY)
-  check(report, artifact, str(folder / "report.json"))
+  report = read_json(folder / REPORT, {}, _REMEDY)
+  check(report, artifact, str(folder / REPORT))
   log, _ = log_lines(folder / "metrics.jsonl")
   return Finished(
-      folder, artifact, report, read_json(folder / "config.json", {}, _REMEDY),
-      log, dict(_figures(folder / "figures")))
+      folder, artifact, report, read_json(folder / CONFIG, {}, _REMEDY), log,
+      dict(_figures(folder / "figures")))
 
 
 def check(report: Mapping[str, Any], artifact: Artifact, name: str) -> None:

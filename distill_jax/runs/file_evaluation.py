@@ -37,7 +37,7 @@ def evaluate_file(
   With several networks a matrix is drawn, too.
 
   Args:
-    file: of the set.
+    file: file of the set, or the folder of its run.
     data: SPEC of the real data.
     out: where the report goes; it ends in .json.
     settings: how much is measured.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from distill_jax import storage
-from distill_jax.errors import WorkdirError
+from distill_jax.errors import WorkdirError, counted
 from distill_jax.records import log_lines, read_json
 from distill_jax.runs.console import say
 
@@ -58,8 +58,8 @@ class MetricsLog:
     lines, damaged = log_lines(self._file)
     if damaged:
       say(
-          f"{self._file}: {damaged} damaged "
-          f"line{'s' * (damaged > 1)} left out of {damaged + len(lines)}")
+          f"{self._file}: {counted(damaged, 'damaged line')} left out of "
+          f"{damaged + len(lines):,}")
     kept = [line for line in lines if line["step"] <= step]
     text = "".join(json.dumps(line) + "\n" for line in kept)
     storage.replace(self._file, text.encode())

@@ -29,7 +29,8 @@ def source_of(
     A `data.Source`.
 
   Raises:
-    DataError: the data cannot be read, or have other classes.
+    DataError: the data cannot be read, or have samples of another kind or
+      shape, or other classes.
   """
   try:
     read = data.read(
@@ -40,12 +41,13 @@ def source_of(
         class_names=artifact.class_names,
         text=_text(artifact))
   except DataError as error:
-    _check_alike(artifact, spec, data_dir)
+    # Read by themselves, they are compared with those of the set.
+    made = data.read(spec, data_dir=data_dir)
+    _check_samples(artifact, made, spec)
+    made.in_classes(artifact.class_names)
     names = listed(artifact.class_names, 3, 16)
-    known = "classes of the set" in str(error)
-    raise DataError(
-        f"{error}{'' if known else f' The classes of the set are {names}.'}"
-    ) from error
+    raise DataError(f"{error} The classes of the set are {names}.") from error
+  _check_samples(artifact, read, spec)
   counts = np.asarray(read.train.counts)
   if not counts.all():
     absent = [read.class_names[c] for c in np.flatnonzero(counts == 0)]
@@ -58,29 +60,26 @@ def source_of(
   return read
 
 
-def _check_alike(artifact: Artifact, spec: str, data_dir: str | None) -> None:
-  """Reads data by themselves, and says how they differ from those of a set.
+def _check_samples(artifact: Artifact, read: data.Source, spec: str) -> None:
+  """Refuses data whose samples have another kind or shape than those of a set.
 
   Raises:
-    DataError: the data cannot be read at all, or have samples of another kind
-      or shape, or other classes.
+    DataError: the message says how they differ.
   """
-  made = data.read(spec, data_dir=data_dir)
-  texts = is_of_words(artifact.preprocessing), is_of_words(made.preprocessing)
-  ours, theirs = artifact.inputs.shape[1:], made.example.shape[1:]
   remedy = "Take the data that the set was made of."
-  if texts[0] != texts[1]:
-    kinds = [("numbers", "texts")[is_text] for is_text in texts]
+  of_words = is_of_words(artifact.preprocessing)
+  if of_words != is_of_words(read.preprocessing):
+    kinds = {True: "texts", False: "numbers"}
     raise DataError(
-        f"the data must be {kinds[0]}, as those of the set; {spec} has "
-        f"{kinds[1]}. {remedy}")
-  if ours != theirs and not texts[0]:
-    if spec.startswith("folder:") and len(ours) == 3:
+        f"the data must be {kinds[of_words]}, as those of the set; {spec} has "
+        f"{kinds[not of_words]}. {remedy}")
+  ours, theirs = artifact.inputs.shape[1:], read.example.shape[1:]
+  if ours != theirs and not of_words:
+    if len(ours) == 3 and spec.startswith("folder:") and ours[:2] != theirs[:2]:
       remedy = f"?size={ours[0]}x{ours[1]} after the folder resizes pictures."
     raise DataError(
         f"the data must have samples shaped like those of the set, {ours}; "
         f"{spec} has {theirs}. {remedy}")
-  made.in_classes(artifact.class_names)
 
 
 def _text(artifact: Artifact) -> dict[str, Any]:

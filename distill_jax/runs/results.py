@@ -8,8 +8,8 @@ from distill_jax.artifact.file import SET
 from distill_jax.errors import plain
 from distill_jax.evaluation.report import Evaluation
 from distill_jax.figures.captions import classes_of_rows
+from distill_jax.records import REPORT
 from distill_jax.runs.files import MetricsLog, write_json
-from distill_jax.runs.workdir import REPORT
 from distill_jax.text.words import is_text, sentences
 from distill_jax.types import Array
 

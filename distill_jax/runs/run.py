@@ -33,7 +33,7 @@ from distill_jax.methods.method import (
     plan,
 )
 from distill_jax.methods.usual import usual
-from distill_jax.records import read_json
+from distill_jax.records import CONFIG, REPORT, read_json
 from distill_jax.runs import driver, real_data, sinks, workdir
 from distill_jax.runs.assess import Settings, assess, check_evaluation
 from distill_jax.runs.console import say, working
@@ -152,16 +152,16 @@ class Run:
     return artifacts.load(self.folder)
 
   def go(self, *, again: bool = False):
-    """Distils, continuing from where an earlier call stopped; then evaluates.
+    """Distils and evaluates, and prints the report.
 
-    A run that was finished, with as many steps and the same evaluation, prints
-    its report and does nothing else.
+    It goes on where an earlier call stopped. A run that was finished, with as
+    many steps and the same evaluation, prints its report and does nothing else.
 
     Args:
       again: whether to evaluate such a run anew.
 
     Returns:
-      The report, which prints as a table.
+      The report.
 
     Raises:
       ConfigError, DataError, WorkdirError: the arguments or the folder do not
@@ -203,7 +203,7 @@ class Run:
     say(
         f"{self.folder} holds this run, and it is finished: nothing is left to "
         "do. `go(again=True)`, or --again of the command, evaluates it anew")
-    report = Evaluation(read_json(self.folder / workdir.REPORT, {}))
+    report = Evaluation(read_json(self.folder / REPORT, {}))
     show(self.folder, report)
     return report
 
@@ -277,7 +277,7 @@ class Run:
       with processes.in_turn():
         workdir.create(self.folder)
         held.enter_context(alone(self.folder))
-        forget_halves(self.folder, "config.json", *FILES, "*.png")
+        forget_halves(self.folder, CONFIG, *FILES, "*.png")
         if not self._again:
           finished = workdir.is_finished(self.folder, identity, self._done)
         if not finished:

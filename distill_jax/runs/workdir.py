@@ -15,9 +15,9 @@ from typing import Any
 from distill_jax import environment
 from distill_jax.artifact.file import SET
 from distill_jax.errors import ConfigError, WorkdirError, listed, plain
+from distill_jax.records import CONFIG, REPORT
 from distill_jax.runs.files import MetricsLog, command, read_json, write_json
 
-REPORT = "report.json"
 _SHOWN = 3  # most fields that a message lists
 # Files of word vectors that were learned for a run.
 _VECTORS = re.compile(r"\.?vectors_[0-9a-f]{12}\.safetensors(\.lock)?")
@@ -39,7 +39,7 @@ def open_workdir(
     WorkdirError: the folder belongs to another run, or cannot be written.
   """
   identity = json.loads(json.dumps(identity))
-  file = folder / "config.json"
+  file = folder / CONFIG
   if file.exists():
     _check_same(file, identity)
     _check_ahead(folder, num_steps)
@@ -69,8 +69,8 @@ def is_finished(
     done: JSON document of what was asked for besides, as in `finish`.
   """
   try:
-    record = read_json(folder / "config.json", {})
-  except WorkdirError:  # `open_workdir` says so
+    record = read_json(folder / CONFIG, {})
+  except WorkdirError:  # which `open_workdir` raises again
     return False
   whole = all((folder / name).is_file() for name in (SET, REPORT))
   wanted = json.loads(json.dumps(dict(identity=identity, finished=done)))
@@ -81,7 +81,7 @@ def is_finished(
 
 def finish(folder: Path, done: Mapping[str, Any]) -> None:
   """Records in `config.json` what a run has done, when all is written."""
-  file = folder / "config.json"
+  file = folder / CONFIG
   write_json(file, dict(read_json(file, {}), finished=done))
 
 
@@ -102,7 +102,7 @@ def create(folder: Path) -> None:
 
 def check_own(folder: Path) -> None:
   """Refuses a folder that holds other files than those of a run."""
-  if (folder / "config.json").exists() or not folder.is_dir():
+  if (folder / CONFIG).exists() or not folder.is_dir():
     return
   if any(map(_foreign, folder.iterdir())):
     raise WorkdirError(

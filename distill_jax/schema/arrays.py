@@ -14,6 +14,7 @@ from distill_jax.text.embedding import (
     is_of_words,
     vocabulary,
 )
+from distill_jax.text.tokens import in_utf8
 from distill_jax.types import Preprocessing
 
 ARRAYS = ("inputs", "labels", "step_sizes", "order")
@@ -72,10 +73,9 @@ def _check_shapes(artifact) -> None:
       all(isinstance(name, str) for name in names) and
       len(set(names)) == len(names), "class_names",
       "be two or more different texts", names)
-  try:
-    "".join(names).encode()
-  except UnicodeEncodeError:
-    require(False, "class_names", "be texts that UTF-8 can hold", names)
+  require(
+      in_utf8("".join(names)), "class_names", "be texts that UTF-8 can hold",
+      names)
   shape = (len(inputs), num_outputs(len(names)))
   require(
       labels.shape == shape, "labels",

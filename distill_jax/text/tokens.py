@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from distill_jax.errors import DataError, shown
 
 # As in tokenised corpora: a word, with its @ or #; n't, 's, 're, 've, 'll, 'd
-# and
-# 'm are separate tokens; so is any other character. HTML tags count as spaces.
+# and 'm are separate tokens; so is any other character. HTML tags count as
+# spaces.
 WORD = re.compile(
     r"[@#]?\w+?(?=n't\b)|n't\b|'(?:s|re|ve|ll|d|m)\b|[@#]?\w+|[^\w\s]")
 # A phrase of a script without spaces between words: Han and kana, or Thai, Lao,
@@ -105,12 +105,10 @@ def tokenised(argument: str, texts: Iterable[str],
       raise DataError(
           f"`tokens` must return a list of texts; got {shown(found[-1])} for "
           f"row {row} of `{argument}`.")
-    try:
-      "".join(found[-1]).encode()
-    except UnicodeEncodeError:
+    if not in_utf8("".join(found[-1])):
       raise DataError(
           f"`{argument}` must be texts that UTF-8 can hold; got {shown(text)} "
-          f"in row {row}. Decode it another way.") from None
+          f"in row {row}. Decode it another way.")
     if "\n" in "".join(found[-1]):
       raise DataError(
           f"`tokens` must not make words of line ends; got one in row {row} of "
@@ -120,6 +118,15 @@ def tokenised(argument: str, texts: Iterable[str],
   if tokens == "words":
     _check_separated(argument, texts)
   return found
+
+
+def in_utf8(text: str) -> bool:
+  """Whether UTF-8 can hold a text, which has no halves of surrogate pairs."""
+  try:
+    text.encode()
+  except UnicodeEncodeError:
+    return False
+  return True
 
 
 def _check_separated(argument: str, texts: Iterable[str]) -> None:

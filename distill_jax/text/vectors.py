@@ -23,6 +23,7 @@ import numpy as np
 
 from distill_jax import unpacking
 from distill_jax.errors import DataError, fitting, plain, shown
+from distill_jax.text.tokens import in_utf8
 
 _SMOOTHING = 0.75
 # Standard deviation of an entry; GloVe's vectors have about this at d = 100.
@@ -260,12 +261,11 @@ def of_arrays(
         f"{path} has {words.shape} {words.dtype} and {table.shape} "
         f"{table.dtype}.")
   words = words.tolist()
-  try:
-    "".join(words).encode()
-  except UnicodeEncodeError as error:
+  if not in_utf8("".join(words)):
+    wrong = next(word for word in words if not in_utf8(word))
     raise DataError(
-        f"`vectors` must hold words that UTF-8 can hold; {path} does not: "
-        f"{plain(error, 100)}. Decode them another way.") from error
+        f"`vectors` must hold words that UTF-8 can hold; {path} has "
+        f"{shown(wrong)}. Decode it another way.")
   if len(set(words)) < len(words):
     again = next(w for w, n in collections.Counter(words).items() if n > 1)
     raise DataError(
