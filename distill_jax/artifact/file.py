@@ -68,7 +68,7 @@ def load(path: FilePath) -> Artifact:
         "or save it again.") from error
   if document is None:
     raise ArtifactError(
-        f"`path` must name a distilled set; {path} has no metadata "
+        f"`path` must name a distilled set; {shown_path} has no metadata "
         f"{storage.KEY!r}. Wrap its arrays with `from_samples`, then `save`.")
   return build(path, tensors, document)
 
@@ -82,8 +82,8 @@ def _inside(folder: Path) -> Path:
   if others:
     remedy = f"Name one of its files: {listed(others)}."
   raise ArtifactError(
-      f"`path` must name a distilled set; the folder {folder} has no {SET}. "
-      f"{remedy}")
+      "`path` must name a distilled set; the folder "
+      f"{plain(str(folder), 120)} has no {SET}. {remedy}")
 
 
 def build(path: FilePath, tensors: storage.Tensors, document: dict) -> Artifact:

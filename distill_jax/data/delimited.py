@@ -288,7 +288,7 @@ def _numbers(file, rows, places, wanted: Columns) -> np.ndarray:
 def _rows(file: Path, wanted: Columns):
   """Returns column names, pairs of line number and cells, and the delimiter."""
   text = _text(file)
-  if max(map(text.count, _BLANK)) > _MOST_BLANK:
+  if 2 * max(map(text.count, _BLANK)) > _MOST_BLANK:  # pairs of ends of lines
     raise DataError(
         f"`spec` must hold at most {_MOST_BLANK:,} blank lines; {file} has "
         "more. Delete them.")
