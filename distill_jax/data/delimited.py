@@ -260,7 +260,7 @@ def _places(file, header, delimiter, wanted: Columns, part) -> dict[str, int]:
         remedy = "Give another delimiter=."
       raise DataError(
           f"`spec` must name columns that exist; {file} has no "
-          f"{shown(name)}, only {fitting(header, 60)}, between delimiters "
+          f"{shown(name)}, only {fitting(header, 45)}, between delimiters "
           f"{delimiter!r}. {remedy}{nearest(header, name)}")
   return {name: i for i, name in enumerate(header)}
 
