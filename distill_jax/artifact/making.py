@@ -212,8 +212,8 @@ def _rows(labels: np.ndarray, num_classes: int) -> np.ndarray:
     raise ArtifactError(
         f"`labels` must be 0..{num_classes - 1} for {num_classes} class names; "
         f"got {labels.min()}..{labels.max()}.")
-  labels = jnp.asarray(labels.astype(np.int32))
-  return np.asarray(label_rows(labels, num_classes))
+  classes = jnp.asarray(labels.astype(np.int32))
+  return np.asarray(label_rows(classes, num_classes))
 
 
 def _default_recipe(step_sizes) -> dict[str, str]:

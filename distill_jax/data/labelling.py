@@ -8,6 +8,7 @@ Unicode's NFC form without surrounding spaces, whole numbers by their value. So
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import TypeGuard
 
 import numpy as np
 
@@ -77,7 +78,7 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
   return tuple(sorted(names, key=meaning if numbers else None))
 
 
-def is_by_label(class_names) -> bool:
+def is_by_label(class_names: object) -> TypeGuard[Mapping]:
   """Whether names are given as {label: name}, in a dict or a pandas Series."""
   return hasattr(class_names, "items")
 
