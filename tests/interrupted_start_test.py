@@ -28,12 +28,22 @@ def _start(*arguments):
   try:
     return subprocess.Popen([sys.executable, *map(str, arguments)],
                             cwd=launching.ROOT,
+                            env=_unmeasured(),
                             stdout=subprocess.DEVNULL,
                             stderr=subprocess.PIPE,
                             text=True)
   finally:
     for number, handler in before.items():
       signal.signal(number, handler)
+
+
+def _unmeasured() -> dict[str, str]:
+  """The environment, without what starts coverage before the program."""
+  return {
+      name: value
+      for name, value in os.environ.items()
+      if not name.startswith("COVERAGE_")
+  }
 
 
 def _stopped(process, number) -> None:
