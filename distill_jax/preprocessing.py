@@ -60,12 +60,17 @@ class Standardise(NamedTuple):
   std: Array
 
   def apply(self, raw: Array) -> Array:
-    """Maps raw inputs [..., C] to model space."""
-    return (unit_scale(raw) - self.mean) / self.std
+    """Maps raw inputs [..., C] to model space; NumPy's float64 stay float64."""
+    mean, std = _as_exact_as(raw, self)
+    return (unit_scale(raw) - mean) / std
 
   def invert(self, x: Array) -> Array:
-    """Maps inputs [..., C] in model space to raw units, pixels in [0, 1]."""
-    return x * self.std + self.mean
+    """Maps inputs [..., C] in model space to raw units, pixels in [0, 1].
+
+    NumPy's float64 stay float64.
+    """
+    mean, std = _as_exact_as(x, self)
+    return x * std + mean
 
 
 def from_constants(mean: ArrayLike, std: ArrayLike) -> Standardise:
@@ -101,14 +106,22 @@ class ZCA(NamedTuple):
   unwhiten: Array
 
   def apply(self, raw: Array) -> Array:
-    """Maps raw inputs [N, ...] to model space; the shape is kept."""
-    flat = unit_scale(raw).reshape(raw.shape[0], -1) - self.mean
-    return _product(flat, self.whiten).reshape(raw.shape)
+    """Maps raw inputs [N, ...] to model space; the shape is kept.
+
+    NumPy's float64 stay float64.
+    """
+    mean, whiten, _ = _as_exact_as(raw, self)
+    flat = unit_scale(raw).reshape(raw.shape[0], -1) - mean
+    return _product(flat, whiten).reshape(raw.shape)
 
   def invert(self, x: Array) -> Array:
-    """Maps inputs [N, ...] in model space to raw units, pixels near [0, 1]."""
-    flat = _product(x.reshape(x.shape[0], -1), self.unwhiten)
-    return (flat + self.mean).reshape(x.shape)
+    """Maps inputs [N, ...] in model space to raw units, pixels near [0, 1].
+
+    NumPy's float64 stay float64.
+    """
+    mean, _, unwhiten = _as_exact_as(x, self)
+    flat = _product(x.reshape(x.shape[0], -1), unwhiten)
+    return (flat + mean).reshape(x.shape)
 
 
 class Encoded(NamedTuple):
@@ -316,7 +329,33 @@ def _chunks(inputs):
     yield values
 
 
+def applied(preprocessing: Preprocessing, raw: np.ndarray) -> np.ndarray:
+  """Applies a record to samples on the host, and does not round float64 first.
+
+  Args:
+    preprocessing: a record with `apply`.
+    raw: [N, ...].
+  """
+  given = raw if _is_exact(raw) else jnp.asarray(raw)
+  return np.asarray(preprocessing.apply(given))
+
+
+def _is_exact(x) -> bool:
+  """Whether an array is one of NumPy's float64, which JAX would round."""
+  return isinstance(x, np.ndarray) and x.dtype == np.float64
+
+
+def _as_exact_as(x, record):
+  """The arrays of a record, in float64 if those of `x` are."""
+  if not _is_exact(x) or any(
+      isinstance(leaf, jax.core.Tracer) for leaf in record):
+    return tuple(record)
+  return tuple(np.asarray(leaf, np.float64) for leaf in record)
+
+
 def _product(a, b):
+  if _is_exact(a) and _is_exact(b):
+    return a @ b
   return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
 
 

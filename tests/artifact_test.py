@@ -860,3 +860,21 @@ def test_the_document_says_what_the_schema_says(tmp_path):
   assert document["schema_version"] == 1
   assert document["preprocessing"] == "standardise"
   assert document["order"] == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_a_feature_of_large_offset_leaves_the_library_as_it_came():
+  y = np.arange(60) % 3
+  seconds = 1.7e9 + 30 * y + np.random.default_rng(0).uniform(-10, 10, 60)
+  x = np.stack([seconds, y.astype(float)], 1)
+  record = from_arrays(x, y).train.preprocessing.original
+  encoded = record.apply(x)
+  assert encoded.dtype == np.float64
+  assert len(np.unique(encoded[:, 0])) == 60
+  made = from_samples(
+      x[:3], y[:3], class_names=[*"abc"], preprocessing=record, raw=True)
+  back, _ = made.to_numpy()
+  assert back.dtype == np.float64
+  np.testing.assert_allclose(back[:, 0], seconds[:3], rtol=0, atol=1e-2)
+  plain = from_samples(
+      x[:3, 1:], y[:3], class_names=[*"abc"], preprocessing=None)
+  assert plain.to_numpy()[0].dtype == np.float32

@@ -11,9 +11,9 @@ import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
+from distill_jax import preprocessing
 from distill_jax.artifact.record import Artifact, inverted
 from distill_jax.text.embedding import is_of_words
 
@@ -140,7 +140,7 @@ def _library(name: str, function: str, title: str, package: str = ""):
 
 
 def _prepared(artifact: Artifact, raw) -> np.ndarray:
-  return np.asarray(artifact.preprocessing.apply(jnp.asarray(np.asarray(raw))))
+  return preprocessing.applied(artifact.preprocessing, np.asarray(raw))
 
 
 def _laid_out(x, channels_first: bool) -> np.ndarray:

@@ -18,7 +18,7 @@ from distill_jax.errors import ArtifactError, DataError, plain
 from distill_jax.initialisation import step_order
 from distill_jax.labels import label_rows
 from distill_jax.outer_loop import check_read
-from distill_jax.preprocessing import Standardise
+from distill_jax.preprocessing import Standardise, applied
 from distill_jax.text.embedding import is_of_words
 from distill_jax.types import (
     Array,
@@ -195,7 +195,7 @@ def from_samples(
 
 def _encode(preprocessing, inputs: np.ndarray):
   try:
-    return preprocessing.apply(jnp.asarray(inputs))
+    return applied(preprocessing, inputs)
   except (TypeError, ValueError) as error:  # its arrays do not broadcast
     raise ArtifactError(
         "`preprocessing` must fit the inputs; got inputs of shape "

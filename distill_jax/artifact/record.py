@@ -112,8 +112,9 @@ class Artifact(NamedTuple):
 
     `x` are samples before preprocessing. If the data were uint8, as most images
     are, `x` is uint8 too: rounded and clipped to 0..255, with grey images as
-    [M, H, W, 1]. Other numbers are float32 in their own scale. Texts are
-    strings [M] of the nearest words.
+    [M, H, W, 1]. Other numbers are float32 in their own scale, or float64 where
+    float32 cannot hold how a feature varies, such as times in seconds since
+    1970. Texts are strings [M] of the nearest words.
 
     `y` are class indices [M] int64 if `hard_rows` or `hard_labels` is True,
     otherwise rows [M, K] float32, or [M, 1] for two classes. Rows are
@@ -294,8 +295,20 @@ class Artifact(NamedTuple):
 
 
 def inverted(artifact: Artifact) -> np.ndarray:
-  """Samples before preprocessing: images in [0, 1], texts as token ids."""
-  return np.asarray(artifact.preprocessing.invert(jnp.asarray(artifact.inputs)))
+  """Samples before preprocessing: images in [0, 1], texts as token ids.
+
+  Numbers are float32, or float64 where rounding to float32 would exceed a
+  thousandth of what a feature varies by in the set's data.
+  """
+  inputs = artifact.inputs
+  if artifact.raw_dtype == "float32":
+    exact = np.asarray(
+        artifact.preprocessing.invert(np.asarray(inputs, np.float64)))
+    rounded = exact.astype(np.float32)
+    std = np.asarray(getattr(artifact.preprocessing, "std", np.inf))
+    if (np.abs(exact - rounded) > 1e-3 * std).any():
+      return exact
+  return np.asarray(artifact.preprocessing.invert(jnp.asarray(inputs)))
 
 
 def float_codes(artifact: Artifact) -> PyTree:
