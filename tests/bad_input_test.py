@@ -349,7 +349,7 @@ DATA = [
         ["labels of the training part", "'z'", "line 2", "Drop"]),
     (
         "400 columns", _csv("train.csv", b"c," * 400 + b"d\n" + b"1," * 401),
-        ["'label'", "train.csv", "386 more", "label="]),
+        ["'label'", "train.csv", "387 more", "label="]),
     (
         "PostScript as png", _picture_of(b"%!PS-Adobe-3.0 EPSF-3.0\nquit\n"),
         ["readable images", "2.png", "again"]),

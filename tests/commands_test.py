@@ -210,6 +210,8 @@ def test_debug_shows_where_a_mistake_came_from(here):
      (["distill", "digits", "--sede", 1], ["--sede", "--seed"]),
      (["distill", "digits", "--num-steps", 9
       ], ["--num-steps is a setting", "--set num_steps=VALUE. See"]),
+     (["data", "table.csv", "--label", "kind"
+      ], ["--label stands behind a table: FILE.csv?label=VALUE. See"]),
      (["distill", "digits", "--whatever", 9], ["No such option", "--whatever"]),
      (["report", "a b", "c"], ["one folder", "report compare 'a b' c"]),
      (["distill", "digits", "--seed", "x"], ["--seed", "'x'"]),

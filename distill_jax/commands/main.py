@@ -14,6 +14,7 @@ from distill_jax.commands.evaluate import evaluate
 from distill_jax.commands.methods import methods
 from distill_jax.commands.report import report
 
+_OF_TABLES = ("delimiter", "features", "label", "text", "tokens")  # of a SPEC
 _MISTAKE = 2  # as `process.MISTAKE`, whose module imports JAX
 
 
@@ -64,7 +65,7 @@ def main() -> None:
 def _refused(error: click.ClickException) -> int:
   """Prints an error of click in one line."""
   context = getattr(error, "ctx", None)
-  told = _of_method(error) or " ".join(error.format_message().split())
+  told = _of_other_place(error) or " ".join(error.format_message().split())
   told = told.rstrip(".?")
   told += "?" if "Did you mean" in told or "did you mean" in told else "."
   where = context.command_path if context else "distill-jax"
@@ -72,12 +73,15 @@ def _refused(error: click.ClickException) -> int:
   return _MISTAKE
 
 
-def _of_method(error: click.ClickException) -> str:
-  """The message for an option that is a setting of a method; else ""."""
-  if not isinstance(error, click.NoSuchOption) or not error.ctx or all(
-      parameter.name != "settings" for parameter in error.ctx.command.params):
+def _of_other_place(error: click.ClickException) -> str:
+  """The message for an option that is given in another place; else ""."""
+  if not isinstance(error, click.NoSuchOption) or not error.ctx:
     return ""
-  option = error.option_name
+  option, command = error.option_name, error.ctx.command
+  if option.lstrip("-") in _OF_TABLES:
+    return f"{option} stands behind a table: FILE.csv?{option[2:]}=VALUE"
+  if all(parameter.name != "settings" for parameter in command.params):
+    return ""
   if difflib.get_close_matches(option, error.possibilities or (), cutoff=0.8):
     return ""  # a misspelt option, for which JAX need not be imported
   from distill_jax.methods import ENTRIES

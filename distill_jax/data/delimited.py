@@ -251,7 +251,7 @@ def _places(file, header, delimiter, wanted: Columns, part) -> dict[str, int]:
           "`spec` must name columns of different names; "
           f"{file} has {number} called {shown(name)}. Rename them.")
     if not number:
-      remedy = "Its first line must name the columns; give text= or label=."
+      remedy = "Its first line must be names. Or write FILE?label=NAME."
       if header[0].startswith("#"):
         remedy = "Its first line is a comment: delete it."
       elif part != "train" and name == wanted.label:
@@ -260,7 +260,7 @@ def _places(file, header, delimiter, wanted: Columns, part) -> dict[str, int]:
         remedy = "Give another delimiter=."
       raise DataError(
           f"`spec` must name columns that exist; {file} has no "
-          f"{shown(name)}, only {fitting(header, 45)}, between delimiters "
+          f"{shown(name)}, only {fitting(header, 40)}, between delimiters "
           f"{delimiter!r}. {remedy}{nearest(header, name)}")
   return {name: i for i, name in enumerate(header)}
 
@@ -378,7 +378,7 @@ def _cell(file, line, cells: Sequence[str], name: Any, places) -> str:
 
 def _number(file, line, cells, name, places) -> float:
   cell = _cell(file, line, cells, name, places)
-  remedy = "Name columns of numbers with features=A,B, or of text with text="
+  remedy = "Write FILE?features=A,B for columns of numbers, ?text=A for a text"
   try:
     if np.isfinite(number := float(cell)) and "_" not in cell:
       return number
