@@ -14,7 +14,7 @@ from absl.testing import parameterized
 
 from distill_jax import artifact
 from distill_jax.data import from_arrays
-from distill_jax.evaluation import cost, full_data, recipe
+from distill_jax.evaluation import cost, full_data, points, recipe
 from distill_jax.evaluation.baselines import Baseline
 from distill_jax.evaluation.evaluator import Report
 from distill_jax.evaluation.full_data import FullData, train_on_all, trainer
@@ -341,3 +341,8 @@ class ReportTest(parameterized.TestCase):
     self.pieces["data"] = {"spec": "folder:" + "x" * 90, "fingerprint": ""}
     lines = table(self._report(self.plain)).splitlines()
     assert max(map(len, lines)) <= 80
+
+
+def test_a_gain_that_rounds_to_zero_is_no_loss():
+  assert points.gain(dict(mean=-1e-6, stderr=None)) == "+0.00"
+  assert points.gain(dict(mean=-0.02, stderr=0.001)) == "-2.00 ± 0.10"

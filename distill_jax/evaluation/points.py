@@ -128,7 +128,7 @@ def gain(found: Mapping[str, Any]) -> str:
   """Percentage points of a `Gain` ± their standard error, if it is known."""
   error = found["stderr"]
   known = "" if error is None else f" ± {100 * error:.2f}"
-  return f"{100 * found['mean']:+.2f}{known}"
+  return f"{100 * found['mean']:+z.2f}{known}"
 
 
 def minutes(seconds: float) -> str:

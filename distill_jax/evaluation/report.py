@@ -407,7 +407,7 @@ def _line(row: Row) -> str:
   std = "-" if row.std is None else f"{100 * row.std:.2f}"
   stderr = "-" if row.stderr is None else f"{100 * row.stderr:.2f}"
   counts = f"{row.num_networks} x {row.num_sets}"
-  gain = "" if row.gain is None else f"{100 * row.gain:+.2f}"
+  gain = "" if row.gain is None else f"{100 * row.gain:+z.2f}"
   return (
       f"{title[:22]:<22}{100 * row.mean:>10.2f}{std:>6}{stderr:>7}{f1:>7}"
       f"{counts:>12}{row.step_size:>8}{gain:>8}").rstrip()

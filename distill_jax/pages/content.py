@@ -134,7 +134,7 @@ def tiles(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     error = ""
     if gain.get("margin") is not None:
       error = f"95 % interval ± {100 * gain['margin']:.1f}"
-    found.append(("gain", f"{100 * gain['mean']:+.1f} points", error))
+    found.append(("gain", f"{100 * gain['mean']:+z.1f} points", error))
   found.append((
       "stored", size(report["storage_bytes"]["total"]),
       f"{report['num_samples']:,} samples"))
