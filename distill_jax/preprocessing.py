@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from numpy.typing import ArrayLike
 
 from distill_jax.errors import ConfigError
@@ -347,8 +348,7 @@ def _is_exact(x) -> bool:
 
 def _as_exact_as(x, record):
   """The arrays of a record, in float64 if those of `x` are."""
-  if not _is_exact(x) or any(
-      isinstance(leaf, jax.core.Tracer) for leaf in record):
+  if not _is_exact(x) or any(isinstance(leaf, Tracer) for leaf in record):
     return tuple(record)
   return tuple(np.asarray(leaf, np.float64) for leaf in record)
 
