@@ -306,8 +306,7 @@ def inverted(artifact: Artifact) -> np.ndarray:
         artifact.preprocessing.invert(np.asarray(inputs, np.float64)))
     rounded = exact.astype(np.float32)
     std = np.asarray(getattr(artifact.preprocessing, "std", np.inf))
-    if (np.abs(exact - rounded) > 1e-3 * std).any():
-      return exact
+    return exact if (np.abs(exact - rounded) > 1e-3 * std).any() else rounded
   return np.asarray(artifact.preprocessing.invert(jnp.asarray(inputs)))
 
 
