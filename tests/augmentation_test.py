@@ -81,12 +81,15 @@ class DrawsTest(parameterized.TestCase):
     strategy = augmentation.dsa(DSA)
     parameters = strategy.draw(jax.random.key(3), SHAPE, 1)
     x = jax.random.normal(jax.random.key(1), SHAPE)
-    both = strategy.apply(parameters, jnp.concatenate([x, x[:2]]))
-    # Programs of other shapes may round the positions of pixels differently.
-    close = dict(rtol=1e-5, atol=2e-5)
-    np.testing.assert_allclose(both[:4], strategy.apply(parameters, x), **close)
-    np.testing.assert_allclose(
-        both[4:], strategy.apply(parameters, x[:2]), **close)
+    with jax.enable_x64(True):  # float32 rounds positions of pixels differently
+      parameters, x = jax.tree.map(
+          lambda a: a.astype(np.float64)
+          if jnp.issubdtype(a.dtype, jnp.floating) else a, (parameters, x))
+      both = strategy.apply(parameters, jnp.concatenate([x, x[:2]]))
+      for part, own in ((both[:4], x), (both[4:], x[:2])):
+        assert part.dtype == np.float64
+        np.testing.assert_allclose(
+            part, strategy.apply(parameters, own), rtol=1e-6, atol=1e-6)
 
   def test_images_of_a_batch_differ_when_each_has_its_draw(self):
     rotate = augmentation.rotate()
