@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from distill_jax import selection
-from distill_jax.data.source import Source, Split, check_source
+from distill_jax.data.source import Source, Split, check_source, rows_of
 from distill_jax.errors import shown
 from distill_jax.keys import check_key
 from distill_jax.labels import label_rows, num_outputs
@@ -33,7 +33,8 @@ def step_order(num_samples: int, num_steps: int) -> Array:
     raise ValueError(
         "`num_samples` must be a positive multiple of the number of steps; "
         f"got {num_samples} samples in {num_steps} steps.")
-  return jnp.arange(num_samples, dtype=jnp.int32).reshape(num_steps, -1)
+  rows = np.arange(num_samples, dtype=np.int32)
+  return jnp.asarray(rows.reshape(num_steps, -1))
 
 
 def start_classes(
@@ -89,10 +90,10 @@ def samples_of(rows: Array, owner: Array) -> Array:
   Returns:
     [..., n * M / R] int32.
   """
-  samples = jnp.argsort(jnp.asarray(owner), stable=True).astype(jnp.int32)
-  samples = samples.reshape(int(np.max(owner)) + 1, -1)
-  rows = np.asarray(rows)
-  return samples[rows].reshape(*rows.shape[:-1], -1)
+  owner, rows = np.asarray(owner), np.asarray(rows)
+  samples = np.argsort(owner, kind="stable").astype(np.int32)
+  samples = samples.reshape(owner.max() + 1, -1)
+  return jnp.asarray(samples[rows].reshape(*rows.shape[:-1], -1))
 
 
 def present_classes(
@@ -189,12 +190,12 @@ def real(
   counts = np.asarray(split.counts)
   count_wanted(split, classes[::per_row])
   wanted = np.bincount(classes, minlength=len(counts))
-  rows = np.empty(len(classes), np.int64)
+  rows, table = np.empty(len(classes), np.int64), np.asarray(split.members)
   for c in np.flatnonzero(wanted):
-    members = split.members[c, :counts[c]]
+    members = table[c, :counts[c]]
     chosen = jax.random.permutation(jax.random.fold_in(key, c), members)
     rows[classes == c] = np.resize(chosen, wanted[c])
-  return split.encode(split.inputs[rows])
+  return split.encode(rows_of(split.inputs, rows))
 
 
 def count_wanted(

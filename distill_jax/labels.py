@@ -10,6 +10,8 @@ Distillation and Text Dataset Distillation", 2019, arXiv 1910.02551, section
 probabilities.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +25,7 @@ def num_outputs(num_classes: int) -> int:
   return 1 if num_classes == 2 else num_classes
 
 
+@partial(jax.jit, static_argnames=("num_classes", "dtype"))
 def label_rows(
     classes: Array, num_classes: int, dtype: DTypeLike = jnp.float32) -> Array:
   """Class indices [..., B] as label rows [..., B, K]: one-hot, or 0/1."""

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from cases import some
 
 from distill_jax import distances, initialisation, kernels
 from distill_jax.data import from_arrays, sampling
@@ -232,13 +233,13 @@ class Entry(NamedTuple):
       sizes.
     stored: the parameterization besides pixels that is tested by default.
     learned: whether labels are learned there.
-    eager: whether a step without `jit` takes only seconds.
+    quick: whether `make test` runs also what takes longest.
   """
 
   make: Callable
   stored: str
   learned: bool
-  eager: bool = False
+  quick: bool = False
 
 
 OBJECTIVES = {
@@ -248,7 +249,7 @@ OBJECTIVES = {
     "gradient_matching": Entry(_gradients, "hallucinator", True),
     "gradient_matching_on_real":
         Entry(_gradients_on_real, "preconditioned", False),
-    "distribution_matching": Entry(_distributions, "field", False, eager=True),
+    "distribution_matching": Entry(_distributions, "field", False, quick=True),
     "characteristic_matching": Entry(
         _characteristics, "multi_formation", False),
     "trained_matching": Entry(_trained, "pixels", False),
@@ -256,11 +257,12 @@ OBJECTIVES = {
     "weighted_sum": Entry(_hybrid, "hallucinator", False),
     "trajectory_matching": Entry(_trajectories, "preconditioned", True),
     "truncated_unroll": Entry(_truncated, "frequency", False),
-    "kernel_regression": Entry(_kernels, "multi_formation", True, eager=True),
+    "kernel_regression": Entry(_kernels, "multi_formation", True, quick=True),
     "feature_regression": Entry(_feature_regression, "linear_bases", False),
     "random_feature_regression": Entry(_random_features, "hallucinator", True),
-    "soft_neighbours": Entry(_neighbours, "quantised", False, eager=True)
+    "soft_neighbours": Entry(_neighbours, "quantised", False, quick=True)
 }
+QUICK = [name for name, entry in OBJECTIVES.items() if entry.quick]
 PARAMETERIZATIONS = {
     "pixels": pixels(),
     "multi_formation": multi_formation(2),
@@ -391,14 +393,7 @@ def test_traced_once(case):
   assert len(case.traces) == 1
 
 
-def _cases_without_jit():
-  return [
-      pytest.param(name, marks=() if entry.eager else pytest.mark.slow)
-      for name, entry in OBJECTIVES.items()
-  ]
-
-
-@pytest.mark.parametrize("case", _cases_without_jit(), indirect=True)
+@pytest.mark.parametrize("case", some(OBJECTIVES, QUICK), indirect=True)
 def test_without_jit(case):
   with jax.disable_jit():
     _, info = case.plain(KEY, case.before, _source().train)
@@ -459,7 +454,7 @@ def _run_stored(name, stored, learned):
   return outer, state, after
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", some(OBJECTIVES, QUICK))
 def test_another_parameterization(name):
   entry = OBJECTIVES[name]
   _run_stored(name, entry.stored, entry.learned)

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from cases import some
 from launching import distil
 
 import distill_jax as dd
@@ -27,7 +28,7 @@ QUIET = (
 FEW = dict(baselines="", num_networks=1)
 
 
-@pytest.mark.parametrize("name", sorted(SMALL))
+@pytest.mark.parametrize("name", some(sorted(SMALL), ("dm", "sldd")))
 def test_three_doors_one_set(name, tmp_path):
   options = f"ipc=2,network=mlp,quick,{SMALL[name]}"
   launched = distil(

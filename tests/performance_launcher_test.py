@@ -36,6 +36,7 @@ def test_quick_from_end_to_end(kip):
   assert report["hard_label_accuracy"]["mean"] > 0.5
 
 
+@pytest.mark.slow
 def test_a_kernel_and_a_network_judge_it(kip, tmp_path):
   folder, _ = kip
   set_ = f"--artifact={folder / 'distilled.safetensors'}"

@@ -591,7 +591,7 @@ def _split(inputs, labels, num_classes, preprocessing):
   members, counts = _members(labels, num_classes)
   return Split(
       inputs=inputs if is_host(inputs) else jnp.asarray(inputs),
-      labels=jnp.asarray(labels, jnp.int32),
+      labels=jnp.asarray(np.asarray(labels, np.int32)),
       members=jnp.asarray(members),
       counts=counts,
       preprocessing=preprocessing)
@@ -603,7 +603,7 @@ def _members(labels, num_classes):
   members = np.zeros((num_classes, counts.max()), np.int32)
   for label in np.flatnonzero(counts):
     members[label] = np.resize(np.flatnonzero(labels == label), counts.max())
-  return members, jnp.asarray(counts, jnp.int32)
+  return members, jnp.asarray(counts.astype(np.int32))
 
 
 def _fitted(record, arrays, kept):

@@ -136,7 +136,7 @@ def cost_of_set(
     each = step_flops(network, batch, samples.labels.shape[1])
     flops = each and samples.step_sizes.shape[0] * each
   k_init, k_train = jax.random.split(key)
-  variables = network.init(k_init, samples.inputs[:1])
+  variables = jax.jit(network.init)(k_init, samples.inputs[:1])
   train = jax.jit(
       lambda variables: timed.train(k_train, network, variables, training_set)
   ).lower(variables).compile()

@@ -4,7 +4,6 @@ Each finding is one sentence for the user: what happened, and what to try. A set
 with a finding may still be good; the evaluation shows it.
 """
 
-import jax.numpy as jnp
 import numpy as np
 
 from distill_jax.labels import classes_of, classes_of_labels, uncentred
@@ -42,8 +41,9 @@ def _standing_still(start: Samples, end: Samples, plan: Plan) -> str:
   if start.inputs.shape != end.inputs.shape or not plan.method.settings.get(
       "learn_codes", True):
     return ""
-  moved = float(jnp.sqrt(jnp.square(end.inputs - start.inputs).mean()))
-  spread = float(jnp.sqrt(jnp.square(start.inputs).mean()))
+  before, after = np.asarray(start.inputs), np.asarray(end.inputs)
+  moved = float(np.sqrt(np.square(after - before).mean()))
+  spread = float(np.sqrt(np.square(before).mean()))
   if moved > _STILL * spread:
     return ""
   share = 100 * moved / max(spread, 1e-30)
