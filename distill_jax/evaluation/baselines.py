@@ -23,7 +23,8 @@ steps, label rows of the classes that `initialisation.start_classes` gives, hard
 labels, and the set's fixed initialisation if it has one. Classes without real
 samples have no rows. A set of M < K samples is compared with baselines of the
 first M classes; those of the same bytes may hold more. One constant step size
-per baseline is chosen on validation data.
+per baseline is chosen on validation data; of several that are equally good
+there, as happens where few samples are held out, the middle one is taken.
 
 Differences from the published code: labels and samples share one class order,
 and real samples are not augmented.
@@ -347,7 +348,9 @@ class _Setting(NamedTuple):
     """Chooses the step size that is best for a few sets and networks.
 
     These networks are among those that are evaluated. A step size with which
-    one of them diverges ranks behind all others.
+    one of them diverges ranks behind all others. Of step sizes with equally
+    many right answers the middle one is taken, the larger one of two: the
+    smallest trains too little where few samples are held out.
     """
     if not self.training_set.samples.step_sizes.size:
       return {}
@@ -357,7 +360,7 @@ class _Setting(NamedTuple):
     split = _some(self.k_choose, split)
     inputs = inputs[:_SELECTION_SETS]
     each = min(_SELECTION_NETWORKS, self.networks_per_set)
-    scores = []
+    right = []
     for step_size in self.step_sizes:
       confusion, diverged = evaluate_each(
           self.key,
@@ -365,8 +368,10 @@ class _Setting(NamedTuple):
           split,
           learner=self.learner,
           num_networks=each)
-      scores.append(metrics.accuracy(confusion).mean() - diverged.any())
-    best = self.step_sizes[int(np.argmax(scores))]
+      answers = np.trace(confusion, axis1=-2, axis2=-1).sum()
+      right.append(answers - diverged.any() * (confusion.sum() + 1))
+    tied = np.flatnonzero(np.equal(right, max(right)))
+    best = self.step_sizes[tied[len(tied) // 2]]
     return {"step_size": best, "selected_on": selected_on}
 
 
