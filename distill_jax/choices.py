@@ -45,6 +45,10 @@ def some_of(known: Collection[str], field: str,
 
 
 def nearest(known: Collection[str], value: Any) -> str:
-  """" Did you mean ...?" with the nearest name, to end a message; or ""."""
-  found = difflib.get_close_matches(str(value), known, n=1)
-  return "".join(f" Did you mean {name!r}?" for name in found)
+  """" Did you mean ...?" with the nearest name, to end a message; or "".
+
+  Upper and lower case are alike.
+  """
+  names = {name.casefold(): name for name in known}
+  found = difflib.get_close_matches(str(value).casefold(), names, n=1)
+  return "".join(f" Did you mean {names[name]!r}?" for name in found)

@@ -225,12 +225,22 @@ def test_debug_shows_where_a_mistake_came_from(here):
      (["distill", "digits", "--network", "lenett"], ["`--network`", "lenet"]),
      (["distill", "digits", "--devices", "x"], ["`--devices`", "x"]),
      (["evaluate", "none", "digits"], ["none"]),
-     (["methods", "dmm"], ["'dm'?"]), (["data", "nothing"], ["`DATA`"]),
+     (["methods", "dmm"], ["'dm'?"]),
+     (["methods", "DM"], ["Did you mean 'dm'?"]),
+     (["methods", "gaussian"], ["`NAME`", "own needs `--import` MODULE."]),
+     (["distill", "digits", "--method", "g" * 99
+      ], ["`--method`", "own needs `--import` MODULE."]),
+     (["distill", "digits", "--network", "perceptron"
+      ], ["`--network`", "own needs `--import` MODULE."]),
+     (["methods", "--import", f"{'folder/' * 15}mine.py"
+      ], [f"{'folder/' * 15}mine.py", "Write mine, in the folder of"]),
+     (["data", "nothing"], ["`DATA`"]),
      (["report", "none"], ["none", "does not exist"]),
      (["completion", "csh"], ["'csh'", "bash"])])
 def test_mistakes_are_one_line(here, arguments, said):
   line = _refused(*arguments)
   assert all(text in line for text in said), line
+  assert len(line) <= 300
   assert not list(here.iterdir())
 
 
@@ -270,6 +280,11 @@ def test_paths_that_may_mean_several_things(here, names):
   _files(here, *names)
   with pytest.raises(DataError, match="must say of what kind pets is"):
     words.spec_of("pets")
+
+
+def test_an_empty_folder_is_said_to_be_empty(here):
+  (here / "pets").mkdir()
+  assert "the folder pets is empty" in _refused("data", "pets")
 
 
 def test_paths_below_the_folder_of_data(here):

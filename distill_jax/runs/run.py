@@ -202,7 +202,7 @@ class Run:
     """The report of a run that was finished."""
     say(
         f"{self.folder} holds this run, and it is finished: nothing is left to "
-        "do. `go(again=True)`, or --again of the command, evaluates it anew")
+        "do. To evaluate it anew: --again, or go(again=True) in Python")
     report = Evaluation(read_json(self.folder / REPORT, {}))
     show(self.folder, report)
     return report
