@@ -298,7 +298,8 @@ def test_says_what_data_read_as(here):
   assert result.exit_code == 0, result.output
   said = " ".join(result.output.split())
   for line in (
-      "data: uneven.csv is read as csv:uneven.csv", "rows of 2 numbers",
+      "data: uneven.csv is read as csv:uneven.csv",
+      "rows of 2 numbers columns a, b parts",
       "parts 45 train, 6 validation, 13 test", " x 43 5 12 y 2 1 1 ",
       "a class has only 2 training samples",
       "classes are uneven: the largest has 43 training samples, the smallest "
@@ -319,6 +320,14 @@ def test_kinds_of_data_are_described(shape, kind):
   assert kind in text and "there is no test part" in text
   rows = [line for line in text.splitlines() if re.search(r"\b\d+ +4$", line)]
   assert len(rows) == 12 and "..." in text  # of the 20 classes
+  assert max(map(len, text.splitlines())) <= 80
+
+
+def test_many_columns_are_shortened():
+  x, names = np.eye(40), [f"column {i}" for i in range(40)]
+  text = described(dd.from_arrays(x, np.arange(40) % 2, columns=names))
+  said = " ".join(text.split())
+  assert "columns column 0, column 1, " in said and "28 more parts" in said
   assert max(map(len, text.splitlines())) <= 80
 
 
