@@ -207,6 +207,14 @@ class RunTest(parameterized.TestCase):
       results = self._run(_set(epochs=1), "random_real", step_sizes=step_sizes)
     assert results["random_real"].step_size == step_sizes[chosen]
 
+  @parameterized.parameters((5, 2, False, 2 * 10),
+                            (5, 2, True, 2 * (10 + 7 * 5 * 2)),
+                            (1, 1, True, 2 * (1 + 7)))
+  def test_networks_of_baselines(self, num_sets, each, steps, expected):
+    names = "random_real", "knn_random", "class_mean"
+    assert expected == baselines.networks_of(
+        names, num_sets=num_sets, networks_per_set=each, with_step_sizes=steps)
+
   def test_a_set_is_compared_with_as_many_samples_as_it_stores(self):
     results = self._run(_set(epochs=2), "random_real", num_samples=4)
     assert results["random_real"].num_samples == 4

@@ -30,7 +30,7 @@ Differences from the published code: labels and samples share one class order,
 and real samples are not augmented.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -241,6 +241,24 @@ def possible(
       name for names, wanted in there.items() if not wanted for name in names
   }
   return tuple(name for name in BASELINES if name not in absent)
+
+
+def networks_of(
+    names: Sequence[str], *, num_sets: int, networks_per_set: int,
+    with_step_sizes: bool) -> int:
+  """About how many networks baselines train, to estimate how long they take.
+
+  Args:
+    names: names of baselines.
+    num_sets: see `run_baselines`.
+    networks_per_set: see `run_baselines`.
+    with_step_sizes: whether they choose a step size.
+  """
+  choice = min(_SELECTION_SETS, num_sets) * min(
+      _SELECTION_NETWORKS, networks_per_set)
+  each = num_sets * networks_per_set + (
+      len(STEP_SIZES) * choice * with_step_sizes)
+  return each * sum(not name.startswith("knn") for name in names)
 
 
 def classes_along(order: Array, num_classes: int) -> np.ndarray:
