@@ -63,8 +63,9 @@ def test_names_what_is_suspicious(tmp_path):
 
 def test_condense_warns_and_the_set_remembers():
   method = dd.methods.dm(num_steps=1, learning_rate=1e-9)
-  with pytest.warns(UserWarning, match="started from"):
+  with pytest.warns(UserWarning, match="started from") as warned:
     made = dd.condense(SOURCE, method, "mlp", per_class=1)
+  assert {warning.filename for warning in warned} == {__file__}
   report = dd.evaluate(made, SOURCE, num_networks=1, baselines="")
   assert "started from" in report["findings"][0]
   assert "started from" in str(report)

@@ -9,7 +9,7 @@ import jax
 
 from distill_jax import models
 from distill_jax.artifact import Artifact
-from distill_jax.choices import one_of, some_of
+from distill_jax.choices import arguments_by_name, one_of, some_of
 from distill_jax.data.source import check_source
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation import (
@@ -105,6 +105,7 @@ class Settings(NamedTuple):
     return cls(**fields)
 
 
+@arguments_by_name
 def evaluate(
     artifact: Artifact,
     source,

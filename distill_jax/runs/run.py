@@ -15,6 +15,7 @@ from distill_jax import artifact as artifacts
 from distill_jax import models, preprocessing, processes
 from distill_jax.artifact import Artifact
 from distill_jax.artifact.file import SET
+from distill_jax.choices import arguments_by_name
 from distill_jax.data.corpus import with_facts
 from distill_jax.data.source import check_source
 from distill_jax.devices import on_devices
@@ -53,6 +54,7 @@ class Run:
   `distilled.safetensors`, `report.json`, `report.html` and `figures/`.
   """
 
+  @arguments_by_name
   def __init__(
       self,
       folder,
