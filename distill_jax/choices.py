@@ -1,10 +1,32 @@
 """Checks of names: one or several of those that are known."""
 
 import difflib
-from collections.abc import Collection, Iterable
-from typing import Any
+import functools
+import inspect
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, TypeVar
 
 from distill_jax.errors import ConfigError, fitting, shown
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def arguments_by_name(function: _Function) -> _Function:
+  """Decorates a function that refuses unknown keywords as `one_of` does."""
+  known = [*inspect.signature(function).parameters]
+  where = function.__qualname__.removesuffix(".__init__")
+
+  @functools.wraps(function)
+  def call(*args, **given):
+    for name in given:
+      if name not in known:
+        raise ConfigError(
+            f"`{where}` must have arguments among "
+            f"{fitting([k for k in known if k != 'self'])}; got {shown(name)}."
+            f"{nearest(known, name)}")
+    return function(*args, **given)
+
+  return call  # pyright: ignore[reportReturnType]
 
 
 def one_of(known: Collection[str], field: str, value: Any) -> Any:
@@ -45,6 +67,10 @@ def some_of(known: Collection[str], field: str,
 
 
 def nearest(known: Collection[str], value: Any) -> str:
-  """" Did you mean ...?" with the nearest name, to end a message; or ""."""
-  found = difflib.get_close_matches(str(value), known, n=1)
-  return "".join(f" Did you mean {name!r}?" for name in found)
+  """" Did you mean ...?" with the nearest name, to end a message; or "".
+
+  Upper and lower case are alike.
+  """
+  names = {name.casefold(): name for name in known}
+  found = difflib.get_close_matches(str(value).casefold(), names, n=1)
+  return "".join(f" Did you mean {names[name]!r}?" for name in found)

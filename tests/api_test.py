@@ -108,6 +108,24 @@ def test_settings_are_in_signatures():
       assert inspect.Parameter.VAR_KEYWORD not in kinds, name
 
 
+@pytest.mark.parametrize(
+    "function, arguments, given, said",
+    [(
+        dd.condense, [None
+                     ], "ipc", "`condense` .* source, .* per_class, .*'ipc'"),
+     (dd.condense, [None], "per_clas", "Did you mean 'per_class'"),
+     (dd.evaluate, [None, None], "network_s", "`evaluate` .* 'network'"),
+     (dd.Run, ["folder", None], "sede", "`Run` .* among folder, .* 'seed'")])
+def test_unknown_arguments_are_refused_by_name(
+    function, arguments, given, said):
+  with pytest.raises(dd.ConfigError, match=said) as caught:
+    function(*arguments, **{given: 1})
+  assert len(str(caught.value)) <= 300
+  assert "self" not in str(caught.value)
+  with pytest.raises(TypeError):
+    function()
+
+
 def test_every_module_is_reachable():
   for module in pkgutil.iter_modules(dd.__path__):
     assert hasattr(dd, module.name), module.name

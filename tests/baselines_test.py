@@ -185,6 +185,36 @@ class RunTest(parameterized.TestCase):
     assert len(keys) == 3  # two step sizes, then the result
     assert len(set(map(tuple, keys))) == 1
 
+  @parameterized.parameters(((3, 4, 4, 4, 1), (), 2), ((4, 4, 1, 1, 1), (), 1),
+                            ((4, 1, 1, 1, 4), (), 4), ((1, 2, 3, 4, 1), (), 3),
+                            ((4, 4, 4, 4, 4), (1, 2, 3, 4), 0),
+                            ((0, 0, 4, 4, 4), (2, 3, 4), 1),
+                            ((1, 3, 2, 2, 2), (0, 1, 2, 3, 4), 1))
+  def test_of_equal_step_sizes_the_middle_one_is_taken(
+      self, right, diverging, chosen):
+    step_sizes = (0.001, 0.01, 0.1, 0.3, 1.0)
+
+    def evaluated(key, sets, split, *, learner, num_networks, **progress):
+      del key, split, learner, progress
+      i = step_sizes.index(round(float(sets.samples.step_sizes[0, 0]), 4))
+      wrong = 4 - right[i]
+      confusion = np.array([[right[i], wrong], [0, 0]])
+      shape = (len(sets.samples.inputs), num_networks)
+      return (
+          np.tile(confusion, (*shape, 1, 1)), np.full(shape, i in diverging))
+
+    with mock.patch.object(baselines, "evaluate_each", evaluated):
+      results = self._run(_set(epochs=1), "random_real", step_sizes=step_sizes)
+    assert results["random_real"].step_size == step_sizes[chosen]
+
+  @parameterized.parameters((5, 2, False, 2 * 10),
+                            (5, 2, True, 2 * (10 + 7 * 5 * 2)),
+                            (1, 1, True, 2 * (1 + 7)))
+  def test_networks_of_baselines(self, num_sets, each, steps, expected):
+    names = "random_real", "knn_random", "class_mean"
+    assert expected == baselines.networks_of(
+        names, num_sets=num_sets, networks_per_set=each, with_step_sizes=steps)
+
   def test_a_set_is_compared_with_as_many_samples_as_it_stores(self):
     results = self._run(_set(epochs=2), "random_real", num_samples=4)
     assert results["random_real"].num_samples == 4

@@ -225,12 +225,22 @@ def test_debug_shows_where_a_mistake_came_from(here):
      (["distill", "digits", "--network", "lenett"], ["`--network`", "lenet"]),
      (["distill", "digits", "--devices", "x"], ["`--devices`", "x"]),
      (["evaluate", "none", "digits"], ["none"]),
-     (["methods", "dmm"], ["'dm'?"]), (["data", "nothing"], ["`DATA`"]),
+     (["methods", "dmm"], ["'dm'?"]),
+     (["methods", "DM"], ["Did you mean 'dm'?"]),
+     (["methods", "gaussian"], ["`NAME`", "own needs `--import` MODULE."]),
+     (["distill", "digits", "--method", "g" * 99
+      ], ["`--method`", "own needs `--import` MODULE."]),
+     (["distill", "digits", "--network", "perceptron"
+      ], ["`--network`", "own needs `--import` MODULE."]),
+     (["methods", "--import", f"{'folder/' * 15}mine.py"
+      ], [f"{'folder/' * 15}mine.py", "Write mine, in the folder of"]),
+     (["data", "nothing"], ["`DATA`"]),
      (["report", "none"], ["none", "does not exist"]),
      (["completion", "csh"], ["'csh'", "bash"])])
 def test_mistakes_are_one_line(here, arguments, said):
   line = _refused(*arguments)
   assert all(text in line for text in said), line
+  assert len(line) <= 300
   assert not list(here.iterdir())
 
 
@@ -272,6 +282,11 @@ def test_paths_that_may_mean_several_things(here, names):
     words.spec_of("pets")
 
 
+def test_an_empty_folder_is_said_to_be_empty(here):
+  (here / "pets").mkdir()
+  assert "the folder pets is empty" in _refused("data", "pets")
+
+
 def test_paths_below_the_folder_of_data(here):
   _files(here, "sets/a.npz")
   assert words.spec_of("a.npz", "sets")[0] == "npz:a.npz"
@@ -283,7 +298,8 @@ def test_says_what_data_read_as(here):
   assert result.exit_code == 0, result.output
   said = " ".join(result.output.split())
   for line in (
-      "data: uneven.csv is read as csv:uneven.csv", "rows of 2 numbers",
+      "data: uneven.csv is read as csv:uneven.csv",
+      "rows of 2 numbers columns a, b parts",
       "parts 45 train, 6 validation, 13 test", " x 43 5 12 y 2 1 1 ",
       "a class has only 2 training samples",
       "classes are uneven: the largest has 43 training samples, the smallest "
@@ -304,6 +320,14 @@ def test_kinds_of_data_are_described(shape, kind):
   assert kind in text and "there is no test part" in text
   rows = [line for line in text.splitlines() if re.search(r"\b\d+ +4$", line)]
   assert len(rows) == 12 and "..." in text  # of the 20 classes
+  assert max(map(len, text.splitlines())) <= 80
+
+
+def test_many_columns_are_shortened():
+  x, names = np.eye(40), [f"column {i}" for i in range(40)]
+  text = described(dd.from_arrays(x, np.arange(40) % 2, columns=names))
+  said = " ".join(text.split())
+  assert "columns column 0, column 1, " in said and "28 more parts" in said
   assert max(map(len, text.splitlines())) <= 80
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from distill_jax import data
-from distill_jax.data.delimited import Columns, columns
+from distill_jax.data.corpus import with_facts
+from distill_jax.data.delimited import Columns, columns, read_table
 from distill_jax.errors import DataError
 
 TEXTS = "text,label\nGood film!, pos\n\"Bad, bad film\",neg\n"
@@ -118,7 +119,9 @@ def test_columns_without_a_name_are_left_out(tmp_path):
   assert _read(file, "?text=v2&label=v1").num_classes == 2
 
 
-@pytest.mark.parametrize(("first", "name"), [(0, "index"), (1, "Id")])
+@pytest.mark.parametrize(("first", "name"), [(0, "index"), (1, "Id"),
+                                             (892, "PassengerId"),
+                                             (10, "row_no"), (7, "sample ID")])
 def test_columns_that_number_the_rows_are_left_out(tmp_path, first, name):
   lines = TABLE.splitlines()
   rows = [f"{i},{i},{line}" for i, line in enumerate(lines[1:], first)]
@@ -133,6 +136,36 @@ def test_columns_that_number_the_rows_are_left_out(tmp_path, first, name):
   rows[0] = "9" + rows[0]  # it counts nothing
   file.write_text("\n".join([f"{name},Unnamed: 0.1,{lines[0]}", *rows]))
   assert data.read(f"csv:{file}?test=0").facts["columns"] == [name, "a", "b"]
+
+
+@pytest.mark.parametrize("name", ["year", "grid", "t", "7", "void"])
+def test_other_columns_that_count_are_named(tmp_path, name):
+  lines = TABLE.splitlines()
+  rows = [f"{1990 + i},{line}" for i, line in enumerate(lines[1:])]
+  file = tmp_path / "t.csv"
+  file.write_text("\n".join([f"{name},{lines[0]}", *rows]))
+  source = data.read(f"csv:{file}?test=0")
+  assert source.facts["columns"] == [name, "a", "b"]
+  assert "left_out" not in source.facts
+  assert f"in each row: {name}, a; if they" in source.facts["numbering"]
+  _, lines = with_facts(source, per_class=1, num_rows=None)
+  assert source.facts["numbering"] in lines
+  said = data.read(f"csv:{file}?test=0&features=a,{name}").facts
+  assert "numbering" not in said
+
+
+@pytest.mark.parametrize(
+    "cells", [
+        "7,8", "7,8,8,9", "7,8,10,11", "9,8,7,6", "07,8,9,10",
+        "1.0,2.0,3.0,4.0", "1,1,1,1", "-1,0,1,2"
+    ])
+def test_columns_that_count_nothing_stay(tmp_path, cells):
+  rows = [f"{n},{'xy'[i % 2]}" for i, n in enumerate(cells.split(","))]
+  file = tmp_path / "t.csv"
+  file.write_text("\n".join(["id,label", *rows]))
+  found = read_table(file, Columns())
+  assert found["columns"] == ("id",)
+  assert not {"left_out", "numbering"} & set(found)
 
 
 def test_names_of_columns_in_another_case(tmp_path):

@@ -68,7 +68,8 @@ def test_its_method_is_one_of_the_command(package):
     return CliRunner().invoke(program, [*map(str, arguments)])
 
   told = call("methods", "mmd", "--import", "mmd")
-  assert told.exit_code == 0 and "\n  scale: " in told.output
+  assert told.exit_code == 0 and "\n  scale: width of " in told.output
+  assert "\n  from mmd import mmd\n" in told.output
   done = call(
       "distill", "digits", "--import", "mmd", "--method", "mmd", "--per-class",
       1, "--set", "num_steps=2", "--set", "scale=2.0", "--set", "batch_size=4",

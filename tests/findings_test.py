@@ -1,5 +1,6 @@
 """What a finished set is told about itself, and what users may give as keys."""
 
+import re
 import time
 import warnings
 
@@ -62,8 +63,9 @@ def test_names_what_is_suspicious(tmp_path):
 
 def test_condense_warns_and_the_set_remembers():
   method = dd.methods.dm(num_steps=1, learning_rate=1e-9)
-  with pytest.warns(UserWarning, match="started from"):
+  with pytest.warns(UserWarning, match="started from") as warned:
     made = dd.condense(SOURCE, method, "mlp", per_class=1)
+  assert {warning.filename for warning in warned} == {__file__}
   report = dd.evaluate(made, SOURCE, num_networks=1, baselines="")
   assert "started from" in report["findings"][0]
   assert "started from" in str(report)
@@ -182,6 +184,28 @@ def test_says_that_it_still_works(capsys, monkeypatch):
   assert "still evaluating" in capsys.readouterr().err
   time.sleep(1.3)
   assert not capsys.readouterr().err
+
+
+def test_says_how_long_a_part_may_take(capsys, monkeypatch):
+  monkeypatch.setattr(console, "_SILENCE", 0.0)
+  with console.working("evaluating"), console.expected("baselines", 600):
+    time.sleep(1.3)
+  assert re.search(
+      "still evaluating, [0-9:]+ so far, about 0:0[0-9:]+ of baselines left",
+      capsys.readouterr().err)
+
+
+def test_the_first_line_of_a_countdown_delays_no_other(capsys, monkeypatch):
+  clock = iter((0.0, 20.0, 25.0, 26.0))
+  monkeypatch.setattr(console.time, "monotonic", lambda: next(clock, 26.0))
+  count = console.Countdown("networks", 9)
+  count(1)
+  assert count.each is None
+  count(2)
+  assert capsys.readouterr().err.splitlines() == [
+      "  networks: 1 of 9", "  networks: 2 of 9, about 0:00:42 left"
+  ]
+  assert count.each == 6
 
 
 def test_a_countdown_says_what_is_left(capsys, monkeypatch):

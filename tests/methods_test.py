@@ -22,7 +22,7 @@ from distill_jax.errors import ConfigError, DataError
 from distill_jax.evaluation import evaluate_set
 from distill_jax.evaluation.fitting import from_spec as learner_of
 from distill_jax.evaluation.recipes import from_spec as recipe_of
-from distill_jax.methods.meanings import MEANINGS
+from distill_jax.methods.meanings import MEANINGS, docstring
 from distill_jax.methods.method import Keys, Store, plan
 from distill_jax.methods.steps import carry_out
 from distill_jax.runs.driver import FolderWatch, Interrupted, Watched, train
@@ -366,6 +366,41 @@ def test_misspelt_settings_are_refused_with_the_nearest_name():
     methods.mtt(experts=dict(num=0))
   with pytest.raises(ConfigError, match="of type float"):
     methods.dm(learning_rate="fast")
+
+
+def _own(s):
+  """Does as it is told.
+
+  Slowly.
+
+  Args:
+    here: where it does so,
+      or there.
+    k: another meaning.
+
+  Raises:
+    ConfigError: never.
+  """
+
+
+def test_help_of_a_users_method_is_what_they_wrote(monkeypatch):
+  monkeypatch.setattr(_own, "__module__", "package.mine")
+  text = docstring(
+      _own, "own", "None", "nothing", dict(here=1.0, k=2, l2_rate=0.0, left=3))
+  start, _, rest = text.partition("\nArgs:\n")
+  assert start.startswith("Does as it is told.\n\nSlowly.\n")
+  assert "Raises:\n  ConfigError: never." in start
+  assert rest.startswith(
+      "  here: where it does so, or there. Default: 1.0.\n"
+      "  k: another meaning. Default: 2.\n"
+      f"  l2_rate: {MEANINGS['l2_rate']} Default: 0.0.\n"
+      "  left: Default: 3.\n\nExample:\n"
+      "  from package.mine import _own\n\n"
+      "  made = dd.condense(source, _own(), per_class=1)\n\nCost")
+  monkeypatch.setattr(_own, "__module__", "__main__")
+  monkeypatch.setattr(_own, "__doc__", None)
+  text = docstring(_own, "own", "None", "nothing", {})
+  assert text.startswith("The method own.\n\nArgs:\n\nExample:\n  made = ")
 
 
 def test_help_explains_every_setting():

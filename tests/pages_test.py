@@ -24,6 +24,8 @@ from distill_jax.evaluation.evaluator import Report
 from distill_jax.evaluation.full_data import FullData
 from distill_jax.evaluation.report import Measurements, Transfer, report_dict
 from distill_jax.exchange import picture
+from distill_jax.pages import content
+from distill_jax.quantising import quantise
 from distill_jax.text.embedding import WordVectors
 from distill_jax.text.words import sentences
 
@@ -336,6 +338,22 @@ def test_pages_say_from_where_the_set_is_loaded(tmp_path):
     assert said in _texts(tree) and f'dd.load("{name}")' in _texts(tree)
 
 
+@pytest.mark.parametrize(
+    "kind, said", [("image", "pixels"), ("features", ""), ("series", ""),
+                   ("text", "")])
+def test_only_images_are_stored_as_pixels(kind, said):
+  made = _set(kind)
+  found = content.facts(made, _report(made))
+  assert found.get("Parameterization", "") == said
+  assert found["Samples"]
+
+
+def test_rows_of_few_bits_say_so():
+  made = quantise(_set("features"), bits=4)
+  found = content.facts(made, _report(made))["Parameterization"]
+  assert found.startswith("quantised, 4 bits a value, labels ")
+
+
 def test_the_tile_of_the_gain_has_its_margin(tmp_path):
   made = _set()
   report = _report(made)
@@ -457,6 +475,8 @@ onload = () => {{
     width: page.innerWidth, needed: root.scrollWidth, height: root.scrollHeight,
     broken: [...page.document.images].filter(i => !i.naturalWidth).length,
     images: page.document.images.length,
+    tiles: [...page.document.querySelectorAll(".tiles dd")].filter(
+      e => e.scrollWidth > e.clientWidth).length,
     requests: wanted.map(e => e.name).filter(n => !n.startsWith("data:"))
   }});
 }};
@@ -486,16 +506,19 @@ def _measured(page, width, folder):
     not shutil.which(CHROMIUM), reason=f"there is no browser {CHROMIUM}")
 def test_a_phone_needs_no_sideways_scrolling(tmp_path):
   made = _set(names=HOSTILE)
-  folder = _folder(tmp_path / "run", made, _full(made))
+  full = _full(made)
+  full["accuracy"] |= dict(mean=1.0, std=0.1234)
+  full["baselines"]["random_real"] |= dict(mean=1.0, std=0.0)
+  folder = _folder(tmp_path / "run", made, full)
   report = pages.write_report(folder)
   texts = _set("text", names=HOSTILE)
   other = _folder(tmp_path / ("long_name_" * 12), texts, _report(texts))
   both = pages.write_comparison([folder, other], tmp_path / "both.html")
   measured = partial(_measured, folder=tmp_path)
   for page, images in ((report, 3), (both, 4)):
-    for width in (390, 1280):
+    for width in (320, 1280):
       found = measured(page, width)
       assert found["width"] == width and found["height"] > 1_000
       assert found["needed"] <= width, (page.name, found)
       assert found["images"] == images and not found["broken"]
-      assert found["requests"] == []
+      assert found["requests"] == [] and not found["tiles"]

@@ -17,11 +17,11 @@ def methods(name) -> None:
   Example: distill-jax methods dm
   """
   from distill_jax import methods as all_methods
-  from distill_jax.choices import one_of
+  from distill_jax.commands import words
 
   if name is None:
     print(all_methods.table())
     return
-  entry = one_of(all_methods.ENTRIES, "name", name)
+  entry = words.entry_of(name, "name")
   print(f"{entry.title} ({name}): labels {entry.labels}\n")
   print(inspect.getdoc(entry.make))

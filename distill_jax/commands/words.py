@@ -6,11 +6,11 @@ Importing this module is quick: its functions import what they need.
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from distill_jax.choices import nearest
+from distill_jax.choices import nearest, one_of
 from distill_jax.commands import options
 from distill_jax.errors import ConfigError, DataError, plain, shown
 
@@ -50,6 +50,9 @@ def spec_of(text: str, data_dir: str | None = None) -> tuple[str, str]:
         f"folder:pictures; got {shown(text)}.{nearest(['digits'], text)}")
   path = found[0]
   kind = kind_of(path)
+  if path.is_dir() and not any(path.iterdir()):
+    raise DataError(
+        f"`data` must hold samples; the folder {plain(path, 200)} is empty.")
   if kind is None:
     raise DataError(
         f"`data` must say of what kind {path} is, as in folder:{place}; kinds "
@@ -72,16 +75,32 @@ def imported(modules: Sequence[str]) -> None:
   for name in modules:
     if name.endswith(".py") or "/" in name:
       raise ConfigError(
-          f"`modules` must be as in an import; got {shown(name)}. Write "
-          f"{Path(name).stem}, in the folder of that file.")
+          f"`modules` must be as in an import; got {shown(name, 150)}. Write "
+          f"{plain(Path(name).stem)}, in the folder of that file.")
     try:
       importlib.import_module(name)
     except (AttributeError, ImportError, NameError, SyntaxError, TypeError,
             ValueError) as error:
       raise ConfigError(
-          f"`modules` must be imported without an error; got {shown(name)} and "
-          f"{type(error).__name__}: {plain(error, 80)}. Its file must be in "
-          "this folder or installed; --debug shows where it failed.") from error
+          "`modules` must be imported without an error; got "
+          f"{shown(name, 60)} and {type(error).__name__}: {plain(error, 80)}. "
+          "Its file must be in this folder or installed; --debug shows where "
+          "it failed.") from error
+
+
+def entry_of(name: str, field: str = "method"):
+  """What is known of a method, by its name.
+
+  Args:
+    name: of the method.
+    field: name of the argument, for messages.
+
+  Raises:
+    ConfigError: an unknown name.
+  """
+  from distill_jax import methods
+
+  return _known(methods.ENTRIES, field, name)
 
 
 def method_of(name: str, settings: Sequence[str]):
@@ -93,7 +112,7 @@ def method_of(name: str, settings: Sequence[str]):
   from distill_jax import methods
 
   return methods.with_settings(
-      methods.from_spec(dict(name=name)), options.settings(settings))
+      entry_of(name).make(), options.settings(settings))
 
 
 def network_of(text: str) -> dict[str, Any]:
@@ -103,9 +122,19 @@ def network_of(text: str) -> dict[str, Any]:
     ConfigError: an unknown name, or a setting without a value.
   """
   from distill_jax import models
-  from distill_jax.choices import one_of
 
   name, _, fields = text.partition(":")
-  one_of(models.NAMES, "network", name)
+  _known(models.NAMES, "network", name)
   given = filter(None, fields.split(","))
   return dict(options.settings([*given], "--network"), name=name)
+
+
+def _known(known: Collection[str], field: str, name: str):
+  """As `one_of`; a name like no other may be one of the user's own."""
+  try:
+    return one_of(known, field, name)
+  except ConfigError as error:
+    if nearest(known, name):
+      raise
+    raise ConfigError(
+        f"{error} One of your own needs `modules` MODULE.") from None

@@ -41,7 +41,7 @@ from distill_jax.text.vectors import (
 )
 
 # The facts that are sentences; a source of any data may have them.
-_LINES = ("left_out", "test_part", "preprocessing")
+_LINES = ("left_out", "numbering", "test_part", "preprocessing")
 _LONGEST = 400  # tokens; the longest default length
 PREPROCESSING = ("word_vectors", "averaged_vectors")
 

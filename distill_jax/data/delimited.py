@@ -19,7 +19,9 @@ it, comma, semicolon, tab and | are tried in this order. A first line `sep=;`,
 or &delimiter=semicolon (or comma, tab, pipe, or a character), sets the
 delimiter. If no column has the wanted name, one that differs in upper and lower
 case is taken. Where `features` is not given, columns without a name are left
-out, and so are columns called id, idx, index, no or row that number the rows.
+out, and so are columns that number the rows: their name ends in the word id,
+idx, index, no or row, and each row has the next whole number. Other columns
+that count in this way, such as years, stay and are named.
 """
 
 import codecs
@@ -53,7 +55,9 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16"
 }
-_COUNTERS = ("id", "idx", "index", "no", "row")  # columns of row numbers
+_COUNTERS = ("id", "idx", "index", "no", "row")  # last words of row numbers
+_WORDS = re.compile("[A-Z]?[a-z]+|[A-Z]+|[0-9]+")  # of a name like SampleId
+_FEWEST = 3  # rows that a column can number
 _OPTIONS = ("text", "tokens", "label", "features", "test", "delimiter")
 # A small packed file may hold so many blank lines that they take minutes.
 _BLANK, _MOST_BLANK = ("\n\n", "\n\r\n", "\r\r"), 10**6
@@ -136,8 +140,8 @@ def read_table(path: Path,
   Returns:
     A dict with `x_train`, `y_train` and the same of the other parts. Texts and
     labels are lists of strings, numbers are [N, D] float64 arrays. A table of
-    numbers also has `columns`, its D names, and `left_out`, a sentence, if
-    columns were left out.
+    numbers also has `columns`, its D names; `left_out`, a sentence, if columns
+    were left out; and `numbering`, a sentence, if one that stays counts up.
 
   Raises:
     DataError: a file or column is missing, a line cannot be read, or a line has
@@ -149,10 +153,9 @@ def read_table(path: Path,
     header = _as_wanted(header, wanted)
     if wanted.text is None and not wanted.features:
       # Those of the training part; the other parts must have them too.
-      features, left_out = _features(file, header, rows, wanted.label)
+      features, said = _features(file, header, rows, wanted.label)
       wanted = wanted._replace(features=features)
-      if left_out:
-        found["left_out"] = left_out
+      found.update(said)
     if wanted.text is None:
       found["columns"] = wanted.features
     places = _places(file, header, delimiter, wanted, part)
@@ -206,12 +209,16 @@ def _folded(name: str) -> str:
   return unicodedata.normalize("NFC", name).casefold()
 
 
-def _features(file: Path, header, rows, label) -> tuple[tuple[str, ...], str]:
-  """The columns of numbers in their order, and which others are left out."""
+def _features(file: Path, header, rows,
+              label) -> tuple[tuple[str, ...], dict[str, str]]:
+  """The columns of numbers in their order, and what is said of the others."""
   named = [name for name in header if name != label]
   nameless = [name for name in named if is_nameless(name)]
-  counters = [name for name in named if _counts_rows(name, header, rows)]
-  left_out = []
+  counting = [name for name in named if _counts_up(header.index(name), rows)]
+  counters = [name for name in counting if _is_of_counters(name)]
+  unused = {*nameless, *counters}
+  others = [name for name in counting if name not in unused]
+  left_out, said = [], {}
   if nameless:
     left_out.append(
         "columns without a name, such as row numbers, are left out: "
@@ -220,21 +227,31 @@ def _features(file: Path, header, rows, label) -> tuple[tuple[str, ...], str]:
     left_out.append(
         f"columns that number the rows are left out of {file.name}: "
         f"{listed(counters)}")
-  unused = {*nameless, *counters}
-  return tuple(n for n in named if n not in unused), "; ".join(left_out)
+  if left_out:
+    said["left_out"] = "; ".join(left_out)
+  if others:
+    said["numbering"] = (
+        f"columns of {file.name} that count up by one in each row: "
+        f"{listed(others)}; if they are row numbers, name the other columns "
+        "with features=A,B")
+  return tuple(name for name in named if name not in unused), said
 
 
-def _counts_rows(name: str, header, rows) -> bool:
-  """Whether a column is called like row numbers and counts from 0 or 1."""
-  if name.casefold() not in _COUNTERS:
+def _is_of_counters(name: str) -> bool:
+  words = _WORDS.findall(name)
+  return bool(words) and words[-1].casefold() in _COUNTERS
+
+
+def _counts_up(place: int, rows) -> bool:
+  """Whether the cells of a column are whole numbers without a gap, in order."""
+  column = (
+      cells[place].strip() if place < len(cells) else "" for _, cells in rows)
+  first = next(column)
+  if len(rows) < _FEWEST or not re.fullmatch("0|[1-9][0-9]{0,17}", first):
     return False
-  place = header.index(name)
-  cells = [
-      cells[place].strip() if place < len(cells) else "" for _, cells in rows
-  ]
-  return any(
-      cells == [*map(str, range(first, first + len(cells)))]
-      for first in (0, 1))
+  return all(
+      cell == str(number) for number, cell in enumerate(column,
+                                                        int(first) + 1))
 
 
 def _places(file, header, delimiter, wanted: Columns, part) -> dict[str, int]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from distill_jax.data.host import is_host
 from distill_jax.data.source import Source
-from distill_jax.errors import counted, listed, plain
+from distill_jax.errors import counted, fitting, listed, plain
 from distill_jax.text.embedding import is_of_words
 
 _CLASSES = 12  # that have a line each
@@ -36,6 +36,7 @@ def described(source: Source) -> str:
   lines = [
       source.name,
       _line("samples", _kind(source)),
+      *_columns(source.facts.get("columns")),
       _line(
           "parts", ", ".join(
               f"{split.num_samples:,} {part}"
@@ -75,6 +76,11 @@ def _kind(source: Source) -> str:
     steps, channels = counted(shape[0], "step"), counted(shape[1], "channel")
     return f"series of {steps}, {channels}"
   return f"rows of {counted(shape[0], 'number')}"
+
+
+def _columns(names) -> list[str]:
+  """Those of a table, as many as fit into a few lines."""
+  return [_line("columns", fitting(names, 2 * (80 - _PLACE)))] if names else []
 
 
 def _values(source: Source) -> str:

@@ -94,7 +94,8 @@ def read(
 
   Returns:
     The source, named `spec`. `facts["test_part"]` describes a test part that
-    was held out here, and `facts["left_out"]` what was not read.
+    was held out here, `facts["left_out"]` what was not read, and
+    `facts["numbering"]` columns that may be row numbers.
 
   Raises:
     DataError: the SPEC is of an unknown kind, names nothing that exists, or its
@@ -232,7 +233,8 @@ def _made(make, arrays, share: float | None, options) -> Source:
   # A caller who gives `test_fraction` wants no other test part.
   usual = 0.0 if "test_fraction" in options else TEST_FRACTION
   arrays, held = parts.hold_out(arrays, share, usual)
-  facts = {"test_part": held, "left_out": arrays.pop("left_out", "")}
+  facts = {"test_part": held}
+  facts |= {name: arrays.pop(name, "") for name in ("left_out", "numbering")}
   fraction = {"test_fraction": options.get("test_fraction") or 0}
   # Class names stored with the labels define what the labels mean.
   source = make(**{**options, **arrays, **fraction})

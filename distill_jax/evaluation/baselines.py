@@ -23,13 +23,14 @@ steps, label rows of the classes that `initialisation.start_classes` gives, hard
 labels, and the set's fixed initialisation if it has one. Classes without real
 samples have no rows. A set of M < K samples is compared with baselines of the
 first M classes; those of the same bytes may hold more. One constant step size
-per baseline is chosen on validation data.
+per baseline is chosen on validation data; of several that are equally good
+there, as happens where few samples are held out, the middle one is taken.
 
 Differences from the published code: labels and samples share one class order,
 and real samples are not augmented.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -242,6 +243,24 @@ def possible(
   return tuple(name for name in BASELINES if name not in absent)
 
 
+def networks_of(
+    names: Sequence[str], *, num_sets: int, networks_per_set: int,
+    with_step_sizes: bool) -> int:
+  """About how many networks baselines train, to estimate how long they take.
+
+  Args:
+    names: names of baselines.
+    num_sets: see `run_baselines`.
+    networks_per_set: see `run_baselines`.
+    with_step_sizes: whether they choose a step size.
+  """
+  choice = min(_SELECTION_SETS, num_sets) * min(
+      _SELECTION_NETWORKS, networks_per_set)
+  each = num_sets * networks_per_set + (
+      len(STEP_SIZES) * choice * with_step_sizes)
+  return each * sum(not name.startswith("knn") for name in names)
+
+
 def classes_along(order: Array, num_classes: int) -> np.ndarray:
   """[M] int32: the class of each row, by `start_classes` and `order`."""
   order = np.asarray(order)
@@ -347,7 +366,9 @@ class _Setting(NamedTuple):
     """Chooses the step size that is best for a few sets and networks.
 
     These networks are among those that are evaluated. A step size with which
-    one of them diverges ranks behind all others.
+    one of them diverges ranks behind all others. Of step sizes with equally
+    many right answers the middle one is taken, the larger one of two: the
+    smallest trains too little where few samples are held out.
     """
     if not self.training_set.samples.step_sizes.size:
       return {}
@@ -357,7 +378,7 @@ class _Setting(NamedTuple):
     split = _some(self.k_choose, split)
     inputs = inputs[:_SELECTION_SETS]
     each = min(_SELECTION_NETWORKS, self.networks_per_set)
-    scores = []
+    right = []
     for step_size in self.step_sizes:
       confusion, diverged = evaluate_each(
           self.key,
@@ -365,8 +386,10 @@ class _Setting(NamedTuple):
           split,
           learner=self.learner,
           num_networks=each)
-      scores.append(metrics.accuracy(confusion).mean() - diverged.any())
-    best = self.step_sizes[int(np.argmax(scores))]
+      answers = np.trace(confusion, axis1=-2, axis2=-1).sum()
+      right.append(answers - diverged.any() * (confusion.sum() + 1))
+    tied = np.flatnonzero(np.equal(right, max(right)))
+    best = self.step_sizes[tied[len(tied) // 2]]
     return {"step_size": best, "selected_on": selected_on}
 
 

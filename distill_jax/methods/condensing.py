@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from distill_jax.artifact import Artifact
+from distill_jax.choices import arguments_by_name
 from distill_jax.devices import num_shards, on_devices
 from distill_jax.environment import platform
 from distill_jax.errors import ConfigError
@@ -32,6 +33,7 @@ from distill_jax.parallel import batch_map
 from distill_jax.types import Array
 
 
+@arguments_by_name
 def condense(
     source,
     method: Method | None = None,
@@ -88,7 +90,7 @@ def condense(
         store=Store(Path(folder), Path(folder)))
     artifact = made.artifact(carry_out(made))
   for line in artifact.provenance.get("findings", ()):
-    warnings.warn(line, stacklevel=2)
+    warnings.warn(line, stacklevel=3)  # 2 is the decorator
   return artifact
 
 

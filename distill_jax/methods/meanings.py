@@ -1,7 +1,9 @@
 """What settings of methods mean, for the docstrings of the factories."""
 
+import inspect
+import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 MEANINGS = {
@@ -198,29 +200,57 @@ MEANINGS = {
 
 
 def docstring(
-    text: str, name: str, paper: str, cost: str, defaults: Mapping[str,
-                                                                   Any]) -> str:
+    make: Callable, name: str, paper: str, cost: str,
+    defaults: Mapping[str, Any]) -> str:
   """The docstring of a factory: what it does, settings, example, paper.
 
   Args:
-    text: what the function of the settings says of itself.
+    make: the function of the settings. Its docstring says what the method does;
+      its section `Args`, if there is one, what its own settings mean.
     name: of the method.
     paper: authors, title, year and arXiv id.
     cost: of an outer step, in words.
     defaults: every setting.
   """
+  text, own = _parts(inspect.cleandoc(make.__doc__ or f"The method {name}."))
+  meanings = MEANINGS | own
   lines = [text.strip(), "", "Args:"]
   for setting, value in defaults.items():
     lines += textwrap.wrap(
-        f"{setting}: {MEANINGS.get(setting, '')} Default: {value!r}.",
+        " ".join(
+            filter(
+                None,
+                (f"{setting}:", meanings.get(setting),
+                 f"Default: {value!r}."))),
         78,
         initial_indent="  ",
         subsequent_indent="    ")
   lines += [
-      "", "Example:",
-      f"  made = dd.condense(source, dd.methods.{name}(), per_class=1)", "",
+      "", "Example:", *_example(make, name), "",
       *textwrap.wrap(f"Cost of an outer step: {cost}.", 78), "", "Reference:",
       *textwrap.wrap(
           f"{paper}.", 78, initial_indent="  ", subsequent_indent="  ")
   ]
   return "\n".join(lines)
+
+
+def _parts(text: str) -> tuple[str, dict[str, str]]:
+  """A docstring without its section `Args`, and what settings mean by it."""
+  before, _, after = text.partition("\nArgs:\n")
+  section, *rest = re.split(r"^(?=\S)", after, maxsplit=1, flags=re.MULTILINE)
+  entries = re.split(r"^ {1,4}(\w+): ", section, flags=re.MULTILINE)[1:]
+  meanings = {
+      setting: " ".join(meaning.split())
+      for setting, meaning in zip(entries[::2], entries[1::2], strict=True)
+  }
+  return "\n".join([before, *rest]), meanings
+
+
+def _example(make: Callable, name: str) -> list[str]:
+  """How the factory is called, from where it is declared."""
+  factory, lines = make.__name__, []
+  if make.__module__.startswith(f"{__package__}."):
+    factory = f"dd.methods.{name}"
+  elif make.__module__ != "__main__" and "." not in make.__qualname__:
+    lines = [f"  from {make.__module__} import {factory}", ""]
+  return [*lines, f"  made = dd.condense(source, {factory}(), per_class=1)"]

@@ -143,7 +143,7 @@ def declare(
 
     functools.update_wrapper(factory, make)
     factory.__name__ = own
-    factory.__doc__ = docstring(make.__doc__ or "", own, paper, cost, defaults)
+    factory.__doc__ = docstring(make, own, paper, cost, defaults)
     factory.__signature__ = inspect.Signature([
         inspect.Parameter(field, inspect.Parameter.KEYWORD_ONLY, default=value)
         for field, value in defaults.items()

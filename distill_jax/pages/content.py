@@ -17,6 +17,7 @@ from distill_jax.pages.pictures import IN_TABLE
 from distill_jax.text.words import is_text, sentences
 
 NAME, DOCUMENT = 80, 20_000  # most characters of a name, of a JSON document
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 _PAIRS, _SENTENCES, _WORDS = 10, 40, 80
 _LABELS = {
     "hard": "hard: each names one class",
@@ -95,16 +96,24 @@ def facts(artifact: Artifact, report: Mapping[str, Any]) -> dict[str, str]:
           f"{figures.set_size(artifact)}, {shape}, {artifact.num_classes} "
           "classes",
       "Labels": _LABELS.get(report["label_regime"], report["label_regime"]),
-      "Parameterization": artifact.parameterization,
+      "Parameterization": _parameterization(artifact),
       "Network": _settings(report["network"], artifact.network),
       "Training": _settings("", report["recipe"] or {}),
       "Initialisation": report["student_init"]
   }
-  if artifact.quantisation:
-    found["Parameterization"] += (
-        f", {artifact.quantisation['bits']} bits a value, labels "
-        f"{artifact.quantisation['labels']}")
   return {k: plain(text, 300) for k, text in found.items() if text}
+
+
+def _parameterization(artifact: Artifact) -> str:
+  """How samples are stored; "" where there is no other way, as for rows."""
+  name, quantisation = artifact.parameterization, artifact.quantisation
+  if name == "pixels" and artifact.inputs.ndim != 4:
+    return ""
+  if quantisation:
+    name += (
+        f", {quantisation['bits']} bits a value, labels "
+        f"{quantisation['labels']}")
+  return name
 
 
 def _settings(name: str, spec: Mapping[str, Any]) -> str:
@@ -120,7 +129,10 @@ def _settings(name: str, spec: Mapping[str, Any]) -> str:
 
 
 def tiles(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-  """The most important numbers: title, number, and what it refers to."""
+  """The most important numbers: title, number, and what it refers to.
+
+  A narrow tile may break a number before its ±, but not before its unit.
+  """
   of = [counted(report["num_networks"], "network")]
   if "num_test_samples" in report:  # reports of earlier versions lack it
     of.append(counted(report["num_test_samples"], "test sample"))
@@ -140,7 +152,15 @@ def tiles(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
       f"{report['num_samples']:,} samples"))
   if report["seconds"].get("distill") is not None:
     found.append(("distilled in", duration(report["seconds"]["distill"]), ""))
-  return found
+  return [(title, _ending_whole(number), of) for title, number, of in found]
+
+
+def _ending_whole(number: str) -> str:
+  """"39.8 ± 0.5 %" that no line breaks behind its ±."""
+  mean, mark, error = number.partition(" ± ")
+  if not mark:
+    return number.replace(" ", _NO_BREAK)
+  return f"{mean} ±{_NO_BREAK}{error.replace(' ', _NO_BREAK)}"
 
 
 def percent(fraction: float | None, digits: int = 2) -> str:

@@ -9,7 +9,7 @@ import jax
 
 from distill_jax import models
 from distill_jax.artifact import Artifact
-from distill_jax.choices import one_of, some_of
+from distill_jax.choices import arguments_by_name, one_of, some_of
 from distill_jax.data.source import check_source
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation import (
@@ -45,6 +45,8 @@ from distill_jax.runs.students import Named, Student, students
 from distill_jax.text.words import is_text, snapped
 from distill_jax.types import Array
 from distill_jax.views import views_of
+
+_TITLE = "the distilled set"
 
 
 class Settings(NamedTuple):
@@ -103,6 +105,7 @@ class Settings(NamedTuple):
     return cls(**fields)
 
 
+@arguments_by_name
 def evaluate(
     artifact: Artifact,
     source,
@@ -307,13 +310,16 @@ class _Measuring(NamedTuple):
     say(
         f"evaluating on {self.source.test.num_samples:,} test samples, at most "
         f"{self.settings.num_networks} networks")
-    reports = {s.name: self.report(s, self.artifact) for s in chosen}
+    count = self.countdown(first)
+    reports = {first.name: self.report(first, self.artifact, count=count)}
+    for student in chosen[1:]:
+      reports[student.name] = self.report(student, self.artifact)
     hard = words = None
     if self.artifact.label_regime != "hard":
       hard = self.report(first, hardened(self.artifact), "with hard labels")
     if is_text(self.artifact):
       words = self.report(first, snapped(self.artifact), "as nearest words")
-    baselines = self.baselines(first)
+    baselines = self.baselines(first, count.each)
     full = {}
     if self.settings.full_data:
       full = {
@@ -350,20 +356,25 @@ class _Measuring(NamedTuple):
         eps=self.settings.eps,
         num_samples=self.settings.num_attacked)
 
+  def countdown(self, student: Student, title: str = _TITLE) -> Countdown:
+    """Counts the networks of a student that `report` trains."""
+    return Countdown(
+        f"{title}, {student.name}, networks", self.settings.num_networks)
+
   def report(
       self,
       student: Student,
       artifact: Artifact,
-      title: str = "the distilled set") -> Report:
+      title: str = _TITLE,
+      count: Countdown | None = None) -> Report:
     """Trains students on a set and tests them."""
-    total = self.settings.num_networks
     found = evaluate_set(
         self.key,
         artifact,
         self.source.test,
         learner=student.learner(from_spec(artifact.recipe)),
-        num_networks=total,
-        on_progress=Countdown(f"{title}, {student.name}, networks", total))
+        num_networks=self.settings.num_networks,
+        on_progress=count or self.countdown(student, title))
     spread = "" if found.num_networks == 1 else f" ± {100 * found.std:.2f}"
     diverged = f", {found.diverged} diverged" * bool(found.diverged)
     say(
@@ -371,7 +382,8 @@ class _Measuring(NamedTuple):
     )
     return found
 
-  def baselines(self, student: Student) -> dict[str, Baseline]:
+  def baselines(self, student: Student,
+                seconds_per_network: float | None) -> dict[str, Baseline]:
     """The baselines that the settings name."""
     quantiser = self.artifact.quantiser
     encoding = encoding_of(self.artifact)
@@ -401,7 +413,8 @@ class _Measuring(NamedTuple):
         storage_bytes=self.artifact.storage_bytes["total"],
         quantiser=quantiser,
         encoding=encoding,
-        relabelling=relabelling)
+        relabelling=relabelling,
+        seconds_per_network=seconds_per_network)
 
   def transfers(self, chosen, reports, baselines, full) -> dict[str, Transfer]:
     """Each student on the set, compared with random real data."""

@@ -12,10 +12,11 @@ _EVERY = 10.0  # shortest time between two lines of one countdown, in seconds
 
 
 class _Spoken:
-  """The time of the last line, and what has been running since."""
+  """The time of the last line, what has been running since, and until when."""
 
   last = 0.0
   doing: list[str] = []
+  what, until = "", 0.0
 
 
 def say(text: str) -> None:
@@ -51,18 +52,40 @@ def working(what: str):
     _Spoken.doing.remove(what)
 
 
+@contextlib.contextmanager
+def expected(what: str, seconds: float):
+  """A context in which `working` also says how long a part may still take.
+
+  Args:
+    what: the part, such as "baselines".
+    seconds: how long it may take; 0 if nobody knows.
+  """
+  _Spoken.what, _Spoken.until = what, time.monotonic() + seconds
+  try:
+    yield
+  finally:
+    _Spoken.until = 0.0
+
+
 def _keep_saying(ended: threading.Event) -> None:
   began = time.monotonic()
   while not ended.wait(1.0):
     now = time.monotonic()
     if now - _Spoken.last >= _SILENCE and _Spoken.doing:
-      say(f"  still {_Spoken.doing[-1]}, {duration(now - began)} so far")
+      line = f"  still {_Spoken.doing[-1]}, {duration(now - began)} so far"
+      if _Spoken.until > now:
+        left = duration(_Spoken.until - now)
+        line += f", about {left} of {_Spoken.what} left"
+      say(line)
 
 
 class Countdown:
   """Says how much is done, and how long the rest may take.
 
   It prints at most every ten seconds, and nothing for shorter work.
+
+  Attributes:
+    each: seconds per item after the first ones, which compile; None until then.
   """
 
   def __init__(self, what: str, total: int):
@@ -75,19 +98,21 @@ class Countdown:
     self._what, self._total = what, total
     self._said = time.monotonic()
     self._first: tuple[int, float] | None = None
+    self.each: float | None = None  # seconds per item
 
   def __call__(self, done: int) -> None:
     """Records that `done` items are finished; the first one compiles too."""
     now = time.monotonic()
     if self._first is None:
       self._first = done, now
+    elif done > self._first[0]:
+      self.each = (now - self._first[1]) / (done - self._first[0])
     if now - self._said < _EVERY or done >= self._total:
       return
-    self._said = now
     line = f"  {self._what}: {done} of {self._total}"
-    if done > self._first[0]:
-      each = (now - self._first[1]) / (done - self._first[0])
-      line += f", about {duration(each * (self._total - done))} left"
+    if self.each is not None:
+      self._said = now  # without a time left, the next line comes sooner
+      line += f", about {duration(self.each * (self._total - done))} left"
     say(line)
 
 

@@ -28,6 +28,7 @@ from distill_jax.evaluation.baselines import (
     OF_VIEWS,
     TITLES,
     Baseline,
+    networks_of,
 )
 from distill_jax.evaluation.cost import Cost
 from distill_jax.evaluation.full_data import FullData
@@ -35,7 +36,7 @@ from distill_jax.evaluation.recipes import from_spec
 from distill_jax.evaluation.relabelling import Relabelling
 from distill_jax.evaluation.text_reference import tfidf_linear
 from distill_jax.initialisation import step_order
-from distill_jax.runs.console import Countdown, say
+from distill_jax.runs.console import Countdown, expected, say
 from distill_jax.runs.files import read_json, update_json
 from distill_jax.runs.students import Student
 from distill_jax.storage import checksum
@@ -54,6 +55,7 @@ def baselines(
     names: tuple[str, ...],
     num_samples: int,
     relabelling: Relabelling | None = None,
+    seconds_per_network: float | None = None,
     **sizes: Any) -> dict[str, Baseline]:
   """Runs `run_baselines` for an artifact; reads from `cache` what it holds.
 
@@ -69,6 +71,8 @@ def baselines(
     names: names of the baselines.
     num_samples: see `run_baselines`.
     relabelling: how to label samples like those of a set with labels of views.
+    seconds_per_network: duration of one network, if it is known, to say how
+      long the baselines may take.
     **sizes: further arguments of `run_baselines`, JSON values.
   """
   if not names:
@@ -85,16 +89,25 @@ def baselines(
       num_samples=num_samples,
       relabel=relabelling and relabelling.relabel,
       **sizes)
+
   countdowns = {}
 
   def count(name, done, total):
     title = f"{TITLES[name]}, {student.name}, sets"
     countdowns.setdefault(name, Countdown(title, total))(done)
 
-  measure = partial(measure, on_progress=count)
+  def measured(names, on_result):
+    number = networks_of(
+        names,
+        num_sets=sizes["num_sets"],
+        networks_per_set=sizes["networks_per_set"],
+        with_step_sizes=bool(np.size(artifact.step_sizes)))
+    with expected("baselines", number * (seconds_per_network or 0.0)):
+      return measure(names=names, on_result=on_result, on_progress=count)
+
   report_progress = partial(_report_progress, student.name)
   if cache is None or artifact.student_init == "fixed" or not student.spec:
-    return measure(names=names, on_result=report_progress)
+    return measured(names, report_progress)
   order = artifact.order
   if num_samples != order.size:
     order = step_order(num_samples, len(order))
@@ -127,7 +140,7 @@ def baselines(
     report_progress(name, result)
 
   if missing:
-    measure(names=missing, on_result=keep)
+    measured(missing, keep)
   kept = {name: Baseline(**found[fields[name]]) for name in names}
   return {
       name: result._replace(accuracy=np.asarray(result.accuracy))

@@ -15,6 +15,7 @@ from distill_jax import artifact as artifacts
 from distill_jax import models, preprocessing, processes
 from distill_jax.artifact import Artifact
 from distill_jax.artifact.file import SET
+from distill_jax.choices import arguments_by_name
 from distill_jax.data.corpus import with_facts
 from distill_jax.data.source import check_source
 from distill_jax.devices import on_devices
@@ -53,6 +54,7 @@ class Run:
   `distilled.safetensors`, `report.json`, `report.html` and `figures/`.
   """
 
+  @arguments_by_name
   def __init__(
       self,
       folder,
@@ -202,7 +204,7 @@ class Run:
     """The report of a run that was finished."""
     say(
         f"{self.folder} holds this run, and it is finished: nothing is left to "
-        "do. `go(again=True)`, or --again of the command, evaluates it anew")
+        "do. To evaluate it anew: --again, or go(again=True) in Python")
     report = Evaluation(read_json(self.folder / REPORT, {}))
     show(self.folder, report)
     return report
