@@ -3,13 +3,13 @@
 Most of the time goes into compiling, so programs are hardly optimised and are
 kept on disk for launchers in other processes and for the next run. A process
 that keeps thousands of compiled programs runs out of memory maps and crashes,
-so they are dropped after a module once there are many. Python's garbage
-collector runs less often, since tracing makes many objects that stay.
+so memory is cleared after each module; tests are slower too where it is not.
+Python's garbage collector runs less often, since tracing makes many objects
+that stay.
 """
 
 import gc
 import os
-import pathlib
 
 import compiling
 import jax
@@ -33,15 +33,9 @@ def pytest_configure(config):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _few_programs():
+def _nothing_compiled():
   yield
-  if _memory_maps() > 10_000:  # Linux allows 65,530 for a process
-    jax.clear_caches()
-
-
-def _memory_maps() -> float:
-  maps = pathlib.Path("/proc/self/maps")
-  return maps.read_bytes().count(b"\n") if maps.exists() else float("inf")
+  jax.clear_caches()
 
 
 @pytest.fixture(autouse=True)
