@@ -55,6 +55,6 @@ def noise_scale(
     return float(
         accountant.get_smallest_gaussian_noise(
             wanted, num_releases, sensitivity))
-  return float(
-      accountant.get_smallest_subsampled_gaussian_noise(
-          wanted, num_releases, sensitivity, rate))
+  # The noise that is needed grows in proportion to the sensitivity.
+  return sensitivity * accountant.get_smallest_subsampled_gaussian_noise(
+      wanted, num_releases, sampling_prob=rate)

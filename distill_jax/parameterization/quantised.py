@@ -21,7 +21,6 @@ once, whether fused or not. Every program that reads the file therefore gets
 exactly the v' on which the set was trained, bit for bit.
 """
 
-import functools
 import math
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -86,7 +85,6 @@ class Quantiser(NamedTuple):
     groups = math.prod(self.groups(shape))
     return -(-math.prod(shape) * self.bits // 8) + 4 * groups
 
-  @functools.partial(jax.jit, static_argnums=0)
   def integers(self, values: Array) -> tuple[Array, Array, Array]:
     """Returns what is stored of an array of floats.
 
