@@ -366,7 +366,7 @@ def _change_array(arrays, rng) -> None:
   array = arrays.pop(name)
   value = _pick((-1, 0, 2, 255, 1e30, math.nan, math.inf), rng)
   with contextlib.suppress(TypeError, ValueError), np.errstate(all="ignore"):
-    changed = np.where(rng.random(array.shape) < 0.1, value, array)
+    changed = np.where(rng.random(array.shape) < 0.1, np.asarray(value), array)
     changed = changed.astype(array.dtype)
     flat, other = array.ravel(), array.astype(_pick(_DTYPES, rng))
     ways = [
