@@ -190,9 +190,9 @@ def real(
   counts = np.asarray(split.counts)
   count_wanted(split, classes[::per_row])
   wanted = np.bincount(classes, minlength=len(counts))
-  rows, table = np.empty(len(classes), np.int64), np.asarray(split.members)
+  rows = np.empty(len(classes), np.int64)
   for c in np.flatnonzero(wanted):
-    members = table[c, :counts[c]]
+    members = split.rows_of_class(c)
     chosen = jax.random.permutation(jax.random.fold_in(key, c), members)
     rows[classes == c] = np.resize(chosen, wanted[c])
   return split.encode(rows_of(split.inputs, rows))

@@ -172,7 +172,7 @@ def representatives(
   states = jax.random.randint(key, (split.num_classes,), 0, 2**31 - 1)
   chosen = []
   for c in split.present:
-    members = np.asarray(split.members)[c, :int(split.counts[c])]
+    members = split.rows_of_class(c)
     if len(members) > num:
       points = np.concatenate([
           np.asarray(part if features is None else features(part)).reshape(
@@ -256,7 +256,7 @@ def _encoded(split, c) -> np.ndarray:
 
 def class_parts(split: Split, c: int) -> Iterator[np.ndarray]:
   """Yields the samples of class c [n, ...] in model space, part by part."""
-  members = np.asarray(split.members)[c, :int(split.counts[c])]
+  members = split.rows_of_class(c)
   for start in range(0, len(members), _ENCODE_ROWS):
     rows = members[start:start + _ENCODE_ROWS]
     yield np.asarray(split.encode(rows_of(split.inputs, rows)))

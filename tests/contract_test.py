@@ -233,7 +233,7 @@ class Entry(NamedTuple):
       sizes.
     stored: the parameterization besides pixels that is tested by default.
     learned: whether labels are learned there.
-    quick: whether `make test` runs also what takes longest.
+    quick: whether `make test` runs its slower tests too.
   """
 
   make: Callable
