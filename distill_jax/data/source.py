@@ -68,7 +68,7 @@ class Split(NamedTuple):
     raw = jax.ShapeDtypeStruct((1, *self.inputs.shape[1:]), self.inputs.dtype)
     return jax.eval_shape(self.encode, raw).shape[1:]
 
-  def rows_of_class(self, c: int) -> np.ndarray:
+  def rows_of_class(self, c: int | np.integer) -> np.ndarray:
     """[n] int32, the rows of the samples of class c, in ascending order."""
     return np.asarray(self.members)[c, :int(self.counts[c])]
 
