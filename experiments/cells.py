@@ -41,6 +41,12 @@ def of(record: dict, row: Row) -> dict[str, str]:
       "distilling": points.minutes(report["seconds"]["distill"]),
       "date": record["date"]
   }
+  if "macro_f1" in report:
+    found["macro F1"] = f"{100 * report['macro_f1']:.1f}"
+  if "min_class" in report:
+    found["lowest class"] = f"{100 * report['min_class']:.1f}"
+  if full := report.get("full_data_accuracy"):
+    found["all data"] = f"{100 * full:.1f}"
   if row.published is not None:
     found["published"] = f"{row.published}"
   if "storage_bytes" in report:

@@ -70,6 +70,8 @@ def run_row(name: str, table: dict[str, rows.Row]) -> dict:
     run.arguments.append(f"--data_dir={Path(FLAGS.data_dir).resolve()}")
   report = run.run()
   picture = run.report.with_suffix(".png")  # if it draws one
+  if table[name].figure:
+    picture = run.report.parent / table[name].figure
   if picture.exists():
     (DOCS / "figures").mkdir(exist_ok=True)
     shutil.copy(picture, DOCS / "figures" / f"{name}.png")

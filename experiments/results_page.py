@@ -30,6 +30,11 @@ _COLUMNS = dict(
         *(baselines.TITLES[name] for name in baselines.possible())),
     matching=_MATCHING,
     wide=_MATCHING,
+    tissue=(
+        "row", "accuracy", "macro F1", "lowest class", "random real", "gain",
+        "real, same bytes", "all data", "epochs", "networks", "seed", "device",
+        "distilling", "date"),
+    thirty=_MATCHING,
     cifar=(
         "row", "samples", "bytes", "labels", "accuracy", "hard labels",
         "random real", "gain", "real, same bytes", "published", "recipe",
@@ -124,7 +129,13 @@ def render(table: dict[str, Row], records: dict[str, dict]) -> str:
           for r in (*matching, *of["wide"])
           if "networks" in r["report"]),
       segments="\n".join(
-          _segments(r) for r in matching if "segments" in r["report"]),
+          _segments(r)
+          for r in (*matching, *of["thirty"])
+          if "segments" in r["report"]),
+      drawn="\n\n".join(
+          f"`{r['row']}`:\n\n![Samples](figures/{r['row']}.png)"
+          for r in of["tissue"]
+          if table[r["row"]].figure),
       sizes=_distillation_size([
           r["report"] for r in of["measured"] if table[r["row"]].group == SIZES
       ]),
@@ -154,7 +165,7 @@ def _section(row: Row) -> str:
     return "matching"
   if row.group == WIDE:
     return "wide"
-  own = ("decoupled", "performance", "storage", "text")
+  own = ("decoupled", "performance", "storage", "text", "thirty", "tissue")
   return row.group if row.group in own else "measured"
 
 

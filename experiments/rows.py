@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import ml_collections
+import own_data
 from absl import flags
 from ml_collections import config_flags
 
@@ -30,6 +31,8 @@ class Row(NamedTuple):
     sets: the rows whose sets it reads, by its name for them.
     over: the rows that it is compared with, on the same networks.
     line: the line of the first tables that it is in; "" for none.
+    figure: a figure in its folder that the page shows; "" for that beside its
+      report, if there is one.
   """
 
   group: str
@@ -40,6 +43,7 @@ class Row(NamedTuple):
   sets: Mapping[str, str] = MappingProxyType({})
   over: tuple[str, ...] = ()
   line: str = ""
+  figure: str = ""
 
 
 def table() -> dict[str, Row]:
@@ -67,5 +71,6 @@ def configuration(row: Row) -> ml_collections.ConfigDict:
   argv = ["", file.replace("=", f"={_FILE.parent.parent}/", 1), *fields]
   values = flags.FlagValues()
   config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
+  flags.DEFINE_string("data", None, "SPEC.", flag_values=values)
   values(argv)
-  return values.config
+  return own_data.settled(values["config"], values.data)[0]
