@@ -1,6 +1,7 @@
 """The first tables of the results page: methods against samples of a class."""
 
 import functools
+from typing import Any
 
 import cells
 import rows
@@ -25,6 +26,14 @@ _LESS = {
     "epochs of training": "method.recipe.num_epochs",
     "updates of training": "method.recipe.num_steps",
     "epochs of the teacher": "method.teacher.num_epochs"
+}
+# What else a trial of a row may change.
+_OTHER = {
+    "recipe": "method.recipe.name",
+    "start": "method.start",
+    "optimizer": "method.optimizer",
+    "rate": "method.learning_rate",
+    "batches of": "method.batch_size"
 }
 
 
@@ -65,7 +74,7 @@ def _cell(record: dict, row: rows.Row, config) -> str:
 
 
 def differences(table: dict[str, rows.Row], records: dict[str, dict]) -> str:
-  """A sentence for each row far below its published accuracy."""
+  """A line for each row far below its published accuracy, with its trials."""
   lines = []
   for name, record in records.items():
     row = table[name]
@@ -73,10 +82,29 @@ def differences(table: dict[str, rows.Row], records: dict[str, dict]) -> str:
       continue
     below = row.published - 100 * record["report"]["accuracy"]["mean"]
     if below > _FAR:
+      trials = (
+          f" {_trial(of, row, records[of], table[of])}" for of in records
+          if table[of].trial_of == name)
       lines.append(
           f"- `{name}`, {below:.1f} points below: "
-          f"{_differs(row) or 'none of these settings differs'}.")
+          f"{_differs(row) or 'none of these settings differs'}." +
+          "".join(trials))
   return "\n".join(lines)
+
+
+def _trial(name: str, row: rows.Row, record: dict, trial: rows.Row) -> str:
+  """How far a trial of a row is below its published accuracy."""
+  ours, theirs = (rows.configuration(of).to_dict() for of in (trial, row))
+  changed = " and ".join(
+      f"{title} {_shown(_field(ours, field))}"
+      for title, field in (_LESS | _OTHER).items()
+      if _field(ours, field) != _field(theirs, field))
+  below = row.published - 100 * record["report"]["accuracy"]["mean"]
+  return f"With {changed}: {below:.1f} below (`{name}`)."
+
+
+def _shown(value) -> str:
+  return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _differs(row: rows.Row) -> str:
@@ -95,7 +123,7 @@ def _differs(row: rows.Row) -> str:
   return ", ".join(found)
 
 
-def _field(document: dict, dotted: str) -> int | None:
+def _field(document: dict, dotted: str) -> Any:
   """A field of nested documents; None where it is absent."""
   return functools.reduce(
       lambda inner, key: (inner or {}).get(key), dotted.split("."), document)

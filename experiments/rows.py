@@ -31,6 +31,8 @@ class Row(NamedTuple):
     sets: the rows whose sets it reads, by its name for them.
     over: the rows that it is compared with, on the same networks.
     line: the line of the first tables that it is in; "" for none.
+    trial_of: the row whose distance from its published accuracy it explains:
+      the same with other steps, width or recipe; "" for none.
     figure: a figure in its folder that the page shows; "" for that beside its
       report, if there is one.
   """
@@ -43,6 +45,7 @@ class Row(NamedTuple):
   sets: Mapping[str, str] = MappingProxyType({})
   over: tuple[str, ...] = ()
   line: str = ""
+  trial_of: str = ""
   figure: str = ""
 
 

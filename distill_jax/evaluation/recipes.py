@@ -9,13 +9,12 @@ this document back into functions.
   dc, dsa,   SGD with momentum for a number of epochs, with a tenth of the step
   cafe       size in the second half; dsa augments every batch
   idc        SGD with momentum on small batches with augmentation and CutMix;
-  the
-             step size falls to a fifth twice towards the end
+             the step size falls to a fifth twice towards the end
   mtt, datm  as dsa, with the step size that the set has learned
   adam       Adam for a number of epochs, for a set of any size
   rat_bptt   Adam for a number of updates
   frepo, kip regression on centred labels by Adam or SGD, for a number of
-  updates
+             updates
   converged  SGD with momentum at one step size until the loss on the set is
              small
   dp_sgd     SGD with differential privacy, see `private`
