@@ -147,6 +147,14 @@ class Conv2dTest(parameterized.TestCase):
     for form in FORMS:
       assert conv.conv2d(x, w, form=form).dtype == jnp.float32
 
+  def test_small_results_are_products_on_a_cpu(self):
+    w = jnp.zeros((3, 3, 2, 32))
+    for side, convolved in ((3, False), (4, True)):
+      with jax.default_device(jax.devices("cpu")[0]):
+        found = str(
+            jax.make_jaxpr(conv.conv2d)(jnp.zeros((2, side, side, 2)), w))
+      assert ("convolve" in found) == convolved
+
   def test_default_form_is_the_platforms(self):
     assert conv.platform() == jax.default_backend()
     with jax.default_device(jax.devices("cpu")[0]):
