@@ -47,6 +47,8 @@ def of(record: dict, row: Row) -> dict[str, str]:
     found["lowest class"] = f"{100 * report['min_class']:.1f}"
   if full := report.get("full_data_accuracy"):
     found["all data"] = f"{100 * full:.1f}"
+  if seconds := ((report.get("cost") or {}).get("set") or {}).get("seconds"):
+    found["training one"] = f"{seconds:.0f} s"
   if row.published is not None:
     found["published"] = f"{row.published}"
   if "storage_bytes" in report:

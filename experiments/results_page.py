@@ -21,6 +21,7 @@ _MATCHING = (
     "row", "samples", "accuracy", "random real", "gain", "real, same bytes",
     "published", "cosine", "norm", "epochs", "networks", "seed", "device",
     "distilling", "date")
+_TIMED = (*_MATCHING[:-2], "training one", *_MATCHING[-2:])
 _COLUMNS = dict(
     measured=(
         "row", "samples", "student", "labels", "accuracy", "published", "r_M",
@@ -29,12 +30,12 @@ _COLUMNS = dict(
         "row", "accuracy",
         *(baselines.TITLES[name] for name in baselines.possible())),
     matching=_MATCHING,
-    wide=_MATCHING,
+    wide=_TIMED,
     tissue=(
         "row", "accuracy", "macro F1", "lowest class", "random real", "gain",
         "real, same bytes", "all data", "epochs", "networks", "seed", "device",
-        "distilling", "date"),
-    thirty=_MATCHING,
+        "training one", "distilling", "date"),
+    thirty=_TIMED,
     cifar=(
         "row", "samples", "bytes", "labels", "accuracy", "hard labels",
         "random real", "gain", "real, same bytes", "published", "recipe",
