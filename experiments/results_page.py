@@ -279,4 +279,5 @@ def _swept(record: dict) -> str:
   return (
       f"`{record['row']}`, {record['date']}:\n\n"
       f"![Accuracy](figures/{record['row']}.png)\n\n"
-      f"{head}\n{lines}\n\n{ahead}")
+      "<details>\n<summary>All points</summary>\n\n"
+      f"{head}\n{lines}\n\n{ahead}\n\n</details>")
