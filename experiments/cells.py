@@ -1,5 +1,8 @@
 """Tables of the results page: their heads, and the cells of a record."""
 
+import functools
+from typing import Any
+
 from rows import Row
 
 from distill_jax.evaluation import points
@@ -20,6 +23,12 @@ def table(columns, lines: list[dict[str, str]]) -> str:
 def head(columns) -> str:
   """The first two lines of a table."""
   return f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|"
+
+
+def field(document: dict, dotted: str) -> Any:
+  """A field of nested documents; None where it is absent."""
+  return functools.reduce(
+      lambda inner, key: (inner or {}).get(key), dotted.split("."), document)
 
 
 def of(record: dict, row: Row) -> dict[str, str]:
@@ -47,8 +56,8 @@ def of(record: dict, row: Row) -> dict[str, str]:
     found["lowest class"] = f"{100 * report['min_class']:.1f}"
   if full := report.get("full_data_accuracy"):
     found["all data"] = f"{100 * full:.1f}"
-  if seconds := ((report.get("cost") or {}).get("set") or {}).get("seconds"):
-    found["training one"] = f"{seconds:.0f} s"
+  if seconds := field(report, "cost.set.seconds"):
+    found["one network"] = f"{seconds:.0f} s"
   if row.published is not None:
     found["published"] = f"{row.published}"
   if "storage_bytes" in report:

@@ -69,10 +69,9 @@ def run_row(name: str, table: dict[str, rows.Row]) -> dict:
   if FLAGS.data_dir:
     run.arguments.append(f"--data_dir={Path(FLAGS.data_dir).resolve()}")
   report = run.run()
-  picture = run.report.with_suffix(".png")  # if it draws one
-  if table[name].figure:
-    picture = run.report.parent / table[name].figure
-  if picture.exists():
+  drawn = run.report.with_suffix(".png")  # if it draws one
+  picture = run.report.parent / (table[name].figure or drawn.name)
+  if table[name].figure or picture.exists():
     (DOCS / "figures").mkdir(exist_ok=True)
     shutil.copy(picture, DOCS / "figures" / f"{name}.png")
   report.pop("confusion", None)  # K x K lines

@@ -21,7 +21,7 @@ _MATCHING = (
     "row", "samples", "accuracy", "random real", "gain", "real, same bytes",
     "published", "cosine", "norm", "epochs", "networks", "seed", "device",
     "distilling", "date")
-_TIMED = (*_MATCHING[:-2], "training one", *_MATCHING[-2:])
+_TIMED = (*_MATCHING[:-2], "one network", *_MATCHING[-2:])
 _COLUMNS = dict(
     measured=(
         "row", "samples", "student", "labels", "accuracy", "published", "r_M",
@@ -34,8 +34,11 @@ _COLUMNS = dict(
     tissue=(
         "row", "accuracy", "macro F1", "lowest class", "random real", "gain",
         "real, same bytes", "all data", "epochs", "networks", "seed", "device",
-        "training one", "distilling", "date"),
-    thirty=_TIMED,
+        "one network", "distilling", "date"),
+    thirty=(
+        "row", "samples", "accuracy", "random real", "gain", "cosine", "norm",
+        "epochs", "networks", "seed", "device", "one network", "distilling",
+        "date"),
     cifar=(
         "row", "samples", "bytes", "labels", "accuracy", "hard labels",
         "random real", "gain", "real, same bytes", "published", "recipe",
@@ -133,10 +136,6 @@ def render(table: dict[str, Row], records: dict[str, dict]) -> str:
           _segments(r)
           for r in (*matching, *of["thirty"])
           if "segments" in r["report"]),
-      drawn="\n\n".join(
-          f"`{r['row']}`:\n\n![Samples](figures/{r['row']}.png)"
-          for r in of["tissue"]
-          if table[r["row"]].figure),
       sizes=_distillation_size([
           r["report"] for r in of["measured"] if table[r["row"]].group == SIZES
       ]),
@@ -147,6 +146,10 @@ def render(table: dict[str, Row], records: dict[str, dict]) -> str:
           " (accelerator)" * row.accelerator
           for name, row in table.items()
           if name not in records) or "- none")
+  parts["tissue"] = "\n\n".join((
+      parts["tissue"], *(
+          f"`{r['row']}`:\n\n![Samples](figures/{r['row']}.png)"
+          for r in of["tissue"])))
   template = Path(__file__).parents[1] / "docs" / "results" / "template.md"
   return template.read_text().format(
       **{

@@ -1,8 +1,5 @@
 """The first tables of the results page: methods against samples of a class."""
 
-import functools
-from typing import Any
-
 import cells
 import rows
 from configs.common import published
@@ -78,33 +75,37 @@ def differences(table: dict[str, rows.Row], records: dict[str, dict]) -> str:
   lines = []
   for name, record in records.items():
     row = table[name]
-    if row.published is None:
+    if row.published is None or _below(row, record) <= _FAR:
       continue
-    below = row.published - 100 * record["report"]["accuracy"]["mean"]
-    if below > _FAR:
-      trials = (
-          f" {_trial(of, row, records[of], table[of])}" for of in records
-          if table[of].trial_of == name)
-      lines.append(
-          f"- `{name}`, {below:.1f} points below: "
-          f"{_differs(row) or 'none of these settings differs'}." +
-          "".join(trials))
+    trials = (
+        f" {_trial(other, table, records)}" for other in records
+        if table[other].trial_of == name)
+    lines.append(
+        f"- `{name}`, {_below(row, record):.1f} points below: "
+        f"{_differs(row) or 'none of these settings differs'}." +
+        "".join(trials))
   return "\n".join(lines)
 
 
-def _trial(name: str, row: rows.Row, record: dict, trial: rows.Row) -> str:
-  """How far a trial of a row is below its published accuracy."""
-  ours, theirs = (rows.configuration(of).to_dict() for of in (trial, row))
-  changed = " and ".join(
-      f"{title} {_shown(_field(ours, field))}"
-      for title, field in (_LESS | _OTHER).items()
-      if _field(ours, field) != _field(theirs, field))
-  below = row.published - 100 * record["report"]["accuracy"]["mean"]
-  return f"With {changed}: {below:.1f} below (`{name}`)."
+def _below(row: rows.Row, record: dict) -> float:
+  """Points from an accuracy up to the published one of a row."""
+  return row.published - 100 * record["report"]["accuracy"]["mean"]
 
 
-def _shown(value) -> str:
-  return f"{value:,}" if isinstance(value, int) else str(value)
+def _trial(name: str, table: dict[str, rows.Row], records: dict) -> str:
+  """What a trial of a row changed, and how far it is from the published one."""
+  row = table[table[name].trial_of]
+  sides = [rows.configuration(of, table) for of in (table[name], row)]
+  changed = []
+  for title, field in (_LESS | _OTHER).items():
+    new, old = (cells.field(side.to_dict(), field) for side in sides)
+    if new != old:
+      changed.append(
+          f"{title} {new:,}" if isinstance(new, int) else f"{title} {new}")
+  below = _below(row, records[name])
+  return (
+      f"With {' and '.join(changed)}: {abs(below):.1f} "
+      f"{'below' if below >= 0 else 'above'} (`{name}`).")
 
 
 def _differs(row: rows.Row) -> str:
@@ -115,15 +116,9 @@ def _differs(row: rows.Row) -> str:
   sides = config.to_dict(), published(config) or {}
   found = []
   for title, field in _LESS.items():
-    ours, theirs = (_field(side, field) for side in sides)
+    ours, theirs = (cells.field(side, field) for side in sides)
     if ours and theirs and ours < theirs:
       found.append(f"{title} {ours:,} instead of {theirs:,}")
   if "text" in config:
     found.append("word vectors learned from the training texts, not GloVe's")
   return ", ".join(found)
-
-
-def _field(document: dict, dotted: str) -> Any:
-  """A field of nested documents; None where it is absent."""
-  return functools.reduce(
-      lambda inner, key: (inner or {}).get(key), dotted.split("."), document)

@@ -14,6 +14,7 @@ import own_data
 from absl import flags
 from ml_collections import config_flags
 
+from distill_jax.commands import options
 from distill_jax.errors import ConfigError
 
 _FILE = Path(__file__).with_name("rows.json")
@@ -68,8 +69,23 @@ def chosen(wanted: list[str], known: dict[str, Row]) -> list[str]:
   return [name for name in known if name in names]
 
 
-def configuration(row: Row) -> ml_collections.ConfigDict:
-  """The configuration of a row of `distill.py`, with the row's own fields."""
+def configuration(
+    row: Row,
+    known: Mapping[str, Row] | None = None) -> ml_collections.ConfigDict:
+  """The configuration of a row of `distill.py`, adapted to the row's data.
+
+  That of a row of `evaluate.py` is the one of its set, with the row's recipe.
+
+  Args:
+    row: the row.
+    known: all rows by name, for the set of a row of `evaluate.py`.
+  """
+  if row.program == "evaluate":
+    of, = row.sets.values()
+    config = configuration((known or table())[of])
+    given = dict(a.partition("=")[::2] for a in row.arguments)
+    config.method.recipe.update(options.recipe(given["--recipe"]))
+    return config
   file, *fields = row.arguments
   argv = ["", file.replace("=", f"={_FILE.parent.parent}/", 1), *fields]
   values = flags.FlagValues()

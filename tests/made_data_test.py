@@ -1,24 +1,22 @@
 """Data sets that are made for the results."""
 
-import make_data
+import made_data
 import numpy as np
 from PIL import Image
 
 from distill_jax import data
 
 
-def test_tissue_is_a_folder_of_two_classes(tmp_path, monkeypatch):
-  monkeypatch.setattr(
-      make_data, "_COUNTS",
-      dict(train=dict(glands=5, crowded=3), test=dict(glands=2, crowded=2)))
-  folder = make_data.tissue(tmp_path)
+def test_tissue_is_a_folder_of_two_classes(tmp_path):
+  counts = dict(train=dict(glands=5, crowded=3), test=dict(glands=2, crowded=2))
+  folder = made_data.tissue(tmp_path, counts)
   first = {f: f.read_bytes() for f in folder.rglob("*.png")}
   source = data.read(f"folder:{folder}")
   assert source.class_names == ("crowded", "glands")
   assert source.train.inputs.shape == (8, 32, 32, 3)
   assert np.bincount(source.train.labels).tolist() == [3, 5]
   assert source.test.num_samples == 4
-  make_data.tissue(tmp_path)
+  made_data.tissue(tmp_path, counts)
   assert first == {f: f.read_bytes() for f in folder.rglob("*.png")}
   assert len(set(first.values())) == len(first)
 
@@ -35,7 +33,7 @@ def test_thirty_has_the_classes_of_three_data_sets(tmp_path):
         x_test=images[:2],
         y_test=labels[:2],
         class_names=["x", "y"])
-  file = make_data.together(
+  file = made_data.thirty(
       tmp_path, {f"npz:{title}.npz": title for title in "abc"})
   source = data.read(f"npz:{file}")
   assert source.class_names == ("a x", "a y", "b x", "b y", "c x", "c y")
