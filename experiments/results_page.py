@@ -21,7 +21,9 @@ _MATCHING = (
     "row", "samples", "accuracy", "random real", "gain", "real, same bytes",
     "published", "cosine", "norm", "epochs", "networks", "seed", "device",
     "distilling", "date")
-_TIMED = (*_MATCHING[:-2], "one network", *_MATCHING[-2:])
+_WIDE = (
+    *_MATCHING[:2], "judged by", *_MATCHING[2:-2], "one network",
+    *_MATCHING[-2:])
 _COLUMNS = dict(
     measured=(
         "row", "samples", "student", "labels", "accuracy", "published", "r_M",
@@ -30,7 +32,7 @@ _COLUMNS = dict(
         "row", "accuracy",
         *(baselines.TITLES[name] for name in baselines.possible())),
     matching=_MATCHING,
-    wide=_TIMED,
+    wide=_WIDE,
     tissue=(
         "row", "accuracy", "macro F1", "lowest class", "random real", "gain",
         "real, same bytes", "all data", "epochs", "networks", "seed", "device",
