@@ -318,8 +318,7 @@ def _note(images, read, class_names, groups, columns, num_rows, limits) -> str:
   half = 0.5 / 255 * (high - low)
   outside = ((images < low - half) | (images > high + half)).mean()
   if outside:
-    number = "under 1" if outside < 0.01 else f"{100 * outside:.0f}"
-    percent = f"{number}\N{NO-BREAK SPACE}%"  # a line does not break there
+    percent = "under 1 %" if outside < 0.01 else f"{100 * outside:.0f} %"
     pixels += (
         f"; distilled ones range from {images.min():z.2f} to "
         f"{images.max():z.2f}, and {percent} of them are clipped")
