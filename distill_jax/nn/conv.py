@@ -27,6 +27,7 @@ from distill_jax.environment import platform
 from distill_jax.nn import direct
 from distill_jax.types import Array
 
+Shape = tuple[int, ...]
 Padding = str | int | tuple[tuple[int, int], tuple[int, int]]
 _MANY_FEATURES = 32
 # For 512 features and 2 x 2 pixels, a convolution of XLA reaches 2 GFLOP/s on
@@ -77,9 +78,7 @@ def conv2d(
   return _FORMS[form](x, w, stride, pads)
 
 
-def _fastest(
-    size: tuple[int, ...], kernel: tuple[int, ...], stride: tuple[int,
-                                                                  int]) -> str:
+def _fastest(size: Shape, kernel: Shape, stride: Shape) -> str:
   """The fastest form for padded images of `size`, and the shape of a kernel."""
   if platform() != "cpu":
     return "lax"
