@@ -252,6 +252,18 @@ class PiecesTest(parameterized.TestCase):
       huge = jnp.ones((4, 300))
       assert parallel.pieces(wide, huge).shape == (4, 1, 300)
 
+  def test_rows_follow_the_weights(self):
+    weights = jnp.ones((100, 100_000))  # 40 MB
+
+    def f(x):  # 2 MB a row, and the weights once
+      return jnp.broadcast_to(x[:, None], (len(x), 499_000)), -weights
+
+    x = jnp.ones(120)
+    with jax.default_device(jax.devices("cpu")[0]):
+      assert parallel.cpu_rows(f, x) == 10
+      assert parallel.cpu_rows(f, x, weights=weights) == 40
+      assert parallel.pieces(f, x, weights=weights).shape == (3, 40)
+
   def test_chunk_size(self):
     f = lambda x: jnp.sin(x @ x)
     xs = jax.ShapeDtypeStruct((7, 16, 16), jnp.float32)
