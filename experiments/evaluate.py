@@ -13,8 +13,8 @@ Both include random real data of the same budget, and with `--full_data` the
 share of each network's accuracy on all data that the set keeps. With
 `--columns=attacks,calibration` the report has the accuracy under attack, and
 the calibration of the networks. Baselines train as many networks as the set,
-unless `--num_sets` and `--networks_per_set` say otherwise. Exit codes are those
-of `distill.py`.
+unless `--num_sets` and `--networks_per_set` say otherwise. After an
+interruption the same command goes on. Exit codes are those of `distill.py`.
 """
 
 import begin

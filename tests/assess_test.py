@@ -9,7 +9,8 @@ import pytest
 from distill_jax import artifact, data, nn
 from distill_jax.errors import ConfigError
 from distill_jax.evaluation import recipes
-from distill_jax.runs.assess import Settings, evaluate
+from distill_jax.runs import assess as runs_assess
+from distill_jax.runs.assess import Settings, assess, evaluate
 from distill_jax.runs.students import students
 
 FEW = dict(num_networks=2, num_sets=2, networks_per_set=1)
@@ -74,6 +75,44 @@ def test_several_networks_on_real_data_beside_the_set():
   assert report["recipe"]["name"] == "dc" and not report["baselines"]
   assert list(report["networks"]) == ["mlp", "network"]
   assert all("ratio" in block for block in report["networks"].values())
+
+
+def test_an_interrupted_evaluation_goes_on(tmp_path, monkeypatch):
+  trained, most = [], [9]
+  evaluate_set = runs_assess.evaluate_set
+
+  def counted(*args, **settings):
+    if len(trained) == most[0]:
+      raise KeyboardInterrupt
+    trained.append(settings["learner"])
+    return evaluate_set(*args, **settings)
+
+  monkeypatch.setattr(runs_assess, "evaluate_set", counted)
+  labels = np.array([[0.7, 0.2, 0.1], [0.1, 0.7, 0.2], [0.2, 0.1, 0.7]])
+  soft = MADE._replace(
+      labels=labels.astype(np.float32), label_regime="soft_fixed")
+
+  def measured(file, made=soft, key=0):
+    del trained[:]
+    report = assess(
+        jax.random.key(key),
+        made,
+        SOURCE,
+        network=("mlp", dict(name="mlp", widths=[7])),
+        settings=Settings(2, "", 1, 1),
+        finished=file and tmp_path / file)
+    return {**report, "seconds": 0, "cost": 0}, len(trained)
+
+  whole, number = measured(None)
+  assert number == 3  # two networks, and the first one with hard labels
+  most[0] = 2
+  with pytest.raises(KeyboardInterrupt):
+    measured("kept.json")
+  most[0] = 9
+  assert measured("kept.json") == (whole, 1)
+  assert measured("kept.json") == (whole, 0)
+  assert measured("kept.json", key=1)[1] == 3
+  assert measured("kept.json", MADE)[1] == 2
 
 
 def test_the_names_of_networks():

@@ -73,6 +73,20 @@ class Report(_Fields, metrics.Accuracies):
         f"{self.macro_f1:.4f}; {counted(self.num_networks, 'network')} "
         f"({self.learner}), {self.student_init} initialisation")
 
+  def to_json(self) -> dict[str, Any]:
+    """The report as JSON values."""
+    arrays = dict(
+        confusion=self.confusion.tolist(),
+        accuracy_on_set=self.accuracy_on_set.tolist())
+    return self._asdict() | arrays
+
+  @classmethod
+  def from_json(cls, values: dict[str, Any]) -> "Report":
+    """The report of which `to_json` made these values."""
+    return cls(**values)._replace(
+        confusion=np.asarray(values["confusion"], np.int32),
+        accuracy_on_set=np.asarray(values["accuracy_on_set"], np.float32))
+
   @property
   def num_networks(self) -> int:
     """R, the number of networks."""

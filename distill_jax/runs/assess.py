@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from distill_jax import models
 from distill_jax.artifact import Artifact
+from distill_jax.artifact.file import fingerprint
 from distill_jax.choices import arguments_by_name, one_of, some_of
 from distill_jax.data.source import check_source
 from distill_jax.errors import ConfigError
@@ -39,6 +41,7 @@ from distill_jax.evaluation.text_reference import TITLE as TFIDF
 from distill_jax.keys import check_key
 from distill_jax.methods.shared import by_data
 from distill_jax.quantising import encoding_of
+from distill_jax.runs import cache as results
 from distill_jax.runs import real_data
 from distill_jax.runs.console import Countdown, say, working
 from distill_jax.runs.students import Named, Student, students
@@ -184,6 +187,7 @@ def assess(
     network: Named | Sequence[Named] | None = None,
     recipe: Recipe | Mapping[str, Any] | str | None = None,
     cache: Path | None = None,
+    finished: Path | None = None,
     spec: str | None = None,
     reading: Mapping[str, Any] | None = None,
     seconds: float | None = None,
@@ -198,6 +202,8 @@ def assess(
     network: see `evaluate`.
     recipe: see `evaluate`.
     cache: see `evaluate`.
+    finished: a JSON file that keeps what is measured of the set, so that an
+      interrupted call goes on. Delete it when the report is written.
     spec: SPEC of the data, for the report.
     reading: `data_dir`, `validation_fraction` and `seed` with which `spec` was
       read. If given, `full_data` includes a linear classifier of texts.
@@ -223,7 +229,8 @@ def assess(
         f"whose outputs are no logits; got {artifact.recipe['name']}.")
   began = time.perf_counter()
   with working("evaluating"):
-    measured = _Measuring(key, artifact, source, settings, cache).of(chosen)
+    measured = _Measuring(key, artifact, source, settings, cache,
+                          finished).of(chosen)
     if settings.full_data and reading is not None and spec is not None:
       found = real_data.linear(spec, source, cache, **reading)
       measured = measured._replace(references={TFIDF: found} if found else {})
@@ -300,6 +307,7 @@ class _Measuring(NamedTuple):
   source: Any
   settings: Settings
   cache: Path | None
+  finished: Path | None
 
   def of(self, chosen: tuple[Student, ...]) -> Measurements:
     """Measures the first student; with several students, all of them."""
@@ -367,14 +375,25 @@ class _Measuring(NamedTuple):
       artifact: Artifact,
       title: str = _TITLE,
       count: Countdown | None = None) -> Report:
-    """Trains students on a set and tests them."""
-    found = evaluate_set(
-        self.key,
-        artifact,
-        self.source.test,
-        learner=student.learner(from_spec(artifact.recipe)),
-        num_networks=self.settings.num_networks,
-        on_progress=count or self.countdown(student, title))
+    """Trains students on a set and tests them, unless that is finished."""
+
+    def measure():
+      return evaluate_set(
+          self.key,
+          artifact,
+          self.source.test,
+          learner=student.learner(from_spec(artifact.recipe)),
+          num_networks=self.settings.num_networks,
+          on_progress=count or self.countdown(student, title)).to_json()
+
+    found = Report.from_json(
+        results.once(
+            self.finished if student.spec else None,
+            measure,
+            **real_data.setting(self.source, student),
+            set=fingerprint(artifact),
+            num_networks=self.settings.num_networks,
+            key=np.asarray(jax.random.key_data(self.key)).tolist()))
     spread = "" if found.num_networks == 1 else f" ± {100 * found.std:.2f}"
     diverged = f", {found.diverged} diverged" * bool(found.diverged)
     say(

@@ -34,7 +34,9 @@ def evaluate_file(
 ) -> tuple[Evaluation, list[Path]]:
   """Evaluates a set, and writes the report, as JSON and as a page.
 
-  With several networks a matrix is drawn, too.
+  With several networks a matrix is drawn, too. What is measured is kept beside
+  the report until that is written, so the same call goes on after an
+  interruption.
 
   Args:
     file: file of the set, or the folder of its run.
@@ -73,6 +75,7 @@ def evaluate_file(
   widen(*specs or [artifact.network])
   reading: dict[str, Any] = dict(
       data_dir=data_dir, validation_fraction=validation_fraction)
+  finished = out.with_suffix(".finished.json")
   report = assess(
       jax.random.key(seed),
       artifact,
@@ -81,11 +84,13 @@ def evaluate_file(
       network=specs or None,
       recipe=recipe,
       cache=Path(cache_dir or out.parent) / real_data.FILE,
+      finished=finished,
       spec=data,
       reading=reading | dict(seed=0),
       seconds=artifact.provenance.get("seconds"),
       command=command())
   write_json(out, report)
+  finished.unlink(missing_ok=True)
   page = pages.write_evaluation(
       report, artifact, out.with_suffix(".html"), file=None if bits else file)
   made = [out, page]

@@ -4,13 +4,10 @@ Accuracies of baselines and of training on all data do not depend on the
 distilled set. Methods that are compared on one data set therefore measure them
 only once. Each value is stored under a name made of everything that it depends
 on; the accuracy on all data is that of the first seed that measured it. Without
-a cache file everything is measured. Entries that someone changed are measured
-again.
+a cache file everything is measured.
 """
 
-import json
 import zlib
-from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +16,6 @@ import jax
 import numpy as np
 
 from distill_jax import data, environment
-from distill_jax.errors import WorkdirError
 from distill_jax.evaluation import run_baselines, train_on_all
 from distill_jax.evaluation.baselines import (
     OF_BYTES,
@@ -36,10 +32,9 @@ from distill_jax.evaluation.recipes import from_spec
 from distill_jax.evaluation.relabelling import Relabelling
 from distill_jax.evaluation.text_reference import tfidf_linear
 from distill_jax.initialisation import step_order
+from distill_jax.runs import cache as results
 from distill_jax.runs.console import Countdown, expected, say
-from distill_jax.runs.files import read_json, update_json
 from distill_jax.runs.students import Student
-from distill_jax.storage import checksum
 from distill_jax.types import Array
 
 FILE = "real_data.json"
@@ -112,7 +107,7 @@ def baselines(
   if num_samples != order.size:
     order = step_order(num_samples, len(order))
   common = dict(
-      **_setting(source, student),
+      **setting(source, student),
       **sizes,
       num_samples=num_samples,
       recipe=from_spec(artifact.recipe).spec,
@@ -130,13 +125,13 @@ def baselines(
     if name in OF_VIEWS:
       fields[name]["teacher"] = _checksum(
           relabelling.num_views, *jax.tree.leaves(relabelling.teacher))
-  fields = {name: _name(values) for name, values in fields.items()}
-  found = _read(cache, fields.values())
+  fields = {name: results.name_of(values) for name, values in fields.items()}
+  found = results.read(cache, fields.values())
   missing = tuple(name for name in names if fields[name] not in found)
 
   def keep(name, result):
     as_lists = result._replace(accuracy=result.accuracy.tolist())
-    found[fields[name]] = _add(cache, fields[name], as_lists._asdict())
+    found[fields[name]] = results.add(cache, fields[name], as_lists._asdict())
     report_progress(name, result)
 
   if missing:
@@ -160,8 +155,8 @@ def full_data(
 
   if not student.spec:
     cache = None
-  found: dict[str, Any] = once(
-      cache, measure, **_setting(source, student), full_data=True)
+  found: dict[str, Any] = results.once(
+      cache, measure, **setting(source, student), full_data=True)
   cost: Any = Cost(**found["cost"])
   return FullData(**found | dict(cost=cost))
 
@@ -186,7 +181,7 @@ def linear(spec: str,
     return None
   settings["drop_duplicates"] = "dropped" in source.facts
   texts = {"tokens": source.facts.get("tokens", "words"), **texts}
-  return once(
+  return results.once(
       cache,
       lambda: tfidf_linear(**texts, **settings)._asdict(),
       data=source.fingerprint(),
@@ -194,27 +189,13 @@ def linear(spec: str,
       tfidf_linear=settings)
 
 
-def once(cache: Path | None, measure, **fields) -> dict[str, Any]:
-  """Returns what the cache holds for these fields, or measures it.
-
-  Args:
-    cache: the cache file, or None.
-    measure: `() -> JSON values`.
-    **fields: JSON values of everything that the result depends on.
-  """
-  name = _name(fields)
-  if cache is None:
-    return measure()
-  found = _read(cache, [name])
-  return found[name] if found else _add(cache, name, measure())
-
-
 def _report_progress(network: str, name: str, result: Baseline) -> None:
   diverged = f", {result.diverged} diverged" * bool(result.diverged)
   say(f"  {TITLES[name]}, {network}: {100 * result.mean:.2f} %{diverged}")
 
 
-def _setting(source, student: Student) -> dict[str, Any]:
+def setting(source, student: Student) -> dict[str, Any]:
+  """What results of a student on the data depend on, as JSON values."""
   return dict(
       network=student.spec,
       data=source.fingerprint(),
@@ -226,37 +207,3 @@ def _checksum(*arrays) -> int:
   whole = [np.ascontiguousarray(array) for array in arrays]
   return zlib.crc32(
       b"".join(f"{a.dtype}{a.shape}".encode() + a.tobytes() for a in whole))
-
-
-def _name(fields: Mapping[str, Any]) -> str:
-  return json.dumps(fields, sort_keys=True)
-
-
-def _read(cache: Path, names: Collection[str]) -> dict[str, Any]:
-  """The cached results of these names, if nobody changed them."""
-  cache.parent.mkdir(parents=True, exist_ok=True)
-  kept = read_json(cache, {})
-  there = {name: kept[name] for name in names if name in kept}
-  sound = {n: v["found"] for n, v in there.items() if _is_sound(n, v)}
-  if len(sound) < len(there):
-    say(
-        f"{cache}: {len(there) - len(sound)} of {len(there)} results are not as"
-        " they were measured; measuring them anew")
-  return sound
-
-
-def _add(cache: Path, name: str, found: dict[str, Any]) -> dict[str, Any]:
-  entry = dict(found=found, sha256=checksum({}, {name: found}))
-  try:
-    update_json(cache, lambda before: before | {name: entry}, {})
-  except WorkdirError as error:  # the result took minutes, so it is reported
-    say(f"  this result is not kept: {error}")
-  return found
-
-
-def _is_sound(name: str, entry) -> bool:
-  """Whether an entry and its name are unchanged."""
-  try:
-    return entry["sha256"] == checksum({}, {name: entry["found"]})
-  except (KeyError, RecursionError, TypeError, ValueError):
-    return False

@@ -210,12 +210,14 @@ class Run:
     return report
 
   def _finish(self, made: Plan, distilled: Artifact, outcome: Outcome):
+    finished = self.folder / "evaluation.json"
     report = assess(
         made.keys.evaluate,
         distilled,
         made.task.source,
         settings=self._evaluation,
         cache=self._shared / real_data.FILE,
+        finished=finished,
         network=made.task.spec or made.task.model,
         spec=self._data or None,
         reading=self._reading,
@@ -233,6 +235,7 @@ class Run:
         self.folder, distilled, report, start=start, draw=self._figures)
     if processes.is_first():
       workdir.finish(self.folder, self._done)
+      finished.unlink(missing_ok=True)
     show(self.folder, report)
     return report
 
