@@ -1,6 +1,7 @@
 """Writes docs/results.md and its figures from docs/results/*.json."""
 
 import json
+import math
 import statistics
 from pathlib import Path
 
@@ -126,6 +127,7 @@ def render(table: dict[str, Row], records: dict[str, dict]) -> str:
       short=results_short.tables(table, records),
       differences=results_short.differences(table, records),
       means=_means(of["performance"]),
+      repeats=_repeats(table, records),
       texts=text_results.section(of["text"], table),
       embeddings="\n\n".join(map(_embedding, of["embed"])),
       sweeps="\n\n".join(map(_swept, of["sweep"])),
@@ -208,6 +210,31 @@ def _means(records: list[dict]) -> str:
         f"- `{name}`: {100 * statistics.mean(means):.2f} ± {100 * std:.2f}, "
         f"draws: {len(means)}")
   return "\n".join(lines)
+
+
+def _repeats(table: dict[str, Row], records: dict[str, dict]) -> str:
+  """A table of rows beside the same rows with another seed."""
+  lines = []
+  for name, record in records.items():
+    if table[name].repeats not in records:
+      continue
+    first = records[table[name].repeats]
+    one, other = (r["report"]["accuracy"] for r in (first, record))
+    error = math.hypot(one["stderr"], other["stderr"])
+    difference = other["mean"] - one["mean"]
+    lines.append({
+        "row": f"`{first['row']}`",
+        "accuracy": points.percent(one),
+        "date": first["date"],
+        "other seed": points.percent(other),
+        "difference": f"{100 * difference:+.2f}",
+        "standard error": f"{100 * error:.2f}",
+        "within two": "yes" if abs(difference) <= 2 * error else "no"
+    })
+  columns = (
+      "row", "accuracy", "date", "other seed", "difference", "standard error",
+      "within two")
+  return cells.table(columns, lines)
 
 
 def _transfer(record: dict) -> str:

@@ -34,6 +34,7 @@ class Row(NamedTuple):
     line: the line of the first tables that it is in; "" for none.
     trial_of: the row whose distance from its published accuracy it explains:
       the same with other steps, width or recipe; "" for none.
+    repeats: the row that it repeats with another seed; "" for none.
     figure: a figure in its folder that the page shows; "" for that beside its
       report, if there is one.
   """
@@ -47,6 +48,7 @@ class Row(NamedTuple):
   over: tuple[str, ...] = ()
   line: str = ""
   trial_of: str = ""
+  repeats: str = ""
   figure: str = ""
 
 

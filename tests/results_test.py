@@ -93,7 +93,7 @@ def test_without_records_every_row_is_absent(tmp_path):
   page = (tmp_path / "results.md").read_text()
   _, _, absent = page.partition("## Not measured")
   assert absent.count("`python experiments/reproduce.py") == len(TABLE)
-  assert page.count("Not measured.") == 22  # every section
+  assert page.count("Not measured.") == 23  # every section
 
 
 def test_figures_of_minutes_and_of_bits(tmp_path):
@@ -193,6 +193,38 @@ def test_trials_are_of_rows_with_a_published_accuracy():
   trials = [row for row in TABLE.values() if row.trial_of]
   assert trials
   assert all(TABLE[row.trial_of].published is not None for row in trials)
+
+
+def test_repeated_rows_differ_in_their_seed_alone():
+  repeats = [row for row in TABLE.values() if row.repeats]
+  assert repeats
+  for row in repeats:
+    new, old = map(rows.configuration, (row, TABLE[row.repeats]))
+    assert new.seed != old.seed
+    for one in (new, old):
+      one.seed, one.evaluation.baselines = 0, ""
+    assert new.to_dict() == old.to_dict()
+
+
+def test_repeated_rows_are_compared_in_standard_errors():
+  table = {
+      "one": TABLE["width32_dm_cifar10_1"],
+      "far": TABLE["width32_dm_cifar10_1"]._replace(repeats="one"),
+      "near": TABLE["width32_dm_cifar10_1"]._replace(repeats="one")
+  }
+
+  def record(row, mean):
+    accuracy = dict(mean=mean, std=0.01, stderr=0.005)
+    return dict(row=row, date="2026", report=dict(accuracy=accuracy))
+
+  records = {
+      name: record(name, mean)
+      for name, mean in dict(one=0.8, far=0.785, near=0.814).items()
+  }
+  assert results_page._repeats(table, records).splitlines()[2:] == [
+      "| `one` | 80.00 ± 1.00 | 2026 | 78.50 ± 1.00 | -1.50 | 0.71 | no |",
+      "| `one` | 80.00 ± 1.00 | 2026 | 81.40 ± 1.00 | +1.40 | 0.71 | yes |"
+  ]
 
 
 def test_a_row_may_name_other_data():
