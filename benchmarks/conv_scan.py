@@ -18,15 +18,18 @@ BAR = 1.3
 _STEP_SIZE = 1e-6  # keeps every step's operands of one size
 
 # Name, batch, side, channels, features, side of the kernel, padding.
-WORK = (("3x3 64-64", 32, 16, 64, 64, 3,
-         1), ("lenet first", 64, 28, 1, 6, 5, 2),
-        ("lenet second", 64, 14, 6, 16, 5, 0))
+WORK = (
+    ("3x3 64-64", 32, 16, 64, 64, 3, 1),
+    ("lenet first", 64, 28, 1, 6, 5, 2),
+    ("lenet second", 64, 14, 6, 16, 5, 0),
+    ("vgg last", 20, 2, 512, 512, 3, 1),
+)
 
 
 def main(argv=None) -> None:
   parser = timing.parser(__doc__, length=5)
   parser.add_argument(
-      "--batch_size", type=timing.positive, help="instead of 32 and 64")
+      "--batch_size", type=timing.positive, help="instead of 20 to 64")
   options = parser.parse_args(argv)
   rows = []
   for name, batch, *sizes in WORK:

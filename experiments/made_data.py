@@ -1,5 +1,6 @@
 """The data sets that `make_data.py` makes."""
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -7,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from distill_jax import data
+from distill_jax import data, storage
 
 _SIDE = 32
 _SCALE = 4  # images are drawn larger, then reduced, so that edges are smooth
@@ -120,8 +121,10 @@ def thirty(folder: Path, titles: Mapping[str, str] = _THIRTY) -> Path:
       for title, source in zip(titles.values(), parts, strict=True)
       for name in source.class_names
   ]
-  np.savez(folder / "thirty.npz", **arrays, class_names=names)
-  return folder / "thirty.npz"
+  content, file = io.BytesIO(), folder / "thirty.npz"
+  np.savez(content, **arrays, class_names=names)
+  storage.replace(file, content.getvalue())
+  return file
 
 
 def _grey(images: np.ndarray) -> np.ndarray:
