@@ -134,7 +134,7 @@ def render(table: dict[str, Row], records: dict[str, dict]) -> str:
       pairs=_pairs(table, records),
       transfer="\n\n".join(
           _transfer(r)
-          for r in (*matching, *of["wide"])
+          for r in (*matching, *of["wide"], *of["trajectories"])
           if "networks" in r["report"]),
       segments="\n".join(
           _segments(r)
