@@ -17,7 +17,8 @@ import jax
 import numpy as np
 
 from distill_jax.data.labelling import as_labels
-from distill_jax.data.source import Source, from_arrays
+from distill_jax.data.making import from_arrays
+from distill_jax.data.source import Source
 from distill_jax.errors import ConfigError, DataError, shown
 from distill_jax.methods import Method, from_spec, usual
 from distill_jax.methods.condensing import condense

@@ -23,14 +23,14 @@ for module in pkgutil.walk_packages(distill_jax.__path__, "distill_jax."):
 """
 # Rooms from bottom to top; each imports only from those before it.
 ROOMS = """
-_version types constants errors devices environment compilation choices keys
-storage records processes unpacking specification augmentation mixing distances
-labels flatness neighbours clipping parallel nn kernels parameterization text
-preprocessing data models inner_loop views realism objectives estimators
-tracking outer_loop selection initialisation packing schema artifact quantising
-exchange checkpoint moments probe_set frozen_features merging evaluation
-examples trajectories segments figures pages methods condenser runs
-applications public commands
+_version types constants kinds errors devices environment compilation choices
+keys storage records processes unpacking specification augmentation mixing
+distances labels flatness neighbours clipping parallel nn kernels
+parameterization text preprocessing data models inner_loop views realism
+objectives estimators tracking outer_loop selection initialisation packing
+schema artifact quantising exchange checkpoint moments probe_set frozen_features
+merging evaluation examples trajectories segments figures pages methods
+condenser runs applications public commands
 """.split()
 # Tables by name: rows of the results, and recipes, named after their papers.
 TABLES = ("experiments/rows*.py", "distill_jax/evaluation/recipes.py")

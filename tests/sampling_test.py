@@ -8,7 +8,7 @@ import pytest
 from absl.testing import parameterized
 
 from distill_jax.data import sampling
-from distill_jax.data.source import from_arrays
+from distill_jax.data.making import from_arrays
 from distill_jax.errors import DataError
 
 COUNTS = (9, 6, 5)

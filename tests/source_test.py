@@ -11,7 +11,7 @@ from absl.testing import parameterized
 
 from distill_jax import preprocessing
 from distill_jax.data import sampling
-from distill_jax.data.source import from_arrays
+from distill_jax.data.making import from_arrays
 from distill_jax.errors import DataError
 
 X = np.random.default_rng(0).integers(0, 256, (12, 4, 4, 1)).astype(np.uint8)

@@ -7,7 +7,7 @@ import pytest
 
 from distill_jax import artifact, evaluate_set, schema, selection
 from distill_jax.data.corpus import from_texts
-from distill_jax.data.source import from_arrays
+from distill_jax.data.making import from_arrays
 from distill_jax.errors import ArtifactError, DataError
 from distill_jax.evaluation.learners import nearest_neighbours
 from distill_jax.exchange import export, import_npz

@@ -23,7 +23,8 @@ from distill_jax.applications.settings import (
     check_tested,
 )
 from distill_jax.choices import one_of
-from distill_jax.data.source import FITS, Source, Split
+from distill_jax.data.making import FITS
+from distill_jax.data.source import Source, Split
 from distill_jax.errors import ConfigError, DataError, plain, shown
 from distill_jax.types import Preprocessing
 

@@ -3,7 +3,7 @@
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
-from distill_jax.commands.words import EXAMPLES
+from distill_jax.kinds import PLACES
 
 SHELLS = "bash", "zsh", "fish"
 
@@ -11,7 +11,8 @@ SHELLS = "bash", "zsh", "fish"
 def data(context, parameter, typed: str) -> list[CompletionItem]:
   """Completes kinds of data, and paths."""
   del context, parameter
-  kinds = [CompletionItem(e) for e in EXAMPLES if e.startswith(typed)]
+  begun = (f"{kind}:" if place else kind for kind, place in PLACES.items())
+  kinds = [CompletionItem(text) for text in begun if text.startswith(typed)]
   return [*kinds, CompletionItem(typed, type="file")]
 
 

@@ -13,8 +13,7 @@ from typing import Any
 from distill_jax.choices import nearest, one_of
 from distill_jax.commands import options
 from distill_jax.errors import ConfigError, DataError, plain, shown
-
-EXAMPLES = "digits", "folder:", "csv:", "npz:", "idx:", "npy:", "tfds:"
+from distill_jax.kinds import PLACES
 
 
 def spec_of(text: str, data_dir: str | None = None) -> tuple[str, str]:
@@ -56,7 +55,7 @@ def spec_of(text: str, data_dir: str | None = None) -> tuple[str, str]:
   if kind is None:
     raise DataError(
         f"`data` must say of what kind {path} is, as in folder:{place}; kinds "
-        f"are {', '.join(name for name in EXAMPLES if ':' in name)} and no "
+        f"are {', '.join(kind for kind, of in PLACES.items() if of)} and no "
         "single one can be told from what is there.")
   return f"{kind}:{text}", f"data: {text} is read as {kind}:{text}"
 

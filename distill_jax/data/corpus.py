@@ -16,14 +16,14 @@ from numpy.typing import ArrayLike
 
 from distill_jax.data import labelling
 from distill_jax.data.arrays import check_present, is_missing
-from distill_jax.data.source import (
+from distill_jax.data.making import assemble
+from distill_jax.data.parts import (
     TEST_FRACTION,
-    Source,
-    assemble,
     check_lengths,
     given_parts,
     stratified,
 )
+from distill_jax.data.source import Source
 from distill_jax.errors import DataError, listed, plain
 from distill_jax.text import embedding
 from distill_jax.text.embedding import (

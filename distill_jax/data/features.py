@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from distill_jax.data.arrays import as_array
-from distill_jax.data.source import Source, from_arrays
+from distill_jax.data.making import from_arrays
+from distill_jax.data.source import Source
 from distill_jax.errors import DataError
 from distill_jax.preprocessing import Standardise
 from distill_jax.types import Preprocessing

@@ -1,15 +1,16 @@
 """The parts of a data set: their names in files, and held-out test parts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
 from distill_jax.data import labelling
 from distill_jax.data.host import is_host
-from distill_jax.data.source import TEST_FRACTION, stratified
-from distill_jax.errors import DataError, shown
+from distill_jax.errors import DataError, listed, shown
 
+TEST_FRACTION = 0.2  # of each class, held out if there is no test part
 NAMES = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
@@ -44,6 +45,28 @@ def by_part(place, named: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     if part:
       found[part] = thing
   return {part: found[part] for part in NAMES if part in found}
+
+
+def given_parts(parts):
+  """Returns those parts of `{part: (inputs, labels)}` that are given.
+
+  Raises:
+    DataError: only inputs or only labels of a part are given.
+  """
+  for part, (x, y) in parts.items():
+    if (x is None) != (y is None):
+      raise DataError(f"`x_{part}` and `y_{part}` must be given together.")
+  return {part: pair for part, pair in parts.items() if pair[0] is not None}
+
+
+def check_lengths(inputs, labels) -> None:
+  """Refuses parts `{part: inputs}` that do not have one label per sample."""
+  for part, x in inputs.items():
+    y = labelling.as_labels(f"y_{part}", labels[part])
+    if len(x) != len(y):
+      raise DataError(
+          f"`x_{part}` and `y_{part}` must be of equal length; got {len(x)} "
+          f"and {len(y)}. Give every sample one label.")
 
 
 def share_of(text: str | None) -> float | None:
@@ -114,6 +137,54 @@ def hold_out(
   }, (
       f"{name} of every class became the test part: {held:,} of "
       f"{len(labels):,}")
+
+
+def stratified(
+    labels: np.ndarray,
+    classes: Sequence[str] | np.ndarray,
+    fraction: float,
+    seed: int,
+    *,
+    name: str = "validation_fraction"):
+  """Returns the rows to keep and the rows to hold out, both ascending.
+
+  Args:
+    labels: [N].
+    classes: all values that labels take.
+    fraction: fraction of each class to hold out, in [0, 1); at least one sample
+      of each class unless 0.
+    seed: seed of the choice.
+    name: name of the fraction, for messages.
+
+  Raises:
+    DataError: a class has one sample, or the fraction is out of range.
+  """
+  if not isinstance(fraction, Real) or not 0 <= fraction < 1:
+    raise DataError(f"`{name}` must be in [0, 1); got {shown(fraction)}.")
+  if not isinstance(seed, Integral) or seed < 0:
+    raise DataError(
+        f"`seed` must be a whole number, at least 0; got {shown(seed)}.")
+  if fraction == 0:
+    return np.arange(len(labels)), np.arange(0)
+  generator = np.random.default_rng(seed)
+  found, counts = np.unique(np.asarray(labels, str), return_counts=True)
+  if single := [*map(shown, found[counts == 1].tolist())]:
+    remedy = (
+        "Add samples of it or drop it. Or hold nothing out: "
+        "`validation_fraction` 0, and a test part of its own "
+        "(`test_fraction` 0 for none).")
+    if len(labels) < 2 * len(classes):
+      remedy = "Are these numbers to predict? Regression is not supported."
+    raise DataError(
+        f"`{name}` must leave samples of every class to train on; got "
+        f"{fraction} and one sample of class {listed(single, 2, 20)}. {remedy}")
+  held = []
+  for label in classes:
+    rows = np.flatnonzero(labels == label)
+    num = min(max(1, round(fraction * len(rows))), len(rows) - 1)
+    held.append(generator.permutation(rows)[:num])
+  held = np.sort(np.concatenate(held))
+  return np.setdiff1d(np.arange(len(labels)), held), held
 
 
 def _rows(values, rows: np.ndarray):

@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from distill_jax import unpacking
+from distill_jax import kinds, unpacking
 from distill_jax.choices import nearest
 from distill_jax.data import (
     delimited,
@@ -41,17 +41,13 @@ from distill_jax.data import (
 )
 from distill_jax.data.corpus import from_texts
 from distill_jax.data.embedded import digits
-from distill_jax.data.source import (
-    TEST_FRACTION,
-    Source,
-    from_arrays,
-    from_host,
-)
+from distill_jax.data.making import from_arrays, from_host
+from distill_jax.data.parts import TEST_FRACTION
+from distill_jax.data.source import Source
 from distill_jax.errors import DataError, fitting, plain, shown
 from distill_jax.types import Preprocessing
 
-_KINDS = (
-    "digits, idx:DIR, npz:FILE, npy:DIR, folder:DIR, csv:PLACE, tfds:NAME")
+_KINDS = ", ".join(kinds.patterns())
 # The kind of a file that is no SPEC, by its ending.
 _FILES = {".csv": "csv", ".tsv": "csv", ".npz": "npz"}
 # If a folder also has such files, it is not clear which data are meant.

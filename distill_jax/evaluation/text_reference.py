@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from distill_jax.data import labelling
-from distill_jax.data.source import stratified
+from distill_jax.data.parts import stratified
 from distill_jax.evaluation import metrics
 from distill_jax.text.tokens import Tokeniser, repeated, tokenised, tokeniser
 
