@@ -160,7 +160,9 @@ def mean_of_pieces(f: Callable, tree: PyTree) -> PyTree:
     f: `(piece) -> floats`, any pytree; a piece is a tree like `tree`.
     tree: arrays with one leading axis.
   """
-  parts = pieces(f, tree)
+  row = jax.tree.map(
+      lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape[1:]), leaf.dtype), tree)
+  parts = pieces(f, tree, weights=jax.eval_shape(f, row))
   size = _length(parts)
   if size == 1:
     return f(tree)
@@ -254,7 +256,7 @@ def cpu_rows(f: Callable, tree: PyTree, *, weights: PyTree = ()) -> int:
   Args:
     f: function of a tree like `tree`; traced for one row and for two.
     tree: arrays, or their shapes, with one leading axis.
-    weights: as in `pieces`;.
+    weights: as in `pieces`.
   """
 
   def bytes_of(rows):

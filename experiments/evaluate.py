@@ -87,4 +87,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-  begin.start(main)
+  begin.start(main, resumes=True)

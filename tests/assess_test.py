@@ -1,16 +1,24 @@
 """A set evaluated in one call, on networks named in every way."""
 
 import json
+from functools import partial
 
+import chex
 import jax
 import numpy as np
 import pytest
 
-from distill_jax import artifact, data, nn
+from distill_jax import artifact, data, methods, nn
 from distill_jax.errors import ConfigError
-from distill_jax.evaluation import recipes
+from distill_jax.evaluation import evaluate_set, recipes
+from distill_jax.evaluation.evaluator import Report
+from distill_jax.quantising import quantise
 from distill_jax.runs import assess as runs_assess
+from distill_jax.runs import real_data
 from distill_jax.runs.assess import Settings, assess, evaluate
+from distill_jax.runs.file_evaluation import evaluate_file
+from distill_jax.runs.kept import Unfinished
+from distill_jax.runs.run import Run
 from distill_jax.runs.students import students
 
 FEW = dict(num_networks=2, num_sets=2, networks_per_set=1)
@@ -77,42 +85,127 @@ def test_several_networks_on_real_data_beside_the_set():
   assert all("ratio" in block for block in report["networks"].values())
 
 
-def test_an_interrupted_evaluation_goes_on(tmp_path, monkeypatch):
-  trained, most = [], [9]
-  evaluate_set = runs_assess.evaluate_set
+class _Trainings:
+  """Counts calls of `evaluate_set`, and interrupts one after `most` of them."""
 
-  def counted(*args, **settings):
-    if len(trained) == most[0]:
+  def __init__(self, evaluate_set):
+    self._evaluate_set = evaluate_set
+    self.number, self.most = 0, 99
+
+  def __call__(self, *args, **settings):
+    if self.number == self.most:
       raise KeyboardInterrupt
-    trained.append(settings["learner"])
-    return evaluate_set(*args, **settings)
+    self.number += 1
+    return self._evaluate_set(*args, **settings)
 
-  monkeypatch.setattr(runs_assess, "evaluate_set", counted)
+  def during(self, call, most=99):
+    """The result of a call, None if it was interrupted, and how many it was."""
+    self.number, self.most = 0, most
+    try:
+      return call(), self.number
+    except KeyboardInterrupt:
+      return None, self.number
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+  counter = _Trainings(runs_assess.evaluate_set)
+  monkeypatch.setattr(runs_assess, "evaluate_set", counter)
+  return counter
+
+
+def _soft():
   labels = np.array([[0.7, 0.2, 0.1], [0.1, 0.7, 0.2], [0.2, 0.1, 0.7]])
-  soft = MADE._replace(
+  return MADE._replace(
       labels=labels.astype(np.float32), label_regime="soft_fixed")
 
-  def measured(file, made=soft, key=0):
-    del trained[:]
-    report = assess(
-        jax.random.key(key),
-        made,
-        SOURCE,
-        network=("mlp", dict(name="mlp", widths=[7])),
-        settings=Settings(2, "", 1, 1),
-        finished=file and tmp_path / file)
-    return {**report, "seconds": 0, "cost": 0}, len(trained)
 
-  whole, number = measured(None)
+def _assessed(file=None, made=None, key=0, num_networks=2, recipe=None):
+  report = assess(
+      jax.random.key(key),
+      _soft() if made is None else made,
+      SOURCE,
+      network=("mlp", dict(name="mlp", widths=[7])),
+      settings=Settings(num_networks, "", 1, 1),
+      recipe=recipe,
+      unfinished=Unfinished(file))
+  return {**report, "seconds": 0, "cost": 0}
+
+
+def test_an_interrupted_evaluation_goes_on(tmp_path, trainings):
+  call = partial(_assessed, tmp_path / "kept.json")
+  whole, number = trainings.during(_assessed)
   assert number == 3  # two networks, and the first one with hard labels
-  most[0] = 2
-  with pytest.raises(KeyboardInterrupt):
-    measured("kept.json")
-  most[0] = 9
-  assert measured("kept.json") == (whole, 1)
-  assert measured("kept.json") == (whole, 0)
-  assert measured("kept.json", key=1)[1] == 3
-  assert measured("kept.json", MADE)[1] == 2
+  assert trainings.during(call, most=2) == (None, 2)
+  assert trainings.during(call) == (whole, 1)
+  assert trainings.during(call) == (whole, 0)
+  assert trainings.during(partial(call, MADE))[1] == 1  # the first was there
+  for change in (dict(key=1), dict(num_networks=1), dict(recipe="dc")):
+    assert trainings.during(partial(call, **change))[1] == 3
+
+
+def test_hard_labels_of_a_quantised_set_are_kept_apart(tmp_path):
+  labels = np.array([[0.4, 0.3, 0.3], [0.3, 0.4, 0.3], [0.3, 0.4, 0.3]])
+  made = quantise(_soft()._replace(labels=labels.astype(np.float32)), 8)
+  report = _assessed(tmp_path / "kept.json", made)
+  assert report == _assessed(None, made)
+  kept = json.loads((tmp_path / "kept.json").read_text())
+  assert len(kept) == 3
+
+
+def test_a_report_survives_json():
+  report = evaluate_set(
+      jax.random.key(0),
+      MADE,
+      SOURCE.test,
+      network=nn.mlp(3, widths=(4,)),
+      num_networks=3)
+  again = Report.from_json(json.loads(json.dumps(report.to_json())))
+  chex.assert_trees_all_equal(again, report)
+  assert again.accuracy_on_set.dtype == report.accuracy_on_set.dtype
+
+
+def test_an_interrupted_evaluation_of_a_file_goes_on(tmp_path, trainings):
+  train = SOURCE.train
+  x, y = np.asarray(train.inputs), np.asarray(train.labels)
+  np.savez(tmp_path / "data.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+  artifact.save(_soft(), tmp_path / "set.safetensors")
+  call = partial(
+      evaluate_file,
+      tmp_path / "set.safetensors",
+      f"npz:{tmp_path / 'data.npz'}",
+      out=tmp_path / "report.json",
+      settings=Settings(2, "", 1, 1),
+      networks=["mlp"])
+  kept = tmp_path / "report.unfinished.json"
+  assert trainings.during(call, most=1) == (None, 1)
+  assert kept.exists() and not (tmp_path / "report.json").exists()
+  (report, _), number = trainings.during(call)
+  assert number == 1 and not kept.exists()
+  assert "hard_label_accuracy" in report
+
+
+def test_an_interrupted_evaluation_of_a_run_goes_on(tmp_path, trainings):
+  run = Run(
+      tmp_path / "run",
+      SOURCE,
+      methods.dm(num_steps=2, batch_size=4),
+      per_class=1,
+      evaluation=dict(num_networks=1, num_sets=1, networks_per_set=1),
+      figures=False)
+  run.go()
+  (tmp_path / "run" / "evaluation.json").write_text("{}")  # of `evaluate`
+  again = partial(run.go, again=True)
+  kept = tmp_path / "run" / "report.unfinished.json"
+  assert trainings.during(again) == (run.go(), 1) and not kept.exists()
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(real_data, "baselines", lambda *args, **given: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+      again()
+  assert kept.exists()
+  assert trainings.during(again)[1] == 0 and not kept.exists()
+  assert trainings.during(again)[1] == 1  # anew
+  assert (tmp_path / "run" / "evaluation.json").read_text() == "{}"
 
 
 def test_the_names_of_networks():

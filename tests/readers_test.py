@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distill_jax.data import digits, read
+from distill_jax import kinds
+from distill_jax.data import digits, read, readers
 from distill_jax.errors import DataError
 
 Y = np.array([0, 1, 2, 0, 1, 2], np.uint8)
@@ -489,3 +490,15 @@ def test_folder_without_pillow(tmp_path, monkeypatch):
   extras = configparser.ConfigParser()
   extras.read(root / "setup.cfg")
   assert "pillow" in extras["options.extras_require"]["experiments"]
+
+
+def test_kinds_are_explained_and_read(tmp_path):
+  """The table of the module has all kinds, and each has a reader."""
+  said = [line.split()[0] for line in readers.__doc__.splitlines() if line]
+  told = {pattern.partition("?")[0] for pattern in said}
+  assert told >= {*kinds.patterns()}
+  for kind, place in kinds.PLACES.items():
+    if place and kind != "tfds":
+      with pytest.raises(DataError) as caught:
+        read(f"{kind}:absent", data_dir=tmp_path)
+      assert "must be one of" not in str(caught.value)

@@ -9,7 +9,6 @@ import pytest
 from distill_jax import artifact, data, storage
 from distill_jax.errors import WorkdirError
 from distill_jax.evaluation.recipes import untrained
-from distill_jax.runs import cache as results
 from distill_jax.runs import real_data, word_vectors
 from distill_jax.runs.students import students
 
@@ -155,7 +154,7 @@ def test_an_edited_result_is_measured_anew(
   kept = json.loads(cache.read_text())
   edit(kept)
   cache.write_text(json.dumps(kept))
-  monkeypatch.setattr(results, "say", said.append)
+  monkeypatch.setattr("distill_jax.runs.kept.say", said.append)
   _assert_same(first, _measure(setting, cache, NAMES[:2]))
   assert said[0].startswith(f"{cache}: 2 of 2 results are not as they were")
   said.clear()
@@ -176,7 +175,7 @@ def test_a_cache_that_cannot_be_written_costs_no_result(
     setting, tmp_path, monkeypatch):
   cache, said = tmp_path / real_data.FILE, []
   (tmp_path / f".{real_data.FILE}.lock").symlink_to("elsewhere")
-  monkeypatch.setattr(results, "say", said.append)
+  monkeypatch.setattr("distill_jax.runs.kept.say", said.append)
   _assert_same(
       _measure(setting, cache, NAMES[:1]), _measure(setting, None, NAMES[:1]))
   assert "not kept" in said[0] and str(cache) in said[0]

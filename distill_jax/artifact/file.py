@@ -73,11 +73,6 @@ def load(path: FilePath) -> Artifact:
   return build(path, tensors, document)
 
 
-def fingerprint(artifact: Artifact) -> str:
-  """SHA-256 of all of a set but its provenance."""
-  return storage.checksum(*schema.split(artifact._replace(provenance={})))
-
-
 def _inside(folder: Path) -> Path:
   """The file of a set in a folder."""
   if (folder / SET).exists():

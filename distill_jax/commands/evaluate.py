@@ -70,7 +70,7 @@ _ANY = click.IntRange(min=0)
     type=click.Path(dir_okay=False),
     metavar="FILE",
     help="The report; by default evaluation.json beside SET.")
-@computing()
+@computing(resumes=True)
 def evaluate(
     set, data, networks, recipe, bits, seed, data_dir, validation_fraction,
     cache_dir, out, **measured):

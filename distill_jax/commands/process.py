@@ -192,7 +192,7 @@ def _fail(
   if processes.joined() and _is_of_another(error):
     text = (
         "another process of this run stopped, or cannot be reached. "
-        f"{'The same commands go on from the last checkpoint; ' * resumes}"
+        f"{'The same commands go on from what is finished; ' * resumes}"
         "--debug shows more.")
   elif code == FAULT:
     text = (

@@ -53,10 +53,10 @@ def spec_of(text: str, data_dir: str | None = None) -> tuple[str, str]:
     raise DataError(
         f"`data` must hold samples; the folder {plain(path, 200)} is empty.")
   if kind is None:
+    kinds = ", ".join(name for name, after in PLACES.items() if after)
     raise DataError(
         f"`data` must say of what kind {path} is, as in folder:{place}; kinds "
-        f"are {', '.join(kind for kind, of in PLACES.items() if of)} and no "
-        "single one can be told from what is there.")
+        f"are {kinds} and no single one can be told from what is there.")
   return f"{kind}:{text}", f"data: {text} is read as {kind}:{text}"
 
 

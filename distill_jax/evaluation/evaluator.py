@@ -85,7 +85,7 @@ class Report(_Fields, metrics.Accuracies):
     """The report of which `to_json` made these values."""
     return cls(**values)._replace(
         confusion=np.asarray(values["confusion"], np.int32),
-        accuracy_on_set=np.asarray(values["accuracy_on_set"], np.float32))
+        accuracy_on_set=np.asarray(values["accuracy_on_set"], np.float64))
 
   @property
   def num_networks(self) -> int:

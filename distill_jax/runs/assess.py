@@ -10,7 +10,6 @@ import numpy as np
 
 from distill_jax import models
 from distill_jax.artifact import Artifact
-from distill_jax.artifact.file import fingerprint
 from distill_jax.choices import arguments_by_name, one_of, some_of
 from distill_jax.data.source import check_source
 from distill_jax.errors import ConfigError
@@ -41,10 +40,11 @@ from distill_jax.evaluation.text_reference import TITLE as TFIDF
 from distill_jax.keys import check_key
 from distill_jax.methods.shared import by_data
 from distill_jax.quantising import encoding_of
-from distill_jax.runs import cache as results
 from distill_jax.runs import real_data
 from distill_jax.runs.console import Countdown, say, working
+from distill_jax.runs.kept import Unfinished
 from distill_jax.runs.students import Named, Student, students
+from distill_jax.storage import checksum
 from distill_jax.text.words import is_text, snapped
 from distill_jax.types import Array
 from distill_jax.views import views_of
@@ -187,7 +187,7 @@ def assess(
     network: Named | Sequence[Named] | None = None,
     recipe: Recipe | Mapping[str, Any] | str | None = None,
     cache: Path | None = None,
-    finished: Path | None = None,
+    unfinished: Unfinished | None = None,
     spec: str | None = None,
     reading: Mapping[str, Any] | None = None,
     seconds: float | None = None,
@@ -202,8 +202,8 @@ def assess(
     network: see `evaluate`.
     recipe: see `evaluate`.
     cache: see `evaluate`.
-    finished: a JSON file that keeps what is measured of the set, so that an
-      interrupted call goes on. Delete it when the report is written.
+    unfinished: keeps the accuracies of networks trained on the set, so that an
+      interrupted call goes on. The caller finishes it.
     spec: SPEC of the data, for the report.
     reading: `data_dir`, `validation_fraction` and `seed` with which `spec` was
       read. If given, `full_data` includes a linear classifier of texts.
@@ -228,9 +228,10 @@ def assess(
         "`columns` must be without calibration for a recipe of regression, "
         f"whose outputs are no logits; got {artifact.recipe['name']}.")
   began = time.perf_counter()
+  unfinished = unfinished or Unfinished(None)
   with working("evaluating"):
     measured = _Measuring(key, artifact, source, settings, cache,
-                          finished).of(chosen)
+                          unfinished).of(chosen)
     if settings.full_data and reading is not None and spec is not None:
       found = real_data.linear(spec, source, cache, **reading)
       measured = measured._replace(references={TFIDF: found} if found else {})
@@ -243,7 +244,7 @@ def assess(
           **source.facts),
       seconds=dict(
           distill=seconds and round(seconds, 1),
-          evaluate=round(time.perf_counter() - began, 1)),
+          evaluate=round(time.perf_counter() - began + unfinished.seconds, 1)),
       command=command)
 
 
@@ -307,7 +308,7 @@ class _Measuring(NamedTuple):
   source: Any
   settings: Settings
   cache: Path | None
-  finished: Path | None
+  unfinished: Unfinished
 
   def of(self, chosen: tuple[Student, ...]) -> Measurements:
     """Measures the first student; with several students, all of them."""
@@ -386,14 +387,15 @@ class _Measuring(NamedTuple):
           num_networks=self.settings.num_networks,
           on_progress=count or self.countdown(student, title)).to_json()
 
-    found = Report.from_json(
-        results.once(
-            self.finished if student.spec else None,
-            measure,
-            **real_data.setting(self.source, student),
-            set=fingerprint(artifact),
-            num_networks=self.settings.num_networks,
-            key=np.asarray(jax.random.key_data(self.key)).tolist()))
+    def fields():
+      return dict(
+          **real_data.setting(self.source, student),
+          set=_trained_on(artifact),
+          num_networks=self.settings.num_networks,
+          key=np.asarray(jax.random.key_data(self.key)).tolist())
+
+    keeper = self.unfinished if student.spec else Unfinished(None)
+    found = Report.from_json(keeper.once(measure, fields))
     spread = "" if found.num_networks == 1 else f" ± {100 * found.std:.2f}"
     diverged = f", {found.diverged} diverged" * bool(found.diverged)
     say(
@@ -470,6 +472,14 @@ class _Measuring(NamedTuple):
         student.model,
         self.artifact.training_set,
         recipe=from_spec(self.artifact.recipe))
+
+
+def _trained_on(artifact: Artifact) -> str:
+  """SHA-256 of all that networks are trained on: samples, labels, recipe."""
+  leaves = map(np.asarray, jax.tree.leaves(artifact.training_set))
+  return checksum({
+      str(i): leaf for i, leaf in enumerate(leaves)
+  }, dict(recipe=artifact.recipe, label_space=artifact.label_space))
 
 
 def _baseline_names(text: str, **kind: bool) -> tuple[str, ...]:

@@ -7,12 +7,13 @@ from typing import Any
 import jax
 
 from distill_jax import artifact as artifacts
-from distill_jax import figures, pages
+from distill_jax import figures, pages, processes
 from distill_jax.evaluation.report import Evaluation
 from distill_jax.quantising import encoding_of, quantise
 from distill_jax.runs import real_data, workdir
 from distill_jax.runs.assess import Settings, assess, check_evaluation
 from distill_jax.runs.files import command, write_json
+from distill_jax.runs.kept import Unfinished
 from distill_jax.runs.real_source import source_of
 from distill_jax.runs.students import Named, spec_of
 
@@ -34,9 +35,9 @@ def evaluate_file(
 ) -> tuple[Evaluation, list[Path]]:
   """Evaluates a set, and writes the report, as JSON and as a page.
 
-  With several networks a matrix is drawn, too. What is measured is kept beside
-  the report until that is written, so the same call goes on after an
-  interruption.
+  With several networks a matrix is drawn, too. The accuracies of networks are
+  kept beside the report until that is written, so the same call goes on after
+  an interruption.
 
   Args:
     file: file of the set, or the folder of its run.
@@ -75,7 +76,7 @@ def evaluate_file(
   widen(*specs or [artifact.network])
   reading: dict[str, Any] = dict(
       data_dir=data_dir, validation_fraction=validation_fraction)
-  finished = out.with_suffix(".finished.json")
+  unfinished = Unfinished(out.with_suffix(".unfinished.json"))
   report = assess(
       jax.random.key(seed),
       artifact,
@@ -84,13 +85,14 @@ def evaluate_file(
       network=specs or None,
       recipe=recipe,
       cache=Path(cache_dir or out.parent) / real_data.FILE,
-      finished=finished,
+      unfinished=unfinished,
       spec=data,
       reading=reading | dict(seed=0),
       seconds=artifact.provenance.get("seconds"),
       command=command())
   write_json(out, report)
-  finished.unlink(missing_ok=True)
+  processes.wait()
+  unfinished.finish()
   page = pages.write_evaluation(
       report, artifact, out.with_suffix(".html"), file=None if bits else file)
   made = [out, page]

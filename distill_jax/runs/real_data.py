@@ -32,7 +32,7 @@ from distill_jax.evaluation.recipes import from_spec
 from distill_jax.evaluation.relabelling import Relabelling
 from distill_jax.evaluation.text_reference import tfidf_linear
 from distill_jax.initialisation import step_order
-from distill_jax.runs import cache as results
+from distill_jax.runs import kept
 from distill_jax.runs.console import Countdown, expected, say
 from distill_jax.runs.students import Student
 from distill_jax.types import Array
@@ -125,21 +125,21 @@ def baselines(
     if name in OF_VIEWS:
       fields[name]["teacher"] = _checksum(
           relabelling.num_views, *jax.tree.leaves(relabelling.teacher))
-  fields = {name: results.name_of(values) for name, values in fields.items()}
-  found = results.read(cache, fields.values())
+  fields = {name: kept.name_of(values) for name, values in fields.items()}
+  found = kept.read(cache, fields.values())
   missing = tuple(name for name in names if fields[name] not in found)
 
   def keep(name, result):
     as_lists = result._replace(accuracy=result.accuracy.tolist())
-    found[fields[name]] = results.add(cache, fields[name], as_lists._asdict())
+    found[fields[name]] = kept.add(cache, fields[name], as_lists._asdict())
     report_progress(name, result)
 
   if missing:
     measured(missing, keep)
-  kept = {name: Baseline(**found[fields[name]]) for name in names}
+  of = {name: Baseline(**found[fields[name]]) for name in names}
   return {
       name: result._replace(accuracy=np.asarray(result.accuracy))
-      for name, result in kept.items()
+      for name, result in of.items()
   }
 
 
@@ -155,7 +155,7 @@ def full_data(
 
   if not student.spec:
     cache = None
-  found: dict[str, Any] = results.once(
+  found: dict[str, Any] = kept.once(
       cache, measure, **setting(source, student), full_data=True)
   cost: Any = Cost(**found["cost"])
   return FullData(**found | dict(cost=cost))
@@ -181,7 +181,7 @@ def linear(spec: str,
     return None
   settings["drop_duplicates"] = "dropped" in source.facts
   texts = {"tokens": source.facts.get("tokens", "words"), **texts}
-  return results.once(
+  return kept.once(
       cache,
       lambda: tfidf_linear(**texts, **settings)._asdict(),
       data=source.fingerprint(),
@@ -199,7 +199,7 @@ def setting(source, student: Student) -> dict[str, Any]:
   return dict(
       network=student.spec,
       data=source.fingerprint(),
-      preprocessing=_checksum(*source.preprocessing),
+      preprocessing=_checksum(*jax.tree.leaves(source.preprocessing)),
       version=environment.versions()["distill_jax"])
 
 

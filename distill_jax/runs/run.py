@@ -39,9 +39,12 @@ from distill_jax.runs import driver, real_data, sinks, workdir
 from distill_jax.runs.assess import Settings, assess, check_evaluation
 from distill_jax.runs.console import say, working
 from distill_jax.runs.files import MetricsLog, command
+from distill_jax.runs.kept import Unfinished
 from distill_jax.runs.results import FILES, show, write_results
 from distill_jax.segments import updates
 from distill_jax.storage import alone, forget_halves
+
+_UNFINISHED = "report.unfinished.json"  # of an evaluation
 
 
 class Run:
@@ -210,14 +213,14 @@ class Run:
     return report
 
   def _finish(self, made: Plan, distilled: Artifact, outcome: Outcome):
-    finished = self.folder / "evaluation.json"
+    unfinished = Unfinished(self.folder / _UNFINISHED)
     report = assess(
         made.keys.evaluate,
         distilled,
         made.task.source,
         settings=self._evaluation,
         cache=self._shared / real_data.FILE,
-        finished=finished,
+        unfinished=unfinished,
         network=made.task.spec or made.task.model,
         spec=self._data or None,
         reading=self._reading,
@@ -233,9 +236,10 @@ class Run:
         report["updates"] = moved._asdict()
     write_results(
         self.folder, distilled, report, start=start, draw=self._figures)
+    processes.wait()
+    unfinished.finish()
     if processes.is_first():
       workdir.finish(self.folder, self._done)
-      finished.unlink(missing_ok=True)
     show(self.folder, report)
     return report
 
@@ -282,7 +286,7 @@ class Run:
       with processes.in_turn():
         workdir.create(self.folder)
         held.enter_context(alone(self.folder))
-        forget_halves(self.folder, CONFIG, *FILES, "*.png")
+        forget_halves(self.folder, CONFIG, *FILES, _UNFINISHED, "*.png")
         if not self._again:
           finished = workdir.is_finished(self.folder, identity, self._done)
         if not finished:

@@ -1,17 +1,19 @@
-"""A JSON file of results, each under a name made of all that it depends on.
+"""Results kept in JSON files, each under a name made of all that it depends on.
 
-Entries that someone changed are measured again. A file that cannot be written
-keeps nothing, but stops no measurement.
+Entries that someone changed are measured again. A result that cannot be written
+is not kept, but used.
 """
 
 import json
+import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from distill_jax import storage
 from distill_jax.errors import WorkdirError
 from distill_jax.runs.console import say
-from distill_jax.runs.files import read_json, update_json
+from distill_jax.runs.files import read_json, update_json, write_json
 from distill_jax.storage import checksum
 
 
@@ -30,6 +32,52 @@ def once(
   name = name_of(fields)
   found = read(cache, [name])
   return found[name] if found else add(cache, name, measure())
+
+
+class Unfinished:
+  """Keeps the parts of a computation in a file until all of it is finished.
+
+  Only one call at a time may use the file.
+
+  Attributes:
+    seconds: how long the parts took that were found in the file.
+  """
+
+  def __init__(self, file: Path | None):
+    """Uses a file, which need not exist; None keeps nothing."""
+    self._file = file
+    self.seconds = 0.0
+
+  def once(
+      self, measure: Callable[[], dict[str, Any]],
+      fields: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns what the file holds for these fields, or measures it.
+
+    Args:
+      measure: `() -> JSON values`.
+      fields: `() -> JSON values of everything that the result depends on`;
+        called only if there is a file.
+    """
+    if self._file is None:
+      return measure()
+    name = name_of(fields())
+    found = read(self._file, [name])
+    if found:
+      self.seconds += found[name]["seconds"]
+      return found[name]["part"]
+    began = time.perf_counter()
+    part = measure()
+    timed = dict(part=part, seconds=time.perf_counter() - began)
+    try:
+      write_json(self._file, read_json(self._file, {}) | _entry(name, timed))
+    except OSError as error:
+      say(f"  this result is not kept: {error}")
+    return part
+
+  def finish(self) -> None:
+    """Removes the file."""
+    if self._file is not None:
+      storage.remove(self._file)
 
 
 def name_of(fields: Mapping[str, Any]) -> str:
@@ -52,12 +100,15 @@ def read(cache: Path, names: Collection[str]) -> dict[str, Any]:
 
 def add(cache: Path, name: str, found: dict[str, Any]) -> dict[str, Any]:
   """Adds a result to the cache, if that can be written, and returns it."""
-  entry = dict(found=found, sha256=checksum({}, {name: found}))
   try:
-    update_json(cache, lambda before: before | {name: entry}, {})
+    update_json(cache, lambda before: before | _entry(name, found), {})
   except WorkdirError as error:  # the result took minutes, so it is reported
     say(f"  this result is not kept: {error}")
   return found
+
+
+def _entry(name: str, found: dict[str, Any]) -> dict[str, Any]:
+  return {name: dict(found=found, sha256=checksum({}, {name: found}))}
 
 
 def _is_sound(name: str, entry) -> bool:
