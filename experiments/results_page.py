@@ -1,7 +1,6 @@
 """Writes docs/results.md and its figures from docs/results/*.json."""
 
 import json
-import math
 import statistics
 from pathlib import Path
 
@@ -213,27 +212,30 @@ def _means(records: list[dict]) -> str:
 
 
 def _repeats(table: dict[str, Row], records: dict[str, dict]) -> str:
-  """A table of rows beside the same rows with another seed."""
-  lines = []
+  """A table of rows beside the same rows with other seeds."""
+  runs: dict[str, list[dict]] = {}
   for name, record in records.items():
-    if table[name].repeats not in records:
-      continue
-    first = records[table[name].repeats]
-    one, other = (r["report"]["accuracy"] for r in (first, record))
-    error = math.hypot(one["stderr"], other["stderr"])
-    difference = other["mean"] - one["mean"]
+    of = table[name].repeats
+    if of in records:
+      runs.setdefault(of, [records[of]]).append(record)
+  lines = []
+  for name, found in runs.items():
+    accuracies = [record["report"]["accuracy"] for record in found]
+    first, *others = map(points.percent, accuracies)
+    means = [100 * accuracy["mean"] for accuracy in accuracies]
+    error = 100 * max(accuracy["stderr"] for accuracy in accuracies)
+    apart = max(abs(mean - means[0]) for mean in means)
     lines.append({
-        "row": f"`{first['row']}`",
-        "accuracy": points.percent(one),
-        "date": first["date"],
-        "other seed": points.percent(other),
-        "difference": f"{100 * difference:+.2f}",
-        "standard error": f"{100 * error:.2f}",
-        "within two": "yes" if abs(difference) <= 2 * error else "no"
+        "row": f"`{name}`",
+        "seed 0": first,
+        "other seeds": ", ".join(others),
+        "std of runs": f"{statistics.stdev(means):.2f}",
+        "standard error of a run": f"{error:.2f}",
+        "farthest from seed 0": f"{apart:.2f}"
     })
   columns = (
-      "row", "accuracy", "date", "other seed", "difference", "standard error",
-      "within two")
+      "row", "seed 0", "other seeds", "std of runs", "standard error of a run",
+      "farthest from seed 0")
   return cells.table(columns, lines)
 
 
