@@ -56,10 +56,14 @@ def published(per_class: int, traits: Traits, given: Mapping) -> dict[str, Any]:
     takes, the schedule restarts, and the set with the lowest loss is kept.
   - With fresh initialisations step sizes must learn slowly: at a rate of 0.002
     they tripled and the networks' accuracies spread widely.
+  - With a fixed initialisation and several steps the rate is the published one:
+    with 100 images, ten steps and three epochs the loss was not finite after
+    245 outer steps at 0.05; after 2,000 it was 0.21 at 0.02 and 0.17 at 0.01.
   """
   del per_class
   fixed = bool(given.get("fixed"))
-  rate = 0.05 if fixed else 0.002
+  once = fixed and given.get("steps") == 1
+  rate = 0.05 if once else 0.01 if fixed else 0.002
   step_size = 0.02 if fixed else 0.03
   return dict(
       steps=10,
@@ -69,7 +73,7 @@ def published(per_class: int, traits: Traits, given: Mapping) -> dict[str, Any]:
       label_learning_rate=rate,
       beta1=0.5 if fixed else 0.9,
       step_size=0.001 if traits.channels == 3 else step_size,
-      step_size_learning_rate=0.02 if fixed else 0.0005,
+      step_size_learning_rate=0.02 if once else 0.01 if fixed else 0.0005,
       restart_after=60_000 if fixed else 0,
       num_steps=60_000 if fixed else 8_000)
 
