@@ -17,6 +17,7 @@ from distill_jax import artifact, figures, methods, models, preprocessing
 from distill_jax.applications import names
 from distill_jax.data.features import unchanged
 from distill_jax.evaluation import baselines
+from distill_jax.figures import theme
 from distill_jax.figures.captions import classes_of_rows
 from distill_jax.figures.looks import looks
 from distill_jax.pages import figures_of
@@ -873,3 +874,8 @@ class HostileNamesTest(parameterized.TestCase):
 
 def _block(mean):
   return dict(mean=mean, std=0.1)
+
+
+def test_notes_break_before_a_number_not_after_it():
+  assert theme.wrapped("and 4 % of them", 5) == ["and", "4 %", "of", "them"]
+  assert theme.wrapped("a b\nc", 9) == ["a b", "c"]

@@ -138,8 +138,14 @@ def foot(figure, text: str):
 
 
 def wrapped(text: str, width: int) -> list[str]:
-  """Breaks a text at spaces into lines of at most `width` characters."""
+  """Breaks a text into lines of at most `width` characters.
+
+  It is broken at spaces, but never between a number and its percent sign.
+  """
+  lines = (
+      plain(line, 600).replace(" %", "\u00a0%") for line in text.split("\n"))
   return [
-      part for line in text.split("\n") for part in textwrap.wrap(
-          plain(line, 600), width, break_on_hyphens=False)
+      part.replace("\u00a0", " ")
+      for line in lines
+      for part in textwrap.wrap(line, width, break_on_hyphens=False)
   ]
