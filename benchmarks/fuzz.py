@@ -36,7 +36,7 @@ from safetensors import SafetensorError
 from distill_jax import artifact, checkpoint, data, exchange, schema, storage
 from distill_jax import errors as errors_lib
 from distill_jax.evaluation import recipes
-from distill_jax.runs import files, real_data, word_vectors, workdir
+from distill_jax.runs import files, kept, real_data, word_vectors, workdir
 from distill_jax.text import vectors
 from distill_jax.text.embedding import WordVectors, packed
 from distill_jax.trajectories import buffer, experts
@@ -220,7 +220,7 @@ def _learned(folder: Path):
 
 def _measured(folder: Path):
   file, found = folder / real_data.FILE, dict(accuracy=[0.5, 0.25], cost={})
-  return [real_data.once(file, lambda: found, of=name) for name in "ab"]
+  return [kept.once(file, lambda: found, of=name) for name in "ab"]
 
 
 def _file(name: str, make, read, exact="bytes") -> Target:
