@@ -160,9 +160,9 @@ def mean_of_pieces(f: Callable, tree: PyTree) -> PyTree:
     f: `(piece) -> floats`, any pytree; a piece is a tree like `tree`.
     tree: arrays with one leading axis.
   """
-  row = jax.tree.map(
-      lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape[1:]), leaf.dtype), tree)
-  parts = pieces(f, tree, weights=jax.eval_shape(f, row))
+  shapes = jax.eval_shape(
+      f, _shapes(tree, 1))  # a mean has one shape for any rows
+  parts = pieces(f, tree, weights=shapes)
   size = _length(parts)
   if size == 1:
     return f(tree)
@@ -174,7 +174,6 @@ def mean_of_pieces(f: Callable, tree: PyTree) -> PyTree:
   def add(total, part):
     return jax.tree.map(jnp.add, total, f(part)), None
 
-  shapes = jax.eval_shape(f, jax.tree.map(lambda leaf: leaf[0], parts))
   zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
   total, _ = jax.lax.scan(add, zeros, parts, unroll=_side_by_side(parts))
   return jax.tree.map(lambda leaf: leaf / size, total)
@@ -258,16 +257,9 @@ def cpu_rows(f: Callable, tree: PyTree, *, weights: PyTree = ()) -> int:
     tree: arrays, or their shapes, with one leading axis.
     weights: as in `pieces`.
   """
-
-  def bytes_of(rows):
-    return value_bytes(
-        f,
-        jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(
-                (rows, *leaf.shape[1:]), leaf.dtype), tree))
-
   # The difference leaves out what is computed once for all rows.
-  each = bytes_of(2) - bytes_of(1)
+  one, two = (value_bytes(f, _shapes(tree, rows)) for rows in (1, 2))
+  each = two - one
   shared = sum(
       leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(weights))
   wanted = max(_PIECE_BYTES, _PIECE_TO_WEIGHTS * shared)
@@ -380,6 +372,13 @@ def _chunk(chunk: int | None, size: int) -> int:
   if chunk < 1:
     raise ValueError(f"`chunk` must be at least 1; got {chunk}.")
   return chunk
+
+
+def _shapes(tree: PyTree, rows: int) -> PyTree:
+  """The shapes of some rows of a tree."""
+  return jax.tree.map(
+      lambda leaf: jax.ShapeDtypeStruct((rows, *leaf.shape[1:]), leaf.dtype),
+      tree)
 
 
 def _length(xs: PyTree) -> int:
