@@ -7,6 +7,7 @@ import optax
 import pytest
 from absl.testing import parameterized
 
+from distill_jax import methods
 from distill_jax.clipping import clip_by_average_norm
 from distill_jax.outer_loop import learn
 from distill_jax.types import Distilled
@@ -80,6 +81,30 @@ class ClippingTest(parameterized.TestCase):
       updates, state = optimizer.update(gradient, state, distilled)
       np.testing.assert_allclose(updates.codes, -scale * shrunk, rtol=1e-6)
       np.testing.assert_array_equal(updates.labels, -scale)
+
+  def test_setting_clips_the_samples_alone(self):
+    distilled = Distilled(jnp.ones(4), jnp.ones((2, 2)), jnp.ones(1))
+    moved = {}
+    for bound in (0.0, 0.5, 50.0):
+      method = methods.datm(
+          clip_samples=bound,
+          optimizer="sgd",
+          beta1=0.0,
+          label_beta1=0.0,
+          schedule="constant",
+          learning_rate=1.0,
+          label_learning_rate=1.0,
+          step_size_learning_rate=1.0)
+      optimizer = method.learned(1)
+      gradient = jax.tree.map(lambda x: 3.0 * x, distilled)  # norm 6 of codes
+      moved[bound], _ = optimizer.update(
+          gradient, optimizer.init(distilled), distilled)
+    np.testing.assert_allclose(moved[0.5].codes, -0.25, rtol=1e-6)
+    for bound in (0.0, 50.0):
+      np.testing.assert_allclose(moved[bound].codes, -3.0, rtol=1e-6)
+    for updates in moved.values():
+      np.testing.assert_allclose(updates.labels, -3.0)
+      np.testing.assert_allclose(updates.raw_step_sizes, -3.0)
 
   @parameterized.parameters((0.0, 0.9), (2.0, 1.0), (2.0, -0.1))
   def test_refuses(self, factor, decay):

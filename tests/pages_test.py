@@ -452,6 +452,38 @@ def test_a_comparison_has_every_run(tmp_path):
   _checked(pages.write_comparison(20 * folders, path, draw=False))
 
 
+def test_a_comparison_joins_runs_that_differ_in_their_seed(tmp_path):
+  made, folders = _set(), []
+  # Name, seed, settings, data, fingerprint, accuracy.
+  for name, seed, steps, data, print_, mean in (
+      ("a", 0, 5, "digits", "x", 0.5),
+      ("b", 1, 5, "digits", "y", 0.6),  # another validation part
+      ("c", 2, 5, "digits", "z", 0.7),
+      ("again", 2, 5, "digits", "z", 0.1),  # no further seed
+      ("longer", 3, 9, "digits", "x", 0.2),
+      ("own", 4, 5, "", "x", 0.2),
+      ("other", 5, 5, "", "y", 0.2)):  # not the same data
+    report = _report(made)
+    report["accuracy"] |= dict(mean=mean, stderr=0.01)
+    folder = _folder(tmp_path / name, made, report)
+    identity = dict(seed=seed, data=data, fingerprint=print_)
+    (folder / "config.json").write_text(
+        json.dumps(dict(identity=identity, finished=dict(num_steps=steps))))
+    folders.append(folder)
+  tree, _ = _checked(
+      pages.write_comparison(folders, tmp_path / "c.html", draw=False))
+  headings = [e.text for e in tree.findall(".//h2")]
+  assert headings[1] == "Same settings, other seeds"
+  table = tree.findall(".//table")[1]
+  rows = ["".join(row.itertext()).split() for row in table.iter("tr")]
+  assert rows[1:] == [[
+      "a,", "b,", "c", "60.00", "10.00", "50.00", "70.00", "1.00"
+  ]]
+  alone, _ = _checked(
+      pages.write_comparison(folders[3:], tmp_path / "c.html", draw=False))
+  assert "Same settings" not in "".join(alone.itertext())
+
+
 def test_paths_that_are_refused(tmp_path):
   made = _set()
   with pytest.raises(ConfigError, match="`path` must end in .html; got"):

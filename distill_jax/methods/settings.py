@@ -39,12 +39,13 @@ _RANGES = ((
         "at_least", "candidates", "k")), (
             lambda v: v >= 0, "at least 0", (
                 "anchor_weight", "at_once", "average", "batch_per_class",
-                "calibration", "clip_average", "clip_norm", "covariances",
-                "discrimination", "epochs_between", "least_steps", "lowest",
-                "margin", "num_crops", "radius", "restart_after", "rollbacks",
-                "sample_length", "seed", "skip_above", "snap", "spike", "stage",
-                "statistics", "student.batch_size", "experts.batch_size",
-                "surrogate_gap", "weight_decay")),
+                "calibration", "clip_average", "clip_norm", "clip_samples",
+                "covariances", "discrimination", "epochs_between",
+                "least_steps", "lowest", "margin", "num_crops", "radius",
+                "restart_after", "rollbacks", "sample_length", "seed",
+                "skip_above", "snap", "spike", "stage", "statistics",
+                "student.batch_size", "experts.batch_size", "surrogate_gap",
+                "weight_decay")),
            (
                lambda v: v > 0, "positive", (
                    "extra_learning_rate", "frequency_scale", "l2_rate",

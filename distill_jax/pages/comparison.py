@@ -1,5 +1,7 @@
 """The page that compares several runs."""
 
+import json
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,6 +49,27 @@ class Compared(NamedTuple):
   words: list[content.Sentence]
 
 
+class Repeated(NamedTuple):
+  """Runs that differ in nothing but their seed.
+
+  Attributes:
+    names: names of the runs.
+    mean: mean of the accuracies of the runs.
+    std: their standard deviation.
+    lowest: lowest accuracy of a run.
+    highest: highest accuracy of a run.
+    stderr: mean standard error of a run, which counts the networks that were
+      trained on its set.
+  """
+
+  names: list[str]
+  mean: float
+  std: float
+  lowest: float
+  highest: float
+  stderr: float
+
+
 def write_comparison(
     folders: Sequence[FilePath],
     path: FilePath,
@@ -90,6 +113,7 @@ def write_comparison(
       "comparison.html",
       title=f"Comparison of {counted(len(runs), 'run')}",
       compared=compared,
+      repeated=_repeated(names, runs),
       baselines=_baselines(runs),
       differences=content.differences({
           n: (r.artifact, r.report) for n, r in zip(names, runs, strict=True)
@@ -122,6 +146,48 @@ def _compared(
       plain(figures.data_name(run.report["data"]["spec"])),
       None if words else picture("samples"),
       picture("curves") if run.log else None, words)
+
+
+def _repeated(names, runs: Sequence[Finished]) -> list[Repeated]:
+  """Groups of runs with equal settings and unequal seeds."""
+  groups: dict[str, dict[str, tuple[str, Finished]]] = {}
+  for name, run in zip(names, runs, strict=True):
+    identity = run.config.get("identity")
+    if isinstance(identity, dict) and "seed" in identity:
+      seeds = groups.setdefault(_without_seed(run.config), {})
+      seeds.setdefault(json.dumps(identity["seed"]), (name, run))
+  return [
+      _spread(list(seeds.values()))
+      for seeds in groups.values()
+      if len(seeds) > 1
+  ]
+
+
+def _without_seed(config: dict[str, Any]) -> str:
+  """What runs of equal settings have in common, whatever their seeds."""
+  same = {k: v for k, v in config["identity"].items() if k != "seed"}
+  if same.get("data"):
+    # The seed also chooses the validation part, and so the samples that are
+    # left to train on and their statistics.
+    same.pop("fingerprint", None)
+    preprocessing = same.pop("preprocessing", None)
+    if isinstance(preprocessing, dict):
+      same["preprocessing"] = preprocessing.get("kind")
+  asked = config.get("finished")
+  steps = asked.get("num_steps") if isinstance(asked, dict) else None
+  return json.dumps([same, steps], sort_keys=True)
+
+
+def _spread(found: Sequence[tuple[str, Finished]]) -> Repeated:
+  accuracies = [run.report["accuracy"] for _, run in found]
+  means = [accuracy["mean"] for accuracy in accuracies]
+  return Repeated(
+      names=[name for name, _ in found],
+      mean=statistics.fmean(means),
+      std=statistics.stdev(means),
+      lowest=min(means),
+      highest=max(means),
+      stderr=statistics.fmean(a["stderr"] for a in accuracies))
 
 
 def _names(runs: Sequence[Finished]) -> list[str]:
