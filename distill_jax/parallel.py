@@ -144,7 +144,7 @@ def mean_in_pieces(f: Callable, args: PyTree, tree: PyTree):
   Returns:
     As for `batch_mean`, over all rows.
   """
-  parts = pieces(partial(f, args), tree, weights=args)
+  parts = pieces(partial(f, args), tree, summed=args)
   return batch_mean(f, args, parts, items=PIECES, unroll=_side_by_side(parts))
 
 
@@ -157,12 +157,13 @@ def mean_of_pieces(f: Callable, tree: PyTree) -> PyTree:
   every piece only once.
 
   Args:
-    f: `(piece) -> floats`, any pytree; a piece is a tree like `tree`.
+    f: `(piece) -> floats`, any pytree, whose shapes do not depend on the number
+      of rows; a piece is a tree like `tree`.
     tree: arrays with one leading axis.
   """
-  shapes = jax.eval_shape(
-      f, _shapes(tree, 1))  # a mean has one shape for any rows
-  parts = pieces(f, tree, weights=shapes)
+  # A mean has the same shapes whatever the number of rows.
+  shapes = jax.eval_shape(f, _shapes(tree, 1))
+  parts = pieces(f, tree, summed=shapes)
   size = _length(parts)
   if size == 1:
     return f(tree)
@@ -226,13 +227,14 @@ def batch_losses(
   return losses(own, xs)
 
 
-def pieces(f: Callable, tree: PyTree, *, weights: PyTree = ()) -> PyTree:
+def pieces(f: Callable, tree: PyTree, *, summed: PyTree = ()) -> PyTree:
   """Regroups rows to fit the cache: [B, ...] -> [B / rows, rows, ...].
 
   Args:
     f: the function that will be applied to each piece, a tree like `tree`.
     tree: arrays with one leading axis.
-    weights: arrays whose gradients every piece adds to.
+    summed: arrays, or their shapes, that every piece adds to, such as the
+      gradients of weights.
 
   Returns:
     The regrouped tree. On a CPU, `rows` is the divisor of B whose ratio to
@@ -242,26 +244,26 @@ def pieces(f: Callable, tree: PyTree, *, weights: PyTree = ()) -> PyTree:
   size, shards = _length(tree), num_shards()
   rows = size if size % shards else size // shards
   if platform() == "cpu":
-    wanted = cpu_rows(f, tree, weights=weights)
+    wanted = cpu_rows(f, tree, summed=summed)
     divisors = (r for r in range(1, size + 1) if size % r == 0)
     rows = min(divisors, key=lambda r: max(r / wanted, wanted / r))
   return jax.tree.map(
       lambda leaf: leaf.reshape(size // rows, rows, *leaf.shape[1:]), tree)
 
 
-def cpu_rows(f: Callable, tree: PyTree, *, weights: PyTree = ()) -> int:
+def cpu_rows(f: Callable, tree: PyTree, *, summed: PyTree = ()) -> int:
   """Number of rows for which the intermediate values of `f` are small enough.
 
   Args:
     f: function of a tree like `tree`; traced for one row and for two.
     tree: arrays, or their shapes, with one leading axis.
-    weights: as in `pieces`.
+    summed: as in `pieces`.
   """
   # The difference leaves out what is computed once for all rows.
   one, two = (value_bytes(f, _shapes(tree, rows)) for rows in (1, 2))
   each = two - one
   shared = sum(
-      leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(weights))
+      leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(summed))
   wanted = max(_PIECE_BYTES, _PIECE_TO_WEIGHTS * shared)
   return int(np.clip(wanted // max(each, 1), 1, _PIECE_ROWS))
 

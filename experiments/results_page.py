@@ -57,9 +57,9 @@ _COLUMNS = dict(
         "real, stored alike", "networks", "epochs", "seed", "device",
         "distilling", "date"),
     trajectories=(
-        "row", "samples", "labels", "accuracy", "hard labels", "random real",
-        "gain", "experts", "training them", "distilling", "epochs", "networks",
-        "seed", "device", "date"),
+        "row", "samples", "judged by", "labels", "accuracy", "hard labels",
+        "random real", "gain", "experts", "training them", "distilling",
+        "epochs", "networks", "seed", "device", "date"),
     performance=(
         "row", "samples", "judged by", "labels", "accuracy", "hard labels",
         "random real", "gain", "published", "recipe", "steps", "networks",
@@ -223,7 +223,7 @@ def _repeats(table: dict[str, Row], records: dict[str, dict]) -> str:
     accuracies = [record["report"]["accuracy"] for record in found]
     first, *others = map(points.percent, accuracies)
     means = [100 * accuracy["mean"] for accuracy in accuracies]
-    error = 100 * max(accuracy["stderr"] for accuracy in accuracies)
+    error = 100 * statistics.fmean(a["stderr"] for a in accuracies)
     apart = max(abs(mean - means[0]) for mean in means)
     lines.append({
         "row": f"`{name}`",

@@ -144,6 +144,35 @@ def test_an_interrupted_evaluation_goes_on(tmp_path, trainings):
     assert trainings.during(partial(call, **change))[1] == 3
 
 
+def test_seconds_of_earlier_calls_count(tmp_path):
+  file = tmp_path / "kept.json"
+  first = Unfinished(file)
+  assert first.once(lambda: dict(a=1), dict) == dict(a=1)
+  assert first.once(lambda: 1 / 0, dict) == dict(a=1)
+  assert first.seconds == 0  # they are in the time of this call
+  later = Unfinished(file)
+  for _ in range(2):
+    assert later.once(lambda: 1 / 0, dict) == dict(a=1)
+  kept, = json.loads(file.read_text()).values()
+  assert later.seconds == kept["found"]["seconds"] > 0
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"{}": 7}'])
+def test_damaged_parts_are_measured_anew(tmp_path, content):
+  file = tmp_path / "kept.json"
+  file.write_text(content)
+  assert Unfinished(file).once(lambda: dict(a=1), dict) == dict(a=1)
+  assert Unfinished(file).once(lambda: 1 / 0, dict) == dict(a=1)
+
+
+def test_parts_that_cannot_be_kept_are_used(tmp_path, capsys):
+  keeper = Unfinished(tmp_path / "none" / "kept.json")
+  assert keeper.once(lambda: dict(a=1), dict) == dict(a=1)
+  keeper = Unfinished(tmp_path / "kept.json")
+  assert keeper.once(lambda: dict(a=np.nan), dict)["a"] is not None
+  assert capsys.readouterr().err.count("not kept") == 2
+
+
 def test_hard_labels_of_a_quantised_set_are_kept_apart(tmp_path):
   labels = np.array([[0.4, 0.3, 0.3], [0.3, 0.4, 0.3], [0.3, 0.4, 0.3]])
   made = quantise(_soft()._replace(labels=labels.astype(np.float32)), 8)

@@ -454,21 +454,25 @@ def test_a_comparison_has_every_run(tmp_path):
 
 def test_a_comparison_joins_runs_that_differ_in_their_seed(tmp_path):
   made, folders = _set(), []
-  # Name, seed, settings, data, fingerprint, accuracy.
-  for name, seed, steps, data, print_, mean in (
-      ("a", 0, 5, "digits", "x", 0.5),
-      ("b", 1, 5, "digits", "y", 0.6),  # another validation part
-      ("c", 2, 5, "digits", "z", 0.7),
-      ("again", 2, 5, "digits", "z", 0.1),  # no further seed
-      ("longer", 3, 9, "digits", "x", 0.2),
-      ("own", 4, 5, "", "x", 0.2),
-      ("other", 5, 5, "", "y", 0.2)):  # not the same data
-    report = _report(made)
-    report["accuracy"] |= dict(mean=mean, stderr=0.01)
+  plain = dict(method=dict(name="dm"), validation_fraction=0.1, data="digits")
+  # Name, seed, accuracy, its standard error, what else is different.
+  for name, seed, mean, error, other in (("a", 0, 0.5, 0.01, {}),
+                                         ("b", 1, 0.6, 0.02, dict(log_every=7)),
+                                         ("c", 2, 0.7, 0.06, dict(
+                                             evaluation=dict(baselines="all"))),
+                                         ("again", 2, 0.1, 0.01,
+                                          {}), ("method", 3, 0.2, 0.01,
+                                                dict(method=dict(name="dc"))),
+                                         ("data", 4, 0.2, 0.01,
+                                          dict(data="mnist")),
+                                         ("split", 5, 0.2, 0.01,
+                                          dict(validation_fraction=0.5)),
+                                         ("networks", 6, 0.2, 0.01, {})):
+    report = _report(made, 3 if name == "networks" else 2)
+    report["accuracy"] |= dict(mean=mean, stderr=error)
     folder = _folder(tmp_path / name, made, report)
-    identity = dict(seed=seed, data=data, fingerprint=print_)
     (folder / "config.json").write_text(
-        json.dumps(dict(identity=identity, finished=dict(num_steps=steps))))
+        json.dumps(dict(seed=seed, config=plain | other | dict(seed=seed))))
     folders.append(folder)
   tree, _ = _checked(
       pages.write_comparison(folders, tmp_path / "c.html", draw=False))
@@ -477,11 +481,24 @@ def test_a_comparison_joins_runs_that_differ_in_their_seed(tmp_path):
   table = tree.findall(".//table")[1]
   rows = ["".join(row.itertext()).split() for row in table.iter("tr")]
   assert rows[1:] == [[
-      "a,", "b,", "c", "60.00", "10.00", "50.00", "70.00", "1.00"
+      "a,", "b,", "c", "60.00", "10.00", "50.00", "70.00", "3.00"
   ]]
   alone, _ = _checked(
       pages.write_comparison(folders[3:], tmp_path / "c.html", draw=False))
   assert "Same settings" not in "".join(alone.itertext())
+
+
+def test_one_network_has_no_standard_error(tmp_path):
+  made, folders = _set(), []
+  for seed in (0, 1):
+    folder = _folder(tmp_path / str(seed), made, _report(made, 1))
+    (folder / "config.json").write_text(
+        json.dumps(dict(seed=seed, config=dict(seed=seed))))
+    folders.append(folder)
+  tree, _ = _checked(
+      pages.write_comparison(folders, tmp_path / "c.html", draw=False))
+  row = list(tree.findall(".//table")[1].iter("tr"))[1]
+  assert "".join(row.itertext()).split()[-1] == "–"
 
 
 def test_paths_that_are_refused(tmp_path):

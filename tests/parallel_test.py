@@ -261,8 +261,8 @@ class PiecesTest(parameterized.TestCase):
     x = jnp.ones(120)
     with jax.default_device(jax.devices("cpu")[0]):
       assert parallel.cpu_rows(f, x) == 10
-      assert parallel.cpu_rows(f, x, weights=weights) == 40
-      assert parallel.pieces(f, x, weights=weights).shape == (3, 40)
+      assert parallel.cpu_rows(f, x, summed=weights) == 40
+      assert parallel.pieces(f, x, summed=weights).shape == (3, 40)
 
   def test_chunk_size(self):
     f = lambda x: jnp.sin(x @ x)

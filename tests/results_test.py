@@ -214,8 +214,9 @@ def test_repeated_rows_are_beside_each_other():
       name:
           dict(
               row=name,
-              report=dict(accuracy=dict(mean=mean, std=0.01, stderr=0.005)))
-      for name, mean in accuracies.items()
+              report=dict(accuracy=dict(mean=mean, std=0.01, stderr=error)))
+      for (name, mean), error in zip(
+          accuracies.items(), (0.001, 0.005, 0.009), strict=True)
   }
   found = results_page._repeats(dict(one=row) | table, records)
   assert found.splitlines()[2:] == [

@@ -1,6 +1,7 @@
 """Makes sources of arrays: checks them, holds parts out, fits preprocessing.
 
-All readers except that of texts call `from_arrays`.
+Readers call `from_arrays`, or `from_host` for data larger than the device's
+memory; that of texts calls `assemble`.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -24,6 +24,9 @@ from distill_jax.pages.rendering import write
 from distill_jax.types import FilePath
 
 _ALL = 1_900_000  # bytes of all pictures before base64, which adds a third
+# Fields of a configuration that do not change the accuracy of the set, apart
+# from the number of networks, which is in the report.
+_OF_NO_EFFECT = ("checkpoint_every", "evaluation", "figures", "log_every")
 _LINES, _NAME = 12, 28  # most lines of the figure's legend; characters of each
 
 
@@ -50,7 +53,7 @@ class Compared(NamedTuple):
 
 
 class Repeated(NamedTuple):
-  """Runs that differ in nothing but their seed.
+  """Runs whose configurations differ in nothing but the seed.
 
   Attributes:
     names: names of the runs.
@@ -59,7 +62,7 @@ class Repeated(NamedTuple):
     lowest: lowest accuracy of a run.
     highest: highest accuracy of a run.
     stderr: mean standard error of a run, which counts the networks that were
-      trained on its set.
+      trained on its set; None if that is one network.
   """
 
   names: list[str]
@@ -67,7 +70,7 @@ class Repeated(NamedTuple):
   std: float
   lowest: float
   highest: float
-  stderr: float
+  stderr: float | None
 
 
 def write_comparison(
@@ -152,10 +155,9 @@ def _repeated(names, runs: Sequence[Finished]) -> list[Repeated]:
   """Groups of runs with equal settings and unequal seeds."""
   groups: dict[str, dict[str, tuple[str, Finished]]] = {}
   for name, run in zip(names, runs, strict=True):
-    identity = run.config.get("identity")
-    if isinstance(identity, dict) and "seed" in identity:
-      seeds = groups.setdefault(_without_seed(run.config), {})
-      seeds.setdefault(json.dumps(identity["seed"]), (name, run))
+    if "seed" in run.config and "config" in run.config:
+      seeds = groups.setdefault(_without_seed(run), {})
+      seeds.setdefault(json.dumps(run.config["seed"]), (name, run))
   return [
       _spread(list(seeds.values()))
       for seeds in groups.values()
@@ -163,19 +165,17 @@ def _repeated(names, runs: Sequence[Finished]) -> list[Repeated]:
   ]
 
 
-def _without_seed(config: dict[str, Any]) -> str:
-  """What runs of equal settings have in common, whatever their seeds."""
-  same = {k: v for k, v in config["identity"].items() if k != "seed"}
-  if same.get("data"):
-    # The seed also chooses the validation part, and so the samples that are
-    # left to train on and their statistics.
-    same.pop("fingerprint", None)
-    preprocessing = same.pop("preprocessing", None)
-    if isinstance(preprocessing, dict):
-      same["preprocessing"] = preprocessing.get("kind")
-  asked = config.get("finished")
-  steps = asked.get("num_steps") if isinstance(asked, dict) else None
-  return json.dumps([same, steps], sort_keys=True)
+def _without_seed(run: Finished) -> str:
+  """What runs of equal settings have in common, whatever their seeds.
+
+  Runs of the launcher have the names of their data in common, not the samples
+  that are left to train on, because the seed chooses the validation part.
+  """
+  settings = run.config["config"]
+  same = dict(settings) if isinstance(settings, dict) else {}
+  for name in ("seed", *_OF_NO_EFFECT):
+    same.pop(name, None)
+  return json.dumps([same, run.report["num_networks"]], sort_keys=True)
 
 
 def _spread(found: Sequence[tuple[str, Finished]]) -> Repeated:
@@ -187,7 +187,8 @@ def _spread(found: Sequence[tuple[str, Finished]]) -> Repeated:
       std=statistics.stdev(means),
       lowest=min(means),
       highest=max(means),
-      stderr=statistics.fmean(a["stderr"] for a in accuracies))
+      stderr=statistics.fmean(a["stderr"] for a in accuracies) if all(
+          len(a["per_network"]) > 1 for a in accuracies) else None)
 
 
 def _names(runs: Sequence[Finished]) -> list[str]:

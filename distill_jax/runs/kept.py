@@ -37,7 +37,9 @@ def once(
 class Unfinished:
   """Keeps the parts of a computation in a file until all of it is finished.
 
-  Only one call at a time may use the file.
+  Only one call at a time may use the file. A file that is damaged counts as
+  empty. Each process of a joint run remembers its parts, so that all of them
+  decide alike whether a part is there.
 
   Attributes:
     seconds: how long the parts took that were found in the file.
@@ -46,7 +48,14 @@ class Unfinished:
   def __init__(self, file: Path | None):
     """Uses a file, which need not exist; None keeps nothing."""
     self._file = file
+    self._entries: dict[str, Any] = {}
+    self._made: set[str] = set()
     self.seconds = 0.0
+    if file is not None:
+      try:
+        self._entries = read_json(file, {}, "Its results are measured anew.")
+      except WorkdirError as error:
+        say(f"  {error}")
 
   def once(
       self, measure: Callable[[], dict[str, Any]],
@@ -61,16 +70,20 @@ class Unfinished:
     if self._file is None:
       return measure()
     name = name_of(fields())
-    found = read(self._file, [name])
+    found = _sound(self._file, self._entries, [name])
     if found:
-      self.seconds += found[name]["seconds"]
+      if name not in self._made:
+        self.seconds += found[name]["seconds"]
+        self._made.add(name)
       return found[name]["part"]
     began = time.perf_counter()
     part = measure()
     timed = dict(part=part, seconds=time.perf_counter() - began)
+    self._made.add(name)
     try:
-      write_json(self._file, read_json(self._file, {}) | _entry(name, timed))
-    except OSError as error:
+      self._entries |= _entry(name, timed)
+      write_json(self._file, self._entries)
+    except (OSError, ValueError) as error:
       say(f"  this result is not kept: {error}")
     return part
 
@@ -88,7 +101,12 @@ def name_of(fields: Mapping[str, Any]) -> str:
 def read(cache: Path, names: Collection[str]) -> dict[str, Any]:
   """The results of these names that are there and that nobody changed."""
   cache.parent.mkdir(parents=True, exist_ok=True)
-  kept = read_json(cache, {})
+  return _sound(cache, read_json(cache, {}), names)
+
+
+def _sound(cache: Path, kept: Mapping[str, Any],
+           names: Collection[str]) -> dict[str, Any]:
+  """The results of these names among entries of a file, if unchanged."""
   there = {name: kept[name] for name in names if name in kept}
   sound = {n: v["found"] for n, v in there.items() if _is_sound(n, v)}
   if len(sound) < len(there):
