@@ -82,12 +82,12 @@ class ClippingTest(parameterized.TestCase):
       np.testing.assert_allclose(updates.codes, -scale * shrunk, rtol=1e-6)
       np.testing.assert_array_equal(updates.labels, -scale)
 
-  def test_setting_clips_the_samples_alone(self):
+  def test_setting_clips_each_field_by_itself(self):
     distilled = Distilled(jnp.ones(4), jnp.ones((2, 2)), jnp.ones(1))
     moved = {}
     for bound in (0.0, 0.5, 50.0):
       method = methods.datm(
-          clip_samples=bound,
+          clip_each=bound,
           optimizer="sgd",
           beta1=0.0,
           label_beta1=0.0,
@@ -99,12 +99,12 @@ class ClippingTest(parameterized.TestCase):
       gradient = jax.tree.map(lambda x: 3.0 * x, distilled)  # norm 6 of codes
       moved[bound], _ = optimizer.update(
           gradient, optimizer.init(distilled), distilled)
-    np.testing.assert_allclose(moved[0.5].codes, -0.25, rtol=1e-6)
-    for bound in (0.0, 50.0):
-      np.testing.assert_allclose(moved[bound].codes, -3.0, rtol=1e-6)
-    for updates in moved.values():
-      np.testing.assert_allclose(updates.labels, -3.0)
-      np.testing.assert_allclose(updates.raw_step_sizes, -3.0)
+    norms = dict(codes=6, labels=6, raw_step_sizes=3)
+    for bound, updates in moved.items():
+      for field, norm in norms.items():
+        scale = bound / norm if bound == 0.5 else 1
+        np.testing.assert_allclose(
+            getattr(updates, field), -3 * scale, rtol=1e-6)
 
   @parameterized.parameters((0.0, 0.9), (2.0, 1.0), (2.0, -0.1))
   def test_refuses(self, factor, decay):

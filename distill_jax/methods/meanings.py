@@ -38,10 +38,10 @@ MEANINGS = {
     "clip_average":
         "gradients are clipped to this many times the running average of their "
         "norm; 0 for no clipping.",
+    "clip_each":
+        "the gradients of samples, labels and step sizes are each clipped to "
+        "this norm; 0 for none.",
     "clip_norm": "gradients are clipped to this global norm; 0 for none.",
-    "clip_samples":
-        "the gradient of the samples, apart from labels and step sizes, is "
-        "clipped to this norm; 0 for none.",
     "covariances":
         "weight of the distance between covariances of embeddings; 0 matches "
         "means only.",

@@ -68,26 +68,20 @@ def learned(s: SimpleNamespace, **rates: float):
     fields = {name: rule(rate) for name, rate in rates.items() if rate}
     if getattr(s, "learn_codes", True):
       fields["codes"] = rule(s.learning_rate, s.weight_decay)
-      if clips := _clips_of_samples(s):
-        fields["codes"] = optax.chain(*clips, fields["codes"])
+      if getattr(s, "clip_average", 0):
+        fields["codes"] = optax.chain(
+            clip_by_average_norm(s.clip_average), fields["codes"])
     if getattr(s, "learn_labels", False):
       beta1 = getattr(s, "label_beta1", s.beta1)
       fields["labels"] = rule(s.label_learning_rate, beta1=beta1)
+    if getattr(s, "clip_each", 0):
+      clip = optax.clip_by_global_norm(s.clip_each)
+      fields = {k: optax.chain(clip, field) for k, field in fields.items()}
     if not s.clip_norm:
       return learn(**fields)
     return optax.chain(optax.clip_by_global_norm(s.clip_norm), learn(**fields))
 
   return transformation
-
-
-def _clips_of_samples(s: SimpleNamespace) -> list[optax.GradientTransformation]:
-  """What bounds the gradient of the samples alone, from a method's settings."""
-  clips = []
-  if getattr(s, "clip_average", 0):
-    clips.append(clip_by_average_norm(s.clip_average))
-  if getattr(s, "clip_samples", 0):
-    clips.append(optax.clip_by_global_norm(s.clip_samples))
-  return clips
 
 
 def tracker(s: SimpleNamespace) -> Tracker | None:

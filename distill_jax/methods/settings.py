@@ -39,7 +39,7 @@ _RANGES = ((
         "at_least", "candidates", "k")), (
             lambda v: v >= 0, "at least 0", (
                 "anchor_weight", "at_once", "average", "batch_per_class",
-                "calibration", "clip_average", "clip_norm", "clip_samples",
+                "calibration", "clip_average", "clip_each", "clip_norm",
                 "covariances", "discrimination", "epochs_between",
                 "least_steps", "lowest", "margin", "num_crops", "radius",
                 "restart_after", "rollbacks", "sample_length", "seed",

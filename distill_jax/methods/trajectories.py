@@ -76,7 +76,7 @@ _MTT: dict[str, Any] = dict(
     step_size=0.02,
     step_size_learning_rate=2e-4,
     step_size_floor=1e-6,
-    clip_samples=0.0,
+    clip_each=0.0,
     skip_above=0.0,
     spike=10.0,
     rollbacks=5) | dict(learning_rate=0.03)
