@@ -155,7 +155,7 @@ def _repeated(names, runs: Sequence[Finished]) -> list[Repeated]:
   """Groups of runs with equal settings and unequal seeds."""
   groups: dict[str, dict[str, tuple[str, Finished]]] = {}
   for name, run in zip(names, runs, strict=True):
-    if "seed" in run.config and "config" in run.config:
+    if "seed" in run.config and isinstance(run.config.get("config"), dict):
       seeds = groups.setdefault(_without_seed(run), {})
       seeds.setdefault(json.dumps(run.config["seed"]), (name, run))
   return [
@@ -171,10 +171,8 @@ def _without_seed(run: Finished) -> str:
   Runs of the launcher have the names of their data in common, not the samples
   that are left to train on, because the seed chooses the validation part.
   """
-  settings = run.config["config"]
-  same = dict(settings) if isinstance(settings, dict) else {}
-  for name in ("seed", *_OF_NO_EFFECT):
-    same.pop(name, None)
+  left_out = ("seed", *_OF_NO_EFFECT)
+  same = {k: v for k, v in run.config["config"].items() if k not in left_out}
   return json.dumps([same, run.report["num_networks"]], sort_keys=True)
 
 
