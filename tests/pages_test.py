@@ -456,18 +456,17 @@ def test_a_comparison_joins_runs_that_differ_in_their_seed(tmp_path):
   made, folders = _set(), []
   plain = dict(method=dict(name="dm"), validation_fraction=0.1, data="digits")
   # Name, seed, accuracy, its standard error, what else is different.
-  for name, seed, mean, error, other in (("a", 0, 0.5, 0.01, {}),
-                                         ("b", 1, 0.6, 0.02, dict(log_every=7)),
-                                         ("c", 2, 0.7, 0.06, dict(
-                                             evaluation=dict(baselines="all"))),
-                                         ("again", 2, 0.1, 0.01,
-                                          {}), ("method", 3, 0.2, 0.01,
-                                                dict(method=dict(name="dc"))),
-                                         ("data", 4, 0.2, 0.01,
-                                          dict(data="mnist")),
-                                         ("split", 5, 0.2, 0.01,
-                                          dict(validation_fraction=0.5)),
-                                         ("networks", 6, 0.2, 0.01, {})):
+  runs = [
+      ("a", 0, 0.5, 0.01, {}),
+      ("b", 1, 0.6, 0.02, dict(log_every=7)),
+      ("c", 2, 0.7, 0.06, dict(evaluation=dict(baselines="all"))),
+      ("again", 2, 0.1, 0.01, {}),
+      ("method", 3, 0.2, 0.01, dict(method=dict(name="dc"))),
+      ("data", 4, 0.2, 0.01, dict(data="mnist")),
+      ("split", 5, 0.2, 0.01, dict(validation_fraction=0.5)),
+      ("networks", 6, 0.2, 0.01, {}),
+  ]
+  for name, seed, mean, error, other in runs:
     report = _report(made, 3 if name == "networks" else 2)
     report["accuracy"] |= dict(mean=mean, stderr=error)
     folder = _folder(tmp_path / name, made, report)

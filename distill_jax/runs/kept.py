@@ -49,7 +49,7 @@ class Unfinished:
     """Uses a file, which need not exist; None keeps nothing."""
     self._file = file
     self._entries: dict[str, Any] = {}
-    self._made: set[str] = set()
+    self._counted: set[str] = set()  # names whose seconds count already
     self.seconds = 0.0
     if file is not None:
       try:
@@ -72,14 +72,14 @@ class Unfinished:
     name = name_of(fields())
     found = _sound(self._file, self._entries, [name])
     if found:
-      if name not in self._made:
+      if name not in self._counted:
         self.seconds += found[name]["seconds"]
-        self._made.add(name)
+        self._counted.add(name)
       return found[name]["part"]
     began = time.perf_counter()
     part = measure()
     timed = dict(part=part, seconds=time.perf_counter() - began)
-    self._made.add(name)
+    self._counted.add(name)
     try:
       self._entries |= _entry(name, timed)
       write_json(self._file, self._entries)
