@@ -24,6 +24,9 @@ _MATCHING = (
 _WIDE = (
     *_MATCHING[:2], "judged by", *_MATCHING[2:-2], "one network",
     *_MATCHING[-2:])
+_REPEATED = (
+    "row", "seed 0", "other seeds", "mean of runs", "std of runs",
+    "standard error of a run", "farthest from seed 0")
 _COLUMNS = dict(
     measured=(
         "row", "samples", "student", "labels", "accuracy", "published", "r_M",
@@ -125,7 +128,6 @@ def render(table: dict[str, Row], records: dict[str, dict]) -> str:
   } | dict(
       short=results_short.tables(table, records),
       differences=results_short.differences(table, records),
-      means=_means(of["performance"]),
       repeats=_repeats(table, records),
       texts=text_results.section(of["text"], table),
       embeddings="\n\n".join(map(_embedding, of["embed"])),
@@ -195,22 +197,6 @@ def _distillation_size(reports: list[dict]) -> str:
       ", ".join(f"d_{t} = {size:g}" for t, size in reached.items()) + ".")
 
 
-def _means(records: list[dict]) -> str:
-  """Mean accuracies of rows that differ only in their seed."""
-  lines, alike = [], {}
-  for record in records:
-    name, found, _ = record["row"].rpartition("_seed")
-    if found:
-      alike.setdefault(name, []).append(record["report"])
-  for name, reports in alike.items():
-    means = [report["accuracy"]["mean"] for report in reports]
-    std = statistics.stdev(means) if len(means) > 1 else 0.0
-    lines.append(
-        f"- `{name}`: {100 * statistics.mean(means):.2f} ± {100 * std:.2f}, "
-        f"draws: {len(means)}")
-  return "\n".join(lines)
-
-
 def _repeats(table: dict[str, Row], records: dict[str, dict]) -> str:
   """A table of rows beside the same rows with other seeds."""
   runs: dict[str, list[dict]] = {}
@@ -224,19 +210,16 @@ def _repeats(table: dict[str, Row], records: dict[str, dict]) -> str:
     first, *others = map(points.percent, accuracies)
     means = [100 * accuracy["mean"] for accuracy in accuracies]
     error = 100 * statistics.fmean(a["stderr"] for a in accuracies)
-    apart = max(abs(mean - means[0]) for mean in means)
     lines.append({
         "row": f"`{name}`",
         "seed 0": first,
         "other seeds": ", ".join(others),
+        "mean of runs": f"{statistics.fmean(means):.2f}",
         "std of runs": f"{statistics.stdev(means):.2f}",
-        "standard error of a run": f"{error:.2f}",
-        "farthest from seed 0": f"{apart:.2f}"
+        "standard error of a run": f"{error:.2f}" if error else "-",
+        "farthest from seed 0": f"{max(abs(m - means[0]) for m in means):.2f}"
     })
-  columns = (
-      "row", "seed 0", "other seeds", "std of runs", "standard error of a run",
-      "farthest from seed 0")
-  return cells.table(columns, lines)
+  return cells.table(_REPEATED, lines)
 
 
 def _transfer(record: dict) -> str:
