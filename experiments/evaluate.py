@@ -9,8 +9,9 @@ preprocessing for the real data. Networks other than the artifact's own have
 their default size. If the artifact names no network, one is chosen that suits
 the shape of the data. The report is also written as a page, beside `--out` with
 the ending .html. Several networks give a table and a matrix beside `--out`.
-Both include random real data of the same budget, and with `--full_data` the
-share of each network's accuracy on all data that the set keeps. With
+Both include random real data of the same budget, if that is among the
+baselines, and with `--full_data` the share of each network's accuracy on all
+data that the set keeps. With
 `--columns=attacks,calibration` the report has the accuracy under attack, and
 the calibration of the networks. Baselines train as many networks as the set,
 unless `--num_sets` and `--networks_per_set` say otherwise. After an

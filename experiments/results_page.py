@@ -227,13 +227,18 @@ def _transfer(record: dict) -> str:
   head = cells.head(("network", "distilled", "random real", "gain", "networks"))
   lines = "\n".join(
       f"| {name} | **{points.percent(block['accuracy'])}** | "
-      f"{points.percent(block['random_real'])} | "
-      f"{points.gain(block['random_real']['gain'])} | "
+      f"{_over_real(block)} | "
       f"{record['report']['num_networks']} |"
       for name, block in record["report"]["networks"].items())
   return (
       f"`{record['row']}`:\n\n{head}\n{lines}\n\n"
       f"![Accuracy on other networks](figures/{record['row']}.png)")
+
+
+def _over_real(block: dict) -> str:
+  """Two cells: random real data on a network, and the gain of the set."""
+  real = block.get("random_real")
+  return f"{points.percent(real)} | {points.gain(real['gain']) if real else '-'}"
 
 
 def _pairs(table: dict[str, Row], records: dict[str, dict]) -> str:

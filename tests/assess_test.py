@@ -82,7 +82,19 @@ def test_several_networks_on_real_data_beside_the_set():
       full_data=True)
   assert report["recipe"]["name"] == "dc" and not report["baselines"]
   assert list(report["networks"]) == ["mlp", "network"]
-  assert all("ratio" in block for block in report["networks"].values())
+  for block in report["networks"].values():
+    assert "ratio" in block and "random_real" not in block
+
+
+def test_each_network_is_compared_with_its_own_training_on_random_real_data():
+  wide = nn.mlp(3, widths=(9,))
+  report = evaluate(
+      MADE, SOURCE, network=("mlp", wide), baselines="random_real", **FEW)
+  first, other = report["networks"].values()
+  assert first["random_real"] == report["baselines"]["random_real"]
+  alone = evaluate(MADE, SOURCE, network=wide, baselines="random_real", **FEW)
+  assert other["random_real"] == alone["baselines"]["random_real"]
+  assert other["random_real"] != first["random_real"]
 
 
 class _Trainings:

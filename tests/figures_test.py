@@ -529,6 +529,10 @@ class ChartsTest(parameterized.TestCase):
     assert {"91.5\n± 2.0", "30.0"} <= set(_texts(figure))
     with pytest.raises(ValueError, match="`sets` must be of the same"):
       figures.transfer_matrix({"dc": networks(0.9), "dm": {}})
+    alone = {"convnet": dict(accuracy=dict(mean=0.5, std=0.0))}
+    figure = figures.transfer_matrix({"dm": alone})
+    rows = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert rows == ["dm"]
 
   @parameterized.parameters(figures.curves, figures.accuracy_against)
   def test_refuses_nothing(self, draw):

@@ -103,7 +103,12 @@ def _full(made):
               Transfer(
                   Report(
                       np.asarray([report["confusion"]]), np.ones(1), "random",
-                      "student", None), Baseline(np.eye(2), 6, 3, "student"))
+                      "student", None), Baseline(np.eye(2), 6, 3, "student")),
+          "bare":
+              Transfer(
+                  Report(
+                      np.asarray([report["confusion"]]), np.ones(1), "random",
+                      "student", None))
       },
       columns=dict(
           attacks=dict(

@@ -287,6 +287,24 @@ class ReportTest(parameterized.TestCase):
     assert row.split() == (
         "mlp 87.50 ± 3.54 65.00 ± 12.91 22.50 ± 10.31 95.00 92.1".split())
 
+  def test_networks_without_random_real_data(self):
+    whole = self._full()
+    report = self._report(
+        Measurements(
+            self.report,
+            "mlp", {"class_mean": Baseline(np.eye(2), 10, 10, "student")},
+            networks={"mlp": Transfer(self.report)}))
+    assert "random_real" not in report["networks"]["mlp"]
+    assert "not compared with random real data" in report["verdict"]
+    text = transfer_table(report)
+    assert "random real" not in text and "gain" not in text
+    report["networks"]["lenet"] = whole["networks"]["mlp"]
+    rows = {
+        line.split()[0]: line for line in transfer_table(report).split("\n")
+    }
+    assert rows["mlp"].split() == "mlp 87.50 ± 3.54 - -".split()
+    assert rows["lenet"].split()[-2:] == ["95.00", "92.1"]
+
   def test_prints_tables_and_a_line_in_words(self):
     report = self._full()
     assert (report.mean, report.std) == (self.report.mean, self.report.std)

@@ -26,12 +26,12 @@ class Transfer(NamedTuple):
 
   Attributes:
     report: results of the distilled set.
-    random_real: results of random real data of the same budget.
+    random_real: results of random real data of the same budget, or None.
     full_data: results of `train_on_all`, or None.
   """
 
   report: Report
-  random_real: Baseline
+  random_real: Baseline | None = None
   full_data: FullData | None = None
 
 
@@ -150,14 +150,21 @@ def report_dict(
     document["cost"] = {k: c._asdict() for k, c in costs.items() if c}
   if measured.networks:
     document["networks"] = {
-        name: {
-            **_block(target.report), "random_real":
-                _baseline(target.random_real, target.report),
-            **_full_data_block(target.report, target.full_data)
-        } for name, target in measured.networks.items()
+        name: _of_network(target) for name, target in measured.networks.items()
     }
   document["verdict"] = verdict(document)
   return document
+
+
+def _of_network(target: Transfer) -> dict[str, Any]:
+  """The part of a report on one of several networks."""
+  block = {
+      **_block(target.report),
+      **_full_data_block(target.report, target.full_data)
+  }
+  if target.random_real is not None:
+    block["random_real"] = _baseline(target.random_real, target.report)
+  return block
 
 
 def _classes_in(artifact: Artifact) -> int:
@@ -252,43 +259,49 @@ def table(report: dict[str, Any]) -> str:
 
 
 def transfer_table(report: dict[str, Any]) -> str:
-  """A table of several networks: the set, compared with random real data.
+  """A table of several networks: the set and, if measured, random real data.
 
   Args:
     report: a report with `networks`, as `report_dict` returns it.
   """
-  full = any("ratio" in block for block in report["networks"].values())
+  blocks = report["networks"]
+  real = any("random_real" in block for block in blocks.values())
+  full = any("ratio" in block for block in blocks.values())
   head = (
-      f"{'network':<16}{'distilled %':>16}{'random real %':>16}"
-      f"{'gain':>16}" + f"{'all data':>9}{'kept %':>7}" * full)
+      f"{'network':<16}{'distilled %':>16}" +
+      f"{'random real %':>16}{'gain':>16}" * real +
+      f"{'all data':>9}{'kept %':>7}" * full)
   rule = "-" * len(head)
-  rows, counts, entries = [], set(), {}
-  for name, block in report["networks"].items():
-    random = block["random_real"]
-    cells = [
-        _with_error(block["accuracy"]["mean"], _std(block["accuracy"])),
-        _with_error(random["mean"], _std(random)),
-        _with_error(random["gain"]["mean"], random["gain"]["stderr"])
-    ]
-    counts.add(
-        f"{block['num_networks']} networks each, on random real data "
-        f"{random['num_networks']} on each of {random['num_sets']} sets")
-    entries |= {
-        f"{name} on the set": block["accuracy"],
-        f"{name} on random real": random
-    }
-    rows.append(f"{name[:16]:<16}" + "".join(f"{c:>16}" for c in cells))
+  lines, counts, entries = [], set(), {}
+  for name, block in blocks.items():
+    random = block.get("random_real")
+    cells = [_with_error(block["accuracy"]["mean"], _std(block["accuracy"]))]
+    count = f"{block['num_networks']} networks each"
+    entries[f"{name} on the set"] = block["accuracy"]
+    if random:
+      cells.append(_with_error(random["mean"], _std(random)))
+      cells.append(
+          _with_error(random["gain"]["mean"], random["gain"]["stderr"]))
+      count += (
+          f", on random real data {random['num_networks']} on each of "
+          f"{random['num_sets']} sets")
+      entries[f"{name} on random real"] = random
+    elif real:
+      cells += ["-", "-"]
+    counts.add(count)
+    lines.append(f"{name[:16]:<16}" + "".join(f"{c:>16}" for c in cells))
     if "ratio" in block:
-      rows[-1] += (
+      lines[-1] += (
           f"{100 * block['full_data_accuracy']:>9.2f}"
           f"{block['ratio']:>7.1f}")
   note = (
-      f"{'; '.join(sorted(counts))}; ± is the standard deviation, for gains "
-      "the standard error")
+      f"{'; '.join(sorted(counts))}; ± is the standard deviation" +
+      ", for gains the standard error" * real)
   note = [note, _diverged(entries)]
   return "\n".join([
-      rule, head, rule, *rows, rule,
-      *(line for part in note for line in textwrap.wrap(part, len(head)))
+      rule, head, rule, *lines, rule, *(
+          line for part in note
+          for line in textwrap.wrap(part, max(len(head), 64)))
   ])
 
 
@@ -436,8 +449,6 @@ def verdict(report: Mapping[str, Any]) -> str:
     report: a report, as `report_dict` returns it.
   """
   measured = report["baselines"]
-  if "random_real" not in measured:
-    measured = report.get("networks", {}).get(report["network"], {})
   if "random_real" not in measured:
     return (
         "Verdict: not compared with random real data; add the baseline "

@@ -332,7 +332,8 @@ def transfer_matrix(
     title: str = "Accuracy by network trained on the set"):
   """Accuracy of each set with each network as a matrix.
 
-  Rows are sets, and random real data as the last row; columns are networks.
+  Rows are sets, and random real data as the last row if a set was compared with
+  them on every network; columns are networks.
 
   Args:
     sets: {name of a set: `networks` of its report}. All sets must have been
@@ -350,11 +351,13 @@ def transfer_matrix(
     raise ValueError(
         "`sets` must be of the same networks; got "
         f"{ {name: list(row) for name, row in sets.items()} }.")
-  first = next(iter(sets.values()))
   rows = {
       name: [row[t]["accuracy"] for t in targets] for name, row in sets.items()
   }
-  rows["random real data"] = [first[t]["random_real"] for t in targets]
+  for row in sets.values():
+    if all("random_real" in row[t] for t in targets):
+      rows["random real data"] = [row[t]["random_real"] for t in targets]
+      break
   means = np.array([[100 * b["mean"] for b in row] for row in rows.values()])
   figure = theme.figure(
       max(5.0, 1.9 + 0.95 * len(targets)), 1.9 + 0.55 * len(rows))
@@ -362,10 +365,7 @@ def transfer_matrix(
   axes = figure.subplots()
   low, high = 10 * np.floor(means.min() / 10), 10 * np.ceil(means.max() / 10)
   low = min(low, high - 10)
-  if any(_has_std(block)
-         for row in sets.values()
-         for n in row.values()
-         for block in (n["accuracy"], n["random_real"])):
+  if any(_has_std(block) for row in rows.values() for block in row):
     theme.note(axes, figure, f"± {_OVER_NETWORKS}")
   image = axes.imshow(means, cmap="Blues", vmin=low, vmax=high, aspect="auto")
   for y, row in enumerate(rows.values()):

@@ -105,7 +105,7 @@ _REPORT = {
         "*": {
             "accuracy": _ENTRY,
             "num_networks": int,
-            "random_real": _BASELINE,
+            "random_real?": _BASELINE,
             "full_data_accuracy?": _NUMBER,
             "ratio?": _NUMBER,
             "*": object

@@ -57,7 +57,8 @@ class Settings(NamedTuple):
 
   Attributes:
     num_networks: number of networks trained on the set, of each kind.
-    baselines: "all", or names separated by commas.
+    baselines: "all", names separated by commas, or "". Of several networks,
+      all are measured of the first, and random_real of each.
     num_sets: number of sets per baseline.
     networks_per_set: number of networks trained on each of these sets. If this
       or `num_sets` is 0, a baseline trains as many networks in total as the
@@ -138,7 +139,8 @@ def evaluate(
       default the recipe of the artifact.
     num_networks: number of networks trained on the set, of each kind.
     baselines: "all", names of `evaluation.baselines` separated by commas, or
-      "". A quantised set is also compared with real samples quantised in the
+      "". Only random_real is measured of each of several networks, the others
+      of the first. A quantised set is also compared with real samples quantised in the
       same way, and a set with labels of views with real samples labelled by its
       teacher.
     num_sets: number of sets per baseline.
@@ -438,14 +440,16 @@ class _Measuring(NamedTuple):
         seconds_per_network=seconds_per_network)
 
   def transfers(self, chosen, reports, baselines, full) -> dict[str, Transfer]:
-    """Each student on the set, compared with random real data."""
-    say(f"random real data on {', '.join(reports)}")
-    own = {chosen[0].name: baselines.get("random_real")}
+    """Each student on the set and, if that is a baseline, on random real data.
+    """
+    first, *others = chosen
+    real = {}
+    if "random_real" in baselines:
+      say(f"random real data on {', '.join(s.name for s in others)}")
+      real = {s.name: self.random_real(s) for s in others}
+      real[first.name] = baselines["random_real"]
     return {
-        s.name:
-            Transfer(
-                reports[s.name],
-                own.get(s.name) or self.random_real(s), full.get(s.name))
+        s.name: Transfer(reports[s.name], real.get(s.name), full.get(s.name))
         for s in chosen
     }
 
