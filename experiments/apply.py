@@ -4,10 +4,11 @@
     --config=experiments/configs/applications/NAME.py[:options] --workdir=DIR \\
     [--data=SPEC] [--data_dir=DIR] [--config.settings.field=value ...]
 
-DIR then holds config.json, cells/, report.json, table.txt and figure.png. The
-same command continues where it was stopped, cell by cell. Data other than those
-of the configuration are standardised by their own mean and std. Exit codes are
-those of distill.py.
+DIR then holds config.json, cells/, seconds.json, report.json, table.txt and
+figure.png. The same command continues where it was stopped, cell by cell. Data
+other than those of the configuration are standardised by their own mean and
+std, unless `--config.preprocessing` says otherwise. Exit codes are those of
+distill.py.
 """
 
 import contextlib
@@ -43,10 +44,8 @@ flags.mark_flags_as_required(["config"])
 def main(argv):
   del argv
   config = FLAGS.config
-  if FLAGS.data is not None and FLAGS.data != config.data:
-    given = own_data.fitted(config.preprocessing, "network", FLAGS.data)
-    with config.ignore_type():  # constants are a record, a name is a text
-      config.data, config.preprocessing = FLAGS.data, given
+  if FLAGS.data is not None:
+    config = own_data.on_other_data(FLAGS["config"], FLAGS.data, "network")
   if FLAGS.print_config:
     for name, value in workdir.flat(config.to_dict()).items():
       print(f"{name} = {value!r}")
@@ -67,17 +66,15 @@ def main(argv):
       fingerprint=source.fingerprint(),
       preprocessing=preprocessing.identity(source.preprocessing))
   run = applications.harness(config.application)
-  began = time.perf_counter()
   with Cells(folder, identity).held() as cells, working(config.application):
     found = run(source, cells=cells, seed=config.seed, **settings)
-    spent = round(time.perf_counter() - began, 1)
     write_json(
         folder / "report.json",
         dict(
             found,
             data=config.data,
             seed=config.seed,
-            seconds=spent,
+            seconds=round(cells.seconds, 1),
             date=time.strftime("%Y-%m-%d"),
             command=command()))
     replace(folder / "table.txt", f"{found!r}\n".encode())

@@ -84,7 +84,7 @@ def main(argv):
     config.method = own_data.usual(FLAGS["config"], config, source)
     say(f"method: {config.method.name}, which suits data of this kind")
   if FLAGS.print_config:
-    print(described(config, None))
+    print(described(config, {}))
     return
   if note:
     source = source._replace(facts={**source.facts, "preprocessing": note})

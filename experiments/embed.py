@@ -46,11 +46,14 @@ def _sets() -> dict:
   """The sets by name."""
   sets = {}
   for text in FLAGS.sets:
-    name, given, file = text.partition("=")
-    if not given or name in sets:
+    name, _, file = text.partition("=")
+    if not name or not file or name in sets:
       raise ConfigError(
-          f"`sets` must be NAME=FILE,... with a name for each; got {text!r}.")
+          "`--sets` must be NAME=FILE,... with a name for each; got "
+          f"{text!r}.")
     sets[name] = artifacts.load(file)
+  if not sets:
+    raise ConfigError("`--sets` must name at least one set; got none.")
   return sets
 
 

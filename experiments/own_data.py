@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from configs.common import fields, with_recipe
+from configs.common import completed, fields, with_recipe
 from ml_collections import ConfigDict, config_flags
 
 from distill_jax import methods
@@ -37,25 +37,21 @@ def settled(flag, spec: str | None) -> tuple[ConfigDict, str]:
     The configuration, and a line about constants that were not used, or "".
   """
   config, note, said = flag.value, "", _said(flag)
+  if spec is None:
+    return _changed(config, {}), note
+  model = methods.from_spec(config.method.to_dict()).model
+  changes = _of_data(flag, spec, model)
   named = not is_usual(flag) or "data" in said
-  if spec is None or (named and _name(spec) == _name(config.data)):
-    return _changed(config, {} if spec is None else dict(data=spec)), note
+  if named and _name(spec) == _name(config.data):
+    return _changed(config, changes), note
+  if "preprocessing" in changes and not isinstance(config.preprocessing, str):
+    note = (
+        f"preprocessing: standardised by mean and std of {spec}, not by "
+        f"those published for {config.data}")
 
   def free(*names: str) -> bool:
-    """Whether the user set none of these fields, nor fields below them."""
-    return not any(
-        item == name or item.startswith(f"{name}.")
-        for item in said
-        for name in names)
+    return _free(said, *names)
 
-  model = methods.from_spec(config.method.to_dict()).model
-  changes: dict = dict(data=spec)
-  if free("preprocessing"):
-    if not isinstance(config.preprocessing, str):
-      note = (
-          f"preprocessing: standardised by mean and std of {spec}, not by "
-          f"those published for {config.data}")
-    changes["preprocessing"] = fitted(config.preprocessing, model, spec)
   if free("data"):
     if model == "network":
       if free("network", "features", "width"):
@@ -72,6 +68,36 @@ def settled(flag, spec: str | None) -> tuple[ConfigDict, str]:
           if free(f"text.{field}")
       }
   return _changed(config, changes), note
+
+
+def on_other_data(flag, spec: str, model: str) -> ConfigDict:
+  """The configuration of a flag with other data, and preprocessing of theirs.
+
+  Data of the same name, in another place, keep the constants of preprocessing;
+  nor does what the user set change.
+
+  Args:
+    flag: the parsed flag of the configuration.
+    spec: SPEC of the data.
+    model: what sets are made for, "network" or "kernel".
+  """
+  return _changed(flag.value, _of_data(flag, spec, model))
+
+
+def _of_data(flag, spec: str, model: str) -> dict:
+  """The fields that change with the data."""
+  known, changes = flag.value, dict(data=spec)
+  if _name(spec) != _name(known.data) and _free(_said(flag), "preprocessing"):
+    changes["preprocessing"] = _fitted(known.preprocessing, model, spec)
+  return changes
+
+
+def _free(said: set[str], *names: str) -> bool:
+  """Whether the user set none of these fields, nor fields below them."""
+  return not any(
+      item == name or item.startswith(f"{name}.")
+      for item in said
+      for name in names)
 
 
 def is_usual(flag) -> bool:
@@ -108,7 +134,8 @@ def usual(flag, config: ConfigDict, source) -> ConfigDict:
           f"`--config.method.{name}` must be left out without --config: "
           f"{method.name}, which suits these data, has no such setting. "
           "--config=experiments/configs/METHOD.py names another method.")
-  method = methods.with_settings(method, options.nested(given))
+  method = methods.with_settings(
+      method, completed(options.nested(given), method.spec))
   return ConfigDict(fields(with_recipe(method)))
 
 
@@ -138,7 +165,7 @@ def _name(spec: str) -> str:
   return Path(place.partition("?")[0] or kind).stem
 
 
-def fitted(known, model: str, spec: str) -> str:
+def _fitted(known, model: str, spec: str) -> str:
   """Preprocessing to fit to the data, of a kind that suits them.
 
   Args:

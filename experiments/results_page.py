@@ -1,7 +1,6 @@
 """Writes docs/results.md and its figures from docs/results/*.json."""
 
 import json
-import statistics
 from pathlib import Path
 
 import cells
@@ -208,16 +207,18 @@ def _repeats(table: dict[str, Row], records: dict[str, dict]) -> str:
   for name, found in runs.items():
     accuracies = [record["report"]["accuracy"] for record in found]
     first, *others = map(points.percent, accuracies)
-    means = [100 * accuracy["mean"] for accuracy in accuracies]
-    error = 100 * statistics.fmean(a["stderr"] for a in accuracies)
+    apart = metrics.spread(accuracies)
+    first_mean, error = accuracies[0]["mean"], apart.stderr
+    farthest = max(apart.highest - first_mean, first_mean - apart.lowest)
     lines.append({
         "row": f"`{name}`",
         "seed 0": first,
         "other seeds": ", ".join(others),
-        "mean of runs": f"{statistics.fmean(means):.2f}",
-        "std of runs": f"{statistics.stdev(means):.2f}",
-        "standard error of a run": f"{error:.2f}" if error else "-",
-        "farthest from seed 0": f"{max(abs(m - means[0]) for m in means):.2f}"
+        "mean of runs": f"{100 * apart.mean:.2f}",
+        "std of runs": f"{100 * apart.std:.2f}",
+        "standard error of a run":
+            "-" if error is None else f"{100 * error:.2f}",
+        "farthest from seed 0": f"{100 * farthest:.2f}"
     })
   return cells.table(_REPEATED, lines)
 
@@ -238,7 +239,8 @@ def _transfer(record: dict) -> str:
 def _over_real(block: dict) -> str:
   """Two cells: random real data on a network, and the gain of the set."""
   real = block.get("random_real")
-  return f"{points.percent(real)} | {points.gain(real['gain']) if real else '-'}"
+  gain = points.gain(real["gain"]) if real else "-"
+  return f"{points.percent(real)} | {gain}"
 
 
 def _pairs(table: dict[str, Row], records: dict[str, dict]) -> str:

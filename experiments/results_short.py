@@ -4,13 +4,9 @@ import cells
 import rows
 from configs.common import published
 
+from distill_jax import figures
 from distill_jax.evaluation import points
 
-_DATA = {
-    "idx:mnist": "MNIST",
-    "idx:fashion_mnist": "Fashion-MNIST",
-    "npz:cifar10.npz": "CIFAR-10"
-}
 _PER_CLASS = 1, 10, 50
 _RIVALS = "random_real", "byte_matched_real"
 _FAR = 3.0  # points below a published accuracy that need an explanation
@@ -44,7 +40,7 @@ def tables(table: dict[str, rows.Row], records: dict[str, dict]) -> str:
     if line := table[name].line:
       config = rows.configuration(table[name])
       per_class = config.per_class or config.num_rows // 10
-      lines = found.setdefault(_DATA[config.data], {})
+      lines = found.setdefault(figures.data_name(config.data), {})
       lines.setdefault(line, {})[per_class] = _cell(record, table[name], config)
   return "\n\n".join(
       f"### {data}\n\n" +

@@ -76,7 +76,8 @@ def configuration(
     known: Mapping[str, Row] | None = None) -> ml_collections.ConfigDict:
   """The configuration of a row of `distill.py`, adapted to the row's data.
 
-  That of a row of `evaluate.py` is the one of its set, with the row's recipe.
+  That of a row of `evaluate.py` is the one of its set, with the row's recipe if
+  it names one.
 
   Args:
     row: the row.
@@ -86,7 +87,12 @@ def configuration(
     of, = row.sets.values()
     config = configuration((known or table())[of])
     given = dict(a.partition("=")[::2] for a in row.arguments)
-    config.method.recipe.update(options.recipe(given["--recipe"]))
+    if "--recipe" in given:
+      recipe = options.recipe(given["--recipe"])
+      if recipe["name"] != config.method.recipe.name:
+        del config.method.recipe
+        config.method.recipe = {}
+      config.method.recipe.update(recipe)
     return config
   file, *fields = row.arguments
   argv = ["", file.replace("=", f"={_FILE.parent.parent}/", 1), *fields]

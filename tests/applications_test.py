@@ -1,5 +1,8 @@
 """Every method in every application, as small as can be."""
 
+import json
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from distill_jax.applications import (
     privacy,
     search,
 )
+from distill_jax.applications import cells as kept
 from distill_jax.applications.makers import makers
 from distill_jax.data import from_arrays
 from distill_jax.errors import ConfigError, WorkdirError
@@ -221,6 +225,29 @@ def test_damaged_cells_and_settings_are_named(tmp_path):
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     with pytest.raises(WorkdirError, match="its checksum .* Delete it"):
       cells.arrays("d", None)
+
+
+def test_seconds_of_earlier_calls_count_also_if_they_were_stopped(
+    tmp_path, monkeypatch):
+  now = [0.0]
+  clock = SimpleNamespace(perf_counter=lambda: now[0])
+  monkeypatch.setattr(kept, "time", clock)
+  with Cells().held() as cells:
+    now[0] = 3.0
+    assert cells.seconds == 3.0
+  cells = Cells(tmp_path)
+  with pytest.raises(KeyboardInterrupt):
+    with cells.held():
+      cells.json("a", dict)
+      now[0] = 10.0
+      raise KeyboardInterrupt
+  now[0] = 50.0
+  cells = Cells(tmp_path)
+  with cells.held():
+    now[0] = 51.0
+    assert cells.seconds == 8.0
+  assert json.loads(
+      (tmp_path / "seconds.json").read_text()) == dict(seconds=8.0)
 
 
 RUNS = dict(

@@ -290,6 +290,9 @@ def test_the_class_that_fares_worst():
      (dict(network="kernel_ridge", full_data=True), "`full_data` must be off"),
      (dict(columns="attack"), "`columns` must be one of attacks, "),
      (dict(columns="attacks", eps=0), "`eps` must be positive; got 0"),
+     (
+         dict(num_networks=0, num_sets=0,
+              networks_per_set=0), "`num_networks` must be at least 1; got 0"),
      (dict(num_attacked=-1), "`num_attacked` must be at least 0; got -1"),
      (
          dict(network="kernel_ridge", columns="attacks"),

@@ -128,6 +128,21 @@ def test_options(name, text, fields):
 def test_what_was_published():
   assert published(load("dm", "data=mnist"))["method"]["learning_rate"] == 1.0
   assert published(load("dm")) is None
+  for name, text in (("exclusive", "of=idc"), ("weighted", "parts=idc+dm"),
+                     ("dm", "rows=500")):
+    config = load(name, f"{text},data=mnist")
+    assert published(config) == config.to_dict()
+
+
+@pytest.mark.parametrize("name", ["mtt", "dsa", "idc"])
+def test_rows_take_what_was_published_for_as_many_of_a_class(name):
+  sizes = [("rows=500", "ipc=50"), ("rows=10", "ipc=1"), ("rows=3", "ipc=1")]
+  for pair in sizes:
+    rows, each = (load(name, f"data=cifar10,{size}") for size in pair)
+    assert rows.method == each.method
+    assert rows.preprocessing == each.preprocessing
+  known = load(name, "data=cifar100,rows=1000")
+  assert known.method == load(name, "data=cifar100,ipc=10").method
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_refuses_sets_that_lie_apart_and_data_without_test(source, made):
 
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory, arrays, made):
-  """(folder, results) of a picture and of three mistakes."""
+  """(folder, results) of a picture and of five mistakes."""
   home = tmp_path_factory.mktemp("embed")
   np.savez(home / "small.npz", **arrays)
   artifact.save(made(MLP), home / "set.safetensors")
@@ -95,7 +95,9 @@ def launched(tmp_path_factory, arrays, made):
       "embed", (*common, f"--out={home / 'tsne.png'}"),
       (*common, f"--sets={home}/set.safetensors", f"--out={home / 'a.png'}"),
       (*common, f"--out={home / 'small.npz' / 'a.png'}"),
-      (*common, f"--out={home / 'a.json'}"))
+      (*common, f"--out={home / 'a.json'}"),
+      (common[1], "--sets=", f"--out={home / 'a.png'}"),
+      (common[1], f"--sets=={home}/set.safetensors", f"--out={home / 'a.png'}"))
 
 
 def test_picture_and_numbers_are_written(launched):
@@ -107,9 +109,11 @@ def test_picture_and_numbers_are_written(launched):
 
 
 @pytest.mark.parametrize(
-    "i, message", [(1, "`sets` must be NAME=FILE"),
+    "i, message", [(1, "`--sets` must be NAME=FILE"),
                    (2, "`out` must be in a folder"),
-                   (3, "`out` must end in .png")])
+                   (3, "`out` must end in .png"),
+                   (4, "`--sets` must name at least one set"),
+                   (5, "`--sets` must be NAME=FILE")])
 def test_mistakes(launched, i, message):
   result = launched[1][i]
   assert result.code == MISTAKE and message in result.err

@@ -7,6 +7,7 @@ import numpy as np
 import own_data
 import pytest
 from absl import flags
+from configs.common import _PARAMETERIZATIONS
 from ml_collections import config_flags
 
 from distill_jax import data
@@ -99,6 +100,30 @@ def test_the_usual_method(shape, options, fields, name, num_steps):
   if "recipe" in options:
     assert method.recipe.name == "idc"
   assert "recipe" not in method or method.recipe.num_epochs  # all that is run
+
+
+@pytest.mark.parametrize("name", _PARAMETERIZATIONS)
+def test_the_usual_method_with_another_parameterization(name):
+  source = data.from_arrays(np.random.rand(60, 4, 4, 1), np.arange(60) % 3)
+  flag = _flag(f"usual.py:parameterization.name={name}")
+  method = own_data.usual(flag, own_data.settled(flag, PICTURES)[0], source)
+  named = _flag(f"dm.py:parameterization.name={name}").value.method
+  stored = method.parameterization.to_dict()
+  assert stored == named.parameterization.to_dict()
+  assert method.clamp == named.clamp
+
+
+def test_other_data_of_applications():
+  name = "applications/robustness.py:data=mnist"
+  constants = _flag(name).value.preprocessing
+  for spec, wanted in (("idx:/elsewhere/mnist", constants), (PICTURES,
+                                                             "standardise")):
+    config = own_data.on_other_data(_flag(name), spec, "network")
+    assert config.data == spec
+    assert str(config.preprocessing) == str(wanted)
+  flag = _flag(name, "--config.preprocessing.mean=(0.5,)")
+  config = own_data.on_other_data(flag, PICTURES, "network")
+  assert config.preprocessing.mean == (0.5,)
 
 
 def test_settings_of_another_method_are_refused():

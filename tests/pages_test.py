@@ -233,8 +233,8 @@ def test_everything_that_a_report_may_have(tmp_path):
       pages.write_evaluation(_full(made), made, tmp_path / "made.html"))
   said = _texts(tree)
   for part in ("Nothing <b>moved</b>.", "DIVERGED networks: 1 of 3",
-               "On several networks", "<b>mlp</b> 1 ", "PGD-20", "15 bins",
-               "8 bits a class", "all data: 95.00",
+               "On several networks", "<b>mlp</b> 1 ", " – – – – ", "PGD-20",
+               "15 bins", "8 bits a class", "all data: 95.00",
                "a <b>linear</b> model on all data: 80.00",
                "training one network on all data 3.0 s", "8/255 (pixels)",
                "'--data=csv:a b.csv'"):
@@ -450,8 +450,7 @@ def test_a_comparison_has_every_run(tmp_path):
   tree, _ = _checked(path)
   said = _texts(tree)
   assert all(f"{name}/run" in said for name in sets)
-  assert "The runs differ in number of samples" not in said
-  assert "The runs differ in bytes" in said or "bytes" in said
+  assert "The runs differ in bytes: read" in said
   assert len(tree.findall(".//img")) == 1 + 2 + 3
   _checked(pages.write_comparison(folders, path, draw=False))
   _checked(pages.write_comparison(20 * folders, path, draw=False))
@@ -474,6 +473,7 @@ def test_a_comparison_joins_runs_that_differ_in_their_seed(tmp_path):
   for name, seed, mean, error, other in runs:
     report = _report(made, 3 if name == "networks" else 2)
     report["accuracy"] |= dict(mean=mean, stderr=error)
+    report["data"]["fingerprint"] = f"validation part of seed {seed}"
     folder = _folder(tmp_path / name, made, report)
     (folder / "config.json").write_text(
         json.dumps(dict(seed=seed, config=plain | other | dict(seed=seed))))
@@ -487,9 +487,26 @@ def test_a_comparison_joins_runs_that_differ_in_their_seed(tmp_path):
   assert rows[1:] == [[
       "a,", "b,", "c", "60.00", "10.00", "50.00", "70.00", "3.00"
   ]]
+  alike, _ = _checked(
+      pages.write_comparison(folders[:4], tmp_path / "c.html", draw=False))
+  assert "The runs differ" not in "".join(alike.itertext())
   alone, _ = _checked(
       pages.write_comparison(folders[3:], tmp_path / "c.html", draw=False))
   assert "Same settings" not in "".join(alone.itertext())
+
+
+def test_long_names_of_folders_end_differently(tmp_path):
+  folders = []
+  for end in ("one", "two"):
+    made, long = _set(), tmp_path / f"{'a' * 70}_{end}"
+    report = _report(made)
+    report["data"]["fingerprint"] = end
+    folders.append(_folder(long, made, report))
+  tree, _ = _checked(
+      pages.write_comparison(folders, tmp_path / "c.html", draw=False))
+  said = _texts(tree)
+  assert "a_one" in said and "a_two" in said
+  assert "The runs differ in data: read" in said
 
 
 def test_one_network_has_no_standard_error(tmp_path):

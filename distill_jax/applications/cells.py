@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import re
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,12 @@ class Cells:
     self.folder: Any = None if folder is None else Path(folder)
     self._identity = dict(identity or {})
     self._memory: dict[str, Any] = {}
+    self._earlier, self._began = 0.0, time.perf_counter()
+
+  @property
+  def seconds(self) -> float:
+    """Seconds since `held`, with those of earlier calls in the same folder."""
+    return self._earlier + time.perf_counter() - self._began
 
   @contextlib.contextmanager
   def held(self):
@@ -63,6 +70,7 @@ class Cells:
       WorkdirError: the folder holds other work (the message names the settings
         that differ) or other files, or another process works in it.
     """
+    self._began = time.perf_counter()
     if self.folder is None:
       yield self
       return
@@ -77,7 +85,18 @@ class Cells:
           self._identity,
           dict(config=self._identity),
           num_steps=None)
-      yield self
+      with self._timed(self.folder / "seconds.json"):
+        yield self
+
+  @contextlib.contextmanager
+  def _timed(self, file: Path):
+    """Keeps the seconds in a file, also of a call that is interrupted."""
+    self._earlier = read_json(file, {}).get("seconds", 0.0)
+    try:
+      yield
+    finally:
+      if (self.folder / "cells").exists():
+        write_json(file, dict(seconds=self.seconds))
 
   @contextlib.contextmanager
   def _left_if_empty(self, new: bool):

@@ -4,7 +4,8 @@ r_M and d_A: Sucholutsky & Schonlau, "Soft-Label Dataset Distillation and Text
 Dataset Distillation", 2019, arXiv 1910.02551.
 """
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -60,6 +61,41 @@ class Accuracies:
 
 def _std(values: np.ndarray) -> float:
   return float(values.std(ddof=1)) if values.size > 1 else 0.0
+
+
+class Spread(NamedTuple):
+  """How far runs of equal settings and unequal seeds are apart.
+
+  Attributes:
+    mean: mean of the accuracies of the runs.
+    std: their sample standard deviation.
+    lowest: lowest accuracy of a run.
+    highest: highest accuracy of a run.
+    stderr: mean standard error of a run, which counts the networks that were
+      trained on its set; None if that is one network in some run.
+  """
+
+  mean: float
+  std: float
+  lowest: float
+  highest: float
+  stderr: float | None
+
+
+def spread(runs: Sequence[Mapping[str, Any]]) -> Spread:
+  """Computes the spread of at least two runs.
+
+  Args:
+    runs: what `Accuracies.summary` says of each, such as `report["accuracy"]`.
+  """
+  means = [run["mean"] for run in runs]
+  several = all(len(run["per_network"]) > 1 for run in runs)
+  return Spread(
+      mean=statistics.fmean(means),
+      std=statistics.stdev(means),
+      lowest=min(means),
+      highest=max(means),
+      stderr=statistics.fmean(r["stderr"] for r in runs) if several else None)
 
 
 def confusion_matrix(

@@ -1,7 +1,6 @@
 """The page that compares several runs."""
 
 import json
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 from distill_jax import figures
 from distill_jax.errors import ConfigError, counted, plain
 from distill_jax.evaluation.baselines import TITLES
+from distill_jax.evaluation.metrics import Spread, spread
 from distill_jax.figures import theme
 from distill_jax.pages import content
 from distill_jax.pages.page import checked_path
@@ -57,20 +57,11 @@ class Repeated(NamedTuple):
 
   Attributes:
     names: names of the runs.
-    mean: mean of the accuracies of the runs.
-    std: their standard deviation.
-    lowest: lowest accuracy of a run.
-    highest: highest accuracy of a run.
-    stderr: mean standard error of a run, which counts the networks that were
-      trained on its set; None if that is one network.
+    spread: how far they are apart.
   """
 
   names: list[str]
-  mean: float
-  std: float
-  lowest: float
-  highest: float
-  stderr: float | None
+  spread: Spread
 
 
 def write_comparison(
@@ -118,9 +109,7 @@ def write_comparison(
       compared=compared,
       repeated=_repeated(names, runs),
       baselines=_baselines(runs),
-      differences=content.differences({
-          n: (r.artifact, r.report) for n, r in zip(names, runs, strict=True)
-      }),
+      differences=content.differences([r.report for r in _settings(runs)]),
       chart=_chart(names, runs, most) if drawn else None)
   return path
 
@@ -155,48 +144,55 @@ def _repeated(names, runs: Sequence[Finished]) -> list[Repeated]:
   """Groups of runs with equal settings and unequal seeds."""
   groups: dict[str, dict[str, tuple[str, Finished]]] = {}
   for name, run in zip(names, runs, strict=True):
-    if "seed" in run.config and isinstance(run.config.get("config"), dict):
-      seeds = groups.setdefault(_without_seed(run), {})
+    if (same := _without_seed(run)) is not None:
+      seeds = groups.setdefault(same, {})
       seeds.setdefault(json.dumps(run.config["seed"]), (name, run))
   return [
-      _spread(list(seeds.values()))
-      for seeds in groups.values()
-      if len(seeds) > 1
+      Repeated([name
+                for name, _ in found],
+               spread([run.report["accuracy"]
+                       for _, run in found]))
+      for found in (list(seeds.values()) for seeds in groups.values())
+      if len(found) > 1
   ]
 
 
-def _without_seed(run: Finished) -> str:
+def _settings(runs: Sequence[Finished]) -> list[Finished]:
+  """One run of each settings: other seeds have another validation part."""
+  found = {}
+  for index, run in enumerate(runs):
+    found.setdefault(_without_seed(run) or index, run)
+  return list(found.values())
+
+
+def _without_seed(run: Finished) -> str | None:
   """What runs of equal settings have in common, whatever their seeds.
+
+  It is None for a run that does not say its settings.
 
   Runs of the launcher have the names of their data in common, not the samples
   that are left to train on, because the seed chooses the validation part.
   """
+  if "seed" not in run.config or not isinstance(run.config.get("config"), dict):
+    return None
   left_out = ("seed", *_OF_NO_EFFECT)
   same = {k: v for k, v in run.config["config"].items() if k not in left_out}
   return json.dumps([same, run.report["num_networks"]], sort_keys=True)
 
 
-def _spread(found: Sequence[tuple[str, Finished]]) -> Repeated:
-  accuracies = [run.report["accuracy"] for _, run in found]
-  means = [accuracy["mean"] for accuracy in accuracies]
-  return Repeated(
-      names=[name for name, _ in found],
-      mean=statistics.fmean(means),
-      std=statistics.stdev(means),
-      lowest=min(means),
-      highest=max(means),
-      stderr=statistics.fmean(a["stderr"] for a in accuracies) if all(
-          len(a["per_network"]) > 1 for a in accuracies) else None)
-
-
 def _names(runs: Sequence[Finished]) -> list[str]:
   """Names of folders, with as many parent folders as make them different."""
   parts = [run.folder.resolve().parts for run in runs]
-  for depth in range(1, max(map(len, parts))):
+  for depth in range(1, 1 + max(map(len, parts))):
     names = ["/".join(part[-depth:]) for part in parts]
     if len(set(names)) == len(set(parts)):
       break
-  return [plain(name) for name in names]
+  return [plain(_end(name)) for name in names]
+
+
+def _end(name: str, most: int = 60) -> str:
+  """The end of a name that is too long, as names often begin alike."""
+  return name if len(name) <= most else f"…{name[1 - most:]}"
 
 
 def _baselines(runs: Sequence[Finished]) -> dict[str, str]:

@@ -373,15 +373,14 @@ def plain_line(line: str) -> str:
   return " " * indent + plain(line, 500)
 
 
-def differences(
-    runs: Mapping[str, tuple[Artifact, Mapping[str, Any]]]) -> list[str]:
+def differences(reports: Sequence[Mapping[str, Any]]) -> list[str]:
   """What differs between runs, so that their accuracies compare less well."""
   values: dict[str, list] = {
-      "data": [r["data"]["fingerprint"] for _, r in runs.values()],
-      "network": [r["network"] for _, r in runs.values()],
-      "training of networks": [r["recipe"] for _, r in runs.values()],
-      "number of samples": [r["num_samples"] for _, r in runs.values()],
-      "bytes": [r["storage_bytes"]["total"] for _, r in runs.values()]
+      "data": [r["data"]["fingerprint"] for r in reports],
+      "network": [r["network"] for r in reports],
+      "training of networks": [r["recipe"] for r in reports],
+      "number of samples": [r["num_samples"] for r in reports],
+      "bytes": [r["storage_bytes"]["total"] for r in reports]
   }
   return [k for k, found in values.items() if _differ(found)]
 

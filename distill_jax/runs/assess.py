@@ -139,10 +139,10 @@ def evaluate(
       default the recipe of the artifact.
     num_networks: number of networks trained on the set, of each kind.
     baselines: "all", names of `evaluation.baselines` separated by commas, or
-      "". Only random_real is measured of each of several networks, the others
-      of the first. A quantised set is also compared with real samples quantised in the
-      same way, and a set with labels of views with real samples labelled by its
-      teacher.
+      "". Only random_real is measured with each of several networks, the
+      others with the first. A quantised set is also compared with real samples
+      quantised in the same way, and a set with labels of views with real
+      samples labelled by its teacher.
     num_sets: number of sets per baseline.
     networks_per_set: number of networks trained on each of these sets. If this
       or `num_sets` is 0, a baseline trains as many networks in total as the
@@ -215,7 +215,7 @@ def assess(
   check_key(key)
   source = _matched(artifact, source)
   chosen = students(network, artifact, source)
-  settings = (settings or Settings()).sized(chance=chosen[0].trained)
+  settings = settings or Settings()
   if recipe is not None:
     artifact = _with_recipe(artifact, recipe, source)
   check_evaluation(
@@ -224,6 +224,7 @@ def assess(
       quantised=artifact.quantiser is not None,
       encoded=encoding_of(artifact) is not None,
       relabelled=relabelling_of(artifact, chosen[0].model) is not None)
+  settings = settings.sized(chance=chosen[0].trained)
   if from_spec(
       artifact.recipe).regression and "calibration" in settings.columns:
     raise ConfigError(

@@ -163,11 +163,17 @@ def published(config) -> dict[str, Any] | None:
   file = f"configs.{config.method.name}"
   if not names or importlib.util.find_spec(file) is None:
     return None
-  return importlib.import_module(file).get_config(
-      f"data={names[0]},ipc={config.per_class or 10}").to_dict()
+  module = importlib.import_module(file)
+  size = (
+      f"rows={config.num_rows}"
+      if config.num_rows else f"ipc={config.per_class}")
+  # A method that is made of others has them as options.
+  made_of = getattr(module, "options_of", lambda method: [])(config.method)
+  text = ",".join([*made_of, f"data={names[0]}", size])
+  return module.get_config(text).to_dict()
 
 
-def _named(given: dict, defaults: Mapping) -> dict:
+def completed(given: Mapping, defaults: Mapping) -> dict:
   """Options of a named document, completed to the document."""
   given = dict(given)
   stored = given.get("parameterization", {})
@@ -200,7 +206,7 @@ def _method(name, chosen, given: Mapping, data_set) -> methods.Method:
     return methods.with_settings(entry.make(**base), given)
   return methods.published(
       name,
-      per_class=max(chosen.ipc, 1),
+      per_class=_of_a_class(chosen.ipc, chosen.rows, data_set),
       traits=data_set.traits,
       quick=chosen.quick,
       **given)
@@ -227,6 +233,11 @@ def fields(document):
   return tuple(document) if isinstance(document, list) else document
 
 
+def _of_a_class(per_class: int, num_rows: int, data_set) -> int:
+  """Label rows of a class, which published settings depend on; at least one."""
+  return max(1, num_rows // data_set.num_classes if num_rows else per_class)
+
+
 def _preprocessing(entry, chosen, data_set, model: str):
   """The published preprocessing, or that of the data set.
 
@@ -236,7 +247,8 @@ def _preprocessing(entry, chosen, data_set, model: str):
     return "averaged_vectors"
   whitened = ""
   if data_set.traits is not None and not chosen.quick:
-    whitened = entry.preprocessing(max(chosen.ipc, 1), data_set.traits)
+    per_class = _of_a_class(chosen.ipc, chosen.rows, data_set)
+    whitened = entry.preprocessing(per_class, data_set.traits)
   return whitened or data_set.preprocessing
 
 
@@ -282,4 +294,4 @@ def _options(text, settings: Mapping, usual: Mapping, **defaults):
       if k in named and k not in own
   }
   chosen = SimpleNamespace(**{"features": "", **{k: parsed[k] for k in own}})
-  return chosen, _named(options.nested(given), settings)
+  return chosen, completed(options.nested(given), settings)

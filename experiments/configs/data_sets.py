@@ -1,6 +1,7 @@
 """Data sets of configurations, and the settings published for them."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from distill_jax.methods import Traits
@@ -17,6 +18,7 @@ class DataSet(NamedTuple):
     traits: what published settings depend on; None if nothing was published.
     length: words per sentence; 0 for other data.
     max_words: size of the vocabulary; 0 for all words.
+    num_classes: number of classes, if anything was published.
     evaluation: changes to the usual evaluation.
   """
 
@@ -27,14 +29,25 @@ class DataSet(NamedTuple):
   traits: Traits | None = None
   length: int = 0
   max_words: int = 0
-  evaluation: Mapping[str, Any] = {}
+  num_classes: int = 10
+  evaluation: Mapping[str, Any] = MappingProxyType({})
 
 
-def _images(spec, mean, std, *, depth=3, side=32, mirrored=True, reference=32):
+def _images(
+    spec,
+    mean,
+    std,
+    *,
+    depth=3,
+    side=32,
+    mirrored=True,
+    reference=32,
+    num_classes=10):
   return DataSet(
       spec,
       dict(mean=mean, std=std),
       dict(name="convnet", depth=depth),
+      num_classes=num_classes,
       traits=Traits(len(mean), side, mirrored, std[0], reference))
 
 
@@ -89,15 +102,17 @@ DATA_SETS = {
             (0.2023, 0.1994, 0.2010)),
     "cifar100":
         _images(
-            "tfds:cifar100", (0.5071, 0.4866, 0.4409),
-            (0.2673, 0.2564, 0.2762)),
+            "tfds:cifar100", (0.5071, 0.4866, 0.4409), (0.2673, 0.2564, 0.2762),
+            num_classes=100),
     "svhn":
         _images(
             "tfds:svhn_cropped", (0.4377, 0.4438, 0.4728),
             (0.1980, 0.2010, 0.1970),
             mirrored=False),
-    "tiny_imagenet": _images(
-        "tfds:tiny_imagenet", *_IMAGENET, depth=4, side=64),
+    "tiny_imagenet":
+        _images(
+            "tfds:tiny_imagenet", *_IMAGENET, depth=4, side=64,
+            num_classes=200),
     "trec6": _texts(CORPORA["trec"], 30, "bi_lstm"),
     "trec50": _texts(CORPORA["trec"] + "&label=fine", 30),
     "sst5": _texts(CORPORA["sst5"], 56, "bi_rnn"),

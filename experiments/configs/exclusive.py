@@ -13,6 +13,11 @@ from configs import combined
 from distill_jax import methods
 
 
+def options_of(method) -> list[str]:
+  """The options that choose the method whose segments are distilled."""
+  return [f"of={method.of.name}"]
+
+
 def get_config(text=None):
   """`of`, dm by default, on the rows and steps of each segment."""
   segments = methods.ENTRIES["exclusive"].defaults["segments"]

@@ -17,6 +17,11 @@ from distill_jax.errors import ConfigError
 _SHARED = ("data", "ipc", "rows", "network", "width", "quick")
 
 
+def options_of(method) -> list[str]:
+  """The options that choose the methods that are added."""
+  return ["parts=" + "+".join(part["name"] for part in method.parts)]
+
+
 def get_config(text=None):
   """What is stored and learned is the first method's."""
   own, rest = combined.split(text, parts="dsa+dm", weights="")
