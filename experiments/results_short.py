@@ -58,12 +58,21 @@ def _cell(record: dict, row: rows.Row, config) -> str:
   ours = f"**{points.percent(report['accuracy'])}**"
   if config.network.get("width", 1) > 32:
     ours += f" (width {config.network.width})"
+  if _by_one_network(report):
+    ours += " (one network)"
   baselines = report.get("baselines") or {}
   below = ["-" if row.published is None else f"{row.published:.1f}"]
   for name in _RIVALS:
     block = baselines.get(name)
     below.append(f"{100 * block['mean']:.1f}" if block else "-")
   return f"{ours}<br>{' · '.join(below)}"
+
+
+def _by_one_network(report: dict) -> bool:
+  """Whether an accuracy is of one of the networks that chance could make."""
+  return (
+      report.get("student_init") == "random" and
+      report.get("network") != "kernel_ridge" and report["num_networks"] == 1)
 
 
 def differences(table: dict[str, rows.Row], records: dict[str, dict]) -> str:
