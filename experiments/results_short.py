@@ -109,8 +109,13 @@ def _trial(name: str, table: dict[str, rows.Row], records: dict) -> str:
           f"{title} {new:,}" if isinstance(new, int) else f"{title} {new}")
   below = _below(row, records[name])
   return (
-      f"With {' and '.join(changed)}: {abs(below):.1f} "
+      f"With {_listed(changed)}: {abs(below):.1f} "
       f"{'below' if below >= 0 else 'above'} (`{name}`).")
+
+
+def _listed(parts: list[str]) -> str:
+  *first, last = parts
+  return f"{', '.join(first)} and {last}" if first else last
 
 
 def _differs(row: rows.Row) -> str:
