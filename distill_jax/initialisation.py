@@ -219,7 +219,7 @@ def count_wanted(
     raise ValueError(
         "`per_class` must not exceed the real training samples of a class; "
         f"class {shown(name)} has {counts[short]} and {wanted[short]} were "
-        "asked for. Ask for fewer, or start from noise.")
+        "asked for. Ask for fewer, or take a method with start=\"noise\".")
   return wanted
 
 

@@ -316,10 +316,10 @@ def _folder_in_latin_1(place):
 DATA = [
     (
         "empty cell", _csv("train.csv", b"a,label\n1,x\n,y\n"),
-        ["missing", "'a'", "train.csv", "line 3", "Drop or fill"]),
+        ["missing", "'a'", "train.csv", "line 3", "fill the cell."]),
     (
         "empty label", _csv("train.csv", b"a,label\n1,x\n2,\n"),
-        ["missing", "'label'", "line 3", "Drop or fill"]),
+        ["missing", "'label'", "line 3", "class needs another name"]),
     (
         "infinite cell", _csv("train.csv", b"a,label\n1,x\n1e999,y\n"),
         ["finite", "'a'", "'1e999'", "line 3"]),

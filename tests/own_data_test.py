@@ -14,6 +14,7 @@ from distill_jax import data
 from distill_jax.artifact import load
 from distill_jax.errors import ConfigError
 from distill_jax.runs.assess import Settings
+from distill_jax.runs.sizes import per_class_of
 
 PICTURES, TEXTS = "folder:pictures", "csv:a.csv?text=words"
 
@@ -217,3 +218,10 @@ def test_a_small_class_lowers_what_nobody_said(options, wanted, note):
   flag = _flag(options)
   config, _ = own_data.settled(flag, PICTURES)
   assert own_data.per_class(flag, config, source) == (wanted, note)
+
+
+def test_a_class_of_one_sample_says_so():
+  y = np.repeat(["a", "b"], (20, 1))
+  source = data.from_arrays(np.random.rand(21, 4), y, test_fraction=0)
+  assert per_class_of(source) == (
+      1, "1 label row of each class, not 10: 'b' has 1 training sample only")

@@ -11,7 +11,7 @@ import launching
 import numpy as np
 import pytest
 
-from distill_jax import data, methods
+from distill_jax import data, methods, preprocessing
 from distill_jax.errors import WorkdirError
 from distill_jax.runs import Run, files, workdir
 from distill_jax.runs import run as run_module
@@ -263,3 +263,25 @@ def test_a_full_disk_names_the_file(tmp_path):
       files.write_json(file, [1])
     with pytest.raises(WorkdirError, match="x.json .*No space left.*Free"):
       files.update_json(file, lambda old: old, {})
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_settings_of_data_that_are_read_do_not_depend_on_the_seed(
+    seed, tmp_path):
+  """The seed chooses the validation part, and so the mean of the others."""
+  x = np.random.default_rng(seed).normal(size=(60, 3))
+  source = data.from_arrays(x, np.arange(60) % 3)
+  identity = dict(
+      preprocessing=preprocessing.identity(source.preprocessing),
+      data="csv:a.csv",
+      fingerprint=source.fingerprint())
+  method = methods.dm()
+  how = dict(data_dir=None, validation_fraction=0.1, seed=seed)
+  run = Run(tmp_path, source, method, per_class=1, reading=how)
+  assert run._settings(identity) == dict(
+      preprocessing=dict(kind="Standardise"),
+      data="csv:a.csv",
+      validation_fraction=0.1,
+      method=method.spec)
+  by_hand = Run(tmp_path, source, method, per_class=1)
+  assert by_hand._settings(identity) == dict(identity, method=method.spec)

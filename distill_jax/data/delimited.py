@@ -163,8 +163,10 @@ def read_table(path: Path,
     read = _texts if wanted.text is not None else _numbers
     found[f"x_{part}"] = read(file, rows, places, wanted)
     found[f"y_{part}"] = [
-        _cell(file, line, cells, wanted.label, places).strip()
-        for line, cells in rows
+        _cell(
+            file, line, cells, wanted.label, places,
+            "Drop the line or fill the cell; a class needs another name.").
+        strip() for line, cells in rows
     ]
     if check_labels:
       _check_known(file, rows, found[f"y_{part}"], found["y_train"])
@@ -268,7 +270,11 @@ def _places(file, header, delimiter, wanted: Columns, part) -> dict[str, int]:
           "`spec` must name columns of different names; "
           f"{file} has {number} called {shown(name)}. Rename them.")
     if not number:
-      remedy = "Its first line must be names. Or write FILE?label=NAME."
+      remedy = "Its first line must be names."
+      if name == wanted.label:
+        remedy = (
+            "Write FILE?label=NAME if another column has the classes; the "
+            "first line must be names.")
       if header[0].startswith("#"):
         remedy = "Its first line is a comment: delete it."
       elif part != "train" and name == wanted.label:
@@ -383,13 +389,18 @@ def _text(file: Path) -> str:
         f"{error.reason}. Convert it.") from error
 
 
-def _cell(file, line, cells: Sequence[str], name: Any, places) -> str:
+def _cell(
+    file,
+    line,
+    cells: Sequence[str],
+    name: Any,
+    places,
+    remedy="Drop the line or fill the cell.") -> str:
   cell: Any = cells[places[name]]
   if is_missing(cell):
     raise DataError(
         f"`spec` must have no missing values in column {shown(name)}; {file} "
-        f"has {cell!r} in line {line}. Drop or fill it; a class needs another "
-        "name.")
+        f"has {cell!r} in line {line}. {remedy}")
   return cell
 
 

@@ -468,9 +468,9 @@ def verdict(report: Mapping[str, Any]) -> str:
       f"({_errors(gain, report)})")
   if behind:
     return f"{line}. {behind}"
-  if points < 0:
-    return f"{line}. {_WORSE}"
-  return f"{line}. {_UNCLEAR}" if unclear else f"{line}."
+  if unclear:
+    return f"{line}. {_UNCLEAR}"
+  return f"{line}. {_WORSE}" if points < 0 else f"{line}."
 
 
 def _errors(gain: Mapping[str, Any], report: Mapping[str, Any]) -> str:

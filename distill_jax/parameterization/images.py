@@ -17,7 +17,8 @@ def check_images(inputs: Array, per_row: int = 1) -> None:
   """
   if inputs.ndim != 4:
     raise ValueError(
-        f"`inputs` must be images [R, H, W, C]; got shape {inputs.shape}.")
+        f"`inputs` must be images [R, H, W, C]; got shape {inputs.shape}. "
+        "Samples that are no images take the parameterization pixels.")
   if len(inputs) % per_row:
     raise ValueError(
         f"`inputs` must be a multiple of the {per_row} images of a label row; "

@@ -327,11 +327,25 @@ class Run:
         self.folder,
         identity,
         dict(
-            config=self._record or dict(identity, method=self.method.spec),
+            config=self._record or self._settings(identity),
             data=self._data,
             fingerprint=self._fingerprint,
             seed=self._seed),
         num_steps=self.method.num_steps if self.method.prolongable else None)
+
+  def _settings(self, identity: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings, for people; without what follows from the data and a seed.
+
+    The seed chooses the validation part of data that are read, and thereby the
+    fingerprint and the mean of the others.
+    """
+    found = dict(identity, method=self.method.spec)
+    if self._reading is None:
+      return found
+    del found["fingerprint"]
+    return found | dict(
+        preprocessing=dict(kind=found["preprocessing"]["kind"]),
+        validation_fraction=self._reading["validation_fraction"])
 
 
 class _Finished(Exception):

@@ -22,7 +22,10 @@ def per_class_of(source, wanted: int = PER_CLASS) -> tuple[int, str]:
   most = max(1, int(counts[smallest]) // 2)
   if most >= wanted:
     return wanted, ""
+  name = f"{source.class_names[smallest]!r:.40}"
+  number = counted(int(counts[smallest]), "training sample")
+  why = (
+      f"half of the {number} of {name}"
+      if counts[smallest] > 1 else f"{name} has {number} only")
   return most, (
-      f"{counted(most, 'label row')} of each class, not {wanted}: half of the "
-      f"{counted(int(counts[smallest]), 'training sample')} of "
-      f"{source.class_names[smallest]!r:.40}")
+      f"{counted(most, 'label row')} of each class, not {wanted}: {why}")
