@@ -40,9 +40,10 @@ def settled(flag, spec: str | None) -> tuple[ConfigDict, str]:
   if spec is None:
     return _changed(config, {}), note
   model = methods.from_spec(config.method.to_dict()).model
-  changes = _of_data(flag, spec, model)
   named = not is_usual(flag) or "data" in said
-  if named and _name(spec) == _name(config.data):
+  same = named and _name(spec) == _name(config.data)
+  changes = _of_data(flag, spec, model, same)
+  if same:
     return _changed(config, changes), note
   if "preprocessing" in changes and not isinstance(config.preprocessing, str):
     note = (
@@ -81,13 +82,14 @@ def on_other_data(flag, spec: str, model: str) -> ConfigDict:
     spec: SPEC of the data.
     model: what sets are made for, "network" or "kernel".
   """
-  return _changed(flag.value, _of_data(flag, spec, model))
+  same = _name(spec) == _name(flag.value.data)
+  return _changed(flag.value, _of_data(flag, spec, model, same))
 
 
-def _of_data(flag, spec: str, model: str) -> dict:
-  """The fields that change with the data."""
+def _of_data(flag, spec: str, model: str, same: bool) -> dict:
+  """The fields that change with the data; `same` are those of the options."""
   known, changes = flag.value, dict(data=spec)
-  if _name(spec) != _name(known.data) and _free(_said(flag), "preprocessing"):
+  if not same and _free(_said(flag), "preprocessing"):
     changes["preprocessing"] = _fitted(known.preprocessing, model, spec)
   return changes
 

@@ -5,6 +5,7 @@ import rows
 from configs.common import published
 
 from distill_jax import figures
+from distill_jax.errors import ConfigError
 from distill_jax.evaluation import points
 
 _PER_CLASS = 1, 10, 50
@@ -107,6 +108,10 @@ def _trial(name: str, table: dict[str, rows.Row], records: dict) -> str:
     if new != old:
       changed.append(
           f"{title} {new:,}" if isinstance(new, int) else f"{title} {new}")
+  if not changed:
+    raise ConfigError(
+        f"row {name} must change a setting of {table[name].trial_of} that has "
+        "a title; it changes none of these.")
   below = _below(row, records[name])
   return (
       f"With {_listed(changed)}: {abs(below):.1f} "

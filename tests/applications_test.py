@@ -1,6 +1,5 @@
 """Every method in every application, as small as can be."""
 
-import json
 from types import SimpleNamespace
 
 import jax
@@ -238,16 +237,13 @@ def test_seconds_of_earlier_calls_count_also_if_they_were_stopped(
   cells = Cells(tmp_path)
   with pytest.raises(KeyboardInterrupt):
     with cells.held():
-      cells.json("a", dict)
-      now[0] = 10.0
+      cells.json("a", lambda: now.__setitem__(0, 10.0) or {})
       raise KeyboardInterrupt
   now[0] = 50.0
   cells = Cells(tmp_path)
   with cells.held():
     now[0] = 51.0
     assert cells.seconds == 8.0
-  assert json.loads(
-      (tmp_path / "seconds.json").read_text()) == dict(seconds=8.0)
 
 
 RUNS = dict(

@@ -60,6 +60,7 @@ def test_constants_are_those_of_their_own_data():
      ("dm.py", TEXTS, "word_vectors", True),
      ("kip.py", TEXTS, "averaged_vectors", False),
      ("tdd.py", TEXTS, "word_vectors", True),
+     ("usual.py", "csv:digits.csv?text=words", "word_vectors", True),
      ("tdd.py", PICTURES, "standardise", True),
      ("dm.py:preprocessing=zca", TEXTS, "zca", True)])
 def test_what_data_decide(name, spec, preprocessing, shaped):

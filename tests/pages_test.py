@@ -24,7 +24,7 @@ from distill_jax.evaluation.evaluator import Report
 from distill_jax.evaluation.full_data import FullData
 from distill_jax.evaluation.report import Measurements, Transfer, report_dict
 from distill_jax.exchange import picture
-from distill_jax.pages import content
+from distill_jax.pages import comparison, content
 from distill_jax.quantising import quantise
 from distill_jax.text.embedding import WordVectors
 from distill_jax.text.words import sentences
@@ -490,23 +490,32 @@ def test_a_comparison_joins_runs_that_differ_in_their_seed(tmp_path):
   alike, _ = _checked(
       pages.write_comparison(folders[:4], tmp_path / "c.html", draw=False))
   assert "The runs differ" not in "".join(alike.itertext())
+  report = json.loads((folders[3] / "report.json").read_text())
+  report["data"]["fingerprint"] = "other data, same seed"
+  (folders[3] / "report.json").write_text(json.dumps(report))
+  other, _ = _checked(
+      pages.write_comparison(folders[:4], tmp_path / "c.html", draw=False))
+  assert "The runs differ in data" in "".join(other.itertext())
   alone, _ = _checked(
       pages.write_comparison(folders[3:], tmp_path / "c.html", draw=False))
   assert "Same settings" not in "".join(alone.itertext())
 
 
-def test_long_names_of_folders_end_differently(tmp_path):
-  folders = []
-  for end in ("one", "two"):
-    made, long = _set(), tmp_path / f"{'a' * 70}_{end}"
+def test_long_names_of_folders_show_their_start_and_end(tmp_path):
+  folders, a = [], "a" * 70
+  for name in (f"{a}_one", f"{a}_two", f"dm/{a}", f"mtt/{a}"):
+    made = _set()
     report = _report(made)
-    report["data"]["fingerprint"] = end
-    folders.append(_folder(long, made, report))
+    report["data"]["fingerprint"] = name
+    folders.append(_folder(tmp_path / name, made, report))
   tree, _ = _checked(
       pages.write_comparison(folders, tmp_path / "c.html", draw=False))
   said = _texts(tree)
-  assert "a_one" in said and "a_two" in said
+  assert "…" in said
+  assert all(part in said for part in ("a_one", "a_two", "dm/a", "mtt/a"))
   assert "The runs differ in data: read" in said
+  names = [comparison._shortened(f"{end}/{a}", 28) for end in ("dm", "mtt")]
+  assert len(set(names)) == 2 and {len(name) for name in names} == {28}
 
 
 def test_one_network_has_no_standard_error(tmp_path):

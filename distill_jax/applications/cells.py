@@ -56,10 +56,14 @@ class Cells:
     self._identity = dict(identity or {})
     self._memory: dict[str, Any] = {}
     self._earlier, self._began = 0.0, time.perf_counter()
+    self._clock: Path | None = None  # the file of the seconds, if held
 
   @property
   def seconds(self) -> float:
-    """Seconds since `held`, with those of earlier calls in the same folder."""
+    """Seconds since `held`, with those of earlier calls in the same folder.
+
+    Of an interrupted call those until its last finished cell count.
+    """
     return self._earlier + time.perf_counter() - self._began
 
   @contextlib.contextmanager
@@ -85,18 +89,9 @@ class Cells:
           self._identity,
           dict(config=self._identity),
           num_steps=None)
-      with self._timed(self.folder / "seconds.json"):
-        yield self
-
-  @contextlib.contextmanager
-  def _timed(self, file: Path):
-    """Keeps the seconds in a file, also of a call that is interrupted."""
-    self._earlier = read_json(file, {}).get("seconds", 0.0)
-    try:
-      yield
-    finally:
-      if (self.folder / "cells").exists():
-        write_json(file, dict(seconds=self.seconds))
+      self._clock = self.folder / "seconds.json"
+      self._earlier = read_json(self._clock, {}).get("seconds", 0.0)
+      yield self
 
   @contextlib.contextmanager
   def _left_if_empty(self, new: bool):
@@ -183,6 +178,8 @@ class Cells:
     value = make()
     file.parent.mkdir(parents=True, exist_ok=True)
     write(file, value)
+    if self._clock is not None:
+      write_json(self._clock, dict(seconds=self.seconds))
     say(f"  {name}")
     return read(file)  # the same value that a later start will read
 

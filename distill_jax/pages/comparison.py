@@ -158,11 +158,24 @@ def _repeated(names, runs: Sequence[Finished]) -> list[Repeated]:
 
 
 def _settings(runs: Sequence[Finished]) -> list[Finished]:
-  """One run of each settings: other seeds have another validation part."""
-  found = {}
-  for index, run in enumerate(runs):
-    found.setdefault(_without_seed(run) or index, run)
-  return list(found.values())
+  """The runs, without those that repeat another one with another seed.
+
+  Another seed has another validation part, so that the data differ. With the
+  same seed they must not.
+  """
+  settings: set[str] = set()
+  prints: dict[tuple, str] = {}
+  kept = []
+  for run in runs:
+    same, found = _without_seed(run), run.report["data"]["fingerprint"]
+    if same is None:
+      kept.append(run)
+      continue
+    known = prints.setdefault((same, json.dumps(run.config["seed"])), found)
+    if same not in settings or found != known:
+      kept.append(run)
+    settings.add(same)
+  return kept
 
 
 def _without_seed(run: Finished) -> str | None:
@@ -170,7 +183,7 @@ def _without_seed(run: Finished) -> str | None:
 
   It is None for a run that does not say its settings.
 
-  Runs of the launcher have the names of their data in common, not the samples
+  Runs on data that were read have the names of these in common, not the samples
   that are left to train on, because the seed chooses the validation part.
   """
   if "seed" not in run.config or not isinstance(run.config.get("config"), dict):
@@ -187,12 +200,15 @@ def _names(runs: Sequence[Finished]) -> list[str]:
     names = ["/".join(part[-depth:]) for part in parts]
     if len(set(names)) == len(set(parts)):
       break
-  return [plain(_end(name)) for name in names]
+  return [_shortened(name) for name in names]
 
 
-def _end(name: str, most: int = 60) -> str:
-  """The end of a name that is too long, as names often begin alike."""
-  return name if len(name) <= most else f"…{name[1 - most:]}"
+def _shortened(name: str, most: int = 60) -> str:
+  """A name on one line; of a long one, where names differ: start and end."""
+  name = plain(name, len(name) + 1)
+  tail = most // 2
+  return (
+      name if len(name) <= most else f"{name[:most - tail - 1]}…{name[-tail:]}")
 
 
 def _baselines(runs: Sequence[Finished]) -> dict[str, str]:
@@ -210,7 +226,7 @@ def _chart(names, runs: Sequence[Finished], most: int) -> Picture | None:
   rows = [
       dict(
           run.report["accuracy"],
-          label=plain(name, _NAME),
+          label=_shortened(name, _NAME),
           bytes=run.report["storage_bytes"]["total"])
       for name, run in zip(names, runs, strict=True)
   ]

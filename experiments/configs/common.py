@@ -153,8 +153,9 @@ def published(config) -> dict[str, Any] | None:
     config: a configuration of a file of this folder.
 
   Returns:
-    Fields of the same file without other options, or None if nothing was
-    published for these data.
+    Fields of the same file with no options but the data, the size and the
+    methods that it is made of (its `options_of`, if it has one), or None if
+    nothing was published for these data.
   """
   names = [
       name for name, data_set in DATA_SETS.items()

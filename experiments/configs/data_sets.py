@@ -18,7 +18,7 @@ class DataSet(NamedTuple):
     traits: what published settings depend on; None if nothing was published.
     length: words per sentence; 0 for other data.
     max_words: size of the vocabulary; 0 for all words.
-    num_classes: number of classes, if anything was published.
+    num_classes: number of classes; used only with `traits`.
     evaluation: changes to the usual evaluation.
   """
 
