@@ -324,9 +324,9 @@ class ReportTest(parameterized.TestCase):
   @parameterized.parameters(
       (0.1, 0.02, 0.04, "10.0 points better than", False, False),
       (0.03, 0.02, 0.04, "3.0 points better than", True, False),
-      (-0.011, 0.02, 0.04, "1.1 points worse than", True, True),
+      (-0.011, 0.02, 0.04, "1.1 points worse than", True, False),
       (-0.3, None, 0.04, "30.0 points worse than", False, True),
-      (-0.3, None, 0.31, "30.0 points worse than", True, True),
+      (-0.3, None, 0.31, "30.0 points worse than", True, False),
       (0.0, 0.02, 0.04, "no difference", False, False))
   def test_verdict(self, mean, stderr, margin, words, unclear, advice):
     report = self._full()

@@ -89,8 +89,8 @@ class Cells:
           self._identity,
           dict(config=self._identity),
           num_steps=None)
-      self._clock = self.folder / "seconds.json"
-      self._earlier = read_json(self._clock, {}).get("seconds", 0.0)
+      self._clock = clock = self.folder / "seconds.json"
+      self._earlier = read_json(clock, {}).get("seconds", 0.0)
       yield self
 
   @contextlib.contextmanager

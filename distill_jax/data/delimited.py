@@ -273,8 +273,8 @@ def _places(file, header, delimiter, wanted: Columns, part) -> dict[str, int]:
       remedy = "Its first line must be names."
       if name == wanted.label:
         remedy = (
-            "Write FILE?label=NAME if another column has the classes; the "
-            "first line must be names.")
+            "Write FILE?label=NAME for another column; the first line must be "
+            "names.")
       if header[0].startswith("#"):
         remedy = "Its first line is a comment: delete it."
       elif part != "train" and name == wanted.label:
