@@ -147,14 +147,13 @@ def _repeated(names, runs: Sequence[Finished]) -> list[Repeated]:
     if (same := _without_seed(run)) is not None:
       seeds = groups.setdefault(same, {})
       seeds.setdefault(json.dumps(run.config["seed"]), (name, run))
-  return [
-      Repeated([name
-                for name, _ in found],
-               spread([run.report["accuracy"]
-                       for _, run in found]))
-      for found in (list(seeds.values()) for seeds in groups.values())
-      if len(found) > 1
-  ]
+  found = []
+  for seeds in groups.values():
+    if len(seeds) > 1:
+      known, repeated = zip(*seeds.values(), strict=True)
+      accuracies = [run.report["accuracy"] for run in repeated]
+      found.append(Repeated(list(known), spread(accuracies)))
+  return found
 
 
 def _settings(runs: Sequence[Finished]) -> list[Finished]:

@@ -441,8 +441,7 @@ class _Measuring(NamedTuple):
         seconds_per_network=seconds_per_network)
 
   def transfers(self, chosen, reports, baselines, full) -> dict[str, Transfer]:
-    """Each student on the set and, if that is a baseline, on random real data.
-    """
+    """Each student on the set, and on random real data if that is asked for."""
     first, *others = chosen
     real = {}
     if "random_real" in baselines:
