@@ -146,8 +146,7 @@ def render(table: dict[str, Row], records: dict[str, dict]) -> str:
       commands="\n".join(
           f"- `{name}`: `{today(r)}`" for name, r in records.items()),
       absent="\n".join(
-          f"- `{name}`: `python experiments/reproduce.py --rows={name}`" +
-          " (accelerator)" * row.accelerator
+          _absent(name, row)
           for name, row in table.items()
           if name not in records) or "- none")
   parts["tissue"] = "\n\n".join((
@@ -159,6 +158,18 @@ def render(table: dict[str, Row], records: dict[str, dict]) -> str:
       **{
           name: part or cells.NONE for name, part in parts.items()
       })
+
+
+def _absent(name: str, row: Row) -> str:
+  """A row that is not measured: what is known of it, and its command."""
+  known = [
+      *([f"published {row.published:g} %"] if row.published else []),
+      *([f"takes about {row.needs}"] if row.needs else []),
+      *(["meant for an accelerator"] if row.accelerator else [])
+  ]
+  return (
+      f"- `{name}`" + "".join(f", {fact}" for fact in known) +
+      f": `python experiments/reproduce.py --rows={name}`")
 
 
 def _section(row: Row) -> str:

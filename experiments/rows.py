@@ -35,6 +35,8 @@ class Row(NamedTuple):
     trial_of: the row whose distance from its published accuracy it explains:
       the same with other steps, width or recipe; "" for none.
     repeats: the row that it repeats with another seed; "" for none.
+    needs: what measuring it would take, for the list of rows not measured;
+      "" for unknown.
     figure: a figure in its folder that the page shows; "" for that beside its
       report, if there is one.
   """
@@ -49,6 +51,7 @@ class Row(NamedTuple):
   line: str = ""
   trial_of: str = ""
   repeats: str = ""
+  needs: str = ""
   figure: str = ""
 
 
